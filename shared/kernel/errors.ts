@@ -1,0 +1,38 @@
+// Errors by the reaction they ask for: retry, re-read, or give up. Reasons are listed in docs/operations/reasons.md.
+
+export type ErrorOptionsWithDelay = { cause?: unknown; retryAfterSeconds?: number }
+
+/** Base of every error that Dormouse understands. `reason` is CamelCase and stable; `message` says what, where, with which input. */
+export abstract class DormouseError extends Error {
+  readonly reason: string
+
+  constructor(reason: string, message: string, options: ErrorOptionsWithDelay = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = new.target.name
+    this.reason = reason
+  }
+}
+
+/** The world may change: S3 503, API server away, vCenter busy. The status stays as it is; the event is delivered again. */
+export class RetryableError extends DormouseError {
+  readonly retryAfterSeconds: number | undefined
+
+  constructor(reason: string, message: string, options: ErrorOptionsWithDelay = {}) {
+    super(reason, message, options)
+    this.retryAfterSeconds = options.retryAfterSeconds
+  }
+}
+
+/** Someone wrote first: read again and decide again. Never shown to users. */
+export class ConflictError extends DormouseError {}
+
+/** No retry helps: bad spec, wrong key, missing thing that will not come. Written into the object's status with its reason. */
+export class TerminalError extends DormouseError {}
+
+/** Stored bytes are not what was written. Terminal, and always worth an alarm. */
+export class CorruptionError extends TerminalError {}
+
+/** What a catch clause got, as an Error (JavaScript lets anything be thrown). */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(`thrown value: ${String(thrown)}`)
+}

@@ -1,0 +1,5 @@
+// Makes the compiler prove that a switch names every case.
+
+export function unreachable(value: never): never {
+  throw new Error(`unreachable case: ${JSON.stringify(value)}`)
+}

@@ -1,0 +1,24 @@
+// The Kubernetes API as Dormouse uses it: read fresh, write with the resourceVersion that was read.
+
+import type { KubeObject, KindName } from '#shared/api/kinds.ts'
+
+export type ListOptions = { namespace?: string; labelSelector?: string }
+
+/**
+ * NotFound on read is `undefined`. A write whose resourceVersion is stale, a create of something that exists and a
+ * failed precondition throw ConflictError. 429, 5xx and no answer: RetryableError. Other refusals (422, 403): TerminalError.
+ */
+export interface Cluster {
+  read(kind: KindName, namespace: string | undefined, name: string): Promise<KubeObject | undefined>
+  list(kind: KindName, options?: ListOptions): Promise<KubeObject[]>
+  /** Creates it. ConflictError with reason `AlreadyExists` when the name is taken. */
+  create(kind: KindName, object: KubeObject): Promise<KubeObject>
+  /**
+   * JSON merge patch of the object; `metadata.resourceVersion` of `seen` is sent along, so a stale write fails.
+   * For kinds with a status subresource the server ignores `status` here: use patchStatus.
+   */
+  patch(kind: KindName, seen: KubeObject, change: object): Promise<KubeObject>
+  patchStatus(kind: KindName, seen: KubeObject, status: object): Promise<KubeObject>
+  /** Deletes exactly the object that was seen (UID precondition). Absent is a success. */
+  delete(kind: KindName, seen: KubeObject): Promise<void>
+}

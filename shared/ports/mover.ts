@@ -1,0 +1,141 @@
+// The transfer of one slice, as the upload and download functions ask for it. It runs in a child process (shared/mover).
+
+import type { Extent } from './disk.ts'
+import type { DiskAccess } from './volumes.ts'
+
+/** Everything needed to open a repository. Holds secrets: memory only. Filled by shared/adapters/s3 settings. */
+export type RepositoryAccess = {
+  s3: S3Settings
+  /** The user's secret that unwraps a key slot. */
+  password: string
+}
+
+/** A bucket as a BackupStorageLocation describes it. */
+export type S3Settings = {
+  region: string
+  bucket: string
+  /** '' or a path without slashes at its ends; the repository lives in `<prefix>/dormouse/`. */
+  prefix: string
+  /** undefined: the provider's own address for the region. */
+  url: string | undefined
+  forcePathStyle: boolean
+  /** PEM bundle that is trusted beside the system's. */
+  caCert: string | undefined
+  insecureSkipTlsVerify: boolean
+  /** undefined: the SDK's default chain (IRSA, instance role). */
+  credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined
+  serverSideEncryption: 'AES256' | 'aws:kms' | undefined
+  kmsKeyId: string | undefined
+  /** SSE-C: 32 bytes, base64. */
+  customerKey: string | undefined
+  /** Object tags, as `key=value&…`. */
+  tagging: string | undefined
+}
+
+export type DiskRef = { access: DiskAccess; fcdId: string; snapshotId: string | undefined }
+
+export type UploadRequest = {
+  repository: RepositoryAccess
+  disk: DiskRef
+  /** Chosen with newSessionId and recorded in the Upload before the first call. */
+  session: string
+  /** 1, 2, …: higher than any slice before it. */
+  slice: number
+  /** The transfer stops by itself, checkpointed, after this long. */
+  sliceMs: number
+  capacityBytes: number
+  /** Areas to look at; undefined: ask the disk for its allocated ones. Given only together with `parentRoot`. */
+  changedAreas: Extent[] | undefined
+  /** Root key of the backup whose map this one starts from. */
+  parentRoot: string | undefined
+  /** Kept inside the sealed root: what a restore on another cluster needs to know. */
+  about: BackupAbout
+}
+
+export type BackupAbout = {
+  fcdId: string
+  snapshotId: string
+  clusterId: string
+  createdMs: number
+  changeId: string | undefined
+  /** `<namespace>/<name>` of the PVC. */
+  claim: string
+}
+
+export type UploadProgress = {
+  /** Bytes of the volume that this backup has to look at, and has looked at, over all slices. */
+  totalBytes: number
+  bytesDone: number
+  /** Read from the disk, sent to the store, stored as data (packs), over all slices. */
+  bytesRead: number
+  bytesSent: number
+  bytesStored: number
+}
+
+export type UploadOutcome =
+  /** The slice's time is over; what was moved is durable and checkpointed. */
+  | { state: 'more'; progress: UploadProgress }
+  /** The root is durable, was read back and verified. */
+  | { state: 'sealed'; root: string; progress: UploadProgress; mode: 'Changed' | 'Allocated' | 'Everything' }
+
+export type DownloadRequest = {
+  repository: RepositoryAccess
+  disk: DiskRef
+  root: string
+  sliceMs: number
+  /** Map pages below this one are written and flushed already. */
+  nextPage: number
+  /** The new disk is known to read as zeros where nothing was written. */
+  targetIsZeroed: boolean
+}
+
+export type DownloadProgress = { totalBytes: number; bytesDone: number; bytesReceived: number; bytesWritten: number }
+
+export type DownloadOutcome =
+  | { state: 'more'; nextPage: number; progress: DownloadProgress }
+  /** Every byte was authenticated, written and flushed. */
+  | { state: 'done'; progress: DownloadProgress }
+
+/** A backup as its root tells it. */
+export type BackupSummary = { root: string; capacityBytes: number; about: BackupAbout }
+
+export type TransferOptions<Progress> = {
+  /** Stops after the chunk in hand, checkpoints and answers `more`. */
+  signal: AbortSignal
+  /** At most every second. */
+  onProgress: (progress: Progress) => void
+}
+
+/** One transfer at a time; a second call waits for the first. */
+export interface Mover {
+  upload(request: UploadRequest, options: TransferOptions<UploadProgress>): Promise<UploadOutcome>
+  download(request: DownloadRequest, options: TransferOptions<DownloadProgress>): Promise<DownloadOutcome>
+  /** Kills the child at once: the Lease is lost, no write may follow. */
+  kill(): void
+  /** Ends the child in order; called when idle. */
+  close(): Promise<void>
+}
+
+/** What the light functions and the upload's preparation ask of a repository; no disk is involved. */
+export interface Repositories {
+  /** Opens, or creates when the bucket holds none: config, a key slot from `password`, a recovery slot when one is given. */
+  ensure(access: RepositoryAccess, recovery: RecoveryChoice | undefined): Promise<RepositoryState>
+  newSessionId(access: RepositoryAccess, about: BackupAbout, attempt: string): Promise<string>
+  /** Sealed backups of a volume, newest first. */
+  backupsOf(access: RepositoryAccess, fcdId: string): Promise<BackupSummary[]>
+  find(access: RepositoryAccess, fcdId: string, snapshotId: string): Promise<BackupSummary | undefined>
+  /** Removes the backup's root; its data goes with the next prune. false: there was none. */
+  forget(access: RepositoryAccess, fcdId: string, snapshotId: string): Promise<boolean>
+  /** Gives a session up: fences it (a tombstone at its root's key) and removes its checkpoints. false: it was sealed already. */
+  abandon(access: RepositoryAccess, session: string): Promise<boolean>
+}
+
+export type RecoveryChoice = { kind: 'passphrase'; passphrase: string } | { kind: 'publicKey'; pem: string }
+
+export type RepositoryState = {
+  repositoryId: string
+  created: boolean
+  recoverySlot: boolean
+  /** PUT with if-none-match and list-after-write behave as the protocol needs them. */
+  conditionalPut: boolean
+}

@@ -1,0 +1,23 @@
+// Where a repository keeps its objects. S3 is the first adapter, a folder the second.
+
+/**
+ * Needs of the protocol: a read after a write sees it, a list after a write names it (both strong), and `putIfAbsent` is
+ * atomic. Every object is written once and never changed. All calls may be repeated; network trouble is retried inside
+ * and ends as RetryableError; refusals (credentials, missing bucket) as TerminalError.
+ */
+export interface ObjectStore {
+  /** The whole object; undefined: nothing at that key. */
+  get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined>
+  /** `lengthBytes` from `offsetBytes`, fewer at the object's end; undefined: nothing at that key. */
+  getRange(key: string, offsetBytes: number, lengthBytes: number, signal?: AbortSignal): Promise<Uint8Array | undefined>
+  /** true: created by this call. false: something already stands there, and is left as it is. */
+  putIfAbsent(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean>
+  /** Every object whose key starts with `prefix`, in key order. */
+  list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject>
+  /** Removes it; nothing there is a success. */
+  delete(key: string, signal?: AbortSignal): Promise<void>
+  /** For messages: `s3://bucket/prefix`. Never a credential. */
+  readonly location: string
+}
+
+export type StoredObject = { key: string; bytes: number; modifiedMs: number }
