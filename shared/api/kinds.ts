@@ -41,9 +41,19 @@ const DATAMOVER = 'datamover.cnsdp.vmware.com/v1alpha1'
 
 export const KINDS = {
   Snapshot: { apiVersion: BACKUPDRIVER, plural: 'snapshots', namespaced: true, statusSubresource: true },
-  CloneFromSnapshot: { apiVersion: BACKUPDRIVER, plural: 'clonefromsnapshots', namespaced: true, statusSubresource: true },
+  CloneFromSnapshot: {
+    apiVersion: BACKUPDRIVER,
+    plural: 'clonefromsnapshots',
+    namespaced: true,
+    statusSubresource: true,
+  },
   DeleteSnapshot: { apiVersion: BACKUPDRIVER, plural: 'deletesnapshots', namespaced: true, statusSubresource: true },
-  BackupRepository: { apiVersion: BACKUPDRIVER, plural: 'backuprepositories', namespaced: false, statusSubresource: false },
+  BackupRepository: {
+    apiVersion: BACKUPDRIVER,
+    plural: 'backuprepositories',
+    namespaced: false,
+    statusSubresource: false,
+  },
   BackupRepositoryClaim: {
     apiVersion: BACKUPDRIVER,
     plural: 'backuprepositoryclaims',
@@ -53,13 +63,23 @@ export const KINDS = {
   Upload: { apiVersion: DATAMOVER, plural: 'uploads', namespaced: true, statusSubresource: false },
   Download: { apiVersion: DATAMOVER, plural: 'downloads', namespaced: true, statusSubresource: false },
   Lease: { apiVersion: 'coordination.k8s.io/v1', plural: 'leases', namespaced: true, statusSubresource: false },
-  PersistentVolumeClaim: { apiVersion: 'v1', plural: 'persistentvolumeclaims', namespaced: true, statusSubresource: true },
+  PersistentVolumeClaim: {
+    apiVersion: 'v1',
+    plural: 'persistentvolumeclaims',
+    namespaced: true,
+    statusSubresource: true,
+  },
   PersistentVolume: { apiVersion: 'v1', plural: 'persistentvolumes', namespaced: false, statusSubresource: true },
   Secret: { apiVersion: 'v1', plural: 'secrets', namespaced: true, statusSubresource: false },
   ConfigMap: { apiVersion: 'v1', plural: 'configmaps', namespaced: true, statusSubresource: false },
   Event: { apiVersion: 'v1', plural: 'events', namespaced: true, statusSubresource: false },
   Node: { apiVersion: 'v1', plural: 'nodes', namespaced: false, statusSubresource: true },
-  StorageClass: { apiVersion: 'storage.k8s.io/v1', plural: 'storageclasses', namespaced: false, statusSubresource: false },
+  StorageClass: {
+    apiVersion: 'storage.k8s.io/v1',
+    plural: 'storageclasses',
+    namespaced: false,
+    statusSubresource: false,
+  },
   Deployment: { apiVersion: 'apps/v1', plural: 'deployments', namespaced: true, statusSubresource: true },
 } as const satisfies Record<string, KindInfo>
 

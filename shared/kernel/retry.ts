@@ -18,7 +18,11 @@ export async function retry<T>(act: () => Promise<T>, policy: RetryPolicy, clock
 }
 
 /** Full delay for attempt 1 is `firstDelayMs`, doubled each time; half of it is jitter so that many callers spread out. */
-export function backoffMs(attempt: number, policy: Pick<RetryPolicy, 'firstDelayMs' | 'maxDelayMs'>, random = Math.random): number {
+export function backoffMs(
+  attempt: number,
+  policy: Pick<RetryPolicy, 'firstDelayMs' | 'maxDelayMs'>,
+  random = Math.random,
+): number {
   const fullMs = Math.min(policy.maxDelayMs, policy.firstDelayMs * 2 ** (attempt - 1))
   return fullMs / 2 + (fullMs / 2) * random()
 }

@@ -1,6 +1,6 @@
 // The Kubernetes API as Dormouse uses it: read fresh, write with the resourceVersion that was read.
 
-import type { KubeObject, KindName } from '#shared/api/kinds.ts'
+import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 
 export type ListOptions = { namespace?: string; labelSelector?: string }
 
