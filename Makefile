@@ -1,0 +1,63 @@
+# Everything that one does with this repository. `make help` lists it.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+.DEFAULT_GOAL := help
+.PHONY: help setup tools check test unit contract scenario system ci demo up down generate verify build bench clean
+
+# The stamp carries the lock file's hash, so that `make setup` is quick when nothing changed.
+installed := node_modules/.installed-$(firstword $(shell sha256sum package-lock.json))
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(installed) ## Install the npm packages (Node 24 is one of them)
+$(installed):
+	npm ls --all >/dev/null 2>&1 || npm ci --ignore-scripts
+	touch $@
+
+tools: ## Build the real servers that tests use: kube-apiserver, etcd, … (Go 1.25 or newer; kept in ~/.cache/dormouse)
+	test/tools/build.sh
+
+check: setup ## Format, lint, import fences, types, unit tests: under 20 s
+	node test/run-all.ts checks unit
+
+test: setup tools ## All tests: unit, contract, scenario, system
+	node test/run-all.ts unit contract scenario system
+
+unit: setup ## Decisions, formats, manifests: no server
+	node test/run-all.ts unit
+
+contract: setup tools ## Each port over its memory and its real adapter
+	node test/run-all.ts contract
+
+scenario: setup ## All functions in one process, with faults
+	node test/run-all.ts scenario
+
+system: setup tools ## Real API server, real event sources, bundled functions
+	node test/run-all.ts system
+
+ci: ## check and test in one go, from a clean checkout
+	.ci/run
+
+demo: setup tools build ## A backup, a loss and a restore, on this machine
+	node test/environment/demo.ts
+
+up: setup tools build ## Start the environment and leave it running
+	node test/environment/cli.ts up
+
+down: setup ## Stop the environment
+	node test/environment/cli.ts down
+
+generate: setup ## Write shared/api/generated from config/crd
+	node hack/generate.ts
+
+verify: setup ## Fail when shared/api/generated is not what `make generate` writes
+	node hack/generate.ts --check
+
+build: setup ## Bundle each function and the command line into build/bundles
+	node hack/build.ts
+
+bench: setup ## Measure: every test/bench/*.bench.ts
+	@set -e; for file in test/bench/*.bench.ts; do echo "# $$file"; node "$$file"; done
+
+clean: ## Remove what was built in this folder
+	rm -rf build

@@ -1,0 +1,105 @@
+// Runs the levels of tests in order, one line per part, and sums up.
+// Usage: node test/run-all.ts [checks|unit|contract|scenario|system|FOLDER]...; the last line is `N passed, N failed`.
+
+import { spawn } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+
+/** A part is one process. `limitMs` is for the whole part; what still runs then is killed with all that it started. */
+type Part = { name: string; command: string[]; limitMs: number }
+type Count = { passed: number; failed: number }
+type Ended = Count & { output: string }
+
+const MINUTE_MS = 60_000
+
+const CHECKS: Part[] = [
+  { name: 'format and lint', command: ['biome', 'check', '--error-on-warnings', '.'], limitMs: MINUTE_MS },
+  { name: 'promises and switches', command: ['oxlint', '--type-aware', '--deny-warnings'], limitMs: MINUTE_MS },
+  { name: 'types', command: ['tsc', '--noEmit'], limitMs: MINUTE_MS },
+  { name: 'generated types are up to date', command: ['node', 'hack/generate.ts', '--check'], limitMs: MINUTE_MS },
+]
+
+function oneProcess(dir: string, limitMs: number): Part[] {
+  return [{ name: dir, command: ['node', 'test/run.ts', dir], limitMs }]
+}
+
+/** Each file in its own process: they start servers, and a crash of one must not take the others along. */
+function processPerFile(dir: string, limitMs: number): Part[] {
+  const names = existsSync(dir) ? readdirSync(dir, { recursive: true, encoding: 'utf8' }) : []
+  const files = names.filter((name) => name.endsWith('.test.ts')).sort()
+  if (files.length === 0) return oneProcess(dir, limitMs) // which says that there is no file, and fails
+  return files.map((file) => ({
+    name: `${dir}/${file}`,
+    command: ['node', 'test/run.ts', dir, `^${RegExp.escape(file)}$`, String(limitMs)],
+    limitMs: limitMs + 10_000,
+  }))
+}
+
+function partsOf(level: string): Part[] {
+  if (level === 'checks') return CHECKS
+  if (level === 'unit') return oneProcess('test/unit', 2 * MINUTE_MS)
+  if (level === 'scenario') return oneProcess('test/scenario', 5 * MINUTE_MS)
+  if (level === 'contract') return processPerFile('test/contract', 5 * MINUTE_MS)
+  if (level === 'system') return processPerFile('test/system', 15 * MINUTE_MS)
+  if (level.includes('/')) return processPerFile(level.replace(/\/$/, ''), 15 * MINUTE_MS)
+  throw new Error(`no level '${level}': checks, unit, contract, scenario, system or a folder`)
+}
+
+/** What a part says of itself in its last line; a command that says nothing counts as one by its exit code. */
+function countOf(output: string, code: number | null): Count {
+  const said = /(?:^|\n)(\d+) passed, (\d+) failed\s*$/.exec(output)
+  const count =
+    said === null ? { passed: code === 0 ? 1 : 0, failed: 0 } : { passed: Number(said[1]), failed: Number(said[2]) }
+  if (code !== 0 && count.failed === 0) count.failed = 1
+  return count
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // nothing of it was left
+  }
+}
+
+function run(part: Part): Promise<Ended> {
+  const [program = '', ...rest] = part.command
+  // In a process group of its own, so that nothing that it started outlives it.
+  const child = spawn(program, rest, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  const stop = () => killGroup(child.pid)
+  process.once('exit', stop)
+  let output = ''
+  const keep = (bytes: Buffer) => {
+    output += bytes.toString()
+  }
+  child.stdout.on('data', keep)
+  child.stderr.on('data', keep)
+  const { promise, resolve } = Promise.withResolvers<Ended>()
+  const late = setTimeout(() => {
+    output += `\nno end after ${part.limitMs / 1000} s\n`
+    stop()
+  }, part.limitMs)
+  child.on('error', (error) => resolve({ passed: 0, failed: 1, output: error.message }))
+  child.on('exit', stop) // what holds the pipes open goes with it
+  child.on('close', (code) => resolve({ ...countOf(output, code), output }))
+  return promise.finally(() => {
+    clearTimeout(late)
+    process.removeListener('exit', stop)
+  })
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
+
+const levels = process.argv.slice(2)
+const sum = { passed: 0, failed: 0 }
+for (const part of (levels.length > 0 ? levels : ['unit', 'contract', 'scenario', 'system']).flatMap(partsOf)) {
+  const startMs = performance.now()
+  const { passed, failed, output } = await run(part)
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(1)
+  if (failed > 0) console.log(output.trimEnd())
+  console.log(`${failed > 0 ? 'FAIL' : 'ok  '} ${part.name}: ${passed} passed, ${failed} failed (${seconds} s)`)
+  sum.passed += passed
+  sum.failed += failed
+}
+console.log(`${sum.passed} passed, ${sum.failed} failed`)
+process.exitCode = sum.failed === 0 ? 0 : 1
