@@ -1,0 +1,95 @@
+// Faults to order, and the events that an ApiServerSource would send: what tests hang onto the in-memory cluster.
+
+import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
+import { type LabelTest, parseLabelSelector } from './cluster-selector.ts'
+
+export type Verb = 'read' | 'list' | 'create' | 'patch' | 'patchStatus' | 'delete'
+
+export type Fault = {
+  /** Unset fields match every call. */
+  verb?: Verb | readonly Verb[]
+  kind?: KindName
+  name?: string
+  /** How many calls fail; 1 unless told. */
+  times?: number
+  /** `before`: nothing was done. `after`: the write stands, only its answer is lost. */
+  when?: 'before' | 'after'
+  /** RetryableError `KubernetesUnavailable` unless told. */
+  error?: Error
+}
+
+type Call = { verb: Verb; kind: KindName; name: string | undefined }
+
+/** Faults in the order in which they were asked for; a call meets the first that fits. */
+export class Faults {
+  #waiting: (Fault & { left: number })[] = []
+
+  add(fault: Fault): void {
+    this.#waiting.push({ ...fault, left: fault.times ?? 1 })
+  }
+
+  clear(): void {
+    this.#waiting = []
+  }
+
+  async around<T>(call: Call, act: () => T): Promise<T> {
+    const fault = this.#take(call)
+    if (fault === undefined) return act()
+    if (fault.when === 'after') act()
+    throw (
+      fault.error ?? new RetryableError('KubernetesUnavailable', `${call.verb} ${call.kind}: fault ordered by a test`)
+    )
+  }
+
+  #take(call: Call): Fault | undefined {
+    const fault = this.#waiting.find((candidate) => fits(candidate, call))
+    if (fault === undefined) return undefined
+    fault.left -= 1
+    if (fault.left === 0) this.#waiting.splice(this.#waiting.indexOf(fault), 1)
+    return fault
+  }
+}
+
+function fits(fault: Fault, call: Call): boolean {
+  const verbs = typeof fault.verb === 'string' ? [fault.verb] : fault.verb
+  if (verbs !== undefined && !verbs.includes(call.verb)) return false
+  if (fault.kind !== undefined && fault.kind !== call.kind) return false
+  return fault.name === undefined || fault.name === call.name
+}
+
+export type EventSelector = { kind: KindName; namespace?: string; labelSelector?: string }
+
+export type ClusterEvent = {
+  type: 'add' | 'update' | 'delete'
+  apiVersion: string
+  kind: KindName
+  namespace: string | undefined
+  name: string
+}
+
+/** Undefined `before`: created. Undefined `after`: gone. */
+export type WriteListener = (kind: KindName, before: KubeObject | undefined, after: KubeObject | undefined) => void
+
+/**
+ * Turns writes into events as a watch with a selector does: entering it is an `add`, staying inside an `update`,
+ * leaving it a `delete`, and what happens outside is silent. What existed before is not announced.
+ */
+export function eventsOf(selector: EventSelector, callback: (event: ClusterEvent) => void): WriteListener {
+  const labelled = parseLabelSelector(selector.labelSelector)
+  return (kind, before, after) => {
+    const subject = after ?? before
+    if (kind !== selector.kind || subject === undefined) return
+    const { namespace, name } = subject.metadata
+    if (selector.namespace !== undefined && selector.namespace !== namespace) return
+    const type = eventType(labelled, before, after)
+    if (type !== undefined) callback({ type, apiVersion: subject.apiVersion, kind, namespace, name })
+  }
+}
+
+function eventType(labelled: LabelTest, before: KubeObject | undefined, after: KubeObject | undefined) {
+  const wasInside = before !== undefined && labelled(before.metadata.labels)
+  const isInside = after !== undefined && labelled(after.metadata.labels)
+  if (isInside) return wasInside ? 'update' : 'add'
+  return wasInside ? 'delete' : undefined
+}

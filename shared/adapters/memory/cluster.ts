@@ -1,0 +1,240 @@
+// A Kubernetes API in memory that passes the same contract as the real one (test/contract/cluster-suite.ts).
+
+import { isDeepStrictEqual } from 'node:util'
+import { KINDS, type KindName, type KubeObject, type ObjectMeta } from '#shared/api/kinds.ts'
+import { type Clock, rfc3339 } from '#shared/kernel/clock.ts'
+import { ConflictError } from '#shared/kernel/errors.ts'
+import type { Cluster, ListOptions } from '#shared/ports/cluster.ts'
+import {
+  type ClusterEvent,
+  type EventSelector,
+  eventsOf,
+  type Fault,
+  Faults,
+  type Verb,
+  type WriteListener,
+} from './cluster-faults.ts'
+import {
+  checkFields,
+  countsGenerations,
+  foldStringData,
+  generationMoves,
+  mergePatch,
+  overTheWire,
+  refuse,
+  statusAtCreation,
+} from './cluster-rules.ts'
+import { parseLabelSelector } from './cluster-selector.ts'
+
+export type MemoryClusterOptions = {
+  clock: Pick<Clock, 'nowMs'>
+  /** For tests that need the same UIDs in every run. */
+  newUid?: () => string
+  /** Runs before each call: a scenario's seeded scheduler waits or throws here. */
+  beforeCall?: (verb: Verb, kind: KindName, name: string | undefined) => Promise<void>
+}
+
+type Key = `${string}/${string}/${string}`
+
+export class MemoryCluster implements Cluster {
+  readonly #clock: Pick<Clock, 'nowMs'>
+  readonly #newUid: () => string
+  readonly #beforeCall: MemoryClusterOptions['beforeCall']
+  readonly #objects = new Map<Key, KubeObject>()
+  readonly #listeners = new Set<WriteListener>()
+  readonly #faults = new Faults()
+  #resourceVersion = 1000
+
+  constructor(options: MemoryClusterOptions) {
+    this.#clock = options.clock
+    this.#newUid = options.newUid ?? (() => crypto.randomUUID())
+    this.#beforeCall = options.beforeCall
+  }
+
+  read(kind: KindName, namespace: string | undefined, name: string): Promise<KubeObject | undefined> {
+    return this.#call('read', kind, name, () => this.peek(kind, namespace, name))
+  }
+
+  list(kind: KindName, options: ListOptions = {}): Promise<KubeObject[]> {
+    return this.#call('list', kind, undefined, () => {
+      const wanted = parseLabelSelector(options.labelSelector)
+      return this.peekAll(kind).filter(
+        ({ metadata }) =>
+          wanted(metadata.labels) && (options.namespace === undefined || options.namespace === metadata.namespace),
+      )
+    })
+  }
+
+  create(kind: KindName, object: KubeObject): Promise<KubeObject> {
+    return this.#call('create', kind, object.metadata.name, () => {
+      const { resourceVersion, uid, deletionTimestamp, ...metadata } = object.metadata
+      if (resourceVersion !== undefined) refuse(object, 'resourceVersion is set on an object to be created')
+      const { status, ...rest } = object
+      const kept = statusAtCreation(kind, status)
+      return this.#insert(kind, { ...rest, metadata, ...(kept === undefined ? {} : { status: kept }) } as KubeObject)
+    })
+  }
+
+  patch(kind: KindName, seen: KubeObject, change: object): Promise<KubeObject> {
+    return this.#call('patch', kind, seen.metadata.name, () => {
+      const { status, ...rest } = change as { status?: unknown }
+      return this.#apply(kind, seen, KINDS[kind].statusSubresource ? rest : change)
+    })
+  }
+
+  patchStatus(kind: KindName, seen: KubeObject, status: object): Promise<KubeObject> {
+    return this.#call('patchStatus', kind, seen.metadata.name, () => this.#apply(kind, seen, { status }))
+  }
+
+  delete(kind: KindName, seen: KubeObject): Promise<void> {
+    return this.#call('delete', kind, seen.metadata.name, () => this.#remove(kind, seen))
+  }
+
+  /** What stands there now, outside of faults and scheduling: for a test's assertions. */
+  peek(kind: KindName, namespace: string | undefined, name: string): KubeObject | undefined {
+    const found = this.#objects.get(keyOf(kind, { namespace, name }))
+    return found === undefined ? undefined : overTheWire(found)
+  }
+
+  /** In the API server's order: by namespace and name. */
+  peekAll(kind: KindName): KubeObject[] {
+    const keys = [...this.#objects.keys()].filter((key) => key.startsWith(`${kind}/`)).sort()
+    return keys.map((key) => overTheWire(this.#objects.get(key) as KubeObject))
+  }
+
+  /** Puts an object there as the rest of the world would: status and all. */
+  seed(kind: KindName, object: KubeObject): KubeObject {
+    return this.#insert(kind, object)
+  }
+
+  /** Called inside of every write, once it stands. What it throws, the writer gets. Returns the way to stop it. */
+  onWrite(listener: WriteListener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** The events of one `resources[]` entry of an ApiServerSource; each is lost unless the callback keeps it. */
+  onEvent(selector: EventSelector, callback: (event: ClusterEvent) => void): () => void {
+    return this.onWrite(eventsOf(selector, callback))
+  }
+
+  /** The next call that fits fails. */
+  failNext(fault: Fault = {}): void {
+    this.#faults.add(fault)
+  }
+
+  clearFaults(): void {
+    this.#faults.clear()
+  }
+
+  async #call<T>(verb: Verb, kind: KindName, name: string | undefined, act: () => T): Promise<T> {
+    await this.#beforeCall?.(verb, kind, name)
+    return await this.#faults.around({ verb, kind, name }, act)
+  }
+
+  #insert(kind: KindName, given: KubeObject): KubeObject {
+    const object = foldStringData(kind, overTheWire(given))
+    const { namespaced, apiVersion } = KINDS[kind]
+    if (object.kind !== kind || object.apiVersion !== apiVersion) refuse(object, `is no ${kind} of ${apiVersion}`)
+    if (namespaced !== (object.metadata.namespace !== undefined)) refuse(object, 'namespace does not suit its kind')
+    checkFields(kind, object)
+    if (this.#objects.has(keyOf(kind, object.metadata))) throw alreadyExists(object)
+    object.metadata = {
+      ...object.metadata,
+      uid: this.#newUid(),
+      creationTimestamp: rfc3339(this.#clock.nowMs()),
+      ...(countsGenerations(kind) ? { generation: 1 } : {}),
+    }
+    return this.#store(kind, undefined, object)
+  }
+
+  #apply(kind: KindName, seen: KubeObject, change: object): KubeObject {
+    const before = this.#current(kind, seen)
+    const after = foldStringData(kind, mergePatch(before, overTheWire(change)) as KubeObject)
+    after.metadata = this.#metadataAfter(before, after)
+    checkFields(kind, after)
+    if (generationMoves(kind, before, after)) after.metadata.generation = (before.metadata.generation ?? 0) + 1
+    if (isDeepStrictEqual(before, after)) return overTheWire(before) // a write without a change moves nothing
+    return this.#store(kind, before, after)
+  }
+
+  /** The server's own fields cannot be patched. */
+  #metadataAfter(before: KubeObject, after: KubeObject): ObjectMeta {
+    const { uid, resourceVersion, generation, creationTimestamp, deletionTimestamp } = before.metadata
+    if (after.metadata.name !== before.metadata.name || after.metadata.namespace !== before.metadata.namespace) {
+      refuse(before, 'name and namespace cannot change')
+    }
+    const known = new Set(before.metadata.finalizers)
+    const added = after.metadata.finalizers?.find((finalizer) => !known.has(finalizer))
+    if (deletionTimestamp !== undefined && added !== undefined) {
+      refuse(before, `finalizer ${added} cannot be added, the object is being deleted`)
+    }
+    const { deletionTimestamp: patched, ...rest } = after.metadata
+    return overTheWire({
+      ...rest,
+      uid,
+      resourceVersion,
+      generation,
+      creationTimestamp,
+      deletionTimestamp,
+    }) as ObjectMeta
+  }
+
+  #remove(kind: KindName, seen: KubeObject): void {
+    const before = this.#objects.get(keyOf(kind, seen.metadata))
+    if (before === undefined) return
+    if (seen.metadata.uid !== undefined && seen.metadata.uid !== before.metadata.uid) throw otherUid(before)
+    if ((before.metadata.finalizers ?? []).length === 0) {
+      this.#store(kind, before, undefined)
+    } else if (before.metadata.deletionTimestamp === undefined) {
+      const after = overTheWire(before)
+      after.metadata.deletionTimestamp = rfc3339(this.#clock.nowMs())
+      if (after.metadata.generation !== undefined) after.metadata.generation += 1
+      this.#store(kind, before, after)
+    }
+  }
+
+  #current(kind: KindName, seen: KubeObject): KubeObject {
+    const current = this.#objects.get(keyOf(kind, seen.metadata))
+    if (current === undefined) throw new ConflictError('NotFound', `${nameOf(seen)} is gone`)
+    if (seen.metadata.uid !== undefined && seen.metadata.uid !== current.metadata.uid) throw otherUid(current)
+    const { resourceVersion } = seen.metadata
+    if (resourceVersion === undefined || resourceVersion === current.metadata.resourceVersion) return current
+    throw new ConflictError('Conflict', `${nameOf(seen)} has changed since resourceVersion ${resourceVersion}`)
+  }
+
+  /** The only place that changes what stands there. `after` without finalizers, once deleted, is gone. */
+  #store(kind: KindName, before: KubeObject | undefined, after: KubeObject | undefined): KubeObject {
+    const subject = (after ?? before) as KubeObject
+    const key = keyOf(kind, subject.metadata)
+    this.#resourceVersion += 1
+    const result = overTheWire(subject)
+    result.metadata.resourceVersion = String(this.#resourceVersion)
+    const ends = result.metadata.deletionTimestamp !== undefined && (result.metadata.finalizers ?? []).length === 0
+    const remains = after === undefined || ends ? undefined : result
+    if (remains === undefined) this.#objects.delete(key)
+    else this.#objects.set(key, remains)
+    for (const listener of this.#listeners) listener(kind, overTheWire(before), overTheWire(remains))
+    return overTheWire(result)
+  }
+}
+
+function keyOf(kind: KindName, { namespace, name }: { namespace?: string | undefined; name: string }): Key {
+  return `${kind}/${namespace ?? ''}/${name}`
+}
+
+function nameOf(object: KubeObject): string {
+  const { namespace, name } = object.metadata
+  return `${object.kind} ${namespace === undefined ? '' : `${namespace}/`}${name}`
+}
+
+function alreadyExists(object: KubeObject): ConflictError {
+  return new ConflictError('AlreadyExists', `${nameOf(object)} exists already`)
+}
+
+function otherUid(current: KubeObject): ConflictError {
+  return new ConflictError(
+    'Conflict',
+    `${nameOf(current)} is another one than was seen, it has uid ${current.metadata.uid}`,
+  )
+}

@@ -1,0 +1,130 @@
+// Reads settings from environment variables. An error names the variable, what it holds and what it may hold.
+
+import { TerminalError } from './errors.ts'
+import { KiB, MiB, SECOND_MS } from './units.ts'
+
+export type Env = Readonly<Record<string, string | undefined>>
+
+/** Everything that a deployment may set, in the units of the code. Defaults stand in `readSettings`. */
+export type Settings = {
+  /** Where the HTTP host listens; Knative sets it. */
+  port: number
+  /** A transfer stops by itself, checkpointed, after this long. */
+  sliceMs: number
+  /** Transfers at one time over all pods. */
+  movers: number
+  transfersPerPod: number
+  leaseMs: number
+  /** What the mover may use at its peak. */
+  memoryBytes: number
+  bindTimeoutMs: number
+  snapshotTimeoutMs: number
+  /** undefined: `cluster-id` of the vSphere configuration file. */
+  clusterId: string | undefined
+  /** undefined where no disk is opened. */
+  vddkDir: string | undefined
+  /** Transports in VDDK's own notation, the first that works is taken. */
+  vddkTransport: string
+  chunkBytes: number
+  veleroNamespace: string
+  /** Where the sweep sends its wake-ups; undefined: straight to the functions. */
+  brokerUrl: string | undefined
+  /** Address of a function; `{step}` stands for its name. */
+  functionUrlTemplate: string | undefined
+  /** The sweep leaves alone what is due for less than this. */
+  dueMs: number
+  /** An open mover without work is closed after this long. */
+  idleCloseMs: number
+  nodeName: string | undefined
+  /** Knative's name of this deployment of the function. */
+  revision: string | undefined
+}
+
+export function readSettings(env: Env): Settings {
+  return {
+    port: integer(env, 'PORT', 8080, { min: 0, max: 65535 }),
+    sliceMs: SECOND_MS * integer(env, 'DORMOUSE_SLICE_SECONDS', 300, { min: 1, max: 540 }),
+    movers: integer(env, 'DORMOUSE_MOVERS', 2, { min: 1, max: 64 }),
+    transfersPerPod: integer(env, 'DORMOUSE_TRANSFERS_PER_POD', 1, { min: 1, max: 64 }),
+    leaseMs: SECOND_MS * integer(env, 'DORMOUSE_LEASE_SECONDS', 30, { min: 5, max: 300 }),
+    memoryBytes: MiB * integer(env, 'DORMOUSE_MEMORY_MIB', 384, { min: 128, max: 65536 }),
+    bindTimeoutMs: SECOND_MS * integer(env, 'DORMOUSE_BIND_TIMEOUT_SECONDS', 180, { min: 1, max: 86400 }),
+    snapshotTimeoutMs: SECOND_MS * integer(env, 'DORMOUSE_SNAPSHOT_TIMEOUT_SECONDS', 3600, { min: 1, max: 86400 }),
+    clusterId: matching(env, 'DORMOUSE_CLUSTER_ID', CLUSTER_ID, 'letters, digits, ".", "_", "-", at most 63'),
+    vddkDir: text(env, 'DORMOUSE_VDDK_DIR'),
+    vddkTransport: list(env, 'DORMOUSE_VDDK_TRANSPORT', ['nbdssl', 'nbd'], VDDK_TRANSPORTS, ':').join(':'),
+    chunkBytes: KiB * chunkKib(env),
+    veleroNamespace: matching(env, 'DORMOUSE_VELERO_NAMESPACE', NAMESPACE, 'a namespace') ?? 'velero',
+    brokerUrl: httpUrl(env, 'DORMOUSE_BROKER_URL'),
+    functionUrlTemplate: urlTemplate(env, 'DORMOUSE_FUNCTION_URL_TEMPLATE'),
+    dueMs: SECOND_MS * integer(env, 'DORMOUSE_DUE_SECONDS', 30, { min: 0, max: 3600 }),
+    idleCloseMs: SECOND_MS * integer(env, 'DORMOUSE_IDLE_CLOSE_SECONDS', 45, { min: 0, max: 3600 }),
+    nodeName: text(env, 'NODE_NAME'),
+    revision: text(env, 'K_REVISION'),
+  }
+}
+
+const CLUSTER_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
+const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
+const VDDK_TRANSPORTS = ['file', 'san', 'hotadd', 'nbdssl', 'nbd']
+
+/** The variable's text without spaces around it; undefined when it is unset or empty, which Kubernetes cannot tell apart. */
+export function text(env: Env, name: string): string | undefined {
+  const value = env[name]?.trim()
+  return value === '' ? undefined : value
+}
+
+export function integer(env: Env, name: string, fallback: number, range: { min: number; max: number }): number {
+  const value = text(env, name)
+  if (value === undefined) return fallback
+  const parsed = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN
+  if (parsed >= range.min && parsed <= range.max) return parsed
+  throw wrong(name, value, `a whole number from ${range.min} to ${range.max}`)
+}
+
+/** Words between separators, each one of `allowed`. */
+export function list(
+  env: Env,
+  name: string,
+  fallback: string[],
+  allowed: readonly string[],
+  separator = ',',
+): string[] {
+  const value = text(env, name)
+  if (value === undefined) return fallback
+  const words = value.split(separator).map((word) => word.trim())
+  if (words.every((word) => allowed.includes(word))) return words
+  throw wrong(name, value, `some of ${allowed.join(', ')}, with "${separator}" between them`)
+}
+
+function matching(env: Env, name: string, pattern: RegExp, wanted: string): string | undefined {
+  const value = text(env, name)
+  if (value === undefined || pattern.test(value)) return value
+  throw wrong(name, value, wanted)
+}
+
+function httpUrl(env: Env, name: string): string | undefined {
+  const value = text(env, name)
+  if (value === undefined) return undefined
+  const url = URL.parse(value)
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') return value
+  throw wrong(name, value, 'an http or https address')
+}
+
+function urlTemplate(env: Env, name: string): string | undefined {
+  const value = httpUrl(env, name)
+  if (value === undefined || value.includes('{step}')) return value
+  throw wrong(name, value, 'an address that has {step} in it')
+}
+
+/** 64 KiB is the grain of VMware's changed block tracking; a power of two keeps chunk numbers stable when it changes. */
+function chunkKib(env: Env): number {
+  const name = 'DORMOUSE_CHUNK_KIB'
+  const kib = integer(env, name, 512, { min: 256, max: 4096 })
+  if ((kib & (kib - 1)) === 0) return kib
+  throw wrong(name, String(kib), 'a power of two from 256 to 4096')
+}
+
+function wrong(name: string, value: string, wanted: string): TerminalError {
+  return new TerminalError('InvalidSettings', `environment variable ${name} is "${value}", want ${wanted}`)
+}
