@@ -1,0 +1,36 @@
+// Conditions for users: they do not flap, carry no times or attempt numbers, and change only when their meaning does.
+
+import type { Condition } from '#shared/api/kinds.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+
+export type ConditionChange = Omit<Condition, 'lastTransitionTime' | 'observedGeneration'>
+
+const MAX_MESSAGE_CHARS = 1024
+
+/** The list with `change` in it; lastTransitionTime moves only when the status does. The order is kept, new ones go last. */
+export function setCondition(list: Condition[] | undefined, change: ConditionChange, nowMs: number, generation?: number): Condition[] {
+  const current = list ?? []
+  const before = current.find((condition) => condition.type === change.type)
+  const lastTransitionTime = before?.status === change.status ? before.lastTransitionTime : rfc3339(nowMs)
+  const next: Condition = {
+    ...change,
+    message: clip(change.message),
+    lastTransitionTime,
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
+  }
+  return before === undefined ? [...current, next] : current.map((condition) => (condition === before ? next : condition))
+}
+
+export function conditionOf(list: Condition[] | undefined, type: string): Condition | undefined {
+  return list?.find((condition) => condition.type === type)
+}
+
+export function isTrue(list: Condition[] | undefined, type: string): boolean {
+  return conditionOf(list, type)?.status === 'True'
+}
+
+/** Messages end up in etcd and on a terminal: bounded, one line. */
+export function clip(message: string): string {
+  const line = message.replaceAll(/\s+/g, ' ').trim()
+  return line.length <= MAX_MESSAGE_CHARS ? line : `${line.slice(0, MAX_MESSAGE_CHARS - 1)}…`
+}

@@ -1,0 +1,68 @@
+// The Download's states: writes a backup into a staged disk that no user's claim is bound to.
+//
+//   New ──▶ InProgress ──▶ Completed
+//             │  ▲
+//             ▼  │ 5 min
+//            Retry ──(six retries)──▶ Failed ◀──(cancel, hopeless)── any unfinished
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { MINUTE_MS } from '#shared/kernel/units.ts'
+import { unreachable } from '#shared/kernel/unreachable.ts'
+import { isBeingDeleted } from './step-label.ts'
+
+export const DOWNLOAD_PHASES = ['New', 'InProgress', 'Retry', 'Completed', 'Failed'] as const
+export type DownloadPhase = (typeof DOWNLOAD_PHASES)[number]
+
+export const DOWNLOAD_NEXT = {
+  New: ['New', 'InProgress', 'Retry', 'Failed'],
+  InProgress: ['InProgress', 'Completed', 'Retry', 'Failed'],
+  Retry: ['Retry', 'InProgress', 'Failed'],
+  Completed: [],
+  Failed: [],
+} as const satisfies Record<DownloadPhase, readonly DownloadPhase[]>
+
+export type DownloadSeen = { phase: DownloadPhase; cancelRequested: boolean; nextRetryMs: number }
+
+export type DownloadStep =
+  | { kind: 'nothing'; why: string }
+  | { kind: 'wait'; untilMs: number }
+  | { kind: 'transfer' }
+  /** End as Failed with reason Canceled. */
+  | { kind: 'cancel' }
+
+export function decideDownload(seen: DownloadSeen, nowMs: number): DownloadStep {
+  switch (seen.phase) {
+    case 'Completed':
+    case 'Failed':
+      return { kind: 'nothing', why: `already ${seen.phase}` }
+    case 'New':
+    case 'InProgress':
+    case 'Retry':
+      if (seen.cancelRequested) return { kind: 'cancel' }
+      return seen.nextRetryMs > nowMs ? { kind: 'wait', untilMs: seen.nextRetryMs } : { kind: 'transfer' }
+    default:
+      return unreachable(seen.phase)
+  }
+}
+
+export function seeDownload(download: KubeObject): DownloadSeen {
+  const status = download['status'] ?? {}
+  const phase: DownloadPhase = DOWNLOAD_PHASES.includes(status.phase) ? status.phase : 'New'
+  return {
+    phase,
+    cancelRequested: download['spec']?.downloadCancel === true || isBeingDeleted(download),
+    nextRetryMs: phase === 'Retry' ? Date.parse(status.nextRetryTimestamp ?? '') || 0 : 0,
+  }
+}
+
+export function isDownloadOver(phase: DownloadPhase): boolean {
+  return DOWNLOAD_NEXT[phase].length === 0
+}
+
+/** As the peer: seven attempts, five minutes apart. */
+export const DOWNLOAD_RETRIES = 6
+export const DOWNLOAD_RETRY_DELAY_MS = 5 * MINUTE_MS
+
+export function isHopelessDownload(reason: string): boolean {
+  return ['SnapshotIDInvalid', 'VolumeNotFound', 'TargetTooSmall', 'BackupNotFound'].includes(reason)
+}

@@ -1,0 +1,39 @@
+// Leases: who works on an object, and until when. The writer of a Lease stops itself by monotonic time before it runs out.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+
+export type LeaseState = 'free' | 'mine' | 'held' | 'stale'
+
+/**
+ * `stale`: its holder has not renewed it for its whole duration by the wall clock. Clocks differ and jump, so a stale Lease
+ * may be taken only after it was seen unchanged for its whole duration by the taker's own monotonic clock.
+ */
+export function leaseState(lease: KubeObject | undefined, me: string, nowMs: number): LeaseState {
+  const holder = lease?.['spec']?.holderIdentity
+  if (typeof holder !== 'string' || holder === '') return 'free'
+  if (holder === me) return 'mine'
+  return nowMs >= leaseEndMs(lease) ? 'stale' : 'held'
+}
+
+/** When it runs out by the wall clock; 0 for a Lease that says nothing usable. */
+export function leaseEndMs(lease: KubeObject | undefined): number {
+  const renewedMs = Date.parse(lease?.['spec']?.renewTime ?? '') || 0
+  return renewedMs + 1000 * Number(lease?.['spec']?.leaseDurationSeconds ?? 0)
+}
+
+export function heldLeaseSpec(holder: string, durationMs: number, nowMs: number): object {
+  return { holderIdentity: holder, leaseDurationSeconds: Math.ceil(durationMs / 1000), renewTime: microTime(nowMs) }
+}
+
+export const RELEASED_LEASE_SPEC = { holderIdentity: null, renewTime: null, leaseDurationSeconds: null } as const
+
+/** The peer's names for its two kinds; by UID for the others, whose names may be longer than a Lease's. */
+export function leaseName(object: KubeObject): string {
+  const kind = object.kind.toLowerCase()
+  return kind === 'upload' || kind === 'download' ? `${kind}-lease.${object.metadata.name}` : `${kind}-lease.${object.metadata.uid}`
+}
+
+/** MicroTime of the API: RFC 3339 with six digits. */
+function microTime(epochMs: number): string {
+  return new Date(epochMs).toISOString().replace('Z', '000Z')
+}

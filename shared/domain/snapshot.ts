@@ -1,0 +1,115 @@
+// The Snapshot's states: a vSphere snapshot of the claim's disk, then it follows its Upload.
+//
+//   New ──▶ Snapshotted ──▶ Uploading ⇄ UploadFailed ──▶ UploadFailedAfterRetry
+//    │          │              ├──▶ Uploaded
+//    │          │              ├──▶ CleanupAfterUploadFailed ──▶ Uploaded | UploadFailedAfterRetry
+//    ▼          ▼              └──▶ Canceling ──▶ Canceled
+//  SnapshotFailed, Canceled   (local mode ends at Snapshotted)
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { unreachable } from '#shared/kernel/unreachable.ts'
+import { isBeingDeleted } from './step-label.ts'
+import type { UploadPhase } from './upload.ts'
+
+export const SNAPSHOT_PHASES = [
+  'New',
+  'InProgress',
+  'Snapshotted',
+  'SnapshotFailed',
+  'Uploading',
+  'Uploaded',
+  'UploadFailed',
+  'UploadFailedAfterRetry',
+  'Canceling',
+  'Canceled',
+  'CleanupAfterUploadFailed',
+] as const
+export type SnapshotPhase = (typeof SNAPSHOT_PHASES)[number]
+
+const FOLLOWING = ['Uploading', 'Uploaded', 'UploadFailed', 'UploadFailedAfterRetry', 'Canceling', 'Canceled', 'CleanupAfterUploadFailed'] as const
+
+/** Legal moves, as data. `InProgress` is never written; one made by hand is treated as New. */
+export const SNAPSHOT_NEXT = {
+  New: ['New', 'Snapshotted', 'SnapshotFailed', 'Canceled'],
+  InProgress: ['InProgress', 'Snapshotted', 'SnapshotFailed', 'Canceled'],
+  Snapshotted: ['Snapshotted', ...FOLLOWING],
+  Uploading: FOLLOWING,
+  UploadFailed: FOLLOWING,
+  CleanupAfterUploadFailed: FOLLOWING,
+  Canceling: ['Canceling', 'Canceled'],
+  SnapshotFailed: [],
+  Uploaded: [],
+  Canceled: [],
+  UploadFailedAfterRetry: [],
+} as const satisfies Record<SnapshotPhase, readonly SnapshotPhase[]>
+
+export type SnapshotSeen = {
+  phase: SnapshotPhase
+  cancelRequested: boolean
+  beingDeleted: boolean
+  /** No repository: the local snapshot is the backup. */
+  localMode: boolean
+}
+
+export type SnapshotStep =
+  | { kind: 'nothing'; why: string }
+  /** Make the FCD snapshot (or find the one made before). */
+  | { kind: 'snapshot' }
+  /** The Upload exists or is to be made; the status follows it. `cancel`: tell it to stop. */
+  | { kind: 'follow'; cancel: boolean }
+  | { kind: 'cancel' }
+
+export function decideSnapshot(seen: SnapshotSeen): SnapshotStep {
+  const cancel = seen.cancelRequested || seen.beingDeleted
+  switch (seen.phase) {
+    case 'SnapshotFailed':
+    case 'Uploaded':
+    case 'Canceled':
+    case 'UploadFailedAfterRetry':
+      return { kind: 'nothing', why: `already ${seen.phase}` }
+    case 'New':
+    case 'InProgress':
+      return cancel ? { kind: 'cancel' } : { kind: 'snapshot' }
+    case 'Snapshotted':
+      return seen.localMode ? { kind: 'nothing', why: 'local mode: the snapshot is the backup' } : { kind: 'follow', cancel }
+    case 'Uploading':
+    case 'UploadFailed':
+    case 'CleanupAfterUploadFailed':
+    case 'Canceling':
+      return { kind: 'follow', cancel }
+    default:
+      return unreachable(seen.phase)
+  }
+}
+
+export function seeSnapshot(snapshot: KubeObject): SnapshotSeen {
+  const phase = snapshot['status']?.phase
+  return {
+    phase: SNAPSHOT_PHASES.includes(phase) ? phase : 'New',
+    cancelRequested: snapshot['spec']?.snapshotCancel === true,
+    beingDeleted: isBeingDeleted(snapshot),
+    localMode: snapshot['spec']?.backupRepository === '',
+  }
+}
+
+export function isSnapshotOver(phase: SnapshotPhase, localMode: boolean): boolean {
+  return SNAPSHOT_NEXT[phase].length === 0 || (localMode && phase === 'Snapshotted')
+}
+
+/** The peer's map; an Upload that has not begun leaves the Snapshot at Snapshotted. */
+export const SNAPSHOT_PHASE_OF_UPLOAD = {
+  New: 'Snapshotted',
+  InProgress: 'Uploading',
+  Completed: 'Uploaded',
+  UploadError: 'UploadFailed',
+  CleanupFailed: 'CleanupAfterUploadFailed',
+  Canceling: 'Canceling',
+  Canceled: 'Canceled',
+  UploadFailedAfterRetry: 'UploadFailedAfterRetry',
+} as const satisfies Record<UploadPhase, SnapshotPhase>
+
+/** The phase that the Snapshot should show; its own when the table does not allow the move (late or reordered news). */
+export function followUpload(current: SnapshotPhase, upload: UploadPhase): SnapshotPhase {
+  const wanted = SNAPSHOT_PHASE_OF_UPLOAD[upload]
+  return (SNAPSHOT_NEXT[current] as readonly SnapshotPhase[]).includes(wanted) ? wanted : current
+}

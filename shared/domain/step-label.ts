@@ -1,0 +1,67 @@
+// The step label gates objects into and out of the ApiServerSources; the due annotation tells the sweep when to look.
+// Names and meaning: docs/design/0001-shape.md.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+
+export const STEP_LABEL = 'dormouse.dev/step'
+export const DUE_ANNOTATION = 'dormouse.dev/due'
+export const FINALIZER = 'dormouse.dev/object'
+
+export const DUE_STEPS = ['snapshot', 'upload', 'download', 'clone', 'delete', 'repository'] as const
+export type DueStep = (typeof DUE_STEPS)[number]
+/** Values that keep an object out of every source's selector. */
+export const PARKED = ['running', 'queued', 'waiting', 'done'] as const
+export type StepLabel = DueStep | (typeof PARKED)[number]
+
+/** The step that each kind's function does. */
+export const STEP_OF_KIND = {
+  Snapshot: 'snapshot',
+  Upload: 'upload',
+  Download: 'download',
+  CloneFromSnapshot: 'clone',
+  DeleteSnapshot: 'delete',
+  BackupRepositoryClaim: 'repository',
+} as const satisfies Record<string, DueStep>
+export type SteppedKind = keyof typeof STEP_OF_KIND
+
+export function stepOf(object: KubeObject): string | undefined {
+  return object.metadata.labels?.[STEP_LABEL]
+}
+
+/** When it became, or becomes, due. Without the annotation: since its creation. NaN-safe: nonsense counts as due always. */
+export function dueMs(object: KubeObject): number {
+  const text = object.metadata.annotations?.[DUE_ANNOTATION] ?? object.metadata.creationTimestamp
+  const ms = Date.parse(text ?? '')
+  return Number.isNaN(ms) ? 0 : ms
+}
+
+export function hasDueTime(object: KubeObject): boolean {
+  return object.metadata.annotations?.[DUE_ANNOTATION] !== undefined
+}
+
+/** The metadata part of a merge patch that sets the label; `dueAtMs` undefined removes the annotation. */
+export function stepPatch(step: StepLabel, dueAtMs?: number): { labels: object; annotations: object } {
+  return {
+    labels: { [STEP_LABEL]: step },
+    annotations: { [DUE_ANNOTATION]: dueAtMs === undefined ? null : rfc3339(dueAtMs) },
+  }
+}
+
+export function holdsFinalizer(object: KubeObject): boolean {
+  return object.metadata.finalizers?.includes(FINALIZER) === true
+}
+
+export function withFinalizer(object: KubeObject): string[] {
+  return holdsFinalizer(object) ? [...(object.metadata.finalizers ?? [])] : [...(object.metadata.finalizers ?? []), FINALIZER]
+}
+
+/** null when nothing is left, as a merge patch wants it. */
+export function withoutFinalizer(object: KubeObject): string[] | null {
+  const left = (object.metadata.finalizers ?? []).filter((name) => name !== FINALIZER)
+  return left.length === 0 ? null : left
+}
+
+export function isBeingDeleted(object: KubeObject): boolean {
+  return object.metadata.deletionTimestamp !== undefined
+}

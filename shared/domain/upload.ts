@@ -1,0 +1,120 @@
+// The Upload's states: moves a snapshot's data into the repository, then removes the local snapshot.
+//
+//   New ──▶ InProgress ──(sealed)──▶ Completed            CleanupFailed ──▶ Completed   (sealed)
+//             │  ▲ └─(clean-up failed)─▶ CleanupFailed ─┤
+//             ▼  │ retry                                 └▶ UploadFailedAfterRetry      (never sealed)
+//         UploadError ──(ceiling)──▶ UploadFailedAfterRetry
+//   any unfinished ──(cancel)──▶ Canceling ──▶ Canceled
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { MINUTE_MS } from '#shared/kernel/units.ts'
+import { unreachable } from '#shared/kernel/unreachable.ts'
+import { isBeingDeleted } from './step-label.ts'
+
+export const UPLOAD_PHASES = [
+  'New',
+  'InProgress',
+  'UploadError',
+  'CleanupFailed',
+  'Canceling',
+  'Canceled',
+  'Completed',
+  'UploadFailedAfterRetry',
+] as const
+export type UploadPhase = (typeof UPLOAD_PHASES)[number]
+
+/** Legal moves, as data; the tests walk every edge. */
+export const UPLOAD_NEXT = {
+  New: ['New', 'InProgress', 'UploadError', 'Canceling', 'UploadFailedAfterRetry', 'CleanupFailed'],
+  InProgress: ['InProgress', 'Completed', 'UploadError', 'CleanupFailed', 'Canceling', 'UploadFailedAfterRetry'],
+  UploadError: ['UploadError', 'InProgress', 'Canceling', 'UploadFailedAfterRetry', 'CleanupFailed'],
+  CleanupFailed: ['CleanupFailed', 'Completed', 'UploadFailedAfterRetry', 'Canceling'],
+  Canceling: ['Canceling', 'Canceled'],
+  Canceled: [],
+  Completed: [],
+  UploadFailedAfterRetry: [],
+} as const satisfies Record<UploadPhase, readonly UploadPhase[]>
+
+/** All that the decision may look at. */
+export type UploadSeen = {
+  phase: UploadPhase
+  cancelRequested: boolean
+  /** The root is durable and verified. */
+  sealed: boolean
+  /** All attempts are used up; only the local snapshot is still to be removed. */
+  givenUp: boolean
+  /** Epoch ms before which a failed step is not tried again; 0: none. */
+  nextRetryMs: number
+}
+
+export type UploadStep =
+  | { kind: 'nothing'; why: string }
+  | { kind: 'wait'; untilMs: number }
+  | { kind: 'transfer' }
+  /** Remove the local snapshot; the upload then ends in `then`. */
+  | { kind: 'cleanup'; then: 'Completed' | 'UploadFailedAfterRetry' }
+  /** Give the session up, remove the local snapshot, end as Canceled. */
+  | { kind: 'abort' }
+
+export function decideUpload(seen: UploadSeen, nowMs: number): UploadStep {
+  switch (seen.phase) {
+    case 'Completed':
+    case 'Canceled':
+    case 'UploadFailedAfterRetry':
+      return { kind: 'nothing', why: `already ${seen.phase}` }
+    case 'Canceling':
+      return { kind: 'abort' }
+    case 'New':
+    case 'InProgress':
+    case 'UploadError':
+    case 'CleanupFailed':
+      // A sealed backup is kept: cancelling comes too late, what is left is only the clean-up.
+      if (seen.cancelRequested && !seen.sealed && !seen.givenUp) return { kind: 'abort' }
+      if (seen.nextRetryMs > nowMs) return { kind: 'wait', untilMs: seen.nextRetryMs }
+      if (seen.sealed) return { kind: 'cleanup', then: 'Completed' }
+      if (seen.givenUp) return { kind: 'cleanup', then: 'UploadFailedAfterRetry' }
+      return { kind: 'transfer' }
+    default:
+      return unreachable(seen.phase)
+  }
+}
+
+export function seeUpload(upload: KubeObject): UploadSeen {
+  const status = upload['status'] ?? {}
+  const phase: UploadPhase = UPLOAD_PHASES.includes(status.phase) ? status.phase : 'New'
+  // Only a failed step waits for its retry time: the peer writes nextRetryTimestamp at creation already.
+  const retries = phase === 'UploadError' || phase === 'CleanupFailed'
+  return {
+    phase,
+    cancelRequested: upload['spec']?.uploadCancel === true || isBeingDeleted(upload),
+    sealed: typeof status.root === 'string' && status.root !== '',
+    givenUp: status.givenUp === true,
+    nextRetryMs: retries ? Date.parse(status.nextRetryTimestamp ?? '') || 0 : 0,
+  }
+}
+
+export function isUploadOver(phase: UploadPhase): boolean {
+  return UPLOAD_NEXT[phase].length === 0
+}
+
+export const DEFAULT_UPLOAD_RETRY_MAX = 10
+const MAX_BACKOFF_MINUTES = 60
+
+/** Minutes to wait after the n-th failure (n from 1): 1, 2, 4 … 60, as the peer's `currentBackOff`. */
+export function uploadBackoffMinutes(failures: number): number {
+  return Math.min(MAX_BACKOFF_MINUTES, 2 ** Math.min(failures - 1, 10))
+}
+
+export function uploadRetryAtMs(failures: number, nowMs: number): number {
+  return nowMs + uploadBackoffMinutes(failures) * MINUTE_MS
+}
+
+/** `upload-cr-retry-max` of the ConfigMap velero-vsphere-plugin-config; the peer's default for anything unusable. */
+export function uploadRetryMax(text: string | undefined): number {
+  return text !== undefined && /^\d{1,4}$/.test(text) ? Number(text) : DEFAULT_UPLOAD_RETRY_MAX
+}
+
+/** Reasons that no retry of a transfer can heal: the Upload ends at once instead of after five hours. */
+export function isHopelessTransfer(reason: string): boolean {
+  return ['SnapshotIDInvalid', 'VolumeNotFound', 'SnapshotNotFound', 'SnapshotReferenceInvalid'].includes(reason)
+}

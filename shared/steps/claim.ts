@@ -1,0 +1,171 @@
+// Claim before work: holds an object's Lease while work runs, renews it, and watches the object for a cancel meanwhile.
+
+import { randomUUID } from 'node:crypto'
+import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { leaseName } from '#shared/domain/lease.ts'
+import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import type { StepDeps } from './deps.ts'
+import { acquireLease, releaseLease, renewLease } from './lease.ts'
+
+/** The holder reads its object at least this often (design §3.3): a cancel is seen within it. */
+const MAX_RENEW_MS = 5 * SECOND_MS
+
+export type Claim = {
+  /** Aborts with one of ABORTS when the work must come to an end. */
+  signal: AbortSignal
+  /** The object as it was last read or written. */
+  latest(): KubeObject
+  /** A progress or status patch by the holder; it follows the object's resourceVersion by itself. */
+  patch(change: object): Promise<KubeObject>
+  /** As patch, for the status of kinds with a status subresource. */
+  patchStatus(status: object): Promise<KubeObject>
+}
+
+export type ClaimOptions = {
+  kind: KindName
+  object: KubeObject
+  /** Part of the first patch, which also takes the object out of every source's selector. */
+  firstPatch: object
+  /** True when the object, as it stands now, asks the work to stop. */
+  isCancelled: (object: KubeObject) => boolean
+  /** The request is being cut off, or the pod ends. */
+  signal: AbortSignal
+  /** The Lease is lost: whatever still writes must die at once. */
+  onLost?: () => void
+}
+
+export type Claimed<T> = { held: true } | { held: false; value: T; object: KubeObject }
+
+export const ABORTS = { cancelled: 'cancelled', lost: 'lease lost', shutdown: 'shutting down' } as const
+
+/**
+ * Runs `work` under the object's Lease. `held: true`: someone else works on it. Once the Lease is lost the result of `work`
+ * is thrown away (RetryableError `LeaseLost`): the next holder decides from what is durable. The Lease is released
+ * before this returns, so the caller's last patch may wake the next step.
+ */
+export async function withClaim<T>(deps: StepDeps, options: ClaimOptions, work: (claim: Claim) => Promise<T>): Promise<Claimed<T>> {
+  const holder = `${deps.identity}/${randomUUID()}`
+  const lease = await acquireLease(deps, leaseName(options.object), holder, options.signal)
+  if (lease === undefined) return { held: true }
+  const keeper = new Keeper(deps, options, lease, holder)
+  try {
+    await keeper.patch(options.firstPatch)
+    keeper.start()
+    const value = await work(keeper)
+    if (keeper.lost) throw new RetryableError('LeaseLost', `the Lease of ${options.kind} ${options.object.metadata.name} was lost`)
+    return { held: false, value, object: keeper.latest() }
+  } finally {
+    await keeper.stop()
+  }
+}
+
+class Keeper implements Claim {
+  readonly #deps: StepDeps
+  readonly #options: ClaimOptions
+  readonly #holder: string
+  readonly #abort = new AbortController()
+  readonly #stopLoop = new AbortController()
+  readonly signal: AbortSignal
+  #lease: KubeObject
+  #object: KubeObject
+  #renewedAtMs: number
+  #loop: Promise<void> = Promise.resolve()
+  /** Reads and writes of the object one after the other, so that latest() never goes back. */
+  #queue: Promise<unknown> = Promise.resolve()
+  lost = false
+
+  constructor(deps: StepDeps, options: ClaimOptions, lease: KubeObject, holder: string) {
+    this.#deps = deps
+    this.#options = options
+    this.#lease = lease
+    this.#object = options.object
+    this.#holder = holder
+    this.#renewedAtMs = deps.clock.monotonicMs()
+    this.signal = this.#abort.signal
+    const onCut = () => this.#abort.abort(ABORTS.shutdown)
+    if (options.signal.aborted) onCut()
+    options.signal.addEventListener('abort', onCut, { signal: this.#stopLoop.signal })
+  }
+
+  latest(): KubeObject {
+    return this.#object
+  }
+
+  async patch(change: object): Promise<KubeObject> {
+    return await this.#inOrder(async () => await this.#write((seen) => this.#deps.cluster.patch(this.#options.kind, seen, change)))
+  }
+
+  async patchStatus(status: object): Promise<KubeObject> {
+    return await this.#inOrder(async () => await this.#write((seen) => this.#deps.cluster.patchStatus(this.#options.kind, seen, status)))
+  }
+
+  start(): void {
+    this.#loop = this.#keep()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopLoop.abort()
+    await this.#loop
+    if (!this.lost) await releaseLease(this.#deps, this.#lease)
+  }
+
+  /** A user's edit in between is no reason to lose progress: read again and write once more, as long as the Lease is ours. */
+  async #write(write: (seen: KubeObject) => Promise<KubeObject>): Promise<KubeObject> {
+    try {
+      this.#object = await write(this.#object)
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error
+      await this.#refresh()
+      this.#object = await write(this.#object)
+    }
+    return this.#object
+  }
+
+  async #inOrder<T>(act: () => Promise<T>): Promise<T> {
+    const mine = this.#queue.then(act, act)
+    this.#queue = mine.catch(() => undefined)
+    return await mine
+  }
+
+  async #refresh(): Promise<void> {
+    const { namespace, name, uid } = this.#object.metadata
+    const fresh = await this.#deps.cluster.read(this.#options.kind, namespace, name)
+    if (fresh === undefined || fresh.metadata.uid !== uid) {
+      this.#abort.abort(ABORTS.cancelled)
+      throw new ConflictError('Gone', `${this.#options.kind} ${name} is gone`)
+    }
+    this.#object = fresh
+    if (this.#options.isCancelled(fresh)) this.#abort.abort(ABORTS.cancelled)
+  }
+
+  async #keep(): Promise<void> {
+    const { clock, settings } = this.#deps
+    const everyMs = Math.min(MAX_RENEW_MS, settings.leaseMs / 3)
+    while (!this.#stopLoop.signal.aborted) {
+      await clock.sleep(everyMs, this.#stopLoop.signal).catch(() => undefined)
+      if (this.#stopLoop.signal.aborted) return
+      await this.#renew()
+      if (this.lost) return
+      await this.#inOrder(() => this.#refresh()).catch((error) => this.#deps.log.debug({ err: error }, 'could not read the claimed object'))
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const startedMs = this.#deps.clock.monotonicMs()
+    try {
+      this.#lease = await renewLease(this.#deps, this.#lease, this.#holder)
+      this.#renewedAtMs = startedMs
+    } catch (error) {
+      // A conflict is certain loss. Anything else may pass, until a third of the Lease's time is left.
+      const leftMs = this.#renewedAtMs + this.#deps.settings.leaseMs - this.#deps.clock.monotonicMs()
+      if (error instanceof ConflictError || leftMs < this.#deps.settings.leaseMs / 3) this.#lose()
+    }
+  }
+
+  #lose(): void {
+    this.lost = true
+    this.#options.onLost?.()
+    this.#abort.abort(ABORTS.lost)
+  }
+}

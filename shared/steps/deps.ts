@@ -1,0 +1,63 @@
+// What the steps are given. Ports only; main.ts of each function fills them.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Clock } from '#shared/kernel/clock.ts'
+import type { Settings } from '#shared/kernel/env.ts'
+import type { Cluster } from '#shared/ports/cluster.ts'
+import type { Mover, Repositories } from '#shared/ports/mover.ts'
+import type { VolumeService } from '#shared/ports/volumes.ts'
+
+export type Log = {
+  debug(fields: object, text: string): void
+  info(fields: object, text: string): void
+  warn(fields: object, text: string): void
+  error(fields: object, text: string): void
+}
+
+export type StepDeps = {
+  cluster: Cluster
+  clock: Clock
+  settings: Settings
+  /** Name of this pod, for Leases and messages. */
+  identity: string
+  log: Log
+}
+
+export type VolumeDeps = StepDeps & {
+  volumes: VolumeService
+  /** `cluster-id` of the vSphere configuration: part of every name that Dormouse makes in vSphere. */
+  clusterId: () => Promise<string>
+}
+
+export type RepositoryDeps = StepDeps & { repositories: Repositories }
+
+export type TransferDeps = VolumeDeps &
+  RepositoryDeps & {
+    mover: Mover
+    /** How many transfers this process may still start. */
+    permits: Permits
+  }
+
+/** Counts transfers inside one process, whose memory is cut for so many. */
+export class Permits {
+  #free: number
+
+  constructor(count: number) {
+    this.#free = count
+  }
+
+  tryTake(): boolean {
+    if (this.#free === 0) return false
+    this.#free--
+    return true
+  }
+
+  give(): void {
+    this.#free++
+  }
+}
+
+export function objectText(object: KubeObject): string {
+  const { namespace, name } = object.metadata
+  return `${object.kind} ${namespace === undefined ? '' : `${namespace}/`}${name}`
+}

@@ -1,0 +1,73 @@
+// Taking, renewing and letting go of a Lease over the Cluster port.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { heldLeaseSpec, leaseState, RELEASED_LEASE_SPEC } from '#shared/domain/lease.ts'
+import { ConflictError } from '#shared/kernel/errors.ts'
+import type { StepDeps } from './deps.ts'
+
+type LeaseDeps = Pick<StepDeps, 'cluster' | 'clock' | 'settings'>
+
+/**
+ * The Lease, held by `holder`; undefined: someone else has it. A stale one is watched for its whole duration by the monotonic
+ * clock before it is taken, so a clock that jumped cannot make two holders.
+ */
+export async function acquireLease(
+  deps: LeaseDeps,
+  name: string,
+  holder: string,
+  signal: AbortSignal,
+): Promise<KubeObject | undefined> {
+  const namespace = deps.settings.veleroNamespace
+  const lease = await deps.cluster.read('Lease', namespace, name)
+  const state = leaseState(lease, holder, deps.clock.nowMs())
+  if (state === 'held') return undefined
+  if (lease === undefined) return await createLease(deps, name, holder)
+  if (state === 'stale') {
+    await deps.clock.sleep(1000 * Number(lease['spec']?.leaseDurationSeconds ?? 0), signal)
+    // The write below carries the resourceVersion seen before the wait: any renewal in between makes it fail.
+  }
+  return await take(deps, lease, holder)
+}
+
+export async function renewLease(deps: LeaseDeps, lease: KubeObject, holder: string): Promise<KubeObject> {
+  return await deps.cluster.patch('Lease', lease, { spec: heldLeaseSpec(holder, deps.settings.leaseMs, deps.clock.nowMs()) })
+}
+
+/** A conflict means that it is not ours any more: nothing to let go of. */
+export async function releaseLease(deps: LeaseDeps, lease: KubeObject): Promise<void> {
+  try {
+    await deps.cluster.patch('Lease', lease, { spec: RELEASED_LEASE_SPEC })
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error
+  }
+}
+
+/** The object is over: its Lease goes too (the peer leaves them for ever). Held by another: it stays. */
+export async function removeLease(deps: LeaseDeps, name: string): Promise<void> {
+  const lease = await deps.cluster.read('Lease', deps.settings.veleroNamespace, name)
+  if (lease === undefined || leaseState(lease, '', deps.clock.nowMs()) === 'held') return
+  await deps.cluster.delete('Lease', lease)
+}
+
+async function createLease(deps: LeaseDeps, name: string, holder: string): Promise<KubeObject | undefined> {
+  try {
+    return await deps.cluster.create('Lease', {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: { name, namespace: deps.settings.veleroNamespace, labels: { 'app.kubernetes.io/part-of': 'dormouse' } },
+      spec: heldLeaseSpec(holder, deps.settings.leaseMs, deps.clock.nowMs()),
+    })
+  } catch (error) {
+    if (error instanceof ConflictError) return undefined
+    throw error
+  }
+}
+
+async function take(deps: LeaseDeps, lease: KubeObject, holder: string): Promise<KubeObject | undefined> {
+  try {
+    return await renewLease(deps, lease, holder)
+  } catch (error) {
+    if (error instanceof ConflictError) return undefined
+    throw error
+  }
+}
