@@ -1,0 +1,76 @@
+// Which parts of a disk hold data, by QueryAllocatedBlocks (reference vddk-and-fcd §1.6).
+
+import koffi from 'koffi'
+import { MiB, SECTOR_BYTES } from '#shared/kernel/units.ts'
+import type { Extent } from '#shared/ports/disk.ts'
+import { codeOf, isConnectionCode, VIX_OK } from './errors.ts'
+import { check, type VddkLibrary } from './library.ts'
+import { BLOCK_LIST, MAX_CHUNKS_PER_CALL, MIN_CHUNK_SECTORS, type Pointer } from './signatures.ts'
+
+const CHUNK_BYTES = MiB
+const CHUNK_SECTORS = CHUNK_BYTES / SECTOR_BYTES
+const MOST_SECTORS_PER_CALL = MAX_CHUNKS_PER_CALL * CHUNK_SECTORS
+
+const memcpy = koffi.load(null).func('void *memcpy(uint8_t *to, void *from, size_t bytes)')
+
+type Source = { library: VddkLibrary; handle: Pointer; capacityBytes: number; where: string }
+
+/** The call fails on some kinds of datastore: asked once with the smallest range, as nbdkit does. */
+export function canTellAllocated(source: Source): boolean {
+  if (source.capacityBytes < MIN_CHUNK_SECTORS * SECTOR_BYTES) return false
+  return query(source, 0, MIN_CHUNK_SECTORS, MIN_CHUNK_SECTORS) !== undefined
+}
+
+/** undefined: the disk cannot tell. Start and length are rounded out to whole chunks; the disk's last part of a chunk counts as data. */
+export function allocatedExtents(source: Source, offsetBytes: number, lengthBytes: number): Extent[] | undefined {
+  const endBytes = offsetBytes + lengthBytes
+  const wholeBytes = Math.floor(source.capacityBytes / CHUNK_BYTES) * CHUNK_BYTES
+  const firstBytes = Math.floor(offsetBytes / CHUNK_BYTES) * CHUNK_BYTES
+  const lastBytes = Math.min(Math.ceil(endBytes / CHUNK_BYTES) * CHUNK_BYTES, wholeBytes)
+  const found: Extent[] = []
+  for (let sector = firstBytes / SECTOR_BYTES; sector < lastBytes / SECTOR_BYTES; sector += MOST_SECTORS_PER_CALL) {
+    const sectors = Math.min(MOST_SECTORS_PER_CALL, lastBytes / SECTOR_BYTES - sector)
+    const part = query(source, sector, sectors, CHUNK_SECTORS)
+    if (part === undefined) return undefined
+    for (const extent of part) append(found, extent)
+  }
+  if (endBytes > wholeBytes) append(found, { offsetBytes: wholeBytes, lengthBytes: source.capacityBytes - wholeBytes })
+  return found.map((extent) => clip(extent, offsetBytes, endBytes)).filter((extent) => extent.lengthBytes > 0)
+}
+
+function query(source: Source, sector: number, sectors: number, chunkSectors: number): Extent[] | undefined {
+  const { functions } = source.library
+  const out: [Pointer | null] = [null]
+  const result = functions.queryAllocatedBlocks(source.handle, sector, sectors, chunkSectors, out)
+  if (isConnectionCode(codeOf(result))) check(source.library, 'QueryAllocatedBlocks', result, source.where)
+  if (codeOf(result) !== VIX_OK || out[0] === null) return undefined
+  try {
+    return readBlockList(out[0])
+  } finally {
+    functions.freeBlockList(out[0])
+  }
+}
+
+/** Copied in one go: decoding half a million structs one by one takes a third of a second (§5.1). */
+function readBlockList(list: Pointer): Extent[] {
+  const count: number = koffi.decode(list, BLOCK_LIST.numBlocks, 'uint32_t')
+  const words = new BigUint64Array(count * 2)
+  if (count > 0) memcpy(new Uint8Array(words.buffer), list + BigInt(BLOCK_LIST.blocks), count * BLOCK_LIST.blockBytes)
+  const extents: Extent[] = []
+  for (let i = 0; i < words.length; i += 2) {
+    extents.push({ offsetBytes: Number(words[i]) * SECTOR_BYTES, lengthBytes: Number(words[i + 1]) * SECTOR_BYTES })
+  }
+  return extents
+}
+
+/** Joins what touches: runs that end and begin at a call's border, and the tail. */
+function append(extents: Extent[], next: Extent): void {
+  const last = extents.at(-1)
+  if (last === undefined || last.offsetBytes + last.lengthBytes < next.offsetBytes) extents.push({ ...next })
+  else last.lengthBytes = next.offsetBytes + next.lengthBytes - last.offsetBytes
+}
+
+function clip({ offsetBytes, lengthBytes }: Extent, fromBytes: number, toBytes: number): Extent {
+  const start = Math.max(offsetBytes, fromBytes)
+  return { offsetBytes: start, lengthBytes: Math.min(offsetBytes + lengthBytes, toBytes) - start }
+}

@@ -1,0 +1,104 @@
+// Finding, loading and starting VDDK inside a process that was made for it (reference vddk-and-fcd §1.5, §1.8).
+
+import { existsSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { isMainThread } from 'node:worker_threads'
+import koffi from 'koffi'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { codeOf, VIX_OK, vddkError } from './errors.ts'
+import { API_MAJOR, API_MINOR, bindVddk, type Pointer, type VddkFunctions } from './signatures.ts'
+
+export type VddkLibrary = { readonly libDir: string; readonly path: string; readonly functions: VddkFunctions }
+
+const NAMES = ['libvixDiskLib.so.9', 'libvixDiskLib.so.8', 'libvixDiskLib.so.7', 'libvixDiskLib.so.6']
+
+/** dlopen(3) flags of glibc: keep what is already loaded for as long as the process lives. */
+const RTLD_NOW = 2
+const RTLD_NOLOAD = 4
+const RTLD_NODELETE = 0x1000
+
+/** One per thread and path: koffi unloads a library whose object was collected, and VDDK's own threads live in it. */
+const loaded = new Map<string, VddkLibrary>()
+let initialised = false
+
+/** `lib64/` of an unpacked distribution first, then the folder itself; the newest major version wins. */
+export function findVddk(libDir: string): string {
+  const folders = [join(resolve(libDir), 'lib64'), resolve(libDir)]
+  const found = folders.flatMap((folder) => NAMES.map((name) => join(folder, name))).find((path) => existsSync(path))
+  if (found !== undefined) return found
+  throw new TerminalError(
+    'VddkNotFound',
+    `VDDK not found in ${libDir}: there is no lib64/libvixDiskLib.so.{9,8,7,6}, nor one in the folder itself; ` +
+      "set DORMOUSE_VDDK_DIR to where the VDDK was unpacked, or put the VDDK's vmware-vix-disklib-distrib there",
+  )
+}
+
+/**
+ * The environment for the child process that will load VDDK. LD_LIBRARY_PATH is read by the loader when a process starts:
+ * to set it later has no effect (§1.8).
+ */
+export function vddkEnvironment(libDir: string, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const folder = dirname(findVddk(libDir))
+  const before = env['LD_LIBRARY_PATH']
+  return { ...env, DORMOUSE_VDDK_DIR: resolve(libDir), LD_LIBRARY_PATH: before ? `${folder}:${before}` : folder }
+}
+
+/** In every thread that calls VDDK, also in workers. Loading is cheap; InitEx is `initVddk`, once, on the main thread. */
+export function loadVddk(libDir: string): VddkLibrary {
+  const path = findVddk(libDir)
+  const known = loaded.get(path)
+  if (known !== undefined) return known
+  const library = { libDir: resolve(libDir), path, functions: bindVddk(loadDeep(path)) }
+  keepLoaded(path)
+  loaded.set(path, library)
+  return library
+}
+
+/** Deep binding: without it VDDK's calls into its own OpenSSL land in node's (§1.8). */
+function loadDeep(path: string): ReturnType<typeof koffi.load> {
+  try {
+    return koffi.load(path, { deep: true })
+  } catch (cause) {
+    throw new TerminalError(
+      'VddkNotLoadable',
+      `cannot load ${path}: ${cause instanceof Error ? cause.message : String(cause)}; the process that loads VDDK must be ` +
+        `started with LD_LIBRARY_PATH=${dirname(path)} (vddkEnvironment), setting it later has no effect`,
+      { cause },
+    )
+  }
+}
+
+/** The end of a worker, or of the main thread, must not unmap code in which VDDK's background threads run. */
+function keepLoaded(path: string): void {
+  const dlopen = koffi.load(null).func('void *dlopen(const char *path, int flags)')
+  dlopen(path, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE)
+}
+
+/**
+ * Starts VDDK: once in a process, on its main thread, before the workers are created (§1.5). Log lines go to stderr through
+ * libc's vwarnx, whose signature is the log function's: no JavaScript runs on VDDK's threads (§5.4, decision 3).
+ */
+export function initVddk(library: VddkLibrary, configFile: string | undefined): void {
+  if (!isMainThread) throw new Error('initVddk must be called on the main thread')
+  if (initialised) throw new Error('initVddk was called before in this process')
+  initialised = true
+  const log: Pointer = koffi.load(null).symbol('vwarnx')
+  const { initEx } = library.functions
+  check(
+    library,
+    'InitEx',
+    initEx(API_MAJOR, API_MINOR, log, log, log, library.libDir, configFile ?? null),
+    library.path,
+  )
+}
+
+/** The counterpart, when all disks are closed. A process that is about to end may go without it. */
+export function exitVddk(library: VddkLibrary): void {
+  library.functions.exit()
+}
+
+/** Returns when `result` is success, else throws the error that its code means. */
+export function check(library: VddkLibrary, call: string, result: number | bigint, where: string): void {
+  const code = codeOf(result)
+  if (code !== VIX_OK) throw vddkError(call, code, where, library.functions.getErrorText(result, null))
+}
