@@ -1,6 +1,7 @@
 // Which object an event is about. The event is only a reason to look: nothing else is taken from it.
 
 import { KINDS, type KindName } from '#shared/api/kinds.ts'
+import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 
 /** `namespace` is undefined for kinds that live outside of namespaces. */
 export type ObjectRef = { kind: KindName; namespace: string | undefined; name: string }
@@ -10,11 +11,6 @@ export type Cause = 'event' | 'sweep'
 
 /** Type of the events that the sweep sends. */
 export const WAKE_TYPE = 'dev.dormouse.wake'
-
-export const NAME_MAX_CHARS = 253
-export const NAMESPACE_MAX_CHARS = 63
-const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
-const NAMESPACE = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
 
 /** The attributes of a CloudEvent that Dormouse reads; anything else in it is left alone. */
 export type EventAttributes = { readonly [attribute: string]: unknown }
@@ -30,9 +26,11 @@ export function refFromEvent(event: EventAttributes, kinds: readonly KindName[])
   if (event['apiversion'] !== apiVersion) {
     throw new BadEvent(`apiversion ${shown(event['apiversion'])} is not ${apiVersion}`)
   }
-  const name = dnsField(event, 'name', NAME, NAME_MAX_CHARS)
-  // An ApiServerSource sends an empty namespace for cluster-scoped objects.
-  const namespace = namespaced ? dnsField(event, 'namespace', NAMESPACE, NAMESPACE_MAX_CHARS) : undefined
+  const { name, namespace } = event
+  if (!isObjectName(name)) throw new BadEvent(`name ${shown(name)} is no object name`)
+  // For cluster-scoped objects an ApiServerSource sends an empty namespace.
+  if (!namespaced) return { kind, namespace: undefined, name }
+  if (!isNamespaceName(namespace)) throw new BadEvent(`namespace ${shown(namespace)} is no namespace name`)
   return { kind, namespace, name }
 }
 
@@ -43,12 +41,6 @@ export function causeOf(event: EventAttributes): Cause {
 /** For log lines and messages: `Upload velero/upload-7`. */
 export function refText(ref: ObjectRef): string {
   return `${ref.kind} ${ref.namespace === undefined ? '' : `${ref.namespace}/`}${ref.name}`
-}
-
-function dnsField(event: EventAttributes, field: string, pattern: RegExp, maxChars: number): string {
-  const value = event[field]
-  if (typeof value === 'string' && value.length <= maxChars && pattern.test(value)) return value
-  throw new BadEvent(`${field} ${shown(value)} is no DNS name of at most ${maxChars} characters`)
 }
 
 /** Short and in one line: what a stranger sent goes into the log. */

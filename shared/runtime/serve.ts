@@ -1,0 +1,88 @@
+// Runs a function as an HTTP server, and ends it in order.
+
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { systemClock } from '#shared/kernel/clock.ts'
+import { createApp } from './app.ts'
+import { createLogger, type Logger } from './logger.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import { createReceiver, type ReceiverOptions } from './receiver.ts'
+
+export type ServeOptions = Pick<
+  ReceiverOptions,
+  'name' | 'kinds' | 'handle' | 'handleEvent' | 'deadlineMs' | 'clock'
+> & {
+  /** 0: any free port. Unset: the variable PORT, as Knative sets it, else 8080. */
+  port?: number
+  log?: Logger
+  metrics?: Metrics
+  /** Runs at the end, after the last handler: closes movers and sessions. */
+  onStop?: () => Promise<void>
+  /** How long running handlers are waited for. */
+  drainMs?: number
+}
+
+export type Served = {
+  port: number
+  log: Logger
+  metrics: Metrics
+  /** Takes no more events, aborts the handlers' signals, waits for them, then resolves. */
+  stop(why?: string): Promise<void>
+}
+
+/** Longer than the 90 s after which Go's client drops an idle connection: else it may send into one that we just closed. */
+const KEEP_ALIVE_MS = 120_000
+/** What Knative leaves between SIGTERM and SIGKILL is longer; a handler needs seconds for its checkpoint. */
+const DRAIN_MS = 20_000
+
+/** Resolves once the server listens. SIGTERM and SIGINT stop it and end the process with code 0. */
+export async function serve(options: ServeOptions): Promise<Served> {
+  const served = await listen(options)
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => void served.stop(signal).finally(() => process.exit(0)))
+  }
+  return served
+}
+
+/** As serve, but leaves the process alone: for tests that run several functions in one. */
+export async function listen(options: ServeOptions): Promise<Served> {
+  const { name } = options
+  const log = options.log ?? createLogger(name)
+  const metrics = options.metrics ?? createMetrics()
+  const stopping = new AbortController()
+  const receive = createReceiver({ ...options, log, metrics })
+  const server = createServer(createApp({ name, receive, log, metrics, stopping: stopping.signal }))
+  server.keepAliveTimeout = KEEP_ALIVE_MS
+  const port = await listening(server, options.port ?? Number(process.env['PORT'] ?? 8080))
+  log.info({ step: name }, `listens on port ${port}`)
+  let stopped: Promise<void> | undefined
+  const stop = (why = 'stop') => {
+    stopped ??= drain(server, stopping, options, log, why)
+    return stopped
+  }
+  return { port, log, metrics, stop }
+}
+
+function listening(server: Server, port: number): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  server.once('error', reject)
+  server.listen(port, () => resolve((server.address() as AddressInfo).port))
+  return promise
+}
+
+async function drain(server: Server, stopping: AbortController, options: ServeOptions, log: Logger, why: string) {
+  const { drainMs = DRAIN_MS, clock = systemClock } = options
+  log.info({ reason: why }, 'stops')
+  const { promise: closed, resolve } = Promise.withResolvers<'closed'>()
+  server.close(() => resolve('closed')) // resolves when the last request has been answered
+  server.closeIdleConnections()
+  stopping.abort(new Error(`the function is being stopped: ${why}`))
+  const late = new AbortController()
+  const timeout = clock.sleep(drainMs, late.signal).catch(() => undefined)
+  if ((await Promise.race([closed, timeout])) !== 'closed') {
+    log.error({ durationMs: drainMs, reason: 'DrainTimeout' }, 'handlers did not end in time')
+    server.closeAllConnections()
+  }
+  late.abort()
+  await options.onStop?.().catch((error: unknown) => log.error({ err: error }, 'clean-up at the end failed'))
+}

@@ -1,0 +1,53 @@
+// Sends the event that wakes a function: what the sweep does for objects that no other event reached.
+
+import { request as httpRequest } from 'node:http'
+import { KINDS } from '#shared/api/kinds.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
+import { type ObjectRef, refText, WAKE_TYPE } from './ref.ts'
+
+/**
+ * Resolves to `accepted` on a 2xx, and to `sent` when there is no answer within `waitMs`: a function that is called
+ * directly answers after its slice, and hanging up would end the slice, so the request then stays open by itself.
+ * RetryableError: refused or not reachable.
+ */
+export async function sendWake(url: string, ref: ObjectRef, options: { waitMs?: number } = {}) {
+  const { apiVersion, plural } = KINDS[ref.kind]
+  const { kind, name, namespace = '' } = ref
+  const body = JSON.stringify({ apiVersion, kind, namespace, name })
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    'ce-specversion': '1.0',
+    'ce-id': crypto.randomUUID(),
+    'ce-type': WAKE_TYPE,
+    'ce-source': 'dormouse/sweep',
+    'ce-subject': `/apis/${apiVersion}/namespaces/${namespace}/${plural}/${name}`,
+    'ce-apiversion': apiVersion,
+    'ce-kind': kind,
+    'ce-name': name,
+    'ce-namespace': namespace,
+  }
+  return await post(url, headers, body, refText(ref), options.waitMs ?? 2000)
+}
+
+/** Where a function is reached without a broker. `template` holds `{step}`. */
+export function functionUrl(template: string, step: string): string {
+  return template.replaceAll('{step}', step)
+}
+
+async function post(url: string, headers: object, body: string, what: string, waitMs: number) {
+  const send = URL.parse(url)?.protocol === 'https:' ? (await import('node:https')).request : httpRequest
+  const { promise, resolve, reject } = Promise.withResolvers<'accepted' | 'sent'>()
+  const fail = (why: string, cause?: unknown) =>
+    reject(new RetryableError('WakeFailed', `wake ${what} by ${url}: ${why}`, { cause }))
+  const request = send(url, { method: 'POST', headers: { ...headers }, agent: false }, (response) => {
+    const status = response.statusCode ?? 0
+    response.resume()
+    if (status >= 200 && status < 300) resolve('accepted')
+    else fail(`answered ${status}`)
+  })
+  request.on('error', (error) => fail(error.message, error))
+  request.on('finish', () => setTimeout(resolve, waitMs, 'sent').unref())
+  request.end(body)
+  return await promise
+}
