@@ -1,0 +1,54 @@
+// Generated from config/crd/backuprepositories.yaml by `make generate`. Do not edit.
+
+import type { Condition, ObjectMeta } from '../kinds.ts'
+
+/**
+ * A place where backups are kept. Made by the repository function for one BackupRepositoryClaim, with the name br-<UID of the claim>; Snapshots, restores and deletions refer to it by that name.
+ */
+export type BackupRepository = {
+  apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1'
+  kind: 'BackupRepository'
+  metadata: ObjectMeta
+  /**
+   * Namespaces whose volumes are kept there. Copied from the claim; its own namespace when the claim names none.
+   *
+   * @maxItems 10000
+   *
+   * Items: Name of a namespace.
+   */
+  allowedNamespaces: string[]
+  /**
+   * What kind of repository it is; always s3repository.astrolabe.vmware-tanzu.com.
+   */
+  repositoryDriver: string
+  /**
+   * Settings of the repository (the spelling is the peer's). region, bucket, s3Url, s3ForcePathStyle, caCert and profile as in a BackupStorageLocation. aws_access_key_id and aws_secret_access_key of repositories that the peer made are read and reported with the condition PlaintextCredentials; Dormouse never writes them.
+   */
+  repopsitoryParameters: {
+    /**
+     * Value of the setting.
+     */
+    [k: string]: string
+  }
+  /**
+   * Name of the claim that this was made for.
+   */
+  backupRepositoryClaim: string
+  /**
+   * Name of the BackupRepository in the Supervisor that stands behind this one. Absent outside of guest clusters.
+   */
+  svcBackupRepositoryName?: string
+  /**
+   * What Dormouse found. The peer has no status here, and there is no status subresource.
+   */
+  status?: {
+    /**
+     * Why the object is in its phase, as a CamelCase word that does not change between versions; docs/operations/reasons.md says what to do about each. Empty while all is well. Written by Dormouse.
+     */
+    reason?: string
+    /**
+     * What is known of this object beside its phase, one entry for each type. Written by Dormouse; the peer has none.
+     */
+    conditions?: Condition[]
+  }
+}
