@@ -1,0 +1,119 @@
+// The Kubernetes API over REST: generic requests by the table of kinds, no generated client.
+
+import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import type { Cluster, ListOptions } from '#shared/ports/cluster.ts'
+import type { ApiAnswer, ApiRequest } from './exchange.ts'
+import { type AccessOptions, findAccess } from './find-access.ts'
+import { creationPath, listPath, objectPath } from './paths.ts'
+import { type Attempt, errorOf, saysNotFound } from './refusals.ts'
+import { createTransport, type Transport, type TransportOptions } from './transport.ts'
+
+export type ClusterOptions = TransportOptions &
+  AccessOptions & {
+    /** What the server says about a request that it took, such as a field that it does not know and dropped. */
+    onWarning?: (warning: string) => void
+  }
+
+/** Reads credentials at the first call: KUBECONFIG, else the pod's service account, else the user's own kubeconfig. */
+export function createCluster(options: ClusterOptions = {}): Cluster {
+  const transport = createTransport({ findAccess: () => findAccess(options), ...options })
+  return new KubeCluster(transport, options.onWarning ?? (() => undefined))
+}
+
+type ListAnswer = { metadata?: { continue?: string }; items?: Partial<KubeObject>[] }
+
+class KubeCluster implements Cluster {
+  readonly #send: Transport
+  readonly #onWarning: (warning: string) => void
+
+  constructor(send: Transport, onWarning: (warning: string) => void) {
+    this.#send = send
+    this.#onWarning = onWarning
+  }
+
+  async read(kind: KindName, namespace: string | undefined, name: string): Promise<KubeObject | undefined> {
+    const answer = await this.#send({ method: 'GET', path: objectPath(kind, namespace, name) })
+    if (saysNotFound(answer)) return undefined
+    return objectIn(answer, { verb: 'get', kind, namespace, name })
+  }
+
+  async list(kind: KindName, options: ListOptions = {}): Promise<KubeObject[]> {
+    return (await this.#pages(kind, options, true)) ?? (await this.#pages(kind, options, false)) ?? []
+  }
+
+  async create(kind: KindName, object: KubeObject): Promise<KubeObject> {
+    const { namespace, name } = object.metadata
+    const path = creationPath(kind, namespace)
+    const attempt: Attempt = { verb: 'create', kind, namespace, name }
+    return await this.#write({ method: 'POST', path, body: { type: JSON_TYPE, value: object } }, attempt)
+  }
+
+  async patch(kind: KindName, seen: KubeObject, change: object): Promise<KubeObject> {
+    const { namespace, name } = seen.metadata
+    const request = mergePatch(objectPath(kind, namespace, name), seen, change)
+    return await this.#write(request, { verb: 'patch', kind, namespace, name })
+  }
+
+  /** A kind without the subresource keeps its status in the object itself. */
+  async patchStatus(kind: KindName, seen: KubeObject, status: object): Promise<KubeObject> {
+    if (!KINDS[kind].statusSubresource) return await this.patch(kind, seen, { status })
+    const { namespace, name } = seen.metadata
+    const request = mergePatch(`${objectPath(kind, namespace, name)}/status`, seen, { status })
+    return await this.#write(request, { verb: 'patch status of', kind, namespace, name })
+  }
+
+  async delete(kind: KindName, seen: KubeObject): Promise<void> {
+    const { namespace, name, uid } = seen.metadata
+    const preconditions = uid === undefined ? {} : { preconditions: { uid } }
+    const value = { kind: 'DeleteOptions', apiVersion: 'v1', propagationPolicy: 'Background', ...preconditions }
+    const path = objectPath(kind, namespace, name)
+    const answer = await this.#send({ method: 'DELETE', path, body: { type: JSON_TYPE, value } })
+    if (saysNotFound(answer)) return
+    if (answer.status >= 300) throw errorOf(answer, { verb: 'delete', kind, namespace, name })
+  }
+
+  /** undefined: the list took so long that its continue token ended (410), so it has to be asked for in one piece. */
+  async #pages(kind: KindName, options: ListOptions, paged: boolean): Promise<KubeObject[] | undefined> {
+    const found: KubeObject[] = []
+    let next: string | undefined
+    do {
+      const answer = await this.#send({ method: 'GET', path: listPath(kind, options, next, paged) })
+      if (answer.status === 410 && next !== undefined) return undefined
+      const attempt: Attempt = { verb: 'list', kind, namespace: options.namespace, name: undefined }
+      const { metadata, items = [] } = bodyOf(answer, attempt) as ListAnswer
+      // Items of built-in kinds come without these two.
+      for (const item of items) found.push({ apiVersion: KINDS[kind].apiVersion, kind, ...item } as KubeObject)
+      next = metadata?.continue || undefined
+    } while (next !== undefined)
+    return found
+  }
+
+  async #write(request: ApiRequest, attempt: Attempt): Promise<KubeObject> {
+    const answer = await this.#send(request)
+    const object = objectIn(answer, attempt)
+    for (const warning of answer.warnings)
+      this.#onWarning(`${attempt.verb} ${attempt.kind} ${attempt.name}: ${warning}`)
+    return object
+  }
+}
+
+const JSON_TYPE = 'application/json'
+
+/** The version and the UID that were seen go along, so that a write which decided on something older fails. */
+function mergePatch(path: string, seen: KubeObject, change: object): ApiRequest {
+  const { resourceVersion, uid } = seen.metadata
+  const { metadata } = change as Partial<KubeObject>
+  const value = { ...change, metadata: { ...metadata, resourceVersion, uid } }
+  return { method: 'PATCH', path, body: { type: 'application/merge-patch+json', value } }
+}
+
+function objectIn(answer: ApiAnswer, attempt: Attempt): KubeObject {
+  return bodyOf(answer, attempt) as KubeObject
+}
+
+/** An answer that was cut off is as good as none. */
+function bodyOf(answer: ApiAnswer, attempt: Attempt): object {
+  const { status, body } = answer
+  if (status >= 200 && status < 300 && typeof body === 'object' && body !== null) return body
+  throw errorOf(answer, attempt)
+}

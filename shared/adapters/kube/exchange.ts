@@ -1,0 +1,95 @@
+// One HTTP exchange with the API server: JSON there, JSON back, inside a time limit.
+
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
+import { type Agent, request as httpsRequest } from 'node:https'
+
+export type ApiRequest = {
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  /** Path and query. */
+  path: string
+  body?: { type: string; value: object }
+}
+
+/** `body`: undefined when there was none or it was no JSON. */
+export type ApiAnswer = { status: number; body: unknown; retryAfterSeconds: number | undefined; warnings: string[] }
+
+export type Way = { server: URL; agent: Agent; headers: Record<string, string>; timeoutMs: number }
+
+/** Rejects with whatever the connection failed with. */
+export async function exchange(request: ApiRequest, way: Way): Promise<ApiAnswer> {
+  try {
+    return await send(request, way)
+  } catch (error) {
+    // The server may close an idle connection just when we take it again. Only a read is repeated without being asked to.
+    if (request.method === 'GET' && error instanceof StaleConnection) return await send(request, way)
+    throw error
+  }
+}
+
+class StaleConnection extends Error {}
+
+async function send(request: ApiRequest, way: Way): Promise<ApiAnswer> {
+  const { timeoutMs } = way
+  const outgoing = open(request, way)
+  const timer = setTimeout(() => outgoing.destroy(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs)
+  try {
+    const response = await responseTo(outgoing)
+    const text = await textOf(response)
+    return {
+      status: response.statusCode ?? 0,
+      body: jsonOf(text),
+      retryAfterSeconds: secondsOf(response.headers['retry-after']),
+      warnings: warningsOf(response.headers['warning']),
+    }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function open({ method, path, body }: ApiRequest, { server, agent, headers }: Way): ClientRequest {
+  const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body.value))
+  const bodyHeaders =
+    payload === undefined ? {} : { 'content-type': body?.type, 'content-length': String(payload.length) }
+  const options = { method, agent, headers: { ...headers, ...bodyHeaders } }
+  const url = new URL(`${server.pathname.replace(/\/$/, '')}${path}`, server)
+  const outgoing = server.protocol === 'http:' ? httpRequest(url, options) : httpsRequest(url, options)
+  return outgoing.end(payload)
+}
+
+function responseTo(outgoing: ClientRequest): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  outgoing.once('response', resolve)
+  outgoing.on('error', (error: NodeJS.ErrnoException) => {
+    const stale = outgoing.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+    reject(stale ? new StaleConnection(error.message, { cause: error }) : error)
+  })
+  return promise
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of response) chunks.push(chunk)
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined // a proxy's page, or the text "404 page not found"
+  }
+}
+
+/** Given in seconds by the API server; a date is not waited for. */
+function secondsOf(retryAfter: string | undefined): number | undefined {
+  return retryAfter !== undefined && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : undefined
+}
+
+/** `299 - "unknown field \"status.phas\""`: what the server thinks of a request that it took all the same. */
+function warningsOf(header: string | string[] | undefined): string[] {
+  return [header ?? []].flat().flatMap((text) => [...text.matchAll(/299 \S+ ("(?:[^"\\]|\\.)*")/g)].map(unquoted))
+}
+
+function unquoted([, quoted = '""']: RegExpExecArray): string {
+  return quoted.slice(1, -1).replaceAll(/\\(.)/g, '$1')
+}

@@ -1,0 +1,44 @@
+// Credentials out of a kubeconfig file, by the Kubernetes client. Loaded only where such a file is used: see find-access.ts.
+
+import { Agent, type AgentOptions, type RequestOptions } from 'node:https'
+import { KubeConfig } from '@kubernetes/client-node'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { type Access, createAgent } from './access.ts'
+
+/** Without a `file`: the files of KUBECONFIG, else `~/.kube/config`. */
+export async function accessFromKubeConfig(file: string | undefined): Promise<Access> {
+  const config = new KubeConfig()
+  if (file === undefined) config.loadFromDefault()
+  else config.loadFromFile(file)
+  const cluster = config.getCurrentCluster()
+  // The client falls back to this address when it finds neither a file nor a service account.
+  if (cluster === null || cluster.server === 'http://localhost:8080') {
+    throw new TerminalError('InvalidSettings', 'no kubeconfig with a current context and no service account was found')
+  }
+  const options = await optionsOf(config)
+  return {
+    server: new URL(cluster.server),
+    // Where a proxy is set the client's own agent knows the way; otherwise ours does, and it keeps connections.
+    agent:
+      cluster.proxyUrl !== undefined && options.agent instanceof Agent ? options.agent : createAgent(tlsOf(options)),
+    headers: async () => headersOf(await optionsOf(config)),
+  }
+}
+
+/** Runs whatever the file asks for to log in: a token file, a program, OpenID Connect. */
+async function optionsOf(config: KubeConfig): Promise<RequestOptions> {
+  const options: RequestOptions = {}
+  await config.applyToHTTPSOptions(options)
+  return options
+}
+
+function tlsOf({ ca, cert, key, rejectUnauthorized, servername }: RequestOptions): AgentOptions {
+  const tls = { ca, cert, key, rejectUnauthorized, servername }
+  return Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined))
+}
+
+function headersOf({ headers = {}, auth }: RequestOptions): Record<string, string> {
+  const basic = typeof auth === 'string' ? { authorization: `Basic ${Buffer.from(auth).toString('base64')}` } : {}
+  const named = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), String(value)])
+  return { ...basic, ...Object.fromEntries(named) }
+}

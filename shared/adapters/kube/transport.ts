@@ -1,0 +1,45 @@
+// Sends requests with the credentials of the moment, and turns "no answer" into an error that asks for a retry.
+
+import { asError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import type { Access } from './access.ts'
+import { type ApiAnswer, type ApiRequest, exchange } from './exchange.ts'
+import { findAccess } from './find-access.ts'
+
+/** Rejects with RetryableError `KubernetesUnavailable` when there is no answer. */
+export type Transport = (request: ApiRequest) => Promise<ApiAnswer>
+
+export type TransportOptions = {
+  findAccess?: () => Promise<Access>
+  userAgent?: string
+  timeoutMs?: number
+}
+
+const TIMEOUT_MS = 15 * SECOND_MS
+
+export function createTransport(options: TransportOptions = {}): Transport {
+  const { userAgent = 'dormouse', timeoutMs = TIMEOUT_MS, findAccess: find = findAccess } = options
+  let access: Promise<Access> | undefined
+  const send = async (request: ApiRequest) => {
+    access ??= find()
+    const { server, agent, headers } = await access
+    const named = { accept: 'application/json', 'user-agent': userAgent, ...(await headers()) }
+    return await exchange(request, { server, agent, headers: named, timeoutMs })
+  }
+  return async (request) => {
+    try {
+      const answer = await send(request)
+      if (answer.status !== 401) return answer
+      access = undefined // the credentials were replaced: read them again, once
+      return await send(request)
+    } catch (thrown) {
+      access = undefined // it may be the certificate authority that was replaced
+      if (thrown instanceof DormouseError) throw thrown
+      throw unavailable(request, asError(thrown))
+    }
+  }
+}
+
+function unavailable({ method, path }: ApiRequest, cause: Error): RetryableError {
+  return new RetryableError('KubernetesUnavailable', `${method} ${path}: ${cause.message}`, { cause })
+}
