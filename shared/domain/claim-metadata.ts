@@ -5,7 +5,10 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { decodeMessage, encodeMessage, type MessageType, type MessageValue } from './protobuf.ts'
 
-const TIME: MessageType = { 1: { name: 'seconds', type: 'int64' }, 2: { name: 'nanos', type: 'int64', keepEmpty: true } }
+const TIME: MessageType = {
+  1: { name: 'seconds', type: 'int64' },
+  2: { name: 'nanos', type: 'int64', keepEmpty: true },
+}
 const QUANTITY: MessageType = { 1: { name: 'string', type: 'string' } }
 const FIELDS_V1: MessageType = { 1: { name: 'raw', type: 'string' } }
 const MANAGED_FIELDS: MessageType = {
@@ -91,14 +94,18 @@ export function encodeClaimMetadata(claim: KubeObject): string {
   const bytes = encodeMessage(CLAIM, toWire(claim))
   if (bytes.length > MAX_METADATA_BYTES) {
     const name = `${claim.metadata.namespace}/${claim.metadata.name}`
-    throw new TerminalError('MetadataTooLarge', `claim ${name} is ${bytes.length} bytes, more than ${MAX_METADATA_BYTES}: shorten its annotations`)
+    throw new TerminalError(
+      'MetadataTooLarge',
+      `claim ${name} is ${bytes.length} bytes, more than ${MAX_METADATA_BYTES}: shorten its annotations`,
+    )
   }
   return Buffer.from(bytes).toString('base64')
 }
 
 /** The claim that a `metadata` blob holds, as the API would show it. TerminalError `MetadataInvalid` otherwise. */
 export function decodeClaimMetadata(base64: string): KubeObject {
-  if (base64.length > MAX_METADATA_BYTES * 2) throw new TerminalError('MetadataInvalid', `the stored metadata is longer than ${MAX_METADATA_BYTES} bytes`)
+  if (base64.length > MAX_METADATA_BYTES * 2)
+    throw new TerminalError('MetadataInvalid', `the stored metadata is longer than ${MAX_METADATA_BYTES} bytes`)
   const claim = fromWire(decodeMessage(CLAIM, Buffer.from(base64, 'base64')))
   if (typeof claim.metadata.name !== 'string' || claim.metadata.name === '') {
     throw new TerminalError('MetadataInvalid', 'the stored metadata names no claim')
@@ -132,7 +139,8 @@ function fromWire(value: MessageValue): KubeObject {
     if (text === undefined) delete metadata[key]
     else metadata[key] = text
   }
-  for (const key of ['generateName', 'selfLink', 'generation']) if (metadata[key] === '' || metadata[key] === 0) delete metadata[key]
+  for (const key of ['generateName', 'selfLink', 'generation'])
+    if (metadata[key] === '' || metadata[key] === 0) delete metadata[key]
   if (metadata['managedFields'] !== undefined) {
     metadata['managedFields'] = (metadata['managedFields'] as Record<string, unknown>[]).map((entry) => ({
       ...entry,
@@ -157,7 +165,9 @@ type Spec = Record<string, unknown>
 function mapQuantities<From, To>(given: unknown, change: (quantity: From) => To): Spec {
   const spec = { ...(given as Spec) }
   const changeAll = (map: unknown) =>
-    Object.fromEntries(Object.entries((map ?? {}) as Record<string, From>).map(([key, quantity]) => [key, change(quantity)]))
+    Object.fromEntries(
+      Object.entries((map ?? {}) as Record<string, From>).map(([key, quantity]) => [key, change(quantity)]),
+    )
   if (spec['resources'] !== undefined) {
     const resources = spec['resources'] as Spec
     spec['resources'] = Object.fromEntries(Object.entries(resources).map(([key, map]) => [key, changeAll(map)]))

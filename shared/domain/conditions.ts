@@ -8,7 +8,12 @@ export type ConditionChange = Omit<Condition, 'lastTransitionTime' | 'observedGe
 const MAX_MESSAGE_CHARS = 1024
 
 /** The list with `change` in it; lastTransitionTime moves only when the status does. The order is kept, new ones go last. */
-export function setCondition(list: Condition[] | undefined, change: ConditionChange, nowMs: number, generation?: number): Condition[] {
+export function setCondition(
+  list: Condition[] | undefined,
+  change: ConditionChange,
+  nowMs: number,
+  generation?: number,
+): Condition[] {
   const current = list ?? []
   const before = current.find((condition) => condition.type === change.type)
   const lastTransitionTime = before?.status === change.status ? before.lastTransitionTime : rfc3339(nowMs)
@@ -18,7 +23,9 @@ export function setCondition(list: Condition[] | undefined, change: ConditionCha
     lastTransitionTime,
     ...(generation === undefined ? {} : { observedGeneration: generation }),
   }
-  return before === undefined ? [...current, next] : current.map((condition) => (condition === before ? next : condition))
+  return before === undefined
+    ? [...current, next]
+    : current.map((condition) => (condition === before ? next : condition))
 }
 
 export function conditionOf(list: Condition[] | undefined, type: string): Condition | undefined {

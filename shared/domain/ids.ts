@@ -36,18 +36,27 @@ export function parseDiskSnapshotId(text: string): { fcdId: string; snapshotId: 
 }
 
 /** `pvc:<ns>/<pvc>:` + unpadded base64 of the disk's id. */
-export function formatClaimSnapshotId(id: { namespace: string; claim: string; disk: { fcdId: string; snapshotId: string } }): string {
+export function formatClaimSnapshotId(id: {
+  namespace: string
+  claim: string
+  disk: { fcdId: string; snapshotId: string }
+}): string {
   return `pvc:${id.namespace}/${id.claim}:${encodeNested(formatDiskId(id.disk.fcdId, id.disk.snapshotId))}`
 }
 
 /** Reads a Snapshot's id of any flavour and unwraps it until the disk is found. */
-export function parseClaimSnapshotId(text: string): { namespace: string; claim: string; disk: { fcdId: string; snapshotId: string } } {
+export function parseClaimSnapshotId(text: string): {
+  namespace: string
+  claim: string
+  disk: { fcdId: string; snapshotId: string }
+} {
   const [type, path, nested, ...rest] = split(text)
   if (type !== 'pvc') throw invalid(text, `its type is not "pvc"`)
   if (nested === undefined || rest.length > 0) throw invalid(text, 'it does not have three parts')
   const [namespace, claim, ...more] = (path ?? '').split('/')
   if (namespace === undefined || !DNS_LABEL.test(namespace)) throw invalid(text, 'its namespace is no Kubernetes name')
-  if (claim === undefined || more.length > 0 || !DNS_NAME.test(claim)) throw invalid(text, 'its claim is no Kubernetes name')
+  if (claim === undefined || more.length > 0 || !DNS_NAME.test(claim))
+    throw invalid(text, 'its claim is no Kubernetes name')
   return { namespace, claim, disk: unwrapToDisk(text) }
 }
 

@@ -30,7 +30,9 @@ export const RELEASED_LEASE_SPEC = { holderIdentity: null, renewTime: null, leas
 /** The peer's names for its two kinds; by UID for the others, whose names may be longer than a Lease's. */
 export function leaseName(object: KubeObject): string {
   const kind = object.kind.toLowerCase()
-  return kind === 'upload' || kind === 'download' ? `${kind}-lease.${object.metadata.name}` : `${kind}-lease.${object.metadata.uid}`
+  return kind === 'upload' || kind === 'download'
+    ? `${kind}-lease.${object.metadata.name}`
+    : `${kind}-lease.${object.metadata.uid}`
 }
 
 /** MicroTime of the API: RFC 3339 with six digits. */

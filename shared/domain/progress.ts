@@ -11,7 +11,12 @@ export function progressView(bytesDone: number, totalBytes: number): ProgressVie
 
 /** One decimal and a binary unit: `1.5 GiB`. */
 export function sizeText(bytes: number): string {
-  for (const [unit, name] of [[1024 * GiB, 'TiB'], [GiB, 'GiB'], [MiB, 'MiB'], [KiB, 'KiB']] as const) {
+  for (const [unit, name] of [
+    [1024 * GiB, 'TiB'],
+    [GiB, 'GiB'],
+    [MiB, 'MiB'],
+    [KiB, 'KiB'],
+  ] as const) {
     if (bytes >= unit) return `${(bytes / unit).toFixed(bytes >= 100 * unit ? 0 : 1)} ${name}`
   }
   return `${bytes} B`

@@ -46,7 +46,8 @@ type Reader = { bytes: Uint8Array; at: number }
 
 function encodeField(number: number, type: FieldType, value: unknown): Uint8Array[] {
   if (type === 'string') return delimited(number, Buffer.from(String(value), 'utf8'))
-  if (type === 'int64') return [varint((BigInt(number) << 3n) | 0n), varint(BigInt.asUintN(64, BigInt(value as number)))]
+  if (type === 'int64')
+    return [varint((BigInt(number) << 3n) | 0n), varint(BigInt.asUintN(64, BigInt(value as number)))]
   if (type === 'bool') return [varint((BigInt(number) << 3n) | 0n), varint(value === true ? 1n : 0n)]
   if ('message' in type) return delimited(number, encodeMessage(type.message, value as MessageValue))
   return Object.entries(value as Record<string, unknown>)

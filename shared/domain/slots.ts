@@ -14,7 +14,10 @@ export function slotHolder(object: KubeObject): string {
   return `${object.kind}/${object.metadata.uid}`
 }
 
-export type SlotDecision = { kind: 'have'; index: number } | { kind: 'take'; index: number } | { kind: 'queue'; why: string }
+export type SlotDecision =
+  | { kind: 'have'; index: number }
+  | { kind: 'take'; index: number }
+  | { kind: 'queue'; why: string }
 
 /** `held`: holder of each slot, '' when free; `queued`: the objects that wait, in any order. Older ones go first. */
 export function decideSlot(me: KubeObject, held: readonly string[], queued: readonly KubeObject[]): SlotDecision {

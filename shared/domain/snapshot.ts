@@ -26,7 +26,15 @@ export const SNAPSHOT_PHASES = [
 ] as const
 export type SnapshotPhase = (typeof SNAPSHOT_PHASES)[number]
 
-const FOLLOWING = ['Uploading', 'Uploaded', 'UploadFailed', 'UploadFailedAfterRetry', 'Canceling', 'Canceled', 'CleanupAfterUploadFailed'] as const
+const FOLLOWING = [
+  'Uploading',
+  'Uploaded',
+  'UploadFailed',
+  'UploadFailedAfterRetry',
+  'Canceling',
+  'Canceled',
+  'CleanupAfterUploadFailed',
+] as const
 
 /** Legal moves, as data. `InProgress` is never written; one made by hand is treated as New. */
 export const SNAPSHOT_NEXT = {
@@ -71,7 +79,9 @@ export function decideSnapshot(seen: SnapshotSeen): SnapshotStep {
     case 'InProgress':
       return cancel ? { kind: 'cancel' } : { kind: 'snapshot' }
     case 'Snapshotted':
-      return seen.localMode ? { kind: 'nothing', why: 'local mode: the snapshot is the backup' } : { kind: 'follow', cancel }
+      return seen.localMode
+        ? { kind: 'nothing', why: 'local mode: the snapshot is the backup' }
+        : { kind: 'follow', cancel }
     case 'Uploading':
     case 'UploadFailed':
     case 'CleanupAfterUploadFailed':

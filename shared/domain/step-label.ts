@@ -53,7 +53,9 @@ export function holdsFinalizer(object: KubeObject): boolean {
 }
 
 export function withFinalizer(object: KubeObject): string[] {
-  return holdsFinalizer(object) ? [...(object.metadata.finalizers ?? [])] : [...(object.metadata.finalizers ?? []), FINALIZER]
+  return holdsFinalizer(object)
+    ? [...(object.metadata.finalizers ?? [])]
+    : [...(object.metadata.finalizers ?? []), FINALIZER]
 }
 
 /** null when nothing is left, as a merge patch wants it. */

@@ -51,8 +51,8 @@ export type UploadStep =
   | { kind: 'nothing'; why: string }
   | { kind: 'wait'; untilMs: number }
   | { kind: 'transfer' }
-  /** Remove the local snapshot; the upload then ends in `then`. */
-  | { kind: 'cleanup'; then: 'Completed' | 'UploadFailedAfterRetry' }
+  /** Remove the local snapshot; the upload then ends as `ends`. */
+  | { kind: 'cleanup'; ends: 'Completed' | 'UploadFailedAfterRetry' }
   /** Give the session up, remove the local snapshot, end as Canceled. */
   | { kind: 'abort' }
 
@@ -71,8 +71,8 @@ export function decideUpload(seen: UploadSeen, nowMs: number): UploadStep {
       // A sealed backup is kept: cancelling comes too late, what is left is only the clean-up.
       if (seen.cancelRequested && !seen.sealed && !seen.givenUp) return { kind: 'abort' }
       if (seen.nextRetryMs > nowMs) return { kind: 'wait', untilMs: seen.nextRetryMs }
-      if (seen.sealed) return { kind: 'cleanup', then: 'Completed' }
-      if (seen.givenUp) return { kind: 'cleanup', then: 'UploadFailedAfterRetry' }
+      if (seen.sealed) return { kind: 'cleanup', ends: 'Completed' }
+      if (seen.givenUp) return { kind: 'cleanup', ends: 'UploadFailedAfterRetry' }
       return { kind: 'transfer' }
     default:
       return unreachable(seen.phase)

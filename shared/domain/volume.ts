@@ -16,7 +16,10 @@ export function requireClaimHandle(handle: { apiGroup?: string; kind?: string; n
     )
   }
   if (handle?.name === undefined || handle.name === '') {
-    throw new TerminalError('ResourceKindUnsupported', 'spec.resourceHandle.name is empty: name the PersistentVolumeClaim')
+    throw new TerminalError(
+      'ResourceKindUnsupported',
+      'spec.resourceHandle.name is empty: name the PersistentVolumeClaim',
+    )
   }
   return handle.name
 }
@@ -27,7 +30,10 @@ export function requireBoundVolume(claim: KubeObject | undefined, where: string)
   const volumeName = claim['spec']?.volumeName
   if (claim['status']?.phase !== 'Bound' || typeof volumeName !== 'string' || volumeName === '') {
     const phase = claim['status']?.phase ?? 'unknown'
-    throw new TerminalError('ClaimNotBound', `PersistentVolumeClaim ${where} is ${phase}, not Bound: it has no data to back up yet`)
+    throw new TerminalError(
+      'ClaimNotBound',
+      `PersistentVolumeClaim ${where} is ${phase}, not Bound: it has no data to back up yet`,
+    )
   }
   return volumeName
 }
@@ -42,11 +48,17 @@ export function requireDisk(volume: KubeObject | undefined, name: string): strin
   }
   const handle = String(csi.volumeHandle ?? '')
   if (handle.startsWith('file:')) {
-    throw new TerminalError('FileVolumeUnsupported', `PersistentVolume ${name} is a vSAN file share: back it up with File System Backup`)
+    throw new TerminalError(
+      'FileVolumeUnsupported',
+      `PersistentVolume ${name} is a vSAN file share: back it up with File System Backup`,
+    )
   }
   const mode = volume['spec']?.accessModes?.[0]
   if (mode !== 'ReadWriteOnce' && mode !== 'ReadWriteOncePod') {
-    throw new TerminalError('AccessModeUnsupported', `PersistentVolume ${name} is ${mode}: only ReadWriteOnce disks have snapshots`)
+    throw new TerminalError(
+      'AccessModeUnsupported',
+      `PersistentVolume ${name} is ${mode}: only ReadWriteOnce disks have snapshots`,
+    )
   }
   return handle
 }

@@ -44,7 +44,11 @@ export const ABORTS = { cancelled: 'cancelled', lost: 'lease lost', shutdown: 's
  * is thrown away (RetryableError `LeaseLost`): the next holder decides from what is durable. The Lease is released
  * before this returns, so the caller's last patch may wake the next step.
  */
-export async function withClaim<T>(deps: StepDeps, options: ClaimOptions, work: (claim: Claim) => Promise<T>): Promise<Claimed<T>> {
+export async function withClaim<T>(
+  deps: StepDeps,
+  options: ClaimOptions,
+  work: (claim: Claim) => Promise<T>,
+): Promise<Claimed<T>> {
   const holder = `${deps.identity}/${randomUUID()}`
   const lease = await acquireLease(deps, leaseName(options.object), holder, options.signal)
   if (lease === undefined) return { held: true }
@@ -53,7 +57,8 @@ export async function withClaim<T>(deps: StepDeps, options: ClaimOptions, work: 
     await keeper.patch(options.firstPatch)
     keeper.start()
     const value = await work(keeper)
-    if (keeper.lost) throw new RetryableError('LeaseLost', `the Lease of ${options.kind} ${options.object.metadata.name} was lost`)
+    if (keeper.lost)
+      throw new RetryableError('LeaseLost', `the Lease of ${options.kind} ${options.object.metadata.name} was lost`)
     return { held: false, value, object: keeper.latest() }
   } finally {
     await keeper.stop()
@@ -93,11 +98,15 @@ class Keeper implements Claim {
   }
 
   async patch(change: object): Promise<KubeObject> {
-    return await this.#inOrder(async () => await this.#write((seen) => this.#deps.cluster.patch(this.#options.kind, seen, change)))
+    return await this.#inOrder(
+      async () => await this.#write((seen) => this.#deps.cluster.patch(this.#options.kind, seen, change)),
+    )
   }
 
   async patchStatus(status: object): Promise<KubeObject> {
-    return await this.#inOrder(async () => await this.#write((seen) => this.#deps.cluster.patchStatus(this.#options.kind, seen, status)))
+    return await this.#inOrder(
+      async () => await this.#write((seen) => this.#deps.cluster.patchStatus(this.#options.kind, seen, status)),
+    )
   }
 
   start(): void {
@@ -147,7 +156,9 @@ class Keeper implements Claim {
       if (this.#stopLoop.signal.aborted) return
       await this.#renew()
       if (this.lost) return
-      await this.#inOrder(() => this.#refresh()).catch((error) => this.#deps.log.debug({ err: error }, 'could not read the claimed object'))
+      await this.#inOrder(() => this.#refresh()).catch((error) =>
+        this.#deps.log.debug({ err: error }, 'could not read the claimed object'),
+      )
     }
   }
 

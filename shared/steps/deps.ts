@@ -4,7 +4,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import type { Settings } from '#shared/kernel/env.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
-import type { Mover, Repositories } from '#shared/ports/mover.ts'
+import type { Mover, Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { VolumeService } from '#shared/ports/volumes.ts'
 
 export type Log = {
@@ -29,7 +29,11 @@ export type VolumeDeps = StepDeps & {
   clusterId: () => Promise<string>
 }
 
-export type RepositoryDeps = StepDeps & { repositories: Repositories }
+export type RepositoryDeps = StepDeps & {
+  repositories: Repositories
+  /** Everything needed to open the named BackupRepository; its Secrets are read at each call, so they may rotate. */
+  access: (repository: string) => Promise<RepositoryAccess>
+}
 
 export type TransferDeps = VolumeDeps &
   RepositoryDeps & {

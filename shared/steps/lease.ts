@@ -30,7 +30,9 @@ export async function acquireLease(
 }
 
 export async function renewLease(deps: LeaseDeps, lease: KubeObject, holder: string): Promise<KubeObject> {
-  return await deps.cluster.patch('Lease', lease, { spec: heldLeaseSpec(holder, deps.settings.leaseMs, deps.clock.nowMs()) })
+  return await deps.cluster.patch('Lease', lease, {
+    spec: heldLeaseSpec(holder, deps.settings.leaseMs, deps.clock.nowMs()),
+  })
 }
 
 /** A conflict means that it is not ours any more: nothing to let go of. */

@@ -1,10 +1,10 @@
 // The last write of a step: status and step label, in the order that the kind allows.
 
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { leaseName } from '#shared/domain/lease.ts'
 import { holdsFinalizer, type StepLabel, stepPatch, withoutFinalizer } from '#shared/domain/step-label.ts'
 import type { StepDeps } from './deps.ts'
 import { removeLease } from './lease.ts'
-import { leaseName } from '#shared/domain/lease.ts'
 
 export type Ending = {
   /** Merge patch of the status; null fields are removed. */
@@ -19,7 +19,12 @@ export type Ending = {
  * One patch for kinds without a status subresource; else status first and label second, so that whoever dies in between leaves
  * a status ahead of its label, which every handler accepts. Both carry the resourceVersion that was read.
  */
-export async function writeEnding(deps: StepDeps, kind: KindName, seen: KubeObject, ending: Ending): Promise<KubeObject> {
+export async function writeEnding(
+  deps: StepDeps,
+  kind: KindName,
+  seen: KubeObject,
+  ending: Ending,
+): Promise<KubeObject> {
   const metadata = {
     ...stepPatch(ending.step, ending.dueAtMs),
     ...(ending.dropFinalizer === true && holdsFinalizer(seen) ? { finalizers: withoutFinalizer(seen) } : {}),
@@ -32,7 +37,9 @@ export async function writeEnding(deps: StepDeps, kind: KindName, seen: KubeObje
 
 /** For an object that is over: label done, finalizer and Lease gone. Repeatable. */
 export async function settle(deps: StepDeps, kind: KindName, object: KubeObject): Promise<void> {
-  const labelled = object.metadata.labels?.['dormouse.dev/step'] === 'done' && object.metadata.annotations?.['dormouse.dev/due'] === undefined
+  const labelled =
+    object.metadata.labels?.['dormouse.dev/step'] === 'done' &&
+    object.metadata.annotations?.['dormouse.dev/due'] === undefined
   if (!labelled || holdsFinalizer(object)) {
     const finalizers = holdsFinalizer(object) ? { finalizers: withoutFinalizer(object) } : {}
     await deps.cluster.patch(kind, object, { metadata: { ...stepPatch('done'), ...finalizers } })

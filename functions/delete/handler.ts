@@ -1,0 +1,152 @@
+// Removes a backup: stops its upload, removes the local snapshot, forgets the backup in the repository.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { setCondition } from '#shared/domain/conditions.ts'
+import { decideDelete, deletePhase } from '#shared/domain/delete.ts'
+import { unwrapToDisk } from '#shared/domain/ids.ts'
+import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
+import { seeUpload } from '#shared/domain/upload.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import { asError, ConflictError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import { unreachable } from '#shared/kernel/unreachable.ts'
+import type { Context } from '#shared/runtime/context.ts'
+import type { ObjectRef } from '#shared/runtime/ref.ts'
+import { announce } from '#shared/steps/announce.ts'
+import { type Claim, withClaim } from '#shared/steps/claim.ts'
+import type { RepositoryDeps, VolumeDeps } from '#shared/steps/deps.ts'
+import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
+import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
+
+export type DeleteDeps = VolumeDeps & RepositoryDeps
+
+/** A delete that could not finish is tried again after this long: it never says that it is done. */
+const RETRY_MS = 60 * SECOND_MS
+/** While an upload is being stopped. Its end is looked for, as its events wake only its own function. */
+const UPLOAD_STOP_MS = 5 * SECOND_MS
+
+/** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
+export async function handleDelete(
+  _context: Context,
+  ref: ObjectRef,
+  deps: DeleteDeps,
+  signal: AbortSignal,
+): Promise<string> {
+  const object = await deps.cluster.read('DeleteSnapshot', ref.namespace, ref.name)
+  if (object === undefined) return 'gone'
+  const phase = deletePhase(object)
+  if (phase === 'Completed' || phase === 'Failed') {
+    await settle(deps, 'DeleteSnapshot', object)
+    return `already ${phase}`
+  }
+  const claimed = await withClaim(
+    deps,
+    {
+      kind: 'DeleteSnapshot',
+      object,
+      firstPatch: { metadata: { ...stepPatch('running'), finalizers: withFinalizer(object) } },
+      isCancelled: () => false, // a delete is not taken back: half of it may be done
+      signal,
+    },
+    (claim) => actOrFail(deps, claim),
+  )
+  if (claimed.held) return 'claimed elsewhere'
+  await writeEnding(deps, 'DeleteSnapshot', claimed.object, claimed.value.ending)
+  return claimed.value.why
+}
+
+type Result = { ending: Ending; why: string }
+
+async function actOrFail(deps: DeleteDeps, claim: Claim): Promise<Result> {
+  try {
+    return await act(deps, claim)
+  } catch (error) {
+    if (
+      error instanceof ConflictError ||
+      (error instanceof DormouseError && (error.reason.startsWith('Kubernetes') || error.reason === 'LeaseLost'))
+    )
+      throw error
+    return await failed(deps, claim, asError(error))
+  }
+}
+
+async function act(deps: DeleteDeps, claim: Claim): Promise<Result> {
+  const object = claim.latest()
+  const disk = unwrapToDisk(object['spec'].snapshotID)
+  const upload = await deps.cluster.read('Upload', deps.settings.veleroNamespace, `upload-${disk.snapshotId}`)
+  const step = decideDelete(deletePhase(object), upload === undefined ? undefined : seeUpload(upload).phase)
+  switch (step.kind) {
+    case 'nothing':
+      return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: step.why }
+    case 'stopUpload':
+      return await stopUpload(deps, upload)
+    case 'remove':
+      return await remove(deps, claim, disk)
+    default:
+      return unreachable(step)
+  }
+}
+
+async function stopUpload(deps: DeleteDeps, upload: KubeObject | undefined): Promise<Result> {
+  if (upload !== undefined && upload['spec'].uploadCancel !== true) {
+    await deps.cluster.patch('Upload', upload, {
+      spec: { uploadCancel: true },
+      metadata: stepPatch('upload', deps.clock.nowMs()),
+    })
+  }
+  const status = {
+    phase: 'InProgress',
+    reason: 'StoppingUpload',
+    message: 'the upload of this snapshot is being stopped first',
+  }
+  return { ending: { status, step: 'waiting', dueAtMs: deps.clock.nowMs() + UPLOAD_STOP_MS }, why: 'stops the upload' }
+}
+
+/** Both parts are repeatable; what is gone already counts as removed. */
+async function remove(deps: DeleteDeps, claim: Claim, disk: { fcdId: string; snapshotId: string }): Promise<Result> {
+  const object = claim.latest()
+  await claim.patchStatus({ phase: 'InProgress', reason: 'Removing', message: 'the backup is being removed' })
+  await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, claim.signal)
+  const repository = object['spec'].backupRepository
+  const forgotten =
+    repository === ''
+      ? false
+      : await deps.repositories.forget(await deps.access(repository), disk.fcdId, disk.snapshotId)
+  const nowMs = deps.clock.nowMs()
+  const message = forgotten
+    ? 'the backup is removed; its space is free after the next prune'
+    : 'the repository holds no backup of this snapshot; the disk snapshot is gone'
+  const conditions = setCondition(
+    claim.latest()['status']?.conditions,
+    { type: 'Removed', status: 'True', reason: forgotten ? 'BackupForgotten' : 'NothingStored', message },
+    nowMs,
+  )
+  await announce(deps, object, 'Normal', 'Completed', message)
+  const status = { phase: 'Completed', reason: 'Completed', message, completionTimestamp: rfc3339(nowMs), conditions }
+  return { ending: { status, step: 'done', dropFinalizer: true }, why: 'Completed' }
+}
+
+/** Only what no retry heals (an id that cannot be read) ends as Failed; all else is tried again, and says so. */
+async function failed(deps: DeleteDeps, claim: Claim, error: Error): Promise<Result> {
+  const nowMs = deps.clock.nowMs()
+  const object = claim.latest()
+  const reason = error instanceof DormouseError ? error.reason : 'InternalError'
+  if (!(error instanceof RetryableError)) await announce(deps, object, 'Warning', reason, error.message)
+  const conditions = setCondition(
+    object['status']?.conditions,
+    { type: 'Removed', status: 'False', reason, message: error.message },
+    nowMs,
+  )
+  if (error instanceof TerminalError && reason === 'SnapshotIDInvalid') {
+    const status = { phase: 'Failed', reason, message: error.message, completionTimestamp: rfc3339(nowMs), conditions }
+    return { ending: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
+  }
+  return {
+    ending: {
+      status: { phase: 'InProgress', reason, message: error.message, conditions },
+      step: 'waiting',
+      dueAtMs: nowMs + RETRY_MS,
+    },
+    why: `waits: ${reason}`,
+  }
+}

@@ -1,0 +1,288 @@
+// Writes one slice of a backup into a staged disk; when the last byte is flushed its clone is due for the hand-over.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
+import {
+  DOWNLOAD_RETRIES,
+  DOWNLOAD_RETRY_DELAY_MS,
+  type DownloadStep,
+  decideDownload,
+  isHopelessDownload,
+  seeDownload,
+} from '#shared/domain/download.ts'
+import { formatDiskId, parseDiskId, parseDiskSnapshotId } from '#shared/domain/ids.ts'
+import { progressView, sizeText } from '#shared/domain/progress.ts'
+import { STAGED_ANNOTATION } from '#shared/domain/staging.ts'
+import { stepOf, stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import { asError, ConflictError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { unreachable } from '#shared/kernel/unreachable.ts'
+import type { DownloadProgress, DownloadRequest } from '#shared/ports/mover.ts'
+import type { Context } from '#shared/runtime/context.ts'
+import type { ObjectRef } from '#shared/runtime/ref.ts'
+import { announce } from '#shared/steps/announce.ts'
+import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
+import type { TransferDeps } from '#shared/steps/deps.ts'
+import { gateInOldest, giveSlot, takeSlot } from '#shared/steps/slots.ts'
+import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
+
+/** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
+export async function handleDownload(
+  context: Context,
+  ref: ObjectRef,
+  deps: TransferDeps,
+  signal: AbortSignal,
+): Promise<string> {
+  const download = await deps.cluster.read('Download', ref.namespace, ref.name)
+  if (download === undefined) return 'gone'
+  const step = decideDownload(seeDownload(download), deps.clock.nowMs())
+  switch (step.kind) {
+    case 'nothing':
+      await wakeClone(deps, download)
+      await giveSlot(deps, download)
+      await settle(deps, 'Download', download)
+      return step.why
+    case 'wait':
+      await deps.cluster.patch('Download', download, { metadata: stepPatch('waiting', step.untilMs) })
+      return 'not due yet'
+    case 'transfer':
+      return await withSlot(deps, download, () => underClaim(context, ref, deps, download, step, signal))
+    case 'cancel':
+      return await underClaim(context, ref, deps, download, step, signal)
+    default:
+      return unreachable(step)
+  }
+}
+
+async function withSlot(deps: TransferDeps, download: KubeObject, act: () => Promise<string>): Promise<string> {
+  const slot = await takeSlot(deps, download)
+  if (!slot.have) return await queue(deps, download, slot.why)
+  if (!deps.permits.tryTake())
+    throw new RetryableError('MoverBusy', 'this pod moves another volume; another pod takes this one', {
+      retryAfterSeconds: 2,
+    })
+  try {
+    return await act()
+  } finally {
+    deps.permits.give()
+  }
+}
+
+async function queue(deps: TransferDeps, download: KubeObject, why: string): Promise<string> {
+  const status = download['status'] ?? {}
+  const conditions = setCondition(
+    status.conditions,
+    { type: 'Queued', status: 'True', reason: 'NoFreeSlot', message: why },
+    deps.clock.nowMs(),
+  )
+  await deps.cluster.patch('Download', download, {
+    metadata: stepPatch('queued'),
+    status: { phase: status.phase ?? 'New', message: why, reason: 'NoFreeSlot', conditions },
+  })
+  // A slot may have come free between the look and the patch, when nobody was queued to be gated in.
+  await gateInOldest(deps)
+  return 'queued'
+}
+
+type Result = { ending: Ending; why: string; freeSlot: boolean }
+
+async function underClaim(
+  context: Context,
+  ref: ObjectRef,
+  deps: TransferDeps,
+  download: KubeObject,
+  step: DownloadStep,
+  signal: AbortSignal,
+): Promise<string> {
+  const claimed = await withClaim(
+    deps,
+    {
+      kind: 'Download',
+      object: download,
+      firstPatch: firstPatch(deps, download, step),
+      isCancelled: (object) => decideDownload(seeDownload(object), deps.clock.nowMs()).kind === 'cancel',
+      signal,
+      onLost: () => deps.mover.kill(),
+    },
+    (claim) => act(deps, claim, step),
+  )
+  if (claimed.held) return 'claimed elsewhere'
+  const written = await writeEnding(deps, 'Download', claimed.object, claimed.value.ending)
+  if (claimed.value.freeSlot) await giveSlot(deps, written)
+  if (claimed.value.ending.step === 'done') {
+    await wakeClone(deps, written)
+    await settle(deps, 'Download', written)
+  }
+  if (claimed.value.why === ABORTS.cancelled) return await handleDownload(context, ref, deps, signal)
+  return claimed.value.why
+}
+
+function firstPatch(deps: TransferDeps, download: KubeObject, step: DownloadStep): object {
+  const metadata = { ...stepPatch('running'), finalizers: withFinalizer(download) }
+  if (step.kind !== 'transfer') return { metadata }
+  const status = download['status'] ?? {}
+  const conditions =
+    conditionOf(status.conditions, 'Queued') === undefined
+      ? undefined
+      : setCondition(
+          status.conditions,
+          { type: 'Queued', status: 'False', reason: 'SlotTaken', message: 'it has a transfer slot' },
+          deps.clock.nowMs(),
+        )
+  return {
+    metadata,
+    status: {
+      phase: 'InProgress',
+      message: 'the backup is being written to the disk',
+      reason: 'Transferring',
+      slice: Number(status.slice ?? 0) + 1,
+      processingNode: deps.settings.nodeName ?? deps.identity,
+      startTimestamp: status.startTimestamp ?? rfc3339(deps.clock.nowMs()),
+      ...(conditions === undefined ? {} : { conditions }),
+    },
+  }
+}
+
+async function act(deps: TransferDeps, claim: Claim, step: DownloadStep): Promise<Result> {
+  if (step.kind === 'cancel') return failed(deps, claim, 'Canceled', 'cancelled before all data was written')
+  try {
+    return await transfer(deps, claim)
+  } catch (error) {
+    if (isNotOurs(error) || claim.signal.reason === ABORTS.lost) throw error
+    return await recordFailure(deps, claim, asError(error))
+  }
+}
+
+/** Trouble of the Kubernetes API is answered with 503 and leaves the status alone: it is no failure of the transfer. */
+function isNotOurs(error: unknown): boolean {
+  if (error instanceof ConflictError) return true
+  return (
+    error instanceof DormouseError &&
+    (error.reason.startsWith('Kubernetes') || error.reason === 'Forbidden' || error.reason === 'LeaseLost')
+  )
+}
+
+async function transfer(deps: TransferDeps, claim: Claim): Promise<Result> {
+  const request = await prepare(deps, claim)
+  const outcome = await deps.mover.download(request, {
+    signal: claim.signal,
+    onProgress: (progress) =>
+      void claim
+        .patch({ status: { progress: progressOf(progress) } })
+        .catch((error) => deps.log.debug({ err: error }, 'progress not written')),
+  })
+  const nowMs = deps.clock.nowMs()
+  if (outcome.state === 'more') {
+    const status = { nextPage: outcome.nextPage, progress: progressOf(outcome.progress) }
+    const why = claim.signal.reason === ABORTS.cancelled ? ABORTS.cancelled : 'slice done, more to write'
+    return { ending: { status, step: 'download', dueAtMs: nowMs }, why, freeSlot: false }
+  }
+  const conditions = setCondition(
+    claim.latest()['status']?.conditions,
+    {
+      type: 'Downloaded',
+      status: 'True',
+      reason: 'DataWritten',
+      message: 'every byte was authenticated, written and flushed',
+    },
+    nowMs,
+  )
+  const status = {
+    phase: 'Completed',
+    message: 'Download completed',
+    reason: 'Completed',
+    completionTimestamp: rfc3339(nowMs),
+    nextRetryTimestamp: null,
+    volumeID: formatDiskId(request.disk.fcdId),
+    progress: progressOf(outcome.progress),
+    conditions,
+  }
+  await announce(deps, claim.latest(), 'Normal', 'Completed', 'the backup was written to the disk')
+  return { ending: { status, step: 'done', dropFinalizer: true }, why: 'Completed', freeSlot: true }
+}
+
+async function prepare(deps: TransferDeps, claim: Claim): Promise<DownloadRequest> {
+  const download = claim.latest()
+  const source = parseDiskSnapshotId(download['spec'].snapshotID)
+  const target = parseDiskId(download['spec'].protectedEntityID)
+  const access = await deps.access(download['spec'].backupRepositoryName)
+  const backup = await deps.repositories.find(access, source.fcdId, source.snapshotId)
+  if (backup === undefined)
+    throw new TerminalError('BackupNotFound', `the repository holds no sealed backup of ${download['spec'].snapshotID}`)
+  const facts = await deps.volumes.describe(target.fcdId)
+  if (facts === undefined)
+    throw new TerminalError('VolumeNotFound', `no configured vCenter knows the target disk ${target.fcdId}`)
+  if (facts.capacityBytes < backup.capacityBytes) {
+    throw new TerminalError(
+      'TargetTooSmall',
+      `the target disk has ${sizeText(facts.capacityBytes)}, the backup needs ${sizeText(backup.capacityBytes)}`,
+    )
+  }
+  if (download['status']?.root !== backup.root) await claim.patch({ status: { root: backup.root, nextPage: 0 } })
+  return {
+    repository: access,
+    disk: { access: await deps.volumes.diskAccess(target.fcdId), fcdId: target.fcdId, snapshotId: undefined },
+    root: backup.root,
+    sliceMs: deps.settings.sliceMs,
+    nextPage: Number(claim.latest()['status']?.nextPage ?? 0),
+    targetIsZeroed: download.metadata.annotations?.[STAGED_ANNOTATION] === 'true',
+  }
+}
+
+async function recordFailure(deps: TransferDeps, claim: Claim, error: Error): Promise<Result> {
+  const nowMs = deps.clock.nowMs()
+  const status = claim.latest()['status'] ?? {}
+  const reason = error instanceof DormouseError ? error.reason : 'InternalError'
+  if (!(error instanceof DormouseError)) deps.log.error({ err: error, reason }, 'the transfer failed unexpectedly')
+  await announce(deps, claim.latest(), 'Warning', reason, error.message)
+  const failures = Number(status.retryCount ?? 0) + 1
+  if (isHopelessDownload(reason) || failures > DOWNLOAD_RETRIES) return failed(deps, claim, reason, error.message)
+  const conditions = setCondition(
+    status.conditions,
+    { type: 'Downloaded', status: 'False', reason, message: error.message },
+    nowMs,
+  )
+  const untilMs = nowMs + DOWNLOAD_RETRY_DELAY_MS
+  const retry = {
+    phase: 'Retry',
+    message: error.message,
+    reason,
+    retryCount: failures,
+    nextRetryTimestamp: rfc3339(untilMs),
+    conditions,
+  }
+  return { ending: { status: retry, step: 'waiting', dueAtMs: untilMs }, why: `failed: ${reason}`, freeSlot: true }
+}
+
+function failed(deps: TransferDeps, claim: Claim, reason: string, message: string): Result {
+  const nowMs = deps.clock.nowMs()
+  const conditions = setCondition(
+    claim.latest()['status']?.conditions,
+    { type: 'Downloaded', status: 'False', reason, message },
+    nowMs,
+  )
+  const status = {
+    phase: 'Failed',
+    message,
+    reason,
+    completionTimestamp: rfc3339(nowMs),
+    nextRetryTimestamp: null,
+    conditions,
+  }
+  return { ending: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}`, freeSlot: true }
+}
+
+/** The clone waits for this Download; it is due now. One that is not waiting is on it already, or over. */
+async function wakeClone(deps: TransferDeps, download: KubeObject): Promise<void> {
+  const [namespace, name, ...rest] = String(download['spec']?.clonefromSnapshotReference ?? '').split('/')
+  if (namespace === undefined || namespace === '' || name === undefined || name === '' || rest.length > 0) return
+  const clone = await deps.cluster.read('CloneFromSnapshot', namespace, name)
+  if (clone === undefined || stepOf(clone) !== 'waiting' || clone['status']?.downloadName !== download.metadata.name)
+    return
+  await deps.cluster.patch('CloneFromSnapshot', clone, { metadata: stepPatch('clone', deps.clock.nowMs()) })
+}
+
+function progressOf(progress: DownloadProgress): object {
+  const { bytesReceived, bytesWritten } = progress
+  return { ...progressView(progress.bytesDone, progress.totalBytes), bytesReceived, bytesWritten }
+}

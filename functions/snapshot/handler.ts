@@ -1,0 +1,284 @@
+// Takes a vSphere snapshot of the claim's disk, names it in the Snapshot, and starts its Upload.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
+import { setCondition } from '#shared/domain/conditions.ts'
+import { formatClaimSnapshotId, formatDiskId, parseClaimSnapshotId } from '#shared/domain/ids.ts'
+import { decideSnapshot, seeSnapshot } from '#shared/domain/snapshot.ts'
+import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
+import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
+import { requireBoundVolume, requireClaimHandle, requireDisk } from '#shared/domain/volume.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import { unreachable } from '#shared/kernel/unreachable.ts'
+import type { Context } from '#shared/runtime/context.ts'
+import type { ObjectRef } from '#shared/runtime/ref.ts'
+import { announce } from '#shared/steps/announce.ts'
+import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
+import type { VolumeDeps } from '#shared/steps/deps.ts'
+import { findSnapshot, pollUntilDone, removeLocalSnapshot, snapshotDescription } from '#shared/steps/local-snapshot.ts'
+import { mirror } from '#shared/steps/mirror.ts'
+import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
+
+/** How soon a snapshot that vCenter was too busy for is tried again. */
+const BUSY_RETRY_MS = 30 * SECOND_MS
+
+/** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
+export async function handleSnapshot(
+  _context: Context,
+  ref: ObjectRef,
+  deps: VolumeDeps,
+  signal: AbortSignal,
+): Promise<string> {
+  const snapshot = await deps.cluster.read('Snapshot', ref.namespace, ref.name)
+  if (snapshot === undefined) return 'gone'
+  const step = decideSnapshot(seeSnapshot(snapshot))
+  switch (step.kind) {
+    case 'nothing':
+      await settle(deps, 'Snapshot', snapshot)
+      return step.why
+    case 'follow':
+      return await followUpload(deps, snapshot, step.cancel)
+    case 'snapshot':
+    case 'cancel':
+      return await underClaim(deps, snapshot, step.kind, signal)
+    default:
+      return unreachable(step)
+  }
+}
+
+async function underClaim(
+  deps: VolumeDeps,
+  snapshot: KubeObject,
+  kind: 'snapshot' | 'cancel',
+  signal: AbortSignal,
+): Promise<string> {
+  const claimed = await withClaim(
+    deps,
+    {
+      kind: 'Snapshot',
+      object: snapshot,
+      firstPatch: { metadata: { ...stepPatch('running'), finalizers: withFinalizer(snapshot) } },
+      isCancelled: (object) => decideSnapshot(seeSnapshot(object)).kind === 'cancel',
+      signal,
+    },
+    (claim) => (kind === 'cancel' ? cancel(deps, claim, signal) : snapshotOrFail(deps, claim)),
+  )
+  if (claimed.held) return 'claimed elsewhere'
+  await writeEnding(deps, 'Snapshot', claimed.object, claimed.value.ending)
+  return claimed.value.why
+}
+
+type Result = { ending: Ending; why: string }
+
+async function snapshotOrFail(deps: VolumeDeps, claim: Claim): Promise<Result> {
+  try {
+    return await takeSnapshot(deps, claim)
+  } catch (error) {
+    if (error instanceof TerminalError && error.reason !== 'Forbidden')
+      return await failed(deps, claim, error.reason, error.message)
+    if (error instanceof RetryableError && !error.reason.startsWith('Kubernetes')) return await busy(deps, claim, error)
+    throw error
+  }
+}
+
+/** Finds or makes the FCD snapshot, writes Snapshotted, and only then creates the Upload, whose name is made from its id. */
+async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
+  const snapshot = claim.latest()
+  const target = await resolveTarget(deps, snapshot)
+  const disk = await ensureSnapshot(deps, claim, target.fcdId)
+  if (disk === undefined)
+    return { ending: { status: {}, step: 'snapshot', dueAtMs: deps.clock.nowMs() }, why: 'vCenter is still at it' }
+  const metadata = encodeClaimMetadata(target.claim)
+  const namespace = snapshot.metadata.namespace ?? ''
+  const snapshotID = formatClaimSnapshotId({
+    namespace,
+    claim: target.claim.metadata.name,
+    disk: { fcdId: target.fcdId, snapshotId: disk },
+  })
+  const localMode = snapshot['spec'].backupRepository === ''
+  const conditions = setCondition(
+    snapshot['status']?.conditions,
+    {
+      type: 'Snapshotted',
+      status: 'True',
+      reason: 'LocalSnapshotTaken',
+      message: 'the disk snapshot exists in vCenter',
+    },
+    deps.clock.nowMs(),
+  )
+  const status = {
+    phase: 'Snapshotted',
+    message: localMode ? 'the snapshot stays in vCenter (local mode)' : 'the snapshot waits for its upload',
+    reason: 'LocalSnapshotTaken',
+    snapshotID,
+    metadata,
+    svcSnapshotName: '',
+    volumeID: formatDiskId(target.fcdId),
+    task: null,
+    conditions,
+    ...(localMode ? { completionTimestamp: rfc3339(deps.clock.nowMs()) } : { uploadName: `upload-${disk}` }),
+  }
+  await claim.patchStatus(status)
+  await announce(deps, snapshot, 'Normal', 'LocalSnapshotTaken', `took a snapshot of disk ${target.fcdId}`)
+  if (localMode) return { ending: { status, step: 'done', dropFinalizer: true }, why: 'snapshotted (local mode)' }
+  await ensureUpload(deps, claim.latest())
+  return { ending: { status, step: 'waiting' }, why: 'snapshotted' }
+}
+
+async function resolveTarget(deps: VolumeDeps, snapshot: KubeObject): Promise<{ claim: KubeObject; fcdId: string }> {
+  const name = requireClaimHandle(snapshot['spec']?.resourceHandle)
+  const namespace = snapshot.metadata.namespace ?? ''
+  const claim = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
+  const volumeName = requireBoundVolume(claim, `${namespace}/${name}`)
+  const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
+  const fcdId = requireDisk(volume, volumeName)
+  if ((await deps.volumes.describe(fcdId)) === undefined) {
+    throw new TerminalError(
+      'VolumeNotFound',
+      `no configured vCenter knows disk ${fcdId} of PersistentVolume ${volumeName}`,
+    )
+  }
+  return { claim: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...(claim as object) } as KubeObject, fcdId }
+}
+
+/** The id of the FCD snapshot that carries this object's name; undefined: its task still runs and is in the status. */
+async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: string): Promise<string | undefined> {
+  const description = snapshotDescription(await deps.clusterId(), claim.latest().metadata.uid ?? '')
+  const found = await findSnapshot(deps, fcdId, description)
+  if (found !== undefined) return found
+  const status = claim.latest()['status'] ?? {}
+  const task = status.task ?? (await deps.volumes.startSnapshot(fcdId, description))
+  if (status.task === undefined)
+    await claim.patchStatus({ task, startTimestamp: status.startTimestamp ?? rfc3339(deps.clock.nowMs()) })
+  const state = await pollUntilDone(deps, task, claim.signal)
+  if (state.state === 'running') return undefined
+  return (await findSnapshot(deps, fcdId, description)) ?? state.result
+}
+
+/** Repeatable: the name is made from the disk snapshot's id. */
+async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject): Promise<void> {
+  const { disk } = parseClaimSnapshotId(snapshot['status'].snapshotID)
+  const now = rfc3339(deps.clock.nowMs())
+  try {
+    await deps.cluster.create('Upload', {
+      apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
+      kind: 'Upload',
+      metadata: {
+        name: `upload-${disk.snapshotId}`,
+        namespace: deps.settings.veleroNamespace,
+        labels: { 'velero.io/exclude-from-backup': 'true' },
+      },
+      spec: {
+        snapshotID: formatDiskId(disk.fcdId, disk.snapshotId),
+        backupRepository: snapshot['spec'].backupRepository,
+        backupTimestamp: now,
+        snapshotReference: `${snapshot.metadata.namespace}/${snapshot.metadata.name}`,
+      },
+      status: { phase: 'New', nextRetryTimestamp: now, progress: {} },
+    })
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error
+  }
+}
+
+/** The Upload writes its state here by itself; this is the way for everything that got lost. */
+async function followUpload(deps: VolumeDeps, snapshot: KubeObject, cancelled: boolean): Promise<string> {
+  const { disk } = parseClaimSnapshotId(snapshot['status']?.snapshotID ?? '')
+  const name = `upload-${disk.snapshotId}`
+  const upload = await deps.cluster.read('Upload', deps.settings.veleroNamespace, name)
+  if (upload === undefined) {
+    if (snapshot['status'].phase !== 'Snapshotted') return `its Upload ${name} is gone`
+    await ensureUpload(deps, snapshot)
+    await writeEnding(deps, 'Snapshot', snapshot, { status: { uploadName: name }, step: 'waiting' })
+    return 'created its Upload'
+  }
+  if (cancelled && !isUploadOver(seeUpload(upload).phase) && upload['spec'].uploadCancel !== true) {
+    await deps.cluster.patch('Upload', upload, {
+      spec: { uploadCancel: true },
+      metadata: stepPatch('upload', deps.clock.nowMs()),
+    })
+    return 'told its Upload to stop'
+  }
+  await mirror(deps, snapshot, upload)
+  return `follows its Upload: ${upload['status']?.phase ?? 'New'}`
+}
+
+async function cancel(deps: VolumeDeps, claim: Claim, signal: AbortSignal): Promise<Result> {
+  await removeTaken(deps, claim.latest(), signal)
+  const status = {
+    phase: 'Canceled',
+    message: 'cancelled before the snapshot was taken',
+    reason: 'Canceled',
+    completionTimestamp: rfc3339(deps.clock.nowMs()),
+  }
+  return { ending: { status, step: 'done', dropFinalizer: true }, why: 'cancelled' }
+}
+
+/** A snapshot that was made, but never written into the status, must not be left behind. */
+async function removeTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<void> {
+  const namespace = snapshot.metadata.namespace ?? ''
+  const claim = await deps.cluster.read(
+    'PersistentVolumeClaim',
+    namespace,
+    String(snapshot['spec']?.resourceHandle?.name ?? ''),
+  )
+  const volume = await deps.cluster.read('PersistentVolume', undefined, claim?.['spec']?.volumeName ?? '-')
+  const fcdId = volume?.['spec']?.csi?.volumeHandle
+  if (typeof fcdId !== 'string') return
+  if (snapshot['status']?.task !== undefined)
+    await pollUntilDone(deps, snapshot['status'].task, signal).catch(() => undefined)
+  const description = snapshotDescription(await deps.clusterId(), snapshot.metadata.uid ?? '')
+  const found = await findSnapshot(deps, fcdId, description)
+  if (found !== undefined) await removeLocalSnapshot(deps, fcdId, found, signal)
+}
+
+async function failed(deps: VolumeDeps, claim: Claim, reason: string, message: string): Promise<Result> {
+  const nowMs = deps.clock.nowMs()
+  const snapshot = claim.latest()
+  await announce(deps, snapshot, 'Warning', reason, message)
+  const conditions = setCondition(
+    snapshot['status']?.conditions,
+    { type: 'Snapshotted', status: 'False', reason, message },
+    nowMs,
+  )
+  const status = {
+    phase: 'SnapshotFailed',
+    reason,
+    message,
+    completionTimestamp: rfc3339(nowMs),
+    task: null,
+    conditions,
+  }
+  return { ending: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
+}
+
+/** vCenter is busy or away: try again soon, and give up when the documented time since the start is over. */
+async function busy(deps: VolumeDeps, claim: Claim, error: RetryableError): Promise<Result> {
+  const nowMs = deps.clock.nowMs()
+  const status = claim.latest()['status'] ?? {}
+  const startedMs = Date.parse(status.startTimestamp ?? '') || nowMs
+  if (claim.signal.reason !== ABORTS.shutdown && nowMs - startedMs >= deps.settings.snapshotTimeoutMs) {
+    return await failed(
+      deps,
+      claim,
+      error.reason,
+      `no snapshot within ${deps.settings.snapshotTimeoutMs / 1000} s: ${error.message}`,
+    )
+  }
+  const conditions = setCondition(
+    status.conditions,
+    { type: 'Snapshotted', status: 'False', reason: error.reason, message: error.message },
+    nowMs,
+  )
+  const waiting = {
+    phase: 'New',
+    reason: error.reason,
+    message: error.message,
+    startTimestamp: rfc3339(startedMs),
+    task: null,
+    conditions,
+  }
+  return { ending: { status: waiting, step: 'waiting', dueAtMs: nowMs + BUSY_RETRY_MS }, why: `busy: ${error.reason}` }
+}

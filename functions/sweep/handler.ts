@@ -1,0 +1,107 @@
+// The guarantee behind the events: once a minute, wakes what is due and was reached by no event, and frees dead slots.
+
+import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { leaseName } from '#shared/domain/lease.ts'
+import { slotHolder } from '#shared/domain/slots.ts'
+import { STEP_OF_KIND, type SteppedKind } from '#shared/domain/step-label.ts'
+import { decideWake, isOver, keepsSlot } from '#shared/domain/sweep.ts'
+import { asError } from '#shared/kernel/errors.ts'
+import type { ObjectRef } from '#shared/runtime/ref.ts'
+import { announce } from '#shared/steps/announce.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+import { freeDeadSlots, gateInOldest } from '#shared/steps/slots.ts'
+
+export type SweepDeps = StepDeps & {
+  /** Sends the wake-up; resolves once it is taken, never waits for the work itself. */
+  wake: (step: string, ref: ObjectRef) => Promise<void>
+  /** Counted apart: rescues measure lost events, scheduled ones are back-off and polls. */
+  count: (kind: KindName, cause: 'rescue' | 'scheduled') => void
+}
+
+export type SweepReport = {
+  looked: number
+  rescued: number
+  scheduled: number
+  slotsFreed: number
+  gatedIn: number
+  failed: number
+}
+
+/** Kinds in the order in which work flows, so that what is oldest in the chain is looked at first. */
+const SWEPT = Object.keys(STEP_OF_KIND) as SteppedKind[]
+
+/** Looks at every unfinished object once. One object's trouble does not keep the others from being looked at. */
+export async function sweep(deps: SweepDeps): Promise<SweepReport> {
+  const world = await readWorld(deps)
+  const report: SweepReport = { looked: 0, rescued: 0, scheduled: 0, slotsFreed: 0, gatedIn: 0, failed: 0 }
+  for (const object of world.objects) await visit(deps, world, object, report)
+  report.slotsFreed = await freeDeadSlots(deps, (holder) => {
+    const object = world.bySlotHolder.get(holder)
+    return object !== undefined && keepsSlot(object)
+  })
+  report.gatedIn = await gateInOldest(deps)
+  return report
+}
+
+type World = {
+  objects: KubeObject[]
+  leases: Map<string, KubeObject>
+  uploads: Map<string, KubeObject>
+  downloads: Map<string, KubeObject>
+  bySlotHolder: Map<string, KubeObject>
+}
+
+async function readWorld(deps: SweepDeps): Promise<World> {
+  const lists = await Promise.all(
+    SWEPT.map(async (kind) => (await deps.cluster.list(kind)).map((object) => ({ ...object, kind }))),
+  )
+  const leases = await deps.cluster.list('Lease', { namespace: deps.settings.veleroNamespace })
+  const objects = lists.flat()
+  const named = (kind: string) =>
+    new Map(objects.filter((object) => object.kind === kind).map((object) => [object.metadata.name, object]))
+  return {
+    objects,
+    leases: new Map(leases.map((lease) => [lease.metadata.name, lease])),
+    uploads: named('Upload'),
+    downloads: named('Download'),
+    bySlotHolder: new Map(objects.map((object) => [slotHolder(object), object])),
+  }
+}
+
+async function visit(deps: SweepDeps, world: World, object: KubeObject, report: SweepReport): Promise<void> {
+  report.looked++
+  const kind = object.kind as SteppedKind
+  const decision = decideWake(object, {
+    nowMs: deps.clock.nowMs(),
+    graceMs: deps.settings.dueMs,
+    lease: world.leases.get(leaseName(object)),
+    upload: world.uploads.get(object['status']?.uploadName ?? ''),
+    download: world.downloads.get(object['status']?.downloadName ?? ''),
+  })
+  if (!decision.wake) return
+  const ref = { kind, namespace: object.metadata.namespace, name: object.metadata.name }
+  try {
+    await deps.wake(STEP_OF_KIND[kind], ref)
+    deps.count(kind, decision.cause)
+    if (decision.cause === 'rescue') report.rescued++
+    else report.scheduled++
+    deps.log.info({ ...ref, cause: decision.cause, over: isOver(object) }, `woke it: ${decision.why}`)
+  } catch (error) {
+    report.failed++
+    deps.log.warn({ ...ref, err: asError(error) }, 'could not wake it; the next sweep tries again')
+  }
+}
+
+/** A dead letter puts an Event beside its object; it is never a terminal state (design §3.2). */
+export async function noteDeadLetter(deps: StepDeps, ref: ObjectRef, code: string): Promise<string> {
+  const object = await deps.cluster.read(ref.kind, ref.namespace, ref.name)
+  if (object === undefined) return 'gone'
+  await announce(
+    deps,
+    { ...object, kind: ref.kind },
+    'Warning',
+    'EventUndelivered',
+    `its function did not take an event (last answer ${code}); the sweep wakes it`,
+  )
+  return 'noted'
+}

@@ -1,0 +1,128 @@
+// What a slice needs to know before it can move data: the repository, the disk, the parent backup, the areas to look at.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import type { Extent } from '#shared/ports/disk.ts'
+import type { BackupAbout, BackupSummary, RepositoryAccess, UploadRequest } from '#shared/ports/mover.ts'
+import type { VolumeFacts } from '#shared/ports/volumes.ts'
+import type { Claim } from '#shared/steps/claim.ts'
+import type { TransferDeps } from '#shared/steps/deps.ts'
+import { snapshotReference } from '#shared/steps/mirror.ts'
+
+export type PreparedUpload = { kind: 'sealed'; root: string } | { kind: 'ready'; request: UploadRequest }
+
+/** Every choice of the first slice (session, parent) is recorded in the Upload before it is used; later slices repeat it. */
+export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<PreparedUpload> {
+  const upload = claim.latest()
+  const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
+  const access = await deps.access(upload['spec'].backupRepository)
+  const sealed = await deps.repositories.find(access, fcdId, snapshotId)
+  if (sealed !== undefined) return { kind: 'sealed', root: sealed.root }
+
+  const facts = await requireVolume(deps, fcdId)
+  const about = await describeBackup(deps, upload, facts, snapshotId)
+  const parent = await chooseParent(deps, access, upload, facts)
+  const session = await recordSession(deps, claim, access, about, parent)
+  const changed = parent === undefined ? undefined : await changedAreas(deps, facts, snapshotId, parent)
+  return {
+    kind: 'ready',
+    request: {
+      repository: access,
+      disk: { access: await deps.volumes.diskAccess(fcdId), fcdId, snapshotId },
+      session,
+      slice: Number(claim.latest()['status']?.slice ?? 1),
+      sliceMs: deps.settings.sliceMs,
+      capacityBytes: facts.capacityBytes,
+      changedAreas: changed,
+      parentRoot: parent?.root,
+      about,
+    },
+  }
+}
+
+async function requireVolume(deps: TransferDeps, fcdId: string): Promise<VolumeFacts> {
+  const facts = await deps.volumes.describe(fcdId)
+  if (facts === undefined)
+    throw new TerminalError(
+      'VolumeNotFound',
+      `no configured vCenter knows disk ${fcdId}: it was deleted, or its vCenter is not in the configuration Secret`,
+    )
+  return facts
+}
+
+async function describeBackup(
+  deps: TransferDeps,
+  upload: KubeObject,
+  facts: VolumeFacts,
+  snapshotId: string,
+): Promise<BackupAbout> {
+  const snapshots = await deps.volumes.listSnapshots(facts.fcdId)
+  const local = snapshots.find((snapshot) => snapshot.snapshotId === snapshotId)
+  if (local === undefined)
+    throw new TerminalError(
+      'SnapshotNotFound',
+      `disk ${facts.fcdId} has no snapshot ${snapshotId}: it was removed before it was uploaded`,
+    )
+  return {
+    fcdId: facts.fcdId,
+    snapshotId,
+    clusterId: await deps.clusterId(),
+    createdMs: local.createdMs,
+    changeId: await deps.volumes.changeId(facts.fcdId, snapshotId),
+    claim: await claimName(deps, upload),
+  }
+}
+
+async function claimName(deps: TransferDeps, upload: KubeObject): Promise<string> {
+  const reference = snapshotReference(upload)
+  if (reference === undefined) return ''
+  const snapshot = await deps.cluster.read('Snapshot', reference.namespace, reference.name)
+  return `${reference.namespace}/${snapshot?.['spec']?.resourceHandle?.name ?? ''}`
+}
+
+/** The newest backup of the same volume at the same size; the one that was recorded, once there is one. */
+async function chooseParent(
+  deps: TransferDeps,
+  access: RepositoryAccess,
+  upload: KubeObject,
+  facts: VolumeFacts,
+): Promise<BackupSummary | undefined> {
+  const status = upload['status'] ?? {}
+  const backups = await deps.repositories.backupsOf(access, facts.fcdId)
+  if (typeof status.session === 'string' && status.session !== '')
+    return backups.find((backup) => backup.root === status.parentRoot)
+  return backups.find((backup) => backup.capacityBytes === facts.capacityBytes)
+}
+
+async function recordSession(
+  deps: TransferDeps,
+  claim: Claim,
+  access: RepositoryAccess,
+  about: BackupAbout,
+  parent: BackupSummary | undefined,
+): Promise<string> {
+  const status = claim.latest()['status'] ?? {}
+  if (typeof status.session === 'string' && status.session !== '') return status.session
+  const attempt = `${claim.latest().metadata.uid}/${status.slice ?? 1}`
+  const session = await deps.repositories.newSessionId(access, about, attempt)
+  await claim.patch({ status: { session, ...(parent === undefined ? {} : { parentRoot: parent.root }) } })
+  return session
+}
+
+/** undefined: the disk is to be asked for its allocated areas instead. */
+async function changedAreas(
+  deps: TransferDeps,
+  facts: VolumeFacts,
+  snapshotId: string,
+  parent: BackupSummary,
+): Promise<Extent[] | undefined> {
+  if (!facts.changedBlockTracking || parent.about.changeId === undefined) return undefined
+  try {
+    return await deps.volumes.changedAreas(facts.fcdId, snapshotId, parent.about.changeId, facts.capacityBytes)
+  } catch (error) {
+    if (!(error instanceof TerminalError) || error.reason !== 'ChangeTrackingLost') throw error
+    deps.log.warn({ reason: error.reason }, `reading all allocated areas of disk ${facts.fcdId}: ${error.message}`)
+    return undefined
+  }
+}

@@ -1,0 +1,82 @@
+// The staged disk of a restore: the claim that provisions it, and the claim that gets its volume when the data is whole.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+
+/** On the Download of a staged disk: the disk is new, so zeros need not be written. */
+export const STAGED_ANNOTATION = 'dormouse.dev/staged'
+/** On the staging claim: `<namespace>/<name>` of the clone that made it. */
+export const CLONE_ANNOTATION = 'dormouse.dev/clone'
+/** On the staging claim and on the claim handed over, so that their binding wakes the clone function. */
+export const CLONE_LABEL = 'dormouse.dev/clone-uid'
+
+/** Annotations that describe the old volume's binding or health; they would be lies on the new claim. */
+const STALE_ANNOTATIONS = [
+  'pv.kubernetes.io/bind-completed',
+  'pv.kubernetes.io/bound-by-controller',
+  'volume.beta.kubernetes.io/storage-provisioner',
+  'volume.kubernetes.io/storage-provisioner',
+  'volume.kubernetes.io/selected-node',
+  'volumehealth.storage.kubernetes.io/health',
+  'volumehealth.storage.kubernetes.io/health-timestamp',
+  'kubectl.kubernetes.io/last-applied-configuration',
+]
+
+export function stagingClaimName(clone: KubeObject): string {
+  return `dormouse-${clone.metadata.uid}`
+}
+
+/** A claim that makes the CSI driver provision a disk like the one that was backed up. */
+export function stagingClaim(clone: KubeObject, stored: KubeObject, selectedNode: string | undefined): KubeObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: {
+      name: stagingClaimName(clone),
+      namespace: clone.metadata.namespace ?? '',
+      labels: { [CLONE_LABEL]: clone.metadata.uid ?? '', 'velero.io/exclude-from-backup': 'true' },
+      annotations: {
+        [CLONE_ANNOTATION]: `${clone.metadata.namespace}/${clone.metadata.name}`,
+        ...(selectedNode === undefined ? {} : { 'volume.kubernetes.io/selected-node': selectedNode }),
+      },
+    },
+    spec: claimSpec(stored),
+  }
+}
+
+/** The claim as its owner had it, bound to exactly the volume that was filled. */
+export function restoredClaim(clone: KubeObject, stored: KubeObject, volumeName: string): KubeObject {
+  const annotations = Object.fromEntries(
+    Object.entries(stored.metadata.annotations ?? {}).filter(([key]) => !STALE_ANNOTATIONS.includes(key)),
+  )
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: {
+      name: stored.metadata.name,
+      namespace: clone.metadata.namespace ?? '',
+      labels: { ...stored.metadata.labels, [CLONE_LABEL]: clone.metadata.uid ?? '' },
+      annotations: { ...annotations, [CLONE_ANNOTATION]: `${clone.metadata.namespace}/${clone.metadata.name}` },
+    },
+    spec: { ...claimSpec(stored), volumeName },
+  }
+}
+
+/** What of the old spec makes sense for a new disk: no old volume, selector or data source. */
+function claimSpec(stored: KubeObject): Record<string, unknown> {
+  const { accessModes, resources, storageClassName, volumeMode, volumeAttributesClassName } = stored['spec'] ?? {}
+  if (resources?.requests?.storage === undefined)
+    throw new TerminalError('MetadataInvalid', 'the stored claim asks for no storage')
+  return {
+    accessModes: accessModes ?? ['ReadWriteOnce'],
+    resources: { requests: { storage: resources.requests.storage } },
+    ...(storageClassName === undefined ? {} : { storageClassName }),
+    ...(volumeMode === undefined ? {} : { volumeMode }),
+    ...(volumeAttributesClassName === undefined ? {} : { volumeAttributesClassName }),
+  }
+}
+
+/** True when the claim that stands at the target's name was made by this very clone. */
+export function isOwnClaim(claim: KubeObject, clone: KubeObject): boolean {
+  return claim.metadata.labels?.[CLONE_LABEL] === clone.metadata.uid
+}

@@ -1,0 +1,99 @@
+// Which unfinished objects the sweep wakes, and whether that is a rescue (an event was lost, a holder died) or was planned.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { CLONE_PHASES, isCloneOver } from './clone.ts'
+import { deletePhase, isDeleteOver } from './delete.ts'
+import { DOWNLOAD_PHASES, isDownloadOver } from './download.ts'
+import { leaseState } from './lease.ts'
+import { followUpload, isSnapshotOver, seeSnapshot } from './snapshot.ts'
+import { dueMs, hasDueTime, holdsFinalizer, isBeingDeleted, stepOf } from './step-label.ts'
+import { isUploadOver, seeUpload } from './upload.ts'
+
+export type WakeDecision = { wake: false; why: string } | { wake: true; cause: 'rescue' | 'scheduled'; why: string }
+
+/** What else the sweep has read: to see that a waiting object's partner is done. */
+export type Surroundings = {
+  nowMs: number
+  /** Due for less than this: its event may still be on the way. */
+  graceMs: number
+  lease: KubeObject | undefined
+  upload: KubeObject | undefined
+  download: KubeObject | undefined
+}
+
+export function decideWake(object: KubeObject, around: Surroundings): WakeDecision {
+  const step = stepOf(object)
+  if (isOver(object) && step === 'done' && !(holdsFinalizer(object) && isBeingDeleted(object)))
+    return { wake: false, why: 'over' }
+  if (step === 'queued') return { wake: false, why: 'queued: a free slot gates it in' }
+  if (leaseState(around.lease, '', around.nowMs) === 'held') return { wake: false, why: 'held' }
+  if (step === 'waiting') return decideWaiting(object, around)
+  if (step === 'running') return { wake: true, cause: 'rescue', why: 'its holder is gone' }
+  // No label, a due step, or done although it is not over: its event was lost, once it had time to arrive.
+  return around.nowMs - dueMs(object) >= around.graceMs
+    ? { wake: true, cause: 'rescue', why: 'no event arrived' }
+    : { wake: false, why: 'its event may still come' }
+}
+
+function decideWaiting(object: KubeObject, around: Surroundings): WakeDecision {
+  if (hasDueTime(object))
+    return dueMs(object) <= around.nowMs
+      ? { wake: true, cause: 'scheduled', why: 'its time has come' }
+      : { wake: false, why: 'not due yet' }
+  if (wantsNotice(object)) return { wake: true, cause: 'rescue', why: 'it asks to stop' }
+  return partnerMoved(object, around)
+    ? { wake: true, cause: 'rescue', why: 'what it waits for has moved on' }
+    : { wake: false, why: 'waits for another object' }
+}
+
+/** Cancel and deletion of a gated-out object are no event for anybody. */
+function wantsNotice(object: KubeObject): boolean {
+  const spec = object['spec'] ?? {}
+  return (
+    isBeingDeleted(object) ||
+    spec.snapshotCancel === true ||
+    spec.cloneCancel === true ||
+    spec.uploadCancel === true ||
+    spec.downloadCancel === true
+  )
+}
+
+function partnerMoved(object: KubeObject, around: Surroundings): boolean {
+  if (object.kind === 'Snapshot') {
+    const seen = seeSnapshot(object)
+    return around.upload === undefined
+      ? seen.phase === 'Snapshotted'
+      : followUpload(seen.phase, seeUpload(around.upload).phase) !== seen.phase
+  }
+  if (object.kind === 'CloneFromSnapshot')
+    return around.download !== undefined && isDownloadOver(around.download['status']?.phase ?? 'New')
+  return false
+}
+
+export function isOver(object: KubeObject): boolean {
+  const phase = object['status']?.phase
+  switch (object.kind) {
+    case 'Snapshot': {
+      const seen = seeSnapshot(object)
+      return isSnapshotOver(seen.phase, seen.localMode)
+    }
+    case 'CloneFromSnapshot':
+      return CLONE_PHASES.includes(phase) && isCloneOver(phase)
+    case 'DeleteSnapshot':
+      return isDeleteOver(deletePhase(object))
+    case 'Upload':
+      return isUploadOver(seeUpload(object).phase)
+    case 'Download':
+      return DOWNLOAD_PHASES.includes(phase) && isDownloadOver(phase)
+    case 'BackupRepositoryClaim':
+      return stepOf(object) === 'done'
+    default:
+      return true
+  }
+}
+
+/** A slot's holder keeps it while its object transfers or is due to; not in back-off, not when it is over. */
+export function keepsSlot(object: KubeObject): boolean {
+  const step = stepOf(object)
+  return !isOver(object) && step !== 'waiting' && step !== 'queued'
+}

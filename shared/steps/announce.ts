@@ -1,0 +1,47 @@
+// Kubernetes Events: they say what has happened, never what will.
+
+import { createHash } from 'node:crypto'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { clip } from '#shared/domain/conditions.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import { ConflictError } from '#shared/kernel/errors.ts'
+import type { StepDeps } from './deps.ts'
+
+/**
+ * One Event per object, reason and message: its name is made from them, so a second run does not repeat it. Trouble is logged
+ * only: what an Event says stands in the status too.
+ */
+export async function announce(
+  deps: StepDeps,
+  object: KubeObject,
+  type: 'Normal' | 'Warning',
+  reason: string,
+  message: string,
+): Promise<void> {
+  const namespace = object.metadata.namespace ?? deps.settings.veleroNamespace
+  const digest = createHash('sha256').update(`${object.metadata.uid}/${reason}/${message}`).digest('hex').slice(0, 16)
+  const time = rfc3339(deps.clock.nowMs())
+  try {
+    await deps.cluster.create('Event', {
+      apiVersion: 'v1',
+      kind: 'Event',
+      metadata: { name: `${object.metadata.name.slice(0, 200)}.${digest}`, namespace },
+      involvedObject: {
+        apiVersion: object.apiVersion,
+        kind: object.kind,
+        namespace,
+        name: object.metadata.name,
+        uid: object.metadata.uid,
+      },
+      type,
+      reason,
+      message: clip(message),
+      source: { component: 'dormouse' },
+      firstTimestamp: time,
+      lastTimestamp: time,
+      count: 1,
+    })
+  } catch (error) {
+    if (!(error instanceof ConflictError)) deps.log.warn({ err: error, reason }, 'could not write an Event')
+  }
+}

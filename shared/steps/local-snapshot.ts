@@ -1,0 +1,57 @@
+// Making and removing FCD snapshots: intent before effect, tasks polled with back-off, gone counts as removed.
+
+import { RetryableError } from '#shared/kernel/errors.ts'
+import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
+import type { TaskRef, TaskState } from '#shared/ports/volumes.ts'
+import type { VolumeDeps } from './deps.ts'
+
+/** How long one request polls a task before it lets the next one go on. */
+const POLL_MS = 4 * MINUTE_MS
+const FIRST_POLL_MS = 200
+const LAST_POLL_MS = 5 * SECOND_MS
+
+/** The name that a disk snapshot of this object carries in vSphere, known before it is made. */
+export function snapshotDescription(clusterId: string, objectUid: string): string {
+  return `dormouse/${clusterId}/${objectUid}`
+}
+
+/** The oldest snapshot with that description; later ones would be doubles. */
+export async function findSnapshot(deps: VolumeDeps, fcdId: string, description: string): Promise<string | undefined> {
+  const all = await deps.volumes.listSnapshots(fcdId)
+  const mine = all.filter((snapshot) => snapshot.description === description).sort((a, b) => a.createdMs - b.createdMs)
+  return mine[0]?.snapshotId
+}
+
+/** `done` with the task's result, or `running` when the time for one request is over. Faults of the task are thrown. */
+export async function pollUntilDone(
+  deps: VolumeDeps,
+  task: TaskRef,
+  signal: AbortSignal,
+  limitMs = POLL_MS,
+): Promise<TaskState> {
+  const endMs = deps.clock.monotonicMs() + limitMs
+  for (let waitMs = FIRST_POLL_MS; ; waitMs = Math.min(LAST_POLL_MS, waitMs * 2)) {
+    const state = await deps.volumes.pollTask(task)
+    if (state.state === 'done' || signal.aborted || deps.clock.monotonicMs() + waitMs > endMs) return state
+    await deps.clock.sleep(waitMs, signal).catch(() => undefined)
+  }
+}
+
+/** Removes the snapshot; it or its disk being gone is a success. RetryableError `SnapshotDeletionRunning`: vCenter is still at it. */
+export async function removeLocalSnapshot(
+  deps: VolumeDeps,
+  fcdId: string,
+  snapshotId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  if ((await deps.volumes.describe(fcdId)) === undefined) return
+  const task = await deps.volumes.startDeleteSnapshot(fcdId, snapshotId)
+  if (task === undefined) return
+  const state = await pollUntilDone(deps, task, signal)
+  if (state.state === 'running') {
+    throw new RetryableError(
+      'SnapshotDeletionRunning',
+      `vCenter is still removing snapshot ${snapshotId} of disk ${fcdId}`,
+    )
+  }
+}

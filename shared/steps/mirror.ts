@@ -1,0 +1,83 @@
+// What a Snapshot shows of its Upload. The upload function writes it on each change of phase; the snapshot function and
+// the sweep are the guarantee.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { followUpload, isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
+import { STEP_LABEL } from '#shared/domain/step-label.ts'
+import { seeUpload } from '#shared/domain/upload.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
+import type { StepDeps } from './deps.ts'
+import { settle, writeEnding } from './write.ts'
+
+/** Brings the Snapshot that `upload.spec.snapshotReference` names up to date. A missing Snapshot is fine. */
+export async function mirrorToSnapshot(deps: StepDeps, upload: KubeObject): Promise<void> {
+  const reference = snapshotReference(upload)
+  if (reference === undefined) return
+  for (let attempt = 0; ; attempt++) {
+    const snapshot = await deps.cluster.read('Snapshot', reference.namespace, reference.name)
+    if (snapshot === undefined) return
+    try {
+      await mirror(deps, snapshot, upload)
+      return
+    } catch (error) {
+      if (!(error instanceof ConflictError) || attempt >= 3) throw error
+    }
+  }
+}
+
+/** The Snapshot after it was brought up to date with `upload`. */
+export async function mirror(deps: StepDeps, snapshot: KubeObject, upload: KubeObject): Promise<void> {
+  const seen = seeSnapshot(snapshot)
+  if (isSnapshotOver(seen.phase, seen.localMode)) return await settle(deps, 'Snapshot', snapshot)
+  // A Snapshot that has not written its own result yet does so first: the table has no edge from New to Uploading.
+  const phase = followUpload(seen.phase, seeUpload(upload).phase)
+  const over = isSnapshotOver(phase, seen.localMode)
+  const change = statusFromUpload(deps, phase, upload, over)
+  if (isSame(snapshot['status'], change) && !over && snapshot.metadata.labels?.[STEP_LABEL] === 'waiting') return
+  await writeEnding(deps, 'Snapshot', snapshot, {
+    status: change,
+    step: over ? 'done' : stepWhile(snapshot, phase),
+    dropFinalizer: over,
+  })
+  if (over)
+    await settle(
+      deps,
+      'Snapshot',
+      (await deps.cluster.read('Snapshot', snapshot.metadata.namespace, snapshot.metadata.name)) ?? snapshot,
+    )
+}
+
+/** Before Snapshotted the label is the snapshot function's own. */
+function stepWhile(snapshot: KubeObject, phase: string): 'waiting' | 'snapshot' {
+  return phase === 'New' || phase === 'InProgress' || snapshot['status']?.phase === undefined ? 'snapshot' : 'waiting'
+}
+
+export function snapshotReference(upload: KubeObject): { namespace: string; name: string } | undefined {
+  const text = upload['spec']?.snapshotReference
+  if (typeof text !== 'string' || text === '') return undefined
+  const [namespace, name, ...rest] = text.split('/')
+  if (namespace === undefined || namespace === '' || name === undefined || name === '' || rest.length > 0) {
+    throw new TerminalError(
+      'SnapshotReferenceInvalid',
+      `spec.snapshotReference ${JSON.stringify(text)} is not <namespace>/<name>`,
+    )
+  }
+  return { namespace, name }
+}
+
+function statusFromUpload(deps: StepDeps, phase: string, upload: KubeObject, over: boolean): Record<string, unknown> {
+  const status = upload['status'] ?? {}
+  const { totalBytes, bytesDone, percent, summary } = status.progress ?? {}
+  return {
+    phase,
+    message: status.message ?? '',
+    reason: status.reason ?? '',
+    ...(totalBytes === undefined ? {} : { progress: { totalBytes, bytesDone, percent, summary } }),
+    ...(over ? { completionTimestamp: status.completionTimestamp ?? rfc3339(deps.clock.nowMs()) } : {}),
+  }
+}
+
+function isSame(status: Record<string, unknown> | undefined, change: Record<string, unknown>): boolean {
+  return Object.entries(change).every(([key, value]) => JSON.stringify(status?.[key]) === JSON.stringify(value))
+}
