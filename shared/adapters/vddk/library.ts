@@ -12,12 +12,7 @@ export type VddkLibrary = { readonly libDir: string; readonly path: string; read
 
 const NAMES = ['libvixDiskLib.so.9', 'libvixDiskLib.so.8', 'libvixDiskLib.so.7', 'libvixDiskLib.so.6']
 
-/** dlopen(3) flags of glibc: keep what is already loaded for as long as the process lives. */
-const RTLD_NOW = 2
-const RTLD_NOLOAD = 4
-const RTLD_NODELETE = 0x1000
-
-/** One per thread and path: koffi unloads a library whose object was collected, and VDDK's own threads live in it. */
+/** One per thread and path, kept for good: koffi unmaps a library whose object was collected, and VDDK's threads run in it. */
 const loaded = new Map<string, VddkLibrary>()
 let initialised = false
 
@@ -49,7 +44,6 @@ export function loadVddk(libDir: string): VddkLibrary {
   const known = loaded.get(path)
   if (known !== undefined) return known
   const library = { libDir: resolve(libDir), path, functions: bindVddk(loadDeep(path)) }
-  keepLoaded(path)
   loaded.set(path, library)
   return library
 }
@@ -66,12 +60,6 @@ function loadDeep(path: string): ReturnType<typeof koffi.load> {
       { cause },
     )
   }
-}
-
-/** The end of a worker, or of the main thread, must not unmap code in which VDDK's background threads run. */
-function keepLoaded(path: string): void {
-  const dlopen = koffi.load(null).func('void *dlopen(const char *path, int flags)')
-  dlopen(path, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE)
 }
 
 /**

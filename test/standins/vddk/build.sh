@@ -1,15 +1,23 @@
 #!/bin/sh
 # Builds the VDDK stand-in into OUTDIR/lib64. Needs only a C compiler; does nothing when what is there is newer than the sources.
+# `build.sh OUTDIR probe` builds OUTDIR/probe too, the program that breaks its rules on purpose.
 set -eu
 
-mkdir -p "${1:?usage: build.sh OUTDIR}"
+mkdir -p "${1:?usage: build.sh OUTDIR [probe]}"
 out=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 library=$out/lib64/libvixDiskLib.so.8
 tls=libvddkStandinTls.so.3
 flags='-std=gnu11 -O2 -g1 -Wall -Wextra -Werror -fPIC -shared'
 
+build_probe() {
+  [ "${1:-}" = probe ] || return 0
+  "${CC:-cc}" -std=gnu11 -O2 -Wall -Wextra -Werror -pthread -o "$out/probe" "$here/probe.c" \
+    -L"$out/lib64" -l:libvixDiskLib.so.8 -l:$tls
+}
+
 if [ -e "$library" ] && [ -z "$(find "$here" \( -name '*.[ch]' -o -name build.sh \) -newer "$library")" ]; then
+  build_probe "${2:-}"
   exit 0
 fi
 
@@ -30,3 +38,4 @@ trap 'rm -rf "$scratch"' EXIT
 # Renames, so that a test that is loading the library never sees half of it; the one whose date counts goes last.
 mv "$scratch/$tls" "$out/lib64/$tls"
 mv "$scratch/libvixDiskLib.so.8" "$library"
+build_probe "${2:-}"
