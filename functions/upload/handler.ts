@@ -260,10 +260,10 @@ async function cleanUp(
     deps,
     upload,
     completed ? 'Normal' : 'Warning',
-    then,
+    ends,
     completed ? 'the backup is complete' : (upload['status']?.message ?? 'the upload failed'),
   )
-  return { ending: { status, step: 'done', dropFinalizer: true }, why: then, freeSlot: true }
+  return { ending: { status, step: 'done', dropFinalizer: true }, why: ends, freeSlot: true }
 }
 
 async function cleanUpFailed(deps: TransferDeps, claim: Claim, error: Error): Promise<Result> {

@@ -1,0 +1,39 @@
+// From a BackupRepository's name to everything needed to open its bucket. Secrets are read at each call, so they may rotate.
+
+import {
+  DEFAULT_ENCRYPTION_SECRET,
+  parseRepositoryParameters,
+  type RepositorySettings,
+} from '#shared/domain/repository-parameters.ts'
+import { collectSecrets, parseRepositoryKey, toS3Settings } from '#shared/domain/repository-secrets.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
+import type { RecoveryChoice, RepositoryAccess } from '#shared/ports/mover.ts'
+import type { StepDeps } from './deps.ts'
+
+export type ResolvedAccess = {
+  access: RepositoryAccess
+  recovery: RecoveryChoice | undefined
+  plaintextCredentials: boolean
+}
+
+/** RetryableError `RepositoryNotFound`: it may be applied a moment later. */
+export async function accessOfRepository(deps: StepDeps, name: string): Promise<RepositoryAccess> {
+  const repository = await deps.cluster.read('BackupRepository', undefined, name)
+  if (repository === undefined) {
+    throw new RetryableError('RepositoryNotFound', `BackupRepository ${name} does not exist: was its claim deleted?`)
+  }
+  return (await accessOfParameters(deps, repository['repopsitoryParameters'] ?? {})).access
+}
+
+export async function accessOfParameters(deps: StepDeps, parameters: Record<string, string>): Promise<ResolvedAccess> {
+  const settings = parseRepositoryParameters(parameters)
+  const readSecret = (name: string) => deps.cluster.read('Secret', deps.settings.veleroNamespace, name)
+  const s3 = toS3Settings(settings, await collectSecrets(settings, readSecret))
+  const keyName = encryptionSecretName(settings)
+  const { password, recovery } = parseRepositoryKey(await readSecret(keyName), keyName)
+  return { access: { s3, password }, recovery, plaintextCredentials: settings.plaintextCredentials }
+}
+
+function encryptionSecretName(settings: RepositorySettings): string {
+  return settings.encryptionSecretName === '' ? DEFAULT_ENCRYPTION_SECRET : settings.encryptionSecretName
+}

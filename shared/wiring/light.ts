@@ -1,0 +1,18 @@
+// What every function is wired from: settings, log, metrics, the Kubernetes API.
+
+import { hostname } from 'node:os'
+import { createCluster } from '#shared/adapters/kube/cluster.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import { readSettings } from '#shared/kernel/env.ts'
+import { createLogger, type Logger } from '#shared/runtime/logger.ts'
+import { createMetrics, type Metrics } from '#shared/runtime/metrics.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+
+export type Wired = { deps: StepDeps; log: Logger; metrics: Metrics }
+
+export function wireLight(name: string): Wired {
+  const log = createLogger(name)
+  const settings = readSettings(process.env)
+  const cluster = createCluster({ onWarning: (warning) => log.warn({ reason: 'ApiWarning' }, warning) })
+  return { deps: { cluster, clock: systemClock, settings, identity: hostname(), log }, log, metrics: createMetrics() }
+}

@@ -1,0 +1,39 @@
+// vSphere for a function: credentials from the documented Secret, read again whenever a login fails, so they may rotate.
+
+import { readVSphereSecret, type VSphereConfig } from '#shared/adapters/vsphere/config.ts'
+import { createVolumeService } from '#shared/adapters/vsphere/service.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import type { StepDeps, VolumeDeps } from '#shared/steps/deps.ts'
+
+const CONFIG_MAP = 'velero-vsphere-plugin-config'
+const DEFAULT_SECRET = 'velero-vsphere-config-secret'
+
+export function wireVolumes(deps: StepDeps): VolumeDeps {
+  const loadConfig = () => loadVSphereConfig(deps)
+  const volumes = createVolumeService({ loadConfig, clock: deps.clock })
+  return { ...deps, volumes, clusterId: () => clusterId(deps, loadConfig) }
+}
+
+/** The Secret that `vsphere_secret_name` and `vsphere_secret_namespace` of the peer's ConfigMap name, else its default. */
+export async function loadVSphereConfig(deps: StepDeps): Promise<VSphereConfig> {
+  const config = (await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, CONFIG_MAP))?.['data'] ?? {}
+  const name = config['vsphere_secret_name'] ?? DEFAULT_SECRET
+  const namespace = config['vsphere_secret_namespace'] ?? deps.settings.veleroNamespace
+  const secret = await deps.cluster.read('Secret', namespace, name)
+  if (secret === undefined) {
+    throw new RetryableError(
+      'SecretMissing',
+      `Secret ${namespace}/${name} with the vSphere configuration does not exist`,
+    )
+  }
+  return readVSphereSecret((secret['data'] ?? {}) as Record<string, string>)
+}
+
+async function clusterId(deps: StepDeps, loadConfig: () => Promise<VSphereConfig>): Promise<string> {
+  const id = deps.settings.clusterId ?? (await loadConfig()).clusterId
+  if (id !== '') return id
+  throw new TerminalError(
+    'ClusterIdMissing',
+    'no cluster id: set DORMOUSE_CLUSTER_ID, or cluster-id under [Global] of the vSphere configuration',
+  )
+}
