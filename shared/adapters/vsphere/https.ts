@@ -1,0 +1,213 @@
+// HTTPS to one vCenter: keep-alive connections, a certificate that is trusted for a stated reason, limits on time and size.
+
+import { Agent, request } from 'node:https'
+import { isIP } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { connect, type TLSSocket } from 'node:tls'
+import { asError, RetryableError } from '#shared/kernel/errors.ts'
+import { MiB, SECOND_MS } from '#shared/kernel/units.ts'
+import type { VCenter } from './config.ts'
+
+export type HttpsLimits = { connectMs: number; callMs: number; answerBytes: number }
+
+/** 100,000 changed areas are 7.4 MB of XML; reading them off the disks takes vCenter its time. */
+export const HTTPS_LIMITS: HttpsLimits = { connectMs: 15 * SECOND_MS, callMs: 120 * SECOND_MS, answerBytes: 64 * MiB }
+
+export type HttpsAnswer = {
+  status: number
+  /** Values of Set-Cookie. */
+  cookies: string[]
+  /** SHA-1 of the certificate that was verified on this very connection, `AA:BB:…`. */
+  thumbprintSha1: string
+  thumbprintSha256: string
+}
+
+/** Errors: RetryableError with VCenterUnreachable or VCenterCertificateUntrusted; what `onBytes` throws is passed on. */
+export class HttpsConnection {
+  readonly #vcenter: VCenter
+  readonly #limits: HttpsLimits
+  readonly #agent: VerifyingAgent
+
+  constructor(vcenter: VCenter, limits: HttpsLimits) {
+    this.#vcenter = vcenter
+    this.#limits = limits
+    this.#agent = new VerifyingAgent(vcenter, limits.connectMs)
+  }
+
+  /** `repeatable`: may be sent twice. A kept connection that vCenter closed in the same moment is then replaced silently. */
+  async post(
+    path: string,
+    headers: Record<string, string>,
+    body: string,
+    onBytes: (bytes: Uint8Array, status: number) => void,
+    repeatable: boolean,
+  ): Promise<HttpsAnswer> {
+    let received = false
+    const watched = (bytes: Uint8Array, status: number) => {
+      received = true
+      onBytes(bytes, status)
+    }
+    try {
+      return await this.#postOnce(path, headers, body, watched)
+    } catch (error) {
+      if (!repeatable || received || !(error instanceof StaleConnection)) throw this.#translate(error)
+    }
+    return this.#postOnce(path, headers, body, onBytes).catch((error: unknown) => {
+      throw this.#translate(error)
+    })
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+
+  #postOnce(
+    path: string,
+    headers: Record<string, string>,
+    body: string,
+    onBytes: (bytes: Uint8Array, status: number) => void,
+  ): Promise<HttpsAnswer> {
+    const { host, port } = this.#vcenter
+    const { callMs, answerBytes } = this.#limits
+    const bytes = Buffer.from(body, 'utf8')
+    return new Promise((resolve, reject) => {
+      const outgoing = request({
+        host,
+        port,
+        path,
+        method: 'POST',
+        agent: this.#agent,
+        headers: { ...headers, 'content-length': bytes.length },
+      })
+      const timer = setTimeout(
+        () => outgoing.destroy(new Error(`no whole answer within ${callMs / SECOND_MS} s`)),
+        callMs,
+      )
+      outgoing.on('close', () => clearTimeout(timer))
+      outgoing.on('error', (error) =>
+        reject(isStale(outgoing.reusedSocket, error) ? new StaleConnection(error) : error),
+      )
+      outgoing.on('response', (incoming) => {
+        const status = incoming.statusCode ?? 0
+        let count = 0
+        incoming.on('error', reject)
+        incoming.on('data', (chunk: Buffer) => {
+          count += chunk.length
+          try {
+            if (count > answerBytes) throw this.#tooLong()
+            onBytes(chunk, status)
+          } catch (error) {
+            incoming.destroy(asError(error))
+          }
+        })
+        const { fingerprint, fingerprint256 } = (incoming.socket as TLSSocket).getPeerCertificate()
+        const cookies = incoming.headers['set-cookie'] ?? []
+        incoming.on('end', () =>
+          resolve({ status, cookies, thumbprintSha1: fingerprint, thumbprintSha256: fingerprint256 }),
+        )
+      })
+      outgoing.end(bytes)
+    })
+  }
+
+  #tooLong(): RetryableError {
+    const limit = `${this.#limits.answerBytes / MiB} MiB`
+    return new RetryableError(
+      'VCenterAnswerUnreadable',
+      `vCenter ${this.#vcenter.host} answers with more than ${limit}`,
+    )
+  }
+
+  #translate(thrown: unknown): Error {
+    const error = thrown instanceof StaleConnection ? thrown.error : asError(thrown)
+    if (error instanceof RetryableError) return error
+    const { host, port } = this.#vcenter
+    const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
+    if (isDistrust(error)) {
+      const fix = 'give ca-data or thumbprint-sha256 in its section of the Secret, or renew the certificate'
+      return new RetryableError(
+        'VCenterCertificateUntrusted',
+        `vCenter ${address} shows a certificate that is not trusted (${error.message}); ${fix}`,
+        { cause: error },
+      )
+    }
+    return new RetryableError('VCenterUnreachable', `vCenter ${address} cannot be reached: ${reasonOf(error)}`, {
+      cause: error,
+    })
+  }
+}
+
+/** Verifies before a byte of a request is sent; every connection makes a full handshake, so each one has seen the certificate. */
+class VerifyingAgent extends Agent {
+  readonly #vcenter: VCenter
+  readonly #connectMs: number
+
+  constructor(vcenter: VCenter, connectMs: number) {
+    super({ keepAlive: true, maxSockets: 8 })
+    this.#vcenter = vcenter
+    this.#connectMs = connectMs
+  }
+
+  override createConnection(_options: object, done: (error: Error | null, socket: Duplex) => void): undefined {
+    const { host, port, insecure, pinnedSha256, caPem } = this.#vcenter
+    const socket = connect({
+      host,
+      port,
+      // A name for SNI and for the certificate's check; Node takes the host for the latter, and addresses have no SNI.
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+      rejectUnauthorized: pinnedSha256 === undefined && !insecure,
+      ...(caPem === undefined || pinnedSha256 !== undefined ? {} : { ca: caPem }),
+    })
+    const fail = (error: Error) => {
+      clearTimeout(timer)
+      socket.destroy()
+      done(error, socket)
+    }
+    const timer = setTimeout(
+      () => fail(new Error(`no connection within ${this.#connectMs / SECOND_MS} s`)),
+      this.#connectMs,
+    )
+    socket.once('error', fail)
+    socket.once('secureConnect', () => {
+      const seen = socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase()
+      if (pinnedSha256 !== undefined && seen !== pinnedSha256) {
+        fail(new UntrustedPin(`its SHA-256 is ${seen}, pinned is ${pinnedSha256}`))
+        return
+      }
+      clearTimeout(timer)
+      socket.removeListener('error', fail)
+      done(null, socket)
+    })
+  }
+}
+
+class UntrustedPin extends Error {}
+
+class StaleConnection extends Error {
+  readonly error: Error
+
+  constructor(error: Error) {
+    super(error.message)
+    this.error = error
+  }
+}
+
+/** A kept connection that the other side closes just when it is used again (Node's `request.reusedSocket`). */
+function isStale(reused: boolean, error: Error): boolean {
+  const code = 'code' in error ? error.code : undefined
+  return reused && (code === 'ECONNRESET' || code === 'EPIPE')
+}
+
+/** OpenSSL's verification codes as Node names them (node: tls, "X509 certificate error codes") and Node's host name check. */
+const DISTRUST =
+  /^(UNABLE_TO_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA|PATH_LENGTH_|INVALID_PURPOSE|HOSTNAME_MISMATCH|ERR_TLS_CERT_)/
+
+function isDistrust(error: Error): boolean {
+  return error instanceof UntrustedPin || ('code' in error && DISTRUST.test(String(error.code)))
+}
+
+/** The message of Node's AggregateError (one attempt for each address) is empty. */
+function reasonOf(error: Error): string {
+  if (error instanceof AggregateError) return error.errors.map((each) => asError(each).message).join('; ')
+  return error.message
+}
