@@ -51,6 +51,8 @@ go_version() {
   printf '%s' "$version"
 }
 
+need_go() { [[ -n ${go:-} ]] || go=$(go_version); }
+
 folder_of() {
   local hash
   hash=$({
@@ -72,7 +74,7 @@ path_of() {
     return
   fi
   describe "$1"
-  go=$(go_version)
+  need_go
   local folder
   folder=$(folder_of "$1")
   [[ -e $folder/$1 ]] || die "$1 is not built; run: test/tools/build.sh $1"
@@ -108,12 +110,13 @@ make_into() { # name, target
 build() {
   from_assets "$1" && return
   describe "$1"
+  need_go
   local folder scratch started=$SECONDS
   folder=$(folder_of "$1")
   [[ -e $folder/$1 ]] && return
   mkdir -p "$tools"
   exec {lock}>"$tools/.$1.lock"
-  flock "$lock"
+  flock -n "$lock" || { printf 'waiting for another build of %s\n' "$1"; flock "$lock"; }
   if [[ ! -e $folder/$1 ]]; then
     printf 'building %s … ' "$1"
     scratch=$(mktemp -d "$tools/.building-$1-XXXXXX")
@@ -141,5 +144,4 @@ fi
 names=("$@")
 [[ $# -gt 0 ]] || names=("${default_names[@]}")
 for name in "${names[@]}"; do describe "$name"; done
-go=$(go_version)
 for name in "${names[@]}"; do build "$name"; done

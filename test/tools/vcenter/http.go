@@ -9,6 +9,10 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/vmware/govmomi/cns"
+	"github.com/vmware/govmomi/pbm"
+	"github.com/vmware/govmomi/vslm"
 )
 
 // What a vCenter's HTTP side does and the simulator's does not: it serves no other paths, wants a login for files too, quotes the
@@ -28,7 +32,7 @@ func (v *vcenter) handler() http.Handler {
 	})
 }
 
-var soapPaths = map[string]bool{"/sdk": true, "/sdk/vimService": true, "/vslm/sdk": true, "/vsanHealth": true, "/pbm/sdk": true}
+var soapPaths = map[string]bool{"/sdk": true, "/sdk/vimService": true, vslm.Path: true, cns.Path: true, pbm.Path: true, "/pbm/sdk": true}
 
 func (v *vcenter) serveFile(w http.ResponseWriter, r *http.Request) {
 	user, password, _ := r.BasicAuth()
@@ -44,6 +48,9 @@ func (v *vcenter) serveFile(w http.ResponseWriter, r *http.Request) {
 }
 
 func (v *vcenter) serveSOAP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/pbm/sdk" { // both names are in use
+		r.URL.Path = pbm.Path
+	}
 	request, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -55,7 +62,7 @@ func (v *vcenter) serveSOAP(w http.ResponseWriter, r *http.Request) {
 	}
 	if status, ok := strings.CutPrefix(planned, "HTTP:"); ok {
 		code, _ := strconv.Atoi(status)
-		http.Error(w, "503 as a test has asked for", max(code, 400))
+		http.Error(w, http.StatusText(code), code)
 		return
 	}
 	answer := httptest.NewRecorder()
@@ -64,7 +71,7 @@ func (v *vcenter) serveSOAP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	body := answer.Body.Bytes()
-	if r.URL.Path == "/vslm/sdk" {
+	if r.URL.Path == vslm.Path {
 		body = faultType.ReplaceAll(body, []byte(`${1}vmodl.fault.$2"`))
 	}
 	for name, values := range answer.Header() {

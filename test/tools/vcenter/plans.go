@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,9 @@ func (p faultPlan) check() error {
 		}
 		set++
 		if text == p.Fault && isTransportFault(text) {
+			if status, ok := strings.CutPrefix(text, "HTTP:"); ok && !httpError.MatchString(status) {
+				return fmt.Errorf("%s is not an HTTP error", text)
+			}
 			continue
 		}
 		if _, err := faultNamed(text); err != nil {
@@ -42,6 +46,8 @@ func (p faultPlan) check() error {
 	}
 	return nil
 }
+
+var httpError = regexp.MustCompile(`^[45][0-9]{2}$`)
 
 func isTransportFault(text string) bool {
 	return text == "Reset" || text == "LostAnswer" || strings.HasPrefix(text, "HTTP:")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/vmware/govmomi/cns"
 	cnssim "github.com/vmware/govmomi/cns/simulator"
+	"github.com/vmware/govmomi/pbm"
 	_ "github.com/vmware/govmomi/pbm/simulator"
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -43,17 +44,13 @@ type options struct {
 }
 
 func newVcenter(o options) (*vcenter, error) {
-	// The simulator keeps its datastores in a folder of its own below TMPDIR.
-	if err := os.Setenv("TMPDIR", o.dataRoot); err != nil {
-		return nil, err
-	}
 	model := simulator.VPX()
 	model.ServiceContent.About.Version = "8.0.3"
 	model.ServiceContent.About.ApiVersion = "8.0.3.0"
 	model.Host, model.ClusterHost, model.Machine = 0, 1, 1
 	model.Autostart = false
 	model.Datastore = o.datastores
-	if err := model.Create(); err != nil {
+	if err := createBelow(o.dataRoot, model); err != nil {
 		return nil, err
 	}
 	v := &vcenter{
@@ -63,6 +60,16 @@ func newVcenter(o options) (*vcenter, error) {
 	v.listenNowhere()
 	v.replaceObjects()
 	return v, v.linkDatastores()
+}
+
+// The simulator keeps its datastores in a folder of its own, which it makes below TMPDIR.
+func createBelow(folder string, model *simulator.Model) error {
+	before := os.Getenv("TMPDIR")
+	defer os.Setenv("TMPDIR", before)
+	if err := os.Setenv("TMPDIR", folder); err != nil {
+		return err
+	}
+	return model.Create()
 }
 
 // The simulator sets itself up when it starts to listen. Its own server has neither our certificate nor our checks, so it
@@ -90,7 +97,7 @@ func (v *vcenter) replaceObjects() {
 	volumes.Put(&cnsManager{volumes.Get(cns.CnsVolumeManagerInstance).(*cnssim.CnsVolumeManager), v})
 	volumes.Handler = v.before
 
-	v.service.Context.For("/pbm/sdk").Map.Handler = v.before
+	v.service.Context.For(pbm.Path).Map.Handler = v.before
 }
 
 // Lets everyone find a datastore's files by its reference, as VDDK names it: <dataRoot>/datastore-59/fcd.

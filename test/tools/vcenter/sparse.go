@@ -99,6 +99,9 @@ func copyWith(from, to string, share func(dst, src *os.File) error) error {
 			return err
 		}
 	}
+	if err := dst.Chmod(0o644); err != nil {
+		return err
+	}
 	return os.Rename(dst.Name(), to)
 }
 
