@@ -170,7 +170,7 @@ func TestAPlannedFaultHappensAsOftenAsAsked(t *testing.T) {
 func TestADelayedTaskRunsAndBlocksNobody(t *testing.T) {
 	b := newBench(t, wide())
 	d := b.disk(miB, false)
-	b.v.plans.setDelay("VslmCreateSnapshot_Task", 300*time.Millisecond)
+	b.v.plans.setDelay("VslmCreateSnapshot_Task", 2*time.Second)
 	started := time.Now()
 	var tasks []*vslm.Task
 	for range 3 {
@@ -181,7 +181,7 @@ func TestADelayedTaskRunsAndBlocksNobody(t *testing.T) {
 		equal(t, string(info.State), "running")
 		tasks = append(tasks, task)
 	}
-	if took := time.Since(started); took > 250*time.Millisecond {
+	if took := time.Since(started); took > 1500*time.Millisecond {
 		t.Fatalf("starting took %v", took)
 	}
 	for _, task := range tasks {
