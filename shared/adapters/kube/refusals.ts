@@ -17,7 +17,7 @@ type Status = {
   kind?: string
   reason?: string
   message?: string
-  details?: { kind?: string; causes?: { reason?: string }[] }
+  details?: { kind?: string; causes?: { reason?: string; field?: string }[] }
 }
 
 /** The server knows the kind and has no such object, as against not serving the kind (yet). */
@@ -29,6 +29,7 @@ export function errorOf(answer: ApiAnswer, attempt: Attempt): DormouseError {
   const { status, retryAfterSeconds } = answer
   const message = `${textOf(attempt)}: ${status} ${statusOf(answer).message ?? 'without a reason'}`
   if (status === 409) return new ConflictError(conflictReason(answer), message)
+  if (status === 422 && isOtherObject(answer)) return new ConflictError('Conflict', message)
   if (status === 404) return notFound(answer, attempt, message)
   if (status === 403) return new TerminalError(forbiddenReason(answer), message)
   // 413: longer than the server takes. All three are about what was sent.
@@ -47,10 +48,14 @@ function conflictReason(answer: ApiAnswer): string {
   return statusOf(answer).reason === 'AlreadyExists' ? 'AlreadyExists' : 'Conflict'
 }
 
+/** The patch carried the UID that was seen: an object of that name was deleted and made again. */
+function isOtherObject(answer: ApiAnswer): boolean {
+  return causesIn(answer).some(({ field }) => field === 'metadata.uid')
+}
+
 /** Nothing can be created in a namespace that is going away; that is told apart from missing rights. */
 function forbiddenReason(answer: ApiAnswer): string {
-  const causes = statusOf(answer).details?.causes ?? []
-  return causes.some(({ reason }) => reason === 'NamespaceTerminating') ? 'NamespaceTerminating' : 'Forbidden'
+  return causesIn(answer).some(({ reason }) => reason === 'NamespaceTerminating') ? 'NamespaceTerminating' : 'Forbidden'
 }
 
 function notFound(answer: ApiAnswer, { verb }: Attempt, message: string): DormouseError {
@@ -58,6 +63,10 @@ function notFound(answer: ApiAnswer, { verb }: Attempt, message: string): Dormou
   if (!saysNotFound(answer)) return new RetryableError('KubernetesUnavailable', message)
   if (verb === 'create') return new TerminalError('NamespaceNotFound', message)
   return new ConflictError('NotFound', message) // gone since it was read: read it again, decide again
+}
+
+function causesIn(answer: ApiAnswer) {
+  return statusOf(answer).details?.causes ?? []
 }
 
 function statusOf({ body }: ApiAnswer): Status {

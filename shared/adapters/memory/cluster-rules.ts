@@ -1,7 +1,8 @@
 // What the API server does to an object that is written: defaults, refusals, and what moves `generation`.
 
 import { isDeepStrictEqual } from 'node:util'
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName, type KubeObject, type ObjectMeta } from '#shared/api/kinds.ts'
+import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
 /** A value as it looks after a trip over the wire: no undefined fields, nothing shared. */
@@ -39,10 +40,30 @@ function counted(kind: KindName, object: KubeObject): object {
   return KINDS[kind].statusSubresource ? rest : { ...rest, status }
 }
 
+/** Empty maps and lists of the metadata are not kept. */
+export function tidyMetadata(metadata: ObjectMeta): ObjectMeta {
+  const filled = Object.entries(metadata).filter(
+    ([, value]) => typeof value !== 'object' || Object.keys(value).length > 0,
+  )
+  return Object.fromEntries(filled) as ObjectMeta
+}
+
 /** What a create leaves of `status`. A kubelet registers its Node together with its status; others start empty. */
 export function statusAtCreation(kind: KindName, status: unknown): unknown {
   if (!KINDS[kind].statusSubresource || kind === 'Node') return status
   return kind === 'PersistentVolumeClaim' || kind === 'PersistentVolume' ? { phase: 'Pending' } : undefined
+}
+
+export function checkNames(
+  kind: KindName,
+  { namespace, name }: { namespace?: string | undefined; name: string },
+): void {
+  const misplaced = KINDS[kind].namespaced && !isNamespaceName(namespace)
+  if (isObjectName(name) && !misplaced) return
+  throw new TerminalError(
+    'InvalidObject',
+    `${kind} ${JSON.stringify([namespace, name])}: no name that Kubernetes accepts`,
+  )
 }
 
 const MICRO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$/

@@ -16,6 +16,7 @@ import {
 } from './cluster-faults.ts'
 import {
   checkFields,
+  checkNames,
   countsGenerations,
   foldStringData,
   generationMoves,
@@ -23,6 +24,7 @@ import {
   overTheWire,
   refuse,
   statusAtCreation,
+  tidyMetadata,
 } from './cluster-rules.ts'
 import { parseLabelSelector } from './cluster-selector.ts'
 
@@ -52,11 +54,15 @@ export class MemoryCluster implements Cluster {
   }
 
   read(kind: KindName, namespace: string | undefined, name: string): Promise<KubeObject | undefined> {
-    return this.#call('read', kind, name, () => this.peek(kind, namespace, name))
+    return this.#call('read', kind, name, () => {
+      checkNames(kind, { namespace, name })
+      return this.peek(kind, namespace, name)
+    })
   }
 
   list(kind: KindName, options: ListOptions = {}): Promise<KubeObject[]> {
     return this.#call('list', kind, undefined, () => {
+      if (options.namespace !== undefined) checkNames(kind, { namespace: options.namespace, name: 'any' })
       const wanted = parseLabelSelector(options.labelSelector)
       return this.peekAll(kind).filter(
         ({ metadata }) =>
@@ -134,13 +140,13 @@ export class MemoryCluster implements Cluster {
 
   #insert(kind: KindName, given: KubeObject): KubeObject {
     const object = foldStringData(kind, overTheWire(given))
-    const { namespaced, apiVersion } = KINDS[kind]
+    const { apiVersion } = KINDS[kind]
     if (object.kind !== kind || object.apiVersion !== apiVersion) refuse(object, `is no ${kind} of ${apiVersion}`)
-    if (namespaced !== (object.metadata.namespace !== undefined)) refuse(object, 'namespace does not suit its kind')
+    checkNames(kind, object.metadata)
     checkFields(kind, object)
     if (this.#objects.has(keyOf(kind, object.metadata))) throw alreadyExists(object)
     object.metadata = {
-      ...object.metadata,
+      ...tidyMetadata(object.metadata),
       uid: this.#newUid(),
       creationTimestamp: rfc3339(this.#clock.nowMs()),
       ...(countsGenerations(kind) ? { generation: 1 } : {}),
@@ -169,15 +175,8 @@ export class MemoryCluster implements Cluster {
     if (deletionTimestamp !== undefined && added !== undefined) {
       refuse(before, `finalizer ${added} cannot be added, the object is being deleted`)
     }
-    const { deletionTimestamp: patched, ...rest } = after.metadata
-    return overTheWire({
-      ...rest,
-      uid,
-      resourceVersion,
-      generation,
-      creationTimestamp,
-      deletionTimestamp,
-    }) as ObjectMeta
+    const own = { uid, resourceVersion, generation, creationTimestamp, deletionTimestamp }
+    return tidyMetadata(overTheWire({ ...after.metadata, ...own }) as ObjectMeta)
   }
 
   #remove(kind: KindName, seen: KubeObject): void {

@@ -1,0 +1,179 @@
+// The adapter over a real API server keeps the contract of the port, and what only a server can show.
+
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createCluster } from '#shared/adapters/kube/cluster.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import type { Api } from '#test/environment/kubernetes/api.ts'
+import { Authority } from '#test/environment/kubernetes/certificates.ts'
+import { ControlPlane } from '#test/environment/kubernetes/control-plane.ts'
+import { writeKubeconfig } from '#test/environment/kubernetes/kubeconfig.ts'
+import { loadManifests } from '#test/environment/kubernetes/manifests.ts'
+import { Ports } from '#test/environment/process/ports.ts'
+import { findLeash, findTools, PROJECT } from '#test/environment/process/tools.ts'
+import { rejects } from './cluster-rejects.ts'
+import { anObject, anUpload, aSnapshot, clusterSuite } from './cluster-suite.ts'
+
+let plane: ControlPlane
+let folder: string
+const ports = new Ports()
+
+async function startPlane(): Promise<void> {
+  folder = await mkdtemp(path.join(tmpdir(), 'dormouse-cluster-'))
+  const tools = await findTools(['etcd', 'kube-apiserver', 'kube-controller-manager', 'kubectl'], console.log)
+  const options = { folder, logFolder: folder, leash: await findLeash(), tools, ports, authority: new Authority() }
+  plane = await ControlPlane.start(options)
+  const crds = await loadManifests(path.join(PROJECT, 'config/crd'), tools.get('kubectl') as string)
+  for (const crd of crds) await plane.api.apply(crd)
+  for (const crd of crds) await established(plane.api, crd.metadata.name)
+  for (const name of ['contract-a', 'contract-b', 'contract-c']) await plane.api.create(aNamespace(name))
+}
+
+async function established(api: Api, name: string): Promise<void> {
+  const ref = { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', name }
+  for (;;) {
+    const conditions: { type: string; status: string }[] = (await api.get(ref))?.['status']?.conditions ?? []
+    if (conditions.some(({ type, status }) => type === 'Established' && status === 'True')) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+function aNamespace(name: string): KubeObject {
+  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }
+}
+
+async function stopPlane(): Promise<void> {
+  await plane.stop()
+  ports.release()
+  await rm(folder, { recursive: true, force: true })
+}
+
+clusterSuite('cluster over kube-apiserver', async () => {
+  await startPlane()
+  const cluster = createCluster({ kubeconfig: plane.kubeconfig })
+  return { cluster, namespaces: ['contract-a', 'contract-b'], stop: async () => undefined }
+})
+
+const test = suite('kube-apiserver')
+
+test.after(stopPlane)
+
+test('more objects than fit into one page are listed once each', async () => {
+  const cluster = createCluster({ kubeconfig: plane.kubeconfig })
+  const count = 501
+  for (let batch = 0; batch < count; batch += 50) {
+    const names = Array.from({ length: Math.min(50, count - batch) }, (_, index) => `page-${batch + index}`)
+    await Promise.all(
+      names.map((name) => cluster.create('ConfigMap', anObject('ConfigMap', 'contract-c', { metadata: { name } }))),
+    )
+  }
+  const listed = await cluster.list('ConfigMap', { namespace: 'contract-c', labelSelector: '!absent' })
+  const names = new Set(listed.map(({ metadata }) => metadata.name).filter((name) => name.startsWith('page-')))
+  assert.is(names.size, count)
+})
+
+test('a refused field is terminal and the message names it', async () => {
+  const cluster = createCluster({ kubeconfig: plane.kubeconfig })
+  const seen = await cluster.create('Snapshot', aSnapshot('contract-a'))
+  const wrong = cluster.patchStatus('Snapshot', seen, { phase: 'Sleeping' })
+  const error = await rejects(wrong, TerminalError, 'InvalidObject')
+  assert.match(error.message, `patch status of Snapshot contract-a/${seen.metadata.name}`)
+  assert.match(error.message, 'status.phase')
+})
+
+test('a field that the server drops is told as a warning', async () => {
+  const warnings: string[] = []
+  const onWarning = (warning: string) => warnings.push(warning)
+  const cluster = createCluster({ kubeconfig: plane.kubeconfig, onWarning })
+  const upload = anUpload('contract-a', { spec: { snapshotID: 'ivd:a:b', colour: 'grey' } })
+  const created = await cluster.create('Upload', upload)
+  assert.is(created['spec'].colour, undefined)
+  assert.equal(warnings, [`create Upload ${created.metadata.name}: unknown field "spec.colour"`])
+})
+
+test('a namespace that is missing is told apart from a kind that is not served', async () => {
+  const cluster = createCluster({ kubeconfig: plane.kubeconfig })
+  await rejects(cluster.create('Upload', anUpload('nowhere')), TerminalError, 'NamespaceNotFound')
+  const crd = { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' }
+  await plane.api.delete({ ...crd, name: 'downloads.datamover.cnsdp.vmware.com' })
+  const answers = async () =>
+    await cluster.read('Download', 'contract-a', 'x').then(
+      () => 'served',
+      () => 'not served',
+    )
+  while ((await answers()) === 'served') await new Promise((resolve) => setTimeout(resolve, 50))
+  await rejects(cluster.read('Download', 'contract-a', 'x'), RetryableError, 'KubernetesUnavailable')
+})
+
+test('missing rights are terminal and the message names verb, kind and object', async () => {
+  const token = await serviceAccountToken('weak')
+  const kubeconfig = path.join(folder, 'weak.kubeconfig')
+  await writeKubeconfig(kubeconfig, { server: plane.server, caPem: plane.caPem, token, user: 'weak' })
+  const cluster = createCluster({ kubeconfig })
+  const error = await rejects(cluster.read('Secret', 'contract-a', 'key'), TerminalError, 'Forbidden')
+  assert.match(error.message, 'get Secret contract-a/key')
+})
+
+test("a pod's service account is used where no kubeconfig is named, and a new token is taken up", async () => {
+  const serviceAccountDir = path.join(folder, 'service-account')
+  await mkdir(serviceAccountDir)
+  await writeFile(path.join(serviceAccountDir, 'ca.crt'), plane.caPem)
+  await writeFile(path.join(serviceAccountDir, 'token'), 'not-a-token')
+  const { hostname, port } = new URL(plane.server)
+  const saved = { ...process.env }
+  delete process.env['KUBECONFIG']
+  Object.assign(process.env, { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port })
+  try {
+    const cluster = createCluster({ serviceAccountDir })
+    await rejects(cluster.read('Upload', 'contract-a', 'absent'), RetryableError, 'KubernetesUnavailable') // 401
+    await writeFile(path.join(serviceAccountDir, 'token'), `${await serviceAccountToken('pod', 'cluster-admin')}\n`)
+    assert.is(await cluster.read('Upload', 'contract-a', 'absent'), undefined)
+  } finally {
+    process.env = saved
+  }
+})
+
+test('an object in a namespace that goes away is refused as such', async () => {
+  const cluster = createCluster({ kubeconfig: plane.kubeconfig })
+  const held = anUpload('contract-b', { metadata: { name: 'holds-namespace', finalizers: ['dormouse.dev/object'] } })
+  await cluster.create('Upload', held)
+  await plane.api.delete({ apiVersion: 'v1', kind: 'Namespace', name: 'contract-b' })
+  await rejects(cluster.create('Upload', anUpload('contract-b')), TerminalError, 'NamespaceTerminating')
+})
+
+test('a server that is away asks for a retry, and is used again once it is back', async () => {
+  const cluster = createCluster({ kubeconfig: plane.kubeconfig })
+  await cluster.read('Upload', 'contract-a', 'absent')
+  const back = plane.restartApiserver(500)
+  let failed = false
+  while (!failed) {
+    failed = await cluster.read('Upload', 'contract-a', 'absent').then(
+      () => false,
+      (error: unknown) => error instanceof RetryableError && error.reason === 'KubernetesUnavailable',
+    )
+  }
+  await back
+  assert.is(await cluster.read('Upload', 'contract-a', 'absent'), undefined)
+})
+
+async function serviceAccountToken(name: string, role?: string): Promise<string> {
+  const account = { apiVersion: 'v1', kind: 'ServiceAccount', namespace: 'contract-a', name }
+  await plane.api.create({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: 'contract-a' } })
+  if (role !== undefined) {
+    await plane.api.create({
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRoleBinding',
+      metadata: { name },
+      subjects: [{ kind: 'ServiceAccount', name, namespace: 'contract-a' }],
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: role },
+    })
+  }
+  const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', metadata: { name }, spec: {} }
+  return (await plane.api.createSubresource(account, 'token', request))['status'].token
+}
+
+test.run()

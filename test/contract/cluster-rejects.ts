@@ -1,0 +1,23 @@
+// Checks an asynchronous refusal by the class and the reason of its error; uvu's own throws() is synchronous.
+
+import * as assert from 'uvu/assert'
+import { DormouseError } from '#shared/kernel/errors.ts'
+
+type ErrorClass = abstract new (...args: never[]) => DormouseError
+
+/** Gives the error, for a closer look. */
+export async function rejects<E extends ErrorClass>(
+  act: Promise<unknown>,
+  errorClass: E,
+  reason: string,
+): Promise<InstanceType<E>> {
+  const outcome: unknown = await act.then(
+    (value) => new Error(`it did not fail, it gave ${JSON.stringify(value)}`),
+    (error: unknown) => error,
+  )
+  if (!(outcome instanceof errorClass && outcome instanceof DormouseError)) {
+    throw new Error(`wants ${errorClass.name} ${reason}, not ${String(outcome)}`, { cause: outcome })
+  }
+  assert.is(outcome.reason, reason, outcome.message)
+  return outcome as InstanceType<E>
+}
