@@ -10,7 +10,7 @@ export type Download = {
   kind: 'Download'
   metadata: ObjectMeta
   /**
-   * What to move, and where to. Written by the clone function, and never changed.
+   * What to move, and where to. Written by the clone function; only downloadCancel may change afterwards.
    */
   spec: {
     /**
@@ -25,6 +25,10 @@ export type Download = {
      * The disk that is written, as ivd:<First Class Disk id>.
      */
     protectedEntityID?: string
+    /**
+     * Asks to stop the download; it ends Failed with reason Canceled. Written by the clone function when its CloneFromSnapshot is cancelled. Once true it stays true.
+     */
+    downloadCancel?: boolean
     /**
      * Name of the BackupRepository that holds the backup. An Upload calls the same thing backupRepository.
      */

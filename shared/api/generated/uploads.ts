@@ -104,6 +104,10 @@ export type Upload = {
      */
     processingNode?: string
     /**
+     * All attempts to move the data are used up; only the local snapshot is still to be removed. Written by the upload function.
+     */
+    givenUp?: boolean
+    /**
      * Failed attempts so far. Written by the upload function.
      */
     retryCount?: number
