@@ -3,6 +3,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
+import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import { formatClaimSnapshotId, formatDiskId, parseClaimSnapshotId } from '#shared/domain/ids.ts'
 import { decideSnapshot, seeSnapshot } from '#shared/domain/snapshot.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
@@ -127,8 +128,16 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
   return { ending: { status, step: 'waiting' }, why: 'snapshotted' }
 }
 
+/** Read at each snapshot: the ConfigMap may be applied later than the functions. */
+async function requireReachableDisks(deps: VolumeDeps): Promise<void> {
+  const config = await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, 'velero-vsphere-plugin-config')
+  const controller = await deps.cluster.read('Deployment', 'vmware-system-csi', 'vsphere-csi-controller')
+  requireOwnDisks(detectFlavor(config, controller))
+}
+
 async function resolveTarget(deps: VolumeDeps, snapshot: KubeObject): Promise<{ claim: KubeObject; fcdId: string }> {
   const name = requireClaimHandle(snapshot['spec']?.resourceHandle)
+  await requireReachableDisks(deps)
   const namespace = snapshot.metadata.namespace ?? ''
   const claim = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
   const volumeName = requireBoundVolume(claim, `${namespace}/${name}`)

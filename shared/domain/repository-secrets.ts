@@ -1,0 +1,139 @@
+// What the Secrets hold that a repository's parameters name: store credentials, CA, customer key, and the repository's own key.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { type AwsCredentials, chooseCredentials } from './aws-credentials.ts'
+import { decodeCaCert, type RepositorySettings, type SecretRef } from './repository-parameters.ts'
+
+/** The values that toS3Settings needs, already taken out of their Secrets. Memory only. */
+export type RepositorySecrets = {
+  /** Text of the AWS credentials file; undefined: there is none and the SDK's own chain is to be used. */
+  credentialsFile: string | undefined
+  caCert: string | undefined
+  customerKey: Uint8Array | undefined
+}
+
+export type RepositoryKey = {
+  password: string
+  recovery: { kind: 'passphrase'; passphrase: string } | { kind: 'publicKey'; pem: string } | undefined
+}
+
+/** Assignable to S3Settings of shared/ports/mover.ts. */
+export function toS3Settings(settings: RepositorySettings, secrets: RepositorySecrets) {
+  return {
+    region: settings.region,
+    bucket: settings.bucket,
+    prefix: settings.prefix,
+    url: settings.url,
+    forcePathStyle: settings.forcePathStyle,
+    caCert: joinPem(settings.caCert, secrets.caCert === undefined ? undefined : decodeCaCert(secrets.caCert)),
+    insecureSkipTlsVerify: settings.insecureSkipTlsVerify,
+    credentials: credentialsOf(settings, secrets),
+    serverSideEncryption: settings.serverSideEncryption,
+    kmsKeyId: settings.kmsKeyId,
+    customerKey: settings.customerKeySecret && customerKeyOf(settings.customerKeySecret, secrets.customerKey),
+    tagging: settings.tagging,
+  }
+}
+
+/** For messages: where the store's credentials come from. */
+export function credentialOrigin(settings: RepositorySettings): string {
+  if (settings.inlineCredentials !== undefined && !settings.credentialSecretNamed)
+    return "the repository's own parameters (plain text)"
+  const key = settings.credentialSecret.key
+  return `Secret ${settings.credentialSecret.name}${key === undefined ? '' : `/${key}`}, profile [${settings.profile}]`
+}
+
+/** A Secret's value as bytes. RetryableError `SecretMissing`: it may be applied a moment later. */
+export function secretValue(secret: KubeObject | undefined, ref: SecretRef, use: string): Uint8Array {
+  if (secret === undefined)
+    throw new RetryableError(
+      'SecretMissing',
+      `Secret ${ref.name} (${use}) does not exist: create it in Velero's namespace`,
+    )
+  const data: Record<string, string> = secret['data'] ?? {}
+  const key = ref.key ?? (data['cloud'] === undefined ? Object.keys(data)[0] : 'cloud')
+  const value = key === undefined ? undefined : data[key]
+  if (value === undefined || value === '') {
+    throw new RetryableError('SecretMissing', `Secret ${ref.name} (${use}) has no key ${key ?? 'at all'}: add it`)
+  }
+  return Buffer.from(value, 'base64')
+}
+
+/** Reads through `readSecret` what the settings name. An absent default Secret means the SDK's own chain, no error. */
+export async function collectSecrets(
+  settings: RepositorySettings,
+  readSecret: (name: string) => Promise<KubeObject | undefined>,
+): Promise<RepositorySecrets> {
+  const valueOf = async (ref: SecretRef | undefined, use: string) =>
+    ref === undefined ? undefined : secretValue(await readSecret(ref.name), ref, use)
+  const text = (bytes: Uint8Array | undefined) =>
+    bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8')
+  return {
+    credentialsFile: text(await credentialsFileOf(settings, readSecret)),
+    caCert: text(await valueOf(settings.caCertSecret, "the S3 store's CA")),
+    customerKey: await valueOf(settings.customerKeySecret, 'the SSE-C key'),
+  }
+}
+
+/** `dormouse-repository-key`: `password`, and `recovery-passphrase` or `recovery-public-key`. Values end before a final newline. */
+export function parseRepositoryKey(secret: KubeObject | undefined, name: string): RepositoryKey {
+  const password = keyText(secret, 'password')
+  if (password === undefined) {
+    throw new RetryableError(
+      'RepositoryKeyMissing',
+      `Secret ${name} in Velero's namespace has no key "password": Dormouse never makes one up, create it`,
+    )
+  }
+  const passphrase = keyText(secret, 'recovery-passphrase')
+  const pem = keyText(secret, 'recovery-public-key')
+  if (passphrase !== undefined) return { password, recovery: { kind: 'passphrase', passphrase } }
+  return { password, recovery: pem === undefined ? undefined : { kind: 'publicKey', pem } }
+}
+
+function keyText(secret: KubeObject | undefined, key: string): string | undefined {
+  const value: string | undefined = secret?.['data']?.[key]
+  // `kubectl create secret --from-file` keeps the newline that editors put at the end.
+  const text =
+    value === undefined
+      ? ''
+      : Buffer.from(value, 'base64')
+          .toString('utf8')
+          .replace(/\r?\n$/, '')
+  return text === '' ? undefined : text
+}
+
+async function credentialsFileOf(
+  settings: RepositorySettings,
+  readSecret: (name: string) => Promise<KubeObject | undefined>,
+) {
+  if (settings.inlineCredentials !== undefined && !settings.credentialSecretNamed) return undefined
+  const secret = await readSecret(settings.credentialSecret.name)
+  if (secret === undefined && !settings.credentialSecretNamed) return undefined
+  return secretValue(secret, settings.credentialSecret, "the S3 store's credentials")
+}
+
+function credentialsOf(settings: RepositorySettings, secrets: RepositorySecrets): AwsCredentials | undefined {
+  if (secrets.credentialsFile !== undefined) {
+    return chooseCredentials(secrets.credentialsFile, settings.profile, credentialOrigin(settings))
+  }
+  return settings.credentialSecretNamed ? undefined : settings.inlineCredentials
+}
+
+/** 32 bytes, or their base64; one newline at the end is forgiven. The answer is base64. */
+function customerKeyOf(ref: SecretRef, given: Uint8Array | undefined): string {
+  const bytes = Buffer.from(given ?? [])
+  const trimmed = bytes.at(-1) === 0x0a && bytes.length > 32 ? bytes.subarray(0, -1) : bytes
+  if (trimmed.length === 32) return trimmed.toString('base64')
+  const text = trimmed.toString('latin1')
+  if (/^[A-Za-z0-9+/]{43}=$/.test(text)) return text
+  throw new TerminalError(
+    'CredentialsInvalid',
+    `Secret ${ref.name}/${ref.key ?? ''} is no SSE-C key: it must hold 32 bytes or their base64`,
+  )
+}
+
+function joinPem(...parts: (string | undefined)[]): string | undefined {
+  const given = parts.filter((part) => part !== undefined)
+  return given.length === 0 ? undefined : given.map((pem) => pem.trimEnd()).join('\n')
+}
