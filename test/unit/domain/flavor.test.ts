@@ -18,7 +18,9 @@ const controller = (value?: string) => ({
   spec: {
     template: {
       spec: {
-        containers: [{ name: 'vsphere-csi-controller', env: value === undefined ? [] : [{ name: 'CLUSTER_FLAVOR', value }] }],
+        containers: [
+          { name: 'vsphere-csi-controller', env: value === undefined ? [] : [{ name: 'CLUSTER_FLAVOR', value }] },
+        ],
       },
     },
   },
@@ -43,7 +45,10 @@ test('a flavour that is none is an error, not vanilla', () => {
 })
 
 test('a guest cluster is refused by name', () => {
-  assert.throws(() => requireOwnDisks('GUEST'), (error: unknown) => error instanceof TerminalError)
+  assert.throws(
+    () => requireOwnDisks('GUEST'),
+    (error: unknown) => error instanceof TerminalError,
+  )
   assert.not.throws(() => requireOwnDisks('SUPERVISOR'))
 })
 
