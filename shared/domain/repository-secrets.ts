@@ -65,14 +65,14 @@ export async function collectSecrets(
   settings: RepositorySettings,
   readSecret: (name: string) => Promise<KubeObject | undefined>,
 ): Promise<RepositorySecrets> {
-  const valueOf = async (ref: SecretRef | undefined, use: string) =>
+  const bytesOf = async (ref: SecretRef | undefined, use: string) =>
     ref === undefined ? undefined : secretValue(await readSecret(ref.name), ref, use)
   const text = (bytes: Uint8Array | undefined) =>
     bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8')
   return {
     credentialsFile: text(await credentialsFileOf(settings, readSecret)),
-    caCert: text(await valueOf(settings.caCertSecret, "the S3 store's CA")),
-    customerKey: await valueOf(settings.customerKeySecret, 'the SSE-C key'),
+    caCert: text(await bytesOf(settings.caCertSecret, "the S3 store's CA")),
+    customerKey: await bytesOf(settings.customerKeySecret, 'the SSE-C key'),
   }
 }
 

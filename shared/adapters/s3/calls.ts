@@ -1,0 +1,153 @@
+// The five S3 calls that a repository needs, each one attempt, with the location's encryption and tags on every one.
+// This is the only file that brings the SDK in; store.ts loads it with the first call.
+
+import { crc32 } from 'node:zlib'
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  type GetObjectCommandOutput,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3'
+import type { S3Settings } from '#shared/ports/mover.ts'
+import type { StoredObject } from '#shared/ports/object-store.ts'
+import { readBody } from './body.ts'
+import { createClient } from './client.ts'
+import { statusOf } from './errors.ts'
+import type { TransportOptions } from './options.ts'
+
+/** User metadata on every object: which call made it. */
+const TOKEN = 'dormouse-put'
+
+export type PutCall = { key: string; body: Uint8Array; token: string; onlyIfAbsent: boolean }
+export type HeadAnswer = { bytes: number; token: string | undefined }
+export type ListPage = { objects: StoredObject[]; next: string | undefined }
+
+export class S3Calls {
+  private readonly client: S3Client
+  private readonly settings: S3Settings
+  private readonly maxObjectBytes: number
+  private payload: 'untried' | 'unsigned' | 'signed' = 'untried'
+
+  constructor(settings: S3Settings, transport: TransportOptions) {
+    this.client = createClient(settings, transport)
+    this.settings = settings
+    this.maxObjectBytes = transport.maxObjectBytes
+  }
+
+  async get(key: string, signal?: AbortSignal): Promise<Uint8Array> {
+    return await this.bodyOf(
+      await this.client.send(new GetObjectCommand({ ...this.at(key), ...this.customerKey() }), abortable(signal)),
+    )
+  }
+
+  /** `lengthBytes` is at least 1. */
+  async getRange(key: string, offsetBytes: number, lengthBytes: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const Range = `bytes=${offsetBytes}-${offsetBytes + lengthBytes - 1}`
+    const answer = await this.client.send(
+      new GetObjectCommand({ ...this.at(key), ...this.customerKey(), Range }),
+      abortable(signal),
+    )
+    const bytes = await this.bodyOf(answer)
+    // A server may ignore the range and send the whole object (RFC 9110, 14.2).
+    return answer.$metadata.httpStatusCode === 206 ? bytes : bytes.subarray(offsetBytes, offsetBytes + lengthBytes)
+  }
+
+  /**
+   * The payload is not signed: hashing it costs three times what sending it does. The signed CRC-32 guards it on the way,
+   * TLS or the repository's own authentication guards it against people, and who could change a request could as well
+   * swallow it and answer 200. A policy may forbid it: then the payload is signed from then on.
+   */
+  async put(call: PutCall, signal?: AbortSignal): Promise<void> {
+    try {
+      await this.putOnce(call, this.payload !== 'signed', signal)
+      if (this.payload === 'untried') this.payload = 'unsigned'
+    } catch (error) {
+      if (this.payload !== 'untried' || ![400, 403, 501].includes(statusOf(error) ?? 0)) throw error
+      await this.putOnce(call, false, signal)
+      this.payload = 'signed'
+    }
+  }
+
+  async head(key: string, signal?: AbortSignal): Promise<HeadAnswer> {
+    const answer = await this.client.send(
+      new HeadObjectCommand({ ...this.at(key), ...this.customerKey() }),
+      abortable(signal),
+    )
+    return { bytes: answer.ContentLength ?? 0, token: answer.Metadata?.[TOKEN] }
+  }
+
+  async list(prefix: string, from: string | undefined, signal?: AbortSignal): Promise<ListPage> {
+    const command = new ListObjectsV2Command({
+      Bucket: this.settings.bucket,
+      Prefix: prefix,
+      ...(from === undefined ? {} : { ContinuationToken: from }),
+    })
+    const page = await this.client.send(command, abortable(signal))
+    const objects = (page.Contents ?? []).map((entry) => ({
+      key: entry.Key ?? '',
+      bytes: entry.Size ?? 0,
+      modifiedMs: entry.LastModified?.getTime() ?? 0,
+    }))
+    return { objects, next: page.IsTruncated === true ? page.NextContinuationToken : undefined }
+  }
+
+  async delete(key: string, signal?: AbortSignal): Promise<void> {
+    await this.client.send(new DeleteObjectCommand(this.at(key)), abortable(signal))
+  }
+
+  close(): void {
+    this.client.destroy()
+  }
+
+  private async putOnce(call: PutCall, unsigned: boolean, signal?: AbortSignal): Promise<void> {
+    const { serverSideEncryption, kmsKeyId, tagging } = this.settings
+    const command = new PutObjectCommand({
+      ...this.at(call.key),
+      ...this.customerKey(),
+      ...(call.onlyIfAbsent ? { IfNoneMatch: '*' } : {}),
+      ...(serverSideEncryption === undefined ? {} : { ServerSideEncryption: serverSideEncryption }),
+      ...(kmsKeyId === undefined ? {} : { SSEKMSKeyId: kmsKeyId }),
+      ...(tagging === undefined ? {} : { Tagging: tagging }),
+      Body: call.body,
+      ChecksumCRC32: crc32Base64(call.body),
+      Metadata: { [TOKEN]: call.token },
+    })
+    if (unsigned) {
+      command.middlewareStack.add(
+        (next) => (args) => {
+          const request = args.request as { headers: Record<string, string> }
+          request.headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD'
+          return next(args)
+        },
+        { step: 'build', name: 'unsignedPayload' },
+      )
+    }
+    await this.client.send(command, abortable(signal))
+  }
+
+  private at(key: string): { Bucket: string; Key: string } {
+    return { Bucket: this.settings.bucket, Key: key }
+  }
+
+  private customerKey(): { SSECustomerAlgorithm?: string; SSECustomerKey?: string } {
+    const key = this.settings.customerKey
+    return key === undefined ? {} : { SSECustomerAlgorithm: 'AES256', SSECustomerKey: key }
+  }
+
+  private async bodyOf(answer: GetObjectCommandOutput): Promise<Uint8Array> {
+    return await readBody(answer.Body, answer.ContentLength, this.maxObjectBytes)
+  }
+}
+
+function crc32Base64(body: Uint8Array): string {
+  const bytes = Buffer.allocUnsafe(4)
+  bytes.writeUInt32BE(crc32(body))
+  return bytes.toString('base64')
+}
+
+function abortable(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
+  return signal === undefined ? {} : { abortSignal: signal }
+}

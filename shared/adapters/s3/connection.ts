@@ -1,0 +1,168 @@
+// One kept-alive connection to the store: one request at a time, its answer received in place (see response-reader.ts).
+
+import net from 'node:net'
+import tls from 'node:tls'
+import { type ReceivedResponse, ResponseReader, SCRATCH_BYTES } from './response-reader.ts'
+
+export type Endpoint = { host: string; port: number; secureContext: tls.SecureContext | undefined; verify: boolean }
+export type WireRequest = { method: string; head: string; body: Uint8Array | undefined; limitBytes: number }
+
+type Pending = { reader: ResponseReader; resolve(response: ReceivedResponse): void; reject(error: Error): void }
+
+export class Connection {
+  /** When the last answer ended, for the pool. */
+  idleSinceMs = 0
+  private readonly socket: net.Socket
+  private readonly scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
+  private pending: Pending | undefined
+  private failure: Error | undefined
+  private bodyIsSent = true
+
+  /** Resolves once the connection (and its TLS) stands. */
+  static async open(
+    endpoint: Endpoint,
+    connectTimeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Connection> {
+    const connection = new Connection(endpoint)
+    const { socket } = connection
+    await new Promise<void>((resolve, reject) => {
+      const abort = () => connection.close(abortError(signal))
+      const timer = setTimeout(
+        () => connection.close(failure('ETIMEDOUT', `no connection after ${connectTimeoutMs} ms`)),
+        connectTimeoutMs,
+      )
+      signal?.addEventListener('abort', abort, { once: true })
+      socket.once(endpoint.secureContext === undefined ? 'connect' : 'secureConnect', resolve)
+      socket.once('close', () => reject(connection.failure ?? failure('ECONNRESET', 'closed while connecting')))
+      socket.once('close', () => clearTimeout(timer))
+      socket.once(endpoint.secureContext === undefined ? 'connect' : 'secureConnect', () => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', abort)
+      })
+    })
+    return connection
+  }
+
+  private constructor(endpoint: Endpoint) {
+    const onread = {
+      buffer: () => this.pending?.reader.target() ?? this.scratch,
+      callback: (count: number) => this.received(count),
+    }
+    const { host, port, secureContext, verify } = endpoint
+    this.socket =
+      secureContext === undefined
+        ? net.connect({ host, port, noDelay: true, onread })
+        : tls.connect({
+            host,
+            port,
+            onread,
+            secureContext,
+            rejectUnauthorized: verify,
+            ALPNProtocols: ['http/1.1'],
+            // A name that is an address is not allowed in SNI (RFC 6066).
+            ...(net.isIP(host) === 0 ? { servername: host } : {}),
+          } as tls.ConnectionOptions)
+    this.socket.on('error', (error) => this.close(error))
+    this.socket.on('end', () => this.ended())
+    this.socket.on('close', () => this.close(failure('ECONNRESET', 'the connection was closed')))
+    this.socket.on('timeout', () => this.close(failure('ETIMEDOUT', 'nothing moved on the connection for too long')))
+  }
+
+  get usable(): boolean {
+    return this.failure === undefined && this.pending === undefined
+  }
+
+  /** Sends the request and receives the whole answer. `idleTimeoutMs` without a byte in either direction is an error. */
+  async exchange(
+    request: WireRequest,
+    idleTimeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<ReceivedResponse> {
+    if (this.failure !== undefined) throw this.failure
+    const abort = () => this.close(abortError(signal))
+    signal?.addEventListener('abort', abort, { once: true })
+    this.socket.ref()
+    this.socket.setTimeout(idleTimeoutMs)
+    try {
+      return await new Promise((resolve, reject) => {
+        this.pending = { reader: new ResponseReader(request.method, request.limitBytes, this.scratch), resolve, reject }
+        this.send(request)
+      })
+    } finally {
+      signal?.removeEventListener('abort', abort)
+      this.socket.setTimeout(0)
+      // An idle connection keeps no process alive.
+      this.socket.unref()
+    }
+  }
+
+  /** Ends the connection; a request on its way is rejected with `why`. */
+  close(why: Error): void {
+    this.failure ??= why
+    this.socket.destroy()
+    const pending = this.pending
+    this.pending = undefined
+    pending?.reject(this.failure)
+  }
+
+  private send(request: WireRequest): void {
+    this.bodyIsSent = false
+    const sent = () => {
+      this.bodyIsSent = true
+    }
+    this.socket.cork()
+    if (request.body === undefined || request.body.length === 0) this.socket.write(request.head, 'latin1', sent)
+    else {
+      this.socket.write(request.head, 'latin1')
+      this.socket.write(request.body, sent)
+    }
+    this.socket.uncork()
+  }
+
+  private received(count: number): boolean {
+    const pending = this.pending
+    if (pending === undefined) {
+      this.close(failure('EPROTO', 'the server speaks without being asked'))
+      return false
+    }
+    try {
+      const response = pending.reader.received(count)
+      if (response !== undefined) this.answer(response)
+    } catch (error) {
+      this.close(error as Error)
+    }
+    return this.failure === undefined
+  }
+
+  private ended(): void {
+    if (this.pending === undefined) {
+      this.close(failure('ECONNRESET', 'the server closed the connection'))
+      return
+    }
+    try {
+      this.answer(this.pending.reader.ended())
+    } catch (error) {
+      this.close(error as Error)
+    }
+  }
+
+  private answer(response: ReceivedResponse): void {
+    const pending = this.pending
+    this.pending = undefined
+    // An answer before the whole request was sent (a refusal) leaves the rest of the request in the way of the next one.
+    if (!response.reusable || !this.bodyIsSent) this.close(failure('ECONNRESET', 'the connection is used up'))
+    pending?.resolve(response)
+  }
+}
+
+export function failure(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code })
+}
+
+export function abortError(signal: AbortSignal | undefined): Error {
+  const reason: unknown = signal?.reason
+  return reason instanceof Error
+    ? reason
+    : Object.assign(new Error('aborted', { cause: reason }), { name: 'AbortError' })
+}

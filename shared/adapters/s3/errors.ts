@@ -1,0 +1,201 @@
+// The border: what the SDK and the network throw, as Dormouse's errors. Messages name the call, the key, the place and the
+// fix; the server's own words are kept only where they cannot quote a credential.
+
+import {
+  type DormouseError,
+  DormouseError as DormouseErrorClass,
+  RetryableError,
+  TerminalError,
+} from '#shared/kernel/errors.ts'
+import { ResponseError } from './response-reader.ts'
+
+export type CallContext = {
+  /** `put roots/… in s3://bucket/prefix/dormouse` */
+  what: string
+  bucket: string
+  /** The store's address, for messages. */
+  address: string
+  /** Where the credentials come from; never what they are. */
+  credentialOrigin: string
+  region: string
+}
+
+type SdkError = Error & {
+  code?: string
+  $metadata?: { httpStatusCode?: number }
+  $response?: { headers?: Record<string, string> }
+}
+type Answer = (context: CallContext, error: SdkError) => DormouseError
+
+const retryable = (reason: string, text: (context: CallContext) => string): Answer => {
+  return (context, cause) => {
+    const options = { cause, ...retryAfter(cause) }
+    return new RetryableError(reason, `${context.what}: ${text(context)} (${codeOf(cause)})`, options)
+  }
+}
+const terminal = (reason: string, text: (context: CallContext) => string): Answer => {
+  return (context, cause) =>
+    new TerminalError(reason, `${context.what}: ${text(context)} (${codeOf(cause)})`, { cause })
+}
+
+const denied = terminal(
+  'S3AccessDenied',
+  (c) => `the store refuses the credentials of ${c.credentialOrigin}: check the keys and the bucket's policy`,
+)
+const expired = retryable(
+  'S3CredentialsExpired',
+  (c) => `the session token of ${c.credentialOrigin} has expired: renew it`,
+)
+const noBucket = terminal(
+  'BucketMissing',
+  (c) => `bucket ${c.bucket} does not exist at ${c.address}: create it, Dormouse does not`,
+)
+const slowDown = retryable('S3SlowDown', () => 'the store asks for fewer requests')
+const full = retryable('S3Full', () => 'the store has no room or its quota is used up: make room')
+const unavailable = retryable('S3Unavailable', () => 'the store cannot serve this now')
+const damaged = retryable('S3Unavailable', () => 'the data was damaged or cut on its way to the store')
+const wrongRegion = terminal(
+  'S3WrongRegion',
+  (c) => `the bucket is not in region ${c.region}: set the right one in the location's config.region`,
+)
+const skewed = retryable('S3ClockSkewed', () => "this machine's clock is too far from the store's: synchronize it")
+const archived = terminal(
+  'S3ObjectArchived',
+  () => 'the object was moved to an archive class: restore it, and exclude dormouse/ from that lifecycle rule',
+)
+const unsupported = terminal('S3Unsupported', () => 'the store does not know a request that Dormouse needs')
+const untrusted = terminal(
+  'S3CertificateUntrusted',
+  (c) => `the certificate of ${c.address} is not trusted: put its CA into the location's caCert`,
+)
+const noCredentials = terminal(
+  'S3CredentialsMissing',
+  (c) => `no credentials were found (${c.credentialOrigin}): name a Secret in the location's credential`,
+)
+
+const BY_CODE: Record<string, Answer> = {
+  AccessDenied: denied,
+  AllAccessDisabled: denied,
+  InvalidAccessKeyId: denied,
+  SignatureDoesNotMatch: denied,
+  InvalidToken: denied,
+  ExpiredToken: expired,
+  TokenRefreshRequired: expired,
+  NoSuchBucket: noBucket,
+  SlowDown: slowDown,
+  SlowDownRead: slowDown,
+  SlowDownWrite: slowDown,
+  Throttling: slowDown,
+  ThrottlingException: slowDown,
+  TooManyRequests: slowDown,
+  RequestLimitExceeded: slowDown,
+  XMinioStorageFull: full,
+  XMinioAdminBucketQuotaExceeded: full,
+  QuotaExceeded: full,
+  InsufficientCapacity: full,
+  InternalError: unavailable,
+  ServiceUnavailable: unavailable,
+  RequestTimeout: unavailable,
+  OperationAborted: unavailable,
+  ConditionalRequestConflict: unavailable,
+  TemporaryRedirect: unavailable,
+  BadDigest: damaged,
+  IncompleteBody: damaged,
+  PermanentRedirect: wrongRegion,
+  AuthorizationHeaderMalformed: wrongRegion,
+  IllegalLocationConstraintException: wrongRegion,
+  RequestTimeTooSkewed: skewed,
+  InvalidObjectState: archived,
+  NotImplemented: unsupported,
+  CredentialsProviderError: noCredentials,
+}
+
+const BY_STATUS: Record<number, Answer> = {
+  301: wrongRegion,
+  401: denied,
+  403: denied,
+  408: unavailable,
+  409: unavailable,
+  429: slowDown,
+  501: unsupported,
+  507: full,
+}
+
+const CERTIFICATE_CODES = new Set([
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_REVOKED',
+  'CERT_REJECTED',
+  'CERT_UNTRUSTED',
+  'CERT_SIGNATURE_FAILURE',
+  'CERT_CHAIN_TOO_LONG',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'INVALID_CA',
+  'INVALID_PURPOSE',
+  'HOSTNAME_MISMATCH',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+])
+
+/** What was thrown, as the error whose class says how to react. Our own errors pass through. */
+export function translate(thrown: unknown, context: CallContext): Error {
+  if (thrown instanceof DormouseErrorClass) return thrown
+  const error = (thrown instanceof Error ? thrown : new Error(String(thrown))) as SdkError
+  const status = statusOf(error)
+  if (status !== undefined) return fromAnswer(status, error, context)
+  if (error.code !== undefined && CERTIFICATE_CODES.has(error.code)) return untrusted(context, error)
+  const known = BY_CODE[error.name]
+  if (known !== undefined) return known(context, error)
+  if (error instanceof ResponseError)
+    return new TerminalError('S3Unsupported', `${context.what}: ${context.address}: ${error.message}`, { cause: error })
+  if (isNetwork(error))
+    return new RetryableError(
+      'S3Unavailable',
+      `${context.what}: ${context.address} cannot be reached: ${networkWords(error)}`,
+      { cause: error },
+    )
+  // Neither the store's nor the network's: a bug, and it is shown as one.
+  return error
+}
+
+/** HTTP status of the store's answer; undefined: there was none. */
+export function statusOf(error: unknown): number | undefined {
+  return (error as SdkError)?.$metadata?.httpStatusCode
+}
+
+export function codeOf(error: Error): string {
+  const status = statusOf(error)
+  const code = (error as SdkError).code ?? error.name
+  return status === undefined ? code : `${status} ${code}`
+}
+
+function fromAnswer(status: number, error: SdkError, context: CallContext): DormouseError {
+  const known = BY_CODE[error.name] ?? BY_STATUS[status]
+  if (known !== undefined) return known(context, error)
+  if (status >= 500) return unavailable(context, error)
+  // A page of a proxy or of a web console, answered where S3 was expected.
+  if (status < 400)
+    return retryable('S3Unavailable', (c) => `what answers at ${c.address} does not speak S3: check s3Url`)(
+      context,
+      error,
+    )
+  return terminal('S3Refused', () => `the store refuses this request: ${error.message}`)(context, error)
+}
+
+function isNetwork(error: SdkError): boolean {
+  return error.code !== undefined || error.name === 'TimeoutError'
+}
+
+function networkWords(error: SdkError): string {
+  if (error.code === 'EPROTO') return 'it does not speak TLS there; is s3Url to begin with http://?'
+  if (error.code === 'ENOTFOUND') return 'its name is unknown'
+  return error.message === '' ? String(error.code) : error.message
+}
+
+function retryAfter(error: SdkError): { retryAfterSeconds?: number } {
+  const seconds = Number(error.$response?.headers?.['retry-after'])
+  return Number.isFinite(seconds) && seconds > 0 ? { retryAfterSeconds: Math.min(seconds, 3600) } : {}
+}

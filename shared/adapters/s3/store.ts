@@ -1,0 +1,191 @@
+// ObjectStore over an S3 bucket: keys below `<prefix>/dormouse/`, every object written once, every call safe to repeat.
+
+import { randomBytes } from 'node:crypto'
+import { type Clock, systemClock } from '#shared/kernel/clock.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { type RetryPolicy, retry } from '#shared/kernel/retry.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import type { S3Settings } from '#shared/ports/mover.ts'
+import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import type { S3Calls } from './calls.ts'
+import { type CallContext, statusOf, translate } from './errors.ts'
+import { DEFAULT_TRANSPORT, type TransportOptions } from './options.ts'
+
+export type S3StoreOptions = Partial<TransportOptions> & {
+  /** For messages: where the credentials come from, such as a Secret's name. */
+  credentialOrigin?: string
+  /**
+   * false: the server ignores or refuses `If-None-Match`, and putIfAbsent looks first and writes then. Two writers that do
+   * so at the same moment both believe that they were first: only for one writer at a time (exclusive prune).
+   */
+  conditionalPut?: boolean
+  retry?: Partial<Pick<RetryPolicy, 'attempts' | 'firstDelayMs' | 'maxDelayMs'>>
+  clock?: Clock
+}
+
+export type S3Store = ObjectStore & {
+  /** Ends idle connections at once. Without it they end by themselves and keep no process alive. */
+  close(): void
+}
+
+const DEFAULT_RETRY = { attempts: 5, firstDelayMs: 200, maxDelayMs: 5 * SECOND_MS }
+
+export function createS3Store(settings: S3Settings, options: S3StoreOptions = {}): S3Store {
+  return new BucketStore(settings, options)
+}
+
+class BucketStore implements S3Store {
+  readonly location: string
+  private readonly settings: S3Settings
+  private readonly options: S3StoreOptions
+  private readonly root: string
+  private calls: Promise<S3Calls> | undefined
+
+  constructor(settings: S3Settings, options: S3StoreOptions) {
+    this.settings = settings
+    this.options = options
+    this.root = settings.prefix === '' ? 'dormouse/' : `${settings.prefix}/dormouse/`
+    this.location = `s3://${settings.bucket}/${this.root.slice(0, -1)}`
+  }
+
+  async get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    return await this.call('get', key, signal, (calls) => orUndefined(calls.get(this.root + key, signal)))
+  }
+
+  async getRange(
+    key: string,
+    offsetBytes: number,
+    lengthBytes: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    return await this.call('get part of', key, signal, async (calls) => {
+      try {
+        const bytes = await orUndefined(calls.getRange(this.root + key, offsetBytes, Math.max(1, lengthBytes), signal))
+        return lengthBytes === 0 ? bytes?.subarray(0, 0) : bytes
+      } catch (error) {
+        if (statusOf(error) === 416) return new Uint8Array(0)
+        throw error
+      }
+    })
+  }
+
+  async putIfAbsent(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean> {
+    // Names this call on the object it makes, so that it knows its own work again when the answer was lost.
+    const token = randomBytes(8).toString('hex')
+    let attempts = 0
+    return await this.call('put', key, signal, async (calls) => {
+      attempts++
+      const onlyIfAbsent = this.options.conditionalPut !== false
+      if (!onlyIfAbsent && (await exists(calls, this.root + key, signal))) {
+        return attempts > 1 && (await this.isOurs(calls, key, body, token, signal))
+      }
+      try {
+        await calls.put({ key: this.root + key, body, token, onlyIfAbsent }, signal)
+        return true
+      } catch (error) {
+        if (statusOf(error) !== 412) throw error
+        return attempts > 1 && (await this.isOurs(calls, key, body, token, signal))
+      }
+    })
+  }
+
+  async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
+    let from: string | undefined
+    do {
+      const page = await this.call('list', prefix, signal, (calls) => calls.list(this.root + prefix, from, signal))
+      for (const object of page.objects) yield { ...object, key: object.key.slice(this.root.length) }
+      if (page.next !== undefined && page.next === from) {
+        throw new TerminalError(
+          'S3Unsupported',
+          `list ${prefix} in ${this.location}: the store answers the same page again and again`,
+        )
+      }
+      from = page.next
+    } while (from !== undefined)
+  }
+
+  async delete(key: string, signal?: AbortSignal): Promise<void> {
+    await this.call('delete', key, signal, (calls) => orUndefined(calls.delete(this.root + key, signal)))
+  }
+
+  close(): void {
+    void this.calls?.then((calls) => calls.close())
+    this.calls = undefined
+  }
+
+  /** A retried PUT found an object: is it the one that an earlier attempt of this very call made? */
+  private async isOurs(
+    calls: S3Calls,
+    key: string,
+    body: Uint8Array,
+    token: string,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    const found = await orUndefined(calls.head(this.root + key, signal))
+    if (found === undefined)
+      throw new RetryableError('S3Unavailable', `put ${key} in ${this.location}: the object in its place went away`)
+    if (found.token !== undefined) return found.token === token
+    // The store keeps no metadata: equal bytes are as good, nobody can tell the two writers apart.
+    if (found.bytes !== body.length) return false
+    const stored = await orUndefined(calls.get(this.root + key, signal))
+    return stored !== undefined && Buffer.compare(stored, body) === 0
+  }
+
+  private async call<T>(
+    verb: string,
+    key: string,
+    signal: AbortSignal | undefined,
+    act: (calls: S3Calls) => Promise<T>,
+  ): Promise<T> {
+    const context = this.contextOf(`${verb} ${key}`)
+    const attempt = async () => {
+      signal?.throwIfAborted()
+      try {
+        return await act(await this.loaded())
+      } catch (error) {
+        // What the caller stopped is the caller's reason, not the store's fault.
+        signal?.throwIfAborted()
+        throw translate(error, context)
+      }
+    }
+    const policy = { ...DEFAULT_RETRY, ...this.options.retry, ...(signal === undefined ? {} : { signal }) }
+    return await retry(attempt, policy, this.options.clock ?? systemClock)
+  }
+
+  /** The SDK is loaded with the first call: functions that never get there start without it. */
+  private loaded(): Promise<S3Calls> {
+    this.calls ??= import('./calls.ts').then(({ S3Calls }) => {
+      return new S3Calls(this.settings, { ...DEFAULT_TRANSPORT, ...this.options })
+    })
+    return this.calls
+  }
+
+  private contextOf(what: string): CallContext {
+    return {
+      what: `${what} in ${this.location}`,
+      bucket: this.settings.bucket,
+      region: this.settings.region,
+      address: this.settings.url ?? `the S3 endpoint of ${this.settings.region}`,
+      credentialOrigin: this.options.credentialOrigin ?? defaultOrigin(this.settings),
+    }
+  }
+}
+
+/** A missing object is an answer; a missing bucket, or a 404 from something that is no S3 store, is not. */
+async function orUndefined<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call
+  } catch (error) {
+    // HEAD answers carry no code: the SDK calls them NotFound.
+    if (statusOf(error) === 404 && ['NoSuchKey', 'NotFound'].includes((error as Error).name)) return undefined
+    throw error
+  }
+}
+
+async function exists(calls: S3Calls, key: string, signal?: AbortSignal): Promise<boolean> {
+  return (await orUndefined(calls.head(key, signal))) !== undefined
+}
+
+function defaultOrigin(settings: S3Settings): string {
+  return settings.credentials === undefined ? "the SDK's default chain" : 'the settings'
+}
