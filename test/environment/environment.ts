@@ -1,0 +1,152 @@
+// A whole Dormouse on loopback: real API server, event sources and S3; stand-ins for vCenter, VDDK, CSI, Broker and Serving.
+// README.md says what is real. Several may run side by side; everything ends with the process that started it.
+
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { Cleanups } from './cleanups.ts'
+import type { Adapters } from './eventing/adapters.ts'
+import type { Pings } from './eventing/pings.ts'
+import type { Router } from './eventing/router.ts'
+import type { Api } from './kubernetes/api.ts'
+import type { ControlPlane } from './kubernetes/control-plane.ts'
+import { Recorder, type WaitResult, waitForObject } from './kubernetes/wait.ts'
+import type { EnvironmentOptions } from './options.ts'
+import { MemorySampler } from './process/memory.ts'
+import type { RepositoryKey } from './seed.ts'
+import type { Activator } from './serving/activator.ts'
+import { startParts } from './start.ts'
+import type { CsiDriver } from './storage/csi.ts'
+import type { BucketObject, S3Server } from './storage/s3.ts'
+import type { Vcenter, VcenterState } from './storage/vcenter.ts'
+import { createVolume, type NewVolume, type Volume } from './storage/volume.ts'
+
+const run = promisify(execFile)
+
+export type Parts = {
+  folder: string
+  logFolder: string
+  kubectlProgram: string
+  controlPlane: ControlPlane
+  s3: S3Server
+  vcenter: Vcenter
+  csi: CsiDriver
+  router: Router
+  activator: Activator
+  pings: Pings
+  adapters: Adapters
+  repositoryKey: RepositoryKey
+  /** Trace of the VDDK stand-in's calls, and its fault plan (test/standins/vddk/README.md). */
+  vddk: { traceFile: string; faultFile: string }
+}
+
+export async function startEnvironment(options: EnvironmentOptions = {}): Promise<Environment> {
+  const { parts, cleanups } = await startParts(options)
+  return new Environment(parts, cleanups)
+}
+
+export class Environment {
+  readonly parts: Parts
+  readonly api: Api
+  readonly kubeconfig: string
+  readonly s3: S3Server
+  readonly vcenter: Vcenter
+  readonly router: Router
+  readonly activator: Activator
+  private readonly cleanups: Cleanups
+  private readonly samplers: MemorySampler[] = []
+
+  constructor(parts: Parts, cleanups: Cleanups) {
+    this.parts = parts
+    this.cleanups = cleanups
+    this.api = parts.controlPlane.api
+    this.kubeconfig = parts.controlPlane.kubeconfig
+    this.s3 = parts.s3
+    this.vcenter = parts.vcenter
+    this.router = parts.router
+    this.activator = parts.activator
+  }
+
+  /** Standard output of kubectl, run as the environment's admin; rejects with its standard error. */
+  async kubectl(...args: string[]): Promise<string> {
+    const command = ['--kubeconfig', this.kubeconfig, ...args]
+    return (await run(this.parts.kubectlProgram, command, { maxBuffer: 64 * 1024 * 1024 })).stdout
+  }
+
+  async createNamespace(name: string): Promise<void> {
+    await this.api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+  }
+
+  /** A PVC with its disk, provisioned and bound as in a cluster; the namespace is made when it is missing. */
+  async createVolume(volume: NewVolume): Promise<Volume> {
+    await this.createNamespace(volume.namespace)
+    return await createVolume(this, volume)
+  }
+
+  /** Watches until `predicate` is true of the object; it is called with undefined when there is none. */
+  async waitFor(
+    kind: KindName,
+    namespace: string | undefined,
+    name: string,
+    predicate: (object: KubeObject | undefined) => boolean,
+    timeoutMs = 60_000,
+  ): Promise<WaitResult> {
+    const wanted = { kind, name, ...(namespace === undefined ? {} : { namespace }) }
+    return await waitForObject(this.api, wanted, predicate, timeoutMs)
+  }
+
+  /** Keeps every state of every object of a kind from now on; stop it with `stop()`. */
+  async record(kind: KindName, namespace?: string): Promise<Recorder> {
+    const recorder = await new Recorder(this.api, kind, namespace).start()
+    this.cleanups.add('recorder', async () => recorder.stop())
+    return recorder
+  }
+
+  async bucketObjects(prefix = ''): Promise<BucketObject[]> {
+    return await this.s3.objects(prefix)
+  }
+
+  async vcenterState(): Promise<VcenterState> {
+    return await this.vcenter.state()
+  }
+
+  /** Requests that reached each function's address since the start, also those that found no room. */
+  requestsPerFunction(): Record<string, number> {
+    const counts = Object.entries(this.activator.counts())
+    return Object.fromEntries(counts.map(([name, { requests }]) => [name, requests]))
+  }
+
+  /** Sends the signal to every instance of the function; answers with how many there were. */
+  killFunction(name: string, signal: NodeJS.Signals = 'SIGKILL'): number {
+    const instances = this.activator.instancesOf(name)
+    for (const instance of instances) instance.program.signal(signal)
+    return instances.length
+  }
+
+  async startAdapters(): Promise<void> {
+    await this.parts.adapters.start()
+  }
+
+  async stopAdapters(): Promise<void> {
+    await this.parts.adapters.stop()
+  }
+
+  /** Fires one PingSource now, for instance the sweep's. */
+  async ping(name: string): Promise<void> {
+    await this.parts.pings.fire(name)
+  }
+
+  /** Highest PSS of the process tree of any one instance of each function, children included, from now on. */
+  sampleMemory(functions = this.activator.names(), everyMs = 100): MemorySampler {
+    const pidsOf = (name: string) => this.activator.instancesOf(name).map((instance) => instance.program.leashPid)
+    const sampler = new MemorySampler(() => new Map(functions.map((name) => [name, pidsOf(name)])), everyMs)
+    this.samplers.push(sampler)
+    return sampler
+  }
+
+  /** Ends every part, functions first; the folder goes unless it was to be kept. Calling it twice is fine. */
+  async stop(): Promise<void> {
+    for (const sampler of this.samplers) sampler.stop()
+    await this.cleanups.run()
+  }
+}

@@ -1,0 +1,151 @@
+// Knative's own apiserver_receive_adapter, one process per ApiServerSource, configured as Knative's controller would do it.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Api } from '../kubernetes/api.ts'
+import { Program } from '../process/child.ts'
+
+export type AdapterOptions = {
+  api: Api
+  program: string
+  leash: string
+  logFolder: string
+  kubeconfigOf: (source: KubeObject) => Promise<string>
+  sinkOf: (source: KubeObject) => string
+}
+
+type Selector = { matchLabels?: Record<string, string>; matchExpressions?: Expression[] }
+type Expression = { key: string; operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist'; values?: string[] }
+type Watched = { apiVersion: string; kind: string; selector?: Selector }
+
+export class Adapters {
+  private readonly sources: KubeObject[]
+  private readonly options: AdapterOptions
+  private running: Program[] = []
+
+  constructor(manifests: KubeObject[], options: AdapterOptions) {
+    this.sources = manifests.filter((object) => object.kind === 'ApiServerSource')
+    this.options = options
+  }
+
+  /** Resolves when every watch is up: the adapter's own readiness says yes before that. */
+  async start(): Promise<void> {
+    if (this.running.length > 0) return
+    const before = await openWatches(this.options.api)
+    this.running = await Promise.all(this.sources.map((source) => this.run(source)))
+    await this.waitForWatches(before)
+  }
+
+  /** What happens while they are down is announced to nobody, ever. */
+  async stop(): Promise<void> {
+    await Promise.all(this.running.map((program) => program.kill()))
+    this.running = []
+  }
+
+  get pids(): number[] {
+    return this.running.map((program) => program.leashPid)
+  }
+
+  private async run(source: KubeObject): Promise<Program> {
+    const { program, leash, logFolder, kubeconfigOf, sinkOf } = this.options
+    const { name, namespace = 'default' } = source.metadata
+    return await Program.start({
+      name: `adapter-${name}`,
+      leash,
+      command: [program],
+      logFolder,
+      env: {
+        NAME: name,
+        NAMESPACE: namespace,
+        SYSTEM_NAMESPACE: 'knative-eventing',
+        KUBECONFIG: await kubeconfigOf(source),
+        K_SINK: sinkOf(source),
+        K_SOURCE_CONFIG: JSON.stringify(sourceConfig(source, await this.namespacesOf(source))),
+        K_CE_OVERRIDES: JSON.stringify(source['spec'].ceOverrides ?? {}),
+        K_LOGGING_CONFIG: JSON.stringify({ 'zap-logger-config': JSON.stringify(LOGGING) }),
+        K_OBSERVABILITY_CONFIG: JSON.stringify({ metrics: { protocol: 'none' }, tracing: { protocol: 'none' } }),
+        // Its own default of 5 a second is for a cluster's sake; a test must not wait for it.
+        KUBE_API_QPS: '50',
+        KUBE_API_BURST: '100',
+      },
+    })
+  }
+
+  // A namespace that comes later and fits a selector would restart the adapter in a cluster; here it is not noticed.
+  private async namespacesOf(source: KubeObject): Promise<string[]> {
+    const selector = source['spec'].namespaceSelector as Selector | undefined
+    if (selector === undefined) return [source.metadata.namespace ?? 'default']
+    const query = `?${new URLSearchParams({ labelSelector: selectorText(selector) })}`
+    return (await this.options.api.list('v1', 'Namespace', undefined, query)).map((object) => object.metadata.name)
+  }
+
+  // The adapter's own readiness says yes before any watch is up, so the API server is asked who watches.
+  private async waitForWatches(before: Map<string, number>): Promise<void> {
+    const wanted = new Map(before)
+    for (const resource of this.sources.flatMap(watchedResources)) wanted.set(resource, (wanted.get(resource) ?? 0) + 1)
+    const program = this.running[0]
+    await program?.ready(async () => {
+      const now = await openWatches(this.options.api)
+      return [...wanted].every(([resource, count]) => (now.get(resource) ?? 0) >= count)
+    })
+  }
+}
+
+/** Watches that the API server serves at this moment, by `<group>/<resource>`. */
+async function openWatches(api: Api): Promise<Map<string, number>> {
+  const { text } = await api.send('GET', '/metrics')
+  const found = new Map<string, number>()
+  for (const [, labels = '', count] of text.matchAll(/^apiserver_longrunning_requests\{(.*)\} (\d+)$/gm)) {
+    if (!labels.includes('verb="WATCH"')) continue
+    const resource = `${/group="([^"]*)"/.exec(labels)?.[1]}/${/resource="([^"]*)"/.exec(labels)?.[1]}`
+    found.set(resource, (found.get(resource) ?? 0) + Number(count))
+  }
+  return found
+}
+
+function watchedResources(source: KubeObject): string[] {
+  const resources = source['spec'].resources as Watched[]
+  return resources.map(({ apiVersion, kind }) => `${groupVersion(apiVersion).Group}/${guessedPlural(kind)}`)
+}
+
+const LOGGING = { level: 'debug', encoding: 'json', outputPaths: ['stdout'], errorOutputPaths: ['stderr'] }
+
+/** `K_SOURCE_CONFIG`; `namespaces` are those that the source's selector finds, without one its own. */
+export function sourceConfig(source: KubeObject, namespaces: string[]) {
+  const { spec } = source
+  return {
+    namespaces,
+    // An empty namespaceSelector means every namespace, those to come included.
+    allNamespaces: spec.namespaceSelector !== undefined && selectorText(spec.namespaceSelector) === '',
+    resources: (spec.resources as Watched[]).map(({ apiVersion, kind, selector }) => ({
+      gvr: { ...groupVersion(apiVersion), Resource: guessedPlural(kind) },
+      ...(selector === undefined ? {} : { selector: selectorText(selector) }),
+    })),
+    ...(spec.owner === undefined ? {} : { owner: spec.owner }),
+    ...(spec.filters === undefined ? {} : { filters: spec.filters }),
+    mode: spec.mode ?? 'Reference',
+  }
+}
+
+/** The way Kubernetes writes a LabelSelector in a query; Knative hands the same text to its adapter. */
+export function selectorText(selector: Selector): string {
+  const labels = Object.entries(selector.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`)
+  return [...labels, ...(selector.matchExpressions ?? []).map(expressionText)].join(',')
+}
+
+function expressionText({ key, operator, values = [] }: Expression): string {
+  if (operator === 'Exists') return key
+  if (operator === 'DoesNotExist') return `!${key}`
+  return `${key} ${operator === 'In' ? 'in' : 'notin'} (${values.toSorted().join(',')})`
+}
+
+/** Knative asks no discovery: it guesses, and a CRD whose plural is another cannot be watched. */
+export function guessedPlural(kind: string): string {
+  const lower = kind.toLowerCase()
+  if (lower.endsWith('s')) return `${lower}es`
+  return lower.endsWith('y') ? `${lower.slice(0, -1)}ies` : `${lower}s`
+}
+
+function groupVersion(apiVersion: string): { Group: string; Version: string } {
+  const [group, version] = apiVersion.includes('/') ? apiVersion.split('/') : ['', apiVersion]
+  return { Group: group!, Version: version! }
+}

@@ -1,0 +1,148 @@
+// A small client of the Kubernetes API for the environment and the tests: independent of the adapter that they judge.
+
+import { Agent } from 'node:https'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { type Answer, openStream, request } from './http.ts'
+
+export type ObjectRef = { apiVersion: string; kind: string; namespace?: string; name: string }
+export type WatchEvent = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: KubeObject }
+export type ApiOptions = { server: string; caPem: string; token: string }
+
+type Resource = { name: string; kind: string; namespaced: boolean }
+
+export class ApiError extends Error {
+  readonly status: number
+  readonly reason: string
+
+  constructor(status: number, reason: string, message: string) {
+    super(message)
+    this.name = 'ApiError'
+    this.status = status
+    this.reason = reason
+  }
+}
+
+export class Api {
+  readonly options: ApiOptions
+  private readonly agent: Agent
+  private readonly discovered = new Map<string, Promise<Resource[]>>()
+
+  constructor(options: ApiOptions) {
+    this.options = options
+    this.agent = new Agent({ keepAlive: true, ca: options.caPem })
+  }
+
+  async get(ref: ObjectRef): Promise<KubeObject | undefined> {
+    const answer = await this.send('GET', await this.pathOf(ref))
+    return answer.status === 404 ? undefined : this.read(answer, `get ${describe(ref)}`)
+  }
+
+  async list(apiVersion: string, kind: string, namespace?: string, query = ''): Promise<KubeObject[]> {
+    const path = await this.collection(apiVersion, kind, namespace)
+    const list = this.read(await this.send('GET', `${path}${query}`), `list ${kind}`)
+    // Items of a list carry neither apiVersion nor kind.
+    return (list['items'] as KubeObject[]).map((item) => ({ ...item, apiVersion, kind }))
+  }
+
+  async create(object: KubeObject): Promise<KubeObject> {
+    const path = await this.collection(object.apiVersion, object.kind, object.metadata.namespace)
+    return this.read(await this.send('POST', path, object), `create ${describe(refOf(object))}`)
+  }
+
+  /** Server-side apply: creates or updates, and takes over fields that others own. */
+  async apply(object: KubeObject): Promise<KubeObject> {
+    const path = `${await this.pathOf(refOf(object))}?fieldManager=dormouse-environment&force=true`
+    const answer = await this.send('PATCH', path, object, 'application/apply-patch+yaml')
+    return this.read(answer, `apply ${describe(refOf(object))}`)
+  }
+
+  /** JSON merge patch; `subresource` such as `status`. */
+  async patch(ref: ObjectRef, change: object, subresource?: string): Promise<KubeObject> {
+    const path = `${await this.pathOf(ref)}${subresource === undefined ? '' : `/${subresource}`}`
+    return this.read(await this.send('PATCH', path, change, 'application/merge-patch+json'), `patch ${describe(ref)}`)
+  }
+
+  /** Nothing there is a success. */
+  async delete(ref: ObjectRef): Promise<void> {
+    const answer = await this.send('DELETE', await this.pathOf(ref))
+    if (answer.status !== 404) this.read(answer, `delete ${describe(ref)}`)
+  }
+
+  /** A subresource that is created, such as `token` of a ServiceAccount. */
+  async createSubresource(ref: ObjectRef, subresource: string, body: object): Promise<KubeObject> {
+    const answer = await this.send('POST', `${await this.pathOf(ref)}/${subresource}`, body)
+    return this.read(answer, `create ${subresource} of ${describe(ref)}`)
+  }
+
+  /** One watch, from `query`'s resourceVersion on; resolves when the server ends it, rejects when it breaks. */
+  async watch(
+    path: string,
+    query: Record<string, string>,
+    onEvent: (event: WatchEvent) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const url = `${this.options.server}${path}?${new URLSearchParams({ watch: 'true', ...query })}`
+    await openStream(url, { agent: this.agent, headers: this.headers(), signal }, (line) => onEvent(JSON.parse(line)))
+  }
+
+  async collection(apiVersion: string, kind: string, namespace?: string): Promise<string> {
+    const resource = await this.resourceOf(apiVersion, kind)
+    const scope = namespace !== undefined && resource.namespaced ? `/namespaces/${namespace}` : ''
+    return `${groupPath(apiVersion)}${scope}/${resource.name}`
+  }
+
+  async send(method: string, path: string, body?: object, contentType = 'application/json'): Promise<Answer> {
+    return await request(`${this.options.server}${path}`, {
+      method,
+      agent: this.agent,
+      headers: { ...this.headers(), ...(body === undefined ? {} : { 'content-type': contentType }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+  }
+
+  close(): void {
+    this.agent.destroy()
+  }
+
+  private async pathOf(ref: ObjectRef): Promise<string> {
+    return `${await this.collection(ref.apiVersion, ref.kind, ref.namespace)}/${ref.name}`
+  }
+
+  private async resourceOf(apiVersion: string, kind: string): Promise<Resource> {
+    const known = this.discovered.get(apiVersion) ?? this.discover(apiVersion)
+    this.discovered.set(apiVersion, known)
+    const resource = (await known).find((one) => one.kind === kind && !one.name.includes('/'))
+    if (resource !== undefined) return resource
+    // A CRD may have come after the first look.
+    this.discovered.delete(apiVersion)
+    throw new ApiError(404, 'NoKind', `the API server serves no ${kind} in ${apiVersion}`)
+  }
+
+  private async discover(apiVersion: string): Promise<Resource[]> {
+    const list = this.read(await this.send('GET', groupPath(apiVersion)), `discover ${apiVersion}`)
+    return list['resources'] as Resource[]
+  }
+
+  private headers(): Record<string, string> {
+    return { authorization: `Bearer ${this.options.token}`, accept: 'application/json' }
+  }
+
+  private read(answer: Answer, what: string): KubeObject {
+    const body = answer.text === '' ? {} : JSON.parse(answer.text)
+    if (answer.status < 300) return body
+    throw new ApiError(answer.status, body.reason ?? '', `${what}: ${answer.status} ${body.message ?? ''}`)
+  }
+}
+
+export function refOf(object: KubeObject): ObjectRef {
+  const { name, namespace } = object.metadata
+  return { apiVersion: object.apiVersion, kind: object.kind, name, ...(namespace === undefined ? {} : { namespace }) }
+}
+
+function describe(ref: ObjectRef): string {
+  return `${ref.kind} ${ref.namespace === undefined ? '' : `${ref.namespace}/`}${ref.name}`
+}
+
+function groupPath(apiVersion: string): string {
+  return apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`
+}

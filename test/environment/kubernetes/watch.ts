@@ -1,0 +1,77 @@
+// Follows one kind for as long as the environment lives: list, watch, and again from the list when a watch ends.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Api, WatchEvent } from './api.ts'
+
+export type WatchOptions = {
+  namespace?: string
+  name?: string
+  onObject: (object: KubeObject, type: WatchEvent['type']) => void
+}
+
+const RETRY_MS = 200
+
+export class Watch {
+  private readonly api: Api
+  private readonly apiVersion: string
+  private readonly kind: string
+  private readonly options: WatchOptions
+  private readonly ending = new AbortController()
+
+  constructor(api: Api, apiVersion: string, kind: string, options: WatchOptions) {
+    this.api = api
+    this.apiVersion = apiVersion
+    this.kind = kind
+    this.options = options
+  }
+
+  /** Resolves when what exists was handed over; what comes later follows. */
+  async start(): Promise<void> {
+    const path = await this.api.collection(this.apiVersion, this.kind, this.options.namespace)
+    const from = await this.list(path)
+    void this.follow(path, from)
+  }
+
+  stop(): void {
+    this.ending.abort()
+  }
+
+  private async list(path: string): Promise<string> {
+    const answer = await this.api.send('GET', `${path}?${new URLSearchParams(this.selector())}`)
+    if (answer.status !== 200) throw new Error(`list ${path}: ${answer.status} ${answer.text}`)
+    const list = JSON.parse(answer.text)
+    for (const item of list.items) this.hand({ ...item, apiVersion: this.apiVersion, kind: this.kind }, 'ADDED')
+    return list.metadata.resourceVersion
+  }
+
+  private async follow(path: string, from: string): Promise<void> {
+    let resourceVersion: string | undefined = from
+    while (!this.ending.signal.aborted) {
+      try {
+        resourceVersion ??= await this.list(path)
+        const query = { ...this.selector(), resourceVersion, allowWatchBookmarks: 'true' }
+        await this.api.watch(
+          path,
+          query,
+          (event) => {
+            // An ERROR is a watch that is too old: what it missed comes with the next list.
+            resourceVersion = event.type === 'ERROR' ? undefined : event.object.metadata.resourceVersion
+            if (event.type !== 'ERROR' && event.type !== 'BOOKMARK') this.hand(event.object, event.type)
+          },
+          this.ending.signal,
+        )
+      } catch {
+        resourceVersion = undefined
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+      }
+    }
+  }
+
+  private selector(): Record<string, string> {
+    return this.options.name === undefined ? {} : { fieldSelector: `metadata.name=${this.options.name}` }
+  }
+
+  private hand(object: KubeObject, type: WatchEvent['type']): void {
+    if (!this.ending.signal.aborted) this.options.onObject(object, type)
+  }
+}

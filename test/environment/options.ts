@@ -1,0 +1,87 @@
+// What a test or a user may choose about an environment. Every field has a default that suits `make up`.
+
+import path from 'node:path'
+import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
+import { PROJECT } from './process/tools.ts'
+
+export type EnvironmentOptions = {
+  /** Where state, logs and kubeconfig go; a new temporary folder without it. Removed at the end unless `keepFolder`. */
+  folder?: string
+  keepFolder?: boolean
+  /** Folders, files or kustomizations that are applied (`cluster`) or read as Knative's objects (`services`, `eventing`). */
+  manifests?: Partial<Manifests>
+  /** Holds `<step>.mjs` for each Knative Service. */
+  bundles?: string
+  /** Variables of every function; win over the manifests. */
+  env?: Record<string, string>
+  /** Variables of one function, by its step (`upload`); win over `env`. */
+  envOf?: Record<string, Record<string, string>>
+  /** Transfers at one time: most instances of the heavy functions, and DORMOUSE_MOVERS. The manifests' own without it. */
+  movers?: number
+  /** An instance without a request for that long is stopped. */
+  idleMs?: number
+  /** Replaces the schedule of the PingSource with that name. 0: it never fires by itself. */
+  pingEveryMs?: Record<string, number>
+  /** false: the event sources are not started; `startAdapters()` does it later. */
+  adapters?: boolean
+  /** false: nobody serves the functions' addresses. */
+  functions?: boolean
+  /** The S3 server speaks TLS with a certificate of the environment's own authority. */
+  s3Tls?: boolean
+  /** Knative's own CRDs are served, for dry runs of manifests; nobody acts on their objects. */
+  knativeCrds?: boolean
+  /** The functions find a service account's files instead of a kubeconfig, as in a pod. */
+  podAccess?: boolean
+  clusterId?: string
+  say?: (line: string) => void
+}
+
+export type Manifests = { cluster: string[]; services: string[]; eventing: string[] }
+
+export type Settings = Required<Omit<EnvironmentOptions, 'folder' | 'movers' | 'manifests'>> &
+  Pick<EnvironmentOptions, 'folder' | 'movers'> & { manifests: Manifests }
+
+/** Functions that move data: their number of instances is the number of movers. */
+export const HEAVY_FUNCTIONS = ['upload', 'download']
+export const VELERO_NAMESPACE = 'velero'
+
+const DEFAULT_MANIFESTS: Manifests = {
+  cluster: ['config/crd', 'config/rbac'],
+  services: ['config/services'],
+  eventing: ['eventing/overlays/imc'],
+}
+
+export function settingsOf(options: EnvironmentOptions): Settings {
+  const { folder, movers, manifests, ...rest } = options
+  return {
+    keepFolder: false,
+    bundles: path.join(PROJECT, 'build/bundles'),
+    env: {},
+    envOf: {},
+    idleMs: 10 * SECOND_MS,
+    pingEveryMs: {},
+    adapters: true,
+    functions: true,
+    s3Tls: false,
+    knativeCrds: false,
+    podAccess: false,
+    clusterId: 'dormouse-environment',
+    say: () => {},
+    ...rest,
+    manifests: inProject({ ...DEFAULT_MANIFESTS, ...manifests }),
+    ...(folder === undefined ? {} : { folder }),
+    ...(movers === undefined ? {} : { movers }),
+  }
+}
+
+/** Long enough for a slice's end, short enough that a test does not wait for ever. */
+export const FUNCTION_GRACE_MS = MINUTE_MS / 2
+
+function inProject(manifests: Manifests): Manifests {
+  const absolute = (places: string[]) => places.map((place) => path.resolve(PROJECT, place))
+  return {
+    cluster: absolute(manifests.cluster),
+    services: absolute(manifests.services),
+    eventing: absolute(manifests.eventing),
+  }
+}

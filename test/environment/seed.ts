@@ -1,0 +1,114 @@
+// Puts into the fresh cluster what a user has there before Dormouse comes, and what `kubectl apply -k config` brings.
+
+import { randomBytes } from 'node:crypto'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Api } from './kubernetes/api.ts'
+import { loadManifests } from './kubernetes/manifests.ts'
+import { VELERO_NAMESPACE } from './options.ts'
+import { DELAY_KEY, DRIVER } from './storage/csi.ts'
+import type { S3Server } from './storage/s3.ts'
+import type { Vcenter } from './storage/vcenter.ts'
+
+export const NODE_NAME = 'dormouse-node-1'
+export const CREDENTIALS_SECRET = 'cloud-credentials'
+export const VSPHERE_SECRET = 'velero-vsphere-config-secret'
+export const REPOSITORY_SECRET = 'dormouse-repository-key'
+
+/** Bind at once, when a Pod comes, and never. */
+export const STORAGE_CLASSES = { immediate: 'vsphere', waiting: 'vsphere-wait', never: 'vsphere-never' } as const
+
+export type RepositoryKey = { password: string; recoveryPassphrase: string }
+
+/** CRDs first, and only when they are served the rest: an object of an unknown kind is refused. */
+export async function applyAll(api: Api, objects: KubeObject[]): Promise<void> {
+  const crds = objects.filter((object) => object.kind === 'CustomResourceDefinition')
+  await Promise.all(crds.map((crd) => api.apply(crd)))
+  await Promise.all(crds.map((crd) => waitUntilServed(api, crd)))
+  const rest = objects.filter((object) => object.kind !== 'CustomResourceDefinition')
+  await createNamespaces(api, rest)
+  const accounts = rest.filter((object) => object.kind === 'ServiceAccount')
+  await Promise.all(accounts.map((account) => api.apply(account)))
+  const others = rest.filter((object) => !['Namespace', 'ServiceAccount'].includes(object.kind))
+  await Promise.all(others.map((object) => api.apply(object)))
+}
+
+/** Knative's own CRDs. Their conversion webhooks are dropped: there is no Knative here that would answer. */
+export async function knativeCrds(folder: string, kubectl: string): Promise<KubeObject[]> {
+  const crds = await loadManifests(folder, kubectl)
+  return crds.map((crd) => ({ ...crd, spec: { ...crd['spec'], conversion: { strategy: 'None' } } }))
+}
+
+export async function seedCluster(api: Api, s3: S3Server, vcenter: Vcenter, key: RepositoryKey): Promise<void> {
+  await api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: VELERO_NAMESPACE } })
+  await Promise.all([
+    api.apply(secret(CREDENTIALS_SECRET, { cloud: s3.credentialsText() })),
+    api.apply(secret(VSPHERE_SECRET, { 'csi-vsphere.conf': vcenter.configText() })),
+    api.apply(secret(REPOSITORY_SECRET, { password: key.password, 'recovery-passphrase': key.recoveryPassphrase })),
+    api.apply(storageClass(STORAGE_CLASSES.immediate, 'Immediate')),
+    api.apply(storageClass(STORAGE_CLASSES.waiting, 'WaitForFirstConsumer')),
+    api.apply(storageClass(STORAGE_CLASSES.never, 'Immediate', { [DELAY_KEY]: 'never' })),
+    api.apply(node()),
+  ])
+}
+
+export function newRepositoryKey(): RepositoryKey {
+  return { password: randomBytes(24).toString('base64url'), recoveryPassphrase: randomBytes(24).toString('base64url') }
+}
+
+export function secret(name: string, values: Record<string, string>, namespace = VELERO_NAMESPACE): KubeObject {
+  return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, stringData: values }
+}
+
+/** Everything under the places, in order; Knative's objects are left out where only a cluster can take them. */
+export async function loadAll(places: string[], kubectl: string): Promise<KubeObject[]> {
+  return (await Promise.all(places.map((place) => loadManifests(place, kubectl)))).flat()
+}
+
+export function isKnative(object: KubeObject): boolean {
+  return /\.knative\.dev\//.test(object.apiVersion)
+}
+
+async function createNamespaces(api: Api, objects: KubeObject[]): Promise<void> {
+  const declared = objects.filter((object) => object.kind === 'Namespace')
+  const named = new Set(objects.flatMap((object) => object.metadata.namespace ?? []))
+  for (const { metadata } of declared) named.delete(metadata.name)
+  const implied = [...named].map((name): KubeObject => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } }))
+  await Promise.all([...declared, ...implied].map((namespace) => api.apply(namespace)))
+}
+
+async function waitUntilServed(api: Api, crd: KubeObject): Promise<void> {
+  const { group, names, versions } = crd['spec']
+  for (const version of versions as { name: string; served: boolean }[]) {
+    if (!version.served) continue
+    const place = `/apis/${group}/${version.name}/${names.plural}?limit=1`
+    for (let tries = 0; (await api.send('GET', place)).status !== 200; tries++) {
+      if (tries > 400) throw new Error(`${crd.metadata.name} is not served after 20 s`)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+}
+
+function storageClass(name: string, volumeBindingMode: string, parameters: Record<string, string> = {}): KubeObject {
+  return {
+    apiVersion: 'storage.k8s.io/v1',
+    kind: 'StorageClass',
+    metadata: { name },
+    provisioner: DRIVER,
+    parameters,
+    reclaimPolicy: 'Delete',
+    volumeBindingMode,
+    allowVolumeExpansion: true,
+  }
+}
+
+// No kubelet stands behind it: it is there to be read and named.
+function node(): KubeObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: {
+      name: NODE_NAME,
+      labels: { 'kubernetes.io/hostname': NODE_NAME, 'kubernetes.io/os': 'linux', 'dormouse.dev/vddk': 'true' },
+    },
+  }
+}

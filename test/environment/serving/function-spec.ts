@@ -1,0 +1,85 @@
+// What a Knative Service manifest says about a function, as far as processes without containers can follow it.
+
+import path from 'node:path'
+import type { KubeObject } from '#shared/api/kinds.ts'
+
+export type FunctionSpec = {
+  /** Of the Knative Service. */
+  name: string
+  /** Name of its bundle without the ending: the step that it does. */
+  step: string
+  namespace: string
+  serviceAccount: string
+  /** undefined: no limit. */
+  maxScale: number | undefined
+  /** Requests that one instance works on before another instance is wanted. */
+  target: number
+  /** Requests that one instance is given at a time; what is beyond it waits. */
+  concurrency: number
+  timeoutMs: number
+  readinessPath: string | undefined
+  container: Container
+  volumes: Volume[]
+}
+
+export type Container = {
+  command?: string[]
+  env?: EnvVar[]
+  envFrom?: { configMapRef?: NamedRef; secretRef?: NamedRef; prefix?: string }[]
+  volumeMounts?: { name: string; mountPath: string; subPath?: string }[]
+  readinessProbe?: { httpGet?: { path?: string } }
+}
+export type EnvVar = {
+  name: string
+  value?: string
+  valueFrom?: { configMapKeyRef?: KeyRef; secretKeyRef?: KeyRef; fieldRef?: { fieldPath: string } }
+}
+export type KeyRef = NamedRef & { key: string }
+export type NamedRef = { name: string; optional?: boolean }
+export type Volume = {
+  name: string
+  secret?: { secretName: string; optional?: boolean }
+  configMap?: NamedRef
+  projected?: { sources: { secret?: NamedRef; configMap?: NamedRef }[] }
+}
+
+const SCALE = 'autoscaling.knative.dev'
+/** Knative's container-concurrency-target-default, taken when nothing else is said. */
+const DEFAULT_TARGET = 100
+// Knative's config-defaults: 300 s for the whole, and 300 s to the response's start whenever that is not set.
+const DEFAULT_TIMEOUT_SECONDS = 300
+
+export function functionSpec(service: KubeObject): FunctionSpec {
+  const { template } = service['spec']
+  const { spec } = template
+  const annotations: Record<string, string> = template.metadata?.annotations ?? {}
+  const maxScale = Number(annotations[`${SCALE}/max-scale`] ?? annotations[`${SCALE}/maxScale`] ?? 0)
+  const container: Container = spec.containers[0]
+  // 0, the default: no limit.
+  const concurrency: number = spec.containerConcurrency ?? 0
+  return {
+    name: service.metadata.name,
+    step: stepOf(service.metadata.name, container),
+    namespace: service.metadata.namespace ?? 'default',
+    serviceAccount: spec.serviceAccountName ?? 'default',
+    maxScale: maxScale === 0 ? undefined : maxScale,
+    target: Number(annotations[`${SCALE}/target`] ?? (concurrency || DEFAULT_TARGET)),
+    concurrency: concurrency || Number.POSITIVE_INFINITY,
+    timeoutMs: 1000 * timeoutSeconds(spec),
+    readinessPath: container.readinessProbe?.httpGet?.path,
+    container,
+    volumes: spec.volumes ?? [],
+  }
+}
+
+// Functions answer at their end, so the limit for the response's start is a limit for the whole.
+function timeoutSeconds(spec: { timeoutSeconds?: number; responseStartTimeoutSeconds?: number }): number {
+  const whole = spec.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS
+  return Math.min(whole, spec.responseStartTimeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS)
+}
+
+/** `[node, /somewhere/upload.mjs]` runs the bundle upload.mjs; without a command the Service's name has to do. */
+function stepOf(service: string, { command = [] }: Container): string {
+  const file = command.find((word) => word.endsWith('.mjs'))
+  return file === undefined ? service : path.basename(file, '.mjs')
+}

@@ -1,0 +1,189 @@
+// Plays the provisioning of the vSphere CSI driver: an FCD and a PV for a PVC of its classes, and their end. Binding is left
+// to the real controllers. Field values are those of the driver and of its external-provisioner sidecar.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { type Api, ApiError, refOf } from '../kubernetes/api.ts'
+import { Watch } from '../kubernetes/watch.ts'
+import type { Vcenter } from './vcenter.ts'
+
+export const DRIVER = 'csi.vsphere.vmware.com'
+/** On a StorageClass (parameters) or PVC (annotations): milliseconds before the volume is made, or `never`. */
+export const DELAY_KEY = 'environment.dormouse.dev/provision-after-ms'
+/** On a StorageClass or PVC: `false` makes the FCD without changed block tracking. */
+export const CBT_KEY = 'environment.dormouse.dev/cbt'
+
+const PROVISIONER = ['volume.kubernetes.io/storage-provisioner', 'volume.beta.kubernetes.io/storage-provisioner']
+const SELECTED_NODE = 'volume.kubernetes.io/selected-node'
+const FINALIZER = 'external-provisioner.volume.kubernetes.io/finalizer'
+const MIB = 1024 * 1024
+
+export class CsiDriver {
+  private readonly api: Api
+  private readonly vcenter: Vcenter
+  private readonly watches: Watch[] = []
+  /** Objects in hand, by UID, with what to do next: a change meanwhile is looked at afterwards, the last one only. */
+  private readonly busy = new Map<string, (() => Promise<void>) | undefined>()
+  private readonly timers = new Set<NodeJS.Timeout>()
+  readonly problems: string[] = []
+
+  constructor(api: Api, vcenter: Vcenter) {
+    this.api = api
+    this.vcenter = vcenter
+  }
+
+  async start(): Promise<void> {
+    const claims = new Watch(this.api, 'v1', 'PersistentVolumeClaim', {
+      onObject: (claim) => this.see(claim, () => this.consider(claim)),
+    })
+    const volumes = new Watch(this.api, 'v1', 'PersistentVolume', {
+      onObject: (volume) => this.see(volume, () => this.reclaim(volume)),
+    })
+    this.watches.push(claims, volumes)
+    await Promise.all(this.watches.map((watch) => watch.start()))
+  }
+
+  stop(): void {
+    for (const watch of this.watches) watch.stop()
+    for (const timer of this.timers) clearTimeout(timer)
+  }
+
+  private see(object: KubeObject, act: () => Promise<void>): void {
+    const uid = object.metadata.uid!
+    if (this.busy.has(uid)) {
+      this.busy.set(uid, act)
+      return
+    }
+    this.busy.set(uid, undefined)
+    act()
+      .catch((error: Error) => this.problems.push(`${object.kind} ${object.metadata.name}: ${error.message}`))
+      .finally(() => {
+        const next = this.busy.get(uid)
+        this.busy.delete(uid)
+        if (next !== undefined) this.see(object, next)
+      })
+  }
+
+  private async consider(claim: KubeObject): Promise<void> {
+    const { annotations = {}, deletionTimestamp } = claim.metadata
+    const ours = PROVISIONER.some((key) => annotations[key] === DRIVER)
+    if (!ours || deletionTimestamp !== undefined || claim['spec'].volumeName !== undefined) return
+    const className: string = claim['spec'].storageClassName
+    const storageClass = await this.api.get({ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', name: className })
+    if (storageClass === undefined) return
+    // The scheduler's word: until a Pod wants the volume, nobody knows where it has to be.
+    if (storageClass['volumeBindingMode'] === 'WaitForFirstConsumer' && annotations[SELECTED_NODE] === undefined) return
+    const setting = (key: string) => annotations[key] ?? storageClass['parameters']?.[key]
+    const delay = setting(DELAY_KEY) ?? '0'
+    if (delay === 'never') return
+    await this.wait(Number(delay))
+    await this.provision(claim, storageClass, setting(CBT_KEY) !== 'false')
+  }
+
+  private async provision(claim: KubeObject, storageClass: KubeObject, cbt: boolean): Promise<void> {
+    const name = `pvc-${claim.metadata.uid}`
+    if ((await this.api.get({ apiVersion: 'v1', kind: 'PersistentVolume', name })) !== undefined) return
+    // The claim may be gone after a delay.
+    const fresh = await this.api.get(refOf(claim))
+    if (fresh?.metadata.uid !== claim.metadata.uid || fresh?.metadata.deletionTimestamp !== undefined) return
+    const wanted = bytesOf(claim['spec'].resources.requests.storage)
+    const disk = await this.vcenter.createDisk({ name, capacityBytes: Math.ceil(wanted / MIB) * MIB, cbt })
+    await this.api.create(persistentVolume(name, claim, storageClass, disk.id, disk.capacityBytes))
+  }
+
+  // external-provisioner: a released volume of its own whose policy is Delete, and one that somebody deletes, end with the disk.
+  private async reclaim(volume: KubeObject): Promise<void> {
+    const { annotations = {}, deletionTimestamp, finalizers = [] } = volume.metadata
+    const { persistentVolumeReclaimPolicy: policy, csi } = volume['spec']
+    if (annotations['pv.kubernetes.io/provisioned-by'] !== DRIVER || csi?.driver !== DRIVER) return
+    if (policy === 'Delete' && volume['status']?.phase === 'Released') {
+      await this.vcenter.deleteDisk(csi.volumeHandle)
+      await this.api.delete(refOf(volume))
+      await this.dropFinalizer(volume)
+      return
+    }
+    const free = volume['status']?.phase !== 'Bound'
+    if (deletionTimestamp === undefined || !finalizers.includes(FINALIZER) || !free) return
+    if (policy === 'Delete') await this.vcenter.deleteDisk(csi.volumeHandle)
+    await this.dropFinalizer(volume)
+  }
+
+  private async dropFinalizer(volume: KubeObject): Promise<void> {
+    const fresh = await this.api.get(refOf(volume))
+    if (fresh === undefined || fresh.metadata.finalizers?.includes(FINALIZER) !== true) return
+    const finalizers = fresh.metadata.finalizers.filter((one) => one !== FINALIZER)
+    const { resourceVersion } = fresh.metadata
+    await this.api.patch(refOf(volume), { metadata: { finalizers, resourceVersion } }).catch((error: unknown) => {
+      if (!(error instanceof ApiError) || error.status !== 404) throw error
+    })
+  }
+
+  private wait(ms: number): Promise<void> {
+    if (ms <= 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.timers.delete(timer)
+        resolve()
+      }, ms)
+      this.timers.add(timer)
+    })
+  }
+}
+
+export function persistentVolume(
+  name: string,
+  claim: KubeObject,
+  storageClass: KubeObject,
+  fcdId: string,
+  capacityBytes: number,
+): KubeObject {
+  const { name: claimName, namespace, uid } = claim.metadata
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: {
+      name,
+      annotations: {
+        'pv.kubernetes.io/provisioned-by': DRIVER,
+        'volume.kubernetes.io/provisioner-deletion-secret-name': '',
+        'volume.kubernetes.io/provisioner-deletion-secret-namespace': '',
+      },
+      finalizers: [FINALIZER],
+    },
+    spec: {
+      capacity: { storage: quantity(capacityBytes) },
+      accessModes: claim['spec'].accessModes,
+      volumeMode: claim['spec'].volumeMode ?? 'Filesystem',
+      persistentVolumeReclaimPolicy: storageClass['reclaimPolicy'] ?? 'Delete',
+      storageClassName: storageClass.metadata.name,
+      claimRef: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', name: claimName, namespace, uid },
+      csi: {
+        driver: DRIVER,
+        volumeHandle: fcdId,
+        fsType: 'ext4',
+        volumeAttributes: { type: 'vSphere CNS Block Volume' },
+      },
+    },
+  }
+}
+
+const UNITS: Record<string, number> = {
+  '': 1,
+  K: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+}
+
+export function bytesOf(quantityText: string): number {
+  const match = /^(\d+(?:\.\d+)?)([KMGT]i?)?$/.exec(quantityText)
+  if (match === null) throw new Error(`"${quantityText}" is no size`)
+  return Math.ceil(Number(match[1]) * UNITS[match[2] ?? '']!)
+}
+
+export function quantity(bytes: number): string {
+  return bytes % 2 ** 30 === 0 ? `${bytes / 2 ** 30}Gi` : `${Math.ceil(bytes / MIB)}Mi`
+}
