@@ -2,13 +2,14 @@
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { leaseName } from '#shared/domain/lease.ts'
-import { slotHolder } from '#shared/domain/slots.ts'
+import { SLOT_LABEL, slotHolder } from '#shared/domain/slots.ts'
 import { STEP_OF_KIND, type SteppedKind } from '#shared/domain/step-label.ts'
 import { decideWake, isOver, keepsSlot } from '#shared/domain/sweep.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import { removeLease } from '#shared/steps/lease.ts'
 import { freeDeadSlots, gateInOldest } from '#shared/steps/slots.ts'
 
 export type SweepDeps = StepDeps & {
@@ -27,6 +28,7 @@ export type SweepReport = {
   failed: number
 }
 
+const OURS = 'app.kubernetes.io/part-of'
 /** Kinds in the order in which work flows, so that what is oldest in the chain is looked at first. */
 const SWEPT = Object.keys(STEP_OF_KIND) as SteppedKind[]
 
@@ -40,6 +42,7 @@ export async function sweep(deps: SweepDeps): Promise<SweepReport> {
     return object !== undefined && keepsSlot(object)
   })
   report.gatedIn = await gateInOldest(deps)
+  await removeDeadLeases(deps, world)
   return report
 }
 
@@ -89,6 +92,16 @@ async function visit(deps: SweepDeps, world: World, object: KubeObject, report: 
   } catch (error) {
     report.failed++
     deps.log.warn({ ...ref, err: asError(error) }, 'could not wake it; the next sweep tries again')
+  }
+}
+
+/** A holder that died after the end of its object leaves its Lease; a released one of an object that is gone is litter too. */
+async function removeDeadLeases(deps: SweepDeps, world: World): Promise<void> {
+  const wanted = new Set(world.objects.filter((object) => !isOver(object)).map(leaseName))
+  for (const lease of world.leases.values()) {
+    const { name, labels } = lease.metadata
+    if (labels?.[OURS] !== 'dormouse' || labels[SLOT_LABEL] !== undefined || wanted.has(name)) continue
+    await removeLease(deps, name)
   }
 }
 

@@ -36,6 +36,7 @@ export function decideWake(object: KubeObject, around: Surroundings): WakeDecisi
 }
 
 function decideWaiting(object: KubeObject, around: Surroundings): WakeDecision {
+  if (isOver(object)) return { wake: true, cause: 'rescue', why: 'it is over, its label does not say so yet' }
   if (hasDueTime(object))
     return dueMs(object) <= around.nowMs
       ? { wake: true, cause: 'scheduled', why: 'its time has come' }

@@ -9,10 +9,12 @@ import type { VolumeDeps } from './deps.ts'
 const POLL_MS = 4 * MINUTE_MS
 const FIRST_POLL_MS = 200
 const LAST_POLL_MS = 5 * SECOND_MS
+/** Snapshots under other names are never touched. */
+const INTENT_PREFIX = 'dormouse/'
 
 /** The name that a disk snapshot of this object carries in vSphere, known before it is made. */
 export function snapshotDescription(clusterId: string, objectUid: string): string {
-  return `dormouse/${clusterId}/${objectUid}`
+  return `${INTENT_PREFIX}${clusterId}/${objectUid}`
 }
 
 /** The oldest snapshot with that description; later ones would be doubles. */
@@ -37,7 +39,10 @@ export async function pollUntilDone(
   }
 }
 
-/** Removes the snapshot; it or its disk being gone is a success. RetryableError `SnapshotDeletionRunning`: vCenter is still at it. */
+/**
+ * Removes the snapshot; it or its disk being gone is a success. A run that died between starting the task and writing it down
+ * may have left a double under the same name: it goes too. RetryableError `SnapshotDeletionRunning`: vCenter is still at it.
+ */
 export async function removeLocalSnapshot(
   deps: VolumeDeps,
   fcdId: string,
@@ -45,6 +50,17 @@ export async function removeLocalSnapshot(
   signal: AbortSignal,
 ): Promise<void> {
   if ((await deps.volumes.describe(fcdId)) === undefined) return
+  for (const each of await sameIntent(deps, fcdId, snapshotId)) await removeOne(deps, fcdId, each, signal)
+}
+
+async function sameIntent(deps: VolumeDeps, fcdId: string, snapshotId: string): Promise<string[]> {
+  const all = await deps.volumes.listSnapshots(fcdId)
+  const description = all.find((snapshot) => snapshot.snapshotId === snapshotId)?.description
+  if (description?.startsWith(INTENT_PREFIX) !== true) return [snapshotId]
+  return all.filter((snapshot) => snapshot.description === description).map((snapshot) => snapshot.snapshotId)
+}
+
+async function removeOne(deps: VolumeDeps, fcdId: string, snapshotId: string, signal: AbortSignal): Promise<void> {
   const task = await deps.volumes.startDeleteSnapshot(fcdId, snapshotId)
   if (task === undefined) return
   const state = await pollUntilDone(deps, task, signal)

@@ -1,0 +1,57 @@
+// Virtual time: it stands still until every process waits, then jumps to the next timer.
+
+import type { Clock } from '#shared/kernel/clock.ts'
+
+type Timer = { atMs: number; order: number; fire: () => void }
+
+export class VirtualClock implements Clock {
+  #nowMs: number
+  #timers: Timer[] = []
+  #order = 0
+  readonly #startMs: number
+
+  constructor(startMs = Date.parse('2026-11-21T00:00:00Z')) {
+    this.#nowMs = startMs
+    this.#startMs = startMs
+  }
+
+  nowMs(): number {
+    return this.#nowMs
+  }
+
+  monotonicMs(): number {
+    return this.#nowMs - this.#startMs
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted === true) {
+        reject(signal.reason)
+        return
+      }
+      const timer = { atMs: this.#nowMs + ms, order: this.#order++, fire: resolve }
+      this.#timers.push(timer)
+      signal?.addEventListener(
+        'abort',
+        () => {
+          this.#timers = this.#timers.filter((each) => each !== timer)
+          reject(signal.reason)
+        },
+        { once: true },
+      )
+    })
+  }
+
+  /** When the next timer fires; undefined: nobody waits. */
+  get nextMs(): number | undefined {
+    return this.#timers.length === 0 ? undefined : Math.min(...this.#timers.map((timer) => timer.atMs))
+  }
+
+  /** Jumps to `atMs` and fires what is due by then, earliest first. */
+  advanceTo(atMs: number): void {
+    this.#nowMs = Math.max(this.#nowMs, atMs)
+    const due = this.#timers.filter((timer) => timer.atMs <= this.#nowMs)
+    this.#timers = this.#timers.filter((timer) => timer.atMs > this.#nowMs)
+    for (const timer of due.sort((a, b) => a.atMs - b.atMs || a.order - b.order)) timer.fire()
+  }
+}
