@@ -36,16 +36,9 @@ const USUAL_DATA_KEYS = ['csi-vsphere.conf', 'vsphere-cloud-provider.conf', 'cns
 const DEFAULT_PORT = '443'
 /** The CSI driver's own limit; the id stands in the description of every snapshot. */
 const MAX_CLUSTER_ID_CHARS = 64
-const BOOLEANS: Record<string, boolean> = {
-  true: true,
-  yes: true,
-  on: true,
-  1: true,
-  false: false,
-  no: false,
-  off: false,
-  0: false,
-}
+/** As gcfg reads them, in any case. */
+const TRUE = ['true', 'yes', 'on', '1']
+const FALSE = ['false', 'no', 'off', '0']
 
 /** `data` as the API server gives it (base64). Throws TerminalError VSphereConfigInvalid; messages never hold a value. */
 export function readVSphereSecret(data: Readonly<Record<string, string>>): VSphereConfig {
@@ -163,9 +156,10 @@ function portOf(section: IniSection, ...sections: (IniSection | undefined)[]): n
 function booleanOf(key: string, section: IniSection | undefined): boolean {
   const found = section?.values.get(key)
   if (found === undefined) return false
-  const meant = found.value === undefined ? true : BOOLEANS[found.value.toLowerCase()]
-  if (meant === undefined) throw invalidConfig(`line ${found.line}`, `give ${key} as "true" or "false"`)
-  return meant
+  const value = found.value?.toLowerCase() ?? 'true'
+  if (TRUE.includes(value)) return true
+  if (FALSE.includes(value)) return false
+  throw invalidConfig(`line ${found.line}`, `give ${key} as "true" or "false"`)
 }
 
 /** The first of these sections that has it; '' counts as absent. */

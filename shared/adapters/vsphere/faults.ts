@@ -54,7 +54,7 @@ const UNKNOWN: Reaction = { reason: 'VCenterFault', again: true }
 export function errorOf(thrown: unknown, vcenter: string, doing: string): Error {
   if (thrown instanceof DormouseError) return thrown
   if (!(thrown instanceof VSphereFault)) return asError(thrown)
-  const reaction = REACTIONS[thrown.fault] ?? UNKNOWN
+  const reaction = (Object.hasOwn(REACTIONS, thrown.fault) ? REACTIONS[thrown.fault] : undefined) ?? UNKNOWN
   const message = `vCenter ${vcenter} could not ${doing}: ${describeFault(thrown)}`
   return reaction.again
     ? new RetryableError(reaction.reason, message, { cause: thrown })

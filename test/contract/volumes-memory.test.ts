@@ -1,0 +1,20 @@
+// The fake of vSphere keeps the contract of a VolumeService.
+
+import { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import { volumesSuite } from './volumes-suite.ts'
+
+volumesSuite('volumes in memory', async () => {
+  const service = new MemoryVolumes({ clock: systemClock })
+  return {
+    service,
+    createDisk: async (capacityBytes, cbt) => service.createDisk(capacityBytes, { cbt }),
+    deleteDisk: async (fcdId) => service.deleteDisk(fcdId),
+    write: async (fcdId, offsetBytes, bytes) => service.write(fcdId, offsetBytes, bytes),
+    setTracking: (fcdId, on) => service.changeTracking(fcdId, on),
+    slowTasks: async (on) => {
+      service.callsPerTask = on ? 2 : 0
+    },
+    close: async () => undefined,
+  }
+}).run()
