@@ -10,7 +10,7 @@ export type EnvironmentOptions = {
   keepFolder?: boolean
   /** Folders, files or kustomizations that are applied (`cluster`) or read as Knative's objects (`services`, `eventing`). */
   manifests?: Partial<Manifests>
-  /** Holds `<step>.mjs` for each Knative Service. */
+  /** Folder with the bundles that the Knative Services' commands name. */
   bundles?: string
   /** Variables of every function; win over the manifests. */
   env?: Record<string, string>

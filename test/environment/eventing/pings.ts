@@ -28,7 +28,7 @@ export class Pings {
   private timer: NodeJS.Timeout | undefined
   private lastSecond = Math.floor(Date.now() / 1000)
 
-  /** `everyMs` replaces the schedule of the PingSource with that name. */
+  /** `everyMs` replaces the schedule of the PingSource with that name; 0: it fires when it is told to. */
   constructor(manifests: KubeObject[], sinkOf: (source: KubeObject) => string, everyMs: Record<string, number> = {}) {
     this.sinkOf = sinkOf
     this.pings = manifests
@@ -74,6 +74,7 @@ export class Pings {
 
   private isDue(ping: Ping, second: number): boolean {
     if (ping.everyMs === undefined) return second !== this.lastSecond && ping.isDue(second * 1000)
+    if (ping.everyMs === 0) return false
     if (performance.now() - ping.lastMs < ping.everyMs) return false
     ping.lastMs = performance.now()
     return true

@@ -6,8 +6,10 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 export type FunctionSpec = {
   /** Of the Knative Service. */
   name: string
-  /** Name of its bundle without the ending: the step that it does. */
+  /** The step that it does: its name without the product's. */
   step: string
+  /** File name of its bundle. */
+  bundle: string
   namespace: string
   serviceAccount: string
   /** undefined: no limit. */
@@ -43,6 +45,7 @@ export type Volume = {
   projected?: { sources: { secret?: NamedRef; configMap?: NamedRef }[] }
 }
 
+const PREFIX = /^dormouse-/
 const SCALE = 'autoscaling.knative.dev'
 /** Knative's container-concurrency-target-default, taken when nothing else is said. */
 const DEFAULT_TARGET = 100
@@ -59,7 +62,8 @@ export function functionSpec(service: KubeObject): FunctionSpec {
   const concurrency: number = spec.containerConcurrency ?? 0
   return {
     name: service.metadata.name,
-    step: stepOf(service.metadata.name, container),
+    step: service.metadata.name.replace(PREFIX, ''),
+    bundle: bundleOf(service.metadata.name, container),
     namespace: service.metadata.namespace ?? 'default',
     serviceAccount: spec.serviceAccountName ?? 'default',
     maxScale: maxScale === 0 ? undefined : maxScale,
@@ -79,7 +83,6 @@ function timeoutSeconds(spec: { timeoutSeconds?: number; responseStartTimeoutSec
 }
 
 /** `[node, /somewhere/upload.mjs]` runs the bundle upload.mjs; without a command the Service's name has to do. */
-function stepOf(service: string, { command = [] }: Container): string {
-  const file = command.find((word) => word.endsWith('.mjs'))
-  return file === undefined ? service : path.basename(file, '.mjs')
+function bundleOf(service: string, { command = [] }: Container): string {
+  return path.basename(command.find((word) => word.endsWith('.mjs')) ?? `${service}.mjs`)
 }

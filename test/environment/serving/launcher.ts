@@ -37,7 +37,7 @@ export class Launcher {
 
   async start(spec: FunctionSpec, index: number): Promise<Instance> {
     const { api, folder, logFolder, leash, ports, bundles, nodeName, envOf, addresses } = this.options
-    const bundle = path.join(bundles, `${spec.step}.mjs`)
+    const bundle = path.join(bundles, spec.bundle)
     if (!existsSync(bundle)) throw new Error(`${bundle} does not exist; run: make build`)
     const pod = `${spec.name}-00001-${index}`
     const home = path.join(folder, 'functions', pod)
