@@ -43,6 +43,7 @@ const WATCHED: [KindName, string][] = [
 ]
 const SWEEP_EVERY_MS = 60 * SECOND_MS
 const CHUNK_BYTES = 64 * KiB
+const CHUNK_MS = 2 * SECOND_MS
 /** More turns than this without an end is a livelock. */
 const MAX_TURNS = 20_000
 
@@ -81,6 +82,7 @@ export class World {
       openDisk: (fcdId, snapshotId, writable) => this.volumes.openDisk(fcdId, snapshotId, writable),
       chunkBytes: CHUNK_BYTES,
       chunksPerSlice: 3,
+      pause: (signal) => this.clock.sleep(CHUNK_MS, signal).catch(() => undefined),
     })
     this.#nextSweepMs = this.clock.nowMs() + SWEEP_EVERY_MS
     this.cluster.seed('StorageClass', {

@@ -27,6 +27,8 @@ export type VaultOptions = {
   chunkBytes: number
   /** Chunks that fit into one slice. */
   chunksPerSlice: number
+  /** What a chunk takes; at once without it. */
+  pause?: (signal: AbortSignal) => Promise<void>
   /** Runs before each durable write: a scenario's scheduler dies here. */
   beforeWrite?: (what: string) => void
 }
@@ -111,7 +113,7 @@ export class MemoryMover implements Mover {
       ) {
         disk.read(next * chunkBytes, data.subarray(next * chunkBytes, (next + 1) * chunkBytes))
         next++
-        await Promise.resolve()
+        await this.#vault.options.pause?.(options.signal)
       }
       this.#requireAlive()
       beforeWrite?.('checkpoint')
@@ -151,7 +153,7 @@ export class MemoryMover implements Mover {
         beforeWrite?.('disk')
         disk.write(next * chunkBytes, root.data.subarray(next * chunkBytes, (next + 1) * chunkBytes))
         next++
-        await Promise.resolve()
+        await this.#vault.options.pause?.(options.signal)
       }
       disk.flush()
       const bytesDone = Math.min(root.data.length, next * chunkBytes)

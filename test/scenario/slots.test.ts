@@ -1,0 +1,82 @@
+// Thirty volumes due at once with two movers: the oldest goes first, nobody is forgotten, and everyone says why it waits.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { conditionOf } from '#shared/domain/conditions.ts'
+import { isQueued, oldestFirst } from '#shared/domain/slots.ts'
+import { assertNothingLeft, guard } from './invariants.ts'
+import { aSnapshot, aVolume, isDone } from './objects.ts'
+import { FAIR, World } from './world.ts'
+
+const COUNT = 30
+
+async function backUpAll(world: World): Promise<{ started: string[]; mostAtOnce: number; broken: string[] }> {
+  const broken = guard(world)
+  const started: string[] = []
+  const moving = new Set<string>()
+  let mostAtOnce = 0
+  world.cluster.onWrite((kind, before, after) => {
+    if (kind !== 'Upload' || after === undefined) return
+    const { name } = after.metadata
+    if (before?.['status']?.phase === 'New' && after['status']?.phase === 'InProgress') started.push(name)
+    if (after['status']?.phase === 'InProgress') moving.add(name)
+    else moving.delete(name)
+    mostAtOnce = Math.max(mostAtOnce, moving.size)
+    if (
+      after.metadata.labels?.['dormouse.dev/step'] === 'queued' &&
+      conditionOf(after['status']?.conditions, 'Queued')?.status !== 'True'
+    )
+      broken.push(`${name} waits without a reason`)
+  })
+  for (let i = 0; i < COUNT; i++) {
+    aVolume(world, `data-${i}`)
+    aSnapshot(world, `snap-${i}`, `data-${i}`)
+  }
+  await world.run(
+    () => world.cluster.peekAll('Snapshot').every(isDone) && world.cluster.peekAll('Upload').every(isDone),
+  )
+  await world.run(() => world.cluster.peekAll('Lease').every((lease) => !lease['spec']?.holderIdentity))
+  return { started, mostAtOnce, broken }
+}
+
+test('thirty at once, two at a time, all uploaded', async () => {
+  const world = new World(7, FAIR)
+  const { started, mostAtOnce, broken } = await backUpAll(world)
+  assert.is(started.length, COUNT)
+  assert.is(mostAtOnce, 2)
+  assert.ok(world.cluster.peekAll('Snapshot').every((snapshot) => snapshot['status'].phase === 'Uploaded'))
+  assert.equal(broken, [])
+  assert.equal(world.errors, [])
+  assertNothingLeft(world)
+})
+
+test('of those that wait the oldest goes first', async () => {
+  const world = new World(8, FAIR)
+  const passedOver: string[] = []
+  world.cluster.onWrite((kind, before, after) => {
+    const begins = kind === 'Upload' && before?.['status']?.phase === 'New' && after?.['status']?.phase === 'InProgress'
+    if (!begins || after === undefined) return
+    const waiting = oldestFirst([...world.cluster.peekAll('Upload').filter(isQueued), after])
+    if (waiting[0]?.metadata.uid !== after.metadata.uid)
+      passedOver.push(`${after.metadata.name} before ${waiting[0]?.metadata.name}`)
+  })
+  const { started } = await backUpAll(world)
+  assert.is(started.length, COUNT)
+  assert.equal(passedOver, [])
+})
+
+for (let seed = 1; seed <= 5; seed++) {
+  test(`seed ${seed}: also when events are lost and processes die`, async () => {
+    const world = new World(seed, { drop: 0.2, double: 0.2, die: 0.01 })
+    const { mostAtOnce, broken } = await backUpAll(world)
+    assert.ok(
+      world.cluster.peekAll('Snapshot').every((snapshot) => snapshot['status'].phase === 'Uploaded'),
+      world.describe(),
+    )
+    assert.ok(mostAtOnce <= 2, `${mostAtOnce} at once`)
+    assert.equal(broken, [])
+    assertNothingLeft(world)
+  })
+}
+
+test.run()
