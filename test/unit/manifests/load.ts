@@ -1,0 +1,44 @@
+// Reads the YAML of config/ and eventing/ for the tests beside this file.
+
+import { readdirSync, readFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { parse, parseAllDocuments } from 'yaml'
+import type { KubeObject } from '#shared/api/kinds.ts'
+
+export const FUNCTIONS = ['clone', 'delete', 'download', 'repository', 'snapshot', 'sweep', 'upload']
+export const HEAVY = ['download', 'upload']
+
+export function yamlFiles(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.yaml'))
+    .map((name) => join(folder, name))
+    .sort()
+}
+
+/** Every object below a folder, kustomizations and patches left out. */
+export function objectsIn(folder: string): KubeObject[] {
+  return yamlFiles(folder)
+    .filter((file) => basename(file) !== 'kustomization.yaml')
+    .flatMap((file) => parseAllDocuments(readFileSync(file, 'utf8')).map((document) => document.toJS() as KubeObject))
+    .filter((object) => object?.kind !== undefined)
+}
+
+export function ofKind(objects: KubeObject[], kind: string): KubeObject[] {
+  return objects.filter((object) => object.kind === kind)
+}
+
+export function named(objects: KubeObject[], kind: string, name: string): KubeObject {
+  const found = objects.find((object) => object.kind === kind && object.metadata.name === name)
+  if (found === undefined) throw new Error(`there is no ${kind} ${name}`)
+  return found
+}
+
+/** Files that lie beside a kustomization without being named in it: they would not be applied. */
+export function forgottenFiles(folder: string): string[] {
+  const kustomizations = yamlFiles(folder).filter((file) => basename(file) === 'kustomization.yaml')
+  return kustomizations.flatMap((file) => {
+    const { resources } = parse(readFileSync(file, 'utf8')) as { resources: string[] }
+    const beside = readdirSync(dirname(file)).filter((name) => name.endsWith('.yaml') && name !== 'kustomization.yaml')
+    return beside.filter((name) => !resources.includes(name)).map((name) => join(dirname(file), name))
+  })
+}

@@ -1,0 +1,80 @@
+// Each function may do what its code does, and nothing that would surprise.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { FUNCTIONS, named, objectsIn, ofKind } from './load.ts'
+import { granted, rulesOf, usedBy } from './rights.ts'
+
+const objects = objectsIn('config/rbac')
+const roles = [...ofKind(objects, 'Role'), ...ofKind(objects, 'ClusterRole')]
+const rbac = suite('config/rbac')
+
+function allRules(): {
+  role: string
+  rule: { apiGroups: string[]; resources: string[]; verbs: string[]; resourceNames?: string[] }
+}[] {
+  return roles.flatMap((role) => role['rules'].map((rule: object) => ({ role: role.metadata.name, rule })))
+}
+
+for (const step of FUNCTIONS) {
+  rbac(`${step} may do what its code asks for`, () => {
+    const may = granted(rulesOf(objects, `dormouse-${step}`))
+    assert.equal([...usedBy(step)].filter((right) => !may.has(right)).sort(), [])
+  })
+
+  rbac(`${step} does not watch: it sleeps`, () => {
+    assert.equal(
+      [...granted(rulesOf(objects, `dormouse-${step}`))].filter((right) => right.startsWith('watch')),
+      [],
+    )
+  })
+}
+
+rbac('nothing is granted by a wildcard', () => {
+  const wild = allRules().filter(({ rule }) => [...rule.apiGroups, ...rule.resources, ...rule.verbs].includes('*'))
+  assert.equal(wild, [])
+})
+
+rbac('Secrets and ConfigMaps are read one by one, by name, in the Velero namespace', () => {
+  for (const { role, rule } of allRules()) {
+    if (!rule.resources.includes('secrets') && !rule.resources.includes('configmaps')) continue
+    assert.equal(rule.verbs, ['get'], role)
+    assert.ok((rule.resourceNames?.length ?? 0) > 0, role)
+    named(objects, 'Role', role)
+  }
+})
+
+rbac(
+  'Leases are reached in the Velero namespace only; Uploads and Downloads too, but for the sweep, which lists every kind',
+  () => {
+    for (const role of ofKind(objects, 'ClusterRole')) {
+      const resources: string[] = role['rules'].flatMap((rule: { resources: string[] }) => rule.resources)
+      assert.not.ok(resources.includes('leases'), role.metadata.name)
+      if (role.metadata.name === 'dormouse-sweep') continue
+      assert.not.ok(resources.includes('uploads') || resources.includes('downloads'), role.metadata.name)
+    }
+  },
+)
+
+rbac('nobody may become more than they are', () => {
+  const risky = ['escalate', 'bind', 'impersonate', 'update', 'deletecollection']
+  assert.equal(
+    allRules().filter(({ rule }) => rule.verbs.some((verb) => risky.includes(verb))),
+    [],
+  )
+  const resources = allRules().flatMap(({ rule }) => rule.resources)
+  assert.equal(
+    resources.filter((name) => /pods|serviceaccounts|roles|rolebindings|webhook/.test(name)),
+    [],
+  )
+})
+
+rbac('every binding joins a role and ServiceAccounts that exist', () => {
+  for (const binding of [...ofKind(objects, 'RoleBinding'), ...ofKind(objects, 'ClusterRoleBinding')]) {
+    named(objects, binding['roleRef'].kind, binding['roleRef'].name)
+    for (const { name } of binding['subjects'] as KubeObject['metadata'][]) named(objects, 'ServiceAccount', name)
+  }
+})
+
+rbac.run()
