@@ -138,7 +138,7 @@ for (const [scenario, lines, env, faults] of CODES) {
 
 standIn('reads the fault plan again at every call and counts anew, and can crash', () => {
   const { out, signal, err } = play('faults')
-  assert.match(out, 'read=0\nread=14011\nread=0\nflush=36 noise=1\n')
+  assert.match(out, 'read=0\nread=14011\nread=0\nflush=36 noise=1\nread under a new plan=36\n')
   assert.is(signal, 'SIGABRT')
   assert.not.match(err, 'rule broken')
 })

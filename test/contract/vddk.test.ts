@@ -137,7 +137,7 @@ vddk('tells allocated areas by the MiB, clipped to what was asked; the part of a
     { do: 'allocated', offset: MiB + 512, length: 2 * MiB + 512 },
     { do: 'allocated', offset: 4 * MiB, length: 4 * MiB },
     { do: 'allocated', offset: 8 * MiB + 512, length: 1024 },
-    { do: 'allocated', offset: 0, length: 0 },
+    { do: 'allocated', offset: 3 * MiB + 512, length: 0 },
     close,
   ])
   assert.equal(
@@ -159,7 +159,7 @@ vddk('tells allocated areas by the MiB, clipped to what was asked; the part of a
       undefined,
     ],
   )
-  assert.equal(calls('QueryAllocatedBlocks').length, 1 + 3, 'one probe, and nothing is asked about the tail')
+  assert.equal(calls('QueryAllocatedBlocks').length, 1 + 4, 'one probe, and nothing is asked about the tail')
 })
 
 vddk('asks about a huge disk in calls of at most 524288 chunks, and joins runs at their border', async () => {

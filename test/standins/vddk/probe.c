@@ -168,7 +168,7 @@ static void queries(void) {
   query("in large chunks", 0, 16384, 2048);
   query("a part", 2048, 2048, 128);
   query("chunk too small", 0, 16384, 64);
-  query("chunk too large", 0, 16384, 262144);
+  query("chunk too large", 0, 262144, 262144);
   query("half a chunk", 0, 100, 128);
   query("start inside a chunk", 64, 128, 128);
   query("past the end", 0, 32768, 128);
@@ -209,6 +209,10 @@ static void volatile_faults(void) {
   for (int i = 1; i <= 3; i++) say("read", VixDiskLib_Read(handle, 0, 1, buffer));
   VixError error = VixDiskLib_Flush(handle);
   printf("flush=%u noise=%d\n", code(error), error != code(error));
+  plan = fopen(getenv("FAKE_VDDK_FAULTS"), "w");
+  fputs("Read 1 36 # of this plan\n", plan);
+  fclose(plan);
+  say("read under a new plan", VixDiskLib_Read(handle, 0, 1, buffer));
   plan = fopen(getenv("FAKE_VDDK_FAULTS"), "w");
   fputs("Read * crash\n", plan);
   fclose(plan);
