@@ -1,0 +1,83 @@
+// A disk in a sparse file. The file's name and size are all it knows; who made it may tell which runs are allocated.
+
+import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
+import { SECTOR_BYTES } from '#shared/kernel/units.ts'
+import type { Disk, Extent } from '#shared/ports/disk.ts'
+
+/** Makes a file of `capacityBytes` that reads as zeros and takes no space. */
+export function createDiskFile(path: string, capacityBytes: number): void {
+  const file = openSync(path, 'wx')
+  try {
+    ftruncateSync(file, capacityBytes)
+  } finally {
+    closeSync(file)
+  }
+}
+
+export type FileDiskOptions = {
+  writable: boolean
+  /** Allocated runs, ascending; without them `allocated` cannot tell (Node has no SEEK_HOLE). */
+  extents?: readonly Extent[] | undefined
+}
+
+export class FileDisk implements Disk {
+  readonly capacityBytes: number
+  readonly #file: number
+  readonly #options: FileDiskOptions
+
+  constructor(path: string, options: FileDiskOptions) {
+    this.#file = openSync(path, options.writable ? 'r+' : 'r')
+    this.#options = options
+    // The last sector may be cut off in a file; what is beyond reads as zeros.
+    this.capacityBytes = Math.ceil(fstatSync(this.#file).size / SECTOR_BYTES) * SECTOR_BYTES
+  }
+
+  read(offsetBytes: number, into: Uint8Array): void {
+    this.#check(offsetBytes, into.length)
+    for (let done = 0; done < into.length; ) {
+      const got = readSync(this.#file, into, done, into.length - done, offsetBytes + done)
+      if (got === 0) {
+        into.fill(0, done)
+        return
+      }
+      done += got
+    }
+  }
+
+  write(offsetBytes: number, from: Uint8Array): void {
+    this.#check(offsetBytes, from.length)
+    for (let done = 0; done < from.length; ) {
+      done += writeSync(this.#file, from, done, from.length - done, offsetBytes + done)
+    }
+  }
+
+  flush(): void {
+    fdatasyncSync(this.#file)
+  }
+
+  allocated(offsetBytes: number, lengthBytes: number): Extent[] | undefined {
+    this.#check(offsetBytes, lengthBytes)
+    if (this.#options.extents === undefined) return undefined
+    const endBytes = offsetBytes + lengthBytes
+    const runs: Extent[] = []
+    for (const run of this.#options.extents) {
+      const from = Math.max(offsetBytes, run.offsetBytes)
+      const to = Math.min(endBytes, run.offsetBytes + run.lengthBytes)
+      if (from < to) runs.push({ offsetBytes: from, lengthBytes: to - from })
+    }
+    return runs
+  }
+
+  close(): void {
+    closeSync(this.#file)
+  }
+
+  #check(offsetBytes: number, lengthBytes: number): void {
+    if (offsetBytes % SECTOR_BYTES !== 0 || lengthBytes % SECTOR_BYTES !== 0) {
+      throw new RangeError(`${lengthBytes} bytes at ${offsetBytes} are not whole sectors`)
+    }
+    if (offsetBytes < 0 || offsetBytes + lengthBytes > this.capacityBytes) {
+      throw new RangeError(`${lengthBytes} bytes at ${offsetBytes} pass the end of the disk at ${this.capacityBytes}`)
+    }
+  }
+}

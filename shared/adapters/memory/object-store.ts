@@ -1,0 +1,54 @@
+// An object store in memory, as honest as the real ones: same contract suite, copies in and out.
+
+import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+
+type Entry = { body: Uint8Array; modifiedMs: number }
+
+export class MemoryObjectStore implements ObjectStore {
+  readonly location: string
+  /** What it holds; tests look inside, and share it between stores that stand for several processes. */
+  readonly objects: Map<string, Entry>
+  readonly #nowMs: () => number
+
+  constructor(options: { location?: string; objects?: Map<string, Entry>; nowMs?: () => number } = {}) {
+    this.location = options.location ?? 'memory://store'
+    this.objects = options.objects ?? new Map()
+    this.#nowMs = options.nowMs ?? Date.now
+  }
+
+  async get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    signal?.throwIfAborted()
+    const entry = this.objects.get(key)
+    return entry === undefined ? undefined : entry.body.slice()
+  }
+
+  async getRange(
+    key: string,
+    offsetBytes: number,
+    lengthBytes: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array | undefined> {
+    signal?.throwIfAborted()
+    return this.objects.get(key)?.body.slice(offsetBytes, offsetBytes + lengthBytes)
+  }
+
+  async putIfAbsent(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean> {
+    signal?.throwIfAborted()
+    if (this.objects.has(key)) return false
+    this.objects.set(key, { body: Uint8Array.from(body), modifiedMs: this.#nowMs() })
+    return true
+  }
+
+  async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
+    for (const key of [...this.objects.keys()].filter((name) => name.startsWith(prefix)).sort()) {
+      signal?.throwIfAborted()
+      const entry = this.objects.get(key)
+      if (entry !== undefined) yield { key, bytes: entry.body.length, modifiedMs: entry.modifiedMs }
+    }
+  }
+
+  async delete(key: string, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    this.objects.delete(key)
+  }
+}

@@ -1,0 +1,54 @@
+// How much a transfer may hold in memory, from one number: DORMOUSE_MEMORY_MIB, the function process included.
+
+import { KiB, MiB } from '#shared/kernel/units.ts'
+
+export type TransferBudget = {
+  /** Size of a full pack and of each pack buffer. */
+  packBytes: number
+  /** Pack buffers of one lane: one being filled, the others on their way. */
+  packBuffersPerLane: number
+  /** Raw bytes that one batch of chunks holds; a lane has two. */
+  batchBytes: number
+  /** Entries of the table of known chunks (32 bytes each). */
+  knownChunks: number
+  /** Map pages that are begun but not stored. */
+  openPages: number
+  /** Restore: bytes being fetched or waiting to be written. */
+  fetchBytes: number
+}
+
+export const DEFAULT_MEMORY_MIB = 384
+export const DEFAULT_WORKERS = 2
+
+/** What is there before the first buffer: the function's own process, the mover's, and each worker's isolate. */
+const FUNCTION_MIB = 100
+const MOVER_MIB = 85
+const WORKER_MIB = 16
+/** Left to garbage that is not collected yet; measured with 2 workers. */
+const SLACK_MIB = 54
+const OPEN_PAGES = 64
+const OPEN_PAGE_BYTES = 200 * KiB
+const KNOWN_ENTRY_BYTES = 32
+
+export function budgetFor(memoryMib: number, workers: number, chunkBytes: number): TransferBudget {
+  const freeMib = memoryMib - FUNCTION_MIB - MOVER_MIB - SLACK_MIB - workers * WORKER_MIB
+  const freeBytes = Math.max(24, freeMib) * MiB - OPEN_PAGES * OPEN_PAGE_BYTES
+  const knownChunks = powerOfTwoBelow(freeBytes / 6 / KNOWN_ENTRY_BYTES)
+  const batchBytes = Math.max(chunkBytes, Math.min(4 * MiB, freeBytes / 8 / workers))
+  const buffersBytes = freeBytes - knownChunks * KNOWN_ENTRY_BYTES - 2 * batchBytes * workers
+  // Packs of 16 MiB only where enough of them can be on their way at once to hide a store's latency.
+  const packBytes = [16 * MiB, 8 * MiB, 4 * MiB].find((bytes) => buffersBytes >= bytes * workers * 4) ?? 4 * MiB
+  const roomy = Math.max(packBytes, 2 * chunkBytes)
+  return {
+    packBytes: roomy,
+    packBuffersPerLane: Math.max(2, Math.floor(buffersBytes / roomy / workers)),
+    batchBytes: Math.floor(batchBytes / chunkBytes) * chunkBytes,
+    knownChunks,
+    openPages: OPEN_PAGES,
+    fetchBytes: Math.max(2 * roomy, buffersBytes / 2),
+  }
+}
+
+function powerOfTwoBelow(count: number): number {
+  return 2 ** Math.max(10, Math.floor(Math.log2(count)))
+}

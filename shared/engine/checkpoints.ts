@@ -1,0 +1,74 @@
+// Checkpoint objects of one session: the newest that opens wins, older ones go when a newer one is durable.
+
+import { type Checkpoint, openCheckpoint, sealCheckpoint } from '#shared/format/checkpoint.ts'
+import { checkpointKey } from '#shared/format/names.ts'
+import { ConflictError, CorruptionError } from '#shared/kernel/errors.ts'
+import type { Outbox } from './outbox.ts'
+import type { Repository } from './repository.ts'
+import type { UploadState } from './upload-state.ts'
+import type { Warn } from './warn.ts'
+
+/** Four digits in the name. The last one is kept for the slice's end. */
+const MOST_PER_SLICE = 9999
+
+const folderOf = (session: string): string => checkpointKey(session, 0, 0).slice(0, -'00000000-0000'.length)
+
+export class Checkpoints {
+  readonly #repository: Repository
+  readonly #session: string
+  readonly #slice: number
+  #keys: string[] = []
+  #written = 0
+
+  constructor(repository: Repository, session: string, slice: number) {
+    this.#repository = repository
+    this.#session = session
+    this.#slice = slice
+  }
+
+  /** undefined: there is none that opens, the transfer begins anew. */
+  async newest(warn: Warn): Promise<Checkpoint | undefined> {
+    const { store, keys } = this.#repository
+    this.#keys = []
+    for await (const { key } of store.list(folderOf(this.#session))) this.#keys.push(key)
+    this.#written = this.#keys.filter((key) => key.startsWith(this.#key(0).slice(0, -4))).length
+    for (const key of this.#keys.toReversed()) {
+      const bytes = await store.get(key)
+      if (bytes === undefined) continue
+      try {
+        return openCheckpoint(keys, key, bytes, `${store.location}/${key}`)
+      } catch (error) {
+        if (!(error instanceof CorruptionError)) throw error
+        warn(error.reason, error.message)
+      }
+    }
+    return undefined
+  }
+
+  /** Whether one more fits beside the slice's last. */
+  get hasRoom(): boolean {
+    return this.#written < MOST_PER_SLICE - 1
+  }
+
+  async write(state: UploadState, outbox: Outbox): Promise<void> {
+    const key = this.#key(++this.#written)
+    const body = sealCheckpoint(this.#repository.keys, key, state.checkpoint())
+    if ((await outbox.put(key, body)) === 'theirs') {
+      throw new ConflictError('SliceTaken', `${key} exists: someone else works on slice ${this.#slice} of this session`)
+    }
+    const older = this.#keys.filter((known) => known < key)
+    this.#keys = [key]
+    for (const known of older) await this.#repository.store.delete(known)
+  }
+
+  /** After the root: nothing needs them any more. */
+  async removeAll(): Promise<void> {
+    for await (const { key } of this.#repository.store.list(folderOf(this.#session))) {
+      await this.#repository.store.delete(key)
+    }
+  }
+
+  #key(n: number): string {
+    return checkpointKey(this.#session, this.#slice, n)
+  }
+}

@@ -1,0 +1,70 @@
+// The work of one lane, with or without a thread around it: an open disk and what uploads and downloads do with it.
+
+import { TerminalError } from '#shared/kernel/errors.ts'
+import type { Disk, Extent } from '#shared/ports/disk.ts'
+import { DownloadLane } from './download-lane.ts'
+import type { FetchedPart, FullPack, LaneSetup, ScanResult } from './lane.ts'
+import { UploadLane } from './upload-lane.ts'
+
+export class LaneWork {
+  readonly #disk: Disk
+  readonly #setup: LaneSetup
+  readonly #onPack: (pack: FullPack) => void
+  #upload: UploadLane | undefined
+  #download: DownloadLane | undefined
+
+  constructor(disk: Disk, setup: LaneSetup, onPack: (pack: FullPack) => void) {
+    if (disk.capacityBytes !== setup.capacityBytes) {
+      const sizes = `the disk has ${disk.capacityBytes} bytes, the backup is of ${setup.capacityBytes}`
+      throw new TerminalError('CapacityMismatch', sizes)
+    }
+    this.#disk = disk
+    this.#setup = setup
+    this.#onPack = onPack
+  }
+
+  returnBuffer(buffer: ArrayBuffer): void {
+    this.#uploadLane().returnBuffer(buffer)
+  }
+
+  allocated(offsetBytes: number, lengthBytes: number): Extent[] | undefined {
+    return this.#disk.allocated(offsetBytes, lengthBytes)
+  }
+
+  scan(batch: number, chunks: Uint32Array): ScanResult {
+    return this.#uploadLane().scan(batch, chunks)
+  }
+
+  store(batch: number, positions: Uint32Array): Promise<void> {
+    return this.#uploadLane().store(batch, positions)
+  }
+
+  flushPack(): void {
+    this.#upload?.flushPack()
+  }
+
+  write(part: FetchedPart): number {
+    return this.#downloadLane().write(part)
+  }
+
+  writeZeros(offsetBytes: number, lengthBytes: number): void {
+    this.#downloadLane().writeZeros(offsetBytes, lengthBytes)
+  }
+
+  flushDisk(): void {
+    this.#disk.flush()
+  }
+
+  #uploadLane(): UploadLane {
+    if (this.#upload === undefined) {
+      this.#upload = new UploadLane(this.#disk, this.#setup)
+      this.#upload.onPack = this.#onPack
+    }
+    return this.#upload
+  }
+
+  #downloadLane(): DownloadLane {
+    this.#download ??= new DownloadLane(this.#disk, this.#setup)
+    return this.#download
+  }
+}

@@ -1,0 +1,58 @@
+// Packs of map pages and index segments, filled on the main thread beside the lanes' packs of chunks.
+
+import { randomBytes } from 'node:crypto'
+import type { BlobLocation } from '#shared/format/location-table.ts'
+import { PackBuilder, packBlob } from '#shared/format/pack.ts'
+import type { RepositoryKeys } from '#shared/format/repository-keys.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import type { Outbox } from './outbox.ts'
+
+const PACK_BYTES = 4 * MiB
+/** Pages wait in memory until their pack is durable: do not let them wait for a full one. */
+const MOST_BLOBS = 32
+
+type Waiting = { location: BlobLocation; onDurable: (location: BlobLocation) => void }
+
+export class MetaPacks {
+  readonly #keys: RepositoryKeys
+  readonly #session: string
+  readonly #outbox: Outbox
+  #pack: PackBuilder | undefined
+  #waiting: Waiting[] = []
+
+  constructor(keys: RepositoryKeys, session: string, outbox: Outbox) {
+    this.#keys = keys
+    this.#session = session
+    this.#outbox = outbox
+  }
+
+  append(kind: 'page' | 'segment', id: Uint8Array, raw: Uint8Array, onDurable: Waiting['onDurable']): void {
+    const blob = packBlob(raw)
+    this.#pack ??= this.#begin(blob.bytes.length)
+    if (!this.#pack.append(kind, id, blob)) {
+      this.sendPack()
+      this.#pack = this.#begin(blob.bytes.length)
+      if (!this.#pack.append(kind, id, blob)) throw new RangeError(`${kind} of ${raw.length} bytes fits no pack`)
+    }
+    const location = this.#pack.blobs.at(-1)
+    if (location !== undefined) this.#waiting.push({ location, onDurable })
+    if (this.#waiting.length >= MOST_BLOBS) this.sendPack()
+  }
+
+  /** Sends what there is; `outbox.settle` waits for it. */
+  sendPack(): void {
+    const pack = this.#pack
+    if (pack === undefined) return
+    const waiting = this.#waiting
+    this.#pack = undefined
+    this.#waiting = []
+    this.#outbox.send(pack.ref, pack.finish(), () => {
+      for (const { location, onDurable } of waiting) onDurable(location)
+    })
+  }
+
+  #begin(firstBytes: number): PackBuilder {
+    const ref = `${this.#session}/${randomBytes(8).toString('hex')}`
+    return new PackBuilder(this.#keys, ref, Buffer.allocUnsafe(Math.max(PACK_BYTES, firstBytes + MiB)))
+  }
+}

@@ -1,0 +1,71 @@
+// The packs of one session that its map names, with the bytes each must have: 12 bytes of memory for each.
+
+const FIRST_ROOM = 256
+
+/** Names are 8 random bytes; they are kept as numbers in a hash table of open addressing. */
+export class PackSet {
+  readonly #session: string
+  #names = new BigUint64Array(FIRST_ROOM)
+  #needed = new Uint32Array(FIRST_ROOM)
+  #size = 0
+  #last: { pack: string; at: number } | undefined
+
+  constructor(session: string) {
+    this.#session = session
+  }
+
+  /** A blob of one of the session's packs. */
+  add({ pack, offset, storedBytes }: { pack: string; offset: number; storedBytes: number }): void {
+    if (this.#last?.pack !== pack) {
+      if (this.#size * 2 >= this.#names.length) this.#grow()
+      this.#last = { pack, at: this.#place(this.#nameOf(pack)) }
+    }
+    const { at } = this.#last
+    this.#needed[at] = Math.max(this.#needed[at] ?? 0, offset + storedBytes)
+  }
+
+  /** A pack that is listed: no longer looked for when it is long enough. */
+  found(key: string, bytes: number): void {
+    const at = this.#search(this.#nameOf(key))
+    if (this.#names[at] !== 0n && (this.#needed[at] ?? 0) <= bytes) this.#needed[at] = 0
+  }
+
+  /** One that was not found; undefined: all were. */
+  missing(): string | undefined {
+    const at = this.#needed.findIndex((bytes) => bytes > 0)
+    if (at === -1) return undefined
+    return `${this.#session}/${(this.#names[at] ?? 0n).toString(16).padStart(16, '0')}`
+  }
+
+  #nameOf(pack: string): bigint {
+    return BigInt(`0x${pack.slice(pack.lastIndexOf('/') + 1)}`)
+  }
+
+  #place(name: bigint): number {
+    const at = this.#search(name)
+    if (this.#names[at] === 0n) {
+      this.#names[at] = name
+      this.#size++
+    }
+    return at
+  }
+
+  /** Where the name stands or would stand. */
+  #search(name: bigint): number {
+    const mask = this.#names.length - 1
+    let at = Number(name & BigInt(mask))
+    while (this.#names[at] !== 0n && this.#names[at] !== name) at = (at + 1) & mask
+    return at
+  }
+
+  #grow(): void {
+    const [names, needed] = [this.#names, this.#needed]
+    this.#names = new BigUint64Array(names.length * 2)
+    this.#needed = new Uint32Array(names.length * 2)
+    this.#size = 0
+    this.#last = undefined
+    for (const [index, name] of names.entries()) {
+      if (name !== 0n) this.#needed[this.#place(name)] = needed[index] ?? 0
+    }
+  }
+}

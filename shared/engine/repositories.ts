@@ -1,0 +1,177 @@
+// The port Repositories: what can be done with a repository when no disk is involved.
+
+import { createHash } from 'node:crypto'
+import type { ScryptCost } from '#shared/format/key-slot.ts'
+import { formatSession, parseSession, rootKey, sessionInKey, sessionKey } from '#shared/format/names.ts'
+import { openRoot, sealTombstone } from '#shared/format/root.ts'
+import { claimedKind } from '#shared/format/sealed-object.ts'
+import type { Clock } from '#shared/kernel/clock.ts'
+import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
+import type {
+  BackupAbout,
+  BackupSummary,
+  RecoveryChoice,
+  Repositories,
+  RepositoryAccess,
+  RepositoryState,
+} from '#shared/ports/mover.ts'
+import type { ObjectStore } from '#shared/ports/object-store.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { probeConditionalPut } from './conditional-put.ts'
+import { inParallel } from './in-parallel.ts'
+import { putOnce } from './put-once.ts'
+import {
+  addRecoverySlot,
+  createRepository,
+  KeyCache,
+  type OpenedRepository,
+  openRepository,
+  type Repository,
+  requireRepository,
+} from './repository.ts'
+import type { Warn } from './warn.ts'
+
+export type RepositoriesOptions = {
+  storeOf: (access: RepositoryAccess) => ObjectStore
+  clock: Clock
+  /** For repositories that are created; a power of two from 256 KiB to 4 MiB. */
+  chunkBytes?: number
+  /** Smaller only in tests. */
+  pageChunks?: number
+  scrypt?: ScryptCost
+  warn?: Warn
+}
+
+const PARALLEL_READS = 8
+
+export function createRepositories(options: RepositoriesOptions): Repositories {
+  const keyCache = new KeyCache()
+  const open = (access: RepositoryAccess) => requireRepository(options.storeOf(access), access.password, keyCache)
+  return {
+    ensure: (access, recovery) => ensure(options, keyCache, access, recovery),
+    newSessionId: async (access, about, attempt) => newSessionId(await open(access), about, attempt),
+    backupsOf: async (access, fcdId) => {
+      const repository = await open(access)
+      const roots = await rootsBelow(repository, `${repository.keys.volumeTag(fcdId)}-`)
+      return readableSummaries(repository, roots, options.warn ?? (() => {}))
+    },
+    find: async (access, fcdId, snapshotId) => {
+      const repository = await open(access)
+      const [newest] = await rootsBelow(repository, snapshotPrefix(repository, fcdId, snapshotId))
+      return newest === undefined ? undefined : summaryOf(repository, newest)
+    },
+    forget: async (access, fcdId, snapshotId) => {
+      const repository = await open(access)
+      const roots = await rootsBelow(repository, snapshotPrefix(repository, fcdId, snapshotId))
+      for (const root of roots) await forgetRoot(repository, root, options.clock)
+      return roots.length > 0
+    },
+    abandon: async (access, session) => abandon(await open(access), session, options.clock),
+  }
+}
+
+async function ensure(
+  { storeOf, chunkBytes, pageChunks, scrypt }: RepositoriesOptions,
+  keyCache: KeyCache,
+  access: RepositoryAccess,
+  recovery: RecoveryChoice | undefined,
+): Promise<RepositoryState> {
+  const store = storeOf(access)
+  const conditionalPut = await probeConditionalPut(store)
+  const existing = await openRepository(store, access.password, keyCache)
+  const { repository, created } =
+    existing === undefined
+      ? await createRepository(store, access.password, recovery, { chunkBytes, pageChunks, scrypt, keyCache })
+      : { repository: existing, created: false }
+  let recoverySlot = hasRecoverySlot(repository)
+  if (!recoverySlot && recovery !== undefined) {
+    await addRecoverySlot(store, repository.keys, recovery, scrypt)
+    recoverySlot = true
+  }
+  return { repositoryId: repository.config.repositoryId, created, recoverySlot, conditionalPut }
+}
+
+function hasRecoverySlot({ slots }: OpenedRepository): boolean {
+  return [...slots.values()].some(({ kind }) => kind !== 'password')
+}
+
+/** The same backup and attempt give the same id, so that a caller who died before recording it finds it again. */
+function newSessionId({ keys }: Repository, about: BackupAbout, attempt: string): string {
+  return formatSession({
+    volumeTag: keys.volumeTag(about.fcdId),
+    snapshotTag: keys.snapshotTag(about.fcdId, about.snapshotId),
+    startedMs: about.createdMs,
+    attempt: createHash('sha256').update(attempt, 'utf8').digest('hex').slice(0, 8),
+  })
+}
+
+function snapshotPrefix({ keys }: Repository, fcdId: string, snapshotId: string): string {
+  return `${keys.volumeTag(fcdId)}-${keys.snapshotTag(fcdId, snapshotId)}-`
+}
+
+type StandingRoot = { key: string; session: string; bytes: Uint8Array }
+
+/** What stands below that prefix, newest first. A root that was removed since the LIST, and a tombstone, are no backups. */
+async function rootsBelow({ store }: Repository, sessionPrefix: string): Promise<StandingRoot[]> {
+  const names: { key: string; session: string; startedMs: number }[] = []
+  for await (const { key } of store.list(rootKey(sessionPrefix))) {
+    const session = sessionInKey(key)
+    if (session !== undefined) names.push({ key, session, startedMs: parseSession(session)?.startedMs ?? 0 })
+  }
+  names.sort((a, b) => b.startedMs - a.startedMs)
+  const roots = await inParallel(names, PARALLEL_READS, async ({ key, session }) => {
+    const bytes = await store.get(key)
+    return bytes === undefined || claimedKind(bytes) === 'tombstone' ? undefined : { key, session, bytes }
+  })
+  return roots.filter((root) => root !== undefined)
+}
+
+function summaryOf({ store, keys }: Repository, { key, session, bytes }: StandingRoot): BackupSummary {
+  const { capacityBytes, about } = openRoot(keys, session, bytes, `${store.location}/${key}`)
+  return { root: key, capacityBytes, about }
+}
+
+/** One root that does not open must not hide the others, nor hold up the next backup; asked for by name, it throws. */
+function readableSummaries(repository: Repository, roots: readonly StandingRoot[], warn: Warn): BackupSummary[] {
+  return roots.flatMap((root) => {
+    try {
+      return [summaryOf(repository, root)]
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error
+      warn(error.reason, error.message)
+      return []
+    }
+  })
+}
+
+/**
+ * Removes the root and puts a tombstone in its place: a holder of the same session that was thought dead could
+ * otherwise seal it once more. Whoever gets in between the two steps is removed as well.
+ */
+async function forgetRoot(repository: Repository, { key, session }: StandingRoot, clock: Clock): Promise<void> {
+  do await repository.store.delete(key)
+  while (!(await fence(repository, session, 'forgotten', clock)))
+}
+
+/** false: the session was sealed already, its backup stands. */
+async function abandon(repository: Repository, session: string, clock: Clock): Promise<boolean> {
+  if (parseSession(session) === undefined) {
+    throw new TerminalError('SessionInvalid', `${JSON.stringify(session)} is no session id`)
+  }
+  const fenced = await fence(repository, session, 'abandoned', clock)
+  await new Checkpoints(repository, session, 0).removeAll()
+  await repository.store.delete(sessionKey(session))
+  return fenced
+}
+
+/** true: a tombstone stands at the root's key now. false: a root does. */
+async function fence(repository: Repository, session: string, why: string, clock: Clock): Promise<boolean> {
+  const key = rootKey(session)
+  const tombstone = sealTombstone(repository.keys, session, { why, atMs: clock.nowMs() })
+  for (;;) {
+    if ((await putOnce(repository.store, key, tombstone)) === 'ours') return true
+    const standing = await repository.store.get(key)
+    // Removed since the PUT: that was someone who forgets it, try again.
+    if (standing !== undefined) return claimedKind(standing) === 'tombstone'
+  }
+}

@@ -1,0 +1,82 @@
+// Before the first chunk: is the session still open, where did it get to, and from which map does it start?
+
+import type { Checkpoint } from '#shared/format/checkpoint.ts'
+import { sealSession } from '#shared/format/markers.ts'
+import { parseSession, sessionInKey, sessionKey } from '#shared/format/names.ts'
+import type { Root } from '#shared/format/root.ts'
+import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
+import { SECTOR_BYTES } from '#shared/kernel/units.ts'
+import type { UploadRequest } from '#shared/ports/mover.ts'
+import type { Checkpoints } from './checkpoints.ts'
+import { type Geometry, geometryOf } from './geometry.ts'
+import { putOnce } from './put-once.ts'
+import type { Repository } from './repository.ts'
+import { readRetiredPacks } from './retired.ts'
+import { readRoot } from './seal.ts'
+import { UploadState } from './upload-state.ts'
+import type { Warn } from './warn.ts'
+
+export type Begun =
+  | { kind: 'sealed'; root: Root }
+  | { kind: 'open'; state: UploadState; isFresh: boolean; retired: ReadonlySet<string> }
+
+/** `session/<S>` is written before the retire lists are read: that order keeps garbage collection safe. */
+export async function beginUpload(
+  repository: Repository,
+  request: UploadRequest,
+  checkpoints: Checkpoints,
+  nowMs: number,
+  warn: Warn,
+): Promise<Begun> {
+  checkRequest(request)
+  const { session } = request
+  const root = await readRoot(repository, session)
+  if (root !== undefined) return { kind: 'sealed', root }
+  await putOnce(repository.store, sessionKey(session), sealSession(repository.keys, session, nowMs))
+  const retired = await readRetiredPacks(repository)
+  const geometry = geometryOf(request.capacityBytes, repository.config)
+  const checkpoint = await checkpoints.newest(warn)
+  if (checkpoint !== undefined && fits(checkpoint, geometry)) {
+    return { kind: 'open', state: UploadState.resume(geometry, checkpoint), isFresh: false, retired }
+  }
+  const parent = await readParent(repository, request.parentRoot, warn)
+  const changesOnly = request.changedAreas !== undefined && parent?.root.capacityBytes === request.capacityBytes
+  const state = UploadState.begin(geometry, changesOnly ? 'Changed' : 'Allocated', parent)
+  return { kind: 'open', state, isFresh: true, retired }
+}
+
+/** A parent that is gone or cannot be read costs time, not the backup: all that is allocated is looked at instead. */
+async function readParent(
+  repository: Repository,
+  key: string | undefined,
+  warn: Warn,
+): Promise<{ key: string; root: Root } | undefined> {
+  const session = key === undefined ? undefined : sessionInKey(key)
+  if (key === undefined || session === undefined) return undefined
+  try {
+    const root = await readRoot(repository, session)
+    if (root !== undefined) return { key, root }
+    warn('ParentMissing', `parent ${key} is gone, the backup starts without it`)
+  } catch (error) {
+    if (!(error instanceof TerminalError)) throw error
+    const reason = error instanceof CorruptionError ? error.reason : 'ParentMissing'
+    warn(reason, `parent ${key} cannot be used, the backup starts without it: ${error.message}`)
+  }
+  return undefined
+}
+
+/** A plan of changes is made in one go; without all of it, a checkpoint would pass off the parent as this backup. */
+function fits({ capacityBytes, plan, pages, mode, plannedPages }: Checkpoint, geometry: Geometry): boolean {
+  const isSameVolume = capacityBytes === geometry.capacityBytes && plan.length === geometry.chunkCount
+  const isPlanned = mode !== 'Changed' || plannedPages === geometry.pageCount
+  return isSameVolume && isPlanned && pages.length === geometry.pageCount
+}
+
+function checkRequest({ session, capacityBytes }: UploadRequest): void {
+  if (parseSession(session) === undefined) {
+    throw new TerminalError('SessionInvalid', `${JSON.stringify(session)} is no session id`)
+  }
+  if (!(capacityBytes > 0) || capacityBytes % SECTOR_BYTES !== 0) {
+    throw new TerminalError('CapacityInvalid', `a volume of ${capacityBytes} bytes is not in whole sectors`)
+  }
+}

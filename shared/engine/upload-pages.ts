@@ -1,0 +1,114 @@
+// Opens the pages of the map that an upload works on, and closes them when every chunk of theirs is settled.
+
+import { Bitmap } from '#shared/format/bitmap.ts'
+import { LocationTable } from '#shared/format/location-table.ts'
+import { CorruptionError } from '#shared/kernel/errors.ts'
+import type { BlobReader } from './blob-reader.ts'
+import { chunkLength, pageSpan } from './geometry.ts'
+import type { MetaPacks } from './meta-packs.ts'
+import type { Repository } from './repository.ts'
+import type { OpenPage, UploadState } from './upload-state.ts'
+import type { Warn } from './warn.ts'
+
+export type PageContext = {
+  repository: Repository
+  state: UploadState
+  blobs: BlobReader
+  metaPacks: MetaPacks
+  retired: ReadonlySet<string>
+  warn: Warn
+}
+
+/** The page as it is to be worked on: the parent's entries where they still hold, and what is to be looked at. */
+export async function loadPage(context: PageContext, page: number): Promise<OpenPage> {
+  const { state } = context
+  const begun = state.open.get(page)
+  if (begun !== undefined) return begun
+  const { first, end } = pageSpan(state.geometry, page)
+  const map = new LocationTable(end - first)
+  const todo = new Bitmap(end - first)
+  for (let chunk = state.plan.next(first, end); chunk !== -1; chunk = state.plan.next(chunk + 1, end))
+    todo.add(chunk - first)
+  const loaded: OpenPage = { page, first, todo, left: todo.count(), map }
+  if (loaded.left > 0 || state.mode === 'Changed') await takeParent(context, loaded)
+  state.open.set(page, loaded)
+  return loaded
+}
+
+/**
+ * Takes the parent's entries: all of them when only changes are looked at, else those of planned chunks, as something
+ * to compare with. What the parent cannot give any more (a retired pack, a page that is corrupt) is looked at again.
+ */
+async function takeParent(context: PageContext, loaded: OpenPage): Promise<void> {
+  const { state, retired } = context
+  const parent = await parentMap(context, loaded.page)
+  if (parent === 'none') return
+  const changesOnly = state.mode === 'Changed'
+  for (let slot = 0; slot < loaded.map.length; slot++) {
+    const inParent = parent !== 'unreadable' && slot < parent.length
+    const isGone = parent === 'unreadable' || (inParent && !parent.isEmpty(slot) && retired.has(parent.packOf(slot)))
+    if (isGone && changesOnly) lookAgain(state, loaded, slot)
+    if (inParent && !isGone && (changesOnly || loaded.todo.has(slot))) loaded.map.copy(slot, parent, slot)
+  }
+}
+
+async function parentMap(
+  { state, blobs, warn }: PageContext,
+  page: number,
+): Promise<LocationTable | 'none' | 'unreadable'> {
+  const location = state.pages.get(page)
+  if (location === undefined) return 'none'
+  try {
+    return LocationTable.decode(await blobs.read('page', location))
+  } catch (error) {
+    if (!(error instanceof CorruptionError)) throw error
+    warn(error.reason, `page ${page} of the parent is left aside, its chunks are read anew: ${error.message}`)
+    return 'unreadable'
+  }
+}
+
+function lookAgain(state: UploadState, page: OpenPage, slot: number): void {
+  if (page.todo.has(slot)) return
+  page.todo.add(slot)
+  page.left++
+  state.stats.totalBytes += chunkLength(state.geometry, page.first + slot)
+}
+
+/** Stores the page's map unless it is the parent's still, or all zeros. The page is finished when that is durable. */
+export function closePage({ repository, state, metaPacks, retired }: PageContext, { page, map }: OpenPage): void {
+  if (map.isAllEmpty()) {
+    state.finishPage(page, undefined)
+    return
+  }
+  const raw = map.encode()
+  const id = repository.keys.pageId(raw)
+  const parent = state.pages.get(page)
+  if (parent !== undefined && id.equals(parent.id) && !retired.has(parent.pack)) state.finishPage(page, parent)
+  else metaPacks.append('page', id, raw, (location) => state.finishPage(page, location))
+}
+
+/**
+ * While packs are retired, pages that no change touches may still name them: those are worked on as well. Reads the
+ * whole map of the parent, which is why it is done only then.
+ */
+export async function planRetired({ state, blobs, retired, warn }: PageContext): Promise<void> {
+  if (retired.size === 0 || state.mode !== 'Changed') return
+  for (let page = 0; page < state.geometry.pageCount; page++) {
+    if (!state.finished.has(page)) continue
+    const location = state.pages.get(page)
+    if (location === undefined) continue
+    const names = retired.has(location.pack) || (await namesRetired(location))
+    if (names) state.finished.remove(page)
+  }
+
+  async function namesRetired(location: NonNullable<ReturnType<LocationTable['get']>>): Promise<boolean> {
+    try {
+      const map = LocationTable.decode(await blobs.read('page', location))
+      return map.packs.some((pack) => retired.has(pack))
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error
+      warn(error.reason, error.message)
+      return true
+    }
+  }
+}

@@ -1,0 +1,193 @@
+// Moves one slice of a disk into the repository and records how far it got; seals the backup when all of it is there.
+
+import { rootKey } from '#shared/format/names.ts'
+import type { Root } from '#shared/format/root.ts'
+import type { Clock } from '#shared/kernel/clock.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
+import type { DiskRef, TransferOptions, UploadOutcome, UploadProgress, UploadRequest } from '#shared/ports/mover.ts'
+import type { ObjectStore } from '#shared/ports/object-store.ts'
+import { BlobReader } from './blob-reader.ts'
+import { budgetFor, DEFAULT_MEMORY_MIB, DEFAULT_WORKERS, type TransferBudget } from './budget.ts'
+import { CheckpointCadence } from './checkpoint-cadence.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { loadKnownChunks } from './known-loader.ts'
+import type { Lane, LaneSetup } from './lane.ts'
+import { MetaPacks } from './meta-packs.ts'
+import { Outbox } from './outbox.ts'
+import { type KeyCache, type Repository, requireRepository } from './repository.ts'
+import { sealUpload } from './seal.ts'
+import { Stopper } from './stopper.ts'
+import { throttled } from './throttled.ts'
+import { beginUpload } from './upload-begin.ts'
+import { type PageContext, planRetired } from './upload-pages.ts'
+import { planAllocated, planChanged } from './upload-plan.ts'
+import { UploadPump } from './upload-pump.ts'
+import type { UploadState } from './upload-state.ts'
+import type { Warn } from './warn.ts'
+
+export type EngineDeps = {
+  store: ObjectStore
+  clock: Clock
+  /** Lanes with the disk open in each; they stay the caller's, who closes or keeps them. */
+  openLanes: (disk: DiskRef, setup: LaneSetup, writable: boolean) => Promise<Lane[]>
+  warn?: Warn | undefined
+  memoryMib?: number | undefined
+  workers?: number | undefined
+  keyCache?: KeyCache | undefined
+}
+
+export async function upload(
+  request: UploadRequest,
+  deps: EngineDeps,
+  options: TransferOptions<UploadProgress>,
+): Promise<UploadOutcome> {
+  const repository = await requireRepository(deps.store, request.repository.password, deps.keyCache)
+  const checkpoints = new Checkpoints(repository, request.session, request.slice)
+  const stopper = new Stopper(deps.clock, request.sliceMs, options.signal)
+  try {
+    const warn = deps.warn ?? (() => {})
+    const begun = await beginUpload(repository, request, checkpoints, deps.clock.nowMs(), warn)
+    if (begun.kind === 'sealed') {
+      await checkpoints.removeAll()
+      return sealedOutcome(request, begun.root)
+    }
+    const { state, retired, isFresh } = begun
+    const slice = new UploadSlice({ repository, request, deps, state, retired, checkpoints, stopper, warn, isFresh })
+    return await slice.run(options.onProgress)
+  } finally {
+    stopper.dispose()
+  }
+}
+
+type SliceContext = {
+  repository: Repository
+  request: UploadRequest
+  deps: EngineDeps
+  state: UploadState
+  retired: ReadonlySet<string>
+  checkpoints: Checkpoints
+  stopper: Stopper
+  warn: Warn
+  /** No checkpoint was found: the plan is still to be made. */
+  isFresh: boolean
+}
+
+class UploadSlice {
+  readonly #context: SliceContext
+  readonly #state: UploadState
+  readonly #outbox: Outbox
+  readonly #pages: PageContext
+  #isPlanned: boolean
+
+  constructor(context: SliceContext) {
+    const { repository, request, state, retired, warn } = context
+    this.#context = context
+    this.#state = state
+    this.#isPlanned = !context.isFresh
+    this.#outbox = new Outbox(repository.store, state.stats)
+    const metaPacks = new MetaPacks(repository.keys, request.session, this.#outbox)
+    this.#pages = { repository, state, blobs: new BlobReader(repository), metaPacks, retired, warn }
+  }
+
+  async run(onProgress: (progress: UploadProgress) => void): Promise<UploadOutcome> {
+    try {
+      await this.#move(onProgress)
+    } catch (error) {
+      this.#context.stopper.stop()
+      if (error instanceof RetryableError) await this.#keepWhatIsDurable()
+      throw error
+    }
+    const { repository, request, deps, checkpoints } = this.#context
+    const state = this.#state
+    if (state.plannedPages < state.geometry.pageCount || state.nextUnfinished(0) !== -1) {
+      await checkpoints.write(state, this.#outbox)
+      return { state: 'more', progress: { ...state.stats } }
+    }
+    const root = await sealUpload({
+      repository,
+      session: request.session,
+      state,
+      outbox: this.#outbox,
+      about: request.about,
+      sealedMs: deps.clock.nowMs(),
+    })
+    await checkpoints.removeAll()
+    return sealedOutcome(request, root)
+  }
+
+  async #move(onProgress: (progress: UploadProgress) => void): Promise<void> {
+    const { repository, request, deps, stopper } = this.#context
+    const { workers = DEFAULT_WORKERS, memoryMib = DEFAULT_MEMORY_MIB } = deps
+    const budget = budgetFor(memoryMib, workers, repository.config.chunkBytes)
+    const lanes = await deps.openLanes(request.disk, this.#laneSetup(budget), false)
+    await this.#plan(lanes)
+    const { blobs, retired, warn } = this.#pages
+    const source = { repository, blobs, retired, mostEntries: this.#knownEntries(budget.knownChunks), warn }
+    const known = await loadKnownChunks(source, request.session, this.#state)
+    const cadence = new CheckpointCadence(deps.clock, this.#state.stats.bytesStored, () => this.#checkpoint())
+    const report = throttled(deps.clock, () => onProgress({ ...this.#state.stats }))
+    const isStopping = () => stopper.isStopping
+    const onDurable = () => {
+      report()
+      cadence.tick(this.#state.stats.bytesStored, (error) => this.#outbox.fail(error))
+    }
+    await new UploadPump({ ...this.#pages, lanes, known, outbox: this.#outbox, budget, isStopping, onDurable }).run()
+    await cadence.settle()
+    await this.#outbox.settle()
+  }
+
+  #laneSetup(budget: TransferBudget): LaneSetup {
+    const { repository, request, stopper } = this.#context
+    return {
+      repositoryId: repository.keys.repositoryId,
+      master: repository.keys.master,
+      session: request.session,
+      chunkBytes: repository.config.chunkBytes,
+      capacityBytes: request.capacityBytes,
+      packBytes: budget.packBytes,
+      packBuffers: budget.packBuffersPerLane,
+      stop: stopper.flag,
+    }
+  }
+
+  async #plan(lanes: readonly Lane[]): Promise<void> {
+    const { request, stopper } = this.#context
+    const state = this.#state
+    const [lane] = lanes
+    if (state.mode === 'Changed' && !this.#isPlanned) {
+      planChanged(state, request.changedAreas ?? [])
+      await planRetired(this.#pages)
+    }
+    if (state.plannedPages < state.geometry.pageCount && lane !== undefined) {
+      await planAllocated(state, lane, () => stopper.isStopping)
+    }
+    this.#isPlanned = true
+  }
+
+  /** No larger than what this volume and a repository of its size can fill. */
+  #knownEntries(most: number): number {
+    return Math.min(most, Math.max(65_536, 4 * this.#state.geometry.chunkCount))
+  }
+
+  async #checkpoint(): Promise<void> {
+    const { checkpoints } = this.#context
+    if (!checkpoints.hasRoom) return
+    this.#pages.metaPacks.sendPack()
+    await checkpoints.write(this.#state, this.#outbox)
+  }
+
+  /** The slice failed, but its packs stand: the next one need not send them again. */
+  async #keepWhatIsDurable(): Promise<void> {
+    // A plan that is not whole must not be taken for one (see `fits`).
+    if (!this.#isPlanned) return
+    try {
+      await this.#context.checkpoints.write(this.#state, new Outbox(this.#context.repository.store, this.#state.stats))
+    } catch {
+      // The first error is the one to tell; without this checkpoint the next slice starts from an older one.
+    }
+  }
+}
+
+function sealedOutcome({ session }: UploadRequest, { stats, mode }: Root): UploadOutcome {
+  return { state: 'sealed', root: rootKey(session), progress: { ...stats }, mode }
+}

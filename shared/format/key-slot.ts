@@ -1,0 +1,165 @@
+// Key slots: objects `keys/<repository id>-<8 hex>` that hold the repository key, each wrapped by one secret.
+
+import {
+  createCipheriv,
+  createDecipheriv,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
+  hkdfSync,
+  type KeyObject,
+  privateDecrypt,
+  publicEncrypt,
+  randomBytes,
+  scryptSync,
+} from 'node:crypto'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import { asBuffer } from './bytes.ts'
+import { REPOSITORY_KEY_BYTES } from './repository-keys.ts'
+import { CONFIG_MARK, FORMAT_VERSION, TAG_BYTES } from './version.ts'
+
+export type SlotKind = 'password' | 'recovery-passphrase' | 'recovery-public-key'
+export type ScryptCost = { N: number; r: number; p: number }
+/** 32 MiB and about a quarter of a second: what a small function can afford and a guesser feels. */
+export const DEFAULT_SCRYPT: ScryptCost = { N: 2 ** 15, r: 8, p: 3 }
+/** A planted slot must not make a reader spend more than this. */
+const MOST_SCRYPT_BYTES = 256 * MiB
+const MOST_SCRYPT_PASSES = 16
+const LEAST_RSA_BITS = 2048
+
+type PassphraseSlot = { kind: 'password' | 'recovery-passphrase'; scrypt: ScryptCost & { salt: string } }
+type RsaSlot = { kind: 'recovery-public-key'; algorithm: 'rsa-oaep-sha256' }
+type X25519Slot = { kind: 'recovery-public-key'; algorithm: 'x25519-hkdf-aes-256-gcm'; ephemeral: string }
+export type KeySlot = (PassphraseSlot | RsaSlot | X25519Slot) & { wrapped: string }
+
+export function newSlotId(repositoryId: string): string {
+  return `${repositoryId}-${randomBytes(4).toString('hex')}`
+}
+
+/** LIST prefix of a repository's slots, below `keys/`. */
+export const slotPrefix = (repositoryId: string): string => `${repositoryId}-`
+
+export function wrapWithPassphrase(
+  slotId: string,
+  kind: PassphraseSlot['kind'],
+  passphrase: string,
+  master: Uint8Array,
+  cost: ScryptCost = DEFAULT_SCRYPT,
+): Buffer {
+  const salt = randomBytes(32)
+  const wrapped = gcmWrap(scryptKey(passphrase, salt, cost), slotId, kind, master)
+  return encodeSlot({ kind, scrypt: { ...cost, salt: salt.toString('base64') }, wrapped })
+}
+
+/** `pem`: an RSA (2048 bits or more) or X25519 public key. */
+export function wrapForPublicKey(slotId: string, pem: string, master: Uint8Array): Buffer {
+  const kind = 'recovery-public-key'
+  const recipient = readKey(() => createPublicKey(pem))
+  if (recipient.asymmetricKeyType === 'rsa') {
+    const bits = recipient.asymmetricKeyDetails?.modulusLength ?? 0
+    if (bits < LEAST_RSA_BITS) throw keyInvalid(`an RSA key of ${bits} bits is too short`)
+    const sealed = publicEncrypt({ key: recipient, oaepHash: 'sha256', oaepLabel: label(slotId, kind) }, master)
+    return encodeSlot({ kind, algorithm: 'rsa-oaep-sha256', wrapped: sealed.toString('base64') })
+  }
+  if (recipient.asymmetricKeyType === 'x25519') {
+    const own = generateKeyPairSync('x25519')
+    const key = agreedKey(own.privateKey, recipient, own.publicKey)
+    const wrapped = gcmWrap(key, slotId, kind, master)
+    return encodeSlot({ kind, algorithm: 'x25519-hkdf-aes-256-gcm', ephemeral: spki(own.publicKey), wrapped })
+  }
+  throw keyInvalid(`a key of type ${recipient.asymmetricKeyType} cannot wrap, use RSA or X25519`)
+}
+
+/** undefined: not a slot that this version understands (it is passed over, and named in the error if none opens). */
+export function decodeSlot(bytes: Uint8Array): KeySlot | undefined {
+  try {
+    const { format, version, ...slot } = JSON.parse(asBuffer(bytes).toString('utf8'))
+    return format === `${CONFIG_MARK}-key` && version === FORMAT_VERSION ? slot : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The repository key; undefined: this secret is not the slot's. `secret`: a password, a passphrase or a private key as PEM. */
+export function unwrapSlot(slotId: string, slot: KeySlot, secret: string): Uint8Array | undefined {
+  try {
+    const master =
+      slot.kind === 'recovery-public-key' ? unwrapPrivate(slotId, slot, secret) : unwrapPassphrase(slotId, slot, secret)
+    return master?.length === REPOSITORY_KEY_BYTES ? master : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function unwrapPassphrase(slotId: string, slot: PassphraseSlot & { wrapped: string }, secret: string): Uint8Array {
+  const { N, r, p, salt } = slot.scrypt
+  const key = scryptKey(secret, Buffer.from(salt, 'base64'), { N, r, p })
+  return gcmUnwrap(key, slotId, slot.kind, slot.wrapped)
+}
+
+function unwrapPrivate(
+  slotId: string,
+  slot: (RsaSlot | X25519Slot) & { wrapped: string },
+  pem: string,
+): Uint8Array | undefined {
+  if (!pem.includes('PRIVATE KEY-----')) return undefined
+  const own = createPrivateKey(pem)
+  if (slot.algorithm === 'rsa-oaep-sha256') {
+    const options = { key: own, oaepHash: 'sha256', oaepLabel: label(slotId, slot.kind) }
+    return privateDecrypt(options, Buffer.from(slot.wrapped, 'base64'))
+  }
+  const ephemeral = createPublicKey({ key: Buffer.from(slot.ephemeral, 'base64'), format: 'der', type: 'spki' })
+  return gcmUnwrap(agreedKey(own, ephemeral, ephemeral), slotId, slot.kind, slot.wrapped)
+}
+
+function scryptKey(passphrase: string, salt: Uint8Array, { N, r, p }: ScryptCost): Buffer {
+  const memoryBytes = 128 * N * r
+  if (memoryBytes > MOST_SCRYPT_BYTES || p > MOST_SCRYPT_PASSES) throw new RangeError('scrypt costs beyond all reason')
+  // OpenSSL wants a little more than the working memory.
+  return scryptSync(passphrase.normalize('NFC'), salt, 32, { N, r, p, maxmem: memoryBytes + 2 * MiB })
+}
+
+function agreedKey(privateKey: KeyObject, publicKey: KeyObject, ephemeral: KeyObject): Buffer {
+  const secret = diffieHellman({ privateKey, publicKey })
+  return Buffer.from(hkdfSync('sha256', secret, Buffer.from(spki(ephemeral), 'base64'), 'dormouse/1/key-slot', 32))
+}
+
+/** The wrapping key is used once: an all-zero nonce is as good as any. */
+function gcmWrap(key: Uint8Array, slotId: string, kind: SlotKind, master: Uint8Array): string {
+  const cipher = createCipheriv('aes-256-gcm', key, Buffer.alloc(12)).setAAD(label(slotId, kind))
+  return Buffer.concat([cipher.update(master), cipher.final(), cipher.getAuthTag()]).toString('base64')
+}
+
+function gcmUnwrap(key: Uint8Array, slotId: string, kind: SlotKind, wrapped: string): Uint8Array {
+  const all = Buffer.from(wrapped, 'base64')
+  const decipher = createDecipheriv('aes-256-gcm', key, Buffer.alloc(12), { authTagLength: TAG_BYTES })
+  decipher.setAAD(label(slotId, kind))
+  decipher.setAuthTag(all.subarray(all.length - TAG_BYTES))
+  return Buffer.concat([decipher.update(all.subarray(0, all.length - TAG_BYTES)), decipher.final()])
+}
+
+/** Binds a wrapping to its slot, and so to its repository. */
+function label(slotId: string, kind: SlotKind): Buffer {
+  return Buffer.from(`dormouse/${FORMAT_VERSION}/key-slot/${kind}/${slotId}`, 'utf8')
+}
+
+function encodeSlot(slot: KeySlot): Buffer {
+  const text = JSON.stringify({ format: `${CONFIG_MARK}-key`, version: FORMAT_VERSION, ...slot }, undefined, 2)
+  return Buffer.from(`${text}\n`, 'utf8')
+}
+
+const spki = (key: KeyObject): string => key.export({ format: 'der', type: 'spki' }).toString('base64')
+
+function readKey(read: () => KeyObject): KeyObject {
+  try {
+    return read()
+  } catch (error) {
+    throw keyInvalid('it is no public key in PEM form', error)
+  }
+}
+
+function keyInvalid(what: string, cause?: unknown): TerminalError {
+  return new TerminalError('RecoveryKeyInvalid', `recovery-public-key: ${what}`, { cause })
+}

@@ -1,0 +1,52 @@
+// Names of a repository's objects, below `<prefix>/dormouse/`. Every one is written once.
+
+export const CONFIG_KEY = 'config'
+
+/** What a session id tells: whose backup it is (keyed tags), when it began, and which attempt. */
+export type SessionParts = { volumeTag: string; snapshotTag: string; startedMs: number; attempt: string }
+
+const SESSION = /^([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{12})-([0-9a-f]{8})$/
+const PACK_REF = /^[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{12}-[0-9a-f]{8}\/[0-9a-f]{16}$/
+/** A pack reference as bytes: 26 of the session, 8 of the pack's own name. */
+export const PACK_REF_BYTES = 34
+
+export function formatSession(parts: SessionParts): string {
+  const started = parts.startedMs.toString(16).padStart(12, '0')
+  return `${parts.volumeTag}-${parts.snapshotTag}-${started}-${parts.attempt}`
+}
+
+export function parseSession(session: string): SessionParts | undefined {
+  const match = SESSION.exec(session)
+  if (match === null) return undefined
+  const [, volumeTag = '', snapshotTag = '', started = '', attempt = ''] = match
+  return { volumeTag, snapshotTag, startedMs: Number.parseInt(started, 16), attempt }
+}
+
+export const keySlotKey = (slotId: string): string => `keys/${slotId}`
+export const sessionKey = (session: string): string => `session/${session}`
+export const indexKey = (session: string): string => `index/${session}`
+export const rootKey = (session: string): string => `roots/${session}`
+export const retireKey = (generation: string): string => `retire/${generation}`
+/** `ref` is `<session>/<16 hex>`: how maps name a pack. */
+export const packKey = (ref: string): string => `packs/${ref}`
+
+export function checkpointKey(session: string, slice: number, n: number): string {
+  return `checkpoint/${session}/${String(slice).padStart(8, '0')}-${String(n).padStart(4, '0')}`
+}
+
+/** The session in `roots/<S>` or `index/<S>`; undefined when the key is not of that form. */
+export function sessionInKey(key: string): string | undefined {
+  const session = key.slice(key.lastIndexOf('/') + 1)
+  return SESSION.test(session) ? session : undefined
+}
+
+export function encodePackRef(ref: string, into: Buffer, at: number): void {
+  if (!PACK_REF.test(ref)) throw new Error(`not a pack reference: ${ref}`)
+  into.write(ref.replace(/[-/]/g, ''), at, PACK_REF_BYTES, 'hex')
+}
+
+export function decodePackRef(bytes: Buffer, at: number): string {
+  const hex = bytes.toString('hex', at, at + PACK_REF_BYTES)
+  const cut = (from: number, to?: number) => hex.slice(from, to)
+  return `${cut(0, 16)}-${cut(16, 32)}-${cut(32, 44)}-${cut(44, 52)}/${cut(52)}`
+}

@@ -1,0 +1,201 @@
+// Packs: many sealed blobs in one object.
+// magic 8 | salt 32 | blobs (ciphertext | tag 16) … | sealed footer | footer length 4 | trailer magic 8
+
+import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto'
+import { CorruptionError } from '#shared/kernel/errors.ts'
+import { asBuffer } from './bytes.ts'
+import { compress, decompress } from './compression.ts'
+import type { BlobLocation } from './location-table.ts'
+import type { RepositoryKeys } from './repository-keys.ts'
+import { ID_BYTES, PACK_MAGIC, PACK_TRAILER_MAGIC, SALT_BYTES, TAG_BYTES } from './version.ts'
+
+const KIND_CODE = { chunk: 1, page: 2, segment: 3, footer: 4 } as const
+export type BlobKind = 'chunk' | 'page' | 'segment'
+
+/** Reasons of the CorruptionError for each kind of blob. */
+export const BLOB_REASONS = {
+  chunk: { corrupt: 'ChunkCorrupt', missing: 'ChunkMissing' },
+  page: { corrupt: 'PageCorrupt', missing: 'PageMissing' },
+  segment: { corrupt: 'IndexCorrupt', missing: 'IndexMissing' },
+} as const satisfies Record<BlobKind, { corrupt: string; missing: string }>
+
+const SALT_AT = 8
+/** Magic and salt: what a reader needs beside a blob's bytes. */
+export const PACK_HEADER_BYTES = SALT_AT + SALT_BYTES
+const TRAILER_BYTES = 12
+/** id 16 | offset 4 | stored 4 | raw 4, top bit: compressed | kind 4 */
+const FOOTER_ENTRY_BYTES = 32
+const COMPRESSED_BIT = 0x8000_0000
+const FOOTER_ID = Buffer.alloc(ID_BYTES)
+
+/** Room that a pack of `blobs` blobs needs beside their ciphertext. */
+export function packOverheadBytes(blobs: number): number {
+  return PACK_HEADER_BYTES + TAG_BYTES * (blobs + 1) + FOOTER_ENTRY_BYTES * blobs + TRAILER_BYTES
+}
+
+/** Fills one pack in place. A pack is begun when its first blob comes and is never added to after `finish`. */
+export class PackBuilder {
+  /** `<session>/<16 hex>` */
+  readonly ref: string
+  readonly blobs: BlobLocation[] = []
+  readonly #keys: RepositoryKeys
+  readonly #key: KeyObject
+  readonly #into: Buffer
+  readonly #kinds: BlobKind[] = []
+  #at = PACK_HEADER_BYTES
+
+  /** `salt` is given only by tests that want golden bytes. */
+  constructor(keys: RepositoryKeys, ref: string, into: Uint8Array, salt: Uint8Array = randomBytes(SALT_BYTES)) {
+    this.ref = ref
+    this.#keys = keys
+    this.#key = keys.packKey(salt)
+    this.#into = asBuffer(into)
+    this.#into.write(PACK_MAGIC, 0, 'latin1')
+    this.#into.set(salt, SALT_AT)
+  }
+
+  /** Bytes of the pack if it were finished now. */
+  get bytes(): number {
+    return this.#at + TAG_BYTES + FOOTER_ENTRY_BYTES * this.blobs.length + TRAILER_BYTES
+  }
+
+  /** Seals a blob into the pack. false: it does not fit, and nothing was changed. */
+  append(kind: BlobKind, id: Uint8Array, blob: PackedBlob): boolean {
+    if (this.bytes + blob.bytes.length + TAG_BYTES + FOOTER_ENTRY_BYTES > this.#into.length) return false
+    const offset = this.#at
+    this.#seal(KIND_CODE[kind], id, blob.bytes)
+    this.#kinds.push(kind)
+    const storedBytes = this.#at - offset
+    this.blobs.push({ id: Buffer.from(id), pack: this.ref, offset, storedBytes, ...withoutBytes(blob) })
+    return true
+  }
+
+  /** Writes footer and trailer; the pack is the first `bytes` of the buffer. */
+  finish(): Uint8Array {
+    const footer = Buffer.alloc(FOOTER_ENTRY_BYTES * this.blobs.length)
+    for (const [index, blob] of this.blobs.entries()) {
+      const at = index * FOOTER_ENTRY_BYTES
+      footer.set(blob.id, at)
+      footer.writeUInt32LE(blob.offset, at + 16)
+      footer.writeUInt32LE(blob.storedBytes, at + 20)
+      footer.writeUInt32LE((blob.rawBytes | (blob.compressed ? COMPRESSED_BIT : 0)) >>> 0, at + 24)
+      footer.writeUInt32LE(KIND_CODE[this.#kinds[index] ?? 'chunk'], at + 28)
+    }
+    const footerAt = this.#at
+    this.#seal(KIND_CODE.footer, FOOTER_ID, footer)
+    this.#into.writeUInt32LE(this.#at - footerAt, this.#at)
+    this.#into.write(PACK_TRAILER_MAGIC, this.#at + 4, 'latin1')
+    return this.#into.subarray(0, this.#at + TRAILER_BYTES)
+  }
+
+  #seal(kindCode: number, id: Uint8Array, plain: Uint8Array): void {
+    const cipher = createCipheriv('aes-256-gcm', this.#key, nonceAt(this.#at))
+    cipher.setAAD(this.#keys.additionalData(kindCode, id))
+    const sealed = cipher.update(plain)
+    cipher.final()
+    this.#into.set(sealed, this.#at)
+    this.#into.set(cipher.getAuthTag(), this.#at + sealed.length)
+    this.#at += sealed.length + TAG_BYTES
+  }
+}
+
+/** A blob as it goes into the cipher. */
+export type PackedBlob = { bytes: Uint8Array; rawBytes: number; compressed: boolean }
+
+export function packBlob(raw: Uint8Array): PackedBlob {
+  const packed = compress(raw)
+  return { bytes: packed ?? raw, rawBytes: raw.length, compressed: packed !== undefined }
+}
+
+/** Opens blobs of one pack; needs its header once. */
+export class PackReader {
+  readonly #keys: RepositoryKeys
+  readonly #key: KeyObject
+  readonly #where: string
+
+  /** `where` (`s3://…/packs/…`) goes into messages. */
+  constructor(keys: RepositoryKeys, header: Uint8Array, where: string) {
+    const head = asBuffer(header)
+    if (head.length < PACK_HEADER_BYTES || head.toString('latin1', 0, SALT_AT) !== PACK_MAGIC) {
+      throw new CorruptionError('PackCorrupt', `pack ${where}: it does not begin with a pack's header`)
+    }
+    this.#keys = keys
+    this.#where = where
+    this.#key = keys.packKey(head.subarray(SALT_AT, PACK_HEADER_BYTES))
+  }
+
+  /** The raw bytes of a blob, authenticated and compared with its id. `sealed` are its stored bytes. */
+  open(kind: BlobKind, location: BlobLocation, sealed: Uint8Array): Uint8Array {
+    const refuse = (what: string, cause?: unknown) => {
+      const name = `${kind} ${Buffer.from(location.id).toString('hex')} at ${location.offset} of ${this.#where}`
+      return new CorruptionError(BLOB_REASONS[kind].corrupt, `${name}: ${what}`, { cause })
+    }
+    if (sealed.length !== location.storedBytes) {
+      throw refuse(`${sealed.length} bytes are stored, want ${location.storedBytes}`)
+    }
+    let raw: Uint8Array
+    try {
+      const plain = this.#unseal(KIND_CODE[kind], location.id, location.offset, sealed)
+      raw = location.compressed ? decompress(plain, location.rawBytes) : plain
+    } catch (error) {
+      throw refuse('its bytes are not what was sealed', error)
+    }
+    const id = kind === 'chunk' ? this.#keys.chunkId(raw) : this.#keys.pageId(raw)
+    if (!id.equals(location.id)) throw refuse(`its content has the id ${id.toString('hex')}`)
+    return raw
+  }
+
+  /** What the footer lists; `tail` are the pack's last bytes, the footer wholly among them. */
+  footer(tail: Uint8Array, packBytes: number): { kind: BlobKind; blob: BlobLocation }[] {
+    const end = asBuffer(tail)
+    const lengthAt = end.length - TRAILER_BYTES
+    try {
+      if (end.toString('latin1', lengthAt + 4) !== PACK_TRAILER_MAGIC) throw new RangeError('no trailer')
+      const at = lengthAt - end.readUInt32LE(lengthAt)
+      const offset = packBytes - end.length + at
+      const plain = this.#unseal(KIND_CODE.footer, FOOTER_ID, offset, end.subarray(at, lengthAt))
+      return footerEntries(plain, this.#where)
+    } catch (error) {
+      throw new CorruptionError('PackCorrupt', `pack ${this.#where}: its footer cannot be read`, { cause: error })
+    }
+  }
+
+  #unseal(kindCode: number, id: Uint8Array, offset: number, sealed: Uint8Array): Buffer {
+    const decipher = createDecipheriv('aes-256-gcm', this.#key, nonceAt(offset), { authTagLength: TAG_BYTES })
+    decipher.setAAD(this.#keys.additionalData(kindCode, id))
+    decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES))
+    const plain = decipher.update(sealed.subarray(0, sealed.length - TAG_BYTES))
+    decipher.final()
+    return plain
+  }
+}
+
+function footerEntries(plain: Buffer, pack: string): { kind: BlobKind; blob: BlobLocation }[] {
+  return Array.from({ length: plain.length / FOOTER_ENTRY_BYTES }, (_, index) => {
+    const entry = plain.subarray(index * FOOTER_ENTRY_BYTES, (index + 1) * FOOTER_ENTRY_BYTES)
+    const code = entry.readUInt32LE(28)
+    const kind = (['chunk', 'page', 'segment'] as const).find((name) => KIND_CODE[name] === code)
+    if (kind === undefined) throw new RangeError(`blob ${index} is of the unknown kind ${code}`)
+    const raw = entry.readUInt32LE(24)
+    const blob: BlobLocation = {
+      id: entry.subarray(0, ID_BYTES),
+      pack,
+      offset: entry.readUInt32LE(16),
+      storedBytes: entry.readUInt32LE(20),
+      rawBytes: raw & ~COMPRESSED_BIT,
+      compressed: (raw & COMPRESSED_BIT) !== 0,
+    }
+    return { kind, blob }
+  })
+}
+
+function withoutBytes(blob: PackedBlob): { rawBytes: number; compressed: boolean } {
+  return { rawBytes: blob.rawBytes, compressed: blob.compressed }
+}
+
+/** 96 bits, big-endian. The pack's key is its own, and no two blobs of a pack start at the same offset. */
+function nonceAt(offset: number): Buffer {
+  const nonce = Buffer.alloc(12)
+  nonce.writeUInt32BE(offset, 8)
+  return nonce
+}

@@ -1,0 +1,63 @@
+// The object `config`: plain JSON that says how to read the repository, with a MAC under its key.
+
+import { timingSafeEqual } from 'node:crypto'
+import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
+import { asBuffer } from './bytes.ts'
+import type { RepositoryKeys } from './repository-keys.ts'
+import {
+  CONFIG_MARK,
+  DEFAULT_PAGE_CHUNKS,
+  FORMAT_VERSION,
+  MAX_CHUNK_BYTES,
+  READABLE_CHUNK_BYTES,
+  READABLE_PAGE_CHUNKS,
+} from './version.ts'
+
+/** What the format leaves to a repository. */
+export type RepositoryConfig = { repositoryId: string; chunkBytes: number; pageChunks: number }
+
+const ALGORITHMS = { hash: 'blake3-keyed-128', compression: 'zstd', cipher: 'aes-256-gcm' }
+
+export function encodeConfig(keys: RepositoryKeys, config: RepositoryConfig): Buffer {
+  const body = { format: CONFIG_MARK, version: FORMAT_VERSION, ...config, ...ALGORITHMS }
+  return Buffer.from(`${JSON.stringify({ ...body, mac: keys.configMac(macText(config)) }, undefined, 2)}\n`, 'utf8')
+}
+
+/** Reads without trusting: the MAC waits for the key (`checkConfigMac`). */
+export function decodeConfig(bytes: Uint8Array, where: string): { config: RepositoryConfig; mac: string } {
+  const refuse = (what: string, cause?: unknown) =>
+    new CorruptionError('RepositoryConfigCorrupt', `${where}: ${what}`, { cause })
+  let fields: Record<string, unknown>
+  try {
+    fields = JSON.parse(asBuffer(bytes).toString('utf8'))
+  } catch (error) {
+    throw refuse('not JSON', error)
+  }
+  const { format, version, repositoryId, chunkBytes, pageChunks, mac, ...rest } = fields
+  if (format !== CONFIG_MARK) throw refuse(`not the config of a Dormouse repository`)
+  const algorithmsKnown = Object.entries(ALGORITHMS).every(([name, value]) => rest[name] === value)
+  if (version !== FORMAT_VERSION || !algorithmsKnown) {
+    const found = JSON.stringify({ version, ...rest })
+    throw new TerminalError('RepositoryVersionUnknown', `${where}: this Dormouse reads format 1, found ${found}`)
+  }
+  if (typeof repositoryId !== 'string' || !/^[0-9a-f]{32}$/.test(repositoryId)) throw refuse('no repository id')
+  if (typeof mac !== 'string' || !/^[0-9a-f]{64}$/.test(mac)) throw refuse('no MAC')
+  if (!isPowerOfTwo(chunkBytes, READABLE_CHUNK_BYTES, MAX_CHUNK_BYTES)) throw refuse(`chunkBytes is ${chunkBytes}`)
+  if (!isPowerOfTwo(pageChunks, READABLE_PAGE_CHUNKS, DEFAULT_PAGE_CHUNKS)) throw refuse(`pageChunks is ${pageChunks}`)
+  return { config: { repositoryId, chunkBytes, pageChunks }, mac }
+}
+
+export function checkConfigMac(keys: RepositoryKeys, config: RepositoryConfig, mac: string, where: string): void {
+  if (timingSafeEqual(Buffer.from(keys.configMac(macText(config)), 'hex'), Buffer.from(mac, 'hex'))) return
+  throw new CorruptionError('RepositoryConfigCorrupt', `${where}: its MAC does not match, someone has changed it`)
+}
+
+/** The MAC covers these lines, so that the JSON's spelling does not matter. */
+function macText(config: RepositoryConfig): string {
+  const values = [CONFIG_MARK, FORMAT_VERSION, config.repositoryId, config.chunkBytes, config.pageChunks]
+  return `${[...values, ...Object.values(ALGORITHMS)].join('\n')}\n`
+}
+
+function isPowerOfTwo(value: unknown, least: number, most: number): value is number {
+  return typeof value === 'number' && Number.isInteger(Math.log2(value)) && value >= least && value <= most
+}

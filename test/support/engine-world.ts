@@ -1,0 +1,169 @@
+// What the engine's tests share: small repositories in memory, disks with a history, one call per backup and restore.
+
+import { MemoryDisk, type MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
+import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
+import { download } from '#shared/engine/download.ts'
+import { inlineLane } from '#shared/engine/inline-lane.ts'
+import type { Lane, LaneSetup } from '#shared/engine/lane.ts'
+import { createRepositories } from '#shared/engine/repositories.ts'
+import { type EngineDeps, upload } from '#shared/engine/upload.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
+import type { Disk, Extent } from '#shared/ports/disk.ts'
+import type {
+  BackupAbout,
+  DiskRef,
+  DownloadOutcome,
+  Repositories,
+  RepositoryAccess,
+  UploadOutcome,
+} from '#shared/ports/mover.ts'
+import type { ObjectStore } from '#shared/ports/object-store.ts'
+
+export const CHUNK_BYTES = 4 * KiB
+/** Pages of 16 chunks: 64 KiB of volume each, so that small volumes have several. */
+export const PAGE_CHUNKS = 16
+export const FCD = 'fcd-1'
+export const CHEAP_SCRYPT = { N: 16, r: 1, p: 1 }
+
+export const access: RepositoryAccess = {
+  password: 'correct horse',
+  s3: {
+    region: 'r',
+    bucket: 'b',
+    prefix: '',
+    url: undefined,
+    forcePathStyle: true,
+    caCert: undefined,
+    insecureSkipTlsVerify: false,
+    credentials: undefined,
+    serverSideEncryption: undefined,
+    kmsKeyId: undefined,
+    customerKey: undefined,
+    tagging: undefined,
+  },
+}
+
+const noDisk: DiskRef = {
+  access: { server: '', port: 0, thumbprintSha1: '', user: '', password: '', datastoreMoref: '' },
+  fcdId: FCD,
+  snapshotId: undefined,
+}
+
+export type UploadOptions = {
+  content: MemoryDiskContent
+  session: string
+  snapshotId: string
+  slice?: number
+  sliceMs?: number
+  changedAreas?: Extent[] | undefined
+  parentRoot?: string | undefined
+  signal?: AbortSignal
+  tellsAllocation?: boolean
+  workers?: number
+}
+
+/** One repository over a store; `disks` remembers every disk that was opened. */
+export class EngineWorld {
+  store: ObjectStore
+  readonly repositories: Repositories
+  readonly warnings: string[] = []
+  readonly disks: MemoryDisk[] = []
+
+  constructor(store: ObjectStore = new MemoryObjectStore()) {
+    this.store = store
+    this.repositories = createRepositories({
+      storeOf: () => this.store,
+      clock: systemClock,
+      chunkBytes: CHUNK_BYTES,
+      pageChunks: PAGE_CHUNKS,
+      scrypt: CHEAP_SCRYPT,
+      warn: (reason) => this.warnings.push(reason),
+    })
+  }
+
+  static async create(store?: ObjectStore): Promise<EngineWorld> {
+    const world = new EngineWorld(store)
+    await world.repositories.ensure(access, undefined)
+    return world
+  }
+
+  /** The same repository as another process sees it, through a store of its own. */
+  through(store: ObjectStore): EngineWorld {
+    return new EngineWorld(store)
+  }
+
+  about(snapshotId: string, createdMs = 1_700_000_000_000): BackupAbout {
+    return { fcdId: FCD, snapshotId, clusterId: 'c', createdMs, changeId: undefined, claim: 'ns/pvc' }
+  }
+
+  newSession(snapshotId: string, attempt = '1', createdMs?: number): Promise<string> {
+    return this.repositories.newSessionId(access, this.about(snapshotId, createdMs), attempt)
+  }
+
+  async uploadSlice(options: UploadOptions): Promise<UploadOutcome> {
+    const { content, session, snapshotId, slice = 1, sliceMs = HOUR_MS, changedAreas, parentRoot } = options
+    const request = {
+      repository: access,
+      disk: noDisk,
+      session,
+      slice,
+      sliceMs,
+      capacityBytes: content.capacityBytes,
+      changedAreas,
+      parentRoot,
+      about: this.about(snapshotId),
+    }
+    const signal = options.signal ?? new AbortController().signal
+    const deps = this.deps(
+      () => new MemoryDisk(content, { tellsAllocation: options.tellsAllocation ?? true }),
+      options.workers,
+    )
+    return await upload(request, deps, { signal, onProgress: () => {} })
+  }
+
+  /** A whole backup in one slice; answers its root. */
+  async backup(content: MemoryDiskContent, snapshotId: string, options: Partial<UploadOptions> = {}): Promise<string> {
+    const session = options.session ?? (await this.newSession(snapshotId))
+    const outcome = await this.uploadSlice({ content, snapshotId, ...options, session })
+    if (outcome.state !== 'sealed') throw new Error('the backup is not sealed')
+    return outcome.root
+  }
+
+  async restoreSlice(
+    content: MemoryDiskContent,
+    root: string,
+    options: { nextPage?: number; targetIsZeroed?: boolean; signal?: AbortSignal; sliceMs?: number } = {},
+  ): Promise<DownloadOutcome> {
+    const { nextPage = 0, targetIsZeroed = true, sliceMs = HOUR_MS } = options
+    const request = { repository: access, disk: noDisk, root, sliceMs, nextPage, targetIsZeroed }
+    const signal = options.signal ?? new AbortController().signal
+    return await download(
+      request,
+      this.deps(() => new MemoryDisk(content)),
+      { signal, onProgress: () => {} },
+    )
+  }
+
+  private deps(openDisk: () => MemoryDisk, workers = 2): EngineDeps {
+    const openLanes = async (_disk: DiskRef, setup: LaneSetup): Promise<Lane[]> =>
+      Array.from({ length: workers }, () => {
+        const disk = openDisk()
+        this.disks.push(disk)
+        return inlineLane(disk as Disk, setup)
+      })
+    const warn = (reason: string) => void this.warnings.push(reason)
+    return { store: this.store, clock: systemClock, openLanes, warn, workers, memoryMib: 64 }
+  }
+
+  get bytesRead(): number {
+    return this.disks.reduce((sum, disk) => sum + disk.bytesRead, 0)
+  }
+}
+
+/** Every byte of the disk. */
+export function bytesOf(content: MemoryDiskContent): Buffer {
+  const bytes = Buffer.alloc(content.capacityBytes)
+  new MemoryDisk(content).read(0, bytes)
+  return bytes
+}
