@@ -1,0 +1,53 @@
+// Repositories in S3 for a function. The engine and the S3 client are heavy: they are loaded when a bucket is first needed.
+
+import type { Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
+import type { ObjectStore } from '#shared/ports/object-store.ts'
+import type { RepositoryDeps, StepDeps } from '#shared/steps/deps.ts'
+import { accessOfRepository } from '#shared/steps/repository-access.ts'
+
+export function wireRepositories<Deps extends StepDeps>(deps: Deps): Deps & RepositoryDeps {
+  const load = lazily(() => loadRepositories(deps))
+  const repositories: Repositories = {
+    ensure: async (...args) => await (await load()).ensure(...args),
+    newSessionId: async (...args) => await (await load()).newSessionId(...args),
+    backupsOf: async (...args) => await (await load()).backupsOf(...args),
+    find: async (...args) => await (await load()).find(...args),
+    forget: async (...args) => await (await load()).forget(...args),
+    abandon: async (...args) => await (await load()).abandon(...args),
+  }
+  return { ...deps, repositories, access: (name) => accessOfRepository(deps, name) }
+}
+
+async function loadRepositories(deps: StepDeps): Promise<Repositories> {
+  const [{ createRepositories }, { createS3Store }] = await Promise.all([
+    import('#shared/engine/repositories.ts'),
+    import('#shared/adapters/s3/store.ts'),
+  ])
+  const storeOf = rememberingLast((access: RepositoryAccess) => createS3Store(access.s3, { clock: deps.clock }))
+  const warn = (reason: string, message: string) => deps.log.warn({ reason }, message)
+  return createRepositories({ storeOf, clock: deps.clock, chunkBytes: deps.settings.chunkBytes, warn })
+}
+
+/** One store for calls with the same settings, so that its connections are used again; other settings replace it. */
+function rememberingLast(create: (access: RepositoryAccess) => ObjectStore & { close(): void }) {
+  let last: { settings: string; store: ObjectStore & { close(): void } } | undefined
+  return (access: RepositoryAccess): ObjectStore => {
+    const settings = JSON.stringify(access.s3)
+    if (last?.settings !== settings) {
+      last?.store.close()
+      last = { settings, store: create(access) }
+    }
+    return last.store
+  }
+}
+
+function lazily<T>(create: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined
+  return () => {
+    made ??= create().catch((error) => {
+      made = undefined
+      throw error
+    })
+    return made
+  }
+}
