@@ -301,8 +301,8 @@ const hasIpv6 = Object.values(networkInterfaces()).some((list) => list?.some(({ 
 test(`an IPv6 address is a host like any other${hasIpv6 ? '' : ' (no ::1 here: not checked)'}`, async () => {
   if (!hasIpv6) return
   const sixth = await serve('::1')
-  const pinned = { ...vcenter, host: '::1', port: portOf(sixth), insecure: true }
-  const there = new SoapConnection(pinned, LIMITS)
+  const elsewhere = { ...vcenter, host: '::1', port: portOf(sixth), insecure: true }
+  const there = new SoapConnection(elsewhere, LIMITS)
   try {
     answer = (request, to) => {
       assert.is(request.headers.host, `[::1]:${portOf(sixth)}`)

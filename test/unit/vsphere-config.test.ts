@@ -92,6 +92,11 @@ test('the last of several lines for one key counts, also in a section that is op
   assert.is(only(text).password, 'q')
 })
 
+test('a cluster id may be missing, and a Supervisor has its own', () => {
+  assert.is(read(lines().replace('cluster-id = "c1"', '')).clusterId, '')
+  assert.is(read(lines().replace('cluster-id', 'supervisor-id')).clusterId, 'c1')
+})
+
 test('every vCenter is used', () => {
   const text = `${lines()}\n[VirtualCenter "two"]\nuser=a@b\npassword=c\nport=1443\n`
   assert.equal(
@@ -197,7 +202,6 @@ test('the one data key may have any name; of several the usual one counts', () =
 /** What is wrong, where it is said to be, and a word of the fix. */
 const REFUSED: [string, string, RegExp][] = [
   ['no section above a key', 'user = x', /line 1.*section/],
-  ['no cluster-id', '[VirtualCenter "a"]\nuser=u\npassword=p', /\[Global\].*cluster-id/],
   ['a long cluster-id', lines().replace('c1', 'c'.repeat(65)), /cluster-id/],
   ['no vCenter', '[Global]\ncluster-id=c', /VirtualCenter/],
   ['no user', lines().replace(/user.*\n/, ''), /line 3.*user/],

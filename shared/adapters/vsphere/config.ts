@@ -6,6 +6,7 @@
 import { isIPv6 } from 'node:net'
 import { type IniSection, type IniValue, invalidConfig, parseIni } from './ini.ts'
 
+/** `clusterId` is '' when the text names none (newer CSI drivers make one up); the caller has to have one then. */
 export type VSphereConfig = { clusterId: string; vcenters: VCenter[] }
 
 /** Holds a password: never log or write it. `insecure` is the user's explicit word; callers warn about it. */
@@ -53,12 +54,9 @@ export function readVSphereSecret(data: Readonly<Record<string, string>>): VSphe
 export function readVSphereConfig(text: string, fileOf: (path: string) => string | undefined): VSphereConfig {
   const sections = parseIni(text)
   const global = sections.find((section) => section.name === 'global' && section.label === '')
-  const clusterId = textOf('cluster-id', global) ?? textOf('supervisor-id', global)
-  if (clusterId === undefined || clusterId.length > MAX_CLUSTER_ID_CHARS) {
-    throw invalidConfig(
-      '[Global]',
-      `set cluster-id to 1 to ${MAX_CLUSTER_ID_CHARS} characters, another one for each cluster`,
-    )
+  const clusterId = textOf('cluster-id', global) ?? textOf('supervisor-id', global) ?? ''
+  if (clusterId.length > MAX_CLUSTER_ID_CHARS) {
+    throw invalidConfig('[Global]', `shorten cluster-id to ${MAX_CLUSTER_ID_CHARS} characters`)
   }
   const named = sections.filter((section) => section.name === 'virtualcenter')
   if (named.length === 0)

@@ -83,11 +83,7 @@ export class Session {
     // The call was refused before anything was done, so also one that is not repeatable may be made again. Whoever comes first
     // forgets the login; the others find the new one.
     if (this.#login === first) this.#login = undefined
-    try {
-      return await act(await this.#loggedIn())
-    } catch (error) {
-      throw isExpired(error) ? errorOf(error, this.#vcenter.host, 'keep a session') : error
-    }
+    return act(await this.#loggedIn())
   }
 
   /** The one login of this moment: callers that come together share it. */
