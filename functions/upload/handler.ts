@@ -191,7 +191,7 @@ async function transfer(deps: TransferDeps, claim: Claim): Promise<Result> {
 }
 
 function afterSlice(deps: TransferDeps, claim: Claim, outcome: UploadOutcome): Result {
-  const status = { progress: progressOf(outcome.progress), retryCount: claim.latest()['status']?.retryCount ?? 0 }
+  const status = { progress: progressOf(outcome.progress) }
   const why = claim.signal.reason === ABORTS.cancelled ? ABORTS.cancelled : 'slice done, more to move'
   return { ending: { status, step: 'upload', dueAtMs: deps.clock.nowMs() }, why, freeSlot: false }
 }
@@ -319,7 +319,9 @@ async function recordFailure(deps: TransferDeps, claim: Claim, error: Error): Pr
     await claim.patch({ status: { givenUp: true, message: error.message, reason, retryCount: failures, conditions } })
     return reason === 'SnapshotIDInvalid' ? unusable(deps, error) : await cleanUp(deps, claim, 'UploadFailedAfterRetry')
   }
-  return retryLater(deps, { phase: 'UploadError', message: error.message, conditions }, failures, reason)
+  // A session that was given up never seals: the next attempt begins another.
+  const session = reason === 'SessionFenced' ? { session: null } : {}
+  return retryLater(deps, { phase: 'UploadError', message: error.message, conditions, ...session }, failures, reason)
 }
 
 /** An id that cannot be read names no snapshot that could be removed. */

@@ -22,8 +22,7 @@ export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<P
 
   const facts = await requireVolume(deps, fcdId)
   const about = await describeBackup(deps, upload, facts, snapshotId)
-  const parent = await chooseParent(deps, access, upload, facts)
-  const session = await recordSession(deps, claim, access, about, parent)
+  const { session, parent } = await begin(deps, claim, access, about, facts)
   const changed = parent === undefined ? undefined : await changedAreas(deps, facts, snapshotId, parent)
   return {
     kind: 'ready',
@@ -81,33 +80,35 @@ async function claimName(deps: TransferDeps, upload: KubeObject): Promise<string
   return `${reference.namespace}/${snapshot?.['spec']?.resourceHandle?.name ?? ''}`
 }
 
-/** The newest backup of the same volume at the same size; the one that was recorded, once there is one. */
-async function chooseParent(
-  deps: TransferDeps,
-  access: RepositoryAccess,
-  upload: KubeObject,
-  facts: VolumeFacts,
-): Promise<BackupSummary | undefined> {
-  const status = upload['status'] ?? {}
-  const backups = await deps.repositories.backupsOf(access, facts.fcdId)
-  if (typeof status.session === 'string' && status.session !== '')
-    return backups.find((backup) => backup.root === status.parentRoot)
-  return backups.find((backup) => backup.capacityBytes === facts.capacityBytes)
-}
+type Beginning = { session: string; parent: BackupSummary | undefined }
 
-async function recordSession(
+/**
+ * The session and the backup it starts from. Chosen once and recorded before the first use. A parent that was deleted since, or a
+ * session that was given up, means a new beginning: what the old session stored is found again by its content.
+ */
+async function begin(
   deps: TransferDeps,
   claim: Claim,
   access: RepositoryAccess,
   about: BackupAbout,
-  parent: BackupSummary | undefined,
-): Promise<string> {
+  facts: VolumeFacts,
+): Promise<Beginning> {
   const status = claim.latest()['status'] ?? {}
-  if (typeof status.session === 'string' && status.session !== '') return status.session
+  const backups = await deps.repositories.backupsOf(access, facts.fcdId)
+  const recorded = backups.find((backup) => backup.root === status.parentRoot)
+  const hasSession = typeof status.session === 'string' && status.session !== ''
+  if (hasSession && (recorded !== undefined || !hasText(status.parentRoot)))
+    return { session: status.session, parent: recorded }
+  if (hasSession) await deps.repositories.abandon(access, status.session)
+  const parent = backups.find((backup) => backup.capacityBytes === facts.capacityBytes)
   const attempt = `${claim.latest().metadata.uid}/${status.slice ?? 1}`
   const session = await deps.repositories.newSessionId(access, about, attempt)
-  await claim.patch({ status: { session, ...(parent === undefined ? {} : { parentRoot: parent.root }) } })
-  return session
+  await claim.patch({ status: { session, parentRoot: parent?.root ?? null, volumeBytes: facts.capacityBytes } })
+  return { session, parent }
+}
+
+function hasText(value: unknown): boolean {
+  return typeof value === 'string' && value !== ''
 }
 
 /** undefined: the disk is to be asked for its allocated areas instead. */
