@@ -124,7 +124,11 @@ export class Api {
   }
 
   private headers(): Record<string, string> {
-    return { authorization: `Bearer ${this.options.token}`, accept: 'application/json' }
+    return {
+      authorization: `Bearer ${this.options.token}`,
+      accept: 'application/json',
+      'user-agent': 'dormouse-environment',
+    }
   }
 
   private read(answer: Answer, what: string): KubeObject {
