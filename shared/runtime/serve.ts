@@ -1,9 +1,10 @@
 // Runs a function as an HTTP server, and ends it in order.
 
-import { createServer, type Server } from 'node:http'
+import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { createApp } from './app.ts'
+import { http } from './http.ts'
 import { createLogger, type Logger } from './logger.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { createReceiver, type ReceiverOptions } from './receiver.ts'
@@ -51,7 +52,7 @@ export async function listen(options: ServeOptions): Promise<Served> {
   const metrics = options.metrics ?? createMetrics()
   const stopping = new AbortController()
   const receive = createReceiver({ ...options, log, metrics })
-  const server = createServer(createApp({ name, receive, log, metrics, stopping: stopping.signal }))
+  const server = http.createServer(createApp({ name, receive, log, metrics, stopping: stopping.signal }))
   server.keepAliveTimeout = KEEP_ALIVE_MS
   const port = await listening(server, options.port ?? Number(process.env['PORT'] ?? 8080))
   log.info({ step: name }, `listens on port ${port}`)

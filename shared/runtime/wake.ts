@@ -1,8 +1,8 @@
 // Sends the event that wakes a function: what the sweep does for objects that no other event reached.
 
-import { request as httpRequest } from 'node:http'
 import { KINDS } from '#shared/api/kinds.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
+import { http } from './http.ts'
 import { type ObjectRef, refText, WAKE_TYPE } from './ref.ts'
 
 /**
@@ -36,7 +36,7 @@ export function functionUrl(template: string, step: string): string {
 }
 
 async function post(url: string, headers: object, body: string, what: string, waitMs: number) {
-  const send = URL.parse(url)?.protocol === 'https:' ? (await import('node:https')).request : httpRequest
+  const send = URL.parse(url)?.protocol === 'https:' ? (await import('node:https')).request : http.request
   const { promise, resolve, reject } = Promise.withResolvers<'accepted' | 'sent'>()
   const fail = (why: string, cause?: unknown) =>
     reject(new RetryableError('WakeFailed', `wake ${what} by ${url}: ${why}`, { cause }))

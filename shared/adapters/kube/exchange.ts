@@ -1,6 +1,6 @@
 // One HTTP exchange with the API server: JSON there, JSON back, inside a time limit.
 
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingMessage } from 'node:http'
 import { type Agent, request as httpsRequest } from 'node:https'
 
 export type ApiRequest = {
@@ -52,8 +52,7 @@ function open({ method, path, body }: ApiRequest, { server, agent, headers }: Wa
     payload === undefined ? {} : { 'content-type': body?.type, 'content-length': String(payload.length) }
   const options = { method, agent, headers: { ...headers, ...bodyHeaders } }
   const url = new URL(`${server.pathname.replace(/\/$/, '')}${path}`, server)
-  const outgoing = server.protocol === 'http:' ? httpRequest(url, options) : httpsRequest(url, options)
-  return outgoing.end(payload)
+  return httpsRequest(url, options).end(payload)
 }
 
 function responseTo(outgoing: ClientRequest): Promise<IncomingMessage> {

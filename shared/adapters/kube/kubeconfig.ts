@@ -1,7 +1,8 @@
-// Credentials out of a kubeconfig file, by the Kubernetes client. Loaded only where such a file is used: see find-access.ts.
+// Credentials out of any kubeconfig file, by the Kubernetes client. Loaded only where one is needed: see find-access.ts.
 
 import { Agent, type AgentOptions, type RequestOptions } from 'node:https'
-import { KubeConfig } from '@kubernetes/client-node'
+// Not the package's index: watch, exec, web sockets and the like come with that.
+import { KubeConfig } from '@kubernetes/client-node/dist/config.js'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { type Access, createAgent } from './access.ts'
 

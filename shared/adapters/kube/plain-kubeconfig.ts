@@ -1,0 +1,54 @@
+// Kubeconfig files that a program wrote: JSON, one token or client certificate, nothing to run and no proxy.
+
+import { readFile } from 'node:fs/promises'
+import type { AgentOptions } from 'node:https'
+import { type Access, createAgent } from './access.ts'
+
+type Fields = Record<string, unknown>
+type Named = { name?: string; context?: Fields; cluster?: Fields; user?: Fields }
+type KubeConfigFile = { 'current-context'?: string; contexts?: Named[]; clusters?: Named[]; users?: Named[] }
+
+const CLUSTER_FIELDS = ['server', 'certificate-authority-data', 'tls-server-name']
+const USER_FIELDS = ['token', 'client-certificate-data', 'client-key-data']
+
+/** undefined: the file says more than is read here, and the Kubernetes client has to read it. */
+export async function accessFromPlainKubeconfig(file: string): Promise<Access | undefined> {
+  const config = parsed(await readFile(file, 'utf8').catch(() => ''))
+  const context = config.contexts?.find(({ name }) => name === config['current-context'])?.context
+  const cluster = config.clusters?.find(({ name }) => name === context?.['cluster'])?.cluster
+  const user = config.users?.find(({ name }) => name === context?.['user'])?.user
+  if (!holdsOnly(cluster, CLUSTER_FIELDS) || !holdsOnly(user, USER_FIELDS)) return undefined
+  const server = URL.parse(cluster['server'] ?? '')
+  if (server?.protocol !== 'https:') return undefined
+  const authorization: Record<string, string> =
+    user['token'] === undefined ? {} : { authorization: `Bearer ${user['token']}` }
+  return { server, agent: createAgent(tlsOf(cluster, user)), headers: async () => authorization }
+}
+
+/** Most kubeconfig files are YAML, and those are not for us. */
+function parsed(text: string): KubeConfigFile {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return {}
+  }
+}
+
+function holdsOnly(fields: Fields | undefined, known: string[]): fields is Record<string, string> {
+  const entries = Object.entries(fields ?? { missing: true })
+  return entries.every(([name, value]) => known.includes(name) && typeof value === 'string')
+}
+
+function tlsOf(cluster: Record<string, string>, user: Record<string, string>): AgentOptions {
+  const options = {
+    ca: decoded(cluster['certificate-authority-data']),
+    cert: decoded(user['client-certificate-data']),
+    key: decoded(user['client-key-data']),
+    servername: cluster['tls-server-name'],
+  }
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+}
+
+function decoded(base64: string | undefined): Buffer | undefined {
+  return base64 === undefined ? undefined : Buffer.from(base64, 'base64')
+}
