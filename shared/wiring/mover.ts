@@ -1,0 +1,95 @@
+// The mover of a heavy function: its child process, with the VDDK settings that the documented ConfigMap holds right now.
+
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { renderVddkConfig, VDDK_CONFIG_LABEL, VDDK_CONFIG_LABEL_VALUE } from '#shared/adapters/vddk/config.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import { createMover } from '#shared/mover/client.ts'
+import type { Mover } from '#shared/ports/mover.ts'
+import { Permits, type StepDeps, type TransferDeps } from '#shared/steps/deps.ts'
+import { wireRepositories } from './repositories.ts'
+import { wireVolumes } from './volumes.ts'
+
+export function wireTransfers(deps: StepDeps): TransferDeps {
+  const wired = wireRepositories(wireVolumes(deps))
+  return { ...wired, mover: new ConfiguredMover(deps), permits: new Permits(deps.settings.transfersPerPod) }
+}
+
+/** Starts the child with the settings of the moment; other settings mean another child, once the last transfer is over. */
+class ConfiguredMover implements Mover {
+  readonly #deps: StepDeps
+  #current: { config: string; mover: Mover } | undefined
+  #folder: Promise<string> | undefined
+
+  constructor(deps: StepDeps) {
+    this.#deps = deps
+  }
+
+  async upload(...args: Parameters<Mover['upload']>): ReturnType<Mover['upload']> {
+    return await (await this.#configured()).upload(...args)
+  }
+
+  async download(...args: Parameters<Mover['download']>): ReturnType<Mover['download']> {
+    return await (await this.#configured()).download(...args)
+  }
+
+  kill(): void {
+    this.#current?.mover.kill()
+  }
+
+  async close(): Promise<void> {
+    await this.#current?.mover.close()
+  }
+
+  async #configured(): Promise<Mover> {
+    const config = await this.#renderConfig()
+    if (this.#current?.config === config) return this.#current.mover
+    await this.#current?.mover.close()
+    const file = join(await this.#scratch(), 'vddk.conf')
+    await writeFile(file, config)
+    this.#current = { config, mover: this.#create(file) }
+    return this.#current.mover
+  }
+
+  #create(vddkConfigFile: string): Mover {
+    const { settings, log } = this.#deps
+    return createMover({
+      entry: moverEntry(),
+      env: process.env,
+      memoryMib: settings.memoryBytes / MiB,
+      vddkDir: settings.vddkDir,
+      vddkConfigFile,
+      transportModes: settings.vddkTransport,
+      idleMs: settings.idleCloseMs,
+      onWarning: (reason, message) => log.warn({ reason }, message),
+    })
+  }
+
+  /** The peer's ConfigMap with the label velero.io/vddk-config=vix-disk-lib; read anew for each transfer. */
+  async #renderConfig(): Promise<string> {
+    const options = {
+      namespace: this.#deps.settings.veleroNamespace,
+      labelSelector: `${VDDK_CONFIG_LABEL}=${VDDK_CONFIG_LABEL_VALUE}`,
+    }
+    const maps = await this.#deps.cluster.list('ConfigMap', options)
+    const scratch = await this.#scratch()
+    return renderVddkConfig(
+      maps.map((map) => ({ name: map.metadata.name, data: map['data'] ?? {} })),
+      scratch,
+    )
+  }
+
+  #scratch(): Promise<string> {
+    this.#folder ??= mkdtemp(join(tmpdir(), 'dormouse-'))
+    return this.#folder
+  }
+}
+
+/** Beside the function's bundle, or in the source tree. */
+function moverEntry(): string {
+  const here = fileURLToPath(import.meta.url)
+  if (basename(here).endsWith('.mjs')) return join(dirname(here), 'mover.mjs')
+  return join(dirname(here), '../mover/main.ts')
+}
