@@ -159,8 +159,8 @@ class DownloadSlice {
       if (location === undefined) throw new Error('an empty fetch was planned')
       const part = await this.#blobs.readPart('chunk', location, fetch.offset, fetch.lengthBytes)
       this.#checkGoing()
-      const where = this.#blobs.where(location)
-      const written = await this.#lane().write({ ...part, where, blobs: fetch.blobs.encode(), targets: fetch.targets })
+      const fetched = { where: this.#blobs.where(location), blobs: fetch.blobs.encode(), targets: fetch.targets }
+      const written = await this.#lane().write({ ...part, ...fetched }, () => this.#deps.recycle?.(part.bytes))
       this.#progress.bytesWritten += written
       this.#done(written)
     } finally {

@@ -19,7 +19,7 @@ export function inlineLane(disk: Disk, setup: LaneSetup): Lane {
     scan: (batch, chunks) => inOrder(() => work.scan(batch, chunks)),
     store: (batch, positions) => inOrder(() => work.store(batch, positions)),
     flushPack: () => inOrder(() => work.flushPack()),
-    write: (part) => inOrder(() => work.write(part)),
+    write: (part, onTaken) => inOrder(() => work.write(part)).finally(onTaken),
     writeZeros: (offsetBytes, lengthBytes) => inOrder(() => work.writeZeros(offsetBytes, lengthBytes)),
     flushDisk: () => inOrder(() => work.flushDisk()),
   }

@@ -34,8 +34,8 @@ export interface Lane {
   store(batch: number, positions: Uint32Array): Promise<void>
   /** The pack being filled, if any, has gone to onPack when this resolves. */
   flushPack(): Promise<void>
-  /** Decodes a fetched part of a pack and writes its chunks. */
-  write(part: FetchedPart): Promise<number>
+  /** Decodes a fetched part of a pack and writes its chunks. `onTaken`: `part.bytes` are the caller's again. */
+  write(part: FetchedPart, onTaken: () => void): Promise<number>
   writeZeros(offsetBytes: number, lengthBytes: number): Promise<void>
   flushDisk(): Promise<void>
 }

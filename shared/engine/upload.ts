@@ -30,6 +30,8 @@ export type EngineDeps = {
   clock: Clock
   /** Lanes with the disk open in each; they stay the caller's, who closes or keeps them. */
   openLanes: (disk: DiskRef, setup: LaneSetup, writable: boolean) => Promise<Lane[]>
+  /** Takes back the bytes of a `getRange`, where the store likes to use them again. */
+  recycle?: ((bytes: Uint8Array) => void) | undefined
   warn?: Warn | undefined
   memoryMib?: number | undefined
   workers?: number | undefined

@@ -1,0 +1,190 @@
+// The function's side of the mover: starts the child, asks it for transfers, and ends it when it is idle or must die.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { vddkEnvironment } from '#shared/adapters/vddk/library.ts'
+import { DEFAULT_MEMORY_MIB, DEFAULT_WORKERS } from '#shared/engine/budget.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import type {
+  DownloadOutcome,
+  DownloadProgress,
+  DownloadRequest,
+  Mover,
+  TransferOptions,
+  UploadOutcome,
+  UploadProgress,
+  UploadRequest,
+} from '#shared/ports/mover.ts'
+import type { DiskSettings, FromMover, MoverSetup, ToMover } from './protocol.ts'
+import { fromWire } from './wire-error.ts'
+
+export type MoverOptions = {
+  /** The mover's main file: `shared/mover/main.ts` or the bundle `mover.mjs`. */
+  entry: string
+  /** Environment of the child; the loader's path for VDDK is added. */
+  env: NodeJS.ProcessEnv
+  memoryMib?: number | undefined
+  workers?: number | undefined
+  /** Where the VDDK was unpacked. Without it only test disks can be opened. */
+  vddkDir?: string | undefined
+  vddkConfigFile?: string | undefined
+  /** As in `DORMOUSE_VDDK_TRANSPORT`; undefined: the default order. */
+  transportModes?: string | undefined
+  /** Idle for so long, the child is ended: its memory and its handles are for the next one. */
+  idleMs?: number | undefined
+  /** Hears of what was found wrong and worked around. */
+  onWarning?: ((reason: string, message: string) => void) | undefined
+  /** Only tests: a disk file in place of every disk, a folder in place of every bucket. */
+  testDisk?: DiskSettings['testDisk']
+  testStore?: string | undefined
+}
+
+const IDLE_MS = 45 * SECOND_MS
+/** To close the disks in order; then the child is killed. */
+const CLOSE_MS = 10 * SECOND_MS
+/** One arena for each thread would take memory that no buffer uses. */
+const CHILD_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' }
+
+type Settled = { resolve: (outcome: UploadOutcome | DownloadOutcome) => void; reject: (error: Error) => void }
+type Transfer = { settled: Settled; onProgress: (progress: UploadProgress | DownloadProgress) => void }
+
+export function createMover(options: MoverOptions): Mover {
+  return new MoverClient(options)
+}
+
+class MoverClient implements Mover {
+  readonly #options: MoverOptions
+  #child: ChildProcess | undefined
+  #transfer: Transfer | undefined
+  #turn: Promise<unknown> = Promise.resolve()
+  #idle: NodeJS.Timeout | undefined
+
+  constructor(options: MoverOptions) {
+    this.#options = options
+  }
+
+  upload(request: UploadRequest, options: TransferOptions<UploadProgress>): Promise<UploadOutcome> {
+    return this.#inTurn(() => this.#ask({ type: 'upload', request }, options) as Promise<UploadOutcome>)
+  }
+
+  download(request: DownloadRequest, options: TransferOptions<DownloadProgress>): Promise<DownloadOutcome> {
+    return this.#inTurn(() => this.#ask({ type: 'download', request }, options) as Promise<DownloadOutcome>)
+  }
+
+  kill(): void {
+    this.#endChild('SIGKILL', new RetryableError('MoverKilled', 'the mover was killed'))
+  }
+
+  close(): Promise<void> {
+    return this.#inTurn(() => this.#closeChild())
+  }
+
+  #inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(act)
+    this.#turn = turn.catch(() => {})
+    return turn
+  }
+
+  async #ask<Progress extends UploadProgress | DownloadProgress>(
+    message: ToMover,
+    { signal, onProgress }: TransferOptions<Progress>,
+  ): Promise<UploadOutcome | DownloadOutcome> {
+    clearTimeout(this.#idle)
+    const child = this.#child ?? this.#start()
+    const onAbort = () => this.#send(child, { type: 'stop' })
+    try {
+      return await new Promise((resolve, reject) => {
+        const settled = { resolve, reject }
+        this.#transfer = { settled, onProgress: (progress) => onProgress(progress as Progress) }
+        this.#send(child, message)
+        if (signal.aborted) onAbort()
+        else signal.addEventListener('abort', onAbort, { once: true })
+      })
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      this.#transfer = undefined
+      this.#idle = setTimeout(() => void this.close(), this.#options.idleMs ?? IDLE_MS).unref()
+    }
+  }
+
+  #start(): ChildProcess {
+    const { entry, env, vddkDir } = this.#options
+    const own = { ...CHILD_ENVIRONMENT, ...env }
+    const child = spawn(process.execPath, [entry], {
+      env: vddkDir === undefined ? own : vddkEnvironment(vddkDir, own),
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      serialization: 'advanced',
+    })
+    this.#child = child
+    child.on('message', (message: FromMover) => this.#receive(child, message))
+    child.on('error', (error) => this.#gone(child, `cannot be started: ${error.message}`))
+    child.on('exit', (code, signal) => this.#gone(child, `ended with ${signal ?? `code ${code}`}`))
+    this.#send(child, { type: 'setup', setup: this.#setup() })
+    return child
+  }
+
+  #setup(): MoverSetup {
+    const { memoryMib, workers, vddkDir, vddkConfigFile, transportModes, testDisk, testStore } = this.#options
+    const vddk = vddkDir === undefined ? undefined : { libDir: vddkDir, configFile: vddkConfigFile, transportModes }
+    return {
+      memoryMib: memoryMib ?? DEFAULT_MEMORY_MIB,
+      workers: workers ?? DEFAULT_WORKERS,
+      vddk,
+      testDisk,
+      testStore,
+    }
+  }
+
+  #receive(child: ChildProcess, message: FromMover): void {
+    if (child !== this.#child) return
+    switch (message.type) {
+      case 'ready':
+        return
+      case 'warning':
+        this.#options.onWarning?.(message.reason, message.message)
+        return
+      case 'progress':
+        this.#transfer?.onProgress(message.progress)
+        return
+      case 'done':
+        this.#transfer?.settled.resolve(message.outcome)
+        return
+      case 'failed':
+        this.#transfer?.settled.reject(fromWire(message.error))
+    }
+  }
+
+  /** A channel that closes under our hands is reported by the child's exit. */
+  #send(child: ChildProcess, message: ToMover): void {
+    if (child.connected) child.send(message, () => {})
+  }
+
+  #gone(child: ChildProcess, how: string): void {
+    if (child !== this.#child) return
+    this.#child = undefined
+    this.#transfer?.settled.reject(new RetryableError('MoverDied', `the mover ${how}`))
+  }
+
+  #endChild(signal: NodeJS.Signals, error: Error): void {
+    const child = this.#child
+    this.#child = undefined
+    child?.kill(signal)
+    this.#transfer?.settled.reject(error)
+  }
+
+  async #closeChild(): Promise<void> {
+    clearTimeout(this.#idle)
+    const child = this.#child
+    if (child === undefined) return
+    this.#child = undefined
+    await new Promise<void>((resolve) => {
+      const late = setTimeout(() => child.kill('SIGKILL'), CLOSE_MS)
+      child.once('exit', () => {
+        clearTimeout(late)
+        resolve()
+      })
+      this.#send(child, { type: 'close' })
+      if (!child.connected) child.kill('SIGKILL')
+    })
+  }
+}

@@ -1,0 +1,123 @@
+// Main file of the mover, the child process that holds VDDK, the disk handles and the engine. Started by client.ts.
+
+import { download } from '#shared/engine/download.ts'
+import { KeyCache } from '#shared/engine/repository.ts'
+import { type EngineDeps, upload } from '#shared/engine/upload.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import type { DownloadRequest, RepositoryAccess, UploadRequest } from '#shared/ports/mover.ts'
+import { LanePool } from './lane-pool.ts'
+import type { FromMover, MoverSetup, ToMover } from './protocol.ts'
+import { toWire } from './wire-error.ts'
+
+/** Of buffers of downloaded bodies that wait to be used again. */
+const KEPT_BODY_BYTES = 24 * MiB
+
+type Transfer = { type: 'upload'; request: UploadRequest } | { type: 'download'; request: DownloadRequest }
+type Mover = { setup: MoverSetup; lanes: LanePool; keyCache: KeyCache }
+
+let mover: Promise<Mover> | undefined
+let stop = new AbortController()
+
+const send = (message: FromMover) => process.send?.(message)
+
+// Whoever started us is gone or has let go of us. Not process.exit: it would wait for a thread that is inside VDDK.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+// A signal to the whole group is the function's to answer: it stops us in order.
+process.on('SIGTERM', () => {})
+process.on('SIGINT', () => {})
+
+process.on('message', (message: ToMover) => {
+  switch (message.type) {
+    case 'setup':
+      mover = start(message.setup)
+      mover.then(
+        () => send({ type: 'ready' }),
+        (error: unknown) => send({ type: 'failed', error: toWire(error) }),
+      )
+      return
+    case 'stop':
+      stop.abort()
+      return
+    case 'close':
+      void close()
+      return
+    default:
+      void transfer(message)
+  }
+})
+
+async function start(setup: MoverSetup): Promise<Mover> {
+  let lock: SharedArrayBuffer | undefined
+  if (setup.vddk !== undefined) {
+    const [{ createVddkLock }, { initVddk, loadVddk }] = await Promise.all([
+      import('#shared/adapters/vddk/lock.ts'),
+      import('#shared/adapters/vddk/library.ts'),
+    ])
+    // Before the first worker: threads that call VDDK are to be created after it was started.
+    initVddk(loadVddk(setup.vddk.libDir), setup.vddk.configFile)
+    lock = createVddkLock()
+  }
+  return { setup, lanes: new LanePool(setup, lock), keyCache: new KeyCache() }
+}
+
+async function transfer(message: Transfer): Promise<void> {
+  stop = new AbortController()
+  const started = await mover
+  if (started === undefined) throw new Error('a transfer came before the setup')
+  const { close: closeStore, ...opened } = await openStore(started.setup, message.request.repository)
+  try {
+    const deps = engineDeps(started, opened)
+    const options = { signal: stop.signal, onProgress: (progress: object) => sendProgress(progress) }
+    const outcome =
+      message.type === 'upload'
+        ? await upload(message.request, deps, options)
+        : await download(message.request, deps, options)
+    // What is finished must not hold the disk: its snapshot is about to be deleted, or its volume handed over.
+    if (outcome.state !== 'more') await started.lanes.closeAll()
+    send({ type: 'done', outcome })
+  } catch (error) {
+    await started.lanes.closeAll().catch((closing: unknown) => warn('DiskNotClosed', String(closing)))
+    send({ type: 'failed', error: toWire(error) })
+  } finally {
+    closeStore()
+  }
+}
+
+function sendProgress(progress: object): void {
+  send({ type: 'progress', progress: progress as Extract<FromMover, { type: 'progress' }>['progress'] })
+}
+
+type OpenedStore = Pick<EngineDeps, 'store' | 'recycle'>
+
+function engineDeps({ setup, lanes, keyCache }: Mover, opened: OpenedStore): EngineDeps {
+  const { memoryMib, workers } = setup
+  const openLanes: EngineDeps['openLanes'] = (disk, lane, writable) => lanes.open(disk, lane, writable)
+  return { ...opened, clock: systemClock, openLanes, warn, memoryMib, workers, keyCache }
+}
+
+async function openStore(
+  { testStore }: MoverSetup,
+  { s3 }: RepositoryAccess,
+): Promise<OpenedStore & { close: () => void }> {
+  if (testStore !== undefined) {
+    const { FolderObjectStore } = await import('#shared/adapters/folder/object-store.ts')
+    return { store: new FolderObjectStore(testStore, { syncs: false }), close: () => {} }
+  }
+  const { createS3Store } = await import('#shared/adapters/s3/store.ts')
+  const store = createS3Store(s3, { keepBufferBytes: KEPT_BODY_BYTES })
+  return { store, recycle: (bytes) => store.release(bytes), close: () => store.close() }
+}
+
+function warn(reason: string, message: string): void {
+  send({ type: 'warning', reason, message })
+}
+
+async function close(): Promise<void> {
+  try {
+    await (await mover)?.lanes.closeAll()
+  } catch (error) {
+    warn('DiskNotClosed', String(error))
+  }
+  process.exit(0)
+}

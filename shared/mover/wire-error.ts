@@ -1,0 +1,49 @@
+// Errors across a process or thread border: the class decides the reaction, so it must survive the journey.
+
+import {
+  asError,
+  ConflictError,
+  CorruptionError,
+  DormouseError,
+  RetryableError,
+  TerminalError,
+} from '#shared/kernel/errors.ts'
+
+const CLASSES = { RetryableError, ConflictError, CorruptionError, TerminalError } as const
+
+export type WireError = {
+  class: keyof typeof CLASSES | 'Error'
+  reason: string
+  message: string
+  retryAfterSeconds: number | undefined
+  /** Of the other side, for the log. */
+  stack: string | undefined
+}
+
+export function toWire(thrown: unknown): WireError {
+  const error = asError(thrown)
+  return {
+    class: classOf(error),
+    reason: error instanceof DormouseError ? error.reason : 'InternalError',
+    message: error.message,
+    retryAfterSeconds: error instanceof RetryableError ? error.retryAfterSeconds : undefined,
+    stack: error.cause === undefined ? error.stack : `${error.stack}\ncaused by ${asError(error.cause).stack}`,
+  }
+}
+
+/** The same class again; the other side's error comes along as the cause. */
+export function fromWire(wire: WireError): Error {
+  const cause = new Error(wire.message)
+  if (wire.stack !== undefined) cause.stack = wire.stack
+  if (wire.class === 'Error') return new Error(wire.message, { cause })
+  if (wire.class === 'RetryableError' && wire.retryAfterSeconds !== undefined) {
+    return new RetryableError(wire.reason, wire.message, { cause, retryAfterSeconds: wire.retryAfterSeconds })
+  }
+  return new CLASSES[wire.class](wire.reason, wire.message, { cause })
+}
+
+function classOf(error: Error): WireError['class'] {
+  // CorruptionError before TerminalError, whose child it is.
+  const names = ['RetryableError', 'ConflictError', 'CorruptionError', 'TerminalError'] as const
+  return names.find((name) => error instanceof CLASSES[name]) ?? 'Error'
+}

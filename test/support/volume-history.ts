@@ -1,0 +1,46 @@
+// Volumes with a history: random writes and discards between backups, and what really changed.
+
+import { createHash } from 'node:crypto'
+import fc from 'fast-check'
+import { MemoryDisk, type MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
+import { SECTOR_BYTES } from '#shared/kernel/units.ts'
+import type { Extent } from '#shared/ports/disk.ts'
+
+/** `fill` below 4 repeats (zeros among them), so that chunks meet again; others are noise of their own. */
+export type Change = { kind: 'write' | 'discard'; sector: number; sectors: number; fill: number }
+
+export function changes(sectors: number, most: number): fc.Arbitrary<Change[]> {
+  return fc.array(
+    fc.record({
+      kind: fc.constantFrom('write', 'write', 'write', 'discard'),
+      sector: fc.nat(sectors - 1),
+      sectors: fc.integer({ min: 1, max: Math.ceil(sectors / 3) }),
+      fill: fc.nat(40),
+    }),
+    { maxLength: most },
+  ) as fc.Arbitrary<Change[]>
+}
+
+/** Carries the changes out; answers the areas that changed, ascending and maybe overlapping, as a vCenter would. */
+export function applyChanges(content: MemoryDiskContent, list: readonly Change[]): Extent[] {
+  const disk = new MemoryDisk(content)
+  const areas: Extent[] = []
+  for (const { kind, sector, sectors, fill } of list) {
+    const offsetBytes = sector * SECTOR_BYTES
+    const lengthBytes = Math.min(sectors * SECTOR_BYTES, content.capacityBytes - offsetBytes)
+    if (lengthBytes <= 0) continue
+    if (kind === 'discard') content.discard(offsetBytes, lengthBytes)
+    else disk.write(offsetBytes, filling(fill, lengthBytes))
+    areas.push({ offsetBytes, lengthBytes })
+  }
+  return areas.sort((a, b) => a.offsetBytes - b.offsetBytes)
+}
+
+function filling(fill: number, lengthBytes: number): Buffer {
+  if (fill < 4) return Buffer.alloc(lengthBytes, fill)
+  const bytes = Buffer.alloc(lengthBytes)
+  for (let at = 0; at < lengthBytes; at += 32) {
+    createHash('md5').update(`${fill}/${at}`).digest().copy(bytes, at)
+  }
+  return bytes
+}
