@@ -73,6 +73,11 @@ export class ControlPlane {
     return plane
   }
 
+  /** Files of the programs, for whoever wants real binaries. */
+  get programs(): string[] {
+    return Object.values(this.commands).map(([program]) => program!)
+  }
+
   /** etcd and kube-apiserver; also after stopApi, with the same data, port and certificate. */
   async startApi(): Promise<void> {
     this.etcd = await this.run('etcd', this.commands.etcd)

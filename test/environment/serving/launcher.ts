@@ -46,7 +46,7 @@ export class Launcher {
     const port = await ports.take()
     const facts = { pod, port, node: nodeName, mountFolder: path.join(home, 'mounts') }
     const resolved = localAddresses(await resolveEnv(api, spec, facts), addresses())
-    const env = { ...resolved, TMPDIR: scratch, ...(await this.access(spec)), ...envOf(spec) }
+    const env = { ...resolved, HOME: home, TMPDIR: scratch, ...(await this.access(spec)), ...envOf(spec) }
     const { readinessPath } = spec
     return await Instance.start({
       name: pod,

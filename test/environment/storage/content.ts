@@ -11,23 +11,21 @@ export function noise(seed: string, lengthBytes: number): Buffer {
   return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(lengthBytes))
 }
 
-/** Lines of words, as logs and sources are made of; shrinks to about a third. */
+/** Numbered sentences, as logs and sources are made of; a compressor makes a fraction of them. */
 export function prose(seed: string, lengthBytes: number): Buffer {
-  const lines: string[] = []
-  const dice = noise(seed, lengthBytes)
-  for (let length = 0, at = 0; length < lengthBytes; ) {
-    const words = Array.from({ length: 8 }, () => WORDS[dice[at++ % dice.length]! % WORDS.length])
-    const line = `${dice.readUInt32LE(at % (dice.length - 4)).toString(16)} ${words.join(' ')}\n`
-    lines.push(line)
-    length += line.length
+  const text = Buffer.alloc(lengthBytes)
+  const dice = noise(seed, Math.ceil(lengthBytes / 3) + 6)
+  for (let at = 0, roll = 0; at < lengthBytes; roll += 6) {
+    const number = dice.readUIntBE(roll, 6)
+    at += text.write(`${number} ${SENTENCES[number % SENTENCES.length]}\n`, at, 'latin1')
   }
-  return Buffer.from(lines.join('')).subarray(0, lengthBytes)
+  return text
 }
 
-const WORDS =
-  'the volume of a claim is read once and kept in parts that are named by what they hold so that a part which was seen before is neither sent nor stored again while holes stay holes and text shrinks'.split(
-    ' ',
-  )
+const WORDS = 'volume claim snapshot block chunk bucket restore queue slice index pack hole copy key root'.split(' ')
+const VERBS = 'reads writes keeps sends finds drops names counts moves checks'.split(' ')
+/** Every way to say who does what to what. */
+const SENTENCES = WORDS.flatMap((who) => VERBS.flatMap((does) => WORDS.map((what) => `the ${who} ${does} a ${what}`)))
 
 export type Piece = { offsetBytes: number; data: Uint8Array }
 
