@@ -2,11 +2,9 @@
 
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino'
 
-export type Logger = Pick<PinoLogger, 'debug' | 'info' | 'warn' | 'error' | 'child'>
+export type Logger = Pick<PinoLogger, 'debug' | 'info' | 'warn' | 'error'> & { child: (fields: Fields) => Logger }
 
-/** Hidden at the top of a line and inside of its objects, three deep. */
-const SECRET_KEYS = ['password', 'secret', 'token', 'authorization', 'secretAccessKey', 'sessionToken']
-const REDACTED_PATHS = SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`])
+type Fields = Record<string, unknown>
 
 /** Writes synchronously: a line that was logged is out, even if the process dies right after it. */
 export function createLogger(name: string, options: { level?: string; destination?: DestinationStream } = {}): Logger {
@@ -14,8 +12,47 @@ export function createLogger(name: string, options: { level?: string; destinatio
     base: { function: name },
     level: options.level ?? 'info',
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label: string) => ({ level: label }) },
-    redact: { paths: REDACTED_PATHS, censor: '**redacted**' },
+    serializers: { err: errorFields },
+    formatters: {
+      level: (label: string) => ({ level: label }),
+      log: withoutSecrets,
+    },
   }
-  return pino(settings, options.destination ?? pino.destination({ dest: 1, sync: true }))
+  return guarded(pino(settings, options.destination ?? pino.destination({ dest: 1, sync: true })))
+}
+
+/** Pino shows the fields of a child to no formatter. */
+function guarded(log: PinoLogger): Logger {
+  return {
+    debug: log.debug.bind(log),
+    info: log.info.bind(log),
+    warn: log.warn.bind(log),
+    error: log.error.bind(log),
+    child: (fields) => guarded(log.child(withoutSecrets(fields))),
+  }
+}
+
+const SECRET_NAME = /passw|passphrase|secret|token|authorization|credential|customer_?key/i
+
+/** By what a field is called, at any depth. Paths, as pino's own redaction wants them, would have to be known before. */
+function withoutSecrets(fields: Fields): Fields {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, SECRET_NAME.test(name) ? '**redacted**' : cleaned(value)]),
+  )
+}
+
+function cleaned(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(cleaned)
+  return isPlain(value) ? withoutSecrets(value) : value
+}
+
+function isPlain(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+}
+
+/** Not what libraries hang onto their errors besides: requests with their headers, for one. */
+function errorFields(error: unknown): unknown {
+  if (!(error instanceof Error)) return String(error)
+  const { name, message, stack, cause } = error
+  return { type: name, message, stack, ...(cause === undefined ? {} : { cause: errorFields(cause) }) }
 }

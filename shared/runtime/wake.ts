@@ -47,7 +47,10 @@ async function post(url: string, headers: object, body: string, what: string, wa
     else fail(`answered ${status}`)
   })
   request.on('error', (error) => fail(error.message, error))
-  request.on('finish', () => setTimeout(resolve, waitMs, 'sent').unref())
   request.end(body)
-  return await promise
+  const timer = setTimeout(() => {
+    if (request.writableFinished) resolve('sent')
+    else request.destroy(new Error(`not connected within ${waitMs} ms`))
+  }, waitMs)
+  return await promise.finally(() => clearTimeout(timer))
 }
