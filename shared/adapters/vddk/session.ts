@@ -31,6 +31,9 @@ export type VddkDiskOptions = {
 /** Under this name vCenter keeps that we protect the disk from migration. */
 const IDENTITY = 'dormouse'
 
+/** Takes back one step of opening; `call` is its name in an error. */
+type UndoStep = { call: string; run: () => VixResult }
+
 export class VddkSession {
   readonly handle: Pointer
   readonly capacityBytes: number
@@ -38,7 +41,7 @@ export class VddkSession {
   readonly transport: string
   readonly #options: VddkDiskOptions
   readonly #params: ConnectParams
-  readonly #undo: (() => VixResult)[] = []
+  readonly #undo: UndoStep[] = []
 
   constructor(options: VddkDiskOptions) {
     this.#options = options
@@ -85,11 +88,11 @@ export class VddkSession {
     const connection = this.#out('ConnectEx', (out) =>
       functions.connectEx(this.#params.pointer, writable ? 0 : 1, null, transportModes, out),
     )
-    this.#undo.push(() => functions.disconnect(connection))
+    this.#undo.push({ call: 'Disconnect', run: () => functions.disconnect(connection) })
     // Reading skips zero blocks on the wire, writing goes past the host's cache: the peer's flags (§1.3). An FCD's path is "".
     const flags = writable ? OPEN_UNBUFFERED : OPEN_COMPRESSION_SKIPZ | OPEN_READ_ONLY
     const handle = this.#out('Open', (out) => functions.open(connection, '', flags, out))
-    this.#undo.push(() => functions.close(handle))
+    this.#undo.push({ call: 'Close', run: () => functions.close(handle) })
     return { handle, capacityBytes: this.#capacity(handle), transport: functions.getTransportMode(handle) }
   }
 
@@ -114,7 +117,7 @@ export class VddkSession {
         check(library, 'PrepareForAccess', result, this.where())
       }
     }
-    this.#undo.push(() => this.#endAccess())
+    this.#undo.push({ call: 'EndAccess', run: () => this.#endAccess() })
   }
 
   /** Left over from a crash: end it once and ask again, as the peer does (§1.4, 20005). */
@@ -137,7 +140,7 @@ export class VddkSession {
     let failure: RetryableError | TerminalError | undefined
     for (let step = this.#undo.pop(); step !== undefined; step = this.#undo.pop()) {
       try {
-        check(this.#options.library, 'Close', step(), this.where())
+        check(this.#options.library, step.call, step.run(), this.where())
       } catch (error) {
         if (error instanceof RetryableError || error instanceof TerminalError) failure ??= error
         else throw error

@@ -22,7 +22,7 @@ struct AsyncQueue {
   pthread_cond_t changed;
   Job *newest;
   int outstanding;
-  bool stopping;
+  bool draining, stopping;
 };
 
 static VixError transfer(Handle *handle, const Job *job) {
@@ -37,7 +37,17 @@ static void complete(AsyncQueue *queue, Job *job) {
   free(job);
 }
 
-/* Takes all that has gathered, lets a little more gather, and works from the newest to the oldest. */
+/* Waits for a second job, so that there is an order to turn around; not for long, and not when the caller waits itself. */
+static void let_jobs_gather(AsyncQueue *queue) {
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_nsec += 50000000;
+  until.tv_sec += until.tv_nsec / 1000000000;
+  until.tv_nsec %= 1000000000;
+  while (!queue->newest->older && !queue->draining && !queue->stopping)
+    if (pthread_cond_timedwait(&queue->changed, &queue->mutex, &until) != 0) return;
+}
+
 static void *async_loop(void *argument) {
   AsyncQueue *queue = argument;
   pthread_mutex_lock(&queue->mutex);
@@ -46,9 +56,7 @@ static void *async_loop(void *argument) {
       pthread_cond_wait(&queue->changed, &queue->mutex);
       continue;
     }
-    pthread_mutex_unlock(&queue->mutex);
-    nanosleep(&(struct timespec){0, 200000}, NULL);
-    pthread_mutex_lock(&queue->mutex);
+    let_jobs_gather(queue);
     Job *job = queue->newest;
     queue->newest = job->older;
     pthread_mutex_unlock(&queue->mutex);
@@ -112,7 +120,10 @@ VixError VixDiskLib_WriteAsync(Handle *handle, SectorType start, SectorType coun
 
 static void drain(AsyncQueue *queue) {
   pthread_mutex_lock(&queue->mutex);
+  queue->draining = true;
+  pthread_cond_broadcast(&queue->changed);
   while (queue->outstanding > 0) pthread_cond_wait(&queue->changed, &queue->mutex);
+  queue->draining = false;
   pthread_mutex_unlock(&queue->mutex);
 }
 

@@ -133,9 +133,17 @@ export type ChildResult = {
   stderr: string
 }
 
+/** Far longer than any plan takes: a child that hangs is killed and fails its own test. */
+const CHILD_LIMIT_MS = 40_000
+
 /** Runs child.ts with the plan; `report` is missing when it died. */
 export async function runChild(plan: ChildPlan, env: NodeJS.ProcessEnv): Promise<ChildResult> {
-  const child = spawn(process.execPath, [join(HERE, 'child.ts')], { env, stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [join(HERE, 'child.ts')], {
+    env,
+    stdio: ['pipe', 'pipe', 'pipe'],
+    timeout: CHILD_LIMIT_MS,
+    killSignal: 'SIGKILL',
+  })
   child.stdin.end(JSON.stringify(plan))
   let stdout = ''
   let stderr = ''

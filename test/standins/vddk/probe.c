@@ -197,7 +197,7 @@ static void async_after_sync(void) {
 }
 static void close_in_flight(void) {
   open_disk(OPEN_READ_ONLY);
-  for (long i = 0; i < 8; i++) VixDiskLib_ReadAsync(handle, 0, 1, buffer, note, (void *)i);
+  for (long i = 0; i < 8; i++) VixDiskLib_ReadAsync(handle, 0, 2048, buffer, note, (void *)i);
   VixDiskLib_Close(handle);
 }
 

@@ -1,6 +1,6 @@
 /*
  * The binary interface of libvixDiskLib as the STAND-IN offers it (this is not VMware's VDDK and holds none of its code).
- * Signatures, struct layouts and constants: docs/design notes on VDDK, reference vddk-and-fcd §1.1 to §1.4.
+ * Signatures, struct layouts and constants: reference vddk-and-fcd §1.1 to §1.4.
  */
 #ifndef VDDK_STANDIN_VIXDISKLIB_H
 #define VDDK_STANDIN_VIXDISKLIB_H
