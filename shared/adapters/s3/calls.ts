@@ -14,6 +14,7 @@ import {
 import type { S3Settings } from '#shared/ports/mover.ts'
 import type { StoredObject } from '#shared/ports/object-store.ts'
 import { readBody } from './body.ts'
+import { BodyBuffers } from './body-buffers.ts'
 import { createClient } from './client.ts'
 import { statusOf } from './errors.ts'
 import type { TransportOptions } from './options.ts'
@@ -29,10 +30,12 @@ export class S3Calls {
   private readonly client: S3Client
   private readonly settings: S3Settings
   private readonly maxObjectBytes: number
+  private readonly buffers: BodyBuffers
   private payload: 'untried' | 'unsigned' | 'signed' = 'untried'
 
   constructor(settings: S3Settings, transport: TransportOptions) {
-    this.client = createClient(settings, transport)
+    this.buffers = new BodyBuffers(transport.keepBufferBytes)
+    this.client = createClient(settings, transport, this.buffers)
     this.settings = settings
     this.maxObjectBytes = transport.maxObjectBytes
   }
@@ -96,6 +99,10 @@ export class S3Calls {
 
   async delete(key: string, signal?: AbortSignal): Promise<void> {
     await this.client.send(new DeleteObjectCommand(this.at(key)), abortable(signal))
+  }
+
+  release(bytes: Uint8Array): void {
+    this.buffers.giveBack(bytes)
   }
 
   close(): void {

@@ -6,11 +6,12 @@ import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
+import type { BodyBuffers } from './body-buffers.ts'
 import type { TransportOptions } from './options.ts'
 import { SocketHandler } from './request-handler.ts'
 import { secureContextFor } from './trust.ts'
 
-export function createClient(settings: S3Settings, transport: TransportOptions): S3Client {
+export function createClient(settings: S3Settings, transport: TransportOptions, buffers: BodyBuffers): S3Client {
   return new S3Client({
     region: settings.region,
     ...(settings.url === undefined ? { followRegionRedirects: true } : { endpoint: settings.url }),
@@ -27,16 +28,21 @@ export function createClient(settings: S3Settings, transport: TransportOptions):
     // Saves a round trip per pack; with it the SDK's handler would also open a connection per PUT.
     expectContinueHeader: false,
     userAgentAppId: 'dormouse',
-    requestHandler: handlerFor(settings, transport),
+    requestHandler: handlerFor(settings, transport, buffers),
   })
 }
 
-function handlerFor(settings: S3Settings, transport: TransportOptions): NonNullable<S3ClientConfig['requestHandler']> {
+function handlerFor(
+  settings: S3Settings,
+  transport: TransportOptions,
+  buffers: BodyBuffers,
+): NonNullable<S3ClientConfig['requestHandler']> {
   if (environmentNamesProxy()) return proxyHandler(settings, transport)
   return new SocketHandler({
     ...transport,
     maxIdleMs: 15 * SECOND_MS,
     maxBodyBytes: transport.maxObjectBytes,
+    buffers,
     verifyCertificate: !settings.insecureSkipTlsVerify,
     secureContext: () => secureContextFor(settings.caCert),
   })

@@ -2,10 +2,21 @@
 
 import net from 'node:net'
 import tls from 'node:tls'
+import { KiB } from '#shared/kernel/units.ts'
 import { type ReceivedResponse, ResponseReader, SCRATCH_BYTES } from './response-reader.ts'
 
+/** TLS encrypts a whole write into memory first: pieces keep that small. Without TLS the kernel takes the body as it is. */
+const TLS_PIECE_BYTES = 512 * KiB
+const NO_BODY = new Uint8Array(0)
+
 export type Endpoint = { host: string; port: number; secureContext: tls.SecureContext | undefined; verify: boolean }
-export type WireRequest = { method: string; head: string; body: Uint8Array | undefined; limitBytes: number }
+export type WireRequest = {
+  method: string
+  head: string
+  body: Uint8Array | undefined
+  limitBytes: number
+  allocate: (bytes: number) => Buffer
+}
 
 type Pending = { reader: ResponseReader; resolve(response: ReceivedResponse): void; reject(error: Error): void }
 
@@ -13,6 +24,7 @@ export class Connection {
   /** When the last answer ended, for the pool. */
   idleSinceMs = 0
   private readonly socket: net.Socket
+  private readonly secure: boolean
   private readonly scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
   private pending: Pending | undefined
   private failure: Error | undefined
@@ -50,6 +62,7 @@ export class Connection {
       callback: (count: number) => this.received(count),
     }
     const { host, port, secureContext, verify } = endpoint
+    this.secure = secureContext !== undefined
     this.socket =
       secureContext === undefined
         ? net.connect({ host, port, noDelay: true, onread })
@@ -86,7 +99,11 @@ export class Connection {
     this.socket.setTimeout(idleTimeoutMs)
     try {
       return await new Promise((resolve, reject) => {
-        this.pending = { reader: new ResponseReader(request.method, request.limitBytes, this.scratch), resolve, reject }
+        this.pending = {
+          reader: new ResponseReader(request.method, request.limitBytes, this.scratch, request.allocate),
+          resolve,
+          reject,
+        }
         this.send(request)
       })
     } finally {
@@ -106,18 +123,21 @@ export class Connection {
     pending?.reject(this.failure)
   }
 
-  private send(request: WireRequest): void {
+  private send({ head, body = NO_BODY }: WireRequest): void {
     this.bodyIsSent = false
-    const sent = () => {
-      this.bodyIsSent = true
-    }
     this.socket.cork()
-    if (request.body === undefined || request.body.length === 0) this.socket.write(request.head, 'latin1', sent)
-    else {
-      this.socket.write(request.head, 'latin1')
-      this.socket.write(request.body, sent)
-    }
+    this.socket.write(head, 'latin1')
+    this.sendFrom(body, 0)
     this.socket.uncork()
+  }
+
+  private sendFrom(body: Uint8Array, from: number): void {
+    const end = this.secure ? Math.min(from + TLS_PIECE_BYTES, body.length) : body.length
+    this.socket.write(body.subarray(from, end), () => {
+      if (this.failure !== undefined) return
+      if (end < body.length) this.sendFrom(body, end)
+      else this.bodyIsSent = true
+    })
   }
 
   private received(count: number): boolean {

@@ -22,6 +22,7 @@ export type CallContext = {
 
 type SdkError = Error & {
   code?: string
+  hostname?: string
   $metadata?: { httpStatusCode?: number }
   $response?: { headers?: Record<string, string> }
 }
@@ -79,6 +80,8 @@ const BY_CODE: Record<string, Answer> = {
   InvalidAccessKeyId: denied,
   SignatureDoesNotMatch: denied,
   InvalidToken: denied,
+  // versitygw answers 404 with this code to an unknown access key.
+  XAdminUserNotFound: denied,
   ExpiredToken: expired,
   TokenRefreshRequired: expired,
   NoSuchBucket: noBucket,
@@ -190,8 +193,10 @@ function isNetwork(error: SdkError): boolean {
 }
 
 function networkWords(error: SdkError): string {
-  if (error.code === 'EPROTO') return 'it does not speak TLS there; is s3Url to begin with http://?'
-  if (error.code === 'ENOTFOUND') return 'its name is unknown'
+  if (error.code === 'EPROTO' || error.code?.startsWith('ERR_SSL_') === true)
+    return 'it does not speak TLS there; is s3Url to begin with http://?'
+  // Without path style the bucket's name stands in front, which a private store's name server often does not know.
+  if (error.code === 'ENOTFOUND') return `the name ${error.hostname} is unknown; is s3ForcePathStyle to be "true"?`
   return error.message === '' ? String(error.code) : error.message
 }
 

@@ -10,6 +10,8 @@ export type TransportOptions = {
   idleTimeoutMs: number
   /** A larger answer is refused before memory is taken for it. */
   maxObjectBytes: number
+  /** Of buffers that callers gave back. */
+  keepBufferBytes: number
 }
 
 export const DEFAULT_TRANSPORT: TransportOptions = {
@@ -17,4 +19,5 @@ export const DEFAULT_TRANSPORT: TransportOptions = {
   connectTimeoutMs: 10 * SECOND_MS,
   idleTimeoutMs: MINUTE_MS,
   maxObjectBytes: 256 * MiB,
+  keepBufferBytes: 64 * MiB,
 }

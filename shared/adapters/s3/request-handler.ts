@@ -4,6 +4,7 @@
 import { Readable } from 'node:stream'
 import type { SecureContext } from 'node:tls'
 import type { S3ClientConfig } from '@aws-sdk/client-s3'
+import type { BodyBuffers } from './body-buffers.ts'
 import type { WireRequest } from './connection.ts'
 import { ConnectionPool, type PoolLimits } from './connection-pool.ts'
 import type { ReceivedResponse } from './response-reader.ts'
@@ -17,6 +18,7 @@ export type HandlerOptions = PoolLimits & {
   /** Without a byte in either direction. */
   idleTimeoutMs: number
   maxBodyBytes: number
+  buffers: BodyBuffers
   verifyCertificate: boolean
   /** Made on first use: most stores never need one. */
   secureContext: () => SecureContext
@@ -84,7 +86,13 @@ export class SocketHandler {
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${checked(value)}\r\n`)
     const path = `${request.path}${queryText(request.query ?? {})}`
     const head = `${request.method} ${checked(path)} HTTP/1.1\r\n${lines.join('')}\r\n`
-    return { method: request.method, head, body, limitBytes: this.options.maxBodyBytes }
+    return {
+      method: request.method,
+      head,
+      body,
+      limitBytes: this.options.maxBodyBytes,
+      allocate: (bytes) => this.options.buffers.take(bytes),
+    }
   }
 
   private poolFor(request: SdkRequest): ConnectionPool {

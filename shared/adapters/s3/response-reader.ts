@@ -34,11 +34,13 @@ export class ResponseReader {
   private partsBytes = 0
   private readonly method: string
   private readonly limitBytes: number
+  private readonly allocate: (bytes: number) => Buffer
 
-  /** `scratch` has SCRATCH_BYTES and is used by no one else meanwhile; `limitBytes` bounds the body. */
-  constructor(method: string, limitBytes: number, scratch: Buffer) {
+  /** `scratch` has SCRATCH_BYTES and is used by no one else meanwhile; `limitBytes` bounds the body, `allocate` makes its buffer. */
+  constructor(method: string, limitBytes: number, scratch: Buffer, allocate: (bytes: number) => Buffer) {
     this.method = method
     this.limitBytes = limitBytes
+    this.allocate = allocate
     this.scratch = scratch
   }
 
@@ -112,7 +114,7 @@ export class ResponseReader {
     if (length === undefined) return 'untilClose'
     if (!/^\d{1,15}$/.test(length)) throw new ResponseError(`the content length ${length} is no number`)
     this.checkLimit(Number(length))
-    this.body = Buffer.allocUnsafeSlow(Number(length))
+    this.body = this.allocate(Number(length))
     const early = this.scratchFilled
     if (early > this.body.length) throw new ResponseError('bytes follow the end of the answer')
     this.scratch.copy(this.body, 0, 0, early)

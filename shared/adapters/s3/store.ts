@@ -26,6 +26,8 @@ export type S3StoreOptions = Partial<TransportOptions> & {
 export type S3Store = ObjectStore & {
   /** Ends idle connections at once. Without it they end by themselves and keep no process alive. */
   close(): void
+  /** Gives a buffer of get or getRange back, to be used for another answer: the caller reads it no more. May be left out. */
+  release(bytes: Uint8Array): void
 }
 
 const DEFAULT_RETRY = { attempts: 5, firstDelayMs: 200, maxDelayMs: 5 * SECOND_MS }
@@ -40,6 +42,7 @@ class BucketStore implements S3Store {
   private readonly options: S3StoreOptions
   private readonly root: string
   private calls: Promise<S3Calls> | undefined
+  private loadedCalls: S3Calls | undefined
 
   constructor(settings: S3Settings, options: S3StoreOptions) {
     this.settings = settings
@@ -76,7 +79,7 @@ class BucketStore implements S3Store {
     return await this.call('put', key, signal, async (calls) => {
       attempts++
       const onlyIfAbsent = this.options.conditionalPut !== false
-      if (!onlyIfAbsent && (await exists(calls, this.root + key, signal))) {
+      if (!onlyIfAbsent && (await orUndefined(calls.head(this.root + key, signal), 'NotFound')) !== undefined) {
         return attempts > 1 && (await this.isOurs(calls, key, body, token, signal))
       }
       try {
@@ -108,6 +111,10 @@ class BucketStore implements S3Store {
     await this.call('delete', key, signal, (calls) => orUndefined(calls.delete(this.root + key, signal)))
   }
 
+  release(bytes: Uint8Array): void {
+    this.loadedCalls?.release(bytes)
+  }
+
   close(): void {
     void this.calls?.then((calls) => calls.close())
     this.calls = undefined
@@ -121,7 +128,7 @@ class BucketStore implements S3Store {
     token: string,
     signal?: AbortSignal,
   ): Promise<boolean> {
-    const found = await orUndefined(calls.head(this.root + key, signal))
+    const found = await orUndefined(calls.head(this.root + key, signal), 'NotFound')
     if (found === undefined)
       throw new RetryableError('S3Unavailable', `put ${key} in ${this.location}: the object in its place went away`)
     if (found.token !== undefined) return found.token === token
@@ -155,7 +162,8 @@ class BucketStore implements S3Store {
   /** The SDK is loaded with the first call: functions that never get there start without it. */
   private loaded(): Promise<S3Calls> {
     this.calls ??= import('./calls.ts').then(({ S3Calls }) => {
-      return new S3Calls(this.settings, { ...DEFAULT_TRANSPORT, ...this.options })
+      this.loadedCalls = new S3Calls(this.settings, { ...DEFAULT_TRANSPORT, ...this.options })
+      return this.loadedCalls
     })
     return this.calls
   }
@@ -171,19 +179,17 @@ class BucketStore implements S3Store {
   }
 }
 
-/** A missing object is an answer; a missing bucket, or a 404 from something that is no S3 store, is not. */
-async function orUndefined<T>(call: Promise<T>): Promise<T | undefined> {
+/**
+ * A missing object is an answer; a missing bucket, or a 404 from something that is no S3 store, is not. `code` is how the
+ * SDK calls it: HEAD answers have no body, all that can be told is NotFound.
+ */
+async function orUndefined<T>(call: Promise<T>, code: 'NoSuchKey' | 'NotFound' = 'NoSuchKey'): Promise<T | undefined> {
   try {
     return await call
   } catch (error) {
-    // HEAD answers carry no code: the SDK calls them NotFound.
-    if (statusOf(error) === 404 && ['NoSuchKey', 'NotFound'].includes((error as Error).name)) return undefined
+    if (statusOf(error) === 404 && (error as Error).name === code) return undefined
     throw error
   }
-}
-
-async function exists(calls: S3Calls, key: string, signal?: AbortSignal): Promise<boolean> {
-  return (await orUndefined(calls.head(key, signal))) !== undefined
 }
 
 function defaultOrigin(settings: S3Settings): string {

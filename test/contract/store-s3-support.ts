@@ -1,0 +1,139 @@
+// A versitygw for one test file, and proxies in front of it that misbehave on purpose.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import http from 'node:http'
+import net from 'node:net'
+import os from 'node:os'
+import path from 'node:path'
+import type { S3Settings } from '#shared/ports/mover.ts'
+import { Authority } from '../environment/kubernetes/certificates.ts'
+import { Ports } from '../environment/process/ports.ts'
+import { findLeash, findTools } from '../environment/process/tools.ts'
+import { S3Server } from '../environment/storage/s3.ts'
+
+export type Gateway = { s3: S3Server; authority: Authority; stop(): Promise<void> }
+
+export async function startGateway(tls: boolean): Promise<Gateway> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'dormouse-s3-'))
+  const programs = await findTools(['versitygw'], console.error)
+  const ports = new Ports()
+  const authority = new Authority()
+  const s3 = await S3Server.start({
+    folder,
+    logFolder: folder,
+    leash: await findLeash(),
+    program: programs.get('versitygw')!,
+    ports,
+    authority,
+    tls,
+  })
+  const stop = async () => {
+    await s3.stop()
+    ports.release()
+    await rm(folder, { recursive: true, force: true })
+  }
+  return { s3, authority, stop }
+}
+
+export function settingsFor(s3: S3Server, change: Partial<S3Settings> = {}): S3Settings {
+  return {
+    region: s3.region,
+    bucket: s3.bucket,
+    prefix: `test-${Math.random().toString(36).slice(2)}`,
+    url: s3.url,
+    forcePathStyle: true,
+    caCert: s3.caPem,
+    insecureSkipTlsVerify: false,
+    credentials: { accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey },
+    serverSideEncryption: undefined,
+    kmsKeyId: undefined,
+    customerKey: undefined,
+    tagging: undefined,
+    ...change,
+  }
+}
+
+/** What a proxy does with one request: pass it on, pass it on and drop the answer, hang up before, or answer by itself. */
+export type Mischief =
+  | 'pass'
+  | 'loseAnswer'
+  | 'hangUp'
+  | { status: number; body?: string; headers?: Record<string, string> }
+
+export type ProxyServer = {
+  url: string
+  requests: { method: string; path: string; headers: http.IncomingHttpHeaders; bytes: number }[]
+  connections: () => number
+  stop(): Promise<void>
+}
+
+/** An HTTP proxy that keeps the host header, so that signatures hold. `decide` is asked once per request, in order. */
+export async function startProxy(
+  targetUrl: string | undefined,
+  decide: (request: ProxyServer['requests'][number], index: number) => Mischief,
+): Promise<ProxyServer> {
+  const requests: ProxyServer['requests'] = []
+  let connections = 0
+  const agent = new http.Agent({ keepAlive: true })
+  const server = http.createServer(async (request, response) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk as Buffer)
+    const body = Buffer.concat(chunks)
+    const seen = { method: request.method!, path: request.url!, headers: request.headers, bytes: body.length }
+    requests.push(seen)
+    const mischief = decide(seen, requests.length - 1)
+    if (mischief === 'hangUp') return request.socket.destroy()
+    if (typeof mischief === 'object') {
+      response.writeHead(mischief.status, mischief.headers)
+      return response.end(mischief.body)
+    }
+    const target = http.request(targetUrl!, { method: seen.method, path: seen.path, headers: seen.headers, agent })
+    target.on('response', (answer) => {
+      if (mischief === 'loseAnswer') {
+        answer.resume()
+        answer.on('end', () => request.socket.destroy())
+        return
+      }
+      response.writeHead(answer.statusCode!, answer.headers)
+      answer.pipe(response)
+    })
+    target.on('error', () => request.socket.destroy())
+    target.end(body)
+  })
+  server.on('connection', () => connections++)
+  const port = await listen(server)
+  const stop = async () => {
+    agent.destroy()
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  }
+  return { url: `http://127.0.0.1:${port}`, requests, connections: () => connections, stop }
+}
+
+/** A server that answers every connection with these bytes, and closes it when `thenClose`. */
+export async function startRawServer(
+  answer: string,
+  thenClose = true,
+): Promise<{ url: string; stop(): Promise<void> }> {
+  const sockets = new Set<net.Socket>()
+  const server = net.createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.once('data', () => {
+      socket.write(answer, 'latin1')
+      if (thenClose) socket.end()
+    })
+  })
+  const port = await listen(server)
+  const stop = async () => {
+    for (const socket of sockets) socket.destroy()
+    await new Promise((resolve) => server.close(resolve))
+  }
+  return { url: `http://127.0.0.1:${port}`, stop }
+}
+
+/** The port that it got on loopback. */
+export async function listen(server: net.Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return (server.address() as net.AddressInfo).port
+}

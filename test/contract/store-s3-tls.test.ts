@@ -1,0 +1,103 @@
+// The S3 store over TLS: a private authority, none, a false one, and through a proxy.
+
+import { randomBytes } from 'node:crypto'
+import http from 'node:http'
+import https from 'node:https'
+import net from 'node:net'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createS3Store } from '#shared/adapters/s3/store.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import type { S3Settings } from '#shared/ports/mover.ts'
+import { Authority } from '../environment/kubernetes/certificates.ts'
+import { rejects } from './cluster-rejects.ts'
+import { type Gateway, listen, settingsFor, startGateway } from './store-s3-support.ts'
+
+const test = suite('S3 store over TLS')
+let gateway: Gateway
+const store = (change: Partial<S3Settings> = {}) =>
+  createS3Store(settingsFor(gateway.s3, change), { retry: { attempts: 2, firstDelayMs: 1 } })
+
+test.before(async () => {
+  gateway = await startGateway(true)
+})
+test.after(async () => {
+  await gateway.stop()
+})
+
+test("the location's CA bundle is trusted, also as one of several", async () => {
+  for (const caCert of [gateway.s3.caPem!, `${new Authority('another').certPem}\n${gateway.s3.caPem}`]) {
+    const trusting = store({ caCert })
+    const body = randomBytes(5 * MiB)
+    assert.ok(await trusting.putIfAbsent('pack', body))
+    assert.is(Buffer.compare((await trusting.get('pack'))!, body), 0)
+    assert.is((await trusting.getRange('pack', 3 * MiB, 3 * MiB))!.length, 2 * MiB)
+    for await (const { bytes } of trusting.list('')) assert.is(bytes, body.length)
+  }
+})
+
+test('an untrusted certificate ends the call at once and names the fix', async () => {
+  for (const caCert of [undefined, new Authority('another').certPem]) {
+    const error = await rejects(store({ caCert }).get('config'), TerminalError, 'S3CertificateUntrusted')
+    assert.match(error.message, 'caCert')
+  }
+})
+
+test('a certificate for another name is not trusted', async () => {
+  const { certPem, keyPem } = gateway.authority.serverCertificate(['store.example'])
+  const other = https.createServer({ cert: certPem, key: keyPem }, (_, response) => response.end())
+  const url = `https://127.0.0.1:${await listen(other)}`
+  await rejects(store({ url }).get('config'), TerminalError, 'S3CertificateUntrusted')
+  other.close()
+})
+
+test('only insecureSkipTLSVerify skips the check', async () => {
+  const careless = store({ caCert: undefined, insecureSkipTlsVerify: true })
+  assert.ok(await careless.putIfAbsent('config', Buffer.from('x')))
+})
+
+test('a CA bundle that is none is named as such', async () => {
+  const broken = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'
+  await rejects(store({ caCert: broken }).get('config'), TerminalError, 'S3CaCertInvalid')
+})
+
+test('TLS to a port that speaks none is told as that', async () => {
+  const plain = http.createServer((_, response) => response.end())
+  const url = `https://127.0.0.1:${await listen(plain)}`
+  const error = await rejects(store({ url }).get('config'), RetryableError, 'S3Unavailable')
+  assert.match(error.message, 'does not speak TLS')
+  plain.closeAllConnections()
+  plain.close()
+})
+
+test('a proxy that the environment names is used, and the certificate behind it is still checked', async () => {
+  let tunnels = 0
+  const proxy = http.createServer().on('connect', (request, client: net.Socket) => {
+    tunnels++
+    const [host, port] = request.url!.split(':')
+    const target = net.connect(Number(port), host, () => {
+      client.write('HTTP/1.1 200 OK\r\n\r\n')
+      client.pipe(target).pipe(client)
+    })
+    target.on('error', () => client.destroy())
+    client.on('error', () => target.destroy())
+  })
+  process.env['HTTPS_PROXY'] = `http://127.0.0.1:${await listen(proxy)}`
+  try {
+    const proxied = store()
+    const body = randomBytes(3 * MiB)
+    assert.ok(await proxied.putIfAbsent('pack', body))
+    assert.is(Buffer.compare((await proxied.get('pack'))!, body), 0)
+    assert.is((await proxied.getRange('pack', 1, 10))!.length, 10)
+    assert.ok(tunnels > 0)
+    await rejects(store({ caCert: undefined }).get('config'), TerminalError, 'S3CertificateUntrusted')
+    proxied.close()
+  } finally {
+    delete process.env['HTTPS_PROXY']
+    proxy.closeAllConnections()
+    proxy.close()
+  }
+})
+
+test.run()

@@ -1,0 +1,188 @@
+// The S3 store against a real server.
+
+import { randomBytes } from 'node:crypto'
+import { CreateBucketCommand, GetObjectTaggingCommand } from '@aws-sdk/client-s3'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createS3Store, type S3StoreOptions } from '#shared/adapters/s3/store.ts'
+import { chooseCredentials } from '#shared/domain/aws-credentials.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import type { S3Settings } from '#shared/ports/mover.ts'
+import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import { rejects } from './cluster-rejects.ts'
+import { type Gateway, settingsFor, startGateway } from './store-s3-support.ts'
+
+const test = suite('S3 store')
+let gateway: Gateway
+const store = (change: Partial<S3Settings> = {}, options: S3StoreOptions = {}) =>
+  createS3Store(settingsFor(gateway.s3, change), options)
+
+test.before(async () => {
+  gateway = await startGateway(false)
+})
+test.after(async () => {
+  await gateway.stop()
+})
+
+async function listed(from: ObjectStore, prefix: string): Promise<StoredObject[]> {
+  const found: StoredObject[] = []
+  for await (const object of from.list(prefix)) found.push(object)
+  return found
+}
+const keysOf = async (from: ObjectStore, prefix: string) => (await listed(from, prefix)).map(({ key }) => key)
+
+test('of sixteen writers of one key exactly one is told that it was first, and its bytes stay', async () => {
+  const racing = store({}, { maxConnections: 16 })
+  const bodies = Array.from({ length: 16 }, (_, index) => Buffer.alloc(100_000, index))
+  const won = await Promise.all(bodies.map((body) => racing.putIfAbsent('race', body)))
+  assert.is(won.filter((first) => first).length, 1, String(won))
+  assert.equal(Buffer.from((await racing.get('race'))!), bodies[won.indexOf(true)])
+})
+
+test('a list goes on after a thousand objects, in key order, and names only what begins with the prefix', async () => {
+  const many = store()
+  const names = Array.from({ length: 1203 }, (_, index) => `packs/s/${index.toString(16).padStart(16, '0')}`)
+  const rest = [...names, 'pack', 'packs-not', 'roots/x']
+  await Promise.all(
+    Array.from({ length: 16 }, async () => {
+      for (let name = rest.pop(); name !== undefined; name = rest.pop()) await many.putIfAbsent(name, Buffer.from(name))
+    }),
+  )
+  assert.equal(await keysOf(many, 'packs/'), names)
+  assert.equal((await keysOf(many, 'pack')).slice(0, 2), ['pack', 'packs-not'])
+  assert.equal(await keysOf(many, 'nothing/'), [])
+})
+
+test('a list tells sizes and times, and what was just written or deleted', async () => {
+  const fresh = store()
+  await fresh.putIfAbsent('a', randomBytes(12345))
+  const [only] = await listed(fresh, '')
+  assert.is(only!.bytes, 12345)
+  assert.ok(Math.abs(only!.modifiedMs - Date.now()) < 60_000)
+  await fresh.delete('a')
+  assert.equal(await keysOf(fresh, ''), [])
+})
+
+test('a range is cut at the end of the object, and a missing object is no empty one', async () => {
+  const ranged = store()
+  const body = randomBytes(3 * MiB)
+  await ranged.putIfAbsent('pack', body)
+  const cut = async (offset: number, length: number) => Buffer.from((await ranged.getRange('pack', offset, length))!)
+  assert.equal(await cut(0, 1), body.subarray(0, 1))
+  assert.equal(await cut(MiB + 7, MiB), body.subarray(MiB + 7, 2 * MiB + 7))
+  assert.equal(await cut(body.length - 2, 10), body.subarray(-2))
+  assert.is((await cut(body.length, 10)).length, 0)
+  assert.is((await cut(0, 0)).length, 0)
+  assert.is(await ranged.getRange('other', 0, 10), undefined)
+  assert.is(await ranged.get('other'), undefined)
+})
+
+test('bodies of sixteen MiB, of shared memory and of nothing come back as they were', async () => {
+  const bodies = store()
+  const shared = new Uint8Array(new SharedArrayBuffer(MiB + 1)).fill(7)
+  for (const [index, body] of [randomBytes(16 * MiB), shared, new Uint8Array(0)].entries()) {
+    assert.ok(await bodies.putIfAbsent(`b${index}`, body))
+    assert.is(Buffer.compare((await bodies.get(`b${index}`))!, body), 0)
+  }
+})
+
+test('a buffer that was given back serves another answer, and one that was not is left alone', async () => {
+  const recycling = store()
+  const [first, second] = [randomBytes(MiB), randomBytes(MiB)]
+  await recycling.putIfAbsent('1', first)
+  await recycling.putIfAbsent('2', second)
+  const kept = (await recycling.get('1'))!
+  const back = (await recycling.get('1'))!
+  recycling.release(back)
+  recycling.release(back)
+  const reused = (await recycling.get('2'))!
+  const fresh = (await recycling.get('2'))!
+  assert.is(reused.buffer, back.buffer)
+  assert.is.not(fresh.buffer, back.buffer)
+  assert.is(Buffer.compare(kept, first), 0)
+  assert.is(Buffer.compare(reused, second), 0)
+})
+
+test('everything lies below <prefix>/dormouse/, and two prefixes do not see each other', async () => {
+  const prefix = 'velero/cluster a+b'
+  const inner = store({ prefix })
+  await inner.putIfAbsent('config', Buffer.from('x'))
+  assert.is(inner.location, `s3://dormouse/${prefix}/dormouse`)
+  assert.equal(await keysOf(inner, ''), ['config'])
+  assert.ok((await gateway.s3.objects(prefix)).some(({ key }) => key === `${prefix}/dormouse/config`))
+  assert.equal(await keysOf(store({ prefix: 'velero' }), ''), [])
+  const bare = store({ prefix: '' })
+  await bare.putIfAbsent('config', Buffer.from('y'))
+  assert.equal(
+    (await gateway.s3.objects('dormouse/')).map(({ key }) => key),
+    ['dormouse/config'],
+  )
+})
+
+test("the credentials of the location's profile are used, and wrong ones are named by their origin only", async () => {
+  const { accessKeyId, secretAccessKey } = gateway.s3
+  const file = `[default]\naws_access_key_id=nobody\naws_secret_access_key=wrong-secret\n\n[profile backups]\naws_access_key_id = ${accessKeyId}\naws_secret_access_key = ${secretAccessKey}\n`
+  const right = store({ credentials: chooseCredentials(file, 'backups', 'Secret cloud-credentials') })
+  assert.ok(await right.putIfAbsent('config', Buffer.from('x')))
+  const credentialOrigin = 'Secret cloud-credentials, profile [default]'
+  for (const credentials of [
+    chooseCredentials(file, 'default', 'Secret cloud-credentials'),
+    { accessKeyId, secretAccessKey: 'wrong-secret' },
+  ]) {
+    const wrong = store({ credentials }, { credentialOrigin })
+    const error = await rejects(wrong.get('config'), TerminalError, 'S3AccessDenied')
+    assert.match(error.message, credentialOrigin)
+    assert.not.match(JSON.stringify([error.message, error.stack]), /nobody|wrong-secret/)
+    await rejects(wrong.putIfAbsent('config', Buffer.from('x')), TerminalError, 'S3AccessDenied')
+  }
+})
+
+test('a missing bucket is told apart from a missing object, by every call', async () => {
+  const lost = store({ bucket: 'no-such-bucket' })
+  const calls = [
+    () => lost.get('config'),
+    () => lost.getRange('config', 0, 1),
+    () => lost.putIfAbsent('config', Buffer.from('x')),
+    () => lost.delete('config'),
+    () => listed(lost, ''),
+  ]
+  for (const call of calls) {
+    const error = await rejects(call(), TerminalError, 'BucketMissing')
+    assert.match(error.message, 'bucket no-such-bucket does not exist')
+  }
+})
+
+test('tags of the location stand on every object', async () => {
+  const settings = settingsFor(gateway.s3, { tagging: 'team=storage&cost%20center=42' })
+  await createS3Store(settings).putIfAbsent('config', Buffer.from('x'))
+  const Key = `${settings.prefix}/dormouse/config`
+  const { TagSet } = await gateway.s3.client.send(new GetObjectTaggingCommand({ Bucket: settings.bucket, Key }))
+  assert.equal(TagSet?.map(({ Key: key, Value }) => `${key}=${Value}`).sort(), ['cost center=42', 'team=storage'])
+})
+
+test('two buckets keep two repositories apart', async () => {
+  await gateway.s3.client.send(new CreateBucketCommand({ Bucket: 'second' }))
+  const [one, two] = [store({ prefix: 'p' }), store({ prefix: 'p', bucket: 'second' })]
+  assert.ok(await one.putIfAbsent('config', Buffer.from('1')))
+  assert.ok(await two.putIfAbsent('config', Buffer.from('2')))
+  assert.is(Buffer.from((await two.get('config'))!).toString(), '2')
+})
+
+test('without conditional PUT a key is still written once', async () => {
+  const emulated = store({}, { conditionalPut: false })
+  assert.ok(await emulated.putIfAbsent('config', Buffer.from('first')))
+  assert.not(await emulated.putIfAbsent('config', Buffer.from('second')))
+  assert.is(Buffer.from((await emulated.get('config'))!).toString(), 'first')
+})
+
+test('an object larger than allowed is refused before memory is taken for it', async () => {
+  const settings = settingsFor(gateway.s3)
+  await createS3Store(settings).putIfAbsent('big', randomBytes(2 * MiB))
+  const small = createS3Store(settings, { maxObjectBytes: MiB })
+  const error = await rejects(small.get('big'), TerminalError, 'S3Unsupported')
+  assert.match(error.message, 'larger than')
+  assert.is((await small.getRange('big', 0, 1000))!.length, 1000)
+})
+
+test.run()
