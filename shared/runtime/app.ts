@@ -39,10 +39,6 @@ export function createApp(options: AppOptions): Express {
 
 async function takeEvent(request: Request, response: Response, options: AppOptions): Promise<void> {
   const { stopping, receive } = options
-  if (stopping.aborted) {
-    answer(response, { status: 503, retryAfterSeconds: 1 }, stopping)
-    return
-  }
   const gone = new AbortController()
   response.once('close', () => gone.abort(new Error('the sender has closed the request')))
   try {

@@ -76,7 +76,6 @@ async function drain(server: Server, stopping: AbortController, options: ServeOp
   log.info({ reason: why }, 'stops')
   const { promise: closed, resolve } = Promise.withResolvers<'closed'>()
   server.close(() => resolve('closed')) // resolves when the last request has been answered
-  server.closeIdleConnections()
   stopping.abort(new Error(`the function is being stopped: ${why}`))
   const late = new AbortController()
   const timeout = clock.sleep(drainMs, late.signal).catch(() => undefined)
