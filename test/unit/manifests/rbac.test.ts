@@ -36,12 +36,19 @@ rbac('nothing is granted by a wildcard', () => {
   assert.equal(wild, [])
 })
 
-rbac('Secrets and ConfigMaps are read one by one, by name, in the Velero namespace', () => {
-  for (const { role, rule } of allRules()) {
-    if (!rule.resources.includes('secrets') && !rule.resources.includes('configmaps')) continue
+rbac('Secrets are read one by one, by name, in the Velero namespace', () => {
+  for (const { role, rule } of allRules().filter(({ rule }) => rule.resources.includes('secrets'))) {
     assert.equal(rule.verbs, ['get'], role)
     assert.ok((rule.resourceNames?.length ?? 0) > 0, role)
     named(objects, 'Role', role)
+  }
+})
+
+// The VDDK's settings are found by a label, for which a list is needed; with a name, only that one.
+rbac('ConfigMaps are read in the Velero namespace only, and by name where the name is known', () => {
+  for (const { role, rule } of allRules().filter(({ rule }) => rule.resources.includes('configmaps'))) {
+    named(objects, 'Role', role)
+    assert.equal(rule.verbs, rule.resourceNames === undefined ? ['list'] : ['get'], role)
   }
 })
 
