@@ -8,7 +8,7 @@ import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { CLONE_ANNOTATION, stagingClaimName } from '#shared/domain/staging.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
@@ -96,12 +96,16 @@ async function actOrFail(deps: StepDeps, claim: Claim, step: CloneStep): Promise
   try {
     return await act(deps, claim, step)
   } catch (error) {
-    if (error instanceof TerminalError && error.reason !== 'Forbidden')
-      return await failed(deps, claim, error.reason, error.message)
-    if (error instanceof RetryableError && !error.reason.startsWith('Kubernetes') && error.reason !== 'LeaseLost')
-      return later(deps, claim, error)
+    if (isPassing(error)) return later(deps, claim, error)
+    if (error instanceof TerminalError) return await failed(deps, claim, error.reason, error.message)
     throw error
   }
+}
+
+/** A right that is missing may be granted; trouble of the Kubernetes API itself is answered with 503 instead. */
+function isPassing(error: unknown): error is DormouseError {
+  if (error instanceof RetryableError) return !error.reason.startsWith('Kubernetes') && error.reason !== 'LeaseLost'
+  return error instanceof TerminalError && error.reason === 'Forbidden'
 }
 
 async function act(deps: StepDeps, claim: Claim, step: CloneStep): Promise<Result> {
@@ -218,7 +222,7 @@ async function failed(deps: StepDeps, claim: Claim, reason: string, message: str
   return { ending: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
 }
 
-function later(deps: StepDeps, claim: Claim, error: RetryableError): Result {
+function later(deps: StepDeps, claim: Claim, error: DormouseError): Result {
   const nowMs = deps.clock.nowMs()
   const conditions = setCondition(
     claim.latest()['status']?.conditions,

@@ -156,10 +156,7 @@ async function act(deps: TransferDeps, claim: Claim, step: DownloadStep): Promis
 /** Trouble of the Kubernetes API is answered with 503 and leaves the status alone: it is no failure of the transfer. */
 function isNotOurs(error: unknown): boolean {
   if (error instanceof ConflictError) return true
-  return (
-    error instanceof DormouseError &&
-    (error.reason.startsWith('Kubernetes') || error.reason === 'Forbidden' || error.reason === 'LeaseLost')
-  )
+  return error instanceof DormouseError && (error.reason.startsWith('Kubernetes') || error.reason === 'LeaseLost')
 }
 
 async function transfer(deps: TransferDeps, claim: Claim): Promise<Result> {

@@ -94,7 +94,7 @@ async function establish(deps: ClaimDeps, claim: Claim): Promise<Result> {
     const { access, recovery, plaintextCredentials } = await deps.accessOf(object['repopsitoryParameters'] ?? {})
     const state = await deps.repositories.ensure(access, recovery)
     const conditions = readyConditions(deps, claim.latest(), state, plaintextCredentials)
-    await writeConditions(deps, name, conditions)
+    await writeConditions(deps, name, conditions, 'Ready')
     if (state.created)
       await announce(
         deps,
@@ -103,12 +103,9 @@ async function establish(deps: ClaimDeps, claim: Claim): Promise<Result> {
         'RepositoryCreated',
         `created repository ${state.repositoryId} in the bucket`,
       )
-    return { ending: { status: { conditions }, step: 'done' }, why: 'Ready' }
+    return { ending: { status: { conditions, reason: 'Ready' }, step: 'done' }, why: 'Ready' }
   } catch (error) {
-    if (
-      error instanceof ConflictError ||
-      (error instanceof DormouseError && (error.reason.startsWith('Kubernetes') || error.reason === 'Forbidden'))
-    )
+    if (error instanceof ConflictError || (error instanceof DormouseError && error.reason.startsWith('Kubernetes')))
       throw error
     return await notReady(deps, claim, name, asError(error))
   }
@@ -208,13 +205,17 @@ async function notReady(deps: ClaimDeps, claim: Claim, name: string, error: Erro
     { type: 'Ready', status: 'False', reason, message: error.message },
     nowMs,
   )
-  await writeConditions(deps, name, conditions)
+  await writeConditions(deps, name, conditions, reason)
   await announce(deps, object, 'Warning', reason, error.message)
-  return { ending: { status: { conditions }, step: 'waiting', dueAtMs: nowMs + RETRY_MS }, why: `not ready: ${reason}` }
+  return {
+    ending: { status: { conditions, reason }, step: 'waiting', dueAtMs: nowMs + RETRY_MS },
+    why: `not ready: ${reason}`,
+  }
 }
 
 /** The BackupRepository shows what its claim shows. */
-async function writeConditions(deps: ClaimDeps, name: string, conditions: Condition[]): Promise<void> {
+async function writeConditions(deps: ClaimDeps, name: string, conditions: Condition[], reason: string): Promise<void> {
   const repository = await deps.cluster.read('BackupRepository', undefined, name)
-  if (repository !== undefined) await deps.cluster.patch('BackupRepository', repository, { status: { conditions } })
+  if (repository !== undefined)
+    await deps.cluster.patch('BackupRepository', repository, { status: { conditions, reason } })
 }

@@ -10,7 +10,7 @@ import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
 import { requireBoundVolume, requireClaimHandle, requireDisk } from '#shared/domain/volume.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { ConflictError, type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
@@ -77,11 +77,16 @@ async function snapshotOrFail(deps: VolumeDeps, claim: Claim): Promise<Result> {
   try {
     return await takeSnapshot(deps, claim)
   } catch (error) {
-    if (error instanceof TerminalError && error.reason !== 'Forbidden')
-      return await failed(deps, claim, error.reason, error.message)
-    if (error instanceof RetryableError && !error.reason.startsWith('Kubernetes')) return await busy(deps, claim, error)
+    if (isPassing(error)) return await busy(deps, claim, error)
+    if (error instanceof TerminalError) return await failed(deps, claim, error.reason, error.message)
     throw error
   }
+}
+
+/** A right that is missing may be granted; trouble of the Kubernetes API itself is answered with 503 instead. */
+function isPassing(error: unknown): error is DormouseError {
+  if (error instanceof RetryableError) return !error.reason.startsWith('Kubernetes') && error.reason !== 'LeaseLost'
+  return error instanceof TerminalError && error.reason === 'Forbidden'
 }
 
 /** Finds or makes the FCD snapshot, writes Snapshotted, and only then creates the Upload, whose name is made from its id. */
@@ -264,7 +269,7 @@ async function failed(deps: VolumeDeps, claim: Claim, reason: string, message: s
 }
 
 /** vCenter is busy or away: try again soon, and give up when the documented time since the start is over. */
-async function busy(deps: VolumeDeps, claim: Claim, error: RetryableError): Promise<Result> {
+async function busy(deps: VolumeDeps, claim: Claim, error: DormouseError): Promise<Result> {
   const nowMs = deps.clock.nowMs()
   const status = claim.latest()['status'] ?? {}
   const startedMs = Date.parse(status.startTimestamp ?? '') || nowMs

@@ -74,11 +74,7 @@ class ConfiguredMover implements Mover {
       labelSelector: `${VDDK_CONFIG_LABEL}=${VDDK_CONFIG_LABEL_VALUE}`,
     }
     const maps = await this.#deps.cluster.list('ConfigMap', options)
-    const scratch = await this.#scratch()
-    return renderVddkConfig(
-      maps.map((map) => ({ name: map.metadata.name, data: map['data'] ?? {} })),
-      scratch,
-    )
+    return renderVddkConfig(maps, await this.#scratch())
   }
 
   #scratch(): Promise<string> {
