@@ -1,0 +1,226 @@
+// What the Kubernetes adapter makes of answers that a healthy API server does not give.
+
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Agent, createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { createCluster } from '#shared/adapters/kube/cluster.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import type { Cluster } from '#shared/ports/cluster.ts'
+import { rejects } from '#test/contract/cluster-rejects.ts'
+import { Authority } from '#test/environment/kubernetes/certificates.ts'
+
+type Asked = { method: string; url: string; body: unknown; authorization: string | undefined; type: string | undefined }
+type Script = (asked: Asked, response: ServerResponse, request: IncomingMessage) => void
+
+const authority = new Authority()
+const { certPem: cert, keyPem: key } = authority.serverCertificate(['127.0.0.1'])
+const UPLOAD: KubeObject = {
+  apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
+  kind: 'Upload',
+  metadata: { name: 'u', namespace: 'velero', uid: 'uid-1', resourceVersion: '7' },
+}
+
+const test = suite('Kubernetes adapter')
+let asked: Asked[] = []
+let stop = async () => {}
+
+test.before.each(() => {
+  asked = []
+})
+test.after.each(async () => {
+  await stop()
+})
+
+/** A cluster whose server answers by `script`; the token of the n-th look for credentials is `token-n`. */
+async function clusterWith(script: Script, timeoutMs = 2000): Promise<Cluster> {
+  const server = createServer({ cert, key }, async (request, response) => {
+    const text = Buffer.concat(await request.toArray()).toString()
+    const { authorization, 'content-type': type } = request.headers
+    const { method = '', url = '' } = request
+    asked.push({ method, url, body: text === '' ? undefined : JSON.parse(text), authorization, type })
+    script(asked.at(-1) as Asked, response, request)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const agents: Agent[] = []
+  stop = async () => {
+    for (const agent of agents) agent.destroy()
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  }
+  return createCluster({
+    timeoutMs,
+    findAccess: async () => {
+      const agent = new Agent({ ca: authority.certPem, keepAlive: true })
+      agents.push(agent)
+      const authorization = `Bearer token-${agents.length}`
+      const url = new URL(`https://127.0.0.1:${(server.address() as AddressInfo).port}`)
+      return { server: url, agent, headers: async () => ({ authorization }) }
+    },
+  })
+}
+
+function answering(status: number, body: object | string, headers: Record<string, string> = {}): Script {
+  return (_asked, response) => {
+    response.writeHead(status, headers).end(typeof body === 'string' ? body : JSON.stringify(body))
+  }
+}
+
+/** One script per request; the last one stays. */
+function inTurn(...scripts: Script[]): Script {
+  return (...given) => (scripts.length > 1 ? scripts.shift() : scripts[0])?.(...given)
+}
+
+function status(reason: string, extra: object = {}): object {
+  return { kind: 'Status', apiVersion: 'v1', status: 'Failure', reason, message: `because ${reason}`, ...extra }
+}
+
+const read = (cluster: Cluster) => cluster.read('Upload', 'velero', 'u')
+
+test('a busy server asks for a retry, after the delay that it names', async () => {
+  for (const code of [429, 500, 502, 503, 504]) {
+    const busy = await clusterWith(answering(code, status('TooManyRequests'), { 'retry-after': '3' }))
+    const error = await rejects(read(busy), RetryableError, 'KubernetesUnavailable')
+    assert.is(error.retryAfterSeconds, 3)
+    await stop()
+  }
+  const page = await clusterWith(answering(503, '<html>', { 'retry-after': 'Fri, 31 Dec 1999 23:59:59 GMT' }))
+  assert.is((await rejects(read(page), RetryableError, 'KubernetesUnavailable')).retryAfterSeconds, undefined)
+})
+
+test('no answer in time asks for a retry, whether it is late or stops half-way', async () => {
+  const late = await clusterWith(() => {}, 50)
+  assert.match((await rejects(read(late), RetryableError, 'KubernetesUnavailable')).message, 'no answer in 50 ms')
+  await stop()
+  const half = await clusterWith((_asked, response) => response.writeHead(200).write('{"metadata":'), 50)
+  await rejects(read(half), RetryableError, 'KubernetesUnavailable')
+})
+
+test('an answer that is cut off or is no JSON asks for a retry', async () => {
+  const cut = await clusterWith((_asked, response) => {
+    response.writeHead(200, { 'content-length': '100' }).write('{')
+    setTimeout(() => response.destroy(), 10)
+  })
+  await rejects(read(cut), RetryableError, 'KubernetesUnavailable')
+  await stop()
+  await rejects(read(await clusterWith(answering(200, '<html>'))), RetryableError, 'KubernetesUnavailable')
+  await stop()
+  await rejects(read(await clusterWith(answering(302, ''))), RetryableError, 'KubernetesUnavailable')
+})
+
+test('a server with a foreign certificate is not told the token', async () => {
+  const server = createServer({ cert, key }, () => asked.push({} as Asked))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const url = new URL(`https://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  const agent = new Agent({ ca: new Authority().certPem })
+  const cluster = createCluster({ findAccess: async () => ({ server: url, agent, headers: async () => ({}) }) })
+  const error = await rejects(read(cluster), RetryableError, 'KubernetesUnavailable')
+  assert.match(error.message, 'certificate')
+  assert.equal(asked, [])
+  server.close()
+  stop = async () => {}
+})
+
+test('a 401 makes it read the credentials again, once', async () => {
+  const once401 = await clusterWith(inTurn(answering(401, status('Unauthorized')), answering(200, UPLOAD)))
+  assert.equal(await read(once401), UPLOAD)
+  assert.equal(
+    asked.map(({ authorization }) => authorization),
+    ['Bearer token-1', 'Bearer token-2'],
+  )
+  await stop()
+  asked = []
+  const always = await clusterWith(answering(401, status('Unauthorized')))
+  await rejects(read(always), RetryableError, 'KubernetesUnavailable')
+  assert.is(asked.length, 2)
+})
+
+test('a kept connection that the server dropped is replaced for a read, and told for a write', async () => {
+  const drop: Script = (_asked, _response, request) => request.socket.destroy()
+  const reading = await clusterWith(inTurn(answering(200, UPLOAD), drop, answering(200, UPLOAD)))
+  await read(reading)
+  assert.equal(await read(reading), UPLOAD)
+  assert.is(asked.length, 3)
+  await stop()
+  asked = []
+  const writing = await clusterWith(inTurn(answering(200, UPLOAD), drop, answering(200, UPLOAD)))
+  await read(writing)
+  await rejects(writing.patch('Upload', UPLOAD, {}), RetryableError, 'KubernetesUnavailable')
+  assert.is(asked.length, 2)
+})
+
+test('refusals keep their meaning', async () => {
+  const cases = [
+    [409, status('AlreadyExists'), ConflictError, 'AlreadyExists'],
+    [409, status('Conflict'), ConflictError, 'Conflict'],
+    [404, status('NotFound'), ConflictError, 'NotFound'],
+    [404, '404 page not found', RetryableError, 'KubernetesUnavailable'],
+    [403, status('Forbidden'), TerminalError, 'Forbidden'],
+    [
+      403,
+      status('Forbidden', { details: { causes: [{ reason: 'NamespaceTerminating' }] } }),
+      TerminalError,
+      'NamespaceTerminating',
+    ],
+    [400, status('BadRequest'), TerminalError, 'InvalidObject'],
+    [413, status('RequestEntityTooLarge'), TerminalError, 'InvalidObject'],
+    [422, status('Invalid'), TerminalError, 'InvalidObject'],
+    [422, status('Invalid', { details: { causes: [{ field: 'metadata.uid' }] } }), ConflictError, 'Conflict'],
+    [405, status('MethodNotAllowed'), TerminalError, 'KubernetesRefused'],
+  ] as const
+  for (const [code, body, errorClass, reason] of cases) {
+    const cluster = await clusterWith(answering(code, body))
+    const error = await rejects(cluster.patch('Upload', UPLOAD, {}), errorClass, reason)
+    assert.match(error.message, `patch Upload velero/u: ${code}`)
+    await stop()
+  }
+})
+
+test('a patch carries what was seen, and a status goes to its own path', async () => {
+  const cluster = await clusterWith(answering(200, UPLOAD))
+  await cluster.patch('Upload', UPLOAD, { metadata: { labels: { a: null } }, status: { phase: 'New' } })
+  await cluster.patchStatus('Snapshot', { ...UPLOAD, kind: 'Snapshot' }, { phase: 'New' })
+  const seen = { resourceVersion: '7', uid: 'uid-1' }
+  const path = 'v1alpha1/namespaces/velero'
+  assert.equal(
+    asked.map(({ method, url, body, type }) => ({ method, url, body, type })),
+    [
+      {
+        method: 'PATCH',
+        url: `/apis/datamover.cnsdp.vmware.com/${path}/uploads/u`,
+        body: { metadata: { labels: { a: null }, ...seen }, status: { phase: 'New' } },
+        type: 'application/merge-patch+json',
+      },
+      {
+        method: 'PATCH',
+        url: `/apis/backupdriver.cnsdp.vmware.com/${path}/snapshots/u/status`,
+        body: { metadata: seen, status: { phase: 'New' } },
+        type: 'application/merge-patch+json',
+      },
+    ],
+  )
+})
+
+test('a list follows its pages, and is asked for in one piece when a page has expired', async () => {
+  const page = (name: string, next: string) => ({ metadata: { continue: next }, items: [{ metadata: { name } }] })
+  const paged = await clusterWith(inTurn(answering(200, page('a', 'n/1+')), answering(200, page('b', ''))))
+  const names = async (cluster: Cluster) => (await cluster.list('Lease')).map(({ metadata }) => metadata.name)
+  assert.equal(await names(paged), ['a', 'b'])
+  const path = '/apis/coordination.k8s.io/v1/leases'
+  const urls = () => asked.map(({ url }) => url)
+  assert.equal(urls(), [`${path}?limit=500`, `${path}?limit=500&continue=n%2F1%2B`])
+  await stop()
+  asked = []
+  const whole = { items: [{ metadata: { name: 'a' } }, { metadata: { name: 'b' } }] }
+  const expired = answering(410, status('Expired'))
+  assert.equal(await names(await clusterWith(inTurn(answering(200, page('a', 'n')), expired, answering(200, whole)))), [
+    'a',
+    'b',
+  ])
+  assert.equal(urls().at(-1), path)
+})
+
+test.run()
