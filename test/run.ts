@@ -1,7 +1,9 @@
 // Runs uvu's test files in one process, without the ways in which uvu goes green although nothing was tested.
-// Usage: node test/run.ts DIR [PATTERN] [TIMEOUT_MS]; the last line of its output is `N passed, N failed`.
+// Usage: node test/run.ts DIR [PATTERN] [TIMEOUT_MS]: every *.test.ts below DIR whose path in it matches PATTERN. The last
+// line of its output is `N passed, N failed`.
 
 import { readdirSync, readFileSync } from 'node:fs'
+import { registerHooks } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
@@ -13,18 +15,34 @@ declare global {
   var UVU_DEFER: number | undefined
   var UVU_INDEX: number | undefined
   var UVU_QUEUE: Suite[][]
+  var UVU_LOST: (thrown: unknown) => void
 }
 
-const [dir = 'test/unit', pattern = '\\.test\\.ts$', timeoutMs = '60000'] = process.argv.slice(2)
+const [dir = 'test/unit', pattern = '', timeoutMs = '60000'] = process.argv.slice(2)
 const count = { passed: 0, failed: 0, skipped: 0 }
 let running = ''
 let ended = false
 
 globalThis.UVU_DEFER = 1 // read when uvu loads: `.run()` then queues its suite instead of starting it
 
+// uvu ends a suite by a return in a finally block, which throws away what a hook threw. This hands it over first.
+const lost: unknown[] = []
+globalThis.UVU_LOST = (thrown) => void lost.push(thrown)
+registerHooks({
+  load(url, context, nextLoad) {
+    const loaded = nextLoad(url, context)
+    if (!url.endsWith('/uvu/dist/index.mjs')) return loaded
+    return { ...loaded, source: String(loaded.source).replace('} finally {', '} catch (e) { UVU_LOST(e) } finally {') }
+  },
+})
+
 function fail(words: string, failures = 1): void {
   console.log(`  ${running}: ${words}`)
   count.failed += failures
+}
+
+function stackOf(thrown: unknown): string {
+  return thrown instanceof Error ? String(thrown.stack) : `thrown: ${String(thrown)}`
 }
 
 function finish(): never {
@@ -37,7 +55,7 @@ function finish(): never {
 function testFiles(): string[] {
   const wanted = new RegExp(pattern)
   return readdirSync(dir, { recursive: true, encoding: 'utf8' })
-    .filter((name) => wanted.test(name) && !name.includes('node_modules'))
+    .filter((name) => name.endsWith('.test.ts') && wanted.test(name))
     .sort()
 }
 
@@ -64,6 +82,7 @@ async function inTime(suite: Suite): Promise<Outcome | undefined> {
 }
 
 async function runSuite(suite: Suite): Promise<void> {
+  lost.length = 0
   const outcome = await inTime(suite)
   if (outcome === undefined) {
     fail(`no result in ${timeoutMs} ms; what comes after it was not run`)
@@ -75,8 +94,10 @@ async function runSuite(suite: Suite): Promise<void> {
   if (errors !== true) {
     console.log(`\n${errors}`)
     count.failed += Math.max(1, total - ran)
-  } else if (ran !== total) fail(`a hook or something that is no Error was thrown (${ran}/${total})`, total - ran)
-  else if (total === 0 && skipped === 0) fail('a suite without a test')
+  } else if (ran !== total) {
+    fail(`a hook threw, or a test threw what is no Error (${ran}/${total}): ${lost.map(stackOf)}`, total - ran)
+  }
+  if (errors === true && total === 0 && skipped === 0) fail('a suite without a test')
 }
 
 async function runFile(name: string): Promise<void> {
@@ -85,13 +106,13 @@ async function runFile(name: string): Promise<void> {
   try {
     for (const suite of await suitesOf(name)) await runSuite(suite)
   } catch (thrown) {
-    fail(thrown instanceof Error ? `${thrown.stack}` : `thrown: ${String(thrown)}`)
+    fail(stackOf(thrown))
   }
 }
 
 // An error outside of every test, such as a rejection that nobody awaited, is a failure of the file that is running.
 process.on('uncaughtException', (thrown) => {
-  fail(`outside of a test: ${thrown instanceof Error ? thrown.stack : String(thrown)}`)
+  fail(`outside of a test: ${stackOf(thrown)}`)
   finish()
 })
 // A test that ends the process would otherwise choose the exit code itself.
@@ -101,6 +122,6 @@ process.on('exit', () => {
 
 const files = testFiles()
 running = dir
-if (files.length === 0) fail(`no test file matches ${pattern}`)
+if (files.length === 0) fail(`no *.test.ts${pattern === '' ? '' : ` matches ${pattern}`}`)
 for (const name of files) await runFile(name)
 finish()

@@ -65,6 +65,11 @@ for (const [why, source, last] of RED) {
   })
 }
 
+runner('what a hook threw is told', () => {
+  const source = "test.before(() => { throw new Error('no such server') })\ntest('a', () => {})\ntest.run()"
+  assert.match(run({ 'case.test.ts': source }).out, /no such server/)
+})
+
 runner('a hung test is red, and the run ends', () => {
   const result = run({ 'case.test.ts': "test('a', () => new Promise(() => {}))\ntest.run()" }, 100)
   assert.is(result.code, 1)
