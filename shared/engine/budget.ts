@@ -22,7 +22,7 @@ export const DEFAULT_WORKERS = 2
 
 /** What is there before the first buffer: the function's own process, the mover's, and each worker's isolate. */
 const FUNCTION_MIB = 100
-const MOVER_MIB = 85
+const MOVER_MIB = 100
 const WORKER_MIB = 16
 /** Left to garbage that is not collected yet; measured with 2 workers. */
 const SLACK_MIB = 54
@@ -45,7 +45,7 @@ export function budgetFor(memoryMib: number, workers: number, chunkBytes: number
     batchBytes: Math.floor(batchBytes / chunkBytes) * chunkBytes,
     knownChunks,
     openPages: OPEN_PAGES,
-    fetchBytes: Math.max(2 * roomy, buffersBytes / 2),
+    fetchBytes: Math.max(2 * roomy, Math.floor(buffersBytes / 3)),
   }
 }
 

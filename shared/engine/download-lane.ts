@@ -1,11 +1,13 @@
 // What a worker does for a download: decrypt, decompress, compare with the id, write. One per open disk.
 
+import { ChunkCodec } from '#shared/format/compression.ts'
 import { LocationTable } from '#shared/format/location-table.ts'
 import { PackReader } from '#shared/format/pack.ts'
 import { RepositoryKeys } from '#shared/format/repository-keys.ts'
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { Disk } from '#shared/ports/disk.ts'
+import { countGarbage } from './garbage.ts'
 import type { FetchedPart, LaneSetup } from './lane.ts'
 
 const ZERO_WRITE_BYTES = MiB
@@ -14,6 +16,7 @@ export class DownloadLane {
   readonly #disk: Disk
   readonly #setup: Pick<LaneSetup, 'chunkBytes' | 'capacityBytes'>
   readonly #keys: RepositoryKeys
+  readonly #codec = new ChunkCodec()
   #zeros: Uint8Array | undefined
 
   constructor(disk: Disk, setup: Pick<LaneSetup, 'repositoryId' | 'master' | 'chunkBytes' | 'capacityBytes'>) {
@@ -24,7 +27,7 @@ export class DownloadLane {
 
   /** Bytes written to the disk. */
   write(part: FetchedPart): number {
-    const reader = new PackReader(this.#keys, part.header, part.where)
+    const reader = new PackReader(this.#keys, part.header, part.where, this.#codec)
     const blobs = LocationTable.decode(part.blobs)
     let written = 0
     let raw: Uint8Array = new Uint8Array()
@@ -53,6 +56,7 @@ export class DownloadLane {
   #decode(reader: PackReader, blobs: LocationTable, index: number, part: FetchedPart): Uint8Array {
     const location = blobs.get(index)
     if (location === undefined) throw new Error(`blob ${index} of a fetched part is empty`)
+    countGarbage(location.storedBytes)
     const from = location.offset - part.offset
     return reader.open('chunk', location, part.bytes.subarray(from, from + location.storedBytes))
   }

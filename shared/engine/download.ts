@@ -10,6 +10,7 @@ import { BlobReader } from './blob-reader.ts'
 import { budgetFor, DEFAULT_MEMORY_MIB, DEFAULT_WORKERS } from './budget.ts'
 import { ByteGate } from './byte-gate.ts'
 import { type Fetch, planFetches } from './download-plan.ts'
+import { countGarbage } from './garbage.ts'
 import { type Geometry, geometryOf, pageExtent, pageSpan, spanBytes } from './geometry.ts'
 import type { Lane } from './lane.ts'
 import { type Repository, requireRepository } from './repository.ts'
@@ -20,6 +21,8 @@ import type { EngineDeps } from './upload.ts'
 
 /** Pages under way: the next one is fetched while the last parts of this one are written. */
 const PAGES_AHEAD = 2
+/** Requests under way for each worker, when every one is as large as it may be. */
+const FETCHES_PER_WORKER = 4
 /** Zeros that one order writes; in between, the caller's wish to stop is heard. */
 const ZERO_RUN_BYTES = 64 * MiB
 
@@ -94,7 +97,10 @@ class DownloadSlice {
     const { workers = DEFAULT_WORKERS, memoryMib = DEFAULT_MEMORY_MIB } = this.#deps
     const { fetchBytes } = budgetFor(memoryMib, workers, this.#geometry.chunkBytes)
     this.#lanes = await this.#openLanes()
-    const nextPage = await this.#restorePages(new ByteGate(fetchBytes), Math.floor(fetchBytes / (2 * workers)))
+    const nextPage = await this.#restorePages(
+      new ByteGate(fetchBytes),
+      Math.floor(fetchBytes / (FETCHES_PER_WORKER * workers)),
+    )
     await Promise.all(this.#lanes.map((lane) => lane.flushDisk()))
     const progress = this.#progressNow()
     return nextPage === this.#geometry.pageCount ? { state: 'done', progress } : { state: 'more', nextPage, progress }
@@ -160,7 +166,7 @@ class DownloadSlice {
       const part = await this.#blobs.readPart('chunk', location, fetch.offset, fetch.lengthBytes)
       this.#checkGoing()
       const fetched = { where: this.#blobs.where(location), blobs: fetch.blobs.encode(), targets: fetch.targets }
-      const written = await this.#lane().write({ ...part, ...fetched }, () => this.#deps.recycle?.(part.bytes))
+      const written = await this.#lane().write({ ...part, ...fetched }, () => this.#taken(part.bytes))
       this.#progress.bytesWritten += written
       this.#done(written)
     } finally {
@@ -188,6 +194,11 @@ class DownloadSlice {
       this.#progress.bytesWritten += lengthBytes
     }
     this.#done(lengthBytes)
+  }
+
+  #taken(bytes: Uint8Array): void {
+    if (this.#deps.recycle === undefined) countGarbage(bytes.length)
+    else this.#deps.recycle(bytes)
   }
 
   #checkGoing(): void {

@@ -1,6 +1,7 @@
 // Packs of map pages and index segments, filled on the main thread beside the lanes' packs of chunks.
 
 import { randomBytes } from 'node:crypto'
+import { ChunkCodec } from '#shared/format/compression.ts'
 import type { BlobLocation } from '#shared/format/location-table.ts'
 import { PackBuilder, packBlob } from '#shared/format/pack.ts'
 import type { RepositoryKeys } from '#shared/format/repository-keys.ts'
@@ -17,6 +18,7 @@ export class MetaPacks {
   readonly #keys: RepositoryKeys
   readonly #session: string
   readonly #outbox: Outbox
+  readonly #codec = new ChunkCodec()
   #pack: PackBuilder | undefined
   #waiting: Waiting[] = []
 
@@ -27,7 +29,7 @@ export class MetaPacks {
   }
 
   append(kind: 'page' | 'segment', id: Uint8Array, raw: Uint8Array, onDurable: Waiting['onDurable']): void {
-    const blob = packBlob(raw)
+    const blob = packBlob(raw, this.#codec)
     this.#pack ??= this.#begin(blob.bytes.length)
     if (!this.#pack.append(kind, id, blob)) {
       this.sendPack()

@@ -8,6 +8,7 @@ import { claimedKind } from '#shared/format/sealed-object.ts'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import type { BackupAbout } from '#shared/ports/mover.ts'
 import { BlobReader } from './blob-reader.ts'
+import { countGarbage } from './garbage.ts'
 import type { Outbox } from './outbox.ts'
 import { PackSet } from './pack-set.ts'
 import type { Repository } from './repository.ts'
@@ -59,7 +60,9 @@ async function verifyStored({ repository, session, state }: SealContext): Promis
     const location = state.pages.get(page)
     if (location === undefined || !location.pack.startsWith(`${session}/`)) continue
     own.add(location)
-    const map = LocationTable.decode(await blobs.read('page', location))
+    const raw = await blobs.read('page', location)
+    countGarbage(4 * raw.length)
+    const map = LocationTable.decode(raw)
     for (let slot = 0; slot < map.length; slot++) {
       const chunk = map.get(slot)
       if (chunk?.pack.startsWith(`${session}/`)) own.add(chunk)

@@ -1,12 +1,14 @@
 // What a worker does for an upload: read, test for zeros, hash, compress, encrypt into packs. One per open disk.
 
 import { randomBytes } from 'node:crypto'
+import { ChunkCodec } from '#shared/format/compression.ts'
 import { LocationTable } from '#shared/format/location-table.ts'
 import { PackBuilder, packBlob, packOverheadBytes } from '#shared/format/pack.ts'
 import { RepositoryKeys } from '#shared/format/repository-keys.ts'
 import { ID_BYTES } from '#shared/format/version.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { Disk } from '#shared/ports/disk.ts'
+import { countGarbage } from './garbage.ts'
 import type { FullPack, LaneSetup, ScanResult } from './lane.ts'
 import { isAllZero } from './zero-test.ts'
 
@@ -23,6 +25,7 @@ export class UploadLane {
   readonly #setup: LaneSetup
   readonly #keys: RepositoryKeys
   readonly #stop: Int32Array
+  readonly #codec = new ChunkCodec()
   readonly #batches = new Map<number, Batch>()
   readonly #spareBatchBuffers: Uint8Array[] = []
   readonly #freeBuffers: ArrayBuffer[] = []
@@ -96,7 +99,7 @@ export class UploadLane {
     const { chunkBytes, capacityBytes } = this.#setup
     const chunk = chunks[position] ?? 0
     const length = Math.min(chunkBytes, capacityBytes - chunk * chunkBytes)
-    const blob = packBlob(bytes.subarray(position * chunkBytes, position * chunkBytes + length))
+    const blob = packBlob(bytes.subarray(position * chunkBytes, position * chunkBytes + length), this.#codec)
     const id = ids.subarray(position * ID_BYTES, (position + 1) * ID_BYTES)
     this.#pack ??= await this.#beginPack()
     if (!this.#pack.append('chunk', id, blob)) {
@@ -105,6 +108,7 @@ export class UploadLane {
       if (!this.#pack.append('chunk', id, blob)) throw new RangeError(`chunk of ${length} bytes fits no pack`)
     }
     this.#packChunks.push(chunk)
+    countGarbage(blob.bytes.length)
   }
 
   async #beginPack(): Promise<PackBuilder> {

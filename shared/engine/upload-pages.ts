@@ -4,6 +4,7 @@ import { Bitmap } from '#shared/format/bitmap.ts'
 import { LocationTable } from '#shared/format/location-table.ts'
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import type { BlobReader } from './blob-reader.ts'
+import { countGarbage } from './garbage.ts'
 import { chunkLength, pageSpan } from './geometry.ts'
 import type { MetaPacks } from './meta-packs.ts'
 import type { Repository } from './repository.ts'
@@ -25,7 +26,7 @@ export async function loadPage(context: PageContext, page: number): Promise<Open
   const begun = state.open.get(page)
   if (begun !== undefined) return begun
   const { first, end } = pageSpan(state.geometry, page)
-  const map = new LocationTable(end - first)
+  const map = state.newTable(end - first)
   const todo = new Bitmap(end - first)
   for (let chunk = state.plan.next(first, end); chunk !== -1; chunk = state.plan.next(chunk + 1, end))
     todo.add(chunk - first)
@@ -59,7 +60,10 @@ async function parentMap(
   const location = state.pages.get(page)
   if (location === undefined) return 'none'
   try {
-    return LocationTable.decode(await blobs.read('page', location))
+    const raw = await blobs.read('page', location)
+    // Stored, decrypted, decompressed, decoded.
+    countGarbage(4 * raw.length)
+    return LocationTable.decode(raw)
   } catch (error) {
     if (!(error instanceof CorruptionError)) throw error
     warn(error.reason, `page ${page} of the parent is left aside, its chunks are read anew: ${error.message}`)
@@ -81,6 +85,7 @@ export function closePage({ repository, state, metaPacks, retired }: PageContext
     return
   }
   const raw = map.encode()
+  countGarbage(2 * raw.length)
   const id = repository.keys.pageId(raw)
   const parent = state.pages.get(page)
   if (parent !== undefined && id.equals(parent.id) && !retired.has(parent.pack)) state.finishPage(page, parent)

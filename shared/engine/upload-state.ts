@@ -9,6 +9,8 @@ import type { UploadProgress } from '#shared/ports/mover.ts'
 import { chunkLength, type Geometry, pageSpan, spanBytes } from './geometry.ts'
 import { NewChunks } from './new-chunks.ts'
 
+const MOST_SPARE_TABLES = 64
+
 /** A page that is begun. `map` holds the parent's entry wherever `todo` is set. */
 export type OpenPage = { page: number; first: number; todo: Bitmap; left: number; map: LocationTable }
 
@@ -24,6 +26,8 @@ export class UploadState {
   readonly parent: string | undefined
   mode: UploadMode
   plannedPages: number
+  /** Tables of finished pages: new ones of 128 KiB each would outlive many a garbage collection. */
+  readonly #spareTables: LocationTable[] = []
 
   private constructor(
     geometry: Geometry,
@@ -122,7 +126,18 @@ export class UploadState {
     if (location === undefined) this.pages.clear(page)
     else this.pages.set(page, location)
     this.finished.add(page)
+    const map = this.open.get(page)?.map
     this.open.delete(page)
+    if (map === undefined || this.#spareTables.length >= MOST_SPARE_TABLES) return
+    map.reset()
+    this.#spareTables.push(map)
+  }
+
+  /** An empty table for a page of so many chunks. */
+  newTable(length: number): LocationTable {
+    const spare = this.#spareTables.findIndex((table) => table.length === length)
+    const [table = new LocationTable(length)] = spare === -1 ? [] : this.#spareTables.splice(spare, 1)
+    return table
   }
 
   nextUnfinished(from: number): number {

@@ -1,6 +1,7 @@
-// zstd at level 1: more costs more time than it saves bytes (shared figures: docs/format). Any level decodes.
+// zstd at level 1: more costs more time than it saves bytes. Any level decodes.
 
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { constants, createZstdCompress, createZstdDecompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { asBuffer } from './bytes.ts'
 
 const LEVEL = { [constants.ZSTD_c_compressionLevel]: 1 }
 /** Stored raw unless compression gains this part: what hardly shrinks is not worth the time of each reader. */
@@ -8,10 +9,8 @@ const LEAST_GAIN = 0.03
 
 /** The compressed bytes; undefined: not worth it, store them raw. */
 export function compress(raw: Uint8Array): Uint8Array | undefined {
-  // One output buffer that surely suffices, as growing it by pieces costs a tenth of the time.
-  const chunkSize = raw.length + (raw.length >>> 7) + 1024
-  const packed = zstdCompressSync(raw, { chunkSize, params: LEVEL })
-  return packed.length <= raw.length * (1 - LEAST_GAIN) ? packed : undefined
+  const packed = zstdCompressSync(raw, { chunkSize: mostPackedBytes(raw.length), params: LEVEL })
+  return isWorthIt(packed.length, raw.length) ? packed : undefined
 }
 
 /** Exactly `rawBytes` bytes, or an exception. */
@@ -19,4 +18,103 @@ export function decompress(packed: Uint8Array, rawBytes: number): Uint8Array {
   const raw = zstdDecompressSync(packed, { chunkSize: Math.max(64, rawBytes), maxOutputLength: Math.max(1, rawBytes) })
   if (raw.length !== rawBytes) throw new RangeError(`decompressed to ${raw.length} bytes, want ${rawBytes}`)
   return raw
+}
+
+/** What every zlib stream of Node has inside, and what its own synchronous functions are made of. */
+type Handle = {
+  writeSync(
+    flush: number,
+    from: Uint8Array,
+    at: number,
+    length: number,
+    into: Uint8Array,
+    to: number,
+    room: number,
+  ): void
+  onerror: (message: string) => void
+}
+type Engine = { handle: Handle /** Room left in the output, input left over. */; state: Uint32Array }
+
+/**
+ * Compresses and decompresses chunk after chunk in memory of its own: what it answers is overwritten by the next call.
+ * Node's one-shot functions make a context and a buffer for every chunk, which costs a third of the speed and leaves
+ * the memory to the garbage collector. This reaches for the handle inside a stream; where that is not what it was, the
+ * one-shot functions do the work.
+ */
+export class ChunkCodec {
+  #compressor: Engine | undefined
+  #decompressor: Engine | undefined
+  #packed = Buffer.alloc(0)
+  #raw = Buffer.alloc(0)
+  #failed = false
+
+  constructor() {
+    this.#compressor = engineOf(createZstdCompress({ params: LEVEL }))
+    this.#decompressor = engineOf(createZstdDecompress())
+    if (!this.#works()) {
+      this.#compressor = undefined
+      this.#decompressor = undefined
+    }
+  }
+
+  compress(raw: Uint8Array): Uint8Array | undefined {
+    if (this.#compressor === undefined) return compress(raw)
+    const room = mostPackedBytes(raw.length)
+    if (this.#packed.length < room) this.#packed = Buffer.alloc(room)
+    const packedBytes = this.#run(this.#compressor, raw, this.#packed, room)
+    if (packedBytes === undefined) {
+      this.#compressor = engineOf(createZstdCompress({ params: LEVEL }))
+      return compress(raw)
+    }
+    return isWorthIt(packedBytes, raw.length) ? this.#packed.subarray(0, packedBytes) : undefined
+  }
+
+  decompress(packed: Uint8Array, rawBytes: number): Uint8Array {
+    if (this.#decompressor === undefined) return decompress(packed, rawBytes)
+    if (this.#raw.length < rawBytes) this.#raw = Buffer.alloc(rawBytes)
+    if (this.#run(this.#decompressor, packed, this.#raw, rawBytes) === rawBytes) return this.#raw.subarray(0, rawBytes)
+    // Its state is lost; the one-shot function says what is wrong with the bytes.
+    this.#decompressor = engineOf(createZstdDecompress())
+    return decompress(packed, rawBytes)
+  }
+
+  /** Bytes of the output; undefined: it failed, or did not take all of the input. */
+  #run({ handle, state }: Engine, from: Uint8Array, into: Uint8Array, room: number): number | undefined {
+    this.#failed = false
+    handle.onerror = () => {
+      this.#failed = true
+    }
+    handle.writeSync(constants.ZSTD_e_end, from, 0, from.length, into, 0, room)
+    const [roomLeft = 0, inputLeft = 0] = state
+    return this.#failed || inputLeft !== 0 ? undefined : room - roomLeft
+  }
+
+  #works(): boolean {
+    try {
+      const sample = Buffer.from('dormouse '.repeat(40))
+      for (let round = 0; round < 2; round++) {
+        const packed = this.compress(sample)
+        if (packed === undefined || !sample.equals(zstdDecompressSync(packed))) return false
+        if (!sample.equals(this.decompress(asBuffer(packed), sample.length))) return false
+      }
+      return true
+    } catch {
+      return false
+    }
+  }
+}
+
+function engineOf(stream: object): Engine | undefined {
+  const { _handle: handle, _writeState: state } = stream as { _handle?: Handle; _writeState?: unknown }
+  if (typeof handle?.writeSync !== 'function' || !(state instanceof Uint32Array) || state.length !== 2) return undefined
+  return { handle, state }
+}
+
+/** ZSTD_compressBound, rounded up: with this much room one call does it all. */
+function mostPackedBytes(rawBytes: number): number {
+  return rawBytes + (rawBytes >>> 7) + 1024
+}
+
+function isWorthIt(packedBytes: number, rawBytes: number): boolean {
+  return packedBytes <= rawBytes * (1 - LEAST_GAIN)
 }

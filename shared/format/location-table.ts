@@ -96,10 +96,11 @@ export class LocationTable {
     else this.set(index, location)
   }
 
-  clone(): LocationTable {
-    const copy = new LocationTable(this.length, Buffer.from(this.#bytes))
-    for (const pack of this.packs) copy.#numberOf(pack)
-    return copy
+  /** As good as new. */
+  reset(): void {
+    this.#bytes.fill(0)
+    this.packs.length = 0
+    this.#packIndex.clear()
   }
 
   isAllEmpty(): boolean {

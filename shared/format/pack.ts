@@ -4,7 +4,7 @@
 import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto'
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { asBuffer } from './bytes.ts'
-import { compress, decompress } from './compression.ts'
+import { type ChunkCodec, compress, decompress } from './compression.ts'
 import type { BlobLocation } from './location-table.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
 import { ID_BYTES, PACK_MAGIC, PACK_TRAILER_MAGIC, SALT_BYTES, TAG_BYTES } from './version.ts'
@@ -102,8 +102,9 @@ export class PackBuilder {
 /** A blob as it goes into the cipher. */
 export type PackedBlob = { bytes: Uint8Array; rawBytes: number; compressed: boolean }
 
-export function packBlob(raw: Uint8Array): PackedBlob {
-  const packed = compress(raw)
+/** With a codec, the result is overwritten by its next call. */
+export function packBlob(raw: Uint8Array, codec?: ChunkCodec): PackedBlob {
+  const packed = codec === undefined ? compress(raw) : codec.compress(raw)
   return { bytes: packed ?? raw, rawBytes: raw.length, compressed: packed !== undefined }
 }
 
@@ -112,15 +113,17 @@ export class PackReader {
   readonly #keys: RepositoryKeys
   readonly #key: KeyObject
   readonly #where: string
+  readonly #codec: ChunkCodec | undefined
 
-  /** `where` (`s3://…/packs/…`) goes into messages. */
-  constructor(keys: RepositoryKeys, header: Uint8Array, where: string) {
+  /** `where` (`s3://…/packs/…`) goes into messages. With a codec, what `open` answers is overwritten by its next call. */
+  constructor(keys: RepositoryKeys, header: Uint8Array, where: string, codec?: ChunkCodec) {
     const head = asBuffer(header)
     if (head.length < PACK_HEADER_BYTES || head.toString('latin1', 0, SALT_AT) !== PACK_MAGIC) {
       throw new CorruptionError('PackCorrupt', `pack ${where}: it does not begin with a pack's header`)
     }
     this.#keys = keys
     this.#where = where
+    this.#codec = codec
     this.#key = keys.packKey(head.subarray(SALT_AT, PACK_HEADER_BYTES))
   }
 
@@ -136,13 +139,17 @@ export class PackReader {
     let raw: Uint8Array
     try {
       const plain = this.#unseal(KIND_CODE[kind], location.id, location.offset, sealed)
-      raw = location.compressed ? decompress(plain, location.rawBytes) : plain
+      raw = location.compressed ? this.#decompress(plain, location.rawBytes) : plain
     } catch (error) {
       throw refuse('its bytes are not what was sealed', error)
     }
     const id = kind === 'chunk' ? this.#keys.chunkId(raw) : this.#keys.pageId(raw)
     if (!id.equals(location.id)) throw refuse(`its content has the id ${id.toString('hex')}`)
     return raw
+  }
+
+  #decompress(packed: Uint8Array, rawBytes: number): Uint8Array {
+    return this.#codec === undefined ? decompress(packed, rawBytes) : this.#codec.decompress(packed, rawBytes)
   }
 
   /** What the footer lists; `tail` are the pack's last bytes, the footer wholly among them. */

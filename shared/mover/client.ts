@@ -45,6 +45,9 @@ const CLOSE_MS = 10 * SECOND_MS
 /** One arena for each thread would take memory that no buffer uses. */
 const CHILD_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' }
 
+/** The engine collects its dead buffers itself (shared/engine/garbage.ts). */
+const CHILD_ARGUMENTS = ['--expose-gc']
+
 type Settled = { resolve: (outcome: UploadOutcome | DownloadOutcome) => void; reject: (error: Error) => void }
 type Transfer = { settled: Settled; onProgress: (progress: UploadProgress | DownloadProgress) => void }
 
@@ -110,7 +113,7 @@ class MoverClient implements Mover {
   #start(): ChildProcess {
     const { entry, env, vddkDir } = this.#options
     const own = { ...CHILD_ENVIRONMENT, ...env }
-    const child = spawn(process.execPath, [entry], {
+    const child = spawn(process.execPath, [...CHILD_ARGUMENTS, entry], {
       env: vddkDir === undefined ? own : vddkEnvironment(vddkDir, own),
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       serialization: 'advanced',
