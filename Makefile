@@ -20,7 +20,7 @@ tools: ## Build the real servers that tests use: kube-apiserver, etcd, … (Go 1
 check: setup ## Format, lint, import fences, types, unit tests: under 20 s
 	node test/run-all.ts checks unit
 
-test: setup tools ## All tests: unit, contract, scenario, system
+test: setup tools build ## All tests: unit, contract, scenario, system
 	node test/run-all.ts unit contract scenario system
 
 unit: setup ## Decisions, formats, manifests: no server
@@ -32,7 +32,7 @@ contract: setup tools ## Each port over its memory and its real adapter
 scenario: setup ## All functions in one process, with faults
 	node test/run-all.ts scenario
 
-system: setup tools ## Real API server, real event sources, bundled functions
+system: setup tools build ## Real API server, real event sources, bundled functions
 	node test/run-all.ts system
 
 ci: ## check and test in one go, from a clean checkout

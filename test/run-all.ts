@@ -16,6 +16,7 @@ const CHECKS: Part[] = [
   { name: 'promises and switches', command: ['oxlint', '--type-aware', '--deny-warnings'], limitMs: MINUTE_MS },
   { name: 'types', command: ['tsc', '--noEmit'], limitMs: MINUTE_MS },
   { name: 'generated types are up to date', command: ['node', 'hack/generate.ts', '--check'], limitMs: MINUTE_MS },
+  { name: 'bundles', command: ['node', 'hack/build.ts'], limitMs: MINUTE_MS },
 ]
 
 function oneProcess(dir: string, limitMs: number): Part[] {
@@ -98,7 +99,7 @@ async function report(part: Part): Promise<Count> {
   return { passed, failed }
 }
 
-/** Checks only read, and run side by side; tests start servers, and take turns. */
+/** Checks do not meet each other, and run side by side; tests start servers, and take turns. */
 async function runLevel(level: string): Promise<Count[]> {
   if (level === 'checks') return await Promise.all(CHECKS.map(report))
   const counts: Count[] = []
