@@ -27,7 +27,12 @@ try {
     'Dormouse: a volume is backed up, backed up again, lost, and restored by functions that sleep until they are needed',
   )
   const environment = await startEnvironment({ say })
-  const result = await run(environment).finally(() => environment.stop())
+  let result: Result
+  try {
+    result = await run(environment)
+  } finally {
+    await environment.stop()
+  }
   await report(result)
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
@@ -115,7 +120,7 @@ async function restoreLoudly(
 async function report({ backups, restores, changed }: Result): Promise<void> {
   const rows = backups.map(({ progress, seconds }, index) => {
     const { bytesRead = 0, bytesSent = 0, bytesStored = 0 } = progress
-    return { name: index === 0 ? 'first' : 'second', bytesRead, bytesSent, bytesStored, seconds }
+    return { name: index === 0 ? 'first' : 'second', bytesRead, bytesSent, bytesStored, seconds: tenths(seconds) }
   })
   heading(`Volume ${mib(VOLUME_BYTES)}, changed between the backups: ${mib(changed)}\n`)
   const cells = rows.map(({ name, bytesRead, bytesSent, bytesStored, seconds }) => [
@@ -136,12 +141,16 @@ async function report({ backups, restores, changed }: Result): Promise<void> {
   const result = {
     volumeBytes: VOLUME_BYTES,
     backups: rows.map(({ name: _, ...numbers }) => numbers),
-    restores: restores.map(({ sha256Equal, seconds }) => ({ sha256Equal, seconds })),
+    restores: restores.map(({ sha256Equal, seconds }) => ({ sha256Equal, seconds: tenths(seconds) })),
   }
   await writeFile(RESULT_FILE, `${JSON.stringify(result, null, 2)}\n`)
   console.log(`\nThe figures are in ${path.relative(PROJECT, RESULT_FILE)}.`)
   if (restores.some(({ sha256Equal }) => !sha256Equal))
     throw new Error('a restored volume differs from what was backed up')
+}
+
+function tenths(seconds: number): number {
+  return Math.round(seconds * 10) / 10
 }
 
 function percent(bytes: number): string {

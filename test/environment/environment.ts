@@ -11,6 +11,7 @@ import type { Router } from './eventing/router.ts'
 import type { Api } from './kubernetes/api.ts'
 import type { ControlPlane } from './kubernetes/control-plane.ts'
 import { Recorder, type WaitResult, waitForObject } from './kubernetes/wait.ts'
+import { complaints } from './logs.ts'
 import type { EnvironmentOptions } from './options.ts'
 import { MemorySampler } from './process/memory.ts'
 import type { RepositoryKey } from './seed.ts'
@@ -92,7 +93,11 @@ export class Environment {
     timeoutMs = 60_000,
   ): Promise<WaitResult> {
     const wanted = { kind, name, ...(namespace === undefined ? {} : { namespace }) }
-    return await waitForObject(this.api, wanted, predicate, timeoutMs)
+    try {
+      return await waitForObject(this.api, wanted, predicate, timeoutMs)
+    } catch (error) {
+      throw new Error(`${(error as Error).message}\n${await complaints(this.parts.logFolder)}`, { cause: error })
+    }
   }
 
   /** Keeps every state of every object of a kind from now on; stop it with `stop()`. */

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
 import type { Environment } from './environment.ts'
+import { Recorder } from './kubernetes/wait.ts'
 import { VELERO_NAMESPACE } from './options.ts'
 import { CREDENTIALS_SECRET, REPOSITORY_SECRET } from './seed.ts'
 import { type Volume, volumeOf } from './storage/volume.ts'
@@ -77,11 +78,9 @@ export async function backUp(
   const startMs = performance.now()
   const name = `snap-${randomUUID()}`
   await environment.api.create(aSnapshot(name, claim, repository))
-  const watch = (snapshot: KubeObject | undefined) => {
-    onProgress(snapshot?.['status']?.progress ?? {})
-    return SNAPSHOT_ENDS.includes(snapshot?.['status']?.phase)
-  }
-  const { object: snapshot, phases } = await environment.waitFor('Snapshot', claim.namespace, name, watch, timeoutMs)
+  const isOver = (snapshot: KubeObject | undefined) => SNAPSHOT_ENDS.includes(snapshot?.['status']?.phase)
+  const wait = () => environment.waitFor('Snapshot', claim.namespace, name, isOver, timeoutMs)
+  const { object: snapshot, phases } = await following(environment, 'Upload', name, onProgress, wait)
   const seconds = (performance.now() - startMs) / 1000
   requirePhase(snapshot, 'Uploaded')
   const upload = await uploadOf(environment, snapshot)
@@ -111,11 +110,9 @@ export async function restore(
       cloneCancel: false,
     },
   })
-  const watch = (clone: KubeObject | undefined) => {
-    onProgress(clone?.['status']?.progress ?? {})
-    return CLONE_ENDS.includes(clone?.['status']?.phase)
-  }
-  const { object: clone, phases } = await environment.waitFor('CloneFromSnapshot', namespace, name, watch, timeoutMs)
+  const isOver = (clone: KubeObject | undefined) => CLONE_ENDS.includes(clone?.['status']?.phase)
+  const wait = () => environment.waitFor('CloneFromSnapshot', namespace, name, isOver, timeoutMs)
+  const { object: clone, phases } = await following(environment, 'Download', name, onProgress, wait)
   const seconds = (performance.now() - startMs) / 1000
   requirePhase(clone, 'Completed')
   const claimName: string = backup.snapshot['spec'].resourceHandle.name
@@ -161,6 +158,27 @@ export async function uploadOf(environment: Environment, snapshot: KubeObject): 
   const upload = await environment.api.get({ ...typeOf('Upload'), namespace: VELERO_NAMESPACE, name })
   if (upload === undefined) throw new Error(`no Upload ${name} for Snapshot ${snapshot.metadata.name}`)
   return upload
+}
+
+/** Tells the progress of the transfer that was made for the object `name` while `act` runs. */
+async function following<T>(
+  environment: Environment,
+  kind: 'Upload' | 'Download',
+  name: string,
+  onProgress: (progress: Progress) => void,
+  act: () => Promise<T>,
+): Promise<T> {
+  const recorder = new Recorder(environment.api, kind, VELERO_NAMESPACE)
+  recorder.onSeen(({ object }) => {
+    const reference: string = object['spec'].snapshotReference ?? object['spec'].clonefromSnapshotReference ?? ''
+    if (reference.endsWith(`/${name}`)) onProgress(object['status']?.progress ?? {})
+  })
+  await recorder.start()
+  try {
+    return await act()
+  } finally {
+    recorder.stop()
+  }
 }
 
 export function typeOf(kind: KindName): { apiVersion: string; kind: string } {
