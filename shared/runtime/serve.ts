@@ -2,7 +2,9 @@
 
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { hostname } from 'node:os'
 import { systemClock } from '#shared/kernel/clock.ts'
+import { MINUTE_MS } from '#shared/kernel/units.ts'
 import { createApp } from './app.ts'
 import { http } from './http.ts'
 import { createLogger, type Logger } from './logger.ts'
@@ -31,10 +33,13 @@ export type Served = {
   stop(why?: string): Promise<void>
 }
 
+const PUSH_EVERY_MS = MINUTE_MS
 /** Longer than the 90 s after which Go's client drops an idle connection: else it may send into one that we just closed. */
 const KEEP_ALIVE_MS = 120_000
 /** What Knative leaves between SIGTERM and SIGKILL is longer; a handler needs seconds for its checkpoint. */
 const DRAIN_MS = 20_000
+/** A vCenter that does not answer must not keep the process. */
+const CLEAN_UP_MS = 5000
 
 /** Resolves once the server listens. SIGTERM and SIGINT stop it and end the process with code 0. */
 export async function serve(options: ServeOptions): Promise<Served> {
@@ -56,12 +61,32 @@ export async function listen(options: ServeOptions): Promise<Served> {
   server.keepAliveTimeout = KEEP_ALIVE_MS
   const port = await listening(server, options.port ?? Number(process.env['PORT'] ?? 8080))
   log.info({ step: name }, `listens on port ${port}`)
+  const push = await startPushing(name, metrics, log)
   let stopped: Promise<void> | undefined
   const stop = (why = 'stop') => {
-    stopped ??= drain(server, stopping, options, log, why)
+    stopped ??= drain(server, stopping, options, log, why).then(push)
     return stopped
   }
   return { port, log, metrics, stop }
+}
+
+/** Pushes every minute where a collector is named; gives the last push, for the end. */
+async function startPushing(name: string, metrics: Metrics, log: Logger): Promise<() => Promise<void>> {
+  const env = process.env
+  if (!env['OTEL_EXPORTER_OTLP_ENDPOINT'] && !env['OTEL_EXPORTER_OTLP_METRICS_ENDPOINT']) return async () => undefined
+  const { collectorUrl, pushMetrics } = await import('./otlp.ts')
+  const url = collectorUrl(env) ?? ''
+  const instance = `${hostname()}-${process.pid}`
+  const startedMs = systemClock.nowMs()
+  const push = () =>
+    pushMetrics(url, name, instance, metrics, { startedMs, nowMs: systemClock.nowMs() }).catch((error: Error) =>
+      log.warn({ reason: 'MetricsNotPushed' }, error.message),
+    )
+  const timer = setInterval(() => void push(), PUSH_EVERY_MS).unref()
+  return () => {
+    clearInterval(timer)
+    return push()
+  }
 }
 
 function listening(server: Server, port: number): Promise<number> {
@@ -72,17 +97,23 @@ function listening(server: Server, port: number): Promise<number> {
 }
 
 async function drain(server: Server, stopping: AbortController, options: ServeOptions, log: Logger, why: string) {
-  const { drainMs = DRAIN_MS, clock = systemClock } = options
+  const { drainMs = DRAIN_MS, onStop = async () => undefined } = options
   log.info({ reason: why }, 'stops')
-  const { promise: closed, resolve } = Promise.withResolvers<'closed'>()
-  server.close(() => resolve('closed')) // resolves when the last request has been answered
+  const { promise: closed, resolve } = Promise.withResolvers<void>()
+  server.close(() => resolve()) // when the last request has been answered
   stopping.abort(new Error(`the function is being stopped: ${why}`))
-  const late = new AbortController()
-  const timeout = clock.sleep(drainMs, late.signal).catch(() => undefined)
-  if ((await Promise.race([closed, timeout])) !== 'closed') {
+  if (!(await endsWithin(drainMs, closed))) {
     log.error({ durationMs: drainMs, reason: 'DrainTimeout' }, 'handlers did not end in time')
     server.closeAllConnections()
   }
-  late.abort()
-  await options.onStop?.().catch((error: unknown) => log.error({ err: error }, 'clean-up at the end failed'))
+  const cleaned = onStop().catch((error: unknown) => log.error({ err: error }, 'clean-up at the end failed'))
+  if (!(await endsWithin(CLEAN_UP_MS, cleaned))) {
+    log.error({ durationMs: CLEAN_UP_MS, reason: 'CleanUpTimeout' }, 'clean-up did not end in time')
+  }
+}
+
+async function endsWithin(limitMs: number, work: Promise<void>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>()
+  const timer = setTimeout(() => resolve(false), limitMs)
+  return await Promise.race([work.then(() => true), late]).finally(() => clearTimeout(timer))
 }

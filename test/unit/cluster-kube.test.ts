@@ -37,13 +37,14 @@ test.after.each(async () => {
 
 /** A cluster whose server answers by `script`; the token of the n-th look for credentials is `token-n`. */
 async function clusterWith(script: Script, timeoutMs = 2000): Promise<Cluster> {
-  const server = createServer({ cert, key }, async (request, response) => {
+  const server = createServer({ cert, key }, (request, response) => void take(request, response))
+  const take = async (request: IncomingMessage, response: ServerResponse) => {
     const text = Buffer.concat(await request.toArray()).toString()
     const { authorization, 'content-type': type } = request.headers
     const { method = '', url = '' } = request
     asked.push({ method, url, body: text === '' ? undefined : JSON.parse(text), authorization, type })
     script(asked.at(-1) as Asked, response, request)
-  })
+  }
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const agents: Agent[] = []
   stop = async () => {

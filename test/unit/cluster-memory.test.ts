@@ -101,7 +101,10 @@ test('every write is shown with what was before and after, and can be refused by
   assert.is(outcome, 'invariant broken')
 })
 
-test('nobody can change what stands there through an object that was read', async () => {
+test('nobody can change what stands there through an object that was read or shown', async () => {
+  cluster.onWrite((_kind, _before, after) => {
+    if (after !== undefined) after['spec'].shown = true
+  })
   const labels = { a: 'b' }
   const created = await cluster.create('Upload', anUpload('u', labels))
   labels.a = 'changed'

@@ -97,6 +97,15 @@ test('a clean-up that fails is logged and the function ends', async () => {
   assert.is(served.lines.at(-1)?.level, 'error')
 })
 
+test('a clean-up that hangs is not waited for longer than five seconds', async () => {
+  const { promise: never } = Promise.withResolvers<void>()
+  const served = await startFunction({ onStop: () => never })
+  const startMs = performance.now()
+  await served.stop()
+  assert.ok(performance.now() - startMs < 10_000)
+  assert.is(served.lines.at(-1)?.reason, 'CleanUpTimeout')
+})
+
 /** A function in a process of its own that works until it is told to stop, and half a second longer. */
 const PROGRAM = `
 import { once } from 'node:events'

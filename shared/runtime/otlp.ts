@@ -1,0 +1,65 @@
+// Pushes a function's numbers to an OpenTelemetry collector (OTLP over HTTP, JSON): a pod that goes to zero between two
+// scrapes would otherwise take its counts with it. Loaded only where a collector is named.
+
+import { asError, RetryableError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import type { Counter, Histogram, Metrics } from './metrics.ts'
+
+type Env = Readonly<Record<string, string | undefined>>
+/** `startedMs`: when the counts were 0. */
+export type Period = { startedMs: number; nowMs: number }
+
+const TIMEOUT_MS = 3 * SECOND_MS
+/** AGGREGATION_TEMPORALITY_CUMULATIVE of opentelemetry/proto/metrics/v1/metrics.proto. */
+const CUMULATIVE = 2
+
+/** By the variables of the OpenTelemetry specification; undefined: nobody collects. */
+export function collectorUrl(env: Env): string | undefined {
+  const { OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: exact, OTEL_EXPORTER_OTLP_ENDPOINT: base } = env
+  return exact || (base ? `${base.replace(/\/$/, '')}/v1/metrics` : undefined)
+}
+
+/** `instance` keeps the counts of two pods apart. */
+export async function pushMetrics(url: string, name: string, instance: string, metrics: Metrics, period: Period) {
+  const resource = { attributes: attributesOf({ 'service.name': name, 'service.instance.id': instance }) }
+  const scopeMetrics = [{ scope: { name: 'dormouse' }, metrics: metrics.all.map((metric) => metricOf(metric, period)) }]
+  const body = JSON.stringify({ resourceMetrics: [{ resource, scopeMetrics }] })
+  const headers = { 'content-type': 'application/json' }
+  const answer = fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(TIMEOUT_MS) })
+  const status = await answer.then(
+    (response) => response.status,
+    (error: unknown) => asError(error).message,
+  )
+  if (status !== 200) throw new RetryableError('MetricsNotPushed', `push metrics to ${url}: ${status}`)
+}
+
+function metricOf(metric: Counter | Histogram, period: Period): object {
+  const { name, help: description } = metric
+  const aggregationTemporality = CUMULATIVE
+  if (metric.type === 'histogram') {
+    return { name, description, histogram: { aggregationTemporality, dataPoints: spreadPoints(metric, period) } }
+  }
+  const dataPoints = metric.samples().map(({ labels, value }) => ({ ...pointOf(labels, period), asDouble: value }))
+  return { name, description, sum: { aggregationTemporality, isMonotonic: true, dataPoints } }
+}
+
+function spreadPoints(histogram: Histogram, period: Period): object[] {
+  return histogram.spreads().map(({ labels, counts, count, sum }) => ({
+    ...pointOf(labels, period),
+    count: String(count),
+    sum,
+    bucketCounts: counts.map(String),
+    explicitBounds: histogram.bounds,
+  }))
+}
+
+/** 64-bit numbers are text in OTLP's JSON. */
+function pointOf(labels: Readonly<Record<string, string>>, { startedMs, nowMs }: Period): object {
+  const nanoseconds = (ms: number) => `${Math.floor(ms)}000000`
+  const [startTimeUnixNano, timeUnixNano] = [nanoseconds(startedMs), nanoseconds(nowMs)]
+  return { attributes: attributesOf(labels), startTimeUnixNano, timeUnixNano }
+}
+
+function attributesOf(labels: Readonly<Record<string, string>>): object[] {
+  return Object.entries(labels).map(([key, stringValue]) => ({ key, value: { stringValue } }))
+}
