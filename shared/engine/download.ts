@@ -116,7 +116,7 @@ class DownloadSlice {
     let done = begun
     try {
       for (;;) {
-        while (underWay.size < PAGES_AHEAD && begun < this.#geometry.pageCount && !this.#stopper.isStopping) {
+        while (underWay.size < PAGES_AHEAD && this.#mayBegin(begun)) {
           const restoring = this.#restorePage(begun, gate, mostBytes)
           restoring.catch(() => {})
           underWay.set(begun++, restoring)
@@ -134,6 +134,12 @@ class DownloadSlice {
       if (error instanceof Stopped) return done
       throw error
     }
+  }
+
+  /** One page in any case: a slice that gets nowhere would be followed by another. */
+  #mayBegin(page: number): boolean {
+    if (page >= this.#geometry.pageCount || this.#stopper.isUrgent) return false
+    return page === this.#request.nextPage || !this.#stopper.isStopping
   }
 
   async #restorePage(page: number, gate: ByteGate, mostBytes: number): Promise<void> {

@@ -61,6 +61,9 @@ export type UploadOptions = {
   signal?: AbortSignal
   tellsAllocation?: boolean
   workers?: number
+  /** Smaller packs than a budget would give, so that a small volume fills several. */
+  packBytes?: number
+  wrapDisk?: (disk: MemoryDisk) => MemoryDisk
 }
 
 /** One repository over a store; `disks` remembers every disk that was opened. */
@@ -115,10 +118,8 @@ export class EngineWorld {
       about: this.about(snapshotId),
     }
     const signal = options.signal ?? new AbortController().signal
-    const deps = this.deps(
-      () => new MemoryDisk(content, { tellsAllocation: options.tellsAllocation ?? true }),
-      options.workers,
-    )
+    const { tellsAllocation = true, workers, packBytes, wrapDisk = (disk) => disk } = options
+    const deps = this.deps(() => wrapDisk(new MemoryDisk(content, { tellsAllocation })), workers, packBytes)
     return await upload(request, deps, { signal, onProgress: () => {} })
   }
 
@@ -145,12 +146,12 @@ export class EngineWorld {
     )
   }
 
-  private deps(openDisk: () => MemoryDisk, workers = 2): EngineDeps {
+  private deps(openDisk: () => MemoryDisk, workers = 2, packBytes?: number): EngineDeps {
     const openLanes = async (_disk: DiskRef, setup: LaneSetup): Promise<Lane[]> =>
       Array.from({ length: workers }, () => {
         const disk = openDisk()
         this.disks.push(disk)
-        return inlineLane(disk as Disk, setup)
+        return inlineLane(disk as Disk, packBytes === undefined ? setup : { ...setup, packBytes })
       })
     const warn = (reason: string) => void this.warnings.push(reason)
     return { store: this.store, clock: systemClock, openLanes, warn, workers, memoryMib: 64 }

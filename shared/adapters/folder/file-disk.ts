@@ -24,6 +24,7 @@ export class FileDisk implements Disk {
   readonly capacityBytes: number
   readonly #file: number
   readonly #options: FileDiskOptions
+  #open = true
 
   constructor(path: string, options: FileDiskOptions) {
     this.#file = openSync(path, options.writable ? 'r+' : 'r')
@@ -52,6 +53,7 @@ export class FileDisk implements Disk {
   }
 
   flush(): void {
+    this.#check(0, 0)
     fdatasyncSync(this.#file)
   }
 
@@ -68,11 +70,15 @@ export class FileDisk implements Disk {
     return runs
   }
 
+  /** Twice does no harm: the number of a closed file may be another file's. */
   close(): void {
+    if (!this.#open) return
+    this.#open = false
     closeSync(this.#file)
   }
 
   #check(offsetBytes: number, lengthBytes: number): void {
+    if (!this.#open) throw new Error('the disk is closed')
     if (offsetBytes % SECTOR_BYTES !== 0 || lengthBytes % SECTOR_BYTES !== 0) {
       throw new RangeError(`${lengthBytes} bytes at ${offsetBytes} are not whole sectors`)
     }

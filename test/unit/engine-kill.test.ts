@@ -1,0 +1,190 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type MemoryDisk, MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
+import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
+import type { UploadOutcome } from '#shared/ports/mover.ts'
+import { bytesOf, CHUNK_BYTES, EngineWorld } from '#test/support/engine-world.ts'
+import { dyingAt, HookedStore, type WriteHook } from '#test/support/store-faults.ts'
+import { applyChanges } from '#test/support/volume-history.ts'
+
+const test = suite('engine: kills and stops')
+
+/** A volume of several pages whose chunks fill several packs; its parent, and what changed since. */
+async function makeVolumeWithParent() {
+  const store = new MemoryObjectStore()
+  const world = await EngineWorld.create(store)
+  const content = new MemoryDiskContent(120 * CHUNK_BYTES, CHUNK_BYTES)
+  applyChanges(content, [{ kind: 'write', sector: 0, sectors: 500, fill: 7 }])
+  const parentRoot = await world.backup(content, 's0')
+  const changedAreas = applyChanges(content, [
+    { kind: 'write', sector: 30, sectors: 300, fill: 8 },
+    { kind: 'discard', sector: 400, sectors: 80, fill: 0 },
+    { kind: 'write', sector: 700, sectors: 200, fill: 9 },
+  ])
+  return { store, content, parentRoot, changedAreas, session: await world.newSession('s1') }
+}
+
+type Scene = Awaited<ReturnType<typeof makeVolumeWithParent>>
+
+const made = makeVolumeWithParent()
+
+/** The same scene each time, with a store of its own. */
+async function aVolumeWithParent(): Promise<Scene> {
+  const scene = await made
+  return { ...scene, store: new MemoryObjectStore({ objects: new Map(scene.store.objects) }) }
+}
+
+async function slice(
+  scene: Scene,
+  hook: WriteHook,
+  number: number,
+  options: object = {},
+): Promise<UploadOutcome | undefined> {
+  const world = new EngineWorld(new HookedStore(scene.store, hook))
+  const { content, session, parentRoot, changedAreas } = scene
+  try {
+    return await world.uploadSlice({
+      content,
+      session,
+      parentRoot,
+      changedAreas,
+      snapshotId: 's1',
+      slice: number,
+      packBytes: 8 * CHUNK_BYTES,
+      ...options,
+    })
+  } catch (error) {
+    assert.ok(error instanceof RetryableError, `${error}`)
+    return undefined
+  }
+}
+
+async function checkRestores({ store, content, session, parentRoot }: Scene): Promise<void> {
+  const world = new EngineWorld(store)
+  const target = new MemoryDiskContent(content.capacityBytes)
+  assert.is((await world.restoreSlice(target, `roots/${session}`)).state, 'done')
+  assert.ok(bytesOf(target).equals(bytesOf(content)))
+  assert.is((await world.restoreSlice(new MemoryDiskContent(content.capacityBytes), parentRoot)).state, 'done')
+  const left = [...store.objects.keys()].filter((key) => key.startsWith('checkpoint/'))
+  assert.equal(left, [], 'a sealed backup leaves no checkpoint')
+}
+
+for (const mode of ['changed', 'allocated'] as const) {
+  for (const when of ['die before', 'die after'] as const) {
+    test(`${mode}: a process that dies at any write (${when} it) costs nothing but time`, async () => {
+      for (let n = 1; ; n++) {
+        const scene = await aVolumeWithParent()
+        const options = mode === 'changed' ? {} : { changedAreas: undefined }
+        const first = await slice(scene, dyingAt(n, when), 1, options)
+        const second = first ?? (await slice(scene, dyingAt(1000, when), 2, options))
+        assert.is(second?.state, 'sealed')
+        await checkRestores(scene)
+        if (first !== undefined) return
+      }
+    })
+  }
+}
+
+test('a process that dies again and again gets there in the end', async () => {
+  const scene = await aVolumeWithParent()
+  let outcome: UploadOutcome | undefined
+  for (let number = 1; outcome?.state !== 'sealed'; number++) {
+    assert.ok(number < 100, 'no end in sight')
+    outcome = await slice(scene, dyingAt(2 + number, number % 2 === 0 ? 'die before' : 'die after'), number)
+  }
+  await checkRestores(scene)
+})
+
+test('a slice that is stopped at any write goes on where it was, and reads nothing twice', async () => {
+  for (let n = 1; ; n++) {
+    const scene = await aVolumeWithParent()
+    const stop = new AbortController()
+    const stopAt: WriteHook = async (write) => {
+      if (write.n === n) stop.abort()
+      return 'go on'
+    }
+    const first = await slice(scene, stopAt, 1, { signal: stop.signal })
+    const outcome = first?.state === 'more' ? await slice(scene, async () => 'go on', 2) : first
+    assert.is(outcome?.state, 'sealed')
+    assert.is(outcome?.progress.bytesRead, outcome?.progress.totalBytes, 'bytes are read once')
+    assert.is(outcome?.progress.bytesDone, outcome?.progress.totalBytes)
+    await checkRestores(scene)
+    if (first?.state === 'sealed') return
+  }
+})
+
+test('a stop before the first chunk leaves a checkpoint, and many short slices come to the end', async () => {
+  const scene = await aVolumeWithParent()
+  let outcome: UploadOutcome | undefined
+  for (let number = 1; outcome?.state !== 'sealed'; number++) {
+    assert.ok(number < 200, 'no end in sight')
+    const stop = new AbortController()
+    if (number === 1) stop.abort()
+    let packs = 0
+    const afterOnePack: WriteHook = async ({ key }) => {
+      if (key.startsWith('packs/') && ++packs === 1) stop.abort()
+      return 'go on'
+    }
+    outcome = await slice(scene, afterOnePack, number, { signal: stop.signal })
+    assert.ok(outcome !== undefined)
+  }
+  await checkRestores(scene)
+})
+
+test('a disk that fails loses only what was not durable', async () => {
+  const scene = await aVolumeWithParent()
+  let reads = 0
+  const failing = (disk: MemoryDisk) => {
+    const read = disk.read.bind(disk)
+    disk.read = (offset, into) => {
+      if (++reads > 1) throw new RetryableError('DiskLost', 'the connection is gone')
+      read(offset, into)
+    }
+    return disk
+  }
+  assert.is(await slice(scene, async () => 'go on', 1, { wrapDisk: failing }), undefined)
+  assert.is((await slice(scene, async () => 'go on', 2))?.state, 'sealed')
+  await checkRestores(scene)
+})
+
+test('the checkpoint of a slice that failed before it planned cannot pass off the parent as the backup', async () => {
+  const scene = await aVolumeWithParent()
+  const failing = (disk: MemoryDisk) => {
+    throw new RetryableError('DiskLost', `no disk of ${disk.capacityBytes}`)
+  }
+  assert.is(await slice(scene, async () => 'go on', 1, { wrapDisk: failing }), undefined)
+  assert.is((await slice(scene, async () => 'go on', 2))?.state, 'sealed')
+  await checkRestores(scene)
+})
+
+test('a download in short slices gets further with each', async () => {
+  const scene = await aVolumeWithParent()
+  assert.is((await slice(scene, async () => 'go on', 1))?.state, 'sealed')
+  const world = new EngineWorld(scene.store)
+  const target = new MemoryDiskContent(scene.content.capacityBytes)
+  const root = `roots/${scene.session}`
+  let nextPage = 0
+  let slices = 0
+  for (;;) {
+    const outcome = await world.restoreSlice(target, root, { nextPage, sliceMs: 0, targetIsZeroed: false })
+    slices++
+    if (outcome.state === 'done') break
+    assert.ok(outcome.nextPage > nextPage, 'each slice gets further')
+    nextPage = outcome.nextPage
+  }
+  assert.is(slices, 8)
+  assert.ok(bytesOf(target).equals(bytesOf(scene.content)))
+})
+
+test('a download whose caller wants to stop drops what it has in hand', async () => {
+  const scene = await aVolumeWithParent()
+  assert.is((await slice(scene, async () => 'go on', 1))?.state, 'sealed')
+  const world = new EngineWorld(scene.store)
+  const target = new MemoryDiskContent(scene.content.capacityBytes)
+  const signal = AbortSignal.abort()
+  const outcome = await world.restoreSlice(target, `roots/${scene.session}`, { nextPage: 3, signal })
+  assert.is(outcome.state === 'more' && outcome.nextPage, 3)
+})
+
+test.run()
