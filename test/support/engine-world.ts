@@ -139,11 +139,10 @@ export class EngineWorld {
     const { nextPage = 0, targetIsZeroed = true, sliceMs = HOUR_MS } = options
     const request = { repository: access, disk: noDisk, root, sliceMs, nextPage, targetIsZeroed }
     const signal = options.signal ?? new AbortController().signal
-    return await download(
-      request,
-      this.deps(() => new MemoryDisk(content)),
-      { signal, onProgress: () => {} },
-    )
+    // A slice of no length is over before it began.
+    const clock = sliceMs === 0 ? { ...systemClock, sleep: async () => undefined } : systemClock
+    const deps = { ...this.deps(() => new MemoryDisk(content)), clock }
+    return await download(request, deps, { signal, onProgress: () => {} })
   }
 
   private deps(openDisk: () => MemoryDisk, workers = 2, packBytes?: number): EngineDeps {
