@@ -56,8 +56,8 @@ verify: setup ## Fail when shared/api/generated is not what `make generate` writ
 build: setup ## Bundle each function and the command line into build/bundles
 	node hack/build.ts
 
-bench: setup ## Measure: every test/bench/*.bench.ts
-	@set -e; for file in test/bench/*.bench.ts; do echo "# $$file"; node "$$file"; done
+bench: setup build ## Measure: cold starts of the functions
+	node test/bench/cold-start.ts
 
 clean: ## Remove what was built in this folder
 	rm -rf build

@@ -1,15 +1,16 @@
-// Bundles what runs in pods and on people's machines into one file each: a function is up in half the time then.
-// Writes build/bundles: dormouse-<step>.mjs for each function, mover.mjs, mover-worker.mjs and dormouse.mjs (the command
-// line). Native packages stay outside: they are found in node_modules beside or above the bundles.
+// Bundles what runs in pods and on people's machines: a function is up in half the time then.
+// Writes build/bundles: dormouse-<step>.mjs for each function, mover.mjs, mover-worker.mjs, dormouse.mjs (the command
+// line) and chunk-*.mjs, which several of them share or load on demand. The folder belongs together. Native packages
+// stay outside: they are found in node_modules beside or above it.
 
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { build } from 'esbuild'
+import { build, type Metafile } from 'esbuild'
+import { quickStart } from './bundling.ts'
 
 const TARGET = 'build/bundles'
-const NATIVE = ['koffi', '@koromix/*', '@napi-rs/*']
-// What packages in the old module format ask for at run time (node:http, …) has no other way in.
-const BANNER = "import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url);"
+/** A process that was started from the bundles before these may still want to load one of its chunks. */
+const CHUNK_STAYS_MS = 600_000
 
 /** Bundle name to its first file; only what exists. */
 function entryPoints(): Record<string, string> {
@@ -22,29 +23,49 @@ function entryPoints(): Record<string, string> {
   return Object.fromEntries([...functions, ...others].filter(([, file]) => existsSync(file)))
 }
 
+/** Never half a file: someone may be starting a function from it. What has not changed keeps its time. */
+function put(name: string, text: string): void {
+  const file = join(TARGET, name)
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) return
+  writeFileSync(`${file}.${process.pid}`, text)
+  renameSync(`${file}.${process.pid}`, file)
+}
+
 /** A bundle whose source is gone must not be run by accident. */
-function removeStale(names: string[]): void {
-  mkdirSync(TARGET, { recursive: true })
-  for (const file of readdirSync(TARGET)) if (!names.includes(basename(file, '.mjs'))) rmSync(join(TARGET, file))
+function removeStale(names: Set<string>): void {
+  for (const name of readdirSync(TARGET)) {
+    const file = join(TARGET, name)
+    const young = Date.now() - statSync(file).mtimeMs < CHUNK_STAYS_MS
+    if (!names.has(name) && !(young && name.startsWith('chunk-'))) rmSync(file)
+  }
+}
+
+/** What Node reads before the first line of the bundle runs: itself and every chunk that it imports statically. */
+function bytesAtStart({ outputs }: Metafile, file: string): number {
+  const read = new Set([file])
+  for (const one of read) {
+    for (const { path, kind, external } of outputs[one]?.imports ?? []) {
+      if (kind === 'import-statement' && external !== true) read.add(path)
+    }
+  }
+  return [...read].reduce((sum, one) => sum + (outputs[one]?.bytes ?? 0), 0)
 }
 
 const entries = entryPoints()
 if (Object.keys(entries).length === 0) throw new Error('nothing to bundle: no functions/*/main.ts')
-removeStale(Object.keys(entries))
-await build({
+const made = await build({
+  ...quickStart,
   entryPoints: entries,
   outdir: TARGET,
-  outExtension: { '.js': '.mjs' },
-  bundle: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node24',
-  external: NATIVE,
-  banner: { js: BANNER },
-  charset: 'utf8',
+  chunkNames: 'chunk-[hash]',
+  write: false,
+  metafile: true,
   logLevel: 'warning',
 })
+mkdirSync(TARGET, { recursive: true })
+for (const { path, text } of made.outputFiles ?? []) put(basename(path), text)
+removeStale(new Set(made.outputFiles?.map(({ path }) => basename(path))))
 for (const name of Object.keys(entries).sort()) {
-  const kib = Math.round(statSync(join(TARGET, `${name}.mjs`)).size / 1024)
-  console.log(`${String(kib).padStart(6)} KiB  ${TARGET}/${name}.mjs`)
+  const kib = Math.round(bytesAtStart(made.metafile as Metafile, `${TARGET}/${name}.mjs`) / 1024)
+  console.log(`${String(kib).padStart(6)} KiB read at start  ${TARGET}/${name}.mjs`)
 }

@@ -8,7 +8,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -21,7 +21,7 @@ import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { Authority } from '#test/environment/kubernetes/certificates.ts'
 import { writeKubeconfig } from '#test/environment/kubernetes/kubeconfig.ts'
 import { Ports } from '#test/environment/process/ports.ts'
-import { quickStart } from './cold-start-bundling.ts'
+import { quickStart } from '../../hack/bundling.ts'
 
 const ROUNDS = 10
 const GOAL = { ratio: 6, mebibytes: 80 }
@@ -121,6 +121,7 @@ async function copiedBundles(names: string[]): Promise<{ name: string; bundle: s
   if (!existsSync(BUNDLES)) return []
   const copy = path.join(folder, 'bundles')
   await cp(BUNDLES, copy, { recursive: true })
+  await symlink(path.resolve('node_modules'), path.join(folder, 'node_modules')) // for native packages
   const steps = readdirSync(copy).flatMap((file) => /^dormouse-(.+)\.mjs$/.exec(file)?.[1] ?? [])
   const wanted = steps.filter((step) => names.length === 0 || names.includes(step))
   return wanted.map((name) => ({ name, bundle: path.join(copy, `dormouse-${name}.mjs`) }))
@@ -189,6 +190,7 @@ async function coldStart({ name, bundle, env, kind }: Subject): Promise<Run> {
   const output = outputOf(child)
   const status = await firstAnswer(child, port, kind)
   const ms = performance.now() - startMs
+  if (status === undefined) throw new Error(`${name} ended:\n${output()}`)
   const [cpuMs, mebibytes] = [cpuTimeMs(child.pid), peakMebibytes(child.pid)]
   child.kill('SIGTERM') // in order, so that the compile cache is written
   await once(child, 'exit')
