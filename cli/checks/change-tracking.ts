@@ -1,0 +1,60 @@
+// Which volumes can be backed up by what changed, which by what is allocated, and which not at all?
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { CSI_DRIVER, requireDisk } from '#shared/domain/volume.ts'
+import { inParallel } from '#shared/engine/in-parallel.ts'
+import { asError } from '#shared/kernel/errors.ts'
+import type { VolumeFacts } from '#shared/ports/volumes.ts'
+import { type Finding, note, ok, problem, problemOf } from '../finding.ts'
+
+export type ChangeTrackingDeps = {
+  listVolumes: () => Promise<KubeObject[]>
+  describe: (fcdId: string) => Promise<VolumeFacts | undefined>
+}
+
+const PARALLEL = 8
+
+export async function checkChangeTracking(deps: ChangeTrackingDeps): Promise<Finding[]> {
+  try {
+    const volumes = (await deps.listVolumes()).filter((volume) => volume['spec']?.csi?.driver === CSI_DRIVER)
+    if (volumes.length === 0) return [note('volumes', '', `there is no PersistentVolume of ${CSI_DRIVER}`)]
+    return await inParallel(volumes, PARALLEL, (volume) => checkVolume(deps, volume))
+  } catch (error) {
+    return [problemOf('volumes', '', error)]
+  }
+}
+
+async function checkVolume(deps: ChangeTrackingDeps, volume: KubeObject): Promise<Finding> {
+  const subject = subjectOf(volume)
+  let fcdId: string
+  try {
+    fcdId = requireDisk(volume, volume.metadata.name)
+  } catch (error) {
+    return note('volumes', subject, asError(error).message)
+  }
+  try {
+    const facts = await deps.describe(fcdId)
+    if (facts === undefined) {
+      return problem(
+        'volumes',
+        subject,
+        `no vCenter of the Secret knows its disk ${fcdId}`,
+        'add its vCenter to the Secret',
+      )
+    }
+    return facts.changedBlockTracking
+      ? ok('volumes', subject, 'change tracking is on: a backup reads only what changed')
+      : note(
+          'volumes',
+          subject,
+          'change tracking is off: a backup reads all that is allocated, and sends only what is new',
+        )
+  } catch (error) {
+    return problemOf('volumes', subject, error)
+  }
+}
+
+function subjectOf(volume: KubeObject): string {
+  const claim: { namespace: string; name: string } | undefined = volume['spec']?.claimRef
+  return claim === undefined ? volume.metadata.name : `${claim.namespace}/${claim.name}`
+}

@@ -1,0 +1,73 @@
+// The cluster as the command line sees it: what the functions see, and Velero's BackupStorageLocations, which they do not read.
+
+import { createCluster } from '#shared/adapters/kube/cluster.ts'
+import { findAccess } from '#shared/adapters/kube/find-access.ts'
+import { createTransport } from '#shared/adapters/kube/transport.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import { readSettings, type Settings } from '#shared/kernel/env.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import type { Cluster } from '#shared/ports/cluster.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+
+export type ClusterFlags = { kubeconfig?: string; namespace?: string }
+
+export type ClusterAccess = {
+  get: (path: string) => Promise<{ status: number; body: unknown }>
+  cluster: Cluster
+  settings: Settings
+  /** [] where Velero is not installed. */
+  listLocations: () => Promise<KubeObject[]>
+  readSecret: (name: string) => Promise<KubeObject | undefined>
+  /** For the shared parts that are made for functions. */
+  deps: StepDeps
+}
+
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} }
+
+export function accessCluster(flags: ClusterFlags): ClusterAccess {
+  const options = flags.kubeconfig === undefined ? {} : { kubeconfig: flags.kubeconfig }
+  const env = flags.namespace === undefined ? {} : { DORMOUSE_VELERO_NAMESPACE: flags.namespace }
+  const settings = readSettings({ ...process.env, ...env })
+  const send = createTransport({ findAccess: () => findAccess(options) })
+  const cluster = createCluster(options)
+  const get = (path: string) => send({ method: 'GET', path })
+  return {
+    get,
+    cluster,
+    settings,
+    listLocations: () => listLocations(get, settings.veleroNamespace),
+    readSecret: (name) => cluster.read('Secret', settings.veleroNamespace, name),
+    deps: { cluster, clock: systemClock, settings, identity: 'dormouse', log: SILENT },
+  }
+}
+
+async function listLocations(get: ClusterAccess['get'], namespace: string): Promise<KubeObject[]> {
+  const { status, body } = await get(`/apis/velero.io/v1/namespaces/${namespace}/backupstoragelocations`)
+  if (status === 404) return []
+  if (status !== 200) {
+    const message = `listing the BackupStorageLocations of ${namespace}: the API server answers HTTP ${status}`
+    throw new TerminalError(status === 403 ? 'Forbidden' : 'KubernetesRefused', message)
+  }
+  return (body as { items?: KubeObject[] }).items ?? []
+}
+
+/** The parameters of a location or a BackupRepository, by name. TerminalError `RepositoryNotFound`. */
+export async function namedParameters(
+  access: ClusterAccess,
+  name: { location?: string; repository?: string },
+): Promise<Record<string, string>> {
+  if (name.repository !== undefined) {
+    const repository = await access.cluster.read('BackupRepository', undefined, name.repository)
+    if (repository !== undefined) return repository['repopsitoryParameters'] ?? {}
+    throw new TerminalError('RepositoryNotFound', `there is no BackupRepository ${name.repository}`)
+  }
+  const wanted = name.location ?? 'default'
+  const locations = await access.listLocations()
+  const location = locations.find(({ metadata }) => metadata.name === wanted)
+  if (location !== undefined) return parametersFromLocation(location)
+  const names = locations.map(({ metadata }) => metadata.name).sort()
+  const known = names.length === 0 ? 'there is none' : `there are ${names.join(', ')}`
+  throw new TerminalError('RepositoryNotFound', `there is no BackupStorageLocation ${wanted}; ${known}`)
+}

@@ -1,0 +1,142 @@
+// `dormouse doctor`: looks at everything that a backup and a restore will need, and says what to mend.
+
+import { realpath } from 'node:fs/promises'
+import net from 'node:net'
+import { probeVCenter } from '#shared/adapters/vsphere/probe.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { DEFAULT_ENCRYPTION_SECRET, parametersFromLocation } from '#shared/domain/repository-parameters.ts'
+import { probeConditionalPut } from '#shared/engine/conditional-put.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import { loadVSphereConfig, wireVolumes } from '#shared/wiring/volumes.ts'
+import { checkChangeTracking } from './checks/change-tracking.ts'
+import { checkCluster } from './checks/cluster.ts'
+import { checkFlavor } from './checks/flavor.ts'
+import { checkNodes } from './checks/nodes.ts'
+import { checkPorts, type Port } from './checks/ports.ts'
+import { checkRepositoryKeys } from './checks/repository-key.ts'
+import { checkStores, type StoreToCheck } from './checks/stores.ts'
+import { checkVCenters } from './checks/vcenters.ts'
+import { checkVddk } from './checks/vddk.ts'
+import { accessCluster, type ClusterAccess, type ClusterFlags } from './cluster-access.ts'
+import { listEsxiHosts } from './esxi-hosts.ts'
+import { type Finding, note, problemOf } from './finding.ts'
+import { openStore } from './open-store.ts'
+
+export type DoctorFlags = ClusterFlags & { esxiHost?: string[]; vddkDir?: string }
+
+const CONNECT_TIMEOUT_MS = 5000
+
+/** Gives the findings of each check as soon as it is done; their order is always the same. */
+export async function* examine(flags: DoctorFlags): AsyncGenerator<Finding> {
+  const access = accessCluster(flags)
+  const found = await checkCluster(access)
+  yield* found
+  if (found.some(({ check, level }) => check === 'cluster' && level === 'problem')) {
+    yield note('cluster', '', 'all that needs the cluster is not looked at')
+  } else {
+    for (const check of clusterChecks(access, flags)) yield* await check()
+  }
+  const dir = flags.vddkDir ?? access.settings.vddkDir
+  yield* await checkVddk({ dir, find: findLibrary, realPath: realpath })
+}
+
+/** Loaded late: a machine that only looks from outside needs no native package. */
+async function findLibrary(dir: string): Promise<string> {
+  return (await import('#shared/adapters/vddk/library.ts')).findVddk(dir)
+}
+
+function clusterChecks(access: ClusterAccess, flags: DoctorFlags): (() => Promise<Finding[]>)[] {
+  const { cluster, settings, deps } = access
+  const loadConfig = () => loadVSphereConfig(deps)
+  return [
+    () => checkFlavor({ cluster, namespace: settings.veleroNamespace }),
+    () => checkNodes({ listNodes: () => cluster.list('Node') }),
+    () => checkRepositories(access),
+    () =>
+      checkVCenters({
+        loadConfig,
+        probe: (vcenter) => probeVCenter(vcenter, systemClock),
+        clusterId: settings.clusterId,
+      }),
+    () => checkPorts({ vcenterPorts: () => vcenterPorts(access), esxiHosts: () => esxiHosts(access, flags), connect }),
+    () => checkTracking(access),
+  ]
+}
+
+async function checkRepositories(access: ClusterAccess): Promise<Finding[]> {
+  const listRepositories = () => access.cluster.list('BackupRepository')
+  try {
+    const [locations, repositories] = await Promise.all([access.listLocations(), listRepositories()])
+    const sources = sourcesOf(locations, repositories)
+    const secretNames = new Set([DEFAULT_ENCRYPTION_SECRET, ...repositories.map(encryptionSecretName)])
+    const { readSecret } = access
+    const stores: StoreToCheck[] = sources.map(({ subject, parameters }) => ({
+      subject,
+      open: async () => await openStore(parameters(), readSecret),
+    }))
+    const keys = await checkRepositoryKeys({ secretNames: [...secretNames], readSecret, listRepositories })
+    const none =
+      stores.length === 0 ? [note('store', '', 'there is neither a BackupStorageLocation nor a BackupRepository')] : []
+    return [...keys, ...(await checkStores({ stores, probeConditionalPut })), ...none]
+  } catch (error) {
+    return [problemOf('store', '', error)]
+  }
+}
+
+type Source = { subject: string; parameters: () => Record<string, string> }
+
+/** Locations of other providers hold no volumes of ours. */
+function sourcesOf(locations: KubeObject[], repositories: KubeObject[]): Source[] {
+  const usable = locations.filter((location) => /(^|\/)aws$/.test(String(location['spec']?.provider)))
+  return [
+    ...usable.map((location) => ({
+      subject: `location ${location.metadata.name}`,
+      parameters: () => parametersFromLocation(location),
+    })),
+    ...repositories.map((repository) => ({
+      subject: `repository ${repository.metadata.name}`,
+      parameters: (): Record<string, string> => repository['repopsitoryParameters'] ?? {},
+    })),
+  ]
+}
+
+function encryptionSecretName(repository: KubeObject): string {
+  return repository['repopsitoryParameters']?.encryptionSecretName || DEFAULT_ENCRYPTION_SECRET
+}
+
+async function vcenterPorts({ deps }: ClusterAccess): Promise<Port[]> {
+  const { vcenters } = await loadVSphereConfig(deps)
+  return vcenters.map(({ host, port }) => ({ host, port, what: 'vCenter' }))
+}
+
+async function esxiHosts({ deps }: ClusterAccess, flags: DoctorFlags): Promise<string[]> {
+  if (flags.esxiHost !== undefined) return flags.esxiHost
+  const { vcenters } = await loadVSphereConfig(deps)
+  const hosts = await Promise.all(vcenters.map((vcenter) => listEsxiHosts(vcenter, systemClock)))
+  return [...new Set(hosts.flat())]
+}
+
+async function checkTracking({ cluster, deps }: ClusterAccess): Promise<Finding[]> {
+  const { volumes } = wireVolumes(deps)
+  try {
+    return await checkChangeTracking({
+      listVolumes: () => cluster.list('PersistentVolume'),
+      describe: (fcdId) => volumes.describe(fcdId),
+    })
+  } finally {
+    await volumes.close()
+  }
+}
+
+export function connect(host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ host, port, timeout: CONNECT_TIMEOUT_MS })
+    const end = (act: () => void) => {
+      socket.destroy()
+      act()
+    }
+    socket.once('connect', () => end(resolve))
+    socket.once('timeout', () => end(() => reject(new Error(`no answer in ${CONNECT_TIMEOUT_MS} ms`))))
+    socket.once('error', (error) => end(() => reject(error)))
+  })
+}

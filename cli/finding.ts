@@ -1,0 +1,57 @@
+// What a check of `dormouse doctor` has found, and how it is printed.
+
+import { asError, DormouseError } from '#shared/kernel/errors.ts'
+
+/** `note`: nothing to mend, worth knowing. `warning`: it works and has a price. `problem`: backup or restore will fail. */
+export type Level = 'ok' | 'note' | 'warning' | 'problem'
+
+export type Finding = {
+  check: string
+  /** What was looked at: a Secret, a location, a host, a volume. '' when the check has only one. */
+  subject: string
+  level: Level
+  text: string
+  /** What to do; problems have one unless the text says it already. */
+  fix?: string
+  /** As in docs/operations/reasons.md. */
+  reason?: string
+}
+
+export function ok(check: string, subject: string, text: string): Finding {
+  return { check, subject, level: 'ok', text }
+}
+
+export function note(check: string, subject: string, text: string): Finding {
+  return { check, subject, level: 'note', text }
+}
+
+export function warning(check: string, subject: string, text: string, fix: string): Finding {
+  return { check, subject, level: 'warning', text, fix }
+}
+
+export function problem(check: string, subject: string, text: string, fix: string): Finding {
+  return { check, subject, level: 'problem', text, fix }
+}
+
+/** What was thrown while looking. Dormouse's own messages say what to do. */
+export function problemOf(check: string, subject: string, thrown: unknown): Finding {
+  const error = asError(thrown)
+  const reason = error instanceof DormouseError ? { reason: error.reason } : {}
+  return { check, subject, level: 'problem', text: error.message, ...reason }
+}
+
+/** One line: level, where, what, and the fix. */
+export function lineOf({ check, subject, level, text, fix, reason }: Finding): string {
+  const where = subject === '' ? check : `${check} ${subject}`
+  const why = reason === undefined ? '' : ` [${reason}]`
+  const todo = fix === undefined ? '' : ` Fix: ${fix}`
+  return `${level.padEnd(7)}  ${where}: ${oneLine(text)}${why}${todo === '' ? '' : '.'}${oneLine(todo)}`
+}
+
+export function exitCodeOf(findings: readonly Finding[]): number {
+  return findings.some(({ level }) => level === 'problem') ? 1 : 0
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s*[\r\n]+\s*/g, ' ')
+}

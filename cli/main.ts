@@ -1,0 +1,73 @@
+// The command `dormouse`. Exit code 0: all is well; 1: a problem was found, or the command failed.
+
+import { Command } from 'commander'
+import { asError, DormouseError } from '#shared/kernel/errors.ts'
+import type { DoctorFlags } from './doctor.ts'
+import { exitCodeOf, type Finding, lineOf } from './finding.ts'
+import type { OpenFlags } from './repository-open.ts'
+
+const program = new Command('dormouse')
+  .description('Backups of Kubernetes volumes on vSphere, done by functions that sleep until there is work')
+  .showHelpAfterError()
+
+function addClusterOptions(command: Command): Command {
+  return command
+    .option('--kubeconfig <file>', "the cluster to look at (else KUBECONFIG, a pod, or the user's own file)")
+    .option('-n, --namespace <name>', "Velero's namespace (else DORMOUSE_VELERO_NAMESPACE, or velero)")
+    .option('--json', 'machine-readable output')
+}
+
+addClusterOptions(program.command('doctor'))
+  .description('look at everything that backup and restore need, and say what to mend')
+  .option('--esxi-host <name...>', 'ESXi hosts to try port 902 of (else all that vCenter manages)')
+  .option('--vddk-dir <folder>', 'where the VDDK was unpacked (else DORMOUSE_VDDK_DIR)')
+  .addHelpText(
+    'after',
+    '\nRun it in a pod on a node with the VDDK to see ports, names and the VDDK as the functions do.',
+  )
+  .action(async (flags: DoctorFlags & { json?: true }) => {
+    const { examine } = await import('./doctor.ts')
+    const findings: Finding[] = []
+    for await (const finding of examine(flags)) {
+      findings.push(finding)
+      if (flags.json !== true) console.log(lineOf(finding))
+    }
+    if (flags.json === true) console.log(JSON.stringify(findings, undefined, 2))
+    process.exitCode = exitCodeOf(findings)
+  })
+
+const repository = program.command('repository').description('work with the repository in a bucket')
+
+addClusterOptions(repository.command('open'))
+  .description(
+    'let a password open the repository again, with the recovery key: after the loss of the Secret or the cluster',
+  )
+  .option('--location <name>', 'BackupStorageLocation that names the bucket (else "default")')
+  .option('--repository <name>', 'BackupRepository that names the bucket')
+  .option(
+    '--parameter <key=value...>',
+    "without a cluster: the repository's parameters (bucket, prefix, region, s3Url, …)",
+  )
+  .option('--credentials-file <file>', 'with --parameter: AWS credentials file')
+  .option('--recovery-passphrase-file <file>', 'file with the recovery passphrase')
+  .option('--recovery-key-file <file>', 'file with the private recovery key (PEM)')
+  .option('--password-file <file>', "file with the password to let in (else the Secret's)")
+  .action(async (flags: OpenFlags & { json?: true }) => {
+    const { openRepositoryCommand } = await import('./repository-open.ts')
+    const opened = await openRepositoryCommand(flags)
+    if (flags.json === true) {
+      console.log(JSON.stringify(opened))
+      return
+    }
+    const { repositoryId, location, slot } = opened
+    const done = slot === undefined ? 'the password opens it already' : `the password opens it now (${slot})`
+    console.log(`repository ${repositoryId} in ${location}: ${done}`)
+  })
+
+try {
+  await program.parseAsync()
+} catch (thrown) {
+  const error = asError(thrown)
+  console.error(error instanceof DormouseError ? `${error.message} [${error.reason}]` : error)
+  process.exitCode = 1
+}
