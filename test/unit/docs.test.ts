@@ -1,0 +1,210 @@
+// Holds the documents to the code: reasons, settings, metrics, the tests that prove acceptance rows, links.
+
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { parse } from 'yaml'
+
+const docs = suite('the documents')
+
+const read = (file: string) => readFileSync(file, 'utf8')
+const sorted = (words: Iterable<string>) => [...new Set(words)].sort()
+const missingFrom = (known: readonly string[], wanted: readonly string[]) =>
+  wanted.filter((word) => !known.includes(word))
+
+function filesBelow(folder: string, ending: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((name) => join(folder, name))
+    .filter((name) => name.endsWith(ending) && !name.includes('node_modules') && statSync(name).isFile())
+    .sort()
+}
+
+/** What runs in pods and on people's machines; the fakes in memory say nothing to users. */
+function productFiles(): string[] {
+  const all = ['shared', 'functions', 'cli'].filter(existsSync).flatMap((folder) => filesBelow(folder, '.ts'))
+  return all.filter((file) => !/^shared\/(adapters\/memory|api\/generated)\//.test(file))
+}
+
+/** The words that `patterns` find: in their group 1, or quoted inside of it. */
+function wordsIn(source: string, patterns: readonly RegExp[]): string[] {
+  const found = patterns.flatMap((pattern) => [...source.matchAll(pattern)].map(([, words]) => words ?? ''))
+  return found.flatMap((words) => (/^[A-Z]\w*$/.test(words) ? [words] : quoted(words)))
+}
+
+const quoted = (text: string) => [...text.matchAll(/'([A-Z][A-Za-z0-9]+)'/g)].map(([, word]) => word ?? '')
+
+const REASONS = [
+  /new \w*Error\(\s*'([A-Z][A-Za-z0-9]+)',/g,
+  // `reason: …`, `reason = …`, `.reason === …`, up to the end of that part.
+  /\breason\b(?!\.startsWith)([^,;\n]*)/gi,
+  /const [A-Z_]+_INVALID = '([A-Z]\w+)'/g,
+  /'(?:Normal|Warning)',\s*'([A-Z]\w+)'/g,
+  /\b(?:failed|warn|retryable|terminal)\([^'()]*'([A-Z]\w+)'/g,
+  // Tables whose values are reasons.
+  /const \w*REASONS?\w*\b[^=]* = \{([\s\S]*?)\n\}/g,
+]
+/** Handed to an Event in a variable that holds a phase. */
+const PHASES_AS_REASONS = ['UploadFailedAfterRetry']
+const CONDITION_TYPES = [/\btype: '([A-Z][A-Za-z]+)',\s*status: '(?:True|False|Unknown)'/g]
+
+function inSource(patterns: readonly RegExp[]): string[] {
+  return sorted(productFiles().flatMap((file) => wordsIn(read(file), patterns)))
+}
+
+/** The code in the first cell of each table row below headings that `isWanted`. */
+function rowsOf(page: string, isWanted = (_heading: string) => true): string[] {
+  let heading = ''
+  return page.split('\n').flatMap((line) => {
+    heading = /^#+ (.*)/.exec(line)?.[1] ?? heading
+    const code = /^\| `([^`]+)` \|/.exec(line)?.[1]
+    return code !== undefined && isWanted(heading) ? [code] : []
+  })
+}
+
+const isTypes = (heading: string) => heading.startsWith('Condition types')
+
+docs('reasons.md has every reason of the code, and no other', () => {
+  const page = rowsOf(read('docs/operations/reasons.md'), (heading) => !isTypes(heading))
+  const source = sorted([...inSource(REASONS), ...PHASES_AS_REASONS])
+  assert.ok(source.length > 100, 'the scan finds the reasons')
+  assert.equal(missingFrom(page, source), [], 'in the code, not in the page')
+  assert.equal(missingFrom(source, page), [], 'in the page, not in the code')
+  assert.equal(page.length, sorted(page).length, 'each has one row')
+})
+
+docs('reasons.md has every condition type of the code, and no other', () => {
+  const page = rowsOf(read('docs/operations/reasons.md'), isTypes)
+  assert.equal(sorted(page), inSource(CONDITION_TYPES))
+})
+
+docs('a function names only reasons that reasons.md explains, and every function has its page', () => {
+  const known = rowsOf(read('docs/operations/reasons.md'))
+  for (const step of readdirSync('functions')) {
+    const page = read(`functions/${step}/README.md`)
+    const line = /^\*\*Reasons\*\*(.*?)(?:\n\n|$(?![\s\S]))/ms.exec(page)?.[1]
+    assert.ok(line, `functions/${step}/README.md has a part **Reasons**`)
+    const named = [...line.matchAll(/`([^`]+)`/g)].map(([, word]) => word ?? '')
+    assert.equal(missingFrom(known, named), [], step)
+  }
+})
+
+docs('settings.md has every variable of the code with its default and range', () => {
+  const page = read('docs/operations/settings.md')
+  const rows = new Map(page.split('\n').flatMap((line) => rowCells(line)))
+  const source = read('shared/kernel/env.ts')
+  const names = sorted(source.match(/DORMOUSE_[A-Z_]+/g) ?? [])
+  assert.equal(sorted(rows.keys()), names)
+  const shown: Record<string, string> = parse(read('config/services/config.yaml')).data
+  for (const name of names) {
+    const cells = rows.get(name)
+    if (shown[name]) assert.is(cells?.[1], `\`${shown[name]}\``, `default of ${name}`)
+    const range = new RegExp(`'${name}', \\d+, \\{ min: (\\d+), max: (\\d+) \\}`).exec(source)
+    if (range !== null) assert.ok(cells?.[2]?.includes(`${range[1]} to ${range[2]}`), `range of ${name}`)
+  }
+})
+
+/** A row about a variable, by its name. */
+function rowCells(line: string): [string, string[]][] {
+  const cells = line.split('|').map((cell) => cell.trim())
+  const name = /^`(DORMOUSE_[A-Z_]+)`$/.exec(cells[1] ?? '')?.[1]
+  return name === undefined ? [] : [[name, cells.slice(1)]]
+}
+
+docs('metrics.md has every metric of the code, and no other', () => {
+  const source = productFiles().flatMap((file) => wordsOf(read(file), /new (?:Counter|Histogram)\(\s*'([a-z_]+)'/g))
+  assert.equal(sorted(rowsOf(read('docs/operations/metrics.md'))), sorted(source))
+})
+
+const wordsOf = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, word]) => word ?? '')
+
+const ROWS = [2, 4, 5, 6, 7, 8, 9, 16, 17, 18, 21, 22, 27, 42, 43, 45, 46, 47, 59, 60]
+
+/** Row number to the tests that it names, as `file: "name"`. */
+function acceptanceRows(): Map<number, { file: string; name: string }[]> {
+  const lines = read('docs/acceptance.md').split('\n')
+  return new Map(
+    lines.flatMap((line) => {
+      const number = /^\| (\d+) \|/.exec(line)?.[1]
+      const named = [...line.matchAll(/`(test\/[\w./-]+\.test\.ts)`: “([^”]+)”/g)]
+      return number === undefined ? [] : [[Number(number), named.map(([, file = '', name = '']) => ({ file, name }))]]
+    }),
+  )
+}
+
+/** The name as a test's title in that file; `…` stands for what a template fills in. */
+function isTitleIn(file: string, name: string): boolean {
+  const words = name.split('…').map((part) => RegExp.escape(part))
+  return new RegExp(`\\w\\(\\s*(['"\`])${words.join('[^\\n]*')}\\1,`).test(read(file))
+}
+
+docs('acceptance.md has every row, and every test that it names exists', () => {
+  const rows = acceptanceRows()
+  assert.equal([...rows.keys()], ROWS)
+  for (const [number, tests] of rows) {
+    for (const { file, name } of tests) {
+      assert.ok(existsSync(file), `row ${number}: ${file} does not exist`)
+      assert.ok(isTitleIn(file, name), `row ${number}: ${file} has no test “${name}”`)
+    }
+  }
+})
+
+docs('acceptance.md says so where no test proves a row yet', () => {
+  const lines = read('docs/acceptance.md').split('\n')
+  for (const [number, tests] of acceptanceRows()) {
+    const line = lines.find((each) => each.startsWith(`| ${number} |`))
+    assert.ok(tests.length > 0 || line?.includes('no test yet'), `row ${number}`)
+  }
+})
+
+docs('ARCHITECTURE.md names search terms that are found where it says', () => {
+  const rows = [...read('ARCHITECTURE.md').matchAll(/^\| `([\w/<>-]+)\/` \|[^|]*\|([^|]*)\|$/gm)]
+  assert.ok(rows.length > 15, 'the code map is found')
+  const lost = rows.flatMap(([, folder = '', terms = '']) => {
+    const text = textBelow(folder.replace(/<.*/, ''))
+    return wordsOf(terms, /`([^`]+)`/g)
+      .filter((term) => !text.includes(term))
+      .map((term) => `${folder}: ${term}`)
+  })
+  assert.equal(lost, [])
+})
+
+function textBelow(folder: string): string {
+  return ['.ts', '.yaml'].flatMap((ending) => filesBelow(folder, ending).map(read)).join('\n')
+}
+
+function markdownFiles(): string[] {
+  const top = readdirSync('.').filter((name) => name.endsWith('.md'))
+  const below = ['docs', 'functions', 'test', 'config', 'eventing', 'shared', 'cli'].filter(existsSync)
+  return [...top, ...below.flatMap((folder) => filesBelow(folder, '.md'))]
+}
+
+/** As GitHub makes anchors of headings. */
+function anchorsOf(page: string): string[] {
+  const headings = [...page.matchAll(/^#+ (.+)$/gm)].map(([, text]) => text ?? '')
+  return headings.map((text) =>
+    text
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+}
+
+const withoutCode = (page: string) => page.replaceAll(/```[\s\S]*?```/g, '').replaceAll(/`[^`\n]*`/g, '')
+
+docs('every relative link leads to a file, and to a heading in it', () => {
+  const broken = markdownFiles().flatMap((file) => {
+    const targets = wordsOf(withoutCode(read(file)), /\]\(([^)\s]+)\)/g).filter((to) => !/^[a-z]+:/.test(to))
+    return targets.filter((to) => !leadsSomewhere(file, to)).map((to) => `${file}: ${to}`)
+  })
+  assert.equal(broken, [])
+})
+
+function leadsSomewhere(from: string, to: string): boolean {
+  const [path = '', anchor] = to.split('#')
+  const file = path === '' ? from : normalize(join(dirname(from), path))
+  if (!existsSync(file)) return false
+  return anchor === undefined || (file.endsWith('.md') && anchorsOf(read(file)).includes(anchor))
+}
+
+docs.run()
