@@ -1,10 +1,11 @@
 // The adapter over a real API server keeps the contract of the port, and what only a server can show.
 
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { stringify } from 'yaml'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
@@ -118,6 +119,40 @@ test('missing rights are terminal and the message names verb, kind and object', 
   assert.match(error.message, 'get Secret contract-a/key')
 })
 
+test('any other kubeconfig is left to the Kubernetes client: YAML, files, programs, other names', async () => {
+  const plain = JSON.parse(await readFile(plane.kubeconfig, 'utf8'))
+  const [{ user }] = plain.users
+  const { server } = plain.clusters[0].cluster
+  await writeFile(path.join(folder, 'ca.pem'), plane.caPem)
+  await writeFile(path.join(folder, 'token.txt'), user.token)
+  const credential = {
+    apiVersion: 'client.authentication.k8s.io/v1',
+    kind: 'ExecCredential',
+    status: { token: user.token },
+  }
+  const exec = {
+    apiVersion: credential.apiVersion,
+    command: 'echo',
+    args: [JSON.stringify(credential)],
+    interactiveMode: 'Never',
+  }
+  const byFile = { server, 'certificate-authority': 'ca.pem', 'tls-server-name': 'localhost' }
+  const ways: [cluster: object, user: object][] = [
+    [plain.clusters[0].cluster, user],
+    [byFile, { 'auth-provider': { name: 'tokenFile', config: { tokenFile: path.join(folder, 'token.txt') } } }],
+    [{ server, 'insecure-skip-tls-verify': true }, { exec }],
+  ]
+  for (const [cluster, as] of ways) {
+    const kubeconfig = await otherKubeconfig(cluster, as)
+    assert.is(await createCluster({ kubeconfig }).read('Upload', 'contract-a', 'absent'), undefined)
+  }
+  const weak = createCluster({ kubeconfig: await otherKubeconfig(byFile, { ...user, as: 'nobody' }) })
+  const error = await rejects(weak.read('Upload', 'contract-a', 'absent'), TerminalError, 'Forbidden')
+  assert.match(error.message, 'User "nobody"')
+  const untrusting = createCluster({ kubeconfig: await otherKubeconfig({ server }, user) })
+  await rejects(untrusting.read('Upload', 'contract-a', 'absent'), RetryableError, 'KubernetesUnavailable')
+})
+
 test("a pod's service account is used where no kubeconfig is named, and a new token is taken up", async () => {
   const serviceAccountDir = path.join(folder, 'service-account')
   await mkdir(serviceAccountDir)
@@ -159,6 +194,14 @@ test('a server that is away asks for a retry, and is used again once it is back'
   await back
   assert.is(await cluster.read('Upload', 'contract-a', 'absent'), undefined)
 })
+
+async function otherKubeconfig(cluster: object, user: object): Promise<string> {
+  const file = path.join(folder, 'other.kubeconfig')
+  const context = { cluster: 'c', user: 'u' }
+  const named = { clusters: [{ name: 'c', cluster }], users: [{ name: 'u', user }], contexts: [{ name: 'x', context }] }
+  await writeFile(file, stringify({ apiVersion: 'v1', kind: 'Config', 'current-context': 'x', ...named }))
+  return file
+}
 
 async function serviceAccountToken(name: string, role?: string): Promise<string> {
   const account = { apiVersion: 'v1', kind: 'ServiceAccount', namespace: 'contract-a', name }
