@@ -121,6 +121,11 @@ export class Environment {
     return Object.fromEntries(counts.map(([name, { requests }]) => [name, requests]))
   }
 
+  /** What `/metrics` of each running instance of the function says; one that went to zero says nothing any more. */
+  async metricsOf(name: string): Promise<string[]> {
+    return await Promise.all(this.activator.instancesOf(name).map((instance) => instance.metrics()))
+  }
+
   /** Sends the signal to every instance of the function; answers with how many there were. */
   killFunction(name: string, signal: NodeJS.Signals = 'SIGKILL'): number {
     const instances = this.activator.instancesOf(name)

@@ -64,6 +64,10 @@ export class Instance {
     return await request(url, { method: incoming.method ?? 'POST', headers, body, agent: this.agent, signal })
   }
 
+  async metrics(): Promise<string> {
+    return (await request(`http://127.0.0.1:${this.port}/metrics`, { agent: this.agent })).text
+  }
+
   async stop(graceMs: number): Promise<void> {
     this.stopping = true
     await this.program.stop(graceMs)
