@@ -13,6 +13,7 @@ import { errorOf } from '#shared/adapters/vsphere/faults.ts'
 import { Session } from '#shared/adapters/vsphere/session.ts'
 import { type SoapCall, SoapConnection, VIM, VSphereFault } from '#shared/adapters/vsphere/soap.ts'
 import { queryTask } from '#shared/adapters/vsphere/tasks.ts'
+import { VCenterVolumes } from '#shared/adapters/vsphere/vcenter.ts'
 import { Vslm } from '#shared/adapters/vsphere/vslm.ts'
 import { textOf } from '#shared/adapters/vsphere/xml.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
@@ -21,10 +22,8 @@ import { MiB } from '#shared/kernel/units.ts'
 import { rejects } from './volumes-suite.ts'
 import { TestVcenter } from './vsphere-vcenter.ts'
 
-type Answer = (
-  request: { method: string; body: string; headers: IncomingMessage['headers'] },
-  to: ServerResponse,
-) => void
+type Request = { method: string; body: string; headers: IncomingMessage['headers'] }
+type Answer = (request: Request, to: ServerResponse) => unknown
 
 const LIMITS = { connectMs: 500, callMs: 700, answerBytes: MiB }
 const CALL: SoapCall = { service: VIM, method: 'Ask', on: { type: 'Thing', id: 'thing-1' }, repeatable: true }
@@ -76,13 +75,14 @@ test.after(() => {
 })
 
 function serve(host: string): Promise<Server> {
-  const made = createServer({ key, cert }, async (request, response) => {
+  const made = createServer({ key, cert }, (request, response) => void reply(request, response))
+  const reply = async (request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const body = Buffer.concat(chunks).toString()
     const method = /<soapenv:Body><(\w+)/.exec(body)?.[1] ?? ''
-    answer({ method, body, headers: request.headers }, response)
-  })
+    await answer({ method, body, headers: request.headers }, response)
+  }
   return new Promise((resolve, reject) => {
     made.on('error', reject)
     made.listen(0, host, () => resolve(made))
@@ -101,8 +101,8 @@ const unreadable = (act: Promise<unknown>) => rejects(act, RetryableError, 'VCen
 const unreachable = (act: Promise<unknown>) => rejects(act, RetryableError, 'VCenterUnreachable')
 
 /** Logs in at a vCenter that then answers `rest`. */
-function loggingIn(rest: Answer): { session: Session; seen: Parameters<Answer>[0][] } {
-  const seen: Parameters<Answer>[0][] = []
+function loggingIn(rest: Answer): { session: Session; seen: Request[] } {
+  const seen: Request[] = []
   const content =
     '<returnval><rootFolder type="Folder">group-d1</rootFolder><about><version>8.0.3</version></about>' +
     '<sessionManager type="SessionManager">SessionManager</sessionManager>' +
@@ -118,7 +118,7 @@ function loggingIn(rest: Answer): { session: Session; seen: Parameters<Answer>[0
     } else if (request.method === 'RetrieveContent')
       to.end(returns(request.method, `<returnval>${manager}</returnval>`))
     else if (request.method === 'Logout') to.end(returns('Logout', ''))
-    else rest(request, to)
+    else void rest(request, to)
   }
   return { session: new Session(vcenter, systemClock, connection), seen }
 }
@@ -228,6 +228,23 @@ test('answers that leave out what matters are unreadable', async () => {
     connection.close()
     connection = new SoapConnection(vcenter, LIMITS)
   }
+})
+
+test('a change id of another tracking or of the future is not even asked about', async () => {
+  const tracking = '52 05 a2 ce 6d 6d c9 59-d3 2e ad 19 e3 96 73 6d'
+  const nothingChanged = `<returnval><startOffset>0</startOffset><length>${MiB}</length></returnval>`
+  const details = `<returnval><changedBlockTrackingId>${tracking}/7</changedBlockTrackingId></returnval>`
+  const { session } = loggingIn(({ method }, to) =>
+    to.end(returns(method, method === 'VslmQueryChangedDiskAreas' ? nothingChanged : details)),
+  )
+  const volumes = new VCenterVolumes(vcenter, systemClock)
+  assert.equal(await volumes.changedAreas('1', '2', `${tracking}/6`, MiB), [])
+  assert.equal(await volumes.changedAreas('1', '2', `${tracking}/7`, MiB), [])
+  for (const other of [`${tracking}/8`, `${tracking.replace('52', '53')}/6`]) {
+    await rejects(volumes.changedAreas('1', '2', other, MiB), TerminalError, 'ChangeTrackingLost')
+  }
+  await volumes.close()
+  await session.close()
 })
 
 test('what is not SOAP is unreadable', async () => {

@@ -8,7 +8,7 @@ import { createVolumeService, type VSphereVolumes } from '#shared/adapters/vsphe
 import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS, MiB } from '#shared/kernel/units.ts'
-import { filled, finished, rejects, takenBy } from './volumes-suite.ts'
+import { eventually, filled, finished, rejects, takenBy } from './volumes-suite.ts'
 import { TestVcenter } from './vsphere-vcenter.ts'
 
 const ABSENT = '91ff4aef-72f6-41e6-97fb-4bced53762ca'
@@ -351,6 +351,17 @@ test('a vCenter that was added to the Secret is found when a volume is missed', 
   clock.passMs(MINUTE_MS)
   assert.is((await service.describe(there))?.vcenter, 'localhost')
   assert.is(await logins(), 1, 'the unchanged vCenter keeps its session')
+})
+
+test('a connection whose section was changed is logged out', async () => {
+  const wrongPin = { host: 'localhost', pinnedSha256: 'ab'.repeat(32) }
+  const { service, secret } = world(section(), section(other, wrongPin))
+  await rejects(service.describe(ABSENT), RetryableError, 'VCenterCertificateUntrusted')
+  const pinnedSha256 = vcenter.ready.thumbprintSha256.replaceAll(':', '').toLowerCase()
+  secret.vcenters = [section(vcenter, { pinnedSha256 }), section(other, { host: 'localhost' })]
+  assert.is(await service.describe(ABSENT), undefined)
+  assert.is(await logins(), 2)
+  await eventually(async () => ((await vcenter.state()).sessions === 1 ? true : undefined))
 })
 
 test('change tracking is switched alone, without other flags', async () => {

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { collectChangedAreas, mergeAreas } from '#shared/adapters/vsphere/areas.ts'
-import { parseChangeId } from '#shared/adapters/vsphere/ids.ts'
+import { checkId, parseChangeId } from '#shared/adapters/vsphere/ids.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { SECTOR_BYTES } from '#shared/kernel/units.ts'
 import type { Extent } from '#shared/ports/disk.ts'
@@ -85,6 +85,10 @@ test('answers that creep are given up', async () => {
     return { startBytes, lengthBytes: 1, areas: [] }
   }).catch((error: unknown) => error)
   assert.is((outcome as TerminalError).reason, 'ChangeTrackingLost')
+})
+
+test('a file share is told from a disk', () => {
+  assert.throws(() => checkId('file:91ff4aef-72f6-41e6', 'volume'), /vSAN file share/)
 })
 
 test('a change id is 16 bytes and an epoch', () => {

@@ -191,7 +191,7 @@ test('ca-file names another key of the Secret', () => {
 
 test('the one data key may have any name; of several the usual one counts', () => {
   const text = base64(lines())
-  const good = [{ anything: text }, { 'csi-vsphere.conf': text, other: 'x' }, { 'my.conf': text, 'ca.pem': 'x' }]
+  const good = [{ anything: text }, { 'csi-vsphere.conf': text, 'old.conf': 'x' }, { 'my.conf': text, 'ca.pem': 'x' }]
   for (const data of [...good, { 'vsphere-cloud-provider.conf': text, z: 'x' }]) {
     assert.is(readVSphereSecret(data as Record<string, string>).clusterId, 'c1')
   }

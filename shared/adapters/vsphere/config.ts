@@ -47,7 +47,7 @@ export function readVSphereSecret(data: Readonly<Record<string, string>>): VSphe
   // `ca-file` is a path in the CSI driver's Pod; here it can only name another key of the same Secret.
   return readVSphereConfig(decode(data[key] ?? ''), (path) => {
     const file = path.split('/').at(-1) ?? ''
-    return file !== key && Object.hasOwn(data, file) ? decode(data[file] ?? '') : undefined
+    return Object.hasOwn(data, file) ? decode(data[file] ?? '') : undefined
   })
 }
 
