@@ -11,6 +11,7 @@ import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import { startEnvironment } from './environment.ts'
 import { identity } from './folder.ts'
 import { CACHE, PROJECT } from './process/tools.ts'
+import { prepareSamples } from './sample-ground.ts'
 
 type State = {
   /** Process id and start time of the background process. */
@@ -116,12 +117,21 @@ async function bucket(): Promise<void> {
   } while (token !== undefined)
 }
 
-/** The background process. */
+/** The background process. What it started would keep it alive after a failure, so it ends by itself, and all hangs on it. */
 async function serve(): Promise<void> {
+  await runInBackground().catch((error: Error) => {
+    console.error(error.message)
+    process.exit(1)
+  })
+}
+
+async function runInBackground(): Promise<void> {
   const environment = await startEnvironment({
     folder: path.join(HOME, 'environment'),
     say: (line) => console.error(line),
   })
+  await prepareSamples(environment)
+  console.error('a volume and a repository for config/samples are there')
   const { parts, kubeconfig, s3, vcenter } = environment
   const { url, bucket: name, region, accessKeyId, secretAccessKey, credentialsFile } = s3
   const state: State = {
@@ -158,5 +168,11 @@ In your shell:
 
 export KUBECONFIG=${kubeconfig}
 export PATH=${path.dirname(kubectl)}:$PATH
+
+A backup of the volume shop/orders, and a look at it:
+
+kubectl apply -f config/samples/snapshot.yaml
+kubectl get dormouse -A
+kubectl get snapshots.backupdriver.cnsdp.vmware.com -A -w
 `
 }
