@@ -16,6 +16,8 @@ const PROVISIONER = ['volume.kubernetes.io/storage-provisioner', 'volume.beta.ku
 const SELECTED_NODE = 'volume.kubernetes.io/selected-node'
 const FINALIZER = 'external-provisioner.volume.kubernetes.io/finalizer'
 const MIB = 1024 * 1024
+const ATTEMPTS = 8
+const RETRY_MS = 100
 
 export class CsiDriver {
   private readonly api: Api
@@ -24,7 +26,9 @@ export class CsiDriver {
   /** Objects in hand, by UID, with what to do next: a change meanwhile is looked at afterwards, the last one only. */
   private readonly busy = new Map<string, (() => Promise<void>) | undefined>()
   private readonly timers = new Set<NodeJS.Timeout>()
+  /** What was given up. */
   readonly problems: string[] = []
+  private stopped = false
 
   constructor(api: Api, vcenter: Vcenter) {
     this.api = api
@@ -43,6 +47,7 @@ export class CsiDriver {
   }
 
   stop(): void {
+    this.stopped = true
     for (const watch of this.watches) watch.stop()
     for (const timer of this.timers) clearTimeout(timer)
   }
@@ -54,13 +59,26 @@ export class CsiDriver {
       return
     }
     this.busy.set(uid, undefined)
-    act()
+    this.persist(act)
       .catch((error: Error) => this.problems.push(`${object.kind} ${object.metadata.name}: ${error.message}`))
       .finally(() => {
         const next = this.busy.get(uid)
         this.busy.delete(uid)
         if (next !== undefined) this.see(object, next)
       })
+  }
+
+  /** Conflicts and an API server that is away are everyday things; a real driver tries again as well. */
+  private async persist(act: () => Promise<void>): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await act()
+        return
+      } catch (error) {
+        if (attempt === ATTEMPTS || this.stopped) throw error
+        await this.wait(RETRY_MS * attempt)
+      }
+    }
   }
 
   private async consider(claim: KubeObject): Promise<void> {
@@ -86,7 +104,10 @@ export class CsiDriver {
     const fresh = await this.api.get(refOf(claim))
     if (fresh?.metadata.uid !== claim.metadata.uid || fresh?.metadata.deletionTimestamp !== undefined) return
     const wanted = bytesOf(claim['spec'].resources.requests.storage)
-    const disk = await this.vcenter.createDisk({ name, capacityBytes: Math.ceil(wanted / MIB) * MIB, cbt })
+    const { fcds } = await this.vcenter.state()
+    const disk =
+      fcds.find((one) => one.name === name) ??
+      (await this.vcenter.createDisk({ name, capacityBytes: Math.ceil(wanted / MIB) * MIB, cbt }))
     await this.api.create(persistentVolume(name, claim, storageClass, disk.id, disk.capacityBytes))
   }
 
