@@ -39,9 +39,11 @@ export class BatchSource {
   }
 
   async #fill(): Promise<Uint32Array | undefined> {
-    const { batchChunks, isStopping } = this.#options
+    const { batchChunks, mostOpenPages, isStopping } = this.#options
     const chunks: number[] = []
     while (chunks.length < batchChunks && !isStopping()) {
+      // Room comes from pages whose chunks are stored: those in hand must go out first.
+      if (this.#page === undefined && chunks.length > 0 && this.#heldOpen() >= mostOpenPages) break
       this.#page ??= await this.#nextPage()
       if (this.#page === undefined) break
       this.#takeFrom(this.#page, chunks)

@@ -100,23 +100,25 @@ export async function createRepository(
   const config: RepositoryConfig = { repositoryId: randomBytes(16).toString('hex'), chunkBytes, pageChunks }
   checkChunkBytes(chunkBytes)
   const keys = new RepositoryKeys(config.repositoryId, randomBytes(REPOSITORY_KEY_BYTES))
-  const own = [await addPasswordSlot(store, keys, secret, options.scrypt)]
-  if (recovery !== undefined) own.push(await addRecoverySlot(store, keys, recovery, options.scrypt))
+  const slots = [passwordSlot(keys, secret, options.scrypt)]
+  // Made before the first is written: a recovery key may turn out to be of no use.
+  if (recovery !== undefined) slots.push(recoverySlot(keys, recovery, options.scrypt))
+  for (const slot of slots) await putSlot(store, slot)
   await store.putIfAbsent(CONFIG_KEY, encodeConfig(keys, config))
   const repository = await requireRepository(store, secret, options.keyCache)
   const created = repository.config.repositoryId === config.repositoryId
-  if (!created) for (const key of own) await store.delete(key)
+  if (!created) for (const { key } of slots) await store.delete(key)
   return { repository, created }
 }
 
+/** Answers the slot's key. */
 export async function addPasswordSlot(
   store: ObjectStore,
   keys: RepositoryKeys,
   password: string,
   cost?: ScryptCost,
 ): Promise<string> {
-  const slotId = newSlotId(keys.repositoryId)
-  return putSlot(store, slotId, wrapWithPassphrase(slotId, 'password', password, keys.master, cost))
+  return await putSlot(store, passwordSlot(keys, password, cost))
 }
 
 export async function addRecoverySlot(
@@ -125,18 +127,28 @@ export async function addRecoverySlot(
   recovery: RecoveryChoice,
   cost?: ScryptCost,
 ): Promise<string> {
+  return await putSlot(store, recoverySlot(keys, recovery, cost))
+}
+
+type NewSlot = { key: string; body: Uint8Array }
+
+function passwordSlot(keys: RepositoryKeys, password: string, cost?: ScryptCost): NewSlot {
   const slotId = newSlotId(keys.repositoryId)
-  const slot =
+  return { key: keySlotKey(slotId), body: wrapWithPassphrase(slotId, 'password', password, keys.master, cost) }
+}
+
+function recoverySlot(keys: RepositoryKeys, recovery: RecoveryChoice, cost?: ScryptCost): NewSlot {
+  const slotId = newSlotId(keys.repositoryId)
+  const body =
     recovery.kind === 'passphrase'
       ? wrapWithPassphrase(slotId, 'recovery-passphrase', recovery.passphrase, keys.master, cost)
       : wrapForPublicKey(slotId, recovery.pem, keys.master)
-  return putSlot(store, slotId, slot)
+  return { key: keySlotKey(slotId), body }
 }
 
-async function putSlot(store: ObjectStore, slotId: string, slot: Uint8Array): Promise<string> {
-  const key = keySlotKey(slotId)
-  // The name is random: should it be taken, it is by this very PUT, repeated after a lost answer.
-  await store.putIfAbsent(key, slot)
+/** The name is random: should it be taken, it is by this very PUT, repeated after a lost answer. */
+async function putSlot(store: ObjectStore, { key, body }: NewSlot): Promise<string> {
+  await store.putIfAbsent(key, body)
   return key
 }
 
