@@ -12,7 +12,7 @@ const OWN_GROUPS = ['backupdriver.cnsdp.vmware.com/v1alpha1', 'datamover.cnsdp.v
 const KNATIVE = [
   { group: 'serving.knative.dev/v1', name: 'Knative Serving' },
   { group: 'eventing.knative.dev/v1', name: 'Knative Eventing' },
-  { group: 'sources.knative.dev/v1', name: "Knative Eventing's sources" },
+  { group: 'sources.knative.dev/v1', name: 'Knative Eventing (sources)' },
 ]
 
 export async function checkCluster(deps: ClusterDeps): Promise<Finding[]> {

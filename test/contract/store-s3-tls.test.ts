@@ -37,6 +37,13 @@ test("the location's CA bundle is trusted, also as one of several", async () => 
   }
 })
 
+test('a refusal that comes before the whole body was sent is read', async () => {
+  const hasty = createS3Store(settingsFor(gateway.s3), { retry: { attempts: 1 } })
+  const body = randomBytes(16 * MiB)
+  assert.is(await hasty.putIfAbsent('pack', body), true)
+  for (let time = 0; time < 10; time++) assert.is(await hasty.putIfAbsent('pack', body), false)
+})
+
 test('an untrusted certificate ends the call at once and names the fix', async () => {
   for (const caCert of [undefined, new Authority('another').certPem]) {
     const error = await rejects(store({ caCert }).get('config'), TerminalError, 'S3CertificateUntrusted')
@@ -86,8 +93,9 @@ test('a proxy that the environment names is used, and the certificate behind it 
   process.env['HTTPS_PROXY'] = `http://127.0.0.1:${await listen(proxy)}`
   try {
     const proxied = store()
-    const body = randomBytes(3 * MiB)
-    assert.ok(await proxied.putIfAbsent('pack', body))
+    const body = randomBytes(16 * MiB)
+    assert.is(await proxied.putIfAbsent('pack', body), true)
+    assert.is(await proxied.putIfAbsent('pack', body), false)
     assert.is(Buffer.compare((await proxied.get('pack'))!, body), 0)
     assert.is((await proxied.getRange('pack', 1, 10))!.length, 10)
     assert.ok(tunnels > 0)

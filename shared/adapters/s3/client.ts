@@ -25,7 +25,7 @@ export function createClient(settings: S3Settings, transport: TransportOptions, 
     defaultsMode: 'standard',
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // Saves a round trip per pack; with it the SDK's handler would also open a connection per PUT.
+    // It would cost a round trip per pack; connection.ts and store.ts cope with early refusals.
     expectContinueHeader: false,
     userAgentAppId: 'dormouse',
     requestHandler: handlerFor(settings, transport, buffers),

@@ -7,6 +7,8 @@ import { type ReceivedResponse, ResponseReader, SCRATCH_BYTES } from './response
 
 /** TLS encrypts a whole write into memory first: pieces keep that small. Without TLS the kernel takes the body as it is. */
 const TLS_PIECE_BYTES = 512 * KiB
+/** For an answer that has arrived before our write failed, so it is short. */
+const AFTER_WRITE_FAILURE_MS = 500
 const NO_BODY = new Uint8Array(0)
 
 export type Endpoint = { host: string; port: number; secureContext: tls.SecureContext | undefined; verify: boolean }
@@ -29,31 +31,30 @@ export class Connection {
   private pending: Pending | undefined
   private failure: Error | undefined
   private bodyIsSent = true
+  private lastWait: NodeJS.Timeout | undefined
+  private readonly hangUp: (error?: Error) => net.Socket
 
   /** Resolves once the connection (and its TLS) stands. */
-  static async open(
-    endpoint: Endpoint,
-    connectTimeoutMs: number,
-    signal: AbortSignal | undefined,
-  ): Promise<Connection> {
+  static async open(endpoint: Endpoint, timeoutMs: number, signal: AbortSignal | undefined): Promise<Connection> {
     const connection = new Connection(endpoint)
-    const { socket } = connection
-    await new Promise<void>((resolve, reject) => {
-      const abort = () => connection.close(abortError(signal))
-      const timer = setTimeout(
-        () => connection.close(failure('ETIMEDOUT', `no connection after ${connectTimeoutMs} ms`)),
-        connectTimeoutMs,
-      )
-      signal?.addEventListener('abort', abort, { once: true })
-      socket.once(endpoint.secureContext === undefined ? 'connect' : 'secureConnect', resolve)
-      socket.once('close', () => reject(connection.failure ?? failure('ECONNRESET', 'closed while connecting')))
-      socket.once('close', () => clearTimeout(timer))
-      socket.once(endpoint.secureContext === undefined ? 'connect' : 'secureConnect', () => {
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', abort)
-      })
+    const late = () => connection.close(failure('ETIMEDOUT', `no connection after ${timeoutMs} ms`))
+    const abort = () => connection.close(abortError(signal))
+    const timer = setTimeout(late, timeoutMs)
+    signal?.addEventListener('abort', abort, { once: true })
+    try {
+      await connection.established()
+      return connection
+    } finally {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  private established(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.socket.once(this.secure ? 'secureConnect' : 'connect', resolve)
+      this.socket.once('close', () => reject(this.failure ?? failure('ECONNRESET', 'closed while connecting')))
     })
-    return connection
   }
 
   private constructor(endpoint: Endpoint) {
@@ -76,6 +77,8 @@ export class Connection {
             // A name that is an address is not allowed in SNI (RFC 6066).
             ...(net.isIP(host) === 0 ? { servername: host } : {}),
           } as tls.ConnectionOptions)
+    this.hangUp = this.socket.destroy.bind(this.socket)
+    this.socket.destroy = (error?: Error) => this.destroyed(error)
     this.socket.on('error', (error) => this.close(error))
     this.socket.on('end', () => this.ended())
     this.socket.on('close', () => this.close(failure('ECONNRESET', 'the connection was closed')))
@@ -93,6 +96,7 @@ export class Connection {
     signal: AbortSignal | undefined,
   ): Promise<ReceivedResponse> {
     if (this.failure !== undefined) throw this.failure
+    if (signal?.aborted === true) throw abortError(signal)
     const abort = () => this.close(abortError(signal))
     signal?.addEventListener('abort', abort, { once: true })
     this.socket.ref()
@@ -117,10 +121,22 @@ export class Connection {
   /** Ends the connection; a request on its way is rejected with `why`. */
   close(why: Error): void {
     this.failure ??= why
-    this.socket.destroy()
+    clearTimeout(this.lastWait)
+    this.hangUp()
     const pending = this.pending
     this.pending = undefined
     pending?.reject(this.failure)
+  }
+
+  /**
+   * Node calls this when a write fails. A server that refuses early (403, 412) closes without reading the rest of the body,
+   * so the write fails while the answer lies in the receive buffer already: it is read before the socket goes.
+   */
+  private destroyed(error: Error | undefined): net.Socket {
+    const isWrite = (error as { syscall?: string } | undefined)?.syscall === 'write'
+    if (!isWrite || this.pending === undefined || this.failure !== undefined) return this.hangUp(error)
+    this.lastWait ??= setTimeout(() => this.close(error as Error), AFTER_WRITE_FAILURE_MS)
+    return this.socket
   }
 
   private send({ head, body = NO_BODY }: WireRequest): void {
@@ -133,8 +149,8 @@ export class Connection {
 
   private sendFrom(body: Uint8Array, from: number): void {
     const end = this.secure ? Math.min(from + TLS_PIECE_BYTES, body.length) : body.length
-    this.socket.write(body.subarray(from, end), () => {
-      if (this.failure !== undefined) return
+    this.socket.write(body.subarray(from, end), (error) => {
+      if (this.failure !== undefined || (error ?? null) !== null) return
       if (end < body.length) this.sendFrom(body, end)
       else this.bodyIsSent = true
     })

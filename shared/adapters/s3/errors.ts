@@ -30,13 +30,13 @@ type Answer = (context: CallContext, error: SdkError) => DormouseError
 
 const retryable = (reason: string, text: (context: CallContext) => string): Answer => {
   return (context, cause) => {
-    const options = { cause, ...retryAfter(cause) }
+    const options = { cause: bare(cause), ...retryAfter(cause) }
     return new RetryableError(reason, `${context.what}: ${text(context)} (${codeOf(cause)})`, options)
   }
 }
 const terminal = (reason: string, text: (context: CallContext) => string): Answer => {
   return (context, cause) =>
-    new TerminalError(reason, `${context.what}: ${text(context)} (${codeOf(cause)})`, { cause })
+    new TerminalError(reason, `${context.what}: ${text(context)} (${codeOf(cause)})`, { cause: bare(cause) })
 }
 
 const denied = terminal(
@@ -186,6 +186,14 @@ function fromAnswer(status: number, error: SdkError, context: CallContext): Dorm
       error,
     )
   return terminal('S3Refused', () => `the store refuses this request: ${error.message}`)(context, error)
+}
+
+/** The SDK copies all of the store's answer onto its error: an access key's id, the text that was signed, … */
+function bare(error: SdkError): Error {
+  if (error.$metadata === undefined) return error
+  const kept = Object.assign(new Error(error.message), { name: error.name, status: error.$metadata.httpStatusCode })
+  if (error.stack !== undefined) kept.stack = error.stack
+  return kept
 }
 
 function isNetwork(error: SdkError): boolean {

@@ -7,7 +7,7 @@ import { type RetryPolicy, retry } from '#shared/kernel/retry.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
-import type { S3Calls } from './calls.ts'
+import type { PutCall, S3Calls } from './calls.ts'
 import { type CallContext, statusOf, translate } from './errors.ts'
 import { DEFAULT_TRANSPORT, type TransportOptions } from './options.ts'
 
@@ -75,20 +75,38 @@ class BucketStore implements S3Store {
   async putIfAbsent(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean> {
     // Names this call on the object it makes, so that it knows its own work again when the answer was lost.
     const token = randomBytes(8).toString('hex')
+    const onlyIfAbsent = this.options.conditionalPut !== false
+    const mine = { key: this.root + key, body, token, onlyIfAbsent }
     let attempts = 0
+    let refusal: unknown
+    const look = async (calls: S3Calls) => {
+      try {
+        return await isOurs(calls, mine, signal)
+      } catch (error) {
+        // Refused HEADs carry no code: what the PUT before was told says more.
+        throw statusOf(error) !== undefined && statusOf(refusal) !== undefined ? refusal : error
+      }
+    }
     return await this.call('put', key, signal, async (calls) => {
       attempts++
-      const onlyIfAbsent = this.options.conditionalPut !== false
-      if (!onlyIfAbsent && (await orUndefined(calls.head(this.root + key, signal), 'NotFound')) !== undefined) {
-        return attempts > 1 && (await this.isOurs(calls, key, body, token, signal))
+      // A repeated PUT looks first: the attempt before may have landed, and a server that refuses 16 MiB by closing the
+      // connection early may go on doing so.
+      if (attempts > 1 || !onlyIfAbsent) {
+        const ours = await look(calls)
+        if (ours !== undefined) return ours && attempts > 1
       }
       try {
-        await calls.put({ key: this.root + key, body, token, onlyIfAbsent }, signal)
+        await calls.put(mine, signal)
         return true
       } catch (error) {
+        refusal = error
         if (statusOf(error) !== 412) throw error
-        return attempts > 1 && (await this.isOurs(calls, key, body, token, signal))
       }
+      if (attempts === 1) return false
+      // Even after that look an earlier attempt may have landed.
+      const ours = await look(calls)
+      if (ours !== undefined) return ours
+      throw new RetryableError('S3Unavailable', `put ${key} in ${this.location}: the object in its place went away`)
     })
   }
 
@@ -118,24 +136,6 @@ class BucketStore implements S3Store {
   close(): void {
     void this.calls?.then((calls) => calls.close())
     this.calls = undefined
-  }
-
-  /** A retried PUT found an object: is it the one that an earlier attempt of this very call made? */
-  private async isOurs(
-    calls: S3Calls,
-    key: string,
-    body: Uint8Array,
-    token: string,
-    signal?: AbortSignal,
-  ): Promise<boolean> {
-    const found = await orUndefined(calls.head(this.root + key, signal), 'NotFound')
-    if (found === undefined)
-      throw new RetryableError('S3Unavailable', `put ${key} in ${this.location}: the object in its place went away`)
-    if (found.token !== undefined) return found.token === token
-    // The store keeps no metadata: equal bytes are as good, nobody can tell the two writers apart.
-    if (found.bytes !== body.length) return false
-    const stored = await orUndefined(calls.get(this.root + key, signal))
-    return stored !== undefined && Buffer.compare(stored, body) === 0
   }
 
   private async call<T>(
@@ -190,6 +190,21 @@ async function orUndefined<T>(call: Promise<T>, code: 'NoSuchKey' | 'NotFound' =
     if (statusOf(error) === 404 && (error as Error).name === code) return undefined
     throw error
   }
+}
+
+/** Whether what stands there was made by an earlier attempt of this very call; undefined: nothing stands there. */
+async function isOurs(
+  calls: S3Calls,
+  { key, body, token }: PutCall,
+  signal: AbortSignal | undefined,
+): Promise<boolean | undefined> {
+  const found = await orUndefined(calls.head(key, signal), 'NotFound')
+  if (found === undefined) return undefined
+  if (found.token !== undefined) return found.token === token
+  // The store keeps no metadata: equal bytes are as good, nobody can tell the two writers apart.
+  if (found.bytes !== body.length) return false
+  const stored = await orUndefined(calls.get(key, signal))
+  return stored === undefined ? undefined : Buffer.compare(stored, body) === 0
 }
 
 function defaultOrigin(settings: S3Settings): string {
