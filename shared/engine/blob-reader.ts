@@ -39,7 +39,7 @@ export class BlobReader {
     const known = this.#headers.get(location.pack)
     if (known === undefined && offset <= NEAR_HEADER_BYTES) {
       const bytes = await this.#range(kind, location, 0, offset + lengthBytes)
-      const header = bytes.slice(0, PACK_HEADER_BYTES)
+      const header = Uint8Array.from(bytes.subarray(0, PACK_HEADER_BYTES)) // a copy: a Buffer's own slice() is a view
       this.#keep(location.pack, Promise.resolve(header))
       return { header, offset: 0, bytes }
     }
