@@ -1,7 +1,6 @@
 // The function's side of the mover: starts the child, asks it for transfers, and ends it when it is idle or must die.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { vddkEnvironment } from '#shared/adapters/vddk/library.ts'
 import { DEFAULT_MEMORY_MIB, DEFAULT_WORKERS } from '#shared/engine/budget.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -61,6 +60,7 @@ class MoverClient implements Mover {
   #transfer: Transfer | undefined
   #turn: Promise<unknown> = Promise.resolve()
   #idle: NodeJS.Timeout | undefined
+  #kills = 0
 
   constructor(options: MoverOptions) {
     this.#options = options
@@ -75,7 +75,11 @@ class MoverClient implements Mover {
   }
 
   kill(): void {
-    this.#endChild('SIGKILL', new RetryableError('MoverKilled', 'the mover was killed'))
+    this.#kills++
+    const child = this.#child
+    this.#child = undefined
+    child?.kill('SIGKILL')
+    this.#transfer?.settled.reject(killed())
   }
 
   close(): Promise<void> {
@@ -93,7 +97,7 @@ class MoverClient implements Mover {
     { signal, onProgress }: TransferOptions<Progress>,
   ): Promise<UploadOutcome | DownloadOutcome> {
     clearTimeout(this.#idle)
-    const child = this.#child ?? this.#start()
+    const child = this.#child ?? (await this.#start())
     const onAbort = () => this.#send(child, { type: 'stop' })
     try {
       return await new Promise((resolve, reject) => {
@@ -110,11 +114,13 @@ class MoverClient implements Mover {
     }
   }
 
-  #start(): ChildProcess {
-    const { entry, env, vddkDir } = this.#options
-    const own = { ...CHILD_ENVIRONMENT, ...env }
+  async #start(): Promise<ChildProcess> {
+    const { entry, env } = this.#options
+    const kills = this.#kills
+    const own = await this.#environment({ ...CHILD_ENVIRONMENT, ...env })
+    if (kills !== this.#kills) throw killed()
     const child = spawn(process.execPath, [...CHILD_ARGUMENTS, entry], {
-      env: vddkDir === undefined ? own : vddkEnvironment(vddkDir, own),
+      env: own,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       serialization: 'advanced',
     })
@@ -124,6 +130,14 @@ class MoverClient implements Mover {
     child.on('exit', (code, signal) => this.#gone(child, `ended with ${signal ?? `code ${code}`}`))
     this.#send(child, { type: 'setup', setup: this.#setup() })
     return child
+  }
+
+  /** The adapter is loaded here, not with this file: its native code would slow every start of the function. */
+  async #environment(env: NodeJS.ProcessEnv): Promise<NodeJS.ProcessEnv> {
+    const { vddkDir } = this.#options
+    if (vddkDir === undefined) return env
+    const { vddkEnvironment } = await import('#shared/adapters/vddk/library.ts')
+    return vddkEnvironment(vddkDir, env)
   }
 
   #setup(): MoverSetup {
@@ -168,13 +182,6 @@ class MoverClient implements Mover {
     this.#transfer?.settled.reject(new RetryableError('MoverDied', `the mover ${how}`))
   }
 
-  #endChild(signal: NodeJS.Signals, error: Error): void {
-    const child = this.#child
-    this.#child = undefined
-    child?.kill(signal)
-    this.#transfer?.settled.reject(error)
-  }
-
   async #closeChild(): Promise<void> {
     clearTimeout(this.#idle)
     const child = this.#child
@@ -190,4 +197,8 @@ class MoverClient implements Mover {
       if (!child.connected) child.kill('SIGKILL')
     })
   }
+}
+
+function killed(): RetryableError {
+  return new RetryableError('MoverKilled', 'the mover was killed')
 }
