@@ -65,6 +65,14 @@ test('a PUT that landed while its answer was lost is told as ours', async () => 
   }
 })
 
+test('a PUT that lands only after the next attempt has looked is told as ours', async () => {
+  let heads = 0
+  const lose = firstPut('loseAnswer')
+  decide = (request) => (request.method === 'HEAD' && heads++ === 0 ? { status: 404 } : lose(request))
+  assert.is(await store().putIfAbsent('roots/s', Buffer.from('x')), true)
+  assert.is(heads, 2)
+})
+
 test("a lost answer never turns someone else's object into ours, even with the same bytes", async () => {
   const settings = settingsFor(gateway.s3, { url: proxy.url })
   const body = Buffer.from('tombstone')

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
-import { CreateBucketCommand, GetObjectTaggingCommand } from '@aws-sdk/client-s3'
+import { CreateBucketCommand, GetObjectTaggingCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createS3Store, type S3StoreOptions } from '#shared/adapters/s3/store.ts'
@@ -152,6 +152,11 @@ test('without conditional PUT a key is still written once', async () => {
   assert.ok(await emulated.putIfAbsent('config', Buffer.from('first')))
   assert.not(await emulated.putIfAbsent('config', Buffer.from('second')))
   assert.is(Buffer.from((await emulated.get('config'))!).toString(), 'first')
+  const settings = settingsFor(gateway.s3)
+  // Written by something that leaves no mark, with the very bytes.
+  const Key = `${settings.prefix}/dormouse/config`
+  await gateway.s3.client.send(new PutObjectCommand({ Bucket: settings.bucket, Key, Body: 'same' }))
+  assert.not(await createS3Store(settings, { conditionalPut: false }).putIfAbsent('config', Buffer.from('same')))
 })
 
 test('an object larger than allowed is refused before memory is taken for it', async () => {

@@ -279,6 +279,7 @@ test('each vSphere volume is told with what its change tracking means', async ()
     found.map(({ level, subject }) => `${level} ${subject}`),
     ['ok shop/claim-on', 'note shop/claim-off', 'problem shop/claim-gone', 'note shop/claim-share'],
   )
+  assert.match(found[2]!.text, 'no vCenter of the Secret knows its disk id-gone')
   assert.equal(levels(await checkChangeTracking({ listVolumes: async () => [], describe })), ['note'])
 })
 
