@@ -12,6 +12,7 @@ import { readStaging } from './provision.ts'
 
 const LOOK_ON_MS = 20 * SECOND_MS
 const LOOK_EVERY_MS = 250
+const RESERVED_MS = 5 * SECOND_MS
 
 export async function handOver(deps: StepDeps, claim: Claim, stored: KubeObject): Promise<void> {
   const clone = claim.latest()
@@ -21,6 +22,7 @@ export async function handOver(deps: StepDeps, claim: Claim, stored: KubeObject)
     await retain(deps, volumeName)
     await dropStaging(deps, claim)
     await reserve(deps, clone, stored, volumeName)
+    await awaitReserved(deps, claim, volumeName)
     await createTarget(deps, clone, stored, volumeName)
   }
   await awaitTargetBound(deps, claim, stored, volumeName)
@@ -86,6 +88,15 @@ async function reserve(deps: StepDeps, clone: KubeObject, stored: KubeObject, vo
   await deps.cluster.patch('PersistentVolume', volume, { spec: { claimRef } })
 }
 
+/**
+ * A claim that comes before the controller has seen the reservation waits for the binder's next round (15 s by default). Only for
+ * speed: when it takes too long the claim is created all the same.
+ */
+async function awaitReserved(deps: StepDeps, claim: Claim, volumeName: string): Promise<void> {
+  const isAvailable = async () => (await requireVolume(deps, volumeName))['status']?.phase === 'Available'
+  await lookUntil(deps, claim, isAvailable, RESERVED_MS)
+}
+
 async function createTarget(deps: StepDeps, clone: KubeObject, stored: KubeObject, volumeName: string): Promise<void> {
   try {
     await deps.cluster.create('PersistentVolumeClaim', restoredClaim(clone, stored, volumeName))
@@ -122,8 +133,13 @@ async function requireVolume(deps: StepDeps, volumeName: string): Promise<KubeOb
   return volume
 }
 
-async function lookUntil(deps: StepDeps, claim: Claim, there: () => Promise<boolean>): Promise<boolean> {
-  const endMs = deps.clock.monotonicMs() + LOOK_ON_MS
+async function lookUntil(
+  deps: StepDeps,
+  claim: Claim,
+  there: () => Promise<boolean>,
+  limitMs = LOOK_ON_MS,
+): Promise<boolean> {
+  const endMs = deps.clock.monotonicMs() + limitMs
   while (!(await there())) {
     if (claim.signal.aborted || deps.clock.monotonicMs() > endMs) return false
     await deps.clock.sleep(LOOK_EVERY_MS, claim.signal).catch(() => undefined)

@@ -67,9 +67,13 @@ async function readDownload(deps: StepDeps, clone: KubeObject): Promise<KubeObje
 
 /** Shows the Download's progress; its end wakes this function, its progress does not. */
 async function followDownload(deps: StepDeps, clone: KubeObject, download: KubeObject | undefined): Promise<void> {
-  const { totalBytes, bytesDone, percent, summary } = download?.['status']?.progress ?? {}
-  const progress = totalBytes === undefined ? {} : { progress: { totalBytes, bytesDone, percent, summary } }
+  const progress = progressOf(download)
   await writeEnding(deps, 'CloneFromSnapshot', clone, { status: { phase: 'InProgress', ...progress }, step: 'waiting' })
+}
+
+function progressOf(download: KubeObject | undefined): { progress?: object } {
+  const { totalBytes, bytesDone, percent, summary } = download?.['status']?.progress ?? {}
+  return totalBytes === undefined ? {} : { progress: { totalBytes, bytesDone, percent, summary } }
 }
 
 type Result = { ending: Ending; why: string }
@@ -176,6 +180,7 @@ function storedClaim(clone: KubeObject): KubeObject {
 }
 
 async function complete(deps: StepDeps, claim: Claim): Promise<Result> {
+  const download = await readDownload(deps, claim.latest())
   await handOver(deps, claim, storedClaim(claim.latest()))
   const nowMs = deps.clock.nowMs()
   const clone = claim.latest()
@@ -186,6 +191,7 @@ async function complete(deps: StepDeps, claim: Claim): Promise<Result> {
   )
   const status = {
     phase: 'Completed',
+    ...progressOf(download),
     message: 'Download completed',
     reason: 'Completed',
     completionTimestamp: rfc3339(nowMs),

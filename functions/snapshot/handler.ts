@@ -286,12 +286,14 @@ async function busy(deps: VolumeDeps, claim: Claim, error: DormouseError): Promi
     { type: 'Snapshotted', status: 'False', reason: error.reason, message: error.message },
     nowMs,
   )
+  // A task that still runs is polled on: another one would be another snapshot.
+  const taskIsOver = error.reason === 'TaskFailed' || error.reason === 'TaskNotFound'
   const waiting = {
     phase: 'New',
     reason: error.reason,
     message: error.message,
     startTimestamp: rfc3339(startedMs),
-    task: null,
+    ...(taskIsOver ? { task: null } : {}),
     conditions,
   }
   return { ending: { status: waiting, step: 'waiting', dueAtMs: nowMs + BUSY_RETRY_MS }, why: `busy: ${error.reason}` }

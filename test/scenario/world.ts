@@ -299,6 +299,10 @@ export class World {
 
   async #reclaim(volume: KubeObject): Promise<void> {
     const ref = volume['spec'].claimRef
+    if (ref !== undefined && ref.uid === undefined && volume['status']?.phase !== 'Available') {
+      await this.cluster.patchStatus('PersistentVolume', volume, { phase: 'Available' })
+      return
+    }
     if (ref?.uid === undefined || volume['spec'].persistentVolumeReclaimPolicy !== 'Delete') return
     const claim = this.cluster.peek('PersistentVolumeClaim', ref.namespace, ref.name)
     if (claim?.metadata.uid === ref.uid) return
