@@ -75,7 +75,7 @@ export async function startProxy(
   const requests: ProxyServer['requests'] = []
   let connections = 0
   const agent = new http.Agent({ keepAlive: true })
-  const server = http.createServer(async (request, response) => {
+  const serve = async (request: http.IncomingMessage, response: http.ServerResponse) => {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const body = Buffer.concat(chunks)
@@ -99,7 +99,8 @@ export async function startProxy(
     })
     target.on('error', () => request.socket.destroy())
     target.end(body)
-  })
+  }
+  const server = http.createServer((request, response) => void serve(request, response))
   server.on('connection', () => connections++)
   const port = await listen(server)
   const stop = async () => {
