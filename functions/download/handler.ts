@@ -170,7 +170,7 @@ async function transfer(deps: TransferDeps, claim: Claim): Promise<Result> {
   })
   const nowMs = deps.clock.nowMs()
   if (outcome.state === 'more') {
-    const status = { nextPage: outcome.nextPage, progress: progressOf(outcome.progress) }
+    const status = { nextChunk: outcome.nextChunk, progress: progressOf(outcome.progress) }
     const why = claim.signal.reason === ABORTS.cancelled ? ABORTS.cancelled : 'slice done, more to write'
     return { ending: { status, step: 'download', dueAtMs: nowMs }, why, freeSlot: false }
   }
@@ -215,13 +215,13 @@ async function prepare(deps: TransferDeps, claim: Claim): Promise<DownloadReques
       `the target disk has ${sizeText(facts.capacityBytes)}, the backup needs ${sizeText(backup.capacityBytes)}`,
     )
   }
-  if (download['status']?.root !== backup.root) await claim.patch({ status: { root: backup.root, nextPage: 0 } })
+  if (download['status']?.root !== backup.root) await claim.patch({ status: { root: backup.root, nextChunk: 0 } })
   return {
     repository: access,
     disk: { access: await deps.volumes.diskAccess(target.fcdId), fcdId: target.fcdId, snapshotId: undefined },
     root: backup.root,
     sliceMs: deps.settings.sliceMs,
-    nextPage: Number(claim.latest()['status']?.nextPage ?? 0),
+    nextChunk: Number(claim.latest()['status']?.nextChunk ?? 0),
     targetIsZeroed: download.metadata.annotations?.[STAGED_ANNOTATION] === 'true',
   }
 }

@@ -7,19 +7,32 @@ const MOST_BYTES = 16 * MiB
 /** Reading over a gap is cheaper than another request. */
 const MOST_GAP_BYTES = 64 * KiB
 
-/** One ranged GET. `targets`: pairs of (entry of `blobs`, chunk of the volume). */
-export type Fetch = { pack: string; offset: number; lengthBytes: number; blobs: LocationTable; targets: Uint32Array }
+/** One ranged GET. `targets`: pairs of (entry of `blobs`, chunk of the volume), `first` the lowest of those chunks. */
+export type Fetch = {
+  pack: string
+  offset: number
+  lengthBytes: number
+  blobs: LocationTable
+  targets: Uint32Array
+  first: number
+}
 
 type Wanted = { location: BlobLocation; chunks: number[] }
 
-/** `first`: the volume's chunk that the page begins with. Fetches come in the order in which the volume needs them. */
-export function planFetches(map: LocationTable, first: number, mostBytes: number): Fetch[] {
-  return [...wantedByPack(map, first).values()].flatMap((wanted) => runsOf(wanted, Math.min(mostBytes, MOST_BYTES)))
+/**
+ * `first`: the volume's chunk that the page begins with; chunks below `from` are left out. Fetches come in the order in
+ * which the volume needs them, so that what is written has few gaps at any time.
+ */
+export function planFetches(map: LocationTable, first: number, from: number, mostBytes: number): Fetch[] {
+  const fetches = [...wantedByPack(map, first, from).values()].flatMap((wanted) =>
+    runsOf(wanted, Math.min(mostBytes, MOST_BYTES)),
+  )
+  return fetches.sort((one, other) => one.first - other.first)
 }
 
-function wantedByPack(map: LocationTable, first: number): Map<string, Map<number, Wanted>> {
+function wantedByPack(map: LocationTable, first: number, from: number): Map<string, Map<number, Wanted>> {
   const packs = new Map<string, Map<number, Wanted>>()
-  for (let slot = 0; slot < map.length; slot++) {
+  for (let slot = from - first; slot < map.length; slot++) {
     const location = map.get(slot)
     if (location === undefined) continue
     let blobs = packs.get(location.pack)
@@ -64,5 +77,7 @@ function toFetch(run: Wanted[]): Fetch {
     lengthBytes: lastBlob.offset + lastBlob.storedBytes - firstBlob.offset,
     blobs: LocationTable.from(locations),
     targets: Uint32Array.from(run.flatMap(({ chunks }, blob) => chunks.flatMap((chunk) => [blob, chunk]))),
+    // The chunks of a blob are in order.
+    first: Math.min(...run.map(({ chunks: [lowest = 0] }) => lowest)),
   }
 }

@@ -1,4 +1,5 @@
-// Writes a backup into a disk, page after page of its map: every byte is authenticated before it is written.
+// Writes a backup into a disk, page after page of its map: every byte is authenticated before it is written. A slice may
+// end in the middle of a page: a page is 2 GiB of a volume, which a slow disk does not take in one slice.
 
 import { LocationTable } from '#shared/format/location-table.ts'
 import { rootKey, sessionInKey } from '#shared/format/names.ts'
@@ -11,7 +12,7 @@ import { budgetFor, DEFAULT_MEMORY_MIB, DEFAULT_WORKERS } from './budget.ts'
 import { ByteGate } from './byte-gate.ts'
 import { type Fetch, planFetches } from './download-plan.ts'
 import { countGarbage } from './garbage.ts'
-import { type Geometry, geometryOf, pageExtent, pageSpan, spanBytes } from './geometry.ts'
+import { type Geometry, geometryOf, pageSpan, spanBytes } from './geometry.ts'
 import type { Lane } from './lane.ts'
 import { type Repository, requireRepository } from './repository.ts'
 import { readRoot } from './seal.ts'
@@ -63,6 +64,10 @@ type DownloadContext = {
 /** Ends what is under way when the caller wants to stop; never leaves this file. */
 class Stopped extends Error {}
 
+/** Chunks that are written in one go, or one after the other. `first`: the lowest of them. */
+type Part = { first: number }
+type ZeroRun = Part & { end: number }
+
 class DownloadSlice {
   readonly #request: DownloadRequest
   readonly #repository: Repository
@@ -74,6 +79,11 @@ class DownloadSlice {
   readonly #blobs: BlobReader
   readonly #progress: Omit<DownloadProgress, 'bytesReceived'>
   readonly #report: () => void
+  /** What was planned and is not written yet; a page that is not planned yet stands in it as a whole. */
+  readonly #unwritten = new Set<Part>()
+  /** Where this slice begins, and up to where it has planned. */
+  readonly #begin: number
+  #plannedEnd: number
   #lanes: readonly Lane[] = []
   #nextLane = 0
 
@@ -88,7 +98,9 @@ class DownloadSlice {
     this.#stopper = stopper
     this.#geometry = geometryOf(root.capacityBytes, root)
     this.#blobs = new BlobReader(repository, this.#failed.signal)
-    const bytesDone = Math.min(root.capacityBytes, pageExtent(this.#geometry, request.nextPage, 0).offsetBytes)
+    this.#begin = Math.min(request.nextChunk, this.#geometry.chunkCount)
+    this.#plannedEnd = this.#begin
+    const bytesDone = spanBytes(this.#geometry, 0, this.#begin)
     this.#progress = { totalBytes: root.capacityBytes, bytesDone, bytesWritten: 0 }
     this.#report = throttled(deps.clock, () => onProgress(this.#progressNow()))
   }
@@ -97,32 +109,40 @@ class DownloadSlice {
     const { workers = DEFAULT_WORKERS, memoryMib = DEFAULT_MEMORY_MIB } = this.#deps
     const { fetchBytes } = budgetFor(memoryMib, workers, this.#geometry.chunkBytes)
     this.#lanes = await this.#openLanes()
-    const nextPage = await this.#restorePages(
-      new ByteGate(fetchBytes),
-      Math.floor(fetchBytes / (FETCHES_PER_WORKER * workers)),
-    )
+    await this.#restorePages(new ByteGate(fetchBytes), Math.floor(fetchBytes / (FETCHES_PER_WORKER * workers)))
     await Promise.all(this.#lanes.map((lane) => lane.flushDisk()))
+    const nextChunk = this.#firstUnwritten()
+    this.#progress.bytesDone = spanBytes(this.#geometry, 0, nextChunk)
     const progress = this.#progressNow()
-    return nextPage === this.#geometry.pageCount ? { state: 'done', progress } : { state: 'more', nextPage, progress }
+    return nextChunk === this.#geometry.chunkCount
+      ? { state: 'done', progress }
+      : { state: 'more', nextChunk, progress }
+  }
+
+  /** Everything below it is written. What lies above it and is written too, the next slice writes again. */
+  #firstUnwritten(): number {
+    let chunk = this.#plannedEnd
+    for (const { first } of this.#unwritten) chunk = Math.min(chunk, first)
+    return chunk
   }
 
   /**
-   * Answers the first page that is not wholly written. At the end of the slice the pages under way are finished, so
-   * that each slice gets further; when the caller wants to stop they are dropped.
+   * At the end of the slice what has been fetched is written, so that each slice gets further; when the caller wants to
+   * stop it is dropped.
    */
-  async #restorePages(gate: ByteGate, mostBytes: number): Promise<number> {
+  async #restorePages(gate: ByteGate, mostBytes: number): Promise<void> {
     const underWay = new Map<number, Promise<void>>()
-    let begun = this.#request.nextPage
+    let begun = Math.floor(this.#begin / this.#geometry.pageChunks)
     let done = begun
     try {
       for (;;) {
-        while (underWay.size < PAGES_AHEAD && this.#mayBegin(begun)) {
+        while (underWay.size < PAGES_AHEAD && this.#mayBegin()) {
           const restoring = this.#restorePage(begun, gate, mostBytes)
           restoring.catch(() => {})
           underWay.set(begun++, restoring)
         }
         const oldest = underWay.get(done)
-        if (oldest === undefined) return done
+        if (oldest === undefined) return
         await oldest
         underWay.delete(done++)
       }
@@ -131,22 +151,32 @@ class DownloadSlice {
       this.#failed.abort(error)
       // Nothing may be written after this call has ended.
       await Promise.allSettled(underWay.values())
-      if (error instanceof Stopped) return done
-      throw error
+      if (!(error instanceof Stopped)) throw error
     }
   }
 
-  /** One page in any case: a slice that gets nowhere would be followed by another. */
-  #mayBegin(page: number): boolean {
-    if (page >= this.#geometry.pageCount || this.#stopper.isUrgent) return false
-    return page === this.#request.nextPage || !this.#stopper.isStopping
+  #mayBegin(): boolean {
+    const first = this.#plannedEnd
+    return first < this.#geometry.chunkCount && !this.#stopper.isUrgent && this.#isWanted({ first })
+  }
+
+  /** The first part in any case: a slice that gets nowhere would be followed by another. */
+  #isWanted(part: Part): boolean {
+    return !this.#stopper.isStopping || part.first === this.#begin
   }
 
   async #restorePage(page: number, gate: ByteGate, mostBytes: number): Promise<void> {
+    const { first, end } = pageSpan(this.#geometry, page)
+    const from = this.#plannedEnd
+    const whole = { first: from }
+    this.#unwritten.add(whole)
+    this.#plannedEnd = end
     const map = await this.#readMap(page)
-    const { first } = pageSpan(this.#geometry, page)
-    const fetches = map === undefined ? [] : planFetches(map, first, mostBytes)
-    const parts = [this.#restoreZeros(page, map), ...fetches.map((fetch) => this.#restoreFetch(fetch, gate))]
+    const zeros = this.#zeroRuns(map, first, from, end)
+    const fetches = map === undefined ? [] : planFetches(map, first, from, mostBytes)
+    for (const part of [...zeros, ...fetches]) this.#unwritten.add(part)
+    this.#unwritten.delete(whole)
+    const parts = [this.#restoreZeros(zeros), ...fetches.map((fetch) => this.#restoreFetch(fetch, gate))]
     for (const part of parts) part.catch((error: unknown) => this.#failed.abort(error))
     // Not Promise.all: what still runs would write.
     await Promise.allSettled(parts)
@@ -167,6 +197,7 @@ class DownloadSlice {
     const share = await gate.enter(fetch.lengthBytes)
     try {
       this.#checkGoing()
+      if (!this.#isWanted(fetch)) return
       const location = fetch.blobs.get(0)
       if (location === undefined) throw new Error('an empty fetch was planned')
       const part = await this.#blobs.readPart('chunk', location, fetch.offset, fetch.lengthBytes)
@@ -174,32 +205,37 @@ class DownloadSlice {
       const fetched = { where: this.#blobs.where(location), blobs: fetch.blobs.encode(), targets: fetch.targets }
       const written = await this.#lane().write({ ...part, ...fetched }, () => this.#taken(part.bytes))
       this.#progress.bytesWritten += written
-      this.#done(written)
+      this.#done(fetch, written)
     } finally {
       gate.leave(share)
     }
   }
 
-  /** Runs of zero chunks: nothing to do on a disk that reads as zeros, else they are written. */
-  async #restoreZeros(page: number, map: LocationTable | undefined): Promise<void> {
-    const { first, end } = pageSpan(this.#geometry, page)
+  /** Runs of chunks that are zero, each at most so long as may be written without a look at the time. */
+  #zeroRuns(map: LocationTable | undefined, first: number, from: number, end: number): ZeroRun[] {
     const mostChunks = Math.max(1, Math.floor(ZERO_RUN_BYTES / this.#geometry.chunkBytes))
-    for (let chunk = first; chunk < end; ) {
+    const runs: ZeroRun[] = []
+    for (let chunk = from; chunk < end; ) {
       let next = chunk
       while (next < end && next - chunk < mostChunks && (map === undefined || map.isEmpty(next - first))) next++
-      if (next > chunk) await this.#restoreZeroRun(chunk, next)
+      if (next > chunk) runs.push({ first: chunk, end: next })
       chunk = Math.max(next, chunk + 1)
     }
+    return runs
   }
 
-  async #restoreZeroRun(first: number, end: number): Promise<void> {
-    const lengthBytes = spanBytes(this.#geometry, first, end)
-    if (!this.#request.targetIsZeroed) {
-      this.#checkGoing()
-      await this.#lane().writeZeros(first * this.#geometry.chunkBytes, lengthBytes)
-      this.#progress.bytesWritten += lengthBytes
+  /** Nothing to do on a disk that reads as zeros, else they are written. */
+  async #restoreZeros(runs: ZeroRun[]): Promise<void> {
+    for (const run of runs) {
+      const lengthBytes = spanBytes(this.#geometry, run.first, run.end)
+      if (!this.#request.targetIsZeroed) {
+        this.#checkGoing()
+        if (!this.#isWanted(run)) return
+        await this.#lane().writeZeros(run.first * this.#geometry.chunkBytes, lengthBytes)
+        this.#progress.bytesWritten += lengthBytes
+      }
+      this.#done(run, lengthBytes)
     }
-    this.#done(lengthBytes)
   }
 
   #taken(bytes: Uint8Array): void {
@@ -227,7 +263,8 @@ class DownloadSlice {
     return this.#deps.openLanes(this.#request.disk, setup, true)
   }
 
-  #done(bytes: number): void {
+  #done(part: Part, bytes: number): void {
+    this.#unwritten.delete(part)
     this.#progress.bytesDone += bytes
     this.#report()
   }

@@ -83,8 +83,8 @@ export type DownloadRequest = {
   disk: DiskRef
   root: string
   sliceMs: number
-  /** Map pages below this one are written and flushed already. */
-  nextPage: number
+  /** Chunks below this one are written and flushed already. */
+  nextChunk: number
   /** The new disk is known to read as zeros where nothing was written. */
   targetIsZeroed: boolean
 }
@@ -92,7 +92,7 @@ export type DownloadRequest = {
 export type DownloadProgress = { totalBytes: number; bytesDone: number; bytesReceived: number; bytesWritten: number }
 
 export type DownloadOutcome =
-  | { state: 'more'; nextPage: number; progress: DownloadProgress }
+  | { state: 'more'; nextChunk: number; progress: DownloadProgress }
   /** Every byte was authenticated, written and flushed. */
   | { state: 'done'; progress: DownloadProgress }
 

@@ -134,10 +134,10 @@ export class EngineWorld {
   async restoreSlice(
     content: MemoryDiskContent,
     root: string,
-    options: { nextPage?: number; targetIsZeroed?: boolean; signal?: AbortSignal; sliceMs?: number } = {},
+    options: { nextChunk?: number; targetIsZeroed?: boolean; signal?: AbortSignal; sliceMs?: number } = {},
   ): Promise<DownloadOutcome> {
-    const { nextPage = 0, targetIsZeroed = true, sliceMs = HOUR_MS } = options
-    const request = { repository: access, disk: noDisk, root, sliceMs, nextPage, targetIsZeroed }
+    const { nextChunk = 0, targetIsZeroed = true, sliceMs = HOUR_MS } = options
+    const request = { repository: access, disk: noDisk, root, sliceMs, nextChunk, targetIsZeroed }
     const signal = options.signal ?? new AbortController().signal
     // A slice of no length is over before it began.
     const clock = sliceMs === 0 ? { ...systemClock, sleep: async () => undefined } : systemClock

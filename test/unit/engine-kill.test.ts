@@ -164,16 +164,16 @@ test('a download in short slices gets further with each', async () => {
   const world = new EngineWorld(scene.store)
   const target = new MemoryDiskContent(scene.content.capacityBytes)
   const root = `roots/${scene.session}`
-  let nextPage = 0
+  let nextChunk = 0
   let slices = 0
   for (;;) {
-    const outcome = await world.restoreSlice(target, root, { nextPage, sliceMs: 0, targetIsZeroed: false })
+    const outcome = await world.restoreSlice(target, root, { nextChunk, sliceMs: 0, targetIsZeroed: false })
     slices++
     if (outcome.state === 'done') break
-    assert.ok(outcome.nextPage > nextPage, 'each slice gets further')
-    nextPage = outcome.nextPage
+    assert.ok(outcome.nextChunk > nextChunk, 'each slice gets further')
+    nextChunk = outcome.nextChunk
   }
-  assert.is(slices, 8)
+  assert.ok(slices > 8, 'a slice may end inside a page')
   assert.ok(bytesOf(target).equals(bytesOf(scene.content)))
 })
 
@@ -183,8 +183,8 @@ test('a download whose caller wants to stop drops what it has in hand', async ()
   const world = new EngineWorld(scene.store)
   const target = new MemoryDiskContent(scene.content.capacityBytes)
   const signal = AbortSignal.abort()
-  const outcome = await world.restoreSlice(target, `roots/${scene.session}`, { nextPage: 3, signal })
-  assert.is(outcome.state === 'more' && outcome.nextPage, 3)
+  const outcome = await world.restoreSlice(target, `roots/${scene.session}`, { nextChunk: 3, signal })
+  assert.is(outcome.state === 'more' && outcome.nextChunk, 3)
 })
 
 test.run()

@@ -143,7 +143,7 @@ export class MemoryMover implements Mover {
     const disk = openDisk(request.disk.fcdId, undefined, true)
     try {
       if (disk.capacityBytes < root.data.length) throw new TerminalError('TargetTooSmall', 'the disk is too small')
-      let next = request.nextPage
+      let next = request.nextChunk
       for (
         let moved = 0;
         next * chunkBytes < root.data.length && moved < chunksPerSlice && !options.signal.aborted;
@@ -159,7 +159,7 @@ export class MemoryMover implements Mover {
       const bytesDone = Math.min(root.data.length, next * chunkBytes)
       const progress = { totalBytes: root.data.length, bytesDone, bytesReceived: bytesDone, bytesWritten: bytesDone }
       options.onProgress(progress)
-      return bytesDone < root.data.length ? { state: 'more', nextPage: next, progress } : { state: 'done', progress }
+      return bytesDone < root.data.length ? { state: 'more', nextChunk: next, progress } : { state: 'done', progress }
     } finally {
       disk.close()
     }

@@ -116,9 +116,9 @@ export type Download = {
      */
     root?: string
     /**
-     * Pages of the backup's map below this one are written and flushed; the next slice begins here.
+     * Chunks of the backup below this one are written and flushed; the next slice begins here.
      */
-    nextPage?: number
+    nextChunk?: number
     /**
      * What is known of this object beside its phase, one entry for each type. Written by Dormouse; the peer has none.
      */
