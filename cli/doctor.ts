@@ -70,8 +70,8 @@ async function checkRepositories(access: ClusterAccess): Promise<Finding[]> {
     const sources = sourcesOf(locations, repositories)
     const secretNames = new Set([DEFAULT_ENCRYPTION_SECRET, ...repositories.map(encryptionSecretName)])
     const { readSecret } = access
-    const stores: StoreToCheck[] = sources.map(({ subject, parameters }) => ({
-      subject,
+    const stores: StoreToCheck[] = sources.map(({ parameters, ...source }) => ({
+      ...source,
       open: async () => await openStore(parameters(), readSecret),
     }))
     const keys = await checkRepositoryKeys({ secretNames: [...secretNames], readSecret, listRepositories })
@@ -83,7 +83,7 @@ async function checkRepositories(access: ClusterAccess): Promise<Finding[]> {
   }
 }
 
-type Source = { subject: string; parameters: () => Record<string, string> }
+type Source = { subject: string; parameters: () => Record<string, string>; readOnly?: boolean }
 
 /** Locations of other providers hold no volumes of ours. */
 function sourcesOf(locations: KubeObject[], repositories: KubeObject[]): Source[] {
@@ -92,6 +92,7 @@ function sourcesOf(locations: KubeObject[], repositories: KubeObject[]): Source[
     ...usable.map((location) => ({
       subject: `location ${location.metadata.name}`,
       parameters: () => parametersFromLocation(location),
+      readOnly: location['spec']?.accessMode === 'ReadOnly',
     })),
     ...repositories.map((repository) => ({
       subject: `repository ${repository.metadata.name}`,

@@ -2,13 +2,15 @@
 
 import type { RepositorySettings } from '#shared/domain/repository-parameters.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
-import { type Finding, ok, problemOf, warning } from '../finding.ts'
+import { type Finding, note, ok, problemOf, warning } from '../finding.ts'
 
 export type StoreToCheck = {
   /** `location default`, `repository br-…`. */
   subject: string
   /** Reads the parameters and the Secrets that they name. */
   open: () => Promise<{ settings: RepositorySettings; store: ObjectStore }>
+  /** Velero's access mode ReadOnly: nothing is written there, not even to try. */
+  readOnly?: boolean
 }
 
 export type StoreDeps = {
@@ -20,7 +22,7 @@ export type StoreDeps = {
 export async function checkStores({ stores, probeConditionalPut }: StoreDeps): Promise<Finding[]> {
   const looked = new Set<string>()
   const found: Finding[] = []
-  for (const { subject, open } of stores) {
+  for (const { subject, open, readOnly } of stores) {
     try {
       const { settings, store } = await open()
       found.push(...settingsFindings(subject, settings))
@@ -32,7 +34,8 @@ export async function checkStores({ stores, probeConditionalPut }: StoreDeps): P
         settings.credentialSecret,
         settings.profile,
       ])
-      if (!looked.has(place)) found.push(...(await lookInto(subject, store, probeConditionalPut)))
+      if (!looked.has(place))
+        found.push(...(await lookInto(subject, store, readOnly === true ? undefined : probeConditionalPut)))
       looked.add(place)
     } catch (error) {
       found.push(problemOf('store', subject, error))
@@ -44,7 +47,7 @@ export async function checkStores({ stores, probeConditionalPut }: StoreDeps): P
 async function lookInto(
   subject: string,
   store: ObjectStore,
-  probe: StoreDeps['probeConditionalPut'],
+  probe: StoreDeps['probeConditionalPut'] | undefined,
 ): Promise<Finding[]> {
   const exists = (await store.get('config')) !== undefined
   const reach = ok(
@@ -52,6 +55,8 @@ async function lookInto(
     subject,
     `${store.location} can be read; ${exists ? 'it holds a repository' : 'it holds no repository yet'}`,
   )
+  if (probe === undefined)
+    return [reach, note('store', subject, 'it is read-only for Velero, so writing was not tried')]
   if (await probe(store))
     return [reach, ok('store', subject, 'it can be written, and conditional PUT and LIST behave as needed')]
   const text = 'it can be written, but ignores PUT with if-none-match: prune runs only while no backup does'

@@ -7,6 +7,8 @@ import net from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createS3Store } from '#shared/adapters/s3/store.ts'
+import { parametersFromLocation, parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
+import { collectSecrets, toS3Settings } from '#shared/domain/repository-secrets.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
@@ -35,6 +37,28 @@ test("the location's CA bundle is trusted, also as one of several", async () => 
     assert.is((await trusting.getRange('pack', 3 * MiB, 3 * MiB))!.length, 2 * MiB)
     for await (const { bytes } of trusting.list('')) assert.is(bytes, body.length)
   }
+})
+
+test('a location with region, bucket, prefix, URL, path style, private CA and profile is a store (row 43)', async () => {
+  const { s3 } = gateway
+  const location = {
+    apiVersion: 'velero.io/v1',
+    kind: 'BackupStorageLocation',
+    metadata: { name: 'default', namespace: 'velero' },
+    spec: {
+      provider: 'aws',
+      objectStorage: { bucket: s3.bucket, prefix: '/one/two/', caCert: Buffer.from(s3.caPem!).toString('base64') },
+      credential: { name: 'bsl', key: 'cloud' },
+      config: { region: s3.region, s3Url: `${s3.url}/`, s3ForcePathStyle: 'true', profile: 'backups' },
+    },
+  }
+  const file = `[default]\naws_access_key_id=x\naws_secret_access_key=y\n${s3.credentialsText().replace('default', 'backups')}`
+  const data = { cloud: Buffer.from(file).toString('base64') }
+  const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'bsl' }, data }
+  const settings = parseRepositoryParameters(parametersFromLocation(location))
+  const located = createS3Store(toS3Settings(settings, await collectSecrets(settings, async () => secret)))
+  assert.ok(await located.putIfAbsent('config', Buffer.from('x')))
+  assert.equal(await s3.objects('one/'), [{ key: 'one/two/dormouse/config', bytes: 1 }])
 })
 
 test('a refusal that comes before the whole body was sent is read', async () => {

@@ -174,6 +174,12 @@ test('a store is read, written, and asked for conditional PUT, once for each pla
   assert.match(found[2]!.text, 'no repository yet')
 })
 
+test('a read-only location is not written to, not even to try', async () => {
+  const readOnly = { ...toCheck('location a', {}, aStore(true)), readOnly: true }
+  const probeConditionalPut = () => Promise.reject(new Error('it was written'))
+  assert.equal(levels(await checkStores({ stores: [readOnly], probeConditionalPut })), ['ok', 'note'])
+})
+
 test('plain keys, an unchecked certificate and unknown parameters are warnings; a store that refuses is a problem', async () => {
   const loose = { aws_access_key_id: 'A', aws_secret_access_key: 'hidden', insecureSkipTLSVerify: 'true', typo: '1' }
   const refused: StoreToCheck = {
