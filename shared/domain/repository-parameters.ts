@@ -3,11 +3,24 @@
 // backupstoragelocation.md; velero.io/v1 BackupStorageLocation.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { TerminalError } from '#shared/kernel/errors.ts'
 import type { AwsCredentials } from './aws-credentials.ts'
-
-/** One value of a Secret in the Velero namespace. No key: `cloud` when there is one, else the first (as the peer reads it). */
-export type SecretRef = { name: string; key: string | undefined }
+import {
+  booleanOf,
+  bucketOf,
+  decodeCaCert,
+  encryptionOf,
+  inlineOf,
+  invalid,
+  isSet,
+  type Parameters,
+  prefixOf,
+  read,
+  refOf,
+  type SecretRef,
+  taggingOf,
+  trimSlashes,
+  urlOf,
+} from './repository-parameter-values.ts'
 
 export type RepositorySettings = {
   bucket: string
@@ -60,7 +73,6 @@ const KNOWN_KEYS = [
   'aws_access_key_id',
   'aws_secret_access_key',
 ] as const
-type Parameters = Record<string, string | undefined>
 
 /** Config keys that say the same in a location and in the map. */
 const COPIED = [
@@ -147,91 +159,6 @@ function checkTogether(settings: RepositorySettings): void {
   }
 }
 
-function bucketOf(parameters: Parameters): string {
-  const bucket = read(parameters, 'bucket')
-  if (bucket === undefined) throw invalid('bucket', 'it is missing: name the bucket in spec.objectStorage.bucket')
-  if (/^arn:[\w-]+:s3[\w-]*:[\w-]*:\d*:accesspoint[/:][\w-]+$/.test(bucket)) return bucket
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/.test(bucket)) {
-    throw invalid(
-      'bucket',
-      `${JSON.stringify(bucket)} is no bucket name: give the name alone, a folder goes into prefix`,
-    )
-  }
-  return bucket
-}
-
-function prefixOf(parameters: Parameters): string {
-  const prefix = trimSlashes(read(parameters, 'prefix') ?? '')
-  const segments = prefix === '' ? [] : prefix.split('/')
-  if (
-    prefix.length > 512 ||
-    segments.some((segment) => !/^[\w.!*'() @:+=,-]+$/.test(segment) || /^\.\.?$/.test(segment))
-  ) {
-    throw invalid(
-      'prefix',
-      `${JSON.stringify(prefix)} cannot be used: write folder names with single slashes between them`,
-    )
-  }
-  return prefix
-}
-
-function urlOf(parameters: Parameters): string | undefined {
-  const text = read(parameters, 's3Url')
-  if (text === undefined) return undefined
-  const url = URL.parse(text)
-  if (url === null || !/^https?:$/.test(url.protocol))
-    throw invalid('s3Url', 'it is no address: write https://host or https://host:port')
-  if (url.username !== '' || url.password !== '')
-    throw invalid('s3Url', 'it holds credentials: put them into the Secret of the location')
-  if (url.search !== '' || url.hash !== '')
-    throw invalid('s3Url', 'it has a query or a fragment: write https://host:port only')
-  return url.href.replace(/\/+$/, '')
-}
-
-function encryptionOf(parameters: Parameters): RepositorySettings['serverSideEncryption'] {
-  const algorithm = read(parameters, 'serverSideEncryption')
-  // As Velero's plugin does it: a key id asks for KMS, whatever else is written.
-  if (isSet(parameters['kmsKeyId'])) return 'aws:kms'
-  if (algorithm === undefined || algorithm === 'AES256' || algorithm === 'aws:kms') return algorithm
-  throw invalid('serverSideEncryption', `${JSON.stringify(algorithm)} is not known: write AES256 or aws:kms`)
-}
-
-function taggingOf(parameters: Parameters): string | undefined {
-  const tagging = read(parameters, 'tagging')
-  if (tagging === undefined) return undefined
-  const tags = tagging.split('&')
-  if (tags.length > 10 || tags.some((tag) => !/^[^=]{1,128}=[^=]{0,256}$/.test(tag))) {
-    throw invalid('tagging', 'it is no list of at most ten tags: write key=value&key=value, each part URL-encoded')
-  }
-  return tagging
-}
-
-function booleanOf(parameters: Parameters, key: string): boolean {
-  const text = read(parameters, key)
-  if (text === undefined || /^(0|f|false)$/i.test(text)) return false
-  if (/^(1|t|true)$/i.test(text)) return true
-  throw invalid(key, `${JSON.stringify(text)} is no truth value: write "true" or "false"`)
-}
-
-function inlineOf(parameters: Parameters): AwsCredentials | undefined {
-  const accessKeyId = read(parameters, 'aws_access_key_id')
-  const secretAccessKey = read(parameters, 'aws_secret_access_key')
-  if (accessKeyId === undefined && secretAccessKey === undefined) return undefined
-  if (accessKeyId !== undefined && secretAccessKey !== undefined) return { accessKeyId, secretAccessKey }
-  const missing = accessKeyId === undefined ? 'aws_access_key_id' : 'aws_secret_access_key'
-  throw invalid(missing, 'only its other half is there: remove both and name a Secret in credentialSecretName')
-}
-
-/** `<secret>/<key>`, as velero-plugin-for-aws writes such references. */
-function refOf(parameters: Parameters, key: string): SecretRef | undefined {
-  const text = read(parameters, key)
-  if (text === undefined) return undefined
-  const match = /^([a-z0-9][a-z0-9.-]*)\/([\w.-]+)$/.exec(text)
-  if (match?.[1] === undefined || match[2] === undefined)
-    throw invalid(key, 'it is no reference: write <name of the Secret>/<key in it>')
-  return { name: match[1], key: match[2] }
-}
-
 function refText(ref: { name?: string; key?: string } | undefined): string | undefined {
   return ref === undefined ? undefined : `${ref.name ?? ''}/${ref.key ?? ''}`
 }
@@ -245,30 +172,4 @@ function secretOfMountedFile(file: unknown): string | undefined {
     'customerKeyEncryptionFile',
     'that file is inside of the Velero pod: use customerKeyEncryptionSecret: <secret>/<key>',
   )
-}
-
-/** PEM, or PEM in base64 (a location holds it as bytes). */
-export function decodeCaCert(text: string): string {
-  const marker = '-----BEGIN CERTIFICATE-----'
-  if (text.includes(marker)) return text
-  const decoded = Buffer.from(text, 'base64').toString('utf8')
-  if (decoded.includes(marker)) return decoded
-  throw invalid('caCert', 'it holds no certificate: give the CA bundle in PEM form (BEGIN CERTIFICATE)')
-}
-
-function read(parameters: Parameters, key: (typeof KNOWN_KEYS)[number] | string): string | undefined {
-  const value = parameters[key]?.trim()
-  return isSet(value) ? value : undefined
-}
-
-function isSet(value: unknown): value is string {
-  return value !== undefined && value !== null && value !== ''
-}
-
-function trimSlashes(path: string): string {
-  return path.replace(/^\/+|\/+$/g, '')
-}
-
-function invalid(key: string, why: string): TerminalError {
-  return new TerminalError('RepositoryParametersInvalid', `repository parameter ${key}: ${why}`)
 }

@@ -3,7 +3,8 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { type AwsCredentials, chooseCredentials } from './aws-credentials.ts'
-import { decodeCaCert, type RepositorySettings, type SecretRef } from './repository-parameters.ts'
+import { decodeCaCert, type SecretRef } from './repository-parameter-values.ts'
+import type { RepositorySettings } from './repository-parameters.ts'
 
 /** The values that toS3Settings needs, already taken out of their Secrets. Memory only. */
 export type RepositorySecrets = {
