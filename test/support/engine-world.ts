@@ -26,6 +26,16 @@ export const PAGE_CHUNKS = 16
 export const FCD = 'fcd-1'
 export const CHEAP_SCRYPT = { N: 16, r: 1, p: 1 }
 
+/** A volume of some hundred chunks fills several packs, batches and fetches with it. */
+const SMALL_BUDGET = {
+  packBytes: 8 * CHUNK_BYTES,
+  packBuffersPerLane: 2,
+  batchBytes: 4 * CHUNK_BYTES,
+  knownChunks: 1024,
+  openPages: 3,
+  fetchBytes: 32 * CHUNK_BYTES,
+}
+
 export const access: RepositoryAccess = {
   password: 'correct horse',
   s3: {
@@ -61,8 +71,6 @@ export type UploadOptions = {
   signal?: AbortSignal
   tellsAllocation?: boolean
   workers?: number
-  /** Smaller packs than a budget would give, so that a small volume fills several. */
-  packBytes?: number
   wrapDisk?: (disk: MemoryDisk) => MemoryDisk
 }
 
@@ -118,8 +126,8 @@ export class EngineWorld {
       about: this.about(snapshotId),
     }
     const signal = options.signal ?? new AbortController().signal
-    const { tellsAllocation = true, workers, packBytes, wrapDisk = (disk) => disk } = options
-    const deps = this.deps(() => wrapDisk(new MemoryDisk(content, { tellsAllocation })), workers, packBytes)
+    const { tellsAllocation = true, workers, wrapDisk = (disk) => disk } = options
+    const deps = this.deps(() => wrapDisk(new MemoryDisk(content, { tellsAllocation })), workers)
     return await upload(request, deps, { signal, onProgress: () => {} })
   }
 
@@ -134,26 +142,33 @@ export class EngineWorld {
   async restoreSlice(
     content: MemoryDiskContent,
     root: string,
-    options: { nextChunk?: number; targetIsZeroed?: boolean; signal?: AbortSignal; sliceMs?: number } = {},
+    options: {
+      nextChunk?: number
+      targetIsZeroed?: boolean
+      signal?: AbortSignal
+      sliceMs?: number
+      recycle?: (bytes: Uint8Array) => void
+    } = {},
   ): Promise<DownloadOutcome> {
     const { nextChunk = 0, targetIsZeroed = true, sliceMs = HOUR_MS } = options
     const request = { repository: access, disk: noDisk, root, sliceMs, nextChunk, targetIsZeroed }
     const signal = options.signal ?? new AbortController().signal
     // A slice of no length is over before it began.
     const clock = sliceMs === 0 ? { ...systemClock, sleep: async () => undefined } : systemClock
-    const deps = { ...this.deps(() => new MemoryDisk(content)), clock }
+    const { recycle } = options
+    const deps = { ...this.deps(() => new MemoryDisk(content)), clock, ...(recycle === undefined ? {} : { recycle }) }
     return await download(request, deps, { signal, onProgress: () => {} })
   }
 
-  private deps(openDisk: () => MemoryDisk, workers = 2, packBytes?: number): EngineDeps {
+  private deps(openDisk: () => MemoryDisk, workers = 2): EngineDeps {
     const openLanes = async (_disk: DiskRef, setup: LaneSetup): Promise<Lane[]> =>
       Array.from({ length: workers }, () => {
         const disk = openDisk()
         this.disks.push(disk)
-        return inlineLane(disk as Disk, packBytes === undefined ? setup : { ...setup, packBytes })
+        return inlineLane(disk as Disk, setup)
       })
     const warn = (reason: string) => void this.warnings.push(reason)
-    return { store: this.store, clock: systemClock, openLanes, warn, workers, memoryMib: 64 }
+    return { store: this.store, clock: systemClock, openLanes, warn, workers, budget: SMALL_BUDGET }
   }
 
   get bytesRead(): number {
