@@ -40,7 +40,7 @@ export class BlobReader {
     if (known === undefined && offset <= NEAR_HEADER_BYTES) {
       const bytes = await this.#range(kind, location, 0, offset + lengthBytes)
       const header = Uint8Array.from(bytes.subarray(0, PACK_HEADER_BYTES)) // a copy: a Buffer's own slice() is a view
-      this.#keep(location.pack, Promise.resolve(header))
+      void this.#keep(location.pack, Promise.resolve(header))
       return { header, offset: 0, bytes }
     }
     const [header, bytes] = await Promise.all([

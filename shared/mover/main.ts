@@ -98,14 +98,17 @@ function engineDeps({ setup, lanes, keyCache }: Mover, opened: OpenedStore): Eng
 
 async function openStore(
   { testStore }: MoverSetup,
-  { s3 }: RepositoryAccess,
+  { s3, credentialOrigin }: RepositoryAccess,
 ): Promise<OpenedStore & { close: () => void }> {
   if (testStore !== undefined) {
     const { FolderObjectStore } = await import('#shared/adapters/folder/object-store.ts')
     return { store: new FolderObjectStore(testStore, { syncs: false }), close: () => {} }
   }
   const { createS3Store } = await import('#shared/adapters/s3/store.ts')
-  const store = createS3Store(s3, { keepBufferBytes: KEPT_BODY_BYTES })
+  const store = createS3Store(s3, {
+    keepBufferBytes: KEPT_BODY_BYTES,
+    ...(credentialOrigin === undefined ? {} : { credentialOrigin }),
+  })
   return { store, recycle: (bytes) => store.release(bytes), close: () => store.close() }
 }
 

@@ -8,6 +8,8 @@ export type RepositoryAccess = {
   s3: S3Settings
   /** The user's secret that unwraps a key slot. */
   password: string
+  /** For messages: where the store's credentials come from, such as a Secret's name. */
+  credentialOrigin?: string
 }
 
 /** A bucket as a BackupStorageLocation describes it. */

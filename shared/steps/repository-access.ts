@@ -5,7 +5,12 @@ import {
   parseRepositoryParameters,
   type RepositorySettings,
 } from '#shared/domain/repository-parameters.ts'
-import { collectSecrets, parseRepositoryKey, toS3Settings } from '#shared/domain/repository-secrets.ts'
+import {
+  collectSecrets,
+  credentialOrigin,
+  parseRepositoryKey,
+  toS3Settings,
+} from '#shared/domain/repository-secrets.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { RecoveryChoice, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { StepDeps } from './deps.ts'
@@ -31,7 +36,11 @@ export async function accessOfParameters(deps: StepDeps, parameters: Record<stri
   const s3 = toS3Settings(settings, await collectSecrets(settings, readSecret))
   const keyName = encryptionSecretName(settings)
   const { password, recovery } = parseRepositoryKey(await readSecret(keyName), keyName)
-  return { access: { s3, password }, recovery, plaintextCredentials: settings.plaintextCredentials }
+  return {
+    access: { s3, password, credentialOrigin: credentialOrigin(settings) },
+    recovery,
+    plaintextCredentials: settings.plaintextCredentials,
+  }
 }
 
 function encryptionSecretName(settings: RepositorySettings): string {

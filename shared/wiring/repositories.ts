@@ -23,7 +23,9 @@ async function loadRepositories(deps: StepDeps): Promise<Repositories> {
     import('#shared/engine/repositories.ts'),
     import('#shared/adapters/s3/store.ts'),
   ])
-  const storeOf = rememberingLast((access: RepositoryAccess) => createS3Store(access.s3, { clock: deps.clock }))
+  const storeOf = rememberingLast((access: RepositoryAccess) =>
+    createS3Store(access.s3, { clock: deps.clock, ...originOf(access) }),
+  )
   const warn = (reason: string, message: string) => deps.log.warn({ reason }, message)
   return createRepositories({ storeOf, clock: deps.clock, chunkBytes: deps.settings.chunkBytes, warn })
 }
@@ -39,6 +41,10 @@ function rememberingLast(create: (access: RepositoryAccess) => ObjectStore & { c
     }
     return last.store
   }
+}
+
+function originOf({ credentialOrigin }: RepositoryAccess): { credentialOrigin?: string } {
+  return credentialOrigin === undefined ? {} : { credentialOrigin }
 }
 
 function lazily<T>(create: () => Promise<T>): () => Promise<T> {
