@@ -107,7 +107,7 @@ class DownloadSlice {
 
   async run(): Promise<DownloadOutcome> {
     const { workers = DEFAULT_WORKERS, memoryMib = DEFAULT_MEMORY_MIB } = this.#deps
-    const { fetchBytes } = budgetFor(memoryMib, workers, this.#geometry.chunkBytes)
+    const { fetchBytes } = { ...budgetFor(memoryMib, workers, this.#geometry.chunkBytes), ...this.#deps.budget }
     this.#lanes = await this.#openLanes()
     await this.#restorePages(new ByteGate(fetchBytes), Math.floor(fetchBytes / (FETCHES_PER_WORKER * workers)))
     await Promise.all(this.#lanes.map((lane) => lane.flushDisk()))

@@ -3,12 +3,12 @@
 import { randomBytes } from 'node:crypto'
 import { ChunkCodec } from '#shared/format/compression.ts'
 import type { BlobLocation } from '#shared/format/location-table.ts'
-import { PackBuilder, packBlob } from '#shared/format/pack.ts'
+import { PackBuilder, packBlob, packOverheadBytes } from '#shared/format/pack.ts'
 import type { RepositoryKeys } from '#shared/format/repository-keys.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { Outbox } from './outbox.ts'
 
-const PACK_BYTES = 4 * MiB
+const MOST_PACK_BYTES = 4 * MiB
 /** Pages wait in memory until their pack is durable: do not let them wait for a full one. */
 const MOST_BLOBS = 32
 
@@ -18,14 +18,16 @@ export class MetaPacks {
   readonly #keys: RepositoryKeys
   readonly #session: string
   readonly #outbox: Outbox
+  readonly #packBytes: number
   readonly #codec = new ChunkCodec()
   #pack: PackBuilder | undefined
   #waiting: Waiting[] = []
 
-  constructor(keys: RepositoryKeys, session: string, outbox: Outbox) {
+  constructor(keys: RepositoryKeys, session: string, outbox: Outbox, packBytes: number) {
     this.#keys = keys
     this.#session = session
     this.#outbox = outbox
+    this.#packBytes = Math.min(MOST_PACK_BYTES, packBytes)
   }
 
   append(kind: 'page' | 'segment', id: Uint8Array, raw: Uint8Array, onDurable: Waiting['onDurable']): void {
@@ -55,6 +57,10 @@ export class MetaPacks {
 
   #begin(firstBytes: number): PackBuilder {
     const ref = `${this.#session}/${randomBytes(8).toString('hex')}`
-    return new PackBuilder(this.#keys, ref, Buffer.allocUnsafe(Math.max(PACK_BYTES, firstBytes + MiB)))
+    return new PackBuilder(
+      this.#keys,
+      ref,
+      Buffer.allocUnsafe(Math.max(this.#packBytes, firstBytes + packOverheadBytes(1))),
+    )
   }
 }

@@ -35,6 +35,8 @@ export type EngineDeps = {
   warn?: Warn | undefined
   memoryMib?: number | undefined
   workers?: number | undefined
+  /** In place of what follows from the memory: tests make small volumes behave like large ones. */
+  budget?: Partial<TransferBudget> | undefined
   keyCache?: KeyCache | undefined
 }
 
@@ -87,7 +89,8 @@ class UploadSlice {
     this.#state = state
     this.#isPlanned = !context.isFresh
     this.#outbox = new Outbox(repository.store, state.stats)
-    const metaPacks = new MetaPacks(repository.keys, request.session, this.#outbox)
+    const { packBytes } = this.#budget()
+    const metaPacks = new MetaPacks(repository.keys, request.session, this.#outbox, packBytes)
     this.#pages = { repository, state, blobs: new BlobReader(repository), metaPacks, retired, warn }
   }
 
@@ -119,8 +122,7 @@ class UploadSlice {
 
   async #move(onProgress: (progress: UploadProgress) => void): Promise<void> {
     const { repository, request, deps, stopper } = this.#context
-    const { workers = DEFAULT_WORKERS, memoryMib = DEFAULT_MEMORY_MIB } = deps
-    const budget = budgetFor(memoryMib, workers, repository.config.chunkBytes)
+    const budget = this.#budget()
     const lanes = await deps.openLanes(request.disk, this.#laneSetup(budget), false)
     await this.#plan(lanes)
     const { blobs, retired, warn } = this.#pages
@@ -136,6 +138,11 @@ class UploadSlice {
     await new UploadPump({ ...this.#pages, lanes, known, outbox: this.#outbox, budget, isStopping, onDurable }).run()
     await cadence.settle()
     await this.#outbox.settle()
+  }
+
+  #budget(): TransferBudget {
+    const { workers = DEFAULT_WORKERS, memoryMib = DEFAULT_MEMORY_MIB, budget } = this.#context.deps
+    return { ...budgetFor(memoryMib, workers, this.#context.repository.config.chunkBytes), ...budget }
   }
 
   #laneSetup(budget: TransferBudget): LaneSetup {

@@ -71,6 +71,7 @@ export type UploadOptions = {
   signal?: AbortSignal
   tellsAllocation?: boolean
   workers?: number
+  packBytes?: number
   wrapDisk?: (disk: MemoryDisk) => MemoryDisk
 }
 
@@ -126,8 +127,11 @@ export class EngineWorld {
       about: this.about(snapshotId),
     }
     const signal = options.signal ?? new AbortController().signal
-    const { tellsAllocation = true, workers, wrapDisk = (disk) => disk } = options
-    const deps = this.deps(() => wrapDisk(new MemoryDisk(content, { tellsAllocation })), workers)
+    const { tellsAllocation = true, workers, packBytes = SMALL_BUDGET.packBytes, wrapDisk = (disk) => disk } = options
+    const deps = {
+      ...this.deps(() => wrapDisk(new MemoryDisk(content, { tellsAllocation })), workers),
+      budget: { ...SMALL_BUDGET, packBytes },
+    }
     return await upload(request, deps, { signal, onProgress: () => {} })
   }
 

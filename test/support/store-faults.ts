@@ -7,7 +7,7 @@ export type WriteHook = (write: {
   n: number
   kind: 'put' | 'delete'
   key: string
-}) => Promise<'go on' | 'die before' | 'die after'>
+}) => Promise<'go on' | 'fail' | 'die before' | 'die after'>
 
 /** Asks the hook at every write. After a death nothing answers any more: the process is gone. */
 export class HookedStore implements ObjectStore {
@@ -50,6 +50,7 @@ export class HookedStore implements ObjectStore {
   async #write<T>(kind: 'put' | 'delete', key: string, act: () => Promise<T>): Promise<T> {
     this.#check()
     const verdict = await this.#hook({ n: ++this.#writes, kind, key })
+    if (verdict === 'fail') throw new RetryableError('StoreBusy', `${kind} ${key}: try again later`)
     if (verdict === 'die before') this.#dead = true
     const answer = await this.#alive(act)
     if (verdict === 'die after') this.#dead = true

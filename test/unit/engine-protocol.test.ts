@@ -17,7 +17,7 @@ async function aBackup(sectors = 900) {
   const world = await EngineWorld.create(store)
   const content = new MemoryDiskContent(120 * CHUNK_BYTES, CHUNK_BYTES)
   applyChanges(content, [{ kind: 'write', sector: 0, sectors, fill: 7 }])
-  const parentRoot = await world.backup(content, 's0', { packBytes: 8 * CHUNK_BYTES })
+  const parentRoot = await world.backup(content, 's0')
   return { store, world, content, parentRoot }
 }
 
@@ -39,9 +39,9 @@ async function rejection(work: Promise<unknown>): Promise<{ reason?: string; nam
 test('a holder that was thought dead wakes up at any write and harms nothing', async () => {
   for (let n = 1; ; n++) {
     const { store, world, content, parentRoot } = await aBackup(200)
-    applyChanges(content, [{ kind: 'write', sector: 100, sectors: 400, fill: 9 }])
+    applyChanges(content, [{ kind: 'write', sector: 100, sectors: 200, fill: 9 }])
     const session = await world.newSession('s1')
-    const request = { content, session, snapshotId: 's1', parentRoot, packBytes: 8 * CHUNK_BYTES }
+    const request = { content, session, snapshotId: 's1', parentRoot }
     let wake = () => {}
     let asleep = () => {}
     const sleeping = new Promise<void>((resolve) => {
