@@ -120,16 +120,18 @@ const wordsOf = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].m
 
 const ROWS = [2, 4, 5, 6, 7, 8, 9, 16, 17, 18, 21, 22, 27, 42, 43, 45, 46, 47, 59, 60]
 
-/** Row number to the tests that it names, as `file: "name"`. */
-function acceptanceRows(): Map<number, { file: string; name: string }[]> {
-  const lines = read('docs/acceptance.md').split('\n')
-  return new Map(
-    lines.flatMap((line) => {
-      const number = /^\| (\d+) \|/.exec(line)?.[1]
-      const named = [...line.matchAll(/`(test\/[\w./-]+\.test\.ts)`: “([^”]+)”/g)]
-      return number === undefined ? [] : [[Number(number), named.map(([, file = '', name = '']) => ({ file, name }))]]
-    }),
-  )
+type NamedTest = { file: string; name: string }
+
+/** Tests as the page names them: the file as code, its title in quotation marks. */
+function testsNamedIn(text: string): NamedTest[] {
+  const named = text.matchAll(/`(test\/[\w./-]+\.test\.ts)`: “([^”]+)”/g)
+  return [...named].map(([, file = '', name = '']) => ({ file, name }))
+}
+
+/** Row number to the tests that prove it. */
+function acceptanceRows(): Map<number, NamedTest[]> {
+  const rows = [...read('docs/acceptance.md').matchAll(/^\| (\d+) \|.*$/gm)]
+  return new Map(rows.map(([line, number]) => [Number(number), testsNamedIn(line)]))
 }
 
 /** The name as a test's title in that file; `…` stands for what a template fills in. */
@@ -139,13 +141,10 @@ function isTitleIn(file: string, name: string): boolean {
 }
 
 docs('acceptance.md has every row, and every test that it names exists', () => {
-  const rows = acceptanceRows()
-  assert.equal([...rows.keys()], ROWS)
-  for (const [number, tests] of rows) {
-    for (const { file, name } of tests) {
-      assert.ok(existsSync(file), `row ${number}: ${file} does not exist`)
-      assert.ok(isTitleIn(file, name), `row ${number}: ${file} has no test “${name}”`)
-    }
+  assert.equal([...acceptanceRows().keys()], ROWS)
+  for (const { file, name } of testsNamedIn(read('docs/acceptance.md'))) {
+    assert.ok(existsSync(file), `${file} does not exist`)
+    assert.ok(isTitleIn(file, name), `${file} has no test “${name}”`)
   }
 })
 
