@@ -1,7 +1,7 @@
 // Writes one slice of a backup into a staged disk; when the last byte is flushed its clone is due for the hand-over.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
+import { setCondition } from '#shared/domain/conditions.ts'
 import {
   DOWNLOAD_RETRIES,
   DOWNLOAD_RETRY_DELAY_MS,
@@ -13,9 +13,9 @@ import {
 import { formatDiskId, parseDiskId, parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { progressView, sizeText } from '#shared/domain/progress.ts'
 import { STAGED_ANNOTATION } from '#shared/domain/staging.ts'
-import { stepOf, stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
+import { stepOf, stepPatch } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { asError, ConflictError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { asError, TerminalError } from '#shared/kernel/errors.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { DownloadProgress, DownloadRequest } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
@@ -23,8 +23,17 @@ import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
-import { gateInOldest, giveSlot, takeSlot } from '#shared/steps/slots.ts'
-import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
+import { giveSlot } from '#shared/steps/slots.ts'
+import {
+  beginSlice,
+  isNotOurs,
+  reasonOf,
+  reportProgress,
+  runningMetadata,
+  type StepResult,
+  withSlot,
+} from '#shared/steps/transfer.ts'
+import { settle, writeEnding } from '#shared/steps/write.ts'
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleDownload(
@@ -46,45 +55,15 @@ export async function handleDownload(
       await deps.cluster.patch('Download', download, { metadata: stepPatch('waiting', step.untilMs) })
       return 'not due yet'
     case 'transfer':
-      return await withSlot(deps, download, () => underClaim(context, ref, deps, download, step, signal))
+      return await withSlot(deps, 'Download', download, (done) =>
+        underClaim(context, ref, deps, download, step, signal, done),
+      )
     case 'cancel':
       return await underClaim(context, ref, deps, download, step, signal)
     default:
       return unreachable(step)
   }
 }
-
-async function withSlot(deps: TransferDeps, download: KubeObject, act: () => Promise<string>): Promise<string> {
-  const slot = await takeSlot(deps, download)
-  if (!slot.have) return await queue(deps, download, slot.why)
-  if (!deps.permits.tryTake())
-    throw new RetryableError('MoverBusy', 'this pod moves another volume; another pod takes this one', {
-      retryAfterSeconds: 2,
-    })
-  try {
-    return await act()
-  } finally {
-    deps.permits.give()
-  }
-}
-
-async function queue(deps: TransferDeps, download: KubeObject, why: string): Promise<string> {
-  const status = download['status'] ?? {}
-  const conditions = setCondition(
-    status.conditions,
-    { type: 'Queued', status: 'True', reason: 'NoFreeSlot', message: why },
-    deps.clock.nowMs(),
-  )
-  await deps.cluster.patch('Download', download, {
-    metadata: stepPatch('queued'),
-    status: { phase: status.phase ?? 'New', message: why, reason: 'NoFreeSlot', conditions },
-  })
-  // A slot may have come free between the look and the patch, when nobody was queued to be gated in.
-  await gateInOldest(deps)
-  return 'queued'
-}
-
-type Result = { ending: Ending; why: string; freeSlot: boolean }
 
 async function underClaim(
   context: Context,
@@ -93,6 +72,7 @@ async function underClaim(
   download: KubeObject,
   step: DownloadStep,
   signal: AbortSignal,
+  afterWork: () => void = () => undefined,
 ): Promise<string> {
   const claimed = await withClaim(
     deps,
@@ -107,6 +87,7 @@ async function underClaim(
     (claim) => act(deps, claim, step),
   )
   if (claimed.held) return 'claimed elsewhere'
+  afterWork()
   const written = await writeEnding(deps, 'Download', claimed.object, claimed.value.ending)
   if (claimed.value.freeSlot) await giveSlot(deps, written)
   if (claimed.value.ending.step === 'done') {
@@ -118,32 +99,11 @@ async function underClaim(
 }
 
 function firstPatch(deps: TransferDeps, download: KubeObject, step: DownloadStep): object {
-  const metadata = { ...stepPatch('running'), finalizers: withFinalizer(download) }
-  if (step.kind !== 'transfer') return { metadata }
-  const status = download['status'] ?? {}
-  const conditions =
-    conditionOf(status.conditions, 'Queued') === undefined
-      ? undefined
-      : setCondition(
-          status.conditions,
-          { type: 'Queued', status: 'False', reason: 'SlotTaken', message: 'it has a transfer slot' },
-          deps.clock.nowMs(),
-        )
-  return {
-    metadata,
-    status: {
-      phase: 'InProgress',
-      message: 'the backup is being written to the disk',
-      reason: 'Transferring',
-      slice: Number(status.slice ?? 0) + 1,
-      processingNode: deps.settings.nodeName ?? deps.identity,
-      startTimestamp: status.startTimestamp ?? rfc3339(deps.clock.nowMs()),
-      ...(conditions === undefined ? {} : { conditions }),
-    },
-  }
+  if (step.kind !== 'transfer') return { metadata: runningMetadata(download) }
+  return beginSlice(deps, download, 'the backup is being written to the disk')
 }
 
-async function act(deps: TransferDeps, claim: Claim, step: DownloadStep): Promise<Result> {
+async function act(deps: TransferDeps, claim: Claim, step: DownloadStep): Promise<StepResult> {
   if (step.kind === 'cancel') return failed(deps, claim, 'Canceled', 'cancelled before all data was written')
   try {
     return await transfer(deps, claim)
@@ -153,20 +113,11 @@ async function act(deps: TransferDeps, claim: Claim, step: DownloadStep): Promis
   }
 }
 
-/** Trouble of the Kubernetes API is answered with 503 and leaves the status alone: it is no failure of the transfer. */
-function isNotOurs(error: unknown): boolean {
-  if (error instanceof ConflictError) return true
-  return error instanceof DormouseError && (error.reason.startsWith('Kubernetes') || error.reason === 'LeaseLost')
-}
-
-async function transfer(deps: TransferDeps, claim: Claim): Promise<Result> {
+async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   const request = await prepare(deps, claim)
   const outcome = await deps.mover.download(request, {
     signal: claim.signal,
-    onProgress: (progress) =>
-      void claim
-        .patch({ status: { progress: progressOf(progress) } })
-        .catch((error) => deps.log.debug({ err: error }, 'progress not written')),
+    onProgress: (progress) => reportProgress(deps, claim, progressOf(progress)),
   })
   const nowMs = deps.clock.nowMs()
   if (outcome.state === 'more') {
@@ -226,11 +177,10 @@ async function prepare(deps: TransferDeps, claim: Claim): Promise<DownloadReques
   }
 }
 
-async function recordFailure(deps: TransferDeps, claim: Claim, error: Error): Promise<Result> {
+async function recordFailure(deps: TransferDeps, claim: Claim, error: Error): Promise<StepResult> {
   const nowMs = deps.clock.nowMs()
   const status = claim.latest()['status'] ?? {}
-  const reason = error instanceof DormouseError ? error.reason : 'InternalError'
-  if (!(error instanceof DormouseError)) deps.log.error({ err: error, reason }, 'the transfer failed unexpectedly')
+  const reason = reasonOf(deps, error)
   await announce(deps, claim.latest(), 'Warning', reason, error.message)
   const failures = Number(status.retryCount ?? 0) + 1
   if (isHopelessDownload(reason) || failures > DOWNLOAD_RETRIES) return failed(deps, claim, reason, error.message)
@@ -251,7 +201,7 @@ async function recordFailure(deps: TransferDeps, claim: Claim, error: Error): Pr
   return { ending: { status: retry, step: 'waiting', dueAtMs: untilMs }, why: `failed: ${reason}`, freeSlot: true }
 }
 
-function failed(deps: TransferDeps, claim: Claim, reason: string, message: string): Result {
+function failed(deps: TransferDeps, claim: Claim, reason: string, message: string): StepResult {
   const nowMs = deps.clock.nowMs()
   const conditions = setCondition(
     claim.latest()['status']?.conditions,

@@ -1,0 +1,176 @@
+// How an upload comes to its end: sealed, cleaned up, cancelled, or failed and tried again.
+
+import { setCondition } from '#shared/domain/conditions.ts'
+import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
+import { progressView } from '#shared/domain/progress.ts'
+import { isHopelessTransfer, uploadBackoffMinutes, uploadRetryAtMs, uploadRetryMax } from '#shared/domain/upload.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import { asError } from '#shared/kernel/errors.ts'
+import { MINUTE_MS } from '#shared/kernel/units.ts'
+import type { UploadProgress } from '#shared/ports/mover.ts'
+import { announce } from '#shared/steps/announce.ts'
+import type { Claim } from '#shared/steps/claim.ts'
+import type { TransferDeps } from '#shared/steps/deps.ts'
+import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
+import { isNotOurs, reasonOf, type StepResult } from '#shared/steps/transfer.ts'
+
+/** The root is durable and was verified: from here on nothing can make this backup a failure. */
+export async function seal(
+  deps: TransferDeps,
+  claim: Claim,
+  outcome: { root: string; mode?: string; progress?: UploadProgress },
+): Promise<StepResult> {
+  const status = claim.latest()['status'] ?? {}
+  const conditions = setCondition(
+    status.conditions,
+    {
+      type: 'Uploaded',
+      status: 'True',
+      reason: 'BackupSealed',
+      message: 'the backup is complete and verified in the repository',
+    },
+    deps.clock.nowMs(),
+  )
+  await claim.patch({
+    status: {
+      root: outcome.root,
+      conditions,
+      ...(outcome.mode === undefined ? {} : { mode: outcome.mode }),
+      ...(outcome.progress === undefined ? {} : { progress: progressOf(outcome.progress) }),
+    },
+  })
+  return await cleanUp(deps, claim, 'Completed')
+}
+
+export async function cleanUp(
+  deps: TransferDeps,
+  claim: Claim,
+  ends: 'Completed' | 'UploadFailedAfterRetry',
+): Promise<StepResult> {
+  const upload = claim.latest()
+  try {
+    const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
+    await removeLocalSnapshot(deps, fcdId, snapshotId, claim.signal)
+  } catch (error) {
+    if (isNotOurs(error)) throw error
+    return await cleanUpFailed(deps, claim, asError(error))
+  }
+  const completed = ends === 'Completed'
+  const nowMs = deps.clock.nowMs()
+  const conditions = setCondition(
+    claim.latest()['status']?.conditions,
+    {
+      type: 'LocalSnapshotRemoved',
+      status: 'True',
+      reason: 'LocalSnapshotRemoved',
+      message: 'the disk snapshot is gone from vCenter',
+    },
+    nowMs,
+  )
+  const status = {
+    phase: ends,
+    conditions,
+    completionTimestamp: rfc3339(nowMs),
+    nextRetryTimestamp: null,
+    ...(completed ? { message: 'Upload completed', reason: 'Completed' } : {}),
+  }
+  await announce(
+    deps,
+    upload,
+    completed ? 'Normal' : 'Warning',
+    ends,
+    completed ? 'the backup is complete' : (upload['status']?.message ?? 'the upload failed'),
+  )
+  return { ending: { status, step: 'done', dropFinalizer: true }, why: ends, freeSlot: true }
+}
+
+async function cleanUpFailed(deps: TransferDeps, claim: Claim, error: Error): Promise<StepResult> {
+  const nowMs = deps.clock.nowMs()
+  const status = claim.latest()['status'] ?? {}
+  const failures = Number(status.retryCount ?? 0) + 1
+  const reason = reasonOf(deps, error)
+  const message = `the disk snapshot could not be removed: ${error.message}`
+  const conditions = setCondition(
+    status.conditions,
+    { type: 'LocalSnapshotRemoved', status: 'False', reason, message },
+    nowMs,
+  )
+  await announce(deps, claim.latest(), 'Warning', 'CleanupFailed', message)
+  return retryLater(deps, { phase: 'CleanupFailed', message, conditions }, failures, reason)
+}
+
+export async function abort(deps: TransferDeps, claim: Claim): Promise<StepResult> {
+  const upload = claim.latest()
+  const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
+  const session = upload['status']?.session
+  if (typeof session === 'string' && session !== '') {
+    const access = await deps.access(upload['spec'].backupRepository)
+    // Sealed in the last moment: nobody was told of it yet, so it goes as the user asked.
+    if (!(await deps.repositories.abandon(access, session))) await deps.repositories.forget(access, fcdId, snapshotId)
+  }
+  await deps.mover.close() // a warm mover may still have the snapshot open: vCenter would call it locked
+  await removeLocalSnapshot(deps, fcdId, snapshotId, AbortSignal.timeout(4 * MINUTE_MS))
+  const status = {
+    phase: 'Canceled',
+    message: 'cancelled; nothing of it is kept',
+    reason: 'Canceled',
+    completionTimestamp: rfc3339(deps.clock.nowMs()),
+    nextRetryTimestamp: null,
+  }
+  return { ending: { status, step: 'done', dropFinalizer: true }, why: 'Canceled', freeSlot: true }
+}
+
+export async function recordFailure(deps: TransferDeps, claim: Claim, error: Error): Promise<StepResult> {
+  const nowMs = deps.clock.nowMs()
+  const status = claim.latest()['status'] ?? {}
+  const reason = reasonOf(deps, error)
+  const failures = Number(status.retryCount ?? 0) + 1
+  const conditions = setCondition(
+    status.conditions,
+    { type: 'Uploaded', status: 'False', reason, message: error.message },
+    nowMs,
+  )
+  if (status.phase === 'Canceling')
+    return retryLater(deps, { phase: 'Canceling', message: error.message, conditions }, failures, reason)
+  await announce(deps, claim.latest(), 'Warning', reason, error.message)
+  if (isHopelessTransfer(reason) || failures > (await retryMax(deps))) {
+    await claim.patch({ status: { givenUp: true, message: error.message, reason, retryCount: failures, conditions } })
+    return reason === 'SnapshotIDInvalid' ? unusable(deps, error) : await cleanUp(deps, claim, 'UploadFailedAfterRetry')
+  }
+  // A session that was given up never seals: the next attempt begins another.
+  const session = reason === 'SessionFenced' ? { session: null } : {}
+  return retryLater(deps, { phase: 'UploadError', message: error.message, conditions, ...session }, failures, reason)
+}
+
+/** An id that cannot be read names no snapshot that could be removed. */
+function unusable(deps: TransferDeps, error: Error): StepResult {
+  const status = {
+    phase: 'UploadFailedAfterRetry',
+    message: error.message,
+    reason: 'SnapshotIDInvalid',
+    completionTimestamp: rfc3339(deps.clock.nowMs()),
+  }
+  return { ending: { status, step: 'done', dropFinalizer: true }, why: 'SnapshotIDInvalid', freeSlot: true }
+}
+
+function retryLater(deps: TransferDeps, status: object, failures: number, reason: string): StepResult {
+  const untilMs = uploadRetryAtMs(failures, deps.clock.nowMs())
+  const full = {
+    ...status,
+    reason,
+    retryCount: failures,
+    currentBackOff: uploadBackoffMinutes(failures),
+    nextRetryTimestamp: rfc3339(untilMs),
+  }
+  return { ending: { status: full, step: 'waiting', dueAtMs: untilMs }, why: `failed: ${reason}`, freeSlot: true }
+}
+
+async function retryMax(deps: TransferDeps): Promise<number> {
+  const config = await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, 'velero-vsphere-plugin-config')
+  return uploadRetryMax(config?.['data']?.['upload-cr-retry-max'])
+}
+
+export function progressOf(progress: UploadProgress): object {
+  const { bytesRead, bytesSent, bytesStored } = progress
+  return { ...progressView(progress.bytesDone, progress.totalBytes), bytesRead, bytesSent, bytesStored }
+}

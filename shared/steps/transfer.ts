@@ -1,0 +1,103 @@
+// What uploads and downloads share: a slot and a permit around the work, the first patch of a slice, and whose trouble an error is.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
+import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import { ConflictError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
+import type { Claim } from './claim.ts'
+import type { TransferDeps } from './deps.ts'
+import { gateInOldest, takeSlot } from './slots.ts'
+import type { Ending } from './write.ts'
+
+type TransferKind = 'Upload' | 'Download'
+
+/** What a claimed step leaves to be written. `freeSlot`: the volume moves no further for now. */
+export type StepResult = { ending: Ending; why: string; freeSlot: boolean }
+
+/**
+ * A transfer needs a cluster-wide slot, and a permit of this process, whose memory is cut for so many transfers. `act` gives the
+ * permit back before its last write, as that write's event may start the next slice at once.
+ */
+export async function withSlot(
+  deps: TransferDeps,
+  kind: TransferKind,
+  object: KubeObject,
+  act: (givePermit: () => void) => Promise<string>,
+): Promise<string> {
+  const slot = await takeSlot(deps, object)
+  if (!slot.have) return await queue(deps, kind, object, slot.why)
+  if (!deps.permits.tryTake()) {
+    const text = 'this pod moves another volume; another pod takes this one'
+    throw new RetryableError('MoverBusy', text, { retryAfterSeconds: 2 })
+  }
+  let held = true
+  const givePermit = () => {
+    if (held) deps.permits.give()
+    held = false
+  }
+  try {
+    return await act(givePermit)
+  } finally {
+    givePermit()
+  }
+}
+
+async function queue(deps: TransferDeps, kind: TransferKind, object: KubeObject, why: string): Promise<string> {
+  const status = object['status'] ?? {}
+  const queued = { type: 'Queued', status: 'True', reason: 'NoFreeSlot', message: why } as const
+  const conditions = setCondition(status.conditions, queued, deps.clock.nowMs())
+  await deps.cluster.patch(kind, object, {
+    metadata: stepPatch('queued'),
+    status: { phase: status.phase ?? 'New', message: why, reason: 'NoFreeSlot', conditions },
+  })
+  // A slot may have come free between the look and the patch, when nobody was queued to be gated in.
+  await gateInOldest(deps)
+  return 'queued'
+}
+
+/** The patch that begins a slice: out of every selector, and one slice more than before. */
+export function beginSlice(deps: TransferDeps, object: KubeObject, message: string): object {
+  const status = object['status'] ?? {}
+  return {
+    metadata: runningMetadata(object),
+    status: {
+      phase: 'InProgress',
+      message,
+      reason: 'Transferring',
+      slice: Number(status.slice ?? 0) + 1,
+      processingNode: deps.settings.nodeName ?? deps.identity,
+      startTimestamp: status.startTimestamp ?? rfc3339(deps.clock.nowMs()),
+      ...noLongerQueued(deps, status),
+    },
+  }
+}
+
+export function runningMetadata(object: KubeObject): object {
+  return { ...stepPatch('running'), finalizers: withFinalizer(object) }
+}
+
+function noLongerQueued(deps: TransferDeps, status: Record<string, never>): object {
+  if (conditionOf(status['conditions'], 'Queued') === undefined) return {}
+  const taken = { type: 'Queued', status: 'False', reason: 'SlotTaken', message: 'it has a transfer slot' } as const
+  return { conditions: setCondition(status['conditions'], taken, deps.clock.nowMs()) }
+}
+
+/** Progress is news for people only: a write that fails is made up for by the next. */
+export function reportProgress(deps: TransferDeps, claim: Claim, progress: object): void {
+  claim
+    .patch({ status: { progress } })
+    .catch((error: unknown) => deps.log.debug({ err: error }, 'progress was not written'))
+}
+
+/** Trouble of the Kubernetes API is answered with 503 and leaves the status alone: it is no failure of the transfer. */
+export function isNotOurs(error: unknown): boolean {
+  if (error instanceof ConflictError) return true
+  return error instanceof DormouseError && (error.reason.startsWith('Kubernetes') || error.reason === 'LeaseLost')
+}
+
+export function reasonOf(deps: TransferDeps, error: Error): string {
+  if (error instanceof DormouseError) return error.reason
+  deps.log.error({ err: error, reason: 'InternalError' }, 'the transfer failed unexpectedly')
+  return 'InternalError'
+}
