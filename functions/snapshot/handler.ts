@@ -25,6 +25,8 @@ import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 /** How soon a snapshot that vCenter was too busy for is tried again. */
 const BUSY_RETRY_MS = 30 * SECOND_MS
 
+const SNAPSHOTTING = { phase: 'New', reason: 'Snapshotting', message: 'vCenter is taking the disk snapshot' }
+
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleSnapshot(
   _context: Context,
@@ -165,7 +167,11 @@ async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: string): Pr
   const status = claim.latest()['status'] ?? {}
   const task = status.task ?? (await deps.volumes.startSnapshot(fcdId, description))
   if (status.task === undefined)
-    await claim.patchStatus({ task, startTimestamp: status.startTimestamp ?? rfc3339(deps.clock.nowMs()) })
+    await claim.patchStatus({
+      ...SNAPSHOTTING,
+      task,
+      startTimestamp: status.startTimestamp ?? rfc3339(deps.clock.nowMs()),
+    })
   const state = await pollUntilDone(deps, task, claim.signal)
   if (state.state === 'running') return undefined
   return (await findSnapshot(deps, fcdId, description)) ?? state.result

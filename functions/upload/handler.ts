@@ -4,6 +4,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { stepPatch } from '#shared/domain/step-label.ts'
 import { decideUpload, seeUpload, type UploadStep } from '#shared/domain/upload.ts'
 import { asError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { UploadOutcome } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
@@ -23,6 +24,8 @@ import {
 import { settle, writeEnding } from '#shared/steps/write.ts'
 import { abort, cleanUp, progressOf, recordFailure, seal } from './endings.ts'
 import { prepareUpload } from './prepare.ts'
+
+const SHOW_EVERY_MS = 10 * SECOND_MS
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleUpload(
@@ -113,12 +116,26 @@ async function act(deps: TransferDeps, claim: Claim, step: UploadStep): Promise<
 async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   const prepared = await prepareUpload(deps, claim)
   if (prepared.kind === 'sealed') return await seal(deps, claim, { root: prepared.root })
+  const showInSnapshot = seldom(deps, () => mirrorToSnapshot(deps, claim.latest()))
   const outcome = await deps.mover.upload(prepared.request, {
     signal: claim.signal,
-    onProgress: (progress) => reportProgress(deps, claim, progressOf(progress)),
+    onProgress: (progress) => {
+      reportProgress(deps, claim, progressOf(progress))
+      showInSnapshot()
+    },
   })
   if (outcome.state === 'sealed') return await seal(deps, claim, outcome)
   return afterSlice(deps, claim, outcome)
+}
+
+/** At most every ten seconds; what it could not show, the next call shows. */
+function seldom(deps: TransferDeps, show: () => Promise<void>): () => void {
+  let shownAtMs = deps.clock.monotonicMs()
+  return () => {
+    if (deps.clock.monotonicMs() - shownAtMs < SHOW_EVERY_MS) return
+    shownAtMs = deps.clock.monotonicMs()
+    show().catch((error: unknown) => deps.log.debug({ err: error }, 'the Snapshot does not show the progress'))
+  }
 }
 
 function afterSlice(deps: TransferDeps, claim: Claim, outcome: UploadOutcome): StepResult {
