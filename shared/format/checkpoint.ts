@@ -37,7 +37,7 @@ type Head = Pick<Checkpoint, 'mode' | 'capacityBytes' | 'plannedPages' | 'stats'
   chunks: number
 }
 
-export function sealCheckpoint(keys: RepositoryKeys, key: string, checkpoint: Checkpoint, salt?: Uint8Array): Buffer {
+export function sealCheckpoint(keys: RepositoryKeys, key: string, checkpoint: Checkpoint): Buffer {
   const { mode, parent, capacityBytes, plannedPages, stats, plan, finished, pages, openPages, segments } = checkpoint
   const head: Head = {
     version: 1,
@@ -57,7 +57,7 @@ export function sealCheckpoint(keys: RepositoryKeys, key: string, checkpoint: Ch
     checkpoint.newEntries,
   ]
   for (const { todo, map } of openPages) parts.push(todo.bytes, map.encode())
-  return sealObject(keys, 'checkpoint', key, encodeParts(head, parts), salt)
+  return sealObject(keys, 'checkpoint', key, encodeParts(head, parts))
 }
 
 export function openCheckpoint(keys: RepositoryKeys, key: string, bytes: Uint8Array, where: string): Checkpoint {

@@ -28,10 +28,9 @@ export function sealIndexRun(
   session: string,
   segments: readonly BlobLocation[],
   rest: Uint8Array,
-  salt?: Uint8Array,
 ): Buffer {
   const payload = encodeParts({ version: 1 }, [LocationTable.from(segments).encode(), rest])
-  return sealObject(keys, 'index', indexKey(session), payload, salt)
+  return sealObject(keys, 'index', indexKey(session), payload)
 }
 
 export function openIndexRun(keys: RepositoryKeys, session: string, bytes: Uint8Array, where: string): IndexRun {

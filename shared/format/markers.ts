@@ -7,8 +7,8 @@ import type { RepositoryKeys } from './repository-keys.ts'
 import { openObject, sealObject } from './sealed-object.ts'
 
 /** `session/<S>`: this session may reuse anything that is not retired when it looks. */
-export function sealSession(keys: RepositoryKeys, session: string, startedMs: number): Buffer {
-  return sealObject(keys, 'session', sessionKey(session), encodeParts({ version: 1, startedMs }, []))
+export function sealSession(keys: RepositoryKeys, session: string, startedMs: number, salt?: Uint8Array): Buffer {
+  return sealObject(keys, 'session', sessionKey(session), encodeParts({ version: 1, startedMs }, []), salt)
 }
 
 /** `retire/<g>`: packs that are about to be deleted and must not be reused. */

@@ -45,9 +45,12 @@ export type RootHead = {
 /** `pages`: where each leaf page lies, in order; an empty entry is a page of zeros. */
 export type Root = RootHead & { pages: LocationTable }
 
-export function sealRoot(keys: RepositoryKeys, session: string, root: Root, salt?: Uint8Array): Buffer {
-  const { pages, ...head } = root
-  return sealObject(keys, 'root', rootKey(session), encodeParts(head, [pages.encode()]), salt)
+export function sealRoot(keys: RepositoryKeys, session: string, root: Root): Buffer {
+  return sealObject(keys, 'root', rootKey(session), rootPayload(root))
+}
+
+export function rootPayload({ pages, ...head }: Root): Buffer {
+  return encodeParts(head, [pages.encode()])
 }
 
 export function openRoot(keys: RepositoryKeys, session: string, bytes: Uint8Array, where: string): Root {

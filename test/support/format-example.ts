@@ -1,0 +1,103 @@
+// The worked example of docs/format: fixed keys and salts, so that every byte can be written down.
+
+import { createHash } from 'node:crypto'
+import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
+import { sealSession } from '#shared/format/markers.ts'
+import { formatSession, packKey, sessionKey } from '#shared/format/names.ts'
+import { PackBuilder } from '#shared/format/pack.ts'
+import { encodeConfig } from '#shared/format/repository-config.ts'
+import { RepositoryKeys } from '#shared/format/repository-keys.ts'
+import { type Root, rootPayload } from '#shared/format/root.ts'
+
+/** Bytes 00 01 02 …, from `first` on. */
+const counting = (bytes: number, first: number): Buffer =>
+  Buffer.from(Array.from({ length: bytes }, (_, n) => (first + n) & 0xff))
+
+export type FormatExample = { name: string; what: string; bytes: Buffer }
+
+/**
+ * A volume of 1 MiB in chunks of 256 KiB, of which only the third is not zero. It holds noise, so that no compression is
+ * involved, whose bytes may change with the library.
+ */
+export function formatExample(): { facts: Record<string, string>; objects: FormatExample[]; keys: RepositoryKeys } {
+  const keys = new RepositoryKeys('000102030405060708090a0b0c0d0e0f', counting(32, 0x40))
+  const config = { repositoryId: keys.repositoryId, chunkBytes: 262_144, pageChunks: 16 }
+  const session = formatSession({
+    volumeTag: keys.volumeTag('disk-1'),
+    snapshotTag: keys.snapshotTag('disk-1', 'snapshot-1'),
+    startedMs: 1_700_000_000_000,
+    attempt: '00000001',
+  })
+  const chunk = exampleChunk()
+  const chunkId = keys.chunkId(chunk)
+  const pack = new PackBuilder(keys, `${session}/0000000000000001`, Buffer.alloc(300_000), counting(32, 0x60))
+  pack.append('chunk', chunkId, { bytes: chunk, rawBytes: chunk.length, compressed: false })
+  const chunkPack = Buffer.from(pack.finish())
+  const map = new LocationTable(4)
+  map.set(2, firstOf(pack.blobs))
+  const page = map.encode()
+  const pageId = keys.pageId(page)
+  const pages = new PackBuilder(keys, `${session}/0000000000000002`, Buffer.alloc(1000), counting(32, 0x80))
+  pages.append('page', pageId, { bytes: page, rawBytes: page.length, compressed: false })
+  const pagePack = Buffer.from(pages.finish())
+  const sealed = sealSession(keys, session, 1_700_000_000_000, counting(32, 0xa0))
+  const payload = rootPayload(exampleRoot(LocationTable.from([firstOf(pages.blobs)])))
+  const objects = [
+    { name: 'config', what: 'the whole object', bytes: encodeConfig(keys, config) },
+    {
+      name: packKey(`${session}/0000000000000001`),
+      what: 'header and first 16 bytes of the chunk',
+      bytes: chunkPack.subarray(0, 56),
+    },
+    {
+      name: packKey(`${session}/0000000000000001`),
+      what: 'from the chunk’s tag on',
+      bytes: chunkPack.subarray(40 + chunk.length),
+    },
+    { name: packKey(`${session}/0000000000000002`), what: 'the whole object', bytes: pagePack },
+    { name: 'the page', what: 'before it is sealed', bytes: page },
+    { name: sessionKey(session), what: 'the whole object', bytes: sealed },
+    { name: 'the root', what: 'its payload, before it is compressed and sealed', bytes: payload },
+  ]
+  const facts = { session, chunkId: chunkId.toString('hex'), pageId: pageId.toString('hex') }
+  return { facts, objects, keys }
+}
+
+/** SHA-256 of 0, 1, 2, … as 32-bit numbers, one after the other. */
+export function exampleChunk(): Buffer {
+  return Buffer.concat(
+    Array.from({ length: 8192 }, (_, n) => {
+      const number = Buffer.alloc(4)
+      number.writeUInt32LE(n)
+      return createHash('sha256').update(number).digest()
+    }),
+  )
+}
+
+function exampleRoot(pages: LocationTable): Root {
+  return {
+    version: 1,
+    capacityBytes: 1_048_576,
+    chunkBytes: 262_144,
+    pageChunks: 16,
+    about: {
+      fcdId: 'disk-1',
+      snapshotId: 'snapshot-1',
+      clusterId: 'cluster-1',
+      createdMs: 1_700_000_000_000,
+      changeId: undefined,
+      claim: 'default/data',
+    },
+    parent: undefined,
+    mode: 'Allocated',
+    stats: { totalBytes: 262_144, bytesDone: 262_144, bytesRead: 262_144, bytesSent: 262_894, bytesStored: 262_894 },
+    sealedMs: 1_700_000_001_000,
+    pages,
+  }
+}
+
+function firstOf(blobs: readonly BlobLocation[]): BlobLocation {
+  const [first] = blobs
+  if (first === undefined) throw new Error('the pack is empty')
+  return first
+}
