@@ -3,14 +3,12 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
-import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import { formatClaimSnapshotId, formatDiskId, parseClaimSnapshotId } from '#shared/domain/ids.ts'
 import { decideSnapshot, seeSnapshot } from '#shared/domain/snapshot.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
-import { requireBoundVolume, requireClaimHandle, requireDisk } from '#shared/domain/volume.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { ConflictError, type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
@@ -18,14 +16,12 @@ import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
-import { findSnapshot, pollUntilDone, removeLocalSnapshot, snapshotDescription } from '#shared/steps/local-snapshot.ts'
 import { mirror } from '#shared/steps/mirror.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
+import { ensureSnapshot, ensureUpload, removeTaken, resolveTarget } from './take.ts'
 
 /** How soon a snapshot that vCenter was too busy for is tried again. */
 const BUSY_RETRY_MS = 30 * SECOND_MS
-
-const SNAPSHOTTING = { phase: 'New', reason: 'Snapshotting', message: 'vCenter is taking the disk snapshot' }
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleSnapshot(
@@ -135,74 +131,6 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
   return { ending: { status, step: 'waiting' }, why: 'snapshotted' }
 }
 
-/** Read at each snapshot: the ConfigMap may be applied later than the functions. */
-async function requireReachableDisks(deps: VolumeDeps): Promise<void> {
-  const config = await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, 'velero-vsphere-plugin-config')
-  const controller = await deps.cluster.read('Deployment', 'vmware-system-csi', 'vsphere-csi-controller')
-  requireOwnDisks(detectFlavor(config, controller))
-}
-
-async function resolveTarget(deps: VolumeDeps, snapshot: KubeObject): Promise<{ claim: KubeObject; fcdId: string }> {
-  const name = requireClaimHandle(snapshot['spec']?.resourceHandle)
-  await requireReachableDisks(deps)
-  const namespace = snapshot.metadata.namespace ?? ''
-  const claim = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
-  const volumeName = requireBoundVolume(claim, `${namespace}/${name}`)
-  const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
-  const fcdId = requireDisk(volume, volumeName)
-  if ((await deps.volumes.describe(fcdId)) === undefined) {
-    throw new TerminalError(
-      'VolumeNotFound',
-      `no configured vCenter knows disk ${fcdId} of PersistentVolume ${volumeName}`,
-    )
-  }
-  return { claim: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...(claim as object) } as KubeObject, fcdId }
-}
-
-/** The id of the FCD snapshot that carries this object's name; undefined: its task still runs and is in the status. */
-async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: string): Promise<string | undefined> {
-  const description = snapshotDescription(await deps.clusterId(), claim.latest().metadata.uid ?? '')
-  const found = await findSnapshot(deps, fcdId, description)
-  if (found !== undefined) return found
-  const status = claim.latest()['status'] ?? {}
-  const task = status.task ?? (await deps.volumes.startSnapshot(fcdId, description))
-  if (status.task === undefined)
-    await claim.patchStatus({
-      ...SNAPSHOTTING,
-      task,
-      startTimestamp: status.startTimestamp ?? rfc3339(deps.clock.nowMs()),
-    })
-  const state = await pollUntilDone(deps, task, claim.signal)
-  if (state.state === 'running') return undefined
-  return (await findSnapshot(deps, fcdId, description)) ?? state.result
-}
-
-/** Repeatable: the name is made from the disk snapshot's id. */
-async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject): Promise<void> {
-  const { disk } = parseClaimSnapshotId(snapshot['status'].snapshotID)
-  const now = rfc3339(deps.clock.nowMs())
-  try {
-    await deps.cluster.create('Upload', {
-      apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
-      kind: 'Upload',
-      metadata: {
-        name: `upload-${disk.snapshotId}`,
-        namespace: deps.settings.veleroNamespace,
-        labels: { 'velero.io/exclude-from-backup': 'true' },
-      },
-      spec: {
-        snapshotID: formatDiskId(disk.fcdId, disk.snapshotId),
-        backupRepository: snapshot['spec'].backupRepository,
-        backupTimestamp: now,
-        snapshotReference: `${snapshot.metadata.namespace}/${snapshot.metadata.name}`,
-      },
-      status: { phase: 'New', nextRetryTimestamp: now, progress: {} },
-    })
-  } catch (error) {
-    if (!(error instanceof ConflictError)) throw error
-  }
-}
-
 /** The Upload writes its state here by itself; this is the way for everything that got lost. */
 async function followUpload(deps: VolumeDeps, snapshot: KubeObject, cancelled: boolean): Promise<string> {
   const { disk } = parseClaimSnapshotId(snapshot['status']?.snapshotID ?? '')
@@ -234,24 +162,6 @@ async function cancel(deps: VolumeDeps, claim: Claim, signal: AbortSignal): Prom
     completionTimestamp: rfc3339(deps.clock.nowMs()),
   }
   return { ending: { status, step: 'done', dropFinalizer: true }, why: 'cancelled' }
-}
-
-/** A snapshot that was made, but never written into the status, must not be left behind. */
-async function removeTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<void> {
-  const namespace = snapshot.metadata.namespace ?? ''
-  const claim = await deps.cluster.read(
-    'PersistentVolumeClaim',
-    namespace,
-    String(snapshot['spec']?.resourceHandle?.name ?? ''),
-  )
-  const volume = await deps.cluster.read('PersistentVolume', undefined, claim?.['spec']?.volumeName ?? '-')
-  const fcdId = volume?.['spec']?.csi?.volumeHandle
-  if (typeof fcdId !== 'string') return
-  if (snapshot['status']?.task !== undefined)
-    await pollUntilDone(deps, snapshot['status'].task, signal).catch(() => undefined)
-  const description = snapshotDescription(await deps.clusterId(), snapshot.metadata.uid ?? '')
-  const found = await findSnapshot(deps, fcdId, description)
-  if (found !== undefined) await removeLocalSnapshot(deps, fcdId, found, signal)
 }
 
 async function failed(deps: VolumeDeps, claim: Claim, reason: string, message: string): Promise<Result> {

@@ -1,0 +1,102 @@
+// The parts of taking a snapshot: which disk, the FCD snapshot itself, and the Upload that follows. Each finds what an earlier run made.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
+import { formatDiskId, parseClaimSnapshotId } from '#shared/domain/ids.ts'
+import { requireBoundVolume, requireClaimHandle, requireDisk } from '#shared/domain/volume.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
+import type { Claim } from '#shared/steps/claim.ts'
+import type { VolumeDeps } from '#shared/steps/deps.ts'
+import { findSnapshot, pollUntilDone, removeLocalSnapshot, snapshotDescription } from '#shared/steps/local-snapshot.ts'
+
+const SNAPSHOTTING = { phase: 'New', reason: 'Snapshotting', message: 'vCenter is taking the disk snapshot' }
+
+/** Read at each snapshot: the ConfigMap may be applied later than the functions. */
+async function requireReachableDisks(deps: VolumeDeps): Promise<void> {
+  const config = await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, 'velero-vsphere-plugin-config')
+  const controller = await deps.cluster.read('Deployment', 'vmware-system-csi', 'vsphere-csi-controller')
+  requireOwnDisks(detectFlavor(config, controller))
+}
+
+export async function resolveTarget(
+  deps: VolumeDeps,
+  snapshot: KubeObject,
+): Promise<{ claim: KubeObject; fcdId: string }> {
+  const name = requireClaimHandle(snapshot['spec']?.resourceHandle)
+  await requireReachableDisks(deps)
+  const namespace = snapshot.metadata.namespace ?? ''
+  const claim = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
+  const volumeName = requireBoundVolume(claim, `${namespace}/${name}`)
+  const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
+  const fcdId = requireDisk(volume, volumeName)
+  if ((await deps.volumes.describe(fcdId)) === undefined) {
+    throw new TerminalError(
+      'VolumeNotFound',
+      `no configured vCenter knows disk ${fcdId} of PersistentVolume ${volumeName}`,
+    )
+  }
+  return { claim: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...(claim as object) } as KubeObject, fcdId }
+}
+
+/** The id of the FCD snapshot that carries this object's name; undefined: its task still runs and is in the status. */
+export async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: string): Promise<string | undefined> {
+  const description = snapshotDescription(await deps.clusterId(), claim.latest().metadata.uid ?? '')
+  const found = await findSnapshot(deps, fcdId, description)
+  if (found !== undefined) return found
+  const status = claim.latest()['status'] ?? {}
+  const task = status.task ?? (await deps.volumes.startSnapshot(fcdId, description))
+  if (status.task === undefined)
+    await claim.patchStatus({
+      ...SNAPSHOTTING,
+      task,
+      startTimestamp: status.startTimestamp ?? rfc3339(deps.clock.nowMs()),
+    })
+  const state = await pollUntilDone(deps, task, claim.signal)
+  if (state.state === 'running') return undefined
+  return (await findSnapshot(deps, fcdId, description)) ?? state.result
+}
+
+/** Repeatable: the name is made from the disk snapshot's id. */
+export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject): Promise<void> {
+  const { disk } = parseClaimSnapshotId(snapshot['status'].snapshotID)
+  const now = rfc3339(deps.clock.nowMs())
+  try {
+    await deps.cluster.create('Upload', {
+      apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
+      kind: 'Upload',
+      metadata: {
+        name: `upload-${disk.snapshotId}`,
+        namespace: deps.settings.veleroNamespace,
+        labels: { 'velero.io/exclude-from-backup': 'true' },
+      },
+      spec: {
+        snapshotID: formatDiskId(disk.fcdId, disk.snapshotId),
+        backupRepository: snapshot['spec'].backupRepository,
+        backupTimestamp: now,
+        snapshotReference: `${snapshot.metadata.namespace}/${snapshot.metadata.name}`,
+      },
+      status: { phase: 'New', nextRetryTimestamp: now, progress: {} },
+    })
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error
+  }
+}
+
+/** A snapshot that was made, but never written into the status, must not be left behind. */
+export async function removeTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<void> {
+  const namespace = snapshot.metadata.namespace ?? ''
+  const claim = await deps.cluster.read(
+    'PersistentVolumeClaim',
+    namespace,
+    String(snapshot['spec']?.resourceHandle?.name ?? ''),
+  )
+  const volume = await deps.cluster.read('PersistentVolume', undefined, claim?.['spec']?.volumeName ?? '-')
+  const fcdId = volume?.['spec']?.csi?.volumeHandle
+  if (typeof fcdId !== 'string') return
+  if (snapshot['status']?.task !== undefined)
+    await pollUntilDone(deps, snapshot['status'].task, signal).catch(() => undefined)
+  const description = snapshotDescription(await deps.clusterId(), snapshot.metadata.uid ?? '')
+  const found = await findSnapshot(deps, fcdId, description)
+  if (found !== undefined) await removeLocalSnapshot(deps, fcdId, found, signal)
+}
