@@ -119,6 +119,7 @@ async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
     signal: claim.signal,
     onProgress: (progress) => reportProgress(deps, claim, progressOf(progress)),
   })
+  deps.countSlice(outcome.state)
   const nowMs = deps.clock.nowMs()
   if (outcome.state === 'more') {
     const status = { nextChunk: outcome.nextChunk, progress: progressOf(outcome.progress) }
@@ -181,6 +182,7 @@ async function recordFailure(deps: TransferDeps, claim: Claim, error: Error): Pr
   const nowMs = deps.clock.nowMs()
   const status = claim.latest()['status'] ?? {}
   const reason = reasonOf(deps, error)
+  deps.countSlice('failed')
   await announce(deps, claim.latest(), 'Warning', reason, error.message)
   const failures = Number(status.retryCount ?? 0) + 1
   if (isHopelessDownload(reason) || failures > DOWNLOAD_RETRIES) return failed(deps, claim, reason, error.message)

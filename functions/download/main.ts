@@ -6,7 +6,7 @@ import { wireTransfers } from '#shared/wiring/mover.ts'
 import { handleDownload } from './handler.ts'
 
 const { deps, log, metrics } = wireLight('download')
-const wired = wireTransfers(deps)
+const wired = wireTransfers('download', deps, metrics)
 await serve({
   name: 'download',
   kinds: ['Download'],

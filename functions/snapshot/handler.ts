@@ -92,8 +92,10 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
   const snapshot = claim.latest()
   const target = await resolveTarget(deps, snapshot)
   const disk = await ensureSnapshot(deps, claim, target.fcdId)
-  if (disk === undefined)
+  if (disk === undefined) {
+    requireInTime(deps, claim.latest())
     return { ending: { status: {}, step: 'snapshot', dueAtMs: deps.clock.nowMs() }, why: 'vCenter is still at it' }
+  }
   const metadata = encodeClaimMetadata(target.claim)
   const namespace = snapshot.metadata.namespace ?? ''
   const snapshotID = formatClaimSnapshotId({
@@ -164,7 +166,22 @@ async function cancel(deps: VolumeDeps, claim: Claim, signal: AbortSignal): Prom
   return { ending: { status, step: 'done', dropFinalizer: true }, why: 'cancelled' }
 }
 
+/** A task that vCenter reports as running for ever. */
+function requireInTime(deps: VolumeDeps, snapshot: KubeObject): void {
+  if (deps.clock.nowMs() - startedMs(deps, snapshot) < deps.settings.snapshotTimeoutMs) return
+  const seconds = deps.settings.snapshotTimeoutMs / SECOND_MS
+  throw new TerminalError('SnapshotTimedOut', `vCenter has not finished the disk snapshot within ${seconds} s`)
+}
+
+/** Nothing of a failed snapshot is left in vCenter; while vCenter cannot be asked to remove it, the failure waits. */
 async function failed(deps: VolumeDeps, claim: Claim, reason: string, message: string): Promise<Result> {
+  try {
+    await removeTaken(deps, claim.latest(), claim.signal)
+  } catch (error) {
+    const wasStarted = claim.latest()['status']?.task !== undefined
+    if (wasStarted && isPassing(error)) return waitAgain(deps, claim, error)
+    if (!(error instanceof TerminalError) && !isPassing(error)) throw error
+  }
   const nowMs = deps.clock.nowMs()
   const snapshot = claim.latest()
   await announce(deps, snapshot, 'Warning', reason, message)
@@ -186,31 +203,31 @@ async function failed(deps: VolumeDeps, claim: Claim, reason: string, message: s
 
 /** vCenter is busy or away: try again soon, and give up when the documented time since the start is over. */
 async function busy(deps: VolumeDeps, claim: Claim, error: DormouseError): Promise<Result> {
+  const limitMs = deps.settings.snapshotTimeoutMs
+  if (claim.signal.reason !== ABORTS.shutdown && deps.clock.nowMs() - startedMs(deps, claim.latest()) >= limitMs) {
+    const message = `no snapshot within ${limitMs / SECOND_MS} s: ${error.message}`
+    return await failed(deps, claim, error.reason, message)
+  }
+  return waitAgain(deps, claim, error)
+}
+
+function waitAgain(deps: VolumeDeps, claim: Claim, { reason, message }: DormouseError): Result {
   const nowMs = deps.clock.nowMs()
-  const status = claim.latest()['status'] ?? {}
-  const startedMs = Date.parse(status.startTimestamp ?? '') || nowMs
-  if (claim.signal.reason !== ABORTS.shutdown && nowMs - startedMs >= deps.settings.snapshotTimeoutMs) {
-    return await failed(
-      deps,
-      claim,
-      error.reason,
-      `no snapshot within ${deps.settings.snapshotTimeoutMs / 1000} s: ${error.message}`,
-    )
-  }
-  const conditions = setCondition(
-    status.conditions,
-    { type: 'Snapshotted', status: 'False', reason: error.reason, message: error.message },
-    nowMs,
-  )
+  const snapshot = claim.latest()
+  const waiting = { type: 'Snapshotted', status: 'False', reason, message } as const
   // A task that still runs is polled on: another one would be another snapshot.
-  const taskIsOver = error.reason === 'TaskFailed' || error.reason === 'TaskNotFound'
-  const waiting = {
+  const taskIsOver = reason === 'TaskFailed' || reason === 'TaskNotFound'
+  const status = {
     phase: 'New',
-    reason: error.reason,
-    message: error.message,
-    startTimestamp: rfc3339(startedMs),
+    reason,
+    message,
+    startTimestamp: rfc3339(startedMs(deps, snapshot)),
     ...(taskIsOver ? { task: null } : {}),
-    conditions,
+    conditions: setCondition(snapshot['status']?.conditions, waiting, nowMs),
   }
-  return { ending: { status: waiting, step: 'waiting', dueAtMs: nowMs + BUSY_RETRY_MS }, why: `busy: ${error.reason}` }
+  return { ending: { status, step: 'waiting', dueAtMs: nowMs + BUSY_RETRY_MS }, why: `busy: ${reason}` }
+}
+
+function startedMs(deps: VolumeDeps, snapshot: KubeObject): number {
+  return Date.parse(snapshot['status']?.startTimestamp ?? '') || deps.clock.nowMs()
 }

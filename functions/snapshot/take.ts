@@ -86,11 +86,8 @@ export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject): Prom
 /** A snapshot that was made, but never written into the status, must not be left behind. */
 export async function removeTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<void> {
   const namespace = snapshot.metadata.namespace ?? ''
-  const claim = await deps.cluster.read(
-    'PersistentVolumeClaim',
-    namespace,
-    String(snapshot['spec']?.resourceHandle?.name ?? ''),
-  )
+  const name = String(snapshot['spec']?.resourceHandle?.name ?? '')
+  const claim = name === '' ? undefined : await deps.cluster.read('PersistentVolumeClaim', namespace, name)
   const volume = await deps.cluster.read('PersistentVolume', undefined, claim?.['spec']?.volumeName ?? '-')
   const fcdId = volume?.['spec']?.csi?.volumeHandle
   if (typeof fcdId !== 'string') return

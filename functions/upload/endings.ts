@@ -6,12 +6,11 @@ import { progressView } from '#shared/domain/progress.ts'
 import { isHopelessTransfer, uploadBackoffMinutes, uploadRetryAtMs, uploadRetryMax } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { asError } from '#shared/kernel/errors.ts'
-import { MINUTE_MS } from '#shared/kernel/units.ts'
 import type { UploadProgress } from '#shared/ports/mover.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
-import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
+import { HEAVY_POLL_MS, removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
 import { isNotOurs, reasonOf, type StepResult } from '#shared/steps/transfer.ts'
 
 /** The root is durable and was verified: from here on nothing can make this backup a failure. */
@@ -50,7 +49,7 @@ export async function cleanUp(
   const upload = claim.latest()
   try {
     const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
-    await removeLocalSnapshot(deps, fcdId, snapshotId, claim.signal)
+    await removeLocalSnapshot(deps, fcdId, snapshotId, claim.signal, HEAVY_POLL_MS)
   } catch (error) {
     if (isNotOurs(error)) throw error
     return await cleanUpFailed(deps, claim, asError(error))
@@ -109,7 +108,7 @@ export async function abort(deps: TransferDeps, claim: Claim): Promise<StepResul
     if (!(await deps.repositories.abandon(access, session))) await deps.repositories.forget(access, fcdId, snapshotId)
   }
   await deps.mover.close() // a warm mover may still have the snapshot open: vCenter would call it locked
-  await removeLocalSnapshot(deps, fcdId, snapshotId, AbortSignal.timeout(4 * MINUTE_MS))
+  await removeLocalSnapshot(deps, fcdId, snapshotId, AbortSignal.timeout(HEAVY_POLL_MS), HEAVY_POLL_MS)
   const status = {
     phase: 'Canceled',
     message: 'cancelled; nothing of it is kept',
@@ -124,6 +123,7 @@ export async function recordFailure(deps: TransferDeps, claim: Claim, error: Err
   const nowMs = deps.clock.nowMs()
   const status = claim.latest()['status'] ?? {}
   const reason = reasonOf(deps, error)
+  deps.countSlice('failed')
   const failures = Number(status.retryCount ?? 0) + 1
   const conditions = setCondition(
     status.conditions,

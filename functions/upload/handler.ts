@@ -124,6 +124,7 @@ async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
       showInSnapshot()
     },
   })
+  deps.countSlice(outcome.state === 'sealed' ? 'done' : 'more')
   if (outcome.state === 'sealed') return await seal(deps, claim, outcome)
   return afterSlice(deps, claim, outcome)
 }

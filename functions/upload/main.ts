@@ -6,7 +6,7 @@ import { wireTransfers } from '#shared/wiring/mover.ts'
 import { handleUpload } from './handler.ts'
 
 const { deps, log, metrics } = wireLight('upload')
-const wired = wireTransfers(deps)
+const wired = wireTransfers('upload', deps, metrics)
 await serve({
   name: 'upload',
   kinds: ['Upload'],

@@ -13,7 +13,6 @@ export type Settings = {
   sliceMs: number
   /** Transfers at one time over all pods. */
   movers: number
-  transfersPerPod: number
   leaseMs: number
   /** What the mover may use at its peak. */
   memoryBytes: number
@@ -45,7 +44,6 @@ export function readSettings(env: Env): Settings {
     port: integer(env, 'PORT', 8080, { min: 0, max: 65535 }),
     sliceMs: SECOND_MS * integer(env, 'DORMOUSE_SLICE_SECONDS', 300, { min: 1, max: 540 }),
     movers: integer(env, 'DORMOUSE_MOVERS', 2, { min: 1, max: 64 }),
-    transfersPerPod: integer(env, 'DORMOUSE_TRANSFERS_PER_POD', 1, { min: 1, max: 64 }),
     leaseMs: SECOND_MS * integer(env, 'DORMOUSE_LEASE_SECONDS', 30, { min: 5, max: 300 }),
     memoryBytes: MiB * integer(env, 'DORMOUSE_MEMORY_MIB', 384, { min: 128, max: 65536 }),
     bindTimeoutMs: SECOND_MS * integer(env, 'DORMOUSE_BIND_TIMEOUT_SECONDS', 180, { min: 1, max: 86400 }),

@@ -40,6 +40,8 @@ export type TransferDeps = VolumeDeps &
     mover: Mover
     /** How many transfers this process may still start. */
     permits: Permits
+    /** Counts a slice by how it ended: `more`, `done`, `failed`. */
+    countSlice: (outcome: 'more' | 'done' | 'failed') => void
   }
 
 /** Counts transfers inside one process, whose memory is cut for so many. */

@@ -5,8 +5,10 @@ import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import type { TaskRef, TaskState } from '#shared/ports/volumes.ts'
 import type { VolumeDeps } from './deps.ts'
 
-/** How long one request polls a task before it lets the next one go on. */
-const POLL_MS = 4 * MINUTE_MS
+/** How long one request polls a task before it lets the next one go on: a light function's request ends after 120 s. */
+export const LIGHT_POLL_MS = MINUTE_MS
+/** Inside a heavy function's request, which ends after 600 s. */
+export const HEAVY_POLL_MS = 4 * MINUTE_MS
 const FIRST_POLL_MS = 200
 const LAST_POLL_MS = 5 * SECOND_MS
 /** Snapshots under other names are never touched. */
@@ -29,7 +31,7 @@ export async function pollUntilDone(
   deps: VolumeDeps,
   task: TaskRef,
   signal: AbortSignal,
-  limitMs = POLL_MS,
+  limitMs = LIGHT_POLL_MS,
 ): Promise<TaskState> {
   const endMs = deps.clock.monotonicMs() + limitMs
   for (let waitMs = FIRST_POLL_MS; ; waitMs = Math.min(LAST_POLL_MS, waitMs * 2)) {
@@ -48,9 +50,10 @@ export async function removeLocalSnapshot(
   fcdId: string,
   snapshotId: string,
   signal: AbortSignal,
+  limitMs = LIGHT_POLL_MS,
 ): Promise<void> {
   if ((await deps.volumes.describe(fcdId)) === undefined) return
-  for (const each of await sameIntent(deps, fcdId, snapshotId)) await removeOne(deps, fcdId, each, signal)
+  for (const each of await sameIntent(deps, fcdId, snapshotId)) await removeOne(deps, fcdId, each, signal, limitMs)
 }
 
 async function sameIntent(deps: VolumeDeps, fcdId: string, snapshotId: string): Promise<string[]> {
@@ -60,10 +63,16 @@ async function sameIntent(deps: VolumeDeps, fcdId: string, snapshotId: string): 
   return all.filter((snapshot) => snapshot.description === description).map((snapshot) => snapshot.snapshotId)
 }
 
-async function removeOne(deps: VolumeDeps, fcdId: string, snapshotId: string, signal: AbortSignal): Promise<void> {
+async function removeOne(
+  deps: VolumeDeps,
+  fcdId: string,
+  snapshotId: string,
+  signal: AbortSignal,
+  limitMs: number,
+): Promise<void> {
   const task = await deps.volumes.startDeleteSnapshot(fcdId, snapshotId)
   if (task === undefined) return
-  const state = await pollUntilDone(deps, task, signal)
+  const state = await pollUntilDone(deps, task, signal, limitMs)
   if (state.state === 'running') {
     throw new RetryableError(
       'SnapshotDeletionRunning',

@@ -8,13 +8,22 @@ import { renderVddkConfig, VDDK_CONFIG_LABEL, VDDK_CONFIG_LABEL_VALUE } from '#s
 import { MiB } from '#shared/kernel/units.ts'
 import { createMover } from '#shared/mover/client.ts'
 import type { Mover } from '#shared/ports/mover.ts'
+import type { Metrics } from '#shared/runtime/metrics.ts'
 import { Permits, type StepDeps, type TransferDeps } from '#shared/steps/deps.ts'
 import { wireRepositories } from './repositories.ts'
 import { wireVolumes } from './volumes.ts'
 
-export function wireTransfers(deps: StepDeps): TransferDeps {
+/** One transfer at a time: a pod's memory is cut for one, and max-scale of the service makes more pods. */
+const TRANSFERS_PER_POD = 1
+
+export function wireTransfers(name: string, deps: StepDeps, metrics: Metrics): TransferDeps {
   const wired = wireRepositories(wireVolumes(deps))
-  return { ...wired, mover: new ConfiguredMover(deps), permits: new Permits(deps.settings.transfersPerPod) }
+  return {
+    ...wired,
+    mover: new ConfiguredMover(deps),
+    permits: new Permits(TRANSFERS_PER_POD),
+    countSlice: (outcome) => metrics.slices.add({ function: name, outcome }),
+  }
 }
 
 /** Starts the child with the settings of the moment; other settings mean another child, once the last transfer is over. */

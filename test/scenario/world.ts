@@ -233,6 +233,7 @@ export class World {
       clusterId: async () => 'test',
       access: async () => ({}) as never,
       permits: new Permits(1),
+      countSlice: () => undefined,
     }
     return process
   }

@@ -89,7 +89,7 @@ for (const step of HEAVY) {
     const [container] = specOf(step)['containers']
     assert.ok(specOf(step)['timeoutSeconds'] >= Number(settings['DORMOUSE_SLICE_SECONDS']) + 120)
     assert.is(container.resources.limits.memory, `${Number(settings['DORMOUSE_MEMORY_MIB']) + 128}Mi`)
-    const pods = Number(settings['DORMOUSE_MOVERS']) / Number(settings['DORMOUSE_TRANSFERS_PER_POD'])
+    const pods = Number(settings['DORMOUSE_MOVERS'])
     assert.is(annotationsOf(step)['autoscaling.knative.dev/max-scale'], String(pods))
   })
 
