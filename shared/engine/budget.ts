@@ -26,9 +26,12 @@ const MOVER_MIB = 100
 const WORKER_MIB = 16
 /** Left to garbage that is not collected yet; measured with 2 workers. */
 const SLACK_MIB = 54
-const OPEN_PAGES = 64
+const OPEN_PAGES = 32
 const OPEN_PAGE_BYTES = 200 * KiB
 const KNOWN_ENTRY_BYTES = 32
+/** More than this hides no more latency. */
+const MOST_BUFFERS = 8
+const MOST_FETCH_BYTES = 128 * MiB
 
 export function budgetFor(memoryMib: number, workers: number, chunkBytes: number): TransferBudget {
   const freeMib = memoryMib - FUNCTION_MIB - MOVER_MIB - SLACK_MIB - workers * WORKER_MIB
@@ -41,11 +44,11 @@ export function budgetFor(memoryMib: number, workers: number, chunkBytes: number
   const roomy = Math.max(packBytes, 2 * chunkBytes)
   return {
     packBytes: roomy,
-    packBuffersPerLane: Math.max(2, Math.floor(buffersBytes / roomy / workers)),
+    packBuffersPerLane: Math.min(MOST_BUFFERS, Math.max(2, Math.floor(buffersBytes / roomy / workers))),
     batchBytes: Math.floor(batchBytes / chunkBytes) * chunkBytes,
     knownChunks,
     openPages: OPEN_PAGES,
-    fetchBytes: Math.max(2 * roomy, Math.floor(buffersBytes / 3)),
+    fetchBytes: Math.min(MOST_FETCH_BYTES, Math.max(2 * roomy, Math.floor(buffersBytes / 3))),
   }
 }
 

@@ -3,7 +3,7 @@
 
 import { MiB } from '#shared/kernel/units.ts'
 
-const COLLECT_AFTER_BYTES = 16 * MiB
+const COLLECT_AFTER_BYTES = 8 * MiB
 
 const collect = (globalThis as { gc?: (options: { type: 'minor' }) => void }).gc
 let garbageBytes = 0

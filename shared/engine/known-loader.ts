@@ -28,12 +28,12 @@ export type KnownSource = {
 export async function loadKnownChunks(source: KnownSource, session: string, state: UploadState): Promise<KnownChunks> {
   const known = new KnownChunks(source.mostEntries)
   // What this session stored in earlier slices comes first.
-  for (const segment of state.newChunks.segments) await addSegment(source, known, segment)
+  await inParallel(state.newChunks.segments.toReversed(), PARALLEL_READS, (segment) =>
+    addSegment(source, known, segment),
+  )
   known.addAll(LocationTable.decode(state.newChunks.encodeUnsegmented()), (pack) => source.retired.has(pack))
   const runs = (await runsNewestFirst(source.repository)).filter((run) => run !== session).slice(0, MOST_RUNS)
-  await inParallel(runs, PARALLEL_READS, async (run) => {
-    if (known.size < known.capacity * FILL) await addRun(source, known, run)
-  })
+  await inParallel(runs, PARALLEL_READS, (run) => addRun(source, known, run))
   return known
 }
 
@@ -47,6 +47,7 @@ async function runsNewestFirst({ store }: Repository): Promise<string[]> {
 }
 
 async function addRun(source: KnownSource, known: KnownChunks, session: string): Promise<void> {
+  if (isFull(known)) return
   const { store, keys } = source.repository
   const key = indexKey(session)
   const bytes = await store.get(key)
@@ -54,14 +55,16 @@ async function addRun(source: KnownSource, known: KnownChunks, session: string):
   await unlessCorrupt(source.warn, async () => {
     const run = openIndexRun(keys, session, bytes, `${store.location}/${key}`)
     known.addAll(run.rest, (pack) => source.retired.has(pack))
-    for (const segment of run.segments) {
-      if (known.size >= known.capacity * FILL) return
-      await addSegment(source, known, segment)
-    }
+    for (const segment of run.segments) await addSegment(source, known, segment)
   })
 }
 
+function isFull(known: KnownChunks): boolean {
+  return known.size >= known.capacity * FILL
+}
+
 async function addSegment(source: KnownSource, known: KnownChunks, segment: BlobLocation): Promise<void> {
+  if (isFull(known)) return
   await unlessCorrupt(source.warn, async () => {
     // A segment in a retired pack may be gone already; its chunks may live on, and are merely not known.
     if (source.retired.has(segment.pack)) return

@@ -10,7 +10,7 @@ import type { Outbox } from './outbox.ts'
 
 const MOST_PACK_BYTES = 4 * MiB
 /** Pages wait in memory until their pack is durable: do not let them wait for a full one. */
-const MOST_BLOBS = 32
+const MOST_BLOBS = 16
 
 type Waiting = { location: BlobLocation; onDurable: (location: BlobLocation) => void }
 

@@ -1,6 +1,6 @@
 // The end of an upload: what was written is checked, then the root says that the backup exists.
 
-import { sealIndexRun } from '#shared/format/index-run.ts'
+import { listOf, sealIndexRun } from '#shared/format/index-run.ts'
 import { LocationTable } from '#shared/format/location-table.ts'
 import { indexKey, packKey, rootKey } from '#shared/format/names.ts'
 import { openRoot, type Root, sealRoot } from '#shared/format/root.ts'
@@ -8,16 +8,21 @@ import { claimedKind } from '#shared/format/sealed-object.ts'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import type { BackupAbout } from '#shared/ports/mover.ts'
 import { BlobReader } from './blob-reader.ts'
+import type { Checkpoints } from './checkpoints.ts'
 import { countGarbage } from './garbage.ts'
+import { inParallel } from './in-parallel.ts'
 import type { Outbox } from './outbox.ts'
 import { PackSet } from './pack-set.ts'
 import type { Repository } from './repository.ts'
 import type { UploadState } from './upload-state.ts'
 
+const PARALLEL_READS = 8
+
 export type SealContext = {
   repository: Repository
   session: string
   state: UploadState
+  checkpoints: Checkpoints
   outbox: Outbox
   about: BackupAbout
   sealedMs: number
@@ -26,7 +31,13 @@ export type SealContext = {
 /** Answers the root that stands: ours, or the one another holder of the same session sealed first. */
 export async function sealUpload(context: SealContext): Promise<Root> {
   const { repository, session, state, outbox } = context
-  await verifyStored(context)
+  try {
+    await verifyStored(context)
+  } catch (error) {
+    // What the checkpoint takes for stored is not: the next slice must begin anew, or it would end here again.
+    if (error instanceof CorruptionError) await context.checkpoints.removeAll()
+    throw error
+  }
   const { segments } = state.newChunks
   const run = sealIndexRun(repository.keys, session, segments, state.newChunks.encodeUnsegmented())
   await outbox.put(indexKey(session), run)
@@ -56,18 +67,13 @@ export async function readRoot(repository: Repository, session: string): Promise
 async function verifyStored({ repository, session, state }: SealContext): Promise<void> {
   const blobs = new BlobReader(repository)
   const own = new PackSet(session)
-  for (let page = 0; page < state.pages.length; page++) {
-    const location = state.pages.get(page)
-    if (location === undefined || !location.pack.startsWith(`${session}/`)) continue
+  const written = listOf(state.pages).filter(({ pack }) => pack.startsWith(`${session}/`))
+  await inParallel(written, PARALLEL_READS, async (location) => {
     own.add(location)
     const raw = await blobs.read('page', location)
     countGarbage(4 * raw.length)
-    const map = LocationTable.decode(raw)
-    for (let slot = 0; slot < map.length; slot++) {
-      const chunk = map.get(slot)
-      if (chunk?.pack.startsWith(`${session}/`)) own.add(chunk)
-    }
-  }
+    for (const chunk of listOf(LocationTable.decode(raw))) if (chunk.pack.startsWith(`${session}/`)) own.add(chunk)
+  })
   for await (const { key, bytes } of repository.store.list(packKey(`${session}/`))) own.found(key, bytes)
   const missing = own.missing()
   if (missing === undefined) return

@@ -1,15 +1,18 @@
 // Opens the pages of the map that an upload works on, and closes them when every chunk of theirs is settled.
 
 import { Bitmap } from '#shared/format/bitmap.ts'
-import { LocationTable } from '#shared/format/location-table.ts'
+import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import type { BlobReader } from './blob-reader.ts'
 import { countGarbage } from './garbage.ts'
 import { chunkLength, pageSpan } from './geometry.ts'
+import { inParallel } from './in-parallel.ts'
 import type { MetaPacks } from './meta-packs.ts'
 import type { Repository } from './repository.ts'
 import type { OpenPage, UploadState } from './upload-state.ts'
 import type { Warn } from './warn.ts'
+
+const PARALLEL_READS = 8
 
 export type PageContext = {
   repository: Repository
@@ -98,17 +101,18 @@ export function closePage({ repository, state, metaPacks, retired }: PageContext
  */
 export async function planRetired({ state, blobs, retired, warn }: PageContext): Promise<void> {
   if (retired.size === 0 || state.mode !== 'Changed') return
-  for (let page = 0; page < state.geometry.pageCount; page++) {
-    if (!state.finished.has(page)) continue
-    const location = state.pages.get(page)
-    if (location === undefined) continue
-    const names = retired.has(location.pack) || (await namesRetired(location))
-    if (names) state.finished.remove(page)
-  }
+  const pages = Array.from({ length: state.geometry.pageCount }, (_, page) => page)
+  await inParallel(pages, PARALLEL_READS, async (page) => {
+    const location = state.finished.has(page) ? state.pages.get(page) : undefined
+    if (location === undefined) return
+    if (retired.has(location.pack) || (await namesRetired(location))) state.finished.remove(page)
+  })
 
-  async function namesRetired(location: NonNullable<ReturnType<LocationTable['get']>>): Promise<boolean> {
+  async function namesRetired(location: BlobLocation): Promise<boolean> {
     try {
-      const map = LocationTable.decode(await blobs.read('page', location))
+      const raw = await blobs.read('page', location)
+      countGarbage(4 * raw.length)
+      const map = LocationTable.decode(raw)
       return map.packs.some((pack) => retired.has(pack))
     } catch (error) {
       if (!(error instanceof CorruptionError)) throw error

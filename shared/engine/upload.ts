@@ -112,6 +112,7 @@ class UploadSlice {
       repository,
       session: request.session,
       state,
+      checkpoints,
       outbox: this.#outbox,
       about: request.about,
       sealedMs: deps.clock.nowMs(),

@@ -11,7 +11,7 @@ import type { FromMover, MoverSetup, ToMover } from './protocol.ts'
 import { toWire } from './wire-error.ts'
 
 /** Of buffers of downloaded bodies that wait to be used again. */
-const KEPT_BODY_BYTES = 24 * MiB
+const KEPT_BODY_BYTES = 12 * MiB
 
 type Transfer = { type: 'upload'; request: UploadRequest } | { type: 'download'; request: DownloadRequest }
 type Mover = { setup: MoverSetup; lanes: LanePool; keyCache: KeyCache }

@@ -34,13 +34,15 @@ async function answer(id: number, order: LaneOrder): Promise<void> {
 }
 
 async function carryOut(order: LaneOrder): Promise<LaneAnswer> {
+  if (order.name === 'close') {
+    // What never opened has nothing to close; why it did not was told before.
+    const disk = await opening.catch(() => undefined)
+    disk?.close()
+    return undefined
+  }
   const disk = await opening
   if (order.name === 'begin') {
     work = new LaneWork(disk, order.setup, (pack) => postPack(pack))
-    return undefined
-  }
-  if (order.name === 'close') {
-    disk.close()
     return undefined
   }
   if (work === undefined) throw new Error(`order ${order.name} came before begin`)

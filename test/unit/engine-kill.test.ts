@@ -124,6 +124,25 @@ test('a slice that is stopped at any write goes on where it was, and reads nothi
   }
 })
 
+test('a store that lost a pack is found out before the backup exists, and the next slice makes up for it', async () => {
+  const scene = await aVolumeWithParent()
+  const stop = new AbortController()
+  const stopLate: WriteHook = async ({ key, n }) => {
+    if (key.startsWith('packs/') && n > 1) stop.abort()
+    return 'go on'
+  }
+  assert.is((await slice(scene, stopLate, 1, { signal: stop.signal }))?.state, 'more')
+  const [lost] = [...scene.store.objects.keys()].filter((key) => key.startsWith(`packs/${scene.session}`))
+  scene.store.objects.delete(lost!)
+  const world = new EngineWorld(scene.store)
+  const request = { content: scene.content, session: scene.session, snapshotId: 's1' }
+  const failure = await world.uploadSlice({ ...request, slice: 2 }).catch((error: unknown) => error)
+  assert.match(`${failure}`, /lost|not listed|no pack/)
+  assert.not.ok(scene.store.objects.has(`roots/${scene.session}`))
+  assert.is((await world.uploadSlice({ ...request, slice: 3 })).state, 'sealed')
+  await checkRestores(scene)
+})
+
 test('a stop before the first chunk leaves a checkpoint, and many short slices come to the end', async () => {
   const scene = await aVolumeWithParent()
   let outcome: UploadOutcome | undefined
