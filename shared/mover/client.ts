@@ -45,7 +45,7 @@ const CLOSE_MS = 10 * SECOND_MS
 const CHILD_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' }
 
 /** The engine collects its dead buffers itself (shared/engine/garbage.ts). */
-const CHILD_ARGUMENTS = ['--expose-gc']
+const CHILD_ARGUMENTS = ['--expose-gc', '--max-semi-space-size=2']
 
 type Settled = { resolve: (outcome: UploadOutcome | DownloadOutcome) => void; reject: (error: Error) => void }
 type Transfer = { settled: Settled; onProgress: (progress: UploadProgress | DownloadProgress) => void }
