@@ -1,7 +1,6 @@
 // zstd at level 1: more costs more time than it saves bytes. Any level decodes.
 
 import { constants, createZstdCompress, createZstdDecompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { asBuffer } from './bytes.ts'
 
 const LEVEL = { [constants.ZSTD_c_compressionLevel]: 1 }
 /** Stored raw unless compression gains this part: what hardly shrinks is not worth the time of each reader. */
@@ -48,60 +47,70 @@ export class ChunkCodec {
   #raw = Buffer.alloc(0)
   #failed = false
 
-  constructor() {
-    this.#compressor = engineOf(createZstdCompress({ params: LEVEL }))
-    this.#decompressor = engineOf(createZstdDecompress())
-    if (!this.#works()) {
-      this.#compressor = undefined
-      this.#decompressor = undefined
-    }
-  }
-
   compress(raw: Uint8Array): Uint8Array | undefined {
-    if (this.#compressor === undefined) return compress(raw)
-    const room = mostPackedBytes(raw.length)
-    if (this.#packed.length < room) this.#packed = Buffer.alloc(room)
-    const packedBytes = this.#run(this.#compressor, raw, this.#packed, room)
-    if (packedBytes === undefined) {
-      this.#compressor = engineOf(createZstdCompress({ params: LEVEL }))
-      return compress(raw)
-    }
+    if (!handlesWork()) return compress(raw)
+    const packedBytes = this.#packInto(raw)
+    if (packedBytes === undefined) return compress(raw)
     return isWorthIt(packedBytes, raw.length) ? this.#packed.subarray(0, packedBytes) : undefined
   }
 
   decompress(packed: Uint8Array, rawBytes: number): Uint8Array {
-    if (this.#decompressor === undefined) return decompress(packed, rawBytes)
+    // What does not work here, the one-shot function does, or says what is wrong with the bytes.
+    return (handlesWork() ? this.#unpack(packed, rawBytes) : undefined) ?? decompress(packed, rawBytes)
+  }
+
+  /** Whether both directions do what they should on this version of Node. */
+  passesCheck(): boolean {
+    const sample = Buffer.from('dormouse '.repeat(40))
+    for (let round = 0; round < 2; round++) {
+      const packed = this.#packed.subarray(0, this.#packInto(sample) ?? 0)
+      if (!sample.equals(zstdDecompressSync(packed))) return false
+      if (!sample.equals(this.#unpack(Buffer.from(packed), sample.length) ?? packed)) return false
+    }
+    return true
+  }
+
+  #packInto(raw: Uint8Array): number | undefined {
+    const room = mostPackedBytes(raw.length)
+    if (this.#packed.length < room) this.#packed = Buffer.alloc(room)
+    this.#compressor ??= engineOf(createZstdCompress({ params: LEVEL }))
+    const packedBytes = this.#run(this.#compressor, raw, this.#packed, room)
+    // After a failure its state is lost.
+    if (packedBytes === undefined) this.#compressor = undefined
+    return packedBytes
+  }
+
+  #unpack(packed: Uint8Array, rawBytes: number): Uint8Array | undefined {
     if (this.#raw.length < rawBytes) this.#raw = Buffer.alloc(rawBytes)
+    this.#decompressor ??= engineOf(createZstdDecompress())
     if (this.#run(this.#decompressor, packed, this.#raw, rawBytes) === rawBytes) return this.#raw.subarray(0, rawBytes)
-    // Its state is lost; the one-shot function says what is wrong with the bytes.
-    this.#decompressor = engineOf(createZstdDecompress())
-    return decompress(packed, rawBytes)
+    this.#decompressor = undefined
+    return undefined
   }
 
   /** Bytes of the output; undefined: it failed, or did not take all of the input. */
-  #run({ handle, state }: Engine, from: Uint8Array, into: Uint8Array, room: number): number | undefined {
+  #run(engine: Engine | undefined, from: Uint8Array, into: Uint8Array, room: number): number | undefined {
+    if (engine === undefined) return undefined
     this.#failed = false
-    handle.onerror = () => {
+    engine.handle.onerror = () => {
       this.#failed = true
     }
-    handle.writeSync(constants.ZSTD_e_end, from, 0, from.length, into, 0, room)
-    const [roomLeft = 0, inputLeft = 0] = state
+    engine.handle.writeSync(constants.ZSTD_e_end, from, 0, from.length, into, 0, room)
+    const [roomLeft = 0, inputLeft = 0] = engine.state
     return this.#failed || inputLeft !== 0 ? undefined : room - roomLeft
   }
+}
 
-  #works(): boolean {
-    try {
-      const sample = Buffer.from('dormouse '.repeat(40))
-      for (let round = 0; round < 2; round++) {
-        const packed = this.compress(sample)
-        if (packed === undefined || !sample.equals(zstdDecompressSync(packed))) return false
-        if (!sample.equals(this.decompress(asBuffer(packed), sample.length))) return false
-      }
-      return true
-    } catch {
-      return false
-    }
+let handlesChecked: boolean | undefined
+
+/** Tried once in each thread. */
+function handlesWork(): boolean {
+  try {
+    handlesChecked ??= new ChunkCodec().passesCheck()
+  } catch {
+    handlesChecked = false
   }
+  return handlesChecked
 }
 
 function engineOf(stream: object): Engine | undefined {

@@ -36,11 +36,17 @@ export function applyChanges(content: MemoryDiskContent, list: readonly Change[]
   return areas.sort((a, b) => a.offsetBytes - b.offsetBytes)
 }
 
+/** Noise of each kind, as long as it was ever asked for. */
+const noises = new Map<number, Buffer>()
+
 function filling(fill: number, lengthBytes: number): Buffer {
   if (fill < 4) return Buffer.alloc(lengthBytes, fill)
+  const known = noises.get(fill)
+  if (known !== undefined && known.length >= lengthBytes) return known.subarray(0, lengthBytes)
   const bytes = Buffer.alloc(lengthBytes)
   for (let at = 0; at < lengthBytes; at += 32) {
     createHash('md5').update(`${fill}/${at}`).digest().copy(bytes, at)
   }
+  noises.set(fill, bytes)
   return bytes
 }

@@ -1,0 +1,189 @@
+// The garbage collection protocol of docs/format, as a model: every order of steps of sessions, collectors and someone who
+// forgets a backup. What the engine does of it is tested in engine-protocol.test.ts; the collector is still to come.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { explore, type Process, type Step } from '#test/support/interleavings.ts'
+
+/** What the bucket holds. A root lists the packs it names; 'tombstone' stands where a session was fenced. */
+type Bucket = {
+  packs: string[]
+  roots: Record<string, string[] | 'tombstone'>
+  sessions: string[]
+  index: Record<string, string[]>
+  retire: Record<string, string[]>
+}
+
+/** What a process remembers between its steps. */
+type Memory = { packs: string[]; doomed: string[]; sessions: string[]; retired: string[] }
+type Actor = Process<Bucket, Memory>
+
+const memory = (): Memory => ({ packs: [], doomed: [], sessions: [], retired: [] })
+const sessionOf = (pack: string): string => pack.slice(0, 1)
+const hasEnded = (bucket: Bucket, session: string): boolean => bucket.roots[session] !== undefined
+const liveRoots = (bucket: Bucket): string[][] => Object.values(bucket.roots).filter((root) => root !== 'tombstone')
+const named = (bucket: Bucket, pack: string): boolean => liveRoots(bucket).some((root) => root.includes(pack))
+
+/** A backup that would like to reuse all it finds, and adds a pack of its own. */
+function session(name: string, parent: string, order: 'as documented' | 'retire lists first' = 'as documented'): Actor {
+  const enter: Step<Bucket, Memory> = (bucket) => void bucket.sessions.push(name)
+  const readRetired: Step<Bucket, Memory> = (bucket, own) => {
+    own.retired = Object.values(bucket.retire).flat()
+    return undefined
+  }
+  const first = order === 'as documented' ? [enter, readRetired] : [readRetired, enter]
+  return {
+    name,
+    memory: memory(),
+    steps: [
+      ...first,
+      (bucket, own) => {
+        const root = bucket.roots[parent]
+        const known = [
+          ...Object.values(bucket.index).flat(),
+          ...(root === undefined || root === 'tombstone' ? [] : root),
+        ]
+        own.packs = [...new Set(known)].filter((pack) => !own.retired.includes(pack)).sort()
+        return undefined
+      },
+      (bucket, own) => {
+        bucket.packs.push(`${name}1`)
+        own.packs.push(`${name}1`)
+        return undefined
+      },
+      (bucket) => {
+        bucket.index[name] = [`${name}1`]
+        return undefined
+      },
+      (bucket, own) => {
+        bucket.roots[name] ??= own.packs
+        return undefined
+      },
+    ],
+  }
+}
+
+/** `fences`: does not wait for a session that has not ended, but gives it up. */
+function collector(name: string, fences: boolean, leaves: 'nothing' | 'the second look' = 'nothing'): Actor {
+  return {
+    name,
+    memory: memory(),
+    steps: [
+      (bucket, own) => {
+        own.packs = [...bucket.packs]
+        return undefined
+      },
+      (bucket, own) => {
+        own.doomed = own.packs.filter((pack) => !named(bucket, pack) && hasEnded(bucket, sessionOf(pack)))
+        return undefined
+      },
+      (bucket, own) => {
+        bucket.retire[name] = own.doomed
+        return undefined
+      },
+      (bucket, own) => {
+        own.sessions = [...bucket.sessions]
+        return undefined
+      },
+      (bucket, own) => {
+        const active = own.sessions.filter((each) => !hasEnded(bucket, each))
+        if (active.length > 0 && !fences) return 'wait'
+        for (const each of active) bucket.roots[each] = 'tombstone'
+        return undefined
+      },
+      (bucket, own) => {
+        if (leaves === 'the second look') return undefined
+        own.doomed = own.doomed.filter((pack) => !named(bucket, pack))
+        return undefined
+      },
+      (bucket, own) => {
+        for (const [run, packs] of Object.entries(bucket.index)) {
+          bucket.index[run] = packs.filter((pack) => !own.doomed.includes(pack))
+        }
+        return undefined
+      },
+      (bucket, own) => {
+        bucket.packs = bucket.packs.filter((pack) => !own.doomed.includes(pack))
+        return undefined
+      },
+      (bucket) => {
+        delete bucket.retire[name]
+        return undefined
+      },
+    ],
+  }
+}
+
+/** Forgets the backup of a session: its root goes, then a tombstone comes. */
+function forgetter(session: string): Actor {
+  return {
+    name: 'F',
+    memory: memory(),
+    steps: [
+      (bucket) => {
+        delete bucket.roots[session]
+        return undefined
+      },
+      (bucket) => {
+        bucket.roots[session] ??= 'tombstone'
+        return undefined
+      },
+    ],
+  }
+}
+
+/** A backup of session A that shares a1 with nobody, and a2 that only an index run still knows. */
+const bucket = (): Bucket => ({
+  packs: ['A1', 'A2'],
+  roots: { A: ['A1'] },
+  sessions: ['A'],
+  index: { A: ['A1', 'A2'] },
+  retire: {},
+})
+
+/** No root names a pack that is gone: the one thing that must never happen. */
+function nothingIsLost({ packs, roots }: Bucket, path: string): void {
+  for (const [name, root] of Object.entries(roots)) {
+    for (const pack of root === 'tombstone' ? [] : root) {
+      if (!packs.includes(pack)) throw new Error(`root ${name} names ${pack}, which is gone, after${path}`)
+    }
+  }
+}
+
+const test = suite('format: collection, modelled')
+
+for (const fences of [false, true]) {
+  const how = fences ? 'fences' : 'waits for'
+  test(`a collector that ${how} sessions never takes a pack from a backup`, () => {
+    const actors = [session('B', 'A'), collector('g', fences), forgetter('A')]
+    assert.ok(explore(bucket(), actors, nothingIsLost) > 500)
+  })
+
+  test(`two sessions and a collector that ${how} them lose nothing`, () => {
+    explore(bucket(), [session('B', 'A'), session('C', 'B'), collector('g', fences)], nothingIsLost)
+  })
+
+  test(`two collectors, one of which ${how} sessions, lose nothing`, () => {
+    explore(bucket(), [session('B', 'A'), collector('g', fences), collector('h', true)], nothingIsLost)
+  })
+}
+
+test('what nobody needs is collected in the end', () => {
+  let collected = false
+  explore(bucket(), [collector('g', false)], ({ packs }) => {
+    collected ||= !packs.includes('A2') && packs.includes('A1')
+  })
+  assert.ok(collected)
+})
+
+test('the model notices when a session reads the retire lists before it announces itself', () => {
+  const hasty = session('B', 'A', 'retire lists first')
+  assert.throws(() => explore(bucket(), [hasty, collector('g', false)], nothingIsLost), /B names A/)
+})
+
+test('the model notices when a collector does not look a second time', () => {
+  const careless = collector('g', false, 'the second look')
+  assert.throws(() => explore(bucket(), [session('B', 'A'), careless], nothingIsLost), /B names A/)
+})
+
+test.run()
