@@ -119,10 +119,11 @@ test('a session that is sealed answers so again, without reading the disk', asyn
 
 for (const how of ['changes', 'allocated', 'no parent'] as const) {
   test(`no backup of a session that saw a retire list names a retired pack: ${how}`, async () => {
-    for (const which of [0, 1]) {
+    for (const which of [0, 1, 'pages'] as const) {
       const { store, world, content, parentRoot } = await aBackup()
       const packs = [...store.objects.keys()].filter((key) => key.startsWith('packs/')).map((key) => key.slice(6))
-      const retired = packs.filter((_, index) => index % 2 === which)
+      const pages = (await pagePack(store, parentRoot)).slice(6)
+      const retired = packs.filter((pack, index) => (which === 'pages' ? pack === pages : index % 2 === which))
       const { keys } = await requireRepository(store, access.password)
       await store.putIfAbsent(retireKey('1'), sealRetireList(keys, '1', retired, 0))
       const parent = how === 'no parent' ? {} : { parentRoot }
