@@ -63,7 +63,8 @@ export class ChunkCodec {
   passesCheck(): boolean {
     const sample = Buffer.from('dormouse '.repeat(40))
     for (let round = 0; round < 2; round++) {
-      const packed = this.#packed.subarray(0, this.#packInto(sample) ?? 0)
+      const packedBytes = this.#packInto(sample) ?? 0
+      const packed = this.#packed.subarray(0, packedBytes)
       if (!sample.equals(zstdDecompressSync(packed))) return false
       if (!sample.equals(this.#unpack(Buffer.from(packed), sample.length) ?? packed)) return false
     }
