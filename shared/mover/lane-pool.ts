@@ -1,4 +1,4 @@
-// Keeps a disk's lanes open from one slice to the next, as to open a disk through VDDK takes seconds.
+// Keeps a disk's lanes open from one slice of an upload to the next, as to open a disk through VDDK takes seconds.
 
 import type { Lane, LaneSetup } from '#shared/engine/lane.ts'
 import type { DiskRef } from '#shared/ports/mover.ts'
