@@ -23,6 +23,8 @@ export type ServeOptions = Pick<
   onStop?: () => Promise<void>
   /** How long running handlers are waited for. */
   drainMs?: number
+  /** How long `onStop` is waited for. */
+  cleanUpMs?: number
 }
 
 export type Served = {
@@ -97,7 +99,7 @@ function listening(server: Server, port: number): Promise<number> {
 }
 
 async function drain(server: Server, stopping: AbortController, options: ServeOptions, log: Logger, why: string) {
-  const { drainMs = DRAIN_MS, onStop = async () => undefined } = options
+  const { drainMs = DRAIN_MS, cleanUpMs = CLEAN_UP_MS, onStop = async () => undefined } = options
   log.info({ reason: why }, 'stops')
   const { promise: closed, resolve } = Promise.withResolvers<void>()
   server.close(() => resolve()) // when the last request has been answered
@@ -107,8 +109,8 @@ async function drain(server: Server, stopping: AbortController, options: ServeOp
     server.closeAllConnections()
   }
   const cleaned = onStop().catch((error: unknown) => log.error({ err: error }, 'clean-up at the end failed'))
-  if (!(await endsWithin(CLEAN_UP_MS, cleaned))) {
-    log.error({ durationMs: CLEAN_UP_MS, reason: 'CleanUpTimeout' }, 'clean-up did not end in time')
+  if (!(await endsWithin(cleanUpMs, cleaned))) {
+    log.error({ durationMs: cleanUpMs, reason: 'CleanUpTimeout' }, 'clean-up did not end in time')
   }
 }
 

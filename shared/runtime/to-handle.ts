@@ -11,7 +11,7 @@ export type KnativeAnswer = { statusCode: number; headers: Record<string, string
 export type KnativeHandle = (context: unknown, event?: EventAttributes) => Promise<KnativeAnswer>
 
 /** `event` may be a CloudEvent of the SDK: its attributes are read, its methods are not called. */
-export function toHandle(options: Omit<ServeOptions, 'port' | 'onStop' | 'drainMs'>): KnativeHandle {
+export function toHandle(options: Omit<ServeOptions, 'port' | 'onStop' | 'drainMs' | 'cleanUpMs'>): KnativeHandle {
   const log: Logger = options.log ?? createLogger(options.name)
   const receive = createReceiver({ ...options, log, metrics: options.metrics ?? createMetrics() })
   return async (_context, event = {}) => {

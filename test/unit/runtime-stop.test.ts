@@ -97,12 +97,10 @@ test('a clean-up that fails is logged and the function ends', async () => {
   assert.is(served.lines.at(-1)?.level, 'error')
 })
 
-test('a clean-up that hangs is not waited for longer than five seconds', async () => {
+test('a clean-up that hangs is not waited for longer than its limit', async () => {
   const { promise: never } = Promise.withResolvers<void>()
-  const served = await startFunction({ onStop: () => never })
-  const startMs = performance.now()
+  const served = await startFunction({ onStop: () => never, cleanUpMs: 50 })
   await served.stop()
-  assert.ok(performance.now() - startMs < 10_000)
   assert.is(served.lines.at(-1)?.reason, 'CleanUpTimeout')
 })
 
