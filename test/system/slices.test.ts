@@ -1,82 +1,204 @@
-// A transfer that takes several slices: each is seen, an event starts the next, a killed one costs itself only, and nobody
-// else is woken by its progress.
+// Transfers that take several slices: each is seen in the status, an event starts the next one, and a slice that is killed
+// in its middle costs that slice only.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
-import type { Recorder } from '#test/environment/kubernetes/wait.ts'
+import type { Recorder, Seen } from '#test/environment/kubernetes/wait.ts'
 import { type Backup, backUp, claimRepository, restore } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
+import { sumOf } from './support/metrics.ts'
+import { isAlive, moverPids } from './support/movers.ts'
+import { type Area, Trace } from './support/trace.ts'
 
 const MIB = 2 ** 20
-const CLAIM = { namespace: 'shop', name: 'orders' }
-const WAITING = { timeoutMs: 180_000 }
+const SLICE_SECONDS = 2
+const BYTES_PER_SECOND = 8e6
+const ORDERS_BYTES = 72 * MIB
+const LETTERS_BYTES = 48 * MIB
+/** At the end of a slice what is in hand is still written: at most what a mover with so little memory may hold. */
+const IN_HAND_BYTES = 8 * MIB
+const SLICE_BYTES = SLICE_SECONDS * BYTES_PER_SECOND + IN_HAND_BYTES
+const ORDERS = { namespace: 'shop', name: 'orders' }
+const LETTERS = { namespace: 'shop', name: 'letters' }
+/** The data of each claim lies elsewhere on its disk, so that the trace tells whose it is. */
+const ORDERS_AREA: Area = { fromBytes: 0, endBytes: ORDERS_BYTES }
+const LETTERS_AREA: Area = { fromBytes: 2 * ORDERS_BYTES, endBytes: 2 * ORDERS_BYTES + LETTERS_BYTES }
+const WAITING = { timeoutMs: 300_000 }
 
 const slices = suite('slices')
 let environment: Environment
 let repository: string
-let volume: Volume
+let orders: Volume
+let letters: Volume
 let uploads: Recorder
+let downloads: Recorder
 let backup: Backup
+let lettersBackup: Promise<Backup>
+let lettersRead: () => Promise<number>
+let sweeping: NodeJS.Timeout | undefined
 
 slices.before(async () => {
   environment = await startEnvironment({
-    env: { DORMOUSE_SLICE_SECONDS: '3', DORMOUSE_LEASE_SECONDS: '5', DORMOUSE_DUE_SECONDS: '1' },
-    envOf: { upload: { FAKE_VDDK_MBPS: '4' }, download: { FAKE_VDDK_MBPS: '8' } },
-    // Events alone; what no event reaches asks for the sweep.
+    env: {
+      DORMOUSE_SLICE_SECONDS: String(SLICE_SECONDS),
+      DORMOUSE_LEASE_SECONDS: '5',
+      DORMOUSE_DUE_SECONDS: '1',
+      DORMOUSE_MEMORY_MIB: '256',
+      FAKE_VDDK_MBPS: String(BYTES_PER_SECOND / 1e6),
+    },
+    // Events alone, until somebody is killed.
     pingEveryMs: { 'dormouse-sweep': 0 },
   })
   repository = await claimRepository(environment)
-  volume = await environment.createVolume({ ...CLAIM, sizeBytes: 64 * MIB })
-  await writePieces(volume.file, [{ offsetBytes: 0, data: noise('orders', 60 * MIB) }])
+  orders = await environment.createVolume({ ...ORDERS, sizeBytes: ORDERS_BYTES })
+  letters = await environment.createVolume({ ...LETTERS, sizeBytes: LETTERS_AREA.endBytes })
+  await writePieces(orders.file, [{ offsetBytes: 0, data: noise('orders', ORDERS_BYTES) }])
+  await writePieces(letters.file, [{ offsetBytes: LETTERS_AREA.fromBytes, data: noise('letters', LETTERS_BYTES) }])
   uploads = await environment.record('Upload', 'velero')
+  downloads = await environment.record('Download', 'velero')
 })
 slices.after(async () => {
+  clearInterval(sweeping)
   await environment.stop()
 })
 
-const sliceNumbers = () =>
-  uploads.seen.map(({ object }) => object['status']?.slice as number | undefined).filter((n) => n !== undefined)
+const statusOf = ({ object }: Seen): KubeObject['status'] => object['status'] ?? {}
+const isAtWork = (seen: Seen): boolean => statusOf(seen).phase === 'InProgress'
+const lastSlice = (recorder: Recorder): number =>
+  Math.max(0, ...recorder.seen.filter(isAtWork).map((one) => statusOf(one).slice))
 
-slices('each slice is seen, the next starts by an event, and no other function is woken by progress', async () => {
-  let before: Record<string, number> = {}
-  let last: Record<string, number> = {}
-  uploads.onSeen(({ object }) => {
-    const { slice, phase } = object['status'] ?? {}
-    if (slice === 2 && Object.keys(before).length === 0) before = environment.requestsPerFunction()
-    if (phase === 'InProgress') last = environment.requestsPerFunction()
-  })
-  backup = await backUp(environment, CLAIM, repository, WAITING)
-  assert.ok(Math.max(...sliceNumbers()) >= 4, `slices seen: ${[...new Set(sliceNumbers())].join(', ')}`)
-  assert.ok((before['upload'] ?? 0) < (last['upload'] ?? 0), 'each slice is a request')
-  assert.equal({ ...last, upload: 0 }, { ...before, upload: 0 }, 'nobody but the upload function was called')
+/** Slices are numbered from 1 on, each one is seen at work, and each one gets further than the one before. */
+function assertSlices(recorder: Recorder, wanted: number): number {
+  const atWork = recorder.seen.filter(isAtWork).map(statusOf)
+  const numbers = [...new Set(atWork.map(({ slice }) => slice as number))]
+  assert.equal(
+    numbers,
+    Array.from({ length: numbers.length }, (_, index) => index + 1),
+    'each slice is seen, in order',
+  )
+  assert.ok(numbers.length >= wanted, `${numbers.length} slices, want ${wanted} at least`)
+  assert.ok(
+    atWork.every(({ processingNode }) => processingNode === 'dormouse-node-1'),
+    'each slice says where it runs',
+  )
+  const doneAfter = numbers.map((number) =>
+    Math.max(0, ...atWork.filter(({ slice }) => slice === number).map(({ progress }) => progress?.bytesDone ?? 0)),
+  )
+  for (const [index, bytes] of doneAfter.slice(1, -1).entries())
+    assert.ok(bytes > doneAfter[index]!, `bytes done after each slice: ${doneAfter.join(', ')}`)
+  return numbers.length
+}
+
+/** Every request to the function was an event of a source, one for each slice, and the sweep was not asked. */
+async function assertWokenByEvents(name: 'upload' | 'download', count: number): Promise<void> {
   await until('the last slice is answered', () => environment.router.inFlight === 0)
-  assert.equal(environment.activator.counts()['upload']?.byStatus, { 202: last['upload'] })
+  const attempts = environment.router.attempts.filter(({ trigger }) => trigger === `dormouse-${name}`)
+  assert.equal(
+    attempts.map(({ attributes }) => attributes['type']),
+    Array.from({ length: count }, () => 'dev.knative.apiserver.ref.add'),
+  )
+  const { [name]: own, sweep } = environment.activator.counts()
+  assert.equal(own?.byStatus, { 202: count })
+  assert.is(sweep?.requests, 0)
+}
+
+/** In the middle of slice `number`: it has moved something, and not all that it can. */
+async function middleOf(recorder: Recorder, number: number, movedBytes: () => Promise<number>): Promise<void> {
+  await until(`slice ${number}`, () => lastSlice(recorder) >= number, 120_000)
+  const before = await movedBytes()
+  await until(`slice ${number} at work`, async () => (await movedBytes()) >= before + SLICE_BYTES / 4, 60_000)
+}
+
+function sweepFromNowOn(): void {
+  sweeping ??= setInterval(() => void environment.ping('dormouse-sweep').catch(() => {}), 1000)
+}
+
+function assertOneSliceLost(movedBytes: number, dataBytes: number): void {
+  const again = movedBytes - dataBytes
+  assert.ok(again > 0, 'what the killed slice had moved was moved again')
+  assert.ok(again <= SLICE_BYTES, `${again} bytes were moved twice, more than the ${SLICE_BYTES} of a slice`)
+}
+
+async function rescues(kind: string): Promise<number> {
+  const metrics = (await environment.metricsOf('sweep')).join('\n')
+  return sumOf(metrics, 'dormouse_sweep_wakeups_total', { kind, cause: 'rescue' })
+}
+
+slices('each slice of an upload is seen in the status, and an event starts the next', async () => {
+  backup = await backUp(environment, ORDERS, repository, WAITING)
+  const count = assertSlices(uploads, 5)
+  await assertWokenByEvents('upload', count)
 })
 
-slices('the backup of many slices restores, in many slices', async () => {
-  const restored = await restore(environment, backup, 'restored', WAITING)
-  assert.is(await sha256(restored.volume.file), await sha256(volume.file))
-})
+slices(
+  'each slice of a download is seen in the status, an event starts the next, and the bytes are equal',
+  async () => {
+    const restored = await restore(environment, backup, 'restored', WAITING)
+    const count = assertSlices(downloads, 3)
+    await assertWokenByEvents('download', count)
+    assert.is(await sha256(restored.volume.file), await sha256(orders.file))
+  },
+)
 
-slices('a slice that is killed in its middle costs that slice only', async () => {
-  await writePieces(volume.file, [{ offsetBytes: 0, data: noise('other orders', 60 * MIB) }])
+slices('an upload whose mover is killed says so, and waits for its next attempt', async () => {
   uploads.seen.length = 0
-  const running = backUp(environment, CLAIM, repository, WAITING)
-  await until('its second slice', () => sliceNumbers().some((slice) => slice >= 2), 60_000)
-  const done = uploads.seen.at(-1)?.object['status'].progress.bytesDone as number
-  await new Promise((resolve) => setTimeout(resolve, 1000))
-  assert.ok(environment.killFunction('upload') >= 1)
-  // Its event is delivered again while the dead holder's Lease still stands, so the rest is the sweep's.
-  const sweeping = setInterval(() => void environment.ping('dormouse-sweep'), 1000)
-  const second = await running.finally(() => clearInterval(sweeping))
-  assert.is(second.upload['status'].phase, 'Completed')
-  // A slice moves 12 MB at this speed, and a little is read again where the checkpoint was not at a chunk's end.
-  const again = second.progress.bytesRead! - second.progress.totalBytes!
-  assert.ok(again <= 14 * MIB, `${again} bytes were read twice, the kill came after ${done} were done`)
-  const restored = await restore(environment, second, 'restored-again', WAITING)
-  assert.is(await sha256(restored.volume.file), await sha256(volume.file))
+  const trace = new Trace(environment.parts.vddk.traceFile)
+  await trace.skip()
+  lettersRead = () => trace.movedBytes('Read', LETTERS_AREA)
+  lettersBackup = backUp(environment, LETTERS, repository, WAITING)
+  lettersBackup.catch(() => {}) // who waits for it hears of it
+  await middleOf(uploads, 3, lettersRead)
+  for (const pid of moverPids(environment, 'upload')) process.kill(pid, 'SIGKILL')
+  const hasFailed = (upload: KubeObject | undefined) => upload?.['status'].phase === 'UploadError'
+  const { name } = uploads.seen.at(-1)!.object.metadata
+  const { object } = await environment.waitFor('Upload', 'velero', name, hasFailed)
+  assert.is(object['status'].reason, 'MoverDied')
+  assert.is(object['status'].retryCount, 1)
+  assert.is(object.metadata.labels?.['dormouse.dev/step'], 'waiting')
+  sweepFromNowOn()
+})
+
+slices('an upload slice whose function is killed with its mover costs that slice only', async () => {
+  await writePieces(orders.file, [{ offsetBytes: 0, data: noise('other orders', ORDERS_BYTES) }])
+  uploads.seen.length = 0
+  const trace = new Trace(environment.parts.vddk.traceFile)
+  await trace.skip()
+  const ordersRead = () => trace.movedBytes('Read', ORDERS_AREA)
+  const running = backUp(environment, ORDERS, repository, WAITING)
+  running.catch(() => {})
+  await middleOf(uploads, 3, ordersRead)
+  const movers = moverPids(environment, 'upload')
+  environment.killFunction('upload')
+  await until('the movers go with their functions', () => !movers.some(isAlive))
+  backup = await running
+  assertOneSliceLost(await ordersRead(), ORDERS_BYTES)
+  assert.ok((await rescues('Upload')) >= 1, 'the sweep woke it')
+  assert.is(backup.upload['status'].retryCount ?? 0, 0, 'a lost slice is no failure of the transfer')
+})
+
+slices('a download slice whose function is killed with its mover costs that slice only', async () => {
+  downloads.seen.length = 0
+  const trace = new Trace(environment.parts.vddk.traceFile)
+  await trace.skip()
+  const written = () => trace.movedBytes('Write', ORDERS_AREA)
+  const running = restore(environment, backup, 'restored-again', WAITING)
+  running.catch(() => {})
+  await middleOf(downloads, 3, written)
+  assert.ok(environment.killFunction('download') >= 1)
+  const restored = await running
+  assertOneSliceLost(await written(), ORDERS_BYTES)
+  assert.ok((await rescues('Download')) >= 1, 'the sweep woke it')
+  assert.is(await sha256(restored.volume.file), await sha256(orders.file))
+})
+
+slices('after its back-off the upload whose mover was killed goes on from its last slice', async () => {
+  const ended = await lettersBackup
+  assertOneSliceLost(await lettersRead(), LETTERS_BYTES)
+  const restored = await restore(environment, ended, 'letters-restored', WAITING)
+  assert.is(await sha256(restored.volume.file), await sha256(letters.file))
 })
 slices.run()
