@@ -1,71 +1,131 @@
-// While an upload of minutes runs, no other function gets a request because of its progress.
+// While an upload of several minutes runs, its progress wakes nobody: no function but `upload` gets a request, and no other
+// one runs. The sweep, which a clock wakes, is counted apart.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
-import { aSnapshot, claimRepository } from '#test/environment/main-job.ts'
+import { until } from '#test/environment/fixtures/echo/start.ts'
+import { type Backup, backUp, claimRepository } from '#test/environment/main-job.ts'
 import { noise, writePieces } from '#test/environment/storage/content.ts'
 import { sumOf } from './support/metrics.ts'
 
 const MIB = 2 ** 20
-const OTHERS = ['snapshot', 'clone', 'download', 'delete', 'repository', 'sweep']
-/** The first slice is under way, and everyone's part in starting it is over. */
-const SETTLED_MS = 8_000
-const TIMEOUT_MS = 5 * 60_000
+const CLAIM = { namespace: 'shop', name: 'orders' }
+const DATA_BYTES = 126 * MIB
+const SAMPLE_MS = 500
+/** Less than an instance lives without a request: whoever gets one is seen. */
+const IDLE_MS = 10_000
+const OTHERS = ['snapshot', 'clone', 'delete', 'repository', 'download'] as const
 
-const quiet = suite('an upload of minutes')
+const quiet = suite('quiet')
 let environment: Environment
+let watcher: Watcher
+let backup: Backup
+let seconds: number
 
-/** Requests that the function itself has counted; 0 when it sleeps. */
-async function counted(name: string): Promise<number> {
-  const texts = await environment.metricsOf(name)
-  return texts.reduce((sum, text) => sum + sumOf(text, 'dormouse_requests_total'), 0)
+/** What the functions say of themselves, looked at twice a second: an instance's numbers go when it goes. */
+class Watcher {
+  /** By instance: the last text of its metrics. */
+  private readonly texts = new Map<string, { name: string; text: string }>()
+  private readonly timer = setInterval(() => void this.sample(), SAMPLE_MS)
+
+  async sample(): Promise<void> {
+    const all = environment.activator.names().flatMap((name) =>
+      environment.activator.instancesOf(name).map(async (instance) => {
+        const text = await instance.metrics().catch(() => undefined) // it is just going
+        if (text !== undefined) this.texts.set(instance.program.name, { name, text })
+      }),
+    )
+    await Promise.all(all)
+  }
+
+  sum(name: string, metric: string, labels: Record<string, string> = {}): number {
+    const own = [...this.texts.values()].filter((one) => one.name === name)
+    return own.reduce((sum, { text }) => sum + sumOf(text, metric, labels), 0)
+  }
+
+  requests(): Record<string, number> {
+    return Object.fromEntries(OTHERS.map((name) => [name, this.sum(name, 'dormouse_requests_total')]))
+  }
+
+  stop(): void {
+    clearInterval(this.timer)
+  }
 }
 
-async function countAll(): Promise<Record<string, number>> {
-  const entries = await Promise.all(OTHERS.map(async (name) => [name, await counted(name)] as const))
-  return Object.fromEntries(entries)
+/** Requests that reached the functions' addresses. */
+function arrivals(): Record<string, number> {
+  const all = environment.requestsPerFunction()
+  return Object.fromEntries(OTHERS.map((name) => [name, all[name] ?? 0]))
+}
+
+function running(): string[] {
+  return environment.activator.names().filter((name) => environment.activator.instancesOf(name).length > 0)
 }
 
 quiet.before(async () => {
   environment = await startEnvironment({
-    env: { DORMOUSE_SLICE_SECONDS: '30' },
-    envOf: { upload: { FAKE_VDDK_MBPS: '1' } },
-    pingEveryMs: { 'dormouse-sweep': 0 },
-    idleMs: TIMEOUT_MS, // so that every function is there to tell what it counted
+    env: { DORMOUSE_SLICE_SECONDS: '30', FAKE_VDDK_MBPS: '1' },
+    idleMs: IDLE_MS,
   })
+  watcher = new Watcher()
 })
 quiet.after(async () => {
+  watcher.stop()
   await environment.stop()
 })
 
-quiet('every request in between is one of its own slices', async () => {
-  const repository = await claimRepository(environment)
-  const volume = await environment.createVolume({ namespace: 'shop', name: 'orders', sizeBytes: 256 * MIB })
-  await writePieces(volume.file, [{ offsetBytes: 0, data: noise('quiet', 125 * MIB) }])
-  const uploads = await environment.record('Upload', 'velero')
-  await environment.api.create(aSnapshot('snap-quiet', { namespace: 'shop', name: 'orders' }, repository))
-  const isUploading = (object: KubeObject | undefined) => object?.['status']?.phase === 'Uploading'
-  await environment.waitFor('Snapshot', 'shop', 'snap-quiet', isUploading)
-  const startMs = Date.now()
-  await new Promise((resolve) => setTimeout(resolve, SETTLED_MS))
-  const before = await countAll()
-  const reached = environment.requestsPerFunction()
-  assert.ok((before['snapshot'] ?? 0) > 0, 'the function that was at work is seen in its own metrics')
+quiet(
+  'an upload of several minutes causes no request to any other function, and one to its own per slice',
+  async () => {
+    const repository = await claimRepository(environment)
+    const volume = await environment.createVolume({ ...CLAIM, sizeBytes: DATA_BYTES })
+    await writePieces(volume.file, [{ offsetBytes: 0, data: noise('orders', DATA_BYTES) }])
+    const uploads = await environment.record('Upload', 'velero')
+    const startMs = performance.now()
+    const making = backUp(environment, CLAIM, repository, { timeoutMs: 400_000 })
+    making.catch(() => {})
 
-  const isNearlyThere = (object: KubeObject | undefined) => (object?.['status']?.progress?.percent ?? 0) >= 95
-  const name = uploads.seen[0]?.object.metadata.name ?? ''
-  const { object } = await environment.waitFor('Upload', 'velero', name, isNearlyThere, TIMEOUT_MS)
-  const tookMs = Date.now() - startMs
-  assert.equal(await countAll(), before, 'requests of the other functions, by their own metrics')
-  const now = environment.requestsPerFunction()
-  for (const other of OTHERS) assert.is(now[other], reached[other], `requests that reached ${other}`)
-  const slices: number = object['status'].slice
-  assert.ok(slices >= 3, `${slices} slices`)
-  assert.is(now['upload'], slices, 'one request for each slice')
-  assert.ok(uploads.seen.length > 30, `${uploads.seen.length} states of the Upload were written meanwhile`)
-  assert.ok(tookMs >= 100_000, `the upload took ${Math.round(tookMs / 1000)} s`)
+    await until(
+      'data moves',
+      () => uploads.seen.some(({ object }) => object['status']?.progress?.bytesDone > 0),
+      60_000,
+    )
+    await until('nobody else works', () => OTHERS.every((name) => inFlight(name) === 0))
+    await watcher.sample()
+    const before = { requests: watcher.requests(), arrivals: arrivals() }
+    assert.equal(before.requests, before.arrivals, 'the functions count as their callers do')
+    assert.ok(before.requests['snapshot']! > 0)
+    backup = await making
+    seconds = (performance.now() - startMs) / 1000
+    await watcher.sample()
+    assert.ok(seconds >= 120, `the upload took ${seconds} s`)
+    assert.equal(watcher.requests(), before.requests, 'by the functions’ own count')
+    assert.equal(arrivals(), before.arrivals, 'by what reached their addresses')
+
+    await until('the last slice is answered', () => inFlight('upload') === 0)
+    await watcher.sample()
+    const { slice } = backup.upload['status']
+    assert.ok(slice >= 4, `${slice} slices`)
+    assert.is(watcher.sum('upload', 'dormouse_requests_total', { outcome: 'done' }), slice)
+    assert.is(watcher.sum('upload', 'dormouse_requests_total'), slice)
+  },
+)
+
+quiet('meanwhile only the upload function is above zero, beside the sweep that a clock wakes', () => {
+  assert.equal(
+    running().filter((name) => name !== 'sweep'),
+    ['upload'],
+  )
 })
 
+quiet('the sweep looks each minute and wakes nobody', () => {
+  const looks = watcher.sum('sweep', 'dormouse_requests_total', { outcome: 'done' })
+  assert.ok(looks >= 2, `${looks} looks in ${seconds} s`)
+  assert.is(watcher.sum('sweep', 'dormouse_sweep_wakeups_total'), 0)
+})
+
+function inFlight(name: string): number {
+  return environment.activator.instancesOf(name).reduce((sum, instance) => sum + instance.inFlight, 0)
+}
 quiet.run()
