@@ -100,7 +100,7 @@ quiet(
     seconds = (performance.now() - startMs) / 1000
     await watcher.sample()
     assert.ok(seconds >= 120, `the upload took ${seconds} s`)
-    assert.ok(uploads.seen.length > 60, `${uploads.seen.length} states of the Upload were written meanwhile`)
+    assert.ok(uploads.seen.length > 20, `${uploads.seen.length} states of the Upload were written meanwhile`)
     assert.equal(watcher.requests(), before.requests, 'by the functions’ own count')
     assert.equal(arrivals(), before.arrivals, 'by what reached their addresses')
 
