@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { KubeObject } from '#shared/api/kinds.ts'
-import type { Api } from './kubernetes/api.ts'
+import { type Api, refOf } from './kubernetes/api.ts'
 import { loadManifests } from './kubernetes/manifests.ts'
 import { VELERO_NAMESPACE } from './options.ts'
 import { DELAY_KEY, DRIVER } from './storage/csi.ts'
@@ -47,7 +47,7 @@ export async function seedCluster(api: Api, s3: S3Server, vcenter: Vcenter, key:
     api.apply(storageClass(STORAGE_CLASSES.immediate, 'Immediate')),
     api.apply(storageClass(STORAGE_CLASSES.waiting, 'WaitForFirstConsumer')),
     api.apply(storageClass(STORAGE_CLASSES.never, 'Immediate', { [DELAY_KEY]: 'never' })),
-    api.apply(node()),
+    applyNode(api),
   ])
 }
 
@@ -101,14 +101,20 @@ function storageClass(name: string, volumeBindingMode: string, parameters: Recor
   }
 }
 
-// No kubelet stands behind it: it is there to be read and named.
-function node(): KubeObject {
-  return {
+// No kubelet stands behind it: it is there to be read and named, and is said to be ready, so that a volume may be made for it.
+async function applyNode(api: Api): Promise<void> {
+  const node = await api.apply({
     apiVersion: 'v1',
     kind: 'Node',
     metadata: {
       name: NODE_NAME,
       labels: { 'kubernetes.io/hostname': NODE_NAME, 'kubernetes.io/os': 'linux', 'dormouse.dev/vddk': 'true' },
     },
+  })
+  const ready = { type: 'Ready', status: 'True', reason: 'KubeletReady', message: 'there is no kubelet here' }
+  const since = {
+    lastTransitionTime: node.metadata.creationTimestamp,
+    lastHeartbeatTime: node.metadata.creationTimestamp,
   }
+  await api.patch(refOf(node), { status: { conditions: [{ ...ready, ...since }] } }, 'status')
 }
