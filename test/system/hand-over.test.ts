@@ -1,126 +1,181 @@
-// The restored volume is handed over only when it is whole: the claim's phase, recorded throughout, was never Bound before.
+// The restored volume is handed over only when it is whole: the phases of the claims, recorded throughout, say so. What cannot
+// be handed over leaves nothing behind.
 
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
-import { type Backup, backUp, claimRepository, restore, typeOf } from '#test/environment/main-job.ts'
-import { NODE_NAME } from '#test/environment/seed.ts'
+import { until } from '#test/environment/fixtures/echo/start.ts'
+import type { Recorder, Seen } from '#test/environment/kubernetes/wait.ts'
+import { type Backup, backUp, claimRepository, typeOf } from '#test/environment/main-job.ts'
+import { STORAGE_CLASSES } from '#test/environment/seed.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
-import type { Volume } from '#test/environment/storage/volume.ts'
+import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 
 const MIB = 2 ** 20
+const CLAIM = { namespace: 'shop', name: 'orders' }
 const SIZE_BYTES = 48 * MIB
 const ENDS = ['Completed', 'Failed', 'Canceled']
 
 const handOver = suite('the hand-over')
 let environment: Environment
-let repository: string
-
-async function aBackup(name: string): Promise<{ volume: Volume; backup: Backup }> {
-  const volume = await environment.createVolume({ namespace: 'shop', name, sizeBytes: SIZE_BYTES })
-  await writePieces(volume.file, [{ offsetBytes: 0, data: noise(name, 24 * MIB) }])
-  return { volume, backup: await backUp(environment, { namespace: 'shop', name }, repository, { timeoutMs: 60_000 }) }
-}
-
-/** A clone of `backup` in `namespace`, at its end. */
-async function cloneEnd(backup: Backup, namespace: string): Promise<KubeObject> {
-  await environment.createNamespace(namespace)
-  const name = randomUUID()
-  const { snapshotID, metadata } = backup.snapshot['status']
-  const spec = {
-    snapshotID,
-    metadata,
-    apiGroup: '',
-    kind: 'PersistentVolumeClaim',
-    backupRepository: repository,
-    cloneCancel: false,
-  }
-  await environment.api.create({ ...typeOf('CloneFromSnapshot'), metadata: { name, namespace }, spec })
-  const isOver = (object: KubeObject | undefined) => ENDS.includes(object?.['status']?.phase)
-  return (await environment.waitFor('CloneFromSnapshot', namespace, name, isOver, 120_000)).object
-}
+let volume: Volume
+let backup: Backup
+let claims: Recorder
+let volumes: Recorder
+let downloads: Recorder
 
 handOver.before(async () => {
-  environment = await startEnvironment({ envOf: { download: { FAKE_VDDK_MBPS: '6' } } })
-  repository = await claimRepository(environment)
+  environment = await startEnvironment({
+    env: { DORMOUSE_SLICE_SECONDS: '2', DORMOUSE_BIND_TIMEOUT_SECONDS: '5' },
+    envOf: { download: { FAKE_VDDK_MBPS: '6', DORMOUSE_MEMORY_MIB: '256' } },
+    pingEveryMs: { 'dormouse-sweep': 2000 },
+  })
+  const repository = await claimRepository(environment)
+  volume = await environment.createVolume({ ...CLAIM, sizeBytes: SIZE_BYTES })
+  await writePieces(volume.file, [{ offsetBytes: 0, data: noise('orders', 24 * MIB) }])
+  backup = await backUp(environment, CLAIM, repository)
+  claims = await environment.record('PersistentVolumeClaim')
+  volumes = await environment.record('PersistentVolume')
+  downloads = await environment.record('Download')
 })
-/** What a node's kubelet would say. */
-async function makeNodeReady(): Promise<void> {
-  const now = new Date().toISOString().replace(/\.\d+Z/, 'Z')
-  const ready = {
-    type: 'Ready',
-    status: 'True',
-    reason: 'KubeletReady',
-    message: '',
-    lastHeartbeatTime: now,
-    lastTransitionTime: now,
-  }
-  const node = { apiVersion: 'v1', kind: 'Node', name: NODE_NAME }
-  await environment.api.patch(node, { status: { conditions: [ready] } }, 'status')
-}
-
 handOver.after(async () => {
   await environment.stop()
 })
 
-handOver('the claim does not exist before every byte is written, and is Bound only after the download', async () => {
-  const { volume, backup } = await aBackup('orders')
-  const claims = await environment.record('PersistentVolumeClaim', 'copy')
-  const downloads = await environment.record('Download', 'velero')
-  const copy = await restore(environment, backup, 'copy', { timeoutMs: 60_000 })
-  assert.is(await sha256(copy.volume.file), await sha256(volume.file))
-
-  const name = copy.clone['status'].downloadName
-  const moving = downloads.of(name).filter(({ object }) => object['status']?.phase === 'InProgress')
-  assert.ok(moving.length >= 3, `${moving.length} states: the recording covers a download that took its time`)
-  const completed = downloads.of(name).find(({ object }) => object['status']?.phase === 'Completed')
-  const bound = claims.of('orders').find(({ object }) => object['status']?.phase === 'Bound')
-  const created = claims.of('orders').find(({ deleted }) => !deleted)
-  assert.ok(completed !== undefined && bound !== undefined && created !== undefined)
-  assert.ok(created.atMs >= completed.atMs, 'the claim was created before the download was completed')
-  assert.ok(bound.atMs >= completed.atMs, 'the claim was bound before the download was completed')
-  const staging = claims.seen.filter(({ object }) => object.metadata.name.startsWith('dormouse-'))
-  assert.ok(
-    staging.some(({ object }) => object['status']?.phase === 'Bound'),
-    'the data went into a staged disk',
-  )
-  assert.ok(staging.at(-1)?.deleted, 'the staging claim is gone')
-  downloads.stop()
-  claims.stop()
-})
-
-handOver('row 24: a class that waits for its first consumer is provisioned for a node', async () => {
-  await makeNodeReady()
-  const { volume, backup } = await aBackup('letters')
-  const { snapshot } = backup
-  const stored = decodeClaimMetadata(snapshot['status'].metadata)
-  stored['spec'].storageClassName = 'vsphere-wait'
-  const waiting = {
-    ...backup,
-    snapshot: { ...snapshot, status: { ...snapshot['status'], metadata: encodeClaimMetadata(stored) } },
+/** Asks for a restore into `namespace`, as if the claim had been of another storage class when one is given. */
+async function createClone(namespace: string, storageClass?: string): Promise<string> {
+  await environment.createNamespace(namespace)
+  const name = randomUUID()
+  const { snapshotID, metadata } = backup.snapshot['status']
+  const stored = decodeClaimMetadata(metadata)
+  if (storageClass !== undefined) stored['spec'].storageClassName = storageClass
+  const spec = {
+    snapshotID,
+    metadata: encodeClaimMetadata(stored),
+    apiGroup: '',
+    kind: 'PersistentVolumeClaim',
+    backupRepository: backup.snapshot['spec'].backupRepository,
+    cloneCancel: false,
   }
-  const copy = await restore(environment, waiting, 'letters-copy', { timeoutMs: 60_000 })
-  assert.is(copy.volume.claim['spec'].storageClassName, 'vsphere-wait')
-  assert.is(await sha256(copy.volume.file), await sha256(volume.file))
+  await environment.api.create({ ...typeOf('CloneFromSnapshot'), metadata: { name, namespace }, spec })
+  return name
+}
+
+async function endOf(namespace: string, name: string): Promise<KubeObject> {
+  const isOver = (object: KubeObject | undefined) => ENDS.includes(object?.['status']?.phase)
+  return (await environment.waitFor('CloneFromSnapshot', namespace, name, isOver, 120_000)).object
+}
+
+/** The API server numbers all writes in one row: what has the higher number came later. */
+const numberOf = ({ object }: Seen): number => Number(object.metadata.resourceVersion)
+const inNamespace = (recorder: Recorder, namespace: string): Seen[] =>
+  recorder.seen.filter(({ object }) => object.metadata.namespace === namespace)
+
+function firstOf(seen: Seen[], what: string, is: (one: Seen) => boolean): Seen {
+  const found = seen.find(is)
+  if (found === undefined) throw new Error(`never seen: ${what}`)
+  return found
+}
+
+/** Restores into `namespace` and asserts, from all that was recorded, that nobody could use the disk before it was whole. */
+async function assertHandedOverWhole(namespace: string, storageClass: string): Promise<void> {
+  const clone = await endOf(namespace, await createClone(namespace, storageClass))
+  assert.is(clone['status'].phase, 'Completed', clone['status'].message)
+  const copy = await volumeOf(environment, namespace, CLAIM.name)
+  assert.is(copy.claim['spec'].storageClassName, storageClass)
+  assert.is(await sha256(copy.file), await sha256(volume.file))
+
+  const { downloadName, volumeName } = clone['status']
+  const download = downloads.of(downloadName)
+  const whole = firstOf(download, 'the completed Download', ({ object }) => object['status']?.phase === 'Completed')
+  assert.ok(whole.object['status'].slice >= 2, 'the data took its time')
+  const staging = inNamespace(claims, namespace).filter(({ object }) => object.metadata.name.startsWith('dormouse-'))
+  const target = inNamespace(claims, namespace).filter(({ object }) => object.metadata.name === CLAIM.name)
+  const isBound = ({ object, deleted }: Seen) => object['status']?.phase === 'Bound' && !deleted
+  assert.ok(numberOf(firstOf(staging, 'the bound staging claim', isBound)) < numberOf(whole))
+  for (const one of target) assert.ok(numberOf(one) > numberOf(whole), 'the claim was there before the data was whole')
+  firstOf(target, 'the bound claim', isBound)
+  const promised = volumes.of(volumeName).filter(({ object }) => object['spec'].claimRef?.name === CLAIM.name)
+  for (const one of promised) assert.ok(numberOf(one) > numberOf(whole), 'the volume was promised too early')
+  assert.ok(promised.length > 0)
+  assert.ok(staging.at(-1)?.deleted, 'the staging claim is gone')
+}
+
+/** What stands of volumes: names of claims (with their namespaces), of PVs, and ids of disks. */
+async function standing(): Promise<{ claims: string[]; volumes: string[]; disks: string[] }> {
+  const named = (objects: KubeObject[]) =>
+    objects.map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`).sort()
+  return {
+    claims: named(await environment.api.list('v1', 'PersistentVolumeClaim')),
+    volumes: named(await environment.api.list('v1', 'PersistentVolume')),
+    disks: (await environment.vcenterState()).fcds.map(({ id }) => id).sort(),
+  }
+}
+
+async function untilStanding(wanted: Awaited<ReturnType<typeof standing>>): Promise<void> {
+  const isSame = async () => JSON.stringify(await standing()) === JSON.stringify(wanted)
+  await until('nothing more than before', isSame, 30_000).catch(() => {})
+  assert.equal(await standing(), wanted)
+}
+
+handOver('the claim does not exist before every byte is written, and is Bound only after the download', async () => {
+  await assertHandedOverWhole('copy', STORAGE_CLASSES.immediate)
 })
+
+handOver(
+  'row 24: a class that waits for its first consumer is provisioned for a node, and handed over alike',
+  async () => {
+    await assertHandedOverWhole('waiting-copy', STORAGE_CLASSES.waiting)
+  },
+)
 
 handOver('a claim that exists is never touched', async () => {
-  const { volume, backup } = await aBackup('ledger')
-  await writePieces(volume.file, [{ offsetBytes: 0, data: noise('newer', MIB) }])
-  const before = await sha256(volume.file)
-  const clone = await cloneEnd(backup, 'shop')
+  await writePieces(volume.file, [{ offsetBytes: 30 * MIB, data: noise('newer', MIB) }])
+  const [before, data] = [await standing(), await sha256(volume.file)]
+  const clone = await endOf(CLAIM.namespace, await createClone(CLAIM.namespace))
   assert.is(clone['status'].phase, 'Failed')
   assert.is(clone['status'].reason, 'TargetExists')
-  assert.is(await sha256(volume.file), before)
-  await environment.waitFor(
-    'PersistentVolumeClaim',
-    'shop',
-    `dormouse-${clone.metadata.uid}`,
-    (object) => object === undefined,
-  )
+  await untilStanding(before)
+  assert.is(await sha256(volume.file), data)
+  const claim = await environment.api.get({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...CLAIM })
+  assert.equal(claim, volume.claim)
 })
 
+handOver('a claim that came while the data was written is never touched, and the staged disk goes', async () => {
+  const name = await createClone('raced')
+  const isMoving = ({ object }: Seen) =>
+    object['spec'].clonefromSnapshotReference === `raced/${name}` && object['status']?.phase === 'InProgress'
+  await until('the data moves', () => downloads.seen.some(isMoving), 60_000)
+  const other = await environment.createVolume({ namespace: 'raced', name: CLAIM.name, sizeBytes: MIB })
+  await writePieces(other.file, [{ offsetBytes: 0, data: noise('theirs', MIB) }])
+  const clone = await endOf('raced', name)
+  assert.is(clone['status'].phase, 'Failed')
+  assert.is(clone['status'].reason, 'TargetExists')
+  const isGone = async () =>
+    (await environment.vcenter.disk(clone['status'].volumeID.slice('ivd:'.length))) === undefined
+  await until('the staged disk is gone', isGone, 30_000)
+  assert.is(await sha256(other.file), createHash('sha256').update(noise('theirs', MIB)).digest('hex'))
+  const claim = await environment.api.get({
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    name: CLAIM.name,
+    namespace: 'raced',
+  })
+  assert.equal(claim, other.claim)
+})
+
+handOver(
+  'a class that never provides its disk ends the restore by name, and leaves no claim, volume or disk',
+  async () => {
+    const before = await standing()
+    const clone = await endOf('never', await createClone('never', STORAGE_CLASSES.never))
+    assert.is(clone['status'].phase, 'Failed')
+    assert.is(clone['status'].reason, 'ClaimNeverBound')
+    assert.match(clone['status'].message, /was not bound within 5 s/)
+    await untilStanding(before)
+  },
+)
 handOver.run()
