@@ -54,7 +54,7 @@ export async function withClaim<T>(
   if (lease === undefined) return { held: true }
   const keeper = new Keeper(deps, options, lease, holder)
   try {
-    await keeper.patch(options.firstPatch)
+    await keeper.begin()
     keeper.start()
     const value = await work(keeper)
     if (keeper.lost)
@@ -95,6 +95,14 @@ class Keeper implements Claim {
 
   latest(): KubeObject {
     return this.#object
+  }
+
+  /**
+   * The first write carries the very version that was decided on and is never repeated on a newer one: whoever held the Lease
+   * before may have written its end meanwhile, and what has ended must not begin again. ConflictError: read and decide anew.
+   */
+  async begin(): Promise<void> {
+    this.#object = await this.#deps.cluster.patch(this.#options.kind, this.#object, this.#options.firstPatch)
   }
 
   async patch(change: object): Promise<KubeObject> {

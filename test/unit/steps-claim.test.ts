@@ -1,0 +1,83 @@
+// Claim before work: what was decided on an older version of the object is not begun on a newer one.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import { readSettings } from '#shared/kernel/env.ts'
+import { ConflictError } from '#shared/kernel/errors.ts'
+import { type Claim, type Claimed, withClaim } from '#shared/steps/claim.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+
+const KIND = 'CloneFromSnapshot'
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+
+function aWorld(): { deps: StepDeps; cluster: MemoryCluster; seen: KubeObject } {
+  const cluster = new MemoryCluster({ clock: systemClock })
+  const deps: StepDeps = { cluster, clock: systemClock, settings: readSettings({}), identity: 'pod-1', log: silent }
+  const seen = cluster.seed(KIND, {
+    apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+    kind: KIND,
+    metadata: { name: 'clone-1', namespace: 'shop' },
+    spec: {
+      snapshotID: 'ivd:a:b',
+      apiGroup: '',
+      kind: 'PersistentVolumeClaim',
+      backupRepository: 'br',
+      cloneCancel: false,
+    },
+    status: { phase: 'InProgress' },
+  })
+  return { deps, cluster, seen }
+}
+
+async function claimIt(
+  { deps, seen }: ReturnType<typeof aWorld>,
+  work: (claim: Claim) => Promise<string>,
+): Promise<Claimed<string>> {
+  const options = {
+    kind: KIND,
+    object: seen,
+    firstPatch: { metadata: { labels: { 'dormouse.dev/step': 'running' } } },
+    isCancelled: () => false,
+    signal: new AbortController().signal,
+  } as const
+  return await withClaim(deps, options, work)
+}
+
+function leaseHolder(cluster: MemoryCluster): unknown {
+  return cluster.peekAll('Lease')[0]?.['spec'].holderIdentity
+}
+
+test('what has ended since it was read is not begun again, and the Lease is let go', async () => {
+  const world = aWorld()
+  await world.cluster.patchStatus(KIND, world.seen, { phase: 'Failed' })
+  let began = false
+  const work = async () => {
+    began = true
+    return 'done'
+  }
+  const refused = await claimIt(world, work).catch((error: unknown) => error)
+  assert.instance(refused, ConflictError)
+  assert.not(began)
+  const now = world.cluster.peek(KIND, 'shop', 'clone-1')
+  assert.is(now?.['status'].phase, 'Failed')
+  assert.is(now?.metadata.labels?.['dormouse.dev/step'], undefined)
+  assert.is(leaseHolder(world.cluster) ?? undefined, undefined)
+})
+
+test('an edit by someone else while the work runs costs no progress', async () => {
+  const world = aWorld()
+  const claimed = await claimIt(world, async (claim) => {
+    await world.cluster.patch(KIND, claim.latest(), { metadata: { annotations: { note: 'mine' } } })
+    await claim.patchStatus({ message: 'half done' })
+    return 'done'
+  })
+  assert.not(claimed.held)
+  const now = world.cluster.peek(KIND, 'shop', 'clone-1')
+  assert.is(now?.['status'].message, 'half done')
+  assert.is(now?.metadata.annotations?.['note'], 'mine')
+})
+
+test.run()
