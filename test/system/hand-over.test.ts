@@ -154,9 +154,13 @@ handOver('a claim that came while the data was written is never touched, and the
   const clone = await endOf('raced', name)
   assert.is(clone['status'].phase, 'Failed')
   assert.is(clone['status'].reason, 'TargetExists')
-  const isGone = async () =>
-    (await environment.vcenter.disk(clone['status'].volumeID.slice('ivd:'.length))) === undefined
-  await until('the staged disk is gone', isGone, 30_000)
+  const { volumeID, volumeName } = clone['status']
+  const isGone = async () => {
+    const disk = await environment.vcenter.disk(volumeID.slice('ivd:'.length))
+    const staged = await environment.api.get({ apiVersion: 'v1', kind: 'PersistentVolume', name: volumeName })
+    return disk === undefined && staged === undefined
+  }
+  await until('the staged disk and its volume are gone', isGone, 30_000)
   assert.is(await sha256(other.file), createHash('sha256').update(noise('theirs', MIB)).digest('hex'))
   const claim = await environment.api.get({
     apiVersion: 'v1',
