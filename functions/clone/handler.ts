@@ -38,6 +38,8 @@ export async function handleClone(
   const download = await readDownload(deps, clone)
   const step = decideClone(seeClone(clone, download))
   if (step.kind === 'nothing') {
+    // A run that was paused for longer than its Lease may have made the staging claim after the end: its event leads here.
+    if (clone['status'].phase !== 'Completed') await removeStaging(deps, clone)
     await settle(deps, 'CloneFromSnapshot', clone)
     return step.why
   }

@@ -2,6 +2,9 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 
+/** On an object: who began the last step on it. It makes each beginning a write, also when nothing else of it changes. */
+export const HOLDER_ANNOTATION = 'dormouse.dev/holder'
+
 export type LeaseState = 'free' | 'mine' | 'held' | 'stale'
 
 /**

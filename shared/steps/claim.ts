@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
-import { leaseName } from '#shared/domain/lease.ts'
+import { HOLDER_ANNOTATION, leaseName } from '#shared/domain/lease.ts'
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { StepDeps } from './deps.ts'
@@ -26,7 +26,7 @@ export type ClaimOptions = {
   kind: KindName
   object: KubeObject
   /** Part of the first patch, which also takes the object out of every source's selector. */
-  firstPatch: object
+  firstPatch: { metadata?: object; status?: object }
   /** True when the object, as it stands now, asks the work to stop. */
   isCancelled: (object: KubeObject) => boolean
   /** The request is being cut off, or the pod ends. */
@@ -53,16 +53,20 @@ export async function withClaim<T>(
   const lease = await acquireLease(deps, leaseName(options.object), holder, options.signal)
   if (lease === undefined) return { held: true }
   const keeper = new Keeper(deps, options, lease, holder)
+  let value: T
   try {
     await keeper.begin()
     keeper.start()
-    const value = await work(keeper)
-    if (keeper.lost)
-      throw new RetryableError('LeaseLost', `the Lease of ${options.kind} ${options.object.metadata.name} was lost`)
-    return { held: false, value, object: keeper.latest() }
+    value = await work(keeper)
   } finally {
     await keeper.stop()
   }
+  if (keeper.lost) throw leaseLost(options)
+  return { held: false, value, object: keeper.latest() }
+}
+
+function leaseLost({ kind, object }: ClaimOptions): RetryableError {
+  return new RetryableError('LeaseLost', `the Lease of ${kind} ${object.metadata.name} was lost`)
 }
 
 class Keeper implements Claim {
@@ -100,9 +104,14 @@ class Keeper implements Claim {
   /**
    * The first write carries the very version that was decided on and is never repeated on a newer one: whoever held the Lease
    * before may have written its end meanwhile, and what has ended must not begin again. ConflictError: read and decide anew.
+   * The holder's name makes it a change in any case, as a patch that changes nothing would not make the other's late write fail.
    */
   async begin(): Promise<void> {
-    this.#object = await this.#deps.cluster.patch(this.#options.kind, this.#object, this.#options.firstPatch)
+    const { metadata, ...rest } = this.#options.firstPatch
+    const { annotations: others } = (metadata ?? {}) as { annotations?: object }
+    const annotations = { ...others, [HOLDER_ANNOTATION]: this.#holder }
+    const change = { ...rest, metadata: { ...metadata, annotations } }
+    this.#object = await this.#deps.cluster.patch(this.#options.kind, this.#object, change)
   }
 
   async patch(change: object): Promise<KubeObject> {
@@ -121,10 +130,11 @@ class Keeper implements Claim {
     this.#loop = this.#keep()
   }
 
+  /** Whoever was paused for longer than the Lease learns only here that it passed on: `lost`. */
   async stop(): Promise<void> {
     this.#stopLoop.abort()
     await this.#loop
-    if (!this.lost) await releaseLease(this.#deps, this.#lease)
+    if (!this.lost && !(await releaseLease(this.#deps, this.#lease, this.#holder))) this.#lose()
   }
 
   /** A user's edit in between is no reason to lose progress: read again and write once more, as long as the Lease is ours. */
@@ -134,9 +144,19 @@ class Keeper implements Claim {
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error
       await this.#refresh()
+      await this.#requireLease()
       this.#object = await write(this.#object)
     }
     return this.#object
+  }
+
+  /** Asked after the object was read: had another one begun before this, its first patch would be in what was read. */
+  async #requireLease(): Promise<void> {
+    const { namespace, name } = this.#lease.metadata
+    const now = await this.#deps.cluster.read('Lease', namespace, name)
+    if (now?.['spec']?.holderIdentity === this.#holder) return
+    this.#lose()
+    throw leaseLost(this.#options)
   }
 
   async #inOrder<T>(act: () => Promise<T>): Promise<T> {

@@ -35,12 +35,23 @@ export async function renewLease(deps: LeaseDeps, lease: KubeObject, holder: str
   })
 }
 
-/** A conflict means that it is not ours any more: nothing to let go of. */
-export async function releaseLease(deps: LeaseDeps, lease: KubeObject): Promise<void> {
+/**
+ * true: it was `holder`'s until now, so nobody else can have begun meanwhile. A conflict may come from a renewal of its own
+ * whose answer was lost, so it looks once more before it says false.
+ */
+export async function releaseLease(deps: LeaseDeps, lease: KubeObject, holder: string): Promise<boolean> {
+  if (await letGo(deps, lease)) return true
+  const now = await deps.cluster.read('Lease', lease.metadata.namespace, lease.metadata.name)
+  return now?.['spec']?.holderIdentity === holder && (await letGo(deps, now))
+}
+
+async function letGo(deps: LeaseDeps, lease: KubeObject): Promise<boolean> {
   try {
     await deps.cluster.patch('Lease', lease, { spec: RELEASED_LEASE_SPEC })
+    return true
   } catch (error) {
-    if (!(error instanceof ConflictError)) throw error
+    if (error instanceof ConflictError) return false
+    throw error
   }
 }
 

@@ -1,6 +1,7 @@
 // The objects that scenarios begin with, as their owners would create them.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { STEP_LABEL } from '#shared/domain/step-label.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import type { World } from './world.ts'
@@ -35,14 +36,17 @@ export function aSnapshot(world: World, name: string, claim: string): void {
   })
 }
 
-export function aClone(world: World, name: string, snapshot: KubeObject): void {
+/** `storageClass`: as if the claim had been of that class. */
+export function aClone(world: World, name: string, snapshot: KubeObject, storageClass?: string): void {
+  const stored = decodeClaimMetadata(snapshot['status'].metadata)
+  if (storageClass !== undefined) stored['spec'].storageClassName = storageClass
   world.cluster.seed('CloneFromSnapshot', {
     apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
     kind: 'CloneFromSnapshot',
     metadata: { name, namespace: 'restored' },
     spec: {
       snapshotID: snapshot['status'].snapshotID,
-      metadata: snapshot['status'].metadata,
+      metadata: encodeClaimMetadata(stored),
       apiGroup: '',
       kind: 'PersistentVolumeClaim',
       backupRepository: 'br',

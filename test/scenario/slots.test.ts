@@ -65,6 +65,19 @@ test('of those that wait the oldest goes first', async () => {
   assert.equal(passedOver, [])
 })
 
+test('row 60: twice the movers take half the time, up to one for each volume', async () => {
+  const times: number[] = []
+  for (const movers of [1, 2, 4]) {
+    const world = new World(9, FAIR, movers)
+    const startMs = world.clock.nowMs()
+    const { mostAtOnce } = await backUpAll(world)
+    assert.is(mostAtOnce, movers)
+    times.push(world.clock.nowMs() - startMs)
+  }
+  const [one = 0, two = 0, four = 0] = times
+  assert.ok(two < 0.6 * one && four < 0.6 * two, `virtual time with 1, 2, 4 movers: ${times.join(', ')} ms`)
+})
+
 for (let seed = 1; seed <= 5; seed++) {
   test(`seed ${seed}: also when events are lost and processes die`, async () => {
     const world = new World(seed, { drop: 0.2, double: 0.2, die: 0.01 })

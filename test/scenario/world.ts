@@ -29,6 +29,8 @@ export type Weather = {
   double: number
   /** Chance per write of a process that it dies right after it. */
   die: number
+  /** A call takes up to that many turns, so that processes get between each other's calls. */
+  dawdle?: number
 }
 export const FAIR: Weather = { drop: 0, double: 0, die: 0 }
 
@@ -41,6 +43,8 @@ const WATCHED: [KindName, string][] = [
   ['DeleteSnapshot', GATE],
   ['PersistentVolumeClaim', 'dormouse.dev/clone-uid'],
 ]
+/** A class whose driver never answers. */
+export const NEVER_BINDS = 'never'
 const SWEEP_EVERY_MS = 60 * SECOND_MS
 const CHUNK_BYTES = 64 * KiB
 const CHUNK_MS = 2 * SECOND_MS
@@ -70,9 +74,12 @@ export class World {
   #uids = 0
   readonly errors: string[] = []
 
-  constructor(seed: number, weather: Weather = FAIR) {
+  readonly #movers: number
+
+  constructor(seed: number, weather: Weather = FAIR, movers = 2) {
     this.random = new Random(seed)
     this.weather = weather
+    this.#movers = movers
     this.cluster = new MemoryCluster({
       clock: this.clock,
       newUid: () => `00000000-0000-4000-8000-${String(++this.#uids).padStart(12, '0')}`,
@@ -85,13 +92,14 @@ export class World {
       pause: (signal) => this.clock.sleep(CHUNK_MS, signal).catch(() => undefined),
     })
     this.#nextSweepMs = this.clock.nowMs() + SWEEP_EVERY_MS
-    this.cluster.seed('StorageClass', {
-      apiVersion: 'storage.k8s.io/v1',
-      kind: 'StorageClass',
-      metadata: { name: 'fast' },
-      provisioner: 'csi.vsphere.vmware.com',
-      volumeBindingMode: 'Immediate',
-    })
+    for (const name of ['fast', NEVER_BINDS])
+      this.cluster.seed('StorageClass', {
+        apiVersion: 'storage.k8s.io/v1',
+        kind: 'StorageClass',
+        metadata: { name },
+        provisioner: 'csi.vsphere.vmware.com',
+        volumeBindingMode: 'Immediate',
+      })
     for (const [kind, labelSelector] of WATCHED)
       this.cluster.onEvent({ kind, labelSelector }, (event) =>
         this.#announce({ kind, namespace: event.namespace, name: event.name }, event.type),
@@ -227,7 +235,11 @@ export class World {
       repositories: this.#mortal(process, this.vault, ['forget', 'abandon'], mover),
       mover,
       clock: this.clock,
-      settings: readSettings({ DORMOUSE_CLUSTER_ID: 'test', DORMOUSE_MOVERS: '2', NODE_NAME: 'node-1' }),
+      settings: readSettings({
+        DORMOUSE_CLUSTER_ID: 'test',
+        DORMOUSE_MOVERS: String(this.#movers),
+        NODE_NAME: 'node-1',
+      }),
       identity: `pod-${++this.#uids}`,
       log: this.#logOf(process),
       clusterId: async () => 'test',
@@ -245,6 +257,7 @@ export class World {
         const member = Reflect.get(object, name)
         if (typeof member !== 'function') return member
         return async (...args: unknown[]) => {
+          for (let turns = this.random.below(1 + (this.weather.dawdle ?? 0)); turns > 0; turns--) await aTurn()
           if (process.dead) throw new Died()
           const result = await member.apply(object, args)
           if (writes.includes(String(name)) && this.random.chance(this.weather.die)) {
@@ -262,7 +275,8 @@ export class World {
   /** Provisions and binds claims, and deletes volumes, as the vSphere CSI driver and the PV controller do. */
   async #playCsiDriver(): Promise<void> {
     for (const claim of this.cluster.peekAll('PersistentVolumeClaim')) {
-      if (claim['status']?.phase !== 'Bound') await ignoreConflict(this.#bind(claim))
+      const comes = claim['spec'].storageClassName !== NEVER_BINDS
+      if (comes && claim['status']?.phase !== 'Bound') await ignoreConflict(this.#bind(claim))
     }
     for (const volume of this.cluster.peekAll('PersistentVolume')) await ignoreConflict(this.#reclaim(volume))
   }
@@ -329,5 +343,9 @@ function sizeOf(claim: KubeObject): number {
 
 /** Lets every promise that can go on go on. */
 async function settle(): Promise<void> {
-  for (let i = 0; i < 6; i++) await new Promise((resolve) => setImmediate(resolve))
+  for (let i = 0; i < 6; i++) await aTurn()
+}
+
+async function aTurn(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve))
 }

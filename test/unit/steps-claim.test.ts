@@ -6,7 +6,7 @@ import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
-import { ConflictError } from '#shared/kernel/errors.ts'
+import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import { type Claim, type Claimed, withClaim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 
@@ -78,6 +78,48 @@ test('an edit by someone else while the work runs costs no progress', async () =
   const now = world.cluster.peek(KIND, 'shop', 'clone-1')
   assert.is(now?.['status'].message, 'half done')
   assert.is(now?.metadata.annotations?.['note'], 'mine')
+})
+
+/** As if the holder had been paused for longer than its Lease. */
+async function passLeaseOn({ cluster }: ReturnType<typeof aWorld>): Promise<void> {
+  const [lease] = cluster.peekAll('Lease')
+  assert.ok(lease)
+  await cluster.patch('Lease', lease, { spec: { holderIdentity: 'pod-2/x' } })
+}
+
+test('work whose Lease passed on unseen counts for nothing, and the new holder keeps it', async () => {
+  const world = aWorld()
+  const work = async () => {
+    await passLeaseOn(world)
+    return 'done'
+  }
+  const lost = await claimIt(world, work).catch((error: unknown) => error)
+  assert.instance(lost, RetryableError)
+  assert.is((lost as RetryableError).reason, 'LeaseLost')
+  assert.is(leaseHolder(world.cluster), 'pod-2/x')
+})
+
+test('who lost the Lease does not write over what the next holder wrote', async () => {
+  const world = aWorld()
+  const work = async (claim: Claim) => {
+    await passLeaseOn(world)
+    await world.cluster.patchStatus(KIND, claim.latest(), { phase: 'Failed' })
+    await claim.patchStatus({ phase: 'InProgress' })
+    return 'done'
+  }
+  const lost = await claimIt(world, work).catch((error: unknown) => error)
+  assert.is((lost as RetryableError).reason, 'LeaseLost')
+  assert.is(world.cluster.peek(KIND, 'shop', 'clone-1')?.['status'].phase, 'Failed')
+})
+
+test('a beginning is a write also when the label stands already, so that a late end of the one before fails', async () => {
+  const world = aWorld()
+  await claimIt(world, async () => 'the one before')
+  const before = world.cluster.peek(KIND, 'shop', 'clone-1')
+  assert.ok(before)
+  await claimIt({ ...world, seen: before }, async () => 'the next')
+  const late = await world.cluster.patchStatus(KIND, before, { phase: 'Failed' }).catch((error: unknown) => error)
+  assert.instance(late, ConflictError)
 })
 
 test.run()

@@ -1,0 +1,41 @@
+// A restore whose disk never comes fails by name, stays failed, and leaves no claim behind, in any order of events.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { KiB } from '#shared/kernel/units.ts'
+import { assertNothingLeft, guard } from './invariants.ts'
+import { aClone, aSnapshot, aVolume, isDone } from './objects.ts'
+import { NEVER_BINDS, World } from './world.ts'
+
+const SEEDS = Number(process.env['SEEDS'] ?? 20)
+
+async function liveThrough(world: World): Promise<void> {
+  const broken = guard(world)
+  world.volumes.write(aVolume(world, 'data'), 64 * KiB, world.random.bytes(64 * KiB))
+  aSnapshot(world, 'snap-1', 'data')
+  await world.run(
+    () => isDone(world.cluster.peek('Snapshot', 'app', 'snap-1')) && world.cluster.peekAll('Upload').every(isDone),
+  )
+  const snapshot = world.cluster.peek('Snapshot', 'app', 'snap-1')
+  assert.ok(snapshot)
+  world.weather.dawdle = 8
+  aClone(world, 'clone-1', snapshot, NEVER_BINDS)
+  const clone = () => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1')
+  await world.run(() => isDone(clone()))
+  await world.run(() => world.cluster.peekAll('Lease').every((lease) => !lease['spec']?.holderIdentity))
+  assert.is(clone()?.['status'].phase, 'Failed', world.describe())
+  assert.is(clone()?.['status'].reason, 'ClaimNeverBound')
+  const claims = world.cluster.peekAll('PersistentVolumeClaim').map(({ metadata }) => metadata.name)
+  assert.equal(claims, ['data'], 'no claim of the restore is left')
+  assert.equal(broken, [])
+  assert.equal(world.errors, [])
+  assertNothingLeft(world)
+}
+
+for (let seed = 1; seed <= SEEDS; seed++) {
+  test(`seed ${seed}: a restore that failed is never begun again`, async () => {
+    await liveThrough(new World(seed, { drop: 0.2, double: 0.5, die: 0.02 }))
+  })
+}
+
+test.run()
