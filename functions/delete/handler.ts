@@ -20,8 +20,6 @@ import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 
 export type DeleteDeps = VolumeDeps & RepositoryDeps
 
-/** A delete that could not finish is tried again after this long: it never says that it is done. */
-const RETRY_MS = 60 * SECOND_MS
 /** While an upload is being stopped. Its end is looked for, as its events wake only its own function. */
 const UPLOAD_STOP_MS = 5 * SECOND_MS
 
@@ -145,7 +143,8 @@ async function failed(deps: DeleteDeps, claim: Claim, error: Error): Promise<Res
     ending: {
       status: { phase: 'InProgress', reason, message: error.message, conditions },
       step: 'waiting',
-      dueAtMs: nowMs + RETRY_MS,
+      // It never says that it is done while it is not.
+      dueAtMs: nowMs + deps.settings.backoffUnitMs,
     },
     why: `waits: ${reason}`,
   }

@@ -4,7 +4,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import {
   DOWNLOAD_RETRIES,
-  DOWNLOAD_RETRY_DELAY_MS,
+  DOWNLOAD_RETRY_UNITS,
   type DownloadStep,
   decideDownload,
   isHopelessDownload,
@@ -191,7 +191,7 @@ async function recordFailure(deps: TransferDeps, claim: Claim, error: Error): Pr
     { type: 'Downloaded', status: 'False', reason, message: error.message },
     nowMs,
   )
-  const untilMs = nowMs + DOWNLOAD_RETRY_DELAY_MS
+  const untilMs = nowMs + DOWNLOAD_RETRY_UNITS * deps.settings.backoffUnitMs
   const retry = {
     phase: 'Retry',
     message: error.message,

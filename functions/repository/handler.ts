@@ -4,7 +4,6 @@ import type { Condition, KubeObject } from '#shared/api/kinds.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { FINALIZER, isBeingDeleted, stepPatch, withFinalizer, withoutFinalizer } from '#shared/domain/step-label.ts'
 import { asError, ConflictError, DormouseError } from '#shared/kernel/errors.ts'
-import { MINUTE_MS } from '#shared/kernel/units.ts'
 import type { RecoveryChoice, RepositoryAccess, RepositoryState } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
@@ -19,9 +18,6 @@ export type ClaimDeps = RepositoryDeps & {
     parameters: Record<string, string>,
   ) => Promise<{ access: RepositoryAccess; recovery: RecoveryChoice | undefined; plaintextCredentials: boolean }>
 }
-
-/** A bucket that cannot be reached or opened is looked at again after this long. */
-const RETRY_MS = MINUTE_MS
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleRepository(
@@ -208,7 +204,7 @@ async function notReady(deps: ClaimDeps, claim: Claim, name: string, error: Erro
   await writeConditions(deps, name, conditions, reason)
   await announce(deps, object, 'Warning', reason, error.message)
   return {
-    ending: { status: { conditions, reason }, step: 'waiting', dueAtMs: nowMs + RETRY_MS },
+    ending: { status: { conditions, reason }, step: 'waiting', dueAtMs: nowMs + deps.settings.backoffUnitMs },
     why: `not ready: ${reason}`,
   }
 }

@@ -20,8 +20,8 @@ import { mirror } from '#shared/steps/mirror.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { ensureSnapshot, ensureUpload, removeTaken, resolveTarget } from './take.ts'
 
-/** How soon a snapshot that vCenter was too busy for is tried again. */
-const BUSY_RETRY_MS = 30 * SECOND_MS
+/** How soon a snapshot that vCenter was too busy for is tried again, in back-off units: half a minute by default. */
+const BUSY_RETRY_UNITS = 0.5
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleSnapshot(
@@ -225,7 +225,8 @@ function waitAgain(deps: VolumeDeps, claim: Claim, { reason, message }: Dormouse
     ...(taskIsOver ? { task: null } : {}),
     conditions: setCondition(snapshot['status']?.conditions, waiting, nowMs),
   }
-  return { ending: { status, step: 'waiting', dueAtMs: nowMs + BUSY_RETRY_MS }, why: `busy: ${reason}` }
+  const dueAtMs = nowMs + BUSY_RETRY_UNITS * deps.settings.backoffUnitMs
+  return { ending: { status, step: 'waiting', dueAtMs }, why: `busy: ${reason}` }
 }
 
 function startedMs(deps: VolumeDeps, snapshot: KubeObject): number {

@@ -3,7 +3,7 @@
 import { setCondition } from '#shared/domain/conditions.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { progressView } from '#shared/domain/progress.ts'
-import { isHopelessTransfer, uploadBackoffMinutes, uploadRetryAtMs, uploadRetryMax } from '#shared/domain/upload.ts'
+import { isHopelessTransfer, uploadBackoffUnits, uploadRetryMax } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import type { UploadProgress } from '#shared/ports/mover.ts'
@@ -154,12 +154,13 @@ function unusable(deps: TransferDeps, error: Error): StepResult {
 }
 
 function retryLater(deps: TransferDeps, status: object, failures: number, reason: string): StepResult {
-  const untilMs = uploadRetryAtMs(failures, deps.clock.nowMs())
+  const units = uploadBackoffUnits(failures)
+  const untilMs = deps.clock.nowMs() + units * deps.settings.backoffUnitMs
   const full = {
     ...status,
     reason,
     retryCount: failures,
-    currentBackOff: uploadBackoffMinutes(failures),
+    currentBackOff: units,
     nextRetryTimestamp: rfc3339(untilMs),
   }
   return { ending: { status: full, step: 'waiting', dueAtMs: untilMs }, why: `failed: ${reason}`, freeSlot: true }

@@ -6,7 +6,6 @@
 //            Retry ──(six retries)──▶ Failed ◀──(cancel, hopeless)── any unfinished
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { MINUTE_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import { isBeingDeleted } from './step-label.ts'
 
@@ -59,9 +58,9 @@ export function isDownloadOver(phase: DownloadPhase): boolean {
   return DOWNLOAD_NEXT[phase].length === 0
 }
 
-/** As the peer: seven attempts, five minutes apart. */
+/** As the peer: seven attempts, five units (of a minute by default) apart. */
 export const DOWNLOAD_RETRIES = 6
-export const DOWNLOAD_RETRY_DELAY_MS = 5 * MINUTE_MS
+export const DOWNLOAD_RETRY_UNITS = 5
 
 export function isHopelessDownload(reason: string): boolean {
   return ['SnapshotIDInvalid', 'VolumeNotFound', 'TargetTooSmall', 'BackupNotFound'].includes(reason)

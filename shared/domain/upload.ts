@@ -7,7 +7,6 @@
 //   any unfinished ──(cancel)──▶ Canceling ──▶ Canceled
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { MINUTE_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import { isBeingDeleted } from './step-label.ts'
 
@@ -98,15 +97,11 @@ export function isUploadOver(phase: UploadPhase): boolean {
 }
 
 export const DEFAULT_UPLOAD_RETRY_MAX = 10
-const MAX_BACKOFF_MINUTES = 60
+const MAX_BACKOFF_UNITS = 60
 
-/** Minutes to wait after the n-th failure (n from 1): 1, 2, 4 … 60, as the peer's `currentBackOff`. */
-export function uploadBackoffMinutes(failures: number): number {
-  return Math.min(MAX_BACKOFF_MINUTES, 2 ** Math.min(failures - 1, 10))
-}
-
-export function uploadRetryAtMs(failures: number, nowMs: number): number {
-  return nowMs + uploadBackoffMinutes(failures) * MINUTE_MS
+/** Units (minutes by default) to wait after the n-th failure (n from 1): 1, 2, 4 … 60, as the peer's `currentBackOff`. */
+export function uploadBackoffUnits(failures: number): number {
+  return Math.min(MAX_BACKOFF_UNITS, 2 ** Math.min(failures - 1, 10))
 }
 
 /** `upload-cr-retry-max` of the ConfigMap velero-vsphere-plugin-config; the peer's default for anything unusable. */

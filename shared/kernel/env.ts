@@ -18,6 +18,14 @@ export type Settings = {
   memoryBytes: number
   bindTimeoutMs: number
   snapshotTimeoutMs: number
+  /** Every pause before another attempt is a multiple of this. */
+  backoffUnitMs: number
+  /** Records of work that has ended are kept this long; 0: for ever. */
+  recordRetentionMs: number
+  /** A disk snapshot that nobody owns is removed when it is older; 0: never. */
+  orphanAgeMs: number
+  /** An object that is being deleted keeps its finalizer at most this long. */
+  finalizerDeadlineMs: number
   /** undefined: `cluster-id` of the vSphere configuration file. */
   clusterId: string | undefined
   /** undefined where no disk is opened. */
@@ -48,6 +56,11 @@ export function readSettings(env: Env): Settings {
     memoryBytes: MiB * integer(env, 'DORMOUSE_MEMORY_MIB', 384, { min: 128, max: 65536 }),
     bindTimeoutMs: SECOND_MS * integer(env, 'DORMOUSE_BIND_TIMEOUT_SECONDS', 180, { min: 1, max: 86400 }),
     snapshotTimeoutMs: SECOND_MS * integer(env, 'DORMOUSE_SNAPSHOT_TIMEOUT_SECONDS', 3600, { min: 1, max: 86400 }),
+    backoffUnitMs: SECOND_MS * integer(env, 'DORMOUSE_BACKOFF_UNIT_SECONDS', 60, { min: 1, max: 3600 }),
+    recordRetentionMs: SECOND_MS * integer(env, 'DORMOUSE_RECORD_RETENTION_SECONDS', 86400, { min: 0, max: 31536000 }),
+    orphanAgeMs: SECOND_MS * integer(env, 'DORMOUSE_ORPHAN_AGE_SECONDS', 7200, { min: 0, max: 31536000 }),
+    finalizerDeadlineMs:
+      SECOND_MS * integer(env, 'DORMOUSE_FINALIZER_DEADLINE_SECONDS', 86400, { min: 1, max: 31536000 }),
     clusterId: matching(env, 'DORMOUSE_CLUSTER_ID', CLUSTER_ID, 'letters, digits, ".", "_", "-", at most 63'),
     vddkDir: text(env, 'DORMOUSE_VDDK_DIR'),
     vddkTransport: list(env, 'DORMOUSE_VDDK_TRANSPORT', ['nbdssl', 'nbd'], VDDK_TRANSPORTS, ':').join(':'),

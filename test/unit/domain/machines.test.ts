@@ -17,7 +17,7 @@ import {
   seeUpload,
   UPLOAD_NEXT,
   UPLOAD_PHASES,
-  uploadBackoffMinutes,
+  uploadBackoffUnits,
   uploadRetryMax,
 } from '#shared/domain/upload.ts'
 
@@ -79,7 +79,7 @@ test("the peer's nextRetryTimestamp of a new upload does not hold it up", () => 
 })
 
 test('back-off doubles from one minute to sixty', () => {
-  assert.equal([1, 2, 3, 4, 5, 6, 7, 8, 100].map(uploadBackoffMinutes), [1, 2, 4, 8, 16, 32, 60, 60, 60])
+  assert.equal([1, 2, 3, 4, 5, 6, 7, 8, 100].map(uploadBackoffUnits), [1, 2, 4, 8, 16, 32, 60, 60, 60])
 })
 
 test('the retry ceiling is read as a number, else the default holds', () => {
