@@ -3,12 +3,14 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import { formatDiskId, parseClaimSnapshotId } from '#shared/domain/ids.ts'
+import { snapshotDescription } from '#shared/domain/orphans.ts'
+import { seeSnapshot } from '#shared/domain/snapshot.ts'
 import { requireBoundVolume, requireClaimHandle, requireDisk } from '#shared/domain/volume.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
-import { findSnapshot, pollUntilDone, removeLocalSnapshot, snapshotDescription } from '#shared/steps/local-snapshot.ts'
+import { findSnapshot, pollUntilDone, removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
 
 const SNAPSHOTTING = { phase: 'New', reason: 'Snapshotting', message: 'vCenter is taking the disk snapshot' }
 
@@ -41,11 +43,11 @@ export async function resolveTarget(
 
 /** The id of the FCD snapshot that carries this object's name; undefined: its task still runs and is in the status. */
 export async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: string): Promise<string | undefined> {
-  const description = snapshotDescription(await deps.clusterId(), claim.latest().metadata.uid ?? '')
-  const found = await findSnapshot(deps, fcdId, description)
+  const names = await namesOf(deps, claim.latest())
+  const found = await findSnapshot(deps, fcdId, names)
   if (found !== undefined) return found
   const status = claim.latest()['status'] ?? {}
-  const task = status.task ?? (await deps.volumes.startSnapshot(fcdId, description))
+  const task = status.task ?? (await deps.volumes.startSnapshot(fcdId, names[0]))
   if (status.task === undefined)
     await claim.patchStatus({
       ...SNAPSHOTTING,
@@ -54,7 +56,14 @@ export async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: stri
     })
   const state = await pollUntilDone(deps, task, claim.signal)
   if (state.state === 'running') return undefined
-  return (await findSnapshot(deps, fcdId, description)) ?? state.result
+  return (await findSnapshot(deps, fcdId, names)) ?? state.result
+}
+
+/** The name to make it under first: one that is the backup itself says so, for the orphan sweep. The other would be its own, too. */
+async function namesOf(deps: VolumeDeps, snapshot: KubeObject): Promise<[string, string]> {
+  const { localMode } = seeSnapshot(snapshot)
+  const [clusterId, uid] = [await deps.clusterId(), snapshot.metadata.uid ?? '']
+  return [snapshotDescription(clusterId, uid, localMode), snapshotDescription(clusterId, uid, !localMode)]
 }
 
 /** Repeatable: the name is made from the disk snapshot's id. */
@@ -93,7 +102,6 @@ export async function removeTaken(deps: VolumeDeps, snapshot: KubeObject, signal
   if (typeof fcdId !== 'string') return
   if (snapshot['status']?.task !== undefined)
     await pollUntilDone(deps, snapshot['status'].task, signal).catch(() => undefined)
-  const description = snapshotDescription(await deps.clusterId(), snapshot.metadata.uid ?? '')
-  const found = await findSnapshot(deps, fcdId, description)
+  const found = await findSnapshot(deps, fcdId, await namesOf(deps, snapshot))
   if (found !== undefined) await removeLocalSnapshot(deps, fcdId, found, signal)
 }

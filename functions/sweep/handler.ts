@@ -1,16 +1,17 @@
-// The guarantee behind the events: once a minute, wakes what is due and was reached by no event, and frees dead slots.
+// The guarantee behind the events: once a minute, wakes what is due and was reached by no event, frees dead slots, ends old records.
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { leaseName } from '#shared/domain/lease.ts'
 import { SLOT_LABEL, slotHolder } from '#shared/domain/slots.ts'
 import { STEP_OF_KIND, type SteppedKind } from '#shared/domain/step-label.ts'
 import { decideWake, isOver, keepsSlot } from '#shared/domain/sweep.ts'
-import { asError } from '#shared/kernel/errors.ts'
+import { asError, ConflictError } from '#shared/kernel/errors.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { removeLease } from '#shared/steps/lease.ts'
 import { freeDeadSlots, gateInOldest } from '#shared/steps/slots.ts'
+import { endRecord } from './records.ts'
 
 export type SweepDeps = StepDeps & {
   /** Sends the wake-up; resolves once it is taken, never waits for the work itself. */
@@ -25,6 +26,10 @@ export type SweepReport = {
   scheduled: number
   slotsFreed: number
   gatedIn: number
+  /** Records of ended work that are gone now. */
+  collected: number
+  /** Deletions that were let go without their clean-up. */
+  released: number
   failed: number
 }
 
@@ -35,7 +40,7 @@ const SWEPT = Object.keys(STEP_OF_KIND) as SteppedKind[]
 /** Looks at every unfinished object once. One object's trouble does not keep the others from being looked at. */
 export async function sweep(deps: SweepDeps): Promise<SweepReport> {
   const world = await readWorld(deps)
-  const report: SweepReport = { looked: 0, rescued: 0, scheduled: 0, slotsFreed: 0, gatedIn: 0, failed: 0 }
+  const report: SweepReport = { ...NOTHING_DONE }
   for (const object of world.objects) await visit(deps, world, object, report)
   report.slotsFreed = await freeDeadSlots(deps, (holder) => {
     const object = world.bySlotHolder.get(holder)
@@ -43,7 +48,19 @@ export async function sweep(deps: SweepDeps): Promise<SweepReport> {
   })
   report.gatedIn = await gateInOldest(deps)
   await removeDeadLeases(deps, world)
+  for (const object of world.objects) await endOne(deps, world, object, report)
   return report
+}
+
+const NOTHING_DONE: SweepReport = {
+  looked: 0,
+  rescued: 0,
+  scheduled: 0,
+  slotsFreed: 0,
+  gatedIn: 0,
+  collected: 0,
+  released: 0,
+  failed: 0,
 }
 
 type World = {
@@ -52,6 +69,8 @@ type World = {
   uploads: Map<string, KubeObject>
   downloads: Map<string, KubeObject>
   bySlotHolder: Map<string, KubeObject>
+  /** By `<namespace>/<name>`, as the transfers that were made for them name them. */
+  requests: Map<string, KubeObject>
 }
 
 async function readWorld(deps: SweepDeps): Promise<World> {
@@ -68,6 +87,35 @@ async function readWorld(deps: SweepDeps): Promise<World> {
     uploads: named('Upload'),
     downloads: named('Download'),
     bySlotHolder: new Map(objects.map((object) => [slotHolder(object), object])),
+    requests: new Map(objects.map((object) => [requestName(object), object])),
+  }
+}
+
+function requestName({ kind, metadata }: KubeObject): string {
+  return `${kind}/${metadata.namespace}/${metadata.name}`
+}
+
+/** The Snapshot that an Upload, the CloneFromSnapshot that a Download was made for. */
+function ownerOf(world: World, object: KubeObject): KubeObject | undefined {
+  const { kind } = object
+  const spec = object['spec']
+  if (kind === 'Upload') return world.requests.get(`Snapshot/${spec?.snapshotReference}`)
+  if (kind === 'Download') return world.requests.get(`CloneFromSnapshot/${spec?.clonefromSnapshotReference}`)
+  return undefined
+}
+
+async function endOne(deps: SweepDeps, world: World, object: KubeObject, report: SweepReport): Promise<void> {
+  const { kind, metadata } = object
+  const ref = { kind, namespace: metadata.namespace, name: metadata.name }
+  try {
+    const outcome = await endRecord(deps, object, { owner: ownerOf(world, object), leases: world.leases })
+    if (outcome === 'kept') return
+    report[outcome]++
+    deps.log.info(ref, outcome === 'collected' ? 'collected the record: it ended long ago' : 'let its finalizer go')
+  } catch (error) {
+    if (error instanceof ConflictError) return // it was written to since the list: the next sweep looks again
+    report.failed++
+    deps.log.warn({ ...ref, err: asError(error) }, 'could not end the record; the next sweep tries again')
   }
 }
 

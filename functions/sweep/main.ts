@@ -1,4 +1,4 @@
-// Wires the sweep: each tick of its PingSource is one look at everything unfinished.
+// Wires the sweep: each tick of its PingSource is one look at everything unfinished; another one, each hour, is for orphans in vCenter.
 
 import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { STEP_OF_KIND } from '#shared/domain/step-label.ts'
@@ -8,11 +8,14 @@ import { type EventAttributes, type ObjectRef, refFromEvent } from '#shared/runt
 import { serve } from '#shared/runtime/serve.ts'
 import { functionUrl, sendWake } from '#shared/runtime/wake.ts'
 import { wireLight } from '#shared/wiring/light.ts'
-import { noteDeadLetter, sweep } from './handler.ts'
+import { wireVolumes } from '#shared/wiring/volumes.ts'
+import { noteDeadLetter, type SweepReport, sweep } from './handler.ts'
+import { sweepOrphans } from './orphans.ts'
 
 const { deps, log, metrics } = wireLight('sweep')
 const rescues = new Counter('dormouse_sweep_wakeups_total', 'Wake-ups by the sweep: rescue measures lost events.')
-metrics.all.push(rescues)
+const ended = new Counter('dormouse_sweep_ended_total', 'What the sweep ended: records, deletions, orphaned snapshots.')
+metrics.all.push(rescues, ended)
 const { brokerUrl, functionUrlTemplate } = deps.settings
 
 /** To the broker; straight to the function when the broker refuses (design §3.1). */
@@ -41,18 +44,38 @@ async function wake(step: string, ref: ObjectRef): Promise<void> {
 
 const SWEPT = Object.keys(STEP_OF_KIND).filter((kind): kind is KindName => kind in KINDS)
 
-async function onEvent(event: EventAttributes): Promise<string> {
+/** `dormousetask` is an extension that the PingSource sets (eventing/schedules). */
+async function onEvent(event: EventAttributes, signal: AbortSignal): Promise<string> {
   const code = event['knativeerrorcode']
   if (code !== undefined) return await noteDeadLetter(deps, refFromEvent(event, SWEPT), String(code).slice(0, 16))
+  if (event['dormousetask'] === 'orphans') return await orphans(signal)
   const report = await sweep({ ...deps, wake, count: (kind, cause) => rescues.add({ kind, cause }) })
-  return `looked at ${report.looked}: ${report.rescued} rescued, ${report.scheduled} scheduled, ${report.gatedIn} gated in, ${report.failed} failed`
+  ended.add({ what: 'record' }, report.collected)
+  ended.add({ what: 'deletion' }, report.released)
+  return told(report)
+}
+
+/** The sweep of each minute never opens a vCenter session; this one logs out again. */
+async function orphans(signal: AbortSignal): Promise<string> {
+  const wired = wireVolumes(deps)
+  try {
+    const { disks, removed, failed } = await sweepOrphans(wired, signal)
+    ended.add({ what: 'orphan' }, removed)
+    return `looked at ${disks} disks: ${removed} orphaned snapshots removed, ${failed} failed`
+  } finally {
+    await wired.volumes.close()
+  }
+}
+
+function told(report: SweepReport): string {
+  return `looked at ${report.looked}: ${report.rescued} rescued, ${report.scheduled} scheduled, ${report.gatedIn} gated in, ${report.collected} collected, ${report.failed} failed`
 }
 
 await serve({
   name: 'sweep',
   kinds: [],
   handle: async () => 'nothing',
-  handleEvent: async (_context, event) => await onEvent(event),
+  handleEvent: async (_context, event, signal) => await onEvent(event, signal),
   log,
   metrics,
 })

@@ -19,6 +19,9 @@ export interface Cluster {
    */
   patch(kind: KindName, seen: KubeObject, change: object): Promise<KubeObject>
   patchStatus(kind: KindName, seen: KubeObject, status: object): Promise<KubeObject>
-  /** Deletes exactly the object that was seen (UID precondition). Absent is a success. */
-  delete(kind: KindName, seen: KubeObject): Promise<void>
+  /**
+   * Deletes exactly the object that was seen (UID precondition), with `unchanged` only as it was seen (resourceVersion, too), else
+   * ConflictError. Absent is a success.
+   */
+  delete(kind: KindName, seen: KubeObject, precondition?: 'unchanged'): Promise<void>
 }

@@ -1,5 +1,6 @@
 // Making and removing FCD snapshots: intent before effect, tasks polled with back-off, gone counts as removed.
 
+import { isOurs } from '#shared/domain/orphans.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import type { TaskRef, TaskState } from '#shared/ports/volumes.ts'
@@ -11,18 +12,17 @@ export const LIGHT_POLL_MS = MINUTE_MS
 export const HEAVY_POLL_MS = 4 * MINUTE_MS
 const FIRST_POLL_MS = 200
 const LAST_POLL_MS = 5 * SECOND_MS
-/** Snapshots under other names are never touched. */
-const INTENT_PREFIX = 'dormouse/'
 
-/** The name that a disk snapshot of this object carries in vSphere, known before it is made. */
-export function snapshotDescription(clusterId: string, objectUid: string): string {
-  return `${INTENT_PREFIX}${clusterId}/${objectUid}`
-}
-
-/** The oldest snapshot with that description; later ones would be doubles. */
-export async function findSnapshot(deps: VolumeDeps, fcdId: string, description: string): Promise<string | undefined> {
+/** The oldest snapshot with one of the descriptions; later ones would be doubles. */
+export async function findSnapshot(
+  deps: VolumeDeps,
+  fcdId: string,
+  descriptions: readonly string[],
+): Promise<string | undefined> {
   const all = await deps.volumes.listSnapshots(fcdId)
-  const mine = all.filter((snapshot) => snapshot.description === description).sort((a, b) => a.createdMs - b.createdMs)
+  const mine = all
+    .filter(({ description }) => descriptions.includes(description))
+    .sort((a, b) => a.createdMs - b.createdMs)
   return mine[0]?.snapshotId
 }
 
@@ -53,22 +53,23 @@ export async function removeLocalSnapshot(
   limitMs = LIGHT_POLL_MS,
 ): Promise<void> {
   if ((await deps.volumes.describe(fcdId)) === undefined) return
-  for (const each of await sameIntent(deps, fcdId, snapshotId)) await removeOne(deps, fcdId, each, signal, limitMs)
+  for (const each of await sameIntent(deps, fcdId, snapshotId)) await removeSnapshot(deps, fcdId, each, signal, limitMs)
 }
 
 async function sameIntent(deps: VolumeDeps, fcdId: string, snapshotId: string): Promise<string[]> {
   const all = await deps.volumes.listSnapshots(fcdId)
   const description = all.find((snapshot) => snapshot.snapshotId === snapshotId)?.description
-  if (description?.startsWith(INTENT_PREFIX) !== true) return [snapshotId]
+  if (!isOurs(description)) return [snapshotId]
   return all.filter((snapshot) => snapshot.description === description).map((snapshot) => snapshot.snapshotId)
 }
 
-async function removeOne(
+/** Exactly this one. RetryableError `SnapshotDeletionRunning`: vCenter is still at it. */
+export async function removeSnapshot(
   deps: VolumeDeps,
   fcdId: string,
   snapshotId: string,
   signal: AbortSignal,
-  limitMs: number,
+  limitMs = LIGHT_POLL_MS,
 ): Promise<void> {
   const task = await deps.volumes.startDeleteSnapshot(fcdId, snapshotId)
   if (task === undefined) return

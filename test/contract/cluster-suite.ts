@@ -193,6 +193,15 @@ export function clusterSuite(title: string, start: () => Promise<ClusterUnderTes
     assert.equal(await cluster.read('Upload', namespace, seen.metadata.name), other)
   })
 
+  test('a delete that asks for it removes only what has not changed since it was seen', async () => {
+    const seen = await cluster.create('Upload', anUpload(namespace))
+    const changed = await cluster.patch('Upload', seen, { metadata: { labels: { touched: 'yes' } } })
+    await rejects(cluster.delete('Upload', seen, 'unchanged'), ConflictError, 'Conflict')
+    await cluster.delete('Upload', changed, 'unchanged')
+    assert.is(await cluster.read('Upload', namespace, changed.metadata.name), undefined)
+    await cluster.delete('Upload', changed, 'unchanged') // a second time is a success
+  })
+
   test('a delete does not mind that the object has changed', async () => {
     const seen = await cluster.create('Upload', anUpload(namespace))
     await cluster.patch('Upload', seen, { status: { phase: 'InProgress' } })

@@ -62,10 +62,10 @@ class KubeCluster implements Cluster {
     return await this.#write(request, { verb: 'patch status of', kind, namespace, name })
   }
 
-  async delete(kind: KindName, seen: KubeObject): Promise<void> {
-    const { namespace, name, uid } = seen.metadata
-    const preconditions = uid === undefined ? {} : { preconditions: { uid } }
-    const value = { kind: 'DeleteOptions', apiVersion: 'v1', propagationPolicy: 'Background', ...preconditions }
+  async delete(kind: KindName, seen: KubeObject, precondition?: 'unchanged'): Promise<void> {
+    const { namespace, name, uid, resourceVersion } = seen.metadata
+    const preconditions = { uid, ...(precondition === 'unchanged' ? { resourceVersion } : {}) }
+    const value = { kind: 'DeleteOptions', apiVersion: 'v1', propagationPolicy: 'Background', preconditions }
     const path = objectPath(kind, namespace, name)
     const answer = await this.#send({ method: 'DELETE', path, body: { type: JSON_TYPE, value } })
     if (saysNotFound(answer)) return

@@ -92,8 +92,8 @@ export class MemoryCluster implements Cluster {
     return this.#call('patchStatus', kind, seen.metadata.name, () => this.#apply(kind, seen, { status }))
   }
 
-  delete(kind: KindName, seen: KubeObject): Promise<void> {
-    return this.#call('delete', kind, seen.metadata.name, () => this.#remove(kind, seen))
+  delete(kind: KindName, seen: KubeObject, precondition?: 'unchanged'): Promise<void> {
+    return this.#call('delete', kind, seen.metadata.name, () => this.#remove(kind, seen, precondition))
   }
 
   /** What stands there now, outside of faults and scheduling: for a test's assertions. */
@@ -179,9 +179,10 @@ export class MemoryCluster implements Cluster {
     return tidyMetadata(overTheWire({ ...after.metadata, ...own }) as ObjectMeta)
   }
 
-  #remove(kind: KindName, seen: KubeObject): void {
+  #remove(kind: KindName, seen: KubeObject, precondition?: 'unchanged'): void {
     const before = this.#objects.get(keyOf(kind, seen.metadata))
     if (before === undefined) return
+    if (precondition === 'unchanged') this.#current(kind, seen)
     if (seen.metadata.uid !== undefined && seen.metadata.uid !== before.metadata.uid) throw otherUid(before)
     if ((before.metadata.finalizers ?? []).length === 0) {
       this.#store(kind, before, undefined)

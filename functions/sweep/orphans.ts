@@ -1,0 +1,71 @@
+// Each hour: removes disk snapshots that carry this cluster's name and belong to nobody any more (design §3.7).
+
+import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { candidates, type ListedSnapshot, type Owners, orphansOf, recordedDisks } from '#shared/domain/orphans.ts'
+import { asError, DormouseError } from '#shared/kernel/errors.ts'
+import { announce } from '#shared/steps/announce.ts'
+import type { VolumeDeps } from '#shared/steps/deps.ts'
+import { removeSnapshot } from '#shared/steps/local-snapshot.ts'
+
+export type OrphanReport = { disks: number; removed: number; failed: number }
+
+const NAMING: KindName[] = ['Snapshot', 'Upload', 'Download', 'CloneFromSnapshot', 'DeleteSnapshot']
+
+/** One disk's trouble does not keep the others from being looked at; what failed is tried again in an hour. */
+export async function sweepOrphans(deps: VolumeDeps, signal: AbortSignal): Promise<OrphanReport> {
+  const report: OrphanReport = { disks: 0, removed: 0, failed: 0 }
+  const { orphanAgeMs, snapshotTimeoutMs } = deps.settings
+  if (orphanAgeMs === 0) return report
+  const clusterId = await deps.clusterId()
+  const volumes = await deps.cluster.list('PersistentVolume')
+  const disks = recordedDisks(volumes, (await Promise.all(NAMING.map((kind) => deps.cluster.list(kind)))).flat())
+  for (const fcdId of disks) {
+    if (signal.aborted) break
+    report.disks++
+    try {
+      const all = await snapshotsOf(deps, fcdId)
+      const old = candidates(all, clusterId, deps.clock.nowMs(), Math.max(orphanAgeMs, snapshotTimeoutMs))
+      // Owners are read after the disk: an old snapshot cannot get an owner that did not exist when it was made.
+      if (old.length === 0) continue
+      for (const orphan of orphansOf(old, all, await readOwners(deps, clusterId))) {
+        await removeSnapshot(deps, fcdId, orphan.snapshotId, signal)
+        report.removed++
+        await tell(deps, volumes, fcdId, orphan)
+      }
+    } catch (error) {
+      report.failed++
+      deps.log.warn(
+        { fcdId, err: asError(error), reason: 'OrphanStays' },
+        'could not look after a disk; next hour again',
+      )
+    }
+  }
+  return report
+}
+
+/** A disk that no vCenter knows (any more) has none. */
+async function snapshotsOf(deps: VolumeDeps, fcdId: string): Promise<ListedSnapshot[]> {
+  try {
+    return await deps.volumes.listSnapshots(fcdId)
+  } catch (error) {
+    if (error instanceof DormouseError && error.reason === 'VolumeNotFound') return []
+    throw error
+  }
+}
+
+async function readOwners(deps: VolumeDeps, clusterId: string): Promise<Owners> {
+  const [snapshots, uploads] = await Promise.all([deps.cluster.list('Snapshot'), deps.cluster.list('Upload')])
+  const named = (kind: string) => (object: KubeObject) => ({ ...object, kind })
+  return { clusterId, snapshots: snapshots.map(named('Snapshot')), uploads: uploads.map(named('Upload')) }
+}
+
+/** The object it was made for is gone, so it is told beside the claim whose disk it was. */
+async function tell(deps: VolumeDeps, volumes: KubeObject[], fcdId: string, orphan: ListedSnapshot): Promise<void> {
+  const message = `removed the left-over backup snapshot ${orphan.snapshotId} (${orphan.description}) of disk ${fcdId}`
+  deps.log.info({ reason: 'OrphanRemoved' }, message)
+  const claim = volumes.find((volume) => volume['spec']?.csi?.volumeHandle === fcdId)?.['spec']?.claimRef
+  if (claim === undefined) return
+  const { namespace, name, uid } = claim
+  const beside = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { namespace, name, uid } }
+  await announce(deps, beside, 'Normal', 'OrphanRemoved', message)
+}

@@ -1,0 +1,50 @@
+// The end of records: what has ended long ago is deleted, and a deletion that cannot be finished is let go.
+
+import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
+import { leaseName } from '#shared/domain/lease.ts'
+import { decideRecord, isDeletionOverdue } from '#shared/domain/retention.ts'
+import { type SteppedKind, withoutFinalizer } from '#shared/domain/step-label.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import { HOUR_MS } from '#shared/kernel/units.ts'
+import { announce } from '#shared/steps/announce.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+
+export type RecordOutcome = 'kept' | 'collected' | 'released'
+
+/** Deletes exactly what was seen: a record that somebody wrote to meanwhile is looked at by the next sweep. ConflictError then. */
+export async function endRecord(
+  deps: StepDeps,
+  object: KubeObject,
+  around: { owner: KubeObject | undefined; leases: Map<string, KubeObject> },
+): Promise<RecordOutcome> {
+  const nowMs = deps.clock.nowMs()
+  const { recordRetentionMs, finalizerDeadlineMs } = deps.settings
+  if (isDeletionOverdue(object, around.leases.get(leaseName(object)), nowMs, finalizerDeadlineMs)) {
+    await release(deps, object)
+    return 'released'
+  }
+  const decision = decideRecord(object, around.owner, nowMs, recordRetentionMs)
+  if (decision.kind === 'keep') return 'kept'
+  if (decision.kind === 'stamp') return await stamp(deps, object, nowMs)
+  await deps.cluster.delete(object.kind as SteppedKind, object, 'unchanged')
+  return 'collected'
+}
+
+async function stamp(deps: StepDeps, object: KubeObject, nowMs: number): Promise<'kept'> {
+  const kind = object.kind as SteppedKind
+  const status = { completionTimestamp: rfc3339(nowMs) }
+  if (KINDS[kind].statusSubresource) await deps.cluster.patchStatus(kind, object, status)
+  else await deps.cluster.patch(kind, object, { status })
+  return 'kept'
+}
+
+/** Said before it is done: afterwards there is no object to say it of. */
+async function release(deps: StepDeps, object: KubeObject): Promise<void> {
+  const hours = Math.round((10 * deps.settings.finalizerDeadlineMs) / HOUR_MS) / 10
+  const why = String(object['status']?.reason ?? 'no reason known')
+  const message = `could not clean up within ${hours} h of its deletion (${why}): it is let go; the orphan sweep and prune look for what is left`
+  await announce(deps, object, 'Warning', 'FinalizerReleased', message)
+  const { name, namespace } = object.metadata
+  deps.log.warn({ kind: object.kind, name, namespace, reason: 'FinalizerReleased' }, message)
+  await deps.cluster.patch(object.kind as SteppedKind, object, { metadata: { finalizers: withoutFinalizer(object) } })
+}

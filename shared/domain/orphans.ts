@@ -1,0 +1,100 @@
+// Which disk snapshots in vCenter nobody owns any more. When in doubt one stays: a lost snapshot is worse than a leaked one.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { parseDiskId, unwrapToDisk } from './ids.ts'
+import { isKeptInVcenter } from './retention.ts'
+import { isOver } from './sweep.ts'
+import { CSI_DRIVER } from './volume.ts'
+
+const INTENT_PREFIX = 'dormouse/'
+/** Of a snapshot that is the backup itself (local mode): it outlives its object, and only a DeleteSnapshot removes it. */
+const KEEP = '/keep'
+
+/** The name that a disk snapshot of this object carries in vSphere, known before it is made (design §3.7). */
+export function snapshotDescription(clusterId: string, objectUid: string, keep = false): string {
+  return `${INTENT_PREFIX}${clusterId}/${objectUid}${keep ? KEEP : ''}`
+}
+
+/** Snapshots under other names are never touched. */
+export function isOurs(description: string | undefined): boolean {
+  return description?.startsWith(INTENT_PREFIX) === true
+}
+
+/** The object's UID, for a snapshot of this very cluster that may be removed; undefined: not ours, or to be kept. */
+function removableUid(description: string, clusterId: string): string | undefined {
+  const prefix = `${INTENT_PREFIX}${clusterId}/`
+  const uid = description.startsWith(prefix) ? description.slice(prefix.length) : ''
+  return /^[0-9A-Za-z-]+$/.test(uid) ? uid : undefined
+}
+
+export type ListedSnapshot = { snapshotId: string; description: string; createdMs: number }
+
+export type Owners = {
+  clusterId: string
+  snapshots: KubeObject[]
+  uploads: KubeObject[]
+}
+
+/** Old enough, and of this cluster: worth asking who owns them. */
+export function candidates(
+  snapshots: ListedSnapshot[],
+  clusterId: string,
+  nowMs: number,
+  ageMs: number,
+): ListedSnapshot[] {
+  return snapshots.filter(
+    ({ description, createdMs }) => removableUid(description, clusterId) !== undefined && nowMs - createdMs >= ageMs,
+  )
+}
+
+/**
+ * Those of one disk's `old` snapshots that have no owner. `all`: every snapshot of the disk, as a double that is too young to be
+ * removed may still be the one that an object goes on with.
+ */
+export function orphansOf(old: ListedSnapshot[], all: ListedSnapshot[], owners: Owners): ListedSnapshot[] {
+  const busy = new Set(owners.uploads.filter((upload) => !isOver(upload)).flatMap(snapshotNamedBy))
+  return old.filter((each) => {
+    if (busy.has(each.snapshotId)) return false
+    const uid = removableUid(each.description, owners.clusterId)
+    const owner = owners.snapshots.find(({ metadata }) => metadata.uid === uid)
+    if (owner === undefined || (isOver(owner) && !isKeptInVcenter(owner))) return true
+    const doubles = all.filter(({ description }) => description === each.description)
+    return winnerOf(owner, doubles) !== each.snapshotId
+  })
+}
+
+/** Of doubles the one that the status names wins, else the oldest (as the snapshot function finds it). */
+function winnerOf(owner: KubeObject, doubles: ListedSnapshot[]): string | undefined {
+  const [named] = snapshotNamedBy(owner)
+  if (named !== undefined && doubles.some(({ snapshotId }) => snapshotId === named)) return named
+  return [...doubles].sort((a, b) => a.createdMs - b.createdMs)[0]?.snapshotId
+}
+
+function snapshotNamedBy(object: KubeObject): string[] {
+  const text = object.kind === 'Snapshot' ? object['status']?.snapshotID : object['spec']?.snapshotID
+  const id = safely(() => unwrapToDisk(String(text ?? '')).snapshotId)
+  return id === undefined ? [] : [id]
+}
+
+/** Disks of this cluster: of its own driver's volumes, and those that our objects name. Each once. */
+export function recordedDisks(volumes: KubeObject[], objects: KubeObject[]): string[] {
+  const ofVolumes = volumes
+    .filter((volume) => volume['spec']?.csi?.driver === CSI_DRIVER)
+    .map((volume) => String(volume['spec'].csi.volumeHandle ?? ''))
+  const ofObjects = objects.flatMap((object) => [
+    safely(() => unwrapToDisk(String(object['spec']?.snapshotID ?? '')).fcdId),
+    safely(() => unwrapToDisk(String(object['status']?.snapshotID ?? '')).fcdId),
+    safely(() => parseDiskId(String(object['status']?.volumeID ?? '')).fcdId),
+  ])
+  const ids = [...ofVolumes, ...ofObjects].map((id) => safely(() => parseDiskId(`ivd:${id ?? ''}`).fcdId))
+  return [...new Set(ids.filter((id) => id !== undefined))].sort()
+}
+
+/** Ids in objects of users may be anything; what names no disk names none. */
+function safely<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch {
+    return undefined
+  }
+}

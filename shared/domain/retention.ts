@@ -1,0 +1,58 @@
+// How long ended records are kept, and how long a deletion may be held up. Neither ever touches a backup (design §3.10).
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { leaseState } from './lease.ts'
+import { seeSnapshot } from './snapshot.ts'
+import { holdsFinalizer, isBeingDeleted, STEP_OF_KIND, stepOf } from './step-label.ts'
+import { isOver } from './sweep.ts'
+
+export type RecordDecision =
+  | { kind: 'keep'; why: string }
+  /** It says no time at which it ended (its phase was set by hand): from now on it does. */
+  | { kind: 'stamp' }
+  | { kind: 'collect' }
+
+const COLLECTED = ['Snapshot', 'Upload', 'Download', 'CloneFromSnapshot', 'DeleteSnapshot']
+
+/**
+ * `owner`: the Snapshot of an Upload, the CloneFromSnapshot of a Download; as long as it is not over it still has to read the end
+ * from this record. `retentionMs` 0: records are kept for ever.
+ */
+export function decideRecord(
+  object: KubeObject,
+  owner: KubeObject | undefined,
+  nowMs: number,
+  retentionMs: number,
+): RecordDecision {
+  if (retentionMs === 0 || !COLLECTED.includes(object.kind)) return { kind: 'keep', why: 'kept for ever' }
+  if (!isOver(object) || stepOf(object) !== 'done') return { kind: 'keep', why: 'not over' }
+  if (holdsFinalizer(object) || isBeingDeleted(object)) return { kind: 'keep', why: 'its finalizer is still to go' }
+  if (isKeptInVcenter(object)) return { kind: 'keep', why: 'the only record of a backup that is kept in vCenter' }
+  if (owner !== undefined && !isOver(owner)) return { kind: 'keep', why: 'its owner has not seen its end yet' }
+  const endedMs = Date.parse(object['status']?.completionTimestamp ?? '')
+  if (Number.isNaN(endedMs)) return { kind: 'stamp' }
+  return nowMs - endedMs >= retentionMs ? { kind: 'collect' } : { kind: 'keep', why: 'it ended not long ago' }
+}
+
+/** Local mode: the disk snapshot is the backup, and this object is all that names it. */
+export function isKeptInVcenter(object: KubeObject): boolean {
+  if (object.kind !== 'Snapshot') return false
+  const { phase, localMode } = seeSnapshot(object)
+  return localMode && phase === 'Snapshotted'
+}
+
+/**
+ * True when a deletion has waited for its clean-up for as long as it may, and nobody is at it now: then the finalizer goes, so that
+ * no namespace is stuck for ever. What is left in vCenter is found by the orphan sweep, what is left in the bucket by prune.
+ */
+export function isDeletionOverdue(
+  object: KubeObject,
+  lease: KubeObject | undefined,
+  nowMs: number,
+  deadlineMs: number,
+): boolean {
+  if (!holdsFinalizer(object) || !(object.kind in STEP_OF_KIND)) return false
+  const sinceMs = Date.parse(object.metadata.deletionTimestamp ?? '')
+  if (Number.isNaN(sinceMs) || nowMs - sinceMs < deadlineMs) return false
+  return leaseState(lease, '', nowMs) !== 'held'
+}

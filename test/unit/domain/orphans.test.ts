@@ -1,0 +1,126 @@
+// Which disk snapshots the orphan sweep may remove. In doubt one stays.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import {
+  candidates,
+  type ListedSnapshot,
+  orphansOf,
+  recordedDisks,
+  snapshotDescription,
+} from '#shared/domain/orphans.ts'
+
+const NOW = Date.parse('2026-11-26T12:00:00Z')
+const AGE_MS = 7_200_000
+const DISK = '11111111-2222-4333-8444-555555555555'
+const UID = 'aaaaaaaa-0000-4000-8000-000000000001'
+const [FIRST, SECOND] = ['bbbbbbbb-0000-4000-8000-000000000001', 'bbbbbbbb-0000-4000-8000-000000000002']
+
+function listed(snapshotId: string, description: string, agoMs = AGE_MS): ListedSnapshot {
+  return { snapshotId, description, createdMs: NOW - agoMs }
+}
+
+function aSnapshot(phase: string, change: { uid?: string; repository?: string; names?: string } = {}): KubeObject {
+  const nested = Buffer.from(`ivd:${DISK}:${change.names}`).toString('base64').replace(/=+$/, '')
+  return {
+    apiVersion: '',
+    kind: 'Snapshot',
+    metadata: { name: 's', namespace: 'shop', uid: change.uid ?? UID },
+    spec: { backupRepository: change.repository ?? 'br' },
+    status: { phase, ...(change.names === undefined ? {} : { snapshotID: `pvc:shop/data:${nested}` }) },
+  }
+}
+
+function anUpload(phase: string, snapshotId: string): KubeObject {
+  const metadata = { name: `upload-${snapshotId}`, namespace: 'velero' }
+  return {
+    apiVersion: '',
+    kind: 'Upload',
+    metadata,
+    spec: { snapshotID: `ivd:${DISK}:${snapshotId}` },
+    status: { phase },
+  }
+}
+
+/** Ids of those that would be removed from a disk with these snapshots. */
+function removed(all: ListedSnapshot[], snapshots: KubeObject[] = [], uploads: KubeObject[] = []): string[] {
+  const old = candidates(all, 'mine', NOW, AGE_MS)
+  return orphansOf(old, all, { clusterId: 'mine', snapshots, uploads }).map(({ snapshotId }) => snapshotId)
+}
+
+const mine = (id: string, agoMs?: number) => listed(id, snapshotDescription('mine', UID), agoMs)
+
+test('one whose Snapshot is gone or over is an orphan, one whose Snapshot is not over is owned', () => {
+  assert.equal(removed([mine(FIRST)]), [FIRST])
+  assert.equal(removed([mine(FIRST)], [aSnapshot('Uploaded')]), [FIRST])
+  assert.equal(removed([mine(FIRST)], [aSnapshot('Canceled')]), [FIRST])
+  for (const phase of ['New', 'Snapshotted', 'Uploading', 'UploadFailed', 'CleanupAfterUploadFailed', 'Canceling'])
+    assert.equal(removed([mine(FIRST)], [aSnapshot(phase)]), [], phase)
+  assert.equal(removed([mine(FIRST)], [aSnapshot('New', { uid: 'another' })]), [FIRST])
+})
+
+test('only what is older than the longest task, to the millisecond', () => {
+  assert.equal(removed([mine(FIRST, AGE_MS - 1)]), [])
+  assert.equal(removed([mine(FIRST, AGE_MS)]), [FIRST])
+})
+
+test('names of other clusters and of other programs are never touched', () => {
+  const strangers = [
+    `dormouse/other/${UID}`,
+    `dormouse/mine2/${UID}`,
+    'dormouse/mine',
+    'dormouse/mine/',
+    'velero/mine/x',
+    '',
+  ]
+  assert.equal(removed(strangers.map((description) => listed(FIRST, description))), [])
+})
+
+test('a backup that is kept in vCenter is never an orphan, whatever became of its Snapshot', () => {
+  const kept = listed(FIRST, snapshotDescription('mine', UID, true))
+  assert.is(kept.description, `dormouse/mine/${UID}/keep`)
+  assert.equal(removed([kept]), [])
+  assert.equal(removed([kept], [aSnapshot('SnapshotFailed')]), [])
+  assert.equal(
+    removed([mine(FIRST)], [aSnapshot('Snapshotted', { repository: '' })]),
+    [],
+    'named before there was /keep',
+  )
+})
+
+test('an Upload that is not over owns what it names, also when its Snapshot is gone', () => {
+  assert.equal(removed([mine(FIRST)], [], [anUpload('UploadError', FIRST)]), [])
+  assert.equal(removed([mine(FIRST)], [], [anUpload('Completed', FIRST)]), [FIRST])
+  assert.equal(removed([mine(FIRST)], [], [anUpload('InProgress', SECOND)]), [FIRST])
+})
+
+test('of doubles the one that the status names stays, else the oldest', () => {
+  const doubles = [mine(FIRST, AGE_MS + 2), mine(SECOND, AGE_MS + 1)]
+  assert.equal(removed(doubles, [aSnapshot('New')]), [SECOND])
+  assert.equal(removed(doubles, [aSnapshot('Uploading', { names: SECOND })]), [FIRST])
+  const young = [mine(FIRST, AGE_MS), mine(SECOND, 1)]
+  assert.equal(removed(young, [aSnapshot('Uploading', { names: SECOND })]), [FIRST], 'the winner may be young')
+})
+
+test('recorded disks are those of our driver and of our objects, each once, and nothing that is no id', () => {
+  const pv = (driver: string, volumeHandle: string): KubeObject => ({
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name: 'pv' },
+    spec: { csi: { driver, volumeHandle } },
+  })
+  const other = '99999999-2222-4333-8444-555555555555'
+  const volumes = [
+    pv('csi.vsphere.vmware.com', DISK),
+    pv('csi.vsphere.vmware.com', 'file:x'),
+    pv('ebs.csi.aws.com', 'aaaa'),
+  ]
+  const objects = [
+    anUpload('New', FIRST),
+    { ...aSnapshot('New'), status: { volumeID: `ivd:${other}`, snapshotID: '\0' } },
+  ]
+  assert.equal(recordedDisks(volumes, objects), [DISK, other])
+})
+
+test.run()

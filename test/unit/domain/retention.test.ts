@@ -1,0 +1,104 @@
+// Which records are collected, which deletions are let go, to the boundary.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { decideRecord, isDeletionOverdue } from '#shared/domain/retention.ts'
+
+const NOW = Date.parse('2026-11-26T12:00:00Z')
+const DAY_MS = 86_400_000
+const at = (ms: number) => new Date(NOW + ms).toISOString()
+
+/** An ended record; `endedAgoMs` undefined: it does not say when. */
+function aRecord(kind: string, phase: string, endedAgoMs: number | undefined, change: object = {}): KubeObject {
+  return {
+    apiVersion: '',
+    kind,
+    metadata: { name: 'r', namespace: 'shop', uid: 'u', labels: { 'dormouse.dev/step': 'done' }, ...change },
+    spec: { backupRepository: 'br' },
+    status: { phase, ...(endedAgoMs === undefined ? {} : { completionTimestamp: at(-endedAgoMs) }) },
+  }
+}
+
+const decide = (object: KubeObject, owner?: KubeObject, retentionMs = DAY_MS) =>
+  decideRecord(object, owner, NOW, retentionMs).kind
+
+const ENDS: [kind: string, phase: string][] = [
+  ['Snapshot', 'Uploaded'],
+  ['Snapshot', 'SnapshotFailed'],
+  ['Snapshot', 'UploadFailedAfterRetry'],
+  ['Snapshot', 'Canceled'],
+  ['Upload', 'Completed'],
+  ['Upload', 'UploadFailedAfterRetry'],
+  ['Upload', 'Canceled'],
+  ['Download', 'Completed'],
+  ['Download', 'Failed'],
+  ['CloneFromSnapshot', 'Completed'],
+  ['CloneFromSnapshot', 'Failed'],
+  ['CloneFromSnapshot', 'Canceled'],
+  ['DeleteSnapshot', 'Completed'],
+  ['DeleteSnapshot', 'Failed'],
+]
+for (const [kind, phase] of ENDS) {
+  test(`a ${kind} that ended as ${phase} is collected a day later, to the millisecond`, () => {
+    assert.is(decide(aRecord(kind, phase, DAY_MS - 1)), 'keep')
+    assert.is(decide(aRecord(kind, phase, DAY_MS)), 'collect')
+  })
+}
+
+test('what is not over is never collected, however old it is', () => {
+  for (const [kind, phase] of [
+    ['Upload', 'CleanupFailed'],
+    ['Snapshot', 'Uploading'],
+    ['Snapshot', 'Snapshotted'],
+    ['Download', 'Retry'],
+    ['DeleteSnapshot', 'InProgress'],
+  ] as const)
+    assert.is(decide(aRecord(kind, phase, 9 * DAY_MS)), 'keep', `${kind} ${phase}`)
+  const unlabelled = aRecord('Upload', 'Completed', 9 * DAY_MS, { labels: { 'dormouse.dev/step': 'upload' } })
+  assert.is(decide(unlabelled), 'keep', 'its function has not settled it yet')
+})
+
+test('a record with a finalizer, or one that is being deleted, is left alone', () => {
+  assert.is(decide(aRecord('Upload', 'Completed', 9 * DAY_MS, { finalizers: ['dormouse.dev/object'] })), 'keep')
+  const step = { 'dormouse.dev/step': 'done' }
+  assert.is(decide(aRecord('Upload', 'Completed', 9 * DAY_MS, { labels: step, deletionTimestamp: at(0) })), 'keep')
+})
+
+test('the Snapshot of a backup that is kept in vCenter stays, a failed one of local mode does not', () => {
+  const local: KubeObject = { ...aRecord('Snapshot', 'Snapshotted', 9 * DAY_MS), spec: { backupRepository: '' } }
+  assert.is(decide(local), 'keep')
+  assert.is(decide({ ...local, status: { ...local['status'], phase: 'SnapshotFailed' } }), 'collect')
+})
+
+test('a transfer stays as long as its owner has not seen its end', () => {
+  const upload = aRecord('Upload', 'Completed', 9 * DAY_MS)
+  assert.is(decide(upload, aRecord('Snapshot', 'Uploading', undefined)), 'keep')
+  assert.is(decide(upload, aRecord('Snapshot', 'Uploaded', undefined)), 'collect')
+  assert.is(decide(aRecord('Download', 'Failed', 9 * DAY_MS), aRecord('CloneFromSnapshot', 'InProgress', 0)), 'keep')
+})
+
+test('a record that does not say when it ended is stamped first', () => {
+  assert.is(decide(aRecord('CloneFromSnapshot', 'Failed', undefined)), 'stamp')
+  const nonsense = aRecord('Upload', 'Canceled', undefined)
+  assert.is(decide({ ...nonsense, status: { phase: 'Canceled', completionTimestamp: 'yesterday' } }), 'stamp')
+})
+
+test('no retention keeps records for ever, and claims of repositories are no records', () => {
+  assert.is(decide(aRecord('Upload', 'Completed', 9 * DAY_MS), undefined, 0), 'keep')
+  assert.is(decide(aRecord('BackupRepositoryClaim', '', 9 * DAY_MS)), 'keep')
+})
+
+test('a deletion is let go at its deadline, unless somebody is at it or nothing holds it', () => {
+  const deleted = (agoMs: number, finalizers = ['dormouse.dev/object']) =>
+    aRecord('Snapshot', 'Canceling', undefined, { deletionTimestamp: at(-agoMs), finalizers })
+  assert.is(isDeletionOverdue(deleted(DAY_MS - 1), undefined, NOW, DAY_MS), false)
+  assert.is(isDeletionOverdue(deleted(DAY_MS), undefined, NOW, DAY_MS), true)
+  assert.is(isDeletionOverdue(deleted(DAY_MS, ['someone.else/x']), undefined, NOW, DAY_MS), false)
+  assert.is(isDeletionOverdue(aRecord('Snapshot', 'Canceling', undefined), undefined, NOW, DAY_MS), false)
+  const spec = { holderIdentity: 'x', leaseDurationSeconds: 30, renewTime: at(-10) }
+  const lease = { apiVersion: '', kind: 'Lease', metadata: { name: 'l' }, spec }
+  assert.is(isDeletionOverdue(deleted(DAY_MS), lease, NOW, DAY_MS), false)
+})
+
+test.run()
