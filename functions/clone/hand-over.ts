@@ -8,10 +8,9 @@ import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/err
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import { lookUntil } from '#shared/steps/look.ts'
 import { readStaging } from './provision.ts'
 
-const LOOK_ON_MS = 20 * SECOND_MS
-const LOOK_EVERY_MS = 250
 const RESERVED_MS = 5 * SECOND_MS
 
 export async function handOver(deps: StepDeps, claim: Claim, stored: KubeObject): Promise<void> {
@@ -131,18 +130,4 @@ async function requireVolume(deps: StepDeps, volumeName: string): Promise<KubeOb
   if (volume === undefined)
     throw new TerminalError('VolumeNotFound', `PersistentVolume ${volumeName} is gone: the restored data went with it`)
   return volume
-}
-
-async function lookUntil(
-  deps: StepDeps,
-  claim: Claim,
-  there: () => Promise<boolean>,
-  limitMs = LOOK_ON_MS,
-): Promise<boolean> {
-  const endMs = deps.clock.monotonicMs() + limitMs
-  while (!(await there())) {
-    if (claim.signal.aborted || deps.clock.monotonicMs() > endMs) return false
-    await deps.clock.sleep(LOOK_EVERY_MS, claim.signal).catch(() => undefined)
-  }
-  return true
 }

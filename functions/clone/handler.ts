@@ -16,6 +16,7 @@ import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import { lookUntil } from '#shared/steps/look.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { ensureDownload } from './download.ts'
 import { handOver } from './hand-over.ts'
@@ -28,7 +29,7 @@ export const CLONE_KINDS = ['CloneFromSnapshot', 'PersistentVolumeClaim'] as con
 
 /** Woken by its own object, and by the claims that it made when they are bound. */
 export async function handleClone(
-  _context: Context,
+  context: Context,
   ref: ObjectRef,
   deps: StepDeps,
   signal: AbortSignal,
@@ -47,7 +48,14 @@ export async function handleClone(
     await followDownload(deps, clone, download)
     return `waits for its Download: ${download?.['status']?.phase ?? 'New'}`
   }
-  return await underClaim(deps, clone, step, signal)
+  const { why, written } = await underClaim(deps, clone, step, signal)
+  // What was asked for while it was at work (a cancel) would wake nobody now: it is decided on the fresh object, right away.
+  const asked = step.kind !== 'abort' && !signal.aborted && written !== undefined && (await asksForAbort(deps, written))
+  return asked ? await handleClone(context, ref, deps, signal) : why
+}
+
+async function asksForAbort(deps: StepDeps, clone: KubeObject): Promise<boolean> {
+  return decideClone(seeClone(clone, await readDownload(deps, clone))).kind === 'abort'
 }
 
 /** A claim names its clone in an annotation. Anyone can write one: the clone must know the claim too. */
@@ -80,7 +88,9 @@ function progressOf(download: KubeObject | undefined): { progress?: object } {
 
 type Result = { ending: Ending; why: string }
 
-async function underClaim(deps: StepDeps, clone: KubeObject, step: CloneStep, signal: AbortSignal): Promise<string> {
+type Outcome = { why: string; written: KubeObject | undefined }
+
+async function underClaim(deps: StepDeps, clone: KubeObject, step: CloneStep, signal: AbortSignal): Promise<Outcome> {
   const claimed = await withClaim(
     deps,
     {
@@ -93,9 +103,9 @@ async function underClaim(deps: StepDeps, clone: KubeObject, step: CloneStep, si
     },
     (claim) => actOrFail(deps, claim, step),
   )
-  if (claimed.held) return 'claimed elsewhere'
-  await writeEnding(deps, 'CloneFromSnapshot', claimed.object, claimed.value.ending)
-  return claimed.value.why
+  if (claimed.held) return { why: 'claimed elsewhere', written: undefined }
+  const written = await writeEnding(deps, 'CloneFromSnapshot', claimed.object, claimed.value.ending)
+  return { why: claimed.value.why, written }
 }
 
 async function actOrFail(deps: StepDeps, claim: Claim, step: CloneStep): Promise<Result> {
@@ -251,17 +261,19 @@ function later(deps: StepDeps, claim: Claim, error: DormouseError): Result {
 async function abort(deps: StepDeps, claim: Claim): Promise<Result> {
   await claim.patchStatus({ phase: 'Canceling', reason: 'Canceling', message: 'the restore is being cancelled' })
   const download = await readDownload(deps, claim.latest())
-  if (download !== undefined && download['status']?.phase !== 'Failed' && download['status']?.phase !== 'Completed') {
+  const isStopped = async () => isEnded(await readDownload(deps, claim.latest()))
+  if (download !== undefined && !isEnded(download)) {
     if (download['spec'].downloadCancel !== true) {
       await deps.cluster.patch('Download', download, {
         spec: { downloadCancel: true },
         metadata: stepPatch('download', deps.clock.nowMs()),
       })
     }
-    return {
-      ending: { status: {}, step: 'waiting', dueAtMs: deps.clock.nowMs() + POLL_AGAIN_MS },
-      why: 'told its Download to stop',
-    }
+    if (!(await lookUntil(deps, claim, isStopped)))
+      return {
+        ending: { status: {}, step: 'waiting', dueAtMs: deps.clock.nowMs() + POLL_AGAIN_MS },
+        why: 'told its Download to stop',
+      }
   }
   await removeStaging(deps, claim.latest())
   const status = {
@@ -271,4 +283,8 @@ async function abort(deps: StepDeps, claim: Claim): Promise<Result> {
     completionTimestamp: rfc3339(deps.clock.nowMs()),
   }
   return { ending: { status, step: 'done', dropFinalizer: true }, why: 'Canceled' }
+}
+
+function isEnded(download: KubeObject | undefined): boolean {
+  return download === undefined || ['Completed', 'Failed'].includes(download['status']?.phase)
 }

@@ -5,7 +5,7 @@ import { setCondition } from '#shared/domain/conditions.ts'
 import { decideDelete, deletePhase } from '#shared/domain/delete.ts'
 import { unwrapToDisk } from '#shared/domain/ids.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
-import { seeUpload } from '#shared/domain/upload.ts'
+import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { asError, ConflictError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -16,6 +16,7 @@ import { announce } from '#shared/steps/announce.ts'
 import { type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { RepositoryDeps, VolumeDeps } from '#shared/steps/deps.ts'
 import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
+import { lookUntil } from '#shared/steps/look.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 
 export type DeleteDeps = VolumeDeps & RepositoryDeps
@@ -71,13 +72,17 @@ async function actOrFail(deps: DeleteDeps, claim: Claim): Promise<Result> {
 async function act(deps: DeleteDeps, claim: Claim): Promise<Result> {
   const object = claim.latest()
   const disk = unwrapToDisk(object['spec'].snapshotID)
-  const upload = await deps.cluster.read('Upload', deps.settings.veleroNamespace, `upload-${disk.snapshotId}`)
+  const readUpload = () => deps.cluster.read('Upload', deps.settings.veleroNamespace, `upload-${disk.snapshotId}`)
+  const upload = await readUpload()
   const step = decideDelete(deletePhase(object), upload === undefined ? undefined : seeUpload(upload).phase)
   switch (step.kind) {
     case 'nothing':
       return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: step.why }
     case 'stopUpload':
-      return await stopUpload(deps, upload)
+      await stopUpload(deps, claim, upload)
+      return (await lookUntil(deps, claim, async () => isEnded(await readUpload())))
+        ? await remove(deps, claim, disk)
+        : stillStopping(deps)
     case 'remove':
       return await remove(deps, claim, disk)
     default:
@@ -85,19 +90,31 @@ async function act(deps: DeleteDeps, claim: Claim): Promise<Result> {
   }
 }
 
-async function stopUpload(deps: DeleteDeps, upload: KubeObject | undefined): Promise<Result> {
+function isEnded(upload: KubeObject | undefined): boolean {
+  return upload === undefined || isUploadOver(seeUpload(upload).phase)
+}
+
+const STOPPING = {
+  phase: 'InProgress',
+  reason: 'StoppingUpload',
+  message: 'the upload of this snapshot is being stopped first',
+}
+
+async function stopUpload(deps: DeleteDeps, claim: Claim, upload: KubeObject | undefined): Promise<void> {
+  await claim.patchStatus(STOPPING)
   if (upload !== undefined && upload['spec'].uploadCancel !== true) {
     await deps.cluster.patch('Upload', upload, {
       spec: { uploadCancel: true },
       metadata: stepPatch('upload', deps.clock.nowMs()),
     })
   }
-  const status = {
-    phase: 'InProgress',
-    reason: 'StoppingUpload',
-    message: 'the upload of this snapshot is being stopped first',
+}
+
+function stillStopping(deps: DeleteDeps): Result {
+  return {
+    ending: { status: STOPPING, step: 'waiting', dueAtMs: deps.clock.nowMs() + UPLOAD_STOP_MS },
+    why: 'stops the upload',
   }
-  return { ending: { status, step: 'waiting', dueAtMs: deps.clock.nowMs() + UPLOAD_STOP_MS }, why: 'stops the upload' }
 }
 
 /** Both parts are repeatable; what is gone already counts as removed. */

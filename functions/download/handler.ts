@@ -1,6 +1,7 @@
 // Writes one slice of a backup into a staged disk; when the last byte is flushed its clone is due for the hand-over.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import {
   DOWNLOAD_RETRIES,
@@ -44,7 +45,7 @@ export async function handleDownload(
 ): Promise<string> {
   const download = await deps.cluster.read('Download', ref.namespace, ref.name)
   if (download === undefined) return 'gone'
-  const step = decideDownload(seeDownload(download), deps.clock.nowMs())
+  const step = await decide(deps, download)
   switch (step.kind) {
     case 'nothing':
       await wakeClone(deps, download)
@@ -65,6 +66,11 @@ export async function handleDownload(
   }
 }
 
+/** A clone that was cancelled or deleted wakes nobody while its Download is at work: so the Download looks at it, too. */
+async function decide(deps: TransferDeps, download: KubeObject): Promise<DownloadStep> {
+  return decideDownload(seeDownload(download, await cloneOf(deps, download)), deps.clock.nowMs())
+}
+
 async function underClaim(
   context: Context,
   ref: ObjectRef,
@@ -80,7 +86,7 @@ async function underClaim(
       kind: 'Download',
       object: download,
       firstPatch: firstPatch(deps, download, step),
-      isCancelled: (object) => decideDownload(seeDownload(object), deps.clock.nowMs()).kind === 'cancel',
+      isCancelled: async (object) => step.kind !== 'cancel' && (await decide(deps, object)).kind === 'cancel',
       signal,
       onLost: () => deps.mover.kill(),
     },
@@ -94,8 +100,9 @@ async function underClaim(
     await wakeClone(deps, written)
     await settle(deps, 'Download', written)
   }
-  if (claimed.value.why === ABORTS.cancelled) return await handleDownload(context, ref, deps, signal)
-  return claimed.value.why
+  // What was asked for while it was at work (a cancel) would wake nobody now: it is decided on the fresh object, right away.
+  const asked = !signal.aborted && (await decide(deps, written)).kind === 'cancel'
+  return asked ? await handleDownload(context, ref, deps, signal) : claimed.value.why
 }
 
 function firstPatch(deps: TransferDeps, download: KubeObject, step: DownloadStep): object {
@@ -223,12 +230,17 @@ function failed(deps: TransferDeps, claim: Claim, reason: string, message: strin
 
 /** The clone waits for this Download; it is due now. One that is not waiting is on it already, or over. */
 async function wakeClone(deps: TransferDeps, download: KubeObject): Promise<void> {
-  const [namespace, name, ...rest] = String(download['spec']?.clonefromSnapshotReference ?? '').split('/')
-  if (namespace === undefined || namespace === '' || name === undefined || name === '' || rest.length > 0) return
-  const clone = await deps.cluster.read('CloneFromSnapshot', namespace, name)
+  const clone = await cloneOf(deps, download)
   if (clone === undefined || stepOf(clone) !== 'waiting' || clone['status']?.downloadName !== download.metadata.name)
     return
   await deps.cluster.patch('CloneFromSnapshot', clone, { metadata: stepPatch('clone', deps.clock.nowMs()) })
+}
+
+/** The CloneFromSnapshot that it was made for; undefined when there is none, also when what names it is no name. */
+async function cloneOf(deps: TransferDeps, download: KubeObject): Promise<KubeObject | undefined> {
+  const [namespace, name, ...rest] = String(download['spec']?.clonefromSnapshotReference ?? '').split('/')
+  if (!isNamespaceName(namespace) || !isObjectName(name) || rest.length > 0) return undefined
+  return await deps.cluster.read('CloneFromSnapshot', namespace, name)
 }
 
 function progressOf(progress: DownloadProgress): object {

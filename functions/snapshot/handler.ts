@@ -1,10 +1,11 @@
 // Takes a vSphere snapshot of the claim's disk, names it in the Snapshot, and starts its Upload.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { asksToStop } from '#shared/domain/cancel.ts'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { formatClaimSnapshotId, formatDiskId, parseClaimSnapshotId } from '#shared/domain/ids.ts'
-import { decideSnapshot, seeSnapshot } from '#shared/domain/snapshot.ts'
+import { decideSnapshot, isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
@@ -25,7 +26,7 @@ const BUSY_RETRY_UNITS = 0.5
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleSnapshot(
-  _context: Context,
+  context: Context,
   ref: ObjectRef,
   deps: VolumeDeps,
   signal: AbortSignal,
@@ -41,13 +42,14 @@ export async function handleSnapshot(
       return await followUpload(deps, snapshot, step.cancel)
     case 'snapshot':
     case 'cancel':
-      return await underClaim(deps, snapshot, step.kind, signal)
+      return await underClaim(context, deps, snapshot, step.kind, signal)
     default:
       return unreachable(step)
   }
 }
 
 async function underClaim(
+  context: Context,
   deps: VolumeDeps,
   snapshot: KubeObject,
   kind: 'snapshot' | 'cancel',
@@ -59,14 +61,25 @@ async function underClaim(
       kind: 'Snapshot',
       object: snapshot,
       firstPatch: { metadata: { ...stepPatch('running'), finalizers: withFinalizer(snapshot) } },
-      isCancelled: (object) => decideSnapshot(seeSnapshot(object)).kind === 'cancel',
+      isCancelled: (object) => kind === 'snapshot' && asksToStop(object),
       signal,
     },
-    (claim) => (kind === 'cancel' ? cancel(deps, claim, signal) : snapshotOrFail(deps, claim)),
+    (claim) => (kind === 'cancel' ? cancelOrWait(deps, claim) : snapshotOrFail(deps, claim)),
   )
   if (claimed.held) return 'claimed elsewhere'
-  await writeEnding(deps, 'Snapshot', claimed.object, claimed.value.ending)
-  return claimed.value.why
+  const written = await writeEnding(deps, 'Snapshot', claimed.object, claimed.value.ending)
+  // What was asked for while it was at work (a cancel) would wake nobody now: it is decided on the fresh object, right away.
+  if (kind === 'cancel' || signal.aborted || !asksToStop(written) || isOver(written)) return claimed.value.why
+  return await handleSnapshot(context, { kind: 'Snapshot', ...placeOf(written) }, deps, signal)
+}
+
+function isOver(snapshot: KubeObject): boolean {
+  const { phase, localMode } = seeSnapshot(snapshot)
+  return isSnapshotOver(phase, localMode)
+}
+
+function placeOf({ metadata }: KubeObject): { namespace: string | undefined; name: string } {
+  return { namespace: metadata.namespace, name: metadata.name }
 }
 
 type Result = { ending: Ending; why: string }
@@ -155,8 +168,18 @@ async function followUpload(deps: VolumeDeps, snapshot: KubeObject, cancelled: b
   return `follows its Upload: ${upload['status']?.phase ?? 'New'}`
 }
 
-async function cancel(deps: VolumeDeps, claim: Claim, signal: AbortSignal): Promise<Result> {
-  await removeTaken(deps, claim.latest(), signal)
+/** Cancelled is only said when nothing is left in vCenter; until then the status says why it is not. */
+async function cancelOrWait(deps: VolumeDeps, claim: Claim): Promise<Result> {
+  try {
+    return await cancel(deps, claim)
+  } catch (error) {
+    if (isPassing(error) || error instanceof TerminalError) return waitAgain(deps, claim, error)
+    throw error
+  }
+}
+
+async function cancel(deps: VolumeDeps, claim: Claim): Promise<Result> {
+  await removeTaken(deps, claim.latest(), claim.signal)
   const status = {
     phase: 'Canceled',
     message: 'cancelled before the snapshot was taken',

@@ -2,7 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
-import { formatDiskId, parseClaimSnapshotId } from '#shared/domain/ids.ts'
+import { formatDiskId, parseClaimSnapshotId, parseDiskId } from '#shared/domain/ids.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { seeSnapshot } from '#shared/domain/snapshot.ts'
 import { requireBoundVolume, requireClaimHandle, requireDisk } from '#shared/domain/volume.ts'
@@ -52,6 +52,7 @@ export async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: stri
     await claim.patchStatus({
       ...SNAPSHOTTING,
       task,
+      volumeID: formatDiskId(fcdId),
       startTimestamp: status.startTimestamp ?? rfc3339(deps.clock.nowMs()),
     })
   const state = await pollUntilDone(deps, task, claim.signal)
@@ -92,14 +93,22 @@ export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject): Prom
   }
 }
 
-/** A snapshot that was made, but never written into the status, must not be left behind. */
-export async function removeTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<void> {
+/** Written down with the task; else, as nothing was begun or its begin was not written down, the disk of the claim. */
+async function diskOf(deps: VolumeDeps, snapshot: KubeObject): Promise<string | undefined> {
+  const recorded = snapshot['status']?.volumeID
+  if (typeof recorded === 'string') return parseDiskId(recorded).fcdId
   const namespace = snapshot.metadata.namespace ?? ''
   const name = String(snapshot['spec']?.resourceHandle?.name ?? '')
   const claim = name === '' ? undefined : await deps.cluster.read('PersistentVolumeClaim', namespace, name)
   const volume = await deps.cluster.read('PersistentVolume', undefined, claim?.['spec']?.volumeName ?? '-')
   const fcdId = volume?.['spec']?.csi?.volumeHandle
-  if (typeof fcdId !== 'string') return
+  return typeof fcdId === 'string' ? fcdId : undefined
+}
+
+/** A snapshot that was made, but never written into the status, must not be left behind. */
+export async function removeTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<void> {
+  const fcdId = await diskOf(deps, snapshot)
+  if (fcdId === undefined || (await deps.volumes.describe(fcdId)) === undefined) return
   if (snapshot['status']?.task !== undefined)
     await pollUntilDone(deps, snapshot['status'].task, signal).catch(() => undefined)
   const found = await findSnapshot(deps, fcdId, await namesOf(deps, snapshot))

@@ -128,6 +128,7 @@ async function visit(deps: SweepDeps, world: World, object: KubeObject, report: 
     lease: world.leases.get(leaseName(object)),
     upload: world.uploads.get(object['status']?.uploadName ?? ''),
     download: world.downloads.get(object['status']?.downloadName ?? ''),
+    owner: ownerOf(world, object),
   })
   if (!decision.wake) return
   const ref = { kind, namespace: object.metadata.namespace, name: object.metadata.name }

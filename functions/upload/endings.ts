@@ -1,11 +1,12 @@
 // How an upload comes to its end: sealed, cleaned up, cancelled, or failed and tried again.
 
+import type { KubeObject } from '#shared/api/kinds.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { progressView } from '#shared/domain/progress.ts'
 import { isHopelessTransfer, uploadBackoffUnits, uploadRetryMax } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { asError } from '#shared/kernel/errors.ts'
+import { asError, DormouseError } from '#shared/kernel/errors.ts'
 import type { UploadProgress } from '#shared/ports/mover.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { Claim } from '#shared/steps/claim.ts'
@@ -98,20 +99,43 @@ async function cleanUpFailed(deps: TransferDeps, claim: Claim, error: Error): Pr
   return retryLater(deps, { phase: 'CleanupFailed', message, conditions }, failures, reason)
 }
 
+/** The disk snapshot first: it goes also while the bucket cannot be reached. */
 export async function abort(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   const upload = claim.latest()
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
+  await deps.mover.close() // a warm mover may still have the snapshot open: vCenter would call it locked
+  await removeLocalSnapshot(deps, fcdId, snapshotId, claim.signal, HEAVY_POLL_MS)
+  const ended = await endSession(deps, upload, { fcdId, snapshotId })
+  const message = ended
+    ? 'cancelled; nothing of it is kept'
+    : 'cancelled; its repository is gone, so what it had stored there was left as it is'
+  return canceled(deps, message)
+}
+
+/** false: the BackupRepository was deleted meanwhile, so there is no way to the bucket; no backup was sealed, prune ends the rest. */
+async function endSession(
+  deps: TransferDeps,
+  upload: KubeObject,
+  disk: { fcdId: string; snapshotId: string },
+): Promise<boolean> {
   const session = upload['status']?.session
-  if (typeof session === 'string' && session !== '') {
+  if (typeof session !== 'string' || session === '') return true
+  try {
     const access = await deps.access(upload['spec'].backupRepository)
     // Sealed in the last moment: nobody was told of it yet, so it goes as the user asked.
-    if (!(await deps.repositories.abandon(access, session))) await deps.repositories.forget(access, fcdId, snapshotId)
+    if (!(await deps.repositories.abandon(access, session)))
+      await deps.repositories.forget(access, disk.fcdId, disk.snapshotId)
+    return true
+  } catch (error) {
+    if (error instanceof DormouseError && error.reason === 'RepositoryNotFound') return false
+    throw error
   }
-  await deps.mover.close() // a warm mover may still have the snapshot open: vCenter would call it locked
-  await removeLocalSnapshot(deps, fcdId, snapshotId, AbortSignal.timeout(HEAVY_POLL_MS), HEAVY_POLL_MS)
+}
+
+function canceled(deps: TransferDeps, message: string): StepResult {
   const status = {
     phase: 'Canceled',
-    message: 'cancelled; nothing of it is kept',
+    message,
     reason: 'Canceled',
     completionTimestamp: rfc3339(deps.clock.nowMs()),
     nextRetryTimestamp: null,
@@ -130,9 +154,11 @@ export async function recordFailure(deps: TransferDeps, claim: Claim, error: Err
     { type: 'Uploaded', status: 'False', reason, message: error.message },
     nowMs,
   )
+  await announce(deps, claim.latest(), 'Warning', reason, error.message)
+  if (status.phase === 'Canceling' && reason === 'SnapshotIDInvalid')
+    return canceled(deps, `cancelled; its id names nothing that could be removed: ${error.message}`)
   if (status.phase === 'Canceling')
     return retryLater(deps, { phase: 'Canceling', message: error.message, conditions }, failures, reason)
-  await announce(deps, claim.latest(), 'Warning', reason, error.message)
   if (isHopelessTransfer(reason) || failures > (await retryMax(deps))) {
     await claim.patch({ status: { givenUp: true, message: error.message, reason, retryCount: failures, conditions } })
     return reason === 'SnapshotIDInvalid' ? unusable(deps, error) : await cleanUp(deps, claim, 'UploadFailedAfterRetry')

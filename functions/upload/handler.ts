@@ -11,7 +11,7 @@ import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
-import { mirrorToSnapshot } from '#shared/steps/mirror.ts'
+import { mirrorToSnapshot, snapshotOf } from '#shared/steps/mirror.ts'
 import { giveSlot } from '#shared/steps/slots.ts'
 import {
   beginSlice,
@@ -36,7 +36,7 @@ export async function handleUpload(
 ): Promise<string> {
   const upload = await deps.cluster.read('Upload', ref.namespace, ref.name)
   if (upload === undefined) return 'gone'
-  const step = decideUpload(seeUpload(upload), deps.clock.nowMs())
+  const step = await decide(deps, upload)
   switch (step.kind) {
     case 'nothing':
       await mirrorToSnapshot(deps, upload)
@@ -55,6 +55,11 @@ export async function handleUpload(
     default:
       return unreachable(step)
   }
+}
+
+/** A Snapshot that was cancelled or deleted wakes nobody while its Upload is at work: so the Upload looks at it, too. */
+async function decide(deps: TransferDeps, upload: KubeObject): Promise<UploadStep> {
+  return decideUpload(seeUpload(upload, await snapshotOf(deps, upload)), deps.clock.nowMs())
 }
 
 async function park(deps: TransferDeps, upload: KubeObject, untilMs: number): Promise<string> {
@@ -77,7 +82,7 @@ async function underClaim(
       kind: 'Upload',
       object: upload,
       firstPatch: firstPatch(deps, upload, step),
-      isCancelled: (object) => decideUpload(seeUpload(object), deps.clock.nowMs()).kind === 'abort',
+      isCancelled: async (object) => step.kind !== 'abort' && (await decide(deps, object)).kind === 'abort',
       signal,
       onLost: () => deps.mover.kill(),
     },
@@ -85,13 +90,13 @@ async function underClaim(
   )
   if (claimed.held) return 'claimed elsewhere'
   afterWork()
-  // What was asked for while the slice ran (a cancel) is decided on the fresh object, right away.
   const written = await writeEnding(deps, 'Upload', claimed.object, claimed.value.ending)
   await mirrorToSnapshot(deps, written)
   if (claimed.value.freeSlot) await giveSlot(deps, written)
   if (claimed.value.ending.step === 'done') await settle(deps, 'Upload', written)
-  if (claimed.value.why === ABORTS.cancelled) return await handleUpload(context, ref, deps, signal)
-  return claimed.value.why
+  // What was asked for while it was at work (a cancel) would wake nobody now: it is decided on the fresh object, right away.
+  const asked = step.kind !== 'abort' && !signal.aborted && (await decide(deps, written)).kind === 'abort'
+  return asked ? await handleUpload(context, ref, deps, signal) : claimed.value.why
 }
 
 function firstPatch(deps: TransferDeps, upload: KubeObject, step: UploadStep): object {

@@ -7,7 +7,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
-import { isBeingDeleted } from './step-label.ts'
+import { asksToStop, ownerAsksToStop } from './cancel.ts'
 
 export const DOWNLOAD_PHASES = ['New', 'InProgress', 'Retry', 'Completed', 'Failed'] as const
 export type DownloadPhase = (typeof DOWNLOAD_PHASES)[number]
@@ -44,12 +44,13 @@ export function decideDownload(seen: DownloadSeen, nowMs: number): DownloadStep 
   }
 }
 
-export function seeDownload(download: KubeObject): DownloadSeen {
+/** `clone`: the one that it was made for. */
+export function seeDownload(download: KubeObject, clone?: KubeObject): DownloadSeen {
   const status = download['status'] ?? {}
   const phase: DownloadPhase = DOWNLOAD_PHASES.includes(status.phase) ? status.phase : 'New'
   return {
     phase,
-    cancelRequested: download['spec']?.downloadCancel === true || isBeingDeleted(download),
+    cancelRequested: asksToStop(download) || ownerAsksToStop(download, clone),
     nextRetryMs: phase === 'Retry' ? Date.parse(status.nextRetryTimestamp ?? '') || 0 : 0,
   }
 }

@@ -1,13 +1,13 @@
 // Which unfinished objects the sweep wakes, and whether that is a rescue (an event was lost, a holder died) or was planned.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { CLONE_PHASES, isCloneOver } from './clone.ts'
+import { CLONE_PHASES, decideClone, isCloneOver, seeClone } from './clone.ts'
 import { deletePhase, isDeleteOver } from './delete.ts'
-import { DOWNLOAD_PHASES, isDownloadOver } from './download.ts'
+import { DOWNLOAD_PHASES, decideDownload, isDownloadOver, seeDownload } from './download.ts'
 import { leaseState } from './lease.ts'
-import { followUpload, isSnapshotOver, seeSnapshot } from './snapshot.ts'
+import { decideSnapshot, followUpload, isSnapshotOver, seeSnapshot } from './snapshot.ts'
 import { dueMs, hasDueTime, holdsFinalizer, isBeingDeleted, stepOf } from './step-label.ts'
-import { isUploadOver, seeUpload } from './upload.ts'
+import { decideUpload, isUploadOver, seeUpload } from './upload.ts'
 
 export type WakeDecision = { wake: false; why: string } | { wake: true; cause: 'rescue' | 'scheduled'; why: string }
 
@@ -19,14 +19,17 @@ export type Surroundings = {
   lease: KubeObject | undefined
   upload: KubeObject | undefined
   download: KubeObject | undefined
+  /** The Snapshot of an Upload, the CloneFromSnapshot of a Download. */
+  owner?: KubeObject | undefined
 }
 
 export function decideWake(object: KubeObject, around: Surroundings): WakeDecision {
   const step = stepOf(object)
   if (isOver(object) && step === 'done' && !(holdsFinalizer(object) && isBeingDeleted(object)))
     return { wake: false, why: 'over' }
-  if (step === 'queued') return { wake: false, why: 'queued: a free slot gates it in' }
   if (leaseState(around.lease, '', around.nowMs) === 'held') return { wake: false, why: 'held' }
+  if (wantsNotice(object, around)) return { wake: true, cause: 'rescue', why: 'it asks to stop' }
+  if (step === 'queued') return { wake: false, why: 'queued: a free slot gates it in' }
   if (step === 'waiting') return decideWaiting(object, around)
   if (step === 'running') return { wake: true, cause: 'rescue', why: 'its holder is gone' }
   // No label, a due step, or done although it is not over: its event was lost, once it had time to arrive.
@@ -41,22 +44,32 @@ function decideWaiting(object: KubeObject, around: Surroundings): WakeDecision {
     return dueMs(object) <= around.nowMs
       ? { wake: true, cause: 'scheduled', why: 'its time has come' }
       : { wake: false, why: 'not due yet' }
-  if (wantsNotice(object)) return { wake: true, cause: 'rescue', why: 'it asks to stop' }
   return partnerMoved(object, around)
     ? { wake: true, cause: 'rescue', why: 'what it waits for has moved on' }
     : { wake: false, why: 'waits for another object' }
 }
 
-/** Cancel and deletion of a gated-out object are no event for anybody. */
-function wantsNotice(object: KubeObject): boolean {
-  const spec = object['spec'] ?? {}
-  return (
-    isBeingDeleted(object) ||
-    spec.snapshotCancel === true ||
-    spec.cloneCancel === true ||
-    spec.uploadCancel === true ||
-    spec.downloadCancel === true
-  )
+/**
+ * Cancel and deletion of a gated-out object are no event for anybody, so neither back-off nor queue hides them from the sweep. False
+ * once its function has seen it: what is left then (a clean-up that fails) has a time of its own.
+ */
+function wantsNotice(object: KubeObject, around: Surroundings): boolean {
+  const isCanceling = object['status']?.phase === 'Canceling'
+  switch (object.kind) {
+    case 'Snapshot': {
+      const step = decideSnapshot(seeSnapshot(object))
+      const isTold = around.upload?.['spec']?.uploadCancel === true
+      return step.kind === 'cancel' || (step.kind === 'follow' && step.cancel && !isCanceling && !isTold)
+    }
+    case 'CloneFromSnapshot':
+      return !isCanceling && decideClone(seeClone(object, around.download)).kind === 'abort'
+    case 'Upload':
+      return !isCanceling && decideUpload(seeUpload(object, around.owner), around.nowMs).kind === 'abort'
+    case 'Download':
+      return decideDownload(seeDownload(object, around.owner), around.nowMs).kind === 'cancel'
+    default:
+      return object.kind === 'BackupRepositoryClaim' && isBeingDeleted(object)
+  }
 }
 
 function partnerMoved(object: KubeObject, around: Surroundings): boolean {

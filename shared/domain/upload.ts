@@ -8,7 +8,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
-import { isBeingDeleted } from './step-label.ts'
+import { asksToStop, ownerAsksToStop } from './cancel.ts'
 
 export const UPLOAD_PHASES = [
   'New',
@@ -78,14 +78,15 @@ export function decideUpload(seen: UploadSeen, nowMs: number): UploadStep {
   }
 }
 
-export function seeUpload(upload: KubeObject): UploadSeen {
+/** `snapshot`: the one that it was made for, where its wish to stop counts. */
+export function seeUpload(upload: KubeObject, snapshot?: KubeObject): UploadSeen {
   const status = upload['status'] ?? {}
   const phase: UploadPhase = UPLOAD_PHASES.includes(status.phase) ? status.phase : 'New'
   // Only a failed step waits for its retry time: the peer writes nextRetryTimestamp at creation already.
   const retries = phase === 'UploadError' || phase === 'CleanupFailed'
   return {
     phase,
-    cancelRequested: upload['spec']?.uploadCancel === true || isBeingDeleted(upload),
+    cancelRequested: asksToStop(upload) || ownerAsksToStop(upload, snapshot),
     sealed: typeof status.root === 'string' && status.root !== '',
     givenUp: status.givenUp === true,
     nextRetryMs: retries ? Date.parse(status.nextRetryTimestamp ?? '') || 0 : 0,

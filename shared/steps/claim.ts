@@ -27,8 +27,8 @@ export type ClaimOptions = {
   object: KubeObject
   /** Part of the first patch, which also takes the object out of every source's selector. */
   firstPatch: { metadata?: object; status?: object }
-  /** True when the object, as it stands now, asks the work to stop. */
-  isCancelled: (object: KubeObject) => boolean
+  /** True when the object, as it stands now, or whom it was made for, asks the work to stop. */
+  isCancelled: (object: KubeObject) => boolean | Promise<boolean>
   /** The request is being cut off, or the pod ends. */
   signal: AbortSignal
   /** The Lease is lost: whatever still writes must die at once. */
@@ -173,7 +173,7 @@ class Keeper implements Claim {
       throw new ConflictError('Gone', `${this.#options.kind} ${name} is gone`)
     }
     this.#object = fresh
-    if (this.#options.isCancelled(fresh)) this.#abort.abort(ABORTS.cancelled)
+    if (await this.#options.isCancelled(fresh)) this.#abort.abort(ABORTS.cancelled)
   }
 
   async #keep(): Promise<void> {

@@ -2,6 +2,7 @@
 // the sweep are the guarantee.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { followUpload, isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
 import { STEP_LABEL } from '#shared/domain/step-label.ts'
 import { seeUpload } from '#shared/domain/upload.ts'
@@ -51,6 +52,14 @@ export async function mirror(deps: StepDeps, snapshot: KubeObject, upload: KubeO
 /** Before Snapshotted the label is the snapshot function's own. */
 function stepWhile(snapshot: KubeObject, phase: string): 'waiting' | 'snapshot' {
   return phase === 'New' || phase === 'InProgress' || snapshot['status']?.phase === undefined ? 'snapshot' : 'waiting'
+}
+
+/** The Snapshot that an Upload was made for; undefined when there is none, also when what names it is no name. */
+export async function snapshotOf(deps: StepDeps, upload: KubeObject): Promise<KubeObject | undefined> {
+  const [namespace, name] = String(upload['spec']?.snapshotReference ?? '').split('/')
+  if (!isNamespaceName(namespace) || !isObjectName(name)) return undefined
+  const snapshot = await deps.cluster.read('Snapshot', namespace, name)
+  return snapshot === undefined ? undefined : { ...snapshot, kind: 'Snapshot' }
 }
 
 export function snapshotReference(upload: KubeObject): { namespace: string; name: string } | undefined {
