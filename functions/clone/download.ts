@@ -7,14 +7,19 @@ import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 
+/** Written into the clone before the Download is made: an abort must find each Download that may write. */
+export function downloadNameOf(clone: KubeObject, source: { snapshotId: string }): string {
+  return `download-${source.snapshotId}-${clone.metadata.uid}`
+}
+
 /** Repeatable: a second run finds the first one's Download. */
 export async function ensureDownload(
   deps: StepDeps,
   clone: KubeObject,
   source: { fcdId: string; snapshotId: string },
   targetFcdId: string,
-): Promise<string> {
-  const name = `download-${source.snapshotId}-${clone.metadata.uid}`
+): Promise<void> {
+  const name = downloadNameOf(clone, source)
   const now = rfc3339(deps.clock.nowMs())
   try {
     await deps.cluster.create('Download', {
@@ -38,5 +43,4 @@ export async function ensureDownload(
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
   }
-  return name
 }

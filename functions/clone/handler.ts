@@ -18,7 +18,7 @@ import { type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
-import { ensureDownload } from './download.ts'
+import { downloadNameOf, ensureDownload } from './download.ts'
 import { handOver } from './hand-over.ts'
 import { provision, removeStaging } from './provision.ts'
 
@@ -169,12 +169,14 @@ async function prepare(deps: StepDeps, claim: Claim): Promise<Result> {
     stagingClaim: stagingClaimName(clone),
   })
   const staged = await provision(deps, claim, stored)
+  const downloadName = downloadNameOf(clone, disk)
   await claim.patchStatus({
+    downloadName,
     volumeName: staged.volumeName,
     volumeID: formatDiskId(staged.fcdId),
     reclaimPolicy: staged.reclaimPolicy,
   })
-  const downloadName = await ensureDownload(deps, claim.latest(), disk, staged.fcdId)
+  await ensureDownload(deps, claim.latest(), disk, staged.fcdId)
   const status = {
     phase: 'InProgress',
     downloadName,
