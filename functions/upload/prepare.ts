@@ -18,7 +18,7 @@ export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<P
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
   const access = await deps.access(upload['spec'].backupRepository)
   const sealed = await deps.repositories.find(access, fcdId, snapshotId)
-  if (sealed !== undefined) return { kind: 'sealed', root: sealed.root }
+  if (sealed !== undefined) return await alreadySealed(deps, upload, access, sealed.root)
 
   const facts = await requireVolume(deps, fcdId)
   const about = await describeBackup(deps, upload, facts, snapshotId)
@@ -38,6 +38,18 @@ export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<P
       about,
     },
   }
+}
+
+/** Whoever sealed it may have died before it removed the session's checkpoints: abandoning leaves the backup and removes them. */
+async function alreadySealed(
+  deps: TransferDeps,
+  upload: KubeObject,
+  access: RepositoryAccess,
+  root: string,
+): Promise<PreparedUpload> {
+  const session = upload['status']?.session
+  if (hasText(session)) await deps.repositories.abandon(access, session)
+  return { kind: 'sealed', root }
 }
 
 async function requireVolume(deps: TransferDeps, fcdId: string): Promise<VolumeFacts> {
