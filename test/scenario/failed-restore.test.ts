@@ -3,31 +3,32 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { KiB } from '#shared/kernel/units.ts'
-import { assertNothingLeft, guard } from './invariants.ts'
+import { noiseOf } from './choices.ts'
+import { NEVER_BINDS } from './csi-driver.ts'
+import { assertNothingLeft } from './invariants.ts'
 import { aClone, aSnapshot, aVolume, isDone } from './objects.ts'
-import { NEVER_BINDS, World } from './world.ts'
+import { World } from './world.ts'
 
 const SEEDS = Number(process.env['SEEDS'] ?? 20)
 
 async function liveThrough(world: World): Promise<void> {
-  const broken = guard(world)
-  world.volumes.write(aVolume(world, 'data'), 64 * KiB, world.random.bytes(64 * KiB))
+  world.volumes.write(aVolume(world, 'data'), 64 * KiB, noiseOf('data', 64 * KiB))
   aSnapshot(world, 'snap-1', 'data')
   await world.run(
     () => isDone(world.cluster.peek('Snapshot', 'app', 'snap-1')) && world.cluster.peekAll('Upload').every(isDone),
   )
   const snapshot = world.cluster.peek('Snapshot', 'app', 'snap-1')
   assert.ok(snapshot)
-  world.weather.dawdle = 8
+  world.sky.weather.dawdle = 8
   aClone(world, 'clone-1', snapshot, NEVER_BINDS)
   const clone = () => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1')
   await world.run(() => isDone(clone()))
-  await world.run(() => world.cluster.peekAll('Lease').every((lease) => !lease['spec']?.holderIdentity))
+  await world.run(() => world.heldLeases.length === 0)
   assert.is(clone()?.['status'].phase, 'Failed', world.describe())
   assert.is(clone()?.['status'].reason, 'ClaimNeverBound')
   const claims = world.cluster.peekAll('PersistentVolumeClaim').map(({ metadata }) => metadata.name)
   assert.equal(claims, ['data'], 'no claim of the restore is left')
-  assert.equal(broken, [])
+  assert.equal(world.broken, [])
   assert.equal(world.errors, [])
   assertNothingLeft(world)
 }

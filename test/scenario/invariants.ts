@@ -1,11 +1,14 @@
 // What must hold after every write, and at the end.
 
 import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
 import { CLONE_NEXT } from '#shared/domain/clone.ts'
 import { DELETE_NEXT } from '#shared/domain/delete.ts'
 import { DOWNLOAD_NEXT } from '#shared/domain/download.ts'
+import { parseClaimSnapshotId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { SNAPSHOT_NEXT } from '#shared/domain/snapshot.ts'
 import { UPLOAD_NEXT } from '#shared/domain/upload.ts'
+import { diskBytes } from './objects.ts'
 import type { World } from './world.ts'
 
 const TABLES: Record<string, Record<string, readonly string[]>> = {
@@ -16,46 +19,88 @@ const TABLES: Record<string, Record<string, readonly string[]>> = {
   DeleteSnapshot: DELETE_NEXT,
 }
 
-/** Looks at every write; what is broken is collected in the list it returns. */
-export function guard(world: World): string[] {
-  const broken: string[] = []
+/** Looks at every write; what is broken is collected in `world.broken`. What the bucket and the disks see is added there too. */
+export function guard(world: World): void {
   world.cluster.onWrite((kind, before, after) => {
     const from = before?.['status']?.phase ?? 'New'
     const to = after?.['status']?.phase ?? 'New'
     const table = TABLES[kind]
-    const moved = table !== undefined && before !== undefined && after !== undefined && from !== to
-    if (moved && table[from]?.includes(to) !== true) broken.push(`${kind} ${from} -> ${to}`)
-    if (kind === 'Upload' && to === 'Completed' && from !== to) {
-      const root = world.vault.roots.get(after?.['status'].root)
-      if (root?.kind !== 'backup') broken.push('an upload is Completed, but no backup is sealed')
-    }
-    const userClaim =
-      kind === 'PersistentVolumeClaim' &&
-      after?.metadata.namespace === 'restored' &&
-      !after.metadata.name.startsWith('dormouse-')
-    if (
-      userClaim &&
-      to === 'Bound' &&
-      !world.cluster.peekAll('Download').some((download) => download['status'].phase === 'Completed')
-    ) {
-      broken.push('a claim was bound before its download was whole')
-    }
+    const moved = after !== undefined && from !== to
+    if (table !== undefined && before !== undefined && moved && table[from]?.includes(to) !== true)
+      world.broken.push(`${kind} ${from} -> ${to}`)
+    if (!moved) return
+    if (kind === 'Snapshot' && to === 'Snapshotted') noteExpected(world, after)
+    if (kind === 'Upload' && to === 'Completed') checkCompleted(world, after)
+    if (kind === 'DeleteSnapshot' && to === 'Completed') checkDeleted(world, after)
+    if (kind === 'PersistentVolumeClaim' && to === 'Bound') checkBound(world, after)
   })
-  return broken
 }
 
-export function assertNothingLeft(world: World): void {
-  for (const fcdId of world.volumes.diskIds)
-    assert.equal(world.volumes.snapshotsOf(fcdId), [], `disk ${fcdId} keeps a snapshot`)
-  const held = world.cluster.peekAll('Lease').filter((lease) => lease['spec']?.holderIdentity)
-  assert.equal(
-    held.map((lease) => lease.metadata.name),
-    [],
-    'a Lease is held',
-  )
-  for (const kind of ['Snapshot', 'Upload', 'CloneFromSnapshot', 'Download', 'DeleteSnapshot'] as const) {
+/** What the backup must restore to is what the disk snapshot holds. */
+function noteExpected(world: World, snapshot: KubeObject): void {
+  const { disk } = parseClaimSnapshotId(snapshot['status'].snapshotID)
+  world.bucket.expected.set(disk.snapshotId, diskBytes(world, disk.fcdId, disk.snapshotId))
+}
+
+/** Each root was restored when it was sealed: here it is enough that it stands, and that the local snapshot is gone. */
+function checkCompleted(world: World, upload: KubeObject): void {
+  const { fcdId, snapshotId } = unwrapToDisk(upload['spec'].snapshotID)
+  if (world.bucket.rootAt(upload['status'].root) === undefined)
+    world.broken.push('an upload is Completed, but no backup is sealed')
+  if (world.volumes.snapshotsOf(fcdId).some((each) => each.snapshotId === snapshotId))
+    world.broken.push('an upload is Completed, but its disk snapshot is still there')
+}
+
+function checkDeleted(world: World, request: KubeObject): void {
+  const { fcdId, snapshotId } = unwrapToDisk(request['spec'].snapshotID)
+  if (world.bucket.backupOf(snapshotId) !== undefined)
+    world.broken.push('a DeleteSnapshot is Completed, but the backup is still there')
+  if (world.volumes.snapshotsOf(fcdId).some((each) => each.snapshotId === snapshotId))
+    world.broken.push('a DeleteSnapshot is Completed, but the disk snapshot is still there')
+}
+
+/** A user's claim, and not the staging claim, must get the whole data. */
+function checkBound(world: World, claim: KubeObject): void {
+  const isRestored = claim.metadata.labels?.['dormouse.dev/clone-uid'] !== undefined
+  if (!isRestored || claim.metadata.name.startsWith('dormouse-')) return
+  const volume = world.cluster.peek('PersistentVolume', undefined, claim['spec'].volumeName)
+  const clone = world.cluster
+    .peekAll('CloneFromSnapshot')
+    .find((each) => each.metadata.uid === claim.metadata.labels?.['dormouse.dev/clone-uid'])
+  const fcdId: string = volume?.['spec'].csi.volumeHandle
+  world.disks.handedOver.add(fcdId)
+  if (clone === undefined) return
+  const wanted = world.bucket.expected.get(unwrapToDisk(clone['spec'].snapshotID).snapshotId)
+  if (wanted === undefined || !diskBytes(world, fcdId).equals(wanted))
+    world.broken.push("a user's claim was bound to data that is not whole")
+}
+
+/** `keeps`: disk snapshots that have a reason to be there. */
+export function assertNothingLeft(world: World, keeps: ReadonlySet<string> = new Set()): void {
+  for (const fcdId of world.volumes.diskIds) {
+    const left = world.volumes.snapshotsOf(fcdId).filter((snapshot) => !keeps.has(snapshot.snapshotId))
+    assert.equal(left, [], `disk ${fcdId} keeps a snapshot`)
+  }
+  assert.equal(world.heldLeases, [], 'a Lease is held')
+  for (const kind of Object.keys(TABLES) as (keyof typeof TABLES & 'Snapshot')[]) {
     for (const object of world.cluster.peekAll(kind))
       assert.is(object.metadata.finalizers, undefined, `${kind} ${object.metadata.name} keeps a finalizer`)
   }
-  assert.equal(world.vault.checkpoints.size, 0, 'a checkpoint is left')
+  assert.equal(world.bucket.checkpoints, [], 'a checkpoint is left')
+  const staging = world.cluster.peekAll('PersistentVolumeClaim').filter(isStaging)
+  assert.equal(
+    staging.map((claim) => claim.metadata.name),
+    [],
+    'a staging claim is left',
+  )
+  const disks = new Set(world.cluster.peekAll('PersistentVolume').map((each) => each['spec'].csi.volumeHandle))
+  assert.equal(
+    world.volumes.diskIds.filter((fcdId) => !disks.has(fcdId)),
+    [],
+    'a disk has no volume',
+  )
+}
+
+function isStaging(claim: KubeObject): boolean {
+  return claim.metadata.name.startsWith('dormouse-')
 }

@@ -4,9 +4,11 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { KiB } from '#shared/kernel/units.ts'
-import { assertNothingLeft, guard } from './invariants.ts'
+import { noiseOf } from './choices.ts'
+import { assertNothingLeft } from './invariants.ts'
 import { aClone, aDelete, aSnapshot, aVolume, diskBytes, isDone } from './objects.ts'
-import { FAIR, type Weather, World } from './world.ts'
+import { FAIR, type Weather } from './weather.ts'
+import { World } from './world.ts'
 
 const BAD: Weather = { drop: 0.3, double: 0.3, die: 0.04 }
 const SEEDS = Number(process.env['SEEDS'] ?? 20)
@@ -40,21 +42,19 @@ async function restore(world: World, name: string, from: string, wanted: Buffer)
 
 /** Two backups, the first is restored, then deleted. */
 async function liveThrough(world: World): Promise<void> {
-  const broken = guard(world)
   const fcdId = aVolume(world, 'data')
-  world.volumes.write(fcdId, 64 * KiB, world.random.bytes(64 * KiB))
+  world.volumes.write(fcdId, 64 * KiB, noiseOf('first', 64 * KiB))
   const first = diskBytes(world, fcdId)
   await backUp(world, 'snap-1')
-  world.volumes.write(fcdId, 256 * KiB, world.random.bytes(32 * KiB))
+  world.volumes.write(fcdId, 256 * KiB, noiseOf('second', 32 * KiB))
   await backUp(world, 'snap-2')
   await restore(world, 'clone-1', 'snap-1', first)
   aDelete(world, 'delete-1', snapshot(world, 'snap-1'))
   await world.run(() => isDone(world.cluster.peek('DeleteSnapshot', 'velero', 'delete-1')))
-  await world.run(() => world.cluster.peekAll('Lease').every((lease) => !lease['spec']?.holderIdentity))
+  await world.run(() => world.heldLeases.length === 0)
   assert.is(world.cluster.peek('DeleteSnapshot', 'velero', 'delete-1')?.['status'].phase, 'Completed')
-  const left = [...world.vault.roots.values()].filter((root) => root.kind === 'backup')
-  assert.is(left.length, 1, 'the second backup is kept, the first is forgotten')
-  assert.equal(broken, [])
+  assert.is(world.bucket.backups.size, 1, 'the second backup is kept, the first is forgotten')
+  assert.equal(world.broken, [])
   assert.equal(world.errors, [])
   assertNothingLeft(world)
 }

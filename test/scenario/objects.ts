@@ -23,7 +23,7 @@ export function aVolume(world: World, name: string): string {
     status: { phase: 'Bound' },
   })
   const fcdId = world.volumes.createDisk(SIZE_BYTES, { cbt: true })
-  world.createVolume(`pv-${name}`, claim, fcdId)
+  world.csi.createVolume(`pv-${name}`, claim, fcdId)
   return fcdId
 }
 
@@ -68,8 +68,8 @@ export function isDone(object: KubeObject | undefined): boolean {
   return object?.metadata.labels?.[STEP_LABEL] === 'done'
 }
 
-export function diskBytes(world: World, fcdId: string): Buffer {
-  const disk = world.volumes.openDisk(fcdId)
+export function diskBytes(world: World, fcdId: string, snapshotId?: string): Buffer {
+  const disk = world.volumes.openDisk(fcdId, snapshotId)
   const bytes = Buffer.alloc(disk.capacityBytes)
   disk.read(0, bytes)
   disk.close()

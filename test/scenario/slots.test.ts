@@ -4,21 +4,30 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { conditionOf } from '#shared/domain/conditions.ts'
 import { isQueued, oldestFirst } from '#shared/domain/slots.ts'
-import { assertNothingLeft, guard } from './invariants.ts'
+import { KiB } from '#shared/kernel/units.ts'
+import { noiseOf } from './choices.ts'
+import { assertNothingLeft } from './invariants.ts'
 import { aSnapshot, aVolume, isDone } from './objects.ts'
-import { FAIR, World } from './world.ts'
+import { FAIR } from './weather.ts'
+import { World } from './world.ts'
 
 const COUNT = 30
+const DATA = noiseOf('data', 384 * KiB)
 
-async function backUpAll(world: World): Promise<{ started: string[]; mostAtOnce: number; broken: string[] }> {
-  const broken = guard(world)
+/** `movedMs`: when the last one was sealed. Disk snapshots that a warm pod still has open are removed later. */
+type Report = { started: string[]; mostAtOnce: number; broken: string[]; movedMs: number }
+
+async function backUpAll(world: World): Promise<Report> {
+  const { broken } = world
   const started: string[] = []
   const moving = new Set<string>()
   let mostAtOnce = 0
+  let movedMs = 0
   world.cluster.onWrite((kind, before, after) => {
     if (kind !== 'Upload' || after === undefined) return
     const { name } = after.metadata
     if (before?.['status']?.phase === 'New' && after['status']?.phase === 'InProgress') started.push(name)
+    if (before?.['status']?.root === undefined && after['status']?.root !== undefined) movedMs = world.clock.nowMs()
     if (after['status']?.phase === 'InProgress') moving.add(name)
     else moving.delete(name)
     mostAtOnce = Math.max(mostAtOnce, moving.size)
@@ -29,14 +38,14 @@ async function backUpAll(world: World): Promise<{ started: string[]; mostAtOnce:
       broken.push(`${name} waits without a reason`)
   })
   for (let i = 0; i < COUNT; i++) {
-    aVolume(world, `data-${i}`)
+    world.volumes.write(aVolume(world, `data-${i}`), 0, DATA)
     aSnapshot(world, `snap-${i}`, `data-${i}`)
   }
   await world.run(
     () => world.cluster.peekAll('Snapshot').every(isDone) && world.cluster.peekAll('Upload').every(isDone),
   )
-  await world.run(() => world.cluster.peekAll('Lease').every((lease) => !lease['spec']?.holderIdentity))
-  return { started, mostAtOnce, broken }
+  await world.run(() => world.heldLeases.length === 0)
+  return { started, mostAtOnce, broken, movedMs }
 }
 
 test('thirty at once, two at a time, all uploaded', async () => {
@@ -70,9 +79,9 @@ test('row 60: twice the movers take half the time, up to one for each volume', a
   for (const movers of [1, 2, 4]) {
     const world = new World(9, FAIR, movers)
     const startMs = world.clock.nowMs()
-    const { mostAtOnce } = await backUpAll(world)
+    const { mostAtOnce, movedMs } = await backUpAll(world)
     assert.is(mostAtOnce, movers)
-    times.push(world.clock.nowMs() - startMs)
+    times.push(movedMs - startMs)
   }
   const [one = 0, two = 0, four = 0] = times
   assert.ok(two < 0.6 * one && four < 0.6 * two, `virtual time with 1, 2, 4 movers: ${times.join(', ')} ms`)

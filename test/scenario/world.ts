@@ -1,38 +1,36 @@
-// All handlers in one process over in-memory adapters: deliveries in seeded order, doubled, dropped, and processes that die
-// at any write. What the invariants say is checked after every write of the cluster.
+// All handlers in one process over in-memory adapters and the real engine: deliveries in any order, doubled, dropped, and processes
+// that die, stand still or are refused at any call. Every choice has a name and can be played back.
 
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import { MemoryMover, MemoryVault } from '#shared/adapters/memory/vault.ts'
 import { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { PARKED, STEP_LABEL } from '#shared/domain/step-label.ts'
+import { isOver } from '#shared/domain/sweep.ts'
+import { createRepositories } from '#shared/engine/repositories.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
-import { KiB, SECOND_MS } from '#shared/kernel/units.ts'
+import { HOUR_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import type { VolumeService } from '#shared/ports/volumes.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { Permits, type TransferDeps } from '#shared/steps/deps.ts'
+import { access } from '#test/support/engine-world.ts'
 import { handleClone } from '../../functions/clone/handler.ts'
 import { handleDelete } from '../../functions/delete/handler.ts'
 import { handleDownload } from '../../functions/download/handler.ts'
 import { handleSnapshot } from '../../functions/snapshot/handler.ts'
 import { sweep } from '../../functions/sweep/handler.ts'
 import { handleUpload } from '../../functions/upload/handler.ts'
+import { Bucket } from './bucket.ts'
+import { Choices } from './choices.ts'
 import { VirtualClock } from './clock.ts'
-import { Random } from './random.ts'
-
-export type Weather = {
-  /** Chances per event. */
-  drop: number
-  double: number
-  /** Chance per write of a process that it dies right after it. */
-  die: number
-  /** A call takes up to that many turns, so that processes get between each other's calls. */
-  dawdle?: number
-}
-export const FAIR: Weather = { drop: 0, double: 0, die: 0 }
+import { CsiDriver } from './csi-driver.ts'
+import { Disks } from './disks.ts'
+import { EngineMover, Sessions } from './engine-mover.ts'
+import { guard } from './invariants.ts'
+import { Pod } from './pod.ts'
+import { FAIR, Sky, type Weather } from './weather.ts'
 
 const GATE = `${STEP_LABEL} notin (${PARKED.join(', ')})`
 const WATCHED: [KindName, string][] = [
@@ -43,81 +41,84 @@ const WATCHED: [KindName, string][] = [
   ['DeleteSnapshot', GATE],
   ['PersistentVolumeClaim', 'dormouse.dev/clone-uid'],
 ]
-/** A class whose driver never answers. */
-export const NEVER_BINDS = 'never'
+export const STEPPED = ['Snapshot', 'Upload', 'CloneFromSnapshot', 'Download', 'DeleteSnapshot'] as const
+export const CLUSTER_ID = 'test'
+const CLUSTER_WRITES = ['create', 'patch', 'patchStatus', 'delete']
+const VCENTER_WRITES = ['startSnapshot', 'startDeleteSnapshot']
 const SWEEP_EVERY_MS = 60 * SECOND_MS
-const CHUNK_BYTES = 64 * KiB
-const CHUNK_MS = 2 * SECOND_MS
+/** Short, so that a small volume takes several. */
+const SLICE_SECONDS = 6
 /** More turns than this without an end is a livelock. */
-const MAX_TURNS = 20_000
+const MAX_TURNS = 40_000
+/** Warm pods wait for their next request. */
+const MOST_WARM = 3
+const MOST_CALLS_PER_TASK = 8
 
-/** Thrown into a process that is dead: nothing that it does has an effect any more. */
-class Died extends Error {}
-
-type Process = { dead: boolean; deps: TransferDeps }
+type Warm = { pod: Pod; deps: TransferDeps }
 
 export class World {
-  readonly random: Random
+  readonly choices: Choices
   readonly clock = new VirtualClock()
   readonly cluster: MemoryCluster
   readonly volumes: MemoryVolumes
-  readonly vault: MemoryVault
-  readonly weather: Weather
+  readonly bucket: Bucket
+  readonly disks: Disks
+  readonly csi: CsiDriver
+  readonly sky: Sky
   /** Deliveries per function, for those who count. */
   readonly requests: Record<string, number> = {}
+  /** What must never be and was. */
+  readonly broken: string[] = []
+  readonly errors: string[] = []
   rescues = 0
   deaths = 0
   eventsOn = true
+  readonly #sessions = new Sessions()
+  readonly #movers: number
   #pending: ObjectRef[] = []
   #running = 0
   #nextSweepMs: number
   #uids = 0
-  readonly errors: string[] = []
+  #pods = 0
+  #warm: Warm[] = []
 
-  readonly #movers: number
-
-  constructor(seed: number, weather: Weather = FAIR, movers = 2) {
-    this.random = new Random(seed)
-    this.weather = weather
+  constructor(choices: Choices | number, weather: Weather = FAIR, movers = 2) {
+    this.choices = typeof choices === 'number' ? Choices.ofSeed(choices) : choices
+    this.sky = new Sky(weather, this.choices, this.clock)
     this.#movers = movers
     this.cluster = new MemoryCluster({
       clock: this.clock,
       newUid: () => `00000000-0000-4000-8000-${String(++this.#uids).padStart(12, '0')}`,
     })
     this.volumes = new MemoryVolumes({ clock: this.clock })
-    this.vault = new MemoryVault({
-      openDisk: (fcdId, snapshotId, writable) => this.volumes.openDisk(fcdId, snapshotId, writable),
-      chunkBytes: CHUNK_BYTES,
-      chunksPerSlice: 3,
-      pause: (signal) => this.clock.sleep(CHUNK_MS, signal).catch(() => undefined),
-    })
+    this.bucket = new Bucket(() => this.clock.nowMs(), this.broken)
+    this.disks = new Disks(this.volumes, this.broken)
+    this.csi = new CsiDriver(this.cluster, this.volumes)
     this.#nextSweepMs = this.clock.nowMs() + SWEEP_EVERY_MS
-    for (const name of ['fast', NEVER_BINDS])
-      this.cluster.seed('StorageClass', {
-        apiVersion: 'storage.k8s.io/v1',
-        kind: 'StorageClass',
-        metadata: { name },
-        provisioner: 'csi.vsphere.vmware.com',
-        volumeBindingMode: 'Immediate',
-      })
+    guard(this)
     for (const [kind, labelSelector] of WATCHED)
       this.cluster.onEvent({ kind, labelSelector }, (event) =>
         this.#announce({ kind, namespace: event.namespace, name: event.name }, event.type),
       )
   }
 
-  /** Runs until nothing is due any more, or `done` says so. */
-  async run(done: () => boolean, limitMs = 6 * 3600 * SECOND_MS): Promise<void> {
+  /** Runs until `done` says so. */
+  async run(done: () => boolean, limitMs = 12 * HOUR_MS): Promise<void> {
     const endMs = this.clock.nowMs() + limitMs
     for (let turn = 0; !done(); turn++) {
       if (turn > MAX_TURNS || this.clock.nowMs() > endMs)
         throw new Error(`no end after ${turn} turns: ${this.describe()}`)
-      if (this.#pending.length > 0 && this.random.chance(0.7)) this.#deliver()
-      await settle()
-      if (this.#pending.length === 0 || this.#running > 4) this.#passTime()
-      await this.#playCsiDriver()
+      await this.turn()
     }
     await this.drain()
+  }
+
+  /** One step of the world: a delivery, or time passes. */
+  async turn(): Promise<void> {
+    if (this.#pending.length > 0 && !this.choices.chance('no delivery now', 0.3)) this.#deliver()
+    await settle()
+    if (this.#pending.length === 0 || this.#running > 4) this.#passTime()
+    await this.csi.play()
   }
 
   /** Lets everything that still runs come to its end. */
@@ -127,28 +128,37 @@ export class World {
       if (this.#pending.length > 0) this.#deliver()
       await settle()
       if (this.#running > 0) this.#passTime(false)
-      await this.#playCsiDriver()
+      await this.csi.play()
     }
   }
 
+  /** Nothing is asked for that is not done, and nobody is at work. */
+  isQuiet(): boolean {
+    const restless = STEPPED.some((kind) => this.cluster.peekAll(kind).some((object) => !isAtRest({ ...object, kind })))
+    return !restless && this.#pending.length === 0 && this.#running === 0 && this.heldLeases.length === 0
+  }
+
+  get heldLeases(): string[] {
+    const held = this.cluster.peekAll('Lease').filter((lease) => lease['spec']?.holderIdentity)
+    return held.map((lease) => lease.metadata.name)
+  }
+
   describe(): string {
-    const kinds: KindName[] = ['Snapshot', 'Upload', 'CloneFromSnapshot', 'Download', 'DeleteSnapshot']
-    return kinds
-      .flatMap((kind) =>
-        this.cluster
-          .peekAll(kind)
-          .map(
-            (object) =>
-              `${kind}=${object['status']?.phase}/${object.metadata.labels?.[STEP_LABEL]}/${object['status']?.reason}`,
-          ),
-      )
-      .join(' ')
+    return STEPPED.flatMap((kind) =>
+      this.cluster
+        .peekAll(kind)
+        .map(
+          (object) =>
+            `${kind} ${object.metadata.name}=${object['status']?.phase}/${object.metadata.labels?.[STEP_LABEL]}/${object['status']?.reason}`,
+        ),
+    ).join(' ')
   }
 
   #announce(ref: ObjectRef, type: string): void {
-    if (type === 'delete' || !this.eventsOn || this.random.chance(this.weather.drop)) return
+    const { drop, double } = this.sky.weather
+    if (type === 'delete' || !this.eventsOn || this.choices.chance(`event lost: ${ref.kind}`, drop)) return
     this.#pending.push(ref)
-    if (this.random.chance(this.weather.double)) this.#pending.push(ref)
+    if (this.choices.chance(`event doubled: ${ref.kind}`, double)) this.#pending.push(ref)
   }
 
   #passTime(withSweep = true): void {
@@ -158,29 +168,35 @@ export class World {
     )
     if (next === Number.POSITIVE_INFINITY) return
     this.clock.advanceTo(next)
-    if (!withSweep || this.clock.nowMs() < this.#nextSweepMs) return
+    if (withSweep && this.clock.nowMs() >= this.#nextSweepMs) this.#sweep()
+  }
+
+  #sweep(): void {
     this.#nextSweepMs = this.clock.nowMs() + SWEEP_EVERY_MS
-    const process = this.#newProcess()
+    const { pod, deps } = this.#newPod()
     const wake = async (_step: string, ref: ObjectRef) => void this.#pending.push(ref)
     const count = (_kind: KindName, cause: string) => {
       if (cause === 'rescue') this.rescues++
     }
-    this.#track(process, sweep({ ...process.deps, wake, count }))
+    this.#track(pod, sweep({ ...deps, wake, count }))
   }
 
   #deliver(): void {
-    const [ref] = this.#pending.splice(this.random.below(this.#pending.length), 1)
+    const [ref] = this.#pending.splice(this.choices.below('which event', this.#pending.length), 1)
     if (ref === undefined) return
-    const process = this.#newProcess()
+    const warm = this.#takePod()
     this.requests[ref.kind] = (this.requests[ref.kind] ?? 0) + 1
-    this.#track(process, this.#handleWithReruns(ref, process))
+    this.#track(
+      warm.pod,
+      this.#handleWithReruns(ref, warm).finally(() => this.#keepWarm(warm)),
+    )
   }
 
-  #track(process: Process, work: Promise<unknown>): void {
+  #track(pod: Pod, work: Promise<unknown>): void {
     this.#running++
     work
       .catch((error: unknown) => {
-        if (process.dead) return
+        if (pod.dead) return
         // A 503: the broker delivers it again, or drops it in the end, and then the sweep looks.
         if ((error as Error).name === 'Error' || (error as Error).name === 'TypeError')
           this.errors.push(String((error as Error).stack))
@@ -188,157 +204,125 @@ export class World {
       .finally(() => this.#running--)
   }
 
-  async #handleWithReruns(ref: ObjectRef, process: Process): Promise<unknown> {
+  async #handleWithReruns(ref: ObjectRef, warm: Warm): Promise<unknown> {
     for (let rerun = 0; ; rerun++) {
       try {
-        return await this.#handle(ref, process)
+        return await this.#handle(ref, warm)
       } catch (error) {
         if (!(error instanceof ConflictError) || rerun === 3) throw error
       }
     }
   }
 
-  async #handle(ref: ObjectRef, process: Process): Promise<string> {
-    const context = { log: process.deps.log, cause: 'event', id: '1', nowMs: this.clock.nowMs() } as unknown as Context
+  async #handle(ref: ObjectRef, { pod, deps }: Warm): Promise<string> {
+    const context = { log: deps.log, cause: 'event', id: '1', nowMs: pod.nowMs() } as unknown as Context
     const signal = new AbortController().signal
     switch (ref.kind) {
       case 'Snapshot':
-        return await handleSnapshot(context, ref, process.deps, signal)
+        return await handleSnapshot(context, ref, deps, signal)
       case 'Upload':
-        return await handleUpload(context, ref, process.deps, signal)
+        return await handleUpload(context, ref, deps, signal)
       case 'Download':
-        return await handleDownload(context, ref, process.deps, signal)
+        return await handleDownload(context, ref, deps, signal)
       case 'CloneFromSnapshot':
       case 'PersistentVolumeClaim':
-        return await handleClone(context, ref, process.deps, signal)
+        return await handleClone(context, ref, deps, signal)
       case 'DeleteSnapshot':
-        return await handleDelete(context, ref, process.deps, signal)
+        return await handleDelete(context, ref, deps, signal)
       default:
         throw new Error(`no handler for ${ref.kind}`)
     }
   }
 
+  #takePod(): Warm {
+    const at = this.choices.below('which pod', this.#warm.length + 1)
+    return this.#warm.splice(at, 1)[0] ?? this.#newPod()
+  }
+
+  /** Whoever is too many is stopped in order. */
+  #keepWarm(warm: Warm): void {
+    if (warm.pod.dead) return
+    this.#warm.push(warm)
+    if (this.#warm.length > MOST_WARM) void this.#warm.shift()?.deps.mover.close()
+  }
+
+  #newPod(): Warm {
+    const pod = new Pod(`pod-${++this.#pods}`, this.clock, this.sky)
+    pod.onDeath(() => this.deaths++)
+    const repositories = createRepositories({ storeOf: () => this.bucket.storeOf(pod, 'function'), clock: pod })
+    const deps: TransferDeps = {
+      cluster: this.#clusterOf(pod),
+      volumes: this.#vcenterOf(pod),
+      repositories,
+      mover: new EngineMover({ ...this, sessions: this.#sessions }, pod),
+      clock: pod,
+      settings: readSettings({
+        DORMOUSE_CLUSTER_ID: CLUSTER_ID,
+        DORMOUSE_MOVERS: String(this.#movers),
+        DORMOUSE_SLICE_SECONDS: String(SLICE_SECONDS),
+        NODE_NAME: 'node-1',
+      }),
+      identity: pod.name,
+      log: this.#logOf(pod),
+      clusterId: async () => CLUSTER_ID,
+      access: async () => access,
+      permits: new Permits(1),
+      countSlice: () => undefined,
+    }
+    return { pod, deps }
+  }
+
   /** What a dead process still says is nobody's concern. */
-  #logOf(process: Process): TransferDeps['log'] {
+  #logOf(pod: Pod): TransferDeps['log'] {
     const error = (fields: object, text: string) => {
-      if (!process.dead) this.errors.push(`${text} ${JSON.stringify(fields)}`)
+      const cause = (fields as { err?: Error }).err?.stack ?? ''
+      if (!pod.dead) this.errors.push(`${text} ${JSON.stringify(fields)} ${cause}`)
     }
     return { debug() {}, info() {}, warn() {}, error }
   }
 
-  #newProcess(): Process {
-    const process: Process = { dead: false, deps: undefined as unknown as TransferDeps }
-    const mover = new MemoryMover(this.vault)
-    process.deps = {
-      cluster: this.#mortal<Cluster>(process, this.cluster, ['create', 'patch', 'patchStatus', 'delete'], mover),
-      volumes: this.#mortal<VolumeService>(process, this.volumes, ['startSnapshot', 'startDeleteSnapshot'], mover),
-      repositories: this.#mortal(process, this.vault, ['forget', 'abandon'], mover),
-      mover,
-      clock: this.clock,
-      settings: readSettings({
-        DORMOUSE_CLUSTER_ID: 'test',
-        DORMOUSE_MOVERS: String(this.#movers),
-        NODE_NAME: 'node-1',
-      }),
-      identity: `pod-${++this.#uids}`,
-      log: this.#logOf(process),
-      clusterId: async () => 'test',
-      access: async () => ({}) as never,
-      permits: new Permits(1),
-      countSlice: () => undefined,
-    }
-    return process
+  #clusterOf(pod: Pod): Cluster {
+    return this.#through(this.cluster, async (method, args, act) => {
+      const [kind] = args
+      return await pod.call('cluster', `${method} ${kind}`, CLUSTER_WRITES.includes(method), act, 'function')
+    })
   }
 
-  /** Calls of a dead process reject without an effect; a write may be the last thing that it does. */
-  #mortal<T extends object>(process: Process, target: T, writes: string[], mover: MemoryMover): T {
+  #vcenterOf(pod: Pod): VolumeService {
+    return this.#through(this.volumes, async (method, _args, act) => {
+      const isWrite = VCENTER_WRITES.includes(method)
+      if (isWrite) this.#setTaskTime()
+      return await pod.call('vcenter', method, isWrite, act, 'function')
+    })
+  }
+
+  #setTaskTime(): void {
+    const { trouble = 0 } = this.sky.weather
+    this.volumes.callsPerTask = this.choices.trouble('a task takes long', trouble * 20, MOST_CALLS_PER_TASK)
+  }
+
+  #through<T extends object>(
+    target: T,
+    call: (method: string, args: unknown[], act: () => Promise<unknown>) => Promise<unknown>,
+  ): T {
     return new Proxy(target, {
       get: (object, name) => {
         const member = Reflect.get(object, name)
         if (typeof member !== 'function') return member
         return async (...args: unknown[]) => {
-          for (let turns = this.random.below(1 + (this.weather.dawdle ?? 0)); turns > 0; turns--) await aTurn()
-          if (process.dead) throw new Died()
-          const result = await member.apply(object, args)
-          if (writes.includes(String(name)) && this.random.chance(this.weather.die)) {
-            process.dead = true
-            this.deaths++
-            mover.kill()
-          }
-          if (process.dead) throw new Died()
-          return result
+          const { dawdle = 0 } = this.sky.weather
+          for (let turns = this.choices.below('dawdles', 1 + dawdle); turns > 0; turns--) await aTurn()
+          return await call(String(name), args, async () => await member.apply(object, args))
         }
       },
     })
   }
-
-  /** Provisions and binds claims, and deletes volumes, as the vSphere CSI driver and the PV controller do. */
-  async #playCsiDriver(): Promise<void> {
-    for (const claim of this.cluster.peekAll('PersistentVolumeClaim')) {
-      const comes = claim['spec'].storageClassName !== NEVER_BINDS
-      if (comes && claim['status']?.phase !== 'Bound') await ignoreConflict(this.#bind(claim))
-    }
-    for (const volume of this.cluster.peekAll('PersistentVolume')) await ignoreConflict(this.#reclaim(volume))
-  }
-
-  async #bind(claim: KubeObject): Promise<void> {
-    const volumeName: string = claim['spec'].volumeName ?? `pvc-${claim.metadata.uid}`
-    const existing = this.cluster.peek('PersistentVolume', undefined, volumeName)
-    if (claim['spec'].volumeName !== undefined && existing === undefined) return
-    if (existing === undefined)
-      this.createVolume(volumeName, claim, this.volumes.createDisk(sizeOf(claim), { cbt: true }))
-    const ref = this.cluster.peek('PersistentVolume', undefined, volumeName)?.['spec'].claimRef
-    if (ref?.name !== claim.metadata.name || (ref.uid !== undefined && ref.uid !== claim.metadata.uid)) return
-    const { namespace, name } = claim.metadata
-    await this.cluster.patch('PersistentVolume', this.#volume(volumeName), {
-      spec: { claimRef: { uid: claim.metadata.uid } },
-    })
-    await this.cluster.patch('PersistentVolumeClaim', claim, { spec: { volumeName } })
-    const bound = this.cluster.peek('PersistentVolumeClaim', namespace, name)
-    if (bound !== undefined) await this.cluster.patchStatus('PersistentVolumeClaim', bound, { phase: 'Bound' })
-  }
-
-  createVolume(name: string, claim: KubeObject, fcdId: string): void {
-    this.cluster.seed('PersistentVolume', {
-      apiVersion: 'v1',
-      kind: 'PersistentVolume',
-      metadata: { name },
-      spec: {
-        accessModes: ['ReadWriteOnce'],
-        persistentVolumeReclaimPolicy: 'Delete',
-        csi: { driver: 'csi.vsphere.vmware.com', volumeHandle: fcdId },
-        claimRef: { namespace: claim.metadata.namespace, name: claim.metadata.name, uid: claim.metadata.uid },
-      },
-    })
-  }
-
-  async #reclaim(volume: KubeObject): Promise<void> {
-    const ref = volume['spec'].claimRef
-    if (ref !== undefined && ref.uid === undefined && volume['status']?.phase !== 'Available') {
-      await this.cluster.patchStatus('PersistentVolume', volume, { phase: 'Available' })
-      return
-    }
-    if (ref?.uid === undefined || volume['spec'].persistentVolumeReclaimPolicy !== 'Delete') return
-    const claim = this.cluster.peek('PersistentVolumeClaim', ref.namespace, ref.name)
-    if (claim?.metadata.uid === ref.uid) return
-    this.volumes.deleteDisk(volume['spec'].csi.volumeHandle)
-    await this.cluster.delete('PersistentVolume', volume)
-  }
-
-  #volume(name: string): KubeObject {
-    return this.cluster.peek('PersistentVolume', undefined, name) as KubeObject
-  }
 }
 
-/** Someone wrote meanwhile: the next turn looks again. */
-async function ignoreConflict(act: Promise<void>): Promise<void> {
-  await act.catch((error: unknown) => {
-    if (!(error instanceof ConflictError)) throw error
-  })
-}
-
-function sizeOf(claim: KubeObject): number {
-  return Number(String(claim['spec'].resources.requests.storage).replace('Ki', '')) * KiB
+function isAtRest(object: KubeObject): boolean {
+  return (
+    isOver(object) && object.metadata.labels?.[STEP_LABEL] === 'done' && object.metadata.deletionTimestamp === undefined
+  )
 }
 
 /** Lets every promise that can go on go on. */

@@ -1,0 +1,90 @@
+// The disks of a scenario as movers see them: vSphere locks one that is open for writing, and everyone who writes is watched.
+
+import type { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
+import type { Disk, Extent } from '#shared/ports/disk.ts'
+import type { Pod } from './pod.ts'
+
+export class Disks {
+  readonly #volumes: MemoryVolumes
+  readonly #broken: string[]
+  readonly #writers = new Map<string, OpenDisk>()
+  /** Disks that users' claims are bound to: nobody writes there any more. */
+  readonly handedOver = new Set<string>()
+
+  constructor(volumes: MemoryVolumes, broken: string[]) {
+    this.#volumes = volumes
+    this.#broken = broken
+  }
+
+  /** As VDDK: a second one that wants to write is refused. Nobody who holds a Lease rightly ever meets that. */
+  open(pod: Pod, isAlive: () => boolean, fcdId: string, snapshotId: string | undefined, writable: boolean): OpenDisk {
+    const other = this.#writers.get(fcdId)
+    if (writable && other !== undefined) {
+      const aStill = [pod, other.pod].some((each) => each.wasPaused || each.dead)
+      if (!aStill) this.#broken.push(`two writers of disk ${fcdId}: ${other.pod.name} and ${pod.name}`)
+      throw new RetryableError('VddkDiskLocked', `disk ${fcdId} is open for writing in ${other.pod.name}`)
+    }
+    const disk = new OpenDisk(pod, this.#volumes.openDisk(fcdId, snapshotId, writable), {
+      isAlive,
+      onWrite: () => this.#watch(fcdId, pod),
+      onClose: () => writable && this.#writers.delete(fcdId),
+    })
+    if (writable) this.#writers.set(fcdId, disk)
+    return disk
+  }
+
+  #watch(fcdId: string, pod: Pod): void {
+    if (this.handedOver.has(fcdId)) this.#broken.push(`${pod.name} writes to disk ${fcdId}, which a user's claim has`)
+  }
+}
+
+type Hooks = { isAlive: () => boolean; onWrite: () => void; onClose: () => void }
+
+export class OpenDisk implements Disk {
+  readonly pod: Pod
+  readonly capacityBytes: number
+  readonly #inner: Disk
+  readonly #hooks: Hooks
+  #isOpen = true
+
+  constructor(pod: Pod, inner: Disk, hooks: Hooks) {
+    this.pod = pod
+    this.#inner = inner
+    this.#hooks = hooks
+    this.capacityBytes = inner.capacityBytes
+  }
+
+  read(offsetBytes: number, into: Uint8Array): void {
+    this.#requireOpen()
+    this.#inner.read(offsetBytes, into)
+  }
+
+  write(offsetBytes: number, from: Uint8Array): void {
+    this.#requireOpen()
+    this.#hooks.onWrite()
+    this.#inner.write(offsetBytes, from)
+  }
+
+  flush(): void {
+    this.#requireOpen()
+    this.#inner.flush()
+  }
+
+  allocated(offsetBytes: number, lengthBytes: number): Extent[] | undefined {
+    this.#requireOpen()
+    return this.#inner.allocated(offsetBytes, lengthBytes)
+  }
+
+  close(): void {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    this.#inner.close()
+    this.#hooks.onClose()
+  }
+
+  #requireOpen(): void {
+    if (!this.#isOpen || !this.#hooks.isAlive())
+      throw new RetryableError('MoverKilled', 'the handle went with its process')
+  }
+}

@@ -1,0 +1,192 @@
+// The mover of one pod with the real engine in it: no child process and no threads, but the same life. It can be killed at any
+// moment, keeps a snapshot open between two slices, and reads and writes disks that vSphere locks.
+
+import { download } from '#shared/engine/download.ts'
+import { inlineLane } from '#shared/engine/inline-lane.ts'
+import type { Lane, LaneSetup } from '#shared/engine/lane.ts'
+import { type EngineDeps, upload } from '#shared/engine/upload.ts'
+import type { Clock } from '#shared/kernel/clock.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import type {
+  DiskRef,
+  DownloadOutcome,
+  DownloadProgress,
+  DownloadRequest,
+  Mover,
+  TransferOptions,
+  UploadOutcome,
+  UploadProgress,
+  UploadRequest,
+} from '#shared/ports/mover.ts'
+import { BUDGET, type Bucket } from './bucket.ts'
+import type { VirtualClock } from './clock.ts'
+import type { Disks, OpenDisk } from './disks.ts'
+import type { Pod } from './pod.ts'
+
+const CHUNK_MS = SECOND_MS
+const IDLE_MS = 45 * SECOND_MS
+const WORKERS = 2
+
+export type MoverWorld = { clock: VirtualClock; bucket: Bucket; disks: Disks; broken: string[]; sessions: Sessions }
+
+/** Who moves which session at this moment. */
+export class Sessions {
+  readonly #pods = new Map<string, Set<Pod>>()
+
+  /** Of two pods that are on the same session, one must have stood still without knowing. */
+  enter(session: string, pod: Pod, broken: string[]): () => void {
+    const pods = this.#pods.get(session) ?? new Set()
+    this.#pods.set(session, pods)
+    pods.add(pod)
+    const known = [...pods].filter((each) => !each.wasPaused && !each.dead)
+    if (known.length > 1) broken.push(`two uploads write session ${session}`)
+    return () => pods.delete(pod)
+  }
+}
+
+class Child {
+  alive = true
+  key = ''
+  opened: OpenDisk[] = []
+  readonly died = Promise.withResolvers<never>()
+
+  constructor() {
+    this.died.promise.catch(() => {})
+  }
+
+  closeDisks(): void {
+    for (const disk of this.opened) disk.close()
+    this.opened = []
+    this.key = ''
+  }
+
+  kill(): void {
+    this.alive = false
+    this.closeDisks()
+    this.died.reject(new RetryableError('MoverKilled', 'the mover was killed'))
+  }
+}
+
+export class EngineMover implements Mover {
+  readonly #world: MoverWorld
+  readonly #pod: Pod
+  #child: Child | undefined
+  #turn: Promise<unknown> = Promise.resolve()
+  #transfers = 0
+
+  constructor(world: MoverWorld, pod: Pod) {
+    this.#world = world
+    this.#pod = pod
+    pod.onDeath(() => this.kill())
+  }
+
+  upload(request: UploadRequest, options: TransferOptions<UploadProgress>): Promise<UploadOutcome> {
+    return this.#inTurn(async (child) => {
+      const leave = this.#world.sessions.enter(request.session, this.#pod, this.#world.broken)
+      try {
+        const outcome = await upload(request, this.#engineDeps(child), options)
+        if (outcome.state === 'sealed') child.closeDisks()
+        return outcome
+      } finally {
+        leave()
+      }
+    })
+  }
+
+  download(request: DownloadRequest, options: TransferOptions<DownloadProgress>): Promise<DownloadOutcome> {
+    return this.#inTurn(async (child) => {
+      const outcome = await download(request, this.#engineDeps(child), options)
+      child.closeDisks()
+      return outcome
+    })
+  }
+
+  kill(): void {
+    this.#child?.kill()
+    this.#child = undefined
+  }
+
+  async close(): Promise<void> {
+    await this.#turn
+    this.#child?.closeDisks()
+    this.#child = undefined
+  }
+
+  #inTurn<T>(transfer: (child: Child) => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(() => this.#run(transfer))
+    this.#turn = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #run<T>(transfer: (child: Child) => Promise<T>): Promise<T> {
+    await this.#pod.awake('mover')
+    this.#child ??= new Child()
+    const child = this.#child
+    const mine = ++this.#transfers
+    try {
+      return await Promise.race([transfer(child), child.died.promise])
+    } catch (error) {
+      child.closeDisks()
+      throw error
+    } finally {
+      // Idle for so long, it lets go of what it still has open.
+      void this.#world.clock.sleep(IDLE_MS).then(() => mine === this.#transfers && child.closeDisks())
+    }
+  }
+
+  #engineDeps(child: Child): EngineDeps {
+    const store = this.#world.bucket.storeOf(this.#pod, 'mover', () => child.alive)
+    const openLanes: EngineDeps['openLanes'] = (disk, setup, writable) => this.#openLanes(child, disk, setup, writable)
+    return { store, clock: this.#moverClock(), openLanes, workers: WORKERS, budget: BUDGET }
+  }
+
+  #moverClock(): Clock {
+    const sleep = async (ms: number, signal?: AbortSignal) => {
+      await this.#world.clock.sleep(ms, signal)
+      await this.#pod.awake('mover')
+    }
+    return { nowMs: () => this.#pod.nowMs(), monotonicMs: () => this.#pod.monotonicMs(), sleep }
+  }
+
+  async #openLanes(child: Child, { fcdId, snapshotId }: DiskRef, setup: LaneSetup, writable: boolean): Promise<Lane[]> {
+    const key = JSON.stringify([fcdId, snapshotId, writable])
+    if (key !== child.key) {
+      child.closeDisks()
+      const opened: OpenDisk[] = []
+      await this.#pod.call('disk', 'open disk', false, async () => undefined, 'mover')
+      for (let lane = 0; lane < (writable ? 1 : WORKERS); lane++) {
+        opened.push(this.#world.disks.open(this.#pod, () => child.alive, fcdId, snapshotId, writable))
+      }
+      child.opened = opened
+      child.key = key
+    }
+    return child.opened.map((disk) => this.#inTime(inlineLane(disk, setup)))
+  }
+
+  /** Disks take their time, and may fail at any request. */
+  #inTime(lane: Lane): Lane {
+    const request = async <T>(name: string, chunks: number, act: () => Promise<T>): Promise<T> => {
+      if (chunks > 0) await this.#world.clock.sleep(CHUNK_MS * chunks)
+      return await this.#pod.call('disk', name, name !== 'read disk', act, 'mover')
+    }
+    return {
+      get onPack() {
+        return lane.onPack
+      },
+      set onPack(onPack) {
+        lane.onPack = onPack
+      },
+      returnBuffer: (buffer) => lane.returnBuffer(buffer),
+      allocated: (offsetBytes, lengthBytes) => lane.allocated(offsetBytes, lengthBytes),
+      scan: (batch, chunks) => request('read disk', chunks.length, () => lane.scan(batch, chunks)),
+      store: (batch, positions) => lane.store(batch, positions),
+      flushPack: () => lane.flushPack(),
+      write: (part, onTaken) =>
+        request('write disk', part.targets.length / 2, () => lane.write(part, () => undefined)).finally(onTaken),
+      writeZeros: (offsetBytes, lengthBytes) =>
+        request('write disk', 1, () => lane.writeZeros(offsetBytes, lengthBytes)),
+      flushDisk: () => request('flush disk', 0, () => lane.flushDisk()),
+    }
+  }
+}

@@ -1,0 +1,102 @@
+// One process of a scenario: it may die, stand still, or have a wrong wall clock. Nothing that it does after its death has an effect.
+
+import type { Clock } from '#shared/kernel/clock.ts'
+import type { VirtualClock } from './clock.ts'
+import type { Port, Sky } from './weather.ts'
+
+/** Thrown into a process that is dead. */
+export class Died extends Error {}
+
+/** How a call is made: by the function itself, or by its mover, which stands still only with the whole pod. */
+export type Caller = 'function' | 'mover'
+
+export class Pod implements Clock {
+  readonly name: string
+  readonly #clock: VirtualClock
+  readonly #sky: Sky
+  readonly #onDeath: (() => void)[] = []
+  #offsetMs: number
+  #resumesMs: Record<Caller, number> = { function: 0, mover: 0 }
+  dead = false
+  /** It stood still or its clock was off: it may have lost a Lease without knowing. */
+  wasPaused = false
+
+  constructor(name: string, clock: VirtualClock, sky: Sky) {
+    this.name = name
+    this.#clock = clock
+    this.#sky = sky
+    this.#offsetMs = sky.clockOffsetMs()
+  }
+
+  nowMs(): number {
+    return this.#clock.nowMs() + this.#offsetMs
+  }
+
+  monotonicMs(): number {
+    return this.#clock.monotonicMs()
+  }
+
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    await this.#clock.sleep(ms, signal)
+    await this.awake('function')
+  }
+
+  onDeath(act: () => void): void {
+    this.#onDeath.push(act)
+  }
+
+  die(): void {
+    if (this.dead) return
+    this.dead = true
+    for (const act of this.#onDeath) act()
+  }
+
+  /** Waits while it stands still; throws when it is dead. */
+  async awake(caller: Caller): Promise<void> {
+    while (!this.dead && this.#resumesMs[caller] > this.#clock.nowMs()) {
+      await this.#clock.sleep(this.#resumesMs[caller] - this.#clock.nowMs())
+    }
+    if (this.dead) throw new Died()
+  }
+
+  /** Carries a call out, or what the weather makes of it. */
+  async call<T>(port: Port, name: string, isWrite: boolean, act: () => Promise<T>, caller: Caller): Promise<T> {
+    await this.awake(caller)
+    const trouble = this.#sky.at(port, name, isWrite)
+    switch (trouble.kind) {
+      case 'before':
+        throw trouble.error
+      case 'die':
+        if (trouble.when === 'after') await act()
+        this.die()
+        throw new Died()
+      case 'after':
+        await act()
+        throw trouble.error
+      case 'repeated':
+        await act()
+        break
+      case 'pause':
+        this.#pause(trouble.ms, trouble.who)
+        await this.awake(caller)
+        break
+      case 'slow':
+        await this.#clock.sleep(trouble.ms)
+        await this.awake(caller)
+        break
+      case 'clock':
+        this.#offsetMs = trouble.offsetMs
+        break
+      case 'none':
+    }
+    const answer = await act()
+    if (this.dead) throw new Died()
+    return answer
+  }
+
+  #pause(ms: number, who: 'function' | 'pod'): void {
+    this.wasPaused = true
+    const resumesMs = this.#clock.nowMs() + ms
+    this.#resumesMs = { function: resumesMs, mover: who === 'pod' ? resumesMs : this.#resumesMs.mover }
+  }
+}
