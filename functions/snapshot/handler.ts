@@ -17,6 +17,7 @@ import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
+import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
 import { mirror } from '#shared/steps/mirror.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { ensureSnapshot, ensureUpload, removeTaken, resolveTarget } from './take.ts'
@@ -39,7 +40,7 @@ export async function handleSnapshot(
       await settle(deps, 'Snapshot', snapshot)
       return step.why
     case 'follow':
-      return await followUpload(deps, snapshot, step.cancel)
+      return await followUpload(deps, snapshot, step.cancel, signal)
     case 'snapshot':
     case 'cancel':
       return await underClaim(context, deps, snapshot, step.kind, signal)
@@ -147,12 +148,19 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
 }
 
 /** The Upload writes its state here by itself; this is the way for everything that got lost. */
-async function followUpload(deps: VolumeDeps, snapshot: KubeObject, cancelled: boolean): Promise<string> {
+async function followUpload(
+  deps: VolumeDeps,
+  snapshot: KubeObject,
+  cancelled: boolean,
+  signal: AbortSignal,
+): Promise<string> {
   const { disk } = parseClaimSnapshotId(snapshot['status']?.snapshotID ?? '')
   const name = `upload-${disk.snapshotId}`
   const upload = await deps.cluster.read('Upload', deps.settings.veleroNamespace, name)
   if (upload === undefined) {
-    if (snapshot['status'].phase !== 'Snapshotted') return `its Upload ${name} is gone`
+    // Deleted, and whoever brought it to its end died before this Snapshot heard of it. Another one finds out what there is: a
+    // backup that is sealed, a disk snapshot that is still to be uploaded, or neither.
+    if (snapshot['status'].phase === 'Canceling') return await finishCancel(deps, snapshot, disk, signal)
     await ensureUpload(deps, snapshot)
     await writeEnding(deps, 'Snapshot', snapshot, { status: { uploadName: name }, step: 'waiting' })
     return 'created its Upload'
@@ -166,6 +174,23 @@ async function followUpload(deps: VolumeDeps, snapshot: KubeObject, cancelled: b
   }
   await mirror(deps, snapshot, upload)
   return `follows its Upload: ${upload['status']?.phase ?? 'New'}`
+}
+
+async function finishCancel(
+  deps: VolumeDeps,
+  snapshot: KubeObject,
+  disk: { fcdId: string; snapshotId: string },
+  signal: AbortSignal,
+): Promise<string> {
+  await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, signal)
+  const status = {
+    phase: 'Canceled',
+    message: 'cancelled; its Upload is gone',
+    reason: 'Canceled',
+    completionTimestamp: rfc3339(deps.clock.nowMs()),
+  }
+  await writeEnding(deps, 'Snapshot', snapshot, { status, step: 'done', dropFinalizer: true })
+  return 'cancelled'
 }
 
 /** Cancelled is only said when nothing is left in vCenter; until then the status says why it is not. */

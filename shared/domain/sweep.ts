@@ -75,9 +75,8 @@ function wantsNotice(object: KubeObject, around: Surroundings): boolean {
 function partnerMoved(object: KubeObject, around: Surroundings): boolean {
   if (object.kind === 'Snapshot') {
     const seen = seeSnapshot(object)
-    return around.upload === undefined
-      ? seen.phase === 'Snapshotted'
-      : followUpload(seen.phase, seeUpload(around.upload).phase) !== seen.phase
+    // Gone without a word: the Snapshot's own function finds out what became of it.
+    return around.upload === undefined || followUpload(seen.phase, seeUpload(around.upload).phase) !== seen.phase
   }
   if (object.kind === 'CloneFromSnapshot')
     return around.download !== undefined && isDownloadOver(around.download['status']?.phase ?? 'New')
