@@ -6,7 +6,7 @@ import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { progressView } from '#shared/domain/progress.ts'
 import { isHopelessTransfer, uploadBackoffUnits, uploadRetryMax } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { asError, DormouseError } from '#shared/kernel/errors.ts'
+import { asError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
 import type { UploadProgress } from '#shared/ports/mover.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { Claim } from '#shared/steps/claim.ts'
@@ -56,6 +56,8 @@ export async function cleanUp(
     return await cleanUpFailed(deps, claim, asError(error))
   }
   const completed = ends === 'Completed'
+  const stuck = completed ? undefined : await endSession(deps, claim)
+  if (stuck !== undefined) return stuck
   const nowMs = deps.clock.nowMs()
   const conditions = setCondition(
     claim.latest()['status']?.conditions,
@@ -84,6 +86,38 @@ export async function cleanUp(
   return { ending: { status, step: 'done', dropFinalizer: true }, why: ends, freeSlot: true }
 }
 
+/**
+ * An upload that is given up must not leave its session open: checkpoints would stay, and a prune would wait for it. Sealed by
+ * somebody in the last moment it goes, too, as it was told to have failed. Undefined: done, or left to the next prune, as a store
+ * that cannot be used may be why the upload was given up.
+ */
+async function endSession(deps: TransferDeps, claim: Claim): Promise<StepResult | undefined> {
+  const upload = claim.latest()
+  const { session, retryCount } = upload['status'] ?? {}
+  if (typeof session !== 'string' || session === '') return undefined
+  try {
+    await abandonBackup(deps, upload, session)
+    return undefined
+  } catch (error) {
+    if (isNotOurs(error)) throw error
+    const failures = Number(retryCount ?? 0) + 1
+    if (error instanceof RetryableError && failures <= (await retryMax(deps))) {
+      const message = `the upload's session could not be given up: ${error.message}`
+      return retryLater(deps, { phase: 'CleanupFailed', message }, failures, error.reason)
+    }
+    deps.log.warn({ err: error, session }, 'the session could not be given up: the next prune does it')
+    return undefined
+  }
+}
+
+/** No backup of this session can be sealed any more, and none is left. */
+async function abandonBackup(deps: TransferDeps, upload: KubeObject, session: string): Promise<void> {
+  const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
+  const access = await deps.access(upload['spec'].backupRepository)
+  // Sealed in the last moment: nobody was told of it yet, so it goes as the user asked.
+  if (!(await deps.repositories.abandon(access, session))) await deps.repositories.forget(access, fcdId, snapshotId)
+}
+
 async function cleanUpFailed(deps: TransferDeps, claim: Claim, error: Error): Promise<StepResult> {
   const nowMs = deps.clock.nowMs()
   const status = claim.latest()['status'] ?? {}
@@ -105,7 +139,7 @@ export async function abort(deps: TransferDeps, claim: Claim): Promise<StepResul
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
   await deps.mover.close() // a warm mover may still have the snapshot open: vCenter would call it locked
   await removeLocalSnapshot(deps, fcdId, snapshotId, claim.signal, HEAVY_POLL_MS)
-  const ended = await endSession(deps, upload, { fcdId, snapshotId })
+  const ended = await abandonUnlessGone(deps, upload)
   const message = ended
     ? 'cancelled; nothing of it is kept'
     : 'cancelled; its repository is gone, so what it had stored there was left as it is'
@@ -113,18 +147,11 @@ export async function abort(deps: TransferDeps, claim: Claim): Promise<StepResul
 }
 
 /** false: the BackupRepository was deleted meanwhile, so there is no way to the bucket; no backup was sealed, prune ends the rest. */
-async function endSession(
-  deps: TransferDeps,
-  upload: KubeObject,
-  disk: { fcdId: string; snapshotId: string },
-): Promise<boolean> {
+async function abandonUnlessGone(deps: TransferDeps, upload: KubeObject): Promise<boolean> {
   const session = upload['status']?.session
   if (typeof session !== 'string' || session === '') return true
   try {
-    const access = await deps.access(upload['spec'].backupRepository)
-    // Sealed in the last moment: nobody was told of it yet, so it goes as the user asked.
-    if (!(await deps.repositories.abandon(access, session)))
-      await deps.repositories.forget(access, disk.fcdId, disk.snapshotId)
+    await abandonBackup(deps, upload, session)
     return true
   } catch (error) {
     if (error instanceof DormouseError && error.reason === 'RepositoryNotFound') return false
