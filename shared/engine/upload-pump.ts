@@ -152,6 +152,8 @@ export class UploadPump {
   /** A lane may wait for ever for a buffer that a failed transfer never gives back. */
   async #orFailure(work: Promise<unknown>): Promise<void> {
     const { failure } = this.#context.outbox
+    // It may fail as well, after the failure that is told: without this the whole mover would end as of a bug.
+    work.catch(() => {})
     failure.throwIfAborted()
     let onAbort = () => {}
     const failed = new Promise<never>((_, reject) => {
