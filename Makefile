@@ -1,7 +1,7 @@
 # Everything that one does with this repository. `make help` lists it.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup tools check test unit contract scenario system ci demo up down generate verify build bench clean
+.PHONY: help setup tools check test unit contract scenario system ci demo up down generate verify build bench clean soak
 
 # The stamp carries the lock file's hash, so that `make setup` is quick when nothing changed.
 installed := node_modules/.installed-$(firstword $(shell sha256sum package-lock.json))
@@ -31,6 +31,9 @@ contract: setup tools ## Each port over its memory and its real adapter
 
 scenario: setup ## All functions in one process, with faults
 	node test/run-all.ts scenario
+
+soak: setup ## Many lives by seed on all cores: make soak SEEDS=200
+	node test/scenario/soak.ts $(or $(SEEDS),200) $(or $(FIRST),1)
 
 system: setup tools build ## Real API server, real event sources, bundled functions
 	node test/run-all.ts system

@@ -41,6 +41,8 @@ export class Bucket {
   readonly #store: MemoryObjectStore
   /** Bytes that the backup of a disk snapshot must restore to. */
   readonly expected = new Map<string, Buffer>()
+  /** Objects of others: not ours to count, and not ours to remove. */
+  readonly foreign = new Set<string>()
   readonly broken: string[]
   readonly #ready: Promise<unknown>
 
@@ -63,13 +65,13 @@ export class Bucket {
   }
 
   get checkpoints(): string[] {
-    return this.keyList.filter((key) => key.startsWith('checkpoint/'))
+    return this.keyList.filter((key) => key.startsWith('checkpoint/') && !this.foreign.has(key))
   }
 
   /** Roots of backups, by key; tombstones are none. */
   get backups(): Map<string, Root> {
     const found = new Map<string, Root>()
-    for (const key of this.keyList) {
+    for (const key of this.keyList.filter((each) => !this.foreign.has(each))) {
       const root = this.rootAt(key)
       if (root !== undefined) found.set(key, root)
     }

@@ -27,23 +27,29 @@ export function aVolume(world: World, name: string): string {
   return fcdId
 }
 
-export function aSnapshot(world: World, name: string, claim: string): void {
+export function aSnapshot(world: World, name: string, claim: string, backupRepository = 'br'): void {
   world.cluster.seed('Snapshot', {
     apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
     kind: 'Snapshot',
     metadata: { name, namespace: 'app' },
-    spec: { resourceHandle: { apiGroup: '', kind: 'PersistentVolumeClaim', name: claim }, backupRepository: 'br' },
+    spec: { resourceHandle: { apiGroup: '', kind: 'PersistentVolumeClaim', name: claim }, backupRepository },
   })
 }
 
 /** `storageClass`: as if the claim had been of that class. */
-export function aClone(world: World, name: string, snapshot: KubeObject, storageClass?: string): void {
+export function aClone(
+  world: World,
+  name: string,
+  snapshot: KubeObject,
+  storageClass?: string,
+  namespace = 'restored',
+): void {
   const stored = decodeClaimMetadata(snapshot['status'].metadata)
   if (storageClass !== undefined) stored['spec'].storageClassName = storageClass
   world.cluster.seed('CloneFromSnapshot', {
     apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
     kind: 'CloneFromSnapshot',
-    metadata: { name, namespace: 'restored' },
+    metadata: { name, namespace },
     spec: {
       snapshotID: snapshot['status'].snapshotID,
       metadata: encodeClaimMetadata(stored),

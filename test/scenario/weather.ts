@@ -83,6 +83,8 @@ export class Sky {
   readonly #clock: VirtualClock
   readonly #awayUntilMs = new Map<Port, number>()
   troubles = 0
+  /** For those who look on. */
+  onTrouble: (text: string) => void = () => {}
   /** Clocks that were off: deadlines by the wall clock may come early then. */
   clocksOff = 0
 
@@ -99,12 +101,16 @@ export class Sky {
   /** `name`: the call with its object, as a recorded list shall name it. */
   at(port: Port, name: string, isWrite: boolean): Trouble {
     if ((this.#awayUntilMs.get(port) ?? 0) > this.#clock.nowMs()) return { kind: 'before', error: away(port, name) }
-    if (isWrite && this.#choices.chance(`dies after ${name}`, this.weather.die)) return { kind: 'die', when: 'after' }
+    if (isWrite && this.#choices.chance(`dies after ${name}`, this.weather.die)) {
+      this.onTrouble(`die after: ${name}`)
+      return { kind: 'die', when: 'after' }
+    }
     if (!this.isBad) return { kind: 'none' }
     const kinds = isWrite ? KINDS[port].writes : KINDS[port].reads
     const chosen = kinds[this.#choices.trouble(name, this.weather.trouble ?? 0, kinds.length) - 1]
     if (chosen === undefined) return { kind: 'none' }
     this.troubles++
+    this.onTrouble(`${chosen}: ${name}`)
     return this.#troubleOf(chosen, port, name)
   }
 

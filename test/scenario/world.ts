@@ -4,6 +4,7 @@
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { SLOT_LABEL } from '#shared/domain/slots.ts'
 import { PARKED, STEP_LABEL } from '#shared/domain/step-label.ts'
 import { isOver } from '#shared/domain/sweep.ts'
 import { createRepositories } from '#shared/engine/repositories.ts'
@@ -28,6 +29,7 @@ import { VirtualClock } from './clock.ts'
 import { CsiDriver } from './csi-driver.ts'
 import { Disks } from './disks.ts'
 import { EngineMover, Sessions } from './engine-mover.ts'
+import { Foreign } from './foreign.ts'
 import { guard } from './invariants.ts'
 import { Pod } from './pod.ts'
 import { FAIR, Sky, type Weather } from './weather.ts'
@@ -64,6 +66,7 @@ export class World {
   readonly bucket: Bucket
   readonly disks: Disks
   readonly csi: CsiDriver
+  readonly foreign: Foreign
   readonly sky: Sky
   /** Deliveries per function, for those who count. */
   readonly requests: Record<string, number> = {}
@@ -77,6 +80,7 @@ export class World {
   readonly #movers: number
   #pending: ObjectRef[] = []
   #running = 0
+  #sweeping = 0
   #nextSweepMs: number
   #uids = 0
   #pods = 0
@@ -94,6 +98,7 @@ export class World {
     this.bucket = new Bucket(() => this.clock.nowMs(), this.broken)
     this.disks = new Disks(this.volumes, this.broken)
     this.csi = new CsiDriver(this.cluster, this.volumes)
+    this.foreign = new Foreign(this.volumes, this.bucket)
     this.#nextSweepMs = this.clock.nowMs() + SWEEP_EVERY_MS
     guard(this)
     for (const [kind, labelSelector] of WATCHED)
@@ -135,12 +140,18 @@ export class World {
   /** Nothing is asked for that is not done, and nobody is at work. */
   isQuiet(): boolean {
     const restless = STEPPED.some((kind) => this.cluster.peekAll(kind).some((object) => !isAtRest({ ...object, kind })))
-    return !restless && this.#pending.length === 0 && this.#running === 0 && this.heldLeases.length === 0
+    return !restless && this.#pending.length === 0 && this.#running === this.#sweeping && this.heldLeases.length === 0
   }
 
   get heldLeases(): string[] {
     const held = this.cluster.peekAll('Lease').filter((lease) => lease['spec']?.holderIdentity)
     return held.map((lease) => lease.metadata.name)
+  }
+
+  /** Of objects, as against those of transfer slots, which stay. */
+  get claimLeases(): string[] {
+    const claims = this.cluster.peekAll('Lease').filter((lease) => lease.metadata.labels?.[SLOT_LABEL] === undefined)
+    return claims.map((lease) => lease.metadata.name)
   }
 
   describe(): string {
@@ -178,7 +189,11 @@ export class World {
     const count = (_kind: KindName, cause: string) => {
       if (cause === 'rescue') this.rescues++
     }
-    this.#track(pod, sweep({ ...deps, wake, count }))
+    this.#sweeping++
+    this.#track(
+      pod,
+      sweep({ ...deps, wake, count }).finally(() => this.#sweeping--),
+    )
   }
 
   #deliver(): void {

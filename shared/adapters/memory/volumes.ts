@@ -60,6 +60,14 @@ export class MemoryVolumes implements VolumeService {
     disk.close()
   }
 
+  /** As an administrator would, by hand. */
+  takeSnapshotNow(fcdId: string, description: string): string {
+    const volume = this.#volume(fcdId)
+    const taken = volume.takeSnapshot(this.#newId('50a00000'), description, this.#clock.nowMs())
+    volume.showSnapshot(taken)
+    return taken.snapshotId
+  }
+
   /** As VDDK would: a snapshot only for reading. */
   openDisk(fcdId: string, snapshotId?: string, writable = false): Disk {
     return this.#volume(fcdId).open(snapshotId, writable)

@@ -1,0 +1,245 @@
+// What users ask for in one life, in any order and at any moment: backups, restores, cancels, deletions, losses.
+
+import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { KiB } from '#shared/kernel/units.ts'
+import type { Choices } from './choices.ts'
+import { noiseOf } from './choices.ts'
+import { NEVER_BINDS } from './csi-driver.ts'
+import { aClone, aDelete, aSnapshot, aVolume, SIZE_BYTES } from './objects.ts'
+import type { Weather } from './weather.ts'
+import type { World } from './world.ts'
+
+/** `may`: the phases in which it may end, by all that was asked for. `gone`: its object was deleted. */
+export type Backup = {
+  name: string
+  uid: string
+  claim: string
+  localMode: boolean
+  may: Set<string>
+  gone: boolean
+  deleteAsked: boolean
+}
+export type Restore = { name: string; namespace: string; from: Backup; may: Set<string>; gone: boolean }
+
+const MOST_VOLUMES = 3
+const MOST_ACTIONS = 10
+/** Between two actions. */
+const MOST_TURNS = 60
+const BLOCK_BYTES = 64 * KiB
+const APP = 'app'
+
+export function weatherOf(choices: Choices): Weather {
+  const level = (name: string, values: readonly [number, ...number[]]) => {
+    return values[choices.below(`weather: ${name}`, values.length)] ?? values[0]
+  }
+  return {
+    drop: level('events lost', [0, 0.1, 0.3]),
+    double: level('events doubled', [0, 0.2, 0.5]),
+    die: level('deaths', [0, 0.005, 0.02, 0.05]),
+    dawdle: level('calls dawdle', [0, 2, 6]),
+    trouble: level('troubles', [0, 0.004, 0.012, 0.03]),
+    most: 16,
+    clocks: level('clocks', [0, 0, 0, 0.02]),
+  }
+}
+
+export class Life {
+  readonly world: World
+  readonly backups: Backup[] = []
+  readonly restores: Restore[] = []
+  readonly deletes: string[] = []
+  readonly volumes: { claim: string; fcdId: string; lost: boolean }[] = []
+  readonly #actions: readonly (() => void | Promise<void>)[]
+  #count = 0
+
+  constructor(world: World) {
+    this.world = world
+    // In an order that stays: recorded choices are places in this list. New ones go to the end.
+    this.#actions = [
+      () => this.#backUp(),
+      () => this.#restore(),
+      () => this.#backUp(),
+      () => this.#restore(),
+      () => this.#cancelSnapshot(),
+      () => this.#cancelUpload(),
+      () => this.#cancelClone(),
+      () => this.#deleteBackup(),
+      () => this.#deleteBackup(),
+      () => this.#loseObject('Snapshot'),
+      () => this.#loseObject('Upload'),
+      () => this.#loseObject('CloneFromSnapshot'),
+      () => this.#loseObject('Download'),
+      () => this.#loseRestoredNamespace(),
+      () => this.#loseVolume(),
+      () => this.#backUp(true),
+      () => this.#restore(NEVER_BINDS),
+    ]
+  }
+
+  async act(): Promise<void> {
+    const { choices } = this.world
+    for (let volume = 0; volume <= this.#below('more volumes', MOST_VOLUMES); volume++) this.#makeVolume()
+    for (let actions = 3 + this.#below('more actions', MOST_ACTIONS); actions > 0; actions--) {
+      await this.#actions[this.#below('action', this.#actions.length)]?.()
+      if (choices.chance('until it is quiet', 0.3)) await this.world.run(() => this.world.isQuiet())
+      else for (let turns = this.#below('turns', MOST_TURNS); turns > 0; turns--) await this.world.turn()
+    }
+  }
+
+  #below(name: string, limit: number): number {
+    return this.world.choices.below(`user: ${name}`, limit)
+  }
+
+  #one<T>(name: string, list: readonly T[]): T | undefined {
+    return list[this.#below(name, Math.max(1, list.length))]
+  }
+
+  #makeVolume(): void {
+    const claim = `data-${this.volumes.length}`
+    const fcdId = aVolume(this.world, claim)
+    this.volumes.push({ claim, fcdId, lost: false })
+    this.#write(fcdId, 3)
+    this.world.foreign.takeSnapshot(fcdId)
+  }
+
+  #write(fcdId: string, blocks: number): void {
+    for (let n = 0; n < blocks; n++) {
+      const at = this.#below('which block', SIZE_BYTES / BLOCK_BYTES) * BLOCK_BYTES
+      this.world.volumes.write(fcdId, at, noiseOf(`data ${this.#count++}`, BLOCK_BYTES))
+    }
+  }
+
+  #backUp(localMode = false): void {
+    const volume = this.#one(
+      'volume',
+      this.volumes.filter(({ lost }) => !lost),
+    )
+    if (volume === undefined) return
+    const name = `snap-${this.backups.length}`
+    this.#write(volume.fcdId, 1)
+    aSnapshot(this.world, name, volume.claim, localMode ? '' : undefined)
+    const may = new Set([localMode ? 'Snapshotted' : 'Uploaded'])
+    const uid = this.world.cluster.peek('Snapshot', APP, name)?.metadata.uid ?? ''
+    this.backups.push({ name, uid, claim: volume.claim, localMode, may, gone: false, deleteAsked: false })
+  }
+
+  /** Of anything that has an id: what is not (or no longer) in the repository fails by name. */
+  #restore(storageClass?: string): void {
+    const known = this.backups.filter((backup) => hasId(this.snapshotOf(backup)) && !backup.localMode)
+    const from = this.#one('backup to restore', known)
+    const snapshot = from === undefined ? undefined : this.snapshotOf(from)
+    if (from === undefined || snapshot === undefined) return
+    const name = `clone-${this.restores.length}`
+    const namespace = `restored-${this.restores.length}`
+    aClone(this.world, name, snapshot, storageClass, namespace)
+    const isSure = snapshot['status'].phase === 'Uploaded' && !from.deleteAsked
+    const may = storageClass === undefined ? ['Completed', ...(isSure ? [] : ['Failed'])] : ['Failed']
+    this.restores.push({ name, namespace, from, may: new Set(may), gone: false })
+  }
+
+  async #cancelSnapshot(): Promise<void> {
+    const backup = this.#one('backup to cancel', this.backups)
+    const snapshot = backup === undefined ? undefined : this.snapshotOf(backup)
+    if (backup === undefined || snapshot === undefined) return
+    await this.#edit('Snapshot', snapshot, { snapshotCancel: true })
+    this.#mayBeCanceled(backup)
+  }
+
+  async #cancelUpload(): Promise<void> {
+    const upload = this.#one('upload to cancel', this.world.cluster.peekAll('Upload'))
+    if (upload === undefined) return
+    await this.#edit('Upload', upload, { uploadCancel: true })
+    this.#mayBeCanceled(this.#backupOf(upload))
+  }
+
+  /** Restores of it may find nothing, too. */
+  #mayBeCanceled(backup: Backup | undefined): void {
+    backup?.may.add('Canceled')
+  }
+
+  async #cancelClone(): Promise<void> {
+    const restore = this.#one('restore to cancel', this.restores)
+    const clone = restore === undefined ? undefined : this.cloneOf(restore)
+    if (clone === undefined) return
+    await this.#edit('CloneFromSnapshot', clone, { cloneCancel: true })
+    restore?.may.add('Canceled')
+  }
+
+  #deleteBackup(): void {
+    const known = this.backups.filter((backup) => hasId(this.snapshotOf(backup)))
+    const backup = this.#one('backup to delete', known)
+    const snapshot = backup === undefined ? undefined : this.snapshotOf(backup)
+    if (backup === undefined || snapshot === undefined) return
+    const name = `delete-${this.deletes.length}`
+    aDelete(this.world, name, snapshot)
+    this.deletes.push(name)
+    backup.deleteAsked = true
+    for (const phase of ['Canceled', 'UploadFailedAfterRetry']) backup.may.add(phase)
+    for (const restore of this.restores) if (restore.from === backup) restore.may.add('Failed')
+  }
+
+  async #loseObject(kind: KindName): Promise<void> {
+    const object = this.#one(`${kind} to delete`, this.world.cluster.peekAll(kind))
+    if (object === undefined) return
+    await this.#lose(kind, object)
+  }
+
+  async #lose(kind: KindName, object: KubeObject): Promise<void> {
+    await this.world.cluster.delete(kind, object)
+    const { name } = object.metadata
+    if (kind === 'Upload') {
+      const backup = this.#backupOf(object)
+      for (const phase of ['Canceled', 'UploadFailedAfterRetry']) backup?.may.add(phase)
+    }
+    if (kind === 'Snapshot') for (const backup of this.backups) if (backup.name === name) backup.gone = true
+    for (const restore of this.restores) {
+      if (kind === 'CloneFromSnapshot' && restore.name === name) restore.gone = true
+      if (kind === 'Download' && object['spec'].clonefromSnapshotReference.endsWith(`/${restore.name}`))
+        restore.may.add('Failed')
+    }
+  }
+
+  async #loseRestoredNamespace(): Promise<void> {
+    const restore = this.#one('namespace to lose', this.restores)
+    if (restore === undefined) return
+    const inIt = (object: KubeObject) => object.metadata.namespace === restore.namespace
+    for (const kind of ['CloneFromSnapshot', 'PersistentVolumeClaim'] as const) {
+      for (const object of this.world.cluster.peekAll(kind).filter(inIt)) await this.#lose(kind, object)
+    }
+    restore.gone = true
+  }
+
+  /** The claim, and with it the disk and its local snapshots: only what is in the bucket is left. */
+  async #loseVolume(): Promise<void> {
+    const volume = this.#one('volume to lose', this.volumes)
+    const claim = volume && this.world.cluster.peek('PersistentVolumeClaim', APP, volume.claim)
+    if (volume === undefined || claim === undefined) return
+    await this.world.cluster.delete('PersistentVolumeClaim', claim)
+    volume.lost = true
+    for (const backup of this.backups.filter((each) => each.claim === volume.claim)) {
+      for (const phase of ['SnapshotFailed', 'UploadFailedAfterRetry']) backup.may.add(phase)
+    }
+  }
+
+  /** As `kubectl patch`: without a resourceVersion. */
+  async #edit(kind: KindName, { metadata: { namespace, name } }: KubeObject, spec: object): Promise<void> {
+    await this.world.cluster.patch(kind, { metadata: { namespace, name } } as KubeObject, { spec })
+  }
+
+  snapshotOf(backup: Backup): KubeObject | undefined {
+    return this.world.cluster.peek('Snapshot', APP, backup.name)
+  }
+
+  cloneOf(restore: Restore): KubeObject | undefined {
+    return this.world.cluster.peek('CloneFromSnapshot', restore.namespace, restore.name)
+  }
+
+  #backupOf(upload: KubeObject): Backup | undefined {
+    return this.backups.find((backup) => upload['spec'].snapshotReference === `${APP}/${backup.name}`)
+  }
+}
+
+function hasId(snapshot: KubeObject | undefined): boolean {
+  const id = snapshot?.['status']?.snapshotID
+  return typeof id === 'string' && id !== ''
+}

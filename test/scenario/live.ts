@@ -1,0 +1,130 @@
+// One life from its beginning to its end, and what must be true then.
+
+import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { DOWNLOAD_RETRIES } from '#shared/domain/download.ts'
+import { unwrapToDisk } from '#shared/domain/ids.ts'
+import { stepOf } from '#shared/domain/step-label.ts'
+import { DEFAULT_UPLOAD_RETRY_MAX } from '#shared/domain/upload.ts'
+import { HOUR_MS } from '#shared/kernel/units.ts'
+import { snapshotDescription } from '#shared/steps/local-snapshot.ts'
+import type { Choices, Step } from './choices.ts'
+import { assertNothingLeft } from './invariants.ts'
+import { type Backup, Life, type Restore, weatherOf } from './life.ts'
+import { diskBytes } from './objects.ts'
+import { CLUSTER_ID, World } from './world.ts'
+
+export type Lived = { failure: string | undefined; steps: readonly Step[]; deaths: number; troubles: number }
+
+/** Never throws: what went wrong is in `failure`. */
+export async function live(choices: Choices, trace?: (line: string) => void): Promise<Lived> {
+  const world = new World(choices, weatherOf(choices))
+  if (trace !== undefined) traceInto(world, trace)
+  // In a real process nobody would be left to tell of it.
+  const onLost = (thrown: unknown) => void world.errors.push(`nobody awaited: ${(thrown as Error).stack}`)
+  process.on('unhandledRejection', onLost)
+  const failure = await liveThrough(world)
+    .catch((error: unknown) => error as Error)
+    .finally(() => process.off('unhandledRejection', onLost))
+  return {
+    failure: failure === undefined ? undefined : `${failure.message}\n${failure.stack ?? ''}`,
+    steps: choices.taken,
+    deaths: world.deaths,
+    troubles: world.sky.troubles,
+  }
+}
+
+/** Without its random part. */
+function holderOf(lease: KubeObject): string | undefined {
+  return lease['spec']?.holderIdentity?.replace(/[/][-0-9a-f]{36}$/, '')
+}
+
+function traceInto(world: World, trace: (line: string) => void): void {
+  const startMs = world.clock.nowMs()
+  const at = () => `${((world.clock.nowMs() - startMs) / 1000).toFixed(1)} s`
+  world.sky.onTrouble = (text) => trace(`${at()} * ${text}`)
+  world.cluster.onWrite((kind, before, after) => {
+    const { name } = (after ?? before)?.metadata ?? {}
+    const state = (object: typeof before) =>
+      object === undefined
+        ? 'none'
+        : `${object['status']?.phase ?? ''}/${stepOf(object) ?? ''}/${holderOf(object) ?? object['status']?.reason ?? ''}`
+    if (kind !== 'Event') trace(`${at()} ${kind} ${name}: ${state(before)} -> ${state(after)}`)
+  })
+}
+
+async function liveThrough(world: World): Promise<undefined> {
+  await world.foreign.useBucket()
+  const life = new Life(world)
+  await life.act()
+  await world.run(() => world.isQuiet())
+  await world.run(() => world.claimLeases.length === 0, HOUR_MS)
+  assert.equal(world.broken, [], `broken: ${world.broken.join('; ')}`)
+  assert.equal(world.errors, [], world.errors.join('\n'))
+  for (const backup of life.backups) await checkBackup(life, backup)
+  for (const restore of life.restores) checkRestore(life, restore)
+  for (const name of life.deletes)
+    assert.is(world.cluster.peek('DeleteSnapshot', 'velero', name)?.['status'].phase, 'Completed', name)
+  assert.equal(world.foreign.harmed, [], `harmed what is others': ${world.foreign.harmed.join(', ')}`)
+  assertNothingLeft(world, new Set([...world.foreign.snapshotIds, ...localSnapshots(life)]))
+}
+
+/** In local mode the disk snapshot is the backup until somebody deletes it; one of each, and no double. */
+function localSnapshots(life: Life): string[] {
+  const { volumes } = life.world
+  return life.backups
+    .filter((backup) => backup.localMode && !backup.deleteAsked)
+    .flatMap((backup) => {
+      const status = life.snapshotOf(backup)?.['status']
+      if (status !== undefined)
+        return status.phase === 'Snapshotted' ? [unwrapToDisk(status.snapshotID).snapshotId] : []
+      const name = snapshotDescription(CLUSTER_ID, backup.uid)
+      const taken = volumes.diskIds.flatMap((fcdId) => volumes.snapshotsOf(fcdId))
+      return taken.filter(({ description }) => description === name).map(({ snapshotId }) => snapshotId)
+    })
+}
+
+async function checkBackup(life: Life, backup: Backup): Promise<void> {
+  const { bucket } = life.world
+  const snapshot = life.snapshotOf(backup)
+  if (snapshot === undefined) {
+    assert.ok(backup.gone, `Snapshot ${backup.name} is gone, and nobody deleted it`)
+    return
+  }
+  const { phase, snapshotID } = snapshot['status']
+  const text = `Snapshot ${backup.name} is ${phase} (${snapshot['status'].reason}: ${snapshot['status'].message})`
+  assert.ok(backup.may.has(phase) || isExcused(life, snapshot.metadata.name, phase), `${text}, want ${[...backup.may]}`)
+  if (backup.localMode || typeof snapshotID !== 'string' || snapshotID === '') return
+  const { snapshotId } = unwrapToDisk(snapshotID)
+  const root = bucket.backupOf(snapshotId)
+  if (backup.deleteAsked) assert.is(root, undefined, `${text}, was deleted, and its backup stands`)
+  else assert.is(root !== undefined, phase === 'Uploaded', `${text}, its backup is ${root ?? 'not there'}`)
+  if (root !== undefined) assert.ok((await bucket.restore(root)).equals(bucket.expected.get(snapshotId)!), text)
+}
+
+/** All its attempts went into troubles of the weather; or a clock that was an hour off made it look too late. */
+function isExcused(life: Life, name: string, phase: string): boolean {
+  const { cluster, sky } = life.world
+  if (phase === 'SnapshotFailed') return sky.clocksOff > 0
+  const upload = cluster.peekAll('Upload').find((each) => each['spec'].snapshotReference.endsWith(`/${name}`))
+  return phase === 'UploadFailedAfterRetry' && upload?.['status'].retryCount > DEFAULT_UPLOAD_RETRY_MAX
+}
+
+function checkRestore(life: Life, restore: Restore): void {
+  const { world } = life
+  const clone = life.cloneOf(restore)
+  if (restore.gone) return
+  assert.ok(clone, `CloneFromSnapshot ${restore.name} is gone, and nobody deleted it`)
+  const { phase, reason, message, downloadName } = clone['status']
+  const download = world.cluster.peek('Download', 'velero', downloadName ?? '-')
+  const excused = phase === 'Failed' && (world.sky.clocksOff > 0 || download?.['status'].retryCount > DOWNLOAD_RETRIES)
+  const text = `CloneFromSnapshot ${restore.name} is ${phase} (${reason}: ${message})`
+  assert.ok(restore.may.has(phase) || excused, `${text}, want ${[...restore.may]}`)
+  const claim = world.cluster.peek('PersistentVolumeClaim', restore.namespace, restore.from.claim)
+  assert.is(claim?.['status'].phase, phase === 'Completed' ? 'Bound' : undefined, `${text}, its claim`)
+  if (claim === undefined) return
+  const wanted = world.bucket.expected.get(unwrapToDisk(clone['spec'].snapshotID).snapshotId)
+  const volume = world.cluster.peek('PersistentVolume', undefined, claim['spec'].volumeName)
+  assert.ok(wanted && diskBytes(world, volume?.['spec'].csi.volumeHandle).equals(wanted), `${text}, its bytes`)
+  assert.is(volume?.['spec'].persistentVolumeReclaimPolicy, 'Delete', `${text}, its volume's reclaim policy`)
+}
