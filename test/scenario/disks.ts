@@ -47,6 +47,8 @@ export class OpenDisk implements Disk {
   readonly #inner: Disk
   readonly #hooks: Hooks
   #isOpen = true
+  /** What stood where something was written since the last flush: it comes back unless a flush follows. */
+  #unflushed: { offsetBytes: number; was: Uint8Array }[] = []
 
   constructor(pod: Pod, inner: Disk, hooks: Hooks) {
     this.pod = pod
@@ -63,12 +65,16 @@ export class OpenDisk implements Disk {
   write(offsetBytes: number, from: Uint8Array): void {
     this.#requireOpen()
     this.#hooks.onWrite()
+    const was = new Uint8Array(from.length)
+    this.#inner.read(offsetBytes, was)
+    this.#unflushed.push({ offsetBytes, was })
     this.#inner.write(offsetBytes, from)
   }
 
   flush(): void {
     this.#requireOpen()
     this.#inner.flush()
+    this.#unflushed = []
   }
 
   allocated(offsetBytes: number, lengthBytes: number): Extent[] | undefined {
@@ -79,6 +85,7 @@ export class OpenDisk implements Disk {
   close(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
+    for (const { offsetBytes, was } of this.#unflushed.reverse()) this.#inner.write(offsetBytes, was)
     this.#inner.close()
     this.#hooks.onClose()
   }

@@ -7,7 +7,7 @@ import { noiseOf } from './choices.ts'
 import { NEVER_BINDS } from './csi-driver.ts'
 import { aClone, aDelete, aSnapshot, aVolume, SIZE_BYTES } from './objects.ts'
 import type { Weather } from './weather.ts'
-import type { World } from './world.ts'
+import type { Stepped, World } from './world.ts'
 
 /** `may`: the phases in which it may end, by all that was asked for. `gone`: its object was deleted. */
 export type Backup = {
@@ -222,7 +222,8 @@ export class Life {
   }
 
   /** As `kubectl patch`: without a resourceVersion. */
-  async #edit(kind: KindName, { metadata: { namespace, name } }: KubeObject, spec: object): Promise<void> {
+  async #edit(kind: Stepped, { metadata: { namespace, name } }: KubeObject, spec: object): Promise<void> {
+    this.world.asked.cancel(kind, namespace, name)
     await this.world.cluster.patch(kind, { metadata: { namespace, name } } as KubeObject, { spec })
   }
 

@@ -23,6 +23,7 @@ import { handleDownload } from '../../functions/download/handler.ts'
 import { handleSnapshot } from '../../functions/snapshot/handler.ts'
 import { sweep } from '../../functions/sweep/handler.ts'
 import { handleUpload } from '../../functions/upload/handler.ts'
+import { Asked } from './asked.ts'
 import { Bucket } from './bucket.ts'
 import { Choices } from './choices.ts'
 import { VirtualClock } from './clock.ts'
@@ -44,6 +45,7 @@ const WATCHED: [KindName, string][] = [
   ['PersistentVolumeClaim', 'dormouse.dev/clone-uid'],
 ]
 export const STEPPED = ['Snapshot', 'Upload', 'CloneFromSnapshot', 'Download', 'DeleteSnapshot'] as const
+export type Stepped = (typeof STEPPED)[number]
 export const CLUSTER_ID = 'test'
 const CLUSTER_WRITES = ['create', 'patch', 'patchStatus', 'delete']
 const VCENTER_WRITES = ['startSnapshot', 'startDeleteSnapshot']
@@ -67,6 +69,7 @@ export class World {
   readonly disks: Disks
   readonly csi: CsiDriver
   readonly foreign: Foreign
+  readonly asked: Asked
   readonly sky: Sky
   /** Deliveries per function, for those who count. */
   readonly requests: Record<string, number> = {}
@@ -101,6 +104,7 @@ export class World {
     this.foreign = new Foreign(this.volumes, this.bucket)
     this.#nextSweepMs = this.clock.nowMs() + SWEEP_EVERY_MS
     guard(this)
+    this.asked = new Asked(this)
     for (const [kind, labelSelector] of WATCHED)
       this.cluster.onEvent({ kind, labelSelector }, (event) =>
         this.#announce({ kind, namespace: event.namespace, name: event.name }, event.type),

@@ -1,0 +1,47 @@
+// Who asked for a cancel, and how long it took until it was heard: in clear weather never longer than the sweep needs.
+
+import { isOver } from '#shared/domain/sweep.ts'
+import { MINUTE_MS } from '#shared/kernel/units.ts'
+import type { Stepped, World } from './world.ts'
+
+/** The sweep after next, and the chunk in hand; a back-off lasts up to an hour. */
+const HEARD_WITHIN_MS = 5 * MINUTE_MS
+
+type Question = { atMs: number; weather: string; heard: boolean }
+
+export class Asked {
+  readonly #world: World
+  readonly #open = new Map<string, Question>()
+
+  constructor(world: World) {
+    this.#world = world
+    world.cluster.onWrite((kind, _before, after) => {
+      const name = after && nameOf(kind, after.metadata.namespace, after.metadata.name)
+      const question = name === undefined ? undefined : this.#open.get(name)
+      if (after === undefined || question === undefined || question.heard) return
+      if (after['status']?.phase !== 'Canceling' && !isOver({ ...after, kind })) return
+      question.heard = true
+      const tookMs = world.clock.nowMs() - question.atMs
+      if (tookMs > HEARD_WITHIN_MS && question.weather === this.#weather())
+        world.broken.push(`${name} was cancelled only after ${Math.round(tookMs / MINUTE_MS)} minutes`)
+    })
+  }
+
+  cancel(kind: Stepped, namespace: string | undefined, name: string): void {
+    const key = nameOf(kind, namespace, name)
+    if (this.#open.has(key)) return
+    const object = this.#world.cluster.peek(kind, namespace, name)
+    const heard = object === undefined || isOver({ ...object, kind })
+    this.#open.set(key, { atMs: this.#world.clock.nowMs(), weather: this.#weather(), heard })
+  }
+
+  /** Something happened since: it may have taken longer. */
+  #weather(): string {
+    const { sky, deaths } = this.#world
+    return `${sky.troubles} ${sky.clocksOff} ${deaths}`
+  }
+}
+
+function nameOf(kind: string, namespace: string | undefined, name: string): string {
+  return `${kind} ${namespace}/${name}`
+}
