@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 
 /** Below the repository's prefix; removed again, never read by anyone else. */
-const PROBE_PREFIX = 'probe/'
+export const PROBE_PREFIX = 'probe/'
 
 /** false: of two PUTs that race, not exactly one won, or what won is not listed or not kept. */
 export async function probeConditionalPut(store: ObjectStore): Promise<boolean> {

@@ -2,7 +2,8 @@
 
 import { openIndexRun } from '#shared/format/index-run.ts'
 import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
-import { indexKey, parseSession, sessionInKey } from '#shared/format/names.ts'
+import { indexKey, packKey, parseSession, rootKey, sessionInKey } from '#shared/format/names.ts'
+import { claimedKind, SEALED_PREFIX_BYTES } from '#shared/format/sealed-object.ts'
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import type { BlobReader } from './blob-reader.ts'
 import { inParallel } from './in-parallel.ts'
@@ -29,7 +30,7 @@ export async function loadKnownChunks(source: KnownSource, session: string, stat
   const known = new KnownChunks(source.mostEntries)
   // What this session stored in earlier slices comes first.
   await inParallel(state.newChunks.segments.toReversed(), PARALLEL_READS, (segment) =>
-    addSegment(source, known, segment),
+    addSegment(source, known, segment, (pack) => source.retired.has(pack)),
   )
   known.addAll(LocationTable.decode(state.newChunks.encodeUnsegmented()), (pack) => source.retired.has(pack))
   const runs = (await runsNewestFirst(source.repository)).filter((run) => run !== session).slice(0, MOST_RUNS)
@@ -46,30 +47,56 @@ async function runsNewestFirst({ store }: Repository): Promise<string[]> {
   return runs.sort((a, b) => b.startedMs - a.startedMs).map(({ session }) => session)
 }
 
+/**
+ * A run is a hint. It may be older than a garbage collection: of a session that was given up and wrote it late, or that named
+ * packs which its root does not. So its root must stand, and only packs count that are listed now, after the retire lists
+ * were read: those no collection deletes before this session has ended.
+ */
 async function addRun(source: KnownSource, known: KnownChunks, session: string): Promise<void> {
   if (isFull(known)) return
   const { store, keys } = source.repository
   const key = indexKey(session)
-  const bytes = await store.get(key)
-  if (bytes === undefined) return
+  const [bytes, isStanding, packs] = await Promise.all([
+    store.get(key),
+    isSealed(source.repository, session),
+    packsOf(source.repository, session),
+  ])
+  if (bytes === undefined || !isStanding) return
+  const isLost = (pack: string) => source.retired.has(pack) || !packs.has(pack)
   await unlessCorrupt(source.warn, async () => {
     const run = openIndexRun(keys, session, bytes, `${store.location}/${key}`)
-    known.addAll(run.rest, (pack) => source.retired.has(pack))
-    for (const segment of run.segments) await addSegment(source, known, segment)
+    known.addAll(run.rest, isLost)
+    for (const segment of run.segments) await addSegment(source, known, segment, isLost)
   })
+}
+
+async function isSealed({ store }: Repository, session: string): Promise<boolean> {
+  const head = await store.getRange(rootKey(session), 0, SEALED_PREFIX_BYTES)
+  return head !== undefined && claimedKind(head) === 'root'
+}
+
+async function packsOf({ store }: Repository, session: string): Promise<Set<string>> {
+  const packs = new Set<string>()
+  for await (const { key } of store.list(packKey(`${session}/`))) packs.add(key.slice(packKey('').length))
+  return packs
 }
 
 function isFull(known: KnownChunks): boolean {
   return known.size >= known.capacity * FILL
 }
 
-async function addSegment(source: KnownSource, known: KnownChunks, segment: BlobLocation): Promise<void> {
+async function addSegment(
+  source: KnownSource,
+  known: KnownChunks,
+  segment: BlobLocation,
+  isLost: (pack: string) => boolean,
+): Promise<void> {
   if (isFull(known)) return
   await unlessCorrupt(source.warn, async () => {
     // A segment in a retired pack may be gone already; its chunks may live on, and are merely not known.
-    if (source.retired.has(segment.pack)) return
+    if (isLost(segment.pack)) return
     const table = LocationTable.decode(await source.blobs.read('segment', segment))
-    known.addAll(table, (pack) => source.retired.has(pack))
+    known.addAll(table, isLost)
   })
 }
 

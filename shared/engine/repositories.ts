@@ -2,8 +2,8 @@
 
 import { createHash } from 'node:crypto'
 import type { ScryptCost } from '#shared/format/key-slot.ts'
-import { formatSession, parseSession, rootKey, sessionInKey, sessionKey } from '#shared/format/names.ts'
-import { openRoot, sealTombstone } from '#shared/format/root.ts'
+import { formatSession, parseSession, rootKey, sessionInKey } from '#shared/format/names.ts'
+import { openRoot } from '#shared/format/root.ts'
 import { claimedKind } from '#shared/format/sealed-object.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
@@ -18,8 +18,9 @@ import type {
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { probeConditionalPut } from './conditional-put.ts'
+import { fenceSession } from './fence.ts'
 import { inParallel } from './in-parallel.ts'
-import { putOnce } from './put-once.ts'
+import { pruneRepository } from './prune.ts'
 import {
   addRecoverySlot,
   createRepository,
@@ -67,6 +68,8 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
       return roots.length > 0
     },
     abandon: async (access, session) => abandon(await open(access), session, options.clock),
+    prune: async (access, { sliceMs, sessionIdleMs, signal }) =>
+      pruneRepository(await open(access), { clock: options.clock, sliceMs, sessionIdleMs, signal, warn: options.warn }),
   }
 }
 
@@ -146,32 +149,24 @@ function readableSummaries(repository: Repository, roots: readonly StandingRoot[
 
 /**
  * Removes the root and puts a tombstone in its place: a holder of the same session that was thought dead could
- * otherwise seal it once more. Whoever gets in between the two steps is removed as well.
+ * otherwise seal it once more. Whoever gets in between the two steps is removed as well. A tombstone that stands there is
+ * never removed.
  */
-async function forgetRoot(repository: Repository, { key, session }: StandingRoot, clock: Clock): Promise<void> {
-  do await repository.store.delete(key)
-  while (!(await fence(repository, session, 'forgotten', clock)))
+async function forgetRoot({ store, ...rest }: Repository, { key, session }: StandingRoot, clock: Clock): Promise<void> {
+  for (;;) {
+    const standing = await store.get(key)
+    if (standing !== undefined && claimedKind(standing) === 'tombstone') return
+    await store.delete(key)
+    if (await fenceSession({ store, ...rest }, session, 'forgotten', clock.nowMs())) return
+  }
 }
 
-/** false: the session was sealed already, its backup stands. */
+/** false: the session was sealed already, its backup stands. Its marker is left to garbage collection. */
 async function abandon(repository: Repository, session: string, clock: Clock): Promise<boolean> {
   if (parseSession(session) === undefined) {
     throw new TerminalError('SessionInvalid', `${JSON.stringify(session)} is no session id`)
   }
-  const fenced = await fence(repository, session, 'abandoned', clock)
+  const fenced = await fenceSession(repository, session, 'abandoned', clock.nowMs())
   await new Checkpoints(repository, session, 0).removeAll()
-  await repository.store.delete(sessionKey(session))
   return fenced
-}
-
-/** true: a tombstone stands at the root's key now. false: a root does. */
-async function fence(repository: Repository, session: string, why: string, clock: Clock): Promise<boolean> {
-  const key = rootKey(session)
-  const tombstone = sealTombstone(repository.keys, session, { why, atMs: clock.nowMs() })
-  for (;;) {
-    if ((await putOnce(repository.store, key, tombstone)) === 'ours') return true
-    const standing = await repository.store.get(key)
-    // Removed since the PUT: that was someone who forgets it, try again.
-    if (standing !== undefined) return claimedKind(standing) === 'tombstone'
-  }
 }

@@ -1,8 +1,17 @@
-// The two small objects of the garbage collection protocol that an upload deals with.
+// The small objects of the garbage collection protocol: a session's marker, and the three lists of one collection.
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { decodeParts, encodeParts, partAt } from './bytes.ts'
-import { decodePackRef, encodePackRef, PACK_REF_BYTES, retireKey, sessionKey } from './names.ts'
+import {
+  decodePackRef,
+  doomKey,
+  encodePackRef,
+  PACK_REF_BYTES,
+  parseSession,
+  retireKey,
+  sessionKey,
+  waitsKey,
+} from './names.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
 import { openObject, sealObject } from './sealed-object.ts'
 
@@ -18,17 +27,57 @@ export function sealRetireList(
   packs: readonly string[],
   atMs: number,
 ): Buffer {
-  const refs = Buffer.alloc(packs.length * PACK_REF_BYTES)
-  for (const [index, pack] of packs.entries()) encodePackRef(pack, refs, index * PACK_REF_BYTES)
-  return sealObject(keys, 'retire', retireKey(generation), encodeParts({ version: 1, atMs }, [refs]))
+  return sealObject(keys, 'retire', retireKey(generation), packsPayload(packs, atMs))
 }
 
 export function openRetireList(keys: RepositoryKeys, generation: string, bytes: Uint8Array, where: string): string[] {
-  const payload = openObject(keys, 'retire', retireKey(generation), bytes, where)
+  return readList(where, () => packsIn(openObject(keys, 'retire', retireKey(generation), bytes, where)))
+}
+
+/** `waits/<g>`: sessions that had not ended when `retire/<g>` stood: they may name what it lists. */
+export function sealWaitList(
+  keys: RepositoryKeys,
+  generation: string,
+  sessions: readonly string[],
+  atMs: number,
+): Buffer {
+  return sealObject(keys, 'waits', waitsKey(generation), encodeParts({ version: 1, atMs, sessions }, []))
+}
+
+export function openWaitList(keys: RepositoryKeys, generation: string, bytes: Uint8Array, where: string): string[] {
+  return readList(where, () => {
+    const { head } = decodeParts(openObject(keys, 'waits', waitsKey(generation), bytes, where))
+    const { sessions } = head as { sessions: string[] }
+    for (const session of sessions) if (parseSession(session) === undefined) throw new RangeError(session)
+    return sessions
+  })
+}
+
+/** `doom/<g>`: what of `retire/<g>` is deleted; written once, so that all who work on it delete the same. */
+export function sealDoomList(keys: RepositoryKeys, generation: string, packs: readonly string[], atMs: number): Buffer {
+  return sealObject(keys, 'doom', doomKey(generation), packsPayload(packs, atMs))
+}
+
+export function openDoomList(keys: RepositoryKeys, generation: string, bytes: Uint8Array, where: string): string[] {
+  return readList(where, () => packsIn(openObject(keys, 'doom', doomKey(generation), bytes, where)))
+}
+
+function packsPayload(packs: readonly string[], atMs: number): Buffer {
+  const refs = Buffer.alloc(packs.length * PACK_REF_BYTES)
+  for (const [index, pack] of packs.entries()) encodePackRef(pack, refs, index * PACK_REF_BYTES)
+  return encodeParts({ version: 1, atMs }, [refs])
+}
+
+function packsIn(payload: Uint8Array): string[] {
+  const refs = partAt(decodeParts(payload).parts, 0)
+  return Array.from({ length: refs.length / PACK_REF_BYTES }, (_, n) => decodePackRef(refs, n * PACK_REF_BYTES))
+}
+
+function readList(where: string, read: () => string[]): string[] {
   try {
-    const refs = partAt(decodeParts(payload).parts, 0)
-    return Array.from({ length: refs.length / PACK_REF_BYTES }, (_, n) => decodePackRef(refs, n * PACK_REF_BYTES))
+    return read()
   } catch (error) {
-    throw new CorruptionError('RetireListCorrupt', `retire list ${where}: it makes no sense`, { cause: error })
+    if (error instanceof CorruptionError) throw error
+    throw new CorruptionError('RetireListCorrupt', `list ${where}: it makes no sense`, { cause: error })
   }
 }

@@ -27,6 +27,8 @@ export const sessionKey = (session: string): string => `session/${session}`
 export const indexKey = (session: string): string => `index/${session}`
 export const rootKey = (session: string): string => `roots/${session}`
 export const retireKey = (generation: string): string => `retire/${generation}`
+export const waitsKey = (generation: string): string => `waits/${generation}`
+export const doomKey = (generation: string): string => `doom/${generation}`
 /** `ref` is `<session>/<16 hex>`: how maps name a pack. */
 export const packKey = (ref: string): string => `packs/${ref}`
 

@@ -71,7 +71,29 @@ function checkShape({ version, capacityBytes, chunkBytes, pageChunks, pages }: R
   if (pages.length !== pageCount) throw new RangeError(`${pages.length} pages for ${capacityBytes} bytes`)
 }
 
+/** Why a session can never seal. `forgotten`: it may have been sealed once; its marker must stay (docs/format). */
+export type TombstoneWhy = 'forgotten' | 'abandoned' | 'idle'
+
 /** What stands at a root's key when the session was given up, so that it can never seal. */
-export function sealTombstone(keys: RepositoryKeys, session: string, tombstone: { why: string; atMs: number }): Buffer {
+export function sealTombstone(
+  keys: RepositoryKeys,
+  session: string,
+  tombstone: { why: TombstoneWhy; atMs: number },
+): Buffer {
   return sealObject(keys, 'tombstone', rootKey(session), encodeParts(tombstone, []))
+}
+
+/** Its kind in the header proves nothing until it opens: a damaged root must not pass for a tombstone. */
+export function openTombstone(
+  keys: RepositoryKeys,
+  session: string,
+  bytes: Uint8Array,
+  where: string,
+): { why: string } {
+  const payload = openObject(keys, 'tombstone', rootKey(session), bytes, where)
+  try {
+    return { why: String((decodeParts(payload).head as { why?: unknown }).why) }
+  } catch (error) {
+    throw new CorruptionError('RootCorrupt', `tombstone ${where}: it opens but makes no sense`, { cause: error })
+  }
 }

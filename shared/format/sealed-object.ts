@@ -1,4 +1,4 @@
-// The envelope of every small object (root, tombstone, index, checkpoint, session, retire list).
+// The envelope of every small object (root, tombstone, index, checkpoint, session, lists of a collection).
 // magic 8 | kind 1 | zero 7 | salt 32 | ciphertext | tag 16; plaintext = compressed 1 | raw length 4 | payload.
 
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
@@ -8,7 +8,16 @@ import { compress, decompress } from './compression.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
 import { OBJECT_MAGIC, SALT_BYTES, TAG_BYTES } from './version.ts'
 
-const KIND_CODE = { root: 0x41, tombstone: 0x42, index: 0x43, checkpoint: 0x44, session: 0x45, retire: 0x46 } as const
+const KIND_CODE = {
+  root: 0x41,
+  tombstone: 0x42,
+  index: 0x43,
+  checkpoint: 0x44,
+  session: 0x45,
+  retire: 0x46,
+  waits: 0x47,
+  doom: 0x48,
+} as const
 export type ObjectKind = keyof typeof KIND_CODE
 
 /** Reason of the CorruptionError when an object of that kind does not open. */
@@ -19,6 +28,8 @@ const CORRUPT_REASON = {
   checkpoint: 'CheckpointCorrupt',
   session: 'SessionCorrupt',
   retire: 'RetireListCorrupt',
+  waits: 'RetireListCorrupt',
+  doom: 'RetireListCorrupt',
 } as const satisfies Record<ObjectKind, string>
 
 const SALT_AT = 16

@@ -130,6 +130,29 @@ export interface Repositories {
   forget(access: RepositoryAccess, fcdId: string, snapshotId: string): Promise<boolean>
   /** Gives a session up: fences it (a tombstone at its root's key) and removes its checkpoints. false: it was sealed already. */
   abandon(access: RepositoryAccess, session: string): Promise<boolean>
+  /** One slice of garbage collection. Safe beside everything else, in any number, and when it dies at any point. */
+  prune(access: RepositoryAccess, options: PruneSlice): Promise<PruneReport>
+}
+
+export type PruneSlice = {
+  /** It begins nothing more after this long; what it recorded is gone on with by the next one. */
+  sliceMs: number
+  /** A session without a new object for this long, by the store's own times, is given up. */
+  sessionIdleMs: number
+  signal?: AbortSignal | undefined
+}
+
+export type PruneReport = {
+  /** `done`: nothing is left to do. `waiting`: for sessions that may still name what is to go. `more`: time was up. */
+  state: 'done' | 'waiting' | 'more'
+  /** Sessions that are waited for. */
+  waitsFor: string[]
+  /** Sessions that were given up because they were idle. */
+  fenced: string[]
+  /** What was removed, by the first part of its name (`packs`, `index`, …). */
+  removed: Record<string, { objects: number; bytes: number }>
+  /** Packs that roots name, and bytes in them. */
+  kept: { objects: number; bytes: number }
 }
 
 export type RecoveryChoice = { kind: 'passphrase'; passphrase: string } | { kind: 'publicKey'; pem: string }

@@ -16,8 +16,22 @@ export interface ObjectStore {
   list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject>
   /** Removes it; nothing there is a success. */
   delete(key: string, signal?: AbortSignal): Promise<void>
+  /**
+   * What was begun to be written here and never finished: it is in no list, and is paid for. Left out by stores that have
+   * none. Dormouse itself writes every object in one piece, but in a folder, where a crash leaves half a file.
+   */
+  readonly incompleteUploads?: IncompleteUploads | undefined
   /** For messages: `s3://bucket/prefix`. Never a credential. */
   readonly location: string
 }
 
 export type StoredObject = { key: string; bytes: number; modifiedMs: number }
+
+/** `startedMs` by the store's own time. `key` is below the repository like every other; `id` is the store's. */
+export type IncompleteUpload = { key: string; id: string; startedMs: number }
+
+export type IncompleteUploads = {
+  list(signal?: AbortSignal): AsyncIterable<IncompleteUpload>
+  /** Removes it; nothing there is a success. */
+  abort(upload: IncompleteUpload, signal?: AbortSignal): Promise<void>
+}

@@ -14,6 +14,7 @@ export function wireRepositories<Deps extends StepDeps>(deps: Deps): Deps & Repo
     find: async (...args) => await (await load()).find(...args),
     forget: async (...args) => await (await load()).forget(...args),
     abandon: async (...args) => await (await load()).abandon(...args),
+    prune: async (...args) => await (await load()).prune(...args),
   }
   return { ...deps, repositories, access: (name) => accessOfRepository(deps, name) }
 }

@@ -1,6 +1,6 @@
 // An object store in memory, as honest as the real ones: same contract suite, copies in and out.
 
-import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import type { IncompleteUpload, IncompleteUploads, ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 
 type Entry = { body: Uint8Array; modifiedMs: number }
 
@@ -8,6 +8,12 @@ export class MemoryObjectStore implements ObjectStore {
   readonly location: string
   /** What it holds; tests look inside, and share it between stores that stand for several processes. */
   readonly objects: Map<string, Entry>
+  /** Tests put what is unfinished here: nothing ever is in a map. */
+  readonly incomplete: IncompleteUpload[] = []
+  readonly incompleteUploads: IncompleteUploads = {
+    list: (signal) => this.#listIncomplete(signal),
+    abort: (upload, signal) => this.#abortIncomplete(upload, signal),
+  }
   readonly #nowMs: () => number
 
   constructor(options: { location?: string; objects?: Map<string, Entry>; nowMs?: () => number } = {}) {
@@ -50,5 +56,18 @@ export class MemoryObjectStore implements ObjectStore {
   async delete(key: string, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted()
     this.objects.delete(key)
+  }
+
+  async *#listIncomplete(signal?: AbortSignal): AsyncIterable<IncompleteUpload> {
+    for (const upload of [...this.incomplete]) {
+      signal?.throwIfAborted()
+      yield { ...upload }
+    }
+  }
+
+  async #abortIncomplete({ key, id }: IncompleteUpload, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    const at = this.incomplete.findIndex((upload) => upload.key === key && upload.id === id)
+    if (at !== -1) this.incomplete.splice(at, 1)
   }
 }

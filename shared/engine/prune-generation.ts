@@ -1,0 +1,136 @@
+// One list of packs on its way out: `retire/<g>`, then `waits/<g>`, then `doom/<g>`, then the packs, then the lists.
+// Any number of processes may work on the same list; what is recorded counts, not what each would decide by itself.
+
+import { randomBytes } from 'node:crypto'
+import {
+  openDoomList,
+  openRetireList,
+  openWaitList,
+  sealDoomList,
+  sealRetireList,
+  sealWaitList,
+} from '#shared/format/markers.ts'
+import { doomKey, packKey, retireKey, sessionInKey, sessionKey, waitsKey } from '#shared/format/names.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { fenceIdle, type PruneRun } from './prune-run.ts'
+import { putOnce } from './put-once.ts'
+
+/** The list is read at the start of every slice of an upload; this many take a megabyte of it. */
+const MOST_PACKS = 32_768
+
+export type GenerationEnd = { state: 'done' | 'more' } | { state: 'waiting'; waitsFor: string[] }
+
+export async function standingGenerations({ repository, signal }: PruneRun): Promise<string[]> {
+  const found: string[] = []
+  for await (const { key } of repository.store.list(retireKey(''), signal)) found.push(key.slice(retireKey('').length))
+  return found
+}
+
+/** Packs of ended sessions that no root names. Those of sessions that go on are theirs to name. */
+export function unnamedPacks({ survey, reach }: PruneRun, alsoEnded: ReadonlySet<string> = new Set()): string[] {
+  return [...survey.packs.keys()].filter((pack) => {
+    const session = pack.slice(0, pack.indexOf('/'))
+    return !reach.packs.has(pack) && (reach.ended.has(session) || alsoEnded.has(session))
+  })
+}
+
+/** undefined: there is nothing to delete. From now on no session that begins will reuse what is listed. */
+export async function retireUnnamed(run: PruneRun): Promise<string | undefined> {
+  const { repository, clock } = run
+  const packs = unnamedPacks(run).slice(0, MOST_PACKS)
+  if (packs.length === 0) return undefined
+  const generation = randomBytes(8).toString('hex')
+  const list = sealRetireList(repository.keys, generation, packs, clock.nowMs())
+  await repository.store.putIfAbsent(retireKey(generation), list)
+  return generation
+}
+
+/** As far as it goes now. `done` also when someone else finished it. */
+export async function advanceGeneration(run: PruneRun, generation: string): Promise<GenerationEnd> {
+  const { repository, remover, survey } = run
+  const retired = await readList(run, retireKey(generation), openRetireList)
+  if (retired === undefined) return { state: 'done' }
+  let doomed = await readList(run, doomKey(generation), openDoomList)
+  if (doomed === undefined) {
+    const waitsFor = await activeSessions(run, generation)
+    if (waitsFor.length > 0) return { state: 'waiting', waitsFor }
+    doomed = await settleDoom(run, generation, retired)
+    if (doomed === undefined) return { state: 'done' }
+  }
+  refuseNamed(run, generation, doomed)
+  const packs = doomed.map((pack) => ({ key: packKey(pack), bytes: survey.packs.get(pack) }))
+  // One that was not listed is gone already, or was written again since: it is deleted, but not counted.
+  const isWhole = await remover.removeAll(packs)
+  if (!isWhole) return { state: 'more' }
+  for (const pack of doomed) survey.packs.delete(pack)
+  // `retire` first: whoever finds it gone knows that the list is over, and trusts neither of the others.
+  for (const key of [retireKey(generation), waitsKey(generation), doomKey(generation)])
+    await repository.store.delete(key)
+  return { state: 'done' }
+}
+
+/**
+ * Sessions that may still name what is retired. Only those are waited for that had begun, and had not ended, when the list
+ * stood: whoever began later has read it. Idle ones are given up. None left: `reach` has seen the roots of all of them.
+ */
+async function activeSessions(run: PruneRun, generation: string): Promise<string[]> {
+  const { reach, survey } = run
+  const recorded = await recordedWaits(run, generation)
+  const active = async () => {
+    await reach.look(survey.packs)
+    return recorded.sessions.filter((session) => !reach.ended.has(session))
+  }
+  const first = await active()
+  if (first.length === 0) return []
+  await fenceIdle(run, first, recorded.sinceMs)
+  return await active()
+}
+
+/** Written once: a later list would hold sessions that need not be waited for, and never come to an end. */
+async function recordedWaits(run: PruneRun, generation: string): Promise<{ sessions: string[]; sinceMs: number }> {
+  const { repository, reach, survey, clock, signal } = run
+  const key = waitsKey(generation)
+  const known = await readList(run, key, openWaitList)
+  const sinceMs = survey.others.get(key)?.modifiedMs ?? Number.POSITIVE_INFINITY
+  if (known !== undefined) return { sessions: known, sinceMs }
+  const begun: string[] = []
+  for await (const { key: marker } of repository.store.list(sessionKey(''), signal)) {
+    const session = sessionInKey(marker)
+    if (session !== undefined) begun.push(session)
+  }
+  await reach.look(survey.packs)
+  const sessions = begun.filter((session) => !reach.ended.has(session))
+  await putOnce(repository.store, key, sealWaitList(repository.keys, generation, sessions, clock.nowMs()))
+  return { sessions: (await readList(run, key, openWaitList)) ?? sessions, sinceMs }
+}
+
+/** What is deleted, decided once for all who work on this list. undefined: someone else has finished it. */
+async function settleDoom(run: PruneRun, generation: string, retired: string[]): Promise<string[] | undefined> {
+  const { repository, reach, clock } = run
+  const { store, keys } = repository
+  const own = retired.filter((pack) => !reach.packs.has(pack))
+  await putOnce(store, doomKey(generation), sealDoomList(keys, generation, own, clock.nowMs()))
+  const doomed = await readList(run, doomKey(generation), openDoomList)
+  // Our list may stand where a finished one stood before: then nobody heeds it, and sessions may reuse what it names.
+  if ((await store.get(retireKey(generation))) !== undefined && doomed !== undefined) return doomed
+  for (const key of [waitsKey(generation), doomKey(generation)]) await store.delete(key)
+  return undefined
+}
+
+/** By the protocol it cannot be. It can when the store's LIST lies, or the session is of a program that does not keep it. */
+function refuseNamed({ repository, reach }: PruneRun, generation: string, doomed: readonly string[]): void {
+  const named = doomed.find((pack) => reach.packs.has(pack))
+  if (named === undefined) return
+  throw new TerminalError(
+    'PruneUnsafe',
+    `${repository.store.location}: a backup names ${packKey(named)}, which ${doomKey(generation)} is about to delete; nothing was deleted`,
+  )
+}
+
+type Opener<T> = (keys: PruneRun['repository']['keys'], generation: string, bytes: Uint8Array, where: string) => T
+
+async function readList<T>({ repository, signal }: PruneRun, key: string, open: Opener<T>): Promise<T | undefined> {
+  const bytes = await repository.store.get(key, signal)
+  if (bytes === undefined) return undefined
+  return open(repository.keys, key.slice(key.indexOf('/') + 1), bytes, `${repository.store.location}/${key}`)
+}

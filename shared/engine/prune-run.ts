@@ -1,0 +1,41 @@
+// What the parts of one prune run share.
+
+import { indexKey } from '#shared/format/names.ts'
+import type { Clock } from '#shared/kernel/clock.ts'
+import { fenceSession } from './fence.ts'
+import type { Remover } from './prune-remover.ts'
+import type { Survey } from './prune-survey.ts'
+import type { Reach } from './reach.ts'
+import type { Repository } from './repository.ts'
+
+export type PruneRun = {
+  repository: Repository
+  survey: Survey
+  reach: Reach
+  remover: Remover
+  /** The store's own time. */
+  nowMs: number
+  /** A session that wrote nothing since then is given up. */
+  idleSinceMs: number
+  clock: Clock
+  fenced: string[]
+  isOver: () => boolean
+  dryRun: boolean
+  signal: AbortSignal | undefined
+}
+
+/**
+ * Gives up those of the sessions that wrote nothing for long. Always safe: a session that is still alive notices it at the
+ * latest when it seals, and its backup begins again. `fallbackMs`: last write of a session that has no object left.
+ */
+export async function fenceIdle(run: PruneRun, sessions: Iterable<string>, fallbackMs: number): Promise<void> {
+  const { repository, survey, idleSinceMs, clock, fenced } = run
+  for (const session of sessions) {
+    if ((survey.lastWriteMs.get(session) ?? fallbackMs) >= idleSinceMs) continue
+    fenced.push(session)
+    if (run.dryRun) continue
+    // An index run is written just before the root: someone may be half-way through forgetting that root.
+    const mayHaveBeenSealed = survey.ofSessions.has(indexKey(session))
+    await fenceSession(repository, session, mayHaveBeenSealed ? 'forgotten' : 'idle', clock.nowMs())
+  }
+}
