@@ -57,7 +57,7 @@ export async function advanceGeneration(run: PruneRun, generation: string): Prom
     doomed = await settleDoom(run, generation, retired)
     if (doomed === undefined) return { state: 'done' }
   }
-  refuseNamed(run, generation, doomed)
+  await refuseNamed(run, generation, doomed)
   const packs = doomed.map((pack) => ({ key: packKey(pack), bytes: survey.packs.get(pack) }))
   // One that was not listed is gone already, or was written again since: it is deleted, but not counted.
   const isWhole = await remover.removeAll(packs)
@@ -117,13 +117,18 @@ async function settleDoom(run: PruneRun, generation: string, retired: string[]):
   return undefined
 }
 
-/** By the protocol it cannot be. It can when the store's LIST lies, or the session is of a program that does not keep it. */
-function refuseNamed({ repository, reach }: PruneRun, generation: string, doomed: readonly string[]): void {
-  const named = doomed.find((pack) => reach.packs.has(pack))
+/**
+ * By the protocol no root names what is doomed. It can be when the store's LIST lies, or a session is of a program that does
+ * not keep the protocol. Names that this run learnt from a root which was forgotten since do not count.
+ */
+async function refuseNamed(run: PruneRun, generation: string, doomed: readonly string[]): Promise<void> {
+  if (!doomed.some((pack) => run.reach.packs.has(pack))) return
+  run.reach = await run.lookAnew()
+  const named = doomed.find((pack) => run.reach.packs.has(pack))
   if (named === undefined) return
   throw new TerminalError(
     'PruneUnsafe',
-    `${repository.store.location}: a backup names ${packKey(named)}, which ${doomKey(generation)} is about to delete; nothing was deleted`,
+    `${run.repository.store.location}: a backup names ${packKey(named)}, which ${doomKey(generation)} is about to delete; nothing was deleted`,
   )
 }
 

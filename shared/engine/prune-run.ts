@@ -11,7 +11,9 @@ import type { Repository } from './repository.ts'
 export type PruneRun = {
   repository: Repository
   survey: Survey
+  /** What roots name. It may hold names of roots that were forgotten since: that keeps packs, for one run more. */
   reach: Reach
+  lookAnew: () => Promise<Reach>
   remover: Remover
   /** The store's own time. */
   nowMs: number

@@ -67,12 +67,16 @@ async function lookAround(repository: Repository, options: PruneOptions): Promis
   const untilMs = clock.monotonicMs() + sliceMs
   const isOver = () => signal?.aborted === true || clock.monotonicMs() >= untilMs
   const survey = await surveyOf(repository.store, signal)
-  const reach = new Reach(repository, warn, signal)
-  await reach.look(survey.packs)
+  const lookAnew = async () => {
+    const reach = new Reach(repository, warn, signal)
+    await reach.look(survey.packs)
+    return reach
+  }
+  const reach = await lookAnew()
   const nowMs = dryRun ? newestMs(survey.lastWriteMs.values()) : await storeNowMs(repository.store, signal)
   const idleSinceMs = exclusive ? Number.POSITIVE_INFINITY : nowMs - sessionIdleMs
   const remover = new Remover(repository, isOver, dryRun)
-  return { repository, survey, reach, remover, nowMs, idleSinceMs, clock, fenced: [], isOver, dryRun, signal }
+  return { repository, survey, reach, lookAnew, remover, nowMs, idleSinceMs, clock, fenced: [], isOver, dryRun, signal }
 }
 
 /** A dry run writes nothing to learn the store's time: it is at least this. */

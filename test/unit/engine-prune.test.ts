@@ -4,6 +4,7 @@ import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
 import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { BlobReader } from '#shared/engine/blob-reader.ts'
 import { type PruneOptions, pruneRepository, unreachableObjects } from '#shared/engine/prune.ts'
+import { Reach } from '#shared/engine/reach.ts'
 import { type Repository, requireRepository } from '#shared/engine/repository.ts'
 import { listOf } from '#shared/format/index-run.ts'
 import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
@@ -163,6 +164,70 @@ test('a session that begins after the list stands is not waited for', async () =
   await world.uploadSlice({ ...request, slice: 2 })
   assert.ok(await restores(world, `roots/${young}`, third))
 })
+
+/** The same repository, but one of its LISTs finds nothing. */
+function blindTo(store: MemoryObjectStore, prefix: string): HookedStore {
+  const blind = new HookedStore(store, async () => 'go on')
+  const list = blind.list.bind(blind)
+  blind.list = (wanted) => list(wanted === prefix ? 'nothing/' : wanted)
+  return blind
+}
+
+for (const lacks of ['nothing', 'the wait for sessions', 'the second look'] as const) {
+  test(`a collector that lacks ${lacks} ${lacks === 'nothing' ? 'keeps' : 'loses'} what a session is about to name`, async () => {
+    const { store, world, repository, first, firstRoot } = await twoBackups()
+    const changedAreas = [{ offsetBytes: 0, lengthBytes: CHUNK_BYTES }]
+    const session = await world.newSession('s2')
+    const request = { content: first, session, snapshotId: 's2', parentRoot: firstRoot, changedAreas }
+    await pausedSlice(world, request)
+    for (const snapshot of ['s0', 's1']) await world.repositories.forget(access, FCD, snapshot)
+    const collector =
+      lacks === 'the wait for sessions' ? { ...repository, store: blindTo(store, 'session/') } : repository
+    await prune(collector)
+    assert.equal((await world.uploadSlice({ ...request, slice: 2 })).state, 'sealed')
+    const { look } = Reach.prototype
+    if (lacks === 'the second look') {
+      // It learns who has ended, and takes no names in.
+      Reach.prototype.look = async function (this: Reach) {
+        await look.call(this, { has: () => true })
+        this.packs.clear()
+      }
+    }
+    // Where it is too late already, the next run notices.
+    const again = reasonOf(prune(collector)).finally(() => {
+      Reach.prototype.look = look
+    })
+    assert.is(await again, lacks === 'the wait for sessions' ? 'PageMissing' : 'none')
+    const restored = restores(world, `roots/${session}`, first)
+    if (lacks === 'nothing') assert.ok(await restored)
+    else assert.match(await reasonOf(restored), /^(Page|Chunk)Missing$/)
+  })
+}
+
+/** Without the list a session would name what its parent names, and the parent is forgotten before the collector looks. */
+for (const heeds of [true, false]) {
+  const what = heeds ? 'takes nothing from it' : 'would lose data if it did not heed it'
+  test(`a session that begins while a retire list stands ${what}`, async () => {
+    const { store, world, repository, first, firstRoot } = await twoBackups()
+    const changedAreas = [{ offsetBytes: 0, lengthBytes: CHUNK_BYTES }]
+    const early = await world.newSession('early')
+    const request = { content: first, session: early, snapshotId: 'early', parentRoot: firstRoot, changedAreas }
+    await pausedSlice(world, request)
+    for (const snapshot of ['s0', 's1']) await world.repositories.forget(access, FCD, snapshot)
+    assert.equal((await prune(repository)).waitsFor, [early])
+    await world.uploadSlice({ ...request, slice: 2 })
+    const late = await world.newSession('late')
+    const seen = heeds ? store : blindTo(store, 'retire/')
+    const lateRequest = { ...request, session: late, snapshotId: 'late', parentRoot: `roots/${early}` }
+    await pausedSlice(world.through(seen), lateRequest)
+    await world.repositories.forget(access, FCD, 'early')
+    assert.ok(((await prune(repository)).removed['packs']?.objects ?? 0) > 0)
+    assert.equal((await world.uploadSlice({ ...lateRequest, slice: 2 })).state, 'sealed')
+    const restored = restores(world, `roots/${late}`, first)
+    if (heeds) assert.ok(await restored)
+    else assert.match(await reasonOf(restored), /^(Page|Chunk)Missing$/)
+  })
+}
 
 test('an idle session is given up by the times of the store, whatever the own clock says', async () => {
   const { times, store, world, repository, second } = await twoBackups()

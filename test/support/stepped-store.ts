@@ -1,0 +1,132 @@
+// Processes that share one store and take their calls to it one at a time, in an order that a seed decides. Each may die
+// before any of its calls. LISTs come in pages, as those of S3 do: between two of them the others go on.
+
+import { RetryableError } from '#shared/kernel/errors.ts'
+import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import type { Random } from '#test/scenario/random.ts'
+
+const PAGE_OBJECTS = 6
+/** Turns of the event loop after which nobody will ask for another call by himself. */
+const QUIET_TURNS = 3
+
+/** How likely another process becomes the one that goes on. */
+const NEW_FAVOURITE = 0.04
+const DAWDLES = 'dawdles'
+
+type Waiting = { process: string; what: string; go: () => void; die: (error: Error) => void }
+
+export class Steps {
+  readonly #random: Random
+  readonly #deadliness: number
+  readonly #waiting: Waiting[] = []
+  #favourite: string | undefined
+  readonly #dead = new Set<string>()
+  /** What happened, for whoever wonders about a seed. */
+  readonly taken: string[] = []
+
+  /** `deadliness`: how likely a process dies at a call. */
+  constructor(random: Random, deadliness: number) {
+    this.#random = random
+    this.#deadliness = deadliness
+  }
+
+  async enter(process: string, what: string): Promise<void> {
+    if (this.#dead.has(process)) throw dead(process)
+    await new Promise<void>((go, die) => void this.#waiting.push({ process, what, go, die }))
+  }
+
+  /** Lets `process` be late: others take their calls meanwhile. */
+  async dawdle(process: string, calls: number): Promise<void> {
+    for (let call = 0; call < calls; call++) await this.enter(process, DAWDLES)
+  }
+
+  /** Until all have ended. `check` runs after each write. */
+  async run(processes: readonly Promise<void>[], check: () => Promise<void>): Promise<void> {
+    let running = processes.length
+    for (const process of processes) void process.finally(() => void running--)
+    for (await quiet(); running > 0; await quiet()) {
+      const next = this.#next()
+      if (next === undefined) continue
+      if (next.what !== DAWDLES && this.#random.chance(this.#deadliness)) {
+        this.#kill(next)
+        continue
+      }
+      this.taken.push(`${next.process} ${next.what}`)
+      next.go()
+      if (!/^(put|delete)/.test(next.what)) continue
+      await quiet()
+      await check()
+    }
+    await Promise.all(processes)
+  }
+
+  /** In bursts: an even mix would never let one process do much while another one sleeps. */
+  #next(): Waiting | undefined {
+    const waiting = this.#waiting
+    const any = () => waiting[this.#random.below(waiting.length)]
+    if (this.#random.chance(NEW_FAVOURITE)) this.#favourite = any()?.process
+    const favoured = waiting.filter(({ process }) => process === this.#favourite)
+    const next = favoured[this.#random.below(favoured.length)] ?? any()
+    if (next !== undefined) waiting.splice(waiting.indexOf(next), 1)
+    return next
+  }
+
+  #kill(first: Waiting): void {
+    this.taken.push(`${first.process} dies`)
+    this.#dead.add(first.process)
+    const all = [first, ...this.#waiting.filter(({ process }) => process === first.process)]
+    for (const waiting of all.slice(1)) this.#waiting.splice(this.#waiting.indexOf(waiting), 1)
+    for (const { die, process } of all) die(dead(process))
+  }
+}
+
+const dead = (process: string) => new RetryableError('StoreGone', `${process} is dead`)
+
+async function quiet(): Promise<void> {
+  for (let turn = 0; turn < QUIET_TURNS; turn++) await new Promise((resolve) => setImmediate(resolve))
+}
+
+export class SteppedStore implements ObjectStore {
+  readonly location: string
+  readonly #inner: ObjectStore
+  readonly #enter: (what: string) => Promise<void>
+
+  constructor(inner: ObjectStore, steps: Steps, process: string) {
+    this.#inner = inner
+    this.#enter = (what) => steps.enter(process, what)
+    this.location = inner.location
+  }
+
+  async get(key: string): Promise<Uint8Array | undefined> {
+    await this.#enter(`get ${key}`)
+    return await this.#inner.get(key)
+  }
+
+  async getRange(key: string, offset: number, length: number): Promise<Uint8Array | undefined> {
+    await this.#enter(`get part of ${key}`)
+    return await this.#inner.getRange(key, offset, length)
+  }
+
+  async putIfAbsent(key: string, body: Uint8Array): Promise<boolean> {
+    await this.#enter(`put ${key}`)
+    return await this.#inner.putIfAbsent(key, body)
+  }
+
+  async *list(prefix: string): AsyncIterable<StoredObject> {
+    for (let after = ''; ; ) {
+      await this.#enter(`list ${prefix} after ${after}`)
+      const page: StoredObject[] = []
+      for await (const object of this.#inner.list(prefix)) {
+        if (object.key > after && page.length < PAGE_OBJECTS) page.push(object)
+      }
+      yield* page
+      if (page.length < PAGE_OBJECTS) return
+      after = page.at(-1)?.key ?? ''
+    }
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#enter(`delete ${key}`)
+    await this.#inner.delete(key)
+  }
+}
