@@ -42,6 +42,8 @@ export type Settings = {
   dueMs: number
   /** An open mover without work is closed after this long. */
   idleCloseMs: number
+  /** Prune gives a session up that stored nothing for this long. */
+  sessionIdleMs: number
   nodeName: string | undefined
   /** Knative's name of this deployment of the function. */
   revision: string | undefined
@@ -70,6 +72,7 @@ export function readSettings(env: Env): Settings {
     functionUrlTemplate: urlTemplate(env, 'DORMOUSE_FUNCTION_URL_TEMPLATE'),
     dueMs: SECOND_MS * integer(env, 'DORMOUSE_DUE_SECONDS', 30, { min: 0, max: 3600 }),
     idleCloseMs: SECOND_MS * integer(env, 'DORMOUSE_IDLE_CLOSE_SECONDS', 45, { min: 0, max: 3600 }),
+    sessionIdleMs: HOUR_MS * integer(env, 'DORMOUSE_SESSION_IDLE_HOURS', 24, { min: 1, max: 8760 }),
     nodeName: text(env, 'NODE_NAME'),
     revision: text(env, 'K_REVISION'),
   }

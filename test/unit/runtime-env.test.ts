@@ -29,6 +29,7 @@ test('without any variable everything has its documented default', () => {
     functionUrlTemplate: undefined,
     dueMs: 30_000,
     idleCloseMs: 45_000,
+    sessionIdleMs: 86_400_000,
     nodeName: undefined,
     revision: undefined,
   })
@@ -57,6 +58,7 @@ test('each variable reaches its setting in its unit', () => {
     ['DORMOUSE_FUNCTION_URL_TEMPLATE', 'http://d-{step}.x', 'functionUrlTemplate', 'http://d-{step}.x'],
     ['DORMOUSE_DUE_SECONDS', '0', 'dueMs', 0],
     ['DORMOUSE_IDLE_CLOSE_SECONDS', '1', 'idleCloseMs', 1000],
+    ['DORMOUSE_SESSION_IDLE_HOURS', '2', 'sessionIdleMs', 7_200_000],
     ['NODE_NAME', 'node-1', 'nodeName', 'node-1'],
     ['K_REVISION', 'upload-00001', 'revision', 'upload-00001'],
   ]

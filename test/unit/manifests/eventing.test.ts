@@ -111,4 +111,11 @@ eventing('the sweep is woken each minute, without a broker in between', () => {
   named(config, 'Service', 'dormouse-sweep')
 })
 
+eventing('maintenance is woken once a day, without a broker in between', () => {
+  const ping = named(objects, 'PingSource', 'dormouse-maintenance')
+  assert.match(ping['spec'].schedule, /^\d+ \d+ \* \* \*$/)
+  assert.is(ping['spec'].sink.ref.name, 'dormouse-maintenance')
+  named(config, 'Service', 'dormouse-maintenance')
+})
+
 eventing.run()

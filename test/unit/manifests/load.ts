@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path'
 import { parse, parseAllDocuments } from 'yaml'
 import type { KubeObject } from '#shared/api/kinds.ts'
 
-export const FUNCTIONS = ['clone', 'delete', 'download', 'repository', 'snapshot', 'sweep', 'upload']
+export const FUNCTIONS = ['clone', 'delete', 'download', 'maintenance', 'repository', 'snapshot', 'sweep', 'upload']
 export const HEAVY = ['download', 'upload']
 
 export function yamlFiles(folder: string): string[] {

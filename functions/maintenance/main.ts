@@ -1,0 +1,27 @@
+// Wires the maintenance function: each tick of its PingSource is one slice.
+
+import { Counter } from '#shared/runtime/metrics.ts'
+import { serve } from '#shared/runtime/serve.ts'
+import { wireLight } from '#shared/wiring/light.ts'
+import { wireRepositories } from '#shared/wiring/repositories.ts'
+import { maintain } from './handler.ts'
+
+const { deps, log, metrics } = wireLight('maintenance')
+const objects = new Counter('dormouse_prune_objects_total', 'Objects that prune removed from repositories.')
+const bytes = new Counter('dormouse_prune_bytes_total', 'Bytes that prune removed from repositories.')
+metrics.all.push(objects, bytes)
+const wired = {
+  ...wireRepositories(deps),
+  count: (kind: string, objectsRemoved: number, bytesRemoved: number) => {
+    objects.add({ kind }, objectsRemoved)
+    bytes.add({ kind }, bytesRemoved)
+  },
+}
+await serve({
+  name: 'maintenance',
+  kinds: [],
+  handle: async () => 'nothing',
+  handleEvent: async (context, _event, signal) => await maintain({ ...wired, log: context.log }, signal),
+  log,
+  metrics,
+})
