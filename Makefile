@@ -1,7 +1,7 @@
 # Everything that one does with this repository. `make help` lists it.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup tools check test unit contract scenario system ci demo up down generate verify build bench clean soak
+.PHONY: help setup tools check test unit contract scenario system ci demo up down prune generate verify build bench clean soak chaos mutants
 
 # The stamp carries the lock file's hash, so that `make setup` is quick when nothing changed.
 installed := node_modules/.installed-$(firstword $(shell sha256sum package-lock.json))
@@ -49,6 +49,9 @@ up: setup tools build ## Start the environment and leave it running
 
 down: setup ## Stop the environment
 	node test/environment/cli.ts down
+
+prune: setup build ## Give back the space of deleted backups: make prune ARGS='--repository br-… [--dry-run]'
+	node build/bundles/dormouse.mjs prune $(ARGS)
 
 generate: setup ## Write shared/api/generated from config/crd
 	node hack/generate.ts

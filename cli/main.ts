@@ -1,9 +1,10 @@
-// The command `dormouse`. Exit code 0: all is well; 1: a problem was found, or the command failed.
+// The command `dormouse`. Exit code 0: all is well; 1: a problem was found, or the command failed; 2: something is left to do.
 
 import { Command } from 'commander'
 import { asError, DormouseError } from '#shared/kernel/errors.ts'
 import type { DoctorFlags } from './doctor.ts'
 import { exitCodeOf, type Finding, lineOf } from './finding.ts'
+import type { PruneFlags } from './prune.ts'
 import type { OpenFlags } from './repository-open.ts'
 
 const program = new Command('dormouse')
@@ -38,17 +39,21 @@ addClusterOptions(program.command('doctor'))
 
 const repository = program.command('repository').description('work with the repository in a bucket')
 
-addClusterOptions(repository.command('open'))
+function addRepositoryOptions(command: Command): Command {
+  return addClusterOptions(command)
+    .option('--location <name>', 'BackupStorageLocation that names the bucket (else "default")')
+    .option('--repository <name>', 'BackupRepository that names the bucket')
+    .option(
+      '--parameter <key=value...>',
+      "without a cluster: the repository's parameters (bucket, prefix, region, s3Url, …)",
+    )
+    .option('--credentials-file <file>', 'with --parameter: AWS credentials file')
+}
+
+addRepositoryOptions(repository.command('open'))
   .description(
     'let a password open the repository again, with the recovery key: after the loss of the Secret or the cluster',
   )
-  .option('--location <name>', 'BackupStorageLocation that names the bucket (else "default")')
-  .option('--repository <name>', 'BackupRepository that names the bucket')
-  .option(
-    '--parameter <key=value...>',
-    "without a cluster: the repository's parameters (bucket, prefix, region, s3Url, …)",
-  )
-  .option('--credentials-file <file>', 'with --parameter: AWS credentials file')
   .option('--recovery-passphrase-file <file>', 'file with the recovery passphrase')
   .option('--recovery-key-file <file>', 'file with the private recovery key (PEM)')
   .option('--password-file <file>', "file with the password to let in (else the Secret's)")
@@ -62,6 +67,24 @@ addClusterOptions(repository.command('open'))
     const { repositoryId, location, slot } = opened
     const done = slot === undefined ? 'the password opens it already' : `the password opens it now (${slot})`
     console.log(`repository ${repositoryId} in ${location}: ${done}`)
+  })
+
+addRepositoryOptions(program.command('prune'))
+  .description('delete what no backup in the bucket names any more; safe beside running backups')
+  .option('--password-file <file>', "file with a password that opens the repository (else the Secret's)")
+  .option('--dry-run', 'show what would go, and write nothing')
+  .option(
+    '--exclusive',
+    'for stores without conditional PUT: you vouch for it that no backup runs; unfinished uploads are given up',
+  )
+  .option('--session-idle-hours <n>', 'give up uploads that stored nothing for so long', '24')
+  .addHelpText('after', '\nExit code 0: all is done; 2: something waits for running uploads, run it again; 1: failed.')
+  .action(async (flags: PruneFlags & { json?: true }) => {
+    const { EXIT_CODES, linesOf, pruneCommand } = await import('./prune.ts')
+    const report = await pruneCommand(flags, (line) => (flags.json === true ? console.error(line) : console.log(line)))
+    if (flags.json === true) console.log(JSON.stringify(report))
+    else for (const line of linesOf(report, flags.dryRun === true)) console.log(line)
+    process.exitCode = EXIT_CODES[report.state]
   })
 
 try {

@@ -1,6 +1,6 @@
 // From repository parameters to the store, with the Secrets that they name.
 
-import { createS3Store } from '#shared/adapters/s3/store.ts'
+import { createS3Store, type S3StoreOptions } from '#shared/adapters/s3/store.ts'
 import { parseRepositoryParameters, type RepositorySettings } from '#shared/domain/repository-parameters.ts'
 import { collectSecrets, credentialOrigin, toS3Settings } from '#shared/domain/repository-secrets.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
@@ -9,10 +9,16 @@ import type { ClusterAccess } from './cluster-access.ts'
 export async function openStore(
   parameters: Record<string, string>,
   readSecret: ClusterAccess['readSecret'],
+  more: Pick<S3StoreOptions, 'conditionalPut'> = {},
 ): Promise<{ settings: RepositorySettings; store: ObjectStore }> {
   const settings = parseRepositoryParameters(parameters)
   const s3 = toS3Settings(settings, await collectSecrets(settings, readSecret))
   // A person waits for the answer: less patience than a function has.
-  const options = { credentialOrigin: credentialOrigin(settings), connectTimeoutMs: 5000, retry: { attempts: 2 } }
+  const options = {
+    credentialOrigin: credentialOrigin(settings),
+    connectTimeoutMs: 5000,
+    retry: { attempts: 2 },
+    ...more,
+  }
   return { settings, store: createS3Store(s3, options) }
 }

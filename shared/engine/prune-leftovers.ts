@@ -1,6 +1,7 @@
 // The small objects that nobody needs any more. Each may be deleted twice, by anyone, at any time after it is due.
 
 import { indexKey, packKey, retireKey, sessionKey } from '#shared/format/names.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
 import { DAY_MS, HOUR_MS } from '#shared/kernel/units.ts'
 import { PROBE_PREFIX } from './conditional-put.ts'
 import type { Doomed } from './prune-remover.ts'
@@ -49,16 +50,23 @@ async function leftoverProbesAndLists({ survey, nowMs, repository, signal }: Pru
   }
 }
 
-/** Removes what other programs began to send and never finished, where the store can tell. */
+/**
+ * Removes what other programs began to send and never finished, where the store can tell and lets us: it is no part of the
+ * repository, and a refusal is no failure of the prune.
+ */
 export async function removeIncomplete(run: PruneRun, livesMs: number): Promise<boolean> {
-  const { repository, nowMs, remover, isOver, dryRun, signal } = run
-  const { incompleteUploads } = repository.store
+  const { incompleteUploads } = run.repository.store
   if (incompleteUploads === undefined) return true
-  for await (const upload of incompleteUploads.list(signal)) {
-    if (upload.startedMs > nowMs - livesMs) continue
-    if (isOver()) return false
-    if (!dryRun) await incompleteUploads.abort(upload, signal)
-    remover.count('incomplete', 0)
+  try {
+    for await (const upload of incompleteUploads.list(run.signal)) {
+      if (upload.startedMs > run.nowMs - livesMs) continue
+      if (run.isOver()) return false
+      if (!run.dryRun) await incompleteUploads.abort(upload, run.signal)
+      run.remover.count('incomplete', 0)
+    }
+  } catch (error) {
+    if (!(error instanceof TerminalError)) throw error
+    run.warn(error.reason, error.message)
   }
   return true
 }

@@ -7,6 +7,7 @@ import type { Remover } from './prune-remover.ts'
 import type { Survey } from './prune-survey.ts'
 import type { Reach } from './reach.ts'
 import type { Repository } from './repository.ts'
+import type { Warn } from './warn.ts'
 
 export type PruneRun = {
   repository: Repository
@@ -24,6 +25,7 @@ export type PruneRun = {
   isOver: () => boolean
   dryRun: boolean
   signal: AbortSignal | undefined
+  warn: Warn
 }
 
 /**

@@ -76,7 +76,21 @@ async function lookAround(repository: Repository, options: PruneOptions): Promis
   const nowMs = dryRun ? newestMs(survey.lastWriteMs.values()) : await storeNowMs(repository.store, signal)
   const idleSinceMs = exclusive ? Number.POSITIVE_INFINITY : nowMs - sessionIdleMs
   const remover = new Remover(repository, isOver, dryRun)
-  return { repository, survey, reach, lookAnew, remover, nowMs, idleSinceMs, clock, fenced: [], isOver, dryRun, signal }
+  return {
+    repository,
+    survey,
+    reach,
+    lookAnew,
+    remover,
+    nowMs,
+    idleSinceMs,
+    clock,
+    fenced: [],
+    isOver,
+    dryRun,
+    signal,
+    warn,
+  }
 }
 
 /** A dry run writes nothing to learn the store's time: it is at least this. */

@@ -18,7 +18,7 @@ export interface ObjectStore {
   delete(key: string, signal?: AbortSignal): Promise<void>
   /**
    * What was begun to be written here and never finished: it is in no list, and is paid for. Left out by stores that have
-   * none. Dormouse itself writes every object in one piece, but in a folder, where a crash leaves half a file.
+   * none. Dormouse itself writes every object in one piece.
    */
   readonly incompleteUploads?: IncompleteUploads | undefined
   /** For messages: `s3://bucket/prefix`. Never a credential. */

@@ -9,6 +9,8 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createS3Store } from '#shared/adapters/s3/store.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { fenceSession } from '#shared/engine/fence.ts'
+import { unreachableObjects } from '#shared/engine/prune.ts'
 import { createRepository, requireRepository } from '#shared/engine/repository.ts'
 import { ControlPlane } from '#test/environment/kubernetes/control-plane.ts'
 import { loadManifests } from '#test/environment/kubernetes/manifests.ts'
@@ -235,6 +237,49 @@ test('what cannot be done ends with 1 and its reason', async () => {
   const refused = await dormouse('repository', 'open', '--recovery-passphrase-file', wrong)
   assert.is(refused.code, 1)
   assert.match(refused.err, '[RepositoryKeyWrong]')
+})
+
+test('prune tells what would go, removes it, and says by its exit code when something is left to do', async () => {
+  const { s3 } = gateway
+  const settings = settingsFor(s3)
+  const store = createS3Store(settings)
+  const { repository } = await createRepository(store, 'the password', undefined)
+  const file = async (name: string, text: string) => {
+    await writeFile(path.join(folder, name), text)
+    return path.join(folder, name)
+  }
+  const credentials = `[default]\naws_access_key_id=${s3.accessKeyId}\naws_secret_access_key=${s3.secretAccessKey}\n`
+  const prune = async (...args: string[]) => {
+    const { bucket, prefix, region } = settings
+    const caCert = Buffer.from(s3.caPem!).toString('base64')
+    const parameters = { bucket, prefix, region, s3Url: s3.url, s3ForcePathStyle: 'true', caCert }
+    return await dormouse(
+      'prune',
+      ...['--parameter', ...Object.entries(parameters).map(([key, value]) => `${key}=${value}`)],
+      ...['--credentials-file', await file('prune-credentials', credentials)],
+      ...['--password-file', await file('prune-password', 'the password\n'), ...args],
+    )
+  }
+  const [dead, alive] = ['1', '2'].map(
+    (attempt) => `${'a'.repeat(16)}-${'b'.repeat(16)}-018bcfe56800-0000000${attempt}`,
+  )
+  await fenceSession(repository, dead!, 'abandoned', 0)
+  await store.putIfAbsent(`packs/${dead}/00000000000000ff`, Buffer.alloc(1000))
+  const dry = await prune('--dry-run')
+  assert.is(dry.code, 0, dry.err)
+  assert.match(dry.out, `would remove packs/${dead}/00000000000000ff\n`)
+  assert.match(dry.out, 'packs: 1 objects, 1000 bytes')
+  await store.putIfAbsent(`session/${alive}`, Buffer.from('marker'))
+  const waiting = await prune()
+  assert.is(waiting.code, 2, waiting.err)
+  assert.match(waiting.out, `waits for session ${alive}`)
+  const through = await prune('--exclusive', '--json')
+  assert.is(through.code, 0, through.err)
+  assert.equal(JSON.parse(through.out).fenced, [alive])
+  assert.equal(await unreachableObjects(repository), [])
+  const wrong = await prune('--session-idle-hours', 'soon')
+  assert.is(wrong.code, 1)
+  assert.match(wrong.err, '[UsageInvalid]')
 })
 
 test.run()

@@ -2,7 +2,13 @@
 
 import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
-import { CreateBucketCommand, GetObjectTaggingCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import {
+  CreateBucketCommand,
+  CreateMultipartUploadCommand,
+  GetObjectTaggingCommand,
+  ListMultipartUploadsCommand,
+  PutObjectCommand,
+} from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createS3Store, type S3StoreOptions } from '#shared/adapters/s3/store.ts'
@@ -137,6 +143,32 @@ test('tags of the location stand on every object', async () => {
   const Key = `${settings.prefix}/dormouse/config`
   const { TagSet } = await gateway.s3.client.send(new GetObjectTaggingCommand({ Bucket: settings.bucket, Key }))
   assert.equal(TagSet?.map(({ Key: key, Value }) => `${key}=${Value}`).sort(), ['cost center=42', 'team=storage'])
+})
+
+test('unfinished uploads of other programs are found below the own prefix only, and can be ended twice', async () => {
+  const settings = settingsFor(gateway.s3)
+  const { client } = gateway.s3
+  const begin = async (Key: string) => {
+    const { UploadId } = await client.send(new CreateMultipartUploadCommand({ Bucket: settings.bucket, Key }))
+    return UploadId!
+  }
+  const id = await begin(`${settings.prefix}/dormouse/packs/x`)
+  const foreign = await begin(`${settings.prefix}-other/dormouse/packs/x`)
+  const { incompleteUploads } = createS3Store(settings)
+  const found = await Array.fromAsync(incompleteUploads!.list())
+  assert.equal(
+    found.map((upload) => [upload.key, upload.id]),
+    [['packs/x', id]],
+  )
+  assert.ok(Math.abs(found[0]!.startedMs - Date.now()) < 60_000)
+  await incompleteUploads!.abort(found[0]!)
+  await incompleteUploads!.abort(found[0]!)
+  assert.equal(await Array.fromAsync(incompleteUploads!.list()), [])
+  const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: settings.bucket }))
+  assert.equal(
+    Uploads.map(({ UploadId }) => UploadId),
+    [foreign],
+  )
 })
 
 test('two buckets keep two repositories apart', async () => {

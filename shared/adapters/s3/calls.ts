@@ -1,18 +1,20 @@
-// The five S3 calls that a repository needs, each one attempt, with the location's encryption and tags on every one.
+// The S3 calls that a repository needs, each one attempt, with the location's encryption and tags on every one.
 // This is the only file that brings the SDK in; store.ts loads it with the first call.
 
 import { crc32 } from 'node:zlib'
 import {
+  AbortMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   type GetObjectCommandOutput,
   HeadObjectCommand,
+  ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3'
 import type { S3Settings } from '#shared/ports/mover.ts'
-import type { StoredObject } from '#shared/ports/object-store.ts'
+import type { IncompleteUpload, StoredObject } from '#shared/ports/object-store.ts'
 import { readBody } from './body.ts'
 import { BodyBuffers } from './body-buffers.ts'
 import { createClient } from './client.ts'
@@ -24,6 +26,8 @@ const TOKEN = 'dormouse-put'
 
 export type PutCall = { key: string; body: Uint8Array; token: string; onlyIfAbsent: boolean }
 export type HeadAnswer = { bytes: number; token: string | undefined }
+export type IncompletePosition = { key?: string | undefined; id?: string | undefined }
+export type IncompletePage = { uploads: IncompleteUpload[]; next: IncompletePosition | undefined }
 export type ListPage = { objects: StoredObject[]; next: string | undefined }
 
 export class S3Calls {
@@ -95,6 +99,26 @@ export class S3Calls {
       modifiedMs: entry.LastModified?.getTime() ?? 0,
     }))
     return { objects, next: page.IsTruncated === true ? page.NextContinuationToken : undefined }
+  }
+
+  /** Unfinished multipart uploads after that position, in the order of the store. */
+  async listIncomplete(prefix: string, from: IncompletePosition, signal?: AbortSignal): Promise<IncompletePage> {
+    const { key, id } = from
+    const after = key === undefined ? {} : { KeyMarker: key, ...(id === undefined ? {} : { UploadIdMarker: id }) }
+    const command = new ListMultipartUploadsCommand({ Bucket: this.settings.bucket, Prefix: prefix, ...after })
+    const page = await this.client.send(command, abortable(signal))
+    const uploads = (page.Uploads ?? []).map(({ Key = '', UploadId = '', Initiated }) => ({
+      key: Key,
+      id: UploadId,
+      // Of unknown age is young.
+      startedMs: Initiated?.getTime() ?? Number.POSITIVE_INFINITY,
+    }))
+    const next = page.IsTruncated === true ? { key: page.NextKeyMarker, id: page.NextUploadIdMarker } : undefined
+    return { uploads, next }
+  }
+
+  async abortIncomplete(key: string, id: string, signal?: AbortSignal): Promise<void> {
+    await this.client.send(new AbortMultipartUploadCommand({ ...this.at(key), UploadId: id }), abortable(signal))
   }
 
   async delete(key: string, signal?: AbortSignal): Promise<void> {

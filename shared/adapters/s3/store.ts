@@ -6,8 +6,8 @@ import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { type RetryPolicy, retry } from '#shared/kernel/retry.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
-import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
-import type { PutCall, S3Calls } from './calls.ts'
+import type { IncompleteUpload, IncompleteUploads, ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import type { IncompletePosition, PutCall, S3Calls } from './calls.ts'
 import { type CallContext, statusOf, translate } from './errors.ts'
 import { DEFAULT_TRANSPORT, type TransportOptions } from './options.ts'
 
@@ -38,6 +38,10 @@ export function createS3Store(settings: S3Settings, options: S3StoreOptions = {}
 
 class BucketStore implements S3Store {
   readonly location: string
+  readonly incompleteUploads: IncompleteUploads = {
+    list: (signal) => this.listIncomplete(signal),
+    abort: (upload, signal) => this.abortIncomplete(upload, signal),
+  }
   private readonly settings: S3Settings
   private readonly options: S3StoreOptions
   private readonly root: string
@@ -127,6 +131,31 @@ class BucketStore implements S3Store {
 
   async delete(key: string, signal?: AbortSignal): Promise<void> {
     await this.call('delete', key, signal, (calls) => orUndefined(calls.delete(this.root + key, signal)))
+  }
+
+  private async *listIncomplete(signal?: AbortSignal): AsyncIterable<IncompleteUpload> {
+    let from: IncompletePosition | undefined = {}
+    while (from !== undefined) {
+      const at: IncompletePosition = from
+      const page = await this.call('list unfinished uploads', '', signal, (calls) =>
+        calls.listIncomplete(this.root, at, signal),
+      )
+      // Not every store heeds the prefix, and what is not ours must not be touched.
+      for (const upload of page.uploads) {
+        if (upload.key.startsWith(this.root)) yield { ...upload, key: upload.key.slice(this.root.length) }
+      }
+      from = page.next?.key === at.key && page.next?.id === at.id ? undefined : page.next
+    }
+  }
+
+  private async abortIncomplete({ key, id }: IncompleteUpload, signal?: AbortSignal): Promise<void> {
+    await this.call('abort the upload of', key, signal, async (calls) => {
+      try {
+        await calls.abortIncomplete(this.root + key, id, signal)
+      } catch (error) {
+        if (statusOf(error) !== 404 || (error as Error).name !== 'NoSuchUpload') throw error
+      }
+    })
   }
 
   release(bytes: Uint8Array): void {
