@@ -65,6 +65,7 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
       const repository = await open(access)
       const roots = await rootsBelow(repository, snapshotPrefix(repository, fcdId, snapshotId))
       for (const root of roots) await forgetRoot(repository, root, options.clock)
+      await fenceSessionsBelow(repository, snapshotPrefix(repository, fcdId, snapshotId), options.clock)
       return roots.length > 0
     },
     abandon: async (access, session) => abandon(await open(access), session, options.clock),
@@ -152,12 +153,25 @@ function readableSummaries(repository: Repository, roots: readonly StandingRoot[
  * otherwise seal it once more. Whoever gets in between the two steps is removed as well. A tombstone that stands there is
  * never removed.
  */
-async function forgetRoot({ store, ...rest }: Repository, { key, session }: StandingRoot, clock: Clock): Promise<void> {
+async function forgetRoot(
+  { store, ...rest }: Repository,
+  { key, session }: Pick<StandingRoot, 'key' | 'session'>,
+  clock: Clock,
+): Promise<void> {
   for (;;) {
     const standing = await store.get(key)
     if (standing !== undefined && claimedKind(standing) === 'tombstone') return
     await store.delete(key)
     if (await fenceSession({ store, ...rest }, session, 'forgotten', clock.nowMs())) return
+  }
+}
+
+/** Whoever died between the two steps of forgetRoot has left neither root nor tombstone; the session's own object still tells of it. */
+async function fenceSessionsBelow(repository: Repository, prefix: string, clock: Clock): Promise<void> {
+  for await (const { key } of repository.store.list(sessionKey(prefix))) {
+    const session = sessionInKey(key)
+    if (session === undefined || (await fenceSession(repository, session, 'forgotten', clock.nowMs()))) continue
+    await forgetRoot(repository, { key: rootKey(session), session }, clock)
   }
 }
 

@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
 import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { openRepository } from '#shared/engine/repository.ts'
+import { claimedKind } from '#shared/format/sealed-object.ts'
 import type { RepositoryAccess } from '#shared/ports/mover.ts'
 import { access, CHUNK_BYTES, EngineWorld, FCD } from '#test/support/engine-world.ts'
 import { dyingAt, HookedStore } from '#test/support/store-faults.ts'
@@ -173,6 +174,20 @@ test('one corrupt root hides no other backup', async () => {
   assert.is((await world.repositories.backupsOf(access, FCD)).length, 1)
   assert.equal(world.warnings, ['RootCorrupt'])
   assert.is(await reasonOf(world.repositories.find(access, FCD, 'a')), 'RootCorrupt')
+})
+
+test('a deletion that dies at any write and is repeated leaves a tombstone: no late writer can seal that session', async () => {
+  for (const n of [1, 2]) {
+    for (const when of ['die before', 'die after'] as const) {
+      const store = new MemoryObjectStore()
+      const world = await EngineWorld.create(store)
+      const root = await world.backup(new MemoryDiskContent(CHUNK_BYTES), 's1')
+      const dying = world.through(new HookedStore(store, dyingAt(n, when)))
+      assert.is(await reasonOf(dying.repositories.forget(access, FCD, 's1')), 'StoreGone')
+      await world.repositories.forget(access, FCD, 's1')
+      assert.is(claimedKind(store.objects.get(root)?.body ?? new Uint8Array()), 'tombstone', `${when} write ${n}`)
+    }
+  }
 })
 
 test('a session id depends on backup and attempt only, and tells neither', async () => {
