@@ -22,6 +22,8 @@ type faultPlan struct {
 	// CNS only: the task succeeds, and the fault is in its result for the volume.
 	VolumeFault string `json:"volumeFault,omitempty"`
 	Times       int    `json:"times"`
+	// So many calls that the plan is for go well before.
+	After int `json:"after,omitempty"`
 }
 
 func (p faultPlan) check() error {
@@ -41,7 +43,7 @@ func (p faultPlan) check() error {
 			return err
 		}
 	}
-	if p.Method == "" || set != 1 {
+	if p.Method == "" || set != 1 || p.After < 0 {
 		return fmt.Errorf("a fault needs a method and one of fault, taskFault and volumeFault")
 	}
 	return nil
@@ -83,6 +85,10 @@ func (p *plans) take(method string, pick func(*faultPlan) string) string {
 	for _, plan := range p.faults {
 		if plan.Method != plainName(method) || plan.Times == 0 || pick(plan) == "" {
 			continue
+		}
+		if plan.After > 0 {
+			plan.After--
+			return ""
 		}
 		plan.Times--
 		return pick(plan)

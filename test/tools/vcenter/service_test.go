@@ -189,3 +189,17 @@ func TestADelayedTaskRunsAndBlocksNobody(t *testing.T) {
 	}
 	equal(t, len(b.v.diskState(d.ID).Snapshots), 3)
 }
+
+func TestTheCallsBeforeAPlannedFaultGoWell(t *testing.T) {
+	b := newBench(t, wide())
+	_, err := b.v.addFault(faultPlan{Method: "VslmCreateSnapshot", Fault: "TaskInProgress", After: 2})
+	b.ok(err)
+	answers := []bool{}
+	for range 4 {
+		answers = append(answers, b.v.plans.callFault("VslmCreateSnapshot_Task") != nil)
+	}
+	equal(t, answers, []bool{false, false, true, false})
+	if _, err := b.v.addFault(faultPlan{Method: "x", Fault: "NotFound", After: -1}); err == nil {
+		t.Fatal("a negative number of calls is no plan")
+	}
+}
