@@ -8,6 +8,7 @@ import type { Cleanups } from './cleanups.ts'
 import type { Adapters } from './eventing/adapters.ts'
 import type { Pings } from './eventing/pings.ts'
 import type { Router } from './eventing/router.ts'
+import type { Faults } from './faults/faults.ts'
 import type { Api } from './kubernetes/api.ts'
 import type { ControlPlane } from './kubernetes/control-plane.ts'
 import { Recorder, type WaitResult, waitForObject } from './kubernetes/wait.ts'
@@ -37,6 +38,8 @@ export type Parts = {
   pings: Pings
   adapters: Adapters
   repositoryKey: RepositoryKey
+  /** With the option `faults`. */
+  faults: Faults | undefined
   /** Trace of the VDDK stand-in's calls, and its fault plan (test/standins/vddk/README.md). */
   vddk: { traceFile: string; faultFile: string }
 }

@@ -60,7 +60,7 @@ export function repositoryParameters({ s3 }: Environment): Record<string, string
   return {
     region: s3.region,
     bucket: s3.bucket,
-    s3Url: s3.url,
+    s3Url: s3.shownUrl,
     s3ForcePathStyle: 'true',
     credentialSecretName: CREDENTIALS_SECRET,
     encryptionSecretName: REPOSITORY_SECRET,

@@ -32,6 +32,8 @@ export type EnvironmentOptions = {
   knativeCrds?: boolean
   /** The functions find a service account's files instead of a kubeconfig, as in a pod. */
   podAccess?: boolean
+  /** Fault proxies stand in front of S3, vCenter and the API server, and functions have a clock that can be set (`parts.faults`). */
+  faults?: boolean
   clusterId?: string
   say?: (line: string) => void
 }
@@ -65,6 +67,7 @@ export function settingsOf(options: EnvironmentOptions): Settings {
     s3Tls: false,
     knativeCrds: false,
     podAccess: false,
+    faults: false,
     clusterId: 'dormouse-environment',
     say: () => {},
     ...rest,

@@ -6,6 +6,7 @@ import type { Parts } from './environment.ts'
 import { Adapters } from './eventing/adapters.ts'
 import { Pings } from './eventing/pings.ts'
 import { type Destination, Router } from './eventing/router.ts'
+import type { Faults } from './faults/faults.ts'
 import { FUNCTION_GRACE_MS, HEAVY_FUNCTIONS, type Settings } from './options.ts'
 import { PROJECT } from './process/tools.ts'
 import { NODE_NAME } from './seed.ts'
@@ -15,9 +16,10 @@ import { Launcher } from './serving/launcher.ts'
 import type { Ground, Rendered, Servers } from './start.ts'
 
 type Woken = Pick<Parts, 'router' | 'activator' | 'pings' | 'adapters' | 'vddk'>
+type Fronts = Servers & { faults: Faults | undefined }
 type Hosts = { router: Router; activator: Activator }
 
-export async function startFunctions(ground: Ground, servers: Servers, rendered: Rendered): Promise<Woken> {
+export async function startFunctions(ground: Ground, servers: Fronts, rendered: Rendered): Promise<Woken> {
   const { settings, cleanups, folder, logFolder, leash, ports } = ground
   const { api } = servers.controlPlane
   const vddk = { traceFile: path.join(logFolder, 'vddk.trace'), faultFile: path.join(folder, 'vddk.faults') }
@@ -26,6 +28,7 @@ export async function startFunctions(ground: Ground, servers: Servers, rendered:
     : []
   const launcher = new Launcher({
     ...{ api, folder, logFolder, leash, ports, nodeName: NODE_NAME },
+    server: servers.faults?.kubernetes.url ?? servers.controlPlane.server,
     bundles: settings.bundles,
     podAccess: settings.podAccess,
     addresses: () => ({ router: router.url, activator: activator.url }),
@@ -56,6 +59,9 @@ export async function startFunctions(ground: Ground, servers: Servers, rendered:
       launcher.kubeconfigOf(namespaceOf(source), source['spec'].serviceAccountName ?? 'default'),
   })
   cleanups.add('the event sources', () => adapters.stop())
+  if (servers.faults !== undefined) {
+    servers.faults.programs = () => [...activator.programs(), ...adapters.programs()]
+  }
   if (settings.adapters) await adapters.start()
   return { router, activator, pings, adapters, vddk }
 }
@@ -77,17 +83,17 @@ function scaled(spec: FunctionSpec, { movers }: Settings): FunctionSpec {
 function functionEnv(
   spec: FunctionSpec,
   settings: Settings,
-  { vcenter }: Servers,
+  { vcenter, faults }: Fronts,
   vddk: Parts['vddk'],
 ): Record<string, string> {
-  const env: Record<string, string> = {}
+  const env: Record<string, string> = { ...faults?.env }
   if (settings.movers !== undefined) env['DORMOUSE_MOVERS'] = String(settings.movers)
   if (HEAVY_FUNCTIONS.includes(spec.step)) {
     Object.assign(env, {
       DORMOUSE_VDDK_DIR: path.join(PROJECT, 'build/standins/vddk'),
       FAKE_VDDK_ROOT: vcenter.dataRoot,
       FAKE_VDDK_SERVER: vcenter.host,
-      FAKE_VDDK_PORT: String(vcenter.port),
+      FAKE_VDDK_PORT: String(vcenter.shownPort),
       FAKE_VDDK_USER: vcenter.user,
       FAKE_VDDK_PASSWORD: vcenter.password,
       FAKE_VDDK_THUMBPRINT: vcenter.thumbprintSha1,

@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { Cleanups } from './cleanups.ts'
 import type { Parts } from './environment.ts'
+import { Faults } from './faults/faults.ts'
 import { makeFolder, removeFolder, sweepFolders } from './folder.ts'
 import { Authority } from './kubernetes/certificates.ts'
 import { ControlPlane } from './kubernetes/control-plane.ts'
@@ -53,6 +54,8 @@ async function start(settings: Settings, cleanups: Cleanups): Promise<Parts> {
   say('tools are there')
   const { controlPlane, s3, vcenter } = await startServers(ground)
   say('API server, S3 server and vCenter simulator are up')
+  const servers = { controlPlane, s3, vcenter }
+  const faults = await putFaults(ground, servers)
   const repositoryKey = newRepositoryKey()
   const rendered = await render(ground)
   await applyAll(controlPlane.api, await clusterObjects(ground, rendered))
@@ -61,7 +64,7 @@ async function start(settings: Settings, cleanups: Cleanups): Promise<Parts> {
   const csi = new CsiDriver(controlPlane.api, vcenter)
   await csi.start()
   cleanups.add('the CSI stand-in', async () => csi.stop())
-  const woken = await startFunctions(ground, { controlPlane, s3, vcenter }, rendered)
+  const woken = await startFunctions(ground, { ...servers, faults }, rendered)
   say('functions and event sources are ready')
   const { folder, logFolder, tools } = ground
   return {
@@ -73,6 +76,7 @@ async function start(settings: Settings, cleanups: Cleanups): Promise<Parts> {
     vcenter,
     csi,
     repositoryKey,
+    faults,
     ...woken,
   }
 }
@@ -104,6 +108,13 @@ async function startServers(ground: Ground): Promise<Servers> {
   cleanups.add('the S3 server', () => s3.stop())
   cleanups.add('the control plane', () => controlPlane.stop())
   return { controlPlane, s3, vcenter }
+}
+
+async function putFaults({ settings, cleanups, ports, folder }: Ground, servers: Servers): Promise<Faults | undefined> {
+  if (!settings.faults) return undefined
+  const faults = await Faults.start(servers, ports, folder)
+  cleanups.add('the fault proxies', () => faults.stop())
+  return faults
 }
 
 async function render({ settings, tools }: Ground): Promise<Rendered> {

@@ -1,6 +1,7 @@
 // Knative's own apiserver_receive_adapter, one process per ApiServerSource, configured as Knative's controller would do it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Known } from '../faults/callers.ts'
 import type { Api } from '../kubernetes/api.ts'
 import { Program } from '../process/child.ts'
 
@@ -39,6 +40,20 @@ export class Adapters {
   async stop(): Promise<void> {
     await Promise.all(this.running.map((program) => program.kill()))
     this.running = []
+  }
+
+  /** SIGKILL; what happens from now on is announced to nobody. */
+  async down(): Promise<void> {
+    await this.stop()
+  }
+
+  /** As a Deployment does it: nobody waits for its watches. */
+  async up(): Promise<void> {
+    if (this.running.length === 0) this.running = await Promise.all(this.sources.map((source) => this.run(source)))
+  }
+
+  programs(): Known[] {
+    return this.running.map(({ name, leashPid }) => ({ label: name, leashPid }))
   }
 
   get pids(): number[] {

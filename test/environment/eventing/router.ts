@@ -2,6 +2,7 @@
 // It is not the Broker: it holds events in memory, one process long, and knows no order, no CESQL and no authentication.
 
 import http from 'node:http'
+import type { AddressInfo } from 'node:net'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { eventFrom, type RoutedEvent } from './cloud-event.ts'
 import { type Attempt, deliver, newAgent, pause } from './deliver.ts'
@@ -37,8 +38,11 @@ export class Router {
   private readonly resolve: (destination: Destination, namespace: string) => string
   private readonly counted = new Map<string, TriggerCounts>()
   private readonly agent = newAgent()
-  private readonly ending = new AbortController()
-  private readonly server = http.createServer((incoming, response) => void this.receive(incoming, response))
+  private ending = new AbortController()
+  private port = 0
+  private readonly server = http.createServer((incoming, response) => {
+    this.receive(incoming, response).catch(() => response.destroy()) // the sender went away, or the router did
+  })
   private gate: { open: Promise<void>; release: () => void } | undefined
   private pending = 0
 
@@ -51,9 +55,9 @@ export class Router {
   }
 
   async start(): Promise<void> {
-    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve))
-    const address = this.server.address()
-    this.url = typeof address === 'object' && address !== null ? `http://127.0.0.1:${address.port}` : ''
+    await new Promise<void>((resolve) => this.server.listen(this.port, '127.0.0.1', resolve))
+    this.port = (this.server.address() as AddressInfo).port
+    this.url = `http://127.0.0.1:${this.port}`
   }
 
   brokerUrl(namespace: string, name: string): string {
@@ -95,12 +99,24 @@ export class Router {
     }
   }
 
+  /** After `down`: the same address, and nothing that it held. */
+  async up(): Promise<void> {
+    this.ending = new AbortController()
+    await this.start()
+  }
+
   async stop(): Promise<void> {
-    this.ending.abort(new Error('the router stops'))
-    this.letGo()
-    this.server.closeAllConnections()
-    await new Promise((resolve) => this.server.close(resolve))
+    await this.down()
     this.agent.destroy()
+  }
+
+  /** As if its process was killed: what it holds is lost, and whoever waits for an answer gets none. */
+  async down(): Promise<void> {
+    this.ending.abort(new Error('the router is gone'))
+    this.letGo()
+    const closed = new Promise((resolve) => this.server.close(resolve))
+    this.server.closeAllConnections()
+    await closed
   }
 
   private async receive(incoming: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
@@ -116,21 +132,23 @@ export class Router {
 
   private async pass(route: Route, event: RoutedEvent, delayMs: number, hops: number): Promise<void> {
     this.pending++
+    const { signal } = this.ending
     try {
-      if (delayMs > 0) await pause(delayMs, this.ending.signal)
+      if (delayMs > 0) await pause(delayMs, signal)
       await this.gate?.open
-      await this.deliverTo(route, event, hops)
+      signal.throwIfAborted()
+      await this.deliverTo(route, event, hops, signal)
     } catch (error) {
-      if (!this.ending.signal.aborted) throw error
+      if (!signal.aborted) throw error
     } finally {
       this.pending--
     }
   }
 
-  private async deliverTo(route: Route, event: RoutedEvent, hops: number): Promise<void> {
+  private async deliverTo(route: Route, event: RoutedEvent, hops: number, signal: AbortSignal): Promise<void> {
     const counts = this.counted.get(route.name)!
     const url = this.resolve(route.subscriber, namespaceOf(route.broker))
-    const outcome = await deliver(event, url, this.options(route, event))
+    const outcome = await deliver(event, url, this.options(route, event, signal))
     if (outcome.state === 'delivered') {
       counts.delivered++
       if (outcome.reply !== undefined) this.publish(route.broker, outcome.reply, hops - 1)
@@ -143,18 +161,18 @@ export class Router {
     counts.deadLettered++
     const dead = deadLetter(event, url, outcome)
     const sink = this.resolve(route.deadLetterSink, namespaceOf(route.broker))
-    const buried = await deliver(dead, sink, this.options(route, dead))
+    const buried = await deliver(dead, sink, this.options(route, dead, signal))
     if (buried.state !== 'delivered') counts.lost++
   }
 
-  private options(route: Route, event: RoutedEvent) {
+  private options(route: Route, event: RoutedEvent, signal: AbortSignal) {
     const counts = this.counted.get(route.name)!
     const onAttempt = (attempt: Attempt) => {
       if (attempt.attempt > 1) counts.retried++
       this.attempts.push({ ...attempt, atMs: Date.now(), trigger: route.name, attributes: event.attributes })
       if (this.attempts.length > KEPT_ATTEMPTS) this.attempts.splice(0, KEPT_ATTEMPTS / 10)
     }
-    return { plan: route.plan, agent: this.agent, signal: this.ending.signal, onAttempt }
+    return { plan: route.plan, agent: this.agent, signal, onAttempt }
   }
 }
 

@@ -8,6 +8,8 @@ export type ObjectRef = { apiVersion: string; kind: string; namespace?: string; 
 export type WatchEvent = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: KubeObject }
 export type ApiOptions = { server: string; caPem: string; token: string }
 
+const AWAY_RETRY_MS = 200
+
 type Resource = { name: string; kind: string; namespaced: boolean }
 
 export class ApiError extends Error {
@@ -24,6 +26,8 @@ export class ApiError extends Error {
 
 export class Api {
   readonly options: ApiOptions
+  /** How long a call is repeated while the API server is away; for tests that take it away. A write may then happen twice. */
+  patienceMs = 0
   private readonly agent: Agent
   private readonly discovered = new Map<string, Promise<Resource[]>>()
 
@@ -92,6 +96,19 @@ export class Api {
   }
 
   async send(method: string, path: string, body?: object, contentType = 'application/json'): Promise<Answer> {
+    const deadlineMs = performance.now() + this.patienceMs
+    for (;;) {
+      const answer = await this.sendOnce(method, path, body, contentType).catch((error: Error) => error)
+      const isAway = answer instanceof Error || answer.status === 500 || answer.status === 503
+      if (!isAway || performance.now() > deadlineMs) {
+        if (answer instanceof Error) throw answer
+        return answer
+      }
+      await new Promise((resolve) => setTimeout(resolve, AWAY_RETRY_MS))
+    }
+  }
+
+  private async sendOnce(method: string, path: string, body: object | undefined, contentType: string): Promise<Answer> {
     return await request(`${this.options.server}${path}`, {
       method,
       agent: this.agent,

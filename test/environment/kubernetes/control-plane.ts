@@ -29,9 +29,12 @@ const CONTROLLERS = [
 ]
 
 export class ControlPlane {
+  /** As the environment itself reaches it; functions may be given another address. */
   readonly server: string
   readonly caPem: string
   readonly kubeconfig: string
+  /** File of its certificate (`.crt`) and key (`.key`). */
+  readonly certificate: string
   readonly api: Api
   private readonly options: ControlPlaneOptions
   private readonly commands: Record<'etcd' | 'apiserver' | 'controllers', string[]>
@@ -44,6 +47,7 @@ export class ControlPlane {
     this.options = options
     this.server = `https://127.0.0.1:${ports.api}`
     this.caPem = authority.certPem
+    this.certificate = path.join(folder, 'apiserver')
     this.kubeconfig = path.join(folder, 'kubeconfig')
     this.api = new Api({ server: this.server, caPem: this.caPem, token })
     this.commands = {
@@ -78,6 +82,12 @@ export class ControlPlane {
     return Object.values(this.commands).map(([program]) => program!)
   }
 
+  /** Of the leashes. */
+  get pids(): Record<'etcd' | 'kube-apiserver', number[]> {
+    const pid = (program: Program | undefined) => (program === undefined ? [] : [program.leashPid])
+    return { etcd: pid(this.etcd), 'kube-apiserver': pid(this.apiserver) }
+  }
+
   /** etcd and kube-apiserver; also after stopApi, with the same data, port and certificate. */
   async startApi(): Promise<void> {
     this.etcd = await this.run('etcd', this.commands.etcd)
@@ -95,6 +105,22 @@ export class ControlPlane {
     await new Promise((resolve) => setTimeout(resolve, downMs))
     this.apiserver = await this.run('kube-apiserver', this.commands.apiserver)
     await this.apiserver.ready(() => this.isReady(), 90_000)
+  }
+
+  /** `down` is SIGKILL; `up` starts it with what it kept, and resolves when the API answers. */
+  readonly etcdServer = {
+    down: async () => void (await this.etcd?.kill()),
+    up: async () => {
+      this.etcd = await this.run('etcd', this.commands.etcd)
+      await this.apiserver?.ready(() => this.isReady(), 90_000)
+    },
+  }
+  readonly apiServer = {
+    down: async () => void (await this.apiserver?.kill()),
+    up: async () => {
+      this.apiserver = await this.run('kube-apiserver', this.commands.apiserver)
+      await this.apiserver.ready(() => this.isReady(), 90_000)
+    },
   }
 
   async stop(): Promise<void> {

@@ -2,6 +2,7 @@
 // counts. A function's address is `<url>/<step or name of the Knative Service>`; the rest of the path reaches the function.
 
 import http from 'node:http'
+import type { Known } from '../faults/callers.ts'
 import type { FunctionSpec } from './function-spec.ts'
 import type { Instance } from './instance.ts'
 import { type FunctionCounts, QueueFull, ScaledFunction, type StartInstance } from './scaled-function.ts'
@@ -53,6 +54,11 @@ export class Activator {
 
   instancesOf(name: string): Instance[] {
     return [...this.functionCalled(name).instances]
+  }
+
+  programs(): Known[] {
+    const all = [...this.functions].flatMap(([label, one]) => one.instances.map(({ program }) => ({ label, program })))
+    return all.map(({ label, program }) => ({ label, leashPid: program.leashPid }))
   }
 
   names(): string[] {

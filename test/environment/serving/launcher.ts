@@ -13,6 +13,8 @@ import { Instance } from './instance.ts'
 
 export type LauncherOptions = {
   api: Api
+  /** Where functions and event sources find the API server. */
+  server: string
   folder: string
   logFolder: string
   leash: string
@@ -62,10 +64,10 @@ export class Launcher {
 
   /** A kubeconfig with a token of the ServiceAccount, for those that are no function: the event sources. */
   async kubeconfigOf(namespace: string, serviceAccount: string): Promise<string> {
-    const { api, folder } = this.options
+    const { api, folder, server } = this.options
     const file = path.join(folder, 'access', `${namespace}-${serviceAccount}.kubeconfig`)
     await mkdir(path.dirname(file), { recursive: true })
-    const { server, caPem } = api.options
+    const { caPem } = api.options
     const token = await this.token(namespace, serviceAccount)
     await writeKubeconfig(file, { server, caPem, token, user: serviceAccount, namespace })
     return file
@@ -73,7 +75,8 @@ export class Launcher {
 
   private async access(spec: FunctionSpec): Promise<Record<string, string>> {
     if (!this.options.podAccess) return { KUBECONFIG: await this.kubeconfigOf(spec.namespace, spec.serviceAccount) }
-    const { server, caPem } = this.options.api.options
+    const { server } = this.options
+    const { caPem } = this.options.api.options
     const place = path.join(this.options.folder, 'access', `${spec.namespace}-${spec.serviceAccount}`)
     await mkdir(place, { recursive: true })
     await writeFile(path.join(place, 'token'), await this.token(spec.namespace, spec.serviceAccount), { mode: 0o600 })

@@ -16,8 +16,10 @@ const PROVISIONER = ['volume.kubernetes.io/storage-provisioner', 'volume.beta.ku
 const SELECTED_NODE = 'volume.kubernetes.io/selected-node'
 const FINALIZER = 'external-provisioner.volume.kubernetes.io/finalizer'
 const MIB = 1024 * 1024
-const ATTEMPTS = 8
+// Longer than a test leaves the API server away: the real driver never gives up.
+const ATTEMPTS = 100
 const RETRY_MS = 100
+const LONGEST_RETRY_MS = 1000
 
 export class CsiDriver {
   private readonly api: Api
@@ -76,7 +78,7 @@ export class CsiDriver {
         return
       } catch (error) {
         if (attempt === ATTEMPTS || this.stopped) throw error
-        await this.wait(RETRY_MS * attempt)
+        await this.wait(Math.min(LONGEST_RETRY_MS, RETRY_MS * attempt))
       }
     }
   }

@@ -26,7 +26,12 @@ export const BUCKET = 'dormouse'
 export const REGION = 'us-east-1'
 
 export class S3Server {
+  /** As the environment itself reaches it. */
   readonly url: string
+  /** What users are told. */
+  shownUrl: string
+  /** File of its certificate (`.crt`) and key (`.key`), when it speaks TLS. */
+  readonly certificate: string | undefined
   readonly bucket = BUCKET
   readonly region = REGION
   readonly accessKeyId = 'dormouse-environment'
@@ -45,6 +50,8 @@ export class S3Server {
     this.options = options
     this.port = port
     this.url = `${options.tls ? 'https' : 'http'}://127.0.0.1:${port}`
+    this.shownUrl = this.url
+    this.certificate = options.tls ? path.join(options.folder, 's3') : undefined
     this.caPem = options.tls ? options.authority.certPem : undefined
     this.credentialsFile = path.join(options.folder, 'credentials')
     this.agent = options.tls
@@ -82,6 +89,11 @@ export class S3Server {
       env: { ROOT_ACCESS_KEY: this.accessKeyId, ROOT_SECRET_KEY: this.secretAccessKey },
     })
     await this.server.ready(() => accepts(this.port))
+  }
+
+  /** Of its leash. */
+  get pid(): number | undefined {
+    return this.server?.leashPid
   }
 
   async down(): Promise<void> {

@@ -38,7 +38,14 @@ export type VcenterState = {
 }
 export type NewDisk = { name: string; capacityBytes: number; cbt?: boolean; datastore?: string }
 /** See test/tools/README.md; exactly one of the three faults is set. */
-export type VcenterFault = { method: string; fault?: string; taskFault?: string; volumeFault?: string; times?: number }
+export type VcenterFault = {
+  method: string
+  fault?: string
+  taskFault?: string
+  volumeFault?: string
+  times?: number
+  after?: number
+}
 
 type Ready = { url: string; control: string; thumbprintSha1: string; dataRoot: string }
 
@@ -46,6 +53,8 @@ export class Vcenter {
   readonly host = '127.0.0.1'
   readonly user = 'administrator@vsphere.local'
   readonly port: number
+  /** What users are told. */
+  shownPort: number
   password = randomBytes(12).toString('hex')
   private readonly options: VcenterOptions
   private server: Program | undefined
@@ -54,6 +63,7 @@ export class Vcenter {
   private constructor(options: VcenterOptions, port: number) {
     this.options = options
     this.port = port
+    this.shownPort = port
   }
 
   static async start(options: VcenterOptions): Promise<Vcenter> {
@@ -84,6 +94,15 @@ export class Vcenter {
     return this.facts.thumbprintSha1
   }
 
+  get url(): string {
+    return `https://${this.host}:${this.port}`
+  }
+
+  /** File of its certificate (`.crt`) and key (`.key`). */
+  get certificate(): string {
+    return path.join(this.options.folder, 'vcenter')
+  }
+
   /** Text for the Secret with the vSphere configuration; the certificate is verified by its authority. */
   configText(): string {
     const ca = Buffer.from(this.options.authority.certPem).toString('base64')
@@ -94,7 +113,7 @@ export class Vcenter {
       `[VirtualCenter "${this.host}"]`,
       `user = "${this.user}"`,
       `password = "${this.password}"`,
-      `port = "${this.port}"`,
+      `port = "${this.shownPort}"`,
       'datacenters = "DC0"',
       `ca-data = "${ca}"`,
       '',

@@ -1,0 +1,85 @@
+// Which process is at the other end of a connection on loopback: the kernel's own tables say it, so that nobody has to tell.
+
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { descendants } from '../process/memory.ts'
+
+/** A program of the environment: the pid of its leash, and what it is called. */
+export type Known = { label: string; leashPid: number }
+export type Caller = {
+  /** `upload`, `upload mover`, `adapter-dormouse`; `?` when the process is none of the environment's, or gone. */
+  label: string
+  pid: number | undefined
+}
+
+const NOBODY: Caller = { label: '?', pid: undefined }
+
+/** Of the connection from `fromPort` to `toPort`; `known` are the programs among which it is looked for. */
+export function callerOf(fromPort: number, toPort: number, known: Known[]): Caller {
+  const inode = inodeOf(fromPort, toPort)
+  if (inode === undefined) return NOBODY
+  for (const { label, leashPid } of known) {
+    const pid = descendants(leashPid).find((one) => socketsOf(one).has(`socket:[${inode}]`))
+    if (pid !== undefined) return { label: isMover(pid) ? `${label} mover` : label, pid }
+  }
+  return NOBODY
+}
+
+/** The movers of a program: child processes that hold the engine and VDDK. */
+export function moversOf(leashPid: number): number[] {
+  return descendants(leashPid).filter(isMover)
+}
+
+export function isAlive(pid: number): boolean {
+  return readText(`/proc/${pid}/cmdline`) !== ''
+}
+
+function isMover(pid: number): boolean {
+  return readText(`/proc/${pid}/cmdline`).includes('mover.mjs')
+}
+
+// proc(5): `sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode`, addresses in hexadecimal.
+function inodeOf(fromPort: number, toPort: number): string | undefined {
+  for (const line of readText('/proc/net/tcp').split('\n').slice(1)) {
+    const fields = line.trim().split(/\s+/)
+    if (portIn(fields[1]) === fromPort && portIn(fields[2]) === toPort) return fields[9]
+  }
+  return undefined
+}
+
+function portIn(address: string | undefined): number {
+  return Number.parseInt(address?.split(':')[1] ?? '', 16)
+}
+
+function socketsOf(pid: number): Set<string> {
+  const found = new Set<string>()
+  for (const fd of listed(`/proc/${pid}/fd`)) {
+    const target = linkOf(`/proc/${pid}/fd/${fd}`)
+    if (target?.startsWith('socket:') === true) found.add(target)
+  }
+  return found
+}
+
+// A process or descriptor may go between being listed and being read.
+function listed(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+
+function linkOf(file: string): string | undefined {
+  try {
+    return readlinkSync(file)
+  } catch {
+    return undefined
+  }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'latin1')
+  } catch {
+    return ''
+  }
+}
