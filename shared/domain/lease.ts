@@ -15,7 +15,16 @@ export function leaseState(lease: KubeObject | undefined, me: string, nowMs: num
   const holder = lease?.['spec']?.holderIdentity
   if (typeof holder !== 'string' || holder === '') return 'free'
   if (holder === me) return 'mine'
-  return nowMs >= leaseEndMs(lease) ? 'stale' : 'held'
+  const endMs = leaseEndMs(lease)
+  return nowMs >= endMs || isFromAhead(lease, endMs, nowMs) ? 'stale' : 'held'
+}
+
+/**
+ * Renewed later than now by more than its own length: the holder's clock was ahead, or ours went back. By the wall clock alone a dead
+ * holder would keep it for as long as the clocks differ.
+ */
+function isFromAhead(lease: KubeObject | undefined, endMs: number, nowMs: number): boolean {
+  return endMs - nowMs > 2000 * Number(lease?.['spec']?.leaseDurationSeconds ?? 0)
 }
 
 /** When it runs out by the wall clock; 0 for a Lease that says nothing usable. */

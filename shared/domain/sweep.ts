@@ -33,7 +33,8 @@ export function decideWake(object: KubeObject, around: Surroundings): WakeDecisi
   if (step === 'waiting') return decideWaiting(object, around)
   if (step === 'running') return { wake: true, cause: 'rescue', why: 'its holder is gone' }
   // No label, a due step, or done although it is not over: its event was lost, once it had time to arrive.
-  return around.nowMs - dueMs(object) >= around.graceMs
+  // Due in times to come: the clock that said so was ahead, and nobody can tell for how long it has been due.
+  return Math.abs(around.nowMs - dueMs(object)) >= around.graceMs
     ? { wake: true, cause: 'rescue', why: 'no event arrived' }
     : { wake: false, why: 'its event may still come' }
 }

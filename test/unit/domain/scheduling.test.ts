@@ -50,6 +50,7 @@ test('an object is left alone until its event had time to arrive, to the boundar
     cause: 'rescue',
     why: 'no event arrived',
   })
+  assert.is(decideWake(anUpload('upload', { due: at(3600) }), calm).wake, true, 'the clock that said so was ahead')
   assert.is(decideWake(anUpload(undefined), calm).wake, true, 'no label yet: due since its creation')
 })
 
@@ -128,6 +129,8 @@ test('a lease is held until its time is over, to the boundary', () => {
   assert.is(leaseState(heldLease, 'me', NOW + 19_999), 'held')
   assert.is(leaseState(heldLease, 'me', NOW + 20_000), 'stale')
   assert.is(leaseState(heldLease, 'x', NOW), 'mine')
+  assert.is(leaseState(heldLease, 'me', NOW - 40_000), 'held', 'a little ahead is no wonder')
+  assert.is(leaseState(heldLease, 'me', NOW - 40_001), 'stale', 'from an hour ahead it would be held for an hour')
   assert.is(leaseState({ ...heldLease, spec: { holderIdentity: null } }, 'me', NOW), 'free')
 })
 
