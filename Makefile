@@ -38,6 +38,9 @@ soak: setup ## Many lives by seed on all cores: make soak SEEDS=200
 system: setup tools build ## Real API server, real event sources, bundled functions
 	node test/run-all.ts system
 
+chaos: setup tools build ## Kill every process at every write, for an hour: ONLY=<pattern> runs some, SEED=<n> moves the moments
+	node test/chaos/run.ts
+
 ci: ## check and test in one go, from a clean checkout
 	.ci/run
 

@@ -118,7 +118,7 @@ docs('metrics.md has every metric of the code, and no other', () => {
 
 const wordsOf = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, word]) => word ?? '')
 
-const ROWS = [2, 4, 5, 6, 7, 8, 9, 16, 17, 18, 21, 22, 27, 42, 43, 45, 46, 47, 59, 60]
+const ROWS = [2, 4, 5, 6, 7, 8, 9, 16, 17, 18, 21, 22, 27, 38, 39, 42, 43, 45, 46, 47, 59, 60]
 
 type NamedTest = { file: string; name: string }
 

@@ -1,0 +1,47 @@
+// One environment for many lives: its settings, its repository, and the moment at which it is calm again.
+
+import { type Environment, startEnvironment } from '#test/environment/environment.ts'
+import type { Faults } from '#test/environment/faults/faults.ts'
+import { until } from '#test/environment/fixtures/echo/start.ts'
+import { claimRepository } from '#test/environment/main-job.ts'
+import { type Bystander, standBy } from './bystander.ts'
+
+export const SLICE_SECONDS = 2
+export const LEASE_SECONDS = 5
+const BYTES_PER_SECOND = 3e6
+const SWEEP_MS = 1000
+
+export type Bench = { environment: Environment; faults: Faults; repository: string; bystander: Bystander }
+
+export async function startBench({ keepFolder = false, adapters = true } = {}): Promise<Bench> {
+  const environment = await startEnvironment({
+    faults: true,
+    keepFolder,
+    adapters,
+    env: {
+      DORMOUSE_SLICE_SECONDS: String(SLICE_SECONDS),
+      DORMOUSE_LEASE_SECONDS: String(LEASE_SECONDS),
+      DORMOUSE_DUE_SECONDS: '1',
+      DORMOUSE_BACKOFF_UNIT_SECONDS: '1',
+      DORMOUSE_MEMORY_MIB: '256',
+      FAKE_VDDK_MBPS: String(BYTES_PER_SECOND / 1e6),
+    },
+    pingEveryMs: { 'dormouse-sweep': SWEEP_MS },
+    idleMs: 20_000,
+  })
+  // An API server that was killed is nothing that a test should die of.
+  environment.api.patienceMs = 120_000
+  const faults = environment.parts.faults!
+  const repository = await claimRepository(environment)
+  return { environment, faults, repository, bystander: await standBy(environment) }
+}
+
+/** All servers answer, no fault is set, no event is on its way. */
+export async function calm({ environment, faults }: Bench): Promise<void> {
+  faults.weather.clear()
+  await faults.shiftClock(0)
+  await Promise.all(faults.proxies.map((proxy) => proxy.back()))
+  await environment.vcenter.clearFaults()
+  await environment.api.list('v1', 'Namespace')
+  await until('no event is on its way', () => environment.router.inFlight === 0, 120_000)
+}

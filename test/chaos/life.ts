@@ -1,0 +1,160 @@
+// One life of a backup, with what goes wrong in it: backed up, restored, deleted; then everything is as it was before.
+
+import * as assert from 'node:assert/strict'
+import { GetObjectCommand } from '@aws-sdk/client-s3'
+import { KINDS } from '#shared/api/kinds.ts'
+import { claimedKind } from '#shared/format/sealed-object.ts'
+import { until } from '#test/environment/fixtures/echo/start.ts'
+import { type Backup, backUp, remove, restore } from '#test/environment/main-job.ts'
+import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
+import type { Volume } from '#test/environment/storage/volume.ts'
+import { type Bench, calm, LEASE_SECONDS } from './bench.ts'
+import { atWork, leftovers, type World, worldOf } from './leftovers.ts'
+import type { Life, Stage, Step } from './plan.ts'
+import { Armed } from './steps.ts'
+
+const MIB = 2 ** 20
+/** At the bench's pace it takes two slices at least. */
+const DATA_BYTES = 9 * MIB
+const SIZE_BYTES = 16 * MIB
+const MINUTE_MS = 60_000
+const KILL_MS = 1000 * (2 * LEASE_SECONDS + 5)
+const RECORDS = ['Snapshot', 'Upload', 'CloneFromSnapshot', 'Download', 'DeleteSnapshot'] as const
+/** "Within five minutes of the return": a stage may wait for its faults, and then for that long. */
+const WITHIN_MS = 5 * MINUTE_MS
+
+export type Lived = {
+  seconds: Record<Stage, number>
+  /** What went wrong on purpose, in order. */
+  happened: string[]
+  /** Planned, and never came. */
+  unmet: Step[]
+  /** `<caller>: <write>` of each stage, in the order of their first appearance. */
+  points: Record<Stage, string[]>
+}
+
+let lives = 0
+
+/** Rejects with the first thing that is not right; the bench is calm again in any case. */
+export async function live(bench: Bench, life: Life): Promise<Lived> {
+  const { environment, bystander, repository } = bench
+  const lived: Lived = {
+    seconds: { backup: 0, restore: 0, delete: 0 },
+    happened: [],
+    unmet: [],
+    points: { backup: [], restore: [], delete: [] },
+  }
+  const number = ++lives
+  const claim = { namespace: `chaos-${number}`, name: 'data' }
+  const copy = { namespace: `restored-${number}`, name: 'data' }
+  const waiting = { timeoutMs: timeLimitMs(life) }
+  try {
+    const before = await worldOf(environment)
+    const volume = await environment.createVolume({ ...claim, sizeBytes: SIZE_BYTES })
+    await writePieces(volume.file, [{ offsetBytes: 2 * MIB, data: noise(life.id, DATA_BYTES) }])
+    const backup = await stage(bench, life, lived, 'backup', () => backUp(environment, claim, repository, waiting))
+    assert.equal(backup.upload['status'].phase, 'Completed')
+    const restored = await stage(bench, life, lived, 'restore', () =>
+      restore(environment, backup, copy.namespace, waiting),
+    )
+    assert.equal(await sha256(restored.volume.file), await sha256(volume.file), 'the restored bytes are others')
+    await untilNothingIsLeft(bench, plus(before, [volume, restored.volume]))
+    await stage(bench, life, lived, 'delete', () => remove(environment, backup, waiting))
+    await assertDeleted(bench, backup)
+    await untilNothingIsLeft(bench, plus(before, [volume, restored.volume]))
+    await bystander.assertUntouched()
+    await forget(bench, [claim, copy])
+    await untilNothingIsLeft(bench, before)
+    return lived
+  } catch (error) {
+    // The next life begins with what is there then: it does not fail for this one's sake.
+    await calm(bench)
+    await forget(bench, [claim, copy])
+    throw new LifeFailed(lived, error as Error)
+  } finally {
+    await calm(bench)
+  }
+}
+
+/** `lived` is what it was until then. */
+export class LifeFailed extends Error {
+  readonly lived: Lived
+
+  constructor(lived: Lived, cause: Error) {
+    super(cause.message, { cause })
+    this.lived = lived
+  }
+}
+
+async function stage<T>(bench: Bench, life: Life, lived: Lived, name: Stage, act: () => Promise<T>): Promise<T> {
+  const { calls } = bench.faults.weather
+  const from = calls.length
+  await calm(bench)
+  const armed = new Armed(bench, name, life.steps)
+  const startMs = performance.now()
+  try {
+    const value = await act()
+    // What comes after the end that a user sees (Leases, slots, the last labels) is a part of the stage.
+    await until('the functions are done', async () => (await atWork(bench.environment)).length === 0, WITHIN_MS)
+    return value
+  } finally {
+    lived.seconds[name] = (performance.now() - startMs) / 1000
+    lived.unmet.push(...(await armed.disarm()))
+    lived.happened.push(...armed.happened)
+    lived.points[name] = bench.faults.weather.points(from)
+  }
+}
+
+/** Each kill may cost a Lease's time twice (by the wall clock, then by the taker's own) and a start. */
+function timeLimitMs({ steps }: Life): number {
+  const faultsMs = steps.map((step) => ('forMs' in step ? step.forMs : KILL_MS))
+  return faultsMs.reduce((sum, ms) => sum + ms, WITHIN_MS)
+}
+
+async function untilNothingIsLeft({ environment, bystander }: Bench, expected: World): Promise<void> {
+  let found: string[] = []
+  const isClean = async () => {
+    found = await leftovers(environment, bystander, expected)
+    return found.length === 0
+  }
+  await until('nothing is left over', isClean, WITHIN_MS).catch(() => {})
+  assert.deepEqual(found, [], 'something is left over')
+}
+
+/** A tombstone stands for its root, and so nothing that a restore could find; what it leaves besides is a prune's to take. */
+async function assertDeleted({ environment }: Bench, backup: Backup): Promise<void> {
+  const { client, bucket } = environment.s3
+  const key = `dormouse/${backup.upload['status'].root}`
+  const { Body } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
+  const bytes = await Body!.transformToByteArray()
+  assert.equal(claimedKind(bytes), 'tombstone', `what stands at ${key} after the deletion`)
+}
+
+/** As an owner does who needs none of it any more: the claims, and the records of what was done. */
+async function forget({ environment }: Bench, claims: { namespace: string; name: string }[]): Promise<void> {
+  for (const claim of claims)
+    await environment.api.delete({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...claim })
+  for (const kind of RECORDS) {
+    const { apiVersion } = KINDS[kind]
+    for (const { metadata } of await environment.api.list(apiVersion, kind)) {
+      const namespace = metadata.namespace!
+      await environment.api.delete({ apiVersion, kind, namespace, name: metadata.name })
+    }
+  }
+}
+
+function plus(world: World, volumes: Volume[]): World {
+  const more = (part: string[], added: string[]) => [...part, ...added].sort()
+  const names = volumes.map(({ claim }) => `${claim.metadata.namespace}/${claim.metadata.name}`)
+  return {
+    disks: more(
+      world.disks,
+      volumes.map(({ fcdId }) => fcdId),
+    ),
+    volumes: more(
+      world.volumes,
+      volumes.map(({ volumeName }) => `/${volumeName}`),
+    ),
+    claims: more(world.claims, names),
+  }
+}

@@ -1,0 +1,93 @@
+// Which lives there are: from the write points that a fair life passes, from seeded moments, and from weather of other kinds.
+
+import type { Victim } from '#test/environment/faults/victims.ts'
+import { Random } from '#test/scenario/random.ts'
+import { type Life, STAGES, type Stage, type Step, type When } from './plan.ts'
+
+export type Points = Record<Stage, string[]>
+export type Seconds = Record<Stage, number>
+
+const WHENS: When[] = ['before', 'after']
+const AWAY_MS = { vcenter: 60_000, s3: 60_000, kubernetes: 30_000 } as const
+const HOUR_MS = 3_600_000
+/** Moments of each victim in each stage; two of each stage share a life. */
+const MOMENTS = 10
+const MOMENTS_PER_LIFE = 2
+
+/** Comes by the clock and not by the work, so a run may end without it. */
+export function isTimed(point: string): boolean {
+  return /: PATCH leases \S+ hold$| progress$|^sweep: |^\?: /.test(point)
+}
+
+const isMover = (point: string) => /^\w+ mover: /.test(point)
+const isS3 = (point: string) => /: (?:PUT|DELETE|POST) (?:\w+\/|config)/.test(point) && !isVcenter(point)
+const isVcenter = (point: string) => point.includes(': SOAP ')
+const isKubernetes = (point: string) => !isS3(point) && !isVcenter(point)
+/** Puts an object into a source's selector, or makes one: an event follows. */
+const isNews = (point: string) => /: POST (?!leases|events)|step=(?!running|done|waiting)/.test(point)
+
+/** Every process at every write point that it passes: its own writes, or those of others that pass through it. */
+export function killsAtWritePoints(points: Points): Life[] {
+  const chain = (victim: Victim | 'caller', name: string, passes: (point: string) => boolean, whens = WHENS): Life[] =>
+    whens.map((when) => ({
+      id: `points/${name}/${when}`,
+      steps: STAGES.flatMap((stage) =>
+        points[stage].filter((at) => !isTimed(at) && passes(at)).map((at): Step => ({ stage, at, when, kill: victim })),
+      ),
+    }))
+  return [
+    ...chain('caller', 'function', (point) => !isMover(point)),
+    ...chain('caller', 'mover', isMover),
+    ...chain('function', 'pod', isMover),
+    ...chain('s3', 's3', isS3),
+    ...chain('kube-apiserver', 'kube-apiserver', isKubernetes),
+    ...chain('etcd', 'etcd', isKubernetes),
+    ...chain('adapter', 'adapter', isNews),
+    ...chain('router', 'router', isNews),
+  ]
+}
+
+/** `typical`: how long each stage takes in fair weather. */
+export function killsAtMoments(victims: readonly Victim[], typical: Seconds, seed: number): Life[] {
+  return victims.flatMap((kill) => {
+    const random = new Random(seed + [...kill].reduce((sum, letter) => sum * 31 + letter.charCodeAt(0), 7))
+    return Array.from({ length: MOMENTS / MOMENTS_PER_LIFE }, (_, n) => ({
+      id: `moments/${kill}/${n + 1}`,
+      steps: STAGES.flatMap((stage) => {
+        // In thirds of the stage's time, so that the second comes when the first was digested.
+        const at = Array.from({ length: MOMENTS_PER_LIFE }, () => Math.round(random.next() * typical[stage] * 1000))
+        return at.sort((one, other) => one - other).map((afterMs): Step => ({ stage, afterMs, kill }))
+      }),
+    }))
+  })
+}
+
+export function serversAway(): Life[] {
+  const servers = Object.entries(AWAY_MS) as [keyof typeof AWAY_MS, number][]
+  return servers.flatMap(([away, forMs]) =>
+    STAGES.map((stage) => ({ id: `away/${away}/${stage}`, steps: [{ stage, afterMs: 500, away, forMs }] })),
+  )
+}
+
+/** The clock jumps while somebody works, and whoever held the Lease dies: it must pass on all the same. */
+export function clockJumps(): Life[] {
+  const jumps = [HOUR_MS, -HOUR_MS]
+  return jumps.flatMap((clockMs) => {
+    const name = clockMs > 0 ? 'forward' : 'back'
+    const jump = (stage: Stage): Step => ({ stage, afterMs: 2000, clockMs })
+    const die = (stage: Stage): Step => ({ stage, afterMs: 3500, kill: 'function' })
+    return [
+      { id: `clock/${name}`, steps: STAGES.slice(0, 2).map(jump) },
+      { id: `clock/${name}/and-death`, steps: STAGES.slice(0, 2).flatMap((stage) => [jump(stage), die(stage)]) },
+    ]
+  })
+}
+
+/** The same by the sweep alone: fair weather, and a death at every write point. */
+export function sweepAlone(points: Points): Life[] {
+  const [, after] = killsAtWritePoints(points)
+  return [
+    { id: 'sweep-alone/fair', steps: [], sweepAlone: true },
+    { id: 'sweep-alone/function/after', steps: after!.steps, sweepAlone: true },
+  ]
+}

@@ -1,0 +1,66 @@
+// A few minutes of `make chaos`: every process dies once with -9, and the functions die at the writes at which it matters most. Each
+// life of a backup ends right all the same, with nothing left over, and beside another cluster that nobody touches.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type Bench, startBench } from '#test/chaos/bench.ts'
+import { live } from '#test/chaos/life.ts'
+import { type Step, stepText, type When } from '#test/chaos/plan.ts'
+
+const chaos = suite('a selection of chaos')
+let bench: Bench
+
+chaos.before(async () => {
+  bench = await startBench()
+})
+chaos.after(async () => {
+  await bench.environment.stop()
+})
+
+/** Sealing, `Completed`, the local snapshot's end, the hand-over, and the end of the data. */
+function deathsAtDangerousWrites(when: When): Step[] {
+  return [
+    { stage: 'backup', at: 'upload mover: PUT roots/', when, kill: 'function' },
+    { stage: 'backup', at: 'upload: SOAP VslmDeleteSnapshot_Task', when, kill: 'caller' },
+    { stage: 'backup', at: 'upload: PATCH uploads phase=Completed step=done finalizers=0', when, kill: 'caller' },
+    { stage: 'restore', at: 'clone: DELETE persistentvolumeclaims', when, kill: 'caller' },
+    { stage: 'restore', at: 'clone: PATCH persistentvolumes claimRef', when, kill: 'caller' },
+    { stage: 'delete', at: 'delete: DELETE roots/', when, kill: 'caller' },
+  ]
+}
+
+const EACH_OTHER_PROCESS: Step[] = [
+  { stage: 'backup', at: 'snapshot: SOAP VslmCreateSnapshot_Task', when: 'before', kill: 'etcd' },
+  { stage: 'backup', at: 'snapshot: POST uploads phase=New', when: 'after', kill: 'router' },
+  { stage: 'backup', at: 'upload mover: PUT packs/', when: 'after', kill: 's3' },
+  { stage: 'restore', at: 'clone: POST downloads phase=New', when: 'before', kill: 'adapter' },
+  {
+    stage: 'delete',
+    at: 'delete: PATCH deletesnapshots/status phase=InProgress',
+    when: 'after',
+    kill: 'kube-apiserver',
+  },
+]
+
+const MOVER: Step[] = [{ stage: 'backup', at: 'upload mover: PUT checkpoint/', when: 'after', kill: 'caller' }]
+
+async function assertLived(id: string, steps: Step[]): Promise<void> {
+  const { happened, unmet } = await live(bench, { id, steps })
+  assert.equal(unmet.map(stepText), [], 'faults that never came')
+  assert.is(happened.length, steps.length)
+}
+
+for (const when of ['before', 'after'] as const) {
+  chaos(`functions that die right ${when} the most dangerous writes`, async () => {
+    await assertLived(`dangerous/${when}`, deathsAtDangerousWrites(when))
+  })
+}
+
+chaos('router, event sources, S3 server, etcd and API server, each killed at a write', async () => {
+  await assertLived('each-process', EACH_OTHER_PROCESS)
+})
+
+chaos('the process that holds VDDK, killed after a checkpoint', async () => {
+  await assertLived('mover', MOVER)
+})
+chaos.run()

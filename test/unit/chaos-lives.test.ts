@@ -1,0 +1,87 @@
+// Which lives `make chaos` has: none of the kills that it promises is left out.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { clockJumps, killsAtMoments, killsAtWritePoints, serversAway, sweepAlone } from '#test/chaos/lives.ts'
+import { type Life, STAGES, stepText } from '#test/chaos/plan.ts'
+import { VICTIMS } from '#test/environment/faults/victims.ts'
+
+const POINTS = {
+  backup: [
+    'snapshot: SOAP VslmCreateSnapshot_Task',
+    'upload: POST uploads phase=New',
+    'upload: PATCH leases upload-lease hold',
+    'upload: PATCH uploads progress',
+    'upload mover: PUT roots/',
+    'upload: PATCH uploads phase=Completed step=done finalizers=0',
+  ],
+  restore: ['clone: PATCH persistentvolumes claimRef'],
+  delete: ['delete: DELETE roots/', 'sweep: DELETE leases upload-lease'],
+}
+const SECONDS = { backup: 8, restore: 6, delete: 2 }
+
+const lives = suite('lives of make chaos')
+const kills = (all: Life[], id: string) => all.find((life) => life.id === id)!.steps.map(stepText)
+
+lives(
+  'each process dies at each write that it passes, before and after; what comes by the clock is left to the moments',
+  () => {
+    const all = killsAtWritePoints(POINTS)
+    assert.equal(kills(all, 'points/function/before'), [
+      'backup: kill caller before "snapshot: SOAP VslmCreateSnapshot_Task"',
+      'backup: kill caller before "upload: POST uploads phase=New"',
+      'backup: kill caller before "upload: PATCH uploads phase=Completed step=done finalizers=0"',
+      'restore: kill caller before "clone: PATCH persistentvolumes claimRef"',
+      'delete: kill caller before "delete: DELETE roots/"',
+    ])
+    assert.equal(kills(all, 'points/mover/after'), ['backup: kill caller after "upload mover: PUT roots/"'])
+    assert.equal(kills(all, 'points/pod/after'), ['backup: kill function after "upload mover: PUT roots/"'])
+    assert.equal(kills(all, 'points/s3/before'), [
+      'backup: kill s3 before "upload mover: PUT roots/"',
+      'delete: kill s3 before "delete: DELETE roots/"',
+    ])
+    for (const server of ['etcd', 'kube-apiserver'])
+      assert.equal(kills(all, `points/${server}/after`), [
+        `backup: kill ${server} after "upload: POST uploads phase=New"`,
+        `backup: kill ${server} after "upload: PATCH uploads phase=Completed step=done finalizers=0"`,
+        `restore: kill ${server} after "clone: PATCH persistentvolumes claimRef"`,
+      ])
+    assert.equal(kills(all, 'points/router/after'), ['backup: kill router after "upload: POST uploads phase=New"'])
+  },
+)
+
+lives('each process dies at ten moments of each stage, the same for the same seed', () => {
+  const all = killsAtMoments(VICTIMS, SECONDS, 1)
+  for (const victim of VICTIMS)
+    for (const stage of STAGES) {
+      const steps = all
+        .flatMap((life) => life.steps)
+        .filter((step) => step.stage === stage && 'kill' in step && step.kill === victim)
+      assert.is(steps.length, 10, `${victim} in ${stage}`)
+      const inTime = steps.every(
+        (step) => 'afterMs' in step && step.afterMs >= 0 && step.afterMs <= SECONDS[stage] * 1000,
+      )
+      assert.ok(inTime)
+    }
+  assert.equal(all, killsAtMoments(VICTIMS, SECONDS, 1))
+  assert.not.equal(all, killsAtMoments(VICTIMS, SECONDS, 2))
+})
+
+lives('vCenter and S3 are away for a minute, the API server for half of one, in each stage; ids are unique', () => {
+  const away = serversAway()
+  assert.equal(
+    [...new Set(away.flatMap(({ steps }) => steps.map((one) => stepText(one).split(': ')[1])))],
+    ['vcenter away for 60 s', 's3 away for 60 s', 'kubernetes away for 30 s'],
+  )
+  assert.is(away.length, 9)
+  const all = [
+    ...killsAtWritePoints(POINTS),
+    ...killsAtMoments(VICTIMS, SECONDS, 1),
+    ...away,
+    ...clockJumps(),
+    ...sweepAlone(POINTS),
+  ]
+  assert.is(new Set(all.map(({ id }) => id)).size, all.length)
+  assert.ok(sweepAlone(POINTS).every((life) => life.sweepAlone === true))
+})
+lives.run()
