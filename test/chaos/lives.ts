@@ -7,6 +7,8 @@ import { type Life, STAGES, type Stage, type Step, type When } from './plan.ts'
 export type Points = Record<Stage, string[]>
 export type Seconds = Record<Stage, number>
 
+export const ALONE = '/alone/'
+
 const WHENS: When[] = ['before', 'after']
 const AWAY_MS = { vcenter: 60_000, s3: 60_000, kubernetes: 30_000 } as const
 const HOUR_MS = 3_600_000
@@ -45,6 +47,12 @@ export function killsAtWritePoints(points: Points): Life[] {
     ...chain('adapter', 'adapter', isNews),
     ...chain('router', 'router', isNews),
   ]
+}
+
+/** Each kill at a write point in a life of its own: for those that a chain of deaths was led around, and to repeat one. */
+export function alone(life: Life, steps: Step[] = life.steps): Life[] {
+  const kills = steps.filter((step) => 'at' in step)
+  return kills.map((step) => ({ ...life, id: `${life.id}${ALONE}${step.at}`, steps: [step] }))
 }
 
 /** `typical`: how long each stage takes in fair weather. */

@@ -2,7 +2,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { clockJumps, killsAtMoments, killsAtWritePoints, serversAway, sweepAlone } from '#test/chaos/lives.ts'
+import { alone, clockJumps, killsAtMoments, killsAtWritePoints, serversAway, sweepAlone } from '#test/chaos/lives.ts'
 import { type Life, STAGES, stepText } from '#test/chaos/plan.ts'
 import { VICTIMS } from '#test/environment/faults/victims.ts'
 
@@ -65,6 +65,15 @@ lives('each process dies at ten moments of each stage, the same for the same see
     }
   assert.equal(all, killsAtMoments(VICTIMS, SECONDS, 1))
   assert.not.equal(all, killsAtMoments(VICTIMS, SECONDS, 2))
+})
+
+lives('a kill that a chain was led around gets a life of its own, under an id that repeats it', () => {
+  const [chain] = killsAtWritePoints(POINTS)
+  const [first, second] = alone(chain!, chain!.steps.slice(0, 2))
+  assert.is(first?.id, 'points/function/before/alone/snapshot: SOAP VslmCreateSnapshot_Task')
+  assert.equal(first?.steps, chain!.steps.slice(0, 1))
+  assert.equal(second?.steps, chain!.steps.slice(1, 2))
+  assert.equal(alone({ id: 'x', steps: [{ stage: 'backup', afterMs: 1, kill: 's3' }] }), [], 'a moment always comes')
 })
 
 lives('vCenter and S3 are away for a minute, the API server for half of one, in each stage; ids are unique', () => {
