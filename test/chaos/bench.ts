@@ -9,7 +9,7 @@ import { type Bystander, standBy } from './bystander.ts'
 export const SLICE_SECONDS = 2
 export const LEASE_SECONDS = 5
 const BYTES_PER_SECOND = 3e6
-const SWEEP_MS = 1000
+const SWEEP_MS = 2000
 
 export type Bench = { environment: Environment; faults: Faults; repository: string; bystander: Bystander }
 
@@ -21,7 +21,7 @@ export async function startBench({ keepFolder = false, adapters = true } = {}): 
     env: {
       DORMOUSE_SLICE_SECONDS: String(SLICE_SECONDS),
       DORMOUSE_LEASE_SECONDS: String(LEASE_SECONDS),
-      DORMOUSE_DUE_SECONDS: '1',
+      DORMOUSE_DUE_SECONDS: '2',
       DORMOUSE_BACKOFF_UNIT_SECONDS: '1',
       DORMOUSE_MEMORY_MIB: '256',
       FAKE_VDDK_MBPS: String(BYTES_PER_SECOND / 1e6),

@@ -17,7 +17,7 @@ import {
 } from './lives.ts'
 import { type Life, STAGES } from './plan.ts'
 
-const { ONLY = '', SEED = '1', BENCHES = '3' } = process.env
+const { ONLY = '', SEED = '1', BENCHES = '2' } = process.env
 
 type Ended = { life: Life; lived: Lived; seconds: number; problem?: Error }
 
