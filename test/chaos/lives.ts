@@ -79,16 +79,16 @@ export function serversAway(): Life[] {
 
 /** The clock jumps while somebody works, and whoever held the Lease dies: it must pass on all the same. */
 export function clockJumps(): Life[] {
-  const jumps = [HOUR_MS, -HOUR_MS]
-  return jumps.flatMap((clockMs) => {
-    const name = clockMs > 0 ? 'forward' : 'back'
-    const jump = (stage: Stage): Step => ({ stage, afterMs: 2000, clockMs })
-    const die = (stage: Stage): Step => ({ stage, afterMs: 3500, kill: 'function' })
-    return [
-      { id: `clock/${name}`, steps: STAGES.slice(0, 2).map(jump) },
-      { id: `clock/${name}/and-death`, steps: STAGES.slice(0, 2).flatMap((stage) => [jump(stage), die(stage)]) },
-    ]
-  })
+  const stages = STAGES.slice(0, 2)
+  const jump = (stage: Stage, afterMs: number, clockMs: number): Step => ({ stage, afterMs, clockMs })
+  const die = (stage: Stage): Step => ({ stage, afterMs: 5000, kill: 'function' })
+  const jumps = Object.entries({ forward: HOUR_MS, back: -HOUR_MS }).flatMap(([name, clockMs]): Life[] => [
+    { id: `clock/${name}`, steps: stages.map((stage) => jump(stage, 2000, clockMs)) },
+    { id: `clock/${name}/and-death`, steps: stages.flatMap((stage) => [jump(stage, 2000, clockMs), die(stage)]) },
+  ])
+  // The dead one's Lease lies an hour ahead of those who come after it.
+  const ahead = stages.flatMap((stage) => [jump(stage, 500, HOUR_MS), die(stage), jump(stage, 5200, 0)])
+  return [...jumps, { id: 'clock/there-and-back/and-death', steps: ahead }]
 }
 
 /** The same by the sweep alone: fair weather, and a death at every write point. */
