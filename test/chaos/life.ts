@@ -50,7 +50,7 @@ export async function live(bench: Bench, life: Life): Promise<Lived> {
   const waiting = { timeoutMs: timeLimitMs(life) }
   try {
     const before = await worldOf(environment)
-    const volume = await environment.createVolume({ ...claim, sizeBytes: SIZE_BYTES })
+    const volume = await environment.createVolume({ ...claim, sizeBytes: SIZE_BYTES, timeoutMs: 2 * MINUTE_MS })
     await writePieces(volume.file, [{ offsetBytes: 2 * MIB, data: noise(life.id, DATA_BYTES) }])
     const backup = await stage(bench, life, lived, 'backup', () => backUp(environment, claim, repository, waiting))
     assert.equal(backup.upload['status'].phase, 'Completed')

@@ -99,7 +99,8 @@ export class Api {
     const deadlineMs = performance.now() + this.patienceMs
     for (;;) {
       const answer = await this.sendOnce(method, path, body, contentType).catch((error: Error) => error)
-      const isAway = answer instanceof Error || answer.status === 500 || answer.status === 503
+      // 429: it is there, and is still filling its caches.
+      const isAway = answer instanceof Error || [429, 500, 503].includes(answer.status)
       if (!isAway || performance.now() > deadlineMs) {
         if (answer instanceof Error) throw answer
         return answer

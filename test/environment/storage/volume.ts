@@ -14,6 +14,8 @@ export type NewVolume = {
   storageClass?: string
   labels?: Record<string, string>
   annotations?: Record<string, string>
+  /** How long it may take to be bound; controllers that have just lost their API server take longer. */
+  timeoutMs?: number
 }
 export type Volume = {
   claim: KubeObject
@@ -24,9 +26,9 @@ export type Volume = {
 }
 
 export async function createVolume(environment: Environment, volume: NewVolume): Promise<Volume> {
-  const { namespace, name } = volume
+  const { namespace, name, timeoutMs } = volume
   await environment.api.create(claimOf(volume))
-  return await volumeOf(environment, namespace, name)
+  return await volumeOf(environment, namespace, name, timeoutMs)
 }
 
 /** Waits until the PVC is bound and finds its disk. */
