@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import type { ScryptCost } from '#shared/format/key-slot.ts'
-import { formatSession, parseSession, rootKey, sessionInKey } from '#shared/format/names.ts'
+import { formatSession, parseSession, rootKey, sessionInKey, sessionKey } from '#shared/format/names.ts'
 import { openRoot } from '#shared/format/root.ts'
 import { claimedKind } from '#shared/format/sealed-object.ts'
 import type { Clock } from '#shared/kernel/clock.ts'

@@ -7,7 +7,7 @@ import { unwrapToDisk } from '#shared/domain/ids.ts'
 import { stepOf } from '#shared/domain/step-label.ts'
 import { DEFAULT_UPLOAD_RETRY_MAX } from '#shared/domain/upload.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
-import { snapshotDescription } from '#shared/steps/local-snapshot.ts'
+import { snapshotDescription } from '#shared/domain/orphans.ts'
 import type { Choices, Step } from './choices.ts'
 import { assertNothingLeft } from './invariants.ts'
 import { type Backup, Life, type Restore, weatherOf } from './life.ts'
@@ -78,7 +78,7 @@ function localSnapshots(life: Life): string[] {
       const status = life.snapshotOf(backup)?.['status']
       if (status !== undefined)
         return status.phase === 'Snapshotted' ? [unwrapToDisk(status.snapshotID).snapshotId] : []
-      const name = snapshotDescription(CLUSTER_ID, backup.uid)
+      const name = snapshotDescription(CLUSTER_ID, backup.uid, true)
       const taken = volumes.diskIds.flatMap((fcdId) => volumes.snapshotsOf(fcdId))
       return taken.filter(({ description }) => description === name).map(({ snapshotId }) => snapshotId)
     })
