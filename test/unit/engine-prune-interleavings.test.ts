@@ -33,7 +33,7 @@ async function makeGround() {
   applyChanges(first, [{ kind: 'write', sector: 0, sectors: 150, fill: 7 }])
   const firstRoot = await world.backup(first.snapshot(), 's0')
   const second = first.snapshot()
-  const changedAreas = applyChanges(second, [{ kind: 'write', sector: 40, sectors: 60, fill: 9 }])
+  const changedAreas = applyChanges(second, [{ kind: 'write', sector: 16, sectors: 110, fill: 9 }])
   const secondRoot = await world.backup(second, 's1', { parentRoot: firstRoot, changedAreas })
   return { store, world, first, firstRoot, second, secondRoot }
 }
@@ -108,10 +108,15 @@ async function play(seed: number): Promise<World> {
   const { random } = world
   const sessions = { B: await base.world.newSession('s2'), C: await base.world.newSession('s3') }
   const contents = { B: base.first.snapshot(), C: base.second.snapshot() }
-  if (random.chance(0.5)) applyChanges(contents.B, [{ kind: 'write', sector: 100, sectors: 30, fill: 11 }])
+  const changed = [{ offsetBytes: 0, lengthBytes: CHUNK_BYTES }]
+  if (random.chance(0.5)) {
+    changed.push(...applyChanges(contents.B, [{ kind: 'write', sector: 100, sectors: 30, fill: 11 }]))
+  }
   const upload = (process: string, name: 'B' | 'C', slices: readonly number[]) => async () => {
     const parents = [base.firstRoot, base.secondRoot, `roots/${sessions.C}`, undefined]
-    const parentRoot = parents[random.below(parents.length)]
+    const parentRoot = name === 'B' && random.chance(0.5) ? base.firstRoot : parents[random.below(parents.length)]
+    // B knows what changed since the first backup: its map then names that one's packs from the beginning.
+    const changedAreas = name === 'B' && parentRoot === base.firstRoot ? changed : undefined
     for (const slice of slices) {
       const engine = new EngineWorld(world.stepped(process))
       const request = {
@@ -119,12 +124,14 @@ async function play(seed: number): Promise<World> {
         session: sessions[name],
         snapshotId: name,
         parentRoot,
+        changedAreas,
         slice,
         workers: 1,
       }
       // The first of several slices is stopped before it moves anything: what it knows is in its checkpoint.
       const signal = slice < (slices.at(-1) ?? 0) ? AbortSignal.abort() : new AbortController().signal
       await engine.uploadSlice({ ...request, signal })
+      if (signal.aborted) await world.steps.dawdle(`${process} between slices`, random.below(MOST_LATE_CALLS))
     }
   }
   const forget = (process: string, snapshot: string) => async () => {
