@@ -144,7 +144,6 @@ class Keeper implements Claim {
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error
       await this.#refresh()
-      await this.#requireLease()
       this.#object = await write(this.#object)
     }
     return this.#object
@@ -172,6 +171,8 @@ class Keeper implements Claim {
       this.#abort.abort(ABORTS.cancelled)
       throw new ConflictError('Gone', `${this.#options.kind} ${name} is gone`)
     }
+    // Whoever was paused in this very read would else write its old mind over what the next holder has done.
+    if (fresh.metadata.resourceVersion !== this.#object.metadata.resourceVersion) await this.#requireLease()
     this.#object = fresh
     if (await this.#options.isCancelled(fresh)) this.#abort.abort(ABORTS.cancelled)
   }

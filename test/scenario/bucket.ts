@@ -5,7 +5,8 @@ import { MemoryDisk, MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
 import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { download } from '#shared/engine/download.ts'
 import { inlineLane } from '#shared/engine/inline-lane.ts'
-import { addPasswordSlot } from '#shared/engine/repository.ts'
+import { pruneRepository, unreachableObjects } from '#shared/engine/prune.ts'
+import { addPasswordSlot, type Repository } from '#shared/engine/repository.ts'
 import { CONFIG_KEY, sessionInKey } from '#shared/format/names.ts'
 import { encodeConfig } from '#shared/format/repository-config.ts'
 import { RepositoryKeys } from '#shared/format/repository-keys.ts'
@@ -29,6 +30,7 @@ export const BUDGET = {
 }
 /** Fixed, so that every tag and with it every order of keys is the same in each run. */
 const KEYS = new RepositoryKeys('00112233445566778899aabbccddeeff', Buffer.alloc(32, 7))
+const CONFIG = { repositoryId: KEYS.repositoryId, chunkBytes: CHUNK_BYTES, pageChunks: PAGE_CHUNKS }
 const NO_DISK: DiskRef = {
   access: { server: '', port: 0, thumbprintSha1: '', user: '', password: '', datastoreMoref: '' },
   fcdId: '',
@@ -50,8 +52,7 @@ export class Bucket {
     this.#store = new MemoryObjectStore({ location: 's3://bucket', nowMs })
     this.objects = this.#store.objects
     this.broken = broken
-    const config = { repositoryId: KEYS.repositoryId, chunkBytes: CHUNK_BYTES, pageChunks: PAGE_CHUNKS }
-    this.objects.set(CONFIG_KEY, { body: encodeConfig(KEYS, config), modifiedMs: nowMs() })
+    this.objects.set(CONFIG_KEY, { body: encodeConfig(KEYS, CONFIG), modifiedMs: nowMs() })
     this.#ready = addPasswordSlot(this.#store, KEYS, access.password, CHEAP_SCRYPT)
   }
 
@@ -106,6 +107,21 @@ export class Bucket {
     const bytes = Buffer.alloc(content.capacityBytes)
     new MemoryDisk(content).read(0, bytes)
     return bytes
+  }
+
+  /** As the maintenance function does it, beside sessions that have not ended. `exclusive`: none of them goes on. */
+  async prune(exclusive = false): Promise<void> {
+    const options = { clock: STANDING_CLOCK, sliceMs: HOUR_MS, sessionIdleMs: Number.MAX_SAFE_INTEGER, exclusive }
+    await pruneRepository(this.#repository, options)
+  }
+
+  /** What no backup reaches and the format does not keep. */
+  async unreachable(): Promise<string[]> {
+    return await unreachableObjects(this.#repository)
+  }
+
+  get #repository(): Repository {
+    return { store: this.#store, keys: KEYS, config: CONFIG }
   }
 
   /** A root promises a whole backup from its first moment on. */

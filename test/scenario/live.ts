@@ -4,10 +4,10 @@ import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { DOWNLOAD_RETRIES } from '#shared/domain/download.ts'
 import { unwrapToDisk } from '#shared/domain/ids.ts'
+import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { stepOf } from '#shared/domain/step-label.ts'
 import { DEFAULT_UPLOAD_RETRY_MAX } from '#shared/domain/upload.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
-import { snapshotDescription } from '#shared/domain/orphans.ts'
 import type { Choices, Step } from './choices.ts'
 import { assertNothingLeft } from './invariants.ts'
 import { type Backup, Life, type Restore, weatherOf } from './life.ts'
@@ -61,12 +61,23 @@ async function liveThrough(world: World): Promise<undefined> {
   await world.run(() => world.claimLeases.length === 0, HOUR_MS)
   assert.equal(world.broken, [], `broken: ${world.broken.join('; ')}`)
   assert.equal(world.errors, [], world.errors.join('\n'))
+  await world.bucket.prune()
   for (const backup of life.backups) await checkBackup(life, backup)
   for (const restore of life.restores) checkRestore(life, restore)
   for (const name of life.deletes)
     assert.is(world.cluster.peek('DeleteSnapshot', 'velero', name)?.['status'].phase, 'Completed', name)
   assert.equal(world.foreign.harmed, [], `harmed what is others': ${world.foreign.harmed.join(', ')}`)
   assertNothingLeft(world, new Set([...world.foreign.snapshotIds, ...localSnapshots(life)]))
+  await assertNothingUnreachable(world)
+}
+
+/** Once nobody works in the bucket any more, a prune leaves only what backups reach. */
+async function assertNothingUnreachable({ bucket }: World): Promise<void> {
+  await bucket.prune(true)
+  await bucket.prune(true)
+  assert.equal(await bucket.unreachable(), [], 'an object is left that no backup reaches')
+  for (const key of bucket.backups.keys()) await bucket.checkRoot(key)
+  assert.equal(bucket.broken, [])
 }
 
 /** In local mode the disk snapshot is the backup until somebody deletes it; one of each, and no double. */

@@ -4,9 +4,10 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { systemClock } from '#shared/kernel/clock.ts'
+import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
+import type { Cluster } from '#shared/ports/cluster.ts'
 import { type Claim, type Claimed, withClaim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 
@@ -110,6 +111,41 @@ test('who lost the Lease does not write over what the next holder wrote', async 
   const lost = await claimIt(world, work).catch((error: unknown) => error)
   assert.is((lost as RetryableError).reason, 'LeaseLost')
   assert.is(world.cluster.peek(KIND, 'shop', 'clone-1')?.['status'].phase, 'Failed')
+})
+
+/** Its first pause is over at once, every other one lasts until it is cut off: the holder looks at its object once. */
+function oneLook(): Clock {
+  let looks = 0
+  const forEver = (signal?: AbortSignal) =>
+    new Promise<void>((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)))
+  return { ...systemClock, sleep: (_ms, signal) => (looks++ === 0 ? Promise.resolve() : forEver(signal)) }
+}
+
+test('who was paused while it looked at its object does not go on from what the next holder wrote', async () => {
+  const world = aWorld()
+  let looked = (): void => {}
+  const look = new Promise<void>((resolve) => (looked = resolve))
+  const pausedRead: Cluster['read'] = async (kind, namespace, name) => {
+    if (kind === KIND) {
+      await passLeaseOn(world)
+      const now = world.cluster.peek(KIND, 'shop', 'clone-1') as KubeObject
+      await world.cluster.patchStatus(KIND, now, { volumeName: "the next holder's" })
+      setImmediate(looked)
+    }
+    return await world.cluster.read(kind, namespace, name)
+  }
+  const cluster = new Proxy<Cluster>(world.cluster, {
+    get: (target, member: keyof Cluster) => (member === 'read' ? pausedRead : target[member].bind(target)),
+  })
+  const deps = { ...world.deps, cluster, clock: oneLook() }
+  const work = async (claim: Claim) => {
+    await look
+    await claim.patchStatus({ volumeName: "the old holder's" })
+    return 'done'
+  }
+  const lost = await claimIt({ ...world, deps }, work).catch((error: unknown) => error)
+  assert.is((lost as RetryableError).reason, 'LeaseLost')
+  assert.is(world.cluster.peek(KIND, 'shop', 'clone-1')?.['status'].volumeName, "the next holder's")
 })
 
 test('a beginning is a write also when the label stands already, so that a late end of the one before fails', async () => {
