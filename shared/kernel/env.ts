@@ -1,7 +1,7 @@
 // Reads settings from environment variables. An error names the variable, what it holds and what it may hold.
 
 import { TerminalError } from './errors.ts'
-import { KiB, MiB, SECOND_MS } from './units.ts'
+import { HOUR_MS, KiB, MiB, SECOND_MS } from './units.ts'
 
 export type Env = Readonly<Record<string, string | undefined>>
 
