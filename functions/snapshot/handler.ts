@@ -142,9 +142,10 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
   }
   await claim.patchStatus(status)
   await announce(deps, snapshot, 'Normal', 'LocalSnapshotTaken', `took a snapshot of disk ${target.fcdId}`)
-  if (localMode) return { ending: { status, step: 'done', dropFinalizer: true }, why: 'snapshotted (local mode)' }
+  if (localMode) return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: 'snapshotted (local mode)' }
   await ensureUpload(deps, claim.latest())
-  return { ending: { status, step: 'waiting' }, why: 'snapshotted' }
+  // Not the status once more: the Upload may have written a later phase into it by now.
+  return { ending: { status: {}, step: 'waiting' }, why: 'snapshotted' }
 }
 
 /** The Upload writes its state here by itself; this is the way for everything that got lost. */
