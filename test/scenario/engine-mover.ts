@@ -30,18 +30,20 @@ const WORKERS = 2
 
 export type MoverWorld = { clock: VirtualClock; bucket: Bucket; disks: Disks; broken: string[]; sessions: Sessions }
 
+type Moving = { pod: Pod; isAlive: () => boolean }
+
 /** Who moves which session at this moment. */
 export class Sessions {
-  readonly #pods = new Map<string, Set<Pod>>()
+  readonly #moving = new Map<string, Set<Moving>>()
 
-  /** Of two pods that are on the same session, one must have stood still without knowing. */
-  enter(session: string, pod: Pod, broken: string[]): () => void {
-    const pods = this.#pods.get(session) ?? new Set()
-    this.#pods.set(session, pods)
-    pods.add(pod)
-    const known = [...pods].filter((each) => !each.wasPaused && !each.dead)
-    if (known.length > 1) broken.push(`two uploads write session ${session}`)
-    return () => pods.delete(pod)
+  /** Of two movers that are on the same session, one must be of a pod that stood still without knowing. */
+  enter(session: string, mine: Moving, broken: string[]): () => void {
+    const all = this.#moving.get(session) ?? new Set()
+    this.#moving.set(session, all)
+    all.add(mine)
+    const awake = [...all].filter(({ pod, isAlive }) => isAlive() && !pod.wasPaused && !pod.dead)
+    if (awake.length > 1) broken.push(`two uploads write session ${session}`)
+    return () => all.delete(mine)
   }
 }
 
@@ -83,7 +85,11 @@ export class EngineMover implements Mover {
 
   upload(request: UploadRequest, options: TransferOptions<UploadProgress>): Promise<UploadOutcome> {
     return this.#inTurn(async (child) => {
-      const leave = this.#world.sessions.enter(request.session, this.#pod, this.#world.broken)
+      const leave = this.#world.sessions.enter(
+        request.session,
+        { pod: this.#pod, isAlive: () => child.alive },
+        this.#world.broken,
+      )
       try {
         const outcome = await upload(request, this.#engineDeps(child), options)
         if (outcome.state === 'sealed') child.closeDisks()
@@ -164,12 +170,19 @@ export class EngineMover implements Mover {
     return child.opened.map((disk) => this.#inTime(inlineLane(disk, setup)))
   }
 
-  /** Disks take their time, and may fail at any request. */
+  /** Disks take their time, do one request after the other, and may fail at any of them. */
   #inTime(lane: Lane): Lane {
-    const request = async <T>(name: string, chunks: number, act: () => Promise<T>): Promise<T> => {
-      if (chunks > 0) await this.#world.clock.sleep(CHUNK_MS * chunks)
-      return await this.#pod.call('disk', name, name !== 'read disk', act, 'mover')
+    let last: Promise<unknown> = Promise.resolve()
+    const inOrder = <T>(act: () => Promise<T>): Promise<T> => {
+      const mine = last.then(act)
+      last = mine.catch(() => undefined)
+      return mine
     }
+    const request = <T>(name: string, chunks: number, act: () => Promise<T>): Promise<T> =>
+      inOrder(async () => {
+        if (chunks > 0) await this.#world.clock.sleep(CHUNK_MS * chunks)
+        return await this.#pod.call('disk', name, name !== 'read disk', act, 'mover')
+      })
     return {
       get onPack() {
         return lane.onPack
@@ -178,10 +191,10 @@ export class EngineMover implements Mover {
         lane.onPack = onPack
       },
       returnBuffer: (buffer) => lane.returnBuffer(buffer),
-      allocated: (offsetBytes, lengthBytes) => lane.allocated(offsetBytes, lengthBytes),
+      allocated: (offsetBytes, lengthBytes) => inOrder(() => lane.allocated(offsetBytes, lengthBytes)),
       scan: (batch, chunks) => request('read disk', chunks.length, () => lane.scan(batch, chunks)),
-      store: (batch, positions) => lane.store(batch, positions),
-      flushPack: () => lane.flushPack(),
+      store: (batch, positions) => inOrder(() => lane.store(batch, positions)),
+      flushPack: () => inOrder(() => lane.flushPack()),
       write: (part, onTaken) =>
         request('write disk', part.targets.length / 2, () => lane.write(part, () => undefined)).finally(onTaken),
       writeZeros: (offsetBytes, lengthBytes) =>

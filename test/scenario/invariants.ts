@@ -7,6 +7,7 @@ import { DELETE_NEXT } from '#shared/domain/delete.ts'
 import { DOWNLOAD_NEXT } from '#shared/domain/download.ts'
 import { parseClaimSnapshotId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { SNAPSHOT_NEXT } from '#shared/domain/snapshot.ts'
+import { isOver } from '#shared/domain/sweep.ts'
 import { UPLOAD_NEXT } from '#shared/domain/upload.ts'
 import { diskBytes } from './objects.ts'
 import type { World } from './world.ts'
@@ -53,6 +54,9 @@ function checkCompleted(world: World, upload: KubeObject): void {
 
 function checkDeleted(world: World, request: KubeObject): void {
   const { fcdId, snapshotId } = unwrapToDisk(request['spec'].snapshotID)
+  const upload = world.cluster.peek('Upload', 'velero', `upload-${snapshotId}`)
+  if (upload !== undefined && !isOver({ ...upload, kind: 'Upload' }))
+    world.broken.push('a DeleteSnapshot is Completed, but its upload is not over')
   if (world.bucket.backupOf(snapshotId) !== undefined)
     world.broken.push('a DeleteSnapshot is Completed, but the backup is still there')
   if (world.volumes.snapshotsOf(fcdId).some((each) => each.snapshotId === snapshotId))
@@ -86,7 +90,8 @@ export function assertNothingLeft(world: World, keeps: ReadonlySet<string> = new
     for (const object of world.cluster.peekAll(kind))
       assert.is(object.metadata.finalizers, undefined, `${kind} ${object.metadata.name} keeps a finalizer`)
   }
-  assert.equal(world.bucket.checkpoints, [], 'a checkpoint is left')
+  // The place for prune: after it nobody's late write may be an excuse, and every object must be reached by a root.
+  if (world.sky.pauses === 0) assert.equal(world.bucket.checkpoints, [], 'a checkpoint is left')
   const staging = world.cluster.peekAll('PersistentVolumeClaim').filter(isStaging)
   assert.equal(
     staging.map((claim) => claim.metadata.name),

@@ -1,11 +1,11 @@
 // What users ask for in one life, in any order and at any moment: backups, restores, cancels, deletions, losses.
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
-import { KiB } from '#shared/kernel/units.ts'
+import { KiB, MINUTE_MS } from '#shared/kernel/units.ts'
 import type { Choices } from './choices.ts'
 import { noiseOf } from './choices.ts'
 import { NEVER_BINDS } from './csi-driver.ts'
-import { aClone, aDelete, aSnapshot, aVolume, SIZE_BYTES } from './objects.ts'
+import { aClone, aDelete, aSnapshot, aVolume, isDone, SIZE_BYTES } from './objects.ts'
 import type { Weather } from './weather.ts'
 import type { Stepped, World } from './world.ts'
 
@@ -25,6 +25,7 @@ const MOST_VOLUMES = 3
 const MOST_ACTIONS = 10
 /** Between two actions. */
 const MOST_TURNS = 60
+const OUTAGE_MS = 30 * MINUTE_MS
 const BLOCK_BYTES = 64 * KiB
 const APP = 'app'
 
@@ -73,6 +74,7 @@ export class Life {
       () => this.#loseVolume(),
       () => this.#backUp(true),
       () => this.#restore(NEVER_BINDS),
+      () => this.#cancelInBackOff(),
     ]
   }
 
@@ -147,6 +149,19 @@ export class Life {
 
   async #cancelUpload(): Promise<void> {
     const upload = this.#one('upload to cancel', this.world.cluster.peekAll('Upload'))
+    if (upload === undefined) return
+    await this.#edit('Upload', upload, { uploadCancel: true })
+    this.#mayBeCanceled(this.#backupOf(upload))
+  }
+
+  /** The bucket is away for so long that the next try is minutes off; then the user loses patience. */
+  async #cancelInBackOff(): Promise<void> {
+    const { cluster, sky } = this.world
+    sky.leave('store', OUTAGE_MS)
+    this.#backUp()
+    const waits = () => cluster.peekAll('Upload').find((each) => each['status'].retryCount >= 4 && !isDone(each))
+    await this.world.run(() => waits() !== undefined || this.world.isQuiet())
+    const upload = waits()
     if (upload === undefined) return
     await this.#edit('Upload', upload, { uploadCancel: true })
     this.#mayBeCanceled(this.#backupOf(upload))

@@ -11,6 +11,8 @@ import { shrink } from './shrink.ts'
 
 const numbers = process.argv.slice(2).filter((word) => /^\d+$/.test(word))
 const [seeds = 200, first = 1] = numbers.map(Number)
+/** One life with the shrinking of its list; it takes a second. */
+const LIFE_MS = 240_000
 const stops = process.argv.includes('--stop')
 
 type Report = { seed: number; failure: string | undefined; file: string | undefined }
@@ -46,9 +48,12 @@ async function soak(): Promise<void> {
   const workers = Array.from({ length: availableParallelism() }, async () => {
     const child = fork(fileURLToPath(import.meta.url), ['--worker', ...(stops ? ['--stop'] : [])])
     let running = 0
+    let watch: NodeJS.Timeout | undefined
     const ended = Promise.withResolvers<void>()
     const give = () => {
       running = next
+      clearTimeout(watch)
+      watch = setTimeout(() => child.kill('SIGKILL'), LIFE_MS)
       if (next < first + seeds && !(stops && failed > 0)) child.send(next++)
       else child.disconnect()
     }
@@ -60,9 +65,12 @@ async function soak(): Promise<void> {
       give()
     })
     child.on('exit', (code) => {
+      clearTimeout(watch)
       if (code !== 0) {
         failed++
-        console.log(`seed ${running}: its worker ended with code ${code}`)
+        console.log(
+          `seed ${running}: its worker ended with ${code === null ? 'no answer: a busy loop' : `code ${code}`}`,
+        )
       }
       ended.resolve()
     })

@@ -73,8 +73,8 @@ const AWAY: Record<Port, string> = {
   disk: 'VddkConnectionLost',
 }
 const MOST_AWAY_S = 120
-/** Longer than a Lease and its watch together. */
-const MOST_PAUSE_S = 90
+/** Mostly longer than a Lease, its watch and the next sweep together: somebody else has gone on meanwhile. */
+const MOST_PAUSE_S = 300
 const MOST_SLOW_S = 20
 
 export class Sky {
@@ -83,6 +83,8 @@ export class Sky {
   readonly #clock: VirtualClock
   readonly #awayUntilMs = new Map<Port, number>()
   troubles = 0
+  /** Pods that stood still: one may write into the bucket long after its session has ended; the next prune removes that. */
+  pauses = 0
   /** For those who look on. */
   onTrouble: (text: string) => void = () => {}
   /** Clocks that were off: deadlines by the wall clock may come early then. */
@@ -114,6 +116,11 @@ export class Sky {
     return this.#troubleOf(chosen, port, name)
   }
 
+  /** For longer than any single trouble. */
+  leave(port: Port, ms: number): void {
+    this.#awayUntilMs.set(port, this.#clock.nowMs() + ms)
+  }
+
   /** Of a process that is born: usually 0. */
   clockOffsetMs(): number {
     const offset = this.#choices.trouble('a clock is off', this.weather.clocks ?? 0, 2)
@@ -140,6 +147,7 @@ export class Sky {
         return { kind: 'die', when: kind === 'die before' ? 'before' : 'after' }
       case 'pause pod':
       case 'pause function':
+        this.pauses++
         return { kind: 'pause', ms: seconds(MOST_PAUSE_S), who: kind === 'pause pod' ? 'pod' : 'function' }
       case 'slow':
         return { kind, ms: seconds(MOST_SLOW_S) }

@@ -1,0 +1,120 @@
+// Breaks the code on purpose, one patch at a time in a copy of the tree, and looks whether the scenarios notice.
+// Usage: node test/mutants/run.ts [PATTERN]; writes docs/mutants.md when all were run. The last line is `N passed, N failed`.
+
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+
+const SEEDS = 200
+const FOLDER = 'test/mutants'
+const [pattern = ''] = process.argv.slice(2)
+
+/** First line of the patch: what it breaks. `Test: <pattern>`: what finds it where lives by seed cannot. */
+type Mutant = { name: string; patch: string; breaks: string; test: string | undefined }
+type Verdict = { mutant: Mutant; killed: boolean; seeds: string; by: string }
+
+function readMutants(): Mutant[] {
+  const files = readdirSync(FOLDER).filter((file) => file.endsWith('.patch') && new RegExp(pattern).test(file))
+  return files.sort().map((file) => {
+    const text = readFileSync(join(FOLDER, file), 'utf8')
+    const [breaks = ''] = text.split('\n', 1)
+    return {
+      name: file.replace('.patch', ''),
+      patch: resolve(FOLDER, file),
+      breaks,
+      test: /^Test: (.+)$/m.exec(text)?.[1],
+    }
+  })
+}
+
+/** The tree as it stands, also what is not committed yet; never the checkout itself. */
+function copyTree(): string {
+  const copy = mkdtempSync(join(tmpdir(), 'dormouse-mutants-'))
+  const { stdout } = spawnSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z'], {
+    encoding: 'utf8',
+  })
+  for (const file of stdout.split('\0').filter((name) => name !== '')) {
+    mkdirSync(dirname(join(copy, file)), { recursive: true })
+    cpSync(file, join(copy, file))
+  }
+  symlinkSync(resolve('node_modules'), join(copy, 'node_modules'))
+  return copy
+}
+
+function runIn(copy: string, program: string, args: string[]): { code: number | null; output: string } {
+  const { status, stdout, stderr } = spawnSync(program, args, { cwd: copy, encoding: 'utf8', maxBuffer: 1 << 28 })
+  return { code: status, output: `${stdout}${stderr}` }
+}
+
+function soak(copy: string): { failure: string | undefined; seeds: string } {
+  const { code, output } = runIn(copy, process.execPath, ['test/scenario/soak.ts', String(SEEDS), '1', '--stop'])
+  const [, failure] = /^seed \d+ failed: (.+)$/m.exec(output) ?? []
+  const [, passed = '0'] = /^(\d+) passed, \d+ failed$/m.exec(output) ?? []
+  // A mutant that does not even run proves nothing.
+  if (code !== 0 && (failure === undefined || / is not defined|SyntaxError/.test(output))) throw new Error(output)
+  return { failure, seeds: failure === undefined ? `more than ${SEEDS}` : String(Number(passed) + 1) }
+}
+
+function tryMutant(copy: string, mutant: Mutant): Verdict {
+  const applied = runIn(copy, 'patch', ['--strip=1', '--fuzz=0', '--no-backup-if-mismatch', `--input=${mutant.patch}`])
+  try {
+    if (applied.code !== 0)
+      return { mutant, killed: false, seeds: '', by: `the patch does not apply: ${applied.output}` }
+    const { failure, seeds } = soak(copy)
+    if (failure !== undefined) return { mutant, killed: true, seeds, by: failure }
+    if (mutant.test === undefined) return { mutant, killed: false, seeds, by: 'nothing' }
+    const test = runIn(copy, process.execPath, ['test/run.ts', 'test/scenario', mutant.test])
+    return { mutant, killed: test.code !== 0, seeds, by: `\`test/scenario/${mutant.test}.test.ts\`` }
+  } finally {
+    runIn(copy, 'patch', ['--strip=1', '--reverse', '--force', '--no-backup-if-mismatch', `--input=${mutant.patch}`])
+  }
+}
+
+/** Without what differs from run to run. */
+function cell(text: string): string {
+  return text
+    .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '…')
+    .replace(/[0-9a-f]{16}-[0-9a-f-]+/g, '…')
+    .replaceAll('|', '\\|')
+    .slice(0, 110)
+}
+
+function table(verdicts: Verdict[]): string {
+  const rows = verdicts.map(
+    ({ mutant, seeds, by }) =>
+      `| [${mutant.name}](../test/mutants/${mutant.name}.patch) | ${mutant.breaks} | ${seeds} | ${cell(by)} |`,
+  )
+  return `# Mutants
+
+\`make mutants\` breaks the code on purpose, one patch of \`test/mutants\` at a time in a copy of the tree, and lives up to ${SEEDS} lives by
+seed (\`make soak\`) with it. One that lives through all of them, or whose patch does not apply any more, is a failure. Without a patch all
+lives end right. *Lives*: how many it took until one ended wrong; two cores take turns, so it varies a little. This page is written by the run.
+
+| Mutant | What it breaks | Lives | What ended wrong |
+|---|---|---|---|
+${rows.join('\n')}
+`
+}
+
+const copy = copyTree()
+try {
+  const verdicts: Verdict[] = []
+  let failed = 0
+  const unpatched = soak(copy)
+  console.log(
+    `${unpatched.failure === undefined ? 'ok  ' : 'FAIL'} unpatched: ${unpatched.failure ?? `${SEEDS} lives end right`}`,
+  )
+  if (unpatched.failure !== undefined) failed++
+  for (const mutant of readMutants()) {
+    const verdict = tryMutant(copy, mutant)
+    verdicts.push(verdict)
+    if (!verdict.killed) failed++
+    console.log(`${verdict.killed ? 'ok  ' : 'FAIL'} ${mutant.name}: ${verdict.seeds} lives, ${cell(verdict.by)}`)
+  }
+  if (pattern === '' && failed === 0) writeFileSync('docs/mutants.md', table(verdicts))
+  console.log(`${verdicts.length + 1 - failed} passed, ${failed} failed`)
+  process.exitCode = failed === 0 ? 0 : 1
+} finally {
+  rmSync(copy, { recursive: true, force: true })
+}
