@@ -10,7 +10,7 @@ const SEEDS = 200
 const FOLDER = 'test/mutants'
 const [pattern = ''] = process.argv.slice(2)
 
-/** First line of the patch: what it breaks. `Test: <pattern>`: what finds it where lives by seed cannot. */
+/** First line of the patch: what it breaks. `Test: <folder> <pattern>`: what finds it, where lives by seed need too many. */
 type Mutant = { name: string; patch: string; breaks: string; test: string | undefined }
 type Verdict = { mutant: Mutant; killed: boolean; seeds: string; by: string }
 
@@ -56,16 +56,24 @@ function soak(copy: string): { failure: string | undefined; seeds: string } {
   return { failure, seeds: failure === undefined ? `more than ${SEEDS}` : String(Number(passed) + 1) }
 }
 
+function live(copy: string, mutant: Mutant): Verdict {
+  const { failure, seeds } = soak(copy)
+  return { mutant, killed: failure !== undefined, seeds, by: failure ?? 'nothing' }
+}
+
+/** `test`: folder and pattern, as test/run.ts takes them. */
+function testOne(copy: string, mutant: Mutant, test: string): Verdict {
+  const { code, output } = runIn(copy, process.execPath, ['test/run.ts', ...test.split(' ')])
+  const [, failure = 'nothing'] = /FAIL {2}"(.+)"/.exec(output) ?? []
+  return { mutant, killed: code !== 0 && failure !== 'nothing', seeds: 'one test', by: `${test}: ${failure}` }
+}
+
 function tryMutant(copy: string, mutant: Mutant): Verdict {
   const applied = runIn(copy, 'patch', ['--strip=1', '--fuzz=0', '--no-backup-if-mismatch', `--input=${mutant.patch}`])
   try {
     if (applied.code !== 0)
       return { mutant, killed: false, seeds: '', by: `the patch does not apply: ${applied.output}` }
-    const { failure, seeds } = soak(copy)
-    if (failure !== undefined) return { mutant, killed: true, seeds, by: failure }
-    if (mutant.test === undefined) return { mutant, killed: false, seeds, by: 'nothing' }
-    const test = runIn(copy, process.execPath, ['test/run.ts', 'test/scenario', mutant.test])
-    return { mutant, killed: test.code !== 0, seeds, by: `\`test/scenario/${mutant.test}.test.ts\`` }
+    return mutant.test === undefined ? live(copy, mutant) : testOne(copy, mutant, mutant.test)
   } finally {
     runIn(copy, 'patch', ['--strip=1', '--reverse', '--force', '--no-backup-if-mismatch', `--input=${mutant.patch}`])
   }

@@ -16,6 +16,7 @@ import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
 import type { DiskRef } from '#shared/ports/mover.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 import { access, CHEAP_SCRYPT, PAGE_CHUNKS } from '#test/support/engine-world.ts'
+import type { VirtualClock } from './clock.ts'
 import type { Caller, Pod } from './pod.ts'
 
 /** Pages of 128 KiB: a volume of 640 KiB has five. */
@@ -28,6 +29,7 @@ export const BUDGET = {
   openPages: 3,
   fetchBytes: 16 * CHUNK_BYTES,
 }
+const PACK_MS = 300
 /** Fixed, so that every tag and with it every order of keys is the same in each run. */
 const KEYS = new RepositoryKeys('00112233445566778899aabbccddeeff', Buffer.alloc(32, 7))
 const CONFIG = { repositoryId: KEYS.repositoryId, chunkBytes: CHUNK_BYTES, pageChunks: PAGE_CHUNKS }
@@ -38,7 +40,7 @@ const NO_DISK: DiskRef = {
 }
 
 export class Bucket {
-  readonly keys = KEYS
+  readonly clock: VirtualClock
   readonly objects: MemoryObjectStore['objects']
   readonly #store: MemoryObjectStore
   /** Bytes that the backup of a disk snapshot must restore to. */
@@ -48,7 +50,9 @@ export class Bucket {
   readonly broken: string[]
   readonly #ready: Promise<unknown>
 
-  constructor(nowMs: () => number, broken: string[]) {
+  constructor(clock: VirtualClock, broken: string[]) {
+    const nowMs = () => clock.nowMs()
+    this.clock = clock
     this.#store = new MemoryObjectStore({ location: 's3://bucket', nowMs })
     this.objects = this.#store.objects
     this.broken = broken
@@ -178,6 +182,8 @@ class PodStore implements ObjectStore {
 
   putIfAbsent(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean> {
     return this.#call('put', key, true, async () => {
+      // What is large takes time, so that nobody may lean on its being there at once.
+      if (key.startsWith('packs/')) await this.#bucket.clock.sleep(PACK_MS)
       const created = await this.#inner.putIfAbsent(key, body, signal)
       if (created && key.startsWith('roots/')) await this.#bucket.checkRoot(key)
       return created

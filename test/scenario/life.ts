@@ -75,6 +75,8 @@ export class Life {
       () => this.#backUp(true),
       () => this.#restore(NEVER_BINDS),
       () => this.#cancelInBackOff(),
+      () => this.#loseBackupInFlight(),
+      () => this.#loseRestoreInFlight(),
     ]
   }
 
@@ -197,6 +199,37 @@ export class Life {
     const object = this.#one(`${kind} to delete`, this.world.cluster.peekAll(kind))
     if (object === undefined) return
     await this.#lose(kind, object)
+  }
+
+  /** Both of its objects go, as with their namespaces, while it is being made. */
+  async #loseBackupInFlight(): Promise<void> {
+    const { cluster, sky } = this.world
+    if (this.world.choices.chance('user: in an outage', 0.5)) sky.leave('store', OUTAGE_MS / 3)
+    const count = this.backups.length
+    this.#backUp()
+    const backup = this.backups[count]
+    if (backup === undefined) return
+    const upload = () => cluster.peekAll('Upload').find((each) => this.#backupOf(each) === backup)
+    await this.#turnsUntil(() => upload()?.metadata.finalizers !== undefined)
+    const [snapshot, moving] = [this.snapshotOf(backup), upload()]
+    if (snapshot !== undefined) await this.#lose('Snapshot', snapshot)
+    if (moving !== undefined) await this.#lose('Upload', moving)
+  }
+
+  async #loseRestoreInFlight(): Promise<void> {
+    const count = this.restores.length
+    this.#restore()
+    const restore = this.restores[count]
+    if (restore === undefined) return
+    await this.#turnsUntil(() => this.cloneOf(restore)?.['status']?.volumeName !== undefined)
+    const clone = this.cloneOf(restore)
+    if (clone !== undefined) await this.#lose('CloneFromSnapshot', clone)
+  }
+
+  /** And a few turns more; or until nothing happens any more. */
+  async #turnsUntil(done: () => boolean): Promise<void> {
+    await this.world.run(() => done() || this.world.isQuiet())
+    for (let turns = this.#below('turns before the loss', MOST_TURNS); turns > 0; turns--) await this.world.turn()
   }
 
   async #lose(kind: KindName, object: KubeObject): Promise<void> {

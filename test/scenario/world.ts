@@ -98,7 +98,7 @@ export class World {
       newUid: () => `00000000-0000-4000-8000-${String(++this.#uids).padStart(12, '0')}`,
     })
     this.volumes = new MemoryVolumes({ clock: this.clock })
-    this.bucket = new Bucket(() => this.clock.nowMs(), this.broken)
+    this.bucket = new Bucket(this.clock, this.broken)
     this.disks = new Disks(this.volumes, this.broken)
     this.csi = new CsiDriver(this.cluster, this.volumes)
     this.foreign = new Foreign(this.volumes, this.bucket)
