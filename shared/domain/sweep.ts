@@ -41,9 +41,6 @@ export function decideWake(object: KubeObject, around: Surroundings): WakeDecisi
 
 function decideWaiting(object: KubeObject, around: Surroundings): WakeDecision {
   if (isOver(object)) return { wake: true, cause: 'rescue', why: 'it is over, its label does not say so yet' }
-  // Before its time has come: a back-off lasts up to an hour. Once it has heard, it is tried again in its own time.
-  if (wantsNotice(object) && !(hasDueTime(object) && object['status']?.phase === 'Canceling'))
-    return { wake: true, cause: 'rescue', why: 'it asks to stop' }
   if (hasDueTime(object))
     return dueMs(object) <= around.nowMs
       ? { wake: true, cause: 'scheduled', why: 'its time has come' }
