@@ -4,7 +4,7 @@ import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type CloneStep, decideClone, seeClone } from '#shared/domain/clone.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
-import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
+import { formatDiskId, sourceNamespace, unwrapToDisk } from '#shared/domain/ids.ts'
 import { CLONE_ANNOTATION, stagingClaimName } from '#shared/domain/staging.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
@@ -13,6 +13,7 @@ import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
+import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
@@ -159,6 +160,8 @@ async function prepare(deps: StepDeps, claim: Claim): Promise<Result> {
     )
   }
   const disk = unwrapToDisk(clone['spec'].snapshotID)
+  const namespaces = [clone.metadata.namespace ?? '', ...sourceNamespace(clone['spec'].snapshotID)]
+  await requireAllowed(deps, clone['spec'].backupRepository, namespaces)
   const stored = storedClaim(clone)
   const startTimestamp = clone['status']?.startTimestamp ?? rfc3339(deps.clock.nowMs())
   await claim.patchStatus({

@@ -126,7 +126,7 @@ async function remove(deps: DeleteDeps, claim: Claim, disk: { fcdId: string; sna
   const forgotten =
     repository === ''
       ? false
-      : await deps.repositories.forget(await deps.access(repository), disk.fcdId, disk.snapshotId)
+      : await deps.repositories.forget(await deps.access(repository, 'write'), disk.fcdId, disk.snapshotId)
   const nowMs = deps.clock.nowMs()
   const message = forgotten
     ? 'the backup is removed; its space is free after the next prune'

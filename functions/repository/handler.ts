@@ -1,23 +1,26 @@
 // Gives each BackupRepositoryClaim its BackupRepository, and makes sure that the bucket holds a repository that can be opened.
 
 import type { Condition, KubeObject } from '#shared/api/kinds.ts'
-import { setCondition } from '#shared/domain/conditions.ts'
+import { type ConditionChange, conditionOf, isTrue, setCondition } from '#shared/domain/conditions.ts'
 import { FINALIZER, isBeingDeleted, stepPatch, withFinalizer, withoutFinalizer } from '#shared/domain/step-label.ts'
 import { asError, ConflictError, DormouseError } from '#shared/kernel/errors.ts'
-import type { RecoveryChoice, RepositoryAccess, RepositoryState } from '#shared/ports/mover.ts'
+import { HOUR_MS } from '#shared/kernel/units.ts'
+import type { RepositoryState } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { RepositoryDeps } from '#shared/steps/deps.ts'
+import type { ResolvedAccess } from '#shared/steps/repository-access.ts'
 import { type Ending, writeEnding } from '#shared/steps/write.ts'
 
 export type ClaimDeps = RepositoryDeps & {
   /** From the claim's own parameters: the BackupRepository may not exist yet. */
-  accessOf: (
-    parameters: Record<string, string>,
-  ) => Promise<{ access: RepositoryAccess; recovery: RecoveryChoice | undefined; plaintextCredentials: boolean }>
+  accessOf: (parameters: Record<string, string>) => Promise<ResolvedAccess>
 }
+
+/** A location that is only read may be opened for writes one day: then what was left out (probe, recovery slot) is made up for. */
+const READ_ONLY_AGAIN_MS = HOUR_MS
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleRepository(
@@ -50,8 +53,10 @@ export async function handleRepository(
 }
 
 function isReady(claim: KubeObject): boolean {
-  const ready = claim['status']?.conditions?.find((condition: Condition) => condition.type === 'Ready')
-  return typeof claim['backupRepository'] === 'string' && claim['backupRepository'] !== '' && ready?.status === 'True'
+  const conditions: Condition[] | undefined = claim['status']?.conditions
+  if (conditionOf(conditions, 'ConcurrentPruneSafe')?.status === 'Unknown') return false
+  const hasName = typeof claim['backupRepository'] === 'string' && claim['backupRepository'] !== ''
+  return hasName && isTrue(conditions, 'Ready')
 }
 
 /** The finalizer stays as long as the claim does: its repository object goes with it. */
@@ -87,9 +92,11 @@ async function establish(deps: ClaimDeps, claim: Claim): Promise<Result> {
   const name = await ensureObject(deps, object)
   if (object['backupRepository'] !== name) await claim.patch({ backupRepository: name })
   try {
-    const { access, recovery, plaintextCredentials } = await deps.accessOf(object['repopsitoryParameters'] ?? {})
-    const state = await deps.repositories.ensure(access, recovery)
-    const conditions = readyConditions(deps, claim.latest(), state, plaintextCredentials)
+    const resolved = await deps.accessOf(object['repopsitoryParameters'] ?? {})
+    const state = resolved.readOnly
+      ? await deps.repositories.inspect(resolved.access)
+      : await deps.repositories.ensure(resolved.access, resolved.recovery)
+    const conditions = readyConditions(deps, claim.latest(), state, resolved.plaintextCredentials)
     await writeConditions(deps, name, conditions, 'Ready')
     if (state.created)
       await announce(
@@ -99,7 +106,10 @@ async function establish(deps: ClaimDeps, claim: Claim): Promise<Result> {
         'RepositoryCreated',
         `created repository ${state.repositoryId} in the bucket`,
       )
-    return { ending: { status: { conditions, reason: 'Ready' }, step: 'done' }, why: 'Ready' }
+    const status = { conditions, reason: 'Ready' }
+    if (!resolved.readOnly) return { ending: { status, step: 'done' }, why: 'Ready' }
+    const dueAtMs = deps.clock.nowMs() + READ_ONLY_AGAIN_MS
+    return { ending: { status, step: 'waiting', dueAtMs }, why: 'Ready for restores' }
   } catch (error) {
     if (error instanceof ConflictError || (error instanceof DormouseError && error.reason.startsWith('Kubernetes')))
       throw error
@@ -156,23 +166,7 @@ function readyConditions(
         },
     nowMs,
   )
-  conditions = setCondition(
-    conditions,
-    state.conditionalPut
-      ? {
-          type: 'ConcurrentPruneSafe',
-          status: 'True',
-          reason: 'ConditionalPutWorks',
-          message: 'the store honours PUT with if-none-match and lists what was just written',
-        }
-      : {
-          type: 'ConcurrentPruneSafe',
-          status: 'False',
-          reason: 'NoConditionalPut',
-          message: 'the store ignores PUT with if-none-match: prune runs only while no backup does',
-        },
-    nowMs,
-  )
+  conditions = setCondition(conditions, conditionalPutCondition(state.conditionalPut), nowMs)
   return setCondition(
     conditions,
     plaintextCredentials
@@ -190,6 +184,29 @@ function readyConditions(
         },
     nowMs,
   )
+}
+
+function conditionalPutCondition(works: boolean | undefined): ConditionChange {
+  if (works === undefined)
+    return {
+      type: 'ConcurrentPruneSafe',
+      status: 'Unknown',
+      reason: 'LocationReadOnly',
+      message: 'the location is ReadOnly: backups can be restored, nothing was written to try the store',
+    }
+  return works
+    ? {
+        type: 'ConcurrentPruneSafe',
+        status: 'True',
+        reason: 'ConditionalPutWorks',
+        message: 'the store honours PUT with if-none-match and lists what was just written',
+      }
+    : {
+        type: 'ConcurrentPruneSafe',
+        status: 'False',
+        reason: 'NoConditionalPut',
+        message: 'the store ignores PUT with if-none-match: prune runs only while no backup does',
+      }
 }
 
 async function notReady(deps: ClaimDeps, claim: Claim, name: string, error: Error): Promise<Result> {

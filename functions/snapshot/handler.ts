@@ -14,11 +14,13 @@ import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
+import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
 import { mirror } from '#shared/steps/mirror.ts'
+import { requireLocation } from '#shared/steps/storage-location.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { ensureSnapshot, ensureUpload, removeTaken, resolveTarget } from './take.ts'
 
@@ -105,6 +107,7 @@ function isPassing(error: unknown): error is DormouseError {
 async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
   const snapshot = claim.latest()
   const target = await resolveTarget(deps, snapshot)
+  await requireRepository(deps, snapshot)
   const disk = await ensureSnapshot(deps, claim, target.fcdId)
   if (disk === undefined) {
     requireInTime(deps, claim.latest())
@@ -146,6 +149,13 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
   await ensureUpload(deps, claim.latest())
   // Not the status once more: the Upload may have written a later phase into it by now.
   return { ending: { status: {}, step: 'waiting' }, why: 'snapshotted' }
+}
+
+/** A backup that its repository would not take ends here, before a disk snapshot is made for it. */
+async function requireRepository(deps: VolumeDeps, snapshot: KubeObject): Promise<void> {
+  const namespaces = [snapshot.metadata.namespace ?? '']
+  const repository = await requireAllowed(deps, snapshot['spec'].backupRepository, namespaces)
+  if (repository !== undefined) await requireLocation(deps, repository['repopsitoryParameters'] ?? {})
 }
 
 /** The Upload writes its state here by itself; this is the way for everything that got lost. */

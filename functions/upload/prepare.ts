@@ -16,7 +16,7 @@ export type PreparedUpload = { kind: 'sealed'; root: string } | { kind: 'ready';
 export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<PreparedUpload> {
   const upload = claim.latest()
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
-  const access = await deps.access(upload['spec'].backupRepository)
+  const access = await deps.access(upload['spec'].backupRepository, 'write')
   const sealed = await deps.repositories.find(access, fcdId, snapshotId)
   if (sealed !== undefined) return await alreadySealed(deps, upload, access, sealed.root)
 

@@ -80,6 +80,13 @@ export const KINDS = {
     namespaced: false,
     statusSubresource: false,
   },
+  /** Velero's own; not served where Velero is not installed. */
+  BackupStorageLocation: {
+    apiVersion: 'velero.io/v1',
+    plural: 'backupstoragelocations',
+    namespaced: true,
+    statusSubresource: false,
+  },
   Deployment: { apiVersion: 'apps/v1', plural: 'deployments', namespaced: true, statusSubresource: true },
 } as const satisfies Record<string, KindInfo>
 

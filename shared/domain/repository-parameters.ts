@@ -41,6 +41,8 @@ export type RepositorySettings = {
   customerKeySecret: SecretRef | undefined
   tagging: string | undefined
   encryptionSecretName: string
+  /** The BackupStorageLocation in Velero's namespace that the map was made from; undefined: the map does not tell (the peer's). */
+  location: string | undefined
   /** The map was made by the peer and holds its keys as plain text (condition `PlaintextCredentials`). */
   plaintextCredentials: boolean
   /** Those keys; used when no Secret is named. */
@@ -70,6 +72,7 @@ const KNOWN_KEYS = [
   'customerKeyEncryptionSecret',
   'tagging',
   'encryptionSecretName',
+  'backupStorageLocation',
   'aws_access_key_id',
   'aws_secret_access_key',
 ] as const
@@ -109,6 +112,7 @@ export function parametersFromLocation(location: KubeObject, encryptionSecretNam
   found['customerKeyEncryptionSecret'] =
     config.customerKeyEncryptionSecret ?? secretOfMountedFile(config.customerKeyEncryptionFile)
   found['encryptionSecretName'] = encryptionSecretName
+  found['backupStorageLocation'] = location.metadata.name
   const parameters = Object.fromEntries(
     KNOWN_KEYS.flatMap((key) => (isSet(found[key]) ? [[key, String(found[key])] as const] : [])),
   )
@@ -138,6 +142,7 @@ export function parseRepositoryParameters(parameters: Parameters): RepositorySet
     customerKeySecret: refOf(parameters, 'customerKeyEncryptionSecret'),
     tagging: taggingOf(parameters),
     encryptionSecretName: read(parameters, 'encryptionSecretName') ?? DEFAULT_ENCRYPTION_SECRET,
+    location: read(parameters, 'backupStorageLocation'),
     plaintextCredentials: isSet(parameters['aws_access_key_id']) || isSet(parameters['aws_secret_access_key']),
     inlineCredentials: inlineOf(parameters),
     unknownKeys: Object.keys(parameters)

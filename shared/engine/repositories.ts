@@ -50,6 +50,11 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
   const open = (access: RepositoryAccess) => requireRepository(options.storeOf(access), access.password, keyCache)
   return {
     ensure: (access, recovery) => ensure(options, keyCache, access, recovery),
+    inspect: async (access) => {
+      const repository = await open(access)
+      const recoverySlot = hasRecoverySlot(repository)
+      return { repositoryId: repository.config.repositoryId, created: false, recoverySlot, conditionalPut: undefined }
+    },
     newSessionId: async (access, about, attempt) => newSessionId(await open(access), about, attempt),
     backupsOf: async (access, fcdId) => {
       const repository = await open(access)

@@ -122,6 +122,8 @@ export interface Mover {
 export interface Repositories {
   /** Opens, or creates when the bucket holds none: config, a key slot from `password`, a recovery slot when one is given. */
   ensure(access: RepositoryAccess, recovery: RecoveryChoice | undefined): Promise<RepositoryState>
+  /** As ensure, for a location that must not be written: nothing is created, added or probed. TerminalError `RepositoryMissing`. */
+  inspect(access: RepositoryAccess): Promise<RepositoryState>
   newSessionId(access: RepositoryAccess, about: BackupAbout, attempt: string): Promise<string>
   /** Sealed backups of a volume, newest first. */
   backupsOf(access: RepositoryAccess, fcdId: string): Promise<BackupSummary[]>
@@ -161,6 +163,6 @@ export type RepositoryState = {
   repositoryId: string
   created: boolean
   recoverySlot: boolean
-  /** PUT with if-none-match and list-after-write behave as the protocol needs them. */
-  conditionalPut: boolean
+  /** PUT with if-none-match and list-after-write behave as the protocol needs them; undefined: not tried. */
+  conditionalPut: boolean | undefined
 }

@@ -1,6 +1,7 @@
 // What the steps are given. Ports only; main.ts of each function fills them.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { RepositoryUse } from '#shared/domain/repository-use.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import type { Settings } from '#shared/kernel/env.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
@@ -31,8 +32,11 @@ export type VolumeDeps = StepDeps & {
 
 export type RepositoryDeps = StepDeps & {
   repositories: Repositories
-  /** Everything needed to open the named BackupRepository; its Secrets are read at each call, so they may rotate. */
-  access: (repository: string) => Promise<RepositoryAccess>
+  /**
+   * Everything needed to open the named BackupRepository; its Secrets are read at each call, so they may rotate. `write` (default:
+   * `read`) also asks whether its BackupStorageLocation takes new backups and deletions.
+   */
+  access: (repository: string, use?: RepositoryUse) => Promise<RepositoryAccess>
 }
 
 export type TransferDeps = VolumeDeps &

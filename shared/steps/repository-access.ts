@@ -11,26 +11,46 @@ import {
   parseRepositoryKey,
   toS3Settings,
 } from '#shared/domain/repository-secrets.ts'
+import type { RepositoryUse } from '#shared/domain/repository-use.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { RecoveryChoice, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { StepDeps } from './deps.ts'
+import { isLocationReadOnly, requireLocation } from './storage-location.ts'
 
 export type ResolvedAccess = {
   access: RepositoryAccess
   recovery: RecoveryChoice | undefined
   plaintextCredentials: boolean
+  /** Its BackupStorageLocation takes no writes. */
+  readOnly: boolean
 }
 
-/** RetryableError `RepositoryNotFound`: it may be applied a moment later. */
-export async function accessOfRepository(deps: StepDeps, name: string): Promise<RepositoryAccess> {
+/** RetryableError `RepositoryNotFound`: it may be applied a moment later. `write`: also what requireLocation throws. */
+export async function accessOfRepository(
+  deps: StepDeps,
+  name: string,
+  use: RepositoryUse = 'read',
+): Promise<RepositoryAccess> {
   const repository = await deps.cluster.read('BackupRepository', undefined, name)
   if (repository === undefined) {
     throw new RetryableError('RepositoryNotFound', `BackupRepository ${name} does not exist: was its claim deleted?`)
   }
-  return (await accessOfParameters(deps, repository['repopsitoryParameters'] ?? {})).access
+  const parameters: Record<string, string> = repository['repopsitoryParameters'] ?? {}
+  if (use === 'write') await requireLocation(deps, parameters)
+  return (await openParameters(deps, parameters)).access
 }
 
+/** For a BackupRepositoryClaim: its location must be there, and may be one that is only read. */
+
 export async function accessOfParameters(deps: StepDeps, parameters: Record<string, string>): Promise<ResolvedAccess> {
+  const readOnly = await isLocationReadOnly(deps, parameters)
+  return { ...(await openParameters(deps, parameters)), readOnly }
+}
+
+async function openParameters(
+  deps: StepDeps,
+  parameters: Record<string, string>,
+): Promise<Omit<ResolvedAccess, 'readOnly'>> {
   const settings = parseRepositoryParameters(parameters)
   const readSecret = (name: string) => deps.cluster.read('Secret', deps.settings.veleroNamespace, name)
   const s3 = toS3Settings(settings, await collectSecrets(settings, readSecret))

@@ -9,6 +9,7 @@ export function wireRepositories<Deps extends StepDeps>(deps: Deps): Deps & Repo
   const load = lazily(() => loadRepositories(deps))
   const repositories: Repositories = {
     ensure: async (...args) => await (await load()).ensure(...args),
+    inspect: async (...args) => await (await load()).inspect(...args),
     newSessionId: async (...args) => await (await load()).newSessionId(...args),
     backupsOf: async (...args) => await (await load()).backupsOf(...args),
     find: async (...args) => await (await load()).find(...args),
@@ -16,7 +17,7 @@ export function wireRepositories<Deps extends StepDeps>(deps: Deps): Deps & Repo
     abandon: async (...args) => await (await load()).abandon(...args),
     prune: async (...args) => await (await load()).prune(...args),
   }
-  return { ...deps, repositories, access: (name) => accessOfRepository(deps, name) }
+  return { ...deps, repositories, access: (name, use) => accessOfRepository(deps, name, use) }
 }
 
 async function loadRepositories(deps: StepDeps): Promise<Repositories> {

@@ -48,7 +48,7 @@ export const HEAVY_FUNCTIONS = ['upload', 'download']
 export const VELERO_NAMESPACE = 'velero'
 
 const DEFAULT_MANIFESTS: Manifests = {
-  cluster: ['config/crd', 'config/rbac'],
+  cluster: ['config/crd', 'config/rbac', 'test/environment/velero'],
   services: ['config/services'],
   eventing: ['eventing/overlays/imc'],
 }

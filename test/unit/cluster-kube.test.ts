@@ -158,7 +158,7 @@ test('refusals keep their meaning', async () => {
     [409, status('AlreadyExists'), ConflictError, 'AlreadyExists'],
     [409, status('Conflict'), ConflictError, 'Conflict'],
     [404, status('NotFound'), ConflictError, 'NotFound'],
-    [404, '404 page not found', RetryableError, 'KubernetesUnavailable'],
+    [404, '404 page not found', RetryableError, 'KubernetesKindMissing'],
     [403, status('Forbidden'), TerminalError, 'Forbidden'],
     [
       403,

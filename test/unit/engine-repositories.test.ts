@@ -32,6 +32,19 @@ test('a repository is created once and opened from then on', async () => {
   assert.is(created.recoverySlot, false)
 })
 
+test('a repository that is only read is opened without a single write', async () => {
+  const store = new MemoryObjectStore()
+  assert.is(await reasonOf(new EngineWorld(store).repositories.inspect(access)), 'RepositoryMissing')
+  const created = await new EngineWorld(store).repositories.ensure(access, undefined)
+  const before = [...store.objects].map(([key, body]) => `${key} ${JSON.stringify(body)}`)
+  const seen = await new EngineWorld(store).repositories.inspect(access)
+  assert.equal(seen, { ...created, created: false, conditionalPut: undefined })
+  assert.equal(
+    [...store.objects].map(([key, body]) => `${key} ${JSON.stringify(body)}`),
+    before,
+  )
+})
+
 test('a wrong secret is told with the slots that were tried, and changes nothing', async () => {
   const store = new MemoryObjectStore()
   const world = await EngineWorld.create(store)

@@ -74,12 +74,13 @@ test('everything of a location that concerns a repository is in the map, and not
     kmsKeyId: 'alias/key',
     tagging: 'a=b&c=d',
     encryptionSecretName: 'my-key',
+    backupStorageLocation: 'default',
   })
 })
 
 test('equal locations make equal maps, and a small location a small one', () => {
   assert.is(JSON.stringify(parametersFromLocation(full)), JSON.stringify(parametersFromLocation(structuredClone(full))))
-  assert.equal(parametersFromLocation(aLocation()), { bucket: 'backups' })
+  assert.equal(parametersFromLocation(aLocation()), { bucket: 'backups', backupStorageLocation: 'default' })
 })
 
 test('a map is read back as settings', () => {
@@ -100,6 +101,7 @@ test('a map is read back as settings', () => {
     customerKeySecret: undefined,
     tagging: 'a=b&c=d',
     encryptionSecretName: 'my-key',
+    location: 'default',
     plaintextCredentials: false,
     inlineCredentials: undefined,
     unknownKeys: [],

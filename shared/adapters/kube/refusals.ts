@@ -60,7 +60,7 @@ function forbiddenReason(answer: ApiAnswer): string {
 
 function notFound(answer: ApiAnswer, { verb }: Attempt, message: string): DormouseError {
   // A kind that is not served: its CRD is being installed, or will be.
-  if (!saysNotFound(answer)) return new RetryableError('KubernetesUnavailable', message)
+  if (!saysNotFound(answer)) return new RetryableError('KubernetesKindMissing', message)
   if (verb === 'create') return new TerminalError('NamespaceNotFound', message)
   return new ConflictError('NotFound', message) // gone since it was read: read it again, decide again
 }

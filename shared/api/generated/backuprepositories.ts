@@ -10,7 +10,7 @@ export type BackupRepository = {
   kind: 'BackupRepository'
   metadata: ObjectMeta
   /**
-   * Namespaces whose volumes are kept there. Copied from the claim; its own namespace when the claim names none.
+   * Namespaces whose volumes are kept there. Copied from the claim; an empty list allows all. Snapshots of others end with the reason NamespaceNotAllowed.
    *
    * @maxItems 10000
    *

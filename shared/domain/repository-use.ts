@@ -1,0 +1,40 @@
+// Who may use a repository, and for what: the namespaces that it allows, and the BackupStorageLocation that its parameters name.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+
+/** `write`: new backups, deletions, prune. A restore only reads, and needs nothing but the bucket. */
+export type RepositoryUse = 'read' | 'write'
+
+/**
+ * Where the data came from (`<ns>` of its snapshotID) or goes to must be named, as the peer claims a repository for the source's
+ * namespace also when it restores into another one. An empty list allows all.
+ */
+export function requireNamespace(repository: KubeObject, namespaces: readonly string[]): void {
+  const allowed: string[] = repository['allowedNamespaces'] ?? []
+  if (allowed.length === 0 || namespaces.some((namespace) => allowed.includes(namespace))) return
+  throw new TerminalError(
+    'NamespaceNotAllowed',
+    `BackupRepository ${repository.metadata.name} is for the namespaces ${[...allowed].sort().join(', ')} only, not for ${namespaces[0]}: ` +
+      'make a BackupRepositoryClaim that allows it',
+  )
+}
+
+/** Velero backs up into no location that is gone (it may be applied a moment later) or that is set to ReadOnly. */
+export function requireWritable(location: KubeObject | undefined, name: string): void {
+  if (location === undefined) {
+    throw new RetryableError(
+      'LocationMissing',
+      `BackupStorageLocation ${name} does not exist in Velero's namespace: create it; restores go on without it`,
+    )
+  }
+  if (!isReadOnly(location)) return
+  throw new TerminalError(
+    'LocationReadOnly',
+    `BackupStorageLocation ${name} has spec.accessMode ReadOnly: set it to ReadWrite to back up or to delete; restores go on`,
+  )
+}
+
+export function isReadOnly(location: KubeObject): boolean {
+  return location['spec']?.accessMode === 'ReadOnly'
+}

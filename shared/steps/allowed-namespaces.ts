@@ -1,0 +1,19 @@
+// Asked before anything is made for a backup or a restore: may these namespaces use the repository?
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { requireNamespace } from '#shared/domain/repository-use.ts'
+import type { StepDeps } from './deps.ts'
+
+/**
+ * The repository. undefined: local mode, or it is not there (yet), which is left to the transfer, as that waits for it.
+ * TerminalError `NamespaceNotAllowed`: none of the namespaces may use it.
+ */
+export async function requireAllowed(
+  deps: StepDeps,
+  name: string,
+  namespaces: readonly string[],
+): Promise<KubeObject | undefined> {
+  const repository = name === '' ? undefined : await deps.cluster.read('BackupRepository', undefined, name)
+  if (repository !== undefined) requireNamespace(repository, namespaces)
+  return repository
+}
