@@ -5,7 +5,7 @@ import { asksToStop } from '#shared/domain/cancel.ts'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { formatClaimSnapshotId, formatDiskId, parseClaimSnapshotId } from '#shared/domain/ids.ts'
-import { decideSnapshot, isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
+import { isSnapshotOver, seeSnapshot, stepOfSnapshot } from '#shared/domain/snapshot.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
@@ -36,7 +36,7 @@ export async function handleSnapshot(
 ): Promise<string> {
   const snapshot = await deps.cluster.read('Snapshot', ref.namespace, ref.name)
   if (snapshot === undefined) return 'gone'
-  const step = decideSnapshot(seeSnapshot(snapshot))
+  const step = stepOfSnapshot(snapshot)
   switch (step.kind) {
     case 'nothing':
       await settle(deps, 'Snapshot', snapshot)

@@ -5,7 +5,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
-import type { DownloadPhase } from './download.ts'
+import { type DownloadPhase, seeDownload } from './download.ts'
 import { isBeingDeleted } from './step-label.ts'
 
 export const CLONE_PHASES = ['New', 'InProgress', 'Retry', 'Completed', 'Failed', 'Canceling', 'Canceled'] as const
@@ -70,7 +70,7 @@ export function seeClone(clone: KubeObject, download: KubeObject | undefined): C
     phase: CLONE_PHASES.includes(phase) ? phase : 'New',
     cancelRequested: clone['spec']?.cloneCancel === true || isBeingDeleted(clone),
     stagedVolume: typeof clone['status']?.volumeName === 'string' && clone['status'].volumeName !== '',
-    downloadPhase: download === undefined ? undefined : (download['status']?.phase ?? 'New'),
+    downloadPhase: download === undefined ? undefined : seeDownload(download).phase,
   }
 }
 

@@ -8,6 +8,8 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import { asksToStop, ownerAsksToStop } from './cancel.ts'
+import { isTrue } from './conditions.ts'
+import { STAGED_ANNOTATION } from './staging.ts'
 
 export const DOWNLOAD_PHASES = ['New', 'InProgress', 'Retry', 'Completed', 'Failed'] as const
 export type DownloadPhase = (typeof DOWNLOAD_PHASES)[number]
@@ -47,12 +49,22 @@ export function decideDownload(seen: DownloadSeen, nowMs: number): DownloadStep 
 /** `clone`: the one that it was made for. */
 export function seeDownload(download: KubeObject, clone?: KubeObject): DownloadSeen {
   const status = download['status'] ?? {}
-  const phase: DownloadPhase = DOWNLOAD_PHASES.includes(status.phase) ? status.phase : 'New'
+  const known: DownloadPhase = DOWNLOAD_PHASES.includes(status.phase) ? status.phase : 'New'
+  const phase = known === 'Completed' && isMadeUp(download) ? 'InProgress' : known
   return {
     phase,
     cancelRequested: asksToStop(download) || ownerAsksToStop(download, clone),
     nextRetryMs: phase === 'Retry' ? Date.parse(status.nextRetryTimestamp ?? '') || 0 : 0,
   }
+}
+
+/**
+ * `Completed` without its condition was written by hand: taken at its word, half a disk would be handed over. The peer's own
+ * Downloads have no conditions, and fill no staged disk.
+ */
+function isMadeUp(download: KubeObject): boolean {
+  const isOurs = download.metadata.annotations?.[STAGED_ANNOTATION] !== undefined
+  return isOurs && !isTrue(download['status']?.conditions, 'Downloaded')
 }
 
 export function isDownloadOver(phase: DownloadPhase): boolean {

@@ -60,6 +60,17 @@ export function parseClaimSnapshotId(text: string): {
   return { namespace, claim, disk: unwrapToDisk(text) }
 }
 
+export function isClaimSnapshotId(value: unknown): boolean {
+  if (typeof value !== 'string') return false
+  try {
+    parseClaimSnapshotId(value)
+    return true
+  } catch (error) {
+    if (error instanceof TerminalError) return false
+    throw error
+  }
+}
+
 /** The innermost disk snapshot of an id of any flavour: `ivd`, `pvc`, `paravirt-pv`. */
 export function unwrapToDisk(text: string): { fcdId: string; snapshotId: string } {
   let inner = text

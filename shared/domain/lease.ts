@@ -39,12 +39,14 @@ export function heldLeaseSpec(holder: string, durationMs: number, nowMs: number)
 
 export const RELEASED_LEASE_SPEC = { holderIdentity: null, renewTime: null, leaseDurationSeconds: null } as const
 
-/** The peer's names for its two kinds; by UID for the others, whose names may be longer than a Lease's. */
+const MAX_NAME_CHARS = 253
+
+/** The peer's names for its two kinds; by UID for the others, and where a name would be longer than a Lease's may be. */
 export function leaseName(object: KubeObject): string {
   const kind = object.kind.toLowerCase()
-  return kind === 'upload' || kind === 'download'
-    ? `${kind}-lease.${object.metadata.name}`
-    : `${kind}-lease.${object.metadata.uid}`
+  const byName = `${kind}-lease.${object.metadata.name}`
+  const isNamed = (kind === 'upload' || kind === 'download') && byName.length <= MAX_NAME_CHARS
+  return isNamed ? byName : `${kind}-lease.${object.metadata.uid}`
 }
 
 /** MicroTime of the API: RFC 3339 with six digits. */

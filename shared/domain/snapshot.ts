@@ -8,6 +8,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
+import { isClaimSnapshotId } from './ids.ts'
 import { isBeingDeleted } from './step-label.ts'
 import type { UploadPhase } from './upload.ts'
 
@@ -90,6 +91,17 @@ export function decideSnapshot(seen: SnapshotSeen): SnapshotStep {
     default:
       return unreachable(seen.phase)
   }
+}
+
+/**
+ * What is due for the object as it stands. Dormouse writes the id together with the first phase that follows an Upload: without it
+ * the phase was written by hand, there is nothing to follow, and the work begins where it would have.
+ */
+export function stepOfSnapshot(snapshot: KubeObject): SnapshotStep {
+  const seen = seeSnapshot(snapshot)
+  const step = decideSnapshot(seen)
+  const isMadeUp = step.kind === 'follow' && !isClaimSnapshotId(snapshot['status']?.snapshotID)
+  return isMadeUp ? decideSnapshot({ ...seen, phase: 'New' }) : step
 }
 
 export function seeSnapshot(snapshot: KubeObject): SnapshotSeen {

@@ -3,7 +3,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { CLONE_PHASES, decideClone, isCloneOver, seeClone } from './clone.ts'
 import { deletePhase, isDeleteOver } from './delete.ts'
-import { DOWNLOAD_PHASES, decideDownload, isDownloadOver, seeDownload } from './download.ts'
+import { decideDownload, isDownloadOver, seeDownload } from './download.ts'
 import { leaseState } from './lease.ts'
 import { decideSnapshot, followUpload, isSnapshotOver, seeSnapshot } from './snapshot.ts'
 import { dueMs, hasDueTime, holdsFinalizer, isBeingDeleted, stepOf } from './step-label.ts'
@@ -80,7 +80,7 @@ function partnerMoved(object: KubeObject, around: Surroundings): boolean {
     return around.upload === undefined || followUpload(seen.phase, seeUpload(around.upload).phase) !== seen.phase
   }
   if (object.kind === 'CloneFromSnapshot')
-    return around.download !== undefined && isDownloadOver(around.download['status']?.phase ?? 'New')
+    return around.download !== undefined && isDownloadOver(seeDownload(around.download).phase)
   return false
 }
 
@@ -98,7 +98,7 @@ export function isOver(object: KubeObject): boolean {
     case 'Upload':
       return isUploadOver(seeUpload(object).phase)
     case 'Download':
-      return DOWNLOAD_PHASES.includes(phase) && isDownloadOver(phase)
+      return isDownloadOver(seeDownload(object).phase)
     case 'BackupRepositoryClaim':
       return stepOf(object) === 'done'
     default:

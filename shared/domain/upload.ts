@@ -81,13 +81,17 @@ export function decideUpload(seen: UploadSeen, nowMs: number): UploadStep {
 /** `snapshot`: the one that it was made for, where its wish to stop counts. */
 export function seeUpload(upload: KubeObject, snapshot?: KubeObject): UploadSeen {
   const status = upload['status'] ?? {}
-  const phase: UploadPhase = UPLOAD_PHASES.includes(status.phase) ? status.phase : 'New'
+  const known: UploadPhase = UPLOAD_PHASES.includes(status.phase) ? status.phase : 'New'
+  const sealed = typeof status.root === 'string' && status.root !== ''
+  // `Completed` of a session that sealed nothing was written by hand: there is no backup yet. The peer's own have no session.
+  const isMadeUp = known === 'Completed' && !sealed && typeof status.session === 'string'
+  const phase = isMadeUp ? 'InProgress' : known
   // Only a failed step waits for its retry time: the peer writes nextRetryTimestamp at creation already.
   const retries = phase === 'UploadError' || phase === 'CleanupFailed'
   return {
     phase,
     cancelRequested: asksToStop(upload) || ownerAsksToStop(upload, snapshot),
-    sealed: typeof status.root === 'string' && status.root !== '',
+    sealed,
     givenUp: status.givenUp === true,
     nextRetryMs: retries ? Date.parse(status.nextRetryTimestamp ?? '') || 0 : 0,
   }

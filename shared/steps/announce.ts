@@ -7,6 +7,11 @@ import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from './deps.ts'
 
+/** A name cut in its middle may end in what no name may end in. */
+function shortened(name: string): string {
+  return name.slice(0, 200).replace(/[.-]+$/, '')
+}
+
 /**
  * One Event per object, reason and message: its name is made from them, so a second run does not repeat it. Trouble is logged
  * only: what an Event says stands in the status too.
@@ -25,7 +30,7 @@ export async function announce(
     await deps.cluster.create('Event', {
       apiVersion: 'v1',
       kind: 'Event',
-      metadata: { name: `${object.metadata.name.slice(0, 200)}.${digest}`, namespace },
+      metadata: { name: `${shortened(object.metadata.name)}.${digest}`, namespace },
       involvedObject: {
         apiVersion: object.apiVersion,
         kind: object.kind,

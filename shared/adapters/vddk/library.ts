@@ -1,6 +1,6 @@
 // Finding, loading and starting VDDK inside a process that was made for it (reference vddk-and-fcd §1.5, §1.8).
 
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { isMainThread } from 'node:worker_threads'
 import koffi from 'koffi'
@@ -12,6 +12,9 @@ export type VddkLibrary = { readonly libDir: string; readonly path: string; read
 
 const NAMES = ['libvixDiskLib.so.9', 'libvixDiskLib.so.8', 'libvixDiskLib.so.7', 'libvixDiskLib.so.6']
 
+/** As InitEx answers when another version is asked for than the library has. */
+const VIX_E_NOT_SUPPORTED = 6
+
 /** One per thread and path, kept for good: koffi unmaps a library whose object was collected, and VDDK's threads run in it. */
 const loaded = new Map<string, VddkLibrary>()
 let initialised = false
@@ -21,10 +24,25 @@ export function findVddk(libDir: string): string {
   const folders = [join(resolve(libDir), 'lib64'), resolve(libDir)]
   const found = folders.flatMap((folder) => NAMES.map((name) => join(folder, name))).find((path) => existsSync(path))
   if (found !== undefined) return found
+  const other = folders.flatMap((folder) => otherVersions(folder))[0]
+  if (other !== undefined) throw unsupported(`${other} is of another version`)
   throw new TerminalError(
     'VddkNotFound',
     `VDDK not found in ${libDir}: there is no lib64/libvixDiskLib.so.{9,8,7,6}, nor one in the folder itself; ` +
       "set DORMOUSE_VDDK_DIR to where the VDDK was unpacked, or put the VDDK's vmware-vix-disklib-distrib there",
+  )
+}
+
+function otherVersions(folder: string): string[] {
+  const names = existsSync(folder) ? readdirSync(folder) : []
+  return names.filter((name) => /^libvixDiskLib\.so\.\d+$/.test(name)).map((name) => join(folder, name))
+}
+
+/** First Class Disks came with 6.7; what comes after 9 has not been tried. */
+function unsupported(what: string): TerminalError {
+  return new TerminalError(
+    'VddkVersionUnsupported',
+    `${what}: Dormouse works with VDDK 6.7 to 9; unpack one that fits your vSphere (N-2 to N+1) at DORMOUSE_VDDK_DIR`,
   )
 }
 
@@ -72,12 +90,9 @@ export function initVddk(library: VddkLibrary, configFile: string | undefined): 
   initialised = true
   const log: Pointer = koffi.load(null).symbol('vwarnx')
   const { initEx } = library.functions
-  check(
-    library,
-    'InitEx',
-    initEx(API_MAJOR, API_MINOR, log, log, log, library.libDir, configFile ?? null),
-    library.path,
-  )
+  const result = initEx(API_MAJOR, API_MINOR, log, log, log, library.libDir, configFile ?? null)
+  if (codeOf(result) === VIX_E_NOT_SUPPORTED) throw unsupported(`${library.path} does not know the interface of 6.7`)
+  check(library, 'InitEx', result, library.path)
 }
 
 /** The counterpart, when all disks are closed. A process that is about to end may go without it. */

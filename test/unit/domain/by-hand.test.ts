@@ -1,0 +1,65 @@
+// What somebody writes into a status by hand is no end that never was, and no name that Kubernetes would refuse.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { decideClone, seeClone } from '#shared/domain/clone.ts'
+import { seeDownload } from '#shared/domain/download.ts'
+import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
+import { leaseName } from '#shared/domain/lease.ts'
+import { stepOfSnapshot } from '#shared/domain/snapshot.ts'
+import { seeUpload } from '#shared/domain/upload.ts'
+
+const test = suite('written by hand')
+
+const ID = formatClaimSnapshotId({ namespace: 'shop', claim: 'orders', disk: { fcdId: 'a1', snapshotId: 'b2' } })
+const anObject = (kind: string, status: object, metadata: object = {}): KubeObject => ({
+  apiVersion: 'v1',
+  kind,
+  metadata: { name: 'x', namespace: 'shop', uid: 'u-1', ...metadata },
+  spec: { backupRepository: 'br' },
+  status,
+})
+
+test('a Snapshot whose phase has no disk snapshot behind it begins anew; an end stays an end', () => {
+  for (const phase of ['Snapshotted', 'Uploading', 'UploadFailed', 'CleanupAfterUploadFailed', 'Canceling']) {
+    for (const snapshotID of [undefined, '', 'nonsense', 7])
+      assert.is(stepOfSnapshot(anObject('Snapshot', { phase, snapshotID })).kind, 'snapshot', phase)
+    assert.is(stepOfSnapshot(anObject('Snapshot', { phase, snapshotID: ID })).kind, 'follow')
+  }
+  const deleted = anObject('Snapshot', { phase: 'Uploading' }, { deletionTimestamp: 'now' })
+  assert.is(stepOfSnapshot(deleted).kind, 'cancel')
+  for (const phase of ['SnapshotFailed', 'Uploaded', 'Canceled', 'UploadFailedAfterRetry'])
+    assert.is(stepOfSnapshot(anObject('Snapshot', { phase })).kind, 'nothing')
+})
+
+test("a Completed Upload without a root is not over, but the peer's own is", () => {
+  assert.is(seeUpload(anObject('Upload', { phase: 'Completed', session: 's' })).phase, 'InProgress')
+  assert.is(seeUpload(anObject('Upload', { phase: 'Completed', session: 's', root: 'roots/s' })).phase, 'Completed')
+  assert.is(seeUpload(anObject('Upload', { phase: 'Completed' })).phase, 'Completed')
+})
+
+test('a Download of a staged disk that says Completed and has no condition hands nothing over', () => {
+  const ours = { annotations: { 'dormouse.dev/staged': 'true' } }
+  const conditions = [
+    { type: 'Downloaded', status: 'True', reason: 'DataWritten', message: '', lastTransitionTime: '' },
+  ]
+  const clone = anObject('CloneFromSnapshot', { phase: 'InProgress', volumeName: 'pv-1' })
+  const made = anObject('Download', { phase: 'Completed' }, ours)
+  assert.is(seeDownload(made).phase, 'InProgress')
+  assert.is(decideClone(seeClone(clone, made)).kind, 'awaitDownload')
+  const whole = anObject('Download', { phase: 'Completed', conditions }, ours)
+  assert.is(seeDownload(whole).phase, 'Completed')
+  assert.is(decideClone(seeClone(clone, whole)).kind, 'handOver')
+  assert.is(seeDownload(anObject('Download', { phase: 'Completed' })).phase, 'Completed', "the peer's own")
+})
+
+test("a Lease's name is never longer than Kubernetes takes", () => {
+  assert.is(leaseName(anObject('Upload', {}, { name: 'upload-1' })), 'upload-lease.upload-1')
+  for (const kind of ['Upload', 'Download', 'Snapshot', 'CloneFromSnapshot']) {
+    const name = leaseName(anObject(kind, {}, { name: 'a'.repeat(253) }))
+    assert.is(name, `${kind.toLowerCase()}-lease.u-1`)
+  }
+})
+
+test.run()
