@@ -133,6 +133,15 @@ test('a password that was changed in the Secret is used without a restart', asyn
   assert.is((await service.diskAccess(fcdId)).password, 'n3w & <better>')
 })
 
+test('VDDK gets the password of now, also while a session from before goes on', async () => {
+  const { service, secret } = world()
+  const fcdId = await vcenter.createDisk(MiB, false)
+  assert.is((await service.diskAccess(fcdId)).password, vcenter.password)
+  await vcenter.changePassword('of now')
+  secret.vcenters = [section()]
+  assert.is((await service.diskAccess(fcdId)).password, 'of now')
+})
+
 test('a wrong password is told as such, and not tried often enough to lock the account', async () => {
   const { service, secret, clock } = world(section(vcenter, { password: 'wrong' }))
   for (let i = 0; i < 5; i++) {

@@ -80,8 +80,13 @@ export class VSphereVolumes implements VolumeService {
     return started.catch(undefinedIfNoVolume)
   }
 
-  diskAccess(fcdId: string): Promise<DiskAccess> {
-    return this.#onVolume(fcdId, CURED_FOR_READERS, (vcenter, id) => vcenter.diskAccess(id))
+  /**
+   * VDDK logs in by itself: it gets what the Secret says now. A session from before the password was rotated goes on, so its
+   * own trouble would never tell.
+   */
+  async diskAccess(fcdId: string): Promise<DiskAccess> {
+    await this.#pools.readAnew(await this.#pools.current())
+    return await this.#onVolume(fcdId, CURED_FOR_READERS, (vcenter, id) => vcenter.diskAccess(id))
   }
 
   /** Beyond the port: for `dormouse doctor` and the opt-in. Its danger is told at VCenterVolumes.setChangeTracking. */
