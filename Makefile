@@ -35,6 +35,9 @@ scenario: setup ## All functions in one process, with faults
 soak: setup ## Many lives by seed on all cores: make soak SEEDS=200
 	node test/scenario/soak.ts $(or $(SEEDS),200) $(or $(FIRST),1)
 
+mutants: setup ## Break the code on purpose, patch by patch: the lives must notice; writes docs/mutants.md
+	node test/mutants/run.ts
+
 system: setup tools build ## Real API server, real event sources, bundled functions
 	node test/run-all.ts system
 

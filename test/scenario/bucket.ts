@@ -47,6 +47,7 @@ export class Bucket {
   readonly expected = new Map<string, Buffer>()
   /** Objects of others: not ours to count, and not ours to remove. */
   readonly foreign = new Set<string>()
+  readonly late = new Set<string>()
   readonly broken: string[]
   readonly #ready: Promise<unknown>
 
@@ -69,8 +70,10 @@ export class Bucket {
     return [...this.objects.keys()].sort()
   }
 
+  /** But for those that pods wrote which stood still: they may come after the session's end. The next prune removes them. */
   get checkpoints(): string[] {
-    return this.keyList.filter((key) => key.startsWith('checkpoint/') && !this.foreign.has(key))
+    const excused = (key: string) => this.foreign.has(key) || this.late.has(key)
+    return this.keyList.filter((key) => key.startsWith('checkpoint/') && !excused(key))
   }
 
   /** Roots of backups, by key; tombstones are none. */
@@ -185,6 +188,7 @@ class PodStore implements ObjectStore {
       // What is large takes time, so that nobody may lean on its being there at once.
       if (key.startsWith('packs/')) await this.#bucket.clock.sleep(PACK_MS)
       const created = await this.#inner.putIfAbsent(key, body, signal)
+      if (this.#pod.wasPaused) this.#bucket.late.add(key)
       if (created && key.startsWith('roots/')) await this.#bucket.checkRoot(key)
       return created
     })

@@ -91,7 +91,7 @@ export function assertNothingLeft(world: World, keeps: ReadonlySet<string> = new
       assert.is(object.metadata.finalizers, undefined, `${kind} ${object.metadata.name} keeps a finalizer`)
   }
   // The place for prune: after it nobody's late write may be an excuse, and every object must be reached by a root.
-  if (world.sky.pauses === 0) assert.equal(world.bucket.checkpoints, [], 'a checkpoint is left')
+  assert.equal(world.bucket.checkpoints, [], 'a checkpoint is left')
   const staging = world.cluster.peekAll('PersistentVolumeClaim').filter(isStaging)
   assert.equal(
     staging.map((claim) => claim.metadata.name),

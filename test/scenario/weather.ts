@@ -83,8 +83,6 @@ export class Sky {
   readonly #clock: VirtualClock
   readonly #awayUntilMs = new Map<Port, number>()
   troubles = 0
-  /** Pods that stood still: one may write into the bucket long after its session has ended; the next prune removes that. */
-  pauses = 0
   /** For those who look on. */
   onTrouble: (text: string) => void = () => {}
   /** Clocks that were off: deadlines by the wall clock may come early then. */
@@ -147,7 +145,6 @@ export class Sky {
         return { kind: 'die', when: kind === 'die before' ? 'before' : 'after' }
       case 'pause pod':
       case 'pause function':
-        this.pauses++
         return { kind: 'pause', ms: seconds(MOST_PAUSE_S), who: kind === 'pause pod' ? 'pod' : 'function' }
       case 'slow':
         return { kind, ms: seconds(MOST_SLOW_S) }
