@@ -21,7 +21,7 @@ import {
   endOf,
   heldObjects,
   type Standing,
-  standing,
+  settledStanding,
   untilReason,
 } from './support/bad-input.ts'
 import { sumOf } from './support/metrics.ts'
@@ -47,7 +47,7 @@ badInput.before(async () => {
   volume = await environment.createVolume({ ...CLAIM, sizeBytes: 16 * MIB })
   await writePieces(volume.file, [{ offsetBytes: MIB, data: noise('orders', 4 * MIB) }])
   backup = await backUp(environment, CLAIM, repository)
-  before = await standing(environment)
+  before = await settledStanding(environment)
 })
 badInput.after(async () => {
   await environment.stop()
@@ -86,7 +86,7 @@ async function bindByHand(name: string, spec: object): Promise<void> {
   })
   const isBound = (claim: KubeObject | undefined) => claim?.['status']?.phase === 'Bound'
   await environment.waitFor('PersistentVolumeClaim', namespace, name, isBound)
-  before = await standing(environment)
+  before = await settledStanding(environment)
 }
 
 const csi = (driver: string, volumeHandle: string) => ({ csi: { driver, volumeHandle } })
@@ -232,7 +232,7 @@ badInput('row 25: restoring twice leaves the first claim alone and says so', asy
   const { snapshotID, metadata } = backup.snapshot['status']
   const first = await restore(environment, backup, 'twice')
   await writePieces(first.volume.file, [{ offsetBytes: 8 * MIB, data: noise('newer', MIB) }])
-  const [data, there] = [await sha256(first.volume.file), await standing(environment)]
+  const [data, there] = [await sha256(first.volume.file), await settledStanding(environment)]
   const second = await askForClone(environment, 'twice', { snapshotID, metadata, repository })
   const end = await endOf(environment, 'CloneFromSnapshot', 'twice', second)
   const message = /twice\/orders exists: it is never overwritten; delete it or restore into another namespace/
@@ -261,7 +261,7 @@ badInput('a target that is smaller than the backup is refused, and nothing is wr
   const wanted = { phase: 'Failed', reason: 'TargetTooSmall', message }
   await assertRefused(environment, await endOf(environment, 'Download', 'velero', 'small'), wanted)
   assert.is(await sha256(small.file), data)
-  before = await standing(environment)
+  before = await settledStanding(environment)
 
   const stored = decodeClaimMetadata(metadata)
   stored['spec'].resources = { requests: { storage: '8Mi' } }
@@ -338,7 +338,7 @@ badInput('names of 1 to 253 characters go through backup, restore and deletion, 
     const gone = await endOf(environment, 'DeleteSnapshot', 'velero', nameOf(length))
     assert.is(gone['status'].phase, 'Completed', gone['status'].message)
   }
-  before = await standing(environment)
+  before = await settledStanding(environment)
 })
 
 badInput('an Upload and a Download with names of 253 characters, made by hand, come to their end', async () => {

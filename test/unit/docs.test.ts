@@ -118,7 +118,9 @@ docs('metrics.md has every metric of the code, and no other', () => {
 
 const wordsOf = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, word]) => word ?? '')
 
-const ROWS = [2, 4, 5, 6, 7, 8, 9, 16, 17, 18, 21, 22, 27, 38, 39, 42, 43, 45, 46, 47, 59, 60]
+const ROWS = [
+  2, 4, 5, 6, 7, 8, 9, 16, 17, 18, 21, 22, 25, 27, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 52, 53, 59, 60,
+]
 
 type NamedTest = { file: string; name: string }
 
@@ -153,6 +155,26 @@ docs('acceptance.md says so where no test proves a row yet', () => {
   for (const [number, tests] of acceptanceRows()) {
     const line = lines.find((each) => each.startsWith(`| ${number} |`))
     assert.ok(tests.length > 0 || line?.includes('no test yet'), `row ${number}`)
+  }
+})
+
+docs('bad-input.md names reasons that reasons.md explains, and for each row a test that exists', () => {
+  const known = rowsOf(read('docs/operations/reasons.md'))
+  const rows = read('docs/operations/bad-input.md')
+    .split('\n')
+    .filter((line) => /^\| (?!What is wrong)/.test(line))
+    .map((line) => line.split(' | '))
+  assert.ok(rows.length > 40, 'the rows are found')
+  for (const cells of rows) {
+    assert.is(cells.length, 5, cells[0])
+    const [, , reason = '', , test = ''] = cells
+    if (reason !== '—') assert.ok(known.includes(/^`(\w+)`$/.exec(reason)?.[1] ?? ''), `${cells[0]}: ${reason}`)
+    const named = testsNamedIn(test)
+    assert.ok(named.length > 0, `${cells[0]} names a test`)
+    for (const { file, name } of named) {
+      assert.ok(existsSync(file), `${file} does not exist`)
+      assert.ok(isTitleIn(file, name), `${file} has no test “${name}”`)
+    }
   }
 })
 

@@ -131,6 +131,18 @@ export async function standing(environment: Environment): Promise<Standing> {
   }
 }
 
+/** The same once nothing is on its way out: a volume that is no longer bound, a staging claim. */
+export async function settledStanding(environment: Environment): Promise<Standing> {
+  await until('no volume is on its way out', async () => {
+    const volumes = await environment.api.list('v1', 'PersistentVolume')
+    const { claims } = await standing(environment)
+    return (
+      volumes.every((one) => one['status']?.phase === 'Bound') && !claims.some((name) => name.includes('/dormouse-'))
+    )
+  })
+  return await standing(environment)
+}
+
 /** Deletions take a moment; whatever still stands afterwards was left over. */
 export async function assertStanding(environment: Environment, wanted: Standing): Promise<void> {
   const isSame = async () => JSON.stringify(await standing(environment)) === JSON.stringify(wanted)
