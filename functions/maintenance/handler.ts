@@ -52,7 +52,7 @@ async function pruneOne(
 ): Promise<boolean> {
   const { name } = repository.metadata
   try {
-    const access = await deps.access(name)
+    const access = await deps.access(name, 'write')
     const report = await deps.repositories.prune(access, {
       sliceMs,
       sessionIdleMs: deps.settings.sessionIdleMs,
