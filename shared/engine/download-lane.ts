@@ -9,6 +9,7 @@ import { MiB } from '#shared/kernel/units.ts'
 import type { Disk } from '#shared/ports/disk.ts'
 import { countGarbage } from './garbage.ts'
 import type { FetchedPart, LaneSetup } from './lane.ts'
+import { URGENT } from './stopper.ts'
 
 const ZERO_WRITE_BYTES = MiB
 
@@ -17,22 +18,24 @@ export class DownloadLane {
   readonly #setup: Pick<LaneSetup, 'chunkBytes' | 'capacityBytes'>
   readonly #keys: RepositoryKeys
   readonly #codec = new ChunkCodec()
+  readonly #stop: Int32Array
   #zeros: Uint8Array | undefined
 
-  constructor(disk: Disk, setup: Pick<LaneSetup, 'repositoryId' | 'master' | 'chunkBytes' | 'capacityBytes'>) {
+  constructor(disk: Disk, setup: Pick<LaneSetup, 'repositoryId' | 'master' | 'chunkBytes' | 'capacityBytes' | 'stop'>) {
     this.#disk = disk
     this.#setup = setup
     this.#keys = new RepositoryKeys(setup.repositoryId, setup.master)
+    this.#stop = new Int32Array(setup.stop)
   }
 
-  /** Bytes written to the disk. */
+  /** Bytes written to the disk: not all of them when the caller wants to stop at once. */
   write(part: FetchedPart): number {
     const reader = new PackReader(this.#keys, part.header, part.where, this.#codec)
     const blobs = LocationTable.decode(part.blobs)
     let written = 0
     let raw: Uint8Array = new Uint8Array()
     let decoded = -1
-    for (let pair = 0; pair < part.targets.length; pair += 2) {
+    for (let pair = 0; pair < part.targets.length && !this.#isUrgent(); pair += 2) {
       const [blob = 0, chunk = 0] = part.targets.subarray(pair, pair + 2)
       if (blob !== decoded) {
         raw = this.#decode(reader, blobs, blob, part)
@@ -47,10 +50,14 @@ export class DownloadLane {
 
   writeZeros(offsetBytes: number, lengthBytes: number): void {
     this.#zeros ??= new Uint8Array(ZERO_WRITE_BYTES)
-    for (let done = 0; done < lengthBytes; done += ZERO_WRITE_BYTES) {
+    for (let done = 0; done < lengthBytes && !this.#isUrgent(); done += ZERO_WRITE_BYTES) {
       const length = Math.min(ZERO_WRITE_BYTES, lengthBytes - done)
       this.#disk.write(offsetBytes + done, this.#zeros.subarray(0, length))
     }
+  }
+
+  #isUrgent(): boolean {
+    return Atomics.load(this.#stop, 0) === URGENT
   }
 
   #decode(reader: PackReader, blobs: LocationTable, index: number, part: FetchedPart): Uint8Array {

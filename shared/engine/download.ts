@@ -205,6 +205,7 @@ class DownloadSlice {
       const fetched = { where: this.#blobs.where(location), blobs: fetch.blobs.encode(), targets: fetch.targets }
       const written = await this.#lane().write({ ...part, ...fetched }, () => this.#taken(part.bytes))
       this.#progress.bytesWritten += written
+      this.#checkGoing() // else the lane may have stopped in the middle of it
       this.#done(fetch, written)
     } finally {
       gate.leave(share)
@@ -232,6 +233,7 @@ class DownloadSlice {
         this.#checkGoing()
         if (!this.#isWanted(run)) return
         await this.#lane().writeZeros(run.first * this.#geometry.chunkBytes, lengthBytes)
+        this.#checkGoing()
         this.#progress.bytesWritten += lengthBytes
       }
       this.#done(run, lengthBytes)

@@ -12,7 +12,7 @@ export type LaneSetup = {
   capacityBytes: number
   packBytes: number
   packBuffers: number
-  /** Int32, shared: 1 = stop before the next read. */
+  /** Int32, shared: not 0 = stop before the next read, 2 = also before the next write (Stopper). */
   stop: SharedArrayBuffer
 }
 

@@ -2,6 +2,11 @@
 
 import type { Clock } from '#shared/kernel/clock.ts'
 
+/** In the flag: what is in hand is still written. */
+const SLICE_OVER = 1
+/** In the flag: what is not at the disk yet is dropped. */
+export const URGENT = 2
+
 export class Stopper {
   readonly flag = new SharedArrayBuffer(4)
   readonly #view = new Int32Array(this.flag)
@@ -10,10 +15,13 @@ export class Stopper {
 
   constructor(clock: Clock, sliceMs: number, signal: AbortSignal) {
     this.#signal = signal
-    const stop = () => this.stop()
-    clock.sleep(sliceMs, this.#done.signal).then(stop, () => {})
-    if (signal.aborted) stop()
-    else signal.addEventListener('abort', stop, { signal: this.#done.signal })
+    clock.sleep(sliceMs, this.#done.signal).then(
+      () => this.stop(),
+      () => {},
+    )
+    const urge = () => Atomics.store(this.#view, 0, URGENT)
+    if (signal.aborted) urge()
+    else signal.addEventListener('abort', urge, { signal: this.#done.signal })
   }
 
   get isStopping(): boolean {
@@ -26,7 +34,7 @@ export class Stopper {
   }
 
   stop(): void {
-    Atomics.store(this.#view, 0, 1)
+    Atomics.compareExchange(this.#view, 0, 0, SLICE_OVER)
   }
 
   /** Lets go of the timer and of the caller's signal. */

@@ -152,6 +152,7 @@ export class EngineWorld {
       signal?: AbortSignal
       sliceMs?: number
       recycle?: (bytes: Uint8Array) => void
+      wrapDisk?: (disk: MemoryDisk) => MemoryDisk
     } = {},
   ): Promise<DownloadOutcome> {
     const { nextChunk = 0, targetIsZeroed = true, sliceMs = HOUR_MS } = options
@@ -159,8 +160,12 @@ export class EngineWorld {
     const signal = options.signal ?? new AbortController().signal
     // A slice of no length is over before it began.
     const clock = sliceMs === 0 ? { ...systemClock, sleep: async () => undefined } : systemClock
-    const { recycle } = options
-    const deps = { ...this.deps(() => new MemoryDisk(content)), clock, ...(recycle === undefined ? {} : { recycle }) }
+    const { recycle, wrapDisk = (disk) => disk } = options
+    const deps = {
+      ...this.deps(() => wrapDisk(new MemoryDisk(content))),
+      clock,
+      ...(recycle === undefined ? {} : { recycle }),
+    }
     return await download(request, deps, { signal, onProgress: () => {} })
   }
 

@@ -218,4 +218,27 @@ test('a download whose caller wants to stop drops what it has in hand', async ()
   assert.is(outcome.state === 'more' && outcome.nextChunk, 3)
 })
 
+test('a download whose caller wants to stop writes no chunk more, also of what the disk was already given', async () => {
+  const scene = await aVolumeWithParent()
+  assert.is((await slice(scene, async () => 'go on', 1))?.state, 'sealed')
+  const world = new EngineWorld(scene.store)
+  const target = new MemoryDiskContent(scene.content.capacityBytes)
+  const root = `roots/${scene.session}`
+  const stop = new AbortController()
+  let writes = 0
+  const wrapDisk = (disk: MemoryDisk) => {
+    const write = disk.write.bind(disk)
+    disk.write = (offsetBytes, bytes) => {
+      write(offsetBytes, bytes)
+      if (++writes === 3) stop.abort()
+    }
+    return disk
+  }
+  const outcome = await world.restoreSlice(target, root, { signal: stop.signal, wrapDisk })
+  assert.is(writes, 3)
+  assert.ok(outcome.state === 'more')
+  assert.is((await world.restoreSlice(target, root, { nextChunk: outcome.nextChunk })).state, 'done')
+  assert.ok(bytesOf(target).equals(bytesOf(scene.content)))
+})
+
 test.run()

@@ -98,6 +98,35 @@ test('what is over and labelled done is never woken', () => {
   )
 })
 
+test('neither back-off nor the queue hides a cancel from the sweep, and one that was seen is not repeated', () => {
+  const cancelled = (upload: KubeObject) => ({ ...upload, spec: { uploadCancel: true } })
+  const later = { due: at(3600), status: { phase: 'UploadError', nextRetryTimestamp: at(3600) } }
+  assert.is(decideWake(anUpload('waiting', later), calm).wake, false)
+  assert.is(decideWake(cancelled(anUpload('waiting', later)), calm).wake, true)
+  assert.is(decideWake(cancelled(anUpload('queued')), calm).wake, true)
+  assert.is(decideWake(cancelled(anUpload('queued')), { ...calm, lease: heldLease }).wake, false, 'its holder sees it')
+  const seen = { due: at(3600), status: { phase: 'Canceling' } }
+  assert.is(decideWake(cancelled(anUpload('waiting', seen)), calm).wake, false, 'the abort has a back-off of its own')
+  const tooLate = { due: at(3600), status: { phase: 'CleanupFailed', root: 'roots/s', nextRetryTimestamp: at(3600) } }
+  assert.is(decideWake(cancelled(anUpload('waiting', tooLate)), calm).wake, false)
+})
+
+test('a transfer hears its owner, but no other object of that name', () => {
+  const upload = anUpload('waiting', { due: at(3600), status: { phase: 'UploadError', nextRetryTimestamp: at(3600) } })
+  const owner = (spec: object, uploadName: string, change: object = {}) => ({
+    ...anUpload('waiting'),
+    kind: 'Snapshot',
+    metadata: { ...anUpload().metadata, ...change },
+    spec,
+    status: { phase: 'UploadFailed', uploadName },
+  })
+  const wakes = (snapshot: KubeObject) => decideWake(upload, { ...calm, owner: snapshot }).wake
+  assert.is(wakes(owner({}, upload.metadata.name)), false)
+  assert.is(wakes(owner({ snapshotCancel: true }, upload.metadata.name)), true)
+  assert.is(wakes(owner({}, upload.metadata.name, { deletionTimestamp: at(0) })), true)
+  assert.is(wakes(owner({ snapshotCancel: true }, 'upload-of-another')), false)
+})
+
 test('a slot is kept between slices and given up in back-off', () => {
   assert.is(keepsSlot(anUpload('upload')), true)
   assert.is(keepsSlot(anUpload('running')), true)
