@@ -109,11 +109,11 @@ const copy = copyTree()
 try {
   const verdicts: Verdict[] = []
   let failed = 0
-  const unpatched = soak(copy)
-  console.log(
-    `${unpatched.failure === undefined ? 'ok  ' : 'FAIL'} unpatched: ${unpatched.failure ?? `${SEEDS} lives end right`}`,
-  )
-  if (unpatched.failure !== undefined) failed++
+  // One of them by itself is for those who write it.
+  const unpatched = pattern === '' ? soak(copy).failure : undefined
+  if (pattern === '')
+    console.log(unpatched === undefined ? `ok   unpatched: ${SEEDS} lives end right` : `FAIL ${unpatched}`)
+  if (unpatched !== undefined) failed++
   for (const mutant of readMutants()) {
     const verdict = tryMutant(copy, mutant)
     verdicts.push(verdict)
@@ -121,7 +121,8 @@ try {
     console.log(`${verdict.killed ? 'ok  ' : 'FAIL'} ${mutant.name}: ${verdict.seeds} lives, ${cell(verdict.by)}`)
   }
   if (pattern === '' && failed === 0) writeFileSync('docs/mutants.md', table(verdicts))
-  console.log(`${verdicts.length + 1 - failed} passed, ${failed} failed`)
+  const total = verdicts.length + (pattern === '' ? 1 : 0)
+  console.log(`${total - failed} passed, ${failed} failed`)
   process.exitCode = failed === 0 ? 0 : 1
 } finally {
   rmSync(copy, { recursive: true, force: true })
