@@ -107,7 +107,7 @@ test('a namespace that is missing is told apart from a kind that is not served',
       () => 'not served',
     )
   while ((await answers()) === 'served') await new Promise((resolve) => setTimeout(resolve, 50))
-  await rejects(cluster.read('Download', 'contract-a', 'x'), RetryableError, 'KubernetesUnavailable')
+  await rejects(cluster.read('Download', 'contract-a', 'x'), RetryableError, 'KubernetesKindMissing')
 })
 
 test('missing rights are terminal and the message names verb, kind and object', async () => {

@@ -146,10 +146,10 @@ ends('the backup that is kept in vCenter outlives its object', async () => {
   assert.equal(await snapshotIds(), before)
 })
 
-ends('with vCenter away a deletion is let go at its deadline, and the orphan sweep removes what it left', async () => {
+ends('with vCenter away a deletion is let go at its deadline, and says so', async () => {
   await environment.vcenter.delay('VslmCreateSnapshot', 2000)
   await environment.createNamespace('short')
-  const other = await environment.createVolume({ namespace: 'short', name: 'lived', sizeBytes: 4 * MIB })
+  await environment.createVolume({ namespace: 'short', name: 'lived', sizeBytes: 4 * MIB })
   await environment.api.create(aSnapshot('stuck', { namespace: 'short', name: 'lived' }, repository))
   await environment.waitFor('Snapshot', 'short', 'stuck', (seen) => seen?.['status']?.task !== undefined)
   await environment.vcenter.addFault({ method: 'VslmDeleteSnapshot', fault: 'FileLocked', times: 1000 })
@@ -162,11 +162,6 @@ ends('with vCenter away a deletion is let go at its deadline, and the orphan swe
   const events = await environment.api.list('v1', 'Event', 'short')
   const [told] = events.filter((event) => event['reason'] === 'FinalizerReleased')
   assert.is(told?.['type'], 'Warning')
-  const left = async () => (await environment.vcenter.disk(other.fcdId))!.snapshots.length
-  assert.is(await left(), 1)
-  await environment.vcenter.clearFaults()
-  await environment.ping('dormouse-orphans')
-  assert.is(await left(), 0)
 })
 
 ends.run()
