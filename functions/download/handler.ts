@@ -68,7 +68,10 @@ export async function handleDownload(
 
 /** A clone that was cancelled or deleted wakes nobody while its Download is at work: so the Download looks at it, too. */
 async function decide(deps: TransferDeps, download: KubeObject): Promise<DownloadStep> {
-  return decideDownload(seeDownload(download, await cloneOf(deps, download)), deps.clock.nowMs())
+  const nowMs = deps.clock.nowMs()
+  const own = decideDownload(seeDownload(download), nowMs)
+  if (own.kind === 'nothing' || own.kind === 'cancel') return own // no wish of the clone changes that
+  return decideDownload(seeDownload(download, await cloneOf(deps, download)), nowMs)
 }
 
 async function underClaim(

@@ -59,7 +59,10 @@ export async function handleUpload(
 
 /** A Snapshot that was cancelled or deleted wakes nobody while its Upload is at work: so the Upload looks at it, too. */
 async function decide(deps: TransferDeps, upload: KubeObject): Promise<UploadStep> {
-  return decideUpload(seeUpload(upload, await snapshotOf(deps, upload)), deps.clock.nowMs())
+  const nowMs = deps.clock.nowMs()
+  const own = decideUpload(seeUpload(upload), nowMs)
+  if (own.kind === 'nothing' || own.kind === 'abort') return own // no wish of the Snapshot changes that
+  return decideUpload(seeUpload(upload, await snapshotOf(deps, upload)), nowMs)
 }
 
 async function park(deps: TransferDeps, upload: KubeObject, untilMs: number): Promise<string> {
