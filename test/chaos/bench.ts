@@ -1,9 +1,11 @@
 // One environment for many lives: its settings, its repository, and the moment at which it is calm again.
 
+import type { Repository } from '#shared/engine/repository.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import type { Faults } from '#test/environment/faults/faults.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import { claimRepository } from '#test/environment/main-job.ts'
+import { openRepository } from '#test/environment/storage/repository.ts'
 import { type Bystander, standBy } from './bystander.ts'
 
 export const SLICE_SECONDS = 2
@@ -11,7 +13,14 @@ export const LEASE_SECONDS = 5
 const BYTES_PER_SECOND = 3e6
 const SWEEP_MS = 2000
 
-export type Bench = { environment: Environment; faults: Faults; repository: string; bystander: Bystander }
+export type Bench = {
+  environment: Environment
+  faults: Faults
+  /** The BackupRepository's name, and what it stands for. */
+  repository: string
+  data: Repository
+  bystander: Bystander
+}
 
 export async function startBench({ keepFolder = false, adapters = true } = {}): Promise<Bench> {
   const environment = await startEnvironment({
@@ -33,7 +42,8 @@ export async function startBench({ keepFolder = false, adapters = true } = {}): 
   environment.api.patienceMs = 120_000
   const faults = environment.parts.faults!
   const repository = await claimRepository(environment)
-  return { environment, faults, repository, bystander: await standBy(environment) }
+  const data = await openRepository(environment)
+  return { environment, faults, repository, data, bystander: await standBy(environment) }
 }
 
 /** All servers answer, no fault is set, no event is on its way. */

@@ -3,6 +3,7 @@
 import * as assert from 'node:assert/strict'
 import { GetObjectCommand } from '@aws-sdk/client-s3'
 import { KINDS } from '#shared/api/kinds.ts'
+import { unreachableObjects } from '#shared/engine/prune.ts'
 import { claimedKind } from '#shared/format/sealed-object.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import { type Backup, backUp, remove, restore } from '#test/environment/main-job.ts'
@@ -19,6 +20,7 @@ const DATA_BYTES = 9 * MIB
 const SIZE_BYTES = 16 * MIB
 const MINUTE_MS = 60_000
 const KILL_MS = 1000 * (2 * LEASE_SECONDS + 5)
+const SLOT = /^dormouse-slot-/
 const RECORDS = ['Snapshot', 'Upload', 'CloneFromSnapshot', 'Download', 'DeleteSnapshot'] as const
 /** "Within five minutes of the return": a stage may wait for its faults, and then for that long. */
 const WITHIN_MS = 5 * MINUTE_MS
@@ -61,6 +63,7 @@ export async function live(bench: Bench, life: Life): Promise<Lived> {
     await untilNothingIsLeft(bench, plus(before, [volume, restored.volume]))
     await stage(bench, life, lived, 'delete', () => remove(environment, backup, waiting))
     await assertDeleted(bench, backup)
+    await assertPruned(bench)
     await untilNothingIsLeft(bench, plus(before, [volume, restored.volume]))
     await bystander.assertUntouched()
     await forget(bench, [claim, copy])
@@ -130,6 +133,18 @@ async function assertDeleted({ environment }: Bench, backup: Backup): Promise<vo
   assert.equal(claimedKind(bytes), 'tombstone', `what stands at ${key} after the deletion`)
 }
 
+/** Maintenance takes what is left: no session that somebody left open keeps it from that. */
+async function assertPruned({ environment, data }: Bench): Promise<void> {
+  let found: string[] = []
+  const isPruned = async () => {
+    await environment.ping('dormouse-maintenance')
+    found = await unreachableObjects(data)
+    return found.length === 0
+  }
+  await until('nothing is unreachable', isPruned, MINUTE_MS).catch(() => {})
+  assert.deepEqual(found, [], 'no root reaches it after a prune')
+}
+
 /** As an owner does who needs none of it any more: the claims, and the records of what was done. */
 async function forget({ environment }: Bench, claims: { namespace: string; name: string }[]): Promise<void> {
   for (const claim of claims)
@@ -141,6 +156,10 @@ async function forget({ environment }: Bench, claims: { namespace: string; name:
       await environment.api.delete({ apiVersion, kind, namespace, name: metadata.name })
     }
   }
+  // The next life makes its slots anew, as the first did.
+  const leases = await environment.api.list('coordination.k8s.io/v1', 'Lease', 'velero')
+  for (const { apiVersion, kind, metadata } of leases.filter((lease) => SLOT.test(lease.metadata.name)))
+    await environment.api.delete({ apiVersion, kind, namespace: metadata.namespace!, name: metadata.name })
 }
 
 function plus(world: World, volumes: Volume[]): World {

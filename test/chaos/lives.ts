@@ -2,7 +2,7 @@
 
 import type { Victim } from '#test/environment/faults/victims.ts'
 import { Random } from '#test/scenario/random.ts'
-import { type Life, STAGES, type Stage, type Step, type When } from './plan.ts'
+import { ANYBODY, type Life, STAGES, type Stage, type Step, type When } from './plan.ts'
 
 export type Points = Record<Stage, string[]>
 export type Seconds = Record<Stage, number>
@@ -21,6 +21,9 @@ export function isTimed(point: string): boolean {
   return /: PATCH leases \S+ hold$| progress$|^sweep: |^\?: /.test(point)
 }
 
+/** Whoever comes first makes it: the function that ended the object, or the sweep. */
+const ANYBODYS = /^\w+(?=: DELETE leases \S+-lease$)/
+
 const isMover = (point: string) => /^\w+ mover: /.test(point)
 const isS3 = (point: string) => /: (?:PUT|DELETE|POST) (?:\w+\/|config)/.test(point) && !isVcenter(point)
 const isVcenter = (point: string) => point.includes(': SOAP ')
@@ -33,9 +36,11 @@ export function killsAtWritePoints(points: Points): Life[] {
   const chain = (victim: Victim | 'caller', name: string, passes: (point: string) => boolean, whens = WHENS): Life[] =>
     whens.map((when) => ({
       id: `points/${name}/${when}`,
-      steps: STAGES.flatMap((stage) =>
-        points[stage].filter((at) => !isTimed(at) && passes(at)).map((at): Step => ({ stage, at, when, kill: victim })),
-      ),
+      steps: STAGES.flatMap((stage) => {
+        const passed = points[stage].filter((at) => !isTimed(at) && passes(at))
+        const places = new Set(passed.map((at) => at.replace(ANYBODYS, ANYBODY)))
+        return [...places].map((at): Step => ({ stage, at, when, kill: victim }))
+      }),
     }))
   return [
     ...chain('caller', 'function', (point) => !isMover(point)),

@@ -8,6 +8,9 @@ export type Stage = (typeof STAGES)[number]
 
 export type When = 'before' | 'after'
 
+/** Stands for the caller's name in a write point that more than one function passes, whichever comes first. */
+export const ANYBODY = '*'
+
 export type Step =
   /** At the first call of this name; `caller` is the very process that makes it. */
   | { stage: Stage; at: string; when: When; kill: Victim | 'caller' }
@@ -29,4 +32,10 @@ export function stepText(step: Step): string {
   if ('kill' in step) return `${when}: kill ${step.kill}`
   if ('away' in step) return `${when}: ${step.away} away for ${step.forMs / 1000} s`
   return `${when}: the functions' clock ${step.clockMs >= 0 ? '+' : ''}${step.clockMs / 60_000} min`
+}
+
+/** What `at` is matched with. */
+export function pointOf(at: string): string | RegExp {
+  if (!at.startsWith(`${ANYBODY}: `)) return at
+  return new RegExp(`^\\w+${RegExp.escape(at.slice(ANYBODY.length))}$`)
 }

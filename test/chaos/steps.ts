@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { kill, killProcess, type Victim } from '#test/environment/faults/victims.ts'
 import type { Call } from '#test/environment/faults/weather.ts'
 import type { Bench } from './bench.ts'
-import { type Stage, type Step, stepText } from './plan.ts'
+import { pointOf, type Stage, type Step, stepText } from './plan.ts'
 
 /** The steps of one stage, armed: some happened, some are still to come. */
 export class Armed {
@@ -42,7 +42,7 @@ export class Armed {
       if (step.kill === 'caller') await this.killCaller(call)
       else await this.killServer(step.kill)
     }
-    this.bench.faults.weather.add({ match: step.at, [step.when]: act })
+    this.bench.faults.weather.add({ match: pointOf(step.at), [step.when]: act })
   }
 
   /** A function dies as a pod does, with its children; a mover dies alone. */

@@ -146,32 +146,35 @@ ends('the backup that is kept in vCenter outlives its object', async () => {
   assert.equal(await snapshotIds(), before)
 })
 
-ends('with vCenter away a deletion is let go at its deadline, says so, and what it left goes when vCenter is back', async () => {
-  await environment.vcenter.delay('VslmCreateSnapshot', 2000)
-  await environment.createNamespace('short')
-  const other = await environment.createVolume({ namespace: 'short', name: 'lived', sizeBytes: 4 * MIB })
-  await environment.api.create(aSnapshot('stuck', { namespace: 'short', name: 'lived' }, repository))
-  await environment.waitFor('Snapshot', 'short', 'stuck', (seen) => seen?.['status']?.task !== undefined)
-  await environment.vcenter.addFault({ method: 'VslmDeleteSnapshot', fault: 'FileLocked', times: 1000 })
-  await environment.api.delete({ ...typeOf('Snapshot'), namespace: 'short', name: 'stuck' })
-  await pause(6000)
-  await environment.ping('dormouse-sweep')
-  await pause(2000)
-  await environment.ping('dormouse-sweep')
-  await environment.waitFor('Snapshot', 'short', 'stuck', (seen) => seen === undefined)
-  const events = await environment.api.list('v1', 'Event', 'short')
-  const [told] = events.filter((event) => event['reason'] === 'FinalizerReleased')
-  assert.is(told?.['type'], 'Warning')
-  const left = async () => (await environment.vcenter.disk(other.fcdId))!.snapshots
-  assert.is((await left()).length, 1)
-  await environment.vcenter.clearFaults()
-  // An Upload that was made meanwhile still owns it and is woken by the sweep; without one it is an orphan.
-  for (let look = 0; look < 30 && (await left()).length > 0; look++) {
+ends(
+  'with vCenter away a deletion is let go at its deadline, says so, and what it left goes when vCenter is back',
+  async () => {
+    await environment.vcenter.delay('VslmCreateSnapshot', 2000)
+    await environment.createNamespace('short')
+    const other = await environment.createVolume({ namespace: 'short', name: 'lived', sizeBytes: 4 * MIB })
+    await environment.api.create(aSnapshot('stuck', { namespace: 'short', name: 'lived' }, repository))
+    await environment.waitFor('Snapshot', 'short', 'stuck', (seen) => seen?.['status']?.task !== undefined)
+    await environment.vcenter.addFault({ method: 'VslmDeleteSnapshot', fault: 'FileLocked', times: 1000 })
+    await environment.api.delete({ ...typeOf('Snapshot'), namespace: 'short', name: 'stuck' })
+    await pause(6000)
     await environment.ping('dormouse-sweep')
-    await environment.ping('dormouse-orphans')
-    await pause(500)
-  }
-  assert.equal(await left(), [])
-})
+    await pause(2000)
+    await environment.ping('dormouse-sweep')
+    await environment.waitFor('Snapshot', 'short', 'stuck', (seen) => seen === undefined)
+    const events = await environment.api.list('v1', 'Event', 'short')
+    const [told] = events.filter((event) => event['reason'] === 'FinalizerReleased')
+    assert.is(told?.['type'], 'Warning')
+    const left = async () => (await environment.vcenter.disk(other.fcdId))!.snapshots
+    assert.is((await left()).length, 1)
+    await environment.vcenter.clearFaults()
+    // An Upload that was made meanwhile still owns it and is woken by the sweep; without one it is an orphan.
+    for (let look = 0; look < 30 && (await left()).length > 0; look++) {
+      await environment.ping('dormouse-sweep')
+      await environment.ping('dormouse-orphans')
+      await pause(500)
+    }
+    assert.equal(await left(), [])
+  },
+)
 
 ends.run()

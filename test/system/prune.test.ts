@@ -2,15 +2,15 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createS3Store } from '#shared/adapters/s3/store.ts'
 import type { Condition, KubeObject } from '#shared/api/kinds.ts'
 import { fenceSession } from '#shared/engine/fence.ts'
 import { unreachableObjects } from '#shared/engine/prune.ts'
-import { type Repository, requireRepository } from '#shared/engine/repository.ts'
+import type { Repository } from '#shared/engine/repository.ts'
 import { sealSession } from '#shared/format/markers.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { type Backup, backUp, claimRepository, remove, restore } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
+import { openRepository } from '#test/environment/storage/repository.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
 
 const MIB = 2 ** 20
@@ -54,14 +54,7 @@ prune.before(async () => {
   // All of it: a pack of which a part is still used stays whole.
   await writePieces(volume.file, [{ offsetBytes: MIB, data: noise('second', 6 * MIB) }])
   second = await backUp(environment, CLAIM, main)
-  const { s3 } = environment
-  const credentials = { accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey }
-  const store = createS3Store({
-    ...{ region: s3.region, bucket: s3.bucket, prefix: '', url: s3.url, forcePathStyle: true, caCert: s3.caPem },
-    ...{ insecureSkipTlsVerify: false, credentials, serverSideEncryption: undefined, kmsKeyId: undefined },
-    ...{ customerKey: undefined, tagging: undefined },
-  })
-  repository = await requireRepository(store, environment.parts.repositoryKey.password)
+  repository = await openRepository(environment)
   neighbours = await keysBelow('other/')
 })
 prune.after(async () => {

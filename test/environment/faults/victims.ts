@@ -10,7 +10,7 @@ export type Victim = (typeof VICTIMS)[number]
 
 export const DOWN_MS = 1000
 
-/** Resolves when it is dead; `back` when it is there again. A function comes back with its next request. */
+/** `back`: it is there again. A function comes back with its next request. */
 export type Killed = { what: string; back: Promise<void> }
 
 /** `pid`: this very process, and when it is a function all below it. */
@@ -32,16 +32,51 @@ export async function killFunctions(environment: Environment, victim: 'function'
   return { what: `${pids.length} ${victim}${pids.length === 1 ? '' : 's'}`, back: Promise.resolve() }
 }
 
+type Server = Exclude<Victim, 'function' | 'mover'>
+type Killable = { down: () => Promise<void>; up: () => Promise<void> }
+
+/** Where each server's last death is over. */
+const lastDeath = new WeakMap<Killable, Promise<void>>()
+
+/** Resolves when it is dead. A server that is still coming back from an earlier death is waited for: each death is one. */
 export async function kill(environment: Environment, victim: Victim): Promise<Killed> {
   if (victim === 'function' || victim === 'mover') return await killFunctions(environment, victim)
-  const { adapters, router, s3, controlPlane } = environment.parts
-  const server = {
-    adapter: adapters,
-    router,
-    s3,
-    etcd: controlPlane.etcdServer,
-    'kube-apiserver': controlPlane.apiServer,
-  }[victim]
+  const server = serverOf(environment, victim)
+  const { promise: over, resolve: end } = Promise.withResolvers<void>()
+  const before = lastDeath.get(server)
+  lastDeath.set(server, over)
+  try {
+    await before
+    await killServer(environment, victim, server)
+  } catch (error) {
+    end()
+    throw error
+  }
+  return {
+    what: victim,
+    back: sleep(DOWN_MS)
+      .then(() => server.up())
+      .finally(end),
+  }
+}
+
+async function killServer(environment: Environment, victim: Server, server: Killable): Promise<void> {
+  const pids = pidsOf(environment, victim)
+  if (!pids.every(isAlive)) throw new Error(`${victim} is to be killed, and does not run`)
   await server.down()
-  return { what: victim, back: sleep(DOWN_MS).then(() => server.up()) }
+  if (pids.some(isAlive)) throw new Error(`${victim} was killed, and runs`)
+}
+
+function serverOf({ parts }: Environment, victim: Server): Killable {
+  const { adapters, router, s3, controlPlane } = parts
+  const { etcdServer, apiServer } = controlPlane
+  return { adapter: adapters, router, s3, etcd: etcdServer, 'kube-apiserver': apiServer }[victim]
+}
+
+/** Of its leash, which ends with it; the router lives in this process. Event sources that were never started have none. */
+function pidsOf({ parts }: Environment, victim: Server): number[] {
+  const { adapters, s3, controlPlane } = parts
+  if (victim === 'router') return []
+  if (victim === 'adapter') return adapters.pids
+  return victim === 's3' ? [s3.pid ?? 0] : controlPlane.pids[victim]
 }
