@@ -9,7 +9,7 @@ import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
-import { readStaging } from './provision.ts'
+import { awaitStagingGone, readStaging } from './provision.ts'
 
 const RESERVED_MS = 5 * SECOND_MS
 
@@ -65,12 +65,7 @@ async function dropStaging(deps: StepDeps, claim: Claim): Promise<void> {
   const staging = await readStaging(deps, clone)
   if (staging === undefined) return
   await deps.cluster.delete('PersistentVolumeClaim', staging)
-  await lookUntil(deps, claim, async () => (await readStaging(deps, clone)) === undefined)
-  if ((await readStaging(deps, clone)) !== undefined)
-    throw new RetryableError(
-      'StagingClaimStays',
-      `staging claim ${staging.metadata.name} is not gone yet: does a Pod use it?`,
-    )
+  await awaitStagingGone(deps, claim)
 }
 
 /** The volume's claimRef names the target without a UID: only that claim can take it. */

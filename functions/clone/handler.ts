@@ -21,7 +21,7 @@ import { lookUntil } from '#shared/steps/look.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { downloadNameOf, ensureDownload } from './download.ts'
 import { handOver } from './hand-over.ts'
-import { provision, removeStaging } from './provision.ts'
+import { awaitStagingGone, provision, removeStaging } from './provision.ts'
 
 /** What is not there yet is looked at again after this long, if no event comes before. */
 const POLL_AGAIN_MS = 10 * SECOND_MS
@@ -281,6 +281,7 @@ async function abort(deps: StepDeps, claim: Claim): Promise<Result> {
       }
   }
   await removeStaging(deps, claim.latest())
+  await awaitStagingGone(deps, claim)
   const status = {
     phase: 'Canceled',
     reason: 'Canceled',

@@ -7,6 +7,7 @@ import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/err
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import { lookUntil } from '#shared/steps/look.ts'
 
 /** How long one request looks on; after that the claim's binding is an event, and the sweep is the guarantee. */
 const LOOK_ON_MS = 10 * SECOND_MS
@@ -41,6 +42,16 @@ export async function removeStaging(deps: StepDeps, clone: KubeObject): Promise<
   }
   const staging = await readStaging(deps, clone)
   if (staging !== undefined) await deps.cluster.delete('PersistentVolumeClaim', staging)
+}
+
+/** Deleted is not gone: Kubernetes keeps a claim for as long as a Pod uses it. RetryableError `StagingClaimStays`. */
+export async function awaitStagingGone(deps: StepDeps, claim: Claim): Promise<void> {
+  const clone = claim.latest()
+  if (await lookUntil(deps, claim, async () => (await readStaging(deps, clone)) === undefined)) return
+  throw new RetryableError(
+    'StagingClaimStays',
+    `staging claim ${clone.metadata.namespace}/${stagingClaimName(clone)} is not gone yet: does a Pod use it?`,
+  )
 }
 
 export async function readStaging(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {

@@ -32,6 +32,12 @@ const read = (world: World, { kind, namespace, name }: Job) => world.cluster.pee
 const transferOf = (world: World, job: Job) =>
   world.cluster.peekAll(job.transfer).find((each) => JSON.stringify(each['spec']).includes(`/${job.name}"`))
 
+const stagingClaims = (world: World) =>
+  world.cluster
+    .peekAll('PersistentVolumeClaim')
+    .map(({ metadata }) => metadata.name)
+    .filter((name) => name.startsWith('dormouse-'))
+
 async function begin(world: World, job: Job): Promise<void> {
   world.volumes.write(aVolume(world, 'data'), 64 * KiB, noiseOf('data', 512 * KiB))
   aSnapshot(world, job === BACKUP ? job.name : 'whole', 'data')
@@ -47,11 +53,13 @@ async function begin(world: World, job: Job): Promise<void> {
 async function cancelAt(world: World, job: Job, moment: () => boolean): Promise<number> {
   let askedMs = Number.POSITIVE_INFINITY
   let endedMs = 0
+  const stayed: string[] = []
   let asking: Promise<unknown> = Promise.resolve()
   // Seen as it is written: between two looks of `run` the clock may jump.
   const stop = world.cluster.onWrite((kind, before, after) => {
-    if (kind === job.kind && after?.metadata.name === job.name && isDone(after) && !isDone(before))
-      endedMs = world.clock.nowMs()
+    if (kind !== job.kind || after?.metadata.name !== job.name || !isDone(after) || isDone(before)) return
+    endedMs = world.clock.nowMs()
+    if (after['status'].phase === 'Canceled') stayed.push(...stagingClaims(world))
   })
   await world.run(() => {
     if (askedMs === Number.POSITIVE_INFINITY && !isDone(read(world, job)) && moment()) {
@@ -62,6 +70,7 @@ async function cancelAt(world: World, job: Job, moment: () => boolean): Promise<
   })
   await asking
   stop()
+  assert.equal(stayed, [], 'Canceled means that its claim is gone')
   return Math.max(0, endedMs - askedMs)
 }
 

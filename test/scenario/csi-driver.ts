@@ -9,6 +9,9 @@ import { KiB } from '#shared/kernel/units.ts'
 /** A class whose driver never answers. */
 export const NEVER_BINDS = 'never'
 
+/** Kubernetes sets it on every claim: a deleted one is there for a while. */
+const PROTECTION = 'kubernetes.io/pvc-protection'
+
 export class CsiDriver {
   readonly #cluster: MemoryCluster
   readonly #volumes: MemoryVolumes
@@ -29,7 +32,8 @@ export class CsiDriver {
   async play(): Promise<void> {
     for (const claim of this.#cluster.peekAll('PersistentVolumeClaim')) {
       const comes = claim['spec'].storageClassName !== NEVER_BINDS
-      if (comes && claim['status']?.phase !== 'Bound') await ignoreConflict(this.#bind(claim))
+      if (claim.metadata.deletionTimestamp !== undefined) await ignoreConflict(this.#unprotect(claim))
+      else if (comes && claim['status']?.phase !== 'Bound') await ignoreConflict(this.#bind(claim))
     }
     for (const volume of this.#cluster.peekAll('PersistentVolume')) await ignoreConflict(this.#reclaim(volume))
   }
@@ -60,9 +64,16 @@ export class CsiDriver {
     await this.#cluster.patch('PersistentVolume', this.#volume(volumeName), {
       spec: { claimRef: { uid: claim.metadata.uid } },
     })
-    await this.#cluster.patch('PersistentVolumeClaim', claim, { spec: { volumeName } })
+    const finalizers = [...new Set([...(claim.metadata.finalizers ?? []), PROTECTION])]
+    await this.#cluster.patch('PersistentVolumeClaim', claim, { metadata: { finalizers }, spec: { volumeName } })
     const bound = this.#cluster.peek('PersistentVolumeClaim', namespace, name)
     if (bound !== undefined) await this.#cluster.patchStatus('PersistentVolumeClaim', bound, { phase: 'Bound' })
+  }
+
+  /** No Pod uses it. */
+  async #unprotect(claim: KubeObject): Promise<void> {
+    const finalizers = (claim.metadata.finalizers ?? []).filter((one) => one !== PROTECTION)
+    await this.#cluster.patch('PersistentVolumeClaim', claim, { metadata: { finalizers } })
   }
 
   async #reclaim(volume: KubeObject): Promise<void> {
