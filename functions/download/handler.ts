@@ -71,7 +71,7 @@ async function decide(deps: TransferDeps, download: KubeObject): Promise<Downloa
   const nowMs = deps.clock.nowMs()
   const own = decideDownload(seeDownload(download), nowMs)
   if (own.kind === 'nothing' || own.kind === 'cancel') return own // no wish of the clone changes that
-  return decideDownload(seeDownload(download, await cloneOf(deps, download)), nowMs)
+  return decideDownload(seeDownload(download, (await cloneOf(deps, download)) ?? 'gone'), nowMs)
 }
 
 async function underClaim(

@@ -46,16 +46,25 @@ export function decideDownload(seen: DownloadSeen, nowMs: number): DownloadStep 
   }
 }
 
-/** `clone`: the one that it was made for. */
-export function seeDownload(download: KubeObject, clone?: KubeObject): DownloadSeen {
+/** `clone`: the one that it was made for; undefined: nobody looked. */
+export function seeDownload(download: KubeObject, clone?: KubeObject | 'gone'): DownloadSeen {
   const status = download['status'] ?? {}
   const known: DownloadPhase = DOWNLOAD_PHASES.includes(status.phase) ? status.phase : 'New'
   const phase = known === 'Completed' && isMadeUp(download) ? 'InProgress' : known
   return {
     phase,
-    cancelRequested: asksToStop(download) || ownerAsksToStop(download, clone),
+    cancelRequested: asksToStop(download) || cloneAsksToStop(download, clone),
     nextRetryMs: phase === 'Retry' ? Date.parse(status.nextRetryTimestamp ?? '') || 0 : 0,
   }
+}
+
+/** Nobody would hand over a staged disk whose clone was torn out: it goes with its claim. */
+function cloneAsksToStop(download: KubeObject, clone: KubeObject | 'gone' | undefined): boolean {
+  return clone === 'gone' ? fillsStagedDisk(download) : ownerAsksToStop(download, clone)
+}
+
+function fillsStagedDisk(download: KubeObject): boolean {
+  return download.metadata.annotations?.[STAGED_ANNOTATION] !== undefined
 }
 
 /**
@@ -63,8 +72,7 @@ export function seeDownload(download: KubeObject, clone?: KubeObject): DownloadS
  * Downloads have no conditions, and fill no staged disk.
  */
 function isMadeUp(download: KubeObject): boolean {
-  const isOurs = download.metadata.annotations?.[STAGED_ANNOTATION] !== undefined
-  return isOurs && !isTrue(download['status']?.conditions, 'Downloaded')
+  return fillsStagedDisk(download) && !isTrue(download['status']?.conditions, 'Downloaded')
 }
 
 export function isDownloadOver(phase: DownloadPhase): boolean {

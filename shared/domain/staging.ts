@@ -1,6 +1,6 @@
 // The staged disk of a restore: the claim that provisions it, and the claim that gets its volume when the data is whole.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
 /** On the Download of a staged disk: the disk is new, so zeros need not be written. */
@@ -35,6 +35,15 @@ export function stagingClaim(clone: KubeObject, stored: KubeObject, selectedNode
       name: stagingClaimName(clone),
       namespace: clone.metadata.namespace ?? '',
       labels: { [CLONE_LABEL]: clone.metadata.uid ?? '', 'velero.io/exclude-from-backup': 'true' },
+      // Should the clone be torn out, finalizer and all, Kubernetes takes the claim away and with it its disk.
+      ownerReferences: [
+        {
+          apiVersion: KINDS.CloneFromSnapshot.apiVersion,
+          kind: 'CloneFromSnapshot',
+          name: clone.metadata.name,
+          uid: clone.metadata.uid ?? '',
+        },
+      ],
       annotations: {
         [CLONE_ANNOTATION]: `${clone.metadata.namespace}/${clone.metadata.name}`,
         ...(selectedNode === undefined ? {} : { 'volume.kubernetes.io/selected-node': selectedNode }),

@@ -67,7 +67,7 @@ function wantsNotice(object: KubeObject, around: Surroundings): boolean {
     case 'Upload':
       return !isCanceling && decideUpload(seeUpload(object, around.owner), around.nowMs).kind === 'abort'
     case 'Download':
-      return decideDownload(seeDownload(object, around.owner), around.nowMs).kind === 'cancel'
+      return decideDownload(seeDownload(object, around.owner ?? 'gone'), around.nowMs).kind === 'cancel'
     default:
       return object.kind === 'BackupRepositoryClaim' && isBeingDeleted(object)
   }
@@ -80,7 +80,8 @@ function partnerMoved(object: KubeObject, around: Surroundings): boolean {
     return around.upload === undefined || followUpload(seen.phase, seeUpload(around.upload).phase) !== seen.phase
   }
   if (object.kind === 'CloneFromSnapshot')
-    return around.download !== undefined && isDownloadOver(seeDownload(around.download).phase)
+    // Gone without a word: the clone's own function makes it anew.
+    return around.download === undefined || isDownloadOver(seeDownload(around.download).phase)
   return false
 }
 

@@ -2,7 +2,7 @@
 
 import { type Checkpoint, openCheckpoint, sealCheckpoint } from '#shared/format/checkpoint.ts'
 import { checkpointKey } from '#shared/format/names.ts'
-import { ConflictError, CorruptionError } from '#shared/kernel/errors.ts'
+import { ConflictError, CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import type { Outbox } from './outbox.ts'
 import type { Repository } from './repository.ts'
 import type { UploadState } from './upload-state.ts'
@@ -17,17 +17,19 @@ export class Checkpoints {
   readonly #repository: Repository
   readonly #session: string
   readonly #slice: number
+  readonly #warn: Warn
   #keys: string[] = []
   #written = 0
 
-  constructor(repository: Repository, session: string, slice: number) {
+  constructor(repository: Repository, session: string, slice: number, warn: Warn) {
     this.#repository = repository
+    this.#warn = warn
     this.#session = session
     this.#slice = slice
   }
 
   /** undefined: there is none that opens, the transfer begins anew. */
-  async newest(warn: Warn): Promise<Checkpoint | undefined> {
+  async newest(): Promise<Checkpoint | undefined> {
     const { store, keys } = this.#repository
     this.#keys = []
     for await (const { key } of store.list(folderOf(this.#session))) this.#keys.push(key)
@@ -39,7 +41,7 @@ export class Checkpoints {
         return openCheckpoint(keys, key, bytes, `${store.location}/${key}`)
       } catch (error) {
         if (!(error instanceof CorruptionError)) throw error
-        warn(error.reason, error.message)
+        this.#warn(error.reason, error.message)
       }
     }
     return undefined
@@ -58,13 +60,23 @@ export class Checkpoints {
     }
     const older = this.#keys.filter((known) => known < key)
     this.#keys = [key]
-    for (const known of older) await this.#repository.store.delete(known)
+    for (const known of older) await this.#drop(known)
   }
 
   /** After the root: nothing needs them any more. */
   async removeAll(): Promise<void> {
     for await (const { key } of this.#repository.store.list(folderOf(this.#session))) {
+      await this.#drop(key)
+    }
+  }
+
+  /** One that the store locks costs no backup: prune takes it once it may. */
+  async #drop(key: string): Promise<void> {
+    try {
       await this.#repository.store.delete(key)
+    } catch (error) {
+      if (!(error instanceof TerminalError && error.reason === 'S3ObjectLocked')) throw error
+      this.#warn(error.reason, error.message)
     }
   }
 

@@ -73,7 +73,7 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
       await fenceSessionsBelow(repository, snapshotPrefix(repository, fcdId, snapshotId), options.clock)
       return roots.length > 0
     },
-    abandon: async (access, session) => abandon(await open(access), session, options.clock),
+    abandon: async (access, session) => abandon(options, await open(access), session),
     prune: async (access, { sliceMs, sessionIdleMs, signal }) =>
       pruneRepository(await open(access), { clock: options.clock, sliceMs, sessionIdleMs, signal, warn: options.warn }),
   }
@@ -181,11 +181,15 @@ async function fenceSessionsBelow(repository: Repository, prefix: string, clock:
 }
 
 /** false: the session was sealed already, its backup stands. Its marker is left to garbage collection. */
-async function abandon(repository: Repository, session: string, clock: Clock): Promise<boolean> {
+async function abandon(
+  { clock, warn = () => {} }: RepositoriesOptions,
+  repository: Repository,
+  session: string,
+): Promise<boolean> {
   if (parseSession(session) === undefined) {
     throw new TerminalError('SessionInvalid', `${JSON.stringify(session)} is no session id`)
   }
   const fenced = await fenceSession(repository, session, 'abandoned', clock.nowMs())
-  await new Checkpoints(repository, session, 0).removeAll()
+  await new Checkpoints(repository, session, 0, warn).removeAll()
   return fenced
 }

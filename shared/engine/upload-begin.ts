@@ -35,7 +35,7 @@ export async function beginUpload(
   await putOnce(repository.store, sessionKey(session), sealSession(repository.keys, session, nowMs))
   const retired = await readRetiredPacks(repository)
   const geometry = geometryOf(request.capacityBytes, repository.config)
-  const checkpoint = await checkpoints.newest(warn)
+  const checkpoint = await checkpoints.newest()
   if (checkpoint !== undefined && fits(checkpoint, geometry)) {
     return { kind: 'open', state: UploadState.resume(geometry, checkpoint), isFresh: false, retired }
   }

@@ -46,10 +46,10 @@ export async function upload(
   options: TransferOptions<UploadProgress>,
 ): Promise<UploadOutcome> {
   const repository = await requireRepository(deps.store, request.repository.password, deps.keyCache)
-  const checkpoints = new Checkpoints(repository, request.session, request.slice)
+  const warn = deps.warn ?? (() => {})
+  const checkpoints = new Checkpoints(repository, request.session, request.slice, warn)
   const stopper = new Stopper(deps.clock, request.sliceMs, options.signal)
   try {
-    const warn = deps.warn ?? (() => {})
     const begun = await beginUpload(repository, request, checkpoints, deps.clock.nowMs(), warn)
     if (begun.kind === 'sealed') {
       await checkpoints.removeAll()

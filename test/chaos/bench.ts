@@ -12,6 +12,7 @@ export const SLICE_SECONDS = 2
 export const LEASE_SECONDS = 5
 const BYTES_PER_SECOND = 3e6
 const SWEEP_MS = 2000
+const EVENTS_MS = 15_000
 
 export type Bench = {
   environment: Environment
@@ -53,5 +54,10 @@ export async function calm({ environment, faults }: Bench): Promise<void> {
   await Promise.all(faults.proxies.map((proxy) => proxy.back()))
   await environment.vcenter.clearFaults()
   await environment.api.list('v1', 'Namespace')
-  await until('no event is on its way', () => environment.router.inFlight === 0, 120_000)
+  const isCalm = () => environment.router.inFlight === 0
+  await until('no event is on its way', isCalm, EVENTS_MS).catch(async () => {
+    // After many deaths one waits for minutes until its next attempt. It is lost, as any event may be.
+    await environment.router.down()
+    await environment.router.up()
+  })
 }

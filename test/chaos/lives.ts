@@ -15,6 +15,8 @@ const HOUR_MS = 3_600_000
 /** Moments of each victim in each stage; two of each stage share a life. */
 const MOMENTS = 10
 const MOMENTS_PER_LIFE = 2
+/** Of a stage's typical time: some lives are faster, and a moment after the end is none. */
+const WITHIN = 0.8
 
 /** Comes by the clock and not by the work, so a run may end without it. */
 export function isTimed(point: string): boolean {
@@ -68,7 +70,9 @@ export function killsAtMoments(victims: readonly Victim[], typical: Seconds, see
       id: `moments/${kill}/${n + 1}`,
       steps: STAGES.flatMap((stage) => {
         // In thirds of the stage's time, so that the second comes when the first was digested.
-        const at = Array.from({ length: MOMENTS_PER_LIFE }, () => Math.round(random.next() * typical[stage] * 1000))
+        const at = Array.from({ length: MOMENTS_PER_LIFE }, () =>
+          Math.round(random.next() * WITHIN * typical[stage] * 1000),
+        )
         return at.sort((one, other) => one - other).map((afterMs): Step => ({ stage, afterMs, kill }))
       }),
     }))

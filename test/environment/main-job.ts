@@ -90,7 +90,7 @@ export async function backUp(
 /** Creates a CloneFromSnapshot in `namespace` and waits until its claim is bound; any end but `Completed` is an error. */
 export async function restore(
   environment: Environment,
-  backup: Backup,
+  backup: Pick<Backup, 'snapshot'>,
   namespace: string,
   { timeoutMs = 5 * MINUTE_MS, onProgress = () => {} }: Waiting = {},
 ): Promise<Restore> {
@@ -122,7 +122,7 @@ export async function restore(
 /** Creates a DeleteSnapshot for the backup and waits for its end. */
 export async function remove(
   environment: Environment,
-  backup: Backup,
+  backup: Pick<Backup, 'snapshot'>,
   { timeoutMs = MINUTE_MS }: Waiting = {},
 ): Promise<void> {
   const name = `delete-${randomUUID()}`

@@ -64,7 +64,7 @@ function live(copy: string, mutant: Mutant): Verdict {
 /** `test`: folder and pattern, as test/run.ts takes them. */
 function testOne(copy: string, mutant: Mutant, test: string): Verdict {
   const { code, output } = runIn(copy, process.execPath, ['test/run.ts', ...test.split(' ')])
-  const [, failure = 'nothing'] = /FAIL {2}"(.+)"/.exec(output) ?? []
+  const [, failure = 'nothing'] = /FAIL {2}(?:.+ {2})?"(.+)"/.exec(output) ?? []
   return { mutant, killed: code !== 0 && failure !== 'nothing', seeds: 'one test', by: `${test}: ${failure}` }
 }
 

@@ -379,6 +379,9 @@ badStore('an index that is changed or missing costs neither a restore nor the ne
   assert.is(await sha256((await restore(environment, damaged, 'no-index')).volume.file), damagedHash)
   const next = await backUp(environment, CLAIM, damaged.snapshot['spec'].backupRepository)
   assert.is(await sha256((await restore(environment, next, 'no-index-next')).volume.file), await sha256(volume.file))
+  for (const key of await keysBelow('damaged/dormouse/index/')) await erase(key)
+  const last = await backUp(environment, CLAIM, damaged.snapshot['spec'].backupRepository)
+  assert.is(await sha256((await restore(environment, last, 'index-gone')).volume.file), await sha256(volume.file))
 })
 
 badStore('a config that was changed opens nothing, and mended it does', async () => {

@@ -385,18 +385,6 @@ badInput('a request that is no CloudEvent is answered 400, logged and counted', 
   assert.ok(log.split('\n').filter((line) => line.includes('"BadEvent"')).length >= bad.length, 'each is logged')
 })
 
-badInput('phases set by hand in mid-flight make no false end', async () => {
-  const ref = { ...typeOf('Snapshot'), namespace: CLAIM.namespace, name: 'by-hand' }
-  await environment.api.create({
-    ...aSnapshot('by-hand', CLAIM, repository),
-    metadata: { name: 'by-hand', namespace: CLAIM.namespace, labels: { 'dormouse.dev/step': 'done' } },
-  })
-  await environment.api.patch(ref, { status: { phase: 'Uploading' } }, 'status')
-  await environment.api.patch(ref, { metadata: { labels: { 'dormouse.dev/step': 'snapshot' } } })
-  const snapshot = await endOf(environment, 'Snapshot', CLAIM.namespace, 'by-hand')
-  assert.is(snapshot['status'].phase, 'Uploaded', snapshot['status'].message)
-})
-
 badInput('nothing is left over, the data is what it was, and a good backup and restore go on', async () => {
   await until('nothing is held', async () => (await heldObjects(environment)).length === 0, 30_000)
   await assertStanding(environment, before)

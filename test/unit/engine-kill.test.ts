@@ -2,9 +2,9 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type MemoryDisk, MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
 import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { RetryableError } from '#shared/kernel/errors.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { UploadOutcome } from '#shared/ports/mover.ts'
-import { bytesOf, CHUNK_BYTES, EngineWorld } from '#test/support/engine-world.ts'
+import { access, bytesOf, CHUNK_BYTES, EngineWorld } from '#test/support/engine-world.ts'
 import { dyingAt, HookedStore, type WriteHook } from '#test/support/store-faults.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
@@ -122,6 +122,34 @@ test('a slice that is stopped at any write goes on where it was, and reads nothi
     await checkRestores(scene)
     if (first?.state === 'sealed') return
   }
+})
+
+test('checkpoints that the store locks cost no backup; any other trouble with them is told', async () => {
+  const scene = await aVolumeWithParent()
+  let outcome: Awaited<ReturnType<typeof slice>>
+  let refused = 0
+  for (let number = 1; outcome?.state !== 'sealed'; number++) {
+    assert.ok(number < 200, 'no end in sight')
+    const stop = new AbortController()
+    if (number < 3) stop.abort()
+    const locked: WriteHook = async ({ kind, key }) => {
+      if (key.startsWith('packs/')) stop.abort()
+      if (kind !== 'delete') return 'go on'
+      refused++
+      throw new TerminalError('S3ObjectLocked', `${key} is locked`)
+    }
+    outcome = await slice(scene, locked, number, { signal: stop.signal })
+    assert.ok(outcome !== undefined)
+  }
+  assert.ok(refused > 2, `${refused} deletions refused`)
+  // Once the lock is over, whoever comes by removes them.
+  assert.is(await new EngineWorld(scene.store).repositories.abandon(access, scene.session), false)
+  await checkRestores(scene)
+  const busy: WriteHook = async ({ kind }) => (kind === 'delete' ? 'fail' : 'go on')
+  const another = await aVolumeWithParent()
+  const aborted = { signal: AbortSignal.abort() }
+  assert.is((await slice(another, busy, 1, aborted))?.state, 'more')
+  assert.is(await slice(another, busy, 2, aborted), undefined, 'it failed, to be tried again')
 })
 
 test('a store that lost a pack is found out before the backup exists, and the next slice makes up for it', async () => {

@@ -60,6 +60,11 @@ const wrongRegion = terminal(
   (c) => `the bucket is not in region ${c.region}: set the right one in the location's config.region`,
 )
 const skewed = retryable('S3ClockSkewed', () => "this machine's clock is too far from the store's: synchronize it")
+const locked = terminal(
+  'S3ObjectLocked',
+  () =>
+    'a lock (retention or legal hold) holds the object: where the bucket keeps no versions, use one without a default retention, or wait for the end of it',
+)
 const archived = terminal(
   'S3ObjectArchived',
   () => 'the object was moved to an archive class: restore it, and exclude dormouse/ from that lifecycle rule',
@@ -124,6 +129,9 @@ const BY_STATUS: Record<number, Answer> = {
   507: full,
 }
 
+/** No code of its own: `AccessDenied` with these words (AWS, versitygw), `InvalidRequest` with those (MinIO). */
+const LOCKED = /protected by object lock|WORM protected/i
+
 const CERTIFICATE_CODES = new Set([
   'CERT_HAS_EXPIRED',
   'CERT_NOT_YET_VALID',
@@ -176,6 +184,7 @@ export function codeOf(error: Error): string {
 }
 
 function fromAnswer(status: number, error: SdkError, context: CallContext): DormouseError {
+  if (LOCKED.test(error.message)) return locked(context, error)
   const known = BY_CODE[error.name] ?? BY_STATUS[status]
   if (known !== undefined) return known(context, error)
   if (status >= 500) return unavailable(context, error)

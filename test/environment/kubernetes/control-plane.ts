@@ -19,13 +19,14 @@ export type ControlPlaneOptions = {
   authority: Authority
 }
 
-// Binding is real because the very controllers of a cluster do it; nothing else of the controller manager runs.
+// Binding and what owners take with them are real because the very controllers of a cluster do it; nothing else of the controller manager runs.
 const CONTROLLERS = [
   'persistentvolume-binder-controller',
   'persistentvolumeclaim-protection-controller',
   'persistentvolume-protection-controller',
   'namespace-controller',
   'serviceaccount-controller',
+  'garbage-collector-controller',
 ]
 
 export class ControlPlane {

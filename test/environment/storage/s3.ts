@@ -76,15 +76,25 @@ export class S3Server {
     return s3
   }
 
-  /** Starts it again after `down`, with what it held. */
-  async up(): Promise<void> {
+  /** Starts it again after `down`, with what it held. `readOnly`: it serves reads, and refuses whatever would change something. */
+  async up({ readOnly = false } = {}): Promise<void> {
     const { folder, leash, program, logFolder, tls } = this.options
+    const mode = readOnly ? ['--readonly'] : []
     const certificate = tls ? ['--cert', path.join(folder, 's3.crt'), '--key', path.join(folder, 's3.key')] : []
     const backend = ['posix', '--data-integrity-etag', path.join(folder, 'data')]
     this.server = await Program.start({
       name: 'versitygw',
       leash,
-      command: [program, '--port', `127.0.0.1:${this.port}`, '--keep-alive', '--quiet', ...certificate, ...backend],
+      command: [
+        program,
+        '--port',
+        `127.0.0.1:${this.port}`,
+        '--keep-alive',
+        '--quiet',
+        ...mode,
+        ...certificate,
+        ...backend,
+      ],
       logFolder,
       env: { ROOT_ACCESS_KEY: this.accessKeyId, ROOT_SECRET_KEY: this.secretAccessKey },
     })

@@ -4,10 +4,11 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { decideClone, seeClone } from '#shared/domain/clone.ts'
-import { seeDownload } from '#shared/domain/download.ts'
+import { decideDownload, seeDownload } from '#shared/domain/download.ts'
 import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
 import { leaseName } from '#shared/domain/lease.ts'
 import { stepOfSnapshot } from '#shared/domain/snapshot.ts'
+import { decideWake } from '#shared/domain/sweep.ts'
 import { seeUpload } from '#shared/domain/upload.ts'
 
 const test = suite('written by hand')
@@ -52,6 +53,30 @@ test('a Download of a staged disk that says Completed and has no condition hands
   assert.is(seeDownload(whole).phase, 'Completed')
   assert.is(decideClone(seeClone(clone, whole)).kind, 'handOver')
   assert.is(seeDownload(anObject('Download', { phase: 'Completed' })).phase, 'Completed', "the peer's own")
+})
+
+test('a Download of a staged disk whose clone was torn out stops; one without a clone goes on', () => {
+  const ours = anObject('Download', { phase: 'InProgress' }, { annotations: { 'dormouse.dev/staged': 'true' } })
+  const theirs = anObject('Download', { phase: 'InProgress' })
+  assert.is(decideDownload(seeDownload(ours), 0).kind, 'transfer', 'nobody looked')
+  assert.is(decideDownload(seeDownload(ours, 'gone'), 0).kind, 'cancel')
+  assert.is(decideDownload(seeDownload(theirs, 'gone'), 0).kind, 'transfer')
+  const around = { nowMs: 0, graceMs: 1000, lease: undefined, upload: undefined, download: undefined, owner: undefined }
+  const waiting = (object: KubeObject) => ({
+    ...object,
+    metadata: { ...object.metadata, labels: { 'dormouse.dev/step': 'waiting' } },
+  })
+  assert.is(decideWake(waiting(ours), around).wake, true)
+  assert.is(decideWake(waiting(theirs), around).wake, false)
+})
+
+test('a clone whose Download was torn out is woken, and makes it anew', () => {
+  const status = { phase: 'InProgress', volumeName: 'pv-1', downloadName: 'd' }
+  const clone = anObject('CloneFromSnapshot', status, { labels: { 'dormouse.dev/step': 'waiting' } })
+  const around = { nowMs: 0, graceMs: 1000, lease: undefined, upload: undefined }
+  assert.is(decideWake(clone, { ...around, download: undefined }).wake, true)
+  assert.is(decideClone(seeClone(clone, undefined)).kind, 'startDownload')
+  assert.is(decideWake(clone, { ...around, download: anObject('Download', { phase: 'InProgress' }) }).wake, false)
 })
 
 test("a Lease's name is never longer than Kubernetes takes", () => {

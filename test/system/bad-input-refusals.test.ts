@@ -1,0 +1,175 @@
+// A store that takes no more: without room, read-only, with objects that a lock holds, with a token that has expired. What was
+// asked for waits and says why; nothing is called done or lost; when the cause is gone it goes on without a restart.
+
+import { randomUUID } from 'node:crypto'
+import { CreateBucketCommand, PutObjectLockConfigurationCommand } from '@aws-sdk/client-s3'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import { type Environment, startEnvironment } from '#test/environment/environment.ts'
+import type { Weather } from '#test/environment/faults/weather.ts'
+import { until } from '#test/environment/fixtures/echo/start.ts'
+import {
+  aSnapshot,
+  backUp,
+  claimRepository,
+  repositoryParameters,
+  restore,
+  typeOf,
+} from '#test/environment/main-job.ts'
+import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
+import type { Volume } from '#test/environment/storage/volume.ts'
+import { askForDeletion, endOf, hasEvent, retryNow, untilReason } from './support/bad-input.ts'
+
+const MIB = 2 ** 20
+const CLAIM = { namespace: 'shop', name: 'orders' }
+
+const refusals = suite('a store that takes no more')
+let environment: Environment
+let weather: Weather
+let repository: string
+let volume: Volume
+
+refusals.before(async () => {
+  environment = await startEnvironment({
+    faults: true,
+    pingEveryMs: { 'dormouse-sweep': 2000 },
+    env: { DORMOUSE_DUE_SECONDS: '2' },
+  })
+  weather = environment.parts.faults!.weather
+  repository = await claimRepository(environment)
+  volume = await environment.createVolume({ ...CLAIM, sizeBytes: 16 * MIB })
+  await writePieces(volume.file, [{ offsetBytes: MIB, data: noise('orders', 4 * MIB) }])
+})
+refusals.after(async () => {
+  await environment.stop()
+})
+
+/** Stands in for a store's own refusal: the real server here has no quota and gives no tokens. In the form of S3's errors. */
+function refuse(point: RegExp, status: number, code: string): () => void {
+  const body = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>refused</Message></Error>`
+  const answer = { status, headers: { 'content-type': 'application/xml' }, body }
+  const rule = weather.add({ match: point, server: 's3', times: Number.POSITIVE_INFINITY, fault: { answer } })
+  return () => {
+    assert.ok(rule.hits() > 0, `nobody was refused with ${code}`)
+    rule.remove()
+  }
+}
+
+/** A backup of new data that waits with that reason. */
+async function waitingBackup(reason: string, message: RegExp): Promise<{ name: string; upload: string }> {
+  await writePieces(volume.file, [{ offsetBytes: 8 * MIB, data: noise(reason, MIB) }])
+  const name = `snap-${randomUUID()}`
+  await environment.api.create(aSnapshot(name, CLAIM, repository))
+  const waits = await untilReason(environment, 'Snapshot', CLAIM.namespace, name, reason, 120_000)
+  assert.is(waits['status'].phase, 'UploadFailed')
+  assert.match(waits['status'].message, message, waits['status'].message)
+  const upload: string = waits['status'].uploadName
+  const object = await untilReason(environment, 'Upload', 'velero', upload, reason)
+  assert.is(object['status'].phase, 'UploadError')
+  await until(`an Event ${reason}`, () => hasEvent(environment, object, reason))
+  return { name, upload }
+}
+
+/** The same backup goes on, and holds what the volume holds. */
+async function assertGoesOn({ name, upload }: { name: string; upload: string }, namespace: string): Promise<void> {
+  await retryNow(environment, 'Upload', 'velero', upload)
+  const snapshot = await endOf(environment, 'Snapshot', CLAIM.namespace, name)
+  assert.is(snapshot['status'].phase, 'Uploaded', snapshot['status'].message)
+  const copy = await restore(environment, { snapshot }, namespace)
+  assert.is(await sha256(copy.volume.file), await sha256(volume.file))
+  assert.equal((await environment.vcenter.disk(volume.fcdId))?.snapshots, [])
+}
+
+refusals('a store without room holds a backup up, seals nothing, and goes on when there is room', async () => {
+  const roots = (await environment.bucketObjects('dormouse/roots/')).length
+  const makeRoom = refuse(/: PUT packs\//, 507, 'XMinioStorageFull')
+  const waiting = await waitingBackup('S3Full', /no room or its quota is used up: make room \(507 XMinioStorageFull\)/)
+  assert.is((await environment.bucketObjects('dormouse/roots/')).length, roots)
+  makeRoom()
+  await assertGoesOn(waiting, 'after-full')
+})
+
+refusals('a session token that expires in mid-flight is named, and the renewed one goes on', async () => {
+  const renew = refuse(/^upload mover: /, 400, 'ExpiredToken')
+  const waiting = await waitingBackup('S3CredentialsExpired', /Secret cloud-credentials.* has expired: renew it/)
+  renew()
+  await assertGoesOn(waiting, 'after-expired')
+})
+
+refusals('a server that only reads restores, holds backups up and calls no deletion done', async () => {
+  const kept = await backUp(environment, CLAIM, repository)
+  await environment.s3.down()
+  await environment.s3.up({ readOnly: true })
+  const objects = await environment.bucketObjects()
+  const copy = await restore(environment, kept, 'from-read-only')
+  assert.is(await sha256(copy.volume.file), await sha256(volume.file))
+  const waiting = await waitingBackup('S3AccessDenied', /check the keys and the bucket's policy/)
+  const { snapshotID } = kept.snapshot['status']
+  const deletion = await askForDeletion(environment, snapshotID, repository)
+  const stays = await untilReason(environment, 'DeleteSnapshot', 'velero', deletion, 'S3AccessDenied')
+  assert.is(stays['status'].phase, 'InProgress')
+  assert.equal(await environment.bucketObjects(), objects, 'nothing was written')
+  await environment.s3.down()
+  await environment.s3.up()
+  await retryNow(environment, 'DeleteSnapshot', 'velero', deletion)
+  assert.is((await endOf(environment, 'DeleteSnapshot', 'velero', deletion))['status'].phase, 'Completed')
+  await assertGoesOn(waiting, 'after-read-only')
+})
+
+/** From now on whatever is written into the bucket is held for a day. */
+async function lock(bucket: string): Promise<void> {
+  await environment.s3.client.send(
+    new PutObjectLockConfigurationCommand({
+      Bucket: bucket,
+      ObjectLockConfiguration: {
+        ObjectLockEnabled: 'Enabled',
+        Rule: { DefaultRetention: { Mode: 'COMPLIANCE', Days: 1 } },
+      },
+    }),
+  )
+}
+
+async function claimIn(bucket: string): Promise<string> {
+  const name = `brc-${randomUUID()}`
+  await environment.api.create({
+    ...typeOf('BackupRepositoryClaim'),
+    metadata: { name, namespace: 'velero' },
+    repositoryDriver: 's3repository.astrolabe.vmware-tanzu.com',
+    repopsitoryParameters: { ...repositoryParameters(environment), bucket },
+  })
+  return name
+}
+
+async function untilReady(name: string, status: string): Promise<KubeObject> {
+  const is = (claim: KubeObject | undefined) => readyOf(claim)?.status === status
+  return (await environment.waitFor('BackupRepositoryClaim', 'velero', name, is, 60_000)).object
+}
+
+const readyOf = (claim: KubeObject | undefined): Condition | undefined =>
+  claim?.['status']?.conditions?.find(({ type }: Condition) => type === 'Ready')
+
+refusals('a bucket whose objects are locked is named before anything is backed up into it', async () => {
+  await environment.s3.client.send(new CreateBucketCommand({ Bucket: 'locked', ObjectLockEnabledForBucket: true }))
+  await lock('locked')
+  const claim = await untilReady(await claimIn('locked'), 'False')
+  assert.is(readyOf(claim)?.reason, 'S3ObjectLocked')
+  assert.match(readyOf(claim)?.message ?? '', /a lock \(retention or legal hold\) holds the object/)
+  await until('an Event S3ObjectLocked', () => hasEvent(environment, claim, 'S3ObjectLocked'))
+})
+
+refusals('a lock that comes later costs no backup and no restore; a deletion waits for its end', async () => {
+  await environment.s3.client.send(new CreateBucketCommand({ Bucket: 'late', ObjectLockEnabledForBucket: true }))
+  const { backupRepository: late } = (await untilReady(await claimIn('late'), 'True')) as KubeObject &
+    Record<string, string>
+  await lock('late')
+  const held = await backUp(environment, CLAIM, late!)
+  const deletion = await askForDeletion(environment, held.snapshot['status'].snapshotID, late!)
+  const stays = await untilReason(environment, 'DeleteSnapshot', 'velero', deletion, 'S3ObjectLocked')
+  assert.is(stays['status'].phase, 'InProgress')
+  await until('an Event S3ObjectLocked', () => hasEvent(environment, stays, 'S3ObjectLocked'))
+  const copy = await restore(environment, held, 'from-locked')
+  assert.is(await sha256(copy.volume.file), await sha256(volume.file))
+})
+
+refusals.run()
