@@ -19,7 +19,7 @@ import {
 } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
-import { askForDeletion, endOf, hasEvent, retryNow, untilReason } from './support/bad-input.ts'
+import { askForDeletion, endOf, hasEvent, retryNow, untilReason, untilTold } from './support/bad-input.ts'
 
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
@@ -65,9 +65,8 @@ async function waitingBackup(reason: string, message: RegExp): Promise<{ name: s
   assert.is(waits['status'].phase, 'UploadFailed')
   assert.match(waits['status'].message, message, waits['status'].message)
   const upload: string = waits['status'].uploadName
-  const object = await untilReason(environment, 'Upload', 'velero', upload, reason)
+  const object = await untilTold(environment, 'Upload', 'velero', upload, reason)
   assert.is(object['status'].phase, 'UploadError')
-  await until(`an Event ${reason}`, () => hasEvent(environment, object, reason))
   return { name, upload }
 }
 
@@ -107,7 +106,7 @@ refusals('a server that only reads restores, holds backups up and calls no delet
   const waiting = await waitingBackup('S3AccessDenied', /check the keys and the bucket's policy/)
   const { snapshotID } = kept.snapshot['status']
   const deletion = await askForDeletion(environment, snapshotID, repository)
-  const stays = await untilReason(environment, 'DeleteSnapshot', 'velero', deletion, 'S3AccessDenied')
+  const stays = await untilTold(environment, 'DeleteSnapshot', 'velero', deletion, 'S3AccessDenied')
   assert.is(stays['status'].phase, 'InProgress')
   assert.equal(await environment.bucketObjects(), objects, 'nothing was written')
   await environment.s3.down()
@@ -165,9 +164,8 @@ refusals('a lock that comes later costs no backup and no restore; a deletion wai
   await lock('late')
   const held = await backUp(environment, CLAIM, late!)
   const deletion = await askForDeletion(environment, held.snapshot['status'].snapshotID, late!)
-  const stays = await untilReason(environment, 'DeleteSnapshot', 'velero', deletion, 'S3ObjectLocked')
+  const stays = await untilTold(environment, 'DeleteSnapshot', 'velero', deletion, 'S3ObjectLocked')
   assert.is(stays['status'].phase, 'InProgress')
-  await until('an Event S3ObjectLocked', () => hasEvent(environment, stays, 'S3ObjectLocked'))
   const copy = await restore(environment, held, 'from-locked')
   assert.is(await sha256(copy.volume.file), await sha256(volume.file))
 })

@@ -33,6 +33,7 @@ import {
   settledStanding,
   standing,
   untilReason,
+  untilTold,
 } from './support/bad-input.ts'
 
 const MIB = 2 ** 20
@@ -130,6 +131,7 @@ badStore('credentials that end in mid-flight hold up a backup, which goes on wit
   await environment.api.create(aSnapshot(name, CLAIM, repository))
   const failed = await untilReason(environment, 'Snapshot', CLAIM.namespace, name, 'S3AccessDenied')
   assert.is(failed['status'].phase, 'UploadFailed')
+  await untilTold(environment, 'Upload', 'velero', failed['status'].uploadName, 'S3AccessDenied')
   await environment.api.apply(secret(CREDENTIALS_SECRET, { cloud: s3.credentialsText() }))
   await retryNow(environment, 'Upload', 'velero', failed['status'].uploadName)
   const end = await endOf(environment, 'Snapshot', CLAIM.namespace, name)
@@ -150,7 +152,7 @@ badStore('a wrong or missing encryption key opens nothing, writes nothing, and t
   const made = (object: KubeObject | undefined) => object?.['status']?.downloadName !== undefined
   const { object } = await environment.waitFor('CloneFromSnapshot', 'keyless', clone, made)
   const download: string = object['status'].downloadName
-  await untilReason(environment, 'Download', 'velero', download, 'RepositoryKeyWrong')
+  await untilTold(environment, 'Download', 'velero', download, 'RepositoryKeyWrong')
   await environment.api.delete(ref)
   const missing = await claimWith({})
   await assertNotReady(missing, 'RepositoryKeyMissing', /Dormouse never makes one up, create it/)
@@ -231,7 +233,7 @@ badStore(
     await assertStanding(environment, before)
 
     const deletion = await askForDeletion(environment, kept.snapshot['status'].snapshotID, name)
-    const waits = await untilReason(environment, 'DeleteSnapshot', 'velero', deletion, 'LocationReadOnly')
+    const waits = await untilTold(environment, 'DeleteSnapshot', 'velero', deletion, 'LocationReadOnly')
     assert.is(waits['status'].phase, 'InProgress')
     const onlyRead = await claimWith(parametersFromLocation(aLocation('frozen', 'dormouse')))
     await untilReady(onlyRead, (ready) => ready.status === 'True')
@@ -301,6 +303,7 @@ async function assertDamageIsSeen(
   const { object } = await environment.waitFor('Download', 'velero', name, retries)
   assert.match(object['status'].reason, reason, `${what}: ${object['status'].message}`)
   assert.match(object['status'].message, /dormouse\/damaged\/dormouse\/|damaged\/dormouse/, 'the object is named')
+  await untilTold(environment, 'Download', 'velero', name, object['status'].reason)
   const target = await environment.api.get({ ...typeOf('PersistentVolumeClaim'), namespace, name: CLAIM.name })
   assert.is(target, undefined, 'nothing is handed over')
   for (const [key, body] of good) await write(key, body)

@@ -13,7 +13,7 @@ import { PROJECT } from '#test/environment/process/tools.ts'
 import { secret, VSPHERE_SECRET } from '#test/environment/seed.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
-import { endOf, retryNow, untilReason } from './support/bad-input.ts'
+import { endOf, retryNow, untilReason, untilTold } from './support/bad-input.ts'
 
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
@@ -125,11 +125,13 @@ badVcenter(
     assert.is(failed['status'].phase, 'UploadFailed')
     assert.match(failed['status'].message, /VDDK not found in .*set DORMOUSE_VDDK_DIR/)
     const upload: string = failed['status'].uploadName
+    await untilTold(environment, 'Upload', 'velero', upload, 'VddkNotFound')
     const library = path.join(PROJECT, 'build/standins/vddk/lib64/libvixDiskLib.so.8')
     await mkdir(path.join(vddk, 'lib64'), { recursive: true })
     await symlink(library, path.join(vddk, 'lib64/libvixDiskLib.so.5'))
     await retryNow(environment, 'Upload', 'velero', upload)
     const old = await untilReason(environment, 'Snapshot', CLAIM.namespace, name, 'VddkVersionUnsupported')
+    await untilTold(environment, 'Upload', 'velero', upload, 'VddkVersionUnsupported')
     assert.match(old['status'].message, /libvixDiskLib\.so\.5.*6\.7/)
     await rename(path.join(vddk, 'lib64'), path.join(vddk, 'old'))
     await symlink(path.dirname(library), path.join(vddk, 'lib64'))

@@ -23,6 +23,7 @@ import {
   type Standing,
   settledStanding,
   untilReason,
+  untilTold,
 } from './support/bad-input.ts'
 import { sumOf } from './support/metrics.ts'
 
@@ -293,6 +294,7 @@ badInput('a repository that is not there is waited for, and cancelling leaves no
   const waiting = await untilReason(environment, 'Snapshot', CLAIM.namespace, name, 'RepositoryNotFound')
   assert.match(waiting['status'].message, /BackupRepository br-nobody does not exist: was its claim deleted\?/)
   assert.is(waiting['status'].phase, 'UploadFailed')
+  await untilTold(environment, 'Upload', 'velero', waiting['status'].uploadName, 'RepositoryNotFound')
   await environment.api.patch(
     { ...typeOf('Snapshot'), namespace: CLAIM.namespace, name },
     { spec: { snapshotCancel: true }, metadata: { labels: { 'dormouse.dev/step': 'snapshot' } } },

@@ -43,6 +43,14 @@ export async function untilReason(
   return (await environment.waitFor(kind, namespace, name, says, timeoutMs)).object
 }
 
+/** Waits until the object says that reason, and an Event beside it too. */
+export async function untilTold(...wanted: Parameters<typeof untilReason>): Promise<KubeObject> {
+  const object = await untilReason(...wanted)
+  const [environment, kind, , name, reason] = wanted
+  await until(`an Event ${reason} beside ${kind} ${name}`, async () => await hasEvent(environment, object, reason))
+  return object
+}
+
 export type Refusal = { phase: string; reason: string; message: RegExp; condition?: string }
 
 /** Phase, reason, message and condition say the same; an Event stands beside the object. */
