@@ -1,5 +1,6 @@
 // The garbage collection protocol of docs/format, as a model: every order of steps of sessions, collectors and someone who
-// forgets a backup. What the engine does of it is tested in engine-protocol.test.ts; the collector is still to come.
+// forgets a backup. It knows the retire list and the second look, not the lists of waits and dooms by which the shipped prune goes
+// on after a death: that one is run in seeded orders in engine-prune-interleavings.test.ts.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
