@@ -32,7 +32,8 @@ export async function startBench({ keepFolder = false, adapters = true } = {}): 
       DORMOUSE_SLICE_SECONDS: String(SLICE_SECONDS),
       DORMOUSE_LEASE_SECONDS: String(LEASE_SECONDS),
       DORMOUSE_DUE_SECONDS: '2',
-      DORMOUSE_BACKOFF_UNIT_SECONDS: '1',
+      // A Download tries seven times, five units apart: that has to last longer than the minute that a server is away for.
+      DORMOUSE_BACKOFF_UNIT_SECONDS: '2',
       DORMOUSE_MEMORY_MIB: '256',
       FAKE_VDDK_MBPS: String(BYTES_PER_SECOND / 1e6),
     },
