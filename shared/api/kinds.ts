@@ -73,6 +73,7 @@ export const KINDS = {
   Secret: { apiVersion: 'v1', plural: 'secrets', namespaced: true, statusSubresource: false },
   ConfigMap: { apiVersion: 'v1', plural: 'configmaps', namespaced: true, statusSubresource: false },
   Event: { apiVersion: 'v1', plural: 'events', namespaced: true, statusSubresource: false },
+  Pod: { apiVersion: 'v1', plural: 'pods', namespaced: true, statusSubresource: true },
   Node: { apiVersion: 'v1', plural: 'nodes', namespaced: false, statusSubresource: true },
   StorageClass: {
     apiVersion: 'storage.k8s.io/v1',

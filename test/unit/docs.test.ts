@@ -22,7 +22,7 @@ function filesBelow(folder: string, ending: string): string[] {
 
 /** What runs in pods and on people's machines; the fakes in memory say nothing to users. */
 function productFiles(): string[] {
-  const all = ['shared', 'functions', 'cli'].filter(existsSync).flatMap((folder) => filesBelow(folder, '.ts'))
+  const all = ['shared', 'functions', 'cli', 'velero'].filter(existsSync).flatMap((folder) => filesBelow(folder, '.ts'))
   return all.filter((file) => !/^shared\/(adapters\/memory|api\/generated)\//.test(file))
 }
 

@@ -1,0 +1,139 @@
+// The world of an action: a cluster in memory, a clock that jumps, and the objects that Velero hands over.
+
+import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Clock } from '#shared/kernel/clock.ts'
+import type { ActionDeps } from '../../../velero/actions/deps.ts'
+import type { ActionLog } from '../../../velero/actions.ts'
+
+export const NOW_MS = Date.parse('2026-11-26T10:00:00Z')
+export const BACKUP_UID = '0b9f3c1e-8f0a-4f52-9d0e-4a1d8e9f1a2b'
+export const CLAIM_UID = '5d8e2f7a-1c3b-4e6d-8f90-a1b2c3d4e5f6'
+
+export type World = {
+  cluster: MemoryCluster
+  deps: ActionDeps
+  clock: Clock & { onSleep: () => void }
+  log: ActionLog
+  /** `level message`, in order. */
+  lines: string[]
+}
+
+/** Time passes only in sleeps. */
+function aClock(): World['clock'] {
+  let ms = NOW_MS
+  const clock = {
+    nowMs: () => ms,
+    monotonicMs: () => ms,
+    onSleep: () => {},
+    sleep: async (wanted: number) => {
+      ms += wanted
+      clock.onSleep()
+    },
+  }
+  return clock
+}
+
+export function aWorld(): World {
+  const clock = aClock()
+  const cluster = new MemoryCluster({ clock })
+  const lines: string[] = []
+  const log = {
+    info: (message: string) => void lines.push(`info ${message}`),
+    warn: (message: string) => void lines.push(`warn ${message}`),
+  }
+  return { cluster, clock, log, lines, deps: { cluster, clock, veleroNamespace: 'velero', pluginVersion: '0.1.0' } }
+}
+
+export function aBackup(spec: object = {}, more: { phase?: string; name?: string; timeout?: string } = {}): KubeObject {
+  return {
+    apiVersion: 'velero.io/v1',
+    kind: 'Backup',
+    metadata: {
+      name: more.name ?? 'nightly',
+      namespace: 'velero',
+      uid: BACKUP_UID,
+      ...(more.timeout === undefined ? {} : { annotations: { 'velero.io/resource-timeout': more.timeout } }),
+    },
+    spec: { storageLocation: 'default', itemOperationTimeout: '1h0m0s', ...spec },
+    status: { phase: more.phase ?? 'InProgress' },
+  }
+}
+
+export function aClaim(change: { annotations?: Record<string, string>; phase?: string; volumeName?: string } = {}) {
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: {
+      name: 'orders',
+      namespace: 'shop',
+      uid: CLAIM_UID,
+      annotations: { team: 'blue', ...change.annotations },
+    },
+    spec: { storageClassName: 'fast', volumeName: change.volumeName ?? 'pv-orders' },
+    status: { phase: change.phase ?? 'Bound' },
+  } satisfies KubeObject
+}
+
+export function aVolume(spec: object = {}, annotations: Record<string, string> = {}): KubeObject {
+  const csi = { driver: 'csi.vsphere.vmware.com', volumeHandle: 'd8740414-6ff3-46c6-9b38-9e47e40afb06' }
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name: 'pv-orders', annotations },
+    spec: { csi, accessModes: ['ReadWriteOnce'], ...spec },
+  }
+}
+
+export function aPod(annotations: Record<string, string> = {}, phase = 'Running', volumes = ['data']): KubeObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'db-0', namespace: 'shop', annotations },
+    spec: { volumes: volumes.map((name) => ({ name, persistentVolumeClaim: { claimName: 'orders' } })) },
+    status: { phase },
+  }
+}
+
+export function aLocation(): KubeObject {
+  return {
+    apiVersion: 'velero.io/v1',
+    kind: 'BackupStorageLocation',
+    metadata: { name: 'default', namespace: 'velero' },
+    spec: {
+      provider: 'aws',
+      objectStorage: { bucket: 'backups', prefix: 'velero' },
+      config: { region: 'eu-central-1' },
+    },
+  }
+}
+
+export function aConfigMap(name: string, data: Record<string, string>): KubeObject {
+  return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace: 'velero' }, data }
+}
+
+export const SNAPSHOT_ID =
+  'pvc:shop/orders:aXZkOmQ4NzQwNDE0LTZmZjMtNDZjNi05YjM4LTllNDdlNDBhZmIwNjozZDU3MDU3ZC1lMDcwLTRkNDktYmJlNC0xY2Y0YWYxM2NiNjQ'
+export const UPLOAD_NAME = 'upload-3d57057d-e070-4d49-bbe4-1cf4af13cb64'
+
+/** Does what the snapshot function would do to whatever is asked for: while actions sleep, the functions are at work. */
+export function takeSnapshots({ cluster, clock }: World, status: object = {}): void {
+  clock.onSleep = () => {
+    for (const snapshot of cluster.peekAll('Snapshot')) {
+      if (snapshot['status']?.phase !== undefined) continue
+      const taken = {
+        phase: 'Snapshotted',
+        snapshotID: SNAPSHOT_ID,
+        metadata: 'CgA=',
+        uploadName: UPLOAD_NAME,
+        ...status,
+      }
+      void cluster.patchStatus('Snapshot', snapshot, taken)
+    }
+  }
+}
+
+export function seedVolume({ cluster }: World, volume = aVolume()): void {
+  cluster.seed('PersistentVolume', volume)
+  cluster.seed('BackupStorageLocation', aLocation())
+}

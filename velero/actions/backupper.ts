@@ -1,0 +1,168 @@
+// The BackupItemAction on claims: asks the functions for a backup of the disk and leaves at once; Velero then asks how far it is.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import type { ActionLog, BackupExecuted, BackupItemAction, ResourceIdentifier } from '../actions.ts'
+import { isBlobOf, peekBlob, withBlob, withoutBlob } from '../domain/blob.ts'
+import { type BlockedKinds, decideBlocked } from '../domain/blocked.ts'
+import { ACTION_NAMES, formatOperationId, SKIP_FROM_BACKUP_ANNOTATION, snapshotName } from '../domain/names.ts'
+import { isSnapshotOf } from '../domain/requests.ts'
+import { type ClaimDecision, decideClaim, withoutVolume } from '../domain/selection.ts'
+import { isFinalizing } from '../domain/times.ts'
+import { type ActionDeps, patient } from './deps.ts'
+import { labelValue } from './digest.ts'
+import { cancelOperation, operationProgress } from './operation.ts'
+import { readFeatures } from './settings.ts'
+import { awaitTaken, requestSnapshot } from './snapshot.ts'
+
+export type BackupperOptions = { name?: string; blocked: BlockedKinds }
+
+export function pvcBackupper(given: ActionDeps, { name, blocked }: BackupperOptions): BackupItemAction {
+  const deps = patient(given)
+  return {
+    kind: 'BackupItemActionV2',
+    name: name ?? ACTION_NAMES.backupper,
+    appliesTo: {
+      includedNamespaces: [],
+      excludedNamespaces: [],
+      includedResources: ['persistentvolumeclaims', ...blocked.resources],
+      excludedResources: [],
+      selector: '',
+    },
+    execute: async (item, backup, log) =>
+      isClaim(item) ? await backUp(deps, requireNames(item), backup, log) : leaveOut(item, blocked, log),
+    // Not with patience: Velero asks again in ten seconds.
+    progress: (operationId, backup) => operationProgress(given, operationId, backup),
+    cancel: (operationId, backup, log) => cancelOperation(deps, operationId, backup, log),
+  }
+}
+
+function isClaim({ apiVersion, kind }: KubeObject): boolean {
+  return apiVersion === 'v1' && kind === 'PersistentVolumeClaim'
+}
+
+function requireNames(claim: KubeObject): KubeObject {
+  if (isNamespaceName(claim.metadata.namespace) && isObjectName(claim.metadata.name)) return claim
+  throw new TerminalError('VeleroObjectInvalid', 'the claim that Velero sent has no usable name')
+}
+
+async function backUp(
+  deps: ActionDeps,
+  claim: KubeObject,
+  backup: KubeObject,
+  log: ActionLog,
+): Promise<BackupExecuted> {
+  if (isFinalizing(backup)) return await finalize(deps, claim, backup, log)
+  if (isDoneBefore(claim, backup, log)) return unchanged(claim)
+  const features = await readFeatures(deps)
+  const decision = await decide(deps, claim, backup, features.csiMigration)
+  if (decision.kind === 'skip') return skipped(claim, decision, log)
+  if (decision.kind === 'fail') throw failure(claim, decision)
+  const found = await requestSnapshot(deps, { claim, backup, localMode: features.localMode }, log)
+  const snapshot = await awaitTaken(deps, found, backup, log)
+  return {
+    item: withBlob(claim, snapshot, deps.pluginVersion),
+    additionalItems: [volumeItem(decision.volumeName)],
+    operationId: formatOperationId({ namespace: claim.metadata.namespace ?? '', name: snapshot.metadata.name }),
+    // Once more at the end, so that the backup itself tells how its upload has ended.
+    postOperationItems: [claimItem(claim)],
+  }
+}
+
+/**
+ * With the peer installed beside it Velero calls this action twice, the second time with the item that the first call returned
+ * (both are registered under one name, and Velero resolves it to v2). A second operation would only be counted twice.
+ */
+function isDoneBefore(claim: KubeObject, backup: KubeObject, log: ActionLog): boolean {
+  const stored = peekBlob(claim)
+  if (stored === undefined) return false
+  const isOwn = stored.name === snapshotName(backup.metadata.uid, claim.metadata.uid)
+  if (isOwn || isBlobOf(stored, labelValue(backup.metadata.name)))
+    log.warn('another plugin for vSphere volumes is installed beside this one: uninstall it', fieldsOf(claim))
+  return isOwn
+}
+
+/** Pods and PV are read only where they can matter. */
+async function decide(
+  deps: ActionDeps,
+  claim: KubeObject,
+  backup: KubeObject,
+  csiMigration: boolean,
+): Promise<ClaimDecision> {
+  const early = withoutVolume({ claim, backup })
+  if (early !== undefined) return early
+  const namespace = claim.metadata.namespace ?? ''
+  const [volume, pods] = await Promise.all([
+    deps.cluster.read('PersistentVolume', undefined, requireVolumeName(claim)),
+    deps.cluster.list('Pod', { namespace }),
+  ])
+  return decideClaim({ claim, volume, pods, backup, csiMigration })
+}
+
+function requireVolumeName(claim: KubeObject): string {
+  const volumeName = claim['spec']?.volumeName
+  if (isObjectName(volumeName)) return volumeName
+  throw new TerminalError('VeleroObjectInvalid', `claim ${placeOf(claim)} names no usable PersistentVolume`)
+}
+
+/** The operation is over: only what the backup stores is brought up to date. */
+async function finalize(
+  deps: ActionDeps,
+  claim: KubeObject,
+  backup: KubeObject,
+  log: ActionLog,
+): Promise<BackupExecuted> {
+  const name = snapshotName(backup.metadata.uid, claim.metadata.uid)
+  const snapshot = await deps.cluster.read('Snapshot', claim.metadata.namespace, name)
+  if (snapshot !== undefined && isSnapshotOf(snapshot, claim, backup))
+    return unchanged(withBlob(claim, snapshot, deps.pluginVersion))
+  const { csiMigration } = await readFeatures(deps)
+  const decision = await decide(deps, claim, backup, csiMigration)
+  if (decision.kind === 'skip') return skipped(claim, decision, log)
+  // An error keeps the claim as the first call has stored it; without one, Velero would overwrite the blob.
+  throw new TerminalError('SnapshotGone', `Snapshot ${claim.metadata.namespace}/${name} of ${placeOf(claim)} is gone`)
+}
+
+function skipped(
+  claim: KubeObject,
+  decision: { level: 'info' | 'warn'; reason: string; message: string },
+  log: ActionLog,
+): BackupExecuted {
+  const words = `the disk of claim ${placeOf(claim)} is not backed up: ${decision.reason}: ${decision.message}`
+  log[decision.level](words, { ...fieldsOf(claim), reason: decision.reason })
+  // A blob that an earlier restore has left on the claim would make this backup speak for another one's data.
+  return unchanged(withoutBlob(claim))
+}
+
+function leaveOut(item: KubeObject, { strict }: BlockedKinds, log: ActionLog): BackupExecuted {
+  const decision = decideBlocked(item, strict)
+  if (decision.kind === 'fail') throw new TerminalError('ResourceBlocked', decision.message)
+  log[decision.level](decision.message)
+  const annotations = { ...item.metadata.annotations, [SKIP_FROM_BACKUP_ANNOTATION]: 'true' }
+  return unchanged({ ...item, metadata: { ...item.metadata, annotations } })
+}
+
+function failure(claim: KubeObject, { reason, message }: { reason: string; message: string }): TerminalError {
+  return new TerminalError(reason, `claim ${placeOf(claim)} cannot be backed up: ${message}`)
+}
+
+function unchanged(item: KubeObject): BackupExecuted {
+  return { item, additionalItems: [], operationId: '', postOperationItems: [] }
+}
+
+function volumeItem(name: string): ResourceIdentifier {
+  return { group: '', resource: 'persistentvolumes', namespace: '', name }
+}
+
+function claimItem({ metadata }: KubeObject): ResourceIdentifier {
+  return { group: '', resource: 'persistentvolumeclaims', namespace: metadata.namespace ?? '', name: metadata.name }
+}
+
+function placeOf({ metadata }: KubeObject): string {
+  return `${metadata.namespace}/${metadata.name}`
+}
+
+function fieldsOf({ metadata }: KubeObject): Record<string, string> {
+  return { namespace: metadata.namespace ?? '', claim: metadata.name }
+}

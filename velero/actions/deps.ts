@@ -1,0 +1,35 @@
+// What every action gets, and the patience with which it asks.
+
+import type { Clock } from '#shared/kernel/clock.ts'
+import { retry } from '#shared/kernel/retry.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import type { Cluster } from '#shared/ports/cluster.ts'
+
+export type ActionDeps = {
+  cluster: Cluster
+  clock: Clock
+  veleroNamespace: string
+  /** Written beside the blob. */
+  pluginVersion: string
+}
+
+/** About a minute and a half: an API server that restarts must not fail an item for good. */
+const PATIENCE = { attempts: 20, firstDelayMs: SECOND_MS / 2, maxDelayMs: 5 * SECOND_MS }
+
+/**
+ * The same cluster, asked again while the trouble may pass. A write whose answer was lost comes back as a conflict, which
+ * each caller settles by reading.
+ */
+export function patient<Deps extends ActionDeps>(deps: Deps): Deps {
+  const { cluster, clock } = deps
+  const ask = <T>(act: () => Promise<T>) => retry(act, PATIENCE, clock)
+  const asked: Cluster = {
+    read: (...args) => ask(() => cluster.read(...args)),
+    list: (...args) => ask(() => cluster.list(...args)),
+    create: (...args) => ask(() => cluster.create(...args)),
+    patch: (...args) => ask(() => cluster.patch(...args)),
+    patchStatus: (...args) => ask(() => cluster.patchStatus(...args)),
+    delete: (...args) => ask(() => cluster.delete(...args)),
+  }
+  return { ...deps, cluster: asked }
+}

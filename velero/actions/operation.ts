@@ -1,0 +1,77 @@
+// Progress and Cancel of a backup's operation: from its id and the objects alone, as each call may come to another process.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isObjectName } from '#shared/api/names.ts'
+import { isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
+import { stepPatch } from '#shared/domain/step-label.ts'
+import { ConflictError, DormouseError } from '#shared/kernel/errors.ts'
+import type { ActionLog, OperationProgress } from '../actions.ts'
+import { parseOperationId } from '../domain/names.ts'
+import { failedOperation, operationState, unknownOperation } from '../domain/operation.ts'
+import { isOfBackup } from '../domain/requests.ts'
+import type { ActionDeps } from './deps.ts'
+
+const CANCEL_ATTEMPTS = 10
+
+/**
+ * An error from here would end the operation for good (Velero). Whatever keeps the objects from being read may pass, a right
+ * that is missing too; Velero's own time limit is the end of it.
+ */
+export async function operationProgress(
+  deps: ActionDeps,
+  operationId: string,
+  backup: KubeObject,
+): Promise<OperationProgress> {
+  const nowMs = deps.clock.nowMs()
+  try {
+    const snapshot = await findSnapshot(deps, operationId, backup)
+    if (snapshot === undefined) return failedOperation(`SnapshotGone: ${missing(operationId)}`, nowMs)
+    return operationState(snapshot, await findUpload(deps, snapshot), nowMs)
+  } catch (error) {
+    if (error instanceof DormouseError) return unknownOperation(`${error.reason}: ${error.message}`, nowMs)
+    throw error
+  }
+}
+
+/** May be called twice, and after the end. The snapshot function, or its Upload's, does what is asked. */
+export async function cancelOperation(
+  deps: ActionDeps,
+  operationId: string,
+  backup: KubeObject,
+  log: ActionLog,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const snapshot = await findSnapshot(deps, operationId, backup)
+    if (snapshot === undefined) return log.info(`nothing to cancel: ${missing(operationId)}`)
+    const { phase, cancelRequested, localMode } = seeSnapshot(snapshot)
+    if (cancelRequested || isSnapshotOver(phase, localMode)) return
+    try {
+      // The label makes it an event; without it the next sweep would be the first to see it (docs/operations/cancel.md).
+      const metadata = stepPatch('snapshot', deps.clock.nowMs())
+      await deps.cluster.patch('Snapshot', snapshot, { metadata, spec: { snapshotCancel: true } })
+      return log.info(`told Snapshot ${operationId} to stop`)
+    } catch (error) {
+      if (!(error instanceof ConflictError) || attempt >= CANCEL_ATTEMPTS) throw error
+    }
+  }
+}
+
+/** Only one of this very Backup: an id could name any object. */
+async function findSnapshot(
+  deps: ActionDeps,
+  operationId: string,
+  backup: KubeObject,
+): Promise<KubeObject | undefined> {
+  const place = parseOperationId(operationId)
+  const snapshot = place && (await deps.cluster.read('Snapshot', place.namespace, place.name))
+  return snapshot !== undefined && isOfBackup(snapshot, backup) ? snapshot : undefined
+}
+
+async function findUpload(deps: ActionDeps, snapshot: KubeObject): Promise<KubeObject | undefined> {
+  const name = snapshot['status']?.uploadName
+  return isObjectName(name) ? await deps.cluster.read('Upload', deps.veleroNamespace, name) : undefined
+}
+
+function missing(operationId: string): string {
+  return `no Snapshot of this Backup is called ${JSON.stringify(operationId.slice(0, 320))}`
+}

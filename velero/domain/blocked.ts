@@ -1,0 +1,55 @@
+// Kinds that do not belong into a backup, since their objects would be wrong or harmful in a restore. The list is the peer's
+// ConfigMap; by default such an object is left out with a warning, and fails the backup only where the user wants that.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { BLOCKED_MODE_KEY } from './names.ts'
+
+export type BlockedKinds = {
+  /** `<plural>.<group>`, sorted. */
+  resources: string[]
+  strict: boolean
+}
+
+const OWN_GROUPS = ['backupdriver.cnsdp.vmware.com', 'datamover.cnsdp.vmware.com']
+
+/** Without a ConfigMap: work orders of this product, and the CSI driver's notes of what is attached where. */
+const DEFAULTS = [
+  'backuprepositories.backupdriver.cnsdp.vmware.com',
+  'backuprepositoryclaims.backupdriver.cnsdp.vmware.com',
+  'clonefromsnapshots.backupdriver.cnsdp.vmware.com',
+  'deletesnapshots.backupdriver.cnsdp.vmware.com',
+  'snapshots.backupdriver.cnsdp.vmware.com',
+  'downloads.datamover.cnsdp.vmware.com',
+  'uploads.datamover.cnsdp.vmware.com',
+  'cnsnodevmattachments.cns.vmware.com',
+  'cnsregistervolumes.cns.vmware.com',
+  'cnsvolumemetadatas.cns.vmware.com',
+]
+
+const RESOURCE = /^[a-z0-9]{1,63}(\.[a-z0-9-]{1,63}){0,10}$/
+/** The claims themselves are this action's work. */
+const NEVER = ['persistentvolumeclaims']
+
+/** `list`: the ConfigMap of blocked resources ("true" blocks, "false" lets through); `config`: the plugin's own. */
+export function blockedKinds(list: KubeObject | undefined, config: KubeObject | undefined): BlockedKinds {
+  const data: Record<string, unknown> = list?.['data'] ?? {}
+  const words = { ...Object.fromEntries(DEFAULTS.map((resource) => [resource, 'true'])), ...data }
+  const resources = Object.entries(words)
+    .filter(([resource, word]) => word === 'true' && RESOURCE.test(resource) && !NEVER.includes(resource))
+    .map(([resource]) => resource)
+    .sort()
+  return { resources, strict: config?.['data']?.[BLOCKED_MODE_KEY] === 'strict' }
+}
+
+export type BlockedDecision =
+  | { kind: 'skip'; level: 'info' | 'warn'; message: string }
+  | { kind: 'fail'; message: string }
+
+/** For an item of a kind that is on the list. Work orders are no loss: nobody is warned, nothing fails. */
+export function decideBlocked(item: KubeObject, strict: boolean): BlockedDecision {
+  const [group = ''] = item.apiVersion.split('/')
+  const what = `${item.kind} of ${group} ${item.metadata.namespace ?? ''}/${item.metadata.name}`
+  if (OWN_GROUPS.includes(group)) return { kind: 'skip', level: 'info', message: `${what} is left out: a work order` }
+  const message = `${what} is on the list of blocked resources`
+  return strict ? { kind: 'fail', message } : { kind: 'skip', level: 'warn', message: `${message}: it is left out` }
+}

@@ -1,0 +1,41 @@
+// Which volumes Velero's File System Backup takes, so that they are not taken twice (Velero, file-system-backup.md and
+// pkg/util/podvolume; only volumes of running pods are).
+//
+//   default   annotation of the pod      meaning
+//   opt-in    backup-volumes             these are taken
+//   opt-in    backup-volumes-excludes    none: nothing is taken without a word
+//   opt-out   backup-volumes-excludes    all but these are taken
+//   opt-out   backup-volumes             none: all are taken anyway
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+
+const INCLUDES = 'backup.velero.io/backup-volumes'
+const EXCLUDES = 'backup.velero.io/backup-volumes-excludes'
+
+/** The pod that makes File System Backup take the claim, as its name. undefined: none does. */
+export function podWithFileSystemBackup(
+  pods: readonly KubeObject[],
+  claimName: string,
+  backup: KubeObject,
+): string | undefined {
+  const optOut = backup['spec']?.defaultVolumesToFsBackup === true
+  return pods.find((pod) => isRunning(pod) && volumesOf(pod, claimName).some((volume) => takes(pod, volume, optOut)))
+    ?.metadata.name
+}
+
+function isRunning(pod: KubeObject): boolean {
+  return pod['status']?.phase === 'Running'
+}
+
+/** One pod may mount a claim under several names. */
+function volumesOf(pod: KubeObject, claimName: string): string[] {
+  const volumes: { name?: unknown; persistentVolumeClaim?: { claimName?: unknown } }[] = pod['spec']?.volumes ?? []
+  return volumes
+    .filter((volume) => volume.persistentVolumeClaim?.claimName === claimName)
+    .map(({ name }) => String(name))
+}
+
+function takes(pod: KubeObject, volume: string, optOut: boolean): boolean {
+  const listed = (pod.metadata.annotations?.[optOut ? EXCLUDES : INCLUDES] ?? '').split(',').map((name) => name.trim())
+  return listed.includes(volume) !== optOut
+}

@@ -1,0 +1,74 @@
+// Names that Velero, the peer's users and the functions know: labels, annotations, ConfigMaps, and how objects of a backup are called.
+
+import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+
+/** The peer's names. Velero (pkg/backup, item_backupper) applies volume policies of the kind `skip` to the first one only. */
+export const ACTION_NAMES = {
+  backupper: 'velero.io/vsphere-pvc-backupper',
+  deleter: 'velero.io/vsphere-pvc-deleter',
+  restorer: 'velero.io/vsphere-pvc-restorer',
+  volumeRestorer: 'velero.io/vsphere-pv-restorer',
+} as const
+
+/** Labels of Velero (pkg/apis/velero/v1/labels_annotations.go), which the peer sets on Snapshots too, except for the UIDs. */
+export const EXCLUDE_LABEL = 'velero.io/exclude-from-backup'
+export const BACKUP_NAME_LABEL = 'velero.io/backup-name'
+export const BACKUP_UID_LABEL = 'velero.io/backup-uid'
+
+/** On an item that a BackupItemAction returns: it is left out of the backup (Velero from 1.18.1 on; before, it stays in). */
+export const SKIP_FROM_BACKUP_ANNOTATION = 'velero.io/skip-from-backup'
+/** On a Backup: how long one item may hold it up; Velero's default is 10 minutes. */
+export const RESOURCE_TIMEOUT_ANNOTATION = 'velero.io/resource-timeout'
+
+/** On the claim inside of a backup, never on the live one. Names and form are the peer's. */
+export const BLOB_ANNOTATION = 'velero-plugin-for-vsphere/item-snapshot-blob'
+export const VERSION_ANNOTATION = 'velero-plugin-for-vsphere/plugin-version'
+
+/** On a Snapshot: when Velero gives the operation up (RFC 3339), and the Backup's name in full, which its label may cut. */
+export const DEADLINE_ANNOTATION = 'dormouse.dev/operation-deadline'
+export const BACKUP_ANNOTATION = 'dormouse.dev/velero-backup'
+
+/** ConfigMaps in Velero's namespace, all of the peer; `blocked-resources` is a key of Dormouse in the first. */
+export const CONFIG_MAP = 'velero-vsphere-plugin-config'
+export const FEATURES_MAP = 'velero-vsphere-plugin-feature-states'
+export const BLOCKED_MAP = 'velero-vsphere-plugin-blocked-resources-list'
+export const BLOCKED_MODE_KEY = 'blocked-resources'
+
+/** The API server makes UUIDs; whatever else stands in a backup must not become part of a name. */
+const UID = /^[0-9a-z][0-9a-z-]{0,62}[0-9a-z]$/
+
+function requireUid(uid: unknown, whose: string): string {
+  if (typeof uid === 'string' && UID.test(uid)) return uid
+  throw new TerminalError(
+    'VeleroObjectInvalid',
+    `${whose} has the uid ${JSON.stringify(uid)?.slice(0, 80)}: it is no uid`,
+  )
+}
+
+/** One per Backup and claim, so that whoever comes second finds what the first has made. */
+export function snapshotName(backupUid: unknown, claimUid: unknown): string {
+  return `snap-${requireUid(backupUid, 'the Backup')}-${requireUid(claimUid, 'the claim')}`
+}
+
+/** One per Snapshot: a deletion that is asked for again finds the first. */
+export function deleteName(snapshotUid: unknown): string {
+  return `delete-${requireUid(snapshotUid, 'the stored Snapshot')}`
+}
+
+/** The BackupRepository of a claim, by the rule of the repository function: known before it exists. */
+export function repositoryName(claimUid: unknown): string {
+  return `br-${requireUid(claimUid, 'the BackupRepositoryClaim')}`
+}
+
+export type ObjectPlace = { namespace: string; name: string }
+
+export function formatOperationId({ namespace, name }: ObjectPlace): string {
+  return `${namespace}/${name}`
+}
+
+/** undefined: it was not made by `formatOperationId`. It comes from Velero's store, so it is read as a stranger's. */
+export function parseOperationId(operationId: string): ObjectPlace | undefined {
+  const [namespace, name, ...rest] = operationId.split('/')
+  return rest.length === 0 && isNamespaceName(namespace) && isObjectName(name) ? { namespace, name } : undefined
+}

@@ -1,0 +1,113 @@
+// The objects that the actions make for the functions, in full.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { KINDS } from '#shared/api/kinds.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import {
+  BACKUP_ANNOTATION,
+  BACKUP_NAME_LABEL,
+  BACKUP_UID_LABEL,
+  DEADLINE_ANNOTATION,
+  deleteName,
+  EXCLUDE_LABEL,
+  snapshotName,
+} from './names.ts'
+import { operationDeadlineMs } from './times.ts'
+
+export const REPOSITORY_DRIVER = 's3repository.astrolabe.vmware-tanzu.com'
+
+export type SnapshotRequest = {
+  claim: KubeObject
+  backup: KubeObject
+  /** Empty: local mode, the disk snapshot is the backup. */
+  backupRepository: string
+  /** The Backup's name as Velero writes it into labels. */
+  backupLabel: string
+  nowMs: number
+}
+
+export function snapshotOf({ claim, backup, backupRepository, backupLabel, nowMs }: SnapshotRequest): KubeObject {
+  return {
+    apiVersion: KINDS.Snapshot.apiVersion,
+    kind: 'Snapshot',
+    metadata: {
+      name: snapshotName(backup.metadata.uid, claim.metadata.uid),
+      namespace: claim.metadata.namespace ?? '',
+      labels: {
+        [EXCLUDE_LABEL]: 'true',
+        [BACKUP_NAME_LABEL]: backupLabel,
+        [BACKUP_UID_LABEL]: backup.metadata.uid ?? '',
+      },
+      annotations: {
+        [BACKUP_ANNOTATION]: backup.metadata.name,
+        [DEADLINE_ANNOTATION]: rfc3339(operationDeadlineMs(backup, nowMs)),
+      },
+    },
+    spec: {
+      resourceHandle: { apiGroup: '', kind: 'PersistentVolumeClaim', name: claim.metadata.name },
+      backupRepository,
+    },
+  }
+}
+
+/** True: it was made for this Backup and this claim, and not put at that name by someone else. */
+export function isSnapshotOf(snapshot: KubeObject, claim: KubeObject, backup: KubeObject): boolean {
+  return isOfBackup(snapshot, backup) && snapshot['spec']?.resourceHandle?.name === claim.metadata.name
+}
+
+export function isOfBackup(snapshot: KubeObject, backup: KubeObject): boolean {
+  return backup.metadata.uid !== undefined && snapshot.metadata.labels?.[BACKUP_UID_LABEL] === backup.metadata.uid
+}
+
+export type RepositoryRequest = { name: string; veleroNamespace: string; namespace: string; parameters: Parameters }
+type Parameters = Record<string, string>
+
+export function repositoryClaimOf({ name, veleroNamespace, namespace, parameters }: RepositoryRequest): KubeObject {
+  return {
+    apiVersion: KINDS.BackupRepositoryClaim.apiVersion,
+    kind: 'BackupRepositoryClaim',
+    metadata: { name, namespace: veleroNamespace, labels: { [EXCLUDE_LABEL]: 'true' } },
+    allowedNamespaces: [namespace],
+    repositoryDriver: REPOSITORY_DRIVER,
+    repopsitoryParameters: parameters,
+  }
+}
+
+/** The peer's rule: driver, parameters and namespaces are equal, whoever made the claim. */
+export function claimsSameRepository(claim: KubeObject, parameters: Parameters, namespace: string): boolean {
+  const allowed: unknown = claim['allowedNamespaces']
+  return (
+    claim.metadata.deletionTimestamp === undefined &&
+    claim['repositoryDriver'] === REPOSITORY_DRIVER &&
+    Array.isArray(allowed) &&
+    allowed.length === 1 &&
+    allowed[0] === namespace &&
+    sortedText(claim['repopsitoryParameters']) === sortedText(parameters)
+  )
+}
+
+export function sortedText(map: unknown): string {
+  return JSON.stringify(Object.entries((map ?? {}) as Parameters).sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+export type DeleteRequest = {
+  snapshotUid: string
+  snapshotID: string
+  backupRepository: string
+  veleroNamespace: string
+  backupLabel: string
+}
+
+export function deleteSnapshotOf(request: DeleteRequest): KubeObject {
+  const { snapshotUid, snapshotID, backupRepository, veleroNamespace, backupLabel } = request
+  return {
+    apiVersion: KINDS.DeleteSnapshot.apiVersion,
+    kind: 'DeleteSnapshot',
+    metadata: {
+      name: deleteName(snapshotUid),
+      namespace: veleroNamespace,
+      labels: { [EXCLUDE_LABEL]: 'true', [BACKUP_NAME_LABEL]: backupLabel },
+    },
+    spec: { snapshotID, backupRepository },
+  }
+}

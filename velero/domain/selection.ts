@@ -1,0 +1,102 @@
+// Which claim is backed up as a disk, and which is left out with a reason that the user can see.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { CSI_DRIVER, requireDisk } from '#shared/domain/volume.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { podWithFileSystemBackup } from './file-system-backup.ts'
+
+const MIGRATED_ANNOTATION = 'pv.kubernetes.io/migrated-to'
+
+export type ClaimSeen = {
+  claim: KubeObject
+  /** The PV that the claim names; undefined: there is none. */
+  volume: KubeObject | undefined
+  /** Those of the claim's namespace. */
+  pods: readonly KubeObject[]
+  backup: KubeObject
+  /** `csi-migrated-volume-support` of the feature states. */
+  csiMigration: boolean
+}
+
+export type ClaimDecision =
+  | { kind: 'take'; volumeName: string }
+  /** Velero still backs the object up. `warn`: the user may believe that its data is safe, too. */
+  | { kind: 'skip'; level: 'info' | 'warn'; reason: string; message: string }
+  | { kind: 'fail'; reason: string; message: string }
+
+export function decideClaim(seen: ClaimSeen): ClaimDecision {
+  return withoutVolume(seen) ?? byFileSystem(seen) ?? byVolume(seen)
+}
+
+/** What needs neither pods nor PV: `undefined` is "look on". */
+export function withoutVolume({ claim, backup }: Pick<ClaimSeen, 'claim' | 'backup'>): ClaimDecision | undefined {
+  if (backup['spec']?.snapshotVolumes === false) {
+    return skip('info', { reason: 'SnapshotsDisabled', message: 'the Backup says snapshotVolumes: false' })
+  }
+  const phase = claim['status']?.phase
+  if (phase === 'Lost') {
+    const lost = {
+      reason: 'VolumeNotFound',
+      message: `its PersistentVolume ${nameOf(claim)} is gone: its data is lost`,
+    }
+    return { kind: 'fail', ...lost }
+  }
+  if (phase === 'Bound' && nameOf(claim) !== '') return undefined
+  return skip('warn', {
+    reason: 'ClaimNotBound',
+    message: `it is ${phase ?? 'unknown'}, not Bound: it has no data yet`,
+  })
+}
+
+function byFileSystem({ claim, pods, backup }: ClaimSeen): ClaimDecision | undefined {
+  const pod = podWithFileSystemBackup(pods, claim.metadata.name, backup)
+  if (pod === undefined) return undefined
+  return skip('info', { reason: 'FileSystemBackup', message: `File System Backup takes it, through pod ${pod}` })
+}
+
+function byVolume(seen: ClaimSeen): ClaimDecision {
+  const { claim, volume, csiMigration } = seen
+  const volumeName = nameOf(claim)
+  if (volume === undefined) {
+    return { kind: 'fail', reason: 'VolumeNotFound', message: `PersistentVolume ${volumeName} does not exist` }
+  }
+  if (volume['spec']?.vsphereVolume !== undefined) return inTree(volume, volumeName, csiMigration)
+  if (volume['spec']?.csi?.driver === CSI_DRIVER && !isHandle(volume['spec'].csi.volumeHandle)) {
+    return { kind: 'fail', reason: 'VolumeNotFound', message: `PersistentVolume ${volumeName} names no disk` }
+  }
+  try {
+    requireDisk(volume, volumeName)
+    return { kind: 'take', volumeName }
+  } catch (error) {
+    if (!(error instanceof TerminalError)) throw error
+    return { kind: 'skip', level: 'warn', reason: error.reason, message: error.message }
+  }
+}
+
+/** A disk of the old in-tree driver. Only once CSI has taken it over there is a First Class Disk behind it. */
+function inTree(volume: KubeObject, volumeName: string, csiMigration: boolean): ClaimDecision {
+  const isMigrated = volume.metadata.annotations?.[MIGRATED_ANNOTATION] === CSI_DRIVER
+  if (isMigrated && csiMigration) return { kind: 'take', volumeName }
+  if (csiMigration) {
+    const message = `PersistentVolume ${volumeName} is of the in-tree driver and not migrated to ${CSI_DRIVER}`
+    return { kind: 'fail', reason: 'DriverUnsupported', message }
+  }
+  const advice = isMigrated
+    ? 'set csi-migrated-volume-support to "true" in the ConfigMap velero-vsphere-plugin-feature-states'
+    : `migrate it to ${CSI_DRIVER}`
+  const message = `PersistentVolume ${volumeName} is of the in-tree driver: ${advice}`
+  return skip('warn', { reason: 'DriverUnsupported', message })
+}
+
+function skip(level: 'info' | 'warn', { reason, message }: { reason: string; message: string }): ClaimDecision {
+  return { kind: 'skip', level, reason, message }
+}
+
+function nameOf(claim: KubeObject): string {
+  const volumeName = claim['spec']?.volumeName
+  return typeof volumeName === 'string' ? volumeName : ''
+}
+
+function isHandle(value: unknown): boolean {
+  return typeof value === 'string' && value !== ''
+}
