@@ -88,6 +88,7 @@ export const KINDS = {
     namespaced: true,
     statusSubresource: false,
   },
+  Backup: { apiVersion: 'velero.io/v1', plural: 'backups', namespaced: true, statusSubresource: false },
   Deployment: { apiVersion: 'apps/v1', plural: 'deployments', namespaced: true, statusSubresource: true },
 } as const satisfies Record<string, KindInfo>
 

@@ -2,16 +2,13 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
-import { isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
-import { stepPatch } from '#shared/domain/step-label.ts'
-import { ConflictError, DormouseError } from '#shared/kernel/errors.ts'
+import { DormouseError } from '#shared/kernel/errors.ts'
 import type { ActionLog, OperationProgress } from '../actions.ts'
 import { parseOperationId } from '../domain/names.ts'
-import { failedOperation, operationState, unknownOperation } from '../domain/operation.ts'
+import { failedOperation, isSnapshotEnded, operationState, unknownOperation } from '../domain/operation.ts'
 import { isOfBackup } from '../domain/requests.ts'
 import type { ActionDeps } from './deps.ts'
-
-const CANCEL_ATTEMPTS = 10
+import { stop } from './stop.ts'
 
 /**
  * An error from here would end the operation for good (Velero). Whatever keeps the objects from being read may pass, a right
@@ -40,20 +37,14 @@ export async function cancelOperation(
   backup: KubeObject,
   log: ActionLog,
 ): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    const snapshot = await findSnapshot(deps, operationId, backup)
-    if (snapshot === undefined) return log.info(`nothing to cancel: ${missing(operationId)}`)
-    const { phase, cancelRequested, localMode } = seeSnapshot(snapshot)
-    if (cancelRequested || isSnapshotOver(phase, localMode)) return
-    try {
-      // The label makes it an event; without it the next sweep would be the first to see it (docs/operations/cancel.md).
-      const metadata = stepPatch('snapshot', deps.clock.nowMs())
-      await deps.cluster.patch('Snapshot', snapshot, { metadata, spec: { snapshotCancel: true } })
-      return log.info(`told Snapshot ${operationId} to stop`)
-    } catch (error) {
-      if (!(error instanceof ConflictError) || attempt >= CANCEL_ATTEMPTS) throw error
-    }
-  }
+  const told = await stop(deps, {
+    kind: 'Snapshot',
+    find: () => findSnapshot(deps, operationId, backup),
+    isOver: isSnapshotEnded,
+    spec: { snapshotCancel: true },
+  })
+  if (told === undefined) log.info(`nothing to cancel: ${missing(operationId)}`)
+  if (told === true) log.info(`told Snapshot ${operationId} to stop`)
 }
 
 /** Only one of this very Backup: an id could name any object. */

@@ -31,6 +31,21 @@ export async function repositoryFor(
   return isObjectName(given) ? given : repositoryName(claim.metadata.uid)
 }
 
+/**
+ * The repository of a stored backup. In the cluster that made it, it is known by name; in another one it is claimed anew from
+ * the location of the Backup that Velero has found there.
+ */
+export async function knownRepository(
+  deps: ActionDeps,
+  stored: { backupRepository: string; namespace: string },
+  backup: KubeObject,
+  log: ActionLog,
+): Promise<string> {
+  const { backupRepository: name } = stored
+  if (name === '' || (await deps.cluster.read('BackupRepository', undefined, name)) !== undefined) return name
+  return await repositoryFor(deps, backup, stored.namespace, log)
+}
+
 async function requireLocation(deps: ActionDeps, backup: KubeObject): Promise<KubeObject> {
   const name = backup['spec']?.storageLocation
   const location = isObjectName(name)

@@ -15,6 +15,8 @@ export const ACTION_NAMES = {
 export const EXCLUDE_LABEL = 'velero.io/exclude-from-backup'
 export const BACKUP_NAME_LABEL = 'velero.io/backup-name'
 export const BACKUP_UID_LABEL = 'velero.io/backup-uid'
+export const RESTORE_NAME_LABEL = 'velero.io/restore-name'
+export const RESTORE_UID_LABEL = 'velero.io/restore-uid'
 
 /** On an item that a BackupItemAction returns: it is left out of the backup (Velero from 1.18.1 on; before, it stays in). */
 export const SKIP_FROM_BACKUP_ANNOTATION = 'velero.io/skip-from-backup'
@@ -28,6 +30,11 @@ export const VERSION_ANNOTATION = 'velero-plugin-for-vsphere/plugin-version'
 /** On a Snapshot: when Velero gives the operation up (RFC 3339), and the Backup's name in full, which its label may cut. */
 export const DEADLINE_ANNOTATION = 'dormouse.dev/operation-deadline'
 export const BACKUP_ANNOTATION = 'dormouse.dev/velero-backup'
+
+/** On a PV inside of a backup: `<namespace>/<name>` of the Snapshot that holds its data. A restore must not bring that PV back. */
+export const TAKEN_ANNOTATION = 'dormouse.dev/snapshot'
+/** On a CloneFromSnapshot: Velero makes the claim, and this is the PV that it waits for. */
+export const VOLUME_ANNOTATION = 'dormouse.dev/restored-volume'
 
 /** ConfigMaps in Velero's namespace, all of the peer; `blocked-resources` is a key of Dormouse in the first. */
 export const CONFIG_MAP = 'velero-vsphere-plugin-config'
@@ -49,6 +56,15 @@ function requireUid(uid: unknown, whose: string): string {
 /** One per Backup and claim, so that whoever comes second finds what the first has made. */
 export function snapshotName(backupUid: unknown, claimUid: unknown): string {
   return `snap-${requireUid(backupUid, 'the Backup')}-${requireUid(claimUid, 'the claim')}`
+}
+
+/** One per Restore and stored claim; the PV of that name does not exist before the data is whole. */
+export function cloneName(restoreUid: unknown, claimUid: unknown): string {
+  return `clone-${requireUid(restoreUid, 'the Restore')}-${requireUid(claimUid, 'the stored claim')}`
+}
+
+export function restoredVolumeName(restoreUid: unknown, claimUid: unknown): string {
+  return `dormouse-${requireUid(restoreUid, 'the Restore')}-${requireUid(claimUid, 'the stored claim')}`
 }
 
 /** One per Snapshot: a deletion that is asked for again finds the first. */

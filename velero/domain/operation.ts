@@ -2,7 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { clip } from '#shared/domain/conditions.ts'
-import { type SnapshotPhase, seeSnapshot } from '#shared/domain/snapshot.ts'
+import { isSnapshotOver, type SnapshotPhase, seeSnapshot } from '#shared/domain/snapshot.ts'
 import { seeUpload, type UploadPhase } from '#shared/domain/upload.ts'
 
 export type OperationState = {
@@ -76,6 +76,12 @@ export function unknownOperation(why: string, nowMs: number): OperationState {
   const description = why.slice(0, MAX_DESCRIPTION_CHARS)
   const bytes = { nCompleted: 0, nTotal: 0, operationUnits: 'bytes' }
   return { completed: false, error: '', ...bytes, description, startedMs: undefined, updatedMs: nowMs }
+}
+
+/** Nothing follows for it, so there is nothing to stop. */
+export function isSnapshotEnded(snapshot: KubeObject): boolean {
+  const { phase, localMode } = seeSnapshot(snapshot)
+  return isSnapshotOver(phase, localMode)
 }
 
 function isUploadOf(upload: KubeObject, { metadata }: KubeObject): boolean {

@@ -90,6 +90,11 @@ export function sortedText(map: unknown): string {
   return JSON.stringify(Object.entries((map ?? {}) as Parameters).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
+/** False: its name was made for another backup. */
+export function isDeleteOf(object: KubeObject, snapshotID: string): boolean {
+  return object['spec']?.snapshotID === snapshotID
+}
+
 export type DeleteRequest = {
   snapshotUid: string
   snapshotID: string

@@ -19,6 +19,7 @@ import {
   BACKUP_UID,
   CLAIM_UID,
   NOW_MS,
+  rejects,
   SNAPSHOT_ID,
   seedVolume,
   takeSnapshots,
@@ -42,15 +43,6 @@ function aReadyWorld(): World {
   seedVolume(world)
   takeSnapshots(world)
   return world
-}
-
-async function rejects(promise: Promise<unknown>, reason: string): Promise<Error> {
-  const error = await promise.then(
-    () => assert.unreachable(`no ${reason}`),
-    (thrown) => thrown,
-  )
-  assert.is(error.reason, reason, error.stack)
-  return error
 }
 
 backupper('asks for a Snapshot and answers with an operation, the PV and the annotated claim', async () => {

@@ -1,5 +1,6 @@
 // The world of an action: a cluster in memory, a clock that jumps, and the objects that Velero hands over.
 
+import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
@@ -136,4 +137,13 @@ export function takeSnapshots({ cluster, clock }: World, status: object = {}): v
 export function seedVolume({ cluster }: World, volume = aVolume()): void {
   cluster.seed('PersistentVolume', volume)
   cluster.seed('BackupStorageLocation', aLocation())
+}
+
+export async function rejects(promise: Promise<unknown>, reason: string): Promise<Error> {
+  const error = await promise.then(
+    () => assert.unreachable(`no ${reason}`),
+    (thrown) => thrown,
+  )
+  assert.is(error.reason, reason, error.stack)
+  return error
 }

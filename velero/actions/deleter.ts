@@ -1,0 +1,102 @@
+// The DeleteItemAction on claims: removes the data that the stored claim names, and says so only when it is gone.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { clip } from '#shared/domain/conditions.ts'
+import { deletePhase } from '#shared/domain/delete.ts'
+import { isClaimSnapshotId } from '#shared/domain/ids.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import type { ActionLog, DeleteItemAction } from '../actions.ts'
+import { isBlobOf, type StoredSnapshot, storedSnapshot } from '../domain/blob.ts'
+import { ACTION_NAMES } from '../domain/names.ts'
+import { isSnapshotEnded } from '../domain/operation.ts'
+import { deleteSnapshotOf, isDeleteOf } from '../domain/requests.ts'
+import { resourceTimeoutMs } from '../domain/times.ts'
+import { type ActionDeps, patient } from './deps.ts'
+import { labelValue } from './digest.ts'
+import { findOrCreate } from './find-or-create.ts'
+import { knownRepository } from './repository.ts'
+import { stop } from './stop.ts'
+
+const LOOK_EVERY_MS = SECOND_MS
+
+export function pvcDeleter(given: ActionDeps, { name }: { name?: string } = {}): DeleteItemAction {
+  const deps = patient(given)
+  return {
+    kind: 'DeleteItemAction',
+    name: name ?? ACTION_NAMES.deleter,
+    appliesTo: {
+      includedNamespaces: [],
+      excludedNamespaces: [],
+      includedResources: ['persistentvolumeclaims'],
+      excludedResources: [],
+      selector: '',
+    },
+    execute: (item, backup, log) => remove(deps, item, backup, log),
+  }
+}
+
+async function remove(deps: ActionDeps, claim: KubeObject, backup: KubeObject, log: ActionLog): Promise<void> {
+  const stored = storedSnapshot(claim)
+  if (stored === undefined) return
+  const backupLabel = labelValue(backup.metadata.name)
+  if (!isBlobOf(stored, backupLabel))
+    return log.warn(`Snapshot ${placeOf(stored)} is of another backup: its data stays`)
+  const snapshotID = stored.snapshotID ?? (await idOfUnfinished(deps, stored, log))
+  if (snapshotID === undefined) return log.info(`Snapshot ${placeOf(stored)} has stored nothing`)
+  const backupRepository = await knownRepository(deps, stored, backup, log)
+  const { veleroNamespace } = deps
+  const wanted = deleteSnapshotOf({
+    snapshotUid: stored.uid,
+    snapshotID,
+    backupRepository,
+    veleroNamespace,
+    backupLabel,
+  })
+  const { object } = await findOrCreate(deps, { ...wanted, kind: 'DeleteSnapshot' }, (found) =>
+    isDeleteOf(found, snapshotID),
+  )
+  await awaitRemoved(deps, object, backup)
+  log.info(`the data of Snapshot ${placeOf(stored)} is removed`)
+}
+
+/** When the backup was stored before its disk snapshot was taken: the Snapshot may know more by now, else it is told to stop. */
+async function idOfUnfinished(deps: ActionDeps, stored: StoredSnapshot, log: ActionLog): Promise<string | undefined> {
+  const find = async () => {
+    const snapshot = await deps.cluster.read('Snapshot', stored.namespace, stored.name)
+    return snapshot?.metadata.uid === stored.uid ? snapshot : undefined
+  }
+  const snapshotID = (await find())?.['status']?.snapshotID
+  if (isClaimSnapshotId(snapshotID)) return snapshotID
+  const told = await stop(deps, { kind: 'Snapshot', find, isOver: isSnapshotEnded, spec: { snapshotCancel: true } })
+  if (told === true) log.info(`told Snapshot ${placeOf(stored)} to stop`)
+  return undefined
+}
+
+/** TerminalErrors `DeleteFailed`, `DeleteNotFinished`: the DeleteSnapshot stays, and the delete function goes on with it. */
+async function awaitRemoved(deps: ActionDeps, wanted: KubeObject, backup: KubeObject): Promise<void> {
+  const { namespace, name } = wanted.metadata
+  const limitMs = resourceTimeoutMs(backup)
+  const fromMs = deps.clock.monotonicMs()
+  for (let latest: KubeObject | undefined = wanted; ; ) {
+    const said = latest === undefined ? 'it is gone' : saidBy(latest)
+    const phase = latest === undefined ? undefined : deletePhase(latest)
+    if (phase === 'Completed') return
+    if (phase === 'Failed') throw new TerminalError('DeleteFailed', `DeleteSnapshot ${namespace}/${name}: ${said}`)
+    if (phase === undefined || deps.clock.monotonicMs() - fromMs >= limitMs) {
+      const words = `DeleteSnapshot ${namespace}/${name} is not done after ${limitMs / SECOND_MS} s`
+      throw new TerminalError('DeleteNotFinished', `${words}, its data is not gone yet: ${said}`)
+    }
+    await deps.clock.sleep(LOOK_EVERY_MS)
+    latest = await deps.cluster.read('DeleteSnapshot', namespace, name)
+  }
+}
+
+function saidBy(object: KubeObject): string {
+  const { phase, reason, message } = object['status'] ?? {}
+  return clip([phase || 'New', reason, message].filter((part) => typeof part === 'string' && part !== '').join(': '))
+}
+
+function placeOf({ namespace, name }: { namespace: string; name: string }): string {
+  return `${namespace}/${name}`
+}
