@@ -15,6 +15,7 @@ import { labelValue } from './digest.ts'
 import { cancelOperation, operationProgress } from './operation.ts'
 import { readFeatures } from './settings.ts'
 import { awaitTaken, requestSnapshot } from './snapshot.ts'
+import { markTaken } from './volume.ts'
 
 export type BackupperOptions = { name?: string; blocked: BlockedKinds }
 
@@ -26,20 +27,23 @@ export function pvcBackupper(given: ActionDeps, { name, blocked }: BackupperOpti
     appliesTo: {
       includedNamespaces: [],
       excludedNamespaces: [],
-      includedResources: ['persistentvolumeclaims', ...blocked.resources],
+      includedResources: ['persistentvolumeclaims', 'persistentvolumes', ...blocked.resources],
       excludedResources: [],
       selector: '',
     },
-    execute: async (item, backup, log) =>
-      isClaim(item) ? await backUp(deps, requireNames(item), backup, log) : leaveOut(item, blocked, log),
+    execute: async (item, backup, log) => {
+      if (isOf(item, 'PersistentVolumeClaim')) return await backUp(deps, requireNames(item), backup, log)
+      if (isOf(item, 'PersistentVolume')) return unchanged(await markTaken(deps, item, backup))
+      return leaveOut(item, blocked, log)
+    },
     // Not with patience: Velero asks again in ten seconds.
     progress: (operationId, backup) => operationProgress(given, operationId, backup),
     cancel: (operationId, backup, log) => cancelOperation(deps, operationId, backup, log),
   }
 }
 
-function isClaim({ apiVersion, kind }: KubeObject): boolean {
-  return apiVersion === 'v1' && kind === 'PersistentVolumeClaim'
+function isOf({ apiVersion, kind }: KubeObject, wanted: string): boolean {
+  return apiVersion === 'v1' && kind === wanted
 }
 
 function requireNames(claim: KubeObject): KubeObject {

@@ -27,8 +27,8 @@ const DEFAULTS = [
 ]
 
 const RESOURCE = /^[a-z0-9]{1,63}(\.[a-z0-9-]{1,63}){0,10}$/
-/** The claims themselves are this action's work. */
-const NEVER = ['persistentvolumeclaims']
+/** Claims and their volumes are this plugin's own work. */
+const NEVER = ['persistentvolumeclaims', 'persistentvolumes']
 
 /** `list`: the ConfigMap of blocked resources ("true" blocks, "false" lets through); `config`: the plugin's own. */
 export function blockedKinds(list: KubeObject | undefined, config: KubeObject | undefined): BlockedKinds {

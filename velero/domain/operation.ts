@@ -1,6 +1,7 @@
-// How far a backup's operation is, from the objects alone: the Upload once there is one, before that the Snapshot.
+// How far an operation is, from the objects alone: a backup's Upload once there is one, before that the Snapshot; a restore's clone.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { type ClonePhase, isCloneOver, seeClone } from '#shared/domain/clone.ts'
 import { clip } from '#shared/domain/conditions.ts'
 import { isSnapshotOver, type SnapshotPhase, seeSnapshot } from '#shared/domain/snapshot.ts'
 import { seeUpload, type UploadPhase } from '#shared/domain/upload.ts'
@@ -48,20 +49,40 @@ export const SNAPSHOT_OUTCOME = {
 const MAX_DESCRIPTION_CHARS = 256
 const MAX_ERROR_CHARS = 2048
 
+/** For a restore: its Download's bytes stand in the clone. */
+export const CLONE_OUTCOME = {
+  New: 'running',
+  InProgress: 'running',
+  Retry: 'running',
+  Canceling: 'running',
+  Canceled: 'failed',
+  Completed: 'succeeded',
+  Failed: 'failed',
+} as const satisfies Record<ClonePhase, Outcome>
+
 /** `upload`: the one that the Snapshot names; another's is not looked at. */
 export function operationState(snapshot: KubeObject, upload: KubeObject | undefined, nowMs: number): OperationState {
   const own = upload !== undefined && isUploadOf(upload, snapshot) ? upload : undefined
-  const shown = own ?? snapshot
-  const outcome = outcomeOf(snapshot, own)
-  const { nCompleted, nTotal } = bytesOf(own, snapshot, outcome)
+  const counted = own?.['status']?.progress?.totalBytes === undefined ? snapshot : own
+  return stateOf({ begun: snapshot, shown: own ?? snapshot, counted, outcome: outcomeOf(snapshot, own), nowMs })
+}
+
+export function restoreState(clone: KubeObject, nowMs: number): OperationState {
+  const outcome = CLONE_OUTCOME[seeClone(clone, undefined).phase]
+  return stateOf({ begun: clone, shown: clone, counted: clone, outcome, nowMs })
+}
+
+/** `begun`: whose times are the operation's; `shown`: whose phase and reason; `counted`: whose bytes. */
+type Seen = { begun: KubeObject; shown: KubeObject; counted: KubeObject; outcome: Outcome; nowMs: number }
+
+function stateOf({ begun, shown, counted, outcome, nowMs }: Seen): OperationState {
   return {
     completed: outcome !== 'running',
     error: outcome === 'failed' ? errorOf(shown) : '',
-    nCompleted,
-    nTotal,
+    ...bytesOf(counted, outcome),
     operationUnits: 'bytes',
     description: descriptionOf(shown),
-    startedMs: timeOf(snapshot['status']?.startTimestamp) ?? timeOf(snapshot.metadata.creationTimestamp) ?? nowMs,
+    startedMs: timeOf(begun['status']?.startTimestamp) ?? timeOf(begun.metadata.creationTimestamp) ?? nowMs,
     updatedMs: (outcome === 'running' ? undefined : timeOf(shown['status']?.completionTimestamp)) ?? nowMs,
   }
 }
@@ -84,6 +105,10 @@ export function isSnapshotEnded(snapshot: KubeObject): boolean {
   return isSnapshotOver(phase, localMode)
 }
 
+export function isCloneEnded(clone: KubeObject): boolean {
+  return isCloneOver(seeClone(clone, undefined).phase)
+}
+
 function isUploadOf(upload: KubeObject, { metadata }: KubeObject): boolean {
   return upload['spec']?.snapshotReference === `${metadata.namespace}/${metadata.name}`
 }
@@ -94,13 +119,8 @@ function outcomeOf(snapshot: KubeObject, upload: KubeObject | undefined): Outcom
   return localMode && phase === 'Snapshotted' ? 'succeeded' : SNAPSHOT_OUTCOME[phase]
 }
 
-function bytesOf(
-  upload: KubeObject | undefined,
-  snapshot: KubeObject,
-  outcome: Outcome,
-): { nCompleted: number; nTotal: number } {
-  const progress = upload?.['status']?.progress?.totalBytes === undefined ? snapshot : upload
-  const { totalBytes, bytesDone } = progress['status']?.progress ?? {}
+function bytesOf(counted: KubeObject, outcome: Outcome): { nCompleted: number; nTotal: number } {
+  const { totalBytes, bytesDone } = counted['status']?.progress ?? {}
   const nTotal = byteCount(totalBytes)
   return { nTotal, nCompleted: outcome === 'succeeded' ? nTotal : Math.min(byteCount(bytesDone), nTotal) }
 }

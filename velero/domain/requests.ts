@@ -7,10 +7,15 @@ import {
   BACKUP_ANNOTATION,
   BACKUP_NAME_LABEL,
   BACKUP_UID_LABEL,
+  cloneName,
   DEADLINE_ANNOTATION,
   deleteName,
   EXCLUDE_LABEL,
+  RESTORE_NAME_LABEL,
+  RESTORE_UID_LABEL,
+  restoredVolumeName,
   snapshotName,
+  VOLUME_ANNOTATION,
 } from './names.ts'
 import { operationDeadlineMs } from './times.ts'
 
@@ -57,6 +62,45 @@ export function isSnapshotOf(snapshot: KubeObject, claim: KubeObject, backup: Ku
 
 export function isOfBackup(snapshot: KubeObject, backup: KubeObject): boolean {
   return backup.metadata.uid !== undefined && snapshot.metadata.labels?.[BACKUP_UID_LABEL] === backup.metadata.uid
+}
+
+export type CloneRequest = {
+  restore: KubeObject
+  /** UID of the claim in the backup. */
+  claimUid: string | undefined
+  namespace: string
+  snapshotID: string
+  /** The stored claim, changed where the restore wants it. */
+  metadata: string
+  backupRepository: string
+  restoreLabel: string
+  nowMs: number
+}
+
+export function cloneOf(request: CloneRequest): KubeObject {
+  const { restore, claimUid, namespace, snapshotID, metadata, backupRepository, restoreLabel } = request
+  return {
+    apiVersion: KINDS.CloneFromSnapshot.apiVersion,
+    kind: 'CloneFromSnapshot',
+    metadata: {
+      name: cloneName(restore.metadata.uid, claimUid),
+      namespace,
+      labels: {
+        [EXCLUDE_LABEL]: 'true',
+        [RESTORE_NAME_LABEL]: restoreLabel,
+        [RESTORE_UID_LABEL]: restore.metadata.uid ?? '',
+      },
+      annotations: {
+        [VOLUME_ANNOTATION]: restoredVolumeName(restore.metadata.uid, claimUid),
+        [DEADLINE_ANNOTATION]: rfc3339(operationDeadlineMs(restore, request.nowMs)),
+      },
+    },
+    spec: { snapshotID, metadata, apiGroup: '', kind: 'PersistentVolumeClaim', backupRepository, cloneCancel: false },
+  }
+}
+
+export function isOfRestore(clone: KubeObject, restore: KubeObject): boolean {
+  return restore.metadata.uid !== undefined && clone.metadata.labels?.[RESTORE_UID_LABEL] === restore.metadata.uid
 }
 
 export type RepositoryRequest = { name: string; veleroNamespace: string; namespace: string; parameters: Parameters }

@@ -147,3 +147,25 @@ export async function rejects(promise: Promise<unknown>, reason: string): Promis
   assert.is(error.reason, reason, error.stack)
   return error
 }
+
+export const RESTORE_UID = '9c1f7d34-6b2e-4a0c-8e55-2f3b4c5d6e7f'
+
+export function aRestore(spec: object = {}): KubeObject {
+  return {
+    apiVersion: 'velero.io/v1',
+    kind: 'Restore',
+    metadata: { name: 'again', namespace: 'velero', uid: RESTORE_UID },
+    spec: { backupName: 'nightly', ...spec },
+  }
+}
+
+/** A Snapshot as a backup stores it. */
+export function aStoredSnapshot(status: object): KubeObject {
+  return {
+    apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+    kind: 'Snapshot',
+    metadata: { name: 'snap-1', namespace: 'shop', uid: 'u-1', labels: { 'velero.io/backup-name': 'nightly' } },
+    spec: { backupRepository: 'br-1', resourceHandle: { kind: 'PersistentVolumeClaim', name: 'orders' } },
+    status,
+  }
+}

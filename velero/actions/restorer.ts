@@ -1,0 +1,168 @@
+// The RestoreItemAction on claims: Velero creates the claim, the functions fill a volume, and only then the two are bound.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isObjectName } from '#shared/api/names.ts'
+import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
+import { DormouseError, TerminalError } from '#shared/kernel/errors.ts'
+import type { ActionLog, OperationProgress, RestoreExecuted, RestoreItemAction } from '../actions.ts'
+import { storedSnapshot, withoutBlob } from '../domain/blob.ts'
+import { ACTION_NAMES, formatOperationId, parseOperationId, restoredVolumeName } from '../domain/names.ts'
+import { failedOperation, isCloneEnded, restoreState, unknownOperation } from '../domain/operation.ts'
+import { cloneOf, isOfRestore } from '../domain/requests.ts'
+import {
+  CLASS_MAP_SELECTOR,
+  decideRestore,
+  mappedClass,
+  type RestoreDecision,
+  targetNamespace,
+  waitingClaim,
+} from '../domain/restore.ts'
+import { type ActionDeps, patient } from './deps.ts'
+import { labelValue } from './digest.ts'
+import { findOrCreate } from './find-or-create.ts'
+import { knownRepository } from './repository.ts'
+import { stop } from './stop.ts'
+
+export function pvcRestorer(given: ActionDeps, { name }: { name?: string } = {}): RestoreItemAction {
+  const deps = patient(given)
+  return {
+    kind: 'RestoreItemActionV2',
+    name: name ?? ACTION_NAMES.restorer,
+    appliesTo: {
+      includedNamespaces: [],
+      excludedNamespaces: [],
+      includedResources: ['persistentvolumeclaims'],
+      excludedResources: [],
+      selector: '',
+    },
+    execute: (item, itemFromBackup, restore, log) => fill(deps, { item, itemFromBackup, restore }, log),
+    // Not with patience: Velero asks again in ten seconds.
+    progress: (operationId, restore) => progress(given, operationId, restore),
+    cancel: (operationId, restore, log) => cancel(deps, operationId, restore, log),
+  }
+}
+
+type Asked = { item: KubeObject; itemFromBackup: KubeObject; restore: KubeObject }
+type Filling = RestoreDecision & { kind: 'restore' }
+
+async function fill(deps: ActionDeps, asked: Asked, log: ActionLog): Promise<RestoreExecuted> {
+  const { item, itemFromBackup, restore } = asked
+  const namespace = targetNamespace(restore, item.metadata.namespace ?? '')
+  const volumeName = restoredVolumeName(restore.metadata.uid, itemFromBackup.metadata.uid)
+  // Velero calls the second of two actions with one name with what the first has returned.
+  if (item['spec']?.volumeName === volumeName) return answered(item)
+  const decision = decideRestore({
+    stored: storedSnapshot(itemFromBackup),
+    restore,
+    backupLabel: labelValue(String(restore['spec']?.backupName ?? '')),
+    targetExists: (await readTarget(deps, item, namespace)) !== undefined,
+  })
+  const words = 'message' in decision ? `claim ${namespace}/${item.metadata.name}: ${decision.message}` : ''
+  switch (decision.kind) {
+    case 'fail':
+      throw new TerminalError(decision.reason, words)
+    case 'skip':
+      log.warn(`${decision.reason}: ${words}`)
+      return { ...answered(withoutBlob(item)), skipRestore: true }
+    case 'leave':
+      log[decision.level](`${decision.reason}: ${words}`)
+      return answered(withoutBlob(item))
+    case 'restore':
+      return await startRestore(deps, { ...asked, namespace, volumeName, decision }, log)
+  }
+}
+
+async function readTarget(deps: ActionDeps, item: KubeObject, namespace: string): Promise<KubeObject | undefined> {
+  if (!isObjectName(item.metadata.name)) throw new TerminalError('VeleroObjectInvalid', 'a stored claim has no name')
+  return await deps.cluster.read('PersistentVolumeClaim', namespace, item.metadata.name)
+}
+
+async function startRestore(
+  deps: ActionDeps,
+  given: Asked & { namespace: string; volumeName: string; decision: Filling },
+  log: ActionLog,
+): Promise<RestoreExecuted> {
+  const { item, itemFromBackup, restore, namespace, volumeName, decision } = given
+  const className = await classFor(deps, itemFromBackup)
+  const backup = await requireBackup(deps, restore)
+  const wanted = cloneOf({
+    restore,
+    claimUid: itemFromBackup.metadata.uid,
+    namespace,
+    snapshotID: decision.snapshotID,
+    metadata: movedMetadata(decision.metadata, namespace, className),
+    backupRepository: await knownRepository(deps, decision.stored, backup, log),
+    restoreLabel: labelValue(restore.metadata.name),
+    nowMs: deps.clock.nowMs(),
+  })
+  const own = (found: KubeObject) => isOfRestore(found, restore) && found['spec']?.snapshotID === decision.snapshotID
+  const { object } = await findOrCreate(deps, { ...wanted, kind: 'CloneFromSnapshot' }, own)
+  const operationId = formatOperationId({ namespace, name: object.metadata.name })
+  log.info(`asked for CloneFromSnapshot ${operationId}; the claim waits for PersistentVolume ${volumeName}`)
+  return { ...answered(waitingClaim(item, volumeName, className)), operationId }
+}
+
+/** By the class in the backup: Velero's own action may have changed the item's already, and a class is mapped once only. */
+async function classFor(deps: ActionDeps, itemFromBackup: KubeObject): Promise<string | undefined> {
+  const maps = await deps.cluster.list('ConfigMap', {
+    namespace: deps.veleroNamespace,
+    labelSelector: CLASS_MAP_SELECTOR,
+  })
+  const mapped = mappedClass(maps, itemFromBackup['spec']?.storageClassName)
+  if (mapped === undefined || (await deps.cluster.read('StorageClass', undefined, mapped)) !== undefined) return mapped
+  throw new TerminalError('StorageClassNotFound', `StorageClass ${mapped}, to which a ConfigMap maps, does not exist`)
+}
+
+async function requireBackup(deps: ActionDeps, restore: KubeObject): Promise<KubeObject> {
+  const name = restore['spec']?.backupName
+  const backup = isObjectName(name) ? await deps.cluster.read('Backup', deps.veleroNamespace, name) : undefined
+  if (backup !== undefined) return backup
+  throw new TerminalError(
+    'VeleroBackupMissing',
+    `Backup ${JSON.stringify(name)?.slice(0, 80)} of the Restore does not exist`,
+  )
+}
+
+function movedMetadata(metadata: string, namespace: string, className: string | undefined): string {
+  const claim = decodeClaimMetadata(metadata)
+  const spec = { ...claim['spec'], ...(className === undefined ? {} : { storageClassName: className }) }
+  return encodeClaimMetadata({ ...claim, metadata: { ...claim.metadata, namespace }, spec })
+}
+
+function answered(item: KubeObject): RestoreExecuted {
+  return { item, additionalItems: [], skipRestore: false, operationId: '' }
+}
+
+async function progress(deps: ActionDeps, operationId: string, restore: KubeObject): Promise<OperationProgress> {
+  const nowMs = deps.clock.nowMs()
+  try {
+    const clone = await findClone(deps, operationId, restore)
+    return clone === undefined ? failedOperation(missing(operationId), nowMs) : restoreState(clone, nowMs)
+  } catch (error) {
+    if (error instanceof DormouseError) return unknownOperation(`${error.reason}: ${error.message}`, nowMs)
+    throw error
+  }
+}
+
+async function cancel(deps: ActionDeps, operationId: string, restore: KubeObject, log: ActionLog): Promise<void> {
+  const told = await stop(deps, {
+    kind: 'CloneFromSnapshot',
+    find: () => findClone(deps, operationId, restore),
+    isOver: isCloneEnded,
+    spec: { cloneCancel: true },
+  })
+  if (told === undefined) log.info(`nothing to cancel: ${missing(operationId)}`)
+  if (told === true) log.info(`told CloneFromSnapshot ${operationId} to stop`)
+}
+
+/** Only one of this very Restore: an id could name any object. */
+async function findClone(deps: ActionDeps, operationId: string, restore: KubeObject): Promise<KubeObject | undefined> {
+  const place = parseOperationId(operationId)
+  if (place === undefined) return undefined
+  const clone = await deps.cluster.read('CloneFromSnapshot', place.namespace, place.name)
+  return clone !== undefined && isOfRestore(clone, restore) ? clone : undefined
+}
+
+function missing(operationId: string): string {
+  return `no CloneFromSnapshot of this Restore is called ${JSON.stringify(operationId.slice(0, 320))}`
+}

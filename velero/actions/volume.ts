@@ -1,0 +1,48 @@
+// PersistentVolumes of claims that are backed up: marked in the backup, and not brought back by a restore.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import type { RestoreItemAction } from '../actions.ts'
+import { ACTION_NAMES, snapshotName, TAKEN_ANNOTATION } from '../domain/names.ts'
+import { isOfBackup } from '../domain/requests.ts'
+import type { ActionDeps } from './deps.ts'
+
+/** Velero backs the PV up after its claim, whose Snapshot stands there by then. */
+export async function markTaken(deps: ActionDeps, volume: KubeObject, backup: KubeObject): Promise<KubeObject> {
+  const { namespace, name, uid } = volume['spec']?.claimRef ?? {}
+  if (!isNamespaceName(namespace) || !isObjectName(name)) return volume
+  const place = { namespace, name: snapshotName(backup.metadata.uid, uid) }
+  const snapshot = await deps.cluster.read('Snapshot', place.namespace, place.name)
+  if (snapshot === undefined || !isOfBackup(snapshot, backup)) return volume
+  const annotations = { ...volume.metadata.annotations, [TAKEN_ANNOTATION]: `${place.namespace}/${place.name}` }
+  return { ...volume, metadata: { ...volume.metadata, annotations } }
+}
+
+/**
+ * A PV with the reclaim policy Retain would be restored as it was, and bind the disk of the original claim: two claims on one
+ * disk, and none on the restored data.
+ */
+export function pvRestorer({ name }: { name?: string } = {}): RestoreItemAction {
+  return {
+    kind: 'RestoreItemActionV2',
+    name: name ?? ACTION_NAMES.volumeRestorer,
+    appliesTo: {
+      includedNamespaces: [],
+      excludedNamespaces: [],
+      includedResources: ['persistentvolumes'],
+      excludedResources: [],
+      selector: '',
+    },
+    execute: async (item, itemFromBackup, restore, log) => {
+      const taken = itemFromBackup.metadata.annotations?.[TAKEN_ANNOTATION] !== undefined
+      const skipRestore = taken && restore['spec']?.restorePVs !== false
+      if (skipRestore)
+        log.info(`PersistentVolume ${item.metadata.name} is left out: its data is restored into a new one`)
+      return { item, additionalItems: [], skipRestore, operationId: '' }
+    },
+    progress: async () => {
+      throw new Error('PersistentVolumes start no operation')
+    },
+    cancel: async () => {},
+  }
+}

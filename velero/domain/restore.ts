@@ -1,0 +1,102 @@
+// What becomes of a stored claim in a restore: filled with its data, left to Velero, or an error; and how it looks then.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { isBlobOf, type StoredSnapshot, withoutBlob } from './blob.ts'
+
+export type RestoreSeen = {
+  stored: StoredSnapshot | undefined
+  restore: KubeObject
+  /** The Backup's name as labels hold it. */
+  backupLabel: string
+  /** A claim stands at the place of the restored one. */
+  targetExists: boolean
+}
+
+export type RestoreDecision =
+  | { kind: 'restore'; stored: StoredSnapshot; snapshotID: string; metadata: string }
+  /** Velero makes the claim, empty or by other means. */
+  | { kind: 'leave'; level: 'info' | 'warn'; reason: string; message: string }
+  | { kind: 'skip'; reason: string; message: string }
+  | { kind: 'fail'; reason: string; message: string }
+
+/** Phases of a backup that no restore can come from. What was still on its way when it was stored is tried. */
+const FAILED_PHASES = ['SnapshotFailed', 'Canceled', 'UploadFailedAfterRetry']
+
+export function decideRestore({ stored, restore, backupLabel, targetExists }: RestoreSeen): RestoreDecision {
+  if (stored === undefined) {
+    return { kind: 'leave', level: 'info', reason: 'NoSnapshotStored', message: 'the backup holds no snapshot of it' }
+  }
+  if (!isBlobOf(stored, backupLabel)) {
+    const message = `its annotation names Snapshot ${stored.namespace}/${stored.name} of another backup`
+    return { kind: 'leave', level: 'warn', reason: 'NoSnapshotStored', message }
+  }
+  if (restore['spec']?.restorePVs === false) {
+    return { kind: 'leave', level: 'info', reason: 'VolumesNotRestored', message: 'the Restore says restorePVs: false' }
+  }
+  if (targetExists) return { kind: 'skip', reason: 'TargetExists', message: 'it exists, and is never overwritten' }
+  const { snapshotID, metadata } = stored
+  if (FAILED_PHASES.includes(stored.phase) || snapshotID === undefined || metadata === undefined) {
+    return { kind: 'fail', reason: 'BackupIncomplete', message: incomplete(stored) }
+  }
+  return { kind: 'restore', stored, snapshotID, metadata }
+}
+
+function incomplete({ namespace, name, phase, reason, message }: StoredSnapshot): string {
+  const said = [reason, message].filter((part) => part !== '').join(': ')
+  return `Snapshot ${namespace}/${name} was ${phase || 'New'} when the backup ended${said === '' ? '' : `: ${said}`}`
+}
+
+/** Velero hands the item over with the namespace of the backup. */
+export function targetNamespace(restore: KubeObject, namespace: string): string {
+  const mapping: Record<string, unknown> = restore['spec']?.namespaceMapping ?? {}
+  const mapped = Object.hasOwn(mapping, namespace) ? mapping[namespace] : namespace
+  if (isNamespaceName(mapped)) return mapped
+  throw new TerminalError('VeleroObjectInvalid', `the namespace of a stored claim, or what it is mapped to, is no name`)
+}
+
+/** Labels of the ConfigMap that Velero's own action reads too (change-storage-class). */
+export const CLASS_MAP_SELECTOR = 'velero.io/plugin-config,velero.io/change-storage-class=RestoreItemAction'
+/** The peer's key for a claim that names no class. */
+const EMPTY_CLASS_KEY = 'com.vmware.cnsdp.emptystorageclass'
+
+/** The class to restore with, by the class in the backup; undefined: no entry, it stays as it is. */
+export function mappedClass(maps: readonly KubeObject[], className: unknown): string | undefined {
+  if (maps.length > 1) {
+    const names = maps.map(({ metadata }) => metadata.name).sort()
+    const message = `more than one ConfigMap maps storage classes: ${names.join(', ')}: keep one`
+    throw new TerminalError('ClassMappingAmbiguous', message)
+  }
+  const data: Record<string, unknown> = maps[0]?.['data'] ?? {}
+  const key = typeof className === 'string' && className !== '' ? className : EMPTY_CLASS_KEY
+  const mapped = Object.hasOwn(data, key) ? data[key] : undefined
+  if (mapped === undefined || isObjectName(mapped)) return mapped
+  throw new TerminalError(
+    'StorageClassNotFound',
+    `storage class ${key} is mapped to ${JSON.stringify(mapped)}: no name`,
+  )
+}
+
+/** Of the old binding and its origin: with them the new claim would be Lost, or filled by something else. */
+const STALE_ANNOTATIONS = [
+  'pv.kubernetes.io/bind-completed',
+  'pv.kubernetes.io/bound-by-controller',
+  'volume.beta.kubernetes.io/storage-provisioner',
+  'volume.kubernetes.io/storage-provisioner',
+  'volume.kubernetes.io/selected-node',
+]
+
+/** The claim as Velero is to create it: it waits, Pending, for a PV that appears only with all of its data. */
+export function waitingClaim(item: KubeObject, volumeName: string, className: string | undefined): KubeObject {
+  const claim = withoutBlob(item)
+  const { selector, dataSource, dataSourceRef, ...spec } = claim['spec'] ?? {}
+  const annotations = Object.fromEntries(
+    Object.entries(claim.metadata.annotations ?? {}).filter(([key]) => !STALE_ANNOTATIONS.includes(key)),
+  )
+  return {
+    ...claim,
+    metadata: { ...claim.metadata, annotations },
+    spec: { ...spec, volumeName, ...(className === undefined ? {} : { storageClassName: className }) },
+  }
+}
