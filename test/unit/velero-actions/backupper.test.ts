@@ -310,6 +310,17 @@ backupper('a Snapshot that is deleted while it is taken is an error, not a hang'
   await rejects(execute(world), 'SnapshotGone')
 })
 
+backupper('a Snapshot that another has replaced while it was taken is not taken for it', async () => {
+  const world = aWorld()
+  seedVolume(world)
+  world.clock.onSleep = async () => {
+    const [asked] = snapshots(world)
+    await world.cluster.delete('Snapshot', asked!)
+    world.cluster.seed('Snapshot', { ...asked!, status: { phase: 'Snapshotted' } })
+  }
+  await rejects(execute(world), 'SnapshotGone')
+})
+
 for (const phase of ['Finalizing', 'FinalizingPartiallyFailed']) {
   backupper(`${phase}: the stored blob is brought up to date, and no operation starts`, async () => {
     const world = aReadyWorld()

@@ -14,7 +14,7 @@ export const CLAIM_UID = '5d8e2f7a-1c3b-4e6d-8f90-a1b2c3d4e5f6'
 export type World = {
   cluster: MemoryCluster
   deps: ActionDeps
-  clock: Clock & { onSleep: () => void }
+  clock: Clock & { onSleep: () => void | Promise<void> }
   log: ActionLog
   /** `level message`, in order. */
   lines: string[]
@@ -26,10 +26,10 @@ function aClock(): World['clock'] {
   const clock = {
     nowMs: () => ms,
     monotonicMs: () => ms,
-    onSleep: () => {},
+    onSleep: (): void | Promise<void> => {},
     sleep: async (wanted: number) => {
       ms += wanted
-      clock.onSleep()
+      await clock.onSleep()
     },
   }
   return clock
