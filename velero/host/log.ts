@@ -1,0 +1,47 @@
+// Lines to stderr, where go-plugin reads them. Written at once and in order: a line that was said is out, even if the process
+// dies right after it.
+
+import { writeSync } from 'node:fs'
+import { systemClock } from '#shared/kernel/clock.ts'
+import type { ActionLog } from '../actions.ts'
+import { LEVELS, type Level, logLine } from './log-line.ts'
+import { callerOf } from './stack.ts'
+
+export type HostLog = {
+  /** `source`: `file:line` of the statement. */
+  say: (level: Level, source: string, message: unknown, fields?: Record<string, unknown>) => void
+  /** For an action: its lines carry the plugin's name and the place of the call. */
+  forPlugin: (plugin: string) => ActionLog
+}
+
+export function createLog(least: Level, write: (line: string) => void = writeToStderr): HostLog {
+  const say: HostLog['say'] = (level, source, message, fields = {}) => {
+    if (LEVELS.indexOf(level) < LEVELS.indexOf(least)) return
+    write(`${logLine({ level, message, fields, source, nowMs: systemClock.nowMs() })}\n`)
+  }
+  return { say, forPlugin: (plugin) => actionLog(say, plugin) }
+}
+
+function actionLog(say: HostLog['say'], plugin: string): ActionLog {
+  const log: ActionLog = {
+    info: (message, fields) => say('info', callerOf(log.info), message, { ...fields, plugin }),
+    warn: (message, fields) => say('warn', callerOf(log.warn), message, { ...fields, plugin }),
+  }
+  return log
+}
+
+const STDERR = 2
+const FULL_PIPE_WAIT_MS = 5
+
+/** A pipe that another process made non-blocking takes what fits; the rest waits until Velero has read. */
+function writeToStderr(line: string): void {
+  let rest = Buffer.from(line)
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(STDERR, rest))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return // nobody reads: Velero is gone, and Shutdown will not come
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE_WAIT_MS)
+    }
+  }
+}

@@ -1,0 +1,38 @@
+// Keeps stdout for the handshake and stderr for log lines, whatever a library prints: one stray line before the handshake and Velero
+// does not start; one on stderr that is no JSON, and it is lost at debug level.
+
+import { Console } from 'node:console'
+import { Writable } from 'node:stream'
+import type { HostLog } from './log.ts'
+import type { Level } from './log-line.ts'
+
+/** Must run before anything else has touched `process.stdout` or `console`: those remember their streams. */
+export function ownOutput(log: HostLog): void {
+  const stdout = lines(log, 'info', 'stdout')
+  const stderr = lines(log, 'warn', 'stderr')
+  Object.defineProperty(process, 'stdout', { value: stdout })
+  Object.defineProperty(process, 'stderr', { value: stderr })
+  globalThis.console = new Console({ stdout, stderr })
+  // Node's own listener would print past `process.stderr`.
+  process.removeAllListeners('warning')
+  process.on('warning', (warning) => log.say('warn', '', warning.message, { warning: warning.name }))
+}
+
+function lines(log: HostLog, level: Level, stream: string): Writable {
+  return new Writable({
+    decodeStrings: false,
+    write(chunk: string | Uint8Array, _encoding, done) {
+      const text = typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString('utf8')
+      log.say(level, '', text.trimEnd(), { printedTo: stream })
+      done()
+    },
+  })
+}
+
+/** A bug outside of every call. Nothing is certain any more, so the process ends; Velero starts another for its next call. */
+export function logLastWords(log: HostLog): void {
+  process.on('uncaughtException', (error) => {
+    log.say('error', '', 'the plugin ends: an error was thrown that nobody caught', { error })
+    process.exit(1)
+  })
+}
