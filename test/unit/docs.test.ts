@@ -198,7 +198,7 @@ function textBelow(folder: string): string {
 
 function markdownFiles(): string[] {
   const top = readdirSync('.').filter((name) => name.endsWith('.md'))
-  const below = ['docs', 'functions', 'test', 'config', 'eventing', 'shared', 'cli'].filter(existsSync)
+  const below = ['docs', 'functions', 'test', 'config', 'eventing', 'shared', 'cli', 'velero'].filter(existsSync)
   return [...top, ...below.flatMap((folder) => filesBelow(folder, '.md'))]
 }
 

@@ -44,6 +44,15 @@ const IMPORTS: [file: string, stopped: string, passes: string][] = [
   ['shared/adapters/s3/x.ts', '@kubernetes/client-node', '@aws-sdk/client-s3'],
   ['shared/adapters/kube/x.ts', '@aws-sdk/client-s3', '@kubernetes/client-node'],
   ['shared/adapters/vddk/x.ts', '@kubernetes/client-node', 'koffi'],
+  ['velero/host/x.ts', '#shared/adapters/kube/cluster.ts', '@grpc/grpc-js'],
+  ['velero/host/action.ts', '../actions/backup.ts', '../actions.ts'],
+  ['velero/host/domain.ts', '#shared/domain/protobuf.ts', '#shared/kernel/errors.ts'],
+  ['velero/host/codec.ts', '@kubernetes/client-node', 'protobufjs/light.js'],
+  ['velero/host/node.ts', 'express', 'node:fs'],
+  ['velero/actions/x.ts', '@grpc/grpc-js', '../actions.ts'],
+  ['velero/actions/host.ts', '../host/codec.ts', '#shared/ports/cluster.ts'],
+  ['velero/actions/codec.ts', 'protobufjs/light.js', './backup.ts'],
+  ['velero/actions/sdk.ts', '@kubernetes/client-node', '#shared/api/kinds.ts'],
 ]
 
 /** What the other rules stop: tool, rule, file, text. */
