@@ -15,7 +15,7 @@ export async function askProgress(
   try {
     return wireProgress(await within(PROGRESS_LIMIT_MS, `progress of ${operationId}`, ask()))
   } catch (error) {
-    log.say('warn', '', `progress of ${operationId} is not known`, { plugin, error })
+    log.say('warn', `progress of ${operationId} is not known`, { plugin, error })
     return wireProgress(progressOfError(error))
   }
 }

@@ -8,24 +8,25 @@ import { LEVELS, type Level, logLine } from './log-line.ts'
 import { callerOf } from './stack.ts'
 
 export type HostLog = {
-  /** `source`: `file:line` of the statement. */
-  say: (level: Level, source: string, message: unknown, fields?: Record<string, unknown>) => void
+  /** `source`: `file:line`; without it, the place of the call. */
+  say: (level: Level, message: unknown, fields?: Record<string, unknown>, source?: string) => void
   /** For an action: its lines carry the plugin's name and the place of the call. */
   forPlugin: (plugin: string) => ActionLog
 }
 
 export function createLog(least: Level, write: (line: string) => void = writeToStderr): HostLog {
-  const say: HostLog['say'] = (level, source, message, fields = {}) => {
+  const say: HostLog['say'] = (level, message, fields = {}, source = undefined) => {
     if (LEVELS.indexOf(level) < LEVELS.indexOf(least)) return
-    write(`${logLine({ level, message, fields, source, nowMs: systemClock.nowMs() })}\n`)
+    const said = { level, message, fields, source: source ?? callerOf(say), nowMs: systemClock.nowMs() }
+    write(`${logLine(said)}\n`)
   }
   return { say, forPlugin: (plugin) => actionLog(say, plugin) }
 }
 
 function actionLog(say: HostLog['say'], plugin: string): ActionLog {
   const log: ActionLog = {
-    info: (message, fields) => say('info', callerOf(log.info), message, { ...fields, plugin }),
-    warn: (message, fields) => say('warn', callerOf(log.warn), message, { ...fields, plugin }),
+    info: (message, fields) => say('info', message, { ...fields, plugin }, callerOf(log.info)),
+    warn: (message, fields) => say('warn', message, { ...fields, plugin }, callerOf(log.warn)),
   }
   return log
 }

@@ -5,6 +5,7 @@ import { Console } from 'node:console'
 import { Writable } from 'node:stream'
 import type { HostLog } from './log.ts'
 import type { Level } from './log-line.ts'
+import { callerOf, placeOf } from './stack.ts'
 
 /** Must run before anything else has touched `process.stdout` or `console`: those remember their streams. */
 export function ownOutput(log: HostLog): void {
@@ -15,24 +16,22 @@ export function ownOutput(log: HostLog): void {
   globalThis.console = new Console({ stdout, stderr })
   // Node's own listener would print past `process.stderr`.
   process.removeAllListeners('warning')
-  process.on('warning', (warning) => log.say('warn', '', warning.message, { warning: warning.name }))
+  process.on('warning', (warning) => log.say('warn', warning.message, { warning: warning.name }, placeOf(warning)))
 }
 
 function lines(log: HostLog, level: Level, stream: string): Writable {
-  return new Writable({
-    decodeStrings: false,
-    write(chunk: string | Uint8Array, _encoding, done) {
-      const text = typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString('utf8')
-      log.say(level, '', text.trimEnd(), { printedTo: stream })
-      done()
-    },
-  })
+  const write = (chunk: string | Uint8Array, _encoding: string, done: () => void) => {
+    const text = typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString('utf8')
+    log.say(level, text.trimEnd(), { printedTo: stream }, callerOf(write))
+    done()
+  }
+  return new Writable({ decodeStrings: false, write })
 }
 
 /** A bug outside of every call. Nothing is certain any more, so the process ends; Velero starts another for its next call. */
 export function logLastWords(log: HostLog): void {
   process.on('uncaughtException', (error) => {
-    log.say('error', '', 'the plugin ends: an error was thrown that nobody caught', { error })
+    log.say('error', 'the plugin ends: an error was thrown that nobody caught', { error }, placeOf(error))
     process.exit(1)
   })
 }

@@ -1,9 +1,10 @@
 // How far an operation is, as Velero must hear it. Velero fails an operation for good when Progress answers with a gRPC error,
 // so passing trouble is told inside of a progress; and a response without a progress ends the Velero server.
 
-import { asError, DormouseError, TerminalError } from '#shared/kernel/errors.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import type { OperationProgress } from '../actions.ts'
+import { errorWords } from './error-words.ts'
 import type { Message } from './messages.ts'
 
 /** Velero asks again every ten seconds; who answers later holds up all other operations of the backup. */
@@ -17,9 +18,8 @@ const ZERO_TIME_SECONDS = -62_135_596_800
  * the operation's timeout bounds it.
  */
 export function progressOfError(thrown: unknown): OperationProgress {
-  const error = asError(thrown)
-  const words = error instanceof DormouseError ? `${error.reason}: ${error.message}` : error.message
-  const completed = error instanceof TerminalError
+  const words = errorWords(thrown)
+  const completed = thrown instanceof TerminalError
   return {
     completed,
     error: completed ? words : '',

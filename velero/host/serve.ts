@@ -15,6 +15,8 @@ import { createServer, drain } from './server.ts'
 const STDOUT = 1
 /** go-plugin kills 2 s after it has asked for the end. */
 const DRAIN_MS = 1500
+/** How soon the plugin of a Velero that was killed ends by itself. */
+const PARENT_LOOK_MS = 1000
 
 /** `makeActions` runs once stdout and stderr are guarded: load there what may print. */
 export async function servePlugin(makeActions: () => readonly ItemAction[] | Promise<readonly ItemAction[]>) {
@@ -29,7 +31,7 @@ export async function servePlugin(makeActions: () => readonly ItemAction[] | Pro
   try {
     await start(new Registry(await makeActions()), log)
   } catch (error) {
-    log.say('error', '', 'the plugin could not start', { error })
+    log.say('error', 'the plugin could not start', { error })
     process.exit(1)
   }
 }
@@ -40,17 +42,28 @@ async function start(registry: Registry, log: HostLog): Promise<void> {
   // What Velero executes later. Not execPath: that is node, or the loader that started it.
   const command = process.argv[1] ?? process.execPath
   const server = createServer({ registry, log, command, streams, stop })
-  if (!speaksOurVersion(process.env)) log.say('warn', '', 'this Velero speaks another version of the plugin protocol')
+  if (!speaksOurVersion(process.env)) log.say('warn', 'this Velero speaks another version of the plugin protocol')
   process.on('SIGTERM', stop)
+  onceOrphaned(stop)
   setLogVerbosity(logVerbosity.NONE) // a folder that takes no socket is no news
   const address = await listen(server, process.env)
   setLogVerbosity(logVerbosity.ERROR)
   writeSync(STDOUT, handshakeLine(address))
-  log.say('debug', '', `listens on ${address.network} ${address.address}`)
+  log.say('debug', `listens on ${address.network} ${address.address}`)
+}
+
+/** A Velero that was killed has asked nobody to end. In a container the kernel ends us with it, elsewhere nobody does. */
+function onceOrphaned(stop: () => void): void {
+  const parent = process.ppid
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(timer)
+    stop()
+  }, PARENT_LOOK_MS)
 }
 
 async function end(server: Server, endStreams: () => void, log: HostLog): Promise<void> {
   endStreams()
-  if (!(await drain(server, DRAIN_MS))) log.say('warn', '', `calls in hand were cut after ${DRAIN_MS} ms`)
+  if (!(await drain(server, DRAIN_MS))) log.say('warn', `calls in hand were cut after ${DRAIN_MS} ms`)
   process.exit(0)
 }

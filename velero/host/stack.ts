@@ -22,6 +22,11 @@ function pathOf(file: string): string {
 export function callerOf(callee: (...args: never[]) => unknown): string {
   const holder: { stack?: string } = {}
   Error.captureStackTrace(holder, callee)
-  const [frame] = framesOf(holder.stack)
+  return placeOf(holder)
+}
+
+/** `file:line` where it was thrown; empty: the stack does not say. */
+export function placeOf({ stack }: { stack?: string }): string {
+  const [frame] = framesOf(stack)
   return frame === undefined ? '' : `${frame.file}:${frame.line}`
 }

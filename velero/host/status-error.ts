@@ -1,8 +1,8 @@
 // A thrown error as the gRPC status that Velero's plugin client understands: UNKNOWN, the message, and the stack as a detail.
 
 import { Metadata, type ServerErrorResponse, status } from '@grpc/grpc-js'
-import { asError } from '#shared/kernel/errors.ts'
 import { encode } from './codec.ts'
+import { errorWords } from './error-words.ts'
 import type { Message } from './messages.ts'
 import { framesOf } from './stack.ts'
 
@@ -14,9 +14,8 @@ const FRAMES = 5
 const FRAME_TEXT_LENGTH = 300
 
 export function statusOf(thrown: unknown): ServerErrorResponse {
-  const error = asError(thrown)
-  const message = cut(error.message || error.name, MESSAGE_LENGTH)
-  const frames = thrown instanceof Error ? framesOf(error.stack) : []
+  const message = cut(errorWords(thrown), MESSAGE_LENGTH)
+  const frames = thrown instanceof Error ? framesOf(thrown.stack) : []
   const metadata = new Metadata()
   metadata.set(DETAILS, encode('google.rpc.Status', details(message, frames.slice(0, FRAMES))))
   return Object.assign(new Error(message), { code: status.UNKNOWN, details: message, metadata })

@@ -9,7 +9,7 @@ import { Client, credentials, type Metadata, type ServiceError } from '@grpc/grp
 import * as assert from 'uvu/assert'
 import { decodeMessage, encodeMessage, type MessageType, type MessageValue } from '#shared/domain/protobuf.ts'
 
-const PROGRAM = new URL('./fixtures/tiny-plugin.ts', import.meta.url).pathname
+export const PROGRAM = new URL('./fixtures/tiny-plugin.ts', import.meta.url).pathname
 /** Velero waits for 60 s. */
 const HANDSHAKE_LIMIT_MS = 20_000
 /** stderr is another pipe than the socket of the answers. */

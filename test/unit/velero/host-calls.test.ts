@@ -142,10 +142,10 @@ test('an item of 20 MiB passes', async () => {
 })
 
 for (const [path, request] of EXECUTES) {
-  test(`${path}: a thrown error is UNKNOWN with its words, and its stack begins where it was thrown`, async () => {
+  test(`${path}: a thrown error is UNKNOWN with its reason and words, and its stack begins where it was thrown`, async () => {
     const why = 'disk fcd-1 of "ä/b": 50 % …\nsecond line'
     const { code, details, frames } = await refusal(path, { ...request, item: item({ do: 'throw', why }) })
-    assert.equal([code, details], [UNKNOWN, why])
+    assert.equal([code, details], [UNKNOWN, `NoSuchDisk: ${why}`])
     const [first] = frames
     assert.match(String(first?.['file']), /^\/.*\/tiny-plugin\.ts$/)
     assert.is(first?.['function'], 'throwsHere')
@@ -261,7 +261,7 @@ for (const [path, request] of PROGRESSES) {
     assert.equal(await plugin.call(cancel, { ...request, operationID: 'moving' }), {})
     await plugin.line((line) => line['@message'] === 'canceled moving' && line['plugin'] === request.plugin)
     const { details } = await refusal(cancel, { ...request, operationID: 'stubborn' })
-    assert.is(details, 'the API server is away')
+    assert.is(details, 'ApiUnavailable: the API server is away')
   })
 }
 

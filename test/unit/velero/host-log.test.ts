@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -174,9 +175,11 @@ test.after(() => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-async function execute(fields: object): Promise<void> {
+const execute = (fields: object) => executeIn(plugin, fields)
+
+async function executeIn(one: Plugin, fields: object): Promise<void> {
   const item = JSON.stringify({ kind: 'Pod', metadata: { name: 'p' }, ...fields })
-  await plugin.call('/v2.BackupItemAction/Execute', {
+  await one.call('/v2.BackupItemAction/Execute', {
     plugin: 'dormouse.dev/tiny-backup',
     item,
     backup: BACKUP,
@@ -190,6 +193,19 @@ test('on the real pipe: many long lines of calls side by side never mix', async 
   await plugin.line((line) => line['@message'] === 'last')
   const begins = plugin.log().map((line) => line['@message']?.slice(0, 2))
   for (const index of HUGE.keys()) assert.is(begins.filter((begin) => begin === `${index} `).length, 2)
+})
+
+test('a full pipe that does not block loses no line, and no part of one', async () => {
+  const slow = await startPlugin({ env: { TMPDIR: folder, TINY_PLUGIN: 'non-blocking' } })
+  slow.child.stderr?.pause()
+  const said = Array.from({ length: 30 }, (_, index) => `${index} ${'x'.repeat(30_000)}`)
+  const calls = said.map((message) => executeIn(slow, { do: 'log', message }))
+  await sleep(300)
+  slow.child.stderr?.resume()
+  await Promise.all(calls)
+  await slow.shutdown()
+  const messages = slow.log().map((line) => line['@message'])
+  assert.equal(messages.slice(1).toSorted(), said.toSorted())
 })
 
 test('on the real pipe: values that cannot be written are told apart from those that can', async () => {

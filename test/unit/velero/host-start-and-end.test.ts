@@ -1,5 +1,7 @@
 // The host as Velero meets it first and last: handshake, sockets, signals, Shutdown. Each plugin is a process of its own.
 
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -7,9 +9,12 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { killLeftPlugins, readLogLine, runPlugin, startPlugin } from './go-plugin-client.ts'
+import { killLeftPlugins, PROGRAM, readLogLine, runPlugin, startPlugin } from './go-plugin-client.ts'
 
 const test = suite('start and end of the Velero plugin')
+
+/** A Velero that does no more than start its plugin. */
+const START_AND_WAIT = `require('node:child_process').spawn(process.execPath, [process.argv[1]], { stdio: 'inherit' })`
 
 const BACKUP = JSON.stringify({ apiVersion: 'velero.io/v1', kind: 'Backup', metadata: { name: 'nightly' } })
 const item = (fields: object) =>
@@ -40,6 +45,7 @@ test('stdout holds the handshake line and nothing else, whatever prints before a
     'printed as a warning',
   ]
   assert.equal(said, printed)
+  for (const line of plugin.log()) assert.match(line['logSource'] ?? '', /tiny-plugin\.ts:\d+$/, line['@message'])
 })
 
 test('the socket lies in TMPDIR, is for its owner only, and is gone after the end', async () => {
@@ -107,6 +113,18 @@ test('SIGINT is ignored, SIGTERM is an orderly end', async () => {
   plugin.child.kill('SIGTERM')
   await plugin.end()
   assert.equal([plugin.child.exitCode, plugin.child.signalCode], [0, null])
+  assert.equal(readdirSync(folder), [])
+})
+
+test('the plugin of a Velero that was killed ends by itself and leaves no socket', async () => {
+  const velero = spawn(process.execPath, ['-e', START_AND_WAIT, PROGRAM], {
+    env: { PATH: process.env['PATH'], VELERO_PLUGIN: 'hello', TMPDIR: folder },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  })
+  await once(velero.stdout, 'data')
+  assert.is(readdirSync(folder).length, 1)
+  velero.kill('SIGKILL')
+  await once(velero, 'close') // the plugin held its stdout until it ended
   assert.equal(readdirSync(folder), [])
 })
 
