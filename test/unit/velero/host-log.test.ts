@@ -148,7 +148,13 @@ test('whatever is said, as message or field, makes one line that Velero can read
       assert.not.match(line, /\n/)
       assert.is(readLogLine(line)['@level'], one.level)
     }),
-    { numRuns: 300 },
+    {
+      numRuns: 300,
+      // Its own report would show the whole text, of up to 100 KiB.
+      reporter: ({ failed, errorInstance, seed, counterexamplePath }) => {
+        if (failed) throw new Error(`${String(errorInstance).slice(0, 500)} (seed ${seed}, path ${counterexamplePath})`)
+      },
+    },
   )
 })
 
@@ -199,8 +205,11 @@ test('a full pipe that does not block loses no line, and no part of one', async 
   const slow = await startPlugin({ env: { TMPDIR: folder, TINY_PLUGIN: 'non-blocking' } })
   slow.child.stderr?.pause()
   const said = Array.from({ length: 30 }, (_, index) => `${index} ${'x'.repeat(30_000)}`)
-  const calls = said.map((message) => executeIn(slow, { do: 'log', message }))
-  await sleep(300)
+  let answered = 0
+  const calls = said.map((message) => executeIn(slow, { do: 'log', message }).then(() => answered++))
+  while (answered < 3) await sleep(10)
+  await sleep(300) // the others come at once, until the pipe is full
+  assert.ok(answered < said.length, 'the pipe took all')
   slow.child.stderr?.resume()
   await Promise.all(calls)
   await slow.shutdown()
