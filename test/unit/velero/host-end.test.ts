@@ -96,7 +96,7 @@ test('the plugin of a Velero that was killed ends by itself and leaves no socket
   await once(velero.stdout, 'data')
   assert.is(readdirSync(folder).length, 1)
   velero.kill('SIGKILL')
-  await once(velero, 'close') // the plugin held its stdout until it ended
+  await once(velero, 'close', { signal: AbortSignal.timeout(20_000) }) // the plugin holds its stdout until it ends
   assert.equal(readdirSync(folder), [])
 })
 

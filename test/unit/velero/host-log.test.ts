@@ -203,12 +203,13 @@ test('on the real pipe: many long lines of calls side by side never mix', async 
 
 test('a full pipe that does not block loses no line, and no part of one', async () => {
   const slow = await startPlugin({ env: { TMPDIR: folder, TINY_PLUGIN: 'non-blocking' } })
+  await executeIn(slow, {}) // connected, so that what follows arrives at once
   slow.child.stderr?.pause()
   const said = Array.from({ length: 30 }, (_, index) => `${index} ${'x'.repeat(30_000)}`)
+  const more = 'y'.repeat(27_000) // a line is then written in several parts
   let answered = 0
-  const calls = said.map((message) => executeIn(slow, { do: 'log', message }).then(() => answered++))
-  while (answered < 3) await sleep(10)
-  await sleep(300) // the others come at once, until the pipe is full
+  const calls = said.map((message) => executeIn(slow, { do: 'log', message, fields: { more } }).then(() => answered++))
+  await sleep(1000)
   assert.ok(answered < said.length, 'the pipe took all')
   slow.child.stderr?.resume()
   await Promise.all(calls)
