@@ -8,6 +8,7 @@ export type Points = Record<Stage, string[]>
 export type Seconds = Record<Stage, number>
 
 export const ALONE = '/alone/'
+export const AGAIN = '/again'
 
 const WHENS: When[] = ['before', 'after']
 const AWAY_MS = { vcenter: 60_000, s3: 60_000, kubernetes: 30_000 } as const
@@ -60,6 +61,19 @@ export function killsAtWritePoints(points: Points): Life[] {
 export function alone(life: Life, steps: Step[] = life.steps): Life[] {
   const kills = steps.filter((step) => 'at' in step)
   return kills.map((step) => ({ ...life, id: `${life.id}${ALONE}${step.at}`, steps: [step] }))
+}
+
+/** Few enough for lives of their own. */
+const FEW = 3
+
+/** What a chain was led around: once more as a chain, in which other deaths stand between them, and the last few alone. */
+export function leftOf(life: Life, unmet: Step[]): Life[] {
+  if (life.id.includes(ALONE)) return []
+  const kills = unmet.filter((step) => 'at' in step)
+  const isChain = life.id.endsWith(AGAIN)
+  if (kills.length <= FEW || isChain)
+    return alone(isChain ? { ...life, id: life.id.slice(0, -AGAIN.length) } : life, kills)
+  return [{ ...life, id: `${life.id}${AGAIN}`, steps: kills }]
 }
 
 /** `typical`: how long each stage takes in fair weather. */

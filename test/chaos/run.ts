@@ -6,11 +6,13 @@ import { VICTIMS } from '#test/environment/faults/victims.ts'
 import { type Bench, startBench } from './bench.ts'
 import { LifeFailed, type Lived, live } from './life.ts'
 import {
+  AGAIN,
   ALONE,
   alone,
   clockJumps,
   killsAtMoments,
   killsAtWritePoints,
+  leftOf,
   type Points,
   serversAway,
   sweepAlone,
@@ -53,7 +55,7 @@ function tell({ life, lived, seconds, problem }: Ended): void {
   console.log(`${problem === undefined ? 'ok  ' : 'FAIL'} ${life.id}: ${met}, ${stages} (${seconds.toFixed(0)} s)`)
   if (problem === undefined) return
   console.log(`     ${problem.message.replaceAll('\n', '\n     ')}`)
-  console.log(`     again: make chaos ONLY='^${life.id}$'; its steps, as far as they happened:`)
+  console.log(`     again: make chaos ONLY='^${life.id.replace(AGAIN, '')}$'; its steps, as far as they happened:`)
   for (const step of lived.happened) console.log(`       ${step}`)
 }
 
@@ -67,7 +69,7 @@ async function runAll(benches: Bench[], lives: Life[]): Promise<Ended[]> {
         const one = await run(bench, life)
         tell(one)
         ended.push(one)
-        if (!life.id.includes(ALONE)) waiting.push(...alone(life, one.lived.unmet))
+        waiting.push(...leftOf(life, one.lived.unmet))
       }
     }),
   )

@@ -2,8 +2,16 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { alone, clockJumps, killsAtMoments, killsAtWritePoints, serversAway, sweepAlone } from '#test/chaos/lives.ts'
-import { type Life, STAGES, stepText } from '#test/chaos/plan.ts'
+import {
+  alone,
+  clockJumps,
+  killsAtMoments,
+  killsAtWritePoints,
+  leftOf,
+  serversAway,
+  sweepAlone,
+} from '#test/chaos/lives.ts'
+import { type Life, STAGES, type Step, stepText } from '#test/chaos/plan.ts'
 import { VICTIMS } from '#test/environment/faults/victims.ts'
 
 const POINTS = {
@@ -74,6 +82,21 @@ lives('a kill that a chain was led around gets a life of its own, under an id th
   assert.equal(first?.steps, chain!.steps.slice(0, 1))
   assert.equal(second?.steps, chain!.steps.slice(1, 2))
   assert.equal(alone({ id: 'x', steps: [{ stage: 'backup', afterMs: 1, kill: 's3' }] }), [], 'a moment always comes')
+})
+
+lives('what a chain was led around is tried as a chain once more when it is much, and alone in the end', () => {
+  const steps = ['a', 'b', 'c', 'd'].map((at): Step => ({ stage: 'backup', at, when: 'after', kill: 'etcd' }))
+  const chain: Life = { id: 'points/etcd/after', steps, sweepAlone: true }
+  const [again, ...more] = leftOf(chain, steps)
+  assert.equal([again, more], [{ id: 'points/etcd/after/again', steps, sweepAlone: true }, []])
+  const last = leftOf(again!, steps)
+  assert.equal(
+    last.map(({ id }) => id),
+    ['a', 'b', 'c', 'd'].map((at) => `points/etcd/after/alone/${at}`),
+  )
+  assert.equal(leftOf(chain, steps.slice(0, 1)), alone(chain, steps.slice(0, 1)), 'few: alone at once')
+  assert.equal(leftOf(last[0]!, steps.slice(0, 1)), [], 'alone is the end of it')
+  assert.equal(leftOf({ id: 'x', steps: [] }, [{ stage: 'backup', afterMs: 1, kill: 's3' }]), [])
 })
 
 lives('vCenter and S3 are away for a minute, the API server for half of one, in each stage; ids are unique', () => {
