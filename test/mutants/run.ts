@@ -97,7 +97,8 @@ function table(verdicts: Verdict[]): string {
 
 \`make mutants\` breaks the code on purpose, one patch of \`test/mutants\` at a time in a copy of the tree, and lives up to ${SEEDS} lives by
 seed (\`make soak\`) with it. One that lives through all of them, or whose patch does not apply any more, is a failure. Without a patch all
-lives end right. *Lives*: how many it took until one ended wrong; two cores take turns, so it varies a little. This page is written by the run.
+lives end right. *Lives*: how many it took until one ended wrong; two cores take turns, so it varies a little; where lives by seed need
+too many, \`one test\` was run instead, which the last column names. This page is written by the run.
 
 | Mutant | What it breaks | Lives | What ended wrong |
 |---|---|---|---|
