@@ -306,7 +306,7 @@ backupper('a disk snapshot that fails keeps the claim in the backup; the operati
 backupper('a Snapshot that is deleted while it is taken is an error, not a hang', async () => {
   const world = aWorld()
   seedVolume(world)
-  world.clock.onSleep = () => void world.cluster.delete('Snapshot', snapshots(world)[0]!)
+  world.clock.onSleep = () => world.cluster.delete('Snapshot', snapshots(world)[0]!)
   await rejects(execute(world), 'SnapshotGone')
 })
 

@@ -7,7 +7,7 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import { pvcDeleter } from '../../../velero/actions/deleter.ts'
 import { encodeBlob, withBlob } from '../../../velero/domain/blob.ts'
 import { BLOB_ANNOTATION } from '../../../velero/domain/names.ts'
-import { aBackup, aClaim, aLocation, aWorld, NOW_MS, rejects, SNAPSHOT_ID, type World } from './support.ts'
+import { aBackup, aClaim, aLocation, aWorld, NOW_MS, rejects, SNAPSHOT_ID, unlessFirst, type World } from './support.ts'
 
 const deleter = suite('the delete action')
 
@@ -30,9 +30,9 @@ const execute = (world: World, item: KubeObject = stored(), backup = aBackup()) 
 
 /** While the action sleeps, the delete function gives each its status. */
 function deletes({ cluster, clock }: World, status: object): void {
-  clock.onSleep = () => {
+  clock.onSleep = async () => {
     for (const object of cluster.peekAll(KIND))
-      if (object['status'] === undefined) void cluster.patchStatus(KIND, object, status)
+      if (object['status'] === undefined) await unlessFirst(cluster.patchStatus(KIND, object, status))
   }
 }
 
@@ -109,7 +109,7 @@ deleter('a deletion that takes too long is an error that says what it waits for,
 
 deleter('a DeleteSnapshot that vanishes is no success', async () => {
   const world = aReadyWorld()
-  world.clock.onSleep = () => void world.cluster.delete(KIND, world.cluster.peekAll(KIND)[0]!)
+  world.clock.onSleep = () => world.cluster.delete(KIND, world.cluster.peekAll(KIND)[0]!)
   await rejects(execute(world), 'DeleteNotFinished')
 })
 
