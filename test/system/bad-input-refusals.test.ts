@@ -5,21 +5,15 @@ import { randomUUID } from 'node:crypto'
 import { CreateBucketCommand, PutObjectLockConfigurationCommand } from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import type { Weather } from '#test/environment/faults/weather.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
-import {
-  aSnapshot,
-  backUp,
-  claimRepository,
-  repositoryParameters,
-  restore,
-  typeOf,
-} from '#test/environment/main-job.ts'
+import { aSnapshot, backUp, claimRepository, restore } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
 import { askForDeletion, endOf, hasEvent, retryNow, untilReason, untilTold } from './support/bad-input.ts'
+import { claimWith, readyOf, untilReady } from './support/repository-claim.ts'
 
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
@@ -129,29 +123,14 @@ async function lock(bucket: string): Promise<void> {
   )
 }
 
-async function claimIn(bucket: string): Promise<string> {
-  const name = `brc-${randomUUID()}`
-  await environment.api.create({
-    ...typeOf('BackupRepositoryClaim'),
-    metadata: { name, namespace: 'velero' },
-    repositoryDriver: 's3repository.astrolabe.vmware-tanzu.com',
-    repopsitoryParameters: { ...repositoryParameters(environment), bucket },
-  })
-  return name
-}
-
-async function untilReady(name: string, status: string): Promise<KubeObject> {
-  const is = (claim: KubeObject | undefined) => readyOf(claim)?.status === status
-  return (await environment.waitFor('BackupRepositoryClaim', 'velero', name, is, 60_000)).object
-}
-
-const readyOf = (claim: KubeObject | undefined): Condition | undefined =>
-  claim?.['status']?.conditions?.find(({ type }: Condition) => type === 'Ready')
-
 refusals('a bucket whose objects are locked is named before anything is backed up into it', async () => {
   await environment.s3.client.send(new CreateBucketCommand({ Bucket: 'locked', ObjectLockEnabledForBucket: true }))
   await lock('locked')
-  const claim = await untilReady(await claimIn('locked'), 'False')
+  const claim = await untilReady(
+    environment,
+    await claimWith(environment, { bucket: 'locked' }),
+    ({ status }) => status === 'False',
+  )
   assert.is(readyOf(claim)?.reason, 'S3ObjectLocked')
   assert.match(readyOf(claim)?.message ?? '', /a lock \(retention or legal hold\) holds the object/)
   await until('an Event S3ObjectLocked', () => hasEvent(environment, claim, 'S3ObjectLocked'))
@@ -159,8 +138,11 @@ refusals('a bucket whose objects are locked is named before anything is backed u
 
 refusals('a lock that comes later costs no backup and no restore; a deletion waits for its end', async () => {
   await environment.s3.client.send(new CreateBucketCommand({ Bucket: 'late', ObjectLockEnabledForBucket: true }))
-  const { backupRepository: late } = (await untilReady(await claimIn('late'), 'True')) as KubeObject &
-    Record<string, string>
+  const { backupRepository: late } = (await untilReady(
+    environment,
+    await claimWith(environment, { bucket: 'late' }),
+    ({ status }) => status === 'True',
+  )) as KubeObject & Record<string, string>
   await lock('late')
   const held = await backUp(environment, CLAIM, late!)
   const deletion = await askForDeletion(environment, held.snapshot['status'].snapshotID, late!)

@@ -5,19 +5,10 @@ import { randomUUID } from 'node:crypto'
 import { CreateBucketCommand, DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
 import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
-import {
-  aSnapshot,
-  type Backup,
-  backUp,
-  claimRepository,
-  remove,
-  repositoryParameters,
-  restore,
-  typeOf,
-} from '#test/environment/main-job.ts'
+import { aSnapshot, type Backup, backUp, claimRepository, remove, restore, typeOf } from '#test/environment/main-job.ts'
 import { CREDENTIALS_SECRET, REPOSITORY_SECRET, secret } from '#test/environment/seed.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
@@ -35,6 +26,7 @@ import {
   untilReason,
   untilTold,
 } from './support/bad-input.ts'
+import { claimWith, readyOf, untilReady } from './support/repository-claim.ts'
 
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
@@ -58,31 +50,9 @@ badStore.after(async () => {
   await environment.stop()
 })
 
-async function claimWith(parameters: Record<string, string>): Promise<string> {
-  const name = `brc-${randomUUID()}`
-  await environment.api.create({
-    ...typeOf('BackupRepositoryClaim'),
-    metadata: { name, namespace: 'velero' },
-    repositoryDriver: 's3repository.astrolabe.vmware-tanzu.com',
-    repopsitoryParameters: { ...repositoryParameters(environment), ...parameters },
-  })
-  return name
-}
-
-const readyOf = (claim: KubeObject | undefined): Condition | undefined =>
-  claim?.['status']?.conditions?.find(({ type }: Condition) => type === 'Ready')
-
-async function untilReady(name: string, isWanted: (ready: Condition) => boolean): Promise<KubeObject> {
-  const is = (claim: KubeObject | undefined) => {
-    const ready = readyOf(claim)
-    return ready !== undefined && isWanted(ready)
-  }
-  return (await environment.waitFor('BackupRepositoryClaim', 'velero', name, is, 60_000)).object
-}
-
 /** The claim says so, with the fix, in its condition and an Event; the BackupRepository says the same. */
 async function assertNotReady(name: string, reason: string, message: RegExp): Promise<void> {
-  const claim = await untilReady(name, (ready) => ready.status === 'False' && ready.reason === reason)
+  const claim = await untilReady(environment, name, (ready) => ready.status === 'False' && ready.reason === reason)
   assert.match(readyOf(claim)?.message ?? '', message)
   assert.ok(await hasEvent(environment, claim, reason), `an Event ${reason}`)
   const shown = await environment.api.get({ ...typeOf('BackupRepository'), name: claim['backupRepository'] })
@@ -97,7 +67,7 @@ async function lookAgain(name: string): Promise<string> {
     { ...typeOf('BackupRepositoryClaim'), namespace: 'velero', name },
     { metadata: { labels, annotations } },
   )
-  return (await untilReady(name, (ready) => ready.status === 'True'))['backupRepository']
+  return (await untilReady(environment, name, (ready) => ready.status === 'True'))['backupRepository']
 }
 
 badStore('credentials of the store that are wrong or missing are named, and rotated ones need no restart', async () => {
@@ -111,13 +81,13 @@ badStore('credentials of the store that are wrong or missing are named, and rota
   ]
   for (const [text, reason, message] of cases) {
     await apply(text)
-    const name = await claimWith({ prefix: `wrong-${randomUUID()}` })
+    const name = await claimWith(environment, { prefix: `wrong-${randomUUID()}` })
     await assertNotReady(name, reason, message)
     await apply(s3.credentialsText())
     await lookAgain(name)
   }
   await environment.api.delete({ apiVersion: 'v1', kind: 'Secret', namespace: 'velero', name: CREDENTIALS_SECRET })
-  const name = await claimWith({ prefix: 'missing' })
+  const name = await claimWith(environment, { prefix: 'missing' })
   await assertNotReady(name, 'SecretMissing', /Secret cloud-credentials .* does not exist: create it/)
   await apply(s3.credentialsText())
   await lookAgain(name)
@@ -145,7 +115,7 @@ badStore('a wrong or missing encryption key opens nothing, writes nothing, and t
   const ref = { apiVersion: 'v1', kind: 'Secret', namespace: 'velero', name: REPOSITORY_SECRET }
   const right = secret(REPOSITORY_SECRET, { password, 'recovery-passphrase': recoveryPassphrase })
   await environment.api.apply(secret(REPOSITORY_SECRET, { password: 'wrong', 'recovery-passphrase': 'wrong too' }))
-  const wrong = await claimWith({})
+  const wrong = await claimWith(environment, {})
   await assertNotReady(wrong, 'RepositoryKeyWrong', /none of/)
   const { snapshotID, metadata } = backup.snapshot['status']
   const clone = await askForClone(environment, 'keyless', { snapshotID, metadata, repository })
@@ -154,7 +124,7 @@ badStore('a wrong or missing encryption key opens nothing, writes nothing, and t
   const download: string = object['status'].downloadName
   await untilTold(environment, 'Download', 'velero', download, 'RepositoryKeyWrong')
   await environment.api.delete(ref)
-  const missing = await claimWith({})
+  const missing = await claimWith(environment, {})
   await assertNotReady(missing, 'RepositoryKeyMissing', /Dormouse never makes one up, create it/)
   assert.equal(await environment.bucketObjects(), objects)
   await environment.api.apply(right)
@@ -166,7 +136,7 @@ badStore('a wrong or missing encryption key opens nothing, writes nothing, and t
 })
 
 badStore('a bucket that does not exist is named and never made', async () => {
-  const name = await claimWith({ bucket: 'nobody' })
+  const name = await claimWith(environment, { bucket: 'nobody' })
   await assertNotReady(name, 'BucketMissing', /nobody/)
   await environment.s3.client.send(new CreateBucketCommand({ Bucket: 'nobody' }))
   await lookAgain(name)
@@ -188,8 +158,8 @@ const aLocation = (name: string, bucket: string, accessMode = 'ReadWrite'): Kube
 /** A location and the BackupRepository of a claim that was made from it. */
 async function locationWith(name: string, bucket: string): Promise<string> {
   await environment.api.apply(aLocation(name, bucket))
-  const claim = await claimWith(parametersFromLocation(aLocation(name, bucket)))
-  return (await untilReady(claim, (ready) => ready.status === 'True'))['backupRepository']
+  const claim = await claimWith(environment, parametersFromLocation(aLocation(name, bucket)))
+  return (await untilReady(environment, claim, (ready) => ready.status === 'True'))['backupRepository']
 }
 
 badStore('row 44: of several locations each keeps its own backups, in its own bucket', async () => {
@@ -235,8 +205,8 @@ badStore(
     const deletion = await askForDeletion(environment, kept.snapshot['status'].snapshotID, name)
     const waits = await untilTold(environment, 'DeleteSnapshot', 'velero', deletion, 'LocationReadOnly')
     assert.is(waits['status'].phase, 'InProgress')
-    const onlyRead = await claimWith(parametersFromLocation(aLocation('frozen', 'dormouse')))
-    await untilReady(onlyRead, (ready) => ready.status === 'True')
+    const onlyRead = await claimWith(environment, parametersFromLocation(aLocation('frozen', 'dormouse')))
+    await untilReady(environment, onlyRead, (ready) => ready.status === 'True')
     const copy = await restore(environment, kept, 'thawed')
     assert.is(await sha256(copy.volume.file), await sha256(volume.file))
     assert.equal(await environment.bucketObjects('frozen/'), objects, 'nothing was written')
@@ -391,10 +361,10 @@ badStore('a config that was changed opens nothing, and mended it does', async ()
   const key = 'damaged/dormouse/config'
   const body = await read(key)
   await write(key, flipped(body, body.length - 2))
-  const name = await claimWith({ prefix: 'damaged' })
+  const name = await claimWith(environment, { prefix: 'damaged' })
   await assertNotReady(name, 'RepositoryConfigCorrupt', /config/)
   await erase(key)
-  const second = await claimWith({ prefix: 'damaged' })
+  const second = await claimWith(environment, { prefix: 'damaged' })
   await assertNotReady(second, 'RepositoryConfigMissing', /damaged/)
   await write(key, body)
   await lookAgain(name)

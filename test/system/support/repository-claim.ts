@@ -1,0 +1,32 @@
+// A BackupRepositoryClaim over the environment's bucket with other parameters, and what its condition Ready says.
+
+import { randomUUID } from 'node:crypto'
+import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import type { Environment } from '#test/environment/environment.ts'
+import { repositoryParameters, typeOf } from '#test/environment/main-job.ts'
+
+export async function claimWith(environment: Environment, parameters: Record<string, string>): Promise<string> {
+  const name = `brc-${randomUUID()}`
+  await environment.api.create({
+    ...typeOf('BackupRepositoryClaim'),
+    metadata: { name, namespace: 'velero' },
+    repositoryDriver: 's3repository.astrolabe.vmware-tanzu.com',
+    repopsitoryParameters: { ...repositoryParameters(environment), ...parameters },
+  })
+  return name
+}
+
+export const readyOf = (claim: KubeObject | undefined): Condition | undefined =>
+  claim?.['status']?.conditions?.find(({ type }: Condition) => type === 'Ready')
+
+export async function untilReady(
+  environment: Environment,
+  name: string,
+  isWanted: (ready: Condition) => boolean,
+): Promise<KubeObject> {
+  const is = (claim: KubeObject | undefined) => {
+    const ready = readyOf(claim)
+    return ready !== undefined && isWanted(ready)
+  }
+  return (await environment.waitFor('BackupRepositoryClaim', 'velero', name, is, 60_000)).object
+}
