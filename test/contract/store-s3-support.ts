@@ -6,6 +6,7 @@ import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import type { S3Settings } from '#shared/ports/mover.ts'
+import { settingsOf } from '#test/environment/storage/repository.ts'
 import { Authority } from '../environment/kubernetes/certificates.ts'
 import { Ports } from '../environment/process/ports.ts'
 import { findLeash, findTools } from '../environment/process/tools.ts'
@@ -36,21 +37,7 @@ export async function startGateway(tls: boolean): Promise<Gateway> {
 }
 
 export function settingsFor(s3: S3Server, change: Partial<S3Settings> = {}): S3Settings {
-  return {
-    region: s3.region,
-    bucket: s3.bucket,
-    prefix: `test-${Math.random().toString(36).slice(2)}`,
-    url: s3.url,
-    forcePathStyle: true,
-    caCert: s3.caPem,
-    insecureSkipTlsVerify: false,
-    credentials: { accessKeyId: s3.accessKeyId, secretAccessKey: s3.secretAccessKey },
-    serverSideEncryption: undefined,
-    kmsKeyId: undefined,
-    customerKey: undefined,
-    tagging: undefined,
-    ...change,
-  }
+  return { ...settingsOf(s3, `test-${Math.random().toString(36).slice(2)}`), ...change }
 }
 
 /** What a proxy does with one request: pass it on, pass it on and drop the answer, hang up before, or answer by itself. */

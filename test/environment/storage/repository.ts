@@ -2,11 +2,13 @@
 
 import { createS3Store } from '#shared/adapters/s3/store.ts'
 import { type Repository, requireRepository } from '#shared/engine/repository.ts'
+import type { S3Settings } from '#shared/ports/mover.ts'
 import type { Environment } from '../environment.ts'
+import type { S3Server } from './s3.ts'
 
-/** The server itself, without the fault bench before it. */
-export async function openRepository({ s3, parts }: Environment, prefix = ''): Promise<Repository> {
-  const store = createS3Store({
+/** Of the server itself, without a fault bench before it. */
+export function settingsOf(s3: S3Server, prefix: string): S3Settings {
+  return {
     region: s3.region,
     bucket: s3.bucket,
     prefix,
@@ -19,6 +21,9 @@ export async function openRepository({ s3, parts }: Environment, prefix = ''): P
     kmsKeyId: undefined,
     customerKey: undefined,
     tagging: undefined,
-  })
-  return await requireRepository(store, parts.repositoryKey.password)
+  }
+}
+
+export async function openRepository({ s3, parts }: Environment, prefix = ''): Promise<Repository> {
+  return await requireRepository(createS3Store(settingsOf(s3, prefix)), parts.repositoryKey.password)
 }
