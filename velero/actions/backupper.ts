@@ -10,6 +10,7 @@ import { ACTION_NAMES, formatOperationId, SKIP_FROM_BACKUP_ANNOTATION, snapshotN
 import { isSnapshotOf } from '../domain/requests.ts'
 import { type ClaimDecision, decideClaim, withoutVolume } from '../domain/selection.ts'
 import { isFinalizing } from '../domain/times.ts'
+import { everyOne } from './applies-to.ts'
 import { type ActionDeps, patient } from './deps.ts'
 import { labelValue } from './digest.ts'
 import { cancelOperation, operationProgress } from './operation.ts'
@@ -24,13 +25,7 @@ export function pvcBackupper(given: ActionDeps, { name, blocked }: BackupperOpti
   return {
     kind: 'BackupItemActionV2',
     name: name ?? ACTION_NAMES.backupper,
-    appliesTo: {
-      includedNamespaces: [],
-      excludedNamespaces: [],
-      includedResources: ['persistentvolumeclaims', 'persistentvolumes', ...blocked.resources],
-      excludedResources: [],
-      selector: '',
-    },
+    appliesTo: everyOne(['persistentvolumeclaims', 'persistentvolumes', ...blocked.resources]),
     execute: async (item, backup, log) => {
       if (isOf(item, 'PersistentVolumeClaim')) return await backUp(deps, requireNames(item), backup, log)
       if (isOf(item, 'PersistentVolume')) return unchanged(await markTaken(deps, item, backup))

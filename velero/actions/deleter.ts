@@ -12,6 +12,7 @@ import { ACTION_NAMES } from '../domain/names.ts'
 import { isSnapshotEnded } from '../domain/operation.ts'
 import { deleteSnapshotOf, isDeleteOf } from '../domain/requests.ts'
 import { resourceTimeoutMs } from '../domain/times.ts'
+import { everyOne } from './applies-to.ts'
 import { type ActionDeps, patient } from './deps.ts'
 import { labelValue } from './digest.ts'
 import { findOrCreate } from './find-or-create.ts'
@@ -25,13 +26,7 @@ export function pvcDeleter(given: ActionDeps, { name }: { name?: string } = {}):
   return {
     kind: 'DeleteItemAction',
     name: name ?? ACTION_NAMES.deleter,
-    appliesTo: {
-      includedNamespaces: [],
-      excludedNamespaces: [],
-      includedResources: ['persistentvolumeclaims'],
-      excludedResources: [],
-      selector: '',
-    },
+    appliesTo: everyOne(['persistentvolumeclaims']),
     execute: (item, backup, log) => remove(deps, item, backup, log),
   }
 }

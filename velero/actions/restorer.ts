@@ -17,6 +17,7 @@ import {
   targetNamespace,
   waitingClaim,
 } from '../domain/restore.ts'
+import { everyOne } from './applies-to.ts'
 import { type ActionDeps, patient } from './deps.ts'
 import { labelValue } from './digest.ts'
 import { findOrCreate } from './find-or-create.ts'
@@ -28,13 +29,7 @@ export function pvcRestorer(given: ActionDeps, { name }: { name?: string } = {})
   return {
     kind: 'RestoreItemActionV2',
     name: name ?? ACTION_NAMES.restorer,
-    appliesTo: {
-      includedNamespaces: [],
-      excludedNamespaces: [],
-      includedResources: ['persistentvolumeclaims'],
-      excludedResources: [],
-      selector: '',
-    },
+    appliesTo: everyOne(['persistentvolumeclaims']),
     execute: (item, itemFromBackup, restore, log) => fill(deps, { item, itemFromBackup, restore }, log),
     // Not with patience: Velero asks again in ten seconds.
     progress: (operationId, restore) => progress(given, operationId, restore),

@@ -5,6 +5,7 @@ import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import type { RestoreItemAction } from '../actions.ts'
 import { ACTION_NAMES, snapshotName, TAKEN_ANNOTATION } from '../domain/names.ts'
 import { isOfBackup } from '../domain/requests.ts'
+import { everyOne } from './applies-to.ts'
 import type { ActionDeps } from './deps.ts'
 
 /** Velero backs the PV up after its claim, whose Snapshot stands there by then. */
@@ -26,13 +27,7 @@ export function pvRestorer({ name }: { name?: string } = {}): RestoreItemAction 
   return {
     kind: 'RestoreItemActionV2',
     name: name ?? ACTION_NAMES.volumeRestorer,
-    appliesTo: {
-      includedNamespaces: [],
-      excludedNamespaces: [],
-      includedResources: ['persistentvolumes'],
-      excludedResources: [],
-      selector: '',
-    },
+    appliesTo: everyOne(['persistentvolumes']),
     execute: async (item, itemFromBackup, restore, log) => {
       const taken = itemFromBackup.metadata.annotations?.[TAKEN_ANNOTATION] !== undefined
       const skipRestore = taken && restore['spec']?.restorePVs !== false
