@@ -3,29 +3,38 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { leaseName, leaseState } from '#shared/domain/lease.ts'
+import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
 import { isOwnClaim, restoredClaim } from '#shared/domain/staging.ts'
 import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
-import { awaitStagingGone, readStaging } from './provision.ts'
+import { giveToWaitingClaim } from './give-to-waiting.ts'
+import { dropStaging } from './provision.ts'
+import { requireVolume, setReclaimPolicy, wantedPolicy } from './volume.ts'
 
 const RESERVED_MS = 5 * SECOND_MS
 
 export async function handOver(deps: StepDeps, claim: Claim, stored: KubeObject): Promise<void> {
+  await requireNoWriter(deps, claim.latest())
+  const awaited = awaitedVolumeName(claim.latest())
+  if (awaited === undefined) await giveToNewClaim(deps, claim, stored)
+  else await giveToWaitingClaim(deps, claim, stored.metadata.name, awaited)
+}
+
+async function giveToNewClaim(deps: StepDeps, claim: Claim, stored: KubeObject): Promise<void> {
   const clone = claim.latest()
   const volumeName = String(clone['status'].volumeName)
-  await requireNoWriter(deps, clone)
   if ((await targetOf(deps, clone, stored)) === undefined) {
-    await retain(deps, volumeName)
+    await setReclaimPolicy(deps, await requireVolume(deps, volumeName), 'Retain')
     await dropStaging(deps, claim)
     await reserve(deps, clone, stored, volumeName)
     await awaitReserved(deps, claim, volumeName)
     await createTarget(deps, clone, stored, volumeName)
   }
   await awaitTargetBound(deps, claim, stored, volumeName)
-  await restoreReclaimPolicy(deps, clone, volumeName)
+  await setReclaimPolicy(deps, await requireVolume(deps, volumeName), wantedPolicy(clone))
 }
 
 /** Nobody may still hold the Download: its writes would land in a disk that a Pod already uses. */
@@ -51,21 +60,6 @@ async function targetOf(deps: StepDeps, clone: KubeObject, stored: KubeObject): 
     )
   }
   return target
-}
-
-/** Else the volume would be deleted together with the staging claim. */
-async function retain(deps: StepDeps, volumeName: string): Promise<void> {
-  const volume = await requireVolume(deps, volumeName)
-  if (volume['spec'].persistentVolumeReclaimPolicy === 'Retain') return
-  await deps.cluster.patch('PersistentVolume', volume, { spec: { persistentVolumeReclaimPolicy: 'Retain' } })
-}
-
-async function dropStaging(deps: StepDeps, claim: Claim): Promise<void> {
-  const clone = claim.latest()
-  const staging = await readStaging(deps, clone)
-  if (staging === undefined) return
-  await deps.cluster.delete('PersistentVolumeClaim', staging)
-  await awaitStagingGone(deps, claim)
 }
 
 /** The volume's claimRef names the target without a UID: only that claim can take it. */
@@ -111,18 +105,4 @@ async function awaitTargetBound(deps: StepDeps, claim: Claim, stored: KubeObject
       'TargetNotBoundYet',
       `PersistentVolumeClaim ${clone.metadata.namespace}/${stored.metadata.name} is not bound to ${volumeName} yet`,
     )
-}
-
-async function restoreReclaimPolicy(deps: StepDeps, clone: KubeObject, volumeName: string): Promise<void> {
-  const wanted = clone['status'].reclaimPolicy ?? 'Delete'
-  const volume = await requireVolume(deps, volumeName)
-  if (volume['spec'].persistentVolumeReclaimPolicy === wanted) return
-  await deps.cluster.patch('PersistentVolume', volume, { spec: { persistentVolumeReclaimPolicy: wanted } })
-}
-
-async function requireVolume(deps: StepDeps, volumeName: string): Promise<KubeObject> {
-  const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
-  if (volume === undefined)
-    throw new TerminalError('VolumeNotFound', `PersistentVolume ${volumeName} is gone: the restored data went with it`)
-  return volume
 }

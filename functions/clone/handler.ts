@@ -22,6 +22,7 @@ import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { downloadNameOf, ensureDownload } from './download.ts'
 import { handOver } from './hand-over.ts'
 import { awaitStagingGone, provision, removeStaging } from './provision.ts'
+import { tellWaitingClaim } from './waiting-claim.ts'
 
 /** What is not there yet is looked at again after this long, if no event comes before. */
 const POLL_AGAIN_MS = 10 * SECOND_MS
@@ -180,6 +181,7 @@ async function prepare(deps: StepDeps, claim: Claim): Promise<Result> {
     reclaimPolicy: staged.reclaimPolicy,
   })
   await ensureDownload(deps, claim.latest(), disk, staged.fcdId)
+  await tellWaitingClaim(deps, clone, 'Normal', 'Downloading', 'its data is being restored')
   const status = {
     phase: 'InProgress',
     downloadName,
@@ -236,6 +238,7 @@ async function failed(deps: StepDeps, claim: Claim, reason: string, message: str
   const clone = claim.latest()
   await removeStaging(deps, clone)
   await announce(deps, clone, 'Warning', reason, message)
+  await tellWaitingClaim(deps, clone, 'Warning', reason, `${message}; no volume comes, delete the claim`)
   const conditions = setCondition(
     clone['status']?.conditions,
     { type: 'Restored', status: 'False', reason, message },
@@ -282,6 +285,7 @@ async function abort(deps: StepDeps, claim: Claim): Promise<Result> {
   }
   await removeStaging(deps, claim.latest())
   await awaitStagingGone(deps, claim)
+  await tellWaitingClaim(deps, claim.latest(), 'Warning', 'Canceled', 'cancelled; no volume comes, delete the claim')
   const status = {
     phase: 'Canceled',
     reason: 'Canceled',

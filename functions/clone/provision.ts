@@ -1,6 +1,7 @@
 // The staged disk: a claim of our own makes the CSI driver provision it; nobody's Pod can use it before the hand-over.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
 import { isOwnClaim, stagingClaim, stagingClaimName } from '#shared/domain/staging.ts'
 import { requireDisk } from '#shared/domain/volume.ts'
 import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
@@ -8,6 +9,7 @@ import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
+import { requireWaitingClaim } from './waiting-claim.ts'
 
 /** How long one request looks on; after that the claim's binding is an event, and the sweep is the guarantee. */
 const LOOK_ON_MS = 10 * SECOND_MS
@@ -18,8 +20,8 @@ export type Staged = { volumeName: string; fcdId: string; reclaimPolicy: string 
 /** The staged disk, bound. RetryableError `ClaimNotBoundYet` while it is not; TerminalError once that takes too long. */
 export async function provision(deps: StepDeps, claim: Claim, stored: KubeObject): Promise<Staged> {
   const clone = claim.latest()
-  await refuseExistingTarget(deps, clone, stored)
-  const staging = (await readStaging(deps, clone)) ?? (await createStaging(deps, clone, stored))
+  const model = await modelOf(deps, clone, stored)
+  const staging = (await readStaging(deps, clone)) ?? (await createStaging(deps, clone, model))
   const bound = await awaitBound(deps, claim, staging)
   const volumeName = String(bound['spec'].volumeName)
   const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
@@ -29,6 +31,14 @@ export async function provision(deps: StepDeps, claim: Claim, stored: KubeObject
     fcdId,
     reclaimPolicy: clone['status']?.reclaimPolicy ?? volume?.['spec']?.persistentVolumeReclaimPolicy ?? 'Delete',
   }
+}
+
+/** The claim that says class, size and modes. Velero's own as it stands: resource modifiers have changed it after it was stored. */
+async function modelOf(deps: StepDeps, clone: KubeObject, stored: KubeObject): Promise<KubeObject> {
+  const awaited = awaitedVolumeName(clone)
+  if (awaited !== undefined) return await requireWaitingClaim(deps, clone, stored.metadata.name, awaited)
+  await refuseExistingTarget(deps, clone, stored)
+  return stored
 }
 
 /** Deletes the staging claim and with it, by the driver, its disk. A volume that was set to Retain is set back first. */
@@ -42,6 +52,14 @@ export async function removeStaging(deps: StepDeps, clone: KubeObject): Promise<
   }
   const staging = await readStaging(deps, clone)
   if (staging !== undefined) await deps.cluster.delete('PersistentVolumeClaim', staging)
+}
+
+/** Deletes the staging claim and waits until it is gone: its volume, set to Retain, is nobody's then. */
+export async function dropStaging(deps: StepDeps, claim: Claim): Promise<void> {
+  const staging = await readStaging(deps, claim.latest())
+  if (staging === undefined) return
+  await deps.cluster.delete('PersistentVolumeClaim', staging)
+  await awaitStagingGone(deps, claim)
 }
 
 /** Deleted is not gone: Kubernetes keeps a claim for as long as a Pod uses it. RetryableError `StagingClaimStays`. */
@@ -68,10 +86,10 @@ async function refuseExistingTarget(deps: StepDeps, clone: KubeObject, stored: K
   )
 }
 
-async function createStaging(deps: StepDeps, clone: KubeObject, stored: KubeObject): Promise<KubeObject> {
-  const node = await selectedNode(deps, stored)
+async function createStaging(deps: StepDeps, clone: KubeObject, model: KubeObject): Promise<KubeObject> {
+  const node = await selectedNode(deps, model)
   try {
-    return await deps.cluster.create('PersistentVolumeClaim', stagingClaim(clone, stored, node))
+    return await deps.cluster.create('PersistentVolumeClaim', stagingClaim(clone, model, node))
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
     throw new TerminalError(
@@ -82,8 +100,8 @@ async function createStaging(deps: StepDeps, clone: KubeObject, stored: KubeObje
 }
 
 /** A class that waits for its first consumer gets a node named, as the scheduler would do for a Pod. */
-async function selectedNode(deps: StepDeps, stored: KubeObject): Promise<string | undefined> {
-  const className = stored['spec']?.storageClassName
+async function selectedNode(deps: StepDeps, model: KubeObject): Promise<string | undefined> {
+  const className = model['spec']?.storageClassName
   if (typeof className !== 'string' || className === '') return undefined
   const storageClass = await deps.cluster.read('StorageClass', undefined, className)
   if (storageClass === undefined)

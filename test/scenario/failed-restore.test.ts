@@ -20,7 +20,7 @@ async function liveThrough(world: World): Promise<void> {
   const snapshot = world.cluster.peek('Snapshot', 'app', 'snap-1')
   assert.ok(snapshot)
   world.sky.weather.dawdle = 8
-  aClone(world, 'clone-1', snapshot, NEVER_BINDS)
+  aClone(world, 'clone-1', snapshot, { storageClass: NEVER_BINDS })
   const clone = () => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1')
   await world.run(() => isDone(clone()))
   await world.run(() => world.heldLeases.length === 0)

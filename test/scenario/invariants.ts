@@ -26,6 +26,7 @@ export function guard(world: World): void {
     const from = before?.['status']?.phase ?? 'New'
     const to = after?.['status']?.phase ?? 'New'
     const table = TABLES[kind]
+    if (kind === 'PersistentVolume' && after !== undefined) checkOneVolume(world, after)
     const moved = after !== undefined && from !== to
     if (table !== undefined && before !== undefined && moved && table[from]?.includes(to) !== true)
       world.broken.push(`${kind} ${from} -> ${to}`)
@@ -77,6 +78,13 @@ function checkBound(world: World, claim: KubeObject): void {
   const wanted = world.bucket.expected.get(unwrapToDisk(clone['spec'].snapshotID).snapshotId)
   if (wanted === undefined || !diskBytes(world, fcdId).equals(wanted))
     world.broken.push("a user's claim was bound to data that is not whole")
+}
+
+/** With two, the driver's inventory loses a disk that is in use when one of them goes. */
+function checkOneVolume(world: World, volume: KubeObject): void {
+  const handle = volume['spec'].csi.volumeHandle
+  const count = world.cluster.peekAll('PersistentVolume').filter((each) => each['spec'].csi.volumeHandle === handle)
+  if (count.length > 1) world.broken.push(`disk ${handle} has two volume objects`)
 }
 
 /** `keeps`: disk snapshots that have a reason to be there. */

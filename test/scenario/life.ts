@@ -5,7 +5,7 @@ import { KiB, MINUTE_MS } from '#shared/kernel/units.ts'
 import type { Choices } from './choices.ts'
 import { noiseOf } from './choices.ts'
 import { NEVER_BINDS } from './csi-driver.ts'
-import { aClone, aDelete, aSnapshot, aVolume, isDone, SIZE_BYTES } from './objects.ts'
+import { aClone, aDelete, aSnapshot, aVolume, aWaitingClaim, isDone, SIZE_BYTES } from './objects.ts'
 import type { Weather } from './weather.ts'
 import type { Stepped, World } from './world.ts'
 
@@ -19,7 +19,15 @@ export type Backup = {
   gone: boolean
   deleteAsked: boolean
 }
-export type Restore = { name: string; namespace: string; from: Backup; may: Set<string>; gone: boolean }
+export type Restore = {
+  name: string
+  namespace: string
+  from: Backup
+  byVelero: boolean
+  may: Set<string>
+  gone: boolean
+  claimLost?: boolean
+}
 
 const MOST_VOLUMES = 3
 const MOST_ACTIONS = 10
@@ -73,10 +81,14 @@ export class Life {
       () => this.#loseRestoredNamespace(),
       () => this.#loseVolume(),
       () => this.#backUp(true),
-      () => this.#restore(NEVER_BINDS),
+      () => this.#restore({ storageClass: NEVER_BINDS }),
       () => this.#cancelInBackOff(),
       () => this.#loseBackupInFlight(),
       () => this.#loseRestoreInFlight(),
+      () => this.#restore({ byVelero: true }),
+      () => this.#restore({ byVelero: true }),
+      () => this.#loseRestoreInFlight({ byVelero: true }),
+      () => this.#loseWaitingClaim(),
     ]
   }
 
@@ -128,17 +140,19 @@ export class Life {
   }
 
   /** Of anything that has an id: what is not (or no longer) in the repository fails by name. */
-  #restore(storageClass?: string): void {
+  #restore({ storageClass, byVelero = false }: { storageClass?: string; byVelero?: boolean } = {}): void {
     const known = this.backups.filter((backup) => hasId(this.snapshotOf(backup)) && !backup.localMode)
     const from = this.#one('backup to restore', known)
     const snapshot = from === undefined ? undefined : this.snapshotOf(from)
     if (from === undefined || snapshot === undefined) return
     const name = `clone-${this.restores.length}`
     const namespace = `restored-${this.restores.length}`
-    aClone(this.world, name, snapshot, storageClass, namespace)
+    const awaits = byVelero ? `dormouse-${namespace}` : undefined
+    const clone = aClone(this.world, name, snapshot, { storageClass, namespace, awaits })
+    if (awaits !== undefined) aWaitingClaim(this.world, clone)
     const isSure = snapshot['status'].phase === 'Uploaded' && !from.deleteAsked
     const may = storageClass === undefined ? ['Completed', ...(isSure ? [] : ['Failed'])] : ['Failed']
-    this.restores.push({ name, namespace, from, may: new Set(may), gone: false })
+    this.restores.push({ name, namespace, from, byVelero, may: new Set(may), gone: false })
   }
 
   async #cancelSnapshot(): Promise<void> {
@@ -216,14 +230,30 @@ export class Life {
     if (moving !== undefined) await this.#lose('Upload', moving)
   }
 
-  async #loseRestoreInFlight(): Promise<void> {
+  async #loseRestoreInFlight(how: { byVelero?: boolean } = {}): Promise<void> {
     const count = this.restores.length
-    this.#restore()
+    this.#restore(how)
     const restore = this.restores[count]
     if (restore === undefined) return
     await this.#turnsUntil(() => this.cloneOf(restore)?.['status']?.volumeName !== undefined)
     const clone = this.cloneOf(restore)
     if (clone !== undefined) await this.#lose('CloneFromSnapshot', clone)
+  }
+
+  /** At any moment of its restore, and perhaps of the hand-over. */
+  async #loseWaitingClaim(): Promise<void> {
+    const count = this.restores.length
+    this.#restore({ byVelero: true })
+    const restore = this.restores[count]
+    if (restore === undefined) return
+    const { cluster, choices } = this.world
+    const late = choices.chance('user: late', 0.5)
+    await this.#turnsUntil(() => (this.cloneOf(restore)?.['status']?.restoredVolume !== undefined) === late)
+    const claim = cluster.peek('PersistentVolumeClaim', restore.namespace, restore.from.claim)
+    if (claim === undefined) return
+    await cluster.delete('PersistentVolumeClaim', claim)
+    restore.may.add('Failed')
+    restore.claimLost = true
   }
 
   /** And a few turns more; or until nothing happens any more. */

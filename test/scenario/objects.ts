@@ -2,6 +2,8 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
+import { RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
+import { CLONE_ANNOTATION, CLONE_LABEL } from '#shared/domain/staging.ts'
 import { STEP_LABEL } from '#shared/domain/step-label.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import type { World } from './world.ts'
@@ -36,20 +38,27 @@ export function aSnapshot(world: World, name: string, claim: string, backupRepos
   })
 }
 
-/** `storageClass`: as if the claim had been of that class. */
+export type CloneOptions = {
+  /** As if the claim had been of that class. */
+  storageClass?: string | undefined
+  namespace?: string
+  /** As Velero's plugin asks: its claim waits for the volume of that name. */
+  awaits?: string | undefined
+}
+
 export function aClone(
   world: World,
   name: string,
   snapshot: KubeObject,
-  storageClass?: string,
-  namespace = 'restored',
-): void {
+  { storageClass, namespace = 'restored', awaits }: CloneOptions = {},
+): KubeObject {
   const stored = decodeClaimMetadata(snapshot['status'].metadata)
   if (storageClass !== undefined) stored['spec'].storageClassName = storageClass
-  world.cluster.seed('CloneFromSnapshot', {
+  const annotations = awaits === undefined ? {} : { annotations: { [RESTORED_VOLUME_ANNOTATION]: awaits } }
+  return world.cluster.seed('CloneFromSnapshot', {
     apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
     kind: 'CloneFromSnapshot',
-    metadata: { name, namespace },
+    metadata: { name, namespace, ...annotations },
     spec: {
       snapshotID: snapshot['status'].snapshotID,
       metadata: encodeClaimMetadata(stored),
@@ -58,6 +67,24 @@ export function aClone(
       backupRepository: 'br',
       cloneCancel: false,
     },
+  })
+}
+
+/** The claim that Velero makes after it has asked for the clone. */
+export function aWaitingClaim(world: World, clone: KubeObject): void {
+  const { namespace = '', name, uid = '', annotations } = clone.metadata
+  const stored = decodeClaimMetadata(clone['spec'].metadata)
+  world.cluster.seed('PersistentVolumeClaim', {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: {
+      name: stored.metadata.name,
+      namespace,
+      labels: { ...stored.metadata.labels, [CLONE_LABEL]: uid },
+      annotations: { [CLONE_ANNOTATION]: `${namespace}/${name}` },
+    },
+    spec: { ...stored['spec'], volumeName: annotations?.[RESTORED_VOLUME_ANNOTATION] },
+    status: { phase: 'Pending' },
   })
 }
 

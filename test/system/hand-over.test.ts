@@ -2,10 +2,12 @@
 // be handed over leaves nothing behind.
 
 import { createHash, randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
+import { RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import type { Recorder, Seen } from '#test/environment/kubernetes/wait.ts'
@@ -46,7 +48,7 @@ handOver.after(async () => {
 })
 
 /** Asks for a restore into `namespace`, as if the claim had been of another storage class when one is given. */
-async function createClone(namespace: string, storageClass?: string): Promise<string> {
+async function createClone(namespace: string, storageClass?: string, awaits?: string): Promise<string> {
   await environment.createNamespace(namespace)
   const name = randomUUID()
   const { snapshotID, metadata } = backup.snapshot['status']
@@ -60,7 +62,8 @@ async function createClone(namespace: string, storageClass?: string): Promise<st
     backupRepository: backup.snapshot['spec'].backupRepository,
     cloneCancel: false,
   }
-  await environment.api.create({ ...typeOf('CloneFromSnapshot'), metadata: { name, namespace }, spec })
+  const annotations = awaits === undefined ? {} : { annotations: { [RESTORED_VOLUME_ANNOTATION]: awaits } }
+  await environment.api.create({ ...typeOf('CloneFromSnapshot'), metadata: { name, namespace, ...annotations }, spec })
   return name
 }
 
@@ -131,6 +134,67 @@ handOver(
     await assertHandedOverWhole('waiting-copy', STORAGE_CLASSES.waiting)
   },
 )
+
+/** Velero's: `spec.volumeName` names a volume that is not there. */
+async function createWaitingClaim(namespace: string, volumeName: string, change: object = {}): Promise<void> {
+  const { accessModes, resources, storageClassName } = volume.claim['spec']
+  await environment.api.create({
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: { namespace, name: CLAIM.name },
+    spec: { accessModes, resources, storageClassName, volumeName, ...change },
+  })
+}
+
+handOver("a claim of Velero's waits Pending, and is bound to whole data under the volume's name", async () => {
+  const [namespace, awaited] = ['by-velero', 'dormouse-by-velero']
+  const name = await createClone(namespace, undefined, awaited)
+  // A resource modifier made it larger and of another class.
+  await createWaitingClaim(namespace, awaited, {
+    storageClassName: STORAGE_CLASSES.waiting,
+    resources: { requests: { storage: '64Mi' } },
+  })
+  const clone = await endOf(namespace, name)
+  assert.is(clone['status'].phase, 'Completed', clone['status'].message)
+  const copy = await volumeOf(environment, namespace, CLAIM.name)
+  assert.equal([copy.claim['status'].phase, copy.claim['spec'].volumeName], ['Bound', awaited])
+  assert.is(copy.claim['status'].capacity.storage, '64Mi')
+  const bound = await environment.api.get({ apiVersion: 'v1', kind: 'PersistentVolume', name: awaited })
+  const { csi, persistentVolumeReclaimPolicy, storageClassName } = bound?.['spec'] ?? {}
+  assert.equal([persistentVolumeReclaimPolicy, storageClassName], ['Delete', STORAGE_CLASSES.waiting])
+  assert.ok(environment.parts.csi.knows(csi.volumeHandle), 'the driver has the disk in its inventory')
+  assert.ok((await readFile(copy.file)).subarray(0, SIZE_BYTES).equals(await readFile(volume.file)))
+
+  const whole = firstOf(
+    downloads.of(clone['status'].downloadName),
+    'the completed Download',
+    ({ object }) => object['status']?.phase === 'Completed',
+  )
+  for (const one of inNamespace(claims, namespace).filter(({ object }) => object.metadata.name === CLAIM.name)) {
+    if (numberOf(one) < numberOf(whole)) assert.is(one.object['status'].phase, 'Pending')
+  }
+  for (const one of volumes.of(awaited)) assert.ok(numberOf(one) > numberOf(whole), 'the volume came too early')
+  const handles = (await environment.api.list('v1', 'PersistentVolume')).map(({ spec }) => spec.csi.volumeHandle)
+  assert.is(handles.filter((handle) => handle === csi.volumeHandle).length, 1, 'one volume object over the disk')
+
+  await environment.api.delete({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace, name: CLAIM.name })
+  const isGone = async () => (await environment.vcenter.disk(csi.volumeHandle)) === undefined
+  await until('the driver deletes the disk with its claim', isGone, 30_000)
+})
+
+handOver("a claim of Velero's that is deleted while its data is written takes the disk with it", async () => {
+  const before = await standing()
+  const name = await createClone('given-up', undefined, 'dormouse-given-up')
+  await createWaitingClaim('given-up', 'dormouse-given-up')
+  const isMoving = ({ object }: Seen) =>
+    object['spec'].clonefromSnapshotReference === `given-up/${name}` && object['status']?.phase === 'InProgress'
+  await until('the data moves', () => downloads.seen.some(isMoving), 60_000)
+  const ref = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace: 'given-up', name: CLAIM.name }
+  await environment.api.delete(ref)
+  const clone = await endOf('given-up', name)
+  assert.equal([clone['status'].phase, clone['status'].reason], ['Failed', 'TargetGone'])
+  await untilStanding(before)
+})
 
 handOver('a claim that exists is never touched', async () => {
   await writePieces(volume.file, [{ offsetBytes: 30 * MIB, data: noise('newer', MIB) }])

@@ -94,7 +94,7 @@ async function startRestore(
   const { object } = await findOrCreate(deps, { ...wanted, kind: 'CloneFromSnapshot' }, own)
   const operationId = formatOperationId({ namespace, name: object.metadata.name })
   log.info(`asked for CloneFromSnapshot ${operationId}; the claim waits for PersistentVolume ${volumeName}`)
-  return { ...answered(waitingClaim(item, volumeName, className)), operationId }
+  return { ...answered(waitingClaim(item, { volumeName, className, clone: object })), operationId }
 }
 
 /** By the class in the backup: Velero's own action may have changed the item's already, and a class is mapped once only. */

@@ -33,8 +33,6 @@ export const BACKUP_ANNOTATION = 'dormouse.dev/velero-backup'
 
 /** On a PV inside of a backup: `<namespace>/<name>` of the Snapshot that holds its data. A restore must not bring that PV back. */
 export const TAKEN_ANNOTATION = 'dormouse.dev/snapshot'
-/** On a CloneFromSnapshot: Velero makes the claim, and this is the PV that it waits for. */
-export const VOLUME_ANNOTATION = 'dormouse.dev/restored-volume'
 
 /** ConfigMaps in Velero's namespace, all of the peer; `blocked-resources` is a key of Dormouse in the first. */
 export const CONFIG_MAP = 'velero-vsphere-plugin-config'

@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { KINDS } from '#shared/api/kinds.ts'
+import { RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import {
   BACKUP_ANNOTATION,
@@ -15,7 +16,6 @@ import {
   RESTORE_UID_LABEL,
   restoredVolumeName,
   snapshotName,
-  VOLUME_ANNOTATION,
 } from './names.ts'
 import { operationDeadlineMs } from './times.ts'
 
@@ -91,7 +91,7 @@ export function cloneOf(request: CloneRequest): KubeObject {
         [RESTORE_UID_LABEL]: restore.metadata.uid ?? '',
       },
       annotations: {
-        [VOLUME_ANNOTATION]: restoredVolumeName(restore.metadata.uid, claimUid),
+        [RESTORED_VOLUME_ANNOTATION]: restoredVolumeName(restore.metadata.uid, claimUid),
         [DEADLINE_ANNOTATION]: rfc3339(operationDeadlineMs(restore, request.nowMs)),
       },
     },

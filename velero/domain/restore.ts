@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { CLONE_ANNOTATION, CLONE_LABEL } from '#shared/domain/staging.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { isBlobOf, type StoredSnapshot, withoutBlob } from './blob.ts'
 
@@ -88,7 +89,10 @@ const STALE_ANNOTATIONS = [
 ]
 
 /** The claim as Velero is to create it: it waits, Pending, for a PV that appears only with all of its data. */
-export function waitingClaim(item: KubeObject, volumeName: string, className: string | undefined): KubeObject {
+export function waitingClaim(
+  item: KubeObject,
+  { volumeName, className, clone }: { volumeName: string; className: string | undefined; clone: KubeObject },
+): KubeObject {
   const claim = withoutBlob(item)
   const { selector, dataSource, dataSourceRef, ...spec } = claim['spec'] ?? {}
   const annotations = Object.fromEntries(
@@ -96,7 +100,12 @@ export function waitingClaim(item: KubeObject, volumeName: string, className: st
   )
   return {
     ...claim,
-    metadata: { ...claim.metadata, annotations },
+    metadata: {
+      ...claim.metadata,
+      // So that its creation and its binding wake the clone function.
+      labels: { ...claim.metadata.labels, [CLONE_LABEL]: clone.metadata.uid ?? '' },
+      annotations: { ...annotations, [CLONE_ANNOTATION]: `${clone.metadata.namespace}/${clone.metadata.name}` },
+    },
     spec: { ...spec, volumeName, ...(className === undefined ? {} : { storageClassName: className }) },
   }
 }

@@ -121,6 +121,10 @@ export type CloneFromSnapshot = {
      */
     reclaimPolicy?: 'Delete' | 'Retain' | 'Recycle'
     /**
+     * The PersistentVolume, as JSON, of the name that a claim made by Velero waits for. Written by the clone function before it removes the one that the disk was provisioned with: between the two nothing else tells of the disk.
+     */
+    restoredVolume?: string
+    /**
      * The vSphere task that this object waits for. It runs on between two calls of the function, which finds it again by this. Absent while there is none. Written by the clone function.
      */
     task?: {

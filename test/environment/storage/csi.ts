@@ -15,6 +15,8 @@ export const CBT_KEY = 'environment.dormouse.dev/cbt'
 const PROVISIONER = ['volume.kubernetes.io/storage-provisioner', 'volume.beta.kubernetes.io/storage-provisioner']
 const SELECTED_NODE = 'volume.kubernetes.io/selected-node'
 const FINALIZER = 'external-provisioner.volume.kubernetes.io/finalizer'
+/** Of the external-provisioner: the driver's syncer takes a volume that has it for one that the driver knows already. */
+const PROVISIONER_IDENTITY = 'storage.kubernetes.io/csiProvisionerIdentity'
 const MIB = 1024 * 1024
 // Longer than a test leaves the API server away: the real driver never gives up.
 const ATTEMPTS = 100
@@ -28,6 +30,8 @@ export class CsiDriver {
   /** Objects in hand, by UID, with what to do next: a change meanwhile is looked at afterwards, the last one only. */
   private readonly busy = new Map<string, (() => Promise<void>) | undefined>()
   private readonly timers = new Set<NodeJS.Timeout>()
+  private readonly inventory = new Set<string>()
+  private readonly phases = new Map<string, string>()
   /** What was given up. */
   readonly problems: string[] = []
   private stopped = false
@@ -42,7 +46,10 @@ export class CsiDriver {
       onObject: (claim) => this.see(claim, () => this.consider(claim)),
     })
     const volumes = new Watch(this.api, 'v1', 'PersistentVolume', {
-      onObject: (volume) => this.see(volume, () => this.reclaim(volume)),
+      onObject: (volume, type) => {
+        this.takeStock(volume, type === 'DELETED')
+        this.see(volume, () => this.reclaim(volume))
+      },
     })
     this.watches.push(claims, volumes)
     await Promise.all(this.watches.map((watch) => watch.start()))
@@ -52,6 +59,23 @@ export class CsiDriver {
     this.stopped = true
     for (const watch of this.watches) watch.stop()
     for (const timer of this.timers) clearTimeout(timer)
+  }
+
+  /** False: vCenter has the disk, and the driver does not know it (its CNS inventory): no Pod could use it. */
+  knows(fcdId: string): boolean {
+    return this.inventory.has(fcdId)
+  }
+
+  // The driver's syncer: a volume object that goes takes its disk out of the inventory, whoever else has it; one that comes,
+  // not provisioned by the driver, puts it in when it becomes Available (newer drivers: or Bound).
+  private takeStock(volume: KubeObject, gone: boolean): void {
+    const { csi } = volume['spec']
+    if (csi?.driver !== DRIVER) return
+    const [uid, phase] = [volume.metadata.uid!, volume['status']?.phase]
+    const isNew = this.phases.get(uid) === 'Pending' && phase === 'Available'
+    this.phases.set(uid, phase)
+    if (gone) this.inventory.delete(csi.volumeHandle)
+    else if (isNew && csi.volumeAttributes?.[PROVISIONER_IDENTITY] === undefined) this.inventory.add(csi.volumeHandle)
   }
 
   private see(object: KubeObject, act: () => Promise<void>): void {
@@ -110,6 +134,7 @@ export class CsiDriver {
     const disk =
       fcds.find((one) => one.name === name) ??
       (await this.vcenter.createDisk({ name, capacityBytes: Math.ceil(wanted / MIB) * MIB, cbt }))
+    this.inventory.add(disk.id)
     await this.api.create(persistentVolume(name, claim, storageClass, disk.id, disk.capacityBytes))
   }
 
@@ -183,7 +208,7 @@ export function persistentVolume(
         driver: DRIVER,
         volumeHandle: fcdId,
         fsType: 'ext4',
-        volumeAttributes: { type: 'vSphere CNS Block Volume' },
+        volumeAttributes: { [PROVISIONER_IDENTITY]: `1-8081-${DRIVER}`, type: 'vSphere CNS Block Volume' },
       },
     },
   }

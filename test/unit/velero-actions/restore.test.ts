@@ -96,10 +96,15 @@ restore('the claim waits for the new volume, keeps what is its own and drops wha
   }
   const item = withBlob(aClaim({ annotations }), aStoredSnapshot(whole), '0.1.0')
   item['spec'] = { ...item['spec'], selector: {}, dataSource: {}, dataSourceRef: {}, resources: { requests: {} } }
-  const claim = waitingClaim(item, 'dormouse-1', 'slow')
-  assert.equal(claim.metadata.annotations, { team: 'blue' })
+  const clone = { apiVersion: 'v1', kind: 'CloneFromSnapshot', metadata: { name: 'c', namespace: 'copy', uid: 'u1' } }
+  const claim = waitingClaim(item, { volumeName: 'dormouse-1', className: 'slow', clone })
+  assert.equal(claim.metadata.annotations, { team: 'blue', 'dormouse.dev/clone': 'copy/c' })
+  assert.is(claim.metadata.labels?.['dormouse.dev/clone-uid'], 'u1')
   assert.equal(claim['spec'], { storageClassName: 'slow', volumeName: 'dormouse-1', resources: { requests: {} } })
-  assert.is(waitingClaim(item, 'dormouse-1', undefined)['spec'].storageClassName, 'fast')
+  assert.is(
+    waitingClaim(item, { volumeName: 'dormouse-1', className: undefined, clone })['spec'].storageClassName,
+    'fast',
+  )
 })
 
 restore('an operation is over when its clone is', () => {

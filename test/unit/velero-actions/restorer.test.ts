@@ -59,8 +59,9 @@ restorer('asks for a clone and lets Velero create the claim, waiting for a volum
   const { item, operationId, skipRestore, additionalItems } = await execute(world)
   assert.equal([operationId, skipRestore, additionalItems], [`shop/${NAME}`, false, []])
   assert.is(item['spec'].volumeName, VOLUME)
-  assert.equal(item.metadata.annotations, { team: 'blue' })
   const [clone] = clones(world)
+  assert.equal(item.metadata.annotations, { team: 'blue', 'dormouse.dev/clone': `shop/${NAME}` })
+  assert.is(item.metadata.labels?.['dormouse.dev/clone-uid'], clone?.metadata.uid)
   assert.is(clone?.metadata.annotations?.['dormouse.dev/restored-volume'], VOLUME)
   assert.is(clone?.metadata.labels?.['velero.io/restore-uid'], RESTORE_UID)
   const { metadata, ...spec } = clone?.['spec'] ?? {}

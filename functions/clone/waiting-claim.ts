@@ -1,0 +1,68 @@
+// The claim that Velero has made and that waits, Pending, for its volume: found by name and by the volume that it names.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
+import { awaitedVolumeName, waitsFor } from '#shared/domain/restored-volume.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import { announce } from '#shared/steps/announce.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+
+/** RetryableError `ClaimNotThereYet`: Velero makes it after it has asked for the clone. */
+export async function requireWaitingClaim(
+  deps: StepDeps,
+  clone: KubeObject,
+  name: string,
+  volumeName: string,
+): Promise<KubeObject> {
+  const where = `${clone.metadata.namespace}/${name}`
+  const claim = await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, name)
+  if (claim !== undefined && waitsFor(claim, volumeName)) return claim
+  if (claim !== undefined) {
+    throw new TerminalError(
+      'TargetExists',
+      `PersistentVolumeClaim ${where} does not wait for ${volumeName}: it is not this restore's, and never overwritten`,
+    )
+  }
+  const sinceMs = Date.parse(clone.metadata.creationTimestamp ?? '') || deps.clock.nowMs()
+  if (deps.clock.nowMs() - sinceMs > deps.settings.bindTimeoutMs) {
+    throw new TerminalError(
+      'ClaimNeverCreated',
+      `Velero has not created PersistentVolumeClaim ${where} within ${deps.settings.bindTimeoutMs / SECOND_MS} s: look at the Restore`,
+    )
+  }
+  throw new RetryableError('ClaimNotThereYet', `Velero has not created PersistentVolumeClaim ${where} yet`)
+}
+
+/** Who looks at a claim that stays Pending finds the reason beside it. */
+export async function tellWaitingClaim(
+  deps: StepDeps,
+  clone: KubeObject,
+  type: 'Normal' | 'Warning',
+  reason: string,
+  message: string,
+): Promise<void> {
+  const claim = await findWaitingClaim(deps, clone)
+  if (claim === undefined) return
+  await announce(deps, claim, type, reason, `CloneFromSnapshot ${clone.metadata.name}: ${message}`)
+}
+
+async function findWaitingClaim(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {
+  const place = placeOf(clone)
+  if (place === undefined) return undefined
+  const claim = await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, place.name)
+  return claim !== undefined && waitsFor(claim, place.volumeName) ? claim : undefined
+}
+
+/** undefined: no claim waits, or the clone cannot be read; that is the reason then which its status has. */
+function placeOf(clone: KubeObject): { name: string; volumeName: string } | undefined {
+  try {
+    const volumeName = awaitedVolumeName(clone)
+    return volumeName === undefined
+      ? undefined
+      : { name: decodeClaimMetadata(clone['spec'].metadata).metadata.name, volumeName }
+  } catch (error) {
+    if (error instanceof TerminalError) return undefined
+    throw error
+  }
+}

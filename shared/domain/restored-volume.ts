@@ -1,0 +1,104 @@
+// A restore that Velero drives: the claim is Velero's and waits for a volume of a name that does not exist yet. When the data is
+// whole the staged disk gets a volume object of that name (docs/design/0003-velero.md).
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isObjectName } from '#shared/api/names.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { CLONE_ANNOTATION } from './staging.ts'
+
+/** On a CloneFromSnapshot: the volume that Velero's claim waits for. */
+export const RESTORED_VOLUME_ANNOTATION = 'dormouse.dev/restored-volume'
+/** Of every such name, so that no clone can take the name of a volume that others have made. */
+const OWN_NAMES = 'dormouse-'
+
+/**
+ * With it vSphere's driver takes a volume for one that it has provisioned itself, and would not put a disk back into its
+ * inventory (vsphere-csi-driver, pkg/syncer, csiPVUpdated).
+ */
+const PROVISIONER_IDENTITY = 'storage.kubernetes.io/csiProvisionerIdentity'
+const BOUND_BY_CONTROLLER = 'pv.kubernetes.io/bound-by-controller'
+
+/** What is to be made once the first volume object is gone: from then on nothing else tells of the disk. */
+export type RestoredVolume = {
+  /** UID of the claim that waits. */
+  claimUID: string
+  metadata: { name: string; labels?: Record<string, string>; annotations?: Record<string, string> }
+  spec: Record<string, unknown> & {
+    claimRef: { namespace: string; name: string }
+    csi: { volumeHandle: string }
+  }
+}
+
+/** undefined: the clone makes its claim itself. TerminalError `VolumeNameInvalid`: anyone can write an annotation. */
+export function awaitedVolumeName(clone: KubeObject): string | undefined {
+  const name = clone.metadata.annotations?.[RESTORED_VOLUME_ANNOTATION]
+  if (name === undefined) return undefined
+  if (isObjectName(name) && name.startsWith(OWN_NAMES)) return name
+  throw new TerminalError(
+    'VolumeNameInvalid',
+    `the annotation ${RESTORED_VOLUME_ANNOTATION} is ${JSON.stringify(name).slice(0, 80)}: no name of a volume that a restore makes`,
+  )
+}
+
+export function waitsFor(claim: KubeObject, volumeName: string): boolean {
+  return claim['spec']?.volumeName === volumeName
+}
+
+/** The staged disk's second volume object: `staged` under another name, promised to `target`. */
+export function restoredVolume(
+  clone: KubeObject,
+  staged: KubeObject,
+  target: KubeObject,
+  name: string,
+): RestoredVolume {
+  const { claimRef: _, csi, ...spec } = staged['spec']
+  const { [PROVISIONER_IDENTITY]: _identity, ...volumeAttributes } = csi.volumeAttributes ?? {}
+  const { [BOUND_BY_CONTROLLER]: _bound, ...annotations } = staged.metadata.annotations ?? {}
+  const { storageClassName } = target['spec'] ?? {}
+  return {
+    claimUID: target.metadata.uid ?? '',
+    metadata: {
+      name,
+      ...(staged.metadata.labels === undefined ? {} : { labels: staged.metadata.labels }),
+      annotations: { ...annotations, [CLONE_ANNOTATION]: `${clone.metadata.namespace}/${clone.metadata.name}` },
+    },
+    spec: {
+      ...spec,
+      ...(storageClassName === undefined ? {} : { storageClassName }),
+      persistentVolumeReclaimPolicy: 'Retain',
+      csi: { ...csi, volumeAttributes },
+      // Without a UID it is Available first: on that the older drivers put the disk into their inventory.
+      claimRef: {
+        apiVersion: 'v1',
+        kind: 'PersistentVolumeClaim',
+        namespace: target.metadata.namespace ?? '',
+        name: target.metadata.name,
+      },
+    },
+  }
+}
+
+export function formatRestoredVolume(volume: RestoredVolume): string {
+  return JSON.stringify(volume)
+}
+
+/** TerminalError `MetadataInvalid`: somebody edited the status by hand. */
+export function parseRestoredVolume(text: string): RestoredVolume {
+  try {
+    const volume: RestoredVolume = JSON.parse(text)
+    if (typeof volume.spec.csi.volumeHandle === 'string' && isObjectName(volume.metadata.name)) return volume
+  } catch {
+    // Said below.
+  }
+  throw new TerminalError('MetadataInvalid', 'status.restoredVolume holds no volume that this function has written')
+}
+
+/** False: somebody else's volume has the name. */
+export function isRestoredVolume(volume: KubeObject, { spec }: RestoredVolume): boolean {
+  const { csi, claimRef } = volume['spec'] ?? {}
+  return (
+    csi?.volumeHandle === spec.csi.volumeHandle &&
+    claimRef?.namespace === spec.claimRef.namespace &&
+    claimRef?.name === spec.claimRef.name
+  )
+}
