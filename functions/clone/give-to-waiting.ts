@@ -17,7 +17,7 @@ import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
 import { dropStaging } from './provision.ts'
 import { requireVolume, setReclaimPolicy, wantedPolicy } from './volume.ts'
-import { requireWaitingClaim } from './waiting-claim.ts'
+import { readWaitingClaim } from './waiting-claim.ts'
 
 /** `claimName`: of Velero's claim; `volumeName`: what it waits for. */
 export async function giveToWaitingClaim(
@@ -41,7 +41,9 @@ async function planned(deps: StepDeps, claim: Claim, claimName: string, volumeNa
   const clone = claim.latest()
   const known = clone['status'].restoredVolume
   if (known !== undefined) return parseRestoredVolume(known)
-  const target = await requireTarget(deps, clone, claimName, volumeName)
+  const target = await readWaitingClaim(deps, clone, claimName, volumeName)
+  // It was there when the disk was made for it.
+  if (target === undefined) throw targetGone(clone.metadata.namespace ?? '', claimName)
   const staged = await requireVolume(deps, String(clone['status'].volumeName))
   const plan = restoredVolume(clone, staged, target, volumeName)
   const there = await readVolume(deps, plan)
@@ -49,16 +51,6 @@ async function planned(deps: StepDeps, claim: Claim, claimName: string, volumeNa
     throw new TerminalError('VolumeNameTaken', taken(volumeName))
   await claim.patchStatus({ restoredVolume: formatRestoredVolume(plan) })
   return plan
-}
-
-/** With the data whole a claim that is not there is not waited for: it was, when the disk was made for it. */
-async function requireTarget(deps: StepDeps, clone: KubeObject, name: string, volumeName: string): Promise<KubeObject> {
-  try {
-    return await requireWaitingClaim(deps, clone, name, volumeName)
-  } catch (error) {
-    if (!(error instanceof RetryableError) || error.reason !== 'ClaimNotThereYet') throw error
-    throw targetGone(clone.metadata.namespace ?? '', name)
-  }
 }
 
 async function readVolume(deps: StepDeps, plan: RestoredVolume): Promise<KubeObject | undefined> {

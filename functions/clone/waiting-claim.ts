@@ -8,6 +8,21 @@ import { SECOND_MS } from '#shared/kernel/units.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 
+/** undefined: there is none. TerminalError `TargetExists`: the one of that name is somebody else's. */
+export async function readWaitingClaim(
+  deps: StepDeps,
+  clone: KubeObject,
+  name: string,
+  volumeName: string,
+): Promise<KubeObject | undefined> {
+  const claim = await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, name)
+  if (claim === undefined || waitsFor(claim, volumeName)) return claim
+  throw new TerminalError(
+    'TargetExists',
+    `PersistentVolumeClaim ${clone.metadata.namespace}/${name} does not wait for ${volumeName}: it is not this restore's, and never overwritten`,
+  )
+}
+
 /** RetryableError `ClaimNotThereYet`: Velero makes it after it has asked for the clone. */
 export async function requireWaitingClaim(
   deps: StepDeps,
@@ -15,15 +30,9 @@ export async function requireWaitingClaim(
   name: string,
   volumeName: string,
 ): Promise<KubeObject> {
+  const claim = await readWaitingClaim(deps, clone, name, volumeName)
+  if (claim !== undefined) return claim
   const where = `${clone.metadata.namespace}/${name}`
-  const claim = await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, name)
-  if (claim !== undefined && waitsFor(claim, volumeName)) return claim
-  if (claim !== undefined) {
-    throw new TerminalError(
-      'TargetExists',
-      `PersistentVolumeClaim ${where} does not wait for ${volumeName}: it is not this restore's, and never overwritten`,
-    )
-  }
   const sinceMs = Date.parse(clone.metadata.creationTimestamp ?? '') || deps.clock.nowMs()
   if (deps.clock.nowMs() - sinceMs > deps.settings.bindTimeoutMs) {
     throw new TerminalError(

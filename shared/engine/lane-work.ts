@@ -14,13 +14,10 @@ export class LaneWork {
   #download: DownloadLane | undefined
 
   constructor(disk: Disk, setup: LaneSetup, onPack: (pack: FullPack) => void) {
-    if (disk.capacityBytes !== setup.capacityBytes) {
-      const sizes = `the disk has ${disk.capacityBytes} bytes, the backup is of ${setup.capacityBytes}`
-      throw new TerminalError('CapacityMismatch', sizes)
-    }
     this.#disk = disk
     this.#setup = setup
     this.#onPack = onPack
+    if (disk.capacityBytes < setup.capacityBytes) throw this.#mismatch()
   }
 
   returnBuffer(buffer: ArrayBuffer): void {
@@ -55,8 +52,15 @@ export class LaneWork {
     this.#disk.flush()
   }
 
+  #mismatch(): TerminalError {
+    const sizes = `the disk has ${this.#disk.capacityBytes} bytes, the backup is of ${this.#setup.capacityBytes}`
+    return new TerminalError('CapacityMismatch', sizes)
+  }
+
+  /** What is backed up is backed up whole; a restore may go into a larger disk. */
   #uploadLane(): UploadLane {
     if (this.#upload === undefined) {
+      if (this.#disk.capacityBytes !== this.#setup.capacityBytes) throw this.#mismatch()
       this.#upload = new UploadLane(this.#disk, this.#setup)
       this.#upload.onPack = this.#onPack
     }

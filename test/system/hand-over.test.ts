@@ -178,7 +178,9 @@ handOver("a claim of Velero's waits Pending, and is bound to whole data under th
   assert.is(handles.filter((handle) => handle === csi.volumeHandle).length, 1, 'one volume object over the disk')
 
   await environment.api.delete({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace, name: CLAIM.name })
-  const isGone = async () => (await environment.vcenter.disk(csi.volumeHandle)) === undefined
+  const isGone = async () =>
+    (await environment.vcenter.disk(csi.volumeHandle)) === undefined &&
+    (await environment.api.get({ apiVersion: 'v1', kind: 'PersistentVolume', name: awaited })) === undefined
   await until('the driver deletes the disk with its claim', isGone, 30_000)
 })
 

@@ -156,6 +156,16 @@ test('the disk must be as large as the backup says', async () => {
   assert.is((await rejection(world.restoreSlice(small, parentRoot))).reason, 'CapacityMismatch')
 })
 
+test('a restore into a larger disk writes the backup, and nothing behind it', async () => {
+  const { world, content, parentRoot } = await aBackup()
+  const large = new MemoryDiskContent(content.capacityBytes + 3 * CHUNK_BYTES)
+  new MemoryDisk(large).write(content.capacityBytes, Buffer.alloc(512, 7))
+  assert.is((await world.restoreSlice(large, parentRoot)).state, 'done')
+  const found = bytesOf(large)
+  assert.ok(found.subarray(0, content.capacityBytes).equals(bytesOf(content)))
+  assert.is(found[content.capacityBytes], 7)
+})
+
 test('many begun pages are stored before more are begun', async () => {
   const world = await EngineWorld.create()
   const content = new MemoryDiskContent(16 * 200 * CHUNK_BYTES, CHUNK_BYTES)
