@@ -5,7 +5,14 @@ import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import { formatDiskId, parseClaimSnapshotId, parseDiskId } from '#shared/domain/ids.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { seeSnapshot } from '#shared/domain/snapshot.ts'
-import { requireBoundVolume, requireClaimHandle, requireDisk } from '#shared/domain/volume.ts'
+import {
+  findMigratedDisk,
+  isMigrated,
+  requireBoundVolume,
+  requireClaimHandle,
+  requireDisk,
+  requireMigratedDisk,
+} from '#shared/domain/volume.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
 import type { Claim } from '#shared/steps/claim.ts'
@@ -31,7 +38,7 @@ export async function resolveTarget(
   const claim = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
   const volumeName = requireBoundVolume(claim, `${namespace}/${name}`)
   const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
-  const fcdId = requireDisk(volume, volumeName)
+  const fcdId = await diskBehind(deps, volume, volumeName)
   if ((await deps.volumes.describe(fcdId)) === undefined) {
     throw new TerminalError(
       'VolumeNotFound',
@@ -39,6 +46,11 @@ export async function resolveTarget(
     )
   }
   return { claim: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...(claim as object) } as KubeObject, fcdId }
+}
+
+async function diskBehind(deps: VolumeDeps, volume: KubeObject | undefined, volumeName: string): Promise<string> {
+  if (volume === undefined || !isMigrated(volume)) return requireDisk(volume, volumeName)
+  return requireMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
 }
 
 /** The id of the FCD snapshot that carries this object's name; undefined: its task still runs and is in the status. */
@@ -101,6 +113,8 @@ async function diskOf(deps: VolumeDeps, snapshot: KubeObject): Promise<string | 
   const name = String(snapshot['spec']?.resourceHandle?.name ?? '')
   const claim = name === '' ? undefined : await deps.cluster.read('PersistentVolumeClaim', namespace, name)
   const volume = await deps.cluster.read('PersistentVolume', undefined, claim?.['spec']?.volumeName ?? '-')
+  if (volume !== undefined && isMigrated(volume))
+    return findMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
   const fcdId = volume?.['spec']?.csi?.volumeHandle
   return typeof fcdId === 'string' ? fcdId : undefined
 }

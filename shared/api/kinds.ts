@@ -89,6 +89,13 @@ export const KINDS = {
     statusSubresource: false,
   },
   Backup: { apiVersion: 'velero.io/v1', plural: 'backups', namespaced: true, statusSubresource: false },
+  /** Of vSphere's CSI driver: the First Class Disk behind a volume of the old in-tree driver. */
+  CnsVSphereVolumeMigration: {
+    apiVersion: 'cns.vmware.com/v1alpha1',
+    plural: 'cnsvspherevolumemigrations',
+    namespaced: false,
+    statusSubresource: false,
+  },
   Deployment: { apiVersion: 'apps/v1', plural: 'deployments', namespaced: true, statusSubresource: true },
 } as const satisfies Record<string, KindInfo>
 

@@ -4,6 +4,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
 export const CSI_DRIVER = 'csi.vsphere.vmware.com'
+const MIGRATED_ANNOTATION = 'pv.kubernetes.io/migrated-to'
 
 /** Only claims can be snapshotted; TerminalError `ResourceKindUnsupported` otherwise. */
 export function requireClaimHandle(handle: { apiGroup?: string; kind?: string; name?: string } | undefined): string {
@@ -61,4 +62,28 @@ export function requireDisk(volume: KubeObject | undefined, name: string): strin
     )
   }
   return handle
+}
+
+/** A volume of the old in-tree driver that CSI has taken over: it has a First Class Disk, which the volume itself does not name. */
+export function isMigrated(volume: KubeObject | undefined): boolean {
+  return (
+    volume?.['spec']?.vsphereVolume !== undefined && volume.metadata.annotations?.[MIGRATED_ANNOTATION] === CSI_DRIVER
+  )
+}
+
+/** The FCD's id of a migrated volume, by the list of all CnsVSphereVolumeMigrations. */
+export function findMigratedDisk(volume: KubeObject, migrations: readonly KubeObject[]): string | undefined {
+  const path: unknown = volume['spec'].vsphereVolume.volumePath
+  const disk: unknown = migrations.find(({ spec }) => spec?.volumepath === path)?.['spec'].volumeid
+  return typeof disk === 'string' && disk !== '' ? disk : undefined
+}
+
+/** TerminalError `VolumeNotFound` when the driver has no record of it. */
+export function requireMigratedDisk(volume: KubeObject, migrations: readonly KubeObject[]): string {
+  const disk = findMigratedDisk(volume, migrations)
+  if (disk !== undefined) return disk
+  throw new TerminalError(
+    'VolumeNotFound',
+    `PersistentVolume ${volume.metadata.name} is migrated to ${CSI_DRIVER}, but no CnsVSphereVolumeMigration has its path ${volume['spec'].vsphereVolume.volumePath}: does the driver run?`,
+  )
 }

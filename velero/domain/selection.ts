@@ -1,11 +1,9 @@
 // Which claim is backed up as a disk, and which is left out with a reason that the user can see.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { CSI_DRIVER, requireDisk } from '#shared/domain/volume.ts'
+import { CSI_DRIVER, isMigrated, requireDisk } from '#shared/domain/volume.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { podWithFileSystemBackup } from './file-system-backup.ts'
-
-const MIGRATED_ANNOTATION = 'pv.kubernetes.io/migrated-to'
 
 export type ClaimSeen = {
   claim: KubeObject
@@ -75,13 +73,13 @@ function byVolume(seen: ClaimSeen): ClaimDecision {
 
 /** A disk of the old in-tree driver. Only once CSI has taken it over there is a First Class Disk behind it. */
 function inTree(volume: KubeObject, volumeName: string, csiMigration: boolean): ClaimDecision {
-  const isMigrated = volume.metadata.annotations?.[MIGRATED_ANNOTATION] === CSI_DRIVER
-  if (isMigrated && csiMigration) return { kind: 'take', volumeName }
+  const migrated = isMigrated(volume)
+  if (migrated && csiMigration) return { kind: 'take', volumeName }
   if (csiMigration) {
     const message = `PersistentVolume ${volumeName} is of the in-tree driver and not migrated to ${CSI_DRIVER}`
     return { kind: 'fail', reason: 'DriverUnsupported', message }
   }
-  const advice = isMigrated
+  const advice = migrated
     ? 'set csi-migrated-volume-support to "true" in the ConfigMap velero-vsphere-plugin-feature-states'
     : `migrate it to ${CSI_DRIVER}`
   const message = `PersistentVolume ${volumeName} is of the in-tree driver: ${advice}`
