@@ -206,7 +206,7 @@ const pidsOf = (victim: Victim): number[] => {
   const { controlPlane, adapters, s3 } = environment.parts
   const roots = environment.activator.programs().map(({ leashPid }) => leashPid)
   if (victim === 'mover') return roots.flatMap(moversOf)
-  if (victim === 'function') return roots.flatMap(descendants)
+  if (victim === 'function') return roots.flatMap((root) => descendants(root))
   return { adapter: adapters.pids, router: [], s3: [s3.pid ?? 0], ...controlPlane.pids }[victim] ?? []
 }
 

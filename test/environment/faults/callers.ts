@@ -1,7 +1,7 @@
 // Which process is at the other end of a connection on loopback: the kernel's own tables say it, so that nobody has to tell.
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { descendants } from '../process/memory.ts'
+import { descendants, processTree } from '../process/memory.ts'
 
 /** A program of the environment: the pid of its leash, and what it is called. */
 export type Known = { label: string; leashPid: number }
@@ -17,8 +17,9 @@ const NOBODY: Caller = { label: '?', pid: undefined }
 export function callerOf(fromPort: number, toPort: number, known: Known[]): Caller {
   const inode = inodeOf(fromPort, toPort)
   if (inode === undefined) return NOBODY
+  const tree = processTree()
   for (const { label, leashPid } of known) {
-    const pid = descendants(leashPid).find((one) => socketsOf(one).has(`socket:[${inode}]`))
+    const pid = descendants(leashPid, tree).find((one) => socketsOf(one).has(`socket:[${inode}]`))
     if (pid !== undefined) return { label: isMover(pid) ? `${label} mover` : label, pid }
   }
   return NOBODY

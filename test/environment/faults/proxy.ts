@@ -5,6 +5,7 @@ import http from 'node:http'
 import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createSecureContext } from 'node:tls'
 import type { KeyPair } from '../kubernetes/certificates.ts'
 import { type Caller, callerOf, isAlive, type Known } from './callers.ts'
 import type { Call, Fault, Rule, Weather } from './weather.ts'
@@ -38,7 +39,7 @@ export class FaultProxy {
     const receive: http.RequestListener = (incoming, response) => void this.receive(incoming, response)
     this.server = tls === undefined ? http.createServer(receive) : https.createServer(secure(tls), receive)
     // A connection each: a server that was killed must not be remembered by a socket that looks alive.
-    this.agent = tls === undefined ? new http.Agent() : new https.Agent({ ca: tls.caPem })
+    this.agent = tls === undefined ? new http.Agent() : new https.Agent(trusting(tls.caPem))
     this.server.requestTimeout = 0
     this.server.keepAliveTimeout = 0
     this.server.on('connection', (socket: Socket) => this.remember(socket))
@@ -196,6 +197,11 @@ async function paced(piece: Buffer, to: http.ServerResponse, bytesPerSecond: num
     to.write(piece.subarray(at, at + step))
     if (bytesPerSecond !== undefined) await sleep(100)
   }
+}
+
+/** The CA is read once, not for each connection. */
+function trusting(caPem: string): https.AgentOptions {
+  return { secureContext: createSecureContext({ ca: caPem }) }
 }
 
 // Only HTTP/1.1 is offered, so that each connection carries one call at a time.

@@ -5,8 +5,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 
 export type MemoryPeak = { bytes: number; processes: number; samples: number }
 
-/** Everything below `rootPid`, the root itself excluded. */
-export function descendants(rootPid: number): number[] {
+export type ProcessTree = ReadonlyMap<number, readonly number[]>
+
+/** Parent to children, of all processes of the machine. */
+export function processTree(): ProcessTree {
   const children = new Map<number, number[]>()
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue
@@ -16,10 +18,15 @@ export function descendants(rootPid: number): number[] {
     if (known === undefined) children.set(parent, [Number(entry)])
     else known.push(Number(entry))
   }
+  return children
+}
+
+/** Everything below `rootPid`, the root itself excluded. */
+export function descendants(rootPid: number, tree: ProcessTree = processTree()): number[] {
   const found: number[] = []
   const open = [rootPid]
   for (let pid = open.pop(); pid !== undefined; pid = open.pop()) {
-    for (const child of children.get(pid) ?? []) {
+    for (const child of tree.get(pid) ?? []) {
       found.push(child)
       open.push(child)
     }
