@@ -89,6 +89,7 @@ export const KINDS = {
     statusSubresource: false,
   },
   Backup: { apiVersion: 'velero.io/v1', plural: 'backups', namespaced: true, statusSubresource: false },
+  Restore: { apiVersion: 'velero.io/v1', plural: 'restores', namespaced: true, statusSubresource: false },
   Deployment: { apiVersion: 'apps/v1', plural: 'deployments', namespaced: true, statusSubresource: true },
 } as const satisfies Record<string, KindInfo>
 

@@ -5,8 +5,9 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 export const BACKUP_UID_LABEL = 'velero.io/backup-uid'
 export const RESTORE_UID_LABEL = 'velero.io/restore-uid'
 
-/** The name in full, which Velero's label may cut. */
+/** The names in full, which Velero's labels may cut. */
 export const BACKUP_ANNOTATION = 'dormouse.dev/velero-backup'
+export const RESTORE_ANNOTATION = 'dormouse.dev/velero-restore'
 
 /** When Velero gives the operation up (RFC 3339). On a Snapshot, a CloneFromSnapshot, and the Upload that was made for a Snapshot. */
 export const DEADLINE_ANNOTATION = 'dormouse.dev/operation-deadline'

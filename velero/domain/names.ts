@@ -8,6 +8,7 @@ export {
   BACKUP_ANNOTATION,
   BACKUP_UID_LABEL,
   DEADLINE_ANNOTATION,
+  RESTORE_ANNOTATION,
   RESTORE_UID_LABEL,
 } from '#shared/domain/velero.ts'
 
