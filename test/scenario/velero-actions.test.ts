@@ -2,6 +2,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { conditionOf } from '#shared/domain/conditions.ts'
 import { HOUR_MS, KiB, MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import { pvcDeleter } from '../../velero/actions/deleter.ts'
 import { storedSnapshot } from '../../velero/domain/blob.ts'
@@ -42,6 +43,26 @@ actions(
     assertNothingLeft(world)
   },
 )
+
+actions('a deletion that cannot be finished says why, and is tried again after Velero has given it up', async () => {
+  const velero = aVelero()
+  const { world, deps, claim, backupper } = velero
+  const { operationId } = await backupper.execute(claim, await backupIn(velero, 'InProgress'), silent)
+  await untilOver(velero, operationId)
+  await world.drain()
+  const { item } = await backupper.execute(claim, await backupIn(velero, 'Finalizing'), silent)
+  world.sky.leave('store', HOUR_MS)
+  const asked = pvcDeleter(deps).execute(item, await backupIn(velero, 'Deleting'), silent)
+  const { reason } = (await asked.catch((error: { reason: string }) => error)) ?? {}
+  assert.is(reason, 'DeleteNotFinished')
+  const deletion = () => world.cluster.peekAll('DeleteSnapshot')[0]?.['status']
+  assert.is(deletion().phase, 'InProgress')
+  assert.is(conditionOf(deletion().conditions, 'Removed')?.reason, 'S3Unavailable')
+  const told = world.cluster.peekAll('Event').find(({ involvedObject }) => involvedObject.kind === 'DeleteSnapshot')
+  assert.equal([told?.['type'], told?.['reason']], ['Warning', 'S3Unavailable'])
+  await world.run(() => deletion().phase === 'Completed')
+  assert.is(world.bucket.backups.size, 0)
+})
 
 actions('a cancelled operation fails with that reason and leaves nothing', async () => {
   const velero = aVelero()
