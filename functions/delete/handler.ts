@@ -7,7 +7,7 @@ import { unwrapToDisk } from '#shared/domain/ids.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { asError, ConflictError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { asError, ConflictError, DormouseError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
@@ -146,7 +146,7 @@ async function failed(deps: DeleteDeps, claim: Claim, error: Error): Promise<Res
   const nowMs = deps.clock.nowMs()
   const object = claim.latest()
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'
-  if (!(error instanceof RetryableError)) await announce(deps, object, 'Warning', reason, error.message)
+  await announce(deps, object, 'Warning', reason, error.message)
   const conditions = setCondition(
     object['status']?.conditions,
     { type: 'Removed', status: 'False', reason, message: error.message },

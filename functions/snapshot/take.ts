@@ -5,6 +5,7 @@ import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import { formatDiskId, parseClaimSnapshotId, parseDiskId } from '#shared/domain/ids.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { seeSnapshot } from '#shared/domain/snapshot.ts'
+import { DEADLINE_ANNOTATION } from '#shared/domain/velero.ts'
 import {
   findMigratedDisk,
   isMigrated,
@@ -16,6 +17,7 @@ import {
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
 import type { Claim } from '#shared/steps/claim.ts'
+import { deadlineOf } from '#shared/steps/deadline.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { findSnapshot, pollUntilDone, removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
 
@@ -79,10 +81,11 @@ async function namesOf(deps: VolumeDeps, snapshot: KubeObject): Promise<[string,
   return [snapshotDescription(clusterId, uid, localMode), snapshotDescription(clusterId, uid, !localMode)]
 }
 
-/** Repeatable: the name is made from the disk snapshot's id. */
+/** Repeatable: the name is made from the disk snapshot's id. Velero's deadline goes along: the Snapshot may be gone when it counts. */
 export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject): Promise<void> {
   const { disk } = parseClaimSnapshotId(snapshot['status'].snapshotID)
   const now = rfc3339(deps.clock.nowMs())
+  const deadlineMs = deadlineOf(deps, snapshot)
   try {
     await deps.cluster.create('Upload', {
       apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
@@ -91,6 +94,7 @@ export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject): Prom
         name: `upload-${disk.snapshotId}`,
         namespace: deps.settings.veleroNamespace,
         labels: { 'velero.io/exclude-from-backup': 'true' },
+        ...(deadlineMs === undefined ? {} : { annotations: { [DEADLINE_ANNOTATION]: rfc3339(deadlineMs) } }),
       },
       spec: {
         snapshotID: formatDiskId(disk.fcdId, disk.snapshotId),

@@ -12,6 +12,7 @@ import type { StepDeps } from '#shared/steps/deps.ts'
 import { removeLease } from '#shared/steps/lease.ts'
 import { freeDeadSlots, gateInOldest } from '#shared/steps/slots.ts'
 import { endRecord } from './records.ts'
+import { type AskFate, askFates, stopAbandoned } from './requesters.ts'
 
 export type SweepDeps = StepDeps & {
   /** Sends the wake-up; resolves once it is taken, never waits for the work itself. */
@@ -26,6 +27,8 @@ export type SweepReport = {
   scheduled: number
   slotsFreed: number
   gatedIn: number
+  /** Work whose Backup or Restore failed or is gone, and that was told to stop. */
+  abandoned: number
   /** Records of ended work that are gone now. */
   collected: number
   /** Deletions that were let go without their clean-up. */
@@ -41,7 +44,10 @@ const SWEPT = Object.keys(STEP_OF_KIND) as SteppedKind[]
 export async function sweep(deps: SweepDeps): Promise<SweepReport> {
   const world = await readWorld(deps)
   const report: SweepReport = { ...NOTHING_DONE }
-  for (const object of world.objects) await visit(deps, world, object, report)
+  for (const object of world.objects) {
+    const stopped = await stopOne(deps, world, object, report)
+    if (!stopped) await visit(deps, world, object, report)
+  }
   report.slotsFreed = await freeDeadSlots(deps, (holder) => {
     const object = world.bySlotHolder.get(holder)
     return object !== undefined && keepsSlot(object)
@@ -58,6 +64,7 @@ const NOTHING_DONE: SweepReport = {
   scheduled: 0,
   slotsFreed: 0,
   gatedIn: 0,
+  abandoned: 0,
   collected: 0,
   released: 0,
   failed: 0,
@@ -71,6 +78,7 @@ type World = {
   bySlotHolder: Map<string, KubeObject>
   /** By `<namespace>/<name>`, as the transfers that were made for them name them. */
   requests: Map<string, KubeObject>
+  askFate: AskFate
 }
 
 async function readWorld(deps: SweepDeps): Promise<World> {
@@ -88,6 +96,7 @@ async function readWorld(deps: SweepDeps): Promise<World> {
     downloads: named('Download'),
     bySlotHolder: new Map(objects.map((object) => [slotHolder(object), object])),
     requests: new Map(objects.map((object) => [requestName(object), object])),
+    askFate: askFates(deps),
   }
 }
 
@@ -104,24 +113,42 @@ function ownerOf(world: World, object: KubeObject): KubeObject | undefined {
   return undefined
 }
 
-async function endOne(deps: SweepDeps, world: World, object: KubeObject, report: SweepReport): Promise<void> {
-  const { kind, metadata } = object
-  const ref = { kind, namespace: metadata.namespace, name: metadata.name }
+function refOf({ kind, metadata }: KubeObject): ObjectRef & { kind: SteppedKind } {
+  return { kind: kind as SteppedKind, namespace: metadata.namespace, name: metadata.name }
+}
+
+/** What was written to since the list is looked at again by the next sweep. */
+function noteFailure(deps: SweepDeps, report: SweepReport, ref: ObjectRef, what: string, error: unknown): void {
+  if (error instanceof ConflictError) return
+  report.failed++
+  deps.log.warn({ ...ref, err: asError(error) }, `could not ${what}; the next sweep tries again`)
+}
+
+async function stopOne(deps: SweepDeps, world: World, object: KubeObject, report: SweepReport): Promise<boolean> {
   try {
-    const outcome = await endRecord(deps, object, { owner: ownerOf(world, object), leases: world.leases })
+    const stopped = await stopAbandoned(deps, object, world.askFate)
+    if (stopped) report.abandoned++
+    return stopped
+  } catch (error) {
+    noteFailure(deps, report, refOf(object), 'stop it', error)
+    return false
+  }
+}
+
+async function endOne(deps: SweepDeps, world: World, object: KubeObject, report: SweepReport): Promise<void> {
+  const ref = refOf(object)
+  try {
+    const outcome = await endRecord(deps, object, { ...world, owner: ownerOf(world, object) })
     if (outcome === 'kept') return
     report[outcome]++
     deps.log.info(ref, outcome === 'collected' ? 'collected the record: it ended long ago' : 'let its finalizer go')
   } catch (error) {
-    if (error instanceof ConflictError) return // it was written to since the list: the next sweep looks again
-    report.failed++
-    deps.log.warn({ ...ref, err: asError(error) }, 'could not end the record; the next sweep tries again')
+    noteFailure(deps, report, ref, 'end the record', error)
   }
 }
 
 async function visit(deps: SweepDeps, world: World, object: KubeObject, report: SweepReport): Promise<void> {
   report.looked++
-  const kind = object.kind as SteppedKind
   const decision = decideWake(object, {
     nowMs: deps.clock.nowMs(),
     graceMs: deps.settings.dueMs,
@@ -131,16 +158,15 @@ async function visit(deps: SweepDeps, world: World, object: KubeObject, report: 
     owner: ownerOf(world, object),
   })
   if (!decision.wake) return
-  const ref = { kind, namespace: object.metadata.namespace, name: object.metadata.name }
+  const ref = refOf(object)
   try {
-    await deps.wake(STEP_OF_KIND[kind], ref)
-    deps.count(kind, decision.cause)
+    await deps.wake(STEP_OF_KIND[ref.kind], ref)
+    deps.count(ref.kind, decision.cause)
     if (decision.cause === 'rescue') report.rescued++
     else report.scheduled++
     deps.log.info({ ...ref, cause: decision.cause, over: isOver(object) }, `woke it: ${decision.why}`)
   } catch (error) {
-    report.failed++
-    deps.log.warn({ ...ref, err: asError(error) }, 'could not wake it; the next sweep tries again')
+    noteFailure(deps, report, ref, 'wake it', error)
   }
 }
 

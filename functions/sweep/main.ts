@@ -14,7 +14,10 @@ import { sweepOrphans } from './orphans.ts'
 
 const { deps, log, metrics } = wireLight('sweep')
 const rescues = new Counter('dormouse_sweep_wakeups_total', 'Wake-ups by the sweep: rescue measures lost events.')
-const ended = new Counter('dormouse_sweep_ended_total', 'What the sweep ended: records, deletions, orphaned snapshots.')
+const ended = new Counter(
+  'dormouse_sweep_ended_total',
+  'What the sweep ended: records, deletions, orphans, abandoned work.',
+)
 metrics.all.push(rescues, ended)
 const { brokerUrl, functionUrlTemplate } = deps.settings
 
@@ -52,6 +55,7 @@ async function onEvent(event: EventAttributes, signal: AbortSignal): Promise<str
   const report = await sweep({ ...deps, wake, count: (kind, cause) => rescues.add({ kind, cause }) })
   ended.add({ what: 'record' }, report.collected)
   ended.add({ what: 'deletion' }, report.released)
+  ended.add({ what: 'abandoned' }, report.abandoned)
   return told(report)
 }
 
@@ -68,7 +72,7 @@ async function orphans(signal: AbortSignal): Promise<string> {
 }
 
 function told(report: SweepReport): string {
-  return `looked at ${report.looked}: ${report.rescued} rescued, ${report.scheduled} scheduled, ${report.gatedIn} gated in, ${report.collected} collected, ${report.failed} failed`
+  return `looked at ${report.looked}: ${report.rescued} rescued, ${report.scheduled} scheduled, ${report.gatedIn} gated in, ${report.abandoned} abandoned, ${report.collected} collected, ${report.failed} failed`
 }
 
 await serve({

@@ -2,12 +2,14 @@
 
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { leaseName } from '#shared/domain/lease.ts'
+import { mayStillBeRead } from '#shared/domain/requester.ts'
 import { decideRecord, isDeletionOverdue } from '#shared/domain/retention.ts'
 import { type SteppedKind, withoutFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import type { AskFate } from './requesters.ts'
 
 export type RecordOutcome = 'kept' | 'collected' | 'released'
 
@@ -15,7 +17,7 @@ export type RecordOutcome = 'kept' | 'collected' | 'released'
 export async function endRecord(
   deps: StepDeps,
   object: KubeObject,
-  around: { owner: KubeObject | undefined; leases: Map<string, KubeObject> },
+  around: { owner: KubeObject | undefined; leases: Map<string, KubeObject>; askFate: AskFate },
 ): Promise<RecordOutcome> {
   const nowMs = deps.clock.nowMs()
   const { recordRetentionMs, finalizerDeadlineMs } = deps.settings
@@ -26,6 +28,9 @@ export async function endRecord(
   const decision = decideRecord(object, around.owner, nowMs, recordRetentionMs)
   if (decision.kind === 'keep') return 'kept'
   if (decision.kind === 'stamp') return await stamp(deps, object, nowMs)
+  // A transfer's record goes with that of the object which Velero knows: together they say how it ended.
+  const fate = await around.askFate(around.owner ?? object)
+  if (fate !== undefined && mayStillBeRead(fate)) return 'kept'
   await deps.cluster.delete(object.kind as SteppedKind, object, 'unchanged')
   return 'collected'
 }

@@ -4,12 +4,13 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { progressView } from '#shared/domain/progress.ts'
-import { isHopelessTransfer, uploadBackoffUnits, uploadRetryMax } from '#shared/domain/upload.ts'
+import { isHopelessTransfer, isTooLate, uploadBackoffUnits, uploadRetryMax } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { asError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
 import type { UploadProgress } from '#shared/ports/mover.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { Claim } from '#shared/steps/claim.ts'
+import { deadlineOf } from '#shared/steps/deadline.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
 import { HEAVY_POLL_MS, removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
 import { isNotOurs, reasonOf, type StepResult } from '#shared/steps/transfer.ts'
@@ -101,7 +102,7 @@ async function endSession(deps: TransferDeps, claim: Claim): Promise<StepResult 
   } catch (error) {
     if (isNotOurs(error)) throw error
     const failures = Number(retryCount ?? 0) + 1
-    if (error instanceof RetryableError && failures <= (await retryMax(deps))) {
+    if (error instanceof RetryableError && (await whyNoOther(deps, upload, failures)) === undefined) {
       const message = `the upload's session could not be given up: ${error.message}`
       return retryLater(deps, { phase: 'CleanupFailed', message }, failures, error.reason)
     }
@@ -186,13 +187,31 @@ export async function recordFailure(deps: TransferDeps, claim: Claim, error: Err
     return canceled(deps, `cancelled; its id names nothing that could be removed: ${error.message}`)
   if (status.phase === 'Canceling')
     return retryLater(deps, { phase: 'Canceling', message: error.message, conditions }, failures, reason)
-  if (isHopelessTransfer(reason) || failures > (await retryMax(deps))) {
-    await claim.patch({ status: { givenUp: true, message: error.message, reason, retryCount: failures, conditions } })
+  const end = isHopelessTransfer(reason) ? 'hopeless' : await whyNoOther(deps, claim.latest(), failures)
+  if (end !== undefined) {
+    const message = end === 'too late' ? `${error.message}; ${NO_ROOM}` : error.message
+    await claim.patch({ status: { givenUp: true, message, reason, retryCount: failures, conditions } })
     return reason === 'SnapshotIDInvalid' ? unusable(deps, error) : await cleanUp(deps, claim, 'UploadFailedAfterRetry')
   }
   // A session that was given up never seals: the next attempt begins another.
   const session = reason === 'SessionFenced' ? { session: null } : {}
   return retryLater(deps, { phase: 'UploadError', message: error.message, conditions, ...session }, failures, reason)
+}
+
+const NO_ROOM = "the backup's time limit of operations leaves no room for another attempt"
+
+/** Why there is no other attempt after so many failures; undefined: there is one. */
+async function whyNoOther(
+  deps: TransferDeps,
+  upload: KubeObject,
+  failures: number,
+): Promise<'used up' | 'too late' | undefined> {
+  if (failures > (await retryMax(deps))) return 'used up'
+  return isTooLate(nextAttemptMs(deps, failures), deadlineOf(deps, upload)) ? 'too late' : undefined
+}
+
+function nextAttemptMs(deps: TransferDeps, failures: number): number {
+  return deps.clock.nowMs() + uploadBackoffUnits(failures) * deps.settings.backoffUnitMs
 }
 
 /** An id that cannot be read names no snapshot that could be removed. */
@@ -207,13 +226,12 @@ function unusable(deps: TransferDeps, error: Error): StepResult {
 }
 
 function retryLater(deps: TransferDeps, status: object, failures: number, reason: string): StepResult {
-  const units = uploadBackoffUnits(failures)
-  const untilMs = deps.clock.nowMs() + units * deps.settings.backoffUnitMs
+  const untilMs = nextAttemptMs(deps, failures)
   const full = {
     ...status,
     reason,
     retryCount: failures,
-    currentBackOff: units,
+    currentBackOff: uploadBackoffUnits(failures),
     nextRetryTimestamp: rfc3339(untilMs),
   }
   return { ending: { status: full, step: 'waiting', dueAtMs: untilMs }, why: `failed: ${reason}`, freeSlot: true }

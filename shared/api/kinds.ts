@@ -89,6 +89,7 @@ export const KINDS = {
     statusSubresource: false,
   },
   Backup: { apiVersion: 'velero.io/v1', plural: 'backups', namespaced: true, statusSubresource: false },
+  Restore: { apiVersion: 'velero.io/v1', plural: 'restores', namespaced: true, statusSubresource: false },
   /** Of vSphere's CSI driver: the First Class Disk behind a volume of the old in-tree driver. */
   CnsVSphereVolumeMigration: {
     apiVersion: 'cns.vmware.com/v1alpha1',

@@ -7,6 +7,7 @@
 //   any unfinished ──(cancel)──▶ Canceling ──▶ Canceled
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { MINUTE_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import { asksToStop, ownerAsksToStop } from './cancel.ts'
 
@@ -117,4 +118,12 @@ export function uploadRetryMax(text: string | undefined): number {
 /** Reasons that no retry of a transfer can heal: the Upload ends at once instead of after five hours. */
 export function isHopelessTransfer(reason: string): boolean {
   return ['SnapshotIDInvalid', 'VolumeNotFound', 'SnapshotNotFound', 'SnapshotReferenceInvalid'].includes(reason)
+}
+
+/** What an Upload needs to end, and the plugin to be asked once more, before Velero says no more than that the time was over. */
+export const DEADLINE_MARGIN_MS = 5 * MINUTE_MS
+
+/** `deadlineMs`: when Velero gives the operation up; undefined: nobody does. */
+export function isTooLate(nextAttemptMs: number, deadlineMs: number | undefined): boolean {
+  return deadlineMs !== undefined && nextAttemptMs > deadlineMs - DEADLINE_MARGIN_MS
 }

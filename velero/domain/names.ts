@@ -3,6 +3,15 @@
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
+/** Read by the functions, too. */
+export {
+  BACKUP_ANNOTATION,
+  BACKUP_UID_LABEL,
+  DEADLINE_ANNOTATION,
+  RESTORE_ANNOTATION,
+  RESTORE_UID_LABEL,
+} from '#shared/domain/velero.ts'
+
 /** The peer's names. Velero (pkg/backup, item_backupper) applies volume policies of the kind `skip` to the first one only. */
 export const ACTION_NAMES = {
   backupper: 'velero.io/vsphere-pvc-backupper',
@@ -14,9 +23,7 @@ export const ACTION_NAMES = {
 /** Labels of Velero (pkg/apis/velero/v1/labels_annotations.go), which the peer sets on Snapshots too, except for the UIDs. */
 export const EXCLUDE_LABEL = 'velero.io/exclude-from-backup'
 export const BACKUP_NAME_LABEL = 'velero.io/backup-name'
-export const BACKUP_UID_LABEL = 'velero.io/backup-uid'
 export const RESTORE_NAME_LABEL = 'velero.io/restore-name'
-export const RESTORE_UID_LABEL = 'velero.io/restore-uid'
 
 /** On an item that a BackupItemAction returns: it is left out of the backup (Velero from 1.18.1 on; before, it stays in). */
 export const SKIP_FROM_BACKUP_ANNOTATION = 'velero.io/skip-from-backup'
@@ -26,10 +33,6 @@ export const RESOURCE_TIMEOUT_ANNOTATION = 'velero.io/resource-timeout'
 /** On the claim inside of a backup, never on the live one. Names and form are the peer's. */
 export const BLOB_ANNOTATION = 'velero-plugin-for-vsphere/item-snapshot-blob'
 export const VERSION_ANNOTATION = 'velero-plugin-for-vsphere/plugin-version'
-
-/** On a Snapshot: when Velero gives the operation up (RFC 3339), and the Backup's name in full, which its label may cut. */
-export const DEADLINE_ANNOTATION = 'dormouse.dev/operation-deadline'
-export const BACKUP_ANNOTATION = 'dormouse.dev/velero-backup'
 
 /** On a PV inside of a backup: `<namespace>/<name>` of the Snapshot that holds its data. A restore must not bring that PV back. */
 export const TAKEN_ANNOTATION = 'dormouse.dev/snapshot'

@@ -12,6 +12,7 @@ import {
   DEADLINE_ANNOTATION,
   deleteName,
   EXCLUDE_LABEL,
+  RESTORE_ANNOTATION,
   RESTORE_NAME_LABEL,
   RESTORE_UID_LABEL,
   restoredVolumeName,
@@ -91,6 +92,7 @@ export function cloneOf(request: CloneRequest): KubeObject {
         [RESTORE_UID_LABEL]: restore.metadata.uid ?? '',
       },
       annotations: {
+        [RESTORE_ANNOTATION]: restore.metadata.name,
         [RESTORED_VOLUME_ANNOTATION]: restoredVolumeName(restore.metadata.uid, claimUid),
         [DEADLINE_ANNOTATION]: rfc3339(operationDeadlineMs(restore, request.nowMs)),
       },

@@ -64,6 +64,7 @@ restorer('asks for a clone and lets Velero create the claim, waiting for a volum
   assert.is(item.metadata.labels?.['dormouse.dev/clone-uid'], clone?.metadata.uid)
   assert.is(clone?.metadata.annotations?.['dormouse.dev/restored-volume'], VOLUME)
   assert.is(clone?.metadata.labels?.['velero.io/restore-uid'], RESTORE_UID)
+  assert.is(clone?.metadata.annotations?.['dormouse.dev/velero-restore'], 'again')
   const { metadata, ...spec } = clone?.['spec'] ?? {}
   assert.equal(spec, {
     snapshotID: SNAPSHOT_ID,

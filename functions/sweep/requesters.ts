@@ -1,0 +1,64 @@
+// Looks at the Backups and Restores of Velero that unfinished work was made for, and stops what nobody waits for any more.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { type Fate, fateOf, isAwaited, type Requester, requesterOf } from '#shared/domain/requester.ts'
+import { STEP_OF_KIND, stepPatch } from '#shared/domain/step-label.ts'
+import { asError } from '#shared/kernel/errors.ts'
+import { announce } from '#shared/steps/announce.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+
+/** undefined: Velero did not ask for the object. */
+export type AskFate = (object: KubeObject) => Promise<Fate | undefined>
+type Found = { object: KubeObject | undefined } | 'unknown'
+
+/**
+ * Each Backup and Restore is read once, and only when somebody asks. To be called after the objects were listed: their requester
+ * was there before them, so that one which is not there now is gone.
+ */
+export function askFates(deps: StepDeps): AskFate {
+  const asked = new Map<string, Promise<Found>>()
+  return async (object) => {
+    const requester = requesterOf(object)
+    if (requester === undefined) return undefined
+    const key = textOf(requester)
+    const reading = asked.get(key) ?? find(deps, requester)
+    asked.set(key, reading)
+    const found = await reading
+    return found === 'unknown' ? { kind: 'unknown' } : fateOf(found.object, requester)
+  }
+}
+
+/** Whatever keeps it from being read (also a kind that is not served) may pass. */
+async function find(deps: StepDeps, requester: Requester): Promise<Found> {
+  try {
+    return { object: await read(deps, requester) }
+  } catch (error) {
+    deps.log.warn({ err: asError(error) }, `could not read ${textOf(requester)}; the next sweep tries again`)
+    return 'unknown'
+  }
+}
+
+async function read({ cluster, settings }: StepDeps, { kind, name }: Requester): Promise<KubeObject | undefined> {
+  if (kind === 'Backup') return await cluster.read('Backup', settings.veleroNamespace, name)
+  return await cluster.read('Restore', settings.veleroNamespace, name)
+}
+
+function textOf({ kind, name }: Requester): string {
+  return `${kind} ${name}`
+}
+
+const CANCEL = { Snapshot: { snapshotCancel: true }, CloneFromSnapshot: { cloneCancel: true } } as const
+
+/** true: it was asked to stop. The label makes it an event; the next sweep is the guarantee (docs/operations/cancel.md). */
+export async function stopAbandoned(deps: StepDeps, object: KubeObject, askFate: AskFate): Promise<boolean> {
+  const requester = requesterOf(object)
+  if (requester === undefined || !isAwaited(object)) return false
+  const fate = await askFate(object)
+  if (fate?.kind !== 'lost') return false
+  const kind = object.kind as keyof typeof CANCEL
+  const metadata = stepPatch(STEP_OF_KIND[kind], deps.clock.nowMs())
+  await deps.cluster.patch(kind, object, { metadata, spec: CANCEL[kind] })
+  const message = `${textOf(requester)} ${fate.why}: nobody waits for this any more, so it was cancelled`
+  await announce(deps, object, 'Warning', 'VeleroGaveUp', message)
+  return true
+}

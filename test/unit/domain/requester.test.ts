@@ -1,0 +1,87 @@
+// For whom an object was made, and which of Velero's phases end that.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { fateOf, isAwaited, mayStillBeRead, requesterOf } from '#shared/domain/requester.ts'
+
+const requesters = suite('requesters')
+
+function anObject(kind: string, marks: object = {}, more: object = {}): KubeObject {
+  const marked = { labels: {}, annotations: {}, ...marks }
+  return { apiVersion: '', kind, metadata: { name: 'x', namespace: 'shop', ...marked }, spec: {}, ...more }
+}
+
+const OF_BACKUP = {
+  labels: { 'velero.io/backup-uid': 'u-1' },
+  annotations: { 'dormouse.dev/velero-backup': 'nightly' },
+}
+const OF_RESTORE = {
+  labels: { 'velero.io/restore-uid': 'u-1' },
+  annotations: { 'dormouse.dev/velero-restore': 'again' },
+}
+
+requesters('a Snapshot is asked for by a Backup, a CloneFromSnapshot by a Restore, by name and UID', () => {
+  assert.equal(requesterOf(anObject('Snapshot', OF_BACKUP)), { kind: 'Backup', name: 'nightly', uid: 'u-1' })
+  assert.equal(requesterOf(anObject('CloneFromSnapshot', OF_RESTORE)), { kind: 'Restore', name: 'again', uid: 'u-1' })
+})
+
+requesters('what lacks one of them, names no object, or is of another kind, is asked for by nobody', () => {
+  const { labels, annotations } = OF_BACKUP
+  for (const marks of [{}, { labels }, { annotations }, { labels: { 'velero.io/backup-uid': '' }, annotations }])
+    assert.is(requesterOf(anObject('Snapshot', marks)), undefined)
+  for (const name of ['', '../x', 'A', 'a'.repeat(254)])
+    assert.is(
+      requesterOf(anObject('Snapshot', { labels, annotations: { 'dormouse.dev/velero-backup': name } })),
+      undefined,
+    )
+  assert.is(requesterOf(anObject('Snapshot', OF_RESTORE)), undefined)
+  assert.is(requesterOf(anObject('CloneFromSnapshot', OF_BACKUP)), undefined)
+  assert.is(requesterOf(anObject('Upload', OF_BACKUP)), undefined)
+})
+
+const NIGHTLY = { kind: 'Backup', name: 'nightly', uid: 'u-1' } as const
+const inPhase = (phase: string | undefined, change: object = {}) =>
+  anObject('Backup', { uid: 'u-1', ...change }, { status: { phase } })
+
+const FATES = {
+  open: [
+    undefined,
+    'New',
+    'Queued',
+    'ReadyToStart',
+    'InProgress',
+    'WaitingForPluginOperations',
+    'WaitingForPluginOperationsPartiallyFailed',
+    'Finalizing',
+    'FinalizingPartiallyFailed',
+    'a phase of times to come',
+  ],
+  ended: ['Completed', 'PartiallyFailed'],
+  lost: ['Failed', 'FailedValidation', 'Deleting'],
+}
+requesters('each phase of a Backup has its meaning, and one that is not known is no end', () => {
+  for (const [kind, phases] of Object.entries(FATES))
+    for (const phase of phases) assert.is(fateOf(inPhase(phase), NIGHTLY).kind, kind, phase)
+})
+
+requesters('gone, being deleted, or another one under that name: nobody waits any more', () => {
+  assert.equal(fateOf(undefined, NIGHTLY), { kind: 'lost', why: 'is gone' })
+  assert.is(fateOf(inPhase('InProgress', { uid: 'u-2' }), NIGHTLY).kind, 'lost')
+  assert.is(fateOf(inPhase('InProgress', { deletionTimestamp: 'now' }), NIGHTLY).kind, 'lost')
+})
+
+requesters('records are read until the end; what is not known keeps them', () => {
+  const kept = ['open', 'unknown', 'ended'].map((kind) => mayStillBeRead({ kind } as never))
+  assert.equal([...kept, mayStillBeRead({ kind: 'lost', why: 'is gone' })], [true, true, false, false])
+})
+
+requesters('nobody waits for what is over, or was told to stop', () => {
+  const snapshot = (phase: string, spec: object = {}) => anObject('Snapshot', OF_BACKUP, { spec, status: { phase } })
+  assert.is(isAwaited(snapshot('Uploading')), true)
+  assert.is(isAwaited(snapshot('Uploading', { snapshotCancel: true })), false)
+  assert.is(isAwaited(snapshot('Uploaded')), false)
+  assert.is(isAwaited(snapshot('Snapshotted', { backupRepository: '' })), false, 'local mode: it is the backup')
+})
+
+requesters.run()

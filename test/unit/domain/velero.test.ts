@@ -1,0 +1,43 @@
+// What objects say about Velero's operation: its deadline, and how close to it an upload may still begin again.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { DEADLINE_MARGIN_MS, isTooLate } from '#shared/domain/upload.ts'
+import { operationDeadline } from '#shared/domain/velero.ts'
+import { MINUTE_MS } from '#shared/kernel/units.ts'
+import { deadlineOf } from '#shared/steps/deadline.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+
+const velero = suite("Velero's operation")
+
+const NOON_MS = Date.parse('2026-11-26T12:00:00Z')
+
+function anObject(deadline?: string): KubeObject {
+  const annotations = deadline === undefined ? {} : { 'dormouse.dev/operation-deadline': deadline }
+  return { apiVersion: '', kind: 'Upload', metadata: { name: 'upload-1', namespace: 'velero', annotations } }
+}
+
+velero('an attempt may begin until five minutes before the deadline, to the millisecond', () => {
+  assert.is(DEADLINE_MARGIN_MS, 5 * MINUTE_MS)
+  assert.is(isTooLate(NOON_MS - 5 * MINUTE_MS, NOON_MS), false)
+  assert.is(isTooLate(NOON_MS - 5 * MINUTE_MS + 1, NOON_MS), true)
+  assert.is(isTooLate(NOON_MS, undefined), false, 'without a deadline nothing is too late')
+})
+
+velero('a deadline is read as RFC 3339 writes it', () => {
+  assert.is(operationDeadline(anObject()), undefined)
+  for (const text of ['2026-11-26T12:00:00Z', '2026-11-26T12:00:00.000000Z', '2026-11-26T13:30:00+01:30'])
+    assert.is(operationDeadline(anObject(text)), NOON_MS, text)
+})
+
+velero('a deadline that is no time is none, and the log names the object', () => {
+  for (const text of ['', 'soon', '2026', '2026-11-26', '2026-13-41T12:00:00Z', '1 2026-11-26T12:00:00Z']) {
+    const lines: string[] = []
+    const deps = { log: { warn: (_fields: object, line: string) => void lines.push(line) } } as unknown as StepDeps
+    assert.is(deadlineOf(deps, anObject(text)), undefined, text)
+    assert.match(lines.join(), 'dormouse.dev/operation-deadline of Upload velero/upload-1')
+  }
+})
+
+velero.run()
