@@ -43,7 +43,8 @@ export type BackupItemAction = {
   kind: 'BackupItemActionV2'
   /** `<dns-subdomain>/<name>`, as registered. */
   name: string
-  appliesTo: ResourceSelector
+  /** Asked when a run begins: what it depends on is not read before. */
+  appliesTo: () => Promise<ResourceSelector>
   execute: (item: KubeObject, backup: KubeObject, log: ActionLog) => Promise<BackupExecuted>
   progress: (operationId: string, backup: KubeObject, log: ActionLog) => Promise<OperationProgress>
   cancel: (operationId: string, backup: KubeObject, log: ActionLog) => Promise<void>
@@ -59,7 +60,7 @@ export type RestoreExecuted = {
 export type RestoreItemAction = {
   kind: 'RestoreItemActionV2'
   name: string
-  appliesTo: ResourceSelector
+  appliesTo: () => Promise<ResourceSelector>
   /** `item` still has the namespace of the backup; `itemFromBackup` is what the tarball holds. */
   execute: (
     item: KubeObject,
@@ -74,7 +75,7 @@ export type RestoreItemAction = {
 export type DeleteItemAction = {
   kind: 'DeleteItemAction'
   name: string
-  appliesTo: ResourceSelector
+  appliesTo: () => Promise<ResourceSelector>
   execute: (item: KubeObject, backup: KubeObject, log: ActionLog) => Promise<void>
 }
 

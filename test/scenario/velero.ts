@@ -23,7 +23,7 @@ export function aVelero(itemOperationTimeout = '4h0m0s'): Velero {
   const claim = world.cluster.peek('PersistentVolumeClaim', 'app', 'data')
   assert.ok(claim)
   const deps = actIn(world)
-  return { world, deps, claim, backupper: pvcBackupper(deps, { blocked: { resources: [], strict: false } }) }
+  return { world, deps, claim, backupper: pvcBackupper(deps) }
 }
 
 /** An object of Velero in its namespace, at its begin. */

@@ -14,22 +14,22 @@ import { everyOne } from './applies-to.ts'
 import { type ActionDeps, patient } from './deps.ts'
 import { labelValue } from './digest.ts'
 import { cancelOperation, operationProgress } from './operation.ts'
-import { readFeatures } from './settings.ts'
+import { blockedKindsOf, readFeatures } from './settings.ts'
 import { awaitTaken, requestSnapshot } from './snapshot.ts'
+import { fieldsOf, warnOfSecondPlugin } from './twice.ts'
 import { markTaken } from './volume.ts'
 
-export type BackupperOptions = { name?: string; blocked: BlockedKinds }
-
-export function pvcBackupper(given: ActionDeps, { name, blocked }: BackupperOptions): BackupItemAction {
+export function pvcBackupper(given: ActionDeps, { name }: { name?: string } = {}): BackupItemAction {
   const deps = patient(given)
+  const blocked = blockedKindsOf(deps)
   return {
     kind: 'BackupItemActionV2',
     name: name ?? ACTION_NAMES.backupper,
-    appliesTo: everyOne(['persistentvolumeclaims', 'persistentvolumes', ...blocked.resources]),
+    appliesTo: async () => everyOne(['persistentvolumeclaims', 'persistentvolumes', ...(await blocked()).resources]),
     execute: async (item, backup, log) => {
       if (isOf(item, 'PersistentVolumeClaim')) return await backUp(deps, requireNames(item), backup, log)
       if (isOf(item, 'PersistentVolume')) return unchanged(await markTaken(deps, item, backup))
-      return leaveOut(item, blocked, log)
+      return leaveOut(item, await blocked(), log)
     },
     // Not with patience: Velero asks again in ten seconds.
     progress: (operationId, backup) => operationProgress(given, operationId, backup),
@@ -69,16 +69,12 @@ async function backUp(
   }
 }
 
-/**
- * With the peer installed beside it Velero calls this action twice, the second time with the item that the first call returned
- * (both are registered under one name, and Velero resolves it to v2). A second operation would only be counted twice.
- */
+/** The second call of one chain gets what the first has returned. A second operation would only be counted twice. */
 function isDoneBefore(claim: KubeObject, backup: KubeObject, log: ActionLog): boolean {
   const stored = peekBlob(claim)
   if (stored === undefined) return false
   const isOwn = stored.name === snapshotName(backup.metadata.uid, claim.metadata.uid)
-  if (isOwn || isBlobOf(stored, labelValue(backup.metadata.name)))
-    log.warn('another plugin for vSphere volumes is installed beside this one: uninstall it', fieldsOf(claim))
+  if (isOwn || isBlobOf(stored, labelValue(backup.metadata.name))) warnOfSecondPlugin(claim, log)
   return isOwn
 }
 
@@ -160,8 +156,4 @@ function claimItem({ metadata }: KubeObject): ResourceIdentifier {
 
 function placeOf({ metadata }: KubeObject): string {
   return `${metadata.namespace}/${metadata.name}`
-}
-
-function fieldsOf({ metadata }: KubeObject): Record<string, string> {
-  return { namespace: metadata.namespace ?? '', claim: metadata.name }
 }

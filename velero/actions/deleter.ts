@@ -26,7 +26,7 @@ export function pvcDeleter(given: ActionDeps, { name }: { name?: string } = {}):
   return {
     kind: 'DeleteItemAction',
     name: name ?? ACTION_NAMES.deleter,
-    appliesTo: everyOne(['persistentvolumeclaims']),
+    appliesTo: async () => everyOne(['persistentvolumeclaims']),
     execute: (item, backup, log) => remove(deps, item, backup, log),
   }
 }

@@ -23,13 +23,14 @@ import { labelValue } from './digest.ts'
 import { findOrCreate } from './find-or-create.ts'
 import { knownRepository } from './repository.ts'
 import { stop } from './stop.ts'
+import { warnOfSecondPlugin } from './twice.ts'
 
 export function pvcRestorer(given: ActionDeps, { name }: { name?: string } = {}): RestoreItemAction {
   const deps = patient(given)
   return {
     kind: 'RestoreItemActionV2',
     name: name ?? ACTION_NAMES.restorer,
-    appliesTo: everyOne(['persistentvolumeclaims']),
+    appliesTo: async () => everyOne(['persistentvolumeclaims']),
     execute: (item, itemFromBackup, restore, log) => fill(deps, { item, itemFromBackup, restore }, log),
     // Not with patience: Velero asks again in ten seconds.
     progress: (operationId, restore) => progress(given, operationId, restore),
@@ -44,8 +45,11 @@ async function fill(deps: ActionDeps, asked: Asked, log: ActionLog): Promise<Res
   const { item, itemFromBackup, restore } = asked
   const namespace = targetNamespace(restore, item.metadata.namespace ?? '')
   const volumeName = restoredVolumeName(restore.metadata.uid, itemFromBackup.metadata.uid)
-  // Velero calls the second of two actions with one name with what the first has returned.
-  if (item['spec']?.volumeName === volumeName) return answered(item)
+  // The second call of one chain gets what the first has returned.
+  if (item['spec']?.volumeName === volumeName) {
+    warnOfSecondPlugin(item, log)
+    return answered(item)
+  }
   const decision = decideRestore({
     stored: storedSnapshot(itemFromBackup),
     restore,

@@ -27,7 +27,7 @@ export function pvRestorer({ name }: { name?: string } = {}): RestoreItemAction 
   return {
     kind: 'RestoreItemActionV2',
     name: name ?? ACTION_NAMES.volumeRestorer,
-    appliesTo: everyOne(['persistentvolumes']),
+    appliesTo: async () => everyOne(['persistentvolumes']),
     execute: async (item, itemFromBackup, restore, log) => {
       const taken = itemFromBackup.metadata.annotations?.[TAKEN_ANNOTATION] !== undefined
       const skipRestore = taken && restore['spec']?.restorePVs !== false

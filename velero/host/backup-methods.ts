@@ -17,7 +17,7 @@ export function backupMethods(registry: Registry, log: HostLog): Method[] {
       `${SERVICE}/AppliesTo`,
       'v2.BackupItemActionAppliesToRequest',
       'v2.BackupItemActionAppliesToResponse',
-      async ({ plugin }) => ({ ResourceSelector: registry.find(KIND, plugin).appliesTo }),
+      async ({ plugin }) => ({ ResourceSelector: await registry.find(KIND, plugin).appliesTo() }),
     ),
     unary(`${SERVICE}/Execute`, 'v2.ExecuteRequest', 'v2.ExecuteResponse', (request) =>
       execute(request, registry, log),

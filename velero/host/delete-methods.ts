@@ -15,7 +15,7 @@ export function deleteMethods(registry: Registry, log: HostLog): Method[] {
       `${SERVICE}/AppliesTo`,
       'generated.DeleteItemActionAppliesToRequest',
       'generated.DeleteItemActionAppliesToResponse',
-      async ({ plugin }) => ({ ResourceSelector: registry.find(KIND, plugin).appliesTo }),
+      async ({ plugin }) => ({ ResourceSelector: await registry.find(KIND, plugin).appliesTo() }),
     ),
     unary(
       `${SERVICE}/Execute`,

@@ -17,7 +17,7 @@ export function restoreMethods(registry: Registry, log: HostLog): Method[] {
       `${SERVICE}/AppliesTo`,
       'v2.RestoreItemActionAppliesToRequest',
       'v2.RestoreItemActionAppliesToResponse',
-      async ({ plugin }) => ({ ResourceSelector: registry.find(KIND, plugin).appliesTo }),
+      async ({ plugin }) => ({ ResourceSelector: await registry.find(KIND, plugin).appliesTo() }),
     ),
     unary(
       `${SERVICE}/Execute`,

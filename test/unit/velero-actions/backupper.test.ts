@@ -6,9 +6,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
 import { pvcBackupper } from '../../../velero/actions/backupper.ts'
-import { readBlockedKinds } from '../../../velero/actions/settings.ts'
 import { storedSnapshot } from '../../../velero/domain/blob.ts'
-import type { BlockedKinds } from '../../../velero/domain/blocked.ts'
 import {
   aBackup,
   aClaim,
@@ -31,9 +29,8 @@ const backupper = suite('the backup action')
 
 const NAME = `snap-${BACKUP_UID}-${CLAIM_UID}`
 const OPERATION = `shop/${NAME}`
-const NONE: BlockedKinds = { resources: [], strict: false }
 
-const action = (world: World, blocked = NONE) => pvcBackupper(world.deps, { blocked })
+const action = (world: World) => pvcBackupper(world.deps)
 const execute = (world: World, claim: KubeObject = aClaim(), backup = aBackup()) =>
   action(world).execute(claim, backup, world.log)
 const snapshots = (world: World) => world.cluster.peekAll('Snapshot')
@@ -359,7 +356,7 @@ backupper('progress comes from the objects, in another process as well', async (
   const world = aReadyWorld()
   const { operationId } = await execute(world)
   anUpload(world, { phase: 'InProgress', progress: { totalBytes: 100, bytesDone: 40 } })
-  const shown = await pvcBackupper(world.deps, { blocked: NONE }).progress(operationId, aBackup(), world.log)
+  const shown = await action(world).progress(operationId, aBackup(), world.log)
   assert.equal([shown.completed, shown.nCompleted, shown.nTotal, shown.operationUnits], [false, 40, 100, 'bytes'])
   assert.is(shown.startedMs, NOW_MS)
 })
@@ -413,7 +410,7 @@ backupper('cancel tells the Snapshot to stop, once, also after a conflict', asyn
       patch: { value: world.cluster.patch.bind(world.cluster) },
     }),
   }
-  await pvcBackupper(racing, { blocked: NONE }).cancel(operationId, aBackup(), world.log)
+  await pvcBackupper(racing).cancel(operationId, aBackup(), world.log)
   const cancelled = snapshots(world)[0]!
   assert.is(cancelled['spec'].snapshotCancel, true)
   await action(world).cancel(operationId, aBackup(), world.log)
@@ -438,24 +435,32 @@ backupper('kinds on the list are asked for, left out with a warning, or fail whe
     'ConfigMap',
     aConfigMap('velero-vsphere-plugin-blocked-resources-list', { 'gateways.example.com': 'true' }),
   )
-  const blocked = await readBlockedKinds(world.deps)
-  const lenient = action(world, blocked)
-  assert.ok(lenient.appliesTo.includedResources.includes('persistentvolumeclaims'))
-  assert.ok(lenient.appliesTo.includedResources.includes('gateways.example.com'))
+  const lenient = action(world)
+  const { includedResources } = await lenient.appliesTo()
+  for (const resource of ['persistentvolumeclaims', 'gateways.example.com'])
+    assert.ok(includedResources.includes(resource))
   const gateway = { apiVersion: 'example.com/v1', kind: 'Gateway', metadata: { name: 'edge', namespace: 'shop' } }
   const { item } = await lenient.execute(gateway, aBackup(), world.log)
   assert.is(item.metadata.annotations?.['velero.io/skip-from-backup'], 'true')
   assert.ok(world.lines[0]?.startsWith('warn Gateway of example.com shop/edge'))
   world.cluster.seed('ConfigMap', aConfigMap('velero-vsphere-plugin-config', { 'blocked-resources': 'strict' }))
-  await rejects(
-    action(world, await readBlockedKinds(world.deps)).execute(gateway, aBackup(), world.log),
-    'ResourceBlocked',
-  )
+  await rejects(action(world).execute(gateway, aBackup(), world.log), 'ResourceBlocked')
+})
+
+backupper('what is blocked is read when Velero asks for it, once, and asked for again after a failure', async () => {
+  const world = aWorld()
+  const failNextRead = () => world.cluster.failNext({ verb: 'read', error: new TerminalError('Forbidden', 'no right') })
+  const one = action(world)
+  failNextRead()
+  await rejects(one.appliesTo(), 'Forbidden')
+  await one.appliesTo()
+  failNextRead()
+  await one.appliesTo()
 })
 
 backupper('its name can be changed', () => {
   assert.is(action(aWorld()).name, 'velero.io/vsphere-pvc-backupper')
-  assert.is(pvcBackupper(aWorld().deps, { name: 'example.com/x', blocked: NONE }).name, 'example.com/x')
+  assert.is(pvcBackupper(aWorld().deps, { name: 'example.com/x' }).name, 'example.com/x')
 })
 
 backupper.run()

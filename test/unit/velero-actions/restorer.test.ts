@@ -97,6 +97,14 @@ restorer('maps namespace and class, in the clone as in the claim', async () => {
   assert.equal([metadata.namespace, spec.storageClassName], ['copy', 'slow'])
 })
 
+restorer('called a second time in one chain, as with the peer beside it, warns and starts nothing', async () => {
+  const world = aReadyWorld()
+  const { item } = await execute(world)
+  const second = await execute(world, item, aRestore(), stored())
+  assert.equal(second, { item, additionalItems: [], skipRestore: false, operationId: '' })
+  assert.ok(world.lines.at(-1)?.startsWith('warn another plugin'))
+})
+
 restorer('twice, by two at once, and after a death on either side of the write: one clone', async () => {
   const world = aReadyWorld()
   assert.is((await execute(world)).operationId, (await execute(world)).operationId)
@@ -196,8 +204,8 @@ restorer('a PV whose data is backed up is marked in the backup and not brought b
   const world = aWorld()
   seedVolume(world)
   takeSnapshots(world)
-  const backupper = pvcBackupper(world.deps, { blocked: { resources: [], strict: false } })
-  assert.ok(backupper.appliesTo.includedResources.includes('persistentvolumes'))
+  const backupper = pvcBackupper(world.deps)
+  assert.ok((await backupper.appliesTo()).includedResources.includes('persistentvolumes'))
   const bound = (uid: string) => aVolume({ claimRef: { namespace: 'shop', name: 'orders', uid } })
   await backupper.execute(aClaim(), aBackup(), world.log)
   const mark = async (volume: KubeObject) => (await backupper.execute(volume, aBackup(), world.log)).item
