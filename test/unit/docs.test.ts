@@ -92,7 +92,7 @@ docs('a function names only reasons that reasons.md explains, and every function
 docs('settings.md has every variable of the code with its default and range', () => {
   const page = read('docs/operations/settings.md')
   const rows = new Map(page.split('\n').flatMap((line) => rowCells(line)))
-  const source = read('shared/kernel/env.ts')
+  const source = ['shared/kernel/env.ts', 'velero/settings.ts'].map(read).join('\n')
   const names = sorted(source.match(/DORMOUSE_[A-Z_]+/g) ?? [])
   assert.equal(sorted(rows.keys()), names)
   const shown: Record<string, string> = parse(read('config/services/config.yaml')).data

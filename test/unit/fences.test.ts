@@ -44,6 +44,7 @@ const IMPORTS: [file: string, stopped: string, passes: string][] = [
   ['shared/adapters/s3/x.ts', '@kubernetes/client-node', '@aws-sdk/client-s3'],
   ['shared/adapters/kube/x.ts', '@aws-sdk/client-s3', '@kubernetes/client-node'],
   ['shared/adapters/vddk/x.ts', '@kubernetes/client-node', 'koffi'],
+  ['velero/wire.ts', '@kubernetes/client-node', '#shared/adapters/kube/cluster.ts'],
   ['velero/host/x.ts', '#shared/adapters/kube/cluster.ts', '@grpc/grpc-js'],
   ['velero/host/action.ts', '../actions/backup.ts', '../actions.ts'],
   ['velero/host/domain.ts', '#shared/domain/protobuf.ts', '#shared/kernel/errors.ts'],

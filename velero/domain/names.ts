@@ -12,13 +12,19 @@ export {
   RESTORE_UID_LABEL,
 } from '#shared/domain/velero.ts'
 
-/** The peer's names. Velero (pkg/backup, item_backupper) applies volume policies of the kind `skip` to the first one only. */
-export const ACTION_NAMES = {
-  backupper: 'velero.io/vsphere-pvc-backupper',
-  deleter: 'velero.io/vsphere-pvc-deleter',
-  restorer: 'velero.io/vsphere-pvc-restorer',
-  volumeRestorer: 'velero.io/vsphere-pv-restorer',
-} as const
+/**
+ * The peer's names, except for the last. Velero (pkg/backup, item_backupper) applies volume policies of the kind `skip` to the
+ * first one only. With another prefix than `velero.io` they are nobody else's.
+ */
+export function actionNames(prefix = 'velero.io') {
+  return {
+    backupper: `${prefix}/vsphere-pvc-backupper`,
+    deleter: `${prefix}/vsphere-pvc-deleter`,
+    restorer: `${prefix}/vsphere-pvc-restorer`,
+    volumeRestorer: `${prefix}/vsphere-pv-restorer`,
+  }
+}
+export const ACTION_NAMES = actionNames()
 
 /** Labels of Velero (pkg/apis/velero/v1/labels_annotations.go), which the peer sets on Snapshots too, except for the UIDs. */
 export const EXCLUDE_LABEL = 'velero.io/exclude-from-backup'

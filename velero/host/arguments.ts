@@ -1,8 +1,6 @@
-// What the host takes from its command line. Velero hands over all flags of `velero server`, of any version: others are none of its business.
+// What a plugin takes from its command line. Velero hands over all flags of `velero server`, of any version: others are none of its business.
 
 import type { Level } from './log-line.ts'
-
-const FLAG = '--log-level'
 
 /** logrus' words, as Velero uses them. */
 const LEVEL_OF: Record<string, Level> = {
@@ -18,9 +16,15 @@ const LEVEL_OF: Record<string, Level> = {
 
 /** The least level that is written: `--log-level=debug` or `--log-level debug`, the last one counts; else info, as Velero does. */
 export function leastLevel(args: readonly string[]): Level {
-  const words = args.flatMap((arg, index) => {
-    if (arg.startsWith(`${FLAG}=`)) return [arg.slice(FLAG.length + 1)]
-    return arg === FLAG ? [args[index + 1] ?? ''] : []
+  return LEVEL_OF[lastFlag(args, '--log-level')?.toLowerCase() ?? 'info'] ?? 'info'
+}
+
+/** The value of a flag under any of its names, as `--flag=value` or `--flag value`; of several the last. undefined: it is not there. */
+export function lastFlag(args: readonly string[], ...names: string[]): string | undefined {
+  const values = args.flatMap((arg, index) => {
+    const [name = '', ...rest] = arg.split('=')
+    if (!names.includes(name)) return []
+    return [rest.length > 0 ? rest.join('=') : (args[index + 1] ?? '')]
   })
-  return LEVEL_OF[words.at(-1)?.toLowerCase() ?? 'info'] ?? 'info'
+  return values.at(-1)
 }

@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url'
 
 export type Frame = { file: string; line: number; function: string }
 
-const FRAME = /^ {4}at (?:async )?(?:(.+) \()?((?:file:\/\/)?\/[^()]*?):(\d+):\d+\)?$/
+/** A single executable file names the bundle inside of it without a folder. */
+const FRAME = /^ {4}at (?:async )?(?:(.+) \()?((?:file:\/\/)?\/[^()]*?|[\w-]+\.cjs):(\d+):\d+\)?$/
 
 /** Innermost first; frames of Node itself and of native functions are left out: they say nothing about our code. */
 export function framesOf(stack: string | undefined): Frame[] {

@@ -142,11 +142,14 @@ test('frames are read from stacks of modules, scripts and async functions; those
     '    at async Promise.all (index 0)',
     '    at async run (/plugins/dormouse:200:7)',
     '    at file:///plugins/top.ts:3:1',
+    '    at decide (velero-plugin.cjs:7:9)',
+    '    at embedderRunCjs (node:internal/main/embedding:97:10)',
   ].join('\n')
   assert.equal(framesOf(stack), [
     { file: '/plugins/a b.mjs', line: 10, function: 'Upload.start [as begin]' },
     { file: '/plugins/dormouse', line: 200, function: 'run' },
     { file: '/plugins/top.ts', line: 3, function: '(module)' },
+    { file: 'velero-plugin.cjs', line: 7, function: 'decide' },
   ])
   assert.equal(framesOf(undefined), [])
 })

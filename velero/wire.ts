@@ -1,0 +1,39 @@
+// Wires the actions to the Kubernetes API. Nothing is asked of it here: Velero starts its plugins also only to list them.
+
+import { readFileSync } from 'node:fs'
+import { createCluster } from '#shared/adapters/kube/cluster.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import project from '../package.json' with { type: 'json' }
+import { pvcBackupper } from './actions/backupper.ts'
+import { pvcDeleter } from './actions/deleter.ts'
+import type { ActionDeps } from './actions/deps.ts'
+import { pvcRestorer } from './actions/restorer.ts'
+import { pvRestorer } from './actions/volume.ts'
+import type { ItemAction } from './actions.ts'
+import { readPluginSettings } from './settings.ts'
+
+const POD_NAMESPACE_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace'
+
+export function wireActions(): ItemAction[] {
+  const { veleroNamespace, kubeconfig, names } = readPluginSettings(process.argv.slice(2), process.env, podNamespace())
+  const cluster = createCluster({
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
+    userAgent: 'dormouse-velero-plugin',
+    onWarning: (warning) => console.warn(warning), // the host makes a log line of it
+  })
+  const deps: ActionDeps = { cluster, clock: systemClock, veleroNamespace, pluginVersion: project.version }
+  return [
+    pvcBackupper(deps, { name: names.backupper }),
+    pvcDeleter(deps, { name: names.deleter }),
+    pvcRestorer(deps, { name: names.restorer }),
+    pvRestorer({ name: names.volumeRestorer }),
+  ]
+}
+
+function podNamespace(): string | undefined {
+  try {
+    return readFileSync(POD_NAMESPACE_FILE, 'utf8').trim()
+  } catch {
+    return undefined // not in a pod
+  }
+}
