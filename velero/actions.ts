@@ -1,4 +1,4 @@
-// What Velero asks of a plugin, without its wire: the three kinds of item action that Dormouse registers
+// What Velero asks of a plugin, without its wire: the kinds of action that Dormouse registers
 // (velero pkg/plugin/velero: backupitemaction/v2, restoreitemaction/v2, delete_item_action).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
@@ -79,7 +79,15 @@ export type DeleteItemAction = {
   execute: (item: KubeObject, backup: KubeObject, log: ActionLog) => Promise<void>
 }
 
-export type ItemAction = BackupItemAction | RestoreItemAction | DeleteItemAction
+/** Takes no snapshots: Velero passes volumes of a VolumeSnapshotLocation with its name by. What older backups name it refuses. */
+export type OldSnapshotter = {
+  kind: 'VolumeSnapshotter'
+  name: string
+  /** Why `snapshotId` is not restored, or not deleted. */
+  refuse: (what: 'restored' | 'deleted', snapshotId: string) => Error
+}
+
+export type ItemAction = BackupItemAction | RestoreItemAction | DeleteItemAction | OldSnapshotter
 
 /** Lines that Velero puts into its own log, and during a run into the log of the Backup or Restore. */
 export type ActionLog = {

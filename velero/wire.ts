@@ -7,6 +7,8 @@ import project from '../package.json' with { type: 'json' }
 import { pvcBackupper } from './actions/backupper.ts'
 import { pvcDeleter } from './actions/deleter.ts'
 import type { ActionDeps } from './actions/deps.ts'
+import { itemRestorer } from './actions/item-restorer.ts'
+import { oldSnapshotter } from './actions/old-snapshotter.ts'
 import { pvcRestorer } from './actions/restorer.ts'
 import { pvRestorer } from './actions/volume.ts'
 import type { ItemAction } from './actions.ts'
@@ -27,6 +29,8 @@ export function wireActions(): ItemAction[] {
     pvcDeleter(deps, { name: names.deleter }),
     pvcRestorer(deps, { name: names.restorer }),
     pvRestorer({ name: names.volumeRestorer }),
+    itemRestorer(deps, { name: names.itemRestorer }),
+    oldSnapshotter({ name: names.snapshotter }),
   ]
 }
 

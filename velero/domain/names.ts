@@ -13,7 +13,7 @@ export {
 } from '#shared/domain/velero.ts'
 
 /**
- * The peer's names, except for the last. Velero (pkg/backup, item_backupper) applies volume policies of the kind `skip` to the
+ * The peer's names, except for those on PVs and on items. Velero (pkg/backup, item_backupper) applies volume policies of the kind `skip` to the
  * first one only. With another prefix than `velero.io` they are nobody else's.
  */
 export function actionNames(prefix = 'velero.io') {
@@ -22,6 +22,8 @@ export function actionNames(prefix = 'velero.io') {
     deleter: `${prefix}/vsphere-pvc-deleter`,
     restorer: `${prefix}/vsphere-pvc-restorer`,
     volumeRestorer: `${prefix}/vsphere-pv-restorer`,
+    itemRestorer: `${prefix}/vsphere-item-restorer`,
+    snapshotter: `${prefix}/vsphere`,
   }
 }
 export const ACTION_NAMES = actionNames()

@@ -39,6 +39,13 @@ export const MESSAGES = {
   'generated.DeleteItemActionAppliesToRequest': { plugin: [1, STRING] },
   'generated.DeleteItemActionAppliesToResponse': APPLIES_TO_RESPONSE,
 
+  'generated.VolumeSnapshotterInitRequest': { plugin: [1, STRING] },
+  'generated.GetVolumeIDRequest': { plugin: [1, STRING] },
+  'generated.GetVolumeIDResponse': { volumeID: [1, STRING] },
+  'generated.CreateVolumeRequest': { plugin: [1, STRING], snapshotID: [2, STRING] },
+  'generated.CreateVolumeResponse': {},
+  'generated.DeleteSnapshotRequest': { plugin: [1, STRING], snapshotID: [2, STRING] },
+
   'v2.ExecuteRequest': { plugin: [1, STRING], item: [2, 'bytes'], backup: [3, 'bytes'] },
   'v2.ExecuteResponse': {
     item: [1, 'bytes'],

@@ -8,6 +8,7 @@ import type { HostLog } from './log.ts'
 import type { Registry } from './registry.ts'
 import { restoreMethods } from './restore-methods.ts'
 import { definitionOf, type Method } from './rpc.ts'
+import { snapshotterMethods } from './snapshotter-methods.ts'
 
 /** No limit (of what is sent gRPC has none), as Velero has none on its side: an item is as large as etcd lets it be, and a Backup's JSON with it. */
 const OPTIONS = {
@@ -23,6 +24,7 @@ export function createServer({ registry, log, command, streams, stop }: Plan): S
     ...backupMethods(registry, log),
     ...restoreMethods(registry, log),
     ...deleteMethods(registry, log),
+    ...snapshotterMethods(registry),
     healthMethod(),
     shutdownMethod(stop),
     ...streams.methods,

@@ -239,6 +239,7 @@ const STATUS: MessageType = {
   3: many('details', { 1: text('type_url'), 2: one('value', STACK) }),
 }
 const PLUGIN: MessageType = { 1: text('plugin') }
+const OF_SNAPSHOT: MessageType = { 1: text('plugin'), 2: text('snapshotID') }
 /** `bytes` and `string` are the same on the wire, and what Velero sends as bytes is JSON. */
 const OF_OPERATION = (run: string): MessageType => ({ 1: text('plugin'), 2: text('operationID'), 3: text(run) })
 const OF_ITEM = (run: string): MessageType => ({ 1: text('plugin'), 2: text('item'), 3: text(run) })
@@ -256,6 +257,10 @@ const METHODS: Record<string, { asked: MessageType; answered: MessageType }> = {
     asked: EMPTY,
     answered: { 1: many('plugins', { 1: text('command'), 2: text('kind'), 3: text('name') }) },
   },
+  '/generated.VolumeSnapshotter/Init': { asked: PLUGIN, answered: EMPTY },
+  '/generated.VolumeSnapshotter/GetVolumeID': { asked: PLUGIN, answered: { 1: text('volumeID') } },
+  '/generated.VolumeSnapshotter/CreateVolumeFromSnapshot': { asked: OF_SNAPSHOT, answered: EMPTY },
+  '/generated.VolumeSnapshotter/DeleteSnapshot': { asked: OF_SNAPSHOT, answered: EMPTY },
   '/v2.BackupItemAction/AppliesTo': { asked: PLUGIN, answered: SELECTED },
   '/v2.BackupItemAction/Execute': {
     asked: OF_ITEM('backup'),

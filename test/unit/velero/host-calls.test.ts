@@ -73,6 +73,7 @@ test('ListPlugins names each action with its kind, and the path by which Velero 
       { command, kind: 'BackupItemActionV2', name: 'dormouse.dev/tiny-backup' },
       { command, kind: 'RestoreItemActionV2', name: 'dormouse.dev/tiny-restore' },
       { command, kind: 'DeleteItemAction', name: 'dormouse.dev/tiny-delete' },
+      { command, kind: 'VolumeSnapshotter', name: 'dormouse.dev/tiny-snapshotter' },
     ],
   })
 })
@@ -132,6 +133,24 @@ test('the additional items of a restore are never waited for', async () => {
 
 test('Execute of a deletion gives the empty message', async () => {
   assert.equal(await plugin.call('/generated.DeleteItemAction/Execute', { ...DELETE, item: item() }), {})
+})
+
+test('Velero takes no snapshot through the old snapshotter, and reads why it cannot use one', async () => {
+  const request = { plugin: 'dormouse.dev/tiny-snapshotter', snapshotID: 'ivd:a:b' }
+  const service = '/generated.VolumeSnapshotter'
+  assert.equal(await plugin.call(`${service}/Init`, request), {})
+  // An empty text is left out on the wire.
+  assert.is((await plugin.call(`${service}/GetVolumeID`, request))['volumeID'] ?? '', '')
+  for (const [method, what] of [
+    ['CreateVolumeFromSnapshot', 'restored'],
+    ['DeleteSnapshot', 'deleted'],
+  ])
+    assert.is((await refusal(`${service}/${method}`, request)).details, `TooOld: ivd:a:b is not ${what}`)
+  const stranger = { ...request, plugin: 'velero.io/other' }
+  assert.match(
+    (await refusal(`${service}/Init`, stranger)).details,
+    /there is no VolumeSnapshotter "velero\.io\/other"/,
+  )
 })
 
 test('an item of 20 MiB passes', async () => {

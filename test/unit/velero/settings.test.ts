@@ -36,6 +36,8 @@ settings('one variable changes the prefix of all names, and a bad one is refused
     'dormouse.dev/vsphere-pvc-deleter',
     'dormouse.dev/vsphere-pvc-restorer',
     'dormouse.dev/vsphere-pv-restorer',
+    'dormouse.dev/vsphere-item-restorer',
+    'dormouse.dev/vsphere',
   ])
   assert.is(named('').backupper, 'velero.io/vsphere-pvc-backupper')
   for (const bad of ['Dormouse', 'a/b', 'a b', '-a', `${'a.'.repeat(130)}a`]) {

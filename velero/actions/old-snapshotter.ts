@@ -1,0 +1,17 @@
+// The peer took part in Velero's volume snapshots up to 1.0.2, under a name that VolumeSnapshotLocations of its users still have.
+
+import { TerminalError } from '#shared/kernel/errors.ts'
+import type { OldSnapshotter } from '../actions.ts'
+import { ACTION_NAMES } from '../domain/names.ts'
+
+export function oldSnapshotter({ name }: { name?: string } = {}): OldSnapshotter {
+  return {
+    kind: 'VolumeSnapshotter',
+    name: name ?? ACTION_NAMES.snapshotter,
+    refuse: (what, snapshotId) =>
+      new TerminalError(
+        'BackupTooOld',
+        `snapshot ${JSON.stringify(snapshotId.slice(0, 320))} is of a backup of the Velero Plugin for vSphere 1.0.2 or older, and cannot be ${what} here: use that plugin`,
+      ),
+  }
+}

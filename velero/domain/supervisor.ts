@@ -1,0 +1,46 @@
+// What a Supervisor cluster has written into its objects and would be wrong in a restored one (the lists are the peer's).
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+
+/** Made anew by the Supervisor itself: neither of them is restored. */
+export const SUPERVISOR_OWN = [
+  'images.imagecontroller.vmware.com',
+  'nsxlbmonitors.vmware.com',
+  'nsxloadbalancermonitors.vmware.com',
+]
+
+/** A vSphere Pod has it: the VM that it was. */
+const POD_VM = 'vmware-system-vm-uuid'
+const OF_THE_OLD_VM = [
+  'kubernetes.io/psp',
+  'mac',
+  'vlan',
+  'vmware-system-ephemeral-disk-uuid',
+  'vmware-system-image-references',
+  'vmware-system-vm-moid',
+  POD_VM,
+  'vmware-system-network',
+  'nsx.vmware.com/attachment',
+  'nsx.vmware.com/mac',
+]
+
+export function isSupervisorOwn({ apiVersion, kind }: KubeObject): boolean {
+  const [group = ''] = apiVersion.split('/')
+  return SUPERVISOR_OWN.includes(`${kind.toLowerCase()}s.${group}`)
+}
+
+/** Without what names the VM that it was; a Pod of another cluster stays as it is. */
+export function withoutOldVm(pod: KubeObject): KubeObject {
+  const { name, namespace, labels, annotations } = pod.metadata
+  if (annotations?.[POD_VM] === undefined) return pod
+  const kept = Object.fromEntries(Object.entries(annotations).filter(([key]) => !OF_THE_OLD_VM.includes(key)))
+  return {
+    ...pod,
+    metadata: {
+      name,
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(labels === undefined ? {} : { labels }),
+      annotations: kept,
+    },
+  }
+}
