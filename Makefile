@@ -14,7 +14,7 @@ $(installed):
 	npm ls --all >/dev/null 2>&1 || npm ci --ignore-scripts
 	touch $@
 
-tools: ## Build the real servers that tests use: kube-apiserver, etcd, … (Go 1.25 or newer; kept in ~/.cache/dormouse)
+tools: ## Build the real servers that tests use: kube-apiserver, etcd, … (Go 1.26 or newer; kept in ~/.cache/dormouse)
 	test/tools/build.sh
 
 check: setup ## Format, lint, import fences, types, unit tests: under 20 s

@@ -11,7 +11,8 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=${DORMOUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dormouse}/tools
-default_names=(kube-apiserver kube-controller-manager kubectl etcd apiserver_receive_adapter knative-crds versitygw vcenter)
+default_names=(kube-apiserver kube-controller-manager kubectl etcd apiserver_receive_adapter knative-crds versitygw vcenter velero
+  velero-plugin-for-aws)
 
 die() { printf 'test/tools/build.sh: %s\n' "$*" >&2; exit 1; }
 
@@ -27,6 +28,10 @@ describe() {
     knative-crds) module=knative package= ;;
     versitygw) module=s3 package=github.com/versity/versitygw/cmd/versitygw ;;
     vcenter) module=vcenter package=. ;;
+    velero)
+      module=velero package=github.com/vmware-tanzu/velero/cmd/velero
+      version_flags="-X github.com/vmware-tanzu/velero/pkg/buildinfo.Version=$(velero_version)" ;;
+    velero-plugin-for-aws) module=velero package=github.com/vmware-tanzu/velero-plugin-for-aws/velero-plugin-for-aws ;;
     *) die "no tool is called '$1'; there are: ${default_names[*]} queue" ;;
   esac
 }
@@ -40,14 +45,19 @@ kubernetes_version_flags() {
     " -X $prefix.gitCommit=unknown -X $prefix.gitTreeState=clean -X $prefix.buildDate=1970-01-01T00:00:00Z"
 }
 
+# Without it the server calls itself nothing, and what it makes names images with the tag `latest`.
+velero_version() {
+  sed -n 's/^.*github\.com\/vmware-tanzu\/velero \(v[0-9.]*\).*$/\1/p' "$here/velero/go.mod"
+}
+
 # Asked for outside of any module, so that a too old Go says its own version and does not fetch a newer toolchain.
 go_version() {
-  command -v go >/dev/null || die 'go is not on PATH; install Go 1.25 or newer, see https://go.dev/doc/install'
+  command -v go >/dev/null || die 'go is not on PATH; install Go 1.26 or newer, see https://go.dev/doc/install'
   local version minor
   version=$(cd / && go env GOVERSION)
   [[ $version =~ ^go1\.([0-9]+) ]] || { printf '%s' "$version"; return; }
   minor=${BASH_REMATCH[1]}
-  ((minor >= 25)) || die "go is ${version#go}, too old for these tools; install Go 1.25 or newer, see https://go.dev/doc/install"
+  ((minor >= 26)) || die "go is ${version#go}, too old for these tools; install Go 1.26 or newer, see https://go.dev/doc/install"
   printf '%s' "$version"
 }
 
