@@ -11,6 +11,7 @@ import { type Environment, startEnvironment } from '#test/environment/environmen
 import { aSnapshot, type Backup, backUp, claimRepository, remove, restore, typeOf } from '#test/environment/main-job.ts'
 import { CREDENTIALS_SECRET, REPOSITORY_SECRET, secret } from '#test/environment/seed.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
+import { aLocation } from '#test/environment/storage/location.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import {
   askForClone,
@@ -142,23 +143,11 @@ badStore('a bucket that does not exist is named and never made', async () => {
   await lookAgain(name)
 })
 
-const aLocation = (name: string, bucket: string, accessMode = 'ReadWrite'): KubeObject => ({
-  apiVersion: 'velero.io/v1',
-  kind: 'BackupStorageLocation',
-  metadata: { name, namespace: 'velero' },
-  spec: {
-    provider: 'aws',
-    accessMode,
-    objectStorage: { bucket, prefix: name },
-    credential: { name: CREDENTIALS_SECRET, key: 'cloud' },
-    config: { region: environment.s3.region, s3Url: environment.s3.url, s3ForcePathStyle: 'true' },
-  },
-})
-
 /** A location and the BackupRepository of a claim that was made from it. */
 async function locationWith(name: string, bucket: string): Promise<string> {
-  await environment.api.apply(aLocation(name, bucket))
-  const claim = await claimWith(environment, parametersFromLocation(aLocation(name, bucket)))
+  const location = aLocation(environment.s3, name, { bucket })
+  await environment.api.apply(location)
+  const claim = await claimWith(environment, parametersFromLocation(location))
   return (await untilReady(environment, claim, (ready) => ready.status === 'True'))['backupRepository']
 }
 
@@ -191,7 +180,7 @@ badStore(
   async () => {
     const name = await locationWith('frozen', 'dormouse')
     const kept = await backUp(environment, CLAIM, name)
-    await environment.api.apply(aLocation('frozen', 'dormouse', 'ReadOnly'))
+    await environment.api.apply(aLocation(environment.s3, 'frozen', { accessMode: 'ReadOnly' }))
     const objects = await environment.bucketObjects('frozen/')
 
     const snapshotName = `snap-${randomUUID()}`
@@ -205,13 +194,13 @@ badStore(
     const deletion = await askForDeletion(environment, kept.snapshot['status'].snapshotID, name)
     const waits = await untilTold(environment, 'DeleteSnapshot', 'velero', deletion, 'LocationReadOnly')
     assert.is(waits['status'].phase, 'InProgress')
-    const onlyRead = await claimWith(environment, parametersFromLocation(aLocation('frozen', 'dormouse')))
+    const onlyRead = await claimWith(environment, parametersFromLocation(aLocation(environment.s3, 'frozen')))
     await untilReady(environment, onlyRead, (ready) => ready.status === 'True')
     const copy = await restore(environment, kept, 'thawed')
     assert.is(await sha256(copy.volume.file), await sha256(volume.file))
     assert.equal(await environment.bucketObjects('frozen/'), objects, 'nothing was written')
 
-    await environment.api.apply(aLocation('frozen', 'dormouse'))
+    await environment.api.apply(aLocation(environment.s3, 'frozen'))
     await retryNow(environment, 'DeleteSnapshot', 'velero', deletion)
     assert.is((await endOf(environment, 'DeleteSnapshot', 'velero', deletion))['status'].phase, 'Completed')
     before = await settledStanding(environment)
@@ -230,7 +219,7 @@ badStore('a location that is gone takes no backups and no deletions, and its bac
   assert.equal((await environment.vcenter.disk(volume.fcdId))?.snapshots, [], 'no disk snapshot meanwhile')
   const copy = await restore(environment, kept, 'without-location')
   assert.is(await sha256(copy.volume.file), await sha256(volume.file))
-  await environment.api.apply(aLocation('passing', 'dormouse'))
+  await environment.api.apply(aLocation(environment.s3, 'passing'))
   await retryNow(environment, 'Snapshot', CLAIM.namespace, snapshotName)
   const end = await endOf(environment, 'Snapshot', CLAIM.namespace, snapshotName)
   assert.is(end['status'].phase, 'Uploaded', end['status'].message)

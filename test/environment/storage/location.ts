@@ -1,0 +1,27 @@
+// A BackupStorageLocation of Velero's over a bucket of the environment's S3 server.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { VELERO_NAMESPACE } from '../options.ts'
+import { CREDENTIALS_SECRET } from '../seed.ts'
+import type { S3Server } from './s3.ts'
+
+export type LocationWish = { bucket?: string; prefix?: string; accessMode?: 'ReadOnly' | 'ReadWrite'; default?: true }
+
+/** Its prefix is its name unless another is wished for. */
+export function aLocation(s3: S3Server, name: string, wish: LocationWish = {}): KubeObject {
+  const { bucket = s3.bucket, prefix = name, accessMode = 'ReadWrite' } = wish
+  const caCert = s3.caPem === undefined ? {} : { caCert: Buffer.from(s3.caPem).toString('base64') }
+  return {
+    apiVersion: 'velero.io/v1',
+    kind: 'BackupStorageLocation',
+    metadata: { name, namespace: VELERO_NAMESPACE },
+    spec: {
+      provider: 'aws',
+      accessMode,
+      ...(wish.default === undefined ? {} : { default: wish.default }),
+      objectStorage: { bucket, prefix, ...caCert },
+      credential: { name: CREDENTIALS_SECRET, key: 'cloud' },
+      config: { region: s3.region, s3Url: s3.shownUrl, s3ForcePathStyle: 'true', checksumAlgorithm: '' },
+    },
+  }
+}
