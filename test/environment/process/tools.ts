@@ -1,4 +1,4 @@
-// Where the real programs are: built once per machine by test/tools/build.sh, and the leash by the C compiler.
+// Where the real programs are: built once per machine by test/tools/build.sh, and the small ones beside this by the C compiler.
 
 import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -12,7 +12,6 @@ const run = promisify(execFile)
 
 export const PROJECT = path.resolve(import.meta.dirname, '../../..')
 const BUILD = path.join(PROJECT, 'test/tools/build.sh')
-const LEASH_SOURCE = path.join(import.meta.dirname, 'leash.c')
 
 /** Same rule as test/tools/build.sh. */
 export const CACHE = process.env['DORMOUSE_CACHE'] ?? path.join(cacheHome(), 'dormouse')
@@ -26,6 +25,8 @@ export type ToolName =
   | 'knative-crds'
   | 'versitygw'
   | 'vcenter'
+  | 'velero'
+  | 'velero-plugin-for-aws'
 
 /** Paths of the named tools; one that is missing is built first, which takes minutes: `say` tells the user. */
 export async function findTools(names: ToolName[], say: (line: string) => void): Promise<Map<ToolName, string>> {
@@ -40,18 +41,27 @@ export async function findTools(names: ToolName[], say: (line: string) => void):
   return places
 }
 
-/** Compiles the leash when its source is new to this machine. */
 export async function findLeash(): Promise<string> {
+  return await compiled('leash')
+}
+
+export async function findOwnNetwork(): Promise<string> {
+  return await compiled('own-network')
+}
+
+/** Compiles `<name>.c` when its text is new to this machine. */
+async function compiled(name: string): Promise<string> {
+  const source = path.join(import.meta.dirname, `${name}.c`)
   const hash = createHash('sha256')
-    .update(await readFile(LEASH_SOURCE))
+    .update(await readFile(source))
     .digest('hex')
     .slice(0, 12)
-  const folder = path.join(CACHE, 'tools', `leash-${hash}`)
-  const program = path.join(folder, 'leash')
+  const folder = path.join(CACHE, 'tools', `${name}-${hash}`)
+  const program = path.join(folder, name)
   if (existsSync(program)) return program
   await mkdir(folder, { recursive: true })
   const scratch = `${program}.${process.pid}`
-  await run(process.env['CC'] ?? 'cc', ['-O2', '-o', scratch, LEASH_SOURCE])
+  await run(process.env['CC'] ?? 'cc', ['-O2', '-o', scratch, source])
   await rename(scratch, program)
   return program
 }
