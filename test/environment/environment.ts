@@ -22,6 +22,7 @@ import type { CsiDriver } from './storage/csi.ts'
 import type { BucketObject, S3Server } from './storage/s3.ts'
 import type { Vcenter, VcenterState } from './storage/vcenter.ts'
 import { createVolume, type NewVolume, type Volume } from './storage/volume.ts'
+import type { VeleroServer } from './velero/server.ts'
 
 const run = promisify(execFile)
 
@@ -40,6 +41,8 @@ export type Parts = {
   repositoryKey: RepositoryKey
   /** With the option `faults`. */
   faults: Faults | undefined
+  /** With the option `velero`. */
+  velero: VeleroServer | undefined
   /** Trace of the VDDK stand-in's calls, and its fault plan (test/standins/vddk/README.md). */
   vddk: { traceFile: string; faultFile: string }
 }
@@ -75,6 +78,12 @@ export class Environment {
   async kubectl(...args: string[]): Promise<string> {
     const command = ['--kubeconfig', this.kubeconfig, ...args]
     return (await run(this.parts.kubectlProgram, command, { maxBuffer: 64 * 1024 * 1024 })).stdout
+  }
+
+  /** Standard output of Velero's command line, run as the environment's admin; rejects with its standard error. */
+  async velero(...args: string[]): Promise<string> {
+    if (this.parts.velero === undefined) throw new Error('there is no Velero here: the option `velero` brings it')
+    return await this.parts.velero.cli(args)
   }
 
   async createNamespace(name: string): Promise<void> {

@@ -3,7 +3,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 
-const PROGRAMS = /^(adapter-|etcd|kube-|versitygw|vcenter)/
+const PROGRAMS = /^(adapter-|etcd|kube-|versitygw|vcenter|velero)/
 const SHOWN_LINES = 12
 
 /** The last lines of the functions' logs that are no plain information. */

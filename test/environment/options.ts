@@ -34,14 +34,27 @@ export type EnvironmentOptions = {
   podAccess?: boolean
   /** Fault proxies stand in front of S3, vCenter and the API server, and functions have a clock that can be set (`parts.faults`). */
   faults?: boolean
+  /** A real Velero server with its CRDs, over the environment's bucket (`parts.velero`). */
+  velero?: VeleroOptions
   clusterId?: string
   say?: (line: string) => void
 }
 
+export type VeleroOptions = {
+  /** Files that are copied into the server's plugins folder beside the object store's; folders with what is in them. */
+  plugins?: string[]
+  /** Flags of `velero server` by their name; win over velero/server.ts. */
+  flags?: Record<string, string>
+  /** Variables of the server, which its plugins inherit. */
+  env?: Record<string, string>
+  /** URLs on 127.0.0.1 that the server and its plugins reach, besides the API server and S3: another environment's bucket. */
+  reach?: string[]
+}
+
 export type Manifests = { cluster: string[]; services: string[]; eventing: string[] }
 
-export type Settings = Required<Omit<EnvironmentOptions, 'folder' | 'movers' | 'manifests'>> &
-  Pick<EnvironmentOptions, 'folder' | 'movers'> & { manifests: Manifests }
+export type Settings = Required<Omit<EnvironmentOptions, 'folder' | 'movers' | 'velero' | 'manifests'>> &
+  Pick<EnvironmentOptions, 'folder' | 'movers' | 'velero'> & { manifests: Manifests }
 
 /** Functions that move data: their number of instances is the number of movers. */
 export const HEAVY_FUNCTIONS = ['upload', 'download']
@@ -54,7 +67,7 @@ const DEFAULT_MANIFESTS: Manifests = {
 }
 
 export function settingsOf(options: EnvironmentOptions): Settings {
-  const { folder, movers, manifests, ...rest } = options
+  const { folder, movers, velero, manifests, ...rest } = options
   return {
     keepFolder: false,
     bundles: path.join(PROJECT, 'build/bundles'),
@@ -74,6 +87,7 @@ export function settingsOf(options: EnvironmentOptions): Settings {
     manifests: inProject({ ...DEFAULT_MANIFESTS, ...manifests }),
     ...(folder === undefined ? {} : { folder }),
     ...(movers === undefined ? {} : { movers }),
+    ...(velero === undefined ? {} : { velero }),
   }
 }
 

@@ -59,9 +59,7 @@ export async function startFunctions(ground: Ground, servers: Fronts, rendered: 
       launcher.kubeconfigOf(namespaceOf(source), source['spec'].serviceAccountName ?? 'default'),
   })
   cleanups.add('the event sources', () => adapters.stop())
-  if (servers.faults !== undefined) {
-    servers.faults.programs = () => [...activator.programs(), ...adapters.programs()]
-  }
+  servers.faults?.know(() => [...activator.programs(), ...adapters.programs()])
   if (settings.adapters) await adapters.start()
   return { router, activator, pings, adapters, vddk }
 }

@@ -18,6 +18,8 @@ import { startFunctions } from './start-functions.ts'
 import { CsiDriver } from './storage/csi.ts'
 import { S3Server } from './storage/s3.ts'
 import { Vcenter } from './storage/vcenter.ts'
+import { installedByVelero, withoutOthersOf } from './velero/install.ts'
+import { startVelero } from './velero/start.ts'
 
 const run = promisify(execFile)
 
@@ -58,7 +60,7 @@ async function start(settings: Settings, cleanups: Cleanups): Promise<Parts> {
   const faults = await putFaults(ground, servers)
   const repositoryKey = newRepositoryKey()
   const rendered = await render(ground)
-  await applyAll(controlPlane.api, await clusterObjects(ground, rendered))
+  await applyAll(controlPlane.api, await clusterObjects(ground, controlPlane, rendered))
   await seedCluster(controlPlane.api, s3, vcenter, repositoryKey)
   say(`${rendered.cluster.length} objects applied`)
   const csi = new CsiDriver(controlPlane.api, vcenter)
@@ -66,6 +68,8 @@ async function start(settings: Settings, cleanups: Cleanups): Promise<Parts> {
   cleanups.add('the CSI stand-in', async () => csi.stop())
   const woken = await startFunctions(ground, { ...servers, faults }, rendered)
   say('functions and event sources are ready')
+  const velero = await startVelero(ground, { ...servers, faults })
+  if (velero !== undefined) say('Velero is up')
   const { folder, logFolder, tools } = ground
   return {
     folder,
@@ -77,6 +81,7 @@ async function start(settings: Settings, cleanups: Cleanups): Promise<Parts> {
     csi,
     repositoryKey,
     faults,
+    velero,
     ...woken,
   }
 }
@@ -90,6 +95,7 @@ async function prepare(settings: Settings, cleanups: Cleanups): Promise<Ground> 
   const names: ToolName[] = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kubectl', 'versitygw', 'vcenter']
   if (settings.adapters || settings.manifests.eventing.length > 0) names.push('apiserver_receive_adapter')
   if (settings.knativeCrds) names.push('knative-crds')
+  if (settings.velero !== undefined) names.push('velero', 'velero-plugin-for-aws')
   const [tools, leash] = await Promise.all([findTools(names, settings.say), findLeash(), buildVddk()])
   const logFolder = path.join(folder, 'logs')
   return { settings, cleanups, folder, logFolder, leash, tools, ports, authority: new Authority() }
@@ -129,11 +135,13 @@ async function render({ settings, tools }: Ground): Promise<Rendered> {
 /** Knative's own objects are read and not applied; everything else beside them (ServiceAccounts, ConfigMaps) is. */
 async function clusterObjects(
   { settings, tools }: Ground,
+  { kubeconfig }: ControlPlane,
   { cluster, services, eventing }: Rendered,
 ): Promise<KubeObject[]> {
   const objects = [...cluster, ...services, ...eventing].filter((object) => !isKnative(object))
-  if (!settings.knativeCrds) return objects
-  return [...(await knativeCrds(tools.get('knative-crds')!, tools.get('kubectl')!)), ...objects]
+  const knative = settings.knativeCrds ? await knativeCrds(tools.get('knative-crds')!, tools.get('kubectl')!) : []
+  const velero = settings.velero === undefined ? [] : await installedByVelero(tools.get('velero')!, kubeconfig)
+  return [...knative, ...velero, ...withoutOthersOf(velero, objects)]
 }
 
 async function buildVddk(): Promise<void> {

@@ -21,13 +21,12 @@ export class Faults {
   readonly kubernetes: FaultProxy
   readonly s3: FaultProxy
   readonly vcenter: FaultProxy
-  /** The programs among which a caller is looked for; set when they exist. */
-  programs: () => Known[] = () => []
+  private readonly known: (() => Known[])[] = []
   private readonly clockFile: string
 
   private constructor(proxies: Record<ServerName, Omit<ProxyOptions, 'weather' | 'programs'>>, folder: string) {
     const proxy = (options: Omit<ProxyOptions, 'weather' | 'programs'>) =>
-      new FaultProxy({ ...options, weather: this.weather, programs: () => this.programs() })
+      new FaultProxy({ ...options, weather: this.weather, programs: () => this.known.flatMap((now) => now()) })
     this.kubernetes = proxy(proxies.kubernetes)
     this.s3 = proxy(proxies.s3)
     this.vcenter = proxy(proxies.vcenter)
@@ -56,6 +55,11 @@ export class Faults {
     s3.shownUrl = faults.s3.url
     vcenter.shownPort = faults.vcenter.port
     return faults
+  }
+
+  /** Programs among which a caller is looked for from now on, as they are at that moment. */
+  know(programs: () => Known[]): void {
+    this.known.push(programs)
   }
 
   get proxies(): FaultProxy[] {

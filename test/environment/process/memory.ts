@@ -40,6 +40,11 @@ export function treeBytes(rootPid: number): { bytes: number; processes: number }
   return { bytes: pids.reduce((sum, pid) => sum + pssBytes(pid), 0), processes: pids.length }
 }
 
+/** The command line of a process; nothing of one that is gone. */
+export function argumentsOf(pid: number): string[] {
+  return (read(`/proc/${pid}/cmdline`) ?? '').split('\0')
+}
+
 function parentOf(pid: string): number | undefined {
   const stat = read(`/proc/${pid}/stat`)
   if (stat === undefined) return undefined

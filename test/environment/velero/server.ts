@@ -1,0 +1,148 @@
+// A real Velero server as a process. It insists on port 8080, which event sources and other environments want too, so it
+// lives in a network namespace of its own (process/own-network.c).
+
+import { execFile } from 'node:child_process'
+import { cp, mkdir } from 'node:fs/promises'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Known } from '../faults/callers.ts'
+import type { Api } from '../kubernetes/api.ts'
+import { VELERO_NAMESPACE, type VeleroOptions } from '../options.ts'
+import { Program } from '../process/child.ts'
+import { argumentsOf, descendants } from '../process/memory.ts'
+
+const run = promisify(execFile)
+
+export type ServerOptions = VeleroOptions & {
+  folder: string
+  logFolder: string
+  leash: string
+  ownNetwork: string
+  /** The server and command line, and the object store's plugin. Absolute: the server starts itself again for its own plugins. */
+  programs: { velero: string; objectStore: string }
+  api: Api
+  /** The server's, and the one for the command line. */
+  kubeconfigs: { server: string; admin: string }
+  reach: string[]
+}
+
+const READY_MS = 60_000
+const TYPE = { apiVersion: 'velero.io/v1', kind: 'ServerStatusRequest' }
+
+/** Short enough for tests. The ports are the namespace's own: nobody outside sees them. */
+const FLAGS: Record<string, string> = {
+  'log-level': 'debug',
+  'item-operation-sync-frequency': '1s',
+  'store-validation-frequency': '5s',
+  'backup-sync-period': '5s',
+  'metrics-address': '127.0.0.1:8085',
+  'profiler-address': '',
+}
+
+export class VeleroServer {
+  readonly pluginFolder: string
+  readonly logFile: string
+  private readonly options: ServerOptions
+  private lives = 0
+  private server: Program | undefined
+
+  constructor(options: ServerOptions) {
+    this.options = options
+    this.pluginFolder = path.join(options.folder, 'plugins')
+    this.logFile = path.join(options.logFolder, 'velero.log')
+  }
+
+  /** Makes its folders. */
+  async prepare(): Promise<void> {
+    const { programs, plugins = [] } = this.options
+    await Promise.all([this.pluginFolder, this.temporary].map((folder) => mkdir(folder, { recursive: true })))
+    for (const place of [programs.objectStore, ...plugins]) {
+      await cp(place, path.join(this.pluginFolder, path.basename(place)), { recursive: true })
+    }
+  }
+
+  /** Also after `down` and `stop`; resolves when its controllers work. */
+  async up(): Promise<void> {
+    const { leash, logFolder } = this.options
+    this.server = await Program.start({ name: 'velero', leash, command: this.command(), logFolder, env: this.env() })
+    const request = await this.askForStatus()
+    await this.server.ready(
+      async () => (await this.options.api.get(request))?.['status']?.phase === 'Processed',
+      READY_MS,
+    )
+  }
+
+  /** SIGKILL; its plugins die with it, as in a pod. */
+  async down(): Promise<void> {
+    await this.server?.kill()
+  }
+
+  /** SIGTERM, as when a pod is deleted. */
+  async stop(): Promise<void> {
+    await this.server?.stop()
+  }
+
+  get running(): boolean {
+    return this.server?.running === true
+  }
+
+  programs(): Known[] {
+    return this.server === undefined ? [] : [{ label: 'velero', leashPid: this.server.leashPid }]
+  }
+
+  /** Processes of the plugin file with that name that run now; there may be several, and most of the time there is none. */
+  pluginPids(name: string): number[] {
+    const file = path.join(this.pluginFolder, name)
+    const below = this.programs().flatMap(({ leashPid }) => descendants(leashPid))
+    return below.filter((pid) => argumentsOf(pid).includes(file))
+  }
+
+  /** Standard output of the command line, run as the environment's admin; rejects with its standard error. */
+  async cli(args: string[]): Promise<string> {
+    const { programs, kubeconfigs, folder } = this.options
+    const command = [...args, '--kubeconfig', kubeconfigs.admin, '--namespace', VELERO_NAMESPACE]
+    // A HOME of its own: the user's may hold a configuration of this very command.
+    const env = { PATH: process.env['PATH'], HOME: folder }
+    return (await run(programs.velero, command, { env, maxBuffer: 64 * 1024 * 1024 })).stdout
+  }
+
+  private get temporary(): string {
+    return path.join(this.options.folder, 'tmp')
+  }
+
+  private command(): string[] {
+    const { ownNetwork, programs, kubeconfigs, reach } = this.options
+    const flags = {
+      ...FLAGS,
+      kubeconfig: kubeconfigs.server,
+      namespace: VELERO_NAMESPACE,
+      'plugin-dir': this.pluginFolder,
+      ...this.options.flags,
+    }
+    const ports = new Set(reach.map((url) => new URL(url).port))
+    // The subcommand stands first: what follows it is what plugins are started with.
+    const server = ['server', ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)]
+    return [ownNetwork, [...ports].join(','), programs.velero, ...server]
+  }
+
+  /** As its Deployment has it; the rest keeps its files within the environment's folder. */
+  private env(): Record<string, string> {
+    return {
+      VELERO_NAMESPACE,
+      VELERO_SCRATCH_DIR: this.temporary,
+      LD_LIBRARY_PATH: this.pluginFolder,
+      KUBECONFIG: this.options.kubeconfigs.server,
+      HOME: this.options.folder,
+      TMPDIR: this.temporary,
+      ...this.options.env,
+    }
+  }
+
+  private async askForStatus() {
+    const name = `environment-${++this.lives}`
+    const request: KubeObject = { ...TYPE, metadata: { name, namespace: VELERO_NAMESPACE }, spec: {} }
+    await this.options.api.apply(request)
+    return { ...TYPE, namespace: VELERO_NAMESPACE, name }
+  }
+}
