@@ -1,13 +1,13 @@
 # Everything that one does with this repository. `make help` lists it.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup tools check test unit contract scenario system ci demo up down prune generate verify build bench clean soak chaos mutants
+.PHONY: help setup tools check test unit contract scenario system ci demo up down prune generate verify build velero-plugin bench clean soak chaos mutants
 
 # The stamp carries the lock file's hash, so that `make setup` is quick when nothing changed.
 installed := node_modules/.installed-$(firstword $(shell sha256sum package-lock.json))
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(installed) ## Install the npm packages (Node 24 is one of them)
 $(installed):
@@ -65,8 +65,12 @@ generate: setup ## Write shared/api/generated from config/crd
 verify: setup ## Fail when shared/api/generated is not what `make generate` writes
 	node hack/generate.ts --check
 
-build: setup ## Bundle each function and the command line into build/bundles
+build: setup ## Bundle each function and the command line into build/bundles, and Velero's plugin into build/velero
 	node hack/build.ts
+	node hack/velero-plugin.ts
+
+velero-plugin: setup ## Velero's plugin for amd64 and arm64, as velero/Containerfile takes it
+	node hack/velero-plugin.ts amd64 arm64
 
 bench: setup build ## Measure: cold starts of the functions
 	node test/bench/cold-start.ts

@@ -17,6 +17,7 @@ const CHECKS: Part[] = [
   { name: 'types', command: ['tsc', '--noEmit'], limitMs: MINUTE_MS },
   { name: 'generated types are up to date', command: ['node', 'hack/generate.ts', '--check'], limitMs: MINUTE_MS },
   { name: 'bundles', command: ['node', 'hack/build.ts'], limitMs: MINUTE_MS },
+  { name: "Velero's plugin", command: ['node', 'hack/velero-plugin.ts'], limitMs: MINUTE_MS },
 ]
 
 function oneProcess(dir: string, limitMs: number): Part[] {

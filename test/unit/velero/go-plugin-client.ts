@@ -15,18 +15,24 @@ const HANDSHAKE_LIMIT_MS = 20_000
 /** stderr is another pipe than the socket of the answers. */
 const LINE_LIMIT_MS = 5000
 
-export type PluginOptions = { env?: Record<string, string>; args?: string[]; program?: string }
+export type PluginOptions = {
+  env?: Record<string, string>
+  args?: string[]
+  /** What is run, before the arguments; else the small plugin beside this file. */
+  command?: readonly string[]
+}
 export type Ended = { code: number | null; signal: NodeJS.Signals | null; lines: string[]; stderr: string[] }
 
 /** Runs it to its end. */
-export async function runPlugin({ env, args = [], program = PROGRAM }: PluginOptions = {}): Promise<Ended> {
-  const { child, stdout, stderr, closed } = start(program, args, env)
+export async function runPlugin(options: PluginOptions = {}): Promise<Ended> {
+  const { child, stdout, stderr, closed } = start(options)
   await closed
   return { code: child.exitCode, signal: child.signalCode, lines: stdout, stderr }
 }
 
-function start(program: string, args: string[], env: Record<string, string> | undefined) {
-  const child = spawn(process.execPath, [program, ...args], {
+function start({ env, args = [], command = [process.execPath, PROGRAM] }: PluginOptions) {
+  const [program = '', ...before] = command
+  const child = spawn(program, [...before, ...args], {
     env: { PATH: process.env['PATH'], VELERO_PLUGIN: 'hello', PLUGIN_PROTOCOL_VERSIONS: '2', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -45,8 +51,7 @@ export function killLeftPlugins(): void {
 }
 
 export async function startPlugin(options: PluginOptions = {}): Promise<Plugin> {
-  const { env, args = [], program = PROGRAM } = options
-  const { child, stdout, stderr, closed } = start(program, args, env)
+  const { child, stdout, stderr, closed } = start(options)
   running.add(child)
   const limit = AbortSignal.timeout(HANDSHAKE_LIMIT_MS)
   while (stdout.length === 0) {
@@ -84,7 +89,9 @@ export class Plugin {
     this.handshake = handshake
     this.#closed = closed
     const { network, address } = handshake
-    this.#client = new Client(network === 'unix' ? `unix:${address}` : address, credentials.createInsecure(), {
+    // As the plugin sees it, which may have another root than we have.
+    const place = network === 'unix' ? `unix:/proc/${child.pid}/root${address}` : address
+    this.#client = new Client(place, credentials.createInsecure(), {
       'grpc.default_authority': 'unused', // as go-plugin dials
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': -1,
@@ -252,7 +259,7 @@ function methodOf(path: string): { asked: MessageType; answered: MessageType } {
   return method
 }
 
-const METHODS: Record<string, { asked: MessageType; answered: MessageType }> = {
+export const METHODS: Record<string, { asked: MessageType; answered: MessageType }> = {
   '/generated.PluginLister/ListPlugins': {
     asked: EMPTY,
     answered: { 1: many('plugins', { 1: text('command'), 2: text('kind'), 3: text('name') }) },
