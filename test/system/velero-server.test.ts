@@ -11,7 +11,10 @@ import type { Environment } from '#test/environment/environment.ts'
 import { startEcho, until } from '#test/environment/fixtures/echo/start.ts'
 import { accepts } from '#test/environment/process/ports.ts'
 import { PROJECT } from '#test/environment/process/tools.ts'
+import { secret } from '#test/environment/seed.ts'
+import { aLocation } from '#test/environment/storage/location.ts'
 import type { VeleroServer } from '#test/environment/velero/server.ts'
+import { VELERO_PREFIX } from '#test/environment/velero/start.ts'
 import { quickStart } from '../../hack/bundling.ts'
 
 const PLUGIN = 'tiny-plugin.mjs'
@@ -89,6 +92,31 @@ server('its calls pass the proxies under its name', () => {
   const points = environment.parts.faults!.weather.points()
   assert.ok(points.includes('velero: PATCH backups phase=InProgress'), points.join('\n'))
   assert.ok(points.includes('velero: PUT velero/'), points.join('\n'))
+})
+
+server('a second environment’s Velero runs beside it, and restores from its bucket', async () => {
+  const { s3 } = environment
+  const other = await startEcho({ adapters: false, velero: { reach: [s3.shownUrl] } })
+  try {
+    await other.api.apply(secret('shared', { cloud: s3.credentialsText() }))
+    const shared = { prefix: VELERO_PREFIX, accessMode: 'ReadOnly', credentials: 'shared' } as const
+    await other.api.apply(aLocation(s3, 'shared', shared))
+    await other.waitFor(
+      'BackupStorageLocation',
+      'velero',
+      'shared',
+      (location) => location?.['status']?.phase === 'Available',
+    )
+    // A server looks for backups in the bucket when it starts, and then once a minute.
+    await other.parts.velero?.down()
+    await other.parts.velero?.up()
+    await other.waitFor('Backup', 'velero', 'first', (backup) => backup?.['status']?.phase === 'Completed')
+    await other.velero('restore', 'create', 'back', '--from-backup', 'first', '--wait')
+    const restored = await other.api.get({ apiVersion: 'v1', kind: 'ConfigMap', namespace: 'app', name: 'settings' })
+    assert.equal(restored?.['data'], { colour: 'green' })
+  } finally {
+    await other.stop()
+  }
 })
 
 server('what waits for its plugin outlives kill -9 of the server, and the plugin’s processes do not', async () => {

@@ -5,11 +5,18 @@ import { VELERO_NAMESPACE } from '../options.ts'
 import { CREDENTIALS_SECRET } from '../seed.ts'
 import type { S3Server } from './s3.ts'
 
-export type LocationWish = { bucket?: string; prefix?: string; accessMode?: 'ReadOnly' | 'ReadWrite'; default?: true }
+export type LocationWish = {
+  bucket?: string
+  prefix?: string
+  accessMode?: 'ReadOnly' | 'ReadWrite'
+  default?: true
+  /** Of the Secret with the server's keys. */
+  credentials?: string
+}
 
 /** Its prefix is its name unless another is wished for. */
 export function aLocation(s3: S3Server, name: string, wish: LocationWish = {}): KubeObject {
-  const { bucket = s3.bucket, prefix = name, accessMode = 'ReadWrite' } = wish
+  const { bucket = s3.bucket, prefix = name, accessMode = 'ReadWrite', credentials = CREDENTIALS_SECRET } = wish
   const caCert = s3.caPem === undefined ? {} : { caCert: Buffer.from(s3.caPem).toString('base64') }
   return {
     apiVersion: 'velero.io/v1',
@@ -20,7 +27,7 @@ export function aLocation(s3: S3Server, name: string, wish: LocationWish = {}): 
       accessMode,
       ...(wish.default === undefined ? {} : { default: wish.default }),
       objectStorage: { bucket, prefix, ...caCert },
-      credential: { name: CREDENTIALS_SECRET, key: 'cloud' },
+      credential: { name: credentials, key: 'cloud' },
       config: { region: s3.region, s3Url: s3.shownUrl, s3ForcePathStyle: 'true', checksumAlgorithm: '' },
     },
   }

@@ -30,7 +30,10 @@ export type ServerOptions = VeleroOptions & {
 const READY_MS = 60_000
 const TYPE = { apiVersion: 'velero.io/v1', kind: 'ServerStatusRequest' }
 
-/** Short enough for tests. The ports are the namespace's own: nobody outside sees them. */
+/**
+ * Short enough for tests; but whether a validation is due is looked at every 10 s, and whether a synchronization is, at the start
+ * and then every minute. The port is the namespace's own: nobody outside sees it.
+ */
 const FLAGS: Record<string, string> = {
   'log-level': 'debug',
   'item-operation-sync-frequency': '1s',
