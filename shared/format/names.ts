@@ -1,4 +1,4 @@
-// Names of a repository's objects, below `<prefix>/dormouse/`. Every one is written once.
+// Names of a repository's objects, below `<prefix>/plugins/dormouse/`. Every one is written once.
 
 export const CONFIG_KEY = 'config'
 

@@ -16,7 +16,7 @@ export type RepositoryAccess = {
 export type S3Settings = {
   region: string
   bucket: string
-  /** '' or a path without slashes at its ends; the repository lives in `<prefix>/dormouse/`. */
+  /** '' or a path without slashes at its ends; the repository lives in `<prefix>/plugins/dormouse/`. */
   prefix: string
   /** undefined: the provider's own address for the region. */
   url: string | undefined

@@ -9,7 +9,7 @@ import { noise, sha256, writePieces } from '#test/environment/storage/content.ts
 
 const MIB = 2 ** 20
 const CLUSTER_ID = 'another-cluster'
-const PREFIX = `${CLUSTER_ID}/dormouse/`
+const PREFIX = `${CLUSTER_ID}/plugins/dormouse/`
 /** As a backup leaves them that runs, and one that is over: its session, packs, a checkpoint and a root. */
 const KEYS = [
   'config',

@@ -127,7 +127,7 @@ async function untilNothingIsLeft({ environment, bystander }: Bench, expected: W
 /** A tombstone stands for its root, and so nothing that a restore could find; what it leaves besides is a prune's to take. */
 async function assertDeleted({ environment }: Bench, backup: Backup): Promise<void> {
   const { client, bucket } = environment.s3
-  const key = `dormouse/${backup.upload['status'].root}`
+  const key = `plugins/dormouse/${backup.upload['status'].root}`
   const { Body } = await client.send(new GetObjectCommand({ Bucket: bucket, Key: key }))
   const bytes = await Body!.transformToByteArray()
   assert.equal(claimedKind(bytes), 'tombstone', `what stands at ${key} after the deletion`)

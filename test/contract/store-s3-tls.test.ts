@@ -58,7 +58,7 @@ test('a location with region, bucket, prefix, URL, path style, private CA and pr
   const settings = parseRepositoryParameters(parametersFromLocation(location))
   const located = createS3Store(toS3Settings(settings, await collectSecrets(settings, async () => secret)))
   assert.ok(await located.putIfAbsent('config', Buffer.from('x')))
-  assert.equal(await s3.objects('one/'), [{ key: 'one/two/dormouse/config', bytes: 1 }])
+  assert.equal(await s3.objects('one/'), [{ key: 'one/two/plugins/dormouse/config', bytes: 1 }])
 })
 
 test('a refusal that comes before the whole body was sent is read', async () => {

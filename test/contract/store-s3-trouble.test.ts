@@ -261,7 +261,7 @@ test('a session token goes along, and path style is chosen by the settings', asy
   decide = () => ({ status: 200, headers: { 'content-length': '0' } })
   await store({ credentials, prefix: 'p' }).get('key')
   assert.is(proxy.requests[0]!.headers['x-amz-security-token'], 'token')
-  assert.match(proxy.requests[0]!.path, /^\/dormouse\/p\/dormouse\/key\?/)
+  assert.match(proxy.requests[0]!.path, /^\/dormouse\/p\/plugins\/dormouse\/key\?/)
   const virtual = store({ credentials, bucket: 'of-no-one', url: 'http://store.invalid', forcePathStyle: false })
   const error = await rejects(virtual.get('key'), RetryableError, 'S3Unavailable')
   assert.match(error.message, 'the name of-no-one.store.invalid is unknown')

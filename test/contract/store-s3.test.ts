@@ -87,19 +87,19 @@ test('a buffer that was given back serves another answer, and one that was not i
   assert.is(Buffer.compare(reused, second), 0)
 })
 
-test('everything lies below <prefix>/dormouse/, and two prefixes do not see each other', async () => {
+test('everything lies below <prefix>/plugins/dormouse/, and two prefixes do not see each other', async () => {
   const prefix = 'velero/cluster a+b'
   const inner = store({ prefix })
   await inner.putIfAbsent('config', Buffer.from('x'))
-  assert.is(inner.location, `s3://dormouse/${prefix}/dormouse`)
+  assert.is(inner.location, `s3://dormouse/${prefix}/plugins/dormouse`)
   assert.equal(await keysOf(inner, ''), ['config'])
-  assert.ok((await gateway.s3.objects(prefix)).some(({ key }) => key === `${prefix}/dormouse/config`))
+  assert.ok((await gateway.s3.objects(prefix)).some(({ key }) => key === `${prefix}/plugins/dormouse/config`))
   assert.equal(await keysOf(store({ prefix: 'velero' }), ''), [])
   const bare = store({ prefix: '' })
   await bare.putIfAbsent('config', Buffer.from('y'))
   assert.equal(
-    (await gateway.s3.objects('dormouse/')).map(({ key }) => key),
-    ['dormouse/config'],
+    (await gateway.s3.objects('plugins/dormouse/')).map(({ key }) => key),
+    ['plugins/dormouse/config'],
   )
 })
 
@@ -140,7 +140,7 @@ test('a missing bucket is told apart from a missing object, by every call', asyn
 test('tags of the location stand on every object', async () => {
   const settings = settingsFor(gateway.s3, { tagging: 'team=storage&cost%20center=42' })
   await createS3Store(settings).putIfAbsent('config', Buffer.from('x'))
-  const Key = `${settings.prefix}/dormouse/config`
+  const Key = `${settings.prefix}/plugins/dormouse/config`
   const { TagSet } = await gateway.s3.client.send(new GetObjectTaggingCommand({ Bucket: settings.bucket, Key }))
   assert.equal(TagSet?.map(({ Key: key, Value }) => `${key}=${Value}`).sort(), ['cost center=42', 'team=storage'])
 })
@@ -152,8 +152,8 @@ test('unfinished uploads of other programs are found below the own prefix only, 
     const { UploadId } = await client.send(new CreateMultipartUploadCommand({ Bucket: settings.bucket, Key }))
     return UploadId!
   }
-  const id = await begin(`${settings.prefix}/dormouse/packs/x`)
-  const foreign = await begin(`${settings.prefix}-other/dormouse/packs/x`)
+  const id = await begin(`${settings.prefix}/plugins/dormouse/packs/x`)
+  const foreign = await begin(`${settings.prefix}-other/plugins/dormouse/packs/x`)
   const { incompleteUploads } = createS3Store(settings)
   const found = await Array.fromAsync(incompleteUploads!.list())
   assert.equal(
@@ -186,7 +186,7 @@ test('without conditional PUT a key is still written once', async () => {
   assert.is(Buffer.from((await emulated.get('config'))!).toString(), 'first')
   const settings = settingsFor(gateway.s3)
   // Written by something that leaves no mark, with the very bytes.
-  const Key = `${settings.prefix}/dormouse/config`
+  const Key = `${settings.prefix}/plugins/dormouse/config`
   await gateway.s3.client.send(new PutObjectCommand({ Bucket: settings.bucket, Key, Body: 'same' }))
   assert.not(await createS3Store(settings, { conditionalPut: false }).putIfAbsent('config', Buffer.from('same')))
 })

@@ -75,10 +75,10 @@ async function assertGoesOn({ name, upload }: { name: string; upload: string }, 
 }
 
 refusals('a store without room holds a backup up, seals nothing, and goes on when there is room', async () => {
-  const roots = (await environment.bucketObjects('dormouse/roots/')).length
+  const roots = (await environment.bucketObjects('plugins/dormouse/roots/')).length
   const makeRoom = refuse(/: PUT packs\//, 507, 'XMinioStorageFull')
   const waiting = await waitingBackup('S3Full', /no room or its quota is used up: make room \(507 XMinioStorageFull\)/)
-  assert.is((await environment.bucketObjects('dormouse/roots/')).length, roots)
+  assert.is((await environment.bucketObjects('plugins/dormouse/roots/')).length, roots)
   makeRoom()
   await assertGoesOn(waiting, 'after-full')
 })

@@ -261,7 +261,7 @@ async function assertDamageIsSeen(
   const retries = (object: KubeObject | undefined) => object?.['status']?.phase === 'Retry'
   const { object } = await environment.waitFor('Download', 'velero', name, retries)
   assert.match(object['status'].reason, reason, `${what}: ${object['status'].message}`)
-  assert.match(object['status'].message, /dormouse\/damaged\/dormouse\/|damaged\/dormouse/, 'the object is named')
+  assert.match(object['status'].message, /damaged\/plugins\/dormouse/, 'the object is named')
   await untilTold(environment, 'Download', 'velero', name, object['status'].reason)
   const target = await environment.api.get({ ...typeOf('PersistentVolumeClaim'), namespace, name: CLAIM.name })
   assert.is(target, undefined, 'nothing is handed over')
@@ -283,14 +283,14 @@ badStore(
     damagedHash = await sha256(volume.file)
     const other = await environment.createVolume({ namespace: 'shop', name: 'other', sizeBytes: 16 * MIB })
     await writePieces(other.file, [{ offsetBytes: MIB, data: noise('other', 2 * MIB) }])
-    const packs = (await environment.bucketObjects('damaged/dormouse/packs/')).sort((a, b) => b.bytes - a.bytes)
-    const roots = await keysBelow('damaged/dormouse/roots/')
+    const packs = (await environment.bucketObjects('damaged/plugins/dormouse/packs/')).sort((a, b) => b.bytes - a.bytes)
+    const roots = await keysBelow('damaged/plugins/dormouse/roots/')
     // Chunks fill the large one, pages the small one that is written last.
     const [pack, page, root] = [packs[0]!.key, packs.at(-1)!.key, roots[0]!]
     await backUp(environment, { namespace: 'shop', name: 'other' }, own)
     const isNew = (key: string) => !packs.some((known) => known.key === key)
-    const [otherPack] = (await keysBelow('damaged/dormouse/packs/')).filter(isNew)
-    const [otherRoot] = (await keysBelow('damaged/dormouse/roots/')).filter((key) => !roots.includes(key))
+    const [otherPack] = (await keysBelow('damaged/plugins/dormouse/packs/')).filter(isNew)
+    const [otherRoot] = (await keysBelow('damaged/plugins/dormouse/roots/')).filter((key) => !roots.includes(key))
     const [body, pages] = [await read(pack), await read(page)]
     await assertDamageIsSeen('chunk', [pack], () => write(pack, flipped(body, body.length >> 2)), /^ChunkCorrupt$/)
     const cut = async () => write(pack, body.subarray(0, body.length >> 1))
@@ -312,7 +312,7 @@ badStore(
 )
 
 badStore('a root that is missing ends the restore by name, and a later one finds it again', async () => {
-  const [root] = (await keysBelow('damaged/dormouse/roots/')).filter((key) =>
+  const [root] = (await keysBelow('damaged/plugins/dormouse/roots/')).filter((key) =>
     key.includes(damaged.upload['status'].session),
   )
   const body = await read(root!)
@@ -334,20 +334,20 @@ badStore('a root that is missing ends the restore by name, and a later one finds
 })
 
 badStore('an index that is changed or missing costs neither a restore nor the next backup', async () => {
-  for (const key of await keysBelow('damaged/dormouse/index/')) {
+  for (const key of await keysBelow('damaged/plugins/dormouse/index/')) {
     const body = await read(key)
     await write(key, flipped(body, body.length >> 1))
   }
   assert.is(await sha256((await restore(environment, damaged, 'no-index')).volume.file), damagedHash)
   const next = await backUp(environment, CLAIM, damaged.snapshot['spec'].backupRepository)
   assert.is(await sha256((await restore(environment, next, 'no-index-next')).volume.file), await sha256(volume.file))
-  for (const key of await keysBelow('damaged/dormouse/index/')) await erase(key)
+  for (const key of await keysBelow('damaged/plugins/dormouse/index/')) await erase(key)
   const last = await backUp(environment, CLAIM, damaged.snapshot['spec'].backupRepository)
   assert.is(await sha256((await restore(environment, last, 'index-gone')).volume.file), await sha256(volume.file))
 })
 
 badStore('a config that was changed opens nothing, and mended it does', async () => {
-  const key = 'damaged/dormouse/config'
+  const key = 'damaged/plugins/dormouse/config'
   const body = await read(key)
   await write(key, flipped(body, body.length - 2))
   const name = await claimWith(environment, { prefix: 'damaged' })

@@ -29,7 +29,7 @@ job.after(async () => {
 job('a claim gets a repository in the bucket', async () => {
   repository = await claimRepository(environment)
   assert.match(repository, /^br-/)
-  assert.ok((await environment.bucketObjects()).some(({ key }) => key === 'dormouse/config'))
+  assert.ok((await environment.bucketObjects()).some(({ key }) => key === 'plugins/dormouse/config'))
 })
 
 job('a Snapshot ends as Uploaded, with its data in the bucket and no local snapshot left', async () => {
@@ -43,7 +43,7 @@ job('a Snapshot ends as Uploaded, with its data in the bucket and no local snaps
   first = await backUp(environment, CLAIM, repository)
   assert.is(first.phases.at(-1), 'Uploaded')
   assert.equal((await environment.vcenter.disk(volume.fcdId))?.snapshots, [])
-  const roots = await environment.bucketObjects('dormouse/roots/')
+  const roots = await environment.bucketObjects('plugins/dormouse/roots/')
   assert.is(roots.length, 1)
 })
 

@@ -32,7 +32,7 @@ const pruned = (object: KubeObject | undefined): Condition | undefined =>
 
 const keysBelow = async (prefix: string) => (await environment.bucketObjects(prefix)).map(({ key }) => key).sort()
 const bytesOfPacks = async () => {
-  const packs = await environment.bucketObjects('dormouse/packs/')
+  const packs = await environment.bucketObjects('plugins/dormouse/packs/')
   return packs.reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
@@ -86,7 +86,7 @@ prune('a running session of another cluster is waited for, and nothing of it is 
   await remove(environment, second)
   await pruneAll('SessionsRunning')
   assert.is(await bytesOfPacks(), packs)
-  assert.is((await keysBelow('dormouse/')).filter((key) => key.includes(FOREIGN)).length, 3)
+  assert.is((await keysBelow('plugins/dormouse/')).filter((key) => key.includes(FOREIGN)).length, 3)
 })
 
 prune('once that session is cancelled, nothing is left but what the format keeps', async () => {
@@ -94,7 +94,7 @@ prune('once that session is cancelled, nothing is left but what the format keeps
   await pruneAll('Pruned')
   assert.equal(await unreachableObjects(repository), [])
   assert.equal(
-    [...new Set((await keysBelow('dormouse/')).map((key) => key.split('/')[1]))],
+    [...new Set((await keysBelow('plugins/dormouse/')).map((key) => key.split('/')[2]))],
     ['config', 'keys', 'roots', 'session'],
   )
 })

@@ -96,7 +96,7 @@ driven('a claim is backed up, and its operation is over when the data is in the 
   }
   assert.is(progress.err, '')
   assert.equal([progress.nCompleted, progress.nTotal, progress.operationUnits], [8 * MIB, 8 * MIB, 'bytes'])
-  const roots = await environment.bucketObjects('dormouse/roots/')
+  const roots = await environment.bucketObjects('plugins/dormouse/roots/')
   assert.is(roots.length, 1)
   const { object } = await environment.waitFor('Snapshot', namespace, name, (snapshot) => snapshot !== undefined)
   assert.is(object['status'].phase, 'Uploaded')

@@ -10,7 +10,7 @@ import {
 import { ResponseError } from './response-reader.ts'
 
 export type CallContext = {
-  /** `put roots/… in s3://bucket/prefix/dormouse` */
+  /** `put roots/… in s3://bucket/prefix/plugins/dormouse` */
   what: string
   bucket: string
   /** The store's address, for messages. */
@@ -67,7 +67,7 @@ const locked = terminal(
 )
 const archived = terminal(
   'S3ObjectArchived',
-  () => 'the object was moved to an archive class: restore it, and exclude dormouse/ from that lifecycle rule',
+  () => 'the object was moved to an archive class: restore it, and exclude plugins/dormouse/ from that lifecycle rule',
 )
 const unsupported = terminal('S3Unsupported', () => 'the store does not know a request that Dormouse needs')
 const untrusted = terminal(

@@ -1,4 +1,4 @@
-// ObjectStore over an S3 bucket: keys below `<prefix>/dormouse/`, every object written once, every call safe to repeat.
+// ObjectStore over an S3 bucket: keys below `<prefix>/plugins/dormouse/`, every object written once, every call safe to repeat.
 
 import { randomBytes } from 'node:crypto'
 import { type Clock, systemClock } from '#shared/kernel/clock.ts'
@@ -10,6 +10,9 @@ import type { IncompleteUpload, IncompleteUploads, ObjectStore, StoredObject } f
 import type { IncompletePosition, PutCall, S3Calls } from './calls.ts'
 import { type CallContext, statusOf, translate } from './errors.ts'
 import { DEFAULT_TRANSPORT, type TransportOptions } from './options.ts'
+
+/** Velero refuses a location with other folders than its own; `plugins` is one of them (pkg/persistence/object_store_layout.go). */
+const REPOSITORY_FOLDER = 'plugins/dormouse/'
 
 export type S3StoreOptions = Partial<TransportOptions> & {
   /** For messages: where the credentials come from, such as a Secret's name. */
@@ -51,7 +54,7 @@ class BucketStore implements S3Store {
   constructor(settings: S3Settings, options: S3StoreOptions) {
     this.settings = settings
     this.options = options
-    this.root = settings.prefix === '' ? 'dormouse/' : `${settings.prefix}/dormouse/`
+    this.root = settings.prefix === '' ? REPOSITORY_FOLDER : `${settings.prefix}/${REPOSITORY_FOLDER}`
     this.location = `s3://${settings.bucket}/${this.root.slice(0, -1)}`
   }
 
