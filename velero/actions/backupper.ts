@@ -64,8 +64,8 @@ async function backUp(
     item: withBlob(claim, snapshot, deps.pluginVersion),
     additionalItems: [volumeItem(decision.volumeName)],
     operationId: formatOperationId({ namespace: claim.metadata.namespace ?? '', name: snapshot.metadata.name }),
-    // Once more at the end, so that the backup itself tells how its upload has ended.
-    postOperationItems: [claimItem(claim)],
+    // No claim: what goes with it is its PV, and at a PV Velero's finalizer (up to 1.18.3) panics for ever (docs/design/0003).
+    postOperationItems: [],
   }
 }
 
@@ -148,10 +148,6 @@ function unchanged(item: KubeObject): BackupExecuted {
 
 function volumeItem(name: string): ResourceIdentifier {
   return { group: '', resource: 'persistentvolumes', namespace: '', name }
-}
-
-function claimItem({ metadata }: KubeObject): ResourceIdentifier {
-  return { group: '', resource: 'persistentvolumeclaims', namespace: metadata.namespace ?? '', name: metadata.name }
 }
 
 function placeOf({ metadata }: KubeObject): string {

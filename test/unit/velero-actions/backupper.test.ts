@@ -47,9 +47,7 @@ backupper('asks for a Snapshot and answers with an operation, the PV and the ann
   const { item, additionalItems, operationId, postOperationItems } = await execute(world)
   assert.is(operationId, OPERATION)
   assert.equal(additionalItems, [{ group: '', resource: 'persistentvolumes', namespace: '', name: 'pv-orders' }])
-  assert.equal(postOperationItems, [
-    { group: '', resource: 'persistentvolumeclaims', namespace: 'shop', name: 'orders' },
-  ])
+  assert.equal(postOperationItems, [], 'a claim there ends in a panic of the server')
   assert.is(storedSnapshot(item)?.snapshotID, SNAPSHOT_ID)
   assert.is(item.metadata.annotations?.['team'], 'blue')
   const [snapshot] = snapshots(world)

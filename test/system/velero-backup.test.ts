@@ -1,0 +1,283 @@
+// People type `velero backup create`: the real server and command line drive the shipped plugin and the functions, through a
+// backup that is held up, a loss, and a restore with everything mapped and modified.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { type Environment, startEnvironment } from '#test/environment/environment.ts'
+import { until } from '#test/environment/fixtures/echo/start.ts'
+import type { Recorder, Seen } from '#test/environment/kubernetes/wait.ts'
+import { STORAGE_CLASSES } from '#test/environment/seed.ts'
+import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
+import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import { builtPlugin } from './support/plugin-file.ts'
+
+const MIB = 2 ** 20
+const HELD_MS = 30_000
+const SIZES = { orders: 24 * MIB, stock: 16 * MIB }
+const SKIPPED_CLASS = 'vsphere-scratch'
+
+const velero = suite('velero backup create')
+let environment: Environment
+let backups: Recorder
+let claims: Recorder
+let downloads: Recorder
+let hashes: string[]
+
+velero.before(async () => {
+  environment = await startEnvironment({
+    faults: true,
+    env: { DORMOUSE_BACKOFF_UNIT_SECONDS: '1' },
+    velero: { plugins: [builtPlugin()] },
+  })
+  const [orders, stock] = await Promise.all([aVolume('orders'), aVolume('stock')])
+  hashes = await Promise.all([orders, stock].map(({ file }) => sha256(file)))
+  await foreignVolume()
+  await skippedVolume()
+  backups = await environment.record('Backup')
+  claims = await environment.record('PersistentVolumeClaim')
+  downloads = await environment.record('Download')
+})
+velero.after(async () => {
+  await environment.stop()
+})
+
+async function aVolume(name: keyof typeof SIZES): Promise<Volume> {
+  const annotations = { team: name, 'volumehealth.storage.kubernetes.io/health': 'accessible' }
+  const volume = await environment.createVolume({ namespace: 'shop', name, sizeBytes: SIZES[name], annotations })
+  await writePieces(volume.file, [{ offsetBytes: 3 * MIB, data: noise(name, 6 * MIB) }])
+  return volume
+}
+
+/** Of another driver: bound by hand. */
+async function foreignVolume(): Promise<void> {
+  const capacity = { storage: '1Mi' }
+  await environment.api.create({
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name: 'pv-foreign' },
+    spec: {
+      capacity,
+      accessModes: ['ReadWriteOnce'],
+      persistentVolumeReclaimPolicy: 'Retain',
+      claimRef: { namespace: 'shop', name: 'foreign' },
+      csi: { driver: 'ebs.csi.aws.com', volumeHandle: 'vol-1' },
+    },
+  })
+  await environment.api.create({
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: { namespace: 'shop', name: 'foreign' },
+    spec: {
+      accessModes: ['ReadWriteOnce'],
+      storageClassName: '',
+      volumeName: 'pv-foreign',
+      resources: { requests: capacity },
+    },
+  })
+  const isBound = (claim: KubeObject | undefined) => claim?.['status']?.phase === 'Bound'
+  await environment.waitFor('PersistentVolumeClaim', 'shop', 'foreign', isBound)
+}
+
+/** A disk of vSphere, of a class that a volume policy leaves out. */
+async function skippedVolume(): Promise<void> {
+  const storageClass = await environment.api.get({
+    apiVersion: 'storage.k8s.io/v1',
+    kind: 'StorageClass',
+    name: STORAGE_CLASSES.immediate,
+  })
+  const {
+    resourceVersion: _,
+    uid: __,
+    creationTimestamp: ___,
+    managedFields: ____,
+    ...metadata
+  } = Object(storageClass?.metadata)
+  await environment.api.create({ ...storageClass, metadata: { ...metadata, name: SKIPPED_CLASS } } as KubeObject)
+  await environment.createVolume({ namespace: 'shop', name: 'scratch', sizeBytes: MIB, storageClass: SKIPPED_CLASS })
+  await environment.api.apply({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'policy', namespace: 'velero' },
+    data: {
+      'policy.yaml': `version: v1\nvolumePolicies:\n- conditions:\n    storageClass: [${SKIPPED_CLASS}]\n  action:\n    type: skip\n`,
+    },
+  } as KubeObject)
+}
+
+async function listed(apiVersion: string, kind: string, namespace?: string): Promise<KubeObject[]> {
+  return await environment.api.list(apiVersion, kind, namespace)
+}
+
+const timesOf = (seen: Seen[], phase: string): number[] =>
+  seen.filter(({ object }) => object['status']?.phase === phase).map(({ atMs }) => atMs)
+
+velero('row 1: the server lists every action of the shipped file', async () => {
+  const plugins = await environment.velero('plugin', 'get')
+  for (const line of [
+    /velero\.io\/vsphere-pvc-backupper\s+BackupItemActionV2/,
+    /velero\.io\/vsphere-pvc-restorer\s+RestoreItemActionV2/,
+    /velero\.io\/vsphere-pv-restorer\s+RestoreItemActionV2/,
+    /velero\.io\/vsphere-item-restorer\s+RestoreItemActionV2/,
+    /velero\.io\/vsphere-pvc-deleter\s+DeleteItemAction/,
+    /velero\.io\/vsphere\s+VolumeSnapshotter/,
+  ])
+    assert.match(plugins, line)
+})
+
+velero(
+  'rows 3, 14: the Backup waits for as long as data is held up, and is Completed only when all of it is up',
+  async () => {
+    const { weather } = environment.parts.faults!
+    let held = 0
+    const release = Promise.withResolvers<void>()
+    const hold = async () => {
+      held++
+      await release.promise
+    }
+    const rule = weather.add({ match: /^upload mover: PUT (?!config)/, server: 's3', times: 1e9, before: hold })
+    const policy = ['--resource-policies-configmap', 'policy']
+    await environment.velero('backup', 'create', 'nightly', '--include-namespaces', 'shop', ...policy)
+    const phase = () => backups.of('nightly').at(-1)?.object['status']?.phase
+    await until('the Backup waits', () => phase() === 'WaitingForPluginOperations', 60_000)
+    await until('uploads are held up', () => held > 0, 60_000)
+    await new Promise((resolve) => setTimeout(resolve, HELD_MS))
+    assert.is(phase(), 'WaitingForPluginOperations')
+    rule.remove()
+    release.resolve()
+    await until('the Backup is over', () => /Completed|Failed/.test(phase() ?? ''), 120_000)
+    assert.is(phase(), 'Completed', await environment.velero('backup', 'describe', 'nightly', '--details'))
+    const seen = backups.of('nightly')
+    const [waitsFrom = 0] = timesOf(seen, 'WaitingForPluginOperations')
+    const [completed = 0] = timesOf(seen, 'Completed')
+    assert.ok(completed - waitsFrom >= HELD_MS, `${completed - waitsFrom} ms`)
+
+    const uploads = await listed('datamover.cnsdp.vmware.com/v1alpha1', 'Upload', 'velero')
+    assert.is(uploads.length, 2)
+    const ends = uploads.map(({ status }) => Date.parse(status.completionTimestamp))
+    const backup = seen.at(-1)?.object
+    assert.ok(Date.parse(backup?.['status'].completionTimestamp) >= Math.max(...ends))
+    const snapshots = await listed('backupdriver.cnsdp.vmware.com/v1alpha1', 'Snapshot')
+    assert.equal(
+      snapshots
+        .map(({ spec, metadata }) => [
+          spec.resourceHandle.name,
+          metadata.labels?.['velero.io/backup-name'],
+          metadata.labels?.['velero.io/exclude-from-backup'],
+        ])
+        .sort(),
+      [
+        ['orders', 'nightly', 'true'],
+        ['stock', 'nightly', 'true'],
+      ],
+    )
+  },
+)
+
+velero('the user reads each operation with its bytes, and the plugin’s lines under its name', async () => {
+  const described = await environment.velero('backup', 'describe', 'nightly', '--details')
+  assert.match(described, /Backup Item Operations:/)
+  for (const name of ['orders', 'stock']) {
+    const at = described.indexOf(`Operation for persistentvolumeclaims shop/${name}`)
+    assert.ok(at >= 0, described)
+    const part = described.slice(at, described.indexOf('Updated:', at))
+    assert.match(part, 'velero.io/vsphere-pvc-backupper')
+    assert.match(part, /Progress:\s+\d{7} of \d{7} complete \(bytes\)/)
+    assert.match(part, /Phase:\s+Completed/)
+  }
+  const logs = await environment.velero('backup', 'logs', 'nightly')
+  const ours = logs.split('\n').filter((line) => line.includes('pluginName=velero-plugin-dormouse'))
+  assert.ok(ours.length > 0, logs.slice(-4000))
+  assert.ok(
+    ours.some((line) => line.includes('shop/foreign') && line.includes('DriverUnsupported')),
+    ours.join('\n'),
+  )
+})
+
+velero(
+  'rows 10, 11: the tarball has blob and version, the health annotation is gone, the live claim is as it was',
+  async () => {
+    const live = await environment.api.get({
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      namespace: 'shop',
+      name: 'orders',
+    })
+    assert.is(live?.metadata.annotations?.['volumehealth.storage.kubernetes.io/health'], 'accessible')
+    assert.is(live?.metadata.annotations?.['velero-plugin-for-vsphere/item-snapshot-blob'], undefined)
+  },
+)
+
+velero(
+  'rows 21, 22, 23, 28: after the loss all is restored: mapped, modified, and never Bound before it is whole',
+  async () => {
+    await environment.kubectl('delete', 'namespace', 'shop')
+    await until('the disks are gone', async () => (await environment.vcenterState()).fcds.length === 0, 60_000)
+    await environment.api.apply({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: {
+        name: 'classes',
+        namespace: 'velero',
+        labels: { 'velero.io/plugin-config': '', 'velero.io/change-storage-class': 'RestoreItemAction' },
+      },
+      data: { [STORAGE_CLASSES.immediate]: STORAGE_CLASSES.waiting },
+    } as KubeObject)
+    await environment.api.apply({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'modifier', namespace: 'velero' },
+      data: {
+        'modifier.yaml': [
+          'version: v1',
+          'resourceModifierRules:',
+          '- conditions:',
+          '    groupResource: persistentvolumeclaims',
+          '    resourceNameRegex: "^orders$"',
+          '  patches:',
+          '  - operation: add',
+          '    path: /metadata/labels/modified',
+          '    value: "yes"',
+          '',
+        ].join('\n'),
+      },
+    } as KubeObject)
+    const how = ['--namespace-mappings', 'shop:copy', '--resource-modifier-configmap', 'modifier']
+    await environment.velero('restore', 'create', 'back', '--from-backup', 'nightly', ...how, '--wait')
+    const restore = await environment.api.get({
+      apiVersion: 'velero.io/v1',
+      kind: 'Restore',
+      namespace: 'velero',
+      name: 'back',
+    })
+    const told = await environment.velero('restore', 'describe', 'back', '--details')
+    assert.is(restore?.['status'].phase, 'Completed', told)
+    for (const [index, name] of ['orders', 'stock'].entries()) {
+      const copy = await volumeOf(environment, 'copy', name)
+      assert.is(await sha256(copy.file), hashes[index], name)
+      assert.is(copy.claim['spec'].storageClassName, STORAGE_CLASSES.waiting)
+      const { labels, annotations } = copy.claim.metadata
+      assert.is(labels?.['velero.io/restore-name'], 'back')
+      assert.is(labels?.['modified'], name === 'orders' ? 'yes' : undefined)
+      assert.is(annotations?.['team'], name)
+      assertBoundWhole(name)
+    }
+    assert.match(told, /Restore Item Operations:/)
+  },
+)
+
+/** The API server numbers all writes in one row. */
+function assertBoundWhole(name: string): void {
+  const numberOf = ({ object }: Seen) => Number(object.metadata.resourceVersion)
+  const ofClaim = claims.of(name).filter(({ object }) => object.metadata.namespace === 'copy')
+  const clone = String(ofClaim.at(-1)?.object.metadata.annotations?.['dormouse.dev/clone'])
+  const whole = downloads.seen.find(
+    ({ object }) => object['spec'].clonefromSnapshotReference === clone && object['status']?.phase === 'Completed',
+  )
+  assert.ok(whole, `a completed Download of ${clone}`)
+  const bound = ofClaim.filter(({ object }) => object['status']?.phase === 'Bound')
+  assert.ok(bound.length > 0)
+  for (const one of bound) assert.ok(numberOf(one) > numberOf(whole), `${name} was Bound before its data was whole`)
+}
+
+velero.run()
