@@ -12,6 +12,8 @@ const NAMES = [
   'DeleteItemAction velero.io/vsphere-pvc-deleter',
   'RestoreItemActionV2 velero.io/vsphere-pvc-restorer',
   'RestoreItemActionV2 velero.io/vsphere-pv-restorer',
+  'RestoreItemActionV2 velero.io/vsphere-item-restorer',
+  'VolumeSnapshotter velero.io/vsphere',
 ]
 
 /** Handshake, the list, and the end. `command` is what Velero would execute later. */
