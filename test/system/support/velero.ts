@@ -1,0 +1,124 @@
+// An environment in which the real Velero has the shipped plugin, and what its tests ask again and again.
+
+import * as assert from 'uvu/assert'
+import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { unreachableObjects } from '#shared/engine/prune.ts'
+import { type Environment, startEnvironment } from '#test/environment/environment.ts'
+import { until } from '#test/environment/fixtures/echo/start.ts'
+import type { EnvironmentOptions } from '#test/environment/options.ts'
+import { noise, writePieces } from '#test/environment/storage/content.ts'
+import { openRepository } from '#test/environment/storage/repository.ts'
+import type { Volume } from '#test/environment/storage/volume.ts'
+import { VELERO_PREFIX } from '#test/environment/velero/start.ts'
+import { atWork } from '../../chaos/leftovers.ts'
+import { builtPlugin } from './plugin-file.ts'
+
+const MIB = 2 ** 20
+
+/** Short back-off and sweep; `velero.flags` win over the server's defaults in tests. */
+export async function startWithPlugin({ env, velero, ...options }: EnvironmentOptions = {}): Promise<Environment> {
+  return await startEnvironment({
+    faults: true,
+    ...options,
+    pingEveryMs: { 'dormouse-sweep': 5000, 'dormouse-maintenance': 0, ...options.pingEveryMs },
+    env: { DORMOUSE_BACKOFF_UNIT_SECONDS: '1', DORMOUSE_LEASE_SECONDS: '10', ...env },
+    velero: { plugins: [builtPlugin()], ...velero },
+  })
+}
+
+/** A bound claim of `namespace` with some data of its own. */
+export async function aFilledVolume(environment: Environment, namespace: string, name: string): Promise<Volume> {
+  const volume = await environment.createVolume({ namespace, name, sizeBytes: 16 * MIB })
+  await writePieces(volume.file, [{ offsetBytes: 3 * MIB, data: noise(`${namespace}/${name}`, 6 * MIB) }])
+  return volume
+}
+
+export type Run = 'Backup' | 'Restore' | 'Schedule' | 'DeleteBackupRequest'
+
+export async function runOf(environment: Environment, kind: Run, name: string): Promise<KubeObject | undefined> {
+  return await environment.api.get({ apiVersion: 'velero.io/v1', kind, namespace: 'velero', name })
+}
+
+export async function phaseOf(environment: Environment, kind: Run, name: string): Promise<string> {
+  return (await runOf(environment, kind, name))?.['status']?.phase ?? 'New'
+}
+
+export async function untilPhase(
+  environment: Environment,
+  kind: Run,
+  name: string,
+  phases: RegExp,
+  limitMs = 60_000,
+): Promise<string> {
+  await until(
+    `${kind} ${name} is ${phases}`,
+    async () => phases.test(await phaseOf(environment, kind, name)),
+    limitMs,
+  ).catch(async (error: Error) => {
+    throw new Error(`${error.message}; it is ${await phaseOf(environment, kind, name)}`, { cause: error })
+  })
+  return await phaseOf(environment, kind, name)
+}
+
+export const OVER = /^(Completed|PartiallyFailed|Failed|FailedValidation)$/
+
+export async function listOf(environment: Environment, kind: KindName, namespace?: string): Promise<KubeObject[]> {
+  return await environment.api.list(KINDS[kind].apiVersion, kind, namespace)
+}
+
+/** Holds every PUT of data by an upload until `release`; Velero's own calls pass. */
+export function holdUploads(environment: Environment): { held: () => number; release: () => void } {
+  let held = 0
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const hold = async () => {
+    held++
+    await promise
+  }
+  const rule = environment.parts.faults!.weather.add({
+    match: /^upload mover: PUT (?!config)/,
+    server: 's3',
+    times: Number.POSITIVE_INFINITY,
+    before: hold,
+  })
+  return {
+    held: () => held,
+    release: () => {
+      rule.remove()
+      resolve()
+    },
+  }
+}
+
+/** Nobody works, vCenter has no disk snapshot, and after a prune the bucket holds only what backups reach. */
+export async function assertNothingLeft(environment: Environment): Promise<void> {
+  const isQuiet = async () => (await atWork(environment)).length === 0
+  await until('nobody works', isQuiet, 60_000).catch(async () => assert.equal(await atWork(environment), []))
+  const { fcds } = await environment.vcenterState()
+  assert.equal(
+    fcds.flatMap(({ snapshots }) => snapshots),
+    [],
+    'a disk snapshot is left',
+  )
+  assert.equal(await unreachableAfterPrune(environment), [])
+}
+
+/** Maintenance runs until nothing is left over, and no more than a few times. */
+async function unreachableAfterPrune(environment: Environment): Promise<string[]> {
+  const repository = await openRepository(environment, VELERO_PREFIX)
+  let left: string[] = []
+  for (let run = 0; run < 4; run++) {
+    await environment.ping('dormouse-maintenance')
+    const isEmpty = async () => {
+      left = await unreachableObjects(repository)
+      return left.length === 0
+    }
+    if (
+      await until('nothing is left over', isEmpty, 10_000).then(
+        () => true,
+        () => false,
+      )
+    )
+      return []
+  }
+  return left
+}
