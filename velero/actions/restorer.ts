@@ -62,13 +62,23 @@ async function fill(deps: ActionDeps, asked: Asked, log: ActionLog): Promise<Res
       throw new TerminalError(decision.reason, words)
     case 'skip':
       log.warn(`${decision.reason}: ${words}`)
-      return { ...answered(withoutBlob(item)), skipRestore: true }
+      return answered(besideTarget(item, restore, volumeName))
     case 'leave':
       log[decision.level](`${decision.reason}: ${words}`)
       return answered(withoutBlob(item))
     case 'restore':
       return await startRestore(deps, { ...asked, namespace, volumeName, decision }, log)
   }
+}
+
+/**
+ * Not skipped: Velero finds the claim and counts a warning, which people see. Should it be gone by then, the new one waits for a
+ * volume that never comes, and is not an empty one that looks restored. An update of what exists must not touch its volume.
+ */
+function besideTarget(item: KubeObject, restore: KubeObject, volumeName: string): KubeObject {
+  const claim = withoutBlob(item)
+  if (restore['spec']?.existingResourcePolicy === 'update') return claim
+  return { ...claim, spec: { ...claim['spec'], volumeName } }
 }
 
 async function readTarget(deps: ActionDeps, item: KubeObject, namespace: string): Promise<KubeObject | undefined> {

@@ -1,0 +1,164 @@
+// How Velero's backups end when it does not go well, and when they are no longer wanted: never a false Completed, and nothing is left.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Environment } from '#test/environment/environment.ts'
+import { until } from '#test/environment/fixtures/echo/start.ts'
+import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
+import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import {
+  aFilledVolume,
+  assertNothingLeft,
+  listOf,
+  OVER,
+  phaseOf,
+  runOf,
+  startWithPlugin,
+  untilPhase,
+} from './support/velero.ts'
+
+const MIB = 2 ** 20
+
+const ends = suite('the ends of Velero’s backups')
+let environment: Environment
+let volume: Volume
+
+ends.before(async () => {
+  environment = await startWithPlugin({
+    envOf: { upload: { FAKE_VDDK_MBPS: '2' } },
+    velero: { flags: { 'garbage-collection-frequency': '20s' } },
+  })
+  volume = await aFilledVolume(environment, 'shop', 'orders')
+})
+ends.after(async () => {
+  await environment.stop()
+})
+
+const create = async (name: string, ...args: string[]) =>
+  await environment.velero('backup', 'create', name, '--include-namespaces', 'shop', ...args)
+
+ends('an upload that fails for good makes the Backup PartiallyFailed, with our reason', async () => {
+  await environment.api.apply({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'velero-vsphere-plugin-config', namespace: 'velero' },
+    data: { 'upload-cr-retry-max': '1' },
+  } as never)
+  const { weather } = environment.parts.faults!
+  const broken = weather.add({
+    match: /^upload mover: PUT (packs|session)/,
+    server: 's3',
+    times: Number.POSITIVE_INFINITY,
+    fault: { answer: { status: 507, body: '<Error><Code>InsufficientStorage</Code></Error>' } },
+  })
+  await create('broken', '--item-operation-timeout', '5m')
+  assert.is(await untilPhase(environment, 'Backup', 'broken', OVER, 120_000), 'PartiallyFailed')
+  broken.remove()
+  const told = await environment.velero('backup', 'describe', 'broken', '--details')
+  assert.match(told, /Phase:\s+Failed/)
+  assert.match(told, /UploadFailedAfterRetry|S3Full/)
+  assert.match(told, 'S3Full')
+  await environment.kubectl('-n', 'velero', 'delete', 'configmap', 'velero-vsphere-plugin-config')
+  await assertNothingLeft(environment)
+})
+
+ends('an operation that Velero times out is cancelled, and leaves nothing', async () => {
+  const slow = await environment.createVolume({ namespace: 'slow', name: 'archive', sizeBytes: 48 * MIB })
+  await writePieces(slow.file, [{ offsetBytes: 0, data: noise('archive', 40 * MIB) }])
+  await environment.velero(
+    ...['backup', 'create', 'late', '--include-namespaces', 'slow', '--item-operation-timeout', '5s'],
+  )
+  assert.is(await untilPhase(environment, 'Backup', 'late', OVER, 60_000), 'PartiallyFailed')
+  const phase = async () => (await listOf(environment, 'Snapshot', 'slow'))[0]?.['status'].phase
+  await until('the Snapshot is cancelled', async () => (await phase()) === 'Canceled', 30_000)
+  assert.match(await environment.velero('backup', 'describe', 'late', '--details'), 'Asynchronous action timed out')
+  await assertNothingLeft(environment)
+  await environment.kubectl('delete', 'namespace', 'slow')
+})
+
+ends('row 31: a Backup that is deleted takes its data with it, and another one stays whole', async () => {
+  await create('kept', '--wait')
+  await create('doomed', '--wait')
+  assert.equal(
+    [await phaseOf(environment, 'Backup', 'kept'), await phaseOf(environment, 'Backup', 'doomed')],
+    ['Completed', 'Completed'],
+  )
+  await environment.velero('backup', 'delete', 'doomed', '--confirm')
+  await until('it is gone', async () => (await runOf(environment, 'Backup', 'doomed')) === undefined, 60_000)
+  const deletions = await listOf(environment, 'DeleteSnapshot', 'velero')
+  assert.equal(
+    deletions.map(({ status }) => status.phase),
+    ['Completed'],
+  )
+  await assertNothingLeft(environment)
+  const mapping = ['--namespace-mappings', 'shop:kept']
+  await environment.velero('restore', 'create', 'of-kept', '--from-backup', 'kept', ...mapping, '--wait')
+  assert.is(await phaseOf(environment, 'Restore', 'of-kept'), 'Completed')
+  assert.is(await sha256((await volumeOf(environment, 'kept', 'orders')).file), await sha256(volume.file))
+})
+
+ends('row 26: with --restore-volumes=false the claim is left to Velero, and nothing is cloned', async () => {
+  const before = (await listOf(environment, 'CloneFromSnapshot')).length
+  const how = ['--namespace-mappings', 'shop:bare', '--restore-volumes=false']
+  await environment.velero('restore', 'create', 'bare', '--from-backup', 'kept', ...how, '--wait')
+  assert.is(await phaseOf(environment, 'Restore', 'bare'), 'Completed')
+  assert.is((await listOf(environment, 'CloneFromSnapshot')).length, before)
+  const claim = await environment.api.get({
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    namespace: 'bare',
+    name: 'orders',
+  })
+  assert.not.match(String(claim?.['spec'].volumeName), /^dormouse-/)
+})
+
+ends('row 25: a claim that exists is left as it is, with a warning', async () => {
+  const clones = (await listOf(environment, 'CloneFromSnapshot')).length
+  await environment.velero('restore', 'create', 'again', '--from-backup', 'kept', '--wait')
+  const status = (await runOf(environment, 'Restore', 'again'))?.['status']
+  assert.is(status?.phase, 'Completed')
+  assert.ok(status.warnings > 0)
+  assert.is((await listOf(environment, 'CloneFromSnapshot')).length, clones)
+  assert.match(await environment.velero('restore', 'logs', 'again'), /TargetExists/)
+})
+
+ends('row 12: with --snapshot-volumes=false no Snapshot is made', async () => {
+  const before = (await listOf(environment, 'Snapshot')).length
+  await create('plain', '--snapshot-volumes=false', '--wait')
+  assert.is(await phaseOf(environment, 'Backup', 'plain'), 'Completed')
+  assert.is((await listOf(environment, 'Snapshot')).length, before)
+})
+
+ends('row 58: a schedule’s expired backups go with their data, and the rest restores', async () => {
+  await environment.velero(
+    ...['schedule', 'create', 'often', '--schedule', '@every 1m', '--ttl', '100s', '--include-namespaces', 'shop'],
+  )
+  const scheduled = async () =>
+    (await environment.api.list('velero.io/v1', 'Backup', 'velero')).filter(
+      ({ metadata }) => metadata.labels?.['velero.io/schedule-name'] === 'often',
+    )
+  let first = ''
+  await until(
+    'two backups were made and the first of them is gone',
+    async () => {
+      const names = (await scheduled()).map(({ metadata }) => metadata.name).sort()
+      first ||= names[0] ?? ''
+      return first !== '' && !names.includes(first) && names.length > 0
+    },
+    300_000,
+  )
+  await environment.velero('schedule', 'pause', 'often')
+  const last =
+    (await scheduled())
+      .map(({ metadata }) => metadata.name)
+      .sort()
+      .at(-1) ?? ''
+  assert.is(await untilPhase(environment, 'Backup', last, OVER, 60_000), 'Completed')
+  const how = ['--namespace-mappings', 'shop:scheduled', '--wait']
+  await environment.velero('restore', 'create', 'of-last', '--from-backup', last, ...how)
+  assert.is(await phaseOf(environment, 'Restore', 'of-last'), 'Completed')
+  assert.is(await sha256((await volumeOf(environment, 'scheduled', 'orders')).file), await sha256(volume.file))
+  await assertNothingLeft(environment)
+})
+
+ends.run()
