@@ -1,14 +1,16 @@
-// The main job on a volume that looks like real life: two backups, a loss, restores, a deletion; with a table at the end.
+// The main job by the real Velero, on a volume that looks like real life: two backups, a loss, restores, a deletion; with a
+// table at the end.
 // Usage: node test/environment/demo.ts; leaves build/demo.json, exits 0 only when every byte came back.
 
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { builtPlugin } from '../system/support/plugin-file.ts'
 import { changeFileSystem, checkFileSystem, makeFileSystem, requirePrograms } from './demo/ext4.ts'
 import { changedBytes, type Fingerprint, fingerprint } from './demo/fingerprint.ts'
 import { heading, mib, progressOf, say, table } from './demo/show.ts'
 import { makeTree } from './demo/tree.ts'
+import { type Backup, backUp, remove, restore } from './demo/velero.ts'
 import { type Environment, startEnvironment } from './environment.ts'
-import { type Backup, backUp, claimRepository, remove, restore } from './main-job.ts'
 import { PROJECT } from './process/tools.ts'
 import type { Volume } from './storage/volume.ts'
 
@@ -24,9 +26,9 @@ type Result = { backups: Backup[]; restores: Restored[]; changed: number }
 try {
   requirePrograms()
   heading(
-    'Dormouse: a volume is backed up, backed up again, lost, and restored by functions that sleep until they are needed',
+    'Dormouse: Velero backs a volume up, again, and restores it when it is lost, by functions that sleep until they are needed',
   )
-  const environment = await startEnvironment({ say })
+  const environment = await startEnvironment({ say, velero: { plugins: [builtPlugin()] } })
   let result: Result
   try {
     result = await run(environment)
@@ -43,11 +45,9 @@ async function run(environment: Environment): Promise<Result> {
   heading(`1. A volume of ${mib(VOLUME_BYTES)} with an ext4 file system full of files`)
   const volume = await makeVolume(environment)
   const before = await fingerprint(volume.file)
-  const repository = await claimRepository(environment)
-  say(`BackupRepository ${repository} is ready`)
 
-  heading('2. First backup: Snapshot -> disk snapshot -> Upload -> bucket')
-  const first = await backUpLoudly(environment, volume, repository)
+  heading('2. First backup: velero backup create --wait')
+  const first = await backUpLoudly(environment, volume, 'first')
 
   heading('3. About 2 % is changed, second backup')
   const scratch = path.join(environment.parts.folder, 'changed')
@@ -57,13 +57,15 @@ async function run(environment: Environment): Promise<Result> {
   const after = await fingerprint(volume.file)
   const changed = changedBytes(before, after)
   say(`${mib(changed)} differ now (${percent(changed)} of the volume); e2fsck is content`)
-  const second = await backUpLoudly(environment, volume, repository)
+  const second = await backUpLoudly(environment, volume, 'second')
 
-  heading('4. The claim and its disk are destroyed; both backups are restored into other namespaces')
-  await environment.kubectl('delete', 'pvc', CLAIM.name, '-n', CLAIM.namespace)
+  heading(
+    '4. The namespace is deleted, and the disk with it; velero restore create --wait, each into another namespace',
+  )
+  await environment.kubectl('delete', 'namespace', CLAIM.namespace)
   await environment.waitFor('PersistentVolume', undefined, volume.volumeName, (object) => object === undefined)
   say(
-    `PVC ${CLAIM.namespace}/${CLAIM.name} is gone, and so is its disk: ${(await environment.vcenterState()).fcds.length} disks in vCenter`,
+    `Namespace ${CLAIM.namespace} is gone, and so is its disk: ${(await environment.vcenterState()).fcds.length} disks in vCenter`,
   )
   const restores = [
     await restoreLoudly(environment, 'first backup', first, 'monday', before),
@@ -71,8 +73,8 @@ async function run(environment: Environment): Promise<Result> {
   ]
 
   heading('5. The first backup is deleted; the second still restores')
-  await remove(environment, first)
-  say('DeleteSnapshot: Completed')
+  await remove(environment, first.name)
+  say('velero backup delete: the Backup is gone')
   restores.push(await restoreLoudly(environment, 'second backup, again', second, 'wednesday', after))
   return { backups: [first, second], restores, changed }
 }
@@ -91,11 +93,10 @@ async function makeVolume(environment: Environment): Promise<Volume> {
   return volume
 }
 
-async function backUpLoudly(environment: Environment, { fcdId }: Volume, repository: string): Promise<Backup> {
-  const options = { timeoutMs: 15 * 60_000, onProgress: progressOf('uploading') }
-  const backup = await backUp(environment, CLAIM, repository, options)
+async function backUpLoudly(environment: Environment, { fcdId }: Volume, name: string): Promise<Backup> {
+  const backup = await backUp(environment, name, CLAIM, progressOf('uploading'))
   const { bytesRead = 0, bytesSent = 0 } = backup.progress
-  say(`${backup.phases.join(' -> ')} in ${backup.seconds.toFixed(1)} s: ${mib(bytesRead)} read, ${mib(bytesSent)} sent`)
+  say(`Backup ${name} is Completed in ${backup.seconds.toFixed(1)} s: ${mib(bytesRead)} read, ${mib(bytesSent)} sent`)
   const left = (await environment.vcenter.disk(fcdId))?.snapshots.length
   if (left !== 0) throw new Error(`the disk has ${left} snapshots after the backup, want none`)
   return backup
@@ -108,8 +109,7 @@ async function restoreLoudly(
   namespace: string,
   wanted: Fingerprint,
 ): Promise<Restored> {
-  const options = { timeoutMs: 15 * 60_000, onProgress: progressOf('downloading') }
-  const { volume, seconds } = await restore(environment, backup, namespace, options)
+  const { volume, seconds } = await restore(environment, backup.name, CLAIM, namespace, progressOf('downloading'))
   const sha256Equal = (await fingerprint(volume.file)).sha256 === wanted.sha256
   if (sha256Equal) await checkFileSystem(volume.file)
   const verdict = sha256Equal ? 'sha256 is equal, e2fsck is content' : 'sha256 IS NOT EQUAL'
@@ -118,9 +118,9 @@ async function restoreLoudly(
 }
 
 async function report({ backups, restores, changed }: Result): Promise<void> {
-  const rows = backups.map(({ progress, seconds }, index) => {
+  const rows = backups.map(({ name, progress, seconds }) => {
     const { bytesRead = 0, bytesSent = 0, bytesStored = 0 } = progress
-    return { name: index === 0 ? 'first' : 'second', bytesRead, bytesSent, bytesStored, seconds: tenths(seconds) }
+    return { name, bytesRead, bytesSent, bytesStored, seconds: tenths(seconds) }
   })
   heading(`Volume ${mib(VOLUME_BYTES)}, changed between the backups: ${mib(changed)}\n`)
   const cells = rows.map(({ name, bytesRead, bytesSent, bytesStored, seconds }) => [

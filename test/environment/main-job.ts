@@ -1,9 +1,8 @@
-// What a user does, by the API alone: claim a repository, back up, restore, delete. Used by the system tests and the demo.
+// What a user does, by the API alone: claim a repository, back up, restore, delete. Used by the system tests.
 
 import { randomUUID } from 'node:crypto'
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
 import type { Environment } from './environment.ts'
-import { Recorder } from './kubernetes/wait.ts'
 import { VELERO_NAMESPACE } from './options.ts'
 import { CREDENTIALS_SECRET, REPOSITORY_SECRET } from './seed.ts'
 import { type Volume, volumeOf } from './storage/volume.ts'
@@ -24,7 +23,7 @@ export type Backup = {
   seconds: number
 }
 export type Restore = { clone: KubeObject; volume: Volume; phases: string[]; seconds: number }
-export type Waiting = { timeoutMs?: number; onProgress?: (progress: Progress) => void }
+export type Waiting = { timeoutMs?: number }
 
 const LABELS = { 'velero.io/exclude-from-backup': 'true' }
 const MINUTE_MS = 60_000
@@ -73,14 +72,14 @@ export async function backUp(
   environment: Environment,
   claim: { namespace: string; name: string },
   repository: string,
-  { timeoutMs = 5 * MINUTE_MS, onProgress = () => {} }: Waiting = {},
+  { timeoutMs = 5 * MINUTE_MS }: Waiting = {},
 ): Promise<Backup> {
   const startMs = performance.now()
   const name = `snap-${randomUUID()}`
   await environment.api.create(aSnapshot(name, claim, repository))
   const isOver = (snapshot: KubeObject | undefined) => SNAPSHOT_ENDS.includes(snapshot?.['status']?.phase)
-  const wait = () => environment.waitFor('Snapshot', claim.namespace, name, isOver, timeoutMs)
-  const { object: snapshot, phases } = await following(environment, 'Upload', name, onProgress, wait)
+  const ended = await environment.waitFor('Snapshot', claim.namespace, name, isOver, timeoutMs)
+  const { object: snapshot, phases } = ended
   const seconds = (performance.now() - startMs) / 1000
   requirePhase(snapshot, 'Uploaded')
   const upload = await uploadOf(environment, snapshot)
@@ -92,7 +91,7 @@ export async function restore(
   environment: Environment,
   backup: Pick<Backup, 'snapshot'>,
   namespace: string,
-  { timeoutMs = 5 * MINUTE_MS, onProgress = () => {} }: Waiting = {},
+  { timeoutMs = 5 * MINUTE_MS }: Waiting = {},
 ): Promise<Restore> {
   await environment.createNamespace(namespace)
   const startMs = performance.now()
@@ -111,8 +110,8 @@ export async function restore(
     },
   })
   const isOver = (clone: KubeObject | undefined) => CLONE_ENDS.includes(clone?.['status']?.phase)
-  const wait = () => environment.waitFor('CloneFromSnapshot', namespace, name, isOver, timeoutMs)
-  const { object: clone, phases } = await following(environment, 'Download', name, onProgress, wait)
+  const ended = await environment.waitFor('CloneFromSnapshot', namespace, name, isOver, timeoutMs)
+  const { object: clone, phases } = ended
   const seconds = (performance.now() - startMs) / 1000
   requirePhase(clone, 'Completed')
   const claimName: string = backup.snapshot['spec'].resourceHandle.name
@@ -158,27 +157,6 @@ export async function uploadOf(environment: Environment, snapshot: KubeObject): 
   const upload = await environment.api.get({ ...typeOf('Upload'), namespace: VELERO_NAMESPACE, name })
   if (upload === undefined) throw new Error(`no Upload ${name} for Snapshot ${snapshot.metadata.name}`)
   return upload
-}
-
-/** Tells the progress of the transfer that was made for the object `name` while `act` runs. */
-async function following<T>(
-  environment: Environment,
-  kind: 'Upload' | 'Download',
-  name: string,
-  onProgress: (progress: Progress) => void,
-  act: () => Promise<T>,
-): Promise<T> {
-  const recorder = new Recorder(environment.api, kind, VELERO_NAMESPACE)
-  recorder.onSeen(({ object }) => {
-    const reference: string = object['spec'].snapshotReference ?? object['spec'].clonefromSnapshotReference ?? ''
-    if (reference.endsWith(`/${name}`)) onProgress(object['status']?.progress ?? {})
-  })
-  await recorder.start()
-  try {
-    return await act()
-  } finally {
-    recorder.stop()
-  }
 }
 
 export function typeOf(kind: KindName): { apiVersion: string; kind: string } {
