@@ -10,12 +10,17 @@ import type { Recorder, Seen } from '#test/environment/kubernetes/wait.ts'
 import { STORAGE_CLASSES } from '#test/environment/seed.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import { storedSnapshot } from '../../velero/domain/blob.ts'
+import { BLOB_ANNOTATION, VERSION_ANNOTATION } from '../../velero/domain/names.ts'
 import { builtPlugin } from './support/plugin-file.ts'
+import { filesOfTarball } from './support/tarball.ts'
 
 const MIB = 2 ** 20
 const HELD_MS = 30_000
 const SIZES = { orders: 24 * MIB, stock: 16 * MIB }
 const SKIPPED_CLASS = 'vsphere-scratch'
+const HEALTH = 'volumehealth.storage.kubernetes.io/health'
+const CLAIM_TYPE = { apiVersion: 'v1', kind: 'PersistentVolumeClaim' }
 
 const velero = suite('velero backup create')
 let environment: Environment
@@ -43,7 +48,7 @@ velero.after(async () => {
 })
 
 async function aVolume(name: keyof typeof SIZES): Promise<Volume> {
-  const annotations = { team: name, 'volumehealth.storage.kubernetes.io/health': 'accessible' }
+  const annotations = { team: name, [HEALTH]: 'accessible' }
   const volume = await environment.createVolume({ namespace: 'shop', name, sizeBytes: SIZES[name], annotations })
   await writePieces(volume.file, [{ offsetBytes: 3 * MIB, data: noise(name, 6 * MIB) }])
   return volume
@@ -158,6 +163,7 @@ velero(
     const backup = seen.at(-1)?.object
     assert.ok(Date.parse(backup?.['status'].completionTimestamp) >= Math.max(...ends))
     const snapshots = await listed('backupdriver.cnsdp.vmware.com/v1alpha1', 'Snapshot')
+    for (const { metadata } of snapshots) assert.match(metadata.name, /^snap-/)
     assert.equal(
       snapshots
         .map(({ spec, metadata }) => [
@@ -194,19 +200,27 @@ velero('the user reads each operation with its bytes, and the plugin’s lines u
   )
 })
 
-velero(
-  'rows 10, 11: the tarball has blob and version, the health annotation is gone, the live claim is as it was',
-  async () => {
-    const live = await environment.api.get({
-      apiVersion: 'v1',
-      kind: 'PersistentVolumeClaim',
-      namespace: 'shop',
-      name: 'orders',
-    })
-    assert.is(live?.metadata.annotations?.['volumehealth.storage.kubernetes.io/health'], 'accessible')
-    assert.is(live?.metadata.annotations?.['velero-plugin-for-vsphere/item-snapshot-blob'], undefined)
-  },
-)
+velero('rows 10, 11, 20: the tarball has the Snapshot in the claim, no health, and no object of ours', async () => {
+  const files = await filesOfTarball(environment, 'nightly')
+  const ours = [...files.keys()].filter((file) => file.includes('.cnsdp.vmware.com/'))
+  assert.equal(ours, [])
+  for (const name of ['orders', 'stock']) {
+    const stored = JSON.parse(
+      files.get(`resources/persistentvolumeclaims/namespaces/shop/${name}.json`)?.toString() ?? '{}',
+    )
+    const { phase, snapshotID, labels } = storedSnapshot(stored) ?? {}
+    assert.is(phase, 'Snapshotted')
+    assert.match(snapshotID ?? '', new RegExp(`^pvc:shop/${name}:`))
+    assert.is(labels?.['velero.io/backup-name'], 'nightly')
+    const { annotations } = stored.metadata
+    assert.match(annotations[VERSION_ANNOTATION], /\d/)
+    assert.is(annotations[HEALTH], undefined)
+    assert.is(annotations['team'], name)
+    const live = await environment.api.get({ ...CLAIM_TYPE, namespace: 'shop', name })
+    assert.is(live?.metadata.annotations?.[HEALTH], 'accessible')
+    assert.is(live?.metadata.annotations?.[BLOB_ANNOTATION], undefined)
+  }
+})
 
 velero(
   'rows 21, 22, 23, 28: after the loss all is restored: mapped, modified, and never Bound before it is whole',

@@ -5,7 +5,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import http from 'node:http'
 import https from 'node:https'
 import path from 'node:path'
-import { CreateBucketCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
+import { CreateBucketCommand, GetObjectCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import type { Authority } from '../kubernetes/certificates.ts'
 import { Program } from '../process/child.ts'
@@ -127,6 +127,12 @@ export class S3Server {
       token = page.NextContinuationToken
     } while (token !== undefined)
     return found
+  }
+
+  async read(key: string): Promise<Buffer> {
+    const { Body } = await this.client.send(new GetObjectCommand({ Bucket: BUCKET, Key: key }))
+    if (Body === undefined) throw new Error(`${key} has no body`)
+    return Buffer.from(await Body.transformToByteArray())
   }
 
   async stop(): Promise<void> {
