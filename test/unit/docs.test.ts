@@ -119,8 +119,8 @@ docs('metrics.md has every metric of the code, and no other', () => {
 const wordsOf = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, word]) => word ?? '')
 
 const ROWS = [
-  2, 4, 5, 6, 7, 8, 9, 16, 17, 18, 21, 22, 25, 27, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
-  52, 53, 59, 60,
+  1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
+  33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 52, 53, 56, 58, 59, 60,
 ]
 
 type NamedTest = { file: string; name: string }
