@@ -2,7 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { formatDiskId } from '#shared/domain/ids.ts'
-import { STAGED_ANNOTATION } from '#shared/domain/staging.ts'
+import { cloneReference, STAGED_ANNOTATION } from '#shared/domain/staging.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
@@ -36,7 +36,7 @@ export async function ensureDownload(
         restoreTimestamp: now,
         protectedEntityID: formatDiskId(targetFcdId),
         backupRepositoryName: clone['spec'].backupRepository,
-        clonefromSnapshotReference: `${clone.metadata.namespace}/${clone.metadata.name}`,
+        clonefromSnapshotReference: cloneReference(clone),
       },
       status: { phase: 'New', nextRetryTimestamp: now, progress: {} },
     })

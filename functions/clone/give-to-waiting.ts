@@ -16,7 +16,7 @@ import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
 import { dropStaging } from './provision.ts'
-import { requireVolume, setReclaimPolicy, wantedPolicy } from './volume.ts'
+import { requireVolume, setReclaimPolicy, targetNotBound, wantedPolicy } from './volume.ts'
 import { readWaitingClaim } from './waiting-claim.ts'
 
 /** `claimName`: of Velero's claim; `volumeName`: what it waits for. */
@@ -104,11 +104,7 @@ async function awaitBound(deps: StepDeps, claim: Claim, plan: RestoredVolume): P
     await discard(deps, plan)
     throw targetGone(namespace, name)
   })
-  if (!bound)
-    throw new RetryableError(
-      'TargetNotBoundYet',
-      `PersistentVolumeClaim ${namespace}/${name} is not bound to ${plan.metadata.name} yet`,
-    )
+  if (!bound) throw targetNotBound(namespace, name, plan.metadata.name)
 }
 
 /** Kubernetes sees a volume whose claim is gone, and the driver deletes it together with its disk. */

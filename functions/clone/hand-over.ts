@@ -12,7 +12,7 @@ import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
 import { giveToWaitingClaim } from './give-to-waiting.ts'
 import { dropStaging } from './provision.ts'
-import { requireVolume, setReclaimPolicy, wantedPolicy } from './volume.ts'
+import { requireVolume, setReclaimPolicy, targetNotBound, wantedPolicy } from './volume.ts'
 
 const RESERVED_MS = 5 * SECOND_MS
 
@@ -100,9 +100,5 @@ async function awaitTargetBound(deps: StepDeps, claim: Claim, stored: KubeObject
     const target = await targetOf(deps, clone, stored)
     return target?.['status']?.phase === 'Bound' && target['spec']?.volumeName === volumeName
   })
-  if (!bound)
-    throw new RetryableError(
-      'TargetNotBoundYet',
-      `PersistentVolumeClaim ${clone.metadata.namespace}/${stored.metadata.name} is not bound to ${volumeName} yet`,
-    )
+  if (!bound) throw targetNotBound(clone.metadata.namespace, stored.metadata.name, volumeName)
 }

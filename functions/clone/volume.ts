@@ -1,7 +1,7 @@
 // The volume object of a staged disk.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { TerminalError } from '#shared/kernel/errors.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 
 export async function requireVolume(deps: StepDeps, name: string): Promise<KubeObject> {
@@ -18,4 +18,11 @@ export async function setReclaimPolicy(deps: StepDeps, volume: KubeObject, polic
 
 export function wantedPolicy(clone: KubeObject): string {
   return clone['status'].reclaimPolicy ?? 'Delete'
+}
+
+export function targetNotBound(namespace: string | undefined, name: string, volumeName: string): RetryableError {
+  return new RetryableError(
+    'TargetNotBoundYet',
+    `PersistentVolumeClaim ${namespace}/${name} is not bound to ${volumeName} yet`,
+  )
 }

@@ -4,7 +4,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import { CLONE_ANNOTATION } from './staging.ts'
+import { CLONE_ANNOTATION, cloneReference } from './staging.ts'
 
 /** On a CloneFromSnapshot: the volume that Velero's claim waits for. */
 export const RESTORED_VOLUME_ANNOTATION = 'dormouse.dev/restored-volume'
@@ -60,7 +60,7 @@ export function restoredVolume(
     metadata: {
       name,
       ...(staged.metadata.labels === undefined ? {} : { labels: staged.metadata.labels }),
-      annotations: { ...annotations, [CLONE_ANNOTATION]: `${clone.metadata.namespace}/${clone.metadata.name}` },
+      annotations: { ...annotations, [CLONE_ANNOTATION]: cloneReference(clone) },
     },
     spec: {
       ...spec,

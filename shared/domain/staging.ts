@@ -22,6 +22,11 @@ const STALE_ANNOTATIONS = [
   'kubectl.kubernetes.io/last-applied-configuration',
 ]
 
+/** As the annotation and the Download name it. */
+export function cloneReference({ metadata }: KubeObject): string {
+  return `${metadata.namespace}/${metadata.name}`
+}
+
 export function stagingClaimName(clone: KubeObject): string {
   return `dormouse-${clone.metadata.uid}`
 }
@@ -45,7 +50,7 @@ export function stagingClaim(clone: KubeObject, stored: KubeObject, selectedNode
         },
       ],
       annotations: {
-        [CLONE_ANNOTATION]: `${clone.metadata.namespace}/${clone.metadata.name}`,
+        [CLONE_ANNOTATION]: cloneReference(clone),
         ...(selectedNode === undefined ? {} : { 'volume.kubernetes.io/selected-node': selectedNode }),
       },
     },
@@ -65,7 +70,7 @@ export function restoredClaim(clone: KubeObject, stored: KubeObject, volumeName:
       name: stored.metadata.name,
       namespace: clone.metadata.namespace ?? '',
       labels: { ...stored.metadata.labels, [CLONE_LABEL]: clone.metadata.uid ?? '' },
-      annotations: { ...annotations, [CLONE_ANNOTATION]: `${clone.metadata.namespace}/${clone.metadata.name}` },
+      annotations: { ...annotations, [CLONE_ANNOTATION]: cloneReference(clone) },
     },
     spec: { ...claimSpec(stored), volumeName },
   }

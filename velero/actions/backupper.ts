@@ -5,12 +5,12 @@ import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { ActionLog, BackupExecuted, BackupItemAction, ResourceIdentifier } from '../actions.ts'
 import { isBlobOf, peekBlob, withBlob, withoutBlob } from '../domain/blob.ts'
-import { type BlockedKinds, decideBlocked } from '../domain/blocked.ts'
 import { ACTION_NAMES, formatOperationId, SKIP_FROM_BACKUP_ANNOTATION, snapshotName } from '../domain/names.ts'
 import { isSnapshotOf } from '../domain/requests.ts'
 import { type ClaimDecision, decideClaim, withoutVolume } from '../domain/selection.ts'
 import { isFinalizing } from '../domain/times.ts'
 import { everyOne } from './applies-to.ts'
+import { leaveOut } from './blocked.ts'
 import { type ActionDeps, patient } from './deps.ts'
 import { labelValue } from './digest.ts'
 import { cancelOperation, operationProgress } from './operation.ts'
@@ -29,7 +29,8 @@ export function pvcBackupper(given: ActionDeps, { name }: { name?: string } = {}
     execute: async (item, backup, log) => {
       if (isOf(item, 'PersistentVolumeClaim')) return await backUp(deps, requireNames(item), backup, log)
       if (isOf(item, 'PersistentVolume')) return unchanged(await markTaken(deps, item, backup))
-      return leaveOut(item, await blocked(), log)
+      leaveOut(item, await blocked(), log)
+      return markedToSkip(item)
     },
     // Not with patience: Velero asks again in ten seconds.
     progress: (operationId, backup) => operationProgress(given, operationId, backup),
@@ -130,10 +131,7 @@ function skipped(
   return unchanged(withoutBlob(claim))
 }
 
-function leaveOut(item: KubeObject, { strict }: BlockedKinds, log: ActionLog): BackupExecuted {
-  const decision = decideBlocked(item, strict)
-  if (decision.kind === 'fail') throw new TerminalError('ResourceBlocked', decision.message)
-  log[decision.level](decision.message)
+function markedToSkip(item: KubeObject): BackupExecuted {
   const annotations = { ...item.metadata.annotations, [SKIP_FROM_BACKUP_ANNOTATION]: 'true' }
   return unchanged({ ...item, metadata: { ...item.metadata, annotations } })
 }

@@ -22,6 +22,7 @@ import { type ActionDeps, patient } from './deps.ts'
 import { labelValue } from './digest.ts'
 import { findOrCreate } from './find-or-create.ts'
 import { knownRepository } from './repository.ts'
+import { answered } from './restored.ts'
 import { stop } from './stop.ts'
 import { warnOfSecondPlugin } from './twice.ts'
 
@@ -136,10 +137,6 @@ function movedMetadata(metadata: string, namespace: string, className: string | 
   const claim = decodeClaimMetadata(metadata)
   const spec = { ...claim['spec'], ...(className === undefined ? {} : { storageClassName: className }) }
   return encodeClaimMetadata({ ...claim, metadata: { ...claim.metadata, namespace }, spec })
-}
-
-function answered(item: KubeObject): RestoreExecuted {
-  return { item, additionalItems: [], skipRestore: false, operationId: '' }
 }
 
 async function progress(deps: ActionDeps, operationId: string, restore: KubeObject): Promise<OperationProgress> {

@@ -7,6 +7,7 @@ import { ACTION_NAMES, snapshotName, TAKEN_ANNOTATION } from '../domain/names.ts
 import { isOfBackup } from '../domain/requests.ts'
 import { everyOne } from './applies-to.ts'
 import type { ActionDeps } from './deps.ts'
+import { answered, WITHOUT_OPERATION } from './restored.ts'
 
 /** Velero backs the PV up after its claim, whose Snapshot stands there by then. */
 export async function markTaken(deps: ActionDeps, volume: KubeObject, backup: KubeObject): Promise<KubeObject> {
@@ -33,11 +34,8 @@ export function pvRestorer({ name }: { name?: string } = {}): RestoreItemAction 
       const skipRestore = taken && restore['spec']?.restorePVs !== false
       if (skipRestore)
         log.info(`PersistentVolume ${item.metadata.name} is left out: its data is restored into a new one`)
-      return { item, additionalItems: [], skipRestore, operationId: '' }
+      return answered(item, { skipRestore })
     },
-    progress: async () => {
-      throw new Error('PersistentVolumes start no operation')
-    },
-    cancel: async () => {},
+    ...WITHOUT_OPERATION,
   }
 }

@@ -2,7 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
-import { CLONE_ANNOTATION, CLONE_LABEL } from '#shared/domain/staging.ts'
+import { CLONE_ANNOTATION, CLONE_LABEL, cloneReference } from '#shared/domain/staging.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { isBlobOf, type StoredSnapshot, withoutBlob } from './blob.ts'
 
@@ -104,7 +104,7 @@ export function waitingClaim(
       ...claim.metadata,
       // So that its creation and its binding wake the clone function.
       labels: { ...claim.metadata.labels, [CLONE_LABEL]: clone.metadata.uid ?? '' },
-      annotations: { ...annotations, [CLONE_ANNOTATION]: `${clone.metadata.namespace}/${clone.metadata.name}` },
+      annotations: { ...annotations, [CLONE_ANNOTATION]: cloneReference(clone) },
     },
     spec: { ...spec, volumeName, ...(className === undefined ? {} : { storageClassName: className }) },
   }
