@@ -88,7 +88,11 @@ async function waitUntilServed(api: Api, crd: KubeObject): Promise<void> {
   }
 }
 
-function storageClass(name: string, volumeBindingMode: string, parameters: Record<string, string> = {}): KubeObject {
+export function storageClass(
+  name: string,
+  volumeBindingMode: string,
+  parameters: Record<string, string> = {},
+): KubeObject {
   return {
     apiVersion: 'storage.k8s.io/v1',
     kind: 'StorageClass',

@@ -2,23 +2,15 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { KiB } from '#shared/kernel/units.ts'
-import { noiseOf } from './choices.ts'
 import { NEVER_BINDS } from './csi-driver.ts'
 import { assertNothingLeft } from './invariants.ts'
-import { aClone, aSnapshot, aVolume, isDone } from './objects.ts'
+import { aBackup, aClone, isDone } from './objects.ts'
 import { World } from './world.ts'
 
 const SEEDS = Number(process.env['SEEDS'] ?? 20)
 
 async function liveThrough(world: World): Promise<void> {
-  world.volumes.write(aVolume(world, 'data'), 64 * KiB, noiseOf('data', 64 * KiB))
-  aSnapshot(world, 'snap-1', 'data')
-  await world.run(
-    () => isDone(world.cluster.peek('Snapshot', 'app', 'snap-1')) && world.cluster.peekAll('Upload').every(isDone),
-  )
-  const snapshot = world.cluster.peek('Snapshot', 'app', 'snap-1')
-  assert.ok(snapshot)
+  const snapshot = await aBackup(world)
   world.sky.weather.dawdle = 8
   aClone(world, 'clone-1', snapshot, { storageClass: NEVER_BINDS })
   const clone = () => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1')

@@ -1,11 +1,13 @@
 // The objects that scenarios begin with, as their owners would create them.
 
+import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
 import { CLONE_ANNOTATION, CLONE_LABEL } from '#shared/domain/staging.ts'
 import { STEP_LABEL } from '#shared/domain/step-label.ts'
 import { KiB } from '#shared/kernel/units.ts'
+import { noiseOf } from './choices.ts'
 import type { World } from './world.ts'
 
 export const SIZE_BYTES = 640 * KiB
@@ -36,6 +38,17 @@ export function aSnapshot(world: World, name: string, claim: string, backupRepos
     metadata: { name, namespace: 'app' },
     spec: { resourceHandle: { apiGroup: '', kind: 'PersistentVolumeClaim', name: claim }, backupRepository },
   })
+}
+
+/** The Snapshot `snap-1` of a claim `data` with some data, whole in the bucket. */
+export async function aBackup(world: World): Promise<KubeObject> {
+  world.volumes.write(aVolume(world, 'data'), 64 * KiB, noiseOf('data', 64 * KiB))
+  aSnapshot(world, 'snap-1', 'data')
+  const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap-1')
+  await world.run(() => isDone(snapshot()) && world.cluster.peekAll('Upload').every(isDone))
+  const backup = snapshot()
+  assert.is(backup?.['status'].phase, 'Uploaded', world.describe())
+  return backup as KubeObject
 }
 
 export type CloneOptions = {

@@ -4,9 +4,8 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { KiB } from '#shared/kernel/units.ts'
-import { noiseOf } from './choices.ts'
 import { assertNothingLeft } from './invariants.ts'
-import { aClone, aSnapshot, aVolume, aWaitingClaim, diskBytes, isDone } from './objects.ts'
+import { aBackup, aClone, aWaitingClaim, diskBytes, isDone } from './objects.ts'
 import { FAIR, type Weather } from './weather.ts'
 import { World } from './world.ts'
 
@@ -16,14 +15,7 @@ const AWAITED = 'dormouse-awaited'
 
 async function aBackedUpWorld(seed: number, weather: Weather): Promise<{ world: World; snapshot: KubeObject }> {
   const world = new World(seed, weather)
-  world.volumes.write(aVolume(world, 'data'), 64 * KiB, noiseOf('data', 64 * KiB))
-  aSnapshot(world, 'snap-1', 'data')
-  await world.run(
-    () => isDone(world.cluster.peek('Snapshot', 'app', 'snap-1')) && world.cluster.peekAll('Upload').every(isDone),
-  )
-  const snapshot = world.cluster.peek('Snapshot', 'app', 'snap-1')
-  assert.is(snapshot?.['status'].phase, 'Uploaded', world.describe())
-  return { world, snapshot: snapshot as KubeObject }
+  return { world, snapshot: await aBackup(world) }
 }
 
 const cloneIn = (world: World) => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1')

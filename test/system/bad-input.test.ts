@@ -25,6 +25,7 @@ import {
   untilReason,
   untilTold,
 } from './support/bad-input.ts'
+import { bindByHand } from './support/by-hand.ts'
 import { sumOf } from './support/metrics.ts'
 
 const MIB = 2 ** 20
@@ -60,38 +61,8 @@ async function snapshotOf(namespace: string, claim: string, repositoryName = rep
   return await endOf(environment, 'Snapshot', namespace, name)
 }
 
-/** A claim that is bound to a volume of the given spec, as another driver or an administrator makes them. */
-async function bindByHand(name: string, spec: object): Promise<void> {
-  const namespace = 'foreign'
-  await environment.createNamespace(namespace)
-  const modes = (spec as { accessModes?: string[] }).accessModes ?? ['ReadWriteOnce']
-  const size = { storage: '1Gi' }
-  await environment.api.create({
-    apiVersion: 'v1',
-    kind: 'PersistentVolume',
-    metadata: { name },
-    spec: {
-      capacity: size,
-      accessModes: modes,
-      persistentVolumeReclaimPolicy: 'Retain',
-      storageClassName: '',
-      claimRef: { namespace, name },
-      ...spec,
-    },
-  })
-  await environment.api.create({
-    apiVersion: 'v1',
-    kind: 'PersistentVolumeClaim',
-    metadata: { name, namespace },
-    spec: { accessModes: modes, storageClassName: '', volumeName: name, resources: { requests: size } },
-  })
-  const isBound = (claim: KubeObject | undefined) => claim?.['status']?.phase === 'Bound'
-  await environment.waitFor('PersistentVolumeClaim', namespace, name, isBound)
-  before = await settledStanding(environment)
-}
-
 const csi = (driver: string, volumeHandle: string) => ({ csi: { driver, volumeHandle } })
-const VOLUMES: [name: string, spec: object, reason: string, message: RegExp][] = [
+const VOLUMES: [name: string, spec: Record<string, unknown>, reason: string, message: RegExp][] = [
   ['other-driver', csi('ebs.csi.aws.com', 'vol-1'), 'DriverUnsupported', /other-driver belongs to ebs\.csi\.aws\.com/],
   ['no-driver', { nfs: { server: '10.0.0.1', path: '/x' } }, 'DriverUnsupported', /no CSI driver/],
   [
@@ -111,7 +82,8 @@ const VOLUMES: [name: string, spec: object, reason: string, message: RegExp][] =
 ]
 
 badInput('a volume that has no disk of vSphere behind it is refused by name', async () => {
-  for (const [name, spec] of VOLUMES) await bindByHand(name, spec)
+  for (const [name, spec] of VOLUMES) await bindByHand(environment, { namespace: 'foreign', name }, spec)
+  before = await settledStanding(environment)
   for (const [name, , reason, message] of VOLUMES) {
     const snapshot = await snapshotOf('foreign', name)
     await assertRefused(environment, snapshot, { phase: 'SnapshotFailed', reason, message, condition: 'Snapshotted' })

@@ -7,6 +7,7 @@ import { unwrapToDisk } from '#shared/domain/ids.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import { aSnapshot, backUp, claimRepository } from '#test/environment/main-job.ts'
+import { bindByHand } from './support/by-hand.ts'
 
 const MIB = 2 ** 20
 const { apiVersion, plural } = KINDS.CnsVSphereVolumeMigration
@@ -58,34 +59,9 @@ migrated.after(async () => {
 
 const pathOf = (name: string) => `[sharedVmfs-0] kubevols/${name}.vmdk`
 
-/** A claim bound to an in-tree volume; no provisioner has a part in it. */
 async function inTreeClaim(name: string, annotations: Record<string, string>): Promise<void> {
-  const capacity = { storage: '8Mi' }
-  await environment.api.create({
-    apiVersion: 'v1',
-    kind: 'PersistentVolume',
-    metadata: { name: `pv-${name}`, annotations },
-    spec: {
-      capacity,
-      accessModes: ['ReadWriteOnce'],
-      persistentVolumeReclaimPolicy: 'Retain',
-      claimRef: { namespace: 'shop', name },
-      vsphereVolume: { volumePath: pathOf(name), fsType: 'ext4' },
-    },
-  })
-  await environment.api.create({
-    apiVersion: 'v1',
-    kind: 'PersistentVolumeClaim',
-    metadata: { name, namespace: 'shop' },
-    spec: {
-      accessModes: ['ReadWriteOnce'],
-      storageClassName: '',
-      volumeName: `pv-${name}`,
-      resources: { requests: capacity },
-    },
-  })
-  const isBound = (claim: KubeObject | undefined) => claim?.['status']?.phase === 'Bound'
-  await environment.waitFor('PersistentVolumeClaim', 'shop', name, isBound)
+  const vsphereVolume = { volumePath: pathOf(name), fsType: 'ext4' }
+  await bindByHand(environment, { namespace: 'shop', name, annotations }, { vsphereVolume })
 }
 
 async function reasonOf(name: string): Promise<string> {

@@ -4,16 +4,17 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { type Environment, startEnvironment } from '#test/environment/environment.ts'
+import type { Environment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import type { Recorder, Seen } from '#test/environment/kubernetes/wait.ts'
-import { STORAGE_CLASSES } from '#test/environment/seed.ts'
-import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
+import { STORAGE_CLASSES, storageClass } from '#test/environment/seed.ts'
+import { sha256 } from '#test/environment/storage/content.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import { storedSnapshot } from '../../velero/domain/blob.ts'
 import { BLOB_ANNOTATION, VERSION_ANNOTATION } from '../../velero/domain/names.ts'
-import { builtPlugin } from './support/plugin-file.ts'
+import { bindByHand } from './support/by-hand.ts'
 import { filesOfTarball } from './support/tarball.ts'
+import { aFilledVolume, holdUploads, listOf, startWithPlugin } from './support/velero.ts'
 
 const MIB = 2 ** 20
 const HELD_MS = 30_000
@@ -30,14 +31,11 @@ let downloads: Recorder
 let hashes: string[]
 
 velero.before(async () => {
-  environment = await startEnvironment({
-    faults: true,
-    env: { DORMOUSE_BACKOFF_UNIT_SECONDS: '1' },
-    velero: { plugins: [builtPlugin()] },
-  })
+  environment = await startWithPlugin()
   const [orders, stock] = await Promise.all([aVolume('orders'), aVolume('stock')])
   hashes = await Promise.all([orders, stock].map(({ file }) => sha256(file)))
-  await foreignVolume()
+  const csi = { driver: 'ebs.csi.aws.com', volumeHandle: 'vol-1' }
+  await bindByHand(environment, { namespace: 'shop', name: 'foreign' }, { csi })
   await skippedVolume()
   backups = await environment.record('Backup')
   claims = await environment.record('PersistentVolumeClaim')
@@ -49,56 +47,12 @@ velero.after(async () => {
 
 async function aVolume(name: keyof typeof SIZES): Promise<Volume> {
   const annotations = { team: name, [HEALTH]: 'accessible' }
-  const volume = await environment.createVolume({ namespace: 'shop', name, sizeBytes: SIZES[name], annotations })
-  await writePieces(volume.file, [{ offsetBytes: 3 * MIB, data: noise(name, 6 * MIB) }])
-  return volume
-}
-
-/** Of another driver: bound by hand. */
-async function foreignVolume(): Promise<void> {
-  const capacity = { storage: '1Mi' }
-  await environment.api.create({
-    apiVersion: 'v1',
-    kind: 'PersistentVolume',
-    metadata: { name: 'pv-foreign' },
-    spec: {
-      capacity,
-      accessModes: ['ReadWriteOnce'],
-      persistentVolumeReclaimPolicy: 'Retain',
-      claimRef: { namespace: 'shop', name: 'foreign' },
-      csi: { driver: 'ebs.csi.aws.com', volumeHandle: 'vol-1' },
-    },
-  })
-  await environment.api.create({
-    apiVersion: 'v1',
-    kind: 'PersistentVolumeClaim',
-    metadata: { namespace: 'shop', name: 'foreign' },
-    spec: {
-      accessModes: ['ReadWriteOnce'],
-      storageClassName: '',
-      volumeName: 'pv-foreign',
-      resources: { requests: capacity },
-    },
-  })
-  const isBound = (claim: KubeObject | undefined) => claim?.['status']?.phase === 'Bound'
-  await environment.waitFor('PersistentVolumeClaim', 'shop', 'foreign', isBound)
+  return await aFilledVolume(environment, 'shop', name, { sizeBytes: SIZES[name], annotations })
 }
 
 /** A disk of vSphere, of a class that a volume policy leaves out. */
 async function skippedVolume(): Promise<void> {
-  const storageClass = await environment.api.get({
-    apiVersion: 'storage.k8s.io/v1',
-    kind: 'StorageClass',
-    name: STORAGE_CLASSES.immediate,
-  })
-  const {
-    resourceVersion: _,
-    uid: __,
-    creationTimestamp: ___,
-    managedFields: ____,
-    ...metadata
-  } = Object(storageClass?.metadata)
-  await environment.api.create({ ...storageClass, metadata: { ...metadata, name: SKIPPED_CLASS } } as KubeObject)
+  await environment.api.create(storageClass(SKIPPED_CLASS, 'Immediate'))
   await environment.createVolume({ namespace: 'shop', name: 'scratch', sizeBytes: MIB, storageClass: SKIPPED_CLASS })
   await environment.api.apply({
     apiVersion: 'v1',
@@ -108,10 +62,6 @@ async function skippedVolume(): Promise<void> {
       'policy.yaml': `version: v1\nvolumePolicies:\n- conditions:\n    storageClass: [${SKIPPED_CLASS}]\n  action:\n    type: skip\n`,
     },
   } as KubeObject)
-}
-
-async function listed(apiVersion: string, kind: string, namespace?: string): Promise<KubeObject[]> {
-  return await environment.api.list(apiVersion, kind, namespace)
 }
 
 const timesOf = (seen: Seen[], phase: string): number[] =>
@@ -133,23 +83,15 @@ velero('row 1: the server lists every action of the shipped file', async () => {
 velero(
   'rows 3, 14: the Backup waits for as long as data is held up, and is Completed only when all of it is up',
   async () => {
-    const { weather } = environment.parts.faults!
-    let held = 0
-    const release = Promise.withResolvers<void>()
-    const hold = async () => {
-      held++
-      await release.promise
-    }
-    const rule = weather.add({ match: /^upload mover: PUT (?!config)/, server: 's3', times: 1e9, before: hold })
+    const uploads = holdUploads(environment)
     const policy = ['--resource-policies-configmap', 'policy']
     await environment.velero('backup', 'create', 'nightly', '--include-namespaces', 'shop', ...policy)
     const phase = () => backups.of('nightly').at(-1)?.object['status']?.phase
     await until('the Backup waits', () => phase() === 'WaitingForPluginOperations', 60_000)
-    await until('uploads are held up', () => held > 0, 60_000)
+    await until('uploads are held up', () => uploads.held() > 0, 60_000)
     await new Promise((resolve) => setTimeout(resolve, HELD_MS))
     assert.is(phase(), 'WaitingForPluginOperations')
-    rule.remove()
-    release.resolve()
+    uploads.release()
     await until('the Backup is over', () => /Completed|Failed/.test(phase() ?? ''), 120_000)
     assert.is(phase(), 'Completed', await environment.velero('backup', 'describe', 'nightly', '--details'))
     const seen = backups.of('nightly')
@@ -157,12 +99,12 @@ velero(
     const [completed = 0] = timesOf(seen, 'Completed')
     assert.ok(completed - waitsFrom >= HELD_MS, `${completed - waitsFrom} ms`)
 
-    const uploads = await listed('datamover.cnsdp.vmware.com/v1alpha1', 'Upload', 'velero')
-    assert.is(uploads.length, 2)
-    const ends = uploads.map(({ status }) => Date.parse(status.completionTimestamp))
+    const ended = await listOf(environment, 'Upload', 'velero')
+    assert.is(ended.length, 2)
+    const ends = ended.map(({ status }) => Date.parse(status.completionTimestamp))
     const backup = seen.at(-1)?.object
     assert.ok(Date.parse(backup?.['status'].completionTimestamp) >= Math.max(...ends))
-    const snapshots = await listed('backupdriver.cnsdp.vmware.com/v1alpha1', 'Snapshot')
+    const snapshots = await listOf(environment, 'Snapshot')
     for (const { metadata } of snapshots) assert.match(metadata.name, /^snap-/)
     assert.equal(
       snapshots

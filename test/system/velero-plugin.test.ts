@@ -8,8 +8,8 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
-import { CREDENTIALS_SECRET } from '#test/environment/seed.ts'
 import { noise, writePieces } from '#test/environment/storage/content.ts'
+import { aLocation } from '#test/environment/storage/location.ts'
 import { killLeftPlugins, type Plugin, startPlugin } from '#test/unit/velero/go-plugin-client.ts'
 import { actionNames, deleteName } from '../../velero/domain/names.ts'
 import { type HostileCall, hostileCall } from './support/hostile-calls.ts'
@@ -52,20 +52,6 @@ const aBackup = (phase: string): KubeObject => ({
 })
 const BACKUP_UID = randomUUID()
 
-async function makeLocation({ api, s3 }: Environment): Promise<void> {
-  await api.apply({
-    apiVersion: 'velero.io/v1',
-    kind: 'BackupStorageLocation',
-    metadata: { name: 'default', namespace: 'velero' },
-    spec: {
-      provider: 'aws',
-      objectStorage: { bucket: s3.bucket },
-      credential: { name: CREDENTIALS_SECRET, key: 'cloud' },
-      config: { region: s3.region, s3Url: s3.url, s3ForcePathStyle: 'true' },
-    },
-  })
-}
-
 type Progress = { completed: boolean; err: string; nCompleted: number; nTotal: number; operationUnits: string }
 
 async function progressOf(operationID: string): Promise<Progress> {
@@ -76,7 +62,7 @@ async function progressOf(operationID: string): Promise<Progress> {
 }
 
 driven('a claim is backed up, and its operation is over when the data is in the bucket, not before', async () => {
-  await makeLocation(environment)
+  await environment.api.apply(aLocation(environment.s3, 'default', { prefix: '' }))
   const volume = await environment.createVolume({ ...CLAIM, sizeBytes: 64 * MIB })
   await writePieces(volume.file, [{ offsetBytes: 0, data: noise('orders', 8 * MIB) }])
   const claim = await environment.api.get({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...CLAIM })

@@ -8,7 +8,7 @@ import { until } from '#test/environment/fixtures/echo/start.ts'
 import type { EnvironmentOptions } from '#test/environment/options.ts'
 import { noise, writePieces } from '#test/environment/storage/content.ts'
 import { openRepository } from '#test/environment/storage/repository.ts'
-import type { Volume } from '#test/environment/storage/volume.ts'
+import type { NewVolume, Volume } from '#test/environment/storage/volume.ts'
 import { VELERO_PREFIX } from '#test/environment/velero/start.ts'
 import { atWork } from '../../chaos/leftovers.ts'
 import { builtPlugin } from './plugin-file.ts'
@@ -27,8 +27,13 @@ export async function startWithPlugin({ env, velero, ...options }: EnvironmentOp
 }
 
 /** A bound claim of `namespace` with some data of its own. */
-export async function aFilledVolume(environment: Environment, namespace: string, name: string): Promise<Volume> {
-  const volume = await environment.createVolume({ namespace, name, sizeBytes: 16 * MIB })
+export async function aFilledVolume(
+  environment: Environment,
+  namespace: string,
+  name: string,
+  more: Partial<NewVolume> = {},
+): Promise<Volume> {
+  const volume = await environment.createVolume({ namespace, name, sizeBytes: 16 * MIB, ...more })
   await writePieces(volume.file, [{ offsetBytes: 3 * MIB, data: noise(`${namespace}/${name}`, 6 * MIB) }])
   return volume
 }
