@@ -13,6 +13,7 @@ import { type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { RepositoryDeps } from '#shared/steps/deps.ts'
 import type { ResolvedAccess } from '#shared/steps/repository-access.ts'
 import { type Ending, writeEnding } from '#shared/steps/write.ts'
+import { wakeEarlyUploads } from './early-uploads.ts'
 
 export type ClaimDeps = RepositoryDeps & {
   /** From the claim's own parameters: the BackupRepository may not exist yet. */
@@ -98,6 +99,7 @@ async function establish(deps: ClaimDeps, claim: Claim): Promise<Result> {
       : await deps.repositories.ensure(resolved.access, resolved.recovery)
     const conditions = readyConditions(deps, claim.latest(), state, resolved.plaintextCredentials)
     await writeConditions(deps, name, conditions, 'Ready')
+    if (!resolved.readOnly) await wakeEarlyUploads(deps, name)
     if (state.created)
       await announce(
         deps,
