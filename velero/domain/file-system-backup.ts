@@ -1,5 +1,6 @@
 // Which volumes Velero's File System Backup takes, so that they are not taken twice (Velero, file-system-backup.md and
-// pkg/util/podvolume; only volumes of running pods are).
+// pkg/util/podvolume, pkg/podvolume/backupper.go). Only volumes of running pods are, and only those that a container mounts: what is
+// attached as a device, or mounted by an init container alone, Velero leaves out with a line in the log, and calls the Backup Completed.
 //
 //   default   annotation of the pod      meaning
 //   opt-in    backup-volumes             these are taken
@@ -19,7 +20,8 @@ export function podWithFileSystemBackup(
   backup: KubeObject,
 ): string | undefined {
   const optOut = backup['spec']?.defaultVolumesToFsBackup === true
-  return pods.find((pod) => isRunning(pod) && volumesOf(pod, claimName).some((volume) => takes(pod, volume, optOut)))
+  const isTaken = (pod: KubeObject, volume: string) => takes(pod, volume, optOut) && isReadable(pod, volume)
+  return pods.find((pod) => isRunning(pod) && volumesOf(pod, claimName).some((volume) => isTaken(pod, volume)))
     ?.metadata.name
 }
 
@@ -33,6 +35,14 @@ function volumesOf(pod: KubeObject, claimName: string): string[] {
   return volumes
     .filter((volume) => volume.persistentVolumeClaim?.claimName === claimName)
     .map(({ name }) => String(name))
+}
+
+type Uses = { volumeMounts?: { name?: unknown }[]; volumeDevices?: { name?: unknown }[] }
+
+function isReadable(pod: KubeObject, volume: string): boolean {
+  const containers: Uses[] = pod['spec']?.containers ?? []
+  const uses = (by: keyof Uses) => containers.some((container) => container[by]?.some(({ name }) => name === volume))
+  return uses('volumeMounts') && !uses('volumeDevices')
 }
 
 function takes(pod: KubeObject, volume: string, optOut: boolean): boolean {

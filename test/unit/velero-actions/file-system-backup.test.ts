@@ -40,6 +40,35 @@ fsb('a pod that is not running leaves the volume to us: Velero skips it', () => 
   }
 })
 
+fsb(
+  'what no container mounts, or has as a device, is left to us: Velero skips it and is Completed all the same',
+  () => {
+    const pod = aPod({ [INCLUDES]: 'data' })
+    const using = (more: object) => ({ ...pod, spec: { ...pod['spec'], containers: [{ name: 'side' }], ...more } })
+    const mounts = { volumeMounts: [{ name: 'data', mountPath: '/data' }] }
+    const device = { volumeDevices: [{ name: 'data', devicePath: '/dev/data' }] }
+    const taken = (more: object) => podWithFileSystemBackup([using(more)], 'orders', optIn)
+    assert.is(taken({ containers: [{ name: 'side' }, { name: 'main', ...mounts }] }), 'db-0')
+    assert.is(taken({}), undefined)
+    assert.is(taken({ containers: undefined }), undefined)
+    assert.is(taken({ initContainers: [{ name: 'prepare', ...mounts }] }), undefined)
+    assert.is(taken({ containers: [{ name: 'main', ...device }] }), undefined)
+    assert.is(
+      taken({
+        containers: [
+          { name: 'main', ...device },
+          { name: 'side', ...mounts },
+        ],
+      }),
+      undefined,
+    )
+    assert.is(
+      podWithFileSystemBackup([using({ containers: [{ name: 'main', ...device }] })], 'orders', optOut),
+      undefined,
+    )
+  },
+)
+
 fsb('one pod of several, and one mount of several, is enough', () => {
   assert.is(podWithFileSystemBackup([aPod(), aPod({ [INCLUDES]: 'data' })], 'orders', optIn), 'db-0')
   const twice = aPod({ [EXCLUDES]: 'data' }, 'Running', ['data', 'same'])

@@ -92,7 +92,10 @@ export function aPod(annotations: Record<string, string> = {}, phase = 'Running'
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { name: 'db-0', namespace: 'shop', annotations },
-    spec: { volumes: volumes.map((name) => ({ name, persistentVolumeClaim: { claimName: 'orders' } })) },
+    spec: {
+      volumes: volumes.map((name) => ({ name, persistentVolumeClaim: { claimName: 'orders' } })),
+      containers: [{ name: 'main', volumeMounts: volumes.map((name) => ({ name, mountPath: `/${name}` })) }],
+    },
     status: { phase },
   }
 }

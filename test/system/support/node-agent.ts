@@ -1,0 +1,94 @@
+// A stand-in for Velero's node agent, which needs a kubelet: it says that it runs, and that it has backed up whatever Velero asks it for.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Environment } from '#test/environment/environment.ts'
+
+const LOOK_EVERY_MS = 250
+const PLACE = { apiVersion: 'v1', kind: 'Pod', namespace: 'velero', name: 'node-agent' }
+/** By which Velero (pkg/nodeagent) finds it. */
+const LABELS = { name: 'node-agent', role: 'node-agent' }
+
+export class NodeAgent {
+  private readonly environment: Environment
+  private readonly nodeName: string
+  private looking: NodeJS.Timeout | undefined
+  private problem: unknown
+  /** `<namespace>/<volume>` of what it was asked for: Velero removes its PodVolumeBackups when they are over. */
+  readonly asked: string[] = []
+
+  private constructor(environment: Environment, nodeName: string) {
+    this.environment = environment
+    this.nodeName = nodeName
+  }
+
+  static async start(environment: Environment, nodeName: string): Promise<NodeAgent> {
+    const agent = new NodeAgent(environment, nodeName)
+    await runningPod(environment, { ...PLACE, nodeName, labels: LABELS, volumes: [] })
+    agent.lookAgain()
+    return agent
+  }
+
+  /** Rejects with what kept it from its work. */
+  stop(): void {
+    clearTimeout(this.looking)
+    if (this.problem !== undefined) throw this.problem
+  }
+
+  private lookAgain(): void {
+    this.looking = setTimeout(
+      () =>
+        void this.look().then(
+          () => this.lookAgain(),
+          (error: unknown) => (this.problem = error),
+        ),
+      LOOK_EVERY_MS,
+    )
+  }
+
+  private async look(): Promise<void> {
+    for (const wanted of await this.environment.api.list('velero.io/v1', 'PodVolumeBackup', 'velero'))
+      if ((wanted['status']?.phase ?? '') === '') await this.complete(wanted)
+  }
+
+  private async complete({ apiVersion, kind, metadata, ...wanted }: KubeObject): Promise<void> {
+    const { node, volume, pod } = wanted['spec']
+    this.asked.push(`${pod.namespace}/${volume}`)
+    if (node !== this.nodeName) throw new Error(`PodVolumeBackup ${metadata.name} is for node ${node}`)
+    const nowText = new Date().toISOString()
+    const status = {
+      phase: 'Completed',
+      snapshotID: `of-${volume}`,
+      startTimestamp: nowText,
+      completionTimestamp: nowText,
+    }
+    await this.environment.api.patch({ apiVersion, kind, namespace: 'velero', name: metadata.name }, { status })
+  }
+}
+
+export type PodWanted = {
+  namespace: string
+  name: string
+  nodeName: string
+  labels?: Record<string, string>
+  annotations?: Record<string, string>
+  /** Of the one container: `volumeMounts` or `volumeDevices`; the pod may declare what it does not use. */
+  uses?: object
+  volumes: { name: string; claim: string }[]
+}
+
+/** As the API server shows a pod that a kubelet runs. */
+export async function runningPod(environment: Environment, wanted: PodWanted): Promise<void> {
+  const { namespace, name, nodeName, labels = {}, annotations = {}, uses = {}, volumes } = wanted
+  await environment.api.apply({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace, labels, annotations },
+    spec: {
+      nodeName,
+      containers: [{ name: 'main', image: 'none', ...uses }],
+      volumes: volumes.map((volume) => ({ name: volume.name, persistentVolumeClaim: { claimName: volume.claim } })),
+    },
+  })
+  const place = { apiVersion: 'v1', kind: 'Pod', namespace, name }
+  await environment.api.patch(place, { status: { phase: 'Running' } }, 'status')
+}
