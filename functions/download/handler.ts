@@ -28,6 +28,7 @@ import { giveSlot } from '#shared/steps/slots.ts'
 import {
   beginSlice,
   isNotOurs,
+  moved,
   reasonOf,
   reportProgress,
   runningMetadata,
@@ -119,16 +120,25 @@ async function act(deps: TransferDeps, claim: Claim, step: DownloadStep): Promis
     return await transfer(deps, claim)
   } catch (error) {
     if (isNotOurs(error) || claim.signal.reason === ABORTS.lost) throw error
+    if (claim.signal.reason === ABORTS.cancelled) return endedByCancel(deps, asError(error))
     return await recordFailure(deps, claim, asError(error))
   }
 }
 
+/** No failure of the download: what is to be done next is decided on the object, which is about to be read again. */
+function endedByCancel(deps: TransferDeps, error: Error): StepResult {
+  deps.log.info({ err: error }, 'the slice was cut off by the cancel')
+  const ending = { status: {}, step: 'download', dueAtMs: deps.clock.nowMs() } as const
+  return { ending, why: ABORTS.cancelled, freeSlot: false }
+}
+
 async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   const request = await prepare(deps, claim)
-  const outcome = await deps.mover.download(request, {
+  const moving = deps.mover.download(request, {
     signal: claim.signal,
     onProgress: (progress) => reportProgress(deps, claim, progressOf(progress)),
   })
+  const outcome = await moved(deps, claim, moving)
   deps.countSlice(outcome.state)
   const nowMs = deps.clock.nowMs()
   if (outcome.state === 'more') {

@@ -16,6 +16,7 @@ import { giveSlot } from '#shared/steps/slots.ts'
 import {
   beginSlice,
   isNotOurs,
+  moved,
   reportProgress,
   runningMetadata,
   type StepResult,
@@ -117,6 +118,7 @@ async function act(deps: TransferDeps, claim: Claim, step: UploadStep): Promise<
     return await transfer(deps, claim)
   } catch (error) {
     if (isNotOurs(error) || claim.signal.reason === ABORTS.lost) throw error
+    if (claim.signal.reason === ABORTS.cancelled) return endedByCancel(deps, asError(error))
     return await recordFailure(deps, claim, asError(error))
   }
 }
@@ -125,13 +127,14 @@ async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   const prepared = await prepareUpload(deps, claim)
   if (prepared.kind === 'sealed') return await seal(deps, claim, { root: prepared.root })
   const showInSnapshot = seldom(deps, () => mirrorToSnapshot(deps, claim.latest()))
-  const outcome = await deps.mover.upload(prepared.request, {
+  const moving = deps.mover.upload(prepared.request, {
     signal: claim.signal,
     onProgress: (progress) => {
       reportProgress(deps, claim, progressOf(progress))
       showInSnapshot()
     },
   })
+  const outcome = await moved(deps, claim, moving)
   deps.countSlice(outcome.state === 'sealed' ? 'done' : 'more')
   if (outcome.state === 'sealed') return await seal(deps, claim, outcome)
   return afterSlice(deps, claim, outcome)
@@ -145,6 +148,12 @@ function seldom(deps: TransferDeps, show: () => Promise<void>): () => void {
     shownAtMs = deps.clock.monotonicMs()
     show().catch((error: unknown) => deps.log.debug({ err: error }, 'the Snapshot does not show the progress'))
   }
+}
+
+/** No failure of the upload: what is to be done next is decided on the object, which is about to be read again. */
+function endedByCancel(deps: TransferDeps, error: Error): StepResult {
+  deps.log.info({ err: error }, 'the slice was cut off by the cancel')
+  return { ending: { status: {}, step: 'upload', dueAtMs: deps.clock.nowMs() }, why: ABORTS.cancelled, freeSlot: false }
 }
 
 function afterSlice(deps: TransferDeps, claim: Claim, outcome: UploadOutcome): StepResult {

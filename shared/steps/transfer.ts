@@ -5,7 +5,8 @@ import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
-import type { Claim } from './claim.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import { ABORTS, type Claim } from './claim.ts'
 import type { TransferDeps } from './deps.ts'
 import { gateInOldest, takeSlot } from './slots.ts'
 import type { Ending } from './write.ts'
@@ -81,6 +82,25 @@ function noLongerQueued(deps: TransferDeps, status: Record<string, never>): obje
   if (conditionOf(status['conditions'], 'Queued') === undefined) return {}
   const taken = { type: 'Queued', status: 'False', reason: 'SlotTaken', message: 'it has a transfer slot' } as const
   return { conditions: setCondition(status['conditions'], taken, deps.clock.nowMs()) }
+}
+
+/** A mover stops within a second, unless it waits for a server that does not answer. */
+const STOP_MS = 4 * SECOND_MS
+
+/**
+ * What a cancelled transfer has still under way is for nobody, so a mover that does not stop is killed and not waited for: it rejects then.
+ * One that is stopped for any other reason has all the time that its calls may take, to keep what it has done.
+ */
+export async function moved<Outcome>(deps: TransferDeps, claim: Claim, moving: Promise<Outcome>): Promise<Outcome> {
+  const over = new AbortController()
+  const killLate = async () => {
+    if (claim.signal.reason !== ABORTS.cancelled) return
+    await deps.clock.sleep(STOP_MS, over.signal).catch(() => undefined)
+    if (!over.signal.aborted) deps.mover.kill()
+  }
+  claim.signal.addEventListener('abort', () => void killLate(), { once: true, signal: over.signal })
+  if (claim.signal.aborted) void killLate()
+  return await moving.finally(() => over.abort())
 }
 
 /** Progress is news for people only: a write that fails is made up for by the next. */
