@@ -8,6 +8,7 @@ import {
   killsAtMoments,
   killsAtWritePoints,
   leftOf,
+  needsItsFaults,
   serversAway,
   sweepAlone,
 } from '#test/chaos/lives.ts'
@@ -97,6 +98,13 @@ lives('what a chain was led around is tried as a chain once more when it is much
   assert.equal(leftOf(chain, steps.slice(0, 1)), alone(chain, steps.slice(0, 1)), 'few: alone at once')
   assert.equal(leftOf(last[0]!, steps.slice(0, 1)), [], 'alone is the end of it')
   assert.equal(leftOf({ id: 'x', steps: [] }, [{ stage: 'backup', afterMs: 1, kill: 's3' }]), [])
+})
+
+lives('a life with one fault is nothing without it; a chain, or one with moments, is', () => {
+  const [before] = killsAtWritePoints(POINTS)
+  for (const life of [...serversAway(), ...alone(before!)]) assert.is(needsItsFaults(life), true, life.id)
+  const moments = killsAtMoments(['s3'], { backup: 9, restore: 9, delete: 2 }, 1)
+  for (const life of [before!, ...moments]) assert.is(needsItsFaults(life), false, life.id)
 })
 
 lives('vCenter and S3 are away for a minute, the API server for half of one, in each stage; ids are unique', () => {
