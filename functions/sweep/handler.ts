@@ -13,6 +13,7 @@ import { removeLease } from '#shared/steps/lease.ts'
 import { freeDeadSlots, gateInOldest } from '#shared/steps/slots.ts'
 import { endRecord } from './records.ts'
 import { type AskFate, askFates, stopAbandoned } from './requesters.ts'
+import { removeUnclaimed } from './unclaimed.ts'
 
 export type SweepDeps = StepDeps & {
   /** Sends the wake-up; resolves once it is taken, never waits for the work itself. */
@@ -29,6 +30,8 @@ export type SweepReport = {
   gatedIn: number
   /** Work whose Backup or Restore failed or is gone, and that was told to stop. */
   abandoned: number
+  /** Whole backups that no Backup of Velero holds, and whose data was told to go. */
+  unclaimed: number
   /** Records of ended work that are gone now. */
   collected: number
   /** Deletions that were let go without their clean-up. */
@@ -44,10 +47,7 @@ const SWEPT = Object.keys(STEP_OF_KIND) as SteppedKind[]
 export async function sweep(deps: SweepDeps): Promise<SweepReport> {
   const world = await readWorld(deps)
   const report: SweepReport = { ...NOTHING_DONE }
-  for (const object of world.objects) {
-    const stopped = await stopOne(deps, world, object, report)
-    if (!stopped) await visit(deps, world, object, report)
-  }
+  for (const object of world.objects) await visitOne(deps, world, object, report)
   report.slotsFreed = await freeDeadSlots(deps, (holder) => {
     const object = world.bySlotHolder.get(holder)
     return object !== undefined && keepsSlot(object)
@@ -65,6 +65,7 @@ const NOTHING_DONE: SweepReport = {
   slotsFreed: 0,
   gatedIn: 0,
   abandoned: 0,
+  unclaimed: 0,
   collected: 0,
   released: 0,
   failed: 0,
@@ -117,6 +118,10 @@ function refOf({ kind, metadata }: KubeObject): ObjectRef & { kind: SteppedKind 
   return { kind: kind as SteppedKind, namespace: metadata.namespace, name: metadata.name }
 }
 
+function uploadOf({ uploads }: World, object: KubeObject): KubeObject | undefined {
+  return uploads.get(object['status']?.uploadName ?? '')
+}
+
 /** What was written to since the list is looked at again by the next sweep. */
 function noteFailure(deps: SweepDeps, report: SweepReport, ref: ObjectRef, what: string, error: unknown): void {
   if (error instanceof ConflictError) return
@@ -124,27 +129,41 @@ function noteFailure(deps: SweepDeps, report: SweepReport, ref: ObjectRef, what:
   deps.log.warn({ ...ref, err: asError(error) }, `could not ${what}; the next sweep tries again`)
 }
 
-async function stopOne(deps: SweepDeps, world: World, object: KubeObject, report: SweepReport): Promise<boolean> {
+/** undefined: it failed, which is noted. */
+async function attempt<T>(
+  deps: SweepDeps,
+  report: SweepReport,
+  object: KubeObject,
+  what: string,
+  act: () => Promise<T>,
+): Promise<T | undefined> {
   try {
-    const stopped = await stopAbandoned(deps, object, world.askFate)
-    if (stopped) report.abandoned++
-    return stopped
+    return await act()
   } catch (error) {
-    noteFailure(deps, report, refOf(object), 'stop it', error)
-    return false
+    noteFailure(deps, report, refOf(object), what, error)
+    return undefined
   }
 }
 
+async function visitOne(deps: SweepDeps, world: World, object: KubeObject, report: SweepReport): Promise<void> {
+  const { askFate } = world
+  const unfinished = { object, askFate, upload: uploadOf(world, object) }
+  const stopped = await attempt(deps, report, object, 'stop it', () => stopAbandoned(deps, unfinished))
+  if (stopped === true) report.abandoned++
+  else await visit(deps, world, object, report)
+  const what = 'remove the data that no Backup holds'
+  if (await attempt(deps, report, object, what, () => removeUnclaimed(deps, object, askFate))) report.unclaimed++
+}
+
 async function endOne(deps: SweepDeps, world: World, object: KubeObject, report: SweepReport): Promise<void> {
-  const ref = refOf(object)
-  try {
-    const outcome = await endRecord(deps, object, { ...world, owner: ownerOf(world, object) })
-    if (outcome === 'kept') return
-    report[outcome]++
-    deps.log.info(ref, outcome === 'collected' ? 'collected the record: it ended long ago' : 'let its finalizer go')
-  } catch (error) {
-    noteFailure(deps, report, ref, 'end the record', error)
-  }
+  const around = { ...world, owner: ownerOf(world, object) }
+  const outcome = await attempt(deps, report, object, 'end the record', () => endRecord(deps, object, around))
+  if (outcome === undefined || outcome === 'kept') return
+  report[outcome]++
+  deps.log.info(
+    refOf(object),
+    outcome === 'collected' ? 'collected the record: it ended long ago' : 'let its finalizer go',
+  )
 }
 
 async function visit(deps: SweepDeps, world: World, object: KubeObject, report: SweepReport): Promise<void> {
@@ -153,7 +172,7 @@ async function visit(deps: SweepDeps, world: World, object: KubeObject, report: 
     nowMs: deps.clock.nowMs(),
     graceMs: deps.settings.dueMs,
     lease: world.leases.get(leaseName(object)),
-    upload: world.uploads.get(object['status']?.uploadName ?? ''),
+    upload: uploadOf(world, object),
     download: world.downloads.get(object['status']?.downloadName ?? ''),
     owner: ownerOf(world, object),
   })

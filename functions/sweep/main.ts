@@ -16,7 +16,7 @@ const { deps, log, metrics } = wireLight('sweep')
 const rescues = new Counter('dormouse_sweep_wakeups_total', 'Wake-ups by the sweep: rescue measures lost events.')
 const ended = new Counter(
   'dormouse_sweep_ended_total',
-  'What the sweep ended: records, deletions, orphans, abandoned work.',
+  'What the sweep ended: records, deletions, orphans, abandoned work, data that no backup holds.',
 )
 metrics.all.push(rescues, ended)
 const { brokerUrl, functionUrlTemplate } = deps.settings
@@ -56,6 +56,7 @@ async function onEvent(event: EventAttributes, signal: AbortSignal): Promise<str
   ended.add({ what: 'record' }, report.collected)
   ended.add({ what: 'deletion' }, report.released)
   ended.add({ what: 'abandoned' }, report.abandoned)
+  ended.add({ what: 'unclaimed' }, report.unclaimed)
   return told(report)
 }
 
@@ -72,7 +73,7 @@ async function orphans(signal: AbortSignal): Promise<string> {
 }
 
 function told(report: SweepReport): string {
-  return `looked at ${report.looked}: ${report.rescued} rescued, ${report.scheduled} scheduled, ${report.gatedIn} gated in, ${report.abandoned} abandoned, ${report.collected} collected, ${report.failed} failed`
+  return `looked at ${report.looked}: ${report.rescued} rescued, ${report.scheduled} scheduled, ${report.gatedIn} gated in, ${report.abandoned} abandoned, ${report.unclaimed} unclaimed, ${report.collected} collected, ${report.failed} failed`
 }
 
 await serve({

@@ -1,7 +1,7 @@
 // Looks at the Backups and Restores of Velero that unfinished work was made for, and stops what nobody waits for any more.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { type Fate, fateOf, isAwaited, type Requester, requesterOf } from '#shared/domain/requester.ts'
+import { type Fate, fateOf, isAwaited, type Requester, requesterOf, whyAbandoned } from '#shared/domain/requester.ts'
 import { STEP_OF_KIND, stepPatch } from '#shared/domain/step-label.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import { announce } from '#shared/steps/announce.ts'
@@ -43,22 +43,28 @@ async function read({ cluster, settings }: StepDeps, { kind, name }: Requester):
   return await cluster.read('Restore', settings.veleroNamespace, name)
 }
 
-function textOf({ kind, name }: Requester): string {
+export function textOf({ kind, name }: Requester): string {
   return `${kind} ${name}`
 }
 
 const CANCEL = { Snapshot: { snapshotCancel: true }, CloneFromSnapshot: { cloneCancel: true } } as const
 
-/** true: it was asked to stop. The label makes it an event; the next sweep is the guarantee (docs/operations/cancel.md). */
-export async function stopAbandoned(deps: StepDeps, object: KubeObject, askFate: AskFate): Promise<boolean> {
+type Unfinished = { object: KubeObject; upload: KubeObject | undefined; askFate: AskFate }
+
+/**
+ * true: it was asked to stop. The label makes it an event; the next sweep is the guarantee (docs/operations/cancel.md). ConflictError:
+ * somebody has written to it since it was listed.
+ */
+export async function stopAbandoned(deps: StepDeps, { object, upload, askFate }: Unfinished): Promise<boolean> {
   const requester = requesterOf(object)
-  if (requester === undefined || !isAwaited(object)) return false
+  if (requester === undefined || !isAwaited(object, upload)) return false
   const fate = await askFate(object)
-  if (fate?.kind !== 'lost') return false
+  const why = fate && whyAbandoned(fate)
+  if (why === undefined) return false
   const kind = object.kind as keyof typeof CANCEL
   const metadata = stepPatch(STEP_OF_KIND[kind], deps.clock.nowMs())
   await deps.cluster.patch(kind, object, { metadata, spec: CANCEL[kind] })
-  const message = `${textOf(requester)} ${fate.why}: nobody waits for this any more, so it was cancelled`
+  const message = `${textOf(requester)} ${why}: nobody waits for this any more, so it was cancelled`
   await announce(deps, object, 'Warning', 'VeleroGaveUp', message)
   return true
 }

@@ -60,7 +60,7 @@ export function parseClaimSnapshotId(text: string): {
   return { namespace, claim, disk: unwrapToDisk(text) }
 }
 
-export function isClaimSnapshotId(value: unknown): boolean {
+export function isClaimSnapshotId(value: unknown): value is string {
   if (typeof value !== 'string') return false
   try {
     parseClaimSnapshotId(value)

@@ -3,9 +3,11 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { asksToStop } from './cancel.ts'
+import { isClaimSnapshotId } from './ids.ts'
+import { isSnapshotWhole, seeSnapshot } from './snapshot.ts'
 import { isBeingDeleted } from './step-label.ts'
 import { isOver } from './sweep.ts'
-import { BACKUP_ANNOTATION, BACKUP_UID_LABEL, RESTORE_ANNOTATION, RESTORE_UID_LABEL } from './velero.ts'
+import { BACKUP_ANNOTATION, BACKUP_UID_LABEL, operationMark, RESTORE_ANNOTATION, RESTORE_UID_LABEL } from './velero.ts'
 
 export type Requester = { kind: 'Backup' | 'Restore'; name: string; uid: string }
 
@@ -14,7 +16,9 @@ export type Fate =
   | { kind: 'open' }
   /** It has ended, and reads nothing any more. */
   | { kind: 'ended' }
-  /** It failed or went away: what was made for it is of no use to anybody. */
+  /** It is no backup or restore of anything, and stands there to say so. */
+  | { kind: 'failed'; why: string }
+  /** It went away, or is about to: what was made for it is of no use to anybody. */
   | { kind: 'lost'; why: string }
   /** It could not be read, which says nothing about it. */
   | { kind: 'unknown' }
@@ -41,6 +45,7 @@ export function fateOf(found: KubeObject | undefined, { uid }: Requester): Fate 
   switch (phase) {
     case 'Failed':
     case 'FailedValidation':
+      return { kind: 'failed', why: `is ${phase}` }
     case 'Deleting':
       return { kind: 'lost', why: `is ${phase}` }
     case 'Completed':
@@ -51,9 +56,34 @@ export function fateOf(found: KubeObject | undefined, { uid }: Requester): Fate 
   }
 }
 
-/** Unfinished, and not asked to stop yet: whether somebody still waits for it is worth a look. */
-export function isAwaited(object: KubeObject): boolean {
-  return !isOver(object) && !asksToStop(object)
+/**
+ * Unfinished, and not asked to stop yet: whether somebody still waits for it is worth a look. `upload`: that of a Snapshot; when it is over,
+ * all that is left is to say so.
+ */
+export function isAwaited(object: KubeObject, upload: KubeObject | undefined): boolean {
+  return !isOver(object) && !asksToStop(object) && (upload === undefined || !isOver(upload))
+}
+
+/**
+ * Why nobody waits for what is not finished; undefined: somebody does, or that is not known. Velero waits for an operation until it is over,
+ * so that it has given up what is unfinished when it ends.
+ */
+export function whyAbandoned(fate: Fate): string | undefined {
+  if (fate.kind === 'lost' || fate.kind === 'failed') return fate.why
+  return fate.kind === 'ended' ? 'has ended without it' : undefined
+}
+
+/**
+ * Whole data that no backup names. Not of a Backup that is gone: Velero may have found it in the bucket again, under another UID.
+ */
+export function isUnclaimed(snapshot: KubeObject, fate: Fate): boolean {
+  return holdsUnasked(snapshot) && (fate.kind === 'ended' || fate.kind === 'failed')
+}
+
+/** Whole, and Velero has never asked about it: the Backup's fate is worth a look. */
+export function holdsUnasked(snapshot: KubeObject): boolean {
+  if (snapshot.kind !== 'Snapshot' || operationMark(snapshot) !== 'requested') return false
+  return isSnapshotWhole(seeSnapshot(snapshot)) && isClaimSnapshotId(snapshot['status']?.snapshotID)
 }
 
 /** Velero may ask for its end, and in Finalizing for what it has stored: its record has to stand until then. */

@@ -118,6 +118,11 @@ export function isSnapshotOver(phase: SnapshotPhase, localMode: boolean): boolea
   return SNAPSHOT_NEXT[phase].length === 0 || (localMode && phase === 'Snapshotted')
 }
 
+/** It has ended, and its data can be restored. */
+export function isSnapshotWhole({ phase, localMode }: SnapshotSeen): boolean {
+  return phase === 'Uploaded' || (localMode && phase === 'Snapshotted')
+}
+
 /** The peer's map; an Upload that has not begun leaves the Snapshot at Snapshotted. */
 export const SNAPSHOT_PHASE_OF_UPLOAD = {
   New: 'Snapshotted',

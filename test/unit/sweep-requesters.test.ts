@@ -3,23 +3,37 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import { KINDS } from '#shared/api/kinds.ts'
+import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { sweep } from '../../functions/sweep/handler.ts'
 
 const looks = suite("the sweep's look at Backups")
 
+const SNAPSHOT_ID = formatClaimSnapshotId({
+  namespace: 'shop',
+  claim: 'data',
+  disk: { fcdId: '11111111-1111-4111-8111-111111111111', snapshotId: '22222222-2222-4222-8222-222222222222' },
+})
+const REQUESTED = { 'dormouse.dev/velero-operation': 'requested' }
+const KNOWN = { 'dormouse.dev/velero-operation': 'known' }
 const NOW_MS = Date.parse('2026-11-26T12:00:00Z')
 
 function aSweep() {
   const reads: string[] = []
+  const onRead: Record<string, () => Promise<unknown>> = {}
   const warnings: string[] = []
   const clock = { nowMs: () => NOW_MS, monotonicMs: () => 0, sleep: async () => undefined }
   const cluster = new MemoryCluster({
     clock,
-    beforeCall: async (verb, kind, name) => void (verb === 'read' && reads.push(`${kind} ${name}`)),
+    beforeCall: async (verb, kind, name) => {
+      if (verb !== 'read') return
+      reads.push(`${kind} ${name}`)
+      await onRead[kind]?.()
+    },
   })
-  const seed = (name: string, backup: { name: string; uid: string }, phase: string) =>
+  const seed = (name: string, backup: { name: string; uid: string }, phase: string, mark: object = {}) =>
     cluster.seed('Snapshot', {
       apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
       kind: 'Snapshot',
@@ -27,10 +41,10 @@ function aSweep() {
         name,
         namespace: 'shop',
         labels: { 'velero.io/backup-uid': backup.uid, 'dormouse.dev/step': phase === 'Uploaded' ? 'done' : 'waiting' },
-        annotations: { 'dormouse.dev/velero-backup': backup.name },
+        annotations: { 'dormouse.dev/velero-backup': backup.name, ...mark },
       },
       spec: { backupRepository: 'br-1' },
-      status: { phase, completionTimestamp: '2026-11-26T11:00:00Z' },
+      status: { phase, completionTimestamp: '2026-11-26T11:00:00Z', snapshotID: SNAPSHOT_ID },
     })
   const backup = (name: string, phase: string) => {
     const metadata = { name, namespace: 'velero' }
@@ -49,7 +63,7 @@ function aSweep() {
       count: () => undefined,
     })
   const cancelled = () => cluster.peekAll('Snapshot').filter((each) => each['spec'].snapshotCancel === true)
-  return { cluster, seed, backup, run, reads, warnings, cancelled }
+  return { cluster, seed, backup, run, reads, onRead, warnings, cancelled }
 }
 
 looks('a Backup is read once for all that was made for it, and not for what is over', async () => {
@@ -77,6 +91,34 @@ looks('a right that is missing is no sign that the Backup is gone, and the other
     ['b'],
   )
   assert.match(warnings.join(), 'could not read Backup hidden')
+})
+
+looks('what Velero asks about after the Snapshots were listed is left alone', async () => {
+  for (const phase of ['Uploaded', 'Uploading']) {
+    const { cluster, seed, backup, run, onRead, cancelled } = aSweep()
+    const snapshot = seed('a', backup('nightly', 'Completed'), phase, REQUESTED)
+    onRead['Backup'] = async () => await cluster.patch('Snapshot', snapshot, { metadata: { annotations: KNOWN } })
+    const report = await run()
+    assert.equal([report.unclaimed, report.abandoned, report.failed], [0, 0, 0], phase)
+    assert.equal([cluster.peekAll('DeleteSnapshot'), cancelled()], [[], []])
+  }
+})
+
+looks('a removal that was asked for already is enough, and another object under its name is none', async () => {
+  const seen = [
+    { snapshotID: SNAPSHOT_ID, removed: 1, mark: 'removed' },
+    { snapshotID: 'pvc:other', removed: 0, mark: 'requested' },
+  ]
+  for (const { snapshotID, removed, mark } of seen) {
+    const { cluster, seed, backup, run } = aSweep()
+    const { metadata } = seed('a', backup('nightly', 'Failed'), 'Uploaded', REQUESTED)
+    const { apiVersion } = KINDS.DeleteSnapshot
+    const place = { name: `delete-${metadata.uid}`, namespace: 'velero' }
+    cluster.seed('DeleteSnapshot', { apiVersion, kind: 'DeleteSnapshot', metadata: place, spec: { snapshotID } })
+    assert.is((await run()).unclaimed, removed)
+    const { annotations } = cluster.peek('Snapshot', 'shop', 'a')!.metadata
+    assert.is(annotations?.['dormouse.dev/velero-operation'], mark)
+  }
 })
 
 looks.run()

@@ -8,6 +8,7 @@ import { parseOperationId } from '../domain/names.ts'
 import { failedOperation, isSnapshotEnded, operationState, unknownOperation } from '../domain/operation.ts'
 import { isOfBackup } from '../domain/requests.ts'
 import type { ActionDeps } from './deps.ts'
+import { noteKnown } from './known.ts'
 import { stop } from './stop.ts'
 
 /**
@@ -23,6 +24,7 @@ export async function operationProgress(
   try {
     const snapshot = await findSnapshot(deps, operationId, backup)
     if (snapshot === undefined) return failedOperation(`SnapshotGone: ${missing(operationId)}`, nowMs)
+    await noteKnown(deps, 'Snapshot', snapshot)
     return operationState(snapshot, await findUpload(deps, snapshot), nowMs)
   } catch (error) {
     if (error instanceof DormouseError) return unknownOperation(`${error.reason}: ${error.message}`, nowMs)

@@ -21,6 +21,7 @@ import { everyOne } from './applies-to.ts'
 import { type ActionDeps, patient } from './deps.ts'
 import { labelValue } from './digest.ts'
 import { findOrCreate } from './find-or-create.ts'
+import { noteKnown } from './known.ts'
 import { knownRepository } from './repository.ts'
 import { answered } from './restored.ts'
 import { stop } from './stop.ts'
@@ -143,7 +144,9 @@ async function progress(deps: ActionDeps, operationId: string, restore: KubeObje
   const nowMs = deps.clock.nowMs()
   try {
     const clone = await findClone(deps, operationId, restore)
-    return clone === undefined ? failedOperation(missing(operationId), nowMs) : restoreState(clone, nowMs)
+    if (clone === undefined) return failedOperation(missing(operationId), nowMs)
+    await noteKnown(deps, 'CloneFromSnapshot', clone)
+    return restoreState(clone, nowMs)
   } catch (error) {
     if (error instanceof DormouseError) return unknownOperation(`${error.reason}: ${error.message}`, nowMs)
     throw error

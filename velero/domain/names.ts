@@ -1,13 +1,15 @@
 // Names that Velero, the peer's users and the functions know: labels, annotations, ConfigMaps, and how objects of a backup are called.
 
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
-import { TerminalError } from '#shared/kernel/errors.ts'
+import { requireUid } from '#shared/domain/velero.ts'
 
 /** Read by the functions, too. */
 export {
   BACKUP_ANNOTATION,
+  BACKUP_NAME_LABEL,
   BACKUP_UID_LABEL,
   DEADLINE_ANNOTATION,
+  EXCLUDE_LABEL,
   RESTORE_ANNOTATION,
   RESTORE_UID_LABEL,
 } from '#shared/domain/velero.ts'
@@ -28,9 +30,7 @@ export function actionNames(prefix = 'velero.io') {
 }
 export const ACTION_NAMES = actionNames()
 
-/** Labels of Velero (pkg/apis/velero/v1/labels_annotations.go), which the peer sets on Snapshots too, except for the UIDs. */
-export const EXCLUDE_LABEL = 'velero.io/exclude-from-backup'
-export const BACKUP_NAME_LABEL = 'velero.io/backup-name'
+/** A label of Velero's, as those above are. */
 export const RESTORE_NAME_LABEL = 'velero.io/restore-name'
 
 /** On an item that a BackupItemAction returns: it is left out of the backup (Velero from 1.18.1 on; before, it stays in). */
@@ -51,17 +51,6 @@ export const FEATURES_MAP = 'velero-vsphere-plugin-feature-states'
 export const BLOCKED_MAP = 'velero-vsphere-plugin-blocked-resources-list'
 export const BLOCKED_MODE_KEY = 'blocked-resources'
 
-/** The API server makes UUIDs; whatever else stands in a backup must not become part of a name. */
-const UID = /^[0-9a-z][0-9a-z-]{0,62}[0-9a-z]$/
-
-function requireUid(uid: unknown, whose: string): string {
-  if (typeof uid === 'string' && UID.test(uid)) return uid
-  throw new TerminalError(
-    'VeleroObjectInvalid',
-    `${whose} has the uid ${JSON.stringify(uid)?.slice(0, 80)}: it is no uid`,
-  )
-}
-
 /** One per Backup and claim, so that whoever comes second finds what the first has made. */
 export function snapshotName(backupUid: unknown, claimUid: unknown): string {
   return `snap-${requireUid(backupUid, 'the Backup')}-${requireUid(claimUid, 'the claim')}`
@@ -74,11 +63,6 @@ export function cloneName(restoreUid: unknown, claimUid: unknown): string {
 
 export function restoredVolumeName(restoreUid: unknown, claimUid: unknown): string {
   return `dormouse-${requireUid(restoreUid, 'the Restore')}-${requireUid(claimUid, 'the stored claim')}`
-}
-
-/** One per Snapshot: a deletion that is asked for again finds the first. */
-export function deleteName(snapshotUid: unknown): string {
-  return `delete-${requireUid(snapshotUid, 'the stored Snapshot')}`
 }
 
 /** The BackupRepository of a claim, by the rule of the repository function: known before it exists. */

@@ -3,6 +3,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { KINDS } from '#shared/api/kinds.ts'
 import { RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
+import { markOperation } from '#shared/domain/velero.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import {
   BACKUP_ANNOTATION,
@@ -10,7 +11,6 @@ import {
   BACKUP_UID_LABEL,
   cloneName,
   DEADLINE_ANNOTATION,
-  deleteName,
   EXCLUDE_LABEL,
   RESTORE_ANNOTATION,
   RESTORE_NAME_LABEL,
@@ -46,6 +46,7 @@ export function snapshotOf({ claim, backup, backupRepository, backupLabel, nowMs
       },
       annotations: {
         [BACKUP_ANNOTATION]: backup.metadata.name,
+        ...markOperation('requested'),
         [DEADLINE_ANNOTATION]: rfc3339(operationDeadlineMs(backup, nowMs)),
       },
     },
@@ -93,6 +94,7 @@ export function cloneOf(request: CloneRequest): KubeObject {
       },
       annotations: {
         [RESTORE_ANNOTATION]: restore.metadata.name,
+        ...markOperation('requested'),
         [RESTORED_VOLUME_ANNOTATION]: restoredVolumeName(restore.metadata.uid, claimUid),
         [DEADLINE_ANNOTATION]: rfc3339(operationDeadlineMs(restore, request.nowMs)),
       },
@@ -134,31 +136,4 @@ export function claimsSameRepository(claim: KubeObject, parameters: Parameters, 
 
 export function sortedText(map: unknown): string {
   return JSON.stringify(Object.entries((map ?? {}) as Parameters).sort(([a], [b]) => (a < b ? -1 : 1)))
-}
-
-/** False: its name was made for another backup. */
-export function isDeleteOf(object: KubeObject, snapshotID: string): boolean {
-  return object['spec']?.snapshotID === snapshotID
-}
-
-export type DeleteRequest = {
-  snapshotUid: string
-  snapshotID: string
-  backupRepository: string
-  veleroNamespace: string
-  backupLabel: string
-}
-
-export function deleteSnapshotOf(request: DeleteRequest): KubeObject {
-  const { snapshotUid, snapshotID, backupRepository, veleroNamespace, backupLabel } = request
-  return {
-    apiVersion: KINDS.DeleteSnapshot.apiVersion,
-    kind: 'DeleteSnapshot',
-    metadata: {
-      name: deleteName(snapshotUid),
-      namespace: veleroNamespace,
-      labels: { [EXCLUDE_LABEL]: 'true', [BACKUP_NAME_LABEL]: backupLabel },
-    },
-    spec: { snapshotID, backupRepository },
-  }
 }

@@ -2,7 +2,11 @@
 
 import * as assert from 'uvu/assert'
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { operationMark } from '#shared/domain/velero.ts'
 import { unreachableObjects } from '#shared/engine/prune.ts'
+import type { Repository } from '#shared/engine/repository.ts'
+import { readRoot } from '#shared/engine/seal.ts'
+import type { DormouseError } from '#shared/kernel/errors.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import type { EnvironmentOptions } from '#test/environment/options.ts'
@@ -94,22 +98,73 @@ export function holdUploads(environment: Environment): { held: () => number; rel
   }
 }
 
-/** Nobody works, vCenter has no disk snapshot, and after a prune the bucket holds only what backups reach. */
+/**
+ * Nobody works, vCenter has no disk snapshot, and after a prune the bucket holds only what backups reach that Velero knows of.
+ */
 export async function assertNothingLeft(environment: Environment): Promise<void> {
-  const isQuiet = async () => (await atWork(environment)).length === 0
-  await until('nobody works', isQuiet, 60_000).catch(async () => assert.equal(await atWork(environment), []))
+  const repository = await repositoryIn(environment)
+  const unclaimed = async () => (repository === undefined ? [] : await unclaimedBackups(environment, repository))
+  const left = async () => [...(await atWork(environment)), ...(await unclaimed())]
+  const isQuiet = async () => (await left()).length === 0
+  await until('nobody works', isQuiet, 60_000).catch(async () => assert.equal(await left(), []))
   const { fcds } = await environment.vcenterState()
   assert.equal(
     fcds.flatMap(({ snapshots }) => snapshots),
     [],
     'a disk snapshot is left',
   )
-  assert.equal(await unreachableAfterPrune(environment), [])
+  if (repository !== undefined) assert.equal(await unreachableAfterPrune(environment, repository), [])
+}
+
+/** undefined: nothing was ever stored. */
+async function repositoryIn(environment: Environment): Promise<Repository | undefined> {
+  return await openRepository(environment, VELERO_PREFIX).catch((error: DormouseError) => {
+    if (error.reason === 'RepositoryMissing') return undefined
+    throw error
+  })
+}
+
+/** Whether the bucket holds what we have stored for that Backup. */
+export async function hasData(environment: Environment, backupName: string): Promise<boolean> {
+  const repository = await openRepository(environment, VELERO_PREFIX)
+  const ofBackup = (await listOf(environment, 'Snapshot')).filter(
+    ({ metadata }) => metadata.labels?.['velero.io/backup-name'] === backupName,
+  )
+  assert.ok(ofBackup.length > 0, `no Snapshot of Backup ${backupName} is on record`)
+  const uploads = await uploadsOf(environment, ofBackup)
+  const sealed = await Promise.all(uploads.map(async (upload) => await isSealed(repository, upload)))
+  return sealed.includes(true)
+}
+
+async function uploadsOf(environment: Environment, snapshots: KubeObject[]): Promise<KubeObject[]> {
+  const names = new Set(snapshots.map(({ metadata: { namespace, name } }) => `${namespace}/${name}`))
+  return (await listOf(environment, 'Upload')).filter((upload) => names.has(upload['spec'].snapshotReference))
+}
+
+/** Those in the bucket that no tarball names: Velero has never asked about them. */
+async function unclaimedBackups(environment: Environment, repository: Repository): Promise<string[]> {
+  const snapshots = await listOf(environment, 'Snapshot')
+  const ofThem = await uploadsOf(
+    environment,
+    snapshots.filter((snapshot) => operationMark(snapshot) !== 'known'),
+  )
+  const sealed = await Promise.all(ofThem.map(async (upload) => await isSealed(repository, upload)))
+  return ofThem.filter((_, index) => sealed[index]).map(({ metadata }) => `the data of Upload ${metadata.name}`)
+}
+
+async function isSealed(repository: Repository, { status }: KubeObject & { status?: { session?: string } }) {
+  if (status?.session === undefined) return false
+  return await readRoot(repository, status.session).then(
+    (root) => root !== undefined,
+    (error: DormouseError) => {
+      if (error.reason === 'SessionFenced') return false
+      throw error
+    },
+  )
 }
 
 /** Maintenance runs until nothing is left over, and no more than a few times. */
-async function unreachableAfterPrune(environment: Environment): Promise<string[]> {
-  const repository = await openRepository(environment, VELERO_PREFIX)
+async function unreachableAfterPrune(environment: Environment, repository: Repository): Promise<string[]> {
   let left: string[] = []
   for (let run = 0; run < 4; run++) {
     await environment.ping('dormouse-maintenance')

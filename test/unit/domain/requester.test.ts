@@ -3,9 +3,16 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { fateOf, isAwaited, mayStillBeRead, requesterOf } from '#shared/domain/requester.ts'
+import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
+import { fateOf, isAwaited, isUnclaimed, mayStillBeRead, requesterOf, whyAbandoned } from '#shared/domain/requester.ts'
 
 const requesters = suite('requesters')
+
+const SNAPSHOT_ID = formatClaimSnapshotId({
+  namespace: 'shop',
+  claim: 'data',
+  disk: { fcdId: 'aa', snapshotId: 'bb' },
+})
 
 function anObject(kind: string, marks: object = {}, more: object = {}): KubeObject {
   const marked = { labels: {}, annotations: {}, ...marks }
@@ -58,7 +65,8 @@ const FATES = {
     'a phase of times to come',
   ],
   ended: ['Completed', 'PartiallyFailed'],
-  lost: ['Failed', 'FailedValidation', 'Deleting'],
+  failed: ['Failed', 'FailedValidation'],
+  lost: ['Deleting'],
 }
 requesters('each phase of a Backup has its meaning, and one that is not known is no end', () => {
   for (const [kind, phases] of Object.entries(FATES))
@@ -71,17 +79,50 @@ requesters('gone, being deleted, or another one under that name: nobody waits an
   assert.is(fateOf(inPhase('InProgress', { deletionTimestamp: 'now' }), NIGHTLY).kind, 'lost')
 })
 
+const marked = (mark: string, phase: string, spec: object = { backupRepository: 'br-1' }) =>
+  anObject(
+    'Snapshot',
+    { annotations: { 'dormouse.dev/velero-operation': mark } },
+    { spec, status: { phase, snapshotID: SNAPSHOT_ID } },
+  )
+
+requesters('nobody waits for what is unfinished when a run has failed, is gone, or has ended', () => {
+  assert.is(whyAbandoned({ kind: 'ended' }), 'has ended without it')
+  for (const kind of ['open', 'unknown'] as const) assert.is(whyAbandoned({ kind }), undefined, kind)
+  for (const kind of ['lost', 'failed'] as const) assert.is(whyAbandoned({ kind, why: 'is gone' }), 'is gone', kind)
+})
+
+requesters('data is removed when it is whole, and its Backup is there to say that it does not hold it', () => {
+  const ofNobody = (mark: string, phase: string, kind: string, spec?: object) =>
+    isUnclaimed(marked(mark, phase, spec), { kind, why: '' } as never)
+  for (const kind of ['ended', 'failed']) {
+    assert.is(ofNobody('requested', 'Uploaded', kind), true, kind)
+    assert.is(ofNobody('requested', 'Snapshotted', kind, { backupRepository: '' }), true, 'local mode')
+    for (const mark of ['known', 'removed', '']) assert.is(ofNobody(mark, 'Uploaded', kind), false, mark)
+    for (const phase of ['Uploading', 'Canceled', 'Snapshotted', 'UploadFailedAfterRetry'])
+      assert.is(ofNobody('requested', phase, kind), false, phase)
+  }
+  for (const kind of ['open', 'unknown', 'lost']) assert.is(ofNobody('requested', 'Uploaded', kind), false, kind)
+})
+
 requesters('records are read until the end; what is not known keeps them', () => {
-  const kept = ['open', 'unknown', 'ended'].map((kind) => mayStillBeRead({ kind } as never))
-  assert.equal([...kept, mayStillBeRead({ kind: 'lost', why: 'is gone' })], [true, true, false, false])
+  const kept = ['open', 'unknown', 'ended', 'failed'].map((kind) => mayStillBeRead({ kind } as never))
+  assert.equal([...kept, mayStillBeRead({ kind: 'lost', why: 'is gone' })], [true, true, false, false, false])
 })
 
 requesters('nobody waits for what is over, or was told to stop', () => {
   const snapshot = (phase: string, spec: object = {}) => anObject('Snapshot', OF_BACKUP, { spec, status: { phase } })
-  assert.is(isAwaited(snapshot('Uploading')), true)
-  assert.is(isAwaited(snapshot('Uploading', { snapshotCancel: true })), false)
-  assert.is(isAwaited(snapshot('Uploaded')), false)
-  assert.is(isAwaited(snapshot('Snapshotted', { backupRepository: '' })), false, 'local mode: it is the backup')
+  const upload = (phase: string) => anObject('Upload', {}, { status: { phase } })
+  assert.is(isAwaited(snapshot('Uploading'), undefined), true)
+  assert.is(isAwaited(snapshot('Uploading'), upload('InProgress')), true)
+  assert.is(isAwaited(snapshot('Uploading'), upload('Completed')), false, 'it only does not say so yet')
+  assert.is(isAwaited(snapshot('Uploading', { snapshotCancel: true }), undefined), false)
+  assert.is(isAwaited(snapshot('Uploaded'), undefined), false)
+  assert.is(
+    isAwaited(snapshot('Snapshotted', { backupRepository: '' }), undefined),
+    false,
+    'local mode: it is the backup',
+  )
 })
 
 requesters.run()

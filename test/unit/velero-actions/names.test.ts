@@ -3,15 +3,10 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isObjectName } from '#shared/api/names.ts'
+import { deleteName } from '#shared/domain/delete-request.ts'
 import { HOUR_MS, MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import { labelValue } from '../../../velero/actions/digest.ts'
-import {
-  deleteName,
-  formatOperationId,
-  parseOperationId,
-  repositoryName,
-  snapshotName,
-} from '../../../velero/domain/names.ts'
+import { formatOperationId, parseOperationId, repositoryName, snapshotName } from '../../../velero/domain/names.ts'
 import { isFinalizing, operationDeadlineMs, parseDuration, resourceTimeoutMs } from '../../../velero/domain/times.ts'
 import { aBackup, BACKUP_UID, CLAIM_UID, NOW_MS } from './support.ts'
 
