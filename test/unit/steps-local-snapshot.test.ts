@@ -1,0 +1,48 @@
+// The disk snapshot of a backup goes with its double, which a run that died before it wrote it down has left, and with nothing else.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
+import { snapshotDescription } from '#shared/domain/orphans.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import type { VolumeDeps } from '#shared/steps/deps.ts'
+import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
+
+const removal = suite('the removal of a disk snapshot')
+
+const OURS = snapshotDescription('cluster', 'uid-1')
+
+async function aDisk(descriptions: string[]) {
+  const volumes = new MemoryVolumes({ clock: systemClock })
+  const fcdId = volumes.createDisk(MiB)
+  for (const description of descriptions) await volumes.startSnapshot(fcdId, description)
+  const left = async () => (await volumes.listSnapshots(fcdId)).map(({ description }) => description)
+  const remove = async () => {
+    const [first] = await volumes.listSnapshots(fcdId)
+    const deps = { volumes, clock: systemClock } as unknown as VolumeDeps
+    await removeLocalSnapshot(deps, fcdId, first!.snapshotId, new AbortController().signal)
+  }
+  return { left, remove }
+}
+
+removal('a double under the same name goes, too', async () => {
+  const { left, remove } = await aDisk([OURS, OURS])
+  await remove()
+  assert.equal(await left(), [])
+})
+
+removal('other backups’ and other clusters’ snapshots stay', async () => {
+  const others = [snapshotDescription('cluster', 'uid-2'), snapshotDescription('other', 'uid-1'), `${OURS}/keep`]
+  const { left, remove } = await aDisk([OURS, ...others])
+  await remove()
+  assert.equal(await left(), others)
+})
+
+removal('of a snapshot that is not named by us exactly that one goes', async () => {
+  const { left, remove } = await aDisk(['by hand', 'by hand'])
+  await remove()
+  assert.equal(await left(), ['by hand'])
+})
+
+removal.run()
