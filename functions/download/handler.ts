@@ -27,6 +27,7 @@ import type { TransferDeps } from '#shared/steps/deps.ts'
 import { giveSlot } from '#shared/steps/slots.ts'
 import {
   beginSlice,
+  cutByCancel,
   isNotOurs,
   moved,
   reasonOf,
@@ -120,16 +121,9 @@ async function act(deps: TransferDeps, claim: Claim, step: DownloadStep): Promis
     return await transfer(deps, claim)
   } catch (error) {
     if (isNotOurs(error) || claim.signal.reason === ABORTS.lost) throw error
-    if (claim.signal.reason === ABORTS.cancelled) return endedByCancel(deps, asError(error))
+    if (claim.signal.reason === ABORTS.cancelled) return cutByCancel(deps, 'download', asError(error))
     return await recordFailure(deps, claim, asError(error))
   }
-}
-
-/** No failure of the download: what is to be done next is decided on the object, which is about to be read again. */
-function endedByCancel(deps: TransferDeps, error: Error): StepResult {
-  deps.log.info({ err: error }, 'the slice was cut off by the cancel')
-  const ending = { status: {}, step: 'download', dueAtMs: deps.clock.nowMs() } as const
-  return { ending, why: ABORTS.cancelled, freeSlot: false }
 }
 
 async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {

@@ -15,6 +15,7 @@ import { mirrorToSnapshot, snapshotOf } from '#shared/steps/mirror.ts'
 import { giveSlot } from '#shared/steps/slots.ts'
 import {
   beginSlice,
+  cutByCancel,
   isNotOurs,
   moved,
   reportProgress,
@@ -118,7 +119,7 @@ async function act(deps: TransferDeps, claim: Claim, step: UploadStep): Promise<
     return await transfer(deps, claim)
   } catch (error) {
     if (isNotOurs(error) || claim.signal.reason === ABORTS.lost) throw error
-    if (claim.signal.reason === ABORTS.cancelled) return endedByCancel(deps, asError(error))
+    if (claim.signal.reason === ABORTS.cancelled) return cutByCancel(deps, 'upload', asError(error))
     return await recordFailure(deps, claim, asError(error))
   }
 }
@@ -148,12 +149,6 @@ function seldom(deps: TransferDeps, show: () => Promise<void>): () => void {
     shownAtMs = deps.clock.monotonicMs()
     show().catch((error: unknown) => deps.log.debug({ err: error }, 'the Snapshot does not show the progress'))
   }
-}
-
-/** No failure of the upload: what is to be done next is decided on the object, which is about to be read again. */
-function endedByCancel(deps: TransferDeps, error: Error): StepResult {
-  deps.log.info({ err: error }, 'the slice was cut off by the cancel')
-  return { ending: { status: {}, step: 'upload', dueAtMs: deps.clock.nowMs() }, why: ABORTS.cancelled, freeSlot: false }
 }
 
 function afterSlice(deps: TransferDeps, claim: Claim, outcome: UploadOutcome): StepResult {

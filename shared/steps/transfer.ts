@@ -103,6 +103,12 @@ export async function moved<Outcome>(deps: TransferDeps, claim: Claim, moving: P
   return await moving.finally(() => over.abort())
 }
 
+/** No failure of the transfer: what is to be done next is decided on the object, which is about to be read again. */
+export function cutByCancel(deps: TransferDeps, step: 'upload' | 'download', error: Error): StepResult {
+  deps.log.info({ err: error }, 'the slice was cut off by the cancel')
+  return { ending: { status: {}, step, dueAtMs: deps.clock.nowMs() }, why: ABORTS.cancelled, freeSlot: false }
+}
+
 /** Progress is news for people only: a write that fails is made up for by the next. */
 export function reportProgress(deps: TransferDeps, claim: Claim, progress: object): void {
   claim
