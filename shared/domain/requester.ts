@@ -57,11 +57,12 @@ export function fateOf(found: KubeObject | undefined, { uid }: Requester): Fate 
 }
 
 /**
- * Unfinished, and not asked to stop yet: whether somebody still waits for it is worth a look. `upload`: that of a Snapshot; when it is over,
- * all that is left is to say so.
+ * Unfinished, and not asked to stop yet: whether somebody still waits for it is worth a look. `upload`: that of a Snapshot. When it is over,
+ * all that is left is to say so; when it is named and gone, the snapshot function finds out what became of it, which may be a whole backup.
  */
 export function isAwaited(object: KubeObject, upload: KubeObject | undefined): boolean {
-  return !isOver(object) && !asksToStop(object) && (upload === undefined || !isOver(upload))
+  if (isOver(object) || asksToStop(object)) return false
+  return upload === undefined ? (object['status']?.uploadName ?? '') === '' : !isOver(upload)
 }
 
 /**

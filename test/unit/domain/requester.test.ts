@@ -116,6 +116,9 @@ requesters('nobody waits for what is over, or was told to stop', () => {
   assert.is(isAwaited(snapshot('Uploading'), undefined), true)
   assert.is(isAwaited(snapshot('Uploading'), upload('InProgress')), true)
   assert.is(isAwaited(snapshot('Uploading'), upload('Completed')), false, 'it only does not say so yet')
+  const named = anObject('Snapshot', OF_BACKUP, { status: { phase: 'Uploading', uploadName: 'upload-1' } })
+  assert.is(isAwaited(named, undefined), false, 'its Upload is gone: perhaps it was whole')
+  assert.is(isAwaited(named, upload('InProgress')), true)
   assert.is(isAwaited(snapshot('Uploading', { snapshotCancel: true }), undefined), false)
   assert.is(isAwaited(snapshot('Uploaded'), undefined), false)
   assert.is(
