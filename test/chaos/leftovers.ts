@@ -36,6 +36,13 @@ export async function atWork(environment: Environment): Promise<string[]> {
   return [...(await heldLeases(environment)), ...(await unfinished(environment))]
 }
 
+/** Of objects that are worked on, held or free; they go when these are over. */
+export async function claimLeases(environment: Environment): Promise<string[]> {
+  const leases = await environment.api.list('coordination.k8s.io/v1', 'Lease', 'velero')
+  const names = leases.map(({ metadata }) => metadata.name)
+  return names.filter((name) => OWN.some((kind) => name.startsWith(`${kind.toLowerCase()}-lease.`)))
+}
+
 async function snapshotsIn(environment: Environment, bystander: Bystander): Promise<string[]> {
   const { fcds } = await environment.vcenterState()
   return fcds

@@ -10,7 +10,7 @@ import { type Backup, backUp, remove, restore } from '#test/environment/main-job
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
 import { type Bench, calm, LEASE_SECONDS } from './bench.ts'
-import { atWork, leftovers, type World, worldOf } from './leftovers.ts'
+import { atWork, claimLeases, leftovers, type World, worldOf } from './leftovers.ts'
 import type { Life, Stage, Step } from './plan.ts'
 import { Armed } from './steps.ts'
 
@@ -97,8 +97,11 @@ async function stage<T>(bench: Bench, life: Life, lived: Lived, name: Stage, act
   const startMs = performance.now()
   try {
     const value = await act()
-    // What comes after the end that a user sees (Leases, slots, the last labels) is a part of the stage.
-    await until('the functions are done', async () => (await atWork(bench.environment)).length === 0, WITHIN_MS)
+    // What comes after the end that a user sees (Leases, slots, the last labels) is a part of the stage: a write that is counted
+    // to the next one is looked for there in vain.
+    const isDone = async () =>
+      [...(await atWork(bench.environment)), ...(await claimLeases(bench.environment))].length === 0
+    await until('the functions are done', isDone, WITHIN_MS)
     return value
   } finally {
     lived.seconds[name] = (performance.now() - startMs) / 1000
