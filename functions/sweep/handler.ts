@@ -28,7 +28,7 @@ export type SweepReport = {
   scheduled: number
   slotsFreed: number
   gatedIn: number
-  /** Work whose Backup or Restore failed or is gone, and that was told to stop. */
+  /** Work whose Backup or Restore failed, is gone or has ended without it, and that was told to stop. */
   abandoned: number
   /** Whole backups that no Backup of Velero holds, and whose data was told to go. */
   unclaimed: number
