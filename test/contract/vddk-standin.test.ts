@@ -160,4 +160,21 @@ standIn('accounts for every call', () => {
   assert.is(folder.hasMark('disk-1'), false, DATASTORE)
 })
 
+standIn('marks a disk in one step: whoever is killed meanwhile leaves a whole mark or none', () => {
+  const folder = newFolder()
+  const env = { FAKE_VDDK_ROOT: folder.root, LD_LIBRARY_PATH: join(scratch, 'lib64') }
+  const left = new Set<string | undefined>()
+  for (let i = 0; i < 100; i++) {
+    const { signal } = spawnSync(join(scratch, 'probe'), ['prepares for ever'], {
+      env,
+      timeout: 5 + (i % 10),
+      killSignal: 'SIGKILL',
+    })
+    assert.is(signal, 'SIGKILL')
+    left.add(folder.markOf('disk-1'))
+  }
+  left.delete(undefined)
+  assert.equal([...left], ['a'])
+})
+
 standIn.run()

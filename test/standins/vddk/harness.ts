@@ -9,7 +9,9 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readlinkSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
@@ -70,11 +72,21 @@ export class DiskFolder {
   /** As a process that died between PrepareForAccess and EndAccess would leave it. */
   leaveMark(id: string, identity: string): void {
     mkdirSync(join(this.root, '.vddk-prepared'), { recursive: true })
-    writeFileSync(this.#mark(id), identity)
+    symlinkSync(identity, this.#mark(id))
   }
 
   hasMark(id: string): boolean {
-    return existsSync(this.#mark(id))
+    return this.markOf(id) !== undefined
+  }
+
+  /** Who holds the disk. */
+  markOf(id: string): string | undefined {
+    try {
+      return readlinkSync(this.#mark(id))
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      throw thrown
+    }
   }
 
   /** The calls of the last child, as `Name code`, with their sizes. */

@@ -152,6 +152,16 @@ static void prepares(void) {
   say("prepare anew", VixDiskLib_PrepareForAccess(params, "b"));
 }
 
+/* Until it is killed. */
+static void prepares_for_ever(void) {
+  init();
+  fill_params();
+  for (;;) {
+    VixDiskLib_PrepareForAccess(params, "a");
+    VixDiskLib_EndAccess(params, "a");
+  }
+}
+
 static void query(const char *what, SectorType start, SectorType count, SectorType chunk) {
   BlockList *list = NULL;
   VixError error = VixDiskLib_QueryAllocatedBlocks(handle, start, count, chunk, &list);
@@ -238,6 +248,7 @@ static const struct { const char *name; void (*play)(void); } SCENARIOS[] = {
   {"close twice", close_twice}, {"disconnect open", disconnect_open}, {"exit open", exit_open},
   {"use after exit", use_after_exit}, {"end access connected", end_access_connected}, {"free twice", free_twice},
   {"free wrongly", free_wrongly}, {"transfers", transfers}, {"opens", opens}, {"prepares", prepares},
+  {"prepares for ever", prepares_for_ever},
   {"queries", queries}, {"async", asynchronous}, {"async after sync", async_after_sync},
   {"close in flight", close_in_flight}, {"faults", volatile_faults}, {"all well", all_well},
 };

@@ -117,25 +117,21 @@ static void marker_path(char path[PATH_MAX], const char *datastore, const char *
   snprintf(path, PATH_MAX, "%s/%s+%s", folder, datastore, id);
 }
 
-/* The mark is a file so that it outlives a crash, as the disabled methods in a vCenter do (§1.4, 20005). */
+/* The mark outlives a crash, as the disabled methods in a vCenter do (§1.4, 20005). It is a symbolic link that leads to the
+   identity, because that is made in one step: of a file, a process that is killed could leave the name without the text. */
 VixError mark_prepared(const char *datastore, const char *id, const char *identity) {
   char path[PATH_MAX];
   marker_path(path, datastore, id);
-  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (fd < 0) return errno == EEXIST ? VIX_E_OPERATION_DISABLED : VIX_E_FAIL;
-  dprintf(fd, "%s", identity);
-  close(fd);
-  return VIX_OK;
+  if (symlink(identity, path) == 0) return VIX_OK;
+  return errno == EEXIST ? VIX_E_OPERATION_DISABLED : VIX_E_FAIL;
 }
 
 /* Only who prepared may end it: the identity has to be the same. Nothing prepared is fine. */
 VixError clear_prepared(const char *datastore, const char *id, const char *identity) {
   char path[PATH_MAX], by[128] = "";
   marker_path(path, datastore, id);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return VIX_OK;
-  ssize_t length = read(fd, by, sizeof by - 1);
-  close(fd);
-  if (length < 0 || strcmp(by, identity) != 0) return VIX_E_INVALID_ARG;
+  ssize_t length = readlink(path, by, sizeof by - 1);
+  if (length < 0) return errno == ENOENT ? VIX_OK : VIX_E_FAIL;
+  if (strcmp(by, identity) != 0) return VIX_E_INVALID_ARG;
   return unlink(path) == 0 || errno == ENOENT ? VIX_OK : VIX_E_FAIL;
 }
