@@ -62,7 +62,7 @@ async function fill(deps: ActionDeps, asked: Asked, log: ActionLog): Promise<Res
   switch (decision.kind) {
     case 'fail':
       throw new TerminalError(decision.reason, words)
-    case 'skip':
+    case 'beside':
       log.warn(`${decision.reason}: ${words}`)
       return answered(besideTarget(item, restore, volumeName))
     case 'leave':

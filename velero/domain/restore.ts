@@ -19,7 +19,8 @@ export type RestoreDecision =
   | { kind: 'restore'; stored: StoredSnapshot; snapshotID: string; metadata: string }
   /** Velero makes the claim, empty or by other means. */
   | { kind: 'leave'; level: 'info' | 'warn'; reason: string; message: string }
-  | { kind: 'skip'; reason: string; message: string }
+  /** A claim stands there already: it is kept as it is. */
+  | { kind: 'beside'; reason: string; message: string }
   | { kind: 'fail'; reason: string; message: string }
 
 /** Phases of a backup that no restore can come from. What was still on its way when it was stored is tried. */
@@ -36,7 +37,7 @@ export function decideRestore({ stored, restore, backupLabel, targetExists }: Re
   if (restore['spec']?.restorePVs === false) {
     return { kind: 'leave', level: 'info', reason: 'VolumesNotRestored', message: 'the Restore says restorePVs: false' }
   }
-  if (targetExists) return { kind: 'skip', reason: 'TargetExists', message: 'it exists, and is never overwritten' }
+  if (targetExists) return { kind: 'beside', reason: 'TargetExists', message: 'it exists, and is never overwritten' }
   const { snapshotID, metadata } = stored
   if (FAILED_PHASES.includes(stored.phase) || snapshotID === undefined || metadata === undefined) {
     return { kind: 'fail', reason: 'BackupIncomplete', message: incomplete(stored) }

@@ -3,7 +3,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
 import { pvcBackupper } from '../../../velero/actions/backupper.ts'
 import { storedSnapshot } from '../../../velero/domain/blob.ts'
@@ -12,6 +12,7 @@ import {
   aClaim,
   aConfigMap,
   aPod,
+  aReadyWorld,
   aVolume,
   aWorld,
   BACKUP_UID,
@@ -21,7 +22,6 @@ import {
   SNAPSHOT_ID,
   seedVolume,
   takeSnapshots,
-  UPLOAD_NAME,
   type World,
 } from './support.ts'
 
@@ -34,13 +34,6 @@ const action = (world: World) => pvcBackupper(world.deps)
 const execute = (world: World, claim: KubeObject = aClaim(), backup = aBackup()) =>
   action(world).execute(claim, backup, world.log)
 const snapshots = (world: World) => world.cluster.peekAll('Snapshot')
-
-function aReadyWorld(): World {
-  const world = aWorld()
-  seedVolume(world)
-  takeSnapshots(world)
-  return world
-}
 
 backupper('asks for a Snapshot and answers with an operation, the PV and the annotated claim', async () => {
   const world = aReadyWorld()
@@ -338,93 +331,6 @@ backupper("finalizing a claim that was never ours is nobody's error", async () =
   const world = aReadyWorld()
   const backup = aBackup({ snapshotVolumes: false }, { phase: 'Finalizing' })
   assert.is((await execute(world, aClaim(), backup)).operationId, '')
-})
-
-function anUpload(world: World, status: object): void {
-  world.cluster.seed('Upload', {
-    apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
-    kind: 'Upload',
-    metadata: { name: UPLOAD_NAME, namespace: 'velero' },
-    spec: { snapshotReference: OPERATION },
-    status,
-  })
-}
-
-backupper('progress comes from the objects, in another process as well', async () => {
-  const world = aReadyWorld()
-  const { operationId } = await execute(world)
-  anUpload(world, { phase: 'InProgress', progress: { totalBytes: 100, bytesDone: 40 } })
-  const shown = await action(world).progress(operationId, aBackup(), world.log)
-  assert.equal([shown.completed, shown.nCompleted, shown.nTotal, shown.operationUnits], [false, 40, 100, 'bytes'])
-  assert.is(shown.startedMs, NOW_MS)
-})
-
-backupper('progress never answers a trouble of the API with an error', async () => {
-  const world = aReadyWorld()
-  const { operationId } = await execute(world)
-  for (const error of [
-    new RetryableError('KubernetesUnavailable', 'away'),
-    new TerminalError('Forbidden', 'no right'),
-  ]) {
-    world.cluster.failNext({ verb: 'read', error })
-    const shown = await action(world).progress(operationId, aBackup(), world.log)
-    assert.equal([shown.completed, shown.error], [false, ''])
-  }
-})
-
-backupper('progress of a Snapshot that is gone, of another Backup, or of no id at all has failed', async () => {
-  const world = aReadyWorld()
-  const { operationId } = await execute(world)
-  const other = { ...aBackup(), metadata: { ...aBackup().metadata, uid: 'x1' } }
-  for (const [id, backup] of [
-    [operationId, other],
-    ['shop/other', aBackup()],
-    ['', aBackup()],
-  ] as const) {
-    const { completed, error } = await action(world).progress(id, backup, world.log)
-    assert.is(completed, true)
-    assert.match(error, 'SnapshotGone')
-  }
-})
-
-backupper('cancel tells the Snapshot to stop, once, also after a conflict', async () => {
-  const world = aReadyWorld()
-  const { operationId } = await execute(world)
-  world.clock.onSleep = () => {}
-  let moved = false
-  const racing = {
-    ...world.deps,
-    cluster: Object.create(world.cluster, {
-      read: {
-        value: async (...args: Parameters<typeof world.cluster.read>) => {
-          const seen = await world.cluster.read(...args)
-          if (!moved && seen !== undefined) {
-            moved = true
-            await world.cluster.patchStatus('Snapshot', seen, { message: 'someone wrote first' })
-          }
-          return seen
-        },
-      },
-      patch: { value: world.cluster.patch.bind(world.cluster) },
-    }),
-  }
-  await pvcBackupper(racing).cancel(operationId, aBackup(), world.log)
-  const cancelled = snapshots(world)[0]!
-  assert.is(cancelled['spec'].snapshotCancel, true)
-  await action(world).cancel(operationId, aBackup(), world.log)
-  assert.is(snapshots(world)[0]?.metadata.resourceVersion, cancelled.metadata.resourceVersion)
-})
-
-backupper("cancel leaves alone what is over, gone, or another Backup's", async () => {
-  const world = aReadyWorld()
-  const { operationId } = await execute(world)
-  const other = { ...aBackup(), metadata: { ...aBackup().metadata, uid: 'x1' } }
-  await action(world).cancel(operationId, other, world.log)
-  await action(world).cancel('shop/none', aBackup(), world.log)
-  await action(world).cancel('nonsense', aBackup(), world.log)
-  await world.cluster.patchStatus('Snapshot', snapshots(world)[0]!, { phase: 'Uploaded' })
-  await action(world).cancel(operationId, aBackup(), world.log)
-  assert.is(snapshots(world)[0]?.['spec'].snapshotCancel, undefined)
 })
 
 backupper('kinds on the list are asked for, left out with a warning, or fail where the user wants it', async () => {

@@ -34,7 +34,7 @@ const TABLE: [what: string, change: Partial<RestoreSeen>, kind: string, reason?:
   ['a snapshot of another backup', { backupLabel: 'weekly' }, 'leave', 'NoSnapshotStored'],
   ['restorePVs: false', { restore: aRestore({ restorePVs: false }) }, 'leave', 'VolumesNotRestored'],
   ['restorePVs: true', { restore: aRestore({ restorePVs: true }) }, 'restore'],
-  ['a claim that exists', { targetExists: true }, 'skip', 'TargetExists'],
+  ['a claim that exists', { targetExists: true }, 'beside', 'TargetExists'],
   [
     'an upload that failed',
     { stored: storedWith({ ...whole, phase: 'UploadFailedAfterRetry' }) },

@@ -180,3 +180,11 @@ export function aStoredSnapshot(status: object): KubeObject {
     status,
   }
 }
+
+/** Its claim is bound, and the disk snapshot of whoever asks is taken. */
+export function aReadyWorld(): World {
+  const world = aWorld()
+  seedVolume(world)
+  takeSnapshots(world)
+  return world
+}
