@@ -1,75 +1,20 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { BlobReader } from '#shared/engine/blob-reader.ts'
-import { type PruneOptions, pruneRepository, unreachableObjects } from '#shared/engine/prune.ts'
-import { Reach } from '#shared/engine/reach.ts'
-import { type Repository, requireRepository } from '#shared/engine/repository.ts'
+import { unreachableObjects } from '#shared/engine/prune.ts'
+import type { Repository } from '#shared/engine/repository.ts'
 import { listOf } from '#shared/format/index-run.ts'
 import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
 import { sealDoomList, sealRetireList } from '#shared/format/markers.ts'
-import { doomKey, indexKey, retireKey, sessionKey } from '#shared/format/names.ts'
+import { doomKey, indexKey, retireKey } from '#shared/format/names.ts'
 import { openRoot } from '#shared/format/root.ts'
-import { systemClock } from '#shared/kernel/clock.ts'
-import { DormouseError } from '#shared/kernel/errors.ts'
 import { DAY_MS, HOUR_MS } from '#shared/kernel/units.ts'
-import type { PruneReport } from '#shared/ports/mover.ts'
-import { access, bytesOf, CHUNK_BYTES, EngineWorld, FCD, type UploadOptions } from '#test/support/engine-world.ts'
-import { dyingAt, HookedStore, type WriteHook } from '#test/support/store-faults.ts'
+import { access, FCD } from '#test/support/engine-world.ts'
+import { keysOf, pausedSlice, prune, reasonOf, restores, twoBackups } from '#test/support/prune-world.ts'
+import { dyingAt, HookedStore } from '#test/support/store-faults.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: prune')
-
-/** Two volumes' worth of backups: a first one, and one more after a part of the disk was written anew. */
-async function twoBackups() {
-  const times = { nowMs: 1_700_000_000_000 }
-  const store = new MemoryObjectStore({ nowMs: () => times.nowMs })
-  const world = await EngineWorld.create(store)
-  const first = new MemoryDiskContent(120 * CHUNK_BYTES, CHUNK_BYTES)
-  applyChanges(first, [{ kind: 'write', sector: 0, sectors: 500, fill: 7 }])
-  const firstRoot = await world.backup(first.snapshot(), 's0')
-  const second = first.snapshot()
-  const changedAreas = applyChanges(second, [{ kind: 'write', sector: 100, sectors: 200, fill: 9 }])
-  const secondRoot = await world.backup(second, 's1', { parentRoot: firstRoot, changedAreas })
-  const repository = await requireRepository(store, access.password)
-  return { times, store, world, repository, first, firstRoot, second, secondRoot }
-}
-
-const prune = (repository: Repository, change: Partial<PruneOptions> = {}): Promise<PruneReport> =>
-  pruneRepository(repository, { clock: systemClock, sliceMs: HOUR_MS, sessionIdleMs: DAY_MS, ...change })
-
-async function restores(world: EngineWorld, root: string, content: MemoryDiskContent): Promise<boolean> {
-  const target = new MemoryDiskContent(content.capacityBytes)
-  await world.restoreSlice(target, root)
-  return bytesOf(target).equals(bytesOf(content))
-}
-
-/** A slice that is stopped when its first pack is sent: it leaves packs and a checkpoint behind. */
-async function pausedSlice(world: EngineWorld, options: UploadOptions): Promise<void> {
-  const stop = new AbortController()
-  if (options.changedAreas !== undefined) stop.abort()
-  const hook: WriteHook = async ({ key }) => {
-    if (key.startsWith('packs/')) stop.abort()
-    return 'go on'
-  }
-  const outcome = await world
-    .through(new HookedStore(world.store, hook))
-    .uploadSlice({ ...options, signal: stop.signal })
-  assert.is(outcome.state, 'more')
-}
-
-const keysOf = (store: MemoryObjectStore, prefix = '') =>
-  [...store.objects.keys()].filter((key) => key.startsWith(prefix)).sort()
-
-async function reasonOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work
-  } catch (error) {
-    return error instanceof DormouseError ? error.reason : String(error)
-  }
-  return 'none'
-}
 
 test('a repository whose backups all stand loses nothing', async () => {
   const { store, repository } = await twoBackups()
@@ -124,137 +69,6 @@ test('what a paused session left behind after another run sealed it goes', async
   assert.equal(keysOf(store, `checkpoint/${session}`), [])
   assert.is(store.objects.has(`packs/${session}/00000000000000ff`), false)
   assert.is(store.objects.has(`packs/${late}/00000000000000ff`), true)
-})
-
-test('packs that a running session may reuse wait for it, and are kept when it names them', async () => {
-  const { store, world, repository, second, secondRoot } = await twoBackups()
-  const session = await world.newSession('s2')
-  const changedAreas = [{ offsetBytes: 0, lengthBytes: CHUNK_BYTES }]
-  const request = { content: second, session, snapshotId: 's2', parentRoot: secondRoot, changedAreas }
-  await pausedSlice(world, { ...request })
-  for (const snapshot of ['s0', 's1']) await world.repositories.forget(access, FCD, snapshot)
-  const packs = keysOf(store, 'packs/')
-  const report = await prune(repository)
-  assert.is(report.state, 'waiting')
-  assert.equal(report.waitsFor, [session])
-  assert.equal(keysOf(store, 'packs/'), packs)
-  assert.equal((await world.uploadSlice({ ...request, slice: 2 })).state, 'sealed')
-  assert.is((await prune(repository)).state, 'done')
-  assert.ok(await restores(world, `roots/${session}`, second))
-  assert.equal(await unreachableObjects(repository), [])
-})
-
-test('a session that begins after the list stands is not waited for', async () => {
-  const { store, world, repository, second, secondRoot } = await twoBackups()
-  const third = second.snapshot()
-  applyChanges(third, [{ kind: 'write', sector: 0, sectors: 900, fill: 77 }])
-  const old = await world.newSession('old')
-  await pausedSlice(world, { content: third, session: old, snapshotId: 'old', parentRoot: secondRoot })
-  await world.repositories.forget(access, FCD, 's0')
-  assert.equal((await prune(repository)).waitsFor, [old])
-  const [list] = keysOf(store, 'retire/')
-  const young = await world.newSession('young')
-  const request = { content: third, session: young, snapshotId: 'young', parentRoot: secondRoot }
-  await pausedSlice(world, { ...request })
-  await world.repositories.abandon(access, old)
-  const report = await prune(repository)
-  assert.ok((report.removed['packs']?.objects ?? 0) > 0)
-  assert.not.ok(keysOf(store, 'retire/').includes(list!))
-  assert.equal(report.waitsFor, [young], 'by the next list, which has the packs of the one that was given up')
-  await world.uploadSlice({ ...request, slice: 2 })
-  assert.ok(await restores(world, `roots/${young}`, third))
-})
-
-/** The same repository, but one of its LISTs finds nothing. */
-function blindTo(store: MemoryObjectStore, prefix: string): HookedStore {
-  const blind = new HookedStore(store, async () => 'go on')
-  const list = blind.list.bind(blind)
-  blind.list = (wanted) => list(wanted === prefix ? 'nothing/' : wanted)
-  return blind
-}
-
-for (const lacks of ['nothing', 'the wait for sessions', 'the second look'] as const) {
-  test(`a collector that lacks ${lacks} ${lacks === 'nothing' ? 'keeps' : 'loses'} what a session is about to name`, async () => {
-    const { store, world, repository, first, firstRoot } = await twoBackups()
-    const changedAreas = [{ offsetBytes: 0, lengthBytes: CHUNK_BYTES }]
-    const session = await world.newSession('s2')
-    const request = { content: first, session, snapshotId: 's2', parentRoot: firstRoot, changedAreas }
-    await pausedSlice(world, request)
-    for (const snapshot of ['s0', 's1']) await world.repositories.forget(access, FCD, snapshot)
-    const collector =
-      lacks === 'the wait for sessions' ? { ...repository, store: blindTo(store, 'session/') } : repository
-    await prune(collector)
-    assert.equal((await world.uploadSlice({ ...request, slice: 2 })).state, 'sealed')
-    const { look } = Reach.prototype
-    if (lacks === 'the second look') {
-      // It learns who has ended, and takes no names in.
-      Reach.prototype.look = async function (this: Reach) {
-        await look.call(this, { has: () => true })
-        this.packs.clear()
-      }
-    }
-    // Where it is too late already, the next run notices.
-    const again = reasonOf(prune(collector)).finally(() => {
-      Reach.prototype.look = look
-    })
-    assert.is(await again, lacks === 'the wait for sessions' ? 'PageMissing' : 'none')
-    const restored = restores(world, `roots/${session}`, first)
-    if (lacks === 'nothing') assert.ok(await restored)
-    else assert.match(await reasonOf(restored), /^(Page|Chunk)Missing$/)
-  })
-}
-
-/** Without the list a session would name what its parent names, and the parent is forgotten before the collector looks. */
-for (const heeds of [true, false]) {
-  const what = heeds ? 'takes nothing from it' : 'would lose data if it did not heed it'
-  test(`a session that begins while a retire list stands ${what}`, async () => {
-    const { store, world, repository, first, firstRoot } = await twoBackups()
-    const changedAreas = [{ offsetBytes: 0, lengthBytes: CHUNK_BYTES }]
-    const early = await world.newSession('early')
-    const request = { content: first, session: early, snapshotId: 'early', parentRoot: firstRoot, changedAreas }
-    await pausedSlice(world, request)
-    for (const snapshot of ['s0', 's1']) await world.repositories.forget(access, FCD, snapshot)
-    assert.equal((await prune(repository)).waitsFor, [early])
-    await world.uploadSlice({ ...request, slice: 2 })
-    const late = await world.newSession('late')
-    const seen = heeds ? store : blindTo(store, 'retire/')
-    const lateRequest = { ...request, session: late, snapshotId: 'late', parentRoot: `roots/${early}` }
-    await pausedSlice(world.through(seen), lateRequest)
-    await world.repositories.forget(access, FCD, 'early')
-    assert.ok(((await prune(repository)).removed['packs']?.objects ?? 0) > 0)
-    assert.equal((await world.uploadSlice({ ...lateRequest, slice: 2 })).state, 'sealed')
-    const restored = restores(world, `roots/${late}`, first)
-    if (heeds) assert.ok(await restored)
-    else assert.match(await reasonOf(restored), /^(Page|Chunk)Missing$/)
-  })
-}
-
-test('an idle session is given up by the times of the store, whatever the own clock says', async () => {
-  const { times, store, world, repository, second } = await twoBackups()
-  const session = await world.newSession('s2')
-  const request = { content: second, session, snapshotId: 's2' }
-  times.nowMs += HOUR_MS
-  await pausedSlice(world, { ...request })
-  const clock = { ...systemClock, nowMs: () => times.nowMs + 400 * DAY_MS }
-  times.nowMs += DAY_MS
-  assert.equal((await prune(repository, { clock })).fenced, [], 'a day is not more than a day')
-  times.nowMs += 1
-  assert.equal((await prune(repository, { clock })).fenced, [session])
-  assert.is(await reasonOf(world.uploadSlice({ ...request, slice: 2 })), 'SessionFenced')
-  assert.equal(await unreachableObjects(repository), [])
-  assert.equal(keysOf(store, `session/${session}`), [])
-})
-
-test('a pack or a checkpoint of late shows that a session is alive', async () => {
-  for (const late of ['packs', 'checkpoint'] as const) {
-    const { times, store, world, repository } = await twoBackups()
-    const session = await world.newSession('s2')
-    await store.putIfAbsent(sessionKey(session), Buffer.from('marker'))
-    times.nowMs += 2 * DAY_MS
-    const name = late === 'packs' ? '00000000000000ff' : '00000001-0001'
-    await store.putIfAbsent(`${late}/${session}/${name}`, Buffer.from('x'))
-    assert.equal((await prune(repository)).fenced, [], late)
-  }
 })
 
 for (const harm of [
