@@ -1,5 +1,6 @@
 // Who asked for a cancel, and how long it took until it was heard: in clear weather never longer than the sweep needs.
 
+import type { KubeObject } from '#shared/api/kinds.ts'
 import { isOver } from '#shared/domain/sweep.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
 import type { Stepped, World } from './world.ts'
@@ -19,7 +20,7 @@ export class Asked {
       const name = after && nameOf(kind, after.metadata.namespace, after.metadata.name)
       const question = name === undefined ? undefined : this.#open.get(name)
       if (after === undefined || question === undefined || question.heard) return
-      if (after['status']?.phase !== 'Canceling' && !isOver({ ...after, kind })) return
+      if (!hasHeard({ ...after, kind })) return
       question.heard = true
       const tookMs = world.clock.nowMs() - question.atMs
       if (tookMs > HEARD_WITHIN_MS && question.weather === this.#weather())
@@ -31,7 +32,7 @@ export class Asked {
     const key = nameOf(kind, namespace, name)
     if (this.#open.has(key)) return
     const object = this.#world.cluster.peek(kind, namespace, name)
-    const heard = object === undefined || isOver({ ...object, kind })
+    const heard = object === undefined || hasHeard({ ...object, kind })
     this.#open.set(key, { atMs: this.#world.clock.nowMs(), weather: this.#weather(), heard })
   }
 
@@ -40,6 +41,10 @@ export class Asked {
     const { sky, deaths } = this.#world
     return `${sky.troubles} ${sky.clocksOff} ${deaths}`
   }
+}
+
+function hasHeard(object: KubeObject): boolean {
+  return object['status']?.phase === 'Canceling' || isOver(object)
 }
 
 function nameOf(kind: string, namespace: string | undefined, name: string): string {

@@ -57,6 +57,8 @@ const MAX_TURNS = 40_000
 /** Warm pods wait for their next request. */
 const MOST_WARM = 3
 const MOST_CALLS_PER_TASK = 8
+/** As often a Lease is renewed. */
+const LONG_MS = 5 * SECOND_MS
 
 type Warm = { pod: Pod; deps: TransferDeps }
 
@@ -301,18 +303,26 @@ export class World {
   }
 
   #clusterOf(pod: Pod): Cluster {
-    return this.#through(this.cluster, async (method, args, act) => {
+    return this.#through(pod, this.cluster, async (method, args, act) => {
       const [kind] = args
       return await pod.call('cluster', `${method} ${kind}`, CLUSTER_WRITES.includes(method), act, 'function')
     })
   }
 
   #vcenterOf(pod: Pod): VolumeService {
-    return this.#through(this.volumes, async (method, _args, act) => {
+    return this.#through(pod, this.volumes, async (method, _args, act) => {
       const isWrite = VCENTER_WRITES.includes(method)
       if (isWrite) this.#setTaskTime()
       return await pod.call('vcenter', method, isWrite, act, 'function')
     })
+  }
+
+  /** Time that passes meanwhile is time in which the process, its Lease with it, stands still. */
+  async #dawdle(pod: Pod): Promise<void> {
+    const sinceMs = this.clock.nowMs()
+    const { dawdle = 0 } = this.sky.weather
+    for (let turns = this.choices.below('dawdles', 1 + dawdle); turns > 0; turns--) await aTurn()
+    if (this.clock.nowMs() - sinceMs >= LONG_MS) pod.wasPaused = true
   }
 
   #setTaskTime(): void {
@@ -321,6 +331,7 @@ export class World {
   }
 
   #through<T extends object>(
+    pod: Pod,
     target: T,
     call: (method: string, args: unknown[], act: () => Promise<unknown>) => Promise<unknown>,
   ): T {
@@ -329,8 +340,7 @@ export class World {
         const member = Reflect.get(object, name)
         if (typeof member !== 'function') return member
         return async (...args: unknown[]) => {
-          const { dawdle = 0 } = this.sky.weather
-          for (let turns = this.choices.below('dawdles', 1 + dawdle); turns > 0; turns--) await aTurn()
+          await this.#dawdle(pod)
           return await call(String(name), args, async () => await member.apply(object, args))
         }
       },
