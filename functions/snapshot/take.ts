@@ -4,7 +4,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import { formatDiskId, parseClaimSnapshotId, parseDiskId } from '#shared/domain/ids.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
-import { seeSnapshot } from '#shared/domain/snapshot.ts'
+import { isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
 import { DEADLINE_ANNOTATION } from '#shared/domain/velero.ts'
 import {
   findMigratedDisk,
@@ -15,11 +15,12 @@ import {
   requireMigratedDisk,
 } from '#shared/domain/volume.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
+import { ConflictError, DormouseError, TerminalError } from '#shared/kernel/errors.ts'
+import type { TaskRef } from '#shared/ports/volumes.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import { deadlineOf } from '#shared/steps/deadline.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
-import { findSnapshot, pollUntilDone, removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
+import { findSnapshot, pollUntilDone, removeLocalSnapshot, removeSnapshot } from '#shared/steps/local-snapshot.ts'
 
 const SNAPSHOTTING = { phase: 'New', reason: 'Snapshotting', message: 'vCenter is taking the disk snapshot' }
 
@@ -61,17 +62,50 @@ export async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: stri
   const found = await findSnapshot(deps, fcdId, names)
   if (found !== undefined) return found
   const status = claim.latest()['status'] ?? {}
-  const task = status.task ?? (await deps.volumes.startSnapshot(fcdId, names[0]))
-  if (status.task === undefined)
-    await claim.patchStatus({
-      ...SNAPSHOTTING,
-      task,
-      volumeID: formatDiskId(fcdId),
-      startTimestamp: status.startTimestamp ?? rfc3339(deps.clock.nowMs()),
-    })
+  const task = status.task ?? (await startSnapshot(deps, claim, fcdId, names[0]))
   const state = await pollUntilDone(deps, task, claim.signal)
   if (state.state === 'running') return undefined
   return (await findSnapshot(deps, fcdId, names)) ?? state.result
+}
+
+async function startSnapshot(deps: VolumeDeps, claim: Claim, fcdId: string, name: string): Promise<TaskRef> {
+  const task = await deps.volumes.startSnapshot(fcdId, name)
+  const startTimestamp = claim.latest()['status']?.startTimestamp ?? rfc3339(deps.clock.nowMs())
+  try {
+    await claim.patchStatus({ ...SNAPSHOTTING, task, volumeID: formatDiskId(fcdId), startTimestamp })
+  } catch (error) {
+    if (isTooLate(error))
+      await takeBack(deps, claim.latest(), fcdId, task).catch((left: unknown) =>
+        deps.log.warn({ err: left, fcdId }, 'a disk snapshot too many is left to the look for orphans'),
+      )
+    throw error
+  }
+  return task
+}
+
+/**
+ * Whoever stood still for longer than its Lease may begin what the next holder has long ended: nobody would look for that disk
+ * snapshot again. One that an object at work may still go on with, as it finds it by its name, stays.
+ */
+async function takeBack(deps: VolumeDeps, { metadata }: KubeObject, fcdId: string, task: TaskRef): Promise<void> {
+  const { signal } = new AbortController() // the claim's own has ended with the Lease
+  const state = await pollUntilDone(deps, task, signal)
+  if (state.state === 'running' || state.result === undefined) return
+  const now = await deps.cluster.read('Snapshot', metadata.namespace, metadata.name)
+  if (now !== undefined && now.metadata.uid === metadata.uid && mayGoOnWith(now, state.result)) return
+  await removeSnapshot(deps, fcdId, state.result, signal)
+}
+
+/** Somebody else has the Lease, or the object is gone. */
+function isTooLate(error: unknown): boolean {
+  return error instanceof DormouseError && ['LeaseLost', 'Gone'].includes(error.reason)
+}
+
+function mayGoOnWith(snapshot: KubeObject, snapshotId: string): boolean {
+  const named = snapshot['status']?.snapshotID
+  if (typeof named === 'string' && named !== '') return parseClaimSnapshotId(named).disk.snapshotId === snapshotId
+  const { phase, localMode } = seeSnapshot(snapshot)
+  return !isSnapshotOver(phase, localMode)
 }
 
 /** The name to make it under first: one that is the backup itself says so, for the orphan sweep. The other would be its own, too. */
