@@ -4,22 +4,27 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { progressView } from '#shared/domain/progress.ts'
-import { isHopelessTransfer, isTooLate, uploadBackoffUnits, uploadRetryMax } from '#shared/domain/upload.ts'
+import { isHopelessTransfer, uploadBackoffUnits } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { asError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
 import type { UploadProgress } from '#shared/ports/mover.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { Claim } from '#shared/steps/claim.ts'
-import { deadlineOf } from '#shared/steps/deadline.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
 import { HEAVY_POLL_MS, removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
 import { isNotOurs, reasonOf, type StepResult } from '#shared/steps/transfer.ts'
+import { nextAttemptMs, whyNoOther } from './attempts.ts'
+import { letGoOfDisk } from './let-go.ts'
+
+/** `closed`: by the mover that had it open last, in order. `perhaps held`: a mover may have died since. */
+type DiskState = 'closed' | 'perhaps held'
 
 /** The root is durable and was verified: from here on nothing can make this backup a failure. */
 export async function seal(
   deps: TransferDeps,
   claim: Claim,
   outcome: { root: string; mode?: string; progress?: UploadProgress },
+  disk: DiskState,
 ): Promise<StepResult> {
   const status = claim.latest()['status'] ?? {}
   const conditions = setCondition(
@@ -40,13 +45,14 @@ export async function seal(
       ...(outcome.progress === undefined ? {} : { progress: progressOf(outcome.progress) }),
     },
   })
-  return await cleanUp(deps, claim, 'Completed')
+  return await cleanUp(deps, claim, 'Completed', disk)
 }
 
 export async function cleanUp(
   deps: TransferDeps,
   claim: Claim,
   ends: 'Completed' | 'UploadFailedAfterRetry',
+  disk: DiskState = 'perhaps held',
 ): Promise<StepResult> {
   const upload = claim.latest()
   try {
@@ -57,7 +63,9 @@ export async function cleanUp(
     return await cleanUpFailed(deps, claim, asError(error))
   }
   const completed = ends === 'Completed'
-  const stuck = completed ? undefined : await endSession(deps, claim)
+  const stuck =
+    (disk === 'closed' ? undefined : await endAccess(deps, claim)) ??
+    (completed ? undefined : await endSession(deps, claim))
   if (stuck !== undefined) return stuck
   const nowMs = deps.clock.nowMs()
   const conditions = setCondition(
@@ -94,19 +102,42 @@ export async function cleanUp(
  */
 async function endSession(deps: TransferDeps, claim: Claim): Promise<StepResult | undefined> {
   const upload = claim.latest()
-  const { session, retryCount } = upload['status'] ?? {}
+  const session = upload['status']?.session
   if (typeof session !== 'string' || session === '') return undefined
+  const what = { failed: "the upload's session could not be given up", left: 'the next prune does it' }
+  return await attempt(deps, upload, what, () => abandonBackup(deps, upload, session))
+}
+
+/** Undefined: done, or left to the next backup of the disk. */
+async function endAccess(deps: TransferDeps, claim: Claim): Promise<StepResult | undefined> {
+  const upload = claim.latest()
+  return await attempt(deps, upload, LEFT_HELD, () => letGoOfDisk(deps, upload))
+}
+
+const LEFT_HELD = {
+  failed: 'the disk could not be released for migration in vCenter',
+  left: 'the next backup of it does it',
+}
+
+/** What passes is tried again while there is another attempt. Undefined: done, or left with a warning. */
+async function attempt(
+  deps: TransferDeps,
+  upload: KubeObject,
+  what: { failed: string; left: string },
+  work: () => Promise<void>,
+): Promise<StepResult | undefined> {
   try {
-    await abandonBackup(deps, upload, session)
+    await work()
     return undefined
   } catch (error) {
     if (isNotOurs(error)) throw error
-    const failures = Number(retryCount ?? 0) + 1
+    const status = upload['status'] ?? {}
+    const failures = Number(status.retryCount ?? 0) + 1
     if (error instanceof RetryableError && (await whyNoOther(deps, upload, failures)) === undefined) {
-      const message = `the upload's session could not be given up: ${error.message}`
-      return retryLater(deps, { phase: 'CleanupFailed', message }, failures, error.reason)
+      const phase = status.phase === 'Canceling' ? 'Canceling' : 'CleanupFailed'
+      return retryLater(deps, { phase, message: `${what.failed}: ${error.message}` }, failures, error.reason)
     }
-    deps.log.warn({ err: error, session }, 'the session could not be given up: the next prune does it')
+    deps.log.warn({ err: error }, `${what.failed}: ${what.left}`)
     return undefined
   }
 }
@@ -134,12 +165,13 @@ async function cleanUpFailed(deps: TransferDeps, claim: Claim, error: Error): Pr
   return retryLater(deps, { phase: 'CleanupFailed', message, conditions }, failures, reason)
 }
 
-/** The disk snapshot first: it goes also while the bucket cannot be reached. */
+/** Before the bucket, which may be out of reach, what is in vCenter. A warm mover may still have the snapshot open: it would be locked. */
 export async function abort(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   const upload = claim.latest()
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
-  await deps.mover.close() // a warm mover may still have the snapshot open: vCenter would call it locked
+  const stuck = await endAccess(deps, claim)
   await removeLocalSnapshot(deps, fcdId, snapshotId, claim.signal, HEAVY_POLL_MS)
+  if (stuck !== undefined) return stuck
   const ended = await abandonUnlessGone(deps, upload)
   const message = ended
     ? 'cancelled; nothing of it is kept'
@@ -200,20 +232,6 @@ export async function recordFailure(deps: TransferDeps, claim: Claim, error: Err
 
 const NO_ROOM = "the backup's time limit of operations leaves no room for another attempt"
 
-/** Why there is no other attempt after so many failures; undefined: there is one. */
-async function whyNoOther(
-  deps: TransferDeps,
-  upload: KubeObject,
-  failures: number,
-): Promise<'used up' | 'too late' | undefined> {
-  if (failures > (await retryMax(deps))) return 'used up'
-  return isTooLate(nextAttemptMs(deps, failures), deadlineOf(deps, upload)) ? 'too late' : undefined
-}
-
-function nextAttemptMs(deps: TransferDeps, failures: number): number {
-  return deps.clock.nowMs() + uploadBackoffUnits(failures) * deps.settings.backoffUnitMs
-}
-
 /** An id that cannot be read names no snapshot that could be removed. */
 function unusable(deps: TransferDeps, error: Error): StepResult {
   const status = {
@@ -235,11 +253,6 @@ function retryLater(deps: TransferDeps, status: object, failures: number, reason
     nextRetryTimestamp: rfc3339(untilMs),
   }
   return { ending: { status: full, step: 'waiting', dueAtMs: untilMs }, why: `failed: ${reason}`, freeSlot: true }
-}
-
-async function retryMax(deps: TransferDeps): Promise<number> {
-  const config = await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, 'velero-vsphere-plugin-config')
-  return uploadRetryMax(config?.['data']?.['upload-cr-retry-max'])
 }
 
 export function progressOf(progress: UploadProgress): object {

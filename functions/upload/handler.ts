@@ -126,7 +126,7 @@ async function act(deps: TransferDeps, claim: Claim, step: UploadStep): Promise<
 
 async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   const prepared = await prepareUpload(deps, claim)
-  if (prepared.kind === 'sealed') return await seal(deps, claim, { root: prepared.root })
+  if (prepared.kind === 'sealed') return await seal(deps, claim, { root: prepared.root }, 'perhaps held')
   const showInSnapshot = seldom(deps, () => mirrorToSnapshot(deps, claim.latest()))
   const moving = deps.mover.upload(prepared.request, {
     signal: claim.signal,
@@ -137,7 +137,7 @@ async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   })
   const outcome = await moved(deps, claim, moving)
   deps.countSlice(outcome.state === 'sealed' ? 'done' : 'more')
-  if (outcome.state === 'sealed') return await seal(deps, claim, outcome)
+  if (outcome.state === 'sealed') return await seal(deps, claim, outcome, 'closed')
   return afterSlice(deps, claim, outcome)
 }
 

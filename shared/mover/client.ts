@@ -5,6 +5,7 @@ import { DEFAULT_MEMORY_MIB, DEFAULT_WORKERS } from '#shared/engine/budget.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type {
+  DiskRef,
   DownloadOutcome,
   DownloadProgress,
   DownloadRequest,
@@ -47,7 +48,8 @@ const CHILD_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' }
 /** The engine collects its dead buffers itself (shared/engine/garbage.ts). */
 const CHILD_ARGUMENTS = ['--expose-gc', '--max-semi-space-size=2']
 
-type Settled = { resolve: (outcome: UploadOutcome | DownloadOutcome) => void; reject: (error: Error) => void }
+type Outcome = UploadOutcome | DownloadOutcome
+type Settled = { resolve: (outcome: Outcome) => void; reject: (error: Error) => void }
 type Transfer = { settled: Settled; onProgress: (progress: UploadProgress | DownloadProgress) => void }
 
 export function createMover(options: MoverOptions): Mover {
@@ -59,6 +61,9 @@ class MoverClient implements Mover {
   #child: ChildProcess | undefined
   #transfer: Transfer | undefined
   #turn: Promise<unknown> = Promise.resolve()
+  #starting: Promise<ChildProcess> | undefined
+  #ending: PromiseWithResolvers<void> | undefined
+  #endings: Promise<void> = Promise.resolve()
   #idle: NodeJS.Timeout | undefined
   #kills = 0
 
@@ -74,16 +79,27 @@ class MoverClient implements Mover {
     return this.#inTurn(() => this.#ask({ type: 'download', request }, options) as Promise<DownloadOutcome>)
   }
 
+  /** Not in turn with transfers, which take minutes; one after the other among themselves. */
+  endAccess(disk: DiskRef): Promise<void> {
+    const ending = this.#endings.then(() => this.#endAccess(disk))
+    this.#endings = ending.catch(() => {})
+    return ending
+  }
+
   kill(): void {
     this.#kills++
     const child = this.#child
     this.#child = undefined
+    this.#starting = undefined
     child?.kill('SIGKILL')
-    this.#transfer?.settled.reject(killed())
+    this.#fail(killed())
   }
 
   close(): Promise<void> {
-    return this.#inTurn(() => this.#closeChild())
+    return this.#inTurn(async () => {
+      await this.#endings
+      await this.#closeChild()
+    })
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
@@ -95,9 +111,8 @@ class MoverClient implements Mover {
   async #ask<Progress extends UploadProgress | DownloadProgress>(
     message: ToMover,
     { signal, onProgress }: TransferOptions<Progress>,
-  ): Promise<UploadOutcome | DownloadOutcome> {
-    clearTimeout(this.#idle)
-    const child = this.#child ?? (await this.#start())
+  ): Promise<Outcome> {
+    const child = await this.#require()
     const onAbort = () => this.#send(child, { type: 'stop' })
     try {
       return await new Promise((resolve, reject) => {
@@ -110,8 +125,37 @@ class MoverClient implements Mover {
     } finally {
       signal.removeEventListener('abort', onAbort)
       this.#transfer = undefined
-      this.#idle = setTimeout(() => void this.close(), this.#options.idleMs ?? IDLE_MS).unref()
+      this.#rest()
     }
+  }
+
+  async #endAccess(disk: DiskRef): Promise<void> {
+    const child = await this.#require()
+    this.#ending = Promise.withResolvers()
+    try {
+      this.#send(child, { type: 'endAccess', disk })
+      await this.#ending.promise
+    } finally {
+      this.#ending = undefined
+      if (this.#transfer === undefined) this.#rest()
+    }
+  }
+
+  async #require(): Promise<ChildProcess> {
+    clearTimeout(this.#idle)
+    if (this.#child !== undefined) return this.#child
+    const starting = this.#starting ?? this.#start()
+    this.#starting = starting
+    try {
+      return await starting
+    } finally {
+      if (this.#starting === starting) this.#starting = undefined
+    }
+  }
+
+  #rest(): void {
+    clearTimeout(this.#idle)
+    this.#idle = setTimeout(() => void this.close(), this.#options.idleMs ?? IDLE_MS).unref()
   }
 
   async #start(): Promise<ChildProcess> {
@@ -168,6 +212,10 @@ class MoverClient implements Mover {
         return
       case 'failed':
         this.#transfer?.settled.reject(fromWire(message.error))
+        return
+      case 'accessEnded':
+        if (message.error === undefined) this.#ending?.resolve()
+        else this.#ending?.reject(fromWire(message.error))
     }
   }
 
@@ -179,7 +227,12 @@ class MoverClient implements Mover {
   #gone(child: ChildProcess, how: string): void {
     if (child !== this.#child) return
     this.#child = undefined
-    this.#transfer?.settled.reject(new RetryableError('MoverDied', `the mover ${how}`))
+    this.#fail(new RetryableError('MoverDied', `the mover ${how}`))
+  }
+
+  #fail(error: RetryableError): void {
+    this.#transfer?.settled.reject(error)
+    this.#ending?.reject(error)
   }
 
   async #closeChild(): Promise<void> {

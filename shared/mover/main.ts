@@ -5,7 +5,8 @@ import { KeyCache } from '#shared/engine/repository.ts'
 import { type EngineDeps, upload } from '#shared/engine/upload.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { MiB } from '#shared/kernel/units.ts'
-import type { DownloadRequest, RepositoryAccess, UploadRequest } from '#shared/ports/mover.ts'
+import type { DiskRef, DownloadRequest, RepositoryAccess, UploadRequest } from '#shared/ports/mover.ts'
+import { endAccess } from './end-access.ts'
 import { LanePool } from './lane-pool.ts'
 import type { FromMover, MoverSetup, ToMover } from './protocol.ts'
 import { toWire } from './wire-error.ts'
@@ -14,10 +15,12 @@ import { toWire } from './wire-error.ts'
 const KEPT_BODY_BYTES = 12 * MiB
 
 type Transfer = { type: 'upload'; request: UploadRequest } | { type: 'download'; request: DownloadRequest }
-type Mover = { setup: MoverSetup; lanes: LanePool; keyCache: KeyCache }
+type Mover = { setup: MoverSetup; lock: SharedArrayBuffer | undefined; lanes: LanePool; keyCache: KeyCache }
 
 let mover: Promise<Mover> | undefined
 let stop = new AbortController()
+/** 0 or 1: the function asks for one at a time. */
+let transfers = 0
 
 const send = (message: FromMover) => process.send?.(message)
 
@@ -39,6 +42,9 @@ process.on('message', (message: ToMover) => {
     case 'stop':
       stop.abort()
       return
+    case 'endAccess':
+      void letGo(message.disk)
+      return
     case 'close':
       void close()
       return
@@ -58,13 +64,13 @@ async function start(setup: MoverSetup): Promise<Mover> {
     initVddk(loadVddk(setup.vddk.libDir), setup.vddk.configFile)
     lock = createVddkLock()
   }
-  return { setup, lanes: new LanePool(setup, lock), keyCache: new KeyCache() }
+  return { setup, lock, lanes: new LanePool(setup, lock), keyCache: new KeyCache() }
 }
 
 async function transfer(message: Transfer): Promise<void> {
   stop = new AbortController()
-  const started = await mover
-  if (started === undefined) throw new Error('a transfer came before the setup')
+  transfers++
+  const started = await requireSetup()
   const { close: closeStore, ...opened } = await openStore(started.setup, message.request.repository)
   try {
     const deps = engineDeps(started, opened)
@@ -81,7 +87,24 @@ async function transfer(message: Transfer): Promise<void> {
     await started.lanes.closeAll().catch((closing: unknown) => warn('DiskNotClosed', String(closing)))
     send({ type: 'failed', error: toWire(error) })
   } finally {
+    transfers--
     closeStore()
+  }
+}
+
+async function requireSetup(): Promise<Mover> {
+  if (mover === undefined) throw new Error('the setup must come first')
+  return await mover
+}
+
+async function letGo(disk: DiskRef): Promise<void> {
+  const { setup, lock, lanes } = await requireSetup()
+  try {
+    if (transfers === 0) await lanes.closeAll()
+    await endAccess(disk, setup, lock)
+    send({ type: 'accessEnded' })
+  } catch (error) {
+    send({ type: 'accessEnded', error: toWire(error) })
   }
 }
 

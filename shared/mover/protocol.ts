@@ -26,6 +26,8 @@ export type ToMover =
   | { type: 'setup'; setup: MoverSetup }
   | { type: 'upload'; request: UploadRequest }
   | { type: 'download'; request: DownloadRequest }
+  /** Beside a transfer, too; one at a time. */
+  | { type: 'endAccess'; disk: DiskRef }
   /** The transfer under way stops after what it has in hand. */
   | { type: 'stop' }
   | { type: 'close' }
@@ -35,6 +37,8 @@ export type FromMover =
   | { type: 'progress'; progress: UploadProgress | DownloadProgress }
   | { type: 'done'; outcome: UploadOutcome | DownloadOutcome }
   | { type: 'failed'; error: WireError }
+  /** Of endAccess; `error`: it failed. */
+  | { type: 'accessEnded'; error?: WireError }
   | { type: 'warning'; reason: string; message: string }
 
 /** What a worker is born with. `lock`: shared memory of VddkLock. */

@@ -112,6 +112,11 @@ export type TransferOptions<Progress> = {
 export interface Mover {
   upload(request: UploadRequest, options: TransferOptions<UploadProgress>): Promise<UploadOutcome>
   download(request: DownloadRequest, options: TransferOptions<DownloadProgress>): Promise<DownloadOutcome>
+  /**
+   * Closes what this mover keeps open while it is idle, and takes back what one that died has left: its disk stays protected from
+   * migration in vCenter until somebody does. Safe twice, beside a transfer of another disk, and when nothing is left over.
+   */
+  endAccess(disk: DiskRef): Promise<void>
   /** Kills the child at once: the Lease is lost, no write may follow. */
   kill(): void
   /** Ends the child in order; called when idle. */

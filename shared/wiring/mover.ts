@@ -44,6 +44,10 @@ class ConfiguredMover implements Mover {
     return await (await this.#configured()).download(...args)
   }
 
+  async endAccess(...args: Parameters<Mover['endAccess']>): ReturnType<Mover['endAccess']> {
+    await (await this.#configured()).endAccess(...args)
+  }
+
   kill(): void {
     this.#current?.mover.kill()
   }

@@ -28,7 +28,8 @@ export async function leftovers(environment: Environment, bystander: Bystander, 
     ...now[part].filter((name) => !expected[part].includes(name)).map((name) => `${part}: ${name} is left over`),
     ...expected[part].filter((name) => !now[part].includes(name)).map((name) => `${part}: ${name} is gone`),
   ])
-  return [...differences, ...(await snapshotsIn(environment, bystander)), ...(await atWork(environment))]
+  const held = (await environment.heldDisks()).map((id) => `disk ${id} is still kept from migrating`)
+  return [...differences, ...held, ...(await snapshotsIn(environment, bystander)), ...(await atWork(environment))]
 }
 
 /** What somebody still works on, or says that he does. */

@@ -272,6 +272,32 @@ vddk('a crash in the middle leaves a mark that the next process clears', async (
   assert.is(folder.hasMark('disk-1'), false)
 })
 
+const endLeft = { ...openSnapshot, do: 'end left access' } as const
+
+vddk('what a crash left behind is ended without opening the disk, once and again', async () => {
+  folder.leaveMark('disk-1', 'dormouse')
+  const results = await steps([endLeft, endLeft])
+  assert.equal(results, [{}, {}])
+  assert.is(folder.hasMark('disk-1'), false)
+  assert.equal(calls('PrepareForAccess', 'EndAccess', 'ConnectEx'), ['EndAccess 0', 'EndAccess 0'])
+})
+
+vddk('what is open in this process is left to its last handle', async () => {
+  const [, ended] = await steps([openSnapshot, endLeft, close])
+  assert.is(ended?.failure, undefined)
+  assert.equal(calls('PrepareForAccess', 'EndAccess'), ['PrepareForAccess 0', 'EndAccess 0'])
+})
+
+vddk('what another backup holds is not ended; whoever may not ask for protection has nothing to end', async () => {
+  folder.leaveMark('disk-1', 'someone else')
+  const [held] = await steps([endLeft])
+  assert.is(held?.failure?.name, 'TerminalError')
+  assert.is(folder.markOf('disk-1'), 'someone else')
+  rmSync(join(folder.root, '.vddk-prepared'), { recursive: true })
+  const [refused] = await steps([endLeft], { faults: ['EndAccess * 3014'] })
+  assert.is(refused?.failure, undefined)
+})
+
 vddk('a snapshot is never written, nor is a disk that was opened for reading', async () => {
   const results = await steps([
     { ...openSnapshot, writable: true },

@@ -19,6 +19,7 @@ import type { RepositoryKey } from './seed.ts'
 import type { Activator } from './serving/activator.ts'
 import { startParts } from './start.ts'
 import type { CsiDriver } from './storage/csi.ts'
+import { heldIn } from './storage/held.ts'
 import type { BucketObject, S3Server } from './storage/s3.ts'
 import type { Vcenter, VcenterState } from './storage/vcenter.ts'
 import { createVolume, type NewVolume, type Volume } from './storage/volume.ts'
@@ -125,6 +126,13 @@ export class Environment {
 
   async vcenterState(): Promise<VcenterState> {
     return await this.vcenter.state()
+  }
+
+  /** Disks that a mover keeps from migrating, or has kept and died (the marks of the stand-in for VDDK). What is gone does not count. */
+  async heldDisks(): Promise<string[]> {
+    const { fcds } = await this.vcenterState()
+    const marks = await heldIn(this.vcenter.dataRoot)
+    return fcds.map(({ id }) => id).filter((id) => marks.includes(id))
   }
 
   /** Requests that reached each function's address since the start, also those that found no room. */

@@ -9,6 +9,8 @@ export class Disks {
   readonly #volumes: MemoryVolumes
   readonly #broken: string[]
   readonly #writers = new Map<string, OpenDisk>()
+  /** What vCenter keeps from migrating: a mover asks for it when it opens a disk, and its death does not take that back. */
+  readonly held = new Set<string>()
   /** Disks that users' claims are bound to: nobody writes there any more. */
   readonly handedOver = new Set<string>()
 
@@ -29,9 +31,15 @@ export class Disks {
       isAlive,
       onWrite: () => this.#watch(fcdId, pod),
       onClose: () => writable && this.#writers.delete(fcdId),
+      onEnd: () => this.held.delete(fcdId),
     })
     if (writable) this.#writers.set(fcdId, disk)
+    this.held.add(fcdId)
     return disk
+  }
+
+  endAccess(fcdId: string): void {
+    this.held.delete(fcdId)
   }
 
   #watch(fcdId: string, pod: Pod): void {
@@ -39,7 +47,7 @@ export class Disks {
   }
 }
 
-type Hooks = { isAlive: () => boolean; onWrite: () => void; onClose: () => void }
+type Hooks = { isAlive: () => boolean; onWrite: () => void; onClose: () => void; onEnd: () => void }
 
 export class OpenDisk implements Disk {
   readonly pod: Pod
@@ -88,6 +96,13 @@ export class OpenDisk implements Disk {
     for (const { offsetBytes, was } of this.#unflushed.reverse()) this.#inner.write(offsetBytes, was)
     this.#inner.close()
     this.#hooks.onClose()
+  }
+
+  /** In order, as a process does that lives. */
+  end(): void {
+    if (!this.#isOpen) return
+    this.close()
+    this.#hooks.onEnd()
   }
 
   #requireOpen(): void {

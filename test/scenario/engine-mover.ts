@@ -49,7 +49,10 @@ export class Sessions {
 
 class Child {
   alive = true
+  isBusy = false
+  /** Of what is open. */
   key = ''
+  fcdId = ''
   opened: OpenDisk[] = []
   readonly died = Promise.withResolvers<never>()
 
@@ -57,15 +60,18 @@ class Child {
     this.died.promise.catch(() => {})
   }
 
+  /** In order. */
   closeDisks(): void {
-    for (const disk of this.opened) disk.close()
+    for (const disk of this.opened) disk.end()
     this.opened = []
     this.key = ''
+    this.fcdId = ''
   }
 
   kill(): void {
     this.alive = false
-    this.closeDisks()
+    for (const disk of this.opened) disk.close()
+    this.opened = []
     this.died.reject(new RetryableError('MoverKilled', 'the mover was killed'))
   }
 }
@@ -108,6 +114,16 @@ export class EngineMover implements Mover {
     })
   }
 
+  async endAccess({ fcdId }: DiskRef): Promise<void> {
+    await this.#pod.awake('mover')
+    this.#child ??= new Child()
+    const child = this.#child
+    if (!child.isBusy) child.closeDisks()
+    if (child.fcdId === fcdId) return
+    const end = async () => this.#world.disks.endAccess(fcdId)
+    await Promise.race([this.#pod.call('disk', 'end access', true, end, 'mover'), child.died.promise])
+  }
+
   kill(): void {
     this.#child?.kill()
     this.#child = undefined
@@ -130,12 +146,14 @@ export class EngineMover implements Mover {
     this.#child ??= new Child()
     const child = this.#child
     const mine = ++this.#transfers
+    child.isBusy = true
     try {
       return await Promise.race([transfer(child), child.died.promise])
     } catch (error) {
       child.closeDisks()
       throw error
     } finally {
+      child.isBusy = false
       // Idle for so long, it lets go of what it still has open.
       void this.#world.clock.sleep(IDLE_MS).then(() => mine === this.#transfers && child.closeDisks())
     }
@@ -166,6 +184,7 @@ export class EngineMover implements Mover {
       }
       child.opened = opened
       child.key = key
+      child.fcdId = fcdId
     }
     return child.opened.map((disk) => this.#inTime(inlineLane(disk, setup)))
   }

@@ -93,6 +93,8 @@ export function assertNothingLeft(world: World, keeps: ReadonlySet<string> = new
     const left = world.volumes.snapshotsOf(fcdId).filter((snapshot) => !keeps.has(snapshot.snapshotId))
     assert.equal(left, [], `disk ${fcdId} keeps a snapshot`)
   }
+  const held = world.volumes.diskIds.filter((fcdId) => world.disks.held.has(fcdId))
+  assert.equal(held, [], 'a disk is still kept from migrating')
   assert.equal(world.heldLeases, [], 'a Lease is held')
   for (const kind of Object.keys(TABLES) as (keyof typeof TABLES & 'Snapshot')[]) {
     for (const object of world.cluster.peekAll(kind))

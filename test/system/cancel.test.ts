@@ -97,22 +97,23 @@ async function cancel(kind: KindName, namespace: string, name: string, field: st
   return object
 }
 
-async function assertNoSnapshotLeft(): Promise<void> {
+async function assertVcenterIsClean(): Promise<void> {
   for (const disk of (await environment.vcenterState()).fcds) assert.equal(disk.snapshots, [], disk.name)
+  assert.equal(await environment.heldDisks(), [], 'kept from migrating')
 }
 
 cancelling('a Snapshot and its Upload are Canceled within 10 s while a slice runs', async () => {
   const { name, upload } = await runningBackup()
   await cancel('Snapshot', 'shop', name, 'snapshotCancel', WHILE_RUNNING_MS)
   assert.is(phaseOf(await read('Upload', 'velero', upload)), 'Canceled')
-  await assertNoSnapshotLeft()
+  await assertVcenterIsClean()
 })
 
 cancelling('an Upload and its Snapshot are Canceled within 10 s while a slice runs', async () => {
   const { name, upload } = await runningBackup()
   await cancel('Upload', 'velero', upload, 'uploadCancel', WHILE_RUNNING_MS)
   await environment.waitFor('Snapshot', 'shop', name, (object) => phaseOf(object) === 'Canceled', 5000)
-  await assertNoSnapshotLeft()
+  await assertVcenterIsClean()
 })
 
 cancelling('row 32: a DeleteSnapshot of a running backup is Completed only after the backup was stopped', async () => {
@@ -130,7 +131,7 @@ cancelling('row 32: a DeleteSnapshot of a running backup is Completed only after
   assert.is(phaseOf(stopped), 'Canceled')
   assert.ok(stopped['status'].completionTimestamp <= object['status'].completionTimestamp)
   await environment.waitFor('Snapshot', 'shop', name, (seen) => phaseOf(seen) === 'Canceled', 5000)
-  await assertNoSnapshotLeft()
+  await assertVcenterIsClean()
   await environment.createNamespace('nowhere')
   await environment.api.create(aClone('nowhere', 'clone-0', await read('Snapshot', 'shop', name)))
   const { object: clone } = await environment.waitFor('CloneFromSnapshot', 'nowhere', 'clone-0', isDone)
@@ -173,7 +174,7 @@ cancelling('a Snapshot that waits for vCenter is Canceled within 15 s by its eve
   await environment.waitFor('Snapshot', 'shop', name, (seen) => seen?.['status']?.task !== undefined)
   await cancel('Snapshot', 'shop', name, 'snapshotCancel', BY_EVENT_MS)
   await environment.vcenter.delay('VslmCreateSnapshot', 0)
-  await assertNoSnapshotLeft()
+  await assertVcenterIsClean()
 })
 
 cancelling('by the sweep alone a backup in back-off and a restore in back-off are Canceled within 75 s', async () => {
@@ -188,7 +189,7 @@ cancelling('by the sweep alone a backup in back-off and a restore in back-off ar
     ])
     assert.is(phaseOf(await read('Upload', 'velero', snapshot['status'].uploadName)), 'Canceled')
     assert.equal(await environment.api.list('v1', 'PersistentVolumeClaim', 'back'), [])
-    await assertNoSnapshotLeft()
+    await assertVcenterIsClean()
   } finally {
     clearInterval(sweeping)
   }

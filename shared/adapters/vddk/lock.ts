@@ -59,6 +59,11 @@ export class VddkLock {
     return Atomics.sub(this.#words, slot + 2, 1) === 1
   }
 
+  /** Whether this process has connections to the disk. Only inside `run`. */
+  isOpen(disk: string): boolean {
+    return Atomics.load(this.#words, this.#slotOf(disk) + 2) > 0
+  }
+
   /** The usual three-state futex mutex: nobody is woken unless somebody waits. */
   #acquire(): void {
     const words = this.#words

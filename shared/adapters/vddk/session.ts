@@ -29,7 +29,7 @@ export type VddkDiskOptions = {
 }
 
 /** Under this name vCenter keeps that we protect the disk from migration. */
-const IDENTITY = 'dormouse'
+export const IDENTITY = 'dormouse'
 
 /** Takes back one step of opening; `call` is its name in an error. */
 type UndoStep = { call: string; run: () => VixResult }
@@ -69,7 +69,7 @@ export class VddkSession {
   }
 
   where(): string {
-    return describe(this.#options)
+    return describeDisk(this.#options)
   }
 
   #openOrUndo(): { handle: Pointer; capacityBytes: number; transport: string } {
@@ -159,7 +159,10 @@ export class VddkSession {
   }
 }
 
-function describe({ fcdId, snapshotId, datastoreMoref, connection }: VddkDiskOptions): string {
+type Described = Pick<VddkDiskOptions, 'fcdId' | 'snapshotId' | 'datastoreMoref' | 'connection'>
+
+/** For messages. */
+export function describeDisk({ fcdId, snapshotId, datastoreMoref, connection }: Described): string {
   const snapshot = snapshotId === undefined ? '' : ` snapshot ${snapshotId}`
   return `disk ${fcdId}${snapshot} on ${datastoreMoref} by ${connection.server}`
 }

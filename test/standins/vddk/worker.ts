@@ -2,7 +2,8 @@
 
 import { createHash } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
-import { openVddkDisk } from '#shared/adapters/vddk/disk.ts'
+import { openVddkDisk, type VddkDiskOptions } from '#shared/adapters/vddk/disk.ts'
+import { endLeftAccess } from '#shared/adapters/vddk/left-access.ts'
 import { initVddk, loadVddk } from '#shared/adapters/vddk/library.ts'
 import { VddkLock } from '#shared/adapters/vddk/lock.ts'
 import { asError } from '#shared/kernel/errors.ts'
@@ -28,6 +29,8 @@ export type Step =
   | { do: 'meet' }
   /** Opens and closes again and again. */
   | ({ do: 'reopen'; times: number } & Open)
+  /** Takes back what a process that died has left. */
+  | ({ do: 'end left access' } & Open)
   /** Reads or writes all of the disk once, for measuring. */
   | { do: 'measure'; direction: 'read' | 'write'; blockBytes: number }
 
@@ -54,8 +57,8 @@ const gate = new Int32Array(order.gate)
 let disk: (Disk & { transport: string }) | undefined
 let meetings = 0
 
-function open({ fcdId, snapshotId, writable, password, thumbprintSha1, transportModes }: Open): StepResult {
-  disk = openVddkDisk({
+function optionsOf({ fcdId, snapshotId, writable, password, thumbprintSha1, transportModes }: Open): VddkDiskOptions {
+  return {
     library: loadVddk(order.libDir),
     lock: new VddkLock(order.lock),
     connection: { ...CONNECTION, ...(password && { password }), ...(thumbprintSha1 && { thumbprintSha1 }) },
@@ -64,7 +67,11 @@ function open({ fcdId, snapshotId, writable, password, thumbprintSha1, transport
     snapshotId,
     writable: writable ?? false,
     transportModes: transportModes ?? 'nbdssl:nbd',
-  })
+  }
+}
+
+function open(step: Open): StepResult {
+  disk = openVddkDisk(optionsOf(step))
   return { capacityBytes: disk.capacityBytes, transport: disk.transport }
 }
 
@@ -121,6 +128,9 @@ function take(step: Step): StepResult {
         open(step)
         opened().close()
       }
+      return {}
+    case 'end left access':
+      endLeftAccess(optionsOf(step))
       return {}
     case 'measure':
       return measure(step.direction, step.blockBytes)

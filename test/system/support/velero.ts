@@ -113,6 +113,7 @@ export async function assertNothingLeft(environment: Environment): Promise<void>
     [],
     'a disk snapshot is left',
   )
+  assert.equal(await environment.heldDisks(), [], 'a disk is still kept from migrating')
   if (repository !== undefined) assert.equal(await unreachableAfterPrune(environment, repository), [])
 }
 

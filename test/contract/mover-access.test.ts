@@ -1,0 +1,135 @@
+// The mover as a real child process that holds the VDDK stand-in: what one that was killed leaves in vCenter, the next one ends.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { FolderObjectStore } from '#shared/adapters/folder/object-store.ts'
+import { createRepositories } from '#shared/engine/repositories.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import { DormouseError } from '#shared/kernel/errors.ts'
+import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
+import { createMover } from '#shared/mover/client.ts'
+import type { DiskRef, Mover, UploadOutcome, UploadRequest } from '#shared/ports/mover.ts'
+import { buildVddkStandIn, CONNECTION, DATASTORE, DiskFolder, pattern } from '#test/standins/vddk/harness.ts'
+import { access, CHEAP_SCRYPT } from '#test/support/engine-world.ts'
+
+const ENTRY = fileURLToPath(new URL('../../shared/mover/main.ts', import.meta.url))
+const CAPACITY_BYTES = 8 * MiB
+const scratch = mkdtempSync(join(tmpdir(), 'dormouse-access-'))
+const folder = new DiskFolder(join(scratch, 'disks'))
+const store = join(scratch, 'repository')
+const idle = { signal: new AbortController().signal, onProgress: () => {} }
+const movers: Mover[] = []
+
+function diskOf(fcdId: string): DiskRef {
+  return { access: { ...CONNECTION, datastoreMoref: DATASTORE }, fcdId, snapshotId: 'snap-1' }
+}
+
+function aMover(): Mover {
+  const env = { ...process.env, ...folder.environment(), NODE_COMPILE_CACHE: join(scratch, 'compiled') }
+  const mover = createMover({ entry: ENTRY, env, vddkDir: scratch, testStore: store })
+  movers.push(mover)
+  return mover
+}
+
+async function requestFor(fcdId: string): Promise<UploadRequest> {
+  const repositories = createRepositories({
+    storeOf: () => new FolderObjectStore(store, { syncs: false }),
+    clock: systemClock,
+    chunkBytes: 256 * KiB,
+    scrypt: CHEAP_SCRYPT,
+  })
+  await repositories.ensure(access, undefined)
+  const about = { fcdId, snapshotId: 'snap-1', clusterId: 'c', createdMs: 1, changeId: undefined, claim: 'a/b' }
+  return {
+    repository: access,
+    disk: diskOf(fcdId),
+    session: await repositories.newSessionId(access, about, '1'),
+    slice: 1,
+    sliceMs: HOUR_MS,
+    capacityBytes: CAPACITY_BYTES,
+    changedAreas: undefined,
+    parentRoot: undefined,
+    about,
+  }
+}
+
+/** Until the disk is being read; every read takes its time. */
+async function startUpload(mover: Mover, fcdId: string): Promise<{ moving: Promise<UploadOutcome> }> {
+  folder.start(['Read * sleep:100'])
+  const moving = mover.upload(await requestFor(fcdId), idle)
+  moving.catch(() => {}) // each test looks at it
+  while (!folder.trace().some(({ call }) => call === 'Open')) await sleep(20)
+  return { moving }
+}
+
+async function reasonOf(work: Promise<unknown>): Promise<string> {
+  return await work.then(
+    () => 'none',
+    (error: unknown) => (error instanceof DormouseError ? error.reason : String(error)),
+  )
+}
+
+const test = suite('what a mover leaves')
+
+test.before(() => {
+  buildVddkStandIn(scratch)
+})
+test.before.each(() => {
+  for (const id of ['disk-1', 'disk-2']) {
+    const parts = [{ offsetBytes: 0, bytes: pattern(CAPACITY_BYTES, 3) }]
+    folder.addDisk(id, CAPACITY_BYTES, parts)
+    folder.addSnapshot(id, 'snap-1', parts)
+  }
+})
+test.after.each(async () => {
+  await Promise.all(movers.splice(0).map((mover) => mover.close()))
+})
+test.after(() => rmSync(scratch, { recursive: true }))
+
+test('a mover that is killed leaves its disk protected, until another one ends that', async () => {
+  const killed = aMover()
+  const { moving } = await startUpload(killed, 'disk-1')
+  killed.kill()
+  assert.is(await reasonOf(moving), 'MoverKilled')
+  assert.is(folder.markOf('disk-1'), 'dormouse')
+  folder.start([])
+  await aMover().endAccess(diskOf('disk-1'))
+  assert.is(folder.hasMark('disk-1'), false)
+})
+
+test('beside a transfer of another disk, which goes on; of its own disk it ends nothing', async () => {
+  const mover = aMover()
+  folder.leaveMark('disk-2', 'dormouse')
+  const { moving } = await startUpload(mover, 'disk-1')
+  await Promise.all([mover.endAccess(diskOf('disk-2')), mover.endAccess(diskOf('disk-1'))])
+  assert.equal([folder.hasMark('disk-2'), folder.markOf('disk-1')], [false, 'dormouse'])
+  folder.start([])
+  assert.is((await moving).state, 'sealed')
+  assert.is(folder.hasMark('disk-1'), false)
+})
+
+test('what is refused is told, and the mover goes on', async () => {
+  folder.leaveMark('disk-2', 'someone else')
+  folder.start([])
+  const mover = aMover()
+  assert.is(await reasonOf(mover.endAccess(diskOf('disk-2'))), 'VddkInvalidArgument')
+  await mover.endAccess(diskOf('disk-1'))
+  assert.is(folder.markOf('disk-2'), 'someone else')
+})
+
+test('one that is killed meanwhile rejects', async () => {
+  folder.start(['EndAccess 1 sleep:5000'])
+  const mover = aMover()
+  const ending = mover.endAccess(diskOf('disk-1'))
+  while (!folder.trace().some(({ call }) => call === 'InitEx')) await sleep(20)
+  await sleep(200)
+  mover.kill()
+  assert.is(await reasonOf(ending), 'MoverKilled')
+})
+
+test.run()

@@ -1,0 +1,89 @@
+// What an upload that is over asks of its mover, so that vCenter may migrate the disk again.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import type { DiskRef } from '#shared/ports/mover.ts'
+import type { TransferDeps } from '#shared/steps/deps.ts'
+import { letGoOfDisk } from '../../functions/upload/let-go.ts'
+
+const FCD = '0d9d1d5e-0000-4000-8000-000000000001'
+const SNAPSHOT = '0d9d1d5e-0000-4000-8000-000000000002'
+
+function anUpload(slice: number | undefined): KubeObject {
+  const spec = { snapshotID: `ivd:${FCD}:${SNAPSHOT}` }
+  return { apiVersion: 'v1', kind: 'Upload', metadata: { name: 'u' }, spec, status: { slice } }
+}
+
+type Parts = { endAccess?: (disk: DiskRef) => Promise<void>; diskAccess?: () => Promise<object> }
+
+/** Time passes only when `pass` says so. */
+function aWorld({ endAccess = async () => {}, diskAccess = async () => ({}) }: Parts = {}) {
+  const asked: string[] = []
+  let pass: (() => void) | undefined
+  let sleptMs = 0
+  const sleep = async (ms: number, signal: AbortSignal) => {
+    sleptMs = ms
+    await new Promise<void>((resolve, reject) => {
+      pass = resolve
+      signal.addEventListener('abort', () => reject(new Error('no longer')), { once: true })
+    })
+  }
+  const ended = (disk: DiskRef) => {
+    asked.push(`${disk.fcdId} ${disk.snapshotId}`)
+    return endAccess(disk)
+  }
+  const mover = { endAccess: ended, kill: () => void asked.push('kill') }
+  const deps = { clock: { sleep }, volumes: { diskAccess }, mover } as unknown as TransferDeps
+  return { deps, asked, pass: () => pass?.(), sleptMs: () => sleptMs }
+}
+
+const letGo = suite('letting go of a disk')
+
+letGo('once a slice was begun the mover is asked, with disk and snapshot', async () => {
+  const { deps, asked, pass } = aWorld()
+  await letGoOfDisk(deps, anUpload(1))
+  pass()
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(asked, [`${FCD} ${SNAPSHOT}`])
+})
+
+letGo('without a slice nobody is asked', async () => {
+  for (const slice of [undefined, 0]) {
+    const { deps, asked } = aWorld()
+    await letGoOfDisk(deps, anUpload(slice))
+    assert.equal(asked, [])
+  }
+})
+
+letGo('a disk that is gone needs nothing; any other trouble is thrown', async () => {
+  const gone = aWorld({ diskAccess: () => Promise.reject(new TerminalError('VolumeNotFound', 'gone')) })
+  await letGoOfDisk(gone.deps, anUpload(1))
+  assert.equal(gone.asked, [])
+  for (const error of [new RetryableError('VCenterUnreachable', 'away'), new Error('else')]) {
+    const { deps } = aWorld({ diskAccess: () => Promise.reject(error) })
+    await letGoOfDisk(deps, anUpload(1)).then(
+      () => assert.unreachable(),
+      (thrown: unknown) => assert.is(thrown, error),
+    )
+  }
+})
+
+letGo('a mover that does not answer is killed', async () => {
+  const never = Promise.withResolvers<void>()
+  const { deps, asked, pass, sleptMs } = aWorld({ endAccess: () => never.promise })
+  const going = letGoOfDisk(deps, anUpload(1))
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.is(sleptMs(), 20_000)
+  pass()
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.is(asked.at(-1), 'kill')
+  never.reject(new RetryableError('MoverKilled', 'killed'))
+  await going.then(
+    () => assert.unreachable(),
+    (error: RetryableError) => assert.is(error.reason, 'MoverKilled'),
+  )
+})
+
+letGo.run()
