@@ -1,6 +1,7 @@
 // The parts of taking a snapshot: which disk, the FCD snapshot itself, and the Upload that follows. Each finds what an earlier run made.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isObjectName } from '#shared/api/names.ts'
 import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import { formatDiskId, parseClaimSnapshotId, parseDiskId } from '#shared/domain/ids.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
@@ -148,9 +149,11 @@ async function diskOf(deps: VolumeDeps, snapshot: KubeObject): Promise<string | 
   const recorded = snapshot['status']?.volumeID
   if (typeof recorded === 'string') return parseDiskId(recorded).fcdId
   const namespace = snapshot.metadata.namespace ?? ''
-  const name = String(snapshot['spec']?.resourceHandle?.name ?? '')
-  const claim = name === '' ? undefined : await deps.cluster.read('PersistentVolumeClaim', namespace, name)
-  const volume = await deps.cluster.read('PersistentVolume', undefined, claim?.['spec']?.volumeName ?? '-')
+  const name = snapshot['spec']?.resourceHandle?.name
+  const claim = isObjectName(name) ? await deps.cluster.read('PersistentVolumeClaim', namespace, name) : undefined
+  const volumeName = claim?.['spec']?.volumeName
+  if (!isObjectName(volumeName)) return undefined
+  const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
   if (volume !== undefined && isMigrated(volume))
     return findMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
   const fcdId = volume?.['spec']?.csi?.volumeHandle

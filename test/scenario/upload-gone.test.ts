@@ -1,4 +1,4 @@
-// Objects that vanish in mid-flight, finalizer and all, as after somebody's `kubectl patch`: whoever waits for them comes to its end.
+// Objects that vanish in mid-flight or before, finalizer and all, as after somebody's `kubectl patch`: whoever waits for them comes to its end.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -50,6 +50,33 @@ test('a cancel whose Upload vanished ends as Canceled, and its disk snapshot goe
     [],
   )
   // Its session can only be fenced by the next prune: what it was went with the Upload.
+})
+
+/** `change`: what happens to the claim, or to the Snapshot's words for it, before anybody has looked at either. */
+async function cancelledAtOnce(seed: number, change: (world: World) => Promise<void>): Promise<World> {
+  const world = new World(seed, FAIR)
+  aVolume(world, 'data')
+  aSnapshot(world, 'snap', 'data')
+  await change(world)
+  const cancel = { spec: { snapshotCancel: true } }
+  await world.cluster.patch('Snapshot', { metadata: { namespace: 'app', name: 'snap' } } as never, cancel)
+  await world.run(() => world.isQuiet() && world.claimLeases.length === 0)
+  return world
+}
+
+test('a Snapshot that is cancelled before it began ends, also when its claim is gone', async () => {
+  const world = await cancelledAtOnce(3, async ({ cluster }) => {
+    await cluster.delete('PersistentVolumeClaim', cluster.peek('PersistentVolumeClaim', 'app', 'data')!)
+  })
+  assert.is(phase(world), 'Canceled', world.describe())
+})
+
+test('so does one whose claim has a name that nothing can have', async () => {
+  const world = await cancelledAtOnce(4, async ({ cluster }) => {
+    const handle = { spec: { resourceHandle: { name: '../data' } } }
+    await cluster.patch('Snapshot', { metadata: { namespace: 'app', name: 'snap' } } as never, handle)
+  })
+  assert.is(phase(world), 'Canceled', world.describe())
 })
 
 test.run()
