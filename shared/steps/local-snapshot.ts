@@ -56,11 +56,13 @@ export async function removeLocalSnapshot(
   for (const each of await sameIntent(deps, fcdId, snapshotId)) await removeSnapshot(deps, fcdId, each, signal, limitMs)
 }
 
+/** The one that is known comes last: by its name the others are found again when one of them does not go. */
 async function sameIntent(deps: VolumeDeps, fcdId: string, snapshotId: string): Promise<string[]> {
   const all = await deps.volumes.listSnapshots(fcdId)
   const description = all.find((snapshot) => snapshot.snapshotId === snapshotId)?.description
   if (!isOurs(description)) return [snapshotId]
-  return all.filter((snapshot) => snapshot.description === description).map((snapshot) => snapshot.snapshotId)
+  const doubles = all.filter((snapshot) => snapshot.description === description && snapshot.snapshotId !== snapshotId)
+  return [...doubles.map((snapshot) => snapshot.snapshotId), snapshotId]
 }
 
 /** Exactly this one. RetryableError `SnapshotDeletionRunning`: vCenter is still at it. */

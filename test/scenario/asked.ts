@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isOver } from '#shared/domain/sweep.ts'
+import { seeUpload } from '#shared/domain/upload.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
 import type { Stepped, World } from './world.ts'
 
@@ -20,7 +21,7 @@ export class Asked {
       const name = after && nameOf(kind, after.metadata.namespace, after.metadata.name)
       const question = name === undefined ? undefined : this.#open.get(name)
       if (after === undefined || question === undefined || question.heard) return
-      if (!hasHeard({ ...after, kind })) return
+      if (!this.#hasHeard({ ...after, kind })) return
       question.heard = true
       const tookMs = world.clock.nowMs() - question.atMs
       if (tookMs > HEARD_WITHIN_MS && question.weather === this.#weather())
@@ -32,8 +33,21 @@ export class Asked {
     const key = nameOf(kind, namespace, name)
     if (this.#open.has(key)) return
     const object = this.#world.cluster.peek(kind, namespace, name)
-    const heard = object === undefined || hasHeard({ ...object, kind })
+    const heard = object === undefined || this.#hasHeard({ ...object, kind })
     this.#open.set(key, { atMs: this.#world.clock.nowMs(), weather: this.#weather(), heard })
+  }
+
+  /** A cancel comes too late for what is sealed or given up: only its clean-up is left, in its own time. */
+  #hasHeard(object: KubeObject): boolean {
+    if (object['status']?.phase === 'Canceling' || isOver(object)) return true
+    const upload = this.#uploadOf(object)
+    return upload !== undefined && (seeUpload(upload).sealed || seeUpload(upload).givenUp)
+  }
+
+  #uploadOf(object: KubeObject): KubeObject | undefined {
+    if (object.kind !== 'Snapshot') return object.kind === 'Upload' ? object : undefined
+    const place = `${object.metadata.namespace}/${object.metadata.name}`
+    return this.#world.cluster.peekAll('Upload').find((upload) => upload['spec'].snapshotReference === place)
   }
 
   /** Something happened since: it may have taken longer. */
@@ -41,10 +55,6 @@ export class Asked {
     const { sky, deaths } = this.#world
     return `${sky.troubles} ${sky.clocksOff} ${deaths}`
   }
-}
-
-function hasHeard(object: KubeObject): boolean {
-  return object['status']?.phase === 'Canceling' || isOver(object)
 }
 
 function nameOf(kind: string, namespace: string | undefined, name: string): string {

@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
@@ -13,13 +14,20 @@ const removal = suite('the removal of a disk snapshot')
 
 const OURS = snapshotDescription('cluster', 'uid-1')
 
-async function aDisk(descriptions: string[]) {
+async function aDisk(descriptions: string[], failsAt = 0) {
   const volumes = new MemoryVolumes({ clock: systemClock })
   const fcdId = volumes.createDisk(MiB)
   for (const description of descriptions) await volumes.startSnapshot(fcdId, description)
+  let calls = 0
+  const start = volumes.startDeleteSnapshot.bind(volumes)
+  volumes.startDeleteSnapshot = async (...args) => {
+    calls++
+    if (calls === failsAt) throw new RetryableError('VCenterUnreachable', 'away')
+    return await start(...args)
+  }
   const left = async () => (await volumes.listSnapshots(fcdId)).map(({ description }) => description)
+  const [first] = await volumes.listSnapshots(fcdId)
   const remove = async () => {
-    const [first] = await volumes.listSnapshots(fcdId)
     const deps = { volumes, clock: systemClock } as unknown as VolumeDeps
     await removeLocalSnapshot(deps, fcdId, first!.snapshotId, new AbortController().signal)
   }
@@ -30,6 +38,18 @@ removal('a double under the same name goes, too', async () => {
   const { left, remove } = await aDisk([OURS, OURS])
   await remove()
   assert.equal(await left(), [])
+})
+
+removal('also when vCenter refuses one of the two, and it is tried again', async () => {
+  for (const failsAt of [1, 2]) {
+    const { left, remove } = await aDisk([OURS, OURS], failsAt)
+    await remove().then(
+      () => assert.unreachable(),
+      (error: RetryableError) => assert.is(error.reason, 'VCenterUnreachable'),
+    )
+    await remove()
+    assert.equal(await left(), [], `the call ${failsAt} failed`)
+  }
 })
 
 removal('other backups’ and other clusters’ snapshots stay', async () => {
