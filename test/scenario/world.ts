@@ -32,7 +32,7 @@ import { Disks } from './disks.ts'
 import { EngineMover, Sessions } from './engine-mover.ts'
 import { Foreign } from './foreign.ts'
 import { guard } from './invariants.ts'
-import { Pod } from './pod.ts'
+import { Died, Pod } from './pod.ts'
 import { FAIR, Sky, type Weather } from './weather.ts'
 
 const GATE = `${STEP_LABEL} notin (${PARKED.join(', ')})`
@@ -78,6 +78,8 @@ export class World {
   /** What must never be and was. */
   readonly broken: string[] = []
   readonly errors: string[] = []
+  /** Names of disk snapshots whose start was the last thing that a process did: nobody knows the task. */
+  readonly lostStarts = new Set<string>()
   rescues = 0
   deaths = 0
   eventsOn = true
@@ -310,10 +312,15 @@ export class World {
   }
 
   #vcenterOf(pod: Pod): VolumeService {
-    return this.#through(pod, this.volumes, async (method, _args, act) => {
+    return this.#through(pod, this.volumes, async (method, args, act) => {
       const isWrite = VCENTER_WRITES.includes(method)
       if (isWrite) this.#setTaskTime()
-      return await pod.call('vcenter', method, isWrite, act, 'function')
+      try {
+        return await pod.call('vcenter', method, isWrite, act, 'function')
+      } catch (error) {
+        if (error instanceof Died && method === 'startSnapshot') this.lostStarts.add(String(args[1]))
+        throw error
+      }
     })
   }
 
