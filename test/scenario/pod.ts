@@ -1,6 +1,7 @@
 // One process of a scenario: it may die, stand still, or have a wrong wall clock. Nothing that it does after its death has an effect.
 
 import type { Clock } from '#shared/kernel/clock.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { VirtualClock } from './clock.ts'
 import type { Port, Sky } from './weather.ts'
 
@@ -10,6 +11,11 @@ export class Died extends Error {}
 /** How a call is made: by the function itself, or by its mover, which stands still only with the whole pod. */
 export type Caller = 'function' | 'mover'
 
+/** Two thirds of a Lease: after so long without a renewal its holder is to stop. */
+const LONG_MS = 20 * SECOND_MS
+/** It looks at its Lease each five seconds. */
+const KNOWN_WITHIN_MS = 10 * SECOND_MS
+
 export class Pod implements Clock {
   readonly name: string
   readonly #clock: VirtualClock
@@ -18,14 +24,24 @@ export class Pod implements Clock {
   #offsetMs: number
   #resumesMs: Record<Caller, number> = { function: 0, mover: 0 }
   dead = false
-  /** It stood still or its clock was off: it may have lost a Lease without knowing. */
-  wasPaused = false
+  #wasPaused = false
+  #slowUntilMs = 0
 
   constructor(name: string, clock: VirtualClock, sky: Sky) {
     this.name = name
     this.#clock = clock
     this.#sky = sky
     this.#offsetMs = sky.clockOffsetMs()
+  }
+
+  /** It stood still or its clock was off: it may have lost a Lease without knowing. */
+  get wasPaused(): boolean {
+    return this.#wasPaused || this.#clock.nowMs() < this.#slowUntilMs
+  }
+
+  /** Between two calls: it may have lost a Lease, and is to know soon. */
+  tookItsTime(ms: number): void {
+    if (ms >= LONG_MS) this.#slowUntilMs = this.#clock.nowMs() + KNOWN_WITHIN_MS
   }
 
   nowMs(): number {
@@ -95,7 +111,7 @@ export class Pod implements Clock {
   }
 
   #pause(ms: number, who: 'function' | 'pod'): void {
-    this.wasPaused = true
+    this.#wasPaused = true
     const resumesMs = this.#clock.nowMs() + ms
     this.#resumesMs = { function: resumesMs, mover: who === 'pod' ? resumesMs : this.#resumesMs.mover }
   }

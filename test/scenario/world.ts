@@ -57,8 +57,6 @@ const MAX_TURNS = 40_000
 /** Warm pods wait for their next request. */
 const MOST_WARM = 3
 const MOST_CALLS_PER_TASK = 8
-/** As often a Lease is renewed. */
-const LONG_MS = 5 * SECOND_MS
 
 type Warm = { pod: Pod; deps: TransferDeps }
 
@@ -329,7 +327,7 @@ export class World {
     const sinceMs = this.clock.nowMs()
     const { dawdle = 0 } = this.sky.weather
     for (let turns = this.choices.below('dawdles', 1 + dawdle); turns > 0; turns--) await aTurn()
-    if (this.clock.nowMs() - sinceMs >= LONG_MS) pod.wasPaused = true
+    pod.tookItsTime(this.clock.nowMs() - sinceMs)
   }
 
   #setTaskTime(): void {
