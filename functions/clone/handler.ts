@@ -1,6 +1,7 @@
 // Restores a claim: a staged disk, a Download into it, and the hand-over of its volume once the data is whole.
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { isObjectName } from '#shared/api/names.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type CloneStep, decideClone, seeClone } from '#shared/domain/clone.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
@@ -65,16 +66,13 @@ async function findClone(deps: StepDeps, ref: ObjectRef): Promise<KubeObject | u
   if (ref.kind === 'CloneFromSnapshot') return await deps.cluster.read('CloneFromSnapshot', ref.namespace, ref.name)
   const claim = await deps.cluster.read('PersistentVolumeClaim', ref.namespace, ref.name)
   const [namespace, name] = (claim?.metadata.annotations?.[CLONE_ANNOTATION] ?? '').split('/')
-  if (claim === undefined || namespace !== claim.metadata.namespace || name === undefined || name === '')
-    return undefined
+  if (claim === undefined || namespace !== claim.metadata.namespace || !isObjectName(name)) return undefined
   return await deps.cluster.read('CloneFromSnapshot', namespace, name)
 }
 
 async function readDownload(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {
   const name = clone['status']?.downloadName
-  return typeof name === 'string' && name !== ''
-    ? await deps.cluster.read('Download', deps.settings.veleroNamespace, name)
-    : undefined
+  return isObjectName(name) ? await deps.cluster.read('Download', deps.settings.veleroNamespace, name) : undefined
 }
 
 /** Shows the Download's progress; its end wakes this function, its progress does not. */
