@@ -98,8 +98,8 @@ async function requireSetup(): Promise<Mover> {
 }
 
 async function letGo(disk: DiskRef): Promise<void> {
-  const { setup, lock, lanes } = await requireSetup()
   try {
+    const { setup, lock, lanes } = await requireSetup()
     if (transfers === 0) await lanes.closeAll()
     await endAccess(disk, setup, lock)
     send({ type: 'accessEnded' })

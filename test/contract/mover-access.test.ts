@@ -1,6 +1,6 @@
 // The mover as a real child process that holds the VDDK stand-in: what one that was killed leaves in vCenter, the next one ends.
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -29,9 +29,9 @@ function diskOf(fcdId: string): DiskRef {
   return { access: { ...CONNECTION, datastoreMoref: DATASTORE }, fcdId, snapshotId: 'snap-1' }
 }
 
-function aMover(): Mover {
+function aMover(vddkDir = scratch): Mover {
   const env = { ...process.env, ...folder.environment(), NODE_COMPILE_CACHE: join(scratch, 'compiled') }
-  const mover = createMover({ entry: ENTRY, env, vddkDir: scratch, testStore: store })
+  const mover = createMover({ entry: ENTRY, env, vddkDir, testStore: store })
   movers.push(mover)
   return mover
 }
@@ -120,6 +120,14 @@ test('what is refused is told, and the mover goes on', async () => {
   assert.is(await reasonOf(mover.endAccess(diskOf('disk-2'))), 'VddkInvalidArgument')
   await mover.endAccess(diskOf('disk-1'))
   assert.is(folder.markOf('disk-2'), 'someone else')
+})
+
+test('without a VDDK that can be loaded the reason is told at once', async () => {
+  const none = join(scratch, 'none')
+  assert.is(await reasonOf(aMover(none).endAccess(diskOf('disk-1'))), 'VddkNotFound')
+  mkdirSync(none)
+  writeFileSync(join(none, 'libvixDiskLib.so.8'), 'no library')
+  assert.is(await reasonOf(aMover(none).endAccess(diskOf('disk-1'))), 'VddkNotLoadable')
 })
 
 test('one that is killed meanwhile rejects', async () => {
