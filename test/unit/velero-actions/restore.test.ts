@@ -29,6 +29,11 @@ const seen = (change: Partial<RestoreSeen> = {}): RestoreSeen => ({
 const TABLE: [what: string, change: Partial<RestoreSeen>, kind: string, reason?: string][] = [
   ['a whole backup', {}, 'restore'],
   ['one that was stored on its way', { stored: storedWith({ ...whole, phase: 'Uploading' }) }, 'restore'],
+  [
+    'one whose first attempt had failed by then',
+    { stored: storedWith({ ...whole, phase: 'UploadFailed' }) },
+    'restore',
+  ],
   ["the peer's, stored with the disk snapshot", { stored: storedWith({ ...whole, phase: 'Snapshotted' }) }, 'restore'],
   ['no snapshot', { stored: undefined }, 'leave', 'NoSnapshotStored'],
   ['a snapshot of another backup', { backupLabel: 'weekly' }, 'leave', 'NoSnapshotStored'],
