@@ -39,6 +39,9 @@ const create = async (name: string, ...args: string[]) =>
   await environment.velero('backup', 'create', name, '--include-namespaces', 'shop', ...args)
 
 ends('an upload that fails for good makes the Backup PartiallyFailed, with our reason', async () => {
+  // The first backup of a repository may come before it is made: with a time limit of five minutes that alone ends it.
+  await create('first', '--wait')
+  assert.is(await phaseOf(environment, 'Backup', 'first'), 'Completed')
   await environment.api.apply({
     apiVersion: 'v1',
     kind: 'ConfigMap',
