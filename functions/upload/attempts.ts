@@ -5,6 +5,11 @@ import { isTooLate, uploadBackoffUnits, uploadRetryMax } from '#shared/domain/up
 import { deadlineOf } from '#shared/steps/deadline.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
 
+/** How often it has failed, this time included. */
+export function failuresWith(status: { retryCount?: unknown }): number {
+  return Number(status.retryCount ?? 0) + 1
+}
+
 /** Why there is no other attempt after so many failures; undefined: there is one. */
 export async function whyNoOther(
   deps: TransferDeps,

@@ -13,7 +13,7 @@ import type { Claim } from '#shared/steps/claim.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
 import { HEAVY_POLL_MS, removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
 import { isNotOurs, reasonOf, type StepResult } from '#shared/steps/transfer.ts'
-import { nextAttemptMs, whyNoOther } from './attempts.ts'
+import { failuresWith, nextAttemptMs, whyNoOther } from './attempts.ts'
 import { letGoOfDisk } from './let-go.ts'
 
 /** `closed`: by the mover that had it open last, in order. `perhaps held`: a mover may have died since. */
@@ -132,7 +132,7 @@ async function attempt(
   } catch (error) {
     if (isNotOurs(error)) throw error
     const status = upload['status'] ?? {}
-    const failures = Number(status.retryCount ?? 0) + 1
+    const failures = failuresWith(status)
     if (error instanceof RetryableError && (await whyNoOther(deps, upload, failures)) === undefined) {
       const phase = status.phase === 'Canceling' ? 'Canceling' : 'CleanupFailed'
       return retryLater(deps, { phase, message: `${what.failed}: ${error.message}` }, failures, error.reason)
@@ -153,7 +153,7 @@ async function abandonBackup(deps: TransferDeps, upload: KubeObject, session: st
 async function cleanUpFailed(deps: TransferDeps, claim: Claim, error: Error): Promise<StepResult> {
   const nowMs = deps.clock.nowMs()
   const status = claim.latest()['status'] ?? {}
-  const failures = Number(status.retryCount ?? 0) + 1
+  const failures = failuresWith(status)
   const reason = reasonOf(deps, error)
   const message = `the disk snapshot could not be removed: ${error.message}`
   const conditions = setCondition(
@@ -208,7 +208,7 @@ export async function recordFailure(deps: TransferDeps, claim: Claim, error: Err
   const status = claim.latest()['status'] ?? {}
   const reason = reasonOf(deps, error)
   deps.countSlice('failed')
-  const failures = Number(status.retryCount ?? 0) + 1
+  const failures = failuresWith(status)
   const conditions = setCondition(
     status.conditions,
     { type: 'Uploaded', status: 'False', reason, message: error.message },

@@ -5,6 +5,7 @@ import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
+import { killAfter } from '#shared/steps/transfer.ts'
 
 /** Two calls of vCenter by VDDK, and the start of a process. */
 const LIMIT_MS = 20 * SECOND_MS
@@ -28,10 +29,7 @@ export async function letGoOfDisk(deps: TransferDeps, upload: KubeObject): Promi
 /** A vCenter that does not answer holds the mover inside VDDK: it is killed, and rejects. */
 async function inTime(deps: TransferDeps, work: Promise<void>): Promise<void> {
   const over = new AbortController()
-  const late = deps.clock.sleep(LIMIT_MS, over.signal).then(
-    () => deps.mover.kill(),
-    () => undefined, // it was over in time
-  )
+  const late = killAfter(deps, LIMIT_MS, over.signal)
   await work.finally(() => over.abort())
   await late
 }

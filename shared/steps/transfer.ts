@@ -94,13 +94,17 @@ const STOP_MS = 4 * SECOND_MS
 export async function moved<Outcome>(deps: TransferDeps, claim: Claim, moving: Promise<Outcome>): Promise<Outcome> {
   const over = new AbortController()
   const killLate = async () => {
-    if (claim.signal.reason !== ABORTS.cancelled) return
-    await deps.clock.sleep(STOP_MS, over.signal).catch(() => undefined)
-    if (!over.signal.aborted) deps.mover.kill()
+    if (claim.signal.reason === ABORTS.cancelled) await killAfter(deps, STOP_MS, over.signal)
   }
   claim.signal.addEventListener('abort', () => void killLate(), { once: true, signal: over.signal })
   if (claim.signal.aborted) void killLate()
   return await moving.finally(() => over.abort())
+}
+
+/** Kills the mover when it has not come to an end by then; `over` aborts when it has. */
+export async function killAfter(deps: TransferDeps, ms: number, over: AbortSignal): Promise<void> {
+  await deps.clock.sleep(ms, over).catch(() => undefined)
+  if (!over.aborted) deps.mover.kill()
 }
 
 /** No failure of the transfer: what is to be done next is decided on the object, which is about to be read again. */

@@ -10,12 +10,12 @@ import * as assert from 'uvu/assert'
 import { FolderObjectStore } from '#shared/adapters/folder/object-store.ts'
 import { createRepositories } from '#shared/engine/repositories.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
-import { DormouseError } from '#shared/kernel/errors.ts'
 import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
 import { createMover } from '#shared/mover/client.ts'
 import type { DiskRef, Mover, UploadOutcome, UploadRequest } from '#shared/ports/mover.ts'
 import { buildVddkStandIn, CONNECTION, DATASTORE, DiskFolder, pattern } from '#test/standins/vddk/harness.ts'
 import { access, CHEAP_SCRYPT } from '#test/support/engine-world.ts'
+import { reasonOf } from '#test/support/reason.ts'
 
 const ENTRY = fileURLToPath(new URL('../../shared/mover/main.ts', import.meta.url))
 const CAPACITY_BYTES = 8 * MiB
@@ -65,13 +65,6 @@ async function startUpload(mover: Mover, fcdId: string): Promise<{ moving: Promi
   moving.catch(() => {}) // each test looks at it
   while (!folder.trace().some(({ call }) => call === 'Open')) await sleep(20)
   return { moving }
-}
-
-async function reasonOf(work: Promise<unknown>): Promise<string> {
-  return await work.then(
-    () => 'none',
-    (error: unknown) => (error instanceof DormouseError ? error.reason : String(error)),
-  )
 }
 
 const test = suite('what a mover leaves')

@@ -6,7 +6,6 @@ import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { type PruneOptions, pruneRepository } from '#shared/engine/prune.ts'
 import { type Repository, requireRepository } from '#shared/engine/repository.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
-import { DormouseError } from '#shared/kernel/errors.ts'
 import { DAY_MS, HOUR_MS } from '#shared/kernel/units.ts'
 import type { PruneReport } from '#shared/ports/mover.ts'
 import { access, bytesOf, CHUNK_BYTES, EngineWorld, type UploadOptions } from '#test/support/engine-world.ts'
@@ -53,12 +52,3 @@ export async function pausedSlice(world: EngineWorld, options: UploadOptions): P
 
 export const keysOf = (store: MemoryObjectStore, prefix = '') =>
   [...store.objects.keys()].filter((key) => key.startsWith(prefix)).sort()
-
-export async function reasonOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work
-  } catch (error) {
-    return error instanceof DormouseError ? error.reason : String(error)
-  }
-  return 'none'
-}

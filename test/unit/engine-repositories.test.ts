@@ -7,20 +7,12 @@ import { openRepository } from '#shared/engine/repository.ts'
 import { claimedKind } from '#shared/format/sealed-object.ts'
 import type { RepositoryAccess } from '#shared/ports/mover.ts'
 import { access, CHUNK_BYTES, EngineWorld, FCD } from '#test/support/engine-world.ts'
+import { reasonOf } from '#test/support/reason.ts'
 import { dyingAt, HookedStore } from '#test/support/store-faults.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: repositories')
 const other: RepositoryAccess = { ...access, password: 'another' }
-
-async function reasonOf(work: Promise<unknown>): Promise<string> {
-  try {
-    await work
-  } catch (error) {
-    return (error as { reason?: string }).reason ?? `${error}`
-  }
-  return 'none'
-}
 
 test('a repository is created once and opened from then on', async () => {
   const world = new EngineWorld()

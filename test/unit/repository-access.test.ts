@@ -5,10 +5,11 @@ import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
-import { type DormouseError, RetryableError } from '#shared/kernel/errors.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
 import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { accessOfParameters, accessOfRepository } from '#shared/steps/repository-access.ts'
+import { reasonOf } from '#test/support/reason.ts'
 
 const test = suite('who may use a repository')
 
@@ -41,13 +42,6 @@ function aWorld({ accessMode, location = true, allowed = [], parameters = PARAME
       spec: { provider: 'aws', objectStorage: { bucket: 'backups' }, ...(accessMode ? { accessMode } : {}) },
     })
   return { cluster, clock: systemClock, settings: readSettings({}), identity: 'pod-1', log: silent }
-}
-
-async function reasonOf(work: Promise<unknown>): Promise<string> {
-  return await work.then(
-    () => 'none',
-    (error: DormouseError) => error.reason,
-  )
 }
 
 test('a location that is ReadOnly or gone takes no writes, and serves restores', async () => {

@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { ABORTS, type Claim } from '#shared/steps/claim.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
 import { moved } from '#shared/steps/transfer.ts'
+import { slowSleep } from '#test/support/slow-sleep.ts'
 
 const transfers = suite('a transfer that is to end')
 
@@ -12,23 +13,15 @@ const transfers = suite('a transfer that is to end')
 function aTransfer() {
   const abort = new AbortController()
   const moving = Promise.withResolvers<string>()
-  let pass: (() => void) | undefined
-  let sleptMs = 0
+  const { sleep, pass, sleptMs } = slowSleep()
   let kills = 0
-  const sleep = async (ms: number, signal: AbortSignal) => {
-    sleptMs = ms
-    await new Promise<void>((resolve, reject) => {
-      pass = resolve
-      signal.addEventListener('abort', () => reject(new Error('no longer')), { once: true })
-    })
-  }
   const kill = () => {
     kills++
     moving.reject(new Error('killed'))
   }
   const deps = { clock: { sleep }, mover: { kill } } as unknown as TransferDeps
   const outcome = () => moved(deps, { signal: abort.signal } as Claim, moving.promise)
-  return { abort, moving, outcome, pass: () => pass?.(), kills: () => kills, sleptMs: () => sleptMs }
+  return { abort, moving, outcome, pass, kills: () => kills, sleptMs }
 }
 
 transfers('cancelled, and the mover waits for a store: it is killed after some seconds', async () => {

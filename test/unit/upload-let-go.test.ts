@@ -6,6 +6,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { DiskRef } from '#shared/ports/mover.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
+import { slowSleep } from '#test/support/slow-sleep.ts'
 import { letGoOfDisk } from '../../functions/upload/let-go.ts'
 
 const FCD = '0d9d1d5e-0000-4000-8000-000000000001'
@@ -21,22 +22,14 @@ type Parts = { endAccess?: (disk: DiskRef) => Promise<void>; diskAccess?: () => 
 /** Time passes only when `pass` says so. */
 function aWorld({ endAccess = async () => {}, diskAccess = async () => ({}) }: Parts = {}) {
   const asked: string[] = []
-  let pass: (() => void) | undefined
-  let sleptMs = 0
-  const sleep = async (ms: number, signal: AbortSignal) => {
-    sleptMs = ms
-    await new Promise<void>((resolve, reject) => {
-      pass = resolve
-      signal.addEventListener('abort', () => reject(new Error('no longer')), { once: true })
-    })
-  }
+  const { sleep, pass, sleptMs } = slowSleep()
   const ended = (disk: DiskRef) => {
     asked.push(`${disk.fcdId} ${disk.snapshotId}`)
     return endAccess(disk)
   }
   const mover = { endAccess: ended, kill: () => void asked.push('kill') }
   const deps = { clock: { sleep }, volumes: { diskAccess }, mover } as unknown as TransferDeps
-  return { deps, asked, pass: () => pass?.(), sleptMs: () => sleptMs }
+  return { deps, asked, pass, sleptMs }
 }
 
 const letGo = suite('letting go of a disk')

@@ -1,0 +1,22 @@
+// A sleep of which a test says when it is over.
+
+export type SlowSleep = {
+  sleep: (ms: number, signal: AbortSignal) => Promise<void>
+  /** Ends the sleep that began last. */
+  pass: () => void
+  /** How long that one was asked to take; 0: nobody slept. */
+  sleptMs: () => number
+}
+
+export function slowSleep(): SlowSleep {
+  let pass: (() => void) | undefined
+  let sleptMs = 0
+  const sleep = async (ms: number, signal: AbortSignal) => {
+    sleptMs = ms
+    await new Promise<void>((resolve, reject) => {
+      pass = resolve
+      signal.addEventListener('abort', () => reject(new Error('no longer')), { once: true })
+    })
+  }
+  return { sleep, pass: () => pass?.(), sleptMs: () => sleptMs }
+}
