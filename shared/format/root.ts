@@ -18,6 +18,7 @@ export type RootAbout = {
   createdMs: number
   changeId: string | undefined
   claim: string
+  backup?: string | undefined
 }
 
 /** Bytes over all slices of the backup. */

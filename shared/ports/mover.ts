@@ -60,8 +60,10 @@ export type BackupAbout = {
   clusterId: string
   createdMs: number
   changeId: string | undefined
-  /** `<namespace>/<name>` of the PVC. */
+  /** `<namespace>/<name>` of the PVC. The namespace is the owner of the backup (docs/design/0004-trust.md). */
   claim: string
+  /** Name of the Backup of Velero that it was made for; a Restore of that Backup may map it into another namespace. */
+  backup?: string | undefined
 }
 
 export type UploadProgress = {

@@ -1,0 +1,107 @@
+// Who may restore or delete a backup (docs/design/0004-trust.md). Decided from what was authenticated: a backup's sealed root, and objects that only
+// operators can make. Ids in a spec, status, labels and annotations of a tenant's object are claims, not proofs.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isNamespaceName } from '#shared/api/names.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+
+/** On an object in Velero's namespace: it acts with the rights of this namespace only, as the id in it came from there. */
+export const ON_BEHALF_OF_ANNOTATION = 'dormouse.dev/on-behalf-of'
+/** On a BackupRepository (cluster-scoped, so an operator's word): ids of other clusters whose backups may be restored here, separated by commas; `*`: any. */
+export const OTHER_CLUSTERS_ANNOTATION = 'dormouse.dev/restore-from-clusters'
+
+/** What a sealed root tells of its origin. */
+export type Origin = { clusterId: string; claim: string; backup?: string | undefined }
+
+/**
+ * Whose wish an object is. `operator`: it is in Velero's namespace. `delegate`: it is there too, but was made from what a namespace's own
+ * objects said. `tenant`: it is in any other namespace.
+ */
+export type Actor =
+  | { kind: 'operator' }
+  | { kind: 'delegate'; namespace: string }
+  | { kind: 'tenant'; namespace: string }
+
+export type Verdict = { allowed: true; by: string } | { allowed: false; why: string }
+
+export function actorOf({ metadata }: KubeObject, veleroNamespace: string): Actor {
+  const namespace = metadata.namespace ?? ''
+  if (namespace !== veleroNamespace) return { kind: 'tenant', namespace }
+  const onBehalfOf = metadata.annotations?.[ON_BEHALF_OF_ANNOTATION]
+  return onBehalfOf === undefined ? { kind: 'operator' } : { kind: 'delegate', namespace: onBehalfOf }
+}
+
+/** The namespace that a backup belongs to; undefined: its root names none, so it is the operators' alone. */
+export function namespaceOf({ claim }: Pick<Origin, 'claim'>): string | undefined {
+  const [namespace] = claim.split('/', 1)
+  return isNamespaceName(namespace) ? namespace : undefined
+}
+
+/** Operators may delete every backup; a tenant what its own namespace in this very cluster has made; a delegate what that namespace has made in any. */
+export function decideDeletion(actor: Actor, origin: Origin, clusterId: string): Verdict {
+  if (actor.kind === 'operator') return { allowed: true, by: 'an object in the Velero namespace' }
+  if (namespaceOf(origin) !== actor.namespace)
+    return { allowed: false, why: `it is no backup of namespace ${actor.namespace}` }
+  if (actor.kind === 'tenant' && origin.clusterId !== clusterId)
+    return { allowed: false, why: 'another cluster has made it: delete it there, or in the Velero namespace' }
+  return { allowed: true, by: 'the namespace that its root names' }
+}
+
+export type RestoreQuestion = {
+  actor: Actor
+  origin: Origin
+  clusterId: string
+  /** The BackupRepository that the backup was found in. */
+  repository: KubeObject
+  /** The Restore of Velero that the object was made for, found by name in Velero's namespace, with the right UID and not over yet. */
+  restore: KubeObject | undefined
+}
+
+/** What a restore needs beyond being the operators' own: its namespace's own backup, a Restore that maps it, or a repository that names both namespaces. */
+export function decideRestore({ actor, origin, clusterId, repository, restore }: RestoreQuestion): Verdict {
+  if (actor.kind === 'operator') return { allowed: true, by: 'an object in the Velero namespace' }
+  const { namespace } = actor
+  const source = namespaceOf(origin)
+  const isOfThisCluster = origin.clusterId === clusterId
+  if (source === namespace && isOfThisCluster) return { allowed: true, by: 'the namespace that its root names' }
+  if (restore !== undefined && isMappedBy(restore, origin, namespace))
+    return { allowed: true, by: `Restore ${restore.metadata.name}` }
+  if (source === undefined) return { allowed: false, why: 'its root names no namespace: only operators can restore it' }
+  if (!isOfThisCluster && !trustsCluster(repository, origin.clusterId)) {
+    return {
+      allowed: false,
+      why: `another cluster has made it: restore it with Velero, or name that cluster in the annotation ${OTHER_CLUSTERS_ANNOTATION} of BackupRepository ${repository.metadata.name}`,
+    }
+  }
+  const named: readonly unknown[] = repository['allowedNamespaces'] ?? []
+  if (named.includes(source) && named.includes(namespace))
+    return { allowed: true, by: `BackupRepository ${repository.metadata.name}` }
+  return {
+    allowed: false,
+    why: `it is a backup of another namespace: restore it with Velero, or from a BackupRepository whose allowedNamespaces name both`,
+  }
+}
+
+/** The root names the Backup, and the Restore is of that Backup and maps the root's namespace to this one. */
+export function isMappedBy(restore: KubeObject, origin: Origin, namespace: string): boolean {
+  const source = namespaceOf(origin)
+  const { backupName, namespaceMapping } = restore['spec'] ?? {}
+  if (source === undefined || origin.backup === undefined || origin.backup === '' || origin.backup !== backupName)
+    return false
+  const mapping: Record<string, unknown> = namespaceMapping ?? {}
+  return (Object.hasOwn(mapping, source) ? mapping[source] : source) === namespace
+}
+
+function trustsCluster({ metadata }: KubeObject, clusterId: string): boolean {
+  const text = metadata.annotations?.[OTHER_CLUSTERS_ANNOTATION] ?? ''
+  const ids = text
+    .slice(0, 4096)
+    .split(',')
+    .map((id) => id.trim())
+  return clusterId !== '' && (ids.includes('*') || ids.includes(clusterId))
+}
+
+/** TerminalError `NotPermitted`. */
+export function requirePermitted(verdict: Verdict, what: string): void {
+  if (!verdict.allowed) throw new TerminalError('NotPermitted', `${what}: ${verdict.why}`)
+}
