@@ -1,11 +1,12 @@
 // Gives each BackupRepositoryClaim its BackupRepository, and makes sure that the bucket holds a repository that can be opened.
 
 import type { Condition, KubeObject } from '#shared/api/kinds.ts'
-import { type ConditionChange, conditionOf, isTrue, setCondition } from '#shared/domain/conditions.ts'
+import { type ConditionChange, conditionOf, isTrue } from '#shared/domain/conditions.ts'
+import { claimNamespace, repositoryNameOf, type Terms } from '#shared/domain/repository-claim.ts'
 import { FINALIZER, isBeingDeleted, stepPatch, withFinalizer, withoutFinalizer } from '#shared/domain/step-label.ts'
+import { messageForTenant } from '#shared/domain/tenant-message.ts'
 import { asError, ConflictError, DormouseError } from '#shared/kernel/errors.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
-import type { RepositoryState } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
@@ -13,10 +14,13 @@ import { type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { RepositoryDeps } from '#shared/steps/deps.ts'
 import type { ResolvedAccess } from '#shared/steps/repository-access.ts'
 import { type Ending, writeEnding } from '#shared/steps/write.ts'
+import { applied, readyConditions } from './conditions.ts'
 import { wakeEarlyUploads } from './early-uploads.ts'
+import { ensureOwn, findOwn, hasMarked, removeOwn } from './own-repository.ts'
+import { termsOf } from './terms.ts'
 
 export type ClaimDeps = RepositoryDeps & {
-  /** From the claim's own parameters: the BackupRepository may not exist yet. */
+  /** From the parameters that the claim may have (termsOf). */
   accessOf: (parameters: Record<string, string>) => Promise<ResolvedAccess>
 }
 
@@ -33,7 +37,7 @@ export async function handleRepository(
   const object = await deps.cluster.read('BackupRepositoryClaim', ref.namespace, ref.name)
   if (object === undefined) return 'gone'
   if (isBeingDeleted(object)) return await removeRepository(deps, object)
-  if (isReady(object)) {
+  if (isReady(object) && (await hasMarked(deps, object))) {
     await keepFinalizer(deps, object)
     return 'already Ready'
   }
@@ -74,163 +78,83 @@ async function keepFinalizer(deps: ClaimDeps, claim: KubeObject): Promise<void> 
 
 /** Only the Kubernetes object goes: no data in the bucket is ever touched by this (design §3.10). */
 async function removeRepository(deps: ClaimDeps, claim: KubeObject): Promise<string> {
-  const repository = await deps.cluster.read('BackupRepository', undefined, repositoryName(claim))
-  if (repository !== undefined) await deps.cluster.delete('BackupRepository', repository)
+  await removeOwn(deps, claim)
   if (claim.metadata.finalizers?.includes(FINALIZER) === true) {
     await deps.cluster.patch('BackupRepositoryClaim', claim, { metadata: { finalizers: withoutFinalizer(claim) } })
   }
   return 'removed its BackupRepository'
 }
 
-function repositoryName(claim: KubeObject): string {
-  return `br-${claim.metadata.uid}`
-}
-
 type Result = { ending: Ending; why: string }
 
 async function establish(deps: ClaimDeps, claim: Claim): Promise<Result> {
-  const object = claim.latest()
-  const name = await ensureObject(deps, object)
-  if (object['backupRepository'] !== name) await claim.patch({ backupRepository: name })
   try {
-    const resolved = await deps.accessOf(object['repopsitoryParameters'] ?? {})
-    const state = resolved.readOnly
-      ? await deps.repositories.inspect(resolved.access)
-      : await deps.repositories.ensure(resolved.access, resolved.recovery)
-    const conditions = readyConditions(deps, claim.latest(), state, resolved.plaintextCredentials)
-    await writeConditions(deps, name, conditions, 'Ready')
-    if (!resolved.readOnly) await wakeEarlyUploads(deps, name)
-    if (state.created)
-      await announce(
-        deps,
-        object,
-        'Normal',
-        'RepositoryCreated',
-        `created repository ${state.repositoryId} in the bucket`,
-      )
-    const status = { conditions, reason: 'Ready' }
-    if (!resolved.readOnly) return { ending: { status, step: 'done' }, why: 'Ready' }
-    const dueAtMs = deps.clock.nowMs() + READ_ONLY_AGAIN_MS
-    return { ending: { status, step: 'waiting', dueAtMs }, why: 'Ready for restores' }
+    const terms = await termsOf(deps, claim.latest())
+    const name = await ensureOwn(deps, claim.latest(), terms)
+    if (claim.latest()['backupRepository'] !== name) await claim.patch({ backupRepository: name })
+    return await open(deps, claim, terms)
   } catch (error) {
     if (error instanceof ConflictError || (error instanceof DormouseError && error.reason.startsWith('Kubernetes')))
       throw error
-    return await notReady(deps, claim, name, asError(error))
+    return await notReady(deps, claim, asError(error))
   }
 }
 
-/** Repeatable: the name is made from the claim's UID. */
-async function ensureObject(deps: ClaimDeps, claim: KubeObject): Promise<string> {
-  const name = repositoryName(claim)
-  try {
-    await deps.cluster.create('BackupRepository', {
-      apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
-      kind: 'BackupRepository',
-      metadata: { name, labels: { 'velero.io/exclude-from-backup': 'true' } },
-      allowedNamespaces: claim['allowedNamespaces'] ?? [],
-      repositoryDriver: claim['repositoryDriver'],
-      repopsitoryParameters: claim['repopsitoryParameters'],
-      backupRepositoryClaim: claim.metadata.name,
-    })
-  } catch (error) {
-    if (!(error instanceof ConflictError)) throw error
-  }
-  return name
-}
-
-function readyConditions(
-  deps: ClaimDeps,
-  claim: KubeObject,
-  state: RepositoryState,
-  plaintextCredentials: boolean,
-): Condition[] {
+async function open(deps: ClaimDeps, claim: Claim, terms: Terms): Promise<Result> {
+  const resolved = await deps.accessOf(terms.parameters)
+  const state = resolved.readOnly
+    ? await deps.repositories.inspect(resolved.access)
+    : await deps.repositories.ensure(resolved.access, resolved.recovery)
+  const changes = readyConditions(state, resolved.plaintextCredentials)
+  await showOnRepository(deps, claim.latest(), changes, 'Ready')
+  if (!resolved.readOnly) await wakeEarlyUploads(deps, repositoryNameOf(claim.latest()))
+  if (state.created)
+    await announce(
+      deps,
+      claim.latest(),
+      'Normal',
+      'RepositoryCreated',
+      `created repository ${state.repositoryId} in the bucket`,
+    )
   const nowMs = deps.clock.nowMs()
-  let conditions = setCondition(
-    claim['status']?.conditions,
-    { type: 'Ready', status: 'True', reason: 'RepositoryOpened', message: `repository ${state.repositoryId} is open` },
-    nowMs,
-  )
-  conditions = setCondition(
-    conditions,
-    state.recoverySlot
-      ? {
-          type: 'RecoveryKeyMissing',
-          status: 'False',
-          reason: 'RecoverySlotPresent',
-          message: 'a recovery key can open the repository',
-        }
-      : {
-          type: 'RecoveryKeyMissing',
-          status: 'True',
-          reason: 'NoRecoverySlot',
-          message:
-            'if the Secret with the repository key is lost, so are the backups: add recovery-passphrase or recovery-public-key to it',
-        },
-    nowMs,
-  )
-  conditions = setCondition(conditions, conditionalPutCondition(state.conditionalPut), nowMs)
-  return setCondition(
-    conditions,
-    plaintextCredentials
-      ? {
-          type: 'PlaintextCredentials',
-          status: 'True',
-          reason: 'KeysInParameters',
-          message: 'the parameters hold S3 keys in plain text: move them to a Secret and name it',
-        }
-      : {
-          type: 'PlaintextCredentials',
-          status: 'False',
-          reason: 'SecretReference',
-          message: 'credentials are read from a Secret or the platform',
-        },
-    nowMs,
-  )
+  const status = { conditions: applied(claim.latest()['status']?.conditions, changes, nowMs), reason: 'Ready' }
+  if (!resolved.readOnly) return { ending: { status, step: 'done' }, why: 'Ready' }
+  return { ending: { status, step: 'waiting', dueAtMs: nowMs + READ_ONLY_AGAIN_MS }, why: 'Ready for restores' }
 }
 
-function conditionalPutCondition(works: boolean | undefined): ConditionChange {
-  if (works === undefined)
-    return {
-      type: 'ConcurrentPruneSafe',
-      status: 'Unknown',
-      reason: 'LocationReadOnly',
-      message: 'the location is ReadOnly: backups can be restored, nothing was written to try the store',
-    }
-  return works
-    ? {
-        type: 'ConcurrentPruneSafe',
-        status: 'True',
-        reason: 'ConditionalPutWorks',
-        message: 'the store honours PUT with if-none-match and lists what was just written',
-      }
-    : {
-        type: 'ConcurrentPruneSafe',
-        status: 'False',
-        reason: 'NoConditionalPut',
-        message: 'the store ignores PUT with if-none-match: prune runs only while no backup does',
-      }
-}
-
-async function notReady(deps: ClaimDeps, claim: Claim, name: string, error: Error): Promise<Result> {
+/** The whole is in the log and in the BackupRepository; a tenant's claim and its Event have our own words only. */
+async function notReady(deps: ClaimDeps, claim: Claim, error: Error): Promise<Result> {
   const nowMs = deps.clock.nowMs()
   const object = claim.latest()
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'
-  const conditions = setCondition(
-    object['status']?.conditions,
-    { type: 'Ready', status: 'False', reason, message: error.message },
-    nowMs,
-  )
-  await writeConditions(deps, name, conditions, reason)
-  await announce(deps, object, 'Warning', reason, error.message)
+  const ready = { type: 'Ready', status: 'False', reason } as const
+  deps.log.warn({ err: error, reason }, 'the repository is not ready')
+  await showOnRepository(deps, object, [{ ...ready, message: error.message }], reason)
+  const message = messageFor(deps, object, reason, error.message)
+  await announce(deps, object, 'Warning', reason, message)
+  const conditions = applied(object['status']?.conditions, [{ ...ready, message }], nowMs)
   return {
     ending: { status: { conditions, reason }, step: 'waiting', dueAtMs: nowMs + deps.settings.backoffUnitMs },
     why: `not ready: ${reason}`,
   }
 }
 
-/** The BackupRepository shows what its claim shows. */
-async function writeConditions(deps: ClaimDeps, name: string, conditions: Condition[], reason: string): Promise<void> {
-  const repository = await deps.cluster.read('BackupRepository', undefined, name)
-  if (repository !== undefined)
-    await deps.cluster.patch('BackupRepository', repository, { status: { conditions, reason } })
+function messageFor(deps: ClaimDeps, claim: KubeObject, reason: string, message: string): string {
+  const { veleroNamespace } = deps.settings
+  if (claimNamespace(claim, veleroNamespace) === veleroNamespace) return message
+  const whole = `BackupRepository ${repositoryNameOf(claim)} and in the log of the function`
+  return messageForTenant(reason, message, whole)
+}
+
+/** The BackupRepository shows what its claim shows. One that is not the claim's own is left alone. */
+async function showOnRepository(
+  deps: ClaimDeps,
+  claim: KubeObject,
+  changes: ConditionChange[],
+  reason: string,
+): Promise<void> {
+  const repository = await findOwn(deps, claim)
+  if (repository === undefined) return
+  const conditions = applied(repository['status']?.conditions, changes, deps.clock.nowMs())
+  await deps.cluster.patch('BackupRepository', repository, { status: { conditions, reason } })
 }

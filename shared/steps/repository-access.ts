@@ -15,7 +15,8 @@ import type { RepositoryUse } from '#shared/domain/repository-use.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { RecoveryChoice, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { StepDeps } from './deps.ts'
-import { isLocationReadOnly, requireLocation } from './storage-location.ts'
+import { requireProved } from './repository-proof.ts'
+import { isLocationReadOnly, requireLocationOf } from './storage-location.ts'
 
 export type ResolvedAccess = {
   access: RepositoryAccess
@@ -25,7 +26,10 @@ export type ResolvedAccess = {
   readOnly: boolean
 }
 
-/** RetryableError `RepositoryNotFound`: it may be applied a moment later. `write`: also what requireLocation throws. */
+/**
+ * RetryableErrors `RepositoryNotFound` (it may be applied a moment later), `RepositoryNotProved`. `write`: also what requireLocationOf
+ * throws.
+ */
 export async function accessOfRepository(
   deps: StepDeps,
   name: string,
@@ -36,12 +40,12 @@ export async function accessOfRepository(
     throw new RetryableError('RepositoryNotFound', `BackupRepository ${name} does not exist: was its claim deleted?`)
   }
   const parameters: Record<string, string> = repository['repopsitoryParameters'] ?? {}
-  if (use === 'write') await requireLocation(deps, parameters)
+  await requireProved(deps, repository)
+  if (use === 'write') await requireLocationOf(deps, repository)
   return (await openParameters(deps, parameters)).access
 }
 
-/** For a BackupRepositoryClaim: its location must be there, and may be one that is only read. */
-
+/** For a BackupRepositoryClaim, with parameters that are an operator's: the location must be there, and may be one that is only read. */
 export async function accessOfParameters(deps: StepDeps, parameters: Record<string, string>): Promise<ResolvedAccess> {
   const readOnly = await isLocationReadOnly(deps, parameters)
   return { ...(await openParameters(deps, parameters)), readOnly }

@@ -1,9 +1,11 @@
 // Prepares what config/samples speak of, so that they can be applied as they are in an environment that stays up.
 
 import path from 'node:path'
+import { CLAIM_NAMESPACE_ANNOTATION } from '#shared/domain/repository-claim.ts'
 import type { Environment } from './environment.ts'
 import { loadManifests } from './kubernetes/manifests.ts'
 import { claimRepository, typeOf } from './main-job.ts'
+import { VELERO_NAMESPACE } from './options.ts'
 import { PROJECT } from './process/tools.ts'
 import { noise, prose, writePieces } from './storage/content.ts'
 
@@ -37,5 +39,9 @@ async function nameRepository(environment: Environment, name: string): Promise<v
   const claimed = await claimRepository(environment, { name: 'brc-environment' })
   const repository = await environment.api.get({ ...typeOf('BackupRepository'), name: claimed })
   const { metadata: _, ...rest } = repository!
-  await environment.api.apply({ ...rest, ...typeOf('BackupRepository'), metadata: { name } })
+  await environment.api.apply({
+    ...rest,
+    ...typeOf('BackupRepository'),
+    metadata: { name, annotations: { [CLAIM_NAMESPACE_ANNOTATION]: VELERO_NAMESPACE } },
+  })
 }

@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { KINDS } from '#shared/api/kinds.ts'
+import { REPOSITORY_DRIVER } from '#shared/domain/repository-claim.ts'
 import { RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
 import { markOperation } from '#shared/domain/velero.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
@@ -19,8 +20,6 @@ import {
   snapshotName,
 } from './names.ts'
 import { operationDeadlineMs } from './times.ts'
-
-export const REPOSITORY_DRIVER = 's3repository.astrolabe.vmware-tanzu.com'
 
 export type SnapshotRequest = {
   claim: KubeObject
