@@ -21,6 +21,7 @@ import {
   trimSlashes,
   urlOf,
 } from './repository-parameter-values.ts'
+import { DEFAULT_CREDENTIAL_SECRET, DEFAULT_ENCRYPTION_SECRET, requirePurposes } from './secret-purposes.ts'
 
 export type RepositorySettings = {
   bucket: string
@@ -51,8 +52,6 @@ export type RepositorySettings = {
   unknownKeys: string[]
 }
 
-export const DEFAULT_CREDENTIAL_SECRET = 'cloud-credentials'
-export const DEFAULT_ENCRYPTION_SECRET = 'dormouse-repository-key'
 const DEFAULT_REGION = 'us-east-1'
 
 const KNOWN_KEYS = [
@@ -155,6 +154,7 @@ export function parseRepositoryParameters(parameters: Parameters): RepositorySet
 
 /** What is right key by key and still cannot go together. */
 function checkTogether(settings: RepositorySettings): void {
+  requirePurposes(settings)
   if (settings.customerKeySecret === undefined) return
   if (settings.serverSideEncryption !== undefined) {
     throw invalid('customerKeyEncryptionSecret', 'it excludes serverSideEncryption and kmsKeyId: keep one of them')

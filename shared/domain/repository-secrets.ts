@@ -5,6 +5,7 @@ import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { type AwsCredentials, chooseCredentials } from './aws-credentials.ts'
 import { decodeCaCert, type SecretRef } from './repository-parameter-values.ts'
 import type { RepositorySettings } from './repository-parameters.ts'
+import { type Reference, requireKeySecret, requireStoreSecret, storeReferences } from './secret-purposes.ts'
 
 /** The values that toS3Settings needs, already taken out of their Secrets. Memory only. */
 export type RepositorySecrets = {
@@ -45,18 +46,23 @@ export function credentialOrigin(settings: RepositorySettings): string {
   return `Secret ${settings.credentialSecret.name}${key === undefined ? '' : `/${key}`}, profile [${settings.profile}]`
 }
 
-/** A Secret's value as bytes. RetryableError `SecretMissing`: it may be applied a moment later. */
-export function secretValue(secret: KubeObject | undefined, ref: SecretRef, use: string): Uint8Array {
+/**
+ * A Secret's value as bytes. RetryableError `SecretMissing`: it may be applied a moment later. TerminalError
+ * `RepositoryParametersInvalid`: it serves another purpose.
+ */
+export function secretValue(secret: KubeObject | undefined, reference: Reference): Uint8Array {
+  const { ref, purpose } = reference
   if (secret === undefined)
     throw new RetryableError(
       'SecretMissing',
-      `Secret ${ref.name} (${use}) does not exist: create it in Velero's namespace`,
+      `Secret ${ref.name} (${purpose}) does not exist: create it in Velero's namespace`,
     )
   const data: Record<string, string> = secret['data'] ?? {}
   const key = ref.key ?? (data['cloud'] === undefined ? Object.keys(data)[0] : 'cloud')
+  if (key !== undefined) requireStoreSecret(secret, reference, key)
   const value = key === undefined ? undefined : data[key]
   if (value === undefined || value === '') {
-    throw new RetryableError('SecretMissing', `Secret ${ref.name} (${use}) has no key ${key ?? 'at all'}: add it`)
+    throw new RetryableError('SecretMissing', `Secret ${ref.name} (${purpose}) has no key ${key ?? 'at all'}: add it`)
   }
   return Buffer.from(value, 'base64')
 }
@@ -66,19 +72,27 @@ export async function collectSecrets(
   settings: RepositorySettings,
   readSecret: (name: string) => Promise<KubeObject | undefined>,
 ): Promise<RepositorySecrets> {
-  const bytesOf = async (ref: SecretRef | undefined, use: string) =>
-    ref === undefined ? undefined : secretValue(await readSecret(ref.name), ref, use)
-  const text = (bytes: Uint8Array | undefined) =>
-    bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8')
+  const values = new Map<string, Uint8Array>()
+  for (const reference of storeReferences(settings)) {
+    const secret = await readSecret(reference.ref.name)
+    const mayBeAbsent = reference.parameter === 'credentialSecretName' && !settings.credentialSecretNamed
+    if (secret === undefined && mayBeAbsent) continue
+    values.set(reference.parameter, secretValue(secret, reference))
+  }
+  const text = (parameter: string) => {
+    const bytes = values.get(parameter)
+    return bytes === undefined ? undefined : Buffer.from(bytes).toString('utf8')
+  }
   return {
-    credentialsFile: text(await credentialsFileOf(settings, readSecret)),
-    caCert: text(await bytesOf(settings.caCertSecret, "the S3 store's CA")),
-    customerKey: await bytesOf(settings.customerKeySecret, 'the SSE-C key'),
+    credentialsFile: text('credentialSecretName'),
+    caCert: text('caCertSecret'),
+    customerKey: values.get('customerKeyEncryptionSecret'),
   }
 }
 
 /** `dormouse-repository-key`: `password`, and `recovery-passphrase` or `recovery-public-key`. Values end before a final newline. */
 export function parseRepositoryKey(secret: KubeObject | undefined, name: string): RepositoryKey {
+  requireKeySecret(secret, name)
   const password = keyText(secret, 'password')
   if (password === undefined) {
     throw new RetryableError(
@@ -102,16 +116,6 @@ function keyText(secret: KubeObject | undefined, key: string): string | undefine
           .toString('utf8')
           .replace(/\r?\n$/, '')
   return text === '' ? undefined : text
-}
-
-async function credentialsFileOf(
-  settings: RepositorySettings,
-  readSecret: (name: string) => Promise<KubeObject | undefined>,
-) {
-  if (settings.inlineCredentials !== undefined && !settings.credentialSecretNamed) return undefined
-  const secret = await readSecret(settings.credentialSecret.name)
-  if (secret === undefined && !settings.credentialSecretNamed) return undefined
-  return secretValue(secret, settings.credentialSecret, "the S3 store's credentials")
 }
 
 function credentialsOf(settings: RepositorySettings, secrets: RepositorySecrets): AwsCredentials | undefined {

@@ -1,10 +1,6 @@
 // From a BackupRepository's name to everything needed to open its bucket. Secrets are read at each call, so they may rotate.
 
-import {
-  DEFAULT_ENCRYPTION_SECRET,
-  parseRepositoryParameters,
-  type RepositorySettings,
-} from '#shared/domain/repository-parameters.ts'
+import { parseRepositoryParameters, type RepositorySettings } from '#shared/domain/repository-parameters.ts'
 import {
   collectSecrets,
   credentialOrigin,
@@ -12,6 +8,7 @@ import {
   toS3Settings,
 } from '#shared/domain/repository-secrets.ts'
 import type { RepositoryUse } from '#shared/domain/repository-use.ts'
+import { DEFAULT_ENCRYPTION_SECRET } from '#shared/domain/secret-purposes.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { RecoveryChoice, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { StepDeps } from './deps.ts'

@@ -2,11 +2,11 @@
 
 import { readVSphereSecret, type VSphereConfig } from '#shared/adapters/vsphere/config.ts'
 import { createVolumeService } from '#shared/adapters/vsphere/service.ts'
+import { DEFAULT_VSPHERE_SECRET, requireVSphereSecret } from '#shared/domain/secret-purposes.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { StepDeps, VolumeDeps } from '#shared/steps/deps.ts'
 
 const CONFIG_MAP = 'velero-vsphere-plugin-config'
-const DEFAULT_SECRET = 'velero-vsphere-config-secret'
 
 export function wireVolumes(deps: StepDeps): VolumeDeps {
   const loadConfig = () => loadVSphereConfig(deps)
@@ -17,7 +17,7 @@ export function wireVolumes(deps: StepDeps): VolumeDeps {
 /** The Secret that `vsphere_secret_name` and `vsphere_secret_namespace` of the peer's ConfigMap name, else its default. */
 export async function loadVSphereConfig(deps: StepDeps): Promise<VSphereConfig> {
   const config = (await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, CONFIG_MAP))?.['data'] ?? {}
-  const name = config['vsphere_secret_name'] ?? DEFAULT_SECRET
+  const name = config['vsphere_secret_name'] ?? DEFAULT_VSPHERE_SECRET
   const namespace = config['vsphere_secret_namespace'] ?? deps.settings.veleroNamespace
   const secret = await deps.cluster.read('Secret', namespace, name)
   if (secret === undefined) {
@@ -26,7 +26,9 @@ export async function loadVSphereConfig(deps: StepDeps): Promise<VSphereConfig> 
       `Secret ${namespace}/${name} with the vSphere configuration does not exist`,
     )
   }
-  return readVSphereSecret((secret['data'] ?? {}) as Record<string, string>)
+  const data: Record<string, string> = secret['data'] ?? {}
+  requireVSphereSecret(name, data)
+  return readVSphereSecret(data)
 }
 
 async function clusterId(deps: StepDeps, loadConfig: () => Promise<VSphereConfig>): Promise<string> {

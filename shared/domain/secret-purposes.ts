@@ -1,0 +1,105 @@
+// A Secret serves the purpose it was named for and no other: whatever goes to a store never comes from a repository's key or from the
+// vSphere configuration, and these never come from elsewhere. One rule over all references, before and after the Secret is read.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { invalid, type SecretRef } from './repository-parameter-values.ts'
+import type { RepositorySettings } from './repository-parameters.ts'
+
+export const DEFAULT_CREDENTIAL_SECRET = 'cloud-credentials'
+export const DEFAULT_ENCRYPTION_SECRET = 'dormouse-repository-key'
+export const DEFAULT_VSPHERE_SECRET = 'velero-vsphere-config-secret'
+
+const KEY_PARTS = ['password', 'recovery-passphrase', 'recovery-public-key']
+/** Nothing else has these; a password may lie in many Secrets. */
+const UNMISTAKABLE = ['recovery-passphrase', 'recovery-public-key']
+
+/** A parameter that names a Secret, and what the value is for. */
+export type Reference = { parameter: string; purpose: string; ref: SecretRef }
+
+/** Everything that the store's client gets out of Secrets. */
+export function storeReferences(settings: RepositorySettings): Reference[] {
+  const { credentialSecret, caCertSecret, customerKeySecret } = settings
+  const usesInline = settings.inlineCredentials !== undefined && !settings.credentialSecretNamed
+  const all: [string, string, SecretRef | undefined][] = [
+    ['credentialSecretName', "the S3 store's credentials", usesInline ? undefined : credentialSecret],
+    ['caCertSecret', "the S3 store's CA", caCertSecret],
+    ['customerKeyEncryptionSecret', 'the SSE-C key', customerKeySecret],
+  ]
+  return all.flatMap(([parameter, purpose, ref]) => (ref === undefined ? [] : [{ parameter, purpose, ref }]))
+}
+
+/** Before anything is read. TerminalError `RepositoryParametersInvalid` names the parameter. */
+export function requirePurposes(settings: RepositorySettings): void {
+  const { encryptionSecretName } = settings
+  if (encryptionSecretName === DEFAULT_CREDENTIAL_SECRET || encryptionSecretName === DEFAULT_VSPHERE_SECRET) {
+    throw invalid('encryptionSecretName', `Secret ${encryptionSecretName} serves another purpose: ${keyFix}`)
+  }
+  const seen = new Set<string>()
+  for (const reference of storeReferences(settings)) {
+    const { name } = reference.ref
+    if (name === DEFAULT_ENCRYPTION_SECRET || name === encryptionSecretName) throw isKey(reference)
+    if (name === DEFAULT_VSPHERE_SECRET) throw isVSphere(reference)
+    requireKeyName(reference, reference.ref.key ?? 'cloud')
+    const value = `${name}/${reference.ref.key ?? 'cloud'}`
+    if (seen.has(value)) throw invalid(reference.parameter, `Secret ${value} serves another purpose: ${fix(reference)}`)
+    seen.add(value)
+  }
+}
+
+/** Once the Secret is there: `key` is the one that is about to be used. */
+export function requireStoreSecret(secret: KubeObject, reference: Reference, key: string): void {
+  requireKeyName(reference, key)
+  const names = Object.keys(secret['data'] ?? {})
+  if (names.some((name) => UNMISTAKABLE.includes(name))) throw isKey(reference)
+  if (names.some(isVSphereFile)) throw isVSphere(reference)
+}
+
+/** The Secret of a repository's key holds nothing of vSphere. */
+export function requireKeySecret(secret: KubeObject | undefined, name: string): void {
+  if (!Object.keys(secret?.['data'] ?? {}).some(isVSphereFile)) return
+  throw invalid('encryptionSecretName', `Secret ${name} holds the vSphere configuration: ${keyFix}`)
+}
+
+/** TerminalError `VSphereConfigInvalid`: what `vsphere_secret_name` leads to is a repository's key, or the store's credentials. */
+export function requireVSphereSecret(name: string, data: Readonly<Record<string, string>>): void {
+  const keys = Object.keys(data)
+  const isReserved = name === DEFAULT_ENCRYPTION_SECRET || name === DEFAULT_CREDENTIAL_SECRET
+  const isOther = keys.some((key) => UNMISTAKABLE.includes(key)) || (keys.length === 1 && keys[0] === 'password')
+  if (!isReserved && !isOther) return
+  throw new TerminalError(
+    'VSphereConfigInvalid',
+    `Secret ${name} serves another purpose: name the one with the vSphere configuration in vsphere_secret_name`,
+  )
+}
+
+function requireKeyName(reference: Reference, key: string): void {
+  if (KEY_PARTS.includes(key)) throw isKey(reference)
+  if (isVSphereFile(key)) throw isVSphere(reference)
+}
+
+function isVSphereFile(key: string): boolean {
+  return key.endsWith('.conf')
+}
+
+const keyFix = "put the repository's key into a Secret of its own, and name that"
+
+function fix({ purpose }: Reference): string {
+  return `put ${purpose} into a Secret of its own, and name that`
+}
+
+function isKey(reference: Reference): TerminalError {
+  const { name, key } = reference.ref
+  const place = key === undefined ? name : `${name}/${key}`
+  return invalid(
+    reference.parameter,
+    `Secret ${place} is that of a repository's key, which serves nothing else: ${fix(reference)}`,
+  )
+}
+
+function isVSphere(reference: Reference): TerminalError {
+  return invalid(
+    reference.parameter,
+    `Secret ${reference.ref.name} holds the vSphere configuration, and serves nothing else: ${fix(reference)}`,
+  )
+}
