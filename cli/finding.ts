@@ -53,5 +53,6 @@ export function exitCodeOf(findings: readonly Finding[]): number {
 }
 
 function oneLine(text: string): string {
-  return text.replace(/\s*[\r\n]+\s*/g, ' ')
+  const [first = '', ...rest] = text.split(/[\r\n]+/)
+  return [first.trimEnd(), ...rest.map((line) => line.trim())].join(' ')
 }

@@ -97,7 +97,9 @@ function split(text: string): string[] {
 }
 
 function encodeNested(inner: string): string {
-  return Buffer.from(inner, 'utf8').toString('base64').replace(/=+$/, '')
+  const padded = Buffer.from(inner, 'utf8').toString('base64')
+  const end = padded.indexOf('=')
+  return end < 0 ? padded : padded.slice(0, end)
 }
 
 function decodeNested(whole: string, nested: string): string {

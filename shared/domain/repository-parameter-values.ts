@@ -8,15 +8,33 @@ export type Parameters = Record<string, string | undefined>
 /** One value of a Secret in the Velero namespace. No key: `cloud` when there is one, else the first (as the peer reads it). */
 export type SecretRef = { name: string; key: string | undefined }
 
+/** Far above any real value (ten tags of full length), far below what takes time. */
+export const MAX_VALUE_CHARS = 4096
+/** A whole list of public authorities in PEM form. */
+export const MAX_CA_CHARS = 512 * 1024
+const MAX_PARAMETERS = 64
+const MAX_NAME_CHARS = 253
+
+/** Asked once, before anything else looks at a value: a length for each, and texts only. */
+export function requireBounded(parameters: Parameters): void {
+  const entries = Object.entries(parameters)
+  if (entries.length > MAX_PARAMETERS) throw invalid('(all)', `there are ${entries.length}: at most ${MAX_PARAMETERS}`)
+  for (const [key, value] of entries) {
+    if (key.length > MAX_NAME_CHARS)
+      throw invalid(key.slice(0, 80), `it has a name of ${key.length} characters: remove it`)
+    if (value === undefined || value === null) continue
+    if (typeof value !== 'string') throw invalid(key, 'it is no text: write it in quotes')
+    const maxChars = key === 'caCert' ? MAX_CA_CHARS : MAX_VALUE_CHARS
+    if (value.length > maxChars) throw invalid(key, `it has ${value.length} characters: at most ${maxChars} are taken`)
+  }
+}
+
 export function bucketOf(parameters: Parameters): string {
   const bucket = read(parameters, 'bucket')
   if (bucket === undefined) throw invalid('bucket', 'it is missing: name the bucket in spec.objectStorage.bucket')
   if (/^arn:[\w-]+:s3[\w-]*:[\w-]*:\d*:accesspoint[/:][\w-]+$/.test(bucket)) return bucket
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$/.test(bucket)) {
-    throw invalid(
-      'bucket',
-      `${JSON.stringify(bucket)} is no bucket name: give the name alone, a folder goes into prefix`,
-    )
+    throw invalid('bucket', `${quoted(bucket)} is no bucket name: give the name alone, a folder goes into prefix`)
   }
   return bucket
 }
@@ -28,10 +46,7 @@ export function prefixOf(parameters: Parameters): string {
     prefix.length > 512 ||
     segments.some((segment) => !/^[\w.!*'() @:+=,-]+$/.test(segment) || /^\.\.?$/.test(segment))
   ) {
-    throw invalid(
-      'prefix',
-      `${JSON.stringify(prefix)} cannot be used: write folder names with single slashes between them`,
-    )
+    throw invalid('prefix', `${quoted(prefix)} cannot be used: write folder names with single slashes between them`)
   }
   return prefix
 }
@@ -46,7 +61,7 @@ export function urlOf(parameters: Parameters): string | undefined {
     throw invalid('s3Url', 'it holds credentials: put them into the Secret of the location')
   if (url.search !== '' || url.hash !== '')
     throw invalid('s3Url', 'it has a query or a fragment: write https://host:port only')
-  return url.href.replace(/\/+$/, '')
+  return withoutSlashes(url.href)
 }
 
 export function encryptionOf(parameters: Parameters): 'AES256' | 'aws:kms' | undefined {
@@ -54,7 +69,7 @@ export function encryptionOf(parameters: Parameters): 'AES256' | 'aws:kms' | und
   // As Velero's plugin does it: a key id asks for KMS, whatever else is written.
   if (isSet(parameters['kmsKeyId'])) return 'aws:kms'
   if (algorithm === undefined || algorithm === 'AES256' || algorithm === 'aws:kms') return algorithm
-  throw invalid('serverSideEncryption', `${JSON.stringify(algorithm)} is not known: write AES256 or aws:kms`)
+  throw invalid('serverSideEncryption', `${quoted(algorithm)} is not known: write AES256 or aws:kms`)
 }
 
 export function taggingOf(parameters: Parameters): string | undefined {
@@ -71,7 +86,7 @@ export function booleanOf(parameters: Parameters, key: string): boolean {
   const text = read(parameters, key)
   if (text === undefined || /^(0|f|false)$/i.test(text)) return false
   if (/^(1|t|true)$/i.test(text)) return true
-  throw invalid(key, `${JSON.stringify(text)} is no truth value: write "true" or "false"`)
+  throw invalid(key, `${quoted(text)} is no truth value: write "true" or "false"`)
 }
 
 export function inlineOf(parameters: Parameters): AwsCredentials | undefined {
@@ -111,8 +126,22 @@ export function isSet(value: unknown): value is string {
   return value !== undefined && value !== null && value !== ''
 }
 
+/** By hand: an expression for it would try each run of slashes from each of its places. */
 export function trimSlashes(path: string): string {
-  return path.replace(/^\/+|\/+$/g, '')
+  let start = 0
+  while (path[start] === '/') start++
+  return withoutSlashes(path.slice(start))
+}
+
+function withoutSlashes(path: string): string {
+  let end = path.length
+  while (path[end - 1] === '/') end--
+  return path.slice(0, end)
+}
+
+/** For messages: a long value is cut. */
+export function quoted(text: unknown): string {
+  return JSON.stringify(String(text).slice(0, 120))
 }
 
 export function invalid(key: string, why: string): TerminalError {

@@ -14,8 +14,10 @@ import {
   isSet,
   type Parameters,
   prefixOf,
+  quoted,
   read,
   refOf,
+  requireBounded,
   type SecretRef,
   taggingOf,
   trimSlashes,
@@ -98,7 +100,7 @@ export function parametersFromLocation(location: KubeObject, encryptionSecretNam
   if (!/^(velero\.io\/)?aws$/.test(String(provider))) {
     throw invalid(
       'provider',
-      `${name} has the provider ${JSON.stringify(provider)}; backups of volumes go to "aws" (any S3 store)`,
+      `${name} has the provider ${quoted(provider)}; backups of volumes go to "aws" (any S3 store)`,
     )
   }
   const found: Parameters = Object.fromEntries(COPIED.map((key) => [key, config[key]]))
@@ -121,6 +123,7 @@ export function parametersFromLocation(location: KubeObject, encryptionSecretNam
 
 /** Reads a map of ours or of the peer. TerminalError `RepositoryParametersInvalid` names the key and what to write there. */
 export function parseRepositoryParameters(parameters: Parameters): RepositorySettings {
+  requireBounded(parameters)
   const settings: RepositorySettings = {
     bucket: bucketOf(parameters),
     prefix: prefixOf(parameters),

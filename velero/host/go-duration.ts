@@ -12,10 +12,13 @@ const UNIT_MS: Record<string, number> = {
   m: MINUTE_MS,
   h: HOUR_MS,
 }
+/** Go prints at most 25. */
+const MAX_CHARS = 64
 const PART = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g
 
 /** undefined: this is no positive duration. */
 export function parseGoDuration(text: string): number | undefined {
+  if (text.length > MAX_CHARS) return undefined
   const parts = [...text.matchAll(PART)]
   if (parts.map(([part]) => part).join('') !== text) return undefined
   const ms = parts.reduce((sum, [, count, unit = '']) => sum + Number(count) * (UNIT_MS[unit] ?? Number.NaN), 0)

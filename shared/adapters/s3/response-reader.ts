@@ -192,10 +192,11 @@ function parseHead(text: string): Head {
   if (status === null) throw new ResponseError('the answer is no HTTP/1.1')
   const headers: Record<string, string> = Object.create(null)
   for (const line of lines) {
-    const header = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*$/.exec(line)
+    // The white space is taken off afterwards: within the expression a long run of it would be tried from each of its places.
+    const header = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)$/.exec(line)
     if (header === null) throw new ResponseError('a header of the answer is malformed')
     const name = (header[1] ?? '').toLowerCase()
-    const value = header[2] ?? ''
+    const value = (header[2] ?? '').trim()
     const before = headers[name]
     if (name === 'content-length' && before !== undefined && before !== value)
       throw new ResponseError('the answer has two lengths')
