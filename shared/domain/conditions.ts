@@ -38,6 +38,9 @@ export function isTrue(list: Condition[] | undefined, type: string): boolean {
 
 /** Messages end up in etcd and on a terminal: bounded, one line. */
 export function clip(message: string): string {
-  const line = message.replaceAll(/\s+/g, ' ').trim()
+  const line = message
+    .slice(0, 8 * MAX_MESSAGE_CHARS)
+    .replaceAll(/\s+/g, ' ')
+    .trim()
   return line.length <= MAX_MESSAGE_CHARS ? line : `${line.slice(0, MAX_MESSAGE_CHARS - 1)}…`
 }

@@ -182,6 +182,17 @@ export function clusterSuite(title: string, start: () => Promise<ClusterUnderTes
     assert.equal(patched['spec'], seen['spec'])
   })
 
+  test('a message that is too long for the kind is cut, and the rest of the status is written', async () => {
+    const message = `it failed: ${'a long story, '.repeat(10_000)}`
+    const snapshot = await cluster.create('Snapshot', aSnapshot(namespace))
+    const failed = await cluster.patchStatus('Snapshot', snapshot, { phase: 'SnapshotFailed', message })
+    assert.is(failed['status'].phase, 'SnapshotFailed')
+    assert.match(failed['status'].message, /^it failed: a long story/)
+    const upload = await cluster.create('Upload', anUpload(namespace))
+    const told = await cluster.patch('Upload', upload, { status: { phase: 'UploadError', message } })
+    assert.is(told['status'].message, failed['status'].message)
+  })
+
   test('a delete removes exactly what was seen', async () => {
     const upload = anUpload(namespace)
     const seen = await cluster.create('Upload', upload)

@@ -1,6 +1,7 @@
 // The Kubernetes API over REST: generic requests by the table of kinds, no generated client.
 
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { fitted } from '#shared/domain/fit.ts'
 import type { Cluster, ListOptions } from '#shared/ports/cluster.ts'
 import type { ApiAnswer, ApiRequest } from './exchange.ts'
 import { type AccessOptions, findAccess } from './find-access.ts'
@@ -103,7 +104,7 @@ const JSON_TYPE = 'application/json'
 function mergePatch(path: string, seen: KubeObject, change: object): ApiRequest {
   const { resourceVersion, uid } = seen.metadata
   const { metadata } = change as Partial<KubeObject>
-  const value = { ...change, metadata: { ...metadata, resourceVersion, uid } }
+  const value = { ...fitted(change), metadata: { ...metadata, resourceVersion, uid } }
   return { method: 'PATCH', path, body: { type: 'application/merge-patch+json', value } }
 }
 

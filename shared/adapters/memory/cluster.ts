@@ -2,6 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util'
 import { KINDS, type KindName, type KubeObject, type ObjectMeta } from '#shared/api/kinds.ts'
+import { fitted } from '#shared/domain/fit.ts'
 import { type Clock, rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import type { Cluster, ListOptions } from '#shared/ports/cluster.ts'
@@ -156,7 +157,7 @@ export class MemoryCluster implements Cluster {
 
   #apply(kind: KindName, seen: KubeObject, change: object): KubeObject {
     const before = this.#current(kind, seen)
-    const after = foldStringData(kind, mergePatch(before, overTheWire(change)) as KubeObject)
+    const after = foldStringData(kind, mergePatch(before, overTheWire(fitted(change))) as KubeObject)
     after.metadata = this.#metadataAfter(before, after)
     checkFields(kind, after)
     if (generationMoves(kind, before, after)) after.metadata.generation = (before.metadata.generation ?? 0) + 1
