@@ -123,7 +123,10 @@ tenants(
       cases.map(async ([parameters, reason, more]) => ({ reason, name: await claimAs(TENANT, parameters, more) })),
     )
     for (const { name, reason } of asked) {
-      const claim = await untilTold(TENANT, name, (ready) => ready.status === 'False' && ready.reason === reason)
+      const claim = await untilTold(TENANT, name, () => true)
+      assert.is(connections, before.connections, 'nobody may come to the listener')
+      assert.is(readyOf(claim)?.reason, reason)
+      assert.is(readyOf(claim)?.status, 'False')
       const repository = { ...typeOf('BackupRepository'), name: `br-${claim.metadata.uid}` }
       assert.is(await environment.api.get(repository), undefined, reason)
       assert.is(claim['backupRepository'], undefined)
