@@ -10,6 +10,7 @@ import { readSettings, type Settings } from '#shared/kernel/env.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import { requireProved } from '#shared/steps/repository-proof.ts'
 
 export type ClusterFlags = { kubeconfig?: string; namespace?: string }
 
@@ -53,6 +54,12 @@ async function listLocations(get: ClusterAccess['get'], namespace: string): Prom
   return (body as { items?: KubeObject[] }).items ?? []
 }
 
+/** An operator's command opens no store that a tenant chose, either. RetryableError `RepositoryNotProved`. */
+export async function provedParameters(deps: StepDeps, repository: KubeObject): Promise<Record<string, string>> {
+  await requireProved(deps, repository)
+  return repository['repopsitoryParameters'] ?? {}
+}
+
 /** The parameters of a location or a BackupRepository, by name. TerminalError `RepositoryNotFound`. */
 export async function namedParameters(
   access: ClusterAccess,
@@ -60,7 +67,7 @@ export async function namedParameters(
 ): Promise<Record<string, string>> {
   if (name.repository !== undefined) {
     const repository = await access.cluster.read('BackupRepository', undefined, name.repository)
-    if (repository !== undefined) return repository['repopsitoryParameters'] ?? {}
+    if (repository !== undefined) return await provedParameters(access.deps, repository)
     throw new TerminalError('RepositoryNotFound', `there is no BackupRepository ${name.repository}`)
   }
   const wanted = name.location ?? 'default'

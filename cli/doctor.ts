@@ -8,6 +8,7 @@ import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
 import { DEFAULT_ENCRYPTION_SECRET } from '#shared/domain/secret-purposes.ts'
 import { probeConditionalPut } from '#shared/engine/conditional-put.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
 import { loadVSphereConfig, wireVolumes } from '#shared/wiring/volumes.ts'
 import { checkChangeTracking } from './checks/change-tracking.ts'
 import { checkCluster } from './checks/cluster.ts'
@@ -18,7 +19,7 @@ import { checkRepositoryKeys } from './checks/repository-key.ts'
 import { checkStores, type StoreToCheck } from './checks/stores.ts'
 import { checkVCenters } from './checks/vcenters.ts'
 import { checkVddk } from './checks/vddk.ts'
-import { accessCluster, type ClusterAccess, type ClusterFlags } from './cluster-access.ts'
+import { accessCluster, type ClusterAccess, type ClusterFlags, provedParameters } from './cluster-access.ts'
 import { listEsxiHosts } from './esxi-hosts.ts'
 import { type Finding, note, problemOf } from './finding.ts'
 import { openStore } from './open-store.ts'
@@ -68,12 +69,12 @@ async function checkRepositories(access: ClusterAccess): Promise<Finding[]> {
   const listRepositories = () => access.cluster.list('BackupRepository')
   try {
     const [locations, repositories] = await Promise.all([access.listLocations(), listRepositories()])
-    const sources = sourcesOf(locations, repositories)
+    const sources = sourcesOf(access.deps, locations, repositories)
     const secretNames = new Set([DEFAULT_ENCRYPTION_SECRET, ...repositories.map(encryptionSecretName)])
     const { readSecret } = access
     const stores: StoreToCheck[] = sources.map(({ parameters, ...source }) => ({
       ...source,
-      open: async () => await openStore(parameters(), readSecret),
+      open: async () => await openStore(await parameters(), readSecret),
     }))
     const keys = await checkRepositoryKeys({ secretNames: [...secretNames], readSecret, listRepositories })
     const none =
@@ -84,20 +85,20 @@ async function checkRepositories(access: ClusterAccess): Promise<Finding[]> {
   }
 }
 
-type Source = { subject: string; parameters: () => Record<string, string>; readOnly?: boolean }
+type Source = { subject: string; parameters: () => Promise<Record<string, string>>; readOnly?: boolean }
 
 /** Locations of other providers hold no volumes of ours. */
-function sourcesOf(locations: KubeObject[], repositories: KubeObject[]): Source[] {
+function sourcesOf(deps: StepDeps, locations: KubeObject[], repositories: KubeObject[]): Source[] {
   const usable = locations.filter((location) => /(^|\/)aws$/.test(String(location['spec']?.provider)))
   return [
     ...usable.map((location) => ({
       subject: `location ${location.metadata.name}`,
-      parameters: () => parametersFromLocation(location),
+      parameters: async () => parametersFromLocation(location),
       readOnly: location['spec']?.accessMode === 'ReadOnly',
     })),
     ...repositories.map((repository) => ({
       subject: `repository ${repository.metadata.name}`,
-      parameters: (): Record<string, string> => repository['repopsitoryParameters'] ?? {},
+      parameters: () => provedParameters(deps, repository),
     })),
   ]
 }
