@@ -14,8 +14,12 @@ const UNIT_MS: Record<string, number> = {
 }
 const PART = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g
 
+/** Go's longest has 24 characters. The pattern takes time by the square of the length, on digits without a unit. */
+const MAX_CHARS = 64
+
 /** undefined: this is no positive duration. */
 export function parseGoDuration(text: string): number | undefined {
+  if (text.length > MAX_CHARS) return undefined
   const parts = [...text.matchAll(PART)]
   if (parts.map(([part]) => part).join('') !== text) return undefined
   const ms = parts.reduce((sum, [, count, unit = '']) => sum + Number(count) * (UNIT_MS[unit] ?? Number.NaN), 0)
