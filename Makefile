@@ -59,11 +59,13 @@ down: setup ## Stop the environment
 prune: setup build ## Give back the space of deleted backups: make prune ARGS='--repository br-… [--dry-run]'
 	node build/bundles/dormouse.mjs prune $(ARGS)
 
-generate: setup ## Write shared/api/generated from config/crd
+generate: setup ## Write shared/api/generated from config/crd, and the tables of rights in security.md from config/rbac
 	node hack/generate.ts
+	node hack/rights-table.ts
 
-verify: setup ## Fail when shared/api/generated is not what `make generate` writes
+verify: setup ## Fail when something is not what `make generate` writes
 	node hack/generate.ts --check
+	node hack/rights-table.ts --check
 
 build: setup ## Bundle each function and the command line into build/bundles, and Velero's plugin into build/velero
 	node hack/build.ts

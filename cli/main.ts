@@ -52,11 +52,16 @@ function addRepositoryOptions(command: Command): Command {
 
 addRepositoryOptions(repository.command('open'))
   .description(
-    'let a password open the repository again, with the recovery key: after the loss of the Secret or the cluster',
+    'let another password open the repository: before the one in the Secret is changed, or, with the recovery key, after its loss',
   )
   .option('--recovery-passphrase-file <file>', 'file with the recovery passphrase')
   .option('--recovery-key-file <file>', 'file with the private recovery key (PEM)')
+  .option('--current-password-file <file>', 'file with a password that opens it now')
   .option('--password-file <file>', "file with the password to let in (else the Secret's)")
+  .addHelpText(
+    'after',
+    '\nTo change the password: run it with --password-file alone, while the Secret still holds the old one; then change the Secret.',
+  )
   .action(async (flags: OpenFlags & { json?: true }) => {
     const { openRepositoryCommand } = await import('./repository-open.ts')
     const opened = await openRepositoryCommand(flags)

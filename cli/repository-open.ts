@@ -1,4 +1,5 @@
-// `dormouse repository open`: with the recovery key and the bucket, lets a password open the repository again.
+// `dormouse repository open`: with the bucket and something that opens the repository now (the recovery key, or the current password), lets
+// another password in. Run it before the Secret's password is changed, or after the Secret was lost.
 
 import { addPasswordSlot, requireRepository } from '#shared/engine/repository.ts'
 import type { ScryptCost } from '#shared/format/key-slot.ts'
@@ -7,7 +8,11 @@ import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { openStore } from './open-store.ts'
 import { passwordOf, type SourceFlags, sourceOf, textOf, usage } from './repository-source.ts'
 
-export type OpenFlags = SourceFlags & { recoveryPassphraseFile?: string; recoveryKeyFile?: string }
+export type OpenFlags = SourceFlags & {
+  recoveryPassphraseFile?: string
+  recoveryKeyFile?: string
+  currentPasswordFile?: string
+}
 
 export type Opened = {
   repositoryId: string
@@ -16,14 +21,14 @@ export type Opened = {
   slot: string | undefined
 }
 
-/** `recoverySecret`: the passphrase, or the private key as PEM. Repeating it adds nothing. */
-export async function openWithRecovery(
+/** `secret`: what opens it now: a passphrase, a private key as PEM, or a password that has a slot. Repeating it adds nothing. */
+export async function letPasswordIn(
   store: ObjectStore,
-  recoverySecret: string,
+  secret: string,
   password: string,
   cost?: ScryptCost,
 ): Promise<Opened> {
-  const repository = await requireRepository(store, recoverySecret)
+  const repository = await requireRepository(store, secret)
   const opened = { repositoryId: repository.config.repositoryId, location: store.location }
   if (await opens(store, password)) return { ...opened, slot: undefined }
   const slot = await addPasswordSlot(store, repository.keys, password, cost)
@@ -35,18 +40,24 @@ export async function openWithRecovery(
 }
 
 export async function openRepositoryCommand(flags: OpenFlags): Promise<Opened> {
-  const recoverySecret = await recoverySecretOf(flags)
+  const file = openingFile(flags)
   const { parameters, readSecret } = await sourceOf(flags)
   const { settings, store } = await openStore(parameters, readSecret)
-  const password = await passwordOf(flags, settings, readSecret)
-  return await openWithRecovery(store, recoverySecret, password)
+  const secretsPassword = () => passwordOf({}, settings, readSecret)
+  const secret = file === undefined ? await secretsPassword() : await textOf(file)
+  const password = flags.passwordFile === undefined ? await secretsPassword() : await textOf(flags.passwordFile)
+  return await letPasswordIn(store, secret, password)
 }
 
-async function recoverySecretOf(flags: OpenFlags): Promise<string> {
-  const files = [flags.recoveryPassphraseFile, flags.recoveryKeyFile].filter((file) => file !== undefined)
-  const [file] = files
-  if (file !== undefined && files.length === 1) return await textOf(file)
-  throw usage('give one of --recovery-passphrase-file and --recovery-key-file')
+/** What holds the secret that opens it now; undefined: the Secret in the cluster does, and a new password is given. */
+function openingFile(flags: OpenFlags): string | undefined {
+  const ways = [flags.recoveryPassphraseFile, flags.recoveryKeyFile, flags.currentPasswordFile]
+  const [file, another] = ways.filter((way) => way !== undefined)
+  const secretOpensIt = flags.passwordFile !== undefined && flags.parameter === undefined
+  if (another === undefined && (file !== undefined || secretOpensIt)) return file
+  throw usage(
+    "give one of --recovery-passphrase-file, --recovery-key-file and --current-password-file, or with --password-file none: the Secret's password opens it then",
+  )
 }
 
 async function opens(store: ObjectStore, secret: string): Promise<boolean> {

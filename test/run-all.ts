@@ -16,6 +16,7 @@ const CHECKS: Part[] = [
   { name: 'promises and switches', command: ['oxlint', '--type-aware', '--deny-warnings'], limitMs: MINUTE_MS },
   { name: 'types', command: ['tsc', '--noEmit'], limitMs: MINUTE_MS },
   { name: 'generated types are up to date', command: ['node', 'hack/generate.ts', '--check'], limitMs: MINUTE_MS },
+  { name: 'tables of rights are up to date', command: ['node', 'hack/rights-table.ts', '--check'], limitMs: MINUTE_MS },
   { name: 'bundles', command: ['node', 'hack/build.ts'], limitMs: MINUTE_MS },
   { name: "Velero's plugin", command: ['node', 'hack/velero-plugin.ts'], limitMs: MINUTE_MS },
 ]

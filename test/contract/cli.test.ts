@@ -219,6 +219,31 @@ test('with the bucket and the recovery key a new cluster opens the repository', 
   await requireRepository(store, 'third password')
 })
 
+test('the password is changed: a slot for the new one, then the Secret; the other way round nothing opens until there is a slot', async () => {
+  const { api } = plane
+  const inSecret = (password: string) => api.apply(aSecret('dormouse-repository-key', { password }))
+  const file = async (name: string, text: string) => {
+    await writeFile(path.join(folder, name), text)
+    return path.join(folder, name)
+  }
+  /** As the functions do, it opens the repository with what the Secret holds. */
+  const work = () => dormouse('prune', '--dry-run')
+  const letIn = (...args: string[]) => dormouse('repository', 'open', ...args)
+  await inSecret('new password\n')
+  const added = await letIn('--password-file', await file('fourth', 'fourth password\n'))
+  assert.match(added.out, 'the password opens it now (keys/', added.err)
+  assert.is((await work()).code, 0, 'the old one is in the Secret, and valid')
+  await inSecret('fourth password\n')
+  assert.is((await work()).code, 0)
+  await inSecret('fifth password\n')
+  const locked = await work()
+  assert.is(locked.code, 1)
+  assert.match(locked.err, '[RepositoryKeyWrong]')
+  const late = await letIn('--current-password-file', path.join(folder, 'fourth'))
+  assert.match(late.out, 'the password opens it now (keys/', late.err)
+  assert.is((await work()).code, 0)
+})
+
 test('what cannot be done ends with 1 and its reason', async () => {
   const none = await dormouse('repository', 'open')
   assert.is(none.code, 1)

@@ -3,6 +3,7 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -86,6 +87,20 @@ server('a namespace is backed up, deleted and restored under another name', asyn
   assert.equal(restored?.['data'], { colour: 'green' })
   assert.match(await environment.velero('backup', 'logs', 'first'), 'settings')
   assert.match(await environment.velero('backup', 'describe', 'first', '--details'), 'app/settings')
+})
+
+server('what Velero itself stores lies in the bucket in plain, Secrets too, unless they are left out', async () => {
+  await environment.createNamespace('plain')
+  await environment.api.apply(secret('db', { password: 'told to nobody' }, 'plain'))
+  const value = Buffer.from('told to nobody').toString('base64')
+  for (const [name, flags, holds] of [
+    ['with-secrets', [], true],
+    ['without-secrets', ['--exclude-resources', 'secrets'], false],
+  ] as const) {
+    await environment.velero('backup', 'create', name, '--include-namespaces', 'plain', ...flags, '--wait')
+    const tarball = await environment.s3.read(`${VELERO_PREFIX}/backups/${name}/${name}.tar.gz`)
+    assert.is(gunzipSync(tarball).includes(value), holds, name)
+  }
 })
 
 server('its calls pass the proxies under its name', () => {

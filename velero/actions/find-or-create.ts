@@ -27,7 +27,10 @@ export async function findOrCreate(
 
 function requireOwn(found: KubeObject, wanted: KubeObject, own: (object: KubeObject) => boolean): KubeObject {
   if (own(found)) return found
-  throw new TerminalError('NameTaken', `${placeOf(wanted)} exists and was made for something else: delete it`)
+  throw new TerminalError(
+    'NameTaken',
+    `${placeOf(wanted)} exists and was made for something else: find out for what before you remove it`,
+  )
 }
 
 function placeOf({ kind, metadata }: KubeObject): string {

@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { clip } from '#shared/domain/conditions.ts'
 import { CLONE_ANNOTATION, CLONE_LABEL, cloneReference } from '#shared/domain/staging.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { isBlobOf, type StoredSnapshot, withoutBlob } from './blob.ts'
@@ -47,7 +48,10 @@ export function decideRestore({ stored, restore, backupLabel, targetExists }: Re
 
 function incomplete({ namespace, name, phase, reason, message }: StoredSnapshot): string {
   const said = [reason, message].filter((part) => part !== '').join(': ')
-  return `Snapshot ${namespace}/${name} was ${phase || 'New'} when the backup ended${said === '' ? '' : `: ${said}`}`
+  // Whoever may write the Snapshot's status, or to the bucket, has chosen these words.
+  return clip(
+    `Snapshot ${namespace}/${name} was ${phase || 'New'} when the backup ended${said === '' ? '' : `: ${said}`}`,
+  )
 }
 
 /** Velero hands the item over with the namespace of the backup. */

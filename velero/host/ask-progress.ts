@@ -13,7 +13,7 @@ export async function askProgress(
   ask: () => Promise<OperationProgress>,
 ): Promise<Message<'generated.OperationProgress'>> {
   try {
-    return wireProgress(await within(PROGRESS_LIMIT_MS, `progress of ${operationId}`, ask()))
+    return wireProgress(await within(PROGRESS_LIMIT_MS, `progress of ${operationId}`, ask))
   } catch (error) {
     log.say('warn', `progress of ${operationId} is not known`, { plugin, error })
     return wireProgress(progressOfError(error))

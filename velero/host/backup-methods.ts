@@ -40,7 +40,7 @@ export function backupMethods(registry: Registry, log: HostLog): Method[] {
       async ({ plugin, operationID, backup }) => {
         const action = registry.find(KIND, plugin)
         const run = readItem(backup, 'backup')
-        const work = action.cancel(operationID, run, log.forPlugin(plugin))
+        const work = () => action.cancel(operationID, run, log.forPlugin(plugin))
         await within(resourceTimeoutMs(run), `cancel of ${operationID}`, work)
         return {}
       },
@@ -57,7 +57,8 @@ async function execute(
   const sent = readSentItem(item)
   const run = readItem(backup, 'backup')
   const what = `${plugin} for ${nameOf(sent.item)}`
-  const done = await within(resourceTimeoutMs(run), what, action.execute(sent.item, run, log.forPlugin(plugin)))
+  const work = () => action.execute(sent.item, run, log.forPlugin(plugin))
+  const done = await within(resourceTimeoutMs(run), what, work)
   return {
     item: itemAnswer(plugin, done.item, sent),
     additionalItems: done.additionalItems,

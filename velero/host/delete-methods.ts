@@ -25,7 +25,7 @@ export function deleteMethods(registry: Registry, log: HostLog): Method[] {
         const action = registry.find(KIND, plugin)
         const deleted = readItem(item, 'item')
         const run = readItem(backup, 'backup')
-        const work = action.execute(deleted, run, log.forPlugin(plugin))
+        const work = () => action.execute(deleted, run, log.forPlugin(plugin))
         await within(resourceTimeoutMs(run), `${plugin} for ${nameOf(deleted)}`, work)
         return {}
       },

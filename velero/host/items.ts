@@ -47,8 +47,9 @@ export function itemAnswer(plugin: string, answer: Item, sent: SentItem): Uint8A
   return text === sent.text ? sent.bytes : Buffer.from(text)
 }
 
-/** `PersistentVolumeClaim ns/name`, for messages. */
+/** `PersistentVolumeClaim ns/name`, for messages. Velero has read the item as JSON and no more: its parts may be anything. */
 export function nameOf(item: Item): string {
   const { namespace, name } = item.metadata ?? {}
-  return `${item.kind ?? 'object'} ${namespace === undefined ? '' : `${namespace}/`}${name ?? ''}`
+  const place = [namespace, name].filter((part) => typeof part === 'string').join('/')
+  return `${typeof item.kind === 'string' ? item.kind : 'object'} ${place}`
 }

@@ -72,10 +72,11 @@ function entriesOf(fields: Record<string, unknown>): [string, unknown][] {
 
 /** Whatever was said, as text: an error with its stack, an object as JSON if it can be written so. */
 export function textOf(value: unknown): string {
-  if (typeof value === 'string') return value
-  if (value instanceof Error) return attempt(() => errorText(value))
-  if (typeof value === 'object' && value !== null) return attempt(() => JSON.stringify(value) ?? String(value))
-  return attempt(() => String(value))
+  return attempt(() => {
+    if (typeof value === 'string') return value
+    if (value instanceof Error) return errorText(value)
+    return typeof value === 'object' && value !== null ? (JSON.stringify(value) ?? String(value)) : String(value)
+  })
 }
 
 function errorText(error: Error): string {

@@ -3,6 +3,7 @@
 
 import { Console } from 'node:console'
 import { Writable } from 'node:stream'
+import { readableError } from './error-words.ts'
 import type { HostLog } from './log.ts'
 import type { Level } from './log-line.ts'
 import { callerOf, placeOf } from './stack.ts'
@@ -31,7 +32,12 @@ function lines(log: HostLog, level: Level, stream: string): Writable {
 /** A bug outside of every call. Nothing is certain any more, so the process ends; Velero starts another for its next call. */
 export function logLastWords(log: HostLog): void {
   process.on('uncaughtException', (error) => {
-    log.say('error', 'the plugin ends: an error was thrown that nobody caught', { error }, placeOf(error))
+    log.say(
+      'error',
+      'the plugin ends: an error was thrown that nobody caught',
+      { error },
+      placeOf(readableError(error)),
+    )
     process.exit(1)
   })
 }

@@ -4,7 +4,7 @@
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import type { OperationProgress } from '../actions.ts'
-import { errorWords } from './error-words.ts'
+import { errorWords, readableError } from './error-words.ts'
 import type { Message } from './messages.ts'
 
 /** Velero asks again every ten seconds; who answers later holds up all other operations of the backup. */
@@ -18,8 +18,9 @@ const ZERO_TIME_SECONDS = -62_135_596_800
  * the operation's timeout bounds it.
  */
 export function progressOfError(thrown: unknown): OperationProgress {
-  const words = errorWords(thrown)
-  const completed = thrown instanceof TerminalError
+  const error = readableError(thrown)
+  const words = errorWords(error)
+  const completed = error instanceof TerminalError
   return {
     completed,
     error: completed ? words : '',

@@ -43,7 +43,7 @@ export function restoreMethods(registry: Registry, log: HostLog): Method[] {
       async ({ plugin, operationID, restore }) => {
         const action = registry.find(KIND, plugin)
         const run = readItem(restore, 'restore')
-        const work = action.cancel(operationID, run, log.forPlugin(plugin))
+        const work = () => action.cancel(operationID, run, log.forPlugin(plugin))
         await within(resourceTimeoutMs(run), `cancel of ${operationID}`, work)
         return {}
       },
@@ -70,7 +70,7 @@ async function execute(
   const sent = readSentItem(item)
   const original = readItem(itemFromBackup, 'itemFromBackup')
   const run = readItem(restore, 'restore')
-  const work = action.execute(sent.item, original, run, log.forPlugin(plugin))
+  const work = () => action.execute(sent.item, original, run, log.forPlugin(plugin))
   const done = await within(resourceTimeoutMs(run), `${plugin} for ${nameOf(sent.item)}`, work)
   return {
     item: itemAnswer(plugin, done.item, sent),

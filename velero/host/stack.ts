@@ -7,16 +7,28 @@ export type Frame = { file: string; line: number; function: string }
 /** A single executable file names the bundle inside of it without a folder. */
 const FRAME = /^ {4}at (?:async )?(?:(.+) \()?((?:file:\/\/)?\/[^()]*?|[\w-]+\.cjs):(\d+):\d+\)?$/
 
+type Thrown = { stack?: string; message?: string }
+
 /** Innermost first; frames of Node itself and of native functions are left out: they say nothing about our code. */
-export function framesOf(stack: string | undefined): Frame[] {
-  return (stack ?? '').split('\n').flatMap((text) => {
+export function framesOf(thrown: Thrown): Frame[] {
+  return tracesOf(thrown).flatMap((text) => {
     const [, name = '(module)', file, line] = FRAME.exec(text) ?? []
     return file === undefined ? [] : [{ file: pathOf(file), line: Number(line), function: name }]
   })
 }
 
+/** The stack begins with the message, which may hold lines of anybody's that look like frames. */
+function tracesOf({ stack = '', message = '' }: Thrown): string[] {
+  const begin = stack.indexOf(message)
+  return stack.slice(begin < 0 ? 0 : begin + message.length).split('\n')
+}
+
 function pathOf(file: string): string {
-  return file.startsWith('file:') ? fileURLToPath(file) : file
+  try {
+    return file.startsWith('file:') ? fileURLToPath(file) : file
+  } catch {
+    return file // no path on this machine
+  }
 }
 
 /** `file:line` of whoever called `callee`. */
@@ -27,7 +39,7 @@ export function callerOf(callee: (...args: never[]) => unknown): string {
 }
 
 /** `file:line` where it was thrown; empty: the stack does not say. */
-export function placeOf({ stack }: { stack?: string }): string {
-  const [frame] = framesOf(stack)
+export function placeOf(thrown: Thrown): string {
+  const [frame] = framesOf(thrown)
   return frame === undefined ? '' : `${frame.file}:${frame.line}`
 }

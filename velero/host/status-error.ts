@@ -2,7 +2,7 @@
 
 import { Metadata, type ServerErrorResponse, status } from '@grpc/grpc-js'
 import { encode } from './codec.ts'
-import { errorWords } from './error-words.ts'
+import { errorWords, readableError } from './error-words.ts'
 import type { Message } from './messages.ts'
 import { framesOf } from './stack.ts'
 
@@ -14,8 +14,9 @@ const FRAMES = 5
 const FRAME_TEXT_LENGTH = 300
 
 export function statusOf(thrown: unknown): ServerErrorResponse {
-  const message = cut(errorWords(thrown), MESSAGE_LENGTH)
-  const frames = thrown instanceof Error ? framesOf(thrown.stack) : []
+  const error = readableError(thrown)
+  const message = cut(errorWords(error), MESSAGE_LENGTH)
+  const frames = error === thrown ? framesOf(error) : []
   const metadata = new Metadata()
   metadata.set(DETAILS, encode('google.rpc.Status', details(message, frames.slice(0, FRAMES))))
   return Object.assign(new Error(message), { code: status.UNKNOWN, details: message, metadata })

@@ -19,10 +19,14 @@ export function resourceTimeoutMs(run: Item): number {
   return Math.min(ms ?? DEFAULT_MS, TIMER_MAX_MS)
 }
 
-/** The work itself is not stopped: it may still end, and nobody looks at it any more. */
-export async function within<T>(limitMs: number, what: string, work: Promise<T>): Promise<T> {
+/**
+ * Begins the work, and waits for it no longer than that. It is not stopped: it may still end, and nobody looks at it any more. Begun here, and
+ * not before: an error between its beginning and this place would leave a promise that nobody awaits, which ends the process.
+ */
+export async function within<T>(limitMs: number, what: string, work: () => Promise<T>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>()
   const tooLong = new RetryableError('CallTimeout', `${what} did not end within ${limitMs / 1000} s`)
   const timer = setTimeout(() => reject(tooLong), limitMs)
-  return await Promise.race([work, late]).finally(() => clearTimeout(timer))
+  const ended = (async () => await work())()
+  return await Promise.race([ended, late]).finally(() => clearTimeout(timer))
 }

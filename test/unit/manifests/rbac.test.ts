@@ -1,5 +1,6 @@
 // Each function may do what its code does, and nothing that would surprise.
 
+import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
@@ -83,5 +84,50 @@ rbac('every binding joins a role and ServiceAccounts that exist', () => {
     for (const { name } of binding['subjects'] as KubeObject['metadata'][]) named(objects, 'ServiceAccount', name)
   }
 })
+
+/** `<where> <verb> <resource.group> [<name>]` for each right that an account has by its bindings. */
+function rightsOf(account: string): string[] {
+  const bindings = [...ofKind(objects, 'RoleBinding'), ...ofKind(objects, 'ClusterRoleBinding')]
+  const own = bindings.filter((one) => one['subjects'].some(({ name }: { name: string }) => name === account))
+  return own.flatMap(({ kind, metadata, roleRef }) => {
+    const where = kind === 'ClusterRoleBinding' ? 'everywhere' : `namespace ${metadata.namespace}`
+    const { rules } = named(objects, roleRef.kind, roleRef.name) as unknown as { rules: Rule[] }
+    return rules.flatMap((rule) => rightsIn(rule, where))
+  })
+}
+
+type Rule = { apiGroups: string[]; resources: string[]; verbs: string[]; resourceNames?: string[] }
+
+function rightsIn({ apiGroups, resources, verbs, resourceNames = [''] }: Rule, where: string): string[] {
+  const kinds = apiGroups.flatMap((group) => resources.map((resource) => kindOf(resource.split('/'), group)))
+  return kinds.flatMap((on) => verbs.flatMap((verb) => resourceNames.map((name) => `${where} ${verb} ${on} ${name}`)))
+}
+
+function kindOf([resource = '', part]: string[], group: string): string {
+  return [resource, ...(group === '' ? [] : ['.', group]), ...(part === undefined ? [] : ['/', part])].join('')
+}
+
+/** The same, as a person reads it in the page. */
+function rightsToldOf(account: string): string[] {
+  const page = readFileSync('docs/operations/security.md', 'utf8')
+  const section = page.split(/^### /m).find((part) => part.startsWith(`\`${account}\`\n`)) ?? ''
+  const words = (cell: string) => [...cell.matchAll(/`([^`]+)`/g)].map(([, word]) => word ?? '')
+  return section.split('\n').flatMap((line) => {
+    const [, place = '', what = '', may = ''] = line.split('|').map((cell) => cell.trim())
+    if (!/^everywhere|^namespace/.test(place)) return []
+    const [kinds = '', names] = what.split(', only ')
+    const rule = { apiGroups: [''], resources: words(kinds), verbs: may.split(', ') }
+    const where = place.replaceAll('`', '')
+    return rightsIn(names === undefined ? rule : { ...rule, resourceNames: words(names) }, where)
+  })
+}
+
+for (const { metadata } of ofKind(objects, 'ServiceAccount')) {
+  rbac(`security.md tells what ${metadata.name} may do, where, and no more`, () => {
+    const told = rightsToldOf(metadata.name)
+    assert.ok(told.length > 0, 'the table is found')
+    assert.equal(told.sort(), rightsOf(metadata.name).sort())
+  })
+}
 
 rbac.run()

@@ -73,6 +73,16 @@ restore('an incomplete backup tells the reason that it was stored with', () => {
   )
 })
 
+restore('what an incomplete backup tells is one line of a bounded length, whoever wrote it', () => {
+  const message = `no room\n    at f (file:///a%2Fb:1:1)\n${'x'.repeat(1 << 20)}`
+  for (const written of [{ phase: 'SnapshotFailed', message }, { phase: message }]) {
+    const decision = decideRestore(seen({ stored: storedWith(written) }))
+    const told = 'message' in decision ? decision.message : ''
+    assert.match(told, 'no room at f')
+    assert.ok(told.length < 4096 && !told.includes('\n'), `${told.length} characters`)
+  }
+})
+
 restore('namespaces are mapped, and only to names', () => {
   const mapped = aRestore({ namespaceMapping: { shop: 'copy', odd: 'a/b' } })
   assert.is(targetNamespace(mapped, 'shop'), 'copy')

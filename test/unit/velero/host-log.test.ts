@@ -126,6 +126,14 @@ const strange = fc.oneof(
         },
       },
     ),
+    new Proxy(
+      {},
+      {
+        getPrototypeOf: () => {
+          throw new Error('no')
+        },
+      },
+    ),
   ),
 )
 const name = fc.oneof(

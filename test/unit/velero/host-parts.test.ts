@@ -54,8 +54,8 @@ test('the resource timeout is the annotation of the run; without one that makes 
 })
 
 test('work that ends in time gives its value or its own error', async () => {
-  assert.is(await within(1000, 'x', Promise.resolve(5)), 5)
-  const error = await within(1000, 'x', Promise.reject(new Error('own'))).catch((thrown: Error) => thrown.message)
+  assert.is(await within(1000, 'x', async () => 5), 5)
+  const error = await within(1000, 'x', () => Promise.reject(new Error('own'))).catch((thrown: Error) => thrown.message)
   assert.is(error, 'own')
 })
 
@@ -145,13 +145,13 @@ test('frames are read from stacks of modules, scripts and async functions; those
     '    at decide (velero-plugin.cjs:7:9)',
     '    at embedderRunCjs (node:internal/main/embedding:97:10)',
   ].join('\n')
-  assert.equal(framesOf(stack), [
+  assert.equal(framesOf({ stack, message: 'at /not/a:1:2 frame' }), [
     { file: '/plugins/a b.mjs', line: 10, function: 'Upload.start [as begin]' },
     { file: '/plugins/dormouse', line: 200, function: 'run' },
     { file: '/plugins/top.ts', line: 3, function: '(module)' },
     { file: 'velero-plugin.cjs', line: 7, function: 'decide' },
   ])
-  assert.equal(framesOf(undefined), [])
+  assert.equal(framesOf({}), [])
 })
 
 test('a caller is the place that called, not the callee', () => {
