@@ -5,6 +5,7 @@ import { asksToStop } from '#shared/domain/cancel.ts'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { formatClaimSnapshotId, formatDiskId, parseClaimSnapshotId } from '#shared/domain/ids.ts'
+import { isUploadOf } from '#shared/domain/removal.ts'
 import { isSnapshotOver, seeSnapshot, stepOfSnapshot } from '#shared/domain/snapshot.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
@@ -19,10 +20,11 @@ import { announce } from '#shared/steps/announce.ts'
 import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
-import { mirror } from '#shared/steps/mirror.ts'
+import { isMadeFor, mirror } from '#shared/steps/mirror.ts'
 import { requireLocation } from '#shared/steps/storage-location.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
-import { ensureSnapshot, ensureUpload, removeTaken, resolveTarget } from './take.ts'
+import { whoseSnapshot } from './proof.ts'
+import { type DiskSnapshot, ensureSnapshot, ensureUpload, removeTaken, resolveTarget } from './take.ts'
 
 /** How soon a snapshot that vCenter was too busy for is tried again, in back-off units: half a minute by default. */
 const BUSY_RETRY_UNITS = 0.5
@@ -41,8 +43,11 @@ export async function handleSnapshot(
     case 'nothing':
       await settle(deps, 'Snapshot', snapshot)
       return step.why
-    case 'follow':
-      return await followUpload(deps, snapshot, step.cancel, signal)
+    case 'follow': {
+      const followed = await followUpload(deps, snapshot, step.cancel, signal)
+      // What its status names is not its own: somebody wrote it by hand, and the work begins where it would have.
+      return followed ?? (await underClaim(context, deps, snapshot, step.cancel ? 'cancel' : 'snapshot', signal))
+    }
     case 'snapshot':
     case 'cancel':
       return await underClaim(context, deps, snapshot, step.kind, signal)
@@ -146,7 +151,7 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
   await claim.patchStatus(status)
   await announce(deps, snapshot, 'Normal', 'LocalSnapshotTaken', `took a snapshot of disk ${target.fcdId}`)
   if (localMode) return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: 'snapshotted (local mode)' }
-  await ensureUpload(deps, claim.latest())
+  await ensureUpload(deps, claim.latest(), { fcdId: target.fcdId, snapshotId: disk })
   // Not the status once more: the Upload may have written a later phase into it by now.
   return { ending: { status: {}, step: 'waiting' }, why: 'snapshotted' }
 }
@@ -158,24 +163,20 @@ async function requireRepository(deps: VolumeDeps, snapshot: KubeObject): Promis
   if (repository !== undefined) await requireLocation(deps, repository['repopsitoryParameters'] ?? {})
 }
 
-/** The Upload writes its state here by itself; this is the way for everything that got lost. */
+/**
+ * The Upload writes its state here by itself; this is the way for everything that got lost. undefined: nothing proves that the disk
+ * snapshot of the status is this object's own, and nothing of it was touched.
+ */
 async function followUpload(
   deps: VolumeDeps,
   snapshot: KubeObject,
   cancelled: boolean,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<string | undefined> {
   const { disk } = parseClaimSnapshotId(snapshot['status']?.snapshotID ?? '')
-  const name = `upload-${disk.snapshotId}`
-  const upload = await deps.cluster.read('Upload', deps.settings.veleroNamespace, name)
-  if (upload === undefined) {
-    // Deleted, and whoever brought it to its end died before this Snapshot heard of it. Another one finds out what there is: a
-    // backup that is sealed, a disk snapshot that is still to be uploaded, or neither.
-    if (snapshot['status'].phase === 'Canceling') return await finishCancel(deps, snapshot, disk, signal)
-    await ensureUpload(deps, snapshot)
-    await writeEnding(deps, 'Snapshot', snapshot, { status: { uploadName: name }, step: 'waiting' })
-    return 'created its Upload'
-  }
+  const upload = await deps.cluster.read('Upload', deps.settings.veleroNamespace, `upload-${disk.snapshotId}`)
+  if (upload === undefined) return await withoutUpload(deps, snapshot, disk, signal)
+  if (!isMadeFor(upload, snapshot) || !isUploadOf(upload, disk)) return undefined
   if (cancelled && !isUploadOver(seeUpload(upload).phase) && upload['spec'].uploadCancel !== true) {
     await deps.cluster.patch('Upload', upload, {
       spec: { uploadCancel: true },
@@ -187,13 +188,29 @@ async function followUpload(
   return `follows its Upload: ${upload['status']?.phase ?? 'New'}`
 }
 
-async function finishCancel(
+/**
+ * Deleted, and whoever brought it to its end died before this Snapshot heard of it. Another one finds out what there is: a backup that
+ * is sealed (the upload function looks whose), a disk snapshot that is still to be uploaded, or neither.
+ */
+async function withoutUpload(
   deps: VolumeDeps,
   snapshot: KubeObject,
-  disk: { fcdId: string; snapshotId: string },
+  disk: DiskSnapshot,
   signal: AbortSignal,
-): Promise<string> {
-  await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, signal)
+): Promise<string | undefined> {
+  const whose = await whoseSnapshot(deps, snapshot, disk)
+  if (whose === 'foreign') return undefined
+  if (snapshot['status'].phase === 'Canceling') {
+    if (whose === 'own') await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, signal)
+    return await finishCancel(deps, snapshot)
+  }
+  await ensureUpload(deps, snapshot, disk)
+  const status = { uploadName: `upload-${disk.snapshotId}` }
+  await writeEnding(deps, 'Snapshot', snapshot, { status, step: 'waiting' })
+  return 'created its Upload'
+}
+
+async function finishCancel(deps: VolumeDeps, snapshot: KubeObject): Promise<string> {
   const status = {
     phase: 'Canceled',
     message: 'cancelled; its Upload is gone',

@@ -1,7 +1,12 @@
 // What a slice needs to know before it can move data: the repository, the disk, the parent backup, the areas to look at.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isObjectName } from '#shared/api/names.ts'
+import { namespaceOf } from '#shared/domain/authority.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
+import { snapshotUidIn } from '#shared/domain/orphans.ts'
+import { CLAIM_ANNOTATION } from '#shared/domain/upload.ts'
+import { BACKUP_ANNOTATION } from '#shared/domain/velero.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { Extent } from '#shared/ports/disk.ts'
 import type { BackupAbout, BackupSummary, RepositoryAccess, UploadRequest } from '#shared/ports/mover.ts'
@@ -18,7 +23,10 @@ export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<P
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
   const access = await deps.access(upload['spec'].backupRepository, 'write')
   const sealed = await deps.repositories.find(access, fcdId, snapshotId)
-  if (sealed !== undefined) return await alreadySealed(deps, upload, access, sealed.root)
+  if (sealed !== undefined) {
+    await requireOwnBackup(deps, upload, sealed.about)
+    return await alreadySealed(deps, upload, access, sealed.root)
+  }
 
   const facts = await requireVolume(deps, fcdId)
   const about = await describeBackup(deps, upload, facts, snapshotId)
@@ -52,6 +60,15 @@ async function alreadySealed(
   return { kind: 'sealed', root }
 }
 
+/** Of an Upload that was made for an id whose disk snapshot is gone: what was sealed under it may be anybody's. */
+async function requireOwnBackup(deps: TransferDeps, upload: KubeObject, about: BackupAbout): Promise<void> {
+  const isOwn =
+    namespaceOf(about) === snapshotReference(upload)?.namespace && about.clusterId === (await deps.clusterId())
+  if (isOwn) return
+  const snapshotID: string = upload['spec'].snapshotID
+  throw new TerminalError('NotPermitted', `the backup of ${snapshotID} was made for another namespace or cluster`)
+}
+
 async function requireVolume(deps: TransferDeps, fcdId: string): Promise<VolumeFacts> {
   const facts = await deps.volumes.describe(fcdId)
   if (facts === undefined)
@@ -75,21 +92,34 @@ async function describeBackup(
       'SnapshotNotFound',
       `disk ${facts.fcdId} has no snapshot ${snapshotId}: it was removed before it was uploaded`,
     )
+  const clusterId = await deps.clusterId()
+  if (snapshotUidIn(local.description, clusterId) === undefined)
+    throw new TerminalError(
+      'NotPermitted',
+      `snapshot ${snapshotId} of disk ${facts.fcdId} was made by another cluster or program: make a Snapshot of the claim`,
+    )
+  const backup = upload.metadata.annotations?.[BACKUP_ANNOTATION]
   return {
     fcdId: facts.fcdId,
     snapshotId,
-    clusterId: await deps.clusterId(),
+    clusterId,
     createdMs: local.createdMs,
     changeId: await deps.volumes.changeId(facts.fcdId, snapshotId),
     claim: await claimName(deps, upload),
+    ...(backup === undefined ? {} : { backup }),
   }
 }
 
+/** The namespace, which owns the backup, by the Upload alone. One that was made before the upgrade does not tell the claim's name. */
 async function claimName(deps: TransferDeps, upload: KubeObject): Promise<string> {
   const reference = snapshotReference(upload)
   if (reference === undefined) return ''
-  const snapshot = await deps.cluster.read('Snapshot', reference.namespace, reference.name)
-  return `${reference.namespace}/${snapshot?.['spec']?.resourceHandle?.name ?? ''}`
+  const { namespace, name } = reference
+  const told = upload.metadata.annotations?.[CLAIM_ANNOTATION]
+  if (told !== undefined) return `${namespace}/${told}`
+  const snapshot = await deps.cluster.read('Snapshot', namespace, name)
+  const claim: unknown = snapshot?.['spec']?.resourceHandle?.name
+  return `${namespace}/${isObjectName(claim) ? claim : ''}`
 }
 
 type Beginning = { session: string; parent: BackupSummary | undefined }
