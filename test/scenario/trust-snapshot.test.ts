@@ -235,25 +235,4 @@ trust("an Upload by hand of another program's disk snapshot ends by name, and th
   assert.equal([world.bucket.backups.size, world.volumes.snapshotsOf(app).length], [0, 1])
 })
 
-trust('a Snapshot that was made anew under its name does not take over how the old upload ends', async () => {
-  const world = new World(12, FAIR)
-  world.volumes.write(aVolume(world, 'data'), 0, noiseOf('data', 384 * KiB))
-  aSnapshot(world, 'snap', 'data')
-  const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap') as KubeObject
-  while (snapshot()['status']?.phase !== 'Uploading') await world.turn()
-  await world.cluster.patch('Snapshot', snapshot(), { metadata: { finalizers: null } })
-  await world.cluster.delete('Snapshot', snapshot())
-  aSnapshot(world, 'snap', 'data')
-  const early: string[] = []
-  world.cluster.onWrite((kind, _before, after) => {
-    const isNew = kind === 'Snapshot' && after?.['status']?.phase === 'Uploaded'
-    const id = after?.['status']?.snapshotID
-    if (isNew && world.bucket.backupOf(unwrapToDisk(id).snapshotId) === undefined) early.push(id)
-  })
-  await world.run(() => isDone(snapshot()) && world.isQuiet())
-  assert.is(snapshot()['status'].phase, 'Uploaded')
-  assert.equal(early, [])
-  assert.is(world.bucket.backups.size, 2)
-})
-
 trust.run()
