@@ -107,6 +107,7 @@ async function describeBackup(
     changeId: await deps.volumes.changeId(facts.fcdId, snapshotId),
     claim: await claimName(deps, upload),
     ...(backup === undefined ? {} : { backup }),
+    revertible: snapshots.some((each) => each.snapshotId !== snapshotId && each.createdMs <= local.createdMs),
   }
 }
 
@@ -142,11 +143,25 @@ async function begin(
   if (hasSession && (recorded !== undefined || !hasText(status.parentRoot)))
     return { session: status.session, parent: recorded }
   if (hasSession) await deps.repositories.abandon(access, status.session)
-  const parent = backups.find((backup) => backup.capacityBytes === facts.capacityBytes)
+  const parent = parentOf(backups.filter((backup) => backup.capacityBytes === facts.capacityBytes))
   const attempt = `${claim.latest().metadata.uid}/${status.slice ?? 1}`
   const session = await deps.repositories.newSessionId(access, about, attempt)
   await claim.patch({ status: { session, parentRoot: parent?.root ?? null, volumeBytes: facts.capacityBytes } })
   return { session, parent }
+}
+
+/** The newest whose change id counts, else the newest: what it does not tell is read and found again by its content. */
+function parentOf(fitting: readonly BackupSummary[]): BackupSummary | undefined {
+  return fitting.find((backup) => changeIdOf(backup) !== undefined) ?? fitting[0]
+}
+
+/**
+ * undefined: it has none, or the disk may have been reverted since to a snapshot that is older than the backup. The same change
+ * tracking then gives the same epochs once more, and is silent about what differs from the backup. It cannot be seen afterwards, as the
+ * snapshot may be gone; where none stood when the backup was made, no revert can have led behind it.
+ */
+function changeIdOf({ about }: BackupSummary): string | undefined {
+  return about.revertible === false ? about.changeId : undefined
 }
 
 function hasText(value: unknown): boolean {
@@ -160,9 +175,10 @@ async function changedAreas(
   snapshotId: string,
   parent: BackupSummary,
 ): Promise<Extent[] | undefined> {
-  if (!facts.changedBlockTracking || parent.about.changeId === undefined) return undefined
+  const changeId = changeIdOf(parent)
+  if (!facts.changedBlockTracking || changeId === undefined) return undefined
   try {
-    return await deps.volumes.changedAreas(facts.fcdId, snapshotId, parent.about.changeId, facts.capacityBytes)
+    return await deps.volumes.changedAreas(facts.fcdId, snapshotId, changeId, facts.capacityBytes)
   } catch (error) {
     if (!(error instanceof TerminalError) || error.reason !== 'ChangeTrackingLost') throw error
     deps.log.warn({ reason: error.reason }, `reading all allocated areas of disk ${facts.fcdId}: ${error.message}`)

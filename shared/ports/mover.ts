@@ -64,6 +64,11 @@ export type BackupAbout = {
   claim: string
   /** Name of the Backup of Velero that it was made for; a Restore of that Backup may map it into another namespace. */
   backup?: string | undefined
+  /**
+   * Older snapshots of the disk stood when it was made: a revert to one of them gives epochs of its change tracking once more, so that
+   * its change id proves nothing later. undefined: nobody looked.
+   */
+  revertible?: boolean | undefined
 }
 
 export type UploadProgress = {
