@@ -6,7 +6,7 @@ import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { progressView } from '#shared/domain/progress.ts'
 import { isHopelessTransfer, uploadBackoffUnits } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { asError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
+import { asError, CapacityError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
 import type { UploadProgress } from '#shared/ports/mover.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { Claim } from '#shared/steps/claim.ts'
@@ -237,7 +237,13 @@ export async function recordFailure(deps: TransferDeps, claim: Claim, error: Err
   }
   // A session that was given up never seals: the next attempt begins another.
   const session = reason === 'SessionFenced' ? { session: null } : {}
-  return retryLater(deps, { phase: 'UploadError', message: error.message, conditions, ...session }, failures, reason)
+  const change = { ...session, ...trueSize(error) }
+  return retryLater(deps, { phase: 'UploadError', message: error.message, conditions, ...change }, failures, reason)
+}
+
+/** The next attempt goes by the size of the disk snapshot itself, and not by an earlier backup of another size. */
+function trueSize(error: Error): object {
+  return error instanceof CapacityError ? { volumeBytes: error.diskBytes, parentRoot: null } : {}
 }
 
 const NO_ROOM = "the backup's time limit of operations leaves no room for another attempt"

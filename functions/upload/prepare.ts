@@ -28,7 +28,7 @@ export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<P
     return await alreadySealed(deps, upload, access, sealed.root)
   }
 
-  const facts = await requireVolume(deps, fcdId)
+  const facts = { ...(await requireVolume(deps, fcdId)), ...recordedSize(upload) }
   const about = await describeBackup(deps, upload, facts, snapshotId)
   const { session, parent } = await begin(deps, claim, access, about, facts)
   const changed = parent === undefined ? undefined : await changedAreas(deps, facts, snapshotId, parent)
@@ -67,6 +67,15 @@ async function requireOwnBackup(deps: TransferDeps, upload: KubeObject, about: B
   if (isOwn) return
   const snapshotID: string = upload['spec'].snapshotID
   throw new TerminalError('NotPermitted', `the backup of ${snapshotID} was made for another namespace or cluster`)
+}
+
+/**
+ * vCenter tells the size of the disk as it is now, in whole MiB. The disk snapshot is as large as the disk was: what an earlier slice
+ * has found out counts.
+ */
+function recordedSize(upload: KubeObject): { capacityBytes?: number } {
+  const { session, volumeBytes } = upload['status'] ?? {}
+  return hasText(session) && Number.isSafeInteger(volumeBytes) && volumeBytes > 0 ? { capacityBytes: volumeBytes } : {}
 }
 
 async function requireVolume(deps: TransferDeps, fcdId: string): Promise<VolumeFacts> {
