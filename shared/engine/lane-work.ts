@@ -54,7 +54,7 @@ export class LaneWork {
 
   #mismatch(): CapacityError {
     const sizes = `the disk has ${this.#disk.capacityBytes} bytes, the backup is of ${this.#setup.capacityBytes}`
-    return new CapacityError(sizes, this.#disk.capacityBytes)
+    return new CapacityError('CapacityMismatch', sizes, { diskBytes: this.#disk.capacityBytes })
   }
 
   /** What is backed up is backed up whole; a restore may go into a larger disk. */

@@ -29,13 +29,13 @@ export class ConflictError extends DormouseError {}
 /** No retry helps: bad spec, wrong key, missing thing that will not come. Written into the object's status with its reason. */
 export class TerminalError extends DormouseError {}
 
-/** `CapacityMismatch`: the open disk has another size than was said. `diskBytes`: what it has. */
+/** The open disk has another size than was said. `diskBytes`: what it has. */
 export class CapacityError extends TerminalError {
   readonly diskBytes: number
 
-  constructor(message: string, diskBytes: number, options: { cause?: unknown } = {}) {
-    super('CapacityMismatch', message, options)
-    this.diskBytes = diskBytes
+  constructor(reason: string, message: string, options: { diskBytes: number; cause?: unknown }) {
+    super(reason, message, options)
+    this.diskBytes = options.diskBytes
   }
 }
 

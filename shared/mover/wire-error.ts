@@ -39,7 +39,8 @@ export function toWire(thrown: unknown): WireError {
 export function fromWire(wire: WireError): Error {
   const cause = new Error(wire.message)
   if (wire.stack !== undefined) cause.stack = wire.stack
-  if (wire.diskBytes !== undefined) return new CapacityError(wire.message, wire.diskBytes, { cause })
+  if (wire.diskBytes !== undefined)
+    return new CapacityError(wire.reason, wire.message, { cause, diskBytes: wire.diskBytes })
   if (wire.class === 'Error') return new Error(wire.message, { cause })
   if (wire.class === 'RetryableError' && wire.retryAfterSeconds !== undefined) {
     return new RetryableError(wire.reason, wire.message, { cause, retryAfterSeconds: wire.retryAfterSeconds })
