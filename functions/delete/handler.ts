@@ -4,6 +4,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { decideDelete, deletePhase } from '#shared/domain/delete.ts'
 import { unwrapToDisk } from '#shared/domain/ids.ts'
+import { decideRemoval, type Removal } from '#shared/domain/removal.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
@@ -14,12 +15,12 @@ import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { type Claim, withClaim } from '#shared/steps/claim.ts'
-import type { RepositoryDeps, VolumeDeps } from '#shared/steps/deps.ts'
 import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
 import { lookUntil } from '#shared/steps/look.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
+import { type DeleteDeps, type DiskSnapshot, findAll, findUpload } from './found.ts'
 
-export type DeleteDeps = VolumeDeps & RepositoryDeps
+export type { DeleteDeps } from './found.ts'
 
 /** While an upload is being stopped. Its end is looked for, as its events wake only its own function. */
 const UPLOAD_STOP_MS = 5 * SECOND_MS
@@ -69,22 +70,25 @@ async function actOrFail(deps: DeleteDeps, claim: Claim): Promise<Result> {
   }
 }
 
-async function act(deps: DeleteDeps, claim: Claim): Promise<Result> {
+/** Whose everything is, is decided before the first of it is touched, and again on what has come since. */
+async function act(deps: DeleteDeps, claim: Claim, forgotten = false): Promise<Result> {
   const object = claim.latest()
   const disk = unwrapToDisk(object['spec'].snapshotID)
-  const readUpload = () => deps.cluster.read('Upload', deps.settings.veleroNamespace, `upload-${disk.snapshotId}`)
-  const upload = await readUpload()
-  const step = decideDelete(deletePhase(object), upload === undefined ? undefined : seeUpload(upload).phase)
+  const { actor, ...found } = await findAll(deps, object, disk)
+  const removal = decideRemoval(actor, found)
+  const { upload } = found
+  const isInTheWay = upload !== undefined && removal.stopUpload
+  const step = decideDelete(deletePhase(object), isInTheWay ? seeUpload(upload).phase : undefined)
   switch (step.kind) {
     case 'nothing':
       return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: step.why }
     case 'stopUpload':
       await stopUpload(deps, claim, upload)
-      return (await lookUntil(deps, claim, async () => isEnded(await readUpload())))
-        ? await remove(deps, claim, disk)
+      return (await lookUntil(deps, claim, async () => isEnded(await findUpload(deps, disk))))
+        ? await act(deps, claim, forgotten)
         : stillStopping(deps)
     case 'remove':
-      return await remove(deps, claim, disk)
+      return await remove(deps, claim, disk, removal, forgotten)
     default:
       return unreachable(step)
   }
@@ -118,19 +122,20 @@ function stillStopping(deps: DeleteDeps): Result {
 }
 
 /** Both parts are repeatable; what is gone already counts as removed. */
-async function remove(deps: DeleteDeps, claim: Claim, disk: { fcdId: string; snapshotId: string }): Promise<Result> {
+async function remove(
+  deps: DeleteDeps,
+  claim: Claim,
+  disk: DiskSnapshot,
+  removal: Removal,
+  before: boolean,
+): Promise<Result> {
   const object = claim.latest()
   await claim.patchStatus({ phase: 'InProgress', reason: 'Removing', message: 'the backup is being removed' })
-  await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, claim.signal)
-  const repository = object['spec'].backupRepository
-  const forgotten =
-    repository === ''
-      ? false
-      : await deps.repositories.forget(await deps.access(repository, 'write'), disk.fcdId, disk.snapshotId)
+  if (removal.diskSnapshot === 'remove') await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, claim.signal)
+  const forgotten = before || removal.roots.length > 0
+  if (await forgetOrFind(deps, object, disk, removal)) return await act(deps, claim, forgotten)
   const nowMs = deps.clock.nowMs()
-  const message = forgotten
-    ? 'the backup is removed; its space is free after the next prune'
-    : 'the repository holds no backup of this snapshot; the disk snapshot is gone'
+  const message = messageOf(forgotten, removal)
   const conditions = setCondition(
     claim.latest()['status']?.conditions,
     { type: 'Removed', status: 'True', reason: forgotten ? 'BackupForgotten' : 'NothingStored', message },
@@ -141,7 +146,32 @@ async function remove(deps: DeleteDeps, claim: Claim, disk: { fcdId: string; sna
   return { ending: { status, step: 'done', dropFinalizer: true }, why: 'Completed' }
 }
 
-/** Only what no retry heals (an id that cannot be read) ends as Failed; all else is tried again, and says so. */
+/** true: a backup was sealed since all was found. It is decided on like the others. */
+async function forgetOrFind(
+  { repositories, access: accessOf }: DeleteDeps,
+  object: KubeObject,
+  { fcdId, snapshotId }: DiskSnapshot,
+  { roots, mayFence }: Removal,
+): Promise<boolean> {
+  const repository = object['spec'].backupRepository
+  if (repository === '' || !mayFence) return false
+  const access = await accessOf(repository, 'write')
+  await repositories.forget(access, fcdId, snapshotId, roots)
+  return (await repositories.rootsOf(access, fcdId, snapshotId)).length > 0
+}
+
+function messageOf(forgotten: boolean, { diskSnapshot }: Removal): string {
+  const backup = forgotten
+    ? 'the backup is removed; its space is free after the next prune'
+    : 'the repository holds no backup of this snapshot'
+  if (diskSnapshot === 'foreign') return `${backup}; the disk snapshot stays, as another cluster or program has made it`
+  return forgotten ? backup : `${backup}; the disk snapshot is gone`
+}
+
+/** No retry heals these: the id cannot be read, or what it names belongs to somebody else. */
+const FINAL = ['SnapshotIDInvalid', 'NotPermitted', 'NamespaceNotAllowed']
+
+/** Only what no retry heals ends as Failed; all else is tried again, and says so. */
 async function failed(deps: DeleteDeps, claim: Claim, error: Error): Promise<Result> {
   const nowMs = deps.clock.nowMs()
   const object = claim.latest()
@@ -152,7 +182,7 @@ async function failed(deps: DeleteDeps, claim: Claim, error: Error): Promise<Res
     { type: 'Removed', status: 'False', reason, message: error.message },
     nowMs,
   )
-  if (error instanceof TerminalError && reason === 'SnapshotIDInvalid') {
+  if (error instanceof TerminalError && FINAL.includes(reason)) {
     const status = { phase: 'Failed', reason, message: error.message, completionTimestamp: rfc3339(nowMs), conditions }
     return { ending: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
   }

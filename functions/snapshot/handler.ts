@@ -4,10 +4,9 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { asksToStop } from '#shared/domain/cancel.ts'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
-import { formatClaimSnapshotId, formatDiskId, parseClaimSnapshotId } from '#shared/domain/ids.ts'
+import { formatClaimSnapshotId, formatDiskId } from '#shared/domain/ids.ts'
 import { isSnapshotOver, seeSnapshot, stepOfSnapshot } from '#shared/domain/snapshot.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
-import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -18,10 +17,9 @@ import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
-import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
-import { mirror } from '#shared/steps/mirror.ts'
 import { requireLocation } from '#shared/steps/storage-location.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
+import { followUpload } from './follow.ts'
 import { ensureSnapshot, ensureUpload, removeTaken, resolveTarget } from './take.ts'
 
 /** How soon a snapshot that vCenter was too busy for is tried again, in back-off units: half a minute by default. */
@@ -41,8 +39,11 @@ export async function handleSnapshot(
     case 'nothing':
       await settle(deps, 'Snapshot', snapshot)
       return step.why
-    case 'follow':
-      return await followUpload(deps, snapshot, step.cancel, signal)
+    case 'follow': {
+      const followed = await followUpload(deps, snapshot, step.cancel, signal)
+      // What its status names is not its own: somebody wrote it by hand, and the work begins where it would have.
+      return followed ?? (await underClaim(context, deps, snapshot, step.cancel ? 'cancel' : 'snapshot', signal))
+    }
     case 'snapshot':
     case 'cancel':
       return await underClaim(context, deps, snapshot, step.kind, signal)
@@ -146,7 +147,7 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
   await claim.patchStatus(status)
   await announce(deps, snapshot, 'Normal', 'LocalSnapshotTaken', `took a snapshot of disk ${target.fcdId}`)
   if (localMode) return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: 'snapshotted (local mode)' }
-  await ensureUpload(deps, claim.latest())
+  await ensureUpload(deps, claim.latest(), { fcdId: target.fcdId, snapshotId: disk })
   // Not the status once more: the Upload may have written a later phase into it by now.
   return { ending: { status: {}, step: 'waiting' }, why: 'snapshotted' }
 }
@@ -156,52 +157,6 @@ async function requireRepository(deps: VolumeDeps, snapshot: KubeObject): Promis
   const namespaces = [snapshot.metadata.namespace ?? '']
   const repository = await requireAllowed(deps, snapshot['spec'].backupRepository, namespaces)
   if (repository !== undefined) await requireLocation(deps, repository['repopsitoryParameters'] ?? {})
-}
-
-/** The Upload writes its state here by itself; this is the way for everything that got lost. */
-async function followUpload(
-  deps: VolumeDeps,
-  snapshot: KubeObject,
-  cancelled: boolean,
-  signal: AbortSignal,
-): Promise<string> {
-  const { disk } = parseClaimSnapshotId(snapshot['status']?.snapshotID ?? '')
-  const name = `upload-${disk.snapshotId}`
-  const upload = await deps.cluster.read('Upload', deps.settings.veleroNamespace, name)
-  if (upload === undefined) {
-    // Deleted, and whoever brought it to its end died before this Snapshot heard of it. Another one finds out what there is: a
-    // backup that is sealed, a disk snapshot that is still to be uploaded, or neither.
-    if (snapshot['status'].phase === 'Canceling') return await finishCancel(deps, snapshot, disk, signal)
-    await ensureUpload(deps, snapshot)
-    await writeEnding(deps, 'Snapshot', snapshot, { status: { uploadName: name }, step: 'waiting' })
-    return 'created its Upload'
-  }
-  if (cancelled && !isUploadOver(seeUpload(upload).phase) && upload['spec'].uploadCancel !== true) {
-    await deps.cluster.patch('Upload', upload, {
-      spec: { uploadCancel: true },
-      metadata: stepPatch('upload', deps.clock.nowMs()),
-    })
-    return 'told its Upload to stop'
-  }
-  await mirror(deps, snapshot, upload)
-  return `follows its Upload: ${upload['status']?.phase ?? 'New'}`
-}
-
-async function finishCancel(
-  deps: VolumeDeps,
-  snapshot: KubeObject,
-  disk: { fcdId: string; snapshotId: string },
-  signal: AbortSignal,
-): Promise<string> {
-  await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, signal)
-  const status = {
-    phase: 'Canceled',
-    message: 'cancelled; its Upload is gone',
-    reason: 'Canceled',
-    completionTimestamp: rfc3339(deps.clock.nowMs()),
-  }
-  await writeEnding(deps, 'Snapshot', snapshot, { status, step: 'done', dropFinalizer: true })
-  return 'cancelled'
 }
 
 /** Cancelled is only said when nothing is left in vCenter; until then the status says why it is not. */

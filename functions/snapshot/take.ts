@@ -4,24 +4,33 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import { formatDiskId, parseClaimSnapshotId, parseDiskId } from '#shared/domain/ids.ts'
-import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
-import { DEADLINE_ANNOTATION } from '#shared/domain/velero.ts'
+import { CLAIM_ANNOTATION } from '#shared/domain/upload.ts'
+import { BACKUP_ANNOTATION, DEADLINE_ANNOTATION } from '#shared/domain/velero.ts'
 import {
   findMigratedDisk,
   isMigrated,
+  isVolumeOf,
   requireBoundVolume,
   requireClaimHandle,
   requireDisk,
   requireMigratedDisk,
+  requireOwnVolume,
 } from '#shared/domain/volume.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { ConflictError, DormouseError, TerminalError } from '#shared/kernel/errors.ts'
+import { ConflictError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { TaskRef } from '#shared/ports/volumes.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import { deadlineOf } from '#shared/steps/deadline.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { findSnapshot, pollUntilDone, removeLocalSnapshot, removeSnapshot } from '#shared/steps/local-snapshot.ts'
+import { namesOf } from './proof.ts'
+
+/** About four seconds together. */
+const FIRST_LOOK_MS = 300
+const LAST_LOOK_MS = 2400
+
+export type DiskSnapshot = { fcdId: string; snapshotId: string }
 
 const SNAPSHOTTING = { phase: 'New', reason: 'Snapshotting', message: 'vCenter is taking the disk snapshot' }
 
@@ -42,6 +51,7 @@ export async function resolveTarget(
   const claim = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
   const volumeName = requireBoundVolume(claim, `${namespace}/${name}`)
   const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
+  requireOwnVolume(volume, claim as KubeObject)
   const fcdId = await diskBehind(deps, volume, volumeName)
   if ((await deps.volumes.describe(fcdId)) === undefined) {
     throw new TerminalError(
@@ -66,7 +76,26 @@ export async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: stri
   const task = status.task ?? (await startSnapshot(deps, claim, fcdId, names[0]))
   const state = await pollUntilDone(deps, task, claim.signal)
   if (state.state === 'running') return undefined
-  return (await findSnapshot(deps, fcdId, names)) ?? state.result
+  return await findFresh(deps, fcdId, names, task)
+}
+
+/**
+ * Only the name proves it: the task may have come out of the status, and be anybody's. vCenter may list a new snapshot a moment after
+ * its task was done. RetryableError `TaskNotFound`: another one is started then.
+ */
+async function findFresh(
+  deps: VolumeDeps,
+  fcdId: string,
+  names: readonly string[],
+  { task }: TaskRef,
+): Promise<string> {
+  for (let waitMs = FIRST_LOOK_MS; ; waitMs *= 2) {
+    const found = await findSnapshot(deps, fcdId, names)
+    if (found !== undefined) return found
+    if (waitMs > LAST_LOOK_MS) break
+    await deps.clock.sleep(waitMs)
+  }
+  throw new RetryableError('TaskNotFound', `${task} is over, and disk ${fcdId} has no snapshot of this Snapshot's name`)
 }
 
 async function startSnapshot(deps: VolumeDeps, claim: Claim, fcdId: string, name: string): Promise<TaskRef> {
@@ -109,18 +138,12 @@ function mayGoOnWith(snapshot: KubeObject, snapshotId: string): boolean {
   return !isSnapshotOver(phase, localMode)
 }
 
-/** The name to make it under first: one that is the backup itself says so, for the orphan sweep. The other would be its own, too. */
-async function namesOf(deps: VolumeDeps, snapshot: KubeObject): Promise<[string, string]> {
-  const { localMode } = seeSnapshot(snapshot)
-  const [clusterId, uid] = [await deps.clusterId(), snapshot.metadata.uid ?? '']
-  return [snapshotDescription(clusterId, uid, localMode), snapshotDescription(clusterId, uid, !localMode)]
-}
-
-/** Repeatable: the name is made from the disk snapshot's id. Velero's deadline goes along: the Snapshot may be gone when it counts. */
-export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject): Promise<void> {
-  const { disk } = parseClaimSnapshotId(snapshot['status'].snapshotID)
+/**
+ * Repeatable: the name is made from the disk snapshot's id, which the caller has proved. What the Upload needs to know of the Snapshot
+ * goes along: it may be gone, or have been edited, when it counts.
+ */
+export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject, disk: DiskSnapshot): Promise<void> {
   const now = rfc3339(deps.clock.nowMs())
-  const deadlineMs = deadlineOf(deps, snapshot)
   try {
     await deps.cluster.create('Upload', {
       apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
@@ -129,7 +152,7 @@ export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject): Prom
         name: `upload-${disk.snapshotId}`,
         namespace: deps.settings.veleroNamespace,
         labels: { 'velero.io/exclude-from-backup': 'true' },
-        ...(deadlineMs === undefined ? {} : { annotations: { [DEADLINE_ANNOTATION]: rfc3339(deadlineMs) } }),
+        annotations: annotationsOf(deps, snapshot),
       },
       spec: {
         snapshotID: formatDiskId(disk.fcdId, disk.snapshotId),
@@ -144,28 +167,52 @@ export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject): Prom
   }
 }
 
-/** Written down with the task; else, as nothing was begun or its begin was not written down, the disk of the claim. */
-async function diskOf(deps: VolumeDeps, snapshot: KubeObject): Promise<string | undefined> {
-  const recorded = snapshot['status']?.volumeID
-  if (typeof recorded === 'string') return parseDiskId(recorded).fcdId
+function annotationsOf(deps: VolumeDeps, snapshot: KubeObject): Record<string, string> {
+  const deadlineMs = deadlineOf(deps, snapshot)
+  const claim = snapshot['spec']?.resourceHandle?.name
+  const backup = snapshot.metadata.annotations?.[BACKUP_ANNOTATION]
+  return {
+    ...(deadlineMs === undefined ? {} : { [DEADLINE_ANNOTATION]: rfc3339(deadlineMs) }),
+    ...(isObjectName(claim) ? { [CLAIM_ANNOTATION]: claim } : {}),
+    ...(isObjectName(backup) ? { [BACKUP_ANNOTATION]: backup } : {}),
+  }
+}
+
+/** That which was written down with the task, and that of the claim: the first may have been written by somebody else. */
+async function disksOf(deps: VolumeDeps, snapshot: KubeObject): Promise<string[]> {
+  const found = [readDisk(snapshot['status']?.volumeID), readDisk(`ivd:${await diskOfClaim(deps, snapshot)}`)]
+  return [...new Set(found.filter((fcdId) => fcdId !== undefined))]
+}
+
+/** undefined: it is no disk's id. */
+function readDisk(id: unknown): string | undefined {
+  try {
+    return parseDiskId(String(id ?? '')).fcdId
+  } catch (error) {
+    if (error instanceof TerminalError) return undefined
+    throw error
+  }
+}
+
+async function diskOfClaim(deps: VolumeDeps, snapshot: KubeObject): Promise<unknown> {
   const namespace = snapshot.metadata.namespace ?? ''
   const name = snapshot['spec']?.resourceHandle?.name
   const claim = isObjectName(name) ? await deps.cluster.read('PersistentVolumeClaim', namespace, name) : undefined
   const volumeName = claim?.['spec']?.volumeName
   if (!isObjectName(volumeName)) return undefined
   const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
-  if (volume !== undefined && isMigrated(volume))
-    return findMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
-  const fcdId = volume?.['spec']?.csi?.volumeHandle
-  return typeof fcdId === 'string' ? fcdId : undefined
+  if (claim === undefined || volume === undefined || !isVolumeOf(volume, claim)) return undefined
+  if (isMigrated(volume)) return findMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
+  return volume['spec']?.csi?.volumeHandle
 }
 
 /** A snapshot that was made, but never written into the status, must not be left behind. */
 export async function removeTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<void> {
-  const fcdId = await diskOf(deps, snapshot)
-  if (fcdId === undefined || (await deps.volumes.describe(fcdId)) === undefined) return
-  if (snapshot['status']?.task !== undefined)
-    await pollUntilDone(deps, snapshot['status'].task, signal).catch(() => undefined)
-  const found = await findSnapshot(deps, fcdId, await namesOf(deps, snapshot))
-  if (found !== undefined) await removeLocalSnapshot(deps, fcdId, found, signal)
+  for (const fcdId of await disksOf(deps, snapshot)) {
+    if ((await deps.volumes.describe(fcdId)) === undefined) continue
+    if (snapshot['status']?.task !== undefined)
+      await pollUntilDone(deps, snapshot['status'].task, signal).catch(() => undefined)
+    const found = await findSnapshot(deps, fcdId, await namesOf(deps, snapshot))
+    if (found !== undefined) await removeLocalSnapshot(deps, fcdId, found, signal)
+  }
 }

@@ -54,7 +54,9 @@ async function snapshotsOf(deps: VolumeDeps, fcdId: string): Promise<ListedSnaps
 }
 
 async function readOwners(deps: VolumeDeps, clusterId: string): Promise<Owners> {
-  const [snapshots, uploads] = await Promise.all([deps.cluster.list('Snapshot'), deps.cluster.list('Upload')])
+  // One elsewhere is a user's, whose word for a disk snapshot would keep it for ever.
+  const moving = deps.cluster.list('Upload', { namespace: deps.settings.veleroNamespace })
+  const [snapshots, uploads] = await Promise.all([deps.cluster.list('Snapshot'), moving])
   const named = (kind: string) => (object: KubeObject) => ({ ...object, kind })
   return { clusterId, snapshots: snapshots.map(named('Snapshot')), uploads: uploads.map(named('Upload')) }
 }

@@ -1,7 +1,7 @@
 // Data that no backup of Velero names: its plugin died after it had asked for it, so that nobody would ever delete it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { deleteSnapshotOf, isDeleteOf } from '#shared/domain/delete-request.ts'
+import { deleteSnapshotOf, isDeleteOf, isWithoutActor } from '#shared/domain/delete-request.ts'
 import { holdsUnasked, isUnclaimed, requesterOf } from '#shared/domain/requester.ts'
 import { BACKUP_NAME_LABEL, markOperation } from '#shared/domain/velero.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
@@ -41,6 +41,7 @@ function removalOf({ settings }: StepDeps, snapshot: KubeObject): KubeObject {
     snapshotID: snapshot['status']?.snapshotID,
     backupRepository: String(snapshot['spec']?.backupRepository ?? ''),
     veleroNamespace: settings.veleroNamespace,
+    namespace: snapshot.metadata.namespace ?? '',
     backupLabel: snapshot.metadata.labels?.[BACKUP_NAME_LABEL] ?? '',
   })
 }
@@ -51,6 +52,8 @@ async function ensure(deps: StepDeps, removal: KubeObject): Promise<void> {
   } catch (error) {
     const { namespace, name } = removal.metadata
     const found = error instanceof ConflictError && (await deps.cluster.read('DeleteSnapshot', namespace, name))
-    if (!found || !isDeleteOf(found, removal['spec'].snapshotID)) throw error
+    if (!found || !isDeleteOf(found, removal)) throw error
+    const { annotations } = removal.metadata
+    if (isWithoutActor(found)) await deps.cluster.patch('DeleteSnapshot', found, { metadata: { annotations } })
   }
 }

@@ -6,7 +6,7 @@ import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { progressView } from '#shared/domain/progress.ts'
 import { isHopelessTransfer, uploadBackoffUnits } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { asError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
+import { asError, CapacityError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
 import type { UploadProgress } from '#shared/ports/mover.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { Claim } from '#shared/steps/claim.ts'
@@ -55,9 +55,10 @@ export async function cleanUp(
   disk: DiskState = 'perhaps held',
 ): Promise<StepResult> {
   const upload = claim.latest()
+  let left: 'gone' | 'foreign'
   try {
     const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
-    await removeLocalSnapshot(deps, fcdId, snapshotId, claim.signal, HEAVY_POLL_MS)
+    left = await removeLocalSnapshot(deps, fcdId, snapshotId, claim.signal, HEAVY_POLL_MS)
   } catch (error) {
     if (isNotOurs(error)) throw error
     return await cleanUpFailed(deps, claim, asError(error))
@@ -68,16 +69,7 @@ export async function cleanUp(
     (completed ? undefined : await endSession(deps, claim))
   if (stuck !== undefined) return stuck
   const nowMs = deps.clock.nowMs()
-  const conditions = setCondition(
-    claim.latest()['status']?.conditions,
-    {
-      type: 'LocalSnapshotRemoved',
-      status: 'True',
-      reason: 'LocalSnapshotRemoved',
-      message: 'the disk snapshot is gone from vCenter',
-    },
-    nowMs,
-  )
+  const conditions = setCondition(claim.latest()['status']?.conditions, REMOVED[left], nowMs)
   const status = {
     phase: ends,
     conditions,
@@ -94,6 +86,21 @@ export async function cleanUp(
   )
   return { ending: { status, step: 'done', dropFinalizer: true }, why: ends, freeSlot: true }
 }
+
+const REMOVED = {
+  gone: {
+    type: 'LocalSnapshotRemoved',
+    status: 'True',
+    reason: 'LocalSnapshotRemoved',
+    message: 'the disk snapshot is gone from vCenter',
+  },
+  foreign: {
+    type: 'LocalSnapshotRemoved',
+    status: 'False',
+    reason: 'NotPermitted',
+    message: 'the disk snapshot stays: another cluster or program has made it',
+  },
+} as const
 
 /**
  * An upload that is given up must not leave its session open: checkpoints would stay, and a prune would wait for it. Sealed by
@@ -147,7 +154,10 @@ async function abandonBackup(deps: TransferDeps, upload: KubeObject, session: st
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
   const access = await deps.access(upload['spec'].backupRepository)
   // Sealed in the last moment: nobody was told of it yet, so it goes as the user asked.
-  if (!(await deps.repositories.abandon(access, session))) await deps.repositories.forget(access, fcdId, snapshotId)
+  if (await deps.repositories.abandon(access, session)) return
+  const roots = await deps.repositories.rootsOf(access, fcdId, snapshotId)
+  const own = roots.filter((root) => root.session === session).map(({ root }) => root)
+  await deps.repositories.forget(access, fcdId, snapshotId, own)
 }
 
 async function cleanUpFailed(deps: TransferDeps, claim: Claim, error: Error): Promise<StepResult> {
@@ -227,7 +237,13 @@ export async function recordFailure(deps: TransferDeps, claim: Claim, error: Err
   }
   // A session that was given up never seals: the next attempt begins another.
   const session = reason === 'SessionFenced' ? { session: null } : {}
-  return retryLater(deps, { phase: 'UploadError', message: error.message, conditions, ...session }, failures, reason)
+  const change = { ...session, ...trueSize(error) }
+  return retryLater(deps, { phase: 'UploadError', message: error.message, conditions, ...change }, failures, reason)
+}
+
+/** The next attempt goes by the size of the disk snapshot itself, and not by an earlier backup of another size. */
+function trueSize(error: Error): object {
+  return error instanceof CapacityError ? { volumeBytes: error.diskBytes, parentRoot: null } : {}
 }
 
 const NO_ROOM = "the backup's time limit of operations leaves no room for another attempt"

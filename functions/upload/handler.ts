@@ -36,6 +36,8 @@ export async function handleUpload(
   deps: TransferDeps,
   signal: AbortSignal,
 ): Promise<string> {
+  // Whoever may create one elsewhere is no operator: its ids and its reference prove nothing.
+  if (ref.namespace !== deps.settings.veleroNamespace) return 'not in the Velero namespace'
   const upload = await deps.cluster.read('Upload', ref.namespace, ref.name)
   if (upload === undefined) return 'gone'
   const step = await decide(deps, upload)

@@ -1,7 +1,12 @@
 // What a slice needs to know before it can move data: the repository, the disk, the parent backup, the areas to look at.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isObjectName } from '#shared/api/names.ts'
+import { namespaceOf } from '#shared/domain/authority.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
+import { snapshotUidIn } from '#shared/domain/orphans.ts'
+import { CLAIM_ANNOTATION } from '#shared/domain/upload.ts'
+import { BACKUP_ANNOTATION } from '#shared/domain/velero.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { Extent } from '#shared/ports/disk.ts'
 import type { BackupAbout, BackupSummary, RepositoryAccess, UploadRequest } from '#shared/ports/mover.ts'
@@ -18,9 +23,12 @@ export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<P
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
   const access = await deps.access(upload['spec'].backupRepository, 'write')
   const sealed = await deps.repositories.find(access, fcdId, snapshotId)
-  if (sealed !== undefined) return await alreadySealed(deps, upload, access, sealed.root)
+  if (sealed !== undefined) {
+    await requireOwnBackup(deps, upload, sealed.about)
+    return await alreadySealed(deps, upload, access, sealed.root)
+  }
 
-  const facts = await requireVolume(deps, fcdId)
+  const facts = { ...(await requireVolume(deps, fcdId)), ...recordedSize(upload) }
   const about = await describeBackup(deps, upload, facts, snapshotId)
   const { session, parent } = await begin(deps, claim, access, about, facts)
   const changed = parent === undefined ? undefined : await changedAreas(deps, facts, snapshotId, parent)
@@ -52,6 +60,24 @@ async function alreadySealed(
   return { kind: 'sealed', root }
 }
 
+/** Of an Upload that was made for an id whose disk snapshot is gone: what was sealed under it may be anybody's. */
+async function requireOwnBackup(deps: TransferDeps, upload: KubeObject, about: BackupAbout): Promise<void> {
+  const isOwn =
+    namespaceOf(about) === snapshotReference(upload)?.namespace && about.clusterId === (await deps.clusterId())
+  if (isOwn) return
+  const snapshotID: string = upload['spec'].snapshotID
+  throw new TerminalError('NotPermitted', `the backup of ${snapshotID} was made for another namespace or cluster`)
+}
+
+/**
+ * vCenter tells the size of the disk as it is now, in whole MiB. The disk snapshot is as large as the disk was: what an earlier slice
+ * has found out counts.
+ */
+function recordedSize(upload: KubeObject): { capacityBytes?: number } {
+  const { session, volumeBytes } = upload['status'] ?? {}
+  return hasText(session) && Number.isSafeInteger(volumeBytes) && volumeBytes > 0 ? { capacityBytes: volumeBytes } : {}
+}
+
 async function requireVolume(deps: TransferDeps, fcdId: string): Promise<VolumeFacts> {
   const facts = await deps.volumes.describe(fcdId)
   if (facts === undefined)
@@ -75,21 +101,35 @@ async function describeBackup(
       'SnapshotNotFound',
       `disk ${facts.fcdId} has no snapshot ${snapshotId}: it was removed before it was uploaded`,
     )
+  const clusterId = await deps.clusterId()
+  if (snapshotUidIn(local.description, clusterId) === undefined)
+    throw new TerminalError(
+      'NotPermitted',
+      `snapshot ${snapshotId} of disk ${facts.fcdId} was made by another cluster or program: make a Snapshot of the claim`,
+    )
+  const backup = upload.metadata.annotations?.[BACKUP_ANNOTATION]
   return {
     fcdId: facts.fcdId,
     snapshotId,
-    clusterId: await deps.clusterId(),
+    clusterId,
     createdMs: local.createdMs,
     changeId: await deps.volumes.changeId(facts.fcdId, snapshotId),
     claim: await claimName(deps, upload),
+    ...(backup === undefined ? {} : { backup }),
+    revertible: snapshots.some((each) => each.snapshotId !== snapshotId && each.createdMs <= local.createdMs),
   }
 }
 
+/** The namespace, which owns the backup, by the Upload alone. One that was made before the upgrade does not tell the claim's name. */
 async function claimName(deps: TransferDeps, upload: KubeObject): Promise<string> {
   const reference = snapshotReference(upload)
   if (reference === undefined) return ''
-  const snapshot = await deps.cluster.read('Snapshot', reference.namespace, reference.name)
-  return `${reference.namespace}/${snapshot?.['spec']?.resourceHandle?.name ?? ''}`
+  const { namespace, name } = reference
+  const told = upload.metadata.annotations?.[CLAIM_ANNOTATION]
+  if (told !== undefined) return `${namespace}/${told}`
+  const snapshot = await deps.cluster.read('Snapshot', namespace, name)
+  const claim: unknown = snapshot?.['spec']?.resourceHandle?.name
+  return `${namespace}/${isObjectName(claim) ? claim : ''}`
 }
 
 type Beginning = { session: string; parent: BackupSummary | undefined }
@@ -112,11 +152,25 @@ async function begin(
   if (hasSession && (recorded !== undefined || !hasText(status.parentRoot)))
     return { session: status.session, parent: recorded }
   if (hasSession) await deps.repositories.abandon(access, status.session)
-  const parent = backups.find((backup) => backup.capacityBytes === facts.capacityBytes)
+  const parent = parentOf(backups.filter((backup) => backup.capacityBytes === facts.capacityBytes))
   const attempt = `${claim.latest().metadata.uid}/${status.slice ?? 1}`
   const session = await deps.repositories.newSessionId(access, about, attempt)
   await claim.patch({ status: { session, parentRoot: parent?.root ?? null, volumeBytes: facts.capacityBytes } })
   return { session, parent }
+}
+
+/** The newest whose change id counts, else the newest: what it does not tell is read and found again by its content. */
+function parentOf(fitting: readonly BackupSummary[]): BackupSummary | undefined {
+  return fitting.find((backup) => changeIdOf(backup) !== undefined) ?? fitting[0]
+}
+
+/**
+ * undefined: it has none, or the disk may have been reverted since to a snapshot that is older than the backup. The same change
+ * tracking then gives the same epochs once more, and is silent about what differs from the backup. It cannot be seen afterwards, as the
+ * snapshot may be gone; where none stood when the backup was made, no revert can have led behind it.
+ */
+function changeIdOf({ about }: BackupSummary): string | undefined {
+  return about.revertible === false ? about.changeId : undefined
 }
 
 function hasText(value: unknown): boolean {
@@ -130,9 +184,10 @@ async function changedAreas(
   snapshotId: string,
   parent: BackupSummary,
 ): Promise<Extent[] | undefined> {
-  if (!facts.changedBlockTracking || parent.about.changeId === undefined) return undefined
+  const changeId = changeIdOf(parent)
+  if (!facts.changedBlockTracking || changeId === undefined) return undefined
   try {
-    return await deps.volumes.changedAreas(facts.fcdId, snapshotId, parent.about.changeId, facts.capacityBytes)
+    return await deps.volumes.changedAreas(facts.fcdId, snapshotId, changeId, facts.capacityBytes)
   } catch (error) {
     if (!(error instanceof TerminalError) || error.reason !== 'ChangeTrackingLost') throw error
     deps.log.warn({ reason: error.reason }, `reading all allocated areas of disk ${facts.fcdId}: ${error.message}`)

@@ -1,6 +1,7 @@
 // The DeleteSnapshot for the data of a Snapshot: one per Snapshot, whoever asks for it.
 
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
+import { ON_BEHALF_OF_ANNOTATION } from './authority.ts'
 import { BACKUP_NAME_LABEL, EXCLUDE_LABEL, requireUid } from './velero.ts'
 
 export type DeleteRequest = {
@@ -8,6 +9,8 @@ export type DeleteRequest = {
   snapshotID: string
   backupRepository: string
   veleroNamespace: string
+  /** Of the claim that was backed up. The id comes from a Snapshot's status, so the deletion has the rights of that namespace only. */
+  namespace: string
   backupLabel: string
 }
 
@@ -17,7 +20,7 @@ export function deleteName(snapshotUid: unknown): string {
 }
 
 export function deleteSnapshotOf(request: DeleteRequest): KubeObject {
-  const { snapshotUid, snapshotID, backupRepository, veleroNamespace, backupLabel } = request
+  const { snapshotUid, snapshotID, backupRepository, veleroNamespace, namespace, backupLabel } = request
   return {
     apiVersion: KINDS.DeleteSnapshot.apiVersion,
     kind: 'DeleteSnapshot',
@@ -25,12 +28,23 @@ export function deleteSnapshotOf(request: DeleteRequest): KubeObject {
       name: deleteName(snapshotUid),
       namespace: veleroNamespace,
       labels: { [EXCLUDE_LABEL]: 'true', [BACKUP_NAME_LABEL]: backupLabel },
+      annotations: { [ON_BEHALF_OF_ANNOTATION]: namespace },
     },
     spec: { snapshotID, backupRepository },
   }
 }
 
-/** False: its name was made for another backup. */
-export function isDeleteOf(object: KubeObject, snapshotID: string): boolean {
-  return object['spec']?.snapshotID === snapshotID
+/** False: its name was made for another backup, or it acts for another namespace. */
+export function isDeleteOf(object: KubeObject, wanted: KubeObject): boolean {
+  const isSame = object['spec']?.snapshotID === wanted['spec'].snapshotID
+  return isSame && (isWithoutActor(object) || actsFor(object) === actsFor(wanted))
+}
+
+/** An earlier release made it, with the rights of an operator: it gets the annotation before anybody counts on it. */
+export function isWithoutActor(object: KubeObject): boolean {
+  return actsFor(object) === undefined
+}
+
+function actsFor({ metadata }: KubeObject): string | undefined {
+  return metadata.annotations?.[ON_BEHALF_OF_ANNOTATION]
 }

@@ -15,16 +15,20 @@ export function snapshotDescription(clusterId: string, objectUid: string, keep =
   return `${INTENT_PREFIX}${clusterId}/${objectUid}${keep ? KEEP : ''}`
 }
 
-/** Snapshots under other names are never touched. */
-export function isOurs(description: string | undefined): boolean {
-  return description?.startsWith(INTENT_PREFIX) === true
+/**
+ * The UID of the Snapshot that a disk snapshot of this very cluster was made for. undefined: another cluster or another program has
+ * made it, and it is never read or removed, whoever asks.
+ */
+export function snapshotUidIn(description: string | undefined, clusterId: string): string | undefined {
+  const prefix = `${INTENT_PREFIX}${clusterId}/`
+  const name = description?.startsWith(prefix) ? description.slice(prefix.length) : ''
+  const uid = name.endsWith(KEEP) ? name.slice(0, -KEEP.length) : name
+  return /^[0-9A-Za-z-]+$/.test(uid) ? uid : undefined
 }
 
 /** The object's UID, for a snapshot of this very cluster that may be removed; undefined: not ours, or to be kept. */
 function removableUid(description: string, clusterId: string): string | undefined {
-  const prefix = `${INTENT_PREFIX}${clusterId}/`
-  const uid = description.startsWith(prefix) ? description.slice(prefix.length) : ''
-  return /^[0-9A-Za-z-]+$/.test(uid) ? uid : undefined
+  return description.endsWith(KEEP) ? undefined : snapshotUidIn(description, clusterId)
 }
 
 export type ListedSnapshot = { snapshotId: string; description: string; createdMs: number }
@@ -76,7 +80,10 @@ function snapshotNamedBy(object: KubeObject): string[] {
   return id === undefined ? [] : [id]
 }
 
-/** Disks of this cluster: of its own driver's volumes, and those that our objects name. Each once. */
+/**
+ * Disks of this cluster: of its own driver's volumes, and those that our objects name. Each once. The volumes' come first: what users
+ * write into their objects must not keep the look from them.
+ */
 export function recordedDisks(volumes: KubeObject[], objects: KubeObject[]): string[] {
   const ofVolumes = volumes
     .filter((volume) => volume['spec']?.csi?.driver === CSI_DRIVER)
@@ -86,8 +93,12 @@ export function recordedDisks(volumes: KubeObject[], objects: KubeObject[]): str
     safely(() => unwrapToDisk(String(object['status']?.snapshotID ?? '')).fcdId),
     safely(() => parseDiskId(String(object['status']?.volumeID ?? '')).fcdId),
   ])
-  const ids = [...ofVolumes, ...ofObjects].map((id) => safely(() => parseDiskId(`ivd:${id ?? ''}`).fcdId))
-  return [...new Set(ids.filter((id) => id !== undefined))].sort()
+  return [...new Set([...diskIdsOf(ofVolumes), ...diskIdsOf(ofObjects)])]
+}
+
+function diskIdsOf(ids: (string | undefined)[]): string[] {
+  const disks = ids.map((id) => safely(() => parseDiskId(`ivd:${id ?? ''}`).fcdId))
+  return disks.filter((id) => id !== undefined).sort()
 }
 
 /** Ids in objects of users may be anything; what names no disk names none. */

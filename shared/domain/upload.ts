@@ -102,6 +102,9 @@ export function isUploadOver(phase: UploadPhase): boolean {
   return UPLOAD_NEXT[phase].length === 0
 }
 
+/** On an Upload that the snapshot function made: the name of the claim that was backed up. */
+export const CLAIM_ANNOTATION = 'dormouse.dev/claim'
+
 export const DEFAULT_UPLOAD_RETRY_MAX = 10
 const MAX_BACKOFF_UNITS = 60
 
@@ -115,9 +118,11 @@ export function uploadRetryMax(text: string | undefined): number {
   return text !== undefined && /^\d{1,4}$/.test(text) ? Number(text) : DEFAULT_UPLOAD_RETRY_MAX
 }
 
+const HOPELESS = ['SnapshotIDInvalid', 'VolumeNotFound', 'SnapshotNotFound', 'SnapshotReferenceInvalid', 'NotPermitted']
+
 /** Reasons that no retry of a transfer can heal: the Upload ends at once instead of after five hours. */
 export function isHopelessTransfer(reason: string): boolean {
-  return ['SnapshotIDInvalid', 'VolumeNotFound', 'SnapshotNotFound', 'SnapshotReferenceInvalid'].includes(reason)
+  return HOPELESS.includes(reason)
 }
 
 /** What an Upload needs to end, and the plugin to be asked once more, before Velero says no more than that the time was over. */

@@ -39,6 +39,39 @@ export function requireBoundVolume(claim: KubeObject | undefined, where: string)
   return volumeName
 }
 
+/**
+ * TerminalError `VolumeOfAnotherClaim` unless the volume itself says that it is the claim's. Who may write a claim and its status can
+ * name any volume there; what is bound to a volume is written into it by Kubernetes alone.
+ */
+export function requireOwnVolume(volume: KubeObject | undefined, claim: KubeObject): void {
+  if (volume === undefined || isVolumeOf(volume, claim)) return
+  const { namespace, name } = claim.metadata
+  throw new TerminalError(
+    'VolumeOfAnotherClaim',
+    `PersistentVolume ${volume.metadata.name} is not bound to PersistentVolumeClaim ${namespace}/${name}, whatever the claim says`,
+  )
+}
+
+export function isVolumeOf(volume: KubeObject, { metadata }: KubeObject): boolean {
+  const { namespace, name, uid } = volume['spec']?.claimRef ?? {}
+  return uid !== undefined && uid === metadata.uid && name === metadata.name && namespace === metadata.namespace
+}
+
+/** True when one of the volumes is of that disk, and bound to a claim of that namespace. `migrations`: asked for when they matter. */
+export function isDiskIn(
+  namespace: string,
+  fcdId: string,
+  volumes: readonly KubeObject[],
+  migrations: readonly KubeObject[] = [],
+): boolean {
+  const own = volumes.filter((volume) => volume['spec']?.claimRef?.namespace === namespace)
+  return own.some((volume) => {
+    if (isMigrated(volume)) return findMigratedDisk(volume, migrations) === fcdId
+    const { driver, volumeHandle } = volume['spec']?.csi ?? {}
+    return driver === CSI_DRIVER && volumeHandle === fcdId
+  })
+}
+
 /** The FCD's id of a PV, or the reason why it has none. */
 export function requireDisk(volume: KubeObject | undefined, name: string): string {
   if (volume === undefined) throw new TerminalError('VolumeNotFound', `PersistentVolume ${name} does not exist`)

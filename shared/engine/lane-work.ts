@@ -1,6 +1,6 @@
 // The work of one lane, with or without a thread around it: an open disk and what uploads and downloads do with it.
 
-import { TerminalError } from '#shared/kernel/errors.ts'
+import { CapacityError } from '#shared/kernel/errors.ts'
 import type { Disk, Extent } from '#shared/ports/disk.ts'
 import { DownloadLane } from './download-lane.ts'
 import type { FetchedPart, FullPack, LaneSetup, ScanResult } from './lane.ts'
@@ -52,9 +52,9 @@ export class LaneWork {
     this.#disk.flush()
   }
 
-  #mismatch(): TerminalError {
+  #mismatch(): CapacityError {
     const sizes = `the disk has ${this.#disk.capacityBytes} bytes, the backup is of ${this.#setup.capacityBytes}`
-    return new TerminalError('CapacityMismatch', sizes)
+    return new CapacityError('CapacityMismatch', sizes, { diskBytes: this.#disk.capacityBytes })
   }
 
   /** What is backed up is backed up whole; a restore may go into a larger disk. */

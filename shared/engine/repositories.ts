@@ -10,6 +10,7 @@ import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import type {
   BackupAbout,
   BackupSummary,
+  FoundRoot,
   RecoveryChoice,
   Repositories,
   RepositoryAccess,
@@ -66,11 +67,18 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
       const [newest] = await rootsBelow(repository, snapshotPrefix(repository, fcdId, snapshotId))
       return newest === undefined ? undefined : summaryOf(repository, newest)
     },
-    forget: async (access, fcdId, snapshotId) => {
+    rootsOf: async (access, fcdId, snapshotId) => {
       const repository = await open(access)
       const roots = await rootsBelow(repository, snapshotPrefix(repository, fcdId, snapshotId))
+      return roots.map((root) => foundRoot(repository, root, options.warn ?? (() => {})))
+    },
+    forget: async (access, fcdId, snapshotId, only) => {
+      const repository = await open(access)
+      const prefix = snapshotPrefix(repository, fcdId, snapshotId)
+      const may = (key: string) => only === undefined || only.includes(key)
+      const roots = (await rootsBelow(repository, prefix)).filter(({ key }) => may(key))
       for (const root of roots) await forgetRoot(repository, root, options.clock)
-      await fenceSessionsBelow(repository, snapshotPrefix(repository, fcdId, snapshotId), options.clock)
+      await fenceSessionsBelow(repository, prefix, options.clock, may)
       return roots.length > 0
     },
     abandon: async (access, session) => abandon(options, await open(access), session),
@@ -140,6 +148,11 @@ function summaryOf({ store, keys }: Repository, { key, session, bytes }: Standin
   return { root: key, capacityBytes, about }
 }
 
+function foundRoot(repository: Repository, root: StandingRoot, warn: Warn): FoundRoot {
+  const [summary] = readableSummaries(repository, [root], warn)
+  return { root: root.key, session: root.session, about: summary?.about }
+}
+
 /** One root that does not open must not hide the others, nor hold up the next backup; asked for by name, it throws. */
 function readableSummaries(repository: Repository, roots: readonly StandingRoot[], warn: Warn): BackupSummary[] {
   return roots.flatMap((root) => {
@@ -171,12 +184,21 @@ async function forgetRoot(
   }
 }
 
-/** Whoever died between the two steps of forgetRoot has left neither root nor tombstone; the session's own object still tells of it. */
-async function fenceSessionsBelow(repository: Repository, prefix: string, clock: Clock): Promise<void> {
+/**
+ * Whoever died between the two steps of forgetRoot has left neither root nor tombstone; the session's own object still tells of it.
+ * A root that stands there by now, and may not be forgotten, stays.
+ */
+async function fenceSessionsBelow(
+  repository: Repository,
+  prefix: string,
+  clock: Clock,
+  may: (root: string) => boolean,
+): Promise<void> {
   for await (const { key } of repository.store.list(sessionKey(prefix))) {
     const session = sessionInKey(key)
     if (session === undefined || (await fenceSession(repository, session, 'forgotten', clock.nowMs()))) continue
-    await forgetRoot(repository, { key: rootKey(session), session }, clock)
+    const root = rootKey(session)
+    if (may(root)) await forgetRoot(repository, { key: root, session }, clock)
   }
 }
 

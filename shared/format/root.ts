@@ -19,6 +19,7 @@ export type RootAbout = {
   changeId: string | undefined
   claim: string
   backup?: string | undefined
+  revertible?: boolean | undefined
 }
 
 /** Bytes over all slices of the backup. */

@@ -29,6 +29,16 @@ export class ConflictError extends DormouseError {}
 /** No retry helps: bad spec, wrong key, missing thing that will not come. Written into the object's status with its reason. */
 export class TerminalError extends DormouseError {}
 
+/** The open disk has another size than was said. `diskBytes`: what it has. */
+export class CapacityError extends TerminalError {
+  readonly diskBytes: number
+
+  constructor(reason: string, message: string, options: { diskBytes: number; cause?: unknown }) {
+    super(reason, message, options)
+    this.diskBytes = options.diskBytes
+  }
+}
+
 /** Stored bytes are not what was written. Terminal, and always worth an alarm. */
 export class CorruptionError extends TerminalError {}
 

@@ -2,6 +2,7 @@
 
 import {
   asError,
+  CapacityError,
   ConflictError,
   CorruptionError,
   DormouseError,
@@ -16,6 +17,8 @@ export type WireError = {
   reason: string
   message: string
   retryAfterSeconds: number | undefined
+  /** Of a CapacityError. */
+  diskBytes?: number | undefined
   /** Of the other side, for the log. */
   stack: string | undefined
 }
@@ -27,6 +30,7 @@ export function toWire(thrown: unknown): WireError {
     reason: error instanceof DormouseError ? error.reason : 'InternalError',
     message: error.message,
     retryAfterSeconds: error instanceof RetryableError ? error.retryAfterSeconds : undefined,
+    ...(error instanceof CapacityError ? { diskBytes: error.diskBytes } : {}),
     stack: error.cause === undefined ? error.stack : `${error.stack}\ncaused by ${asError(error.cause).stack}`,
   }
 }
@@ -35,6 +39,8 @@ export function toWire(thrown: unknown): WireError {
 export function fromWire(wire: WireError): Error {
   const cause = new Error(wire.message)
   if (wire.stack !== undefined) cause.stack = wire.stack
+  if (wire.diskBytes !== undefined)
+    return new CapacityError(wire.reason, wire.message, { cause, diskBytes: wire.diskBytes })
   if (wire.class === 'Error') return new Error(wire.message, { cause })
   if (wire.class === 'RetryableError' && wire.retryAfterSeconds !== undefined) {
     return new RetryableError(wire.reason, wire.message, { cause, retryAfterSeconds: wire.retryAfterSeconds })

@@ -64,6 +64,11 @@ export type BackupAbout = {
   claim: string
   /** Name of the Backup of Velero that it was made for; a Restore of that Backup may map it into another namespace. */
   backup?: string | undefined
+  /**
+   * Older snapshots of the disk stood when it was made: a revert to one of them gives epochs of its change tracking once more, so that
+   * its change id proves nothing later. undefined: nobody looked.
+   */
+  revertible?: boolean | undefined
 }
 
 export type UploadProgress = {
@@ -103,6 +108,9 @@ export type DownloadOutcome =
 /** A backup as its root tells it. */
 export type BackupSummary = { root: string; capacityBytes: number; about: BackupAbout }
 
+/** `about` undefined: the root does not open, so that nothing proves whose it is. */
+export type FoundRoot = { root: string; session: string; about: BackupAbout | undefined }
+
 export type TransferOptions<Progress> = {
   /** Stops after the chunk in hand, checkpoints and answers `more`. */
   signal: AbortSignal
@@ -135,8 +143,13 @@ export interface Repositories {
   /** Sealed backups of a volume, newest first. */
   backupsOf(access: RepositoryAccess, fcdId: string): Promise<BackupSummary[]>
   find(access: RepositoryAccess, fcdId: string, snapshotId: string): Promise<BackupSummary | undefined>
-  /** Removes the backup's root; its data goes with the next prune. false: there was none. */
-  forget(access: RepositoryAccess, fcdId: string, snapshotId: string): Promise<boolean>
+  /** Every root of a disk snapshot, newest first, also one that does not open: whose each is, is decided before it is forgotten. */
+  rootsOf(access: RepositoryAccess, fcdId: string, snapshotId: string): Promise<FoundRoot[]>
+  /**
+   * Removes the disk snapshot's roots, and fences its sessions; the data goes with the next prune. `only`: these roots; one that was
+   * sealed since stays, to be decided on. Without it every one. false: there was none.
+   */
+  forget(access: RepositoryAccess, fcdId: string, snapshotId: string, only?: readonly string[]): Promise<boolean>
   /** Gives a session up: fences it (a tombstone at its root's key) and removes its checkpoints. false: it was sealed already. */
   abandon(access: RepositoryAccess, session: string): Promise<boolean>
   /** One slice of garbage collection. Safe beside everything else, in any number, and when it dies at any point. */

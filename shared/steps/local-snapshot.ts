@@ -1,9 +1,9 @@
 // Making and removing FCD snapshots: intent before effect, tasks polled with back-off, gone counts as removed.
 
-import { isOurs } from '#shared/domain/orphans.ts'
+import { snapshotUidIn } from '#shared/domain/orphans.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
-import type { TaskRef, TaskState } from '#shared/ports/volumes.ts'
+import type { FcdSnapshot, TaskRef, TaskState } from '#shared/ports/volumes.ts'
 import type { VolumeDeps } from './deps.ts'
 
 /** How long one request polls a task before it lets the next one go on: a light function's request ends after 120 s. */
@@ -42,8 +42,9 @@ export async function pollUntilDone(
 }
 
 /**
- * Removes the snapshot; it or its disk being gone is a success. A run that died between starting the task and writing it down
- * may have left a double under the same name: it goes too. RetryableError `SnapshotDeletionRunning`: vCenter is still at it.
+ * Removes the snapshot; it or its disk being gone is a success. One that another cluster or program has made stays, whoever asks
+ * (`foreign`). A run that died between starting the task and writing it down may have left a double under the same name: it goes too.
+ * RetryableError `SnapshotDeletionRunning`: vCenter is still at it.
  */
 export async function removeLocalSnapshot(
   deps: VolumeDeps,
@@ -51,21 +52,23 @@ export async function removeLocalSnapshot(
   snapshotId: string,
   signal: AbortSignal,
   limitMs = LIGHT_POLL_MS,
-): Promise<void> {
-  if ((await deps.volumes.describe(fcdId)) === undefined) return
-  for (const each of await sameIntent(deps, fcdId, snapshotId)) await removeSnapshot(deps, fcdId, each, signal, limitMs)
+): Promise<'gone' | 'foreign'> {
+  if ((await deps.volumes.describe(fcdId)) === undefined) return 'gone'
+  const all = await deps.volumes.listSnapshots(fcdId)
+  const known = all.find((snapshot) => snapshot.snapshotId === snapshotId)
+  if (known === undefined) return 'gone'
+  if (snapshotUidIn(known.description, await deps.clusterId()) === undefined) return 'foreign'
+  for (const each of sameIntent(all, known)) await removeSnapshot(deps, fcdId, each, signal, limitMs)
+  return 'gone'
 }
 
 /** The one that is known comes last: by its name the others are found again when one of them does not go. */
-async function sameIntent(deps: VolumeDeps, fcdId: string, snapshotId: string): Promise<string[]> {
-  const all = await deps.volumes.listSnapshots(fcdId)
-  const description = all.find((snapshot) => snapshot.snapshotId === snapshotId)?.description
-  if (!isOurs(description)) return [snapshotId]
+function sameIntent(all: readonly FcdSnapshot[], { snapshotId, description }: FcdSnapshot): string[] {
   const doubles = all.filter((snapshot) => snapshot.description === description && snapshot.snapshotId !== snapshotId)
   return [...doubles.map((snapshot) => snapshot.snapshotId), snapshotId]
 }
 
-/** Exactly this one. RetryableError `SnapshotDeletionRunning`: vCenter is still at it. */
+/** Exactly this one, which the caller has proved to be ours. RetryableError `SnapshotDeletionRunning`: vCenter is still at it. */
 export async function removeSnapshot(
   deps: VolumeDeps,
   fcdId: string,

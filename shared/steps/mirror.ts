@@ -3,6 +3,8 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { isClaimSnapshotId, unwrapToDisk } from '#shared/domain/ids.ts'
+import { isUploadOf } from '#shared/domain/removal.ts'
 import { followUpload, isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
 import { STEP_LABEL } from '#shared/domain/step-label.ts'
 import { seeUpload } from '#shared/domain/upload.ts'
@@ -17,7 +19,7 @@ export async function mirrorToSnapshot(deps: StepDeps, upload: KubeObject): Prom
   if (reference === undefined) return
   for (let attempt = 0; ; attempt++) {
     const snapshot = await deps.cluster.read('Snapshot', reference.namespace, reference.name)
-    if (snapshot === undefined) return
+    if (snapshot === undefined || !isOfSameDisk(snapshot, upload)) return
     try {
       await mirror(deps, snapshot, upload)
       return
@@ -25,6 +27,17 @@ export async function mirrorToSnapshot(deps: StepDeps, upload: KubeObject): Prom
       if (!(error instanceof ConflictError) || attempt >= 3) throw error
     }
   }
+}
+
+/** By the Upload's own word, in Velero's namespace: the Snapshot's word for its Upload is a user's. */
+export function isMadeFor(upload: KubeObject, { metadata }: KubeObject): boolean {
+  return upload['spec']?.snapshotReference === `${metadata.namespace}/${metadata.name}`
+}
+
+/** Another Snapshot may stand under that name by now: how this upload ends says nothing about it. */
+function isOfSameDisk(snapshot: KubeObject, upload: KubeObject): boolean {
+  const named = snapshot['status']?.snapshotID
+  return isClaimSnapshotId(named) && isUploadOf(upload, unwrapToDisk(named))
 }
 
 /** The Snapshot after it was brought up to date with `upload`. */

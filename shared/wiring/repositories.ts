@@ -13,6 +13,7 @@ export function wireRepositories<Deps extends StepDeps>(deps: Deps): Deps & Repo
     newSessionId: async (...args) => await (await load()).newSessionId(...args),
     backupsOf: async (...args) => await (await load()).backupsOf(...args),
     find: async (...args) => await (await load()).find(...args),
+    rootsOf: async (...args) => await (await load()).rootsOf(...args),
     forget: async (...args) => await (await load()).forget(...args),
     abandon: async (...args) => await (await load()).abandon(...args),
     prune: async (...args) => await (await load()).prune(...args),

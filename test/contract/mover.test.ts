@@ -12,7 +12,7 @@ import { createDiskFile, FileDisk } from '#shared/adapters/folder/file-disk.ts'
 import { FolderObjectStore } from '#shared/adapters/folder/object-store.ts'
 import { createRepositories } from '#shared/engine/repositories.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
-import { CorruptionError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { CapacityError, CorruptionError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
 import { createMover, type MoverOptions } from '#shared/mover/client.ts'
 import type { Mover, UploadRequest } from '#shared/ports/mover.ts'
@@ -136,7 +136,7 @@ test('errors keep their class and reason on the way', async () => {
   const wrong = await rejection(aMover(source).upload(wrongKey, idle))
   assert.ok(wrong instanceof TerminalError && wrong.reason === 'RepositoryKeyWrong', `${wrong}`)
   const large = await rejection(aMover(source).upload({ ...request, capacityBytes: 30 * MiB }, idle))
-  assert.ok(large instanceof TerminalError && large.reason === 'CapacityMismatch', `${large}`)
+  assert.ok(large instanceof CapacityError && large.diskBytes === CAPACITY_BYTES, `${large}`)
   const root = `roots/${request.session}`
   const missing = await rejection(downloadTo(join(folder, 'none.img'), root))
   assert.ok(missing instanceof TerminalError && missing.reason === 'RootMissing', `${missing}`)

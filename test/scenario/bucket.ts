@@ -7,10 +7,10 @@ import { download } from '#shared/engine/download.ts'
 import { inlineLane } from '#shared/engine/inline-lane.ts'
 import { pruneRepository, unreachableObjects } from '#shared/engine/prune.ts'
 import { addPasswordSlot, type Repository } from '#shared/engine/repository.ts'
-import { CONFIG_KEY, sessionInKey } from '#shared/format/names.ts'
+import { CONFIG_KEY, formatSession, rootKey, sessionInKey } from '#shared/format/names.ts'
 import { encodeConfig } from '#shared/format/repository-config.ts'
 import { RepositoryKeys } from '#shared/format/repository-keys.ts'
-import { openRoot, type Root } from '#shared/format/root.ts'
+import { openRoot, type Root, type RootAbout, sealRoot } from '#shared/format/root.ts'
 import { claimedKind } from '#shared/format/sealed-object.ts'
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
 import type { DiskRef } from '#shared/ports/mover.ts'
@@ -95,6 +95,22 @@ export class Bucket {
 
   backupOf(snapshotId: string): string | undefined {
     return [...this.backups].find(([, root]) => root.about.snapshotId === snapshotId)?.[0]
+  }
+
+  /** The same backup once more, as another cluster or namespace would have sealed it. Answers its root. */
+  plantRoot(like: string, change: Partial<RootAbout>): string {
+    const root = this.rootAt(like)
+    if (root === undefined) throw new Error(`${like} is no backup`)
+    const about = { ...root.about, ...change }
+    const session = formatSession({
+      volumeTag: KEYS.volumeTag(about.fcdId),
+      snapshotTag: KEYS.snapshotTag(about.fcdId, about.snapshotId),
+      startedMs: about.createdMs,
+      attempt: 'ffffffff',
+    })
+    const key = rootKey(session)
+    this.objects.set(key, { body: sealRoot(KEYS, session, { ...root, about }), modifiedMs: this.clock.nowMs() })
+    return key
   }
 
   /** Every byte of a backup, restored from what is in the bucket at this moment. */

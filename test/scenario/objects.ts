@@ -12,12 +12,12 @@ import type { World } from './world.ts'
 
 export const SIZE_BYTES = 640 * KiB
 
-/** A bound claim in namespace `app` with a disk behind it. Returns the disk's id. */
-export function aVolume(world: World, name: string): string {
+/** A bound claim with a disk behind it. Returns the disk's id. */
+export function aVolume(world: World, name: string, namespace = 'app'): string {
   const claim = world.cluster.seed('PersistentVolumeClaim', {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
-    metadata: { name, namespace: 'app', labels: { app: 'db' } },
+    metadata: { name, namespace, labels: { app: 'db' } },
     spec: {
       accessModes: ['ReadWriteOnce'],
       resources: { requests: { storage: '640Ki' } },
@@ -31,11 +31,11 @@ export function aVolume(world: World, name: string): string {
   return fcdId
 }
 
-export function aSnapshot(world: World, name: string, claim: string, backupRepository = 'br'): void {
+export function aSnapshot(world: World, name: string, claim: string, backupRepository = 'br', namespace = 'app'): void {
   world.cluster.seed('Snapshot', {
     apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
     kind: 'Snapshot',
-    metadata: { name, namespace: 'app' },
+    metadata: { name, namespace },
     spec: { resourceHandle: { apiGroup: '', kind: 'PersistentVolumeClaim', name: claim }, backupRepository },
   })
 }
@@ -101,11 +101,11 @@ export function aWaitingClaim(world: World, clone: KubeObject): void {
   })
 }
 
-export function aDelete(world: World, name: string, snapshot: KubeObject): void {
+export function aDelete(world: World, name: string, snapshot: KubeObject, namespace = 'velero'): void {
   world.cluster.seed('DeleteSnapshot', {
     apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
     kind: 'DeleteSnapshot',
-    metadata: { name, namespace: 'velero' },
+    metadata: { name, namespace },
     spec: { snapshotID: snapshot['status'].snapshotID, backupRepository: 'br' },
   })
 }

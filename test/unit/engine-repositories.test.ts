@@ -195,6 +195,62 @@ test('a deletion that dies at any write and is repeated leaves a tombstone: no l
   }
 })
 
+test('every root of a disk snapshot is found, also one that does not open, and no other', async () => {
+  const store = new MemoryObjectStore()
+  const world = await EngineWorld.create(store)
+  const content = new MemoryDiskContent(CHUNK_BYTES)
+  const first = await world.backup(content, 's1')
+  const second = await world.backup(content, 's1', { session: await world.newSession('s1', '2', 1_800_000_000_000) })
+  const third = await world.backup(content, 's2')
+  store.objects.get(first)!.body[100]! ^= 1
+  const found = await world.repositories.rootsOf(access, FCD, 's1')
+  assert.equal(
+    found.map(({ root, session, about }) => [root, `roots/${session}`, about?.claim]),
+    [
+      [second, second, 'ns/pvc'],
+      [first, first, undefined],
+    ],
+  )
+  assert.is(await world.repositories.forget(access, FCD, 's1', [second, third]), true)
+  assert.equal(await standing(store), [first, third].sort(), 'only what was named, and of this disk snapshot')
+})
+
+async function standing(store: MemoryObjectStore): Promise<string[]> {
+  const roots = [...store.objects].filter(([key]) => key.startsWith('roots/'))
+  return roots
+    .filter(([, { body }]) => claimedKind(body) !== 'tombstone')
+    .map(([key]) => key)
+    .sort()
+}
+
+test('a backup that is sealed while others of its disk snapshot are forgotten stays', async () => {
+  const store = new MemoryObjectStore()
+  const world = await EngineWorld.create(store)
+  const content = new MemoryDiskContent(CHUNK_BYTES)
+  const first = await world.backup(content, 's1')
+  const late = await world.newSession('s1', '2')
+  const sealing = new HookedStore(store, async ({ kind, key }) => {
+    if (kind === 'delete' && key === first) await world.backup(content, 's1', { session: late })
+    return 'go on'
+  })
+  await world.through(sealing).repositories.forget(access, FCD, 's1', [first])
+  assert.equal(await standing(store), [`roots/${late}`])
+  const open = await world.newSession('s1', '3')
+  await world.uploadSlice({
+    content: new MemoryDiskContent(CHUNK_BYTES),
+    session: open,
+    snapshotId: 's1',
+    signal: AbortSignal.abort(),
+  })
+  await world.repositories.forget(access, FCD, 's1', [])
+  assert.equal(await standing(store), [`roots/${late}`])
+  assert.is(
+    claimedKind(store.objects.get(`roots/${open}`)?.body ?? new Uint8Array()),
+    'tombstone',
+    'a session is fenced',
+  )
+})
+
 test('a session id depends on backup and attempt only, and tells neither', async () => {
   const world = await EngineWorld.create()
   const first = await world.newSession('s1', 'uid-1')

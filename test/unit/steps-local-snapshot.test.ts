@@ -28,8 +28,8 @@ async function aDisk(descriptions: string[], failsAt = 0) {
   const left = async () => (await volumes.listSnapshots(fcdId)).map(({ description }) => description)
   const [first] = await volumes.listSnapshots(fcdId)
   const remove = async () => {
-    const deps = { volumes, clock: systemClock } as unknown as VolumeDeps
-    await removeLocalSnapshot(deps, fcdId, first!.snapshotId, new AbortController().signal)
+    const deps = { volumes, clock: systemClock, clusterId: async () => 'cluster' } as unknown as VolumeDeps
+    return await removeLocalSnapshot(deps, fcdId, first!.snapshotId, new AbortController().signal)
   }
   return { left, remove }
 }
@@ -59,10 +59,30 @@ removal('other backups’ and other clusters’ snapshots stay', async () => {
   assert.equal(await left(), others)
 })
 
-removal('of a snapshot that is not named by us exactly that one goes', async () => {
-  const { left, remove } = await aDisk(['by hand', 'by hand'])
-  await remove()
-  assert.equal(await left(), ['by hand'])
+removal('one that this very cluster has not made stays, whoever asks', async () => {
+  const others = [
+    'by hand',
+    '',
+    'dormouse/',
+    'dormouse/cluster/',
+    snapshotDescription('cluster-2', 'uid-1'),
+    snapshotDescription('other', 'uid-1', true),
+    snapshotDescription('other/cluster', 'uid-1'),
+    `/${OURS}`,
+    `${OURS}/keep/keep`,
+    `${OURS}/x`,
+  ]
+  for (const description of others) {
+    const { left, remove } = await aDisk([description, description])
+    assert.is(await remove(), 'foreign', description)
+    assert.equal(await left(), [description, description])
+  }
+})
+
+removal('one that is kept as a backup goes, when it is asked for', async () => {
+  const { left, remove } = await aDisk([`${OURS}/keep`])
+  assert.is(await remove(), 'gone')
+  assert.equal(await left(), [])
 })
 
 removal.run()

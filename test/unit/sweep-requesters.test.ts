@@ -118,7 +118,17 @@ looks('a removal that was asked for already is enough, and another object under 
     assert.is((await run()).unclaimed, removed)
     const { annotations } = cluster.peek('Snapshot', 'shop', 'a')!.metadata
     assert.is(annotations?.['dormouse.dev/velero-operation'], mark)
+    const actor = cluster.peek('DeleteSnapshot', 'velero', place.name)?.metadata.annotations
+    assert.equal(actor, removed === 1 ? { 'dormouse.dev/on-behalf-of': 'shop' } : undefined, 'with its rights only')
   }
+})
+
+looks('a removal that is asked for has the rights of the namespace that told the id', async () => {
+  const { cluster, seed, backup, run } = aSweep()
+  seed('a', backup('nightly', 'Failed'), 'Uploaded', REQUESTED)
+  await run()
+  const [removal] = cluster.peekAll('DeleteSnapshot')
+  assert.equal(removal?.metadata.annotations, { 'dormouse.dev/on-behalf-of': 'shop' })
 })
 
 looks.run()

@@ -3,7 +3,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { clip } from '#shared/domain/conditions.ts'
 import { deletePhase } from '#shared/domain/delete.ts'
-import { deleteSnapshotOf, isDeleteOf } from '#shared/domain/delete-request.ts'
+import { deleteSnapshotOf, isDeleteOf, isWithoutActor } from '#shared/domain/delete-request.ts'
 import { isClaimSnapshotId } from '#shared/domain/ids.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -35,7 +35,8 @@ async function remove(deps: ActionDeps, claim: KubeObject, backup: KubeObject, l
   const stored = storedSnapshot(claim)
   if (stored === undefined) return
   const backupLabel = labelValue(backup.metadata.name)
-  if (!isBlobOf(stored, backupLabel))
+  const { namespace = '' } = claim.metadata
+  if (!isBlobOf(stored, backupLabel) || stored.namespace !== namespace)
     return log.warn(`Snapshot ${placeOf(stored)} is of another backup: its data stays`)
   const snapshotID = stored.snapshotID ?? (await idOfUnfinished(deps, stored, log))
   if (snapshotID === undefined) return log.info(`Snapshot ${placeOf(stored)} has stored nothing`)
@@ -46,13 +47,21 @@ async function remove(deps: ActionDeps, claim: KubeObject, backup: KubeObject, l
     snapshotID,
     backupRepository,
     veleroNamespace,
+    namespace,
     backupLabel,
   })
-  const { object } = await findOrCreate(deps, { ...wanted, kind: 'DeleteSnapshot' }, (found) =>
-    isDeleteOf(found, snapshotID),
-  )
+  const own = (found: KubeObject) => isDeleteOf(found, wanted)
+  const { object } = await findOrCreate(deps, { ...wanted, kind: 'DeleteSnapshot' }, own)
+  if (isWithoutActor(object)) await giveActor(deps, wanted)
   await awaitRemoved(deps, object, backup)
   log.info(`the data of Snapshot ${placeOf(stored)} is removed`)
+}
+
+/** An earlier release made it: from here on it acts for the claim's namespace, wherever it is. */
+async function giveActor(deps: ActionDeps, { metadata }: KubeObject): Promise<void> {
+  const { namespace, name, annotations } = metadata
+  const inAnyVersion = { metadata: { namespace, name } } as KubeObject
+  await deps.cluster.patch('DeleteSnapshot', inAnyVersion, { metadata: { annotations } })
 }
 
 /** When the backup was stored before its disk snapshot was taken: the Snapshot may know more by now, else it is told to stop. */

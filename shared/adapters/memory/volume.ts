@@ -26,6 +26,11 @@ export class MemoryVolumeSnapshot {
     this.#writtenIn = new Map(tracking?.writtenIn)
   }
 
+  trackingAfter(name: string): Tracking {
+    const epoch = Number(this.changeId?.split('/').at(-1) ?? 0)
+    return { name, epoch: epoch + 1, writtenIn: new Map(this.#writtenIn) }
+  }
+
   changedSince(epoch: number, capacityBytes: number): Extent[] {
     const { blockBytes } = this.content
     const changed = [...this.#writtenIn].filter(([, writtenIn]) => writtenIn > epoch).map(([block]) => block)
@@ -91,6 +96,18 @@ export class MemoryVolume {
     const taken = new MemoryVolumeSnapshot({ snapshotId, description, createdMs }, content, this.#tracking)
     if (this.#tracking !== undefined) this.#tracking.epoch++
     return taken
+  }
+
+  /** The disk as it was then, and its change tracking with it: epochs that were passed since are given once more. */
+  revert(snapshotId: string): void {
+    const snapshot = this.#snapshots.get(snapshotId)
+    if (snapshot === undefined) throw new TerminalError('SnapshotNotFound', `no snapshot ${snapshotId}`)
+    this.#content.blocks.clear()
+    for (const [index, block] of snapshot.content.blocks) {
+      this.#content.blocks.set(index, block)
+      this.#shared.add(block)
+    }
+    if (this.#tracking !== undefined) this.#tracking = snapshot.trackingAfter(this.#tracking.name)
   }
 
   showSnapshot(taken: MemoryVolumeSnapshot): void {

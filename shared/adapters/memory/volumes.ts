@@ -68,6 +68,15 @@ export class MemoryVolumes implements VolumeService {
     return taken.snapshotId
   }
 
+  /** As an administrator would: VslmRevertVStorageObject. */
+  revertTo(fcdId: string, snapshotId: string): void {
+    this.#volume(fcdId).revert(snapshotId)
+  }
+
+  removeSnapshotNow(fcdId: string, snapshotId: string): void {
+    this.#volume(fcdId).removeSnapshot(snapshotId)
+  }
+
   /** As VDDK would: a snapshot only for reading. */
   openDisk(fcdId: string, snapshotId?: string, writable = false): Disk {
     return this.#volume(fcdId).open(snapshotId, writable)

@@ -9,6 +9,7 @@ import {
   orphansOf,
   recordedDisks,
   snapshotDescription,
+  snapshotUidIn,
 } from '#shared/domain/orphans.ts'
 
 const NOW = Date.parse('2026-11-26T12:00:00Z')
@@ -121,6 +122,29 @@ test('recorded disks are those of our driver and of our objects, each once, and 
     { ...aSnapshot('New'), status: { volumeID: `ivd:${other}`, snapshotID: '\0' } },
   ]
   assert.equal(recordedDisks(volumes, objects), [DISK, other])
+})
+
+test("the volumes' disks are looked at first: what users write into their objects keeps the look from none of them", () => {
+  const csi = { driver: 'csi.vsphere.vmware.com', volumeHandle: DISK }
+  const volume = { apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'pv' }, spec: { csi } }
+  const forged = ['00000000-0000-4000-8000-000000000000', '00000000-0000-4000-8000-000000000001']
+  const objects = forged.map((fcdId) => ({ ...aSnapshot('New'), status: { volumeID: `ivd:${fcdId}` } }))
+  assert.equal(recordedDisks([volume], objects), [DISK, ...forged])
+})
+
+test('the UID in a name is told for this very cluster only, with or without /keep', () => {
+  assert.is(snapshotUidIn(snapshotDescription('mine', UID), 'mine'), UID)
+  assert.is(snapshotUidIn(snapshotDescription('mine', UID, true), 'mine'), UID)
+  const others = [
+    undefined,
+    '',
+    'dormouse/mine/',
+    'dormouse/mine//keep',
+    `dormouse/mine/${UID}/keep/keep`,
+    `dormouse/mine/${UID}/x`,
+  ]
+  for (const description of [...others, snapshotDescription('mine2', UID), snapshotDescription('other/mine', UID)])
+    assert.is(snapshotUidIn(description, 'mine'), undefined, description)
 })
 
 test.run()

@@ -54,6 +54,12 @@ deleter('asks for the deletion of what the stored claim names, and waits until i
   assert.is(more.length, 0)
   assert.equal([object?.metadata.name, object?.metadata.namespace], [`delete-${UID}`, 'velero'])
   assert.equal(object?.['spec'], { snapshotID: SNAPSHOT_ID, backupRepository: 'br-1' })
+  const { annotations } = object?.metadata ?? {}
+  assert.equal(
+    annotations,
+    { 'dormouse.dev/on-behalf-of': 'shop' },
+    'the id is of the namespace, and so are the rights',
+  )
   assert.is(world.clock.nowMs() - NOW_MS, 1000)
 })
 
@@ -157,6 +163,36 @@ deleter('a UID out of a bucket does not become a name', async () => {
   const odd = { ...aSnapshot(), metadata: { ...aSnapshot().metadata, uid: '../x' } }
   const item = aClaim({ annotations: { [BLOB_ANNOTATION]: encodeBlob(odd) } })
   await rejects(execute(aReadyWorld(), item), 'VeleroObjectInvalid')
+})
+
+deleter(
+  'one that an earlier release has made acts for the namespace from here on; one for another is an error',
+  async () => {
+    const world = aReadyWorld()
+    const seed = (annotations: Record<string, string>) =>
+      world.cluster.seed(KIND, {
+        apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+        kind: KIND,
+        metadata: { name: `delete-${UID}`, namespace: 'velero', annotations },
+        spec: { snapshotID: SNAPSHOT_ID, backupRepository: 'br-1' },
+      })
+    seed({})
+    await execute(world)
+    const [object] = world.cluster.peekAll(KIND)
+    assert.is(object?.metadata.annotations?.['dormouse.dev/on-behalf-of'], 'shop')
+    await world.cluster.delete(KIND, object!)
+    seed({ 'dormouse.dev/on-behalf-of': 'bank' })
+    await rejects(execute(world), 'NameTaken')
+  },
+)
+
+deleter('a blob of another namespace than its claim deletes nothing', async () => {
+  const world = aReadyWorld()
+  const forged = { ...aSnapshot(), metadata: { ...aSnapshot().metadata, namespace: 'bank' } }
+  await execute(world, stored(forged))
+  assert.is(world.cluster.peekAll(KIND).length, 0)
+  assert.is(world.cluster.peekAll('BackupRepositoryClaim').length, 0)
+  assert.match(world.lines[0] ?? '', 'its data stays')
 })
 
 deleter('a DeleteSnapshot of another backup at that name is an error', async () => {

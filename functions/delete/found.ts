@@ -1,0 +1,60 @@
+// All that there is of the backup that a DeleteSnapshot names: its Upload, its disk snapshot, its roots, and whose the disk is.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { type Actor, actorOf } from '#shared/domain/authority.ts'
+import { type Found, isUploadAtWork, isUploadOf, needsVolume } from '#shared/domain/removal.ts'
+import { isDiskIn, isMigrated } from '#shared/domain/volume.ts'
+import type { FoundRoot } from '#shared/ports/mover.ts'
+import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
+import type { RepositoryDeps, VolumeDeps } from '#shared/steps/deps.ts'
+
+export type DeleteDeps = VolumeDeps & RepositoryDeps
+export type DiskSnapshot = { fcdId: string; snapshotId: string }
+export type FoundFor = Found & { actor: Actor }
+
+/** Read anew each time that something is about to be removed. */
+export async function findAll(deps: DeleteDeps, request: KubeObject, disk: DiskSnapshot): Promise<FoundFor> {
+  const actor = actorOf(request, deps.settings.veleroNamespace)
+  const upload = await findUpload(deps, disk)
+  const clusterId = await deps.clusterId()
+  // Operators may stop every upload: also while vCenter or the bucket is away.
+  if (actor.kind === 'operator' && isUploadAtWork(upload))
+    return { actor, clusterId, upload, roots: [], description: undefined, isOwnDisk: false }
+  const description = await describe(deps, disk)
+  const roots = await findRoots(deps, request, actor, disk)
+  const found = { actor, clusterId, upload, roots, description }
+  return { ...found, isOwnDisk: needsVolume(actor, found) && (await isDiskOf(deps, actor, disk)) }
+}
+
+export async function findUpload(deps: DeleteDeps, disk: DiskSnapshot): Promise<KubeObject | undefined> {
+  const upload = await deps.cluster.read('Upload', deps.settings.veleroNamespace, `upload-${disk.snapshotId}`)
+  return upload !== undefined && isUploadOf(upload, disk) ? upload : undefined
+}
+
+async function describe(deps: DeleteDeps, { fcdId, snapshotId }: DiskSnapshot): Promise<string | undefined> {
+  if ((await deps.volumes.describe(fcdId)) === undefined) return undefined
+  const all = await deps.volumes.listSnapshots(fcdId)
+  return all.find((each) => each.snapshotId === snapshotId)?.description
+}
+
+/** A tenant's request opens no repository that its namespace may not use. */
+async function findRoots(
+  deps: DeleteDeps,
+  request: KubeObject,
+  actor: Actor,
+  { fcdId, snapshotId }: DiskSnapshot,
+): Promise<FoundRoot[]> {
+  const repository: string = request['spec'].backupRepository
+  if (repository === '') return []
+  if (actor.kind === 'tenant') await requireAllowed(deps, repository, [actor.namespace])
+  return await deps.repositories.rootsOf(await deps.access(repository, 'write'), fcdId, snapshotId)
+}
+
+/** Only operators make PersistentVolumes, and Kubernetes binds them: a volume's word for its claim counts. */
+async function isDiskOf(deps: DeleteDeps, actor: Actor, { fcdId }: DiskSnapshot): Promise<boolean> {
+  if (actor.kind === 'operator') return true
+  const volumes = await deps.cluster.list('PersistentVolume')
+  if (isDiskIn(actor.namespace, fcdId, volumes)) return true
+  if (!volumes.some(isMigrated)) return false
+  return isDiskIn(actor.namespace, fcdId, volumes, await deps.cluster.list('CnsVSphereVolumeMigration'))
+}

@@ -1,0 +1,72 @@
+// A Snapshot whose disk snapshot is taken follows its Upload, and makes it anew when it is gone.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { parseClaimSnapshotId } from '#shared/domain/ids.ts'
+import { isUploadOf } from '#shared/domain/removal.ts'
+import { stepPatch } from '#shared/domain/step-label.ts'
+import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import type { VolumeDeps } from '#shared/steps/deps.ts'
+import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
+import { isMadeFor, mirror } from '#shared/steps/mirror.ts'
+import { writeEnding } from '#shared/steps/write.ts'
+import { whoseSnapshot } from './proof.ts'
+import { type DiskSnapshot, ensureUpload } from './take.ts'
+
+/**
+ * The Upload writes its state here by itself; this is the way for everything that got lost. undefined: nothing proves that the disk
+ * snapshot of the status is this object's own, and nothing of it was touched.
+ */
+export async function followUpload(
+  deps: VolumeDeps,
+  snapshot: KubeObject,
+  cancelled: boolean,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { disk } = parseClaimSnapshotId(snapshot['status']?.snapshotID ?? '')
+  const upload = await deps.cluster.read('Upload', deps.settings.veleroNamespace, `upload-${disk.snapshotId}`)
+  if (upload === undefined) return await withoutUpload(deps, snapshot, disk, signal)
+  if (!isMadeFor(upload, snapshot) || !isUploadOf(upload, disk)) return undefined
+  if (cancelled && !isUploadOver(seeUpload(upload).phase) && upload['spec'].uploadCancel !== true) {
+    await deps.cluster.patch('Upload', upload, {
+      spec: { uploadCancel: true },
+      metadata: stepPatch('upload', deps.clock.nowMs()),
+    })
+    return 'told its Upload to stop'
+  }
+  await mirror(deps, snapshot, upload)
+  return `follows its Upload: ${upload['status']?.phase ?? 'New'}`
+}
+
+/**
+ * Deleted, and whoever brought it to its end died before this Snapshot heard of it. Another one finds out what there is: a backup that
+ * is sealed (the upload function looks whose), a disk snapshot that is still to be uploaded, or neither.
+ */
+async function withoutUpload(
+  deps: VolumeDeps,
+  snapshot: KubeObject,
+  disk: DiskSnapshot,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const whose = await whoseSnapshot(deps, snapshot, disk)
+  if (whose === 'foreign') return undefined
+  if (snapshot['status'].phase === 'Canceling') {
+    if (whose === 'own') await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, signal)
+    return await finishCancel(deps, snapshot)
+  }
+  await ensureUpload(deps, snapshot, disk)
+  const status = { uploadName: `upload-${disk.snapshotId}` }
+  await writeEnding(deps, 'Snapshot', snapshot, { status, step: 'waiting' })
+  return 'created its Upload'
+}
+
+async function finishCancel(deps: VolumeDeps, snapshot: KubeObject): Promise<string> {
+  const status = {
+    phase: 'Canceled',
+    message: 'cancelled; its Upload is gone',
+    reason: 'Canceled',
+    completionTimestamp: rfc3339(deps.clock.nowMs()),
+  }
+  await writeEnding(deps, 'Snapshot', snapshot, { status, step: 'done', dropFinalizer: true })
+  return 'cancelled'
+}

@@ -1,0 +1,81 @@
+// A disk that was reverted behind everyone's back: its change tracking gives the same epochs once more, and may keep silent about changes.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { KiB } from '#shared/kernel/units.ts'
+import { noiseOf } from './choices.ts'
+import { aSnapshot, aVolume, isDone } from './objects.ts'
+import { FAIR } from './weather.ts'
+import { World } from './world.ts'
+
+const revert = suite('a reverted disk')
+
+let made = 0
+
+async function backUp(world: World): Promise<string> {
+  const name = `snap-${++made}`
+  aSnapshot(world, name, 'data')
+  const snapshot = () => world.cluster.peek('Snapshot', 'app', name) as KubeObject
+  await world.run(() => isDone(snapshot()) && world.isQuiet())
+  assert.is(snapshot()['status'].phase, 'Uploaded', world.describe())
+  assert.equal(world.broken, [], 'the backup restores to what the disk snapshot held')
+  const upload = world.cluster.peek('Upload', 'velero', snapshot()['status'].uploadName)
+  return upload?.['status'].mode
+}
+
+const write = (world: World, fcdId: string, at: number) =>
+  world.volumes.write(fcdId, at * 64 * KiB, noiseOf(`write ${++made}`, 64 * KiB))
+
+/** Epochs pass, and nobody sees it afterwards. */
+function passEpochs(world: World, fcdId: string, count: number): void {
+  for (let n = 0; n < count; n++)
+    world.volumes.removeSnapshotNow(fcdId, world.volumes.takeSnapshotNow(fcdId, 'of another tool'))
+}
+
+revert('what changed is not missed when its epoch has passed that of the last backup', async () => {
+  for (const passed of [0, 1, 2, 3, 5]) {
+    for (const stays of [true, false]) {
+      const world = new World(1, FAIR)
+      const fcdId = aVolume(world, 'data')
+      write(world, fcdId, 0)
+      const before = world.volumes.takeSnapshotNow(fcdId, 'before the upgrade')
+      write(world, fcdId, 1)
+      await backUp(world)
+      world.volumes.revertTo(fcdId, before)
+      write(world, fcdId, 2)
+      if (!stays) world.volumes.removeSnapshotNow(fcdId, before)
+      passEpochs(world, fcdId, passed)
+      write(world, fcdId, 3)
+      await backUp(world)
+      write(world, fcdId, 4)
+      await backUp(world)
+    }
+  }
+})
+
+revert(
+  'with no older snapshot around only changes are read; while one stands, those since a backup that is older than it',
+  async () => {
+    const world = new World(2, FAIR)
+    const fcdId = aVolume(world, 'data')
+    write(world, fcdId, 0)
+    assert.is(await backUp(world), 'Allocated')
+    write(world, fcdId, 1)
+    assert.is(await backUp(world), 'Changed')
+    const kept = world.volumes.takeSnapshotNow(fcdId, 'kept for long')
+    for (const at of [2, 3]) {
+      write(world, fcdId, at)
+      assert.is(await backUp(world), 'Changed')
+    }
+    world.volumes.revertTo(fcdId, kept)
+    passEpochs(world, fcdId, 9)
+    write(world, fcdId, 4)
+    assert.is(await backUp(world), 'Changed')
+    world.volumes.removeSnapshotNow(fcdId, kept)
+    write(world, fcdId, 5)
+    assert.is(await backUp(world), 'Changed')
+  },
+)
+
+revert.run()

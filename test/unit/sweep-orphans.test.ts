@@ -1,0 +1,75 @@
+// The look for orphans in vCenter: what users write makes it remove nothing, and keeps it from nothing.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
+import { snapshotDescription } from '#shared/domain/orphans.ts'
+import { readSettings } from '#shared/kernel/env.ts'
+import { HOUR_MS, MiB } from '#shared/kernel/units.ts'
+import type { VolumeDeps } from '#shared/steps/deps.ts'
+import { sweepOrphans } from '../../functions/sweep/orphans.ts'
+
+const orphans = suite('the look for orphans')
+
+const START_MS = Date.parse('2026-11-26T12:00:00Z')
+
+function aWorld() {
+  let nowMs = START_MS
+  const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, sleep: async () => undefined }
+  const cluster = new MemoryCluster({ clock })
+  const volumes = new MemoryVolumes({ clock })
+  const fcdId = volumes.createDisk(MiB)
+  cluster.seed('PersistentVolume', {
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name: 'pv' },
+    spec: { csi: { driver: 'csi.vsphere.vmware.com', volumeHandle: fcdId } },
+  })
+  const warnings: string[] = []
+  const log = { debug() {}, info() {}, error() {}, warn: (_: object, text: string) => void warnings.push(text) }
+  const deps = {
+    cluster,
+    volumes,
+    clock,
+    settings: readSettings({}),
+    log,
+    identity: 'p',
+    clusterId: async () => 'mine',
+  }
+  const take = (description: string) => volumes.takeSnapshotNow(fcdId, description)
+  const upload = (namespace: string, snapshotId: string) =>
+    cluster.seed('Upload', {
+      apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
+      kind: 'Upload',
+      metadata: { name: `upload-${snapshotId}`, namespace },
+      spec: {
+        snapshotID: `ivd:${fcdId}:${snapshotId}`,
+        backupRepository: 'br',
+        backupTimestamp: '2026-11-26T11:00:00Z',
+        snapshotReference: 'a/b',
+      },
+    })
+  const sweep = async () => {
+    nowMs = START_MS + 48 * HOUR_MS
+    return await sweepOrphans(deps as unknown as VolumeDeps, new AbortController().signal)
+  }
+  return { volumes, fcdId, take, upload, sweep, left: () => volumes.snapshotsOf(fcdId).map((each) => each.snapshotId) }
+}
+
+orphans('an Upload keeps a disk snapshot only in the Velero namespace', async () => {
+  const { take, upload, sweep, left } = aWorld()
+  const [owned, leaked] = [take(snapshotDescription('mine', 'u-1')), take(snapshotDescription('mine', 'u-2'))]
+  upload('velero', owned)
+  upload('tenant-b', leaked)
+  assert.is((await sweep()).removed, 1)
+  assert.equal(left(), [owned])
+})
+
+orphans('what is of others, or is kept, stays', async () => {
+  const { take, sweep, left } = aWorld()
+  const others = ['by hand', snapshotDescription('other', 'u-1'), snapshotDescription('mine', 'u-2', true)].map(take)
+  assert.equal([(await sweep()).removed, left()], [0, others])
+})
+
+orphans.run()
