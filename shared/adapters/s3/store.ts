@@ -33,6 +33,9 @@ export type S3Store = ObjectStore & {
   release(bytes: Uint8Array): void
 }
 
+/** In a row, with the promise of more: some stores give a few when many objects were deleted. */
+const MOST_EMPTY_PAGES = 100
+
 const DEFAULT_RETRY = { attempts: 5, firstDelayMs: 200, maxDelayMs: 5 * SECOND_MS }
 
 export function createS3Store(settings: S3Settings, options: S3StoreOptions = {}): S3Store {
@@ -117,17 +120,23 @@ class BucketStore implements S3Store {
     })
   }
 
+  /** Each key comes after the one before, over all pages: so a list can neither go in a circle nor tell a key twice. */
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
+    const refuse = (how: string) =>
+      new TerminalError('S3Unsupported', `list ${prefix} in ${this.location}: the store's list ${how}`)
     let from: string | undefined
+    let last = ''
+    let emptyPages = 0
     do {
       const page = await this.call('list', prefix, signal, (calls) => calls.list(this.root + prefix, from, signal))
-      for (const object of page.objects) yield { ...object, key: object.key.slice(this.root.length) }
-      if (page.next !== undefined && page.next === from) {
-        throw new TerminalError(
-          'S3Unsupported',
-          `list ${prefix} in ${this.location}: the store answers the same page again and again`,
-        )
+      for (const object of page.objects) {
+        if (!isAfter(object.key, last)) throw refuse('is not in the order of its keys')
+        last = object.key
+        yield { ...object, key: object.key.slice(this.root.length) }
       }
+      emptyPages = page.objects.length === 0 ? emptyPages + 1 : 0
+      if (page.next !== undefined && (page.next === from || emptyPages > MOST_EMPTY_PAGES))
+        throw refuse('leads nowhere')
       from = page.next
     } while (from !== undefined)
   }
@@ -237,6 +246,11 @@ async function isOurs(
   if (found.bytes !== body.length) return false
   const stored = await orUndefined(calls.get(key, signal))
   return stored === undefined ? undefined : Buffer.compare(stored, body) === 0
+}
+
+/** In the order of UTF-8, which is not JavaScript's for characters beyond the first plane. */
+function isAfter(key: string, before: string): boolean {
+  return Buffer.compare(Buffer.from(key, 'utf8'), Buffer.from(before, 'utf8')) > 0
 }
 
 function defaultOrigin(settings: S3Settings): string {
