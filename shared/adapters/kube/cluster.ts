@@ -2,10 +2,11 @@
 
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
 import type { Cluster, ListOptions } from '#shared/ports/cluster.ts'
-import type { ApiAnswer, ApiRequest } from './exchange.ts'
+import { checkDeletion, listIn, objectIn, unreadable } from './echo.ts'
+import type { ApiRequest } from './exchange.ts'
 import { type AccessOptions, findAccess } from './find-access.ts'
 import { creationPath, listPath, objectPath } from './paths.ts'
-import { type Attempt, errorOf, saysNotFound } from './refusals.ts'
+import { type Attempt, requireSuccess, saysNotFound } from './refusals.ts'
 import { createTransport, type Transport, type TransportOptions } from './transport.ts'
 
 export type ClusterOptions = TransportOptions &
@@ -20,7 +21,8 @@ export function createCluster(options: ClusterOptions = {}): Cluster {
   return new KubeCluster(transport, options.onWarning ?? (() => undefined))
 }
 
-type ListAnswer = { metadata?: { continue?: string }; items?: Partial<KubeObject>[] }
+/** In a row, with the promise of more: a filter may leave out whatever the pages held. */
+const MOST_EMPTY_PAGES = 100
 
 class KubeCluster implements Cluster {
   readonly #send: Transport
@@ -34,7 +36,9 @@ class KubeCluster implements Cluster {
   async read(kind: KindName, namespace: string | undefined, name: string): Promise<KubeObject | undefined> {
     const answer = await this.#send({ method: 'GET', path: objectPath(kind, namespace, name) })
     if (saysNotFound(answer)) return undefined
-    return objectIn(answer, { verb: 'get', kind, namespace, name })
+    const attempt: Attempt = { verb: 'get', kind, namespace, name }
+    requireSuccess(answer, attempt)
+    return objectIn(answer, attempt)
   }
 
   async list(kind: KindName, options: ListOptions = {}): Promise<KubeObject[]> {
@@ -69,27 +73,35 @@ class KubeCluster implements Cluster {
     const path = objectPath(kind, namespace, name)
     const answer = await this.#send({ method: 'DELETE', path, body: { type: JSON_TYPE, value } })
     if (saysNotFound(answer)) return
-    if (answer.status >= 300) throw errorOf(answer, { verb: 'delete', kind, namespace, name })
+    const attempt: Attempt = { verb: 'delete', kind, namespace, name }
+    requireSuccess(answer, attempt)
+    checkDeletion(answer, attempt)
   }
 
   /** undefined: the list took so long that its continue token ended (410), so it has to be asked for in one piece. */
   async #pages(kind: KindName, options: ListOptions, paged: boolean): Promise<KubeObject[] | undefined> {
     const found: KubeObject[] = []
     let next: string | undefined
+    let emptyPages = 0
     do {
       const answer = await this.#send({ method: 'GET', path: listPath(kind, options, next, paged) })
       if (answer.status === 410 && next !== undefined) return undefined
       const attempt: Attempt = { verb: 'list', kind, namespace: options.namespace, name: undefined }
-      const { metadata, items = [] } = bodyOf(answer, attempt) as ListAnswer
+      requireSuccess(answer, attempt)
+      const { metadata, items } = listIn(answer, attempt)
       // Items of built-in kinds come without these two.
       for (const item of items) found.push({ apiVersion: KINDS[kind].apiVersion, kind, ...item } as KubeObject)
+      emptyPages = items.length === 0 ? emptyPages + 1 : 0
+      const before = next
       next = metadata?.continue || undefined
+      if (next !== undefined && (next === before || emptyPages > MOST_EMPTY_PAGES)) throw unreadable(answer, attempt)
     } while (next !== undefined)
     return found
   }
 
   async #write(request: ApiRequest, attempt: Attempt): Promise<KubeObject> {
     const answer = await this.#send(request)
+    requireSuccess(answer, attempt)
     const object = objectIn(answer, attempt)
     for (const warning of answer.warnings)
       this.#onWarning(`${attempt.verb} ${attempt.kind} ${attempt.name}: ${warning}`)
@@ -105,15 +117,4 @@ function mergePatch(path: string, seen: KubeObject, change: object): ApiRequest 
   const { metadata } = change as Partial<KubeObject>
   const value = { ...change, metadata: { ...metadata, resourceVersion, uid } }
   return { method: 'PATCH', path, body: { type: 'application/merge-patch+json', value } }
-}
-
-function objectIn(answer: ApiAnswer, attempt: Attempt): KubeObject {
-  return bodyOf(answer, attempt) as KubeObject
-}
-
-/** An answer that was cut off is as good as none. */
-function bodyOf(answer: ApiAnswer, attempt: Attempt): object {
-  const { status, body } = answer
-  if (status >= 200 && status < 300 && typeof body === 'object' && body !== null) return body
-  throw errorOf(answer, attempt)
 }

@@ -2,6 +2,8 @@
 
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { type Agent, request as httpsRequest } from 'node:https'
+import { RetryableError } from '#shared/kernel/errors.ts'
+import { MiB } from '#shared/kernel/units.ts'
 
 export type ApiRequest = {
   method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
@@ -26,6 +28,10 @@ export async function exchange(request: ApiRequest, way: Way): Promise<ApiAnswer
   }
 }
 
+/** One page of a list, as large as a function can hold. */
+const MOST_BYTES = 128 * MiB
+const MOST_ERROR_BYTES = 2 * MiB
+
 class StaleConnection extends Error {}
 
 async function send(request: ApiRequest, way: Way): Promise<ApiAnswer> {
@@ -34,7 +40,7 @@ async function send(request: ApiRequest, way: Way): Promise<ApiAnswer> {
   const timer = setTimeout(() => outgoing.destroy(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs)
   try {
     const response = await responseTo(outgoing)
-    const text = await textOf(response)
+    const text = await textOf(request, response)
     return {
       status: response.statusCode ?? 0,
       body: jsonOf(text),
@@ -65,9 +71,19 @@ function responseTo(outgoing: ClientRequest): Promise<IncomingMessage> {
   return promise
 }
 
-async function textOf(response: IncomingMessage): Promise<string> {
+async function textOf({ method, path }: ApiRequest, response: IncomingMessage): Promise<string> {
+  const status = response.statusCode ?? 0
+  const mostBytes = status >= 200 && status < 300 ? MOST_BYTES : MOST_ERROR_BYTES
   const chunks: Buffer[] = []
-  for await (const chunk of response) chunks.push(chunk)
+  let bytes = 0
+  for await (const chunk of response) {
+    bytes += chunk.length
+    if (bytes > mostBytes) {
+      const what = `${method} ${path}: ${status}, and the answer is longer than ${mostBytes / MiB} MiB`
+      throw new RetryableError('KubernetesAnswerUnreadable', what)
+    }
+    chunks.push(chunk)
+  }
   return Buffer.concat(chunks).toString('utf8')
 }
 
@@ -86,7 +102,9 @@ function secondsOf(retryAfter: string | undefined): number | undefined {
 
 /** `299 - "unknown field \"status.phas\""`: what the server thinks of a request that it took all the same. */
 function warningsOf(header: string | string[] | undefined): string[] {
-  return [header ?? []].flat().flatMap((text) => [...text.matchAll(/299 \S+ ("(?:[^"\\]|\\.)*")/g)].map(unquoted))
+  return [header ?? []]
+    .flat()
+    .flatMap((text) => [...text.slice(0, 4096).matchAll(/299 \S+ ("(?:[^"\\]|\\.)*")/g)].map(unquoted))
 }
 
 function unquoted([, quoted = '""']: RegExpExecArray): string {

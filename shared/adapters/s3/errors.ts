@@ -229,7 +229,7 @@ function networkWords(error: SdkError): string {
     return 'it does not speak TLS there; is s3Url to begin with http://?'
   // Without path style the bucket's name stands in front, which a private store's name server often does not know.
   if (error.code === 'ENOTFOUND') return `the name ${error.hostname} is unknown; is s3ForcePathStyle to be "true"?`
-  return error.message === '' ? String(error.code) : error.message
+  return error.message === '' ? String(error.code) : excerptOf(error.message, 300)
 }
 
 function retryAfter(error: SdkError): { retryAfterSeconds?: number } {
