@@ -160,14 +160,9 @@ test('a deletion is done when the server says Success, or answers with the objec
   }
 })
 
-test('a server that goes on sending is cut off, and its words are cut short', async () => {
-  const long = 'x'.repeat(3_000_000)
-  const refused = await clusterWith(answering(500, { kind: 'Status', apiVersion: 'v1', message: long }))
-  await rejects(read(refused), RetryableError, 'KubernetesAnswerUnreadable')
-  await stop()
-  const wordy = await clusterWith(
-    answering(500, { kind: 'Status', apiVersion: 'v1', message: `a\u0007\n${long.slice(0, 100_000)}` }),
-  )
+test('the words of a server are cut short', async () => {
+  const long = 'x'.repeat(100_000)
+  const wordy = await clusterWith(answering(500, { kind: 'Status', apiVersion: 'v1', message: `a\u0007\n${long}` }))
   const error = await rejects(read(wordy), RetryableError, 'KubernetesUnavailable')
   assert.ok(error.message.length < 1000, `${error.message.length}`)
   await stop()
@@ -289,16 +284,6 @@ test('a list follows its pages, and is asked for in one piece when a page has ex
     'b',
   ])
   assert.equal(urls().at(-1), path)
-})
-
-test('a list whose pages never end is given up', async () => {
-  let page = 0
-  const endless = await clusterWith((_asked, response) => {
-    const metadata = { continue: page++ < 3 ? 'same' : `token-${page}` }
-    response.end(JSON.stringify({ kind: 'LeaseList', apiVersion: 'coordination.k8s.io/v1', metadata, items: [] }))
-  })
-  await rejects(endless.list('Lease'), RetryableError, 'KubernetesAnswerUnreadable')
-  assert.ok(asked.length < 200, `${asked.length} requests`)
 })
 
 test.run()

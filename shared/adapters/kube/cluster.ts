@@ -2,11 +2,11 @@
 
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
 import type { Cluster, ListOptions } from '#shared/ports/cluster.ts'
-import { checkDeletion, listIn, objectIn, unreadable } from './echo.ts'
+import { checkDeletion, listIn, objectIn } from './echo.ts'
 import type { ApiRequest } from './exchange.ts'
 import { type AccessOptions, findAccess } from './find-access.ts'
 import { creationPath, listPath, objectPath } from './paths.ts'
-import { type Attempt, requireSuccess, saysNotFound } from './refusals.ts'
+import { type Attempt, saysNotFound } from './refusals.ts'
 import { createTransport, type Transport, type TransportOptions } from './transport.ts'
 
 export type ClusterOptions = TransportOptions &
@@ -21,9 +21,6 @@ export function createCluster(options: ClusterOptions = {}): Cluster {
   return new KubeCluster(transport, options.onWarning ?? (() => undefined))
 }
 
-/** In a row, with the promise of more: a filter may leave out whatever the pages held. */
-const MOST_EMPTY_PAGES = 100
-
 class KubeCluster implements Cluster {
   readonly #send: Transport
   readonly #onWarning: (warning: string) => void
@@ -36,9 +33,7 @@ class KubeCluster implements Cluster {
   async read(kind: KindName, namespace: string | undefined, name: string): Promise<KubeObject | undefined> {
     const answer = await this.#send({ method: 'GET', path: objectPath(kind, namespace, name) })
     if (saysNotFound(answer)) return undefined
-    const attempt: Attempt = { verb: 'get', kind, namespace, name }
-    requireSuccess(answer, attempt)
-    return objectIn(answer, attempt)
+    return objectIn(answer, { verb: 'get', kind, namespace, name })
   }
 
   async list(kind: KindName, options: ListOptions = {}): Promise<KubeObject[]> {
@@ -73,35 +68,27 @@ class KubeCluster implements Cluster {
     const path = objectPath(kind, namespace, name)
     const answer = await this.#send({ method: 'DELETE', path, body: { type: JSON_TYPE, value } })
     if (saysNotFound(answer)) return
-    const attempt: Attempt = { verb: 'delete', kind, namespace, name }
-    requireSuccess(answer, attempt)
-    checkDeletion(answer, attempt)
+    checkDeletion(answer, { verb: 'delete', kind, namespace, name })
   }
 
   /** undefined: the list took so long that its continue token ended (410), so it has to be asked for in one piece. */
   async #pages(kind: KindName, options: ListOptions, paged: boolean): Promise<KubeObject[] | undefined> {
     const found: KubeObject[] = []
     let next: string | undefined
-    let emptyPages = 0
     do {
       const answer = await this.#send({ method: 'GET', path: listPath(kind, options, next, paged) })
       if (answer.status === 410 && next !== undefined) return undefined
       const attempt: Attempt = { verb: 'list', kind, namespace: options.namespace, name: undefined }
-      requireSuccess(answer, attempt)
       const { metadata, items } = listIn(answer, attempt)
       // Items of built-in kinds come without these two.
       for (const item of items) found.push({ apiVersion: KINDS[kind].apiVersion, kind, ...item } as KubeObject)
-      emptyPages = items.length === 0 ? emptyPages + 1 : 0
-      const before = next
       next = metadata?.continue || undefined
-      if (next !== undefined && (next === before || emptyPages > MOST_EMPTY_PAGES)) throw unreadable(answer, attempt)
     } while (next !== undefined)
     return found
   }
 
   async #write(request: ApiRequest, attempt: Attempt): Promise<KubeObject> {
     const answer = await this.#send(request)
-    requireSuccess(answer, attempt)
     const object = objectIn(answer, attempt)
     for (const warning of answer.warnings)
       this.#onWarning(`${attempt.verb} ${attempt.kind} ${attempt.name}: ${warning}`)

@@ -5,7 +5,7 @@ import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { excerptOf } from '#shared/kernel/excerpt.ts'
 import type { ApiAnswer } from './exchange.ts'
-import { type Attempt, attemptText } from './refusals.ts'
+import { type Attempt, attemptText, requireSuccess } from './refusals.ts'
 
 export type ListAnswer = { metadata?: { continue?: string }; items: Partial<KubeObject>[] }
 
@@ -13,6 +13,7 @@ export type ListAnswer = { metadata?: { continue?: string }; items: Partial<Kube
 const METADATA_LIST = { kind: 'PartialObjectMetadataList', apiVersion: 'meta.k8s.io/v1' }
 
 export function objectIn(answer: ApiAnswer, attempt: Attempt): KubeObject {
+  requireSuccess(answer, attempt)
   const { kind } = attempt
   const body = recordOf(answer.body)
   if (!isOf(body, kind, KINDS[kind].apiVersion) || !isNamed(body, attempt)) throw unreadable(answer, attempt)
@@ -20,6 +21,7 @@ export function objectIn(answer: ApiAnswer, attempt: Attempt): KubeObject {
 }
 
 export function listIn(answer: ApiAnswer, attempt: Attempt): ListAnswer {
+  requireSuccess(answer, attempt)
   const { kind } = attempt
   const body = recordOf(answer.body)
   const isList =
@@ -34,12 +36,13 @@ export function listIn(answer: ApiAnswer, attempt: Attempt): ListAnswer {
 
 /** A deletion that is done, or one that waits for a finalizer. */
 export function checkDeletion(answer: ApiAnswer, attempt: Attempt): void {
+  requireSuccess(answer, attempt)
   const body = recordOf(answer.body)
   if (isOf(body, 'Status', 'v1') && body['status'] === 'Success') return
   objectIn(answer, attempt)
 }
 
-export function unreadable({ status, body }: ApiAnswer, attempt: Attempt): RetryableError {
+function unreadable({ status, body }: ApiAnswer, attempt: Attempt): RetryableError {
   const found = body === undefined ? 'it is no JSON' : `it is ${excerptOf(JSON.stringify(body), 100)}`
   const what = `${attemptText(attempt)}: ${status}, but the answer is not the API server's: ${found}`
   return new RetryableError('KubernetesAnswerUnreadable', `${what}. Does a proxy answer?`)

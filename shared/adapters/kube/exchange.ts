@@ -2,8 +2,6 @@
 
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { type Agent, request as httpsRequest } from 'node:https'
-import { RetryableError } from '#shared/kernel/errors.ts'
-import { MiB } from '#shared/kernel/units.ts'
 
 export type ApiRequest = {
   method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
@@ -28,10 +26,6 @@ export async function exchange(request: ApiRequest, way: Way): Promise<ApiAnswer
   }
 }
 
-/** One page of a list, as large as a function can hold. */
-const MOST_BYTES = 128 * MiB
-const MOST_ERROR_BYTES = 2 * MiB
-
 class StaleConnection extends Error {}
 
 async function send(request: ApiRequest, way: Way): Promise<ApiAnswer> {
@@ -40,7 +34,7 @@ async function send(request: ApiRequest, way: Way): Promise<ApiAnswer> {
   const timer = setTimeout(() => outgoing.destroy(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs)
   try {
     const response = await responseTo(outgoing)
-    const text = await textOf(request, response)
+    const text = await textOf(response)
     return {
       status: response.statusCode ?? 0,
       body: jsonOf(text),
@@ -71,19 +65,9 @@ function responseTo(outgoing: ClientRequest): Promise<IncomingMessage> {
   return promise
 }
 
-async function textOf({ method, path }: ApiRequest, response: IncomingMessage): Promise<string> {
-  const status = response.statusCode ?? 0
-  const mostBytes = status >= 200 && status < 300 ? MOST_BYTES : MOST_ERROR_BYTES
+async function textOf(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of response) {
-    bytes += chunk.length
-    if (bytes > mostBytes) {
-      const what = `${method} ${path}: ${status}, and the answer is longer than ${mostBytes / MiB} MiB`
-      throw new RetryableError('KubernetesAnswerUnreadable', what)
-    }
-    chunks.push(chunk)
-  }
+  for await (const chunk of response) chunks.push(chunk)
   return Buffer.concat(chunks).toString('utf8')
 }
 
