@@ -26,6 +26,7 @@ import {
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { RecoveryChoice } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
+import { boundedStore } from './bounded-store.ts'
 import { type KeyCache, readSlots, type SlotList, unwrapAny } from './key-slots.ts'
 
 export { KeyCache } from './key-slots.ts'
@@ -55,7 +56,12 @@ export async function openRepository(
   const master = await masterOf(store, config.repositoryId, list, secret, keyCache)
   const keys = new RepositoryKeys(config.repositoryId, master)
   checkConfigMac(keys, config, mac, where)
-  return { store, keys, config, slots: new Map(list.slots.map(({ slotId, slot }) => [slotId, slot])) }
+  return {
+    store: boundedStore(store),
+    keys,
+    config,
+    slots: new Map(list.slots.map(({ slotId, slot }) => [slotId, slot])),
+  }
 }
 
 async function masterOf(
