@@ -46,6 +46,12 @@ const PLAIN_XML: Mischief = {
   body: '<?xml version="1.0"?><ok/>',
 }
 
+const NO_SUCH_KEY: Mischief = {
+  status: 404,
+  headers: { 'content-type': 'application/xml' },
+  body: '<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>gone</Message></Error>',
+}
+
 type Entry = { key: string; size?: string; modified?: string }
 const listing = (change: Partial<Record<string, string>>, entries: Entry[] = []): Mischief => {
   const fields = {
@@ -188,11 +194,24 @@ test('a deletion counts when the store says 204, or when the object is seen to b
   decide = () => ({ status: 204 })
   await store().delete('roots/s')
   assert.equal(asked(), ['DELETE'])
-  decide = ({ method }) => (method === 'DELETE' ? EMPTY : { status: 404 })
+  decide = ({ method }) => (method === 'DELETE' ? EMPTY : NO_SUCH_KEY)
   await store().delete('roots/s')
   decide = ({ method }) =>
-    method === 'DELETE' ? EMPTY : { status: 200, headers: { etag: '"x"', 'content-length': '1' } }
+    method === 'DELETE' ? EMPTY : { status: 206, headers: { etag: '"x"', 'content-range': 'bytes 0-0/9' }, body: 'x' }
   await rejects(store().delete('roots/s'), RetryableError, 'S3AnswerUnreadable')
+  decide = ({ method }) => (method === 'DELETE' ? EMPTY : { status: 404, body: '<html>not here' })
+  await rejects(store().delete('roots/s'), TerminalError, 'S3Refused')
+})
+
+test("without conditional PUT, a proxy's 404 lets nothing be written over", async () => {
+  decide = ({ method }) => {
+    if (method === 'HEAD') return { status: 404 }
+    return { status: 206, headers: { etag: '"x"', 'content-range': 'bytes 0-0/9' }, body: 'x' }
+  }
+  await rejects(store(false).putIfAbsent('roots/s', Buffer.from('tombstone')), RetryableError, 'S3AnswerUnreadable')
+  assert.not(proxy.requests.some(({ method }) => method === 'PUT'))
+  decide = ({ method }) => (method === 'PUT' ? { status: 200, headers: { etag: '"x"' } } : NO_SUCH_KEY)
+  assert.is(await store(false).putIfAbsent('roots/s', Buffer.from('tombstone')), true)
 })
 
 test('an error of any length and any wording stays a short line', async () => {

@@ -130,13 +130,20 @@ export class S3Calls {
   async delete(key: string, signal?: AbortSignal): Promise<void> {
     const { $metadata } = await this.client.send(new DeleteObjectCommand(this.at(key)), abortable(signal))
     if ($metadata.httpStatusCode === 204) return
-    try {
-      await this.head(key, signal)
-    } catch (error) {
-      if (statusOf(error) === 404) return
-      throw error
-    }
+    if (await this.isAbsent(key, signal)) return
     throw new ForeignAnswer(`it says ${$metadata.httpStatusCode} to a deletion, and the object is still there`)
+  }
+
+  /** By the store's own word for it: a 404 alone may be a proxy's, and HEAD has nothing but that. */
+  async isAbsent(key: string, signal?: AbortSignal): Promise<boolean> {
+    try {
+      await this.getRange(key, 0, 1, signal)
+    } catch (error) {
+      if (statusOf(error) === 404 && (error as Error).name === 'NoSuchKey') return true
+      // An empty object has no such range.
+      if (statusOf(error) !== 416) throw error
+    }
+    return false
   }
 
   release(bytes: Uint8Array): void {

@@ -7,6 +7,7 @@ import { type RetryPolicy, retry } from '#shared/kernel/retry.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import type { IncompleteUpload, IncompleteUploads, ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import { ForeignAnswer } from './answers.ts'
 import type { IncompletePosition, PutCall, S3Calls } from './calls.ts'
 import { type CallContext, statusOf, translate } from './errors.ts'
 import { DEFAULT_TRANSPORT, type TransportOptions } from './options.ts'
@@ -236,11 +237,15 @@ async function orUndefined<T>(call: Promise<T>, code: 'NoSuchKey' | 'NotFound' =
 /** Whether what stands there was made by an earlier attempt of this very call; undefined: nothing stands there. */
 async function isOurs(
   calls: S3Calls,
-  { key, body, token }: PutCall,
+  { key, body, token, onlyIfAbsent }: PutCall,
   signal: AbortSignal | undefined,
 ): Promise<boolean | undefined> {
   const found = await orUndefined(calls.head(key, signal), 'NotFound')
-  if (found === undefined) return undefined
+  if (found === undefined) {
+    // The PUT that follows would write over what stands there, if that 404 was not the store's.
+    if (onlyIfAbsent || (await calls.isAbsent(key, signal))) return undefined
+    throw new ForeignAnswer('it says 404 to a HEAD, and the object is there')
+  }
   if (found.token !== undefined) return found.token === token
   // The store keeps no metadata: equal bytes are as good, nobody can tell the two writers apart.
   if (found.bytes !== body.length) return false
