@@ -35,7 +35,7 @@ export async function letPasswordIn(
   if (await opens(store, password)) return { ...opened, slot }
   throw new TerminalError(
     'RepositoryKeyWrong',
-    `${store.location}: the slot ${slot} was written and does not open; look at the store`,
+    `${store.location}: the slot ${slot} was written and does not open; look at the store: are there other slots below keys/ that nobody of yours made?`,
   )
 }
 
@@ -65,7 +65,8 @@ async function opens(store: ObjectStore, secret: string): Promise<boolean> {
     await requireRepository(store, secret)
     return true
   } catch (error) {
-    if (error instanceof DormouseError && error.reason === 'RepositoryKeyWrong') return false
+    const reasons = ['RepositoryKeyWrong', 'KeySlotsSuspect']
+    if (error instanceof DormouseError && reasons.includes(error.reason)) return false
     throw error
   }
 }

@@ -11,6 +11,10 @@ import type { Warn } from './warn.ts'
 /** Four digits in the name. The last one is kept for the slice's end. */
 const MOST_PER_SLICE = 9999
 
+/** A write removes the ones before it: one stands, two after a crash. The rest is somebody else's, and prune's. */
+const MOST_KEPT = 1000
+const MOST_TRIED = 16
+
 const folderOf = (session: string): string => checkpointKey(session, 0, 0).slice(0, -'00000000-0000'.length)
 
 export class Checkpoints {
@@ -32,9 +36,13 @@ export class Checkpoints {
   async newest(): Promise<Checkpoint | undefined> {
     const { store, keys } = this.#repository
     this.#keys = []
-    for await (const { key } of store.list(folderOf(this.#session))) this.#keys.push(key)
-    this.#written = this.#keys.filter((key) => key.startsWith(this.#key(0).slice(0, -4))).length
-    for (const key of this.#keys.toReversed()) {
+    this.#written = 0
+    for await (const { key } of store.list(folderOf(this.#session))) {
+      if (key.startsWith(this.#key(0).slice(0, -4))) this.#written++
+      this.#keys.push(key)
+      if (this.#keys.length > 2 * MOST_KEPT) this.#keys = this.#keys.slice(-MOST_KEPT)
+    }
+    for (const key of this.#keys.toReversed().slice(0, MOST_TRIED)) {
       const bytes = await store.get(key)
       if (bytes === undefined) continue
       try {

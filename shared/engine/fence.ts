@@ -2,7 +2,8 @@
 
 import { rootKey } from '#shared/format/names.ts'
 import { sealTombstone, type TombstoneWhy } from '#shared/format/root.ts'
-import { claimedKind } from '#shared/format/sealed-object.ts'
+import { claimedKind, SEALED_PREFIX_BYTES } from '#shared/format/sealed-object.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
 import { putOnce } from './put-once.ts'
 import type { Repository } from './repository.ts'
 
@@ -15,10 +16,19 @@ export async function fenceSession(
 ): Promise<boolean> {
   const key = rootKey(session)
   const tombstone = sealTombstone(repository.keys, session, { why, atMs })
-  for (;;) {
+  for (let round = 0; round < MOST_ROUNDS; round++) {
     if ((await putOnce(repository.store, key, tombstone)) === 'ours') return true
-    const standing = await repository.store.get(key)
+    const standing = await repository.store.getRange(key, 0, SEALED_PREFIX_BYTES)
     // Removed since the PUT: that was someone who forgets it, try again.
     if (standing !== undefined) return claimedKind(standing) === 'tombstone'
   }
+  throw unconfirmed(repository, key)
+}
+
+/** Others who work on the same root get in between once or twice. More often, the store does not do what it says. */
+export const MOST_ROUNDS = 10
+
+export function unconfirmed({ store }: Repository, key: string): RetryableError {
+  const what = `${store.location}/${key}: the store says that it deletes and writes, and a look at it shows otherwise`
+  return new RetryableError('DeletionUnconfirmed', `${what}. Does a proxy or a cache answer in its place?`)
 }

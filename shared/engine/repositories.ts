@@ -4,9 +4,10 @@ import { createHash } from 'node:crypto'
 import type { ScryptCost } from '#shared/format/key-slot.ts'
 import { formatSession, parseSession, rootKey, sessionInKey, sessionKey } from '#shared/format/names.ts'
 import { openRoot } from '#shared/format/root.ts'
-import { claimedKind } from '#shared/format/sealed-object.ts'
+import { claimedKind, SEALED_PREFIX_BYTES } from '#shared/format/sealed-object.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
+import { MiB } from '#shared/kernel/units.ts'
 import type {
   BackupAbout,
   BackupSummary,
@@ -17,9 +18,10 @@ import type {
   RepositoryState,
 } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
+import { flooded } from './bounded-store.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { probeConditionalPut } from './conditional-put.ts'
-import { fenceSession } from './fence.ts'
+import { fenceSession, MOST_ROUNDS, unconfirmed } from './fence.ts'
 import { inParallel } from './in-parallel.ts'
 import { pruneRepository } from './prune.ts'
 import {
@@ -45,6 +47,10 @@ export type RepositoriesOptions = {
 }
 
 const PARALLEL_READS = 8
+/** Of one volume: a backup each hour for ten years. */
+const MOST_ROOTS = 100_000
+/** Of one snapshot. */
+const MOST_ROOT_BYTES = 128 * MiB
 
 export function createRepositories(options: RepositoriesOptions): Repositories {
   const keyCache = new KeyCache()
@@ -59,13 +65,21 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
     newSessionId: async (access, about, attempt) => newSessionId(await open(access), about, attempt),
     backupsOf: async (access, fcdId) => {
       const repository = await open(access)
-      const roots = await rootsBelow(repository, `${repository.keys.volumeTag(fcdId)}-`)
-      return readableSummaries(repository, roots, options.warn ?? (() => {}))
+      const names = await rootNames(repository, `${repository.keys.volumeTag(fcdId)}-`)
+      // Opened one by one: all roots of a volume are more than a small function holds.
+      const found = await inParallel(names, PARALLEL_READS, async (name) => {
+        const root = await standingRoot(repository, name, options.warn)
+        return root === undefined ? [] : readableSummaries(repository, [root], options.warn ?? (() => {}))
+      })
+      return found.flat()
     },
     find: async (access, fcdId, snapshotId) => {
       const repository = await open(access)
-      const [newest] = await rootsBelow(repository, snapshotPrefix(repository, fcdId, snapshotId))
-      return newest === undefined ? undefined : summaryOf(repository, newest)
+      for (const name of await rootNames(repository, snapshotPrefix(repository, fcdId, snapshotId))) {
+        const newest = await standingRoot(repository, name)
+        if (newest !== undefined) return summaryOf(repository, newest)
+      }
+      return undefined
     },
     rootsOf: async (access, fcdId, snapshotId) => {
       const repository = await open(access)
@@ -128,18 +142,43 @@ function snapshotPrefix({ keys }: Repository, fcdId: string, snapshotId: string)
 
 type StandingRoot = { key: string; session: string; bytes: Uint8Array }
 
-/** What stands below that prefix, newest first. A root that was removed since the LIST, and a tombstone, are no backups. */
-async function rootsBelow({ store }: Repository, sessionPrefix: string): Promise<StandingRoot[]> {
-  const names: { key: string; session: string; startedMs: number }[] = []
-  for await (const { key } of store.list(rootKey(sessionPrefix))) {
+type RootName = { key: string; session: string; startedMs: number; bytes: number }
+
+/** Newest first. */
+async function rootNames({ store }: Repository, sessionPrefix: string): Promise<RootName[]> {
+  const names: RootName[] = []
+  for await (const { key, bytes } of store.list(rootKey(sessionPrefix))) {
     const session = sessionInKey(key)
-    if (session !== undefined) names.push({ key, session, startedMs: parseSession(session)?.startedMs ?? 0 })
+    if (session !== undefined) names.push({ key, session, startedMs: parseSession(session)?.startedMs ?? 0, bytes })
+    if (names.length > MOST_ROOTS) throw flooded(`${store.location}/${rootKey(sessionPrefix)}`, `${MOST_ROOTS} backups`)
   }
-  names.sort((a, b) => b.startedMs - a.startedMs)
-  const roots = await inParallel(names, PARALLEL_READS, async ({ key, session }) => {
+  return names.sort((a, b) => b.startedMs - a.startedMs)
+}
+
+/** A root that was removed since the LIST, and a tombstone, are no backups. With `warn`, one that is too large is none either. */
+async function standingRoot(
+  { store }: Repository,
+  { key, session }: RootName,
+  warn?: Warn,
+): Promise<StandingRoot | undefined> {
+  try {
     const bytes = await store.get(key)
     return bytes === undefined || claimedKind(bytes) === 'tombstone' ? undefined : { key, session, bytes }
-  })
+  } catch (error) {
+    if (warn === undefined || !(error instanceof CorruptionError)) throw error
+    warn(error.reason, error.message)
+    return undefined
+  }
+}
+
+/** The roots of one snapshot, newest first: one, and some more where attempts overlapped. */
+async function rootsBelow(repository: Repository, sessionPrefix: string): Promise<StandingRoot[]> {
+  const names = await rootNames(repository, sessionPrefix)
+  const sumBytes = names.reduce((sum, { bytes }) => sum + bytes, 0)
+  if (sumBytes > MOST_ROOT_BYTES) {
+    throw flooded(`${repository.store.location}/${rootKey(sessionPrefix)}`, `${sumBytes} bytes of roots`)
+  }
+  const roots = await inParallel(names, PARALLEL_READS, (name) => standingRoot(repository, name))
   return roots.filter((root) => root !== undefined)
 }
 
@@ -169,19 +208,22 @@ function readableSummaries(repository: Repository, roots: readonly StandingRoot[
 /**
  * Removes the root and puts a tombstone in its place: a holder of the same session that was thought dead could
  * otherwise seal it once more. Whoever gets in between the two steps is removed as well. A tombstone that stands there is
- * never removed.
+ * never removed, and only the look at it ends this.
  */
 async function forgetRoot(
   { store, ...rest }: Repository,
   { key, session }: Pick<StandingRoot, 'key' | 'session'>,
   clock: Clock,
 ): Promise<void> {
-  for (;;) {
-    const standing = await store.get(key)
+  const repository = { store, ...rest }
+  for (let round = 0; round < MOST_ROUNDS; round++) {
+    const standing = await store.getRange(key, 0, SEALED_PREFIX_BYTES)
+    // Not what PUT and DELETE were answered: what stands there is the end of it.
     if (standing !== undefined && claimedKind(standing) === 'tombstone') return
-    await store.delete(key)
-    if (await fenceSession({ store, ...rest }, session, 'forgotten', clock.nowMs())) return
+    if (standing !== undefined) await store.delete(key)
+    await fenceSession(repository, session, 'forgotten', clock.nowMs())
   }
+  throw unconfirmed(repository, key)
 }
 
 /**

@@ -1,18 +1,21 @@
 // Opens and creates repositories: config, key slots, and who wins when two create one at the same time.
 
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import {
-  decodeSlot,
   type KeySlot,
   newSlotId,
   type ScryptCost,
-  slotPrefix,
-  unwrapSlot,
   wrapForPublicKey,
   wrapWithPassphrase,
 } from '#shared/format/key-slot.ts'
 import { CONFIG_KEY, keySlotKey } from '#shared/format/names.ts'
-import { checkConfigMac, decodeConfig, encodeConfig, type RepositoryConfig } from '#shared/format/repository-config.ts'
+import {
+  checkConfigMac,
+  decodeConfig,
+  encodeConfig,
+  MOST_CONFIG_BYTES,
+  type RepositoryConfig,
+} from '#shared/format/repository-config.ts'
 import { REPOSITORY_KEY_BYTES, RepositoryKeys } from '#shared/format/repository-keys.ts'
 import {
   DEFAULT_CHUNK_BYTES,
@@ -23,6 +26,10 @@ import {
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { RecoveryChoice } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
+import { boundedStore } from './bounded-store.ts'
+import { type KeyCache, readSlots, type SlotList, unwrapAny } from './key-slots.ts'
+
+export { KeyCache } from './key-slots.ts'
 
 export type Repository = { store: ObjectStore; keys: RepositoryKeys; config: RepositoryConfig }
 export type OpenedRepository = Repository & { slots: ReadonlyMap<string, KeySlot> }
@@ -35,25 +42,6 @@ export type CreateOptions = {
   keyCache?: KeyCache | undefined
 }
 
-/** Repository keys that this process has unwrapped already, as scrypt is slow on purpose. Memory only. */
-export class KeyCache {
-  readonly #pepper = randomBytes(32)
-  readonly #masters = new Map<string, Uint8Array>()
-
-  get(repositoryId: string, slotIds: readonly string[], secret: string): Uint8Array | undefined {
-    return this.#masters.get(this.#name(repositoryId, slotIds, secret))
-  }
-
-  set(repositoryId: string, slotIds: readonly string[], secret: string, master: Uint8Array): void {
-    this.#masters.set(this.#name(repositoryId, slotIds, secret), master)
-  }
-
-  #name(repositoryId: string, slotIds: readonly string[], secret: string): string {
-    const hash = createHash('sha256').update(this.#pepper)
-    return hash.update(JSON.stringify([repositoryId, slotIds, secret])).digest('hex')
-  }
-}
-
 /** undefined: there is no repository. TerminalError `RepositoryKeyWrong`: the secret opens none of its slots. */
 export async function openRepository(
   store: ObjectStore,
@@ -61,17 +49,33 @@ export async function openRepository(
   keyCache?: KeyCache,
 ): Promise<OpenedRepository | undefined> {
   const where = `${store.location}/${CONFIG_KEY}`
-  const bytes = await store.get(CONFIG_KEY)
+  const bytes = await store.getRange(CONFIG_KEY, 0, MOST_CONFIG_BYTES + 1)
   if (bytes === undefined) return undefined
   const { config, mac } = decodeConfig(bytes, where)
-  const slots = await readSlots(store, config.repositoryId)
-  const slotIds = [...slots.keys()]
-  const cached = keyCache?.get(config.repositoryId, slotIds, secret)
-  const master = cached ?? unwrapAny(store, config.repositoryId, slots, secret)
-  keyCache?.set(config.repositoryId, slotIds, secret, master)
+  const list = await readSlots(store, config.repositoryId)
+  const master = await masterOf(store, config.repositoryId, list, secret, keyCache)
   const keys = new RepositoryKeys(config.repositoryId, master)
   checkConfigMac(keys, config, mac, where)
-  return { store, keys, config, slots }
+  return {
+    store: boundedStore(store),
+    keys,
+    config,
+    slots: new Map(list.slots.map(({ slotId, slot }) => [slotId, slot])),
+  }
+}
+
+async function masterOf(
+  store: ObjectStore,
+  repositoryId: string,
+  list: SlotList,
+  secret: string,
+  keyCache: KeyCache | undefined,
+): Promise<Uint8Array> {
+  const known = await keyCache?.get(store, repositoryId, secret)
+  if (known !== undefined) return known
+  const { found, master } = await unwrapAny(store, repositoryId, list, secret)
+  keyCache?.set(repositoryId, secret, found, master)
+  return master
 }
 
 /** Opens the repository that must exist. */
@@ -100,9 +104,9 @@ export async function createRepository(
   const config: RepositoryConfig = { repositoryId: randomBytes(16).toString('hex'), chunkBytes, pageChunks }
   checkChunkBytes(chunkBytes)
   const keys = new RepositoryKeys(config.repositoryId, randomBytes(REPOSITORY_KEY_BYTES))
-  const slots = [passwordSlot(keys, secret, options.scrypt)]
+  const slots = [await passwordSlot(keys, secret, options.scrypt)]
   // Made before the first is written: a recovery key may turn out to be of no use.
-  if (recovery !== undefined) slots.push(recoverySlot(keys, recovery, options.scrypt))
+  if (recovery !== undefined) slots.push(await recoverySlot(keys, recovery, options.scrypt))
   for (const slot of slots) await putSlot(store, slot)
   await store.putIfAbsent(CONFIG_KEY, encodeConfig(keys, config))
   const repository = await requireRepository(store, secret, options.keyCache)
@@ -118,7 +122,7 @@ export async function addPasswordSlot(
   password: string,
   cost?: ScryptCost,
 ): Promise<string> {
-  return await putSlot(store, passwordSlot(keys, password, cost))
+  return await putSlot(store, await passwordSlot(keys, password, cost))
 }
 
 export async function addRecoverySlot(
@@ -127,21 +131,21 @@ export async function addRecoverySlot(
   recovery: RecoveryChoice,
   cost?: ScryptCost,
 ): Promise<string> {
-  return await putSlot(store, recoverySlot(keys, recovery, cost))
+  return await putSlot(store, await recoverySlot(keys, recovery, cost))
 }
 
 type NewSlot = { key: string; body: Uint8Array }
 
-function passwordSlot(keys: RepositoryKeys, password: string, cost?: ScryptCost): NewSlot {
+async function passwordSlot(keys: RepositoryKeys, password: string, cost?: ScryptCost): Promise<NewSlot> {
   const slotId = newSlotId(keys.repositoryId)
-  return { key: keySlotKey(slotId), body: wrapWithPassphrase(slotId, 'password', password, keys.master, cost) }
+  return { key: keySlotKey(slotId), body: await wrapWithPassphrase(slotId, 'password', password, keys.master, cost) }
 }
 
-function recoverySlot(keys: RepositoryKeys, recovery: RecoveryChoice, cost?: ScryptCost): NewSlot {
+async function recoverySlot(keys: RepositoryKeys, recovery: RecoveryChoice, cost?: ScryptCost): Promise<NewSlot> {
   const slotId = newSlotId(keys.repositoryId)
   const body =
     recovery.kind === 'passphrase'
-      ? wrapWithPassphrase(slotId, 'recovery-passphrase', recovery.passphrase, keys.master, cost)
+      ? await wrapWithPassphrase(slotId, 'recovery-passphrase', recovery.passphrase, keys.master, cost)
       : wrapForPublicKey(slotId, recovery.pem, keys.master)
   return { key: keySlotKey(slotId), body }
 }
@@ -150,33 +154,6 @@ function recoverySlot(keys: RepositoryKeys, recovery: RecoveryChoice, cost?: Scr
 async function putSlot(store: ObjectStore, { key, body }: NewSlot): Promise<string> {
   await store.putIfAbsent(key, body)
   return key
-}
-
-async function readSlots(store: ObjectStore, repositoryId: string): Promise<Map<string, KeySlot>> {
-  const slots = new Map<string, KeySlot>()
-  for await (const { key } of store.list(keySlotKey(slotPrefix(repositoryId)))) {
-    const bytes = await store.get(key)
-    const slot = bytes === undefined ? undefined : decodeSlot(bytes)
-    if (slot !== undefined) slots.set(key.slice(keySlotKey('').length), slot)
-  }
-  return slots
-}
-
-function unwrapAny(
-  store: ObjectStore,
-  repositoryId: string,
-  slots: ReadonlyMap<string, KeySlot>,
-  secret: string,
-): Uint8Array {
-  for (const [slotId, slot] of slots) {
-    const master = unwrapSlot(slotId, slot, secret)
-    if (master !== undefined) return master
-  }
-  const tried = [...slots].map(([slotId, slot]) => `${slotId} (${slot.kind})`).join(', ')
-  throw new TerminalError(
-    'RepositoryKeyWrong',
-    `repository ${repositoryId} in ${store.location}: the given secret opens none of its key slots: ${tried || 'there are none'}`,
-  )
 }
 
 /** A config that is gone must not turn into a new repository beside old data. */

@@ -12,10 +12,12 @@ import {
   privateDecrypt,
   publicEncrypt,
   randomBytes,
+  type ScryptOptions,
+  scrypt,
   scryptSync,
 } from 'node:crypto'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import { MiB } from '#shared/kernel/units.ts'
+import { KiB, MiB } from '#shared/kernel/units.ts'
 import { asBuffer } from './bytes.ts'
 import { REPOSITORY_KEY_BYTES } from './repository-keys.ts'
 import { CONFIG_MARK, FORMAT_VERSION, TAG_BYTES } from './version.ts'
@@ -24,9 +26,17 @@ export type SlotKind = 'password' | 'recovery-passphrase' | 'recovery-public-key
 export type ScryptCost = { N: number; r: number; p: number }
 /** 32 MiB and about a quarter of a second: what a small function can afford and a guesser feels. */
 export const DEFAULT_SCRYPT: ScryptCost = { N: 2 ** 15, r: 8, p: 3 }
-/** A planted slot must not make a reader spend more than this. */
-const MOST_SCRYPT_BYTES = 256 * MiB
-const MOST_SCRYPT_PASSES = 16
+/** An RSA key of 16,384 bits makes a slot of 3 KiB. */
+export const MOST_SLOT_BYTES = 16 * KiB
+/** A planted slot must not make a reader spend more: memory at one time, and memory that is gone through. */
+const MOST_SCRYPT_BYTES = 64 * MiB
+export const MOST_SLOT_WORK_BYTES = 512 * MiB
+/** Of all slots that one attempt tries: 16 of the default cost, about four seconds. */
+export const MOST_WORK_BYTES = 1536 * MiB
+/** Less is done at once: the way to another thread takes longer. */
+const LEAST_POOL_WORK_BYTES = 64 * KiB
+/** A private key is used once for such a slot, for some milliseconds. */
+const PUBLIC_KEY_WORK_BYTES = MiB
 const LEAST_RSA_BITS = 2048
 
 type PassphraseSlot = { kind: 'password' | 'recovery-passphrase'; scrypt: ScryptCost & { salt: string } }
@@ -41,15 +51,15 @@ export function newSlotId(repositoryId: string): string {
 /** LIST prefix of a repository's slots, below `keys/`. */
 export const slotPrefix = (repositoryId: string): string => `${repositoryId}-`
 
-export function wrapWithPassphrase(
+export async function wrapWithPassphrase(
   slotId: string,
   kind: PassphraseSlot['kind'],
   passphrase: string,
   master: Uint8Array,
   cost: ScryptCost = DEFAULT_SCRYPT,
-): Buffer {
+): Promise<Buffer> {
   const salt = randomBytes(32)
-  const wrapped = gcmWrap(scryptKey(passphrase, salt, cost), slotId, kind, master)
+  const wrapped = gcmWrap(await scryptKey(passphrase, salt, cost), slotId, kind, master)
   return encodeSlot({ kind, scrypt: { ...cost, salt: salt.toString('base64') }, wrapped })
 }
 
@@ -74,28 +84,56 @@ export function wrapForPublicKey(slotId: string, pem: string, master: Uint8Array
 
 /** undefined: not a slot that this version understands (it is passed over, and named in the error if none opens). */
 export function decodeSlot(bytes: Uint8Array): KeySlot | undefined {
+  if (bytes.length > MOST_SLOT_BYTES) return undefined
   try {
     const { format, version, ...slot } = JSON.parse(asBuffer(bytes).toString('utf8'))
-    return format === `${CONFIG_MARK}-key` && version === FORMAT_VERSION ? slot : undefined
+    const isSlot = format === `${CONFIG_MARK}-key` && version === FORMAT_VERSION && typeof slot.wrapped === 'string'
+    return isSlot && KINDS.includes(slot.kind) ? slot : undefined
   } catch {
     return undefined
   }
 }
 
+const KINDS: readonly unknown[] = ['password', 'recovery-passphrase', 'recovery-public-key'] satisfies SlotKind[]
+
+/** What trying it costs, as bytes that scrypt goes through; undefined: more than any slot may, it is not tried. */
+export function slotWorkBytes(slot: KeySlot): number | undefined {
+  if (slot.kind === 'recovery-public-key') return PUBLIC_KEY_WORK_BYTES
+  const { N, r, p } = slot.scrypt ?? {}
+  if (
+    ![N, r, p].every((value) => Number.isSafeInteger(value) && value >= 1) ||
+    N < 2 ||
+    !Number.isInteger(Math.log2(N))
+  ) {
+    return undefined
+  }
+  const bytes = workBytes({ N, r, p })
+  return bytes / p <= MOST_SCRYPT_BYTES && bytes <= MOST_SLOT_WORK_BYTES ? bytes : undefined
+}
+
+export const workBytes = ({ N, r, p }: ScryptCost): number => 128 * N * r * p
+
 /** The repository key; undefined: this secret is not the slot's. `secret`: a password, a passphrase or a private key as PEM. */
-export function unwrapSlot(slotId: string, slot: KeySlot, secret: string): Uint8Array | undefined {
+export async function unwrapSlot(slotId: string, slot: KeySlot, secret: string): Promise<Uint8Array | undefined> {
   try {
     const master =
-      slot.kind === 'recovery-public-key' ? unwrapPrivate(slotId, slot, secret) : unwrapPassphrase(slotId, slot, secret)
+      slot.kind === 'recovery-public-key'
+        ? unwrapPrivate(slotId, slot, secret)
+        : await unwrapPassphrase(slotId, slot, secret)
     return master?.length === REPOSITORY_KEY_BYTES ? master : undefined
   } catch {
     return undefined
   }
 }
 
-function unwrapPassphrase(slotId: string, slot: PassphraseSlot & { wrapped: string }, secret: string): Uint8Array {
+async function unwrapPassphrase(
+  slotId: string,
+  slot: PassphraseSlot & { wrapped: string },
+  secret: string,
+): Promise<Uint8Array> {
+  if (slotWorkBytes(slot) === undefined) throw new RangeError('scrypt costs beyond all reason')
   const { N, r, p, salt } = slot.scrypt
-  const key = scryptKey(secret, Buffer.from(salt, 'base64'), { N, r, p })
+  const key = await scryptKey(secret, Buffer.from(salt, 'base64'), { N, r, p })
   return gcmUnwrap(key, slotId, slot.kind, slot.wrapped)
 }
 
@@ -114,11 +152,26 @@ function unwrapPrivate(
   return gcmUnwrap(agreedKey(own, ephemeral, ephemeral), slotId, slot.kind, slot.wrapped)
 }
 
-function scryptKey(passphrase: string, salt: Uint8Array, { N, r, p }: ScryptCost): Buffer {
-  const memoryBytes = 128 * N * r
-  if (memoryBytes > MOST_SCRYPT_BYTES || p > MOST_SCRYPT_PASSES) throw new RangeError('scrypt costs beyond all reason')
+/** In a thread of the pool: it takes a quarter of a second, and a Lease wants to be renewed meanwhile. */
+async function scryptKey(passphrase: string, salt: Uint8Array, cost: ScryptCost): Promise<Buffer> {
+  const { N, r, p } = cost
   // OpenSSL wants a little more than the working memory.
-  return scryptSync(passphrase.normalize('NFC'), salt, 32, { N, r, p, maxmem: memoryBytes + 2 * MiB })
+  const options = { N, r, p, maxmem: 128 * N * r + 2 * MiB }
+  const text = passphrase.normalize('NFC')
+  if (workBytes(cost) <= LEAST_POOL_WORK_BYTES) return scryptSync(text, salt, KEY_BYTES, options)
+  const turn = last.then(() => scryptInPool(text, salt, options))
+  last = turn.catch(() => {})
+  return await turn
+}
+
+const KEY_BYTES = 32
+/** One after the other: each takes 32 MiB of a small function's memory. */
+let last: Promise<unknown> = Promise.resolve()
+
+function scryptInPool(text: string, salt: Uint8Array, options: ScryptOptions): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    scrypt(text, salt, KEY_BYTES, options, (error, key) => (error === null ? resolve(key) : reject(error)))
+  })
 }
 
 function agreedKey(privateKey: KeyObject, publicKey: KeyObject, ephemeral: KeyObject): Buffer {

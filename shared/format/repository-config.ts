@@ -2,6 +2,8 @@
 
 import { timingSafeEqual } from 'node:crypto'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
+import { excerptOf } from '#shared/kernel/excerpt.ts'
+import { KiB } from '#shared/kernel/units.ts'
 import { asBuffer } from './bytes.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
 import {
@@ -16,6 +18,9 @@ import {
 /** What the format leaves to a repository. */
 export type RepositoryConfig = { repositoryId: string; chunkBytes: number; pageChunks: number }
 
+/** It has half a kilobyte. */
+export const MOST_CONFIG_BYTES = 16 * KiB
+
 const ALGORITHMS = { hash: 'blake3-keyed-128', compression: 'zstd', cipher: 'aes-256-gcm' }
 
 export function encodeConfig(keys: RepositoryKeys, config: RepositoryConfig): Buffer {
@@ -27,6 +32,7 @@ export function encodeConfig(keys: RepositoryKeys, config: RepositoryConfig): Bu
 export function decodeConfig(bytes: Uint8Array, where: string): { config: RepositoryConfig; mac: string } {
   const refuse = (what: string, cause?: unknown) =>
     new CorruptionError('RepositoryConfigCorrupt', `${where}: ${what}`, { cause })
+  if (bytes.length > MOST_CONFIG_BYTES) throw refuse(`it has more than ${MOST_CONFIG_BYTES} bytes`)
   let fields: Record<string, unknown>
   try {
     fields = JSON.parse(asBuffer(bytes).toString('utf8'))
@@ -37,7 +43,7 @@ export function decodeConfig(bytes: Uint8Array, where: string): { config: Reposi
   if (format !== CONFIG_MARK) throw refuse(`not the config of a Dormouse repository`)
   const algorithmsKnown = Object.entries(ALGORITHMS).every(([name, value]) => rest[name] === value)
   if (version !== FORMAT_VERSION || !algorithmsKnown) {
-    const found = JSON.stringify({ version, ...rest })
+    const found = excerptOf(JSON.stringify({ version, ...rest }), 200)
     throw new TerminalError('RepositoryVersionUnknown', `${where}: this Dormouse reads format 1, found ${found}`)
   }
   if (typeof repositoryId !== 'string' || !/^[0-9a-f]{32}$/.test(repositoryId)) throw refuse('no repository id')

@@ -25,7 +25,10 @@ export class ThreadLane implements Lane {
   constructor(birth: WorkerBirth) {
     this.#worker = new Worker(WORKER_FILE, { workerData: birth })
     this.#worker.on('message', (message: FromWorker) => this.#receive(message))
-    this.#worker.on('error', (error) => this.#end(error))
+    // Out of memory, or a bug: the next slice has new threads.
+    this.#worker.on('error', (cause: Error) =>
+      this.#end(new RetryableError('WorkerDied', `a worker ended: ${cause.message}`, { cause })),
+    )
     this.#worker.on('exit', (code) => this.#end(new RetryableError('WorkerDied', `a worker ended with code ${code}`)))
   }
 

@@ -1,7 +1,5 @@
 // The mover of a heavy function: its child process, with the VDDK settings that the documented ConfigMap holds right now.
 
-import { mkdtemp, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { renderVddkConfig, VDDK_CONFIG_LABEL, VDDK_CONFIG_LABEL_VALUE } from '#shared/adapters/vddk/config.ts'
@@ -11,6 +9,7 @@ import type { Mover } from '#shared/ports/mover.ts'
 import type { Metrics } from '#shared/runtime/metrics.ts'
 import { Permits, type StepDeps, type TransferDeps } from '#shared/steps/deps.ts'
 import { wireRepositories } from './repositories.ts'
+import { Scratch } from './scratch.ts'
 import { wireVolumes } from './volumes.ts'
 
 /** One transfer at a time: a pod's memory is cut for one, and max-scale of the service makes more pods. */
@@ -30,7 +29,7 @@ export function wireTransfers(name: string, deps: StepDeps, metrics: Metrics): T
 class ConfiguredMover implements Mover {
   readonly #deps: StepDeps
   #current: { config: string; mover: Mover } | undefined
-  #folder: Promise<string> | undefined
+  readonly #scratch = new Scratch()
 
   constructor(deps: StepDeps) {
     this.#deps = deps
@@ -60,8 +59,7 @@ class ConfiguredMover implements Mover {
     const config = await this.#renderConfig()
     if (this.#current?.config === config) return this.#current.mover
     await this.#current?.mover.close()
-    const file = join(await this.#scratch(), 'vddk.conf')
-    await writeFile(file, config)
+    const file = await this.#scratch.write('vddk.conf', config)
     this.#current = { config, mover: this.#create(file) }
     return this.#current.mover
   }
@@ -87,12 +85,7 @@ class ConfiguredMover implements Mover {
       labelSelector: `${VDDK_CONFIG_LABEL}=${VDDK_CONFIG_LABEL_VALUE}`,
     }
     const maps = await this.#deps.cluster.list('ConfigMap', options)
-    return renderVddkConfig(maps, await this.#scratch())
-  }
-
-  #scratch(): Promise<string> {
-    this.#folder ??= mkdtemp(join(tmpdir(), 'dormouse-'))
-    return this.#folder
+    return renderVddkConfig(maps, await this.#scratch.folder())
   }
 }
 

@@ -106,6 +106,16 @@ test('beside a transfer of another disk, which goes on; of its own disk it ends 
   assert.is(folder.hasMark('disk-1'), false)
 })
 
+test('a VDDK that crashes in a worker ends the transfer by name, and the next slice goes on', async () => {
+  const mover = aMover()
+  const request = await requestFor('disk-2')
+  folder.start(['Read 3 crash'])
+  assert.is(await reasonOf(mover.upload(request, idle)), 'MoverDied')
+  folder.start([])
+  assert.is((await mover.upload({ ...request, slice: 2 }, idle)).state, 'sealed')
+  assert.is(folder.hasMark('disk-2'), false)
+})
+
 test('what is refused is told, and the mover goes on', async () => {
   folder.leaveMark('disk-2', 'someone else')
   folder.start([])

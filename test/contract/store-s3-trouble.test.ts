@@ -89,7 +89,7 @@ test('a store that keeps no metadata is asked for the bytes', async () => {
   const forgetful = await startProxy(proxy.url, (request) => {
     answers.push(request.method)
     // What a server without user metadata would say.
-    if (request.method === 'HEAD') return { status: 200, headers: { 'content-length': '1000' } }
+    if (request.method === 'HEAD') return { status: 200, headers: { etag: '"x"', 'content-length': '1000' } }
     return 'pass'
   })
   const target = createS3Store({ ...settings, url: forgetful.url }, { retry: quick })
@@ -158,7 +158,7 @@ test('how long the server asks to wait is handed on', async () => {
 
 test('a web page where S3 was expected is no empty repository', async () => {
   decide = () => ({ status: 200, headers: { 'content-type': 'text/html' }, body: '<!doctype html><p>console' })
-  await rejects(store().list('')[Symbol.asyncIterator]().next(), RetryableError, 'S3Unavailable')
+  await rejects(store().list('')[Symbol.asyncIterator]().next(), RetryableError, 'S3AnswerUnreadable')
 })
 
 test('an unreachable server, an unknown name and a silent one are told apart from a refusal', async () => {
@@ -224,7 +224,7 @@ test("an abort ends the call with the caller's reason: under way, waiting for a 
 
 test('server-side encryption is asked for with every object, and the customer key with every read', async () => {
   const header = (name: string) => proxy.requests.map(({ headers }) => headers[name])
-  decide = () => ({ status: 200, headers: { 'content-length': '0' } })
+  decide = () => ({ status: 200, headers: { etag: '"x"', 'content-length': '0' } })
   await store({ serverSideEncryption: 'AES256' }).putIfAbsent('key', Buffer.from('x'))
   await store({ serverSideEncryption: 'aws:kms', kmsKeyId: 'alias/backups' }).putIfAbsent('key', Buffer.from('x'))
   assert.equal(header('x-amz-server-side-encryption'), ['AES256', 'aws:kms'])
@@ -258,7 +258,7 @@ test('the payload is unsigned with a signed checksum, until a policy forbids it'
 
 test('a session token goes along, and path style is chosen by the settings', async () => {
   const credentials = { accessKeyId: 'id', secretAccessKey: 'secret', sessionToken: 'token' }
-  decide = () => ({ status: 200, headers: { 'content-length': '0' } })
+  decide = () => ({ status: 200, headers: { etag: '"x"', 'content-length': '0' } })
   await store({ credentials, prefix: 'p' }).get('key')
   assert.is(proxy.requests[0]!.headers['x-amz-security-token'], 'token')
   assert.match(proxy.requests[0]!.path, /^\/dormouse\/p\/plugins\/dormouse\/key\?/)

@@ -15,7 +15,7 @@ import { type SoapCall, SoapConnection, VIM, VSphereFault } from '#shared/adapte
 import { queryTask } from '#shared/adapters/vsphere/tasks.ts'
 import { VCenterVolumes } from '#shared/adapters/vsphere/vcenter.ts'
 import { Vslm } from '#shared/adapters/vsphere/vslm.ts'
-import { textOf } from '#shared/adapters/vsphere/xml.ts'
+import { textOf, XmlReader } from '#shared/adapters/vsphere/xml.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
@@ -228,6 +228,63 @@ test('answers that leave out what matters are unreadable', async () => {
     connection.close()
     connection = new SoapConnection(vcenter, LIMITS)
   }
+})
+
+test('only a whole answer says that there are no snapshots, and a disk is described by its own id', async () => {
+  for (const value of ['', '<other/>', '<returnval/><returnval/>']) {
+    const { session } = loggingIn(({ method }, to) => to.end(returns(method, value)))
+    await unreadable(new Vslm(session, 'vc').snapshots('1'))
+    connection.close()
+    connection = new SoapConnection(vcenter, LIMITS)
+  }
+  for (const value of ['<returnval/>', '<returnval xmlns:x="urn:x" x:type="VStorageObjectSnapshotInfo"></returnval>']) {
+    const { session } = loggingIn(({ method }, to) => to.end(returns(method, value)))
+    assert.equal(await new Vslm(session, 'vc').snapshots('1'), [])
+    connection.close()
+    connection = new SoapConnection(vcenter, LIMITS)
+  }
+  const config =
+    '<id><id>OTHER</id></id><name>x</name><capacityInMB>1</capacityInMB><backing><datastore type="Datastore">d-1</datastore></backing>'
+  const { session } = loggingIn(({ method }, to) =>
+    to.end(returns(method, `<returnval><config>${config}</config></returnval>`)),
+  )
+  await unreadable(new Vslm(session, 'vc').retrieve('1'))
+  assert.is((await new Vslm(session, 'vc').retrieve('other')).facts.name, 'x')
+  await session.close()
+})
+
+test('what a server says of itself stays a short line: faults, states, tags and what it lists', async () => {
+  const long = 'long '.repeat(20_000)
+  const keys = '<faultMessage><key>k</key></faultMessage>'.repeat(2000)
+  const answers = [
+    fault(`a\u0007b\n${long}`, `<OddFault xsi:type="Odd">${keys}<invalidProperty>${long}</invalidProperty></OddFault>`),
+    fault('x', `<${'T'.repeat(50_000)}Fault/>`),
+    `<${'a'.repeat(50_000)}></b>`,
+    returns('VslmQueryInfo', `<returnval><state>${long}</state></returnval>`),
+  ]
+  for (const text of answers) {
+    const { session } = loggingIn(({ method }, to) =>
+      to.writeHead(text.includes('Fault>') ? 500 : 200).end(method === 'Logout' ? '' : text),
+    )
+    const error = await queryTask(session, 'vc', 'task-1').then(
+      () => new Error(''),
+      (thrown: Error) => thrown,
+    )
+    assert.instance(error, RetryableError)
+    assert.ok(error.message.length < 1200, `${error.message.length}: ${error.message.slice(0, 100)}`)
+    assert.not.match(error.message, /\p{Cc}/u)
+    connection.close()
+    connection = new SoapConnection(vcenter, LIMITS)
+  }
+})
+
+test('an answer of more elements than any vCenter sends is given up before it takes the memory', async () => {
+  const reader = new XmlReader()
+  const many = Buffer.from('<a/>'.repeat(100_000))
+  reader.push(Buffer.from('<r>'))
+  assert.throws(() => {
+    for (let n = 0; n < 40; n++) reader.push(many)
+  }, /more than/)
 })
 
 test('a change id of another tracking or of the future is not even asked about', async () => {

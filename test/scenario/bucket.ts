@@ -49,7 +49,8 @@ export class Bucket {
   readonly foreign = new Set<string>()
   readonly late = new Set<string>()
   readonly broken: string[]
-  readonly #ready: Promise<unknown>
+  /** Its key slot is written. */
+  readonly ready: Promise<unknown>
 
   constructor(clock: VirtualClock, broken: string[]) {
     const nowMs = () => clock.nowMs()
@@ -58,12 +59,12 @@ export class Bucket {
     this.objects = this.#store.objects
     this.broken = broken
     this.objects.set(CONFIG_KEY, { body: encodeConfig(KEYS, CONFIG), modifiedMs: nowMs() })
-    this.#ready = addPasswordSlot(this.#store, KEYS, access.password, CHEAP_SCRYPT)
+    this.ready = addPasswordSlot(this.#store, KEYS, access.password, CHEAP_SCRYPT)
   }
 
   /** As one process sees it. `isAlive`: a mover that was killed writes nothing more. */
   storeOf(pod: Pod, caller: Caller, isAlive: () => boolean = () => true): ObjectStore {
-    return new PodStore(this, this.#store, pod, caller, isAlive, this.#ready)
+    return new PodStore(this, this.#store, pod, caller, isAlive, this.ready)
   }
 
   get keyList(): string[] {

@@ -32,6 +32,7 @@ export class Foreign {
 
   /** A backup of another cluster, and one that is being made. */
   async useBucket(): Promise<void> {
+    await this.#bucket.ready
     const known = new Set(this.#bucket.objects.keys())
     const theirs = new EngineWorld(new MemoryObjectStore({ objects: this.#bucket.objects }))
     const content = new MemoryDiskContent(256 * KiB)

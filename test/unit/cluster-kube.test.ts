@@ -107,9 +107,68 @@ test('an answer that is cut off or is no JSON asks for a retry', async () => {
   })
   await rejects(read(cut), RetryableError, 'KubernetesUnavailable')
   await stop()
-  await rejects(read(await clusterWith(answering(200, '<html>'))), RetryableError, 'KubernetesUnavailable')
+  await rejects(read(await clusterWith(answering(200, '<html>'))), RetryableError, 'KubernetesAnswerUnreadable')
   await stop()
-  await rejects(read(await clusterWith(answering(302, ''))), RetryableError, 'KubernetesUnavailable')
+  await rejects(read(await clusterWith(answering(302, ''))), RetryableError, 'KubernetesAnswerUnreadable')
+})
+
+test('a success that does not echo what was asked is no answer: nothing is gone, empty or done', async () => {
+  const other = { ...UPLOAD, metadata: { ...UPLOAD.metadata, name: 'other' } }
+  const foreign: (string | object)[] = [
+    '<!DOCTYPE html><title>Sign in</title>',
+    '',
+    '[]',
+    '{}',
+    'null',
+    { items: [] },
+    { kind: 'PodList', apiVersion: 'v1', metadata: {}, items: [] },
+    { kind: 'UploadList', apiVersion: 'example.com/v1', metadata: {}, items: [] },
+    { kind: 'UploadList', apiVersion: UPLOAD.apiVersion, metadata: {} },
+    { kind: 'UploadList', apiVersion: UPLOAD.apiVersion, metadata: {}, items: [{}] },
+    { ...UPLOAD, kind: 'Download' },
+    { ...UPLOAD, metadata: { ...UPLOAD.metadata, namespace: 'elsewhere' } },
+    { ...UPLOAD, metadata: { name: 'u', namespace: 'velero' } },
+    { ...UPLOAD, apiVersion: 'v1' },
+    other,
+    status('Whatever'),
+  ]
+  for (const body of foreign) {
+    const cluster = await clusterWith(answering(200, body))
+    const calls: (() => Promise<unknown>)[] = [
+      () => read(cluster),
+      () => cluster.list('Upload', { namespace: 'velero' }),
+      () => cluster.create('Upload', UPLOAD),
+      () => cluster.patch('Upload', UPLOAD, {}),
+      () => cluster.patchStatus('Upload', UPLOAD, {}),
+      () => cluster.delete('Upload', UPLOAD),
+    ]
+    for (const call of calls) {
+      const error = await rejects(call(), RetryableError, 'KubernetesAnswerUnreadable')
+      assert.ok(error.message.length < 400)
+    }
+    await stop()
+  }
+  const missing = await clusterWith(answering(404, { reason: 'NotFound', message: 'a page of a proxy' }))
+  await rejects(read(missing), RetryableError, 'KubernetesKindMissing')
+})
+
+test('a deletion is done when the server says Success, or answers with the object that waits', async () => {
+  for (const body of [{ kind: 'Status', apiVersion: 'v1', status: 'Success' }, UPLOAD]) {
+    const cluster = await clusterWith(answering(200, body))
+    await cluster.delete('Upload', UPLOAD)
+    await stop()
+  }
+})
+
+test('the words of a server are cut short', async () => {
+  const long = 'x'.repeat(100_000)
+  const wordy = await clusterWith(answering(500, { kind: 'Status', apiVersion: 'v1', message: `a\u0007\n${long}` }))
+  const error = await rejects(read(wordy), RetryableError, 'KubernetesUnavailable')
+  assert.ok(error.message.length < 1000, `${error.message.length}`)
+  await stop()
+  const odd = { kind: 'Status', apiVersion: 'v1', message: { a: 1 }, details: { causes: 'none' } }
+  const nonsense = await clusterWith(answering(403, odd))
+  await rejects(read(nonsense), TerminalError, 'Forbidden')
 })
 
 test('a server with a foreign certificate is not told the token', async () => {
@@ -181,9 +240,10 @@ test('refusals keep their meaning', async () => {
 })
 
 test('a patch carries what was seen, and a status goes to its own path', async () => {
-  const cluster = await clusterWith(answering(200, UPLOAD))
+  const snapshot = { ...UPLOAD, kind: 'Snapshot', apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1' }
+  const cluster = await clusterWith(inTurn(answering(200, UPLOAD), answering(200, snapshot)))
   await cluster.patch('Upload', UPLOAD, { metadata: { labels: { a: null } }, status: { phase: 'New' } })
-  await cluster.patchStatus('Snapshot', { ...UPLOAD, kind: 'Snapshot' }, { phase: 'New' })
+  await cluster.patchStatus('Snapshot', snapshot, { phase: 'New' })
   const seen = { resourceVersion: '7', uid: 'uid-1' }
   const path = 'v1alpha1/namespaces/velero'
   assert.equal(
@@ -206,7 +266,9 @@ test('a patch carries what was seen, and a status goes to its own path', async (
 })
 
 test('a list follows its pages, and is asked for in one piece when a page has expired', async () => {
-  const page = (name: string, next: string) => ({ metadata: { continue: next }, items: [{ metadata: { name } }] })
+  const list = { kind: 'LeaseList', apiVersion: 'coordination.k8s.io/v1' }
+  const item = (name: string) => ({ metadata: { name, namespace: 'velero', uid: name } })
+  const page = (name: string, next: string) => ({ ...list, metadata: { continue: next }, items: [item(name)] })
   const paged = await clusterWith(inTurn(answering(200, page('a', 'n/1+')), answering(200, page('b', ''))))
   const names = async (cluster: Cluster) => (await cluster.list('Lease')).map(({ metadata }) => metadata.name)
   assert.equal(await names(paged), ['a', 'b'])
@@ -215,7 +277,7 @@ test('a list follows its pages, and is asked for in one piece when a page has ex
   assert.equal(urls(), [`${path}?limit=500`, `${path}?limit=500&continue=n%2F1%2B`])
   await stop()
   asked = []
-  const whole = { items: [{ metadata: { name: 'a' } }, { metadata: { name: 'b' } }] }
+  const whole = { ...list, items: [item('a'), item('b')] }
   const expired = answering(410, status('Expired'))
   assert.equal(await names(await clusterWith(inTurn(answering(200, page('a', 'n')), expired, answering(200, whole)))), [
     'a',

@@ -64,7 +64,7 @@ class World {
     const repository = this.repository!
     for (const [key, { body }] of this.objects) {
       if (!key.startsWith('roots/') || claimedKind(body) !== 'root') continue
-      if (!this.named.has(key)) this.named.set(key, await packsOf(repository, key, body))
+      if (!this.named.has(key)) this.named.set(key, await packsOf(repository, this.objects, key, body))
       for (const pack of this.named.get(key)!) {
         if (!this.objects.has(`packs/${pack}`)) throw new LostPack(`${key} names ${pack}, which is gone`)
       }
@@ -74,8 +74,13 @@ class World {
 
 class LostPack extends Error {}
 
-async function packsOf(repository: Repository, key: string, body: Uint8Array): Promise<ReadonlySet<string>> {
-  const only = new MemoryObjectStore({ objects: new Map((repository.store as MemoryObjectStore).objects) })
+async function packsOf(
+  repository: Repository,
+  objects: MemoryObjectStore['objects'],
+  key: string,
+  body: Uint8Array,
+): Promise<ReadonlySet<string>> {
+  const only = new MemoryObjectStore({ objects: new Map(objects) })
   for (const other of [...only.objects.keys()]) if (/^(roots|index)\//.test(other)) only.objects.delete(other)
   await only.putIfAbsent(key, body)
   const reach = new Reach({ ...repository, store: only }, () => {})

@@ -216,24 +216,24 @@ test('a sealed object opens for its own name, kind and repository only', () => {
   }
 })
 
-test('a key slot opens for its own name and secret only', () => {
-  const bytes = wrapWithPassphrase('slot-1', 'password', 'pässword', keys.master, { N: 16, r: 1, p: 1 })
+test('a key slot opens for its own name and secret only', async () => {
+  const bytes = await wrapWithPassphrase('slot-1', 'password', 'pässword', keys.master, { N: 16, r: 1, p: 1 })
   const slot = decodeSlot(bytes)!
-  assert.ok(Buffer.from(keys.master).equals(unwrapSlot('slot-1', slot, 'pässword')!))
-  assert.ok(unwrapSlot('slot-1', slot, 'pa\u0308ssword'), 'the same letters in another spelling')
-  assert.is(unwrapSlot('slot-2', slot, 'pässword'), undefined)
-  assert.is(unwrapSlot('slot-1', slot, 'password'), undefined)
-  assert.is(unwrapSlot('slot-1', { ...slot, kind: 'recovery-passphrase' } as typeof slot, 'pässword'), undefined)
+  assert.ok(Buffer.from(keys.master).equals((await unwrapSlot('slot-1', slot, 'pässword'))!))
+  assert.ok(await unwrapSlot('slot-1', slot, 'pa\u0308ssword'), 'the same letters in another spelling')
+  assert.is(await unwrapSlot('slot-2', slot, 'pässword'), undefined)
+  assert.is(await unwrapSlot('slot-1', slot, 'password'), undefined)
+  assert.is(await unwrapSlot('slot-1', { ...slot, kind: 'recovery-passphrase' } as typeof slot, 'pässword'), undefined)
 })
 
-test('a planted slot that asks for absurd work is passed over', () => {
-  const bytes = wrapWithPassphrase('slot-1', 'password', 'x', keys.master, { N: 16, r: 1, p: 1 })
+test('a planted slot that asks for absurd work is passed over', async () => {
+  const bytes = await wrapWithPassphrase('slot-1', 'password', 'x', keys.master, { N: 16, r: 1, p: 1 })
   const slot = decodeSlot(bytes)!
   for (const scrypt of [
     { N: 2 ** 30, r: 8, p: 1 },
     { N: 16, r: 1, p: 100_000 },
   ]) {
-    assert.is(unwrapSlot('slot-1', { ...slot, scrypt: { ...scrypt, salt: '' } } as typeof slot, 'x'), undefined)
+    assert.is(await unwrapSlot('slot-1', { ...slot, scrypt: { ...scrypt, salt: '' } } as typeof slot, 'x'), undefined)
   }
   assert.is(decodeSlot(Buffer.from('no json')), undefined)
 })

@@ -3,8 +3,9 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { collectChangedAreas, mergeAreas } from '#shared/adapters/vsphere/areas.ts'
+import { collectChangedAreas } from '#shared/adapters/vsphere/areas.ts'
 import { checkId, parseChangeId } from '#shared/adapters/vsphere/ids.ts'
+import { mergeExtents } from '#shared/domain/extents.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { SECTOR_BYTES } from '#shared/kernel/units.ts'
 import type { Extent } from '#shared/ports/disk.ts'
@@ -28,7 +29,7 @@ test('merging covers the same sectors, ascending, apart, and inside of the disk'
   const area = fc.record({ offsetBytes: fc.nat(40 * SECTOR_BYTES), lengthBytes: fc.nat(9 * SECTOR_BYTES) })
   fc.assert(
     fc.property(fc.array(area), fc.integer({ min: 1, max: 40 }), (areas, sectors) => {
-      const merged = mergeAreas(areas, sectors * SECTOR_BYTES)
+      const merged = mergeExtents(areas, sectors * SECTOR_BYTES)
       assert.equal([...sectorsOf(merged, sectors)].sort(), [...sectorsOf(areas, sectors)].sort())
       for (const [at, { offsetBytes, lengthBytes }] of merged.entries()) {
         assert.is(offsetBytes % SECTOR_BYTES, 0)

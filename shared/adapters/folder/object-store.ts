@@ -13,6 +13,8 @@ export class FolderObjectStore implements ObjectStore {
   readonly location: string
   readonly #root: string
   readonly #syncs: boolean
+  /** Device and number of the folder when it was first seen. */
+  #identity: string | undefined
 
   /** `syncs: false` trades durability at a power cut for speed; tests use it. */
   constructor(folder: string, options: { syncs?: boolean } = {}) {
@@ -22,7 +24,10 @@ export class FolderObjectStore implements ObjectStore {
   }
 
   async get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    return absentIsUndefined(() => readFile(this.#path(key), { signal }))
+    signal?.throwIfAborted()
+    const path = this.#path(key)
+    await this.#checkFolder()
+    return absentIsUndefined(() => readFile(path, { signal }))
   }
 
   async getRange(
@@ -32,7 +37,9 @@ export class FolderObjectStore implements ObjectStore {
     signal?: AbortSignal,
   ): Promise<Uint8Array | undefined> {
     signal?.throwIfAborted()
-    const file = await absentIsUndefined(() => open(this.#path(key)))
+    const path = this.#path(key)
+    await this.#checkFolder()
+    const file = await absentIsUndefined(() => open(path))
     if (file === undefined) return undefined
     try {
       return await readFully(file, offsetBytes, lengthBytes)
@@ -45,7 +52,9 @@ export class FolderObjectStore implements ObjectStore {
     signal?.throwIfAborted()
     const path = this.#path(key)
     const partial = join(this.#root, `${PARTIAL}${randomBytes(8).toString('hex')}`)
+    await this.#checkFolder()
     await mkdir(dirname(path), { recursive: true })
+    await this.#checkFolder()
     try {
       await writeWhole(partial, body, this.#syncs)
       await link(partial, path)
@@ -61,6 +70,8 @@ export class FolderObjectStore implements ObjectStore {
 
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
     const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1)
+    signal?.throwIfAborted()
+    await this.#checkFolder()
     for await (const key of this.#keysBelow(folder, prefix)) {
       signal?.throwIfAborted()
       const facts = await absentIsUndefined(() => stat(this.#path(key)))
@@ -70,7 +81,18 @@ export class FolderObjectStore implements ObjectStore {
 
   async delete(key: string, signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted()
-    await absentIsUndefined(() => unlink(this.#path(key)))
+    const path = this.#path(key)
+    await this.#checkFolder()
+    await absentIsUndefined(() => unlink(path))
+  }
+
+  /** A disk that is not mounted any more leaves an empty folder, or none: that is not "nothing there". */
+  async #checkFolder(): Promise<void> {
+    const facts = await absentIsUndefined(() => stat(this.#root))
+    const identity = facts && `${facts.dev}:${facts.ino}`
+    this.#identity ??= identity
+    if (this.#identity === identity) return
+    throw new RetryableError('StoreUnavailable', `${this.location} is not the folder that it was: is it still mounted?`)
   }
 
   /** Keys in order: names are compared as a whole key would be, a folder with its slash. */

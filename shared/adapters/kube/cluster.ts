@@ -3,10 +3,11 @@
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
 import { fitted } from '#shared/domain/fit.ts'
 import type { Cluster, ListOptions } from '#shared/ports/cluster.ts'
-import type { ApiAnswer, ApiRequest } from './exchange.ts'
+import { checkDeletion, listIn, objectIn } from './echo.ts'
+import type { ApiRequest } from './exchange.ts'
 import { type AccessOptions, findAccess } from './find-access.ts'
 import { creationPath, listPath, objectPath } from './paths.ts'
-import { type Attempt, errorOf, saysNotFound } from './refusals.ts'
+import { type Attempt, saysNotFound } from './refusals.ts'
 import { createTransport, type Transport, type TransportOptions } from './transport.ts'
 
 export type ClusterOptions = TransportOptions &
@@ -20,8 +21,6 @@ export function createCluster(options: ClusterOptions = {}): Cluster {
   const transport = createTransport({ findAccess: () => findAccess(options), ...options })
   return new KubeCluster(transport, options.onWarning ?? (() => undefined))
 }
-
-type ListAnswer = { metadata?: { continue?: string }; items?: Partial<KubeObject>[] }
 
 class KubeCluster implements Cluster {
   readonly #send: Transport
@@ -70,7 +69,7 @@ class KubeCluster implements Cluster {
     const path = objectPath(kind, namespace, name)
     const answer = await this.#send({ method: 'DELETE', path, body: { type: JSON_TYPE, value } })
     if (saysNotFound(answer)) return
-    if (answer.status >= 300) throw errorOf(answer, { verb: 'delete', kind, namespace, name })
+    checkDeletion(answer, { verb: 'delete', kind, namespace, name })
   }
 
   /** undefined: the list took so long that its continue token ended (410), so it has to be asked for in one piece. */
@@ -81,7 +80,7 @@ class KubeCluster implements Cluster {
       const answer = await this.#send({ method: 'GET', path: listPath(kind, options, next, paged) })
       if (answer.status === 410 && next !== undefined) return undefined
       const attempt: Attempt = { verb: 'list', kind, namespace: options.namespace, name: undefined }
-      const { metadata, items = [] } = bodyOf(answer, attempt) as ListAnswer
+      const { metadata, items } = listIn(answer, attempt)
       // Items of built-in kinds come without these two.
       for (const item of items) found.push({ apiVersion: KINDS[kind].apiVersion, kind, ...item } as KubeObject)
       next = metadata?.continue || undefined
@@ -106,15 +105,4 @@ function mergePatch(path: string, seen: KubeObject, change: object): ApiRequest 
   const { metadata } = change as Partial<KubeObject>
   const value = { ...fitted(change), metadata: { ...metadata, resourceVersion, uid } }
   return { method: 'PATCH', path, body: { type: 'application/merge-patch+json', value } }
-}
-
-function objectIn(answer: ApiAnswer, attempt: Attempt): KubeObject {
-  return bodyOf(answer, attempt) as KubeObject
-}
-
-/** An answer that was cut off is as good as none. */
-function bodyOf(answer: ApiAnswer, attempt: Attempt): object {
-  const { status, body } = answer
-  if (status >= 200 && status < 300 && typeof body === 'object' && body !== null) return body
-  throw errorOf(answer, attempt)
 }

@@ -86,7 +86,9 @@ function secondsOf(retryAfter: string | undefined): number | undefined {
 
 /** `299 - "unknown field \"status.phas\""`: what the server thinks of a request that it took all the same. */
 function warningsOf(header: string | string[] | undefined): string[] {
-  return [header ?? []].flat().flatMap((text) => [...text.matchAll(/299 \S+ ("(?:[^"\\]|\\.)*")/g)].map(unquoted))
+  return [header ?? []]
+    .flat()
+    .flatMap((text) => [...text.slice(0, 4096).matchAll(/299 \S+ ("(?:[^"\\]|\\.)*")/g)].map(unquoted))
 }
 
 function unquoted([, quoted = '""']: RegExpExecArray): string {

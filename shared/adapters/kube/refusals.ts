@@ -2,6 +2,7 @@
 
 import type { KindName } from '#shared/api/kinds.ts'
 import { ConflictError, type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { excerptOf } from '#shared/kernel/excerpt.ts'
 import type { ApiAnswer } from './exchange.ts'
 
 /** What was asked for, in words for a message. */
@@ -20,21 +21,31 @@ type Status = {
   details?: { kind?: string; causes?: { reason?: string; field?: string }[] }
 }
 
+/** The server's words about an invalid object may be as long as the object. */
+const MOST_WORDS = 800
+
 /** The server knows the kind and has no such object, as against not serving the kind (yet). */
 export function saysNotFound(answer: ApiAnswer): boolean {
-  return answer.status === 404 && statusOf(answer).reason === 'NotFound'
+  const { kind, reason } = statusOf(answer)
+  return answer.status === 404 && kind === 'Status' && reason === 'NotFound'
+}
+
+export function requireSuccess(answer: ApiAnswer, attempt: Attempt): void {
+  if (answer.status < 200 || answer.status >= 300) throw errorOf(answer, attempt)
 }
 
 export function errorOf(answer: ApiAnswer, attempt: Attempt): DormouseError {
   const { status, retryAfterSeconds } = answer
-  const message = `${textOf(attempt)}: ${status} ${statusOf(answer).message ?? 'without a reason'}`
+  const words = statusOf(answer).message
+  const message = `${attemptText(attempt)}: ${status} ${typeof words === 'string' ? excerptOf(words, MOST_WORDS) : 'without a reason'}`
+  if (status < 400) return new RetryableError('KubernetesAnswerUnreadable', `${message}. Does a proxy answer?`)
   if (status === 409) return new ConflictError(conflictReason(answer), message)
   if (status === 422 && isOtherObject(answer)) return new ConflictError('Conflict', message)
   if (status === 404) return notFound(answer, attempt, message)
   if (status === 403) return new TerminalError(forbiddenReason(answer), message)
   // 413: longer than the server takes. All three are about what was sent.
   if (status === 400 || status === 413 || status === 422) return new TerminalError('InvalidObject', message)
-  if (status === 401 || status === 410 || status === 429 || status < 400 || status >= 500) {
+  if (status === 401 || status === 410 || status === 429 || status >= 500) {
     return new RetryableError(
       'KubernetesUnavailable',
       message,
@@ -65,14 +76,15 @@ function notFound(answer: ApiAnswer, { verb }: Attempt, message: string): Dormou
   return new ConflictError('NotFound', message) // gone since it was read: read it again, decide again
 }
 
-function causesIn(answer: ApiAnswer) {
-  return statusOf(answer).details?.causes ?? []
+function causesIn(answer: ApiAnswer): { reason?: string; field?: string }[] {
+  const causes: unknown = statusOf(answer).details?.causes
+  return Array.isArray(causes) ? (causes as { reason?: string; field?: string }[]).filter((cause) => cause) : []
 }
 
 function statusOf({ body }: ApiAnswer): Status {
   return typeof body === 'object' && body !== null ? body : {}
 }
 
-function textOf({ verb, kind, namespace, name }: Attempt): string {
+export function attemptText({ verb, kind, namespace, name }: Attempt): string {
   return `${verb} ${kind} ${[namespace, name].filter((part) => part !== undefined).join('/')}`.trimEnd()
 }

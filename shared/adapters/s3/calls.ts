@@ -15,8 +15,10 @@ import {
 } from '@aws-sdk/client-s3'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import type { IncompleteUpload, StoredObject } from '#shared/ports/object-store.ts'
+import { checkList, checkRange, ForeignAnswer } from './answers.ts'
 import { readBody } from './body.ts'
 import { BodyBuffers } from './body-buffers.ts'
+import { addAnswerCheck } from './check-answers.ts'
 import { createClient } from './client.ts'
 import { statusOf } from './errors.ts'
 import type { TransportOptions } from './options.ts'
@@ -40,6 +42,7 @@ export class S3Calls {
   constructor(settings: S3Settings, transport: TransportOptions) {
     this.buffers = new BodyBuffers(transport.keepBufferBytes)
     this.client = createClient(settings, transport, this.buffers)
+    addAnswerCheck(this.client)
     this.settings = settings
     this.maxObjectBytes = transport.maxObjectBytes
   }
@@ -59,7 +62,9 @@ export class S3Calls {
     )
     const bytes = await this.bodyOf(answer)
     // A server may ignore the range and send the whole object (RFC 9110, 14.2).
-    return answer.$metadata.httpStatusCode === 206 ? bytes : bytes.subarray(offsetBytes, offsetBytes + lengthBytes)
+    if (answer.$metadata.httpStatusCode !== 206) return bytes.subarray(offsetBytes, offsetBytes + lengthBytes)
+    checkRange(answer.ContentRange, offsetBytes, lengthBytes, bytes.length)
+    return bytes
   }
 
   /**
@@ -93,10 +98,10 @@ export class S3Calls {
       ...(from === undefined ? {} : { ContinuationToken: from }),
     })
     const page = await this.client.send(command, abortable(signal))
-    const objects = (page.Contents ?? []).map((entry) => ({
-      key: entry.Key ?? '',
-      bytes: entry.Size ?? 0,
-      modifiedMs: entry.LastModified?.getTime() ?? 0,
+    const objects = checkList(page, this.settings.bucket, prefix).map(({ Key, Size, LastModified }) => ({
+      key: Key,
+      bytes: Size,
+      modifiedMs: LastModified.getTime(),
     }))
     return { objects, next: page.IsTruncated === true ? page.NextContinuationToken : undefined }
   }
@@ -121,8 +126,24 @@ export class S3Calls {
     await this.client.send(new AbortMultipartUploadCommand({ ...this.at(key), UploadId: id }), abortable(signal))
   }
 
+  /** 204 is the store's word. A bare 200 may be anybody's: then the object must be seen to be gone. */
   async delete(key: string, signal?: AbortSignal): Promise<void> {
-    await this.client.send(new DeleteObjectCommand(this.at(key)), abortable(signal))
+    const { $metadata } = await this.client.send(new DeleteObjectCommand(this.at(key)), abortable(signal))
+    if ($metadata.httpStatusCode === 204) return
+    if (await this.isAbsent(key, signal)) return
+    throw new ForeignAnswer(`it says ${$metadata.httpStatusCode} to a deletion, and the object is still there`)
+  }
+
+  /** By the store's own word for it: a 404 alone may be a proxy's, and HEAD has nothing but that. */
+  async isAbsent(key: string, signal?: AbortSignal): Promise<boolean> {
+    try {
+      await this.getRange(key, 0, 1, signal)
+    } catch (error) {
+      if (statusOf(error) === 404 && (error as Error).name === 'NoSuchKey') return true
+      // An empty object has no such range.
+      if (statusOf(error) !== 416) throw error
+    }
+    return false
   }
 
   release(bytes: Uint8Array): void {

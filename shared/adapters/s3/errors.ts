@@ -7,6 +7,8 @@ import {
   RetryableError,
   TerminalError,
 } from '#shared/kernel/errors.ts'
+import { excerptOf } from '#shared/kernel/excerpt.ts'
+import { ForeignAnswer } from './answers.ts'
 import { ResponseError } from './response-reader.ts'
 
 export type CallContext = {
@@ -151,10 +153,14 @@ const CERTIFICATE_CODES = new Set([
   'ERR_TLS_CERT_ALTNAME_INVALID',
 ])
 
+const MOST_SERVER_CHARS = 200
+
 /** What was thrown, as the error whose class says how to react. Our own errors pass through. */
 export function translate(thrown: unknown, context: CallContext): Error {
   if (thrown instanceof DormouseErrorClass) return thrown
+  if (thrown instanceof ForeignAnswer) return foreign(thrown.message, context, thrown)
   const error = (thrown instanceof Error ? thrown : new Error(String(thrown))) as SdkError
+  shorten(error)
   const status = statusOf(error)
   if (status !== undefined) return fromAnswer(status, error, context)
   if (error.code !== undefined && CERTIFICATE_CODES.has(error.code)) return untrusted(context, error)
@@ -170,6 +176,19 @@ export function translate(thrown: unknown, context: CallContext): Error {
     )
   // Neither the store's nor the network's: a bug, and it is shown as one.
   return error
+}
+
+/** A page of a proxy, of a login or of a web console, answered where S3 was expected. */
+function foreign(why: string, { what, address }: CallContext, cause: Error): DormouseError {
+  const message = `${what}: the answer of ${address} is not an S3 store's: ${why}. Does a proxy or a login page answer? Check s3Url`
+  return new RetryableError('S3AnswerUnreadable', message, { cause })
+}
+
+/** The server's words, before anything is matched in them or told. */
+function shorten(error: SdkError): void {
+  if (error.$metadata === undefined) return
+  error.message = excerptOf(error.message, MOST_SERVER_CHARS)
+  error.name = excerptOf(error.name, 60)
 }
 
 /** HTTP status of the store's answer; undefined: there was none. */
@@ -188,12 +207,8 @@ function fromAnswer(status: number, error: SdkError, context: CallContext): Dorm
   const known = BY_CODE[error.name] ?? BY_STATUS[status]
   if (known !== undefined) return known(context, error)
   if (status >= 500) return unavailable(context, error)
-  // A page of a proxy or of a web console, answered where S3 was expected.
-  if (status < 400)
-    return retryable('S3Unavailable', (c) => `what answers at ${c.address} does not speak S3: check s3Url`)(
-      context,
-      error,
-    )
+  // What the SDK could not read, or a way to somewhere else.
+  if (status < 400) return foreign(`${codeOf(error)}: ${error.message}`, context, bare(error))
   return terminal('S3Refused', () => `the store refuses this request: ${error.message}`)(context, error)
 }
 
@@ -214,7 +229,7 @@ function networkWords(error: SdkError): string {
     return 'it does not speak TLS there; is s3Url to begin with http://?'
   // Without path style the bucket's name stands in front, which a private store's name server often does not know.
   if (error.code === 'ENOTFOUND') return `the name ${error.hostname} is unknown; is s3ForcePathStyle to be "true"?`
-  return error.message === '' ? String(error.code) : error.message
+  return error.message === '' ? String(error.code) : excerptOf(error.message, 300)
 }
 
 function retryAfter(error: SdkError): { retryAfterSeconds?: number } {

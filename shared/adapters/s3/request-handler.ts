@@ -4,6 +4,7 @@
 import { Readable } from 'node:stream'
 import type { SecureContext } from 'node:tls'
 import type { S3ClientConfig } from '@aws-sdk/client-s3'
+import { MOST_LIST_BYTES } from './answers.ts'
 import type { BodyBuffers } from './body-buffers.ts'
 import type { WireRequest } from './connection.ts'
 import { ConnectionPool, type PoolLimits } from './connection-pool.ts'
@@ -90,7 +91,7 @@ export class SocketHandler {
       method: request.method,
       head,
       body,
-      limitBytes: this.options.maxBodyBytes,
+      limitBytes: isObject(request) ? this.options.maxBodyBytes : Math.min(this.options.maxBodyBytes, MOST_LIST_BYTES),
       allocate: (bytes) => this.options.buffers.take(bytes),
     }
   }
@@ -123,6 +124,11 @@ export class SocketHandler {
     for (const pool of this.pools.values()) pool.close()
     this.pools.clear()
   }
+}
+
+/** A GET of one object; lists have a query of their own. */
+function isObject({ method, query = {} }: SdkRequest): boolean {
+  return method === 'GET' && !('list-type' in query) && !('uploads' in query)
 }
 
 function isHangUp(error: unknown): boolean {

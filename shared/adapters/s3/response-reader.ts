@@ -1,7 +1,9 @@
 // Reads one HTTP/1.1 response from a socket straight into the buffer that is handed on: a body of known length is
 // received in place, once. Strict: what RFC 9112 does not allow ends the connection.
 
+import { excerptOf } from '#shared/kernel/excerpt.ts'
 import { KiB } from '#shared/kernel/units.ts'
+import { MOST_ERROR_BYTES } from './answers.ts'
 
 export type ReceivedResponse = {
   statusCode: number
@@ -107,12 +109,13 @@ export class ResponseReader {
     if (this.method === 'HEAD' || head.statusCode === 204 || head.statusCode === 304) return 'done'
     const encoding = head.headers['transfer-encoding']
     if (encoding !== undefined) {
-      if (encoding.toLowerCase() !== 'chunked') throw new ResponseError(`the transfer encoding ${encoding} is unknown`)
+      if (encoding.toLowerCase() !== 'chunked')
+        throw new ResponseError(`the transfer encoding ${excerptOf(encoding, 40)} is unknown`)
       return 'chunks'
     }
     const length = head.headers['content-length']
     if (length === undefined) return 'untilClose'
-    if (!/^\d{1,15}$/.test(length)) throw new ResponseError(`the content length ${length} is no number`)
+    if (!/^\d{1,15}$/.test(length)) throw new ResponseError(`the content length ${excerptOf(length, 40)} is no number`)
     this.checkLimit(Number(length))
     this.body = this.allocate(Number(length))
     const early = this.scratchFilled
@@ -175,7 +178,9 @@ export class ResponseReader {
   }
 
   private checkLimit(bytes: number): void {
-    if (bytes > this.limitBytes) throw new ResponseError(`the answer is larger than ${this.limitBytes} bytes`)
+    const isError = (this.head?.statusCode ?? 0) >= 300
+    const limit = isError ? Math.min(this.limitBytes, MOST_ERROR_BYTES) : this.limitBytes
+    if (bytes > limit) throw new ResponseError(`the answer is larger than ${limit} bytes`)
   }
 
   private complete(connectionStays: boolean): ReceivedResponse {

@@ -7,6 +7,7 @@ import { type RetryPolicy, retry } from '#shared/kernel/retry.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import type { IncompleteUpload, IncompleteUploads, ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import { ForeignAnswer } from './answers.ts'
 import type { IncompletePosition, PutCall, S3Calls } from './calls.ts'
 import { type CallContext, statusOf, translate } from './errors.ts'
 import { DEFAULT_TRANSPORT, type TransportOptions } from './options.ts'
@@ -32,6 +33,9 @@ export type S3Store = ObjectStore & {
   /** Gives a buffer of get or getRange back, to be used for another answer: the caller reads it no more. May be left out. */
   release(bytes: Uint8Array): void
 }
+
+/** In a row, with the promise of more: some stores give a few when many objects were deleted. */
+const MOST_EMPTY_PAGES = 100
 
 const DEFAULT_RETRY = { attempts: 5, firstDelayMs: 200, maxDelayMs: 5 * SECOND_MS }
 
@@ -117,17 +121,23 @@ class BucketStore implements S3Store {
     })
   }
 
+  /** Each key comes after the one before, over all pages: so a list can neither go in a circle nor tell a key twice. */
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
+    const refuse = (how: string) =>
+      new TerminalError('S3Unsupported', `list ${prefix} in ${this.location}: the store's list ${how}`)
     let from: string | undefined
+    let last = ''
+    let emptyPages = 0
     do {
       const page = await this.call('list', prefix, signal, (calls) => calls.list(this.root + prefix, from, signal))
-      for (const object of page.objects) yield { ...object, key: object.key.slice(this.root.length) }
-      if (page.next !== undefined && page.next === from) {
-        throw new TerminalError(
-          'S3Unsupported',
-          `list ${prefix} in ${this.location}: the store answers the same page again and again`,
-        )
+      for (const object of page.objects) {
+        if (!isAfter(object.key, last)) throw refuse('is not in the order of its keys')
+        last = object.key
+        yield { ...object, key: object.key.slice(this.root.length) }
       }
+      emptyPages = page.objects.length === 0 ? emptyPages + 1 : 0
+      if (page.next !== undefined && (page.next === from || emptyPages > MOST_EMPTY_PAGES))
+        throw refuse('leads nowhere')
       from = page.next
     } while (from !== undefined)
   }
@@ -227,16 +237,25 @@ async function orUndefined<T>(call: Promise<T>, code: 'NoSuchKey' | 'NotFound' =
 /** Whether what stands there was made by an earlier attempt of this very call; undefined: nothing stands there. */
 async function isOurs(
   calls: S3Calls,
-  { key, body, token }: PutCall,
+  { key, body, token, onlyIfAbsent }: PutCall,
   signal: AbortSignal | undefined,
 ): Promise<boolean | undefined> {
   const found = await orUndefined(calls.head(key, signal), 'NotFound')
-  if (found === undefined) return undefined
+  if (found === undefined) {
+    // The PUT that follows would write over what stands there, if that 404 was not the store's.
+    if (onlyIfAbsent || (await calls.isAbsent(key, signal))) return undefined
+    throw new ForeignAnswer('it says 404 to a HEAD, and the object is there')
+  }
   if (found.token !== undefined) return found.token === token
   // The store keeps no metadata: equal bytes are as good, nobody can tell the two writers apart.
   if (found.bytes !== body.length) return false
   const stored = await orUndefined(calls.get(key, signal))
   return stored === undefined ? undefined : Buffer.compare(stored, body) === 0
+}
+
+/** In the order of UTF-8, which is not JavaScript's for characters beyond the first plane. */
+function isAfter(key: string, before: string): boolean {
+  return Buffer.compare(Buffer.from(key, 'utf8'), Buffer.from(before, 'utf8')) > 0
 }
 
 function defaultOrigin(settings: S3Settings): string {

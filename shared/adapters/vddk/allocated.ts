@@ -1,6 +1,7 @@
 // Which parts of a disk hold data, by QueryAllocatedBlocks (reference vddk-and-fcd §1.6).
 
 import koffi from 'koffi'
+import { mergeExtents } from '#shared/domain/extents.ts'
 import { MiB, SECTOR_BYTES } from '#shared/kernel/units.ts'
 import type { Extent } from '#shared/ports/disk.ts'
 import { codeOf, isConnectionCode, VIX_OK } from './errors.ts'
@@ -32,10 +33,13 @@ export function allocatedExtents(source: Source, offsetBytes: number, lengthByte
     const sectors = Math.min(MOST_SECTORS_PER_CALL, lastBytes / SECTOR_BYTES - sector)
     const part = query(source, sector, sectors, CHUNK_SECTORS)
     if (part === undefined) return undefined
-    for (const extent of part) append(found, extent)
+    for (const extent of part) found.push(extent)
   }
-  if (endBytes > wholeBytes) append(found, { offsetBytes: wholeBytes, lengthBytes: source.capacityBytes - wholeBytes })
-  return found.map((extent) => clip(extent, offsetBytes, endBytes)).filter((extent) => extent.lengthBytes > 0)
+  if (endBytes > wholeBytes) found.push({ offsetBytes: wholeBytes, lengthBytes: source.capacityBytes - wholeBytes })
+  // No document promises that they are in order and apart.
+  return mergeExtents(found, source.capacityBytes)
+    .map((extent) => clip(extent, offsetBytes, endBytes))
+    .filter((extent) => extent.lengthBytes > 0)
 }
 
 function query(source: Source, sector: number, sectors: number, chunkSectors: number): Extent[] | undefined {
@@ -45,15 +49,16 @@ function query(source: Source, sector: number, sectors: number, chunkSectors: nu
   if (isConnectionCode(codeOf(result))) check(source.library, 'QueryAllocatedBlocks', result, source.where)
   if (codeOf(result) !== VIX_OK || out[0] === null) return undefined
   try {
-    return readBlockList(out[0])
+    return readBlockList(out[0], Math.ceil(sectors / chunkSectors))
   } finally {
     functions.freeBlockList(out[0])
   }
 }
 
-/** Copied in one go: decoding half a million structs one by one takes a third of a second (§5.1). */
-function readBlockList(list: Pointer): Extent[] {
+/** undefined: more runs than chunks were asked for, which no answer can hold. Copied in one go: decoding half a million structs one by one takes a third of a second (§5.1). */
+function readBlockList(list: Pointer, mostRuns: number): Extent[] | undefined {
   const count: number = koffi.decode(list, BLOCK_LIST.numBlocks, 'uint32_t')
+  if (count > mostRuns) return undefined
   const words = new BigUint64Array(count * 2)
   if (count > 0) memcpy(new Uint8Array(words.buffer), list + BigInt(BLOCK_LIST.blocks), count * BLOCK_LIST.blockBytes)
   const extents: Extent[] = []
@@ -61,13 +66,6 @@ function readBlockList(list: Pointer): Extent[] {
     extents.push({ offsetBytes: Number(words[i]) * SECTOR_BYTES, lengthBytes: Number(words[i + 1]) * SECTOR_BYTES })
   }
   return extents
-}
-
-/** Joins what touches: runs that end and begin at a call's border, and the tail. */
-function append(extents: Extent[], next: Extent): void {
-  const last = extents.at(-1)
-  if (last === undefined || last.offsetBytes + last.lengthBytes < next.offsetBytes) extents.push({ ...next })
-  else last.lengthBytes = next.offsetBytes + next.lengthBytes - last.offsetBytes
 }
 
 function clip({ offsetBytes, lengthBytes }: Extent, fromBytes: number, toBytes: number): Extent {

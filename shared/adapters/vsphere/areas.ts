@@ -1,7 +1,7 @@
 // Collects the answers about changed areas of one disk into one list that can be trusted, or says why it cannot.
 
+import { mergeExtents } from '#shared/domain/extents.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import { SECTOR_BYTES } from '#shared/kernel/units.ts'
 import type { Extent } from '#shared/ports/disk.ts'
 import type { ChangedPart } from './vslm.ts'
 
@@ -34,26 +34,7 @@ export async function collectChangedAreas(
     for (const area of part.areas) found.push(area)
     nextBytes = endBytes
   }
-  return mergeAreas(found, capacityBytes)
-}
-
-/** Ascending, in whole sectors, without overlaps, touching ones joined, cut at the disk's end. */
-export function mergeAreas(areas: readonly Extent[], capacityBytes: number): Extent[] {
-  const merged: Extent[] = []
-  let last: Extent | undefined
-  for (const area of areas.toSorted((a, b) => a.offsetBytes - b.offsetBytes)) {
-    const offsetBytes = Math.floor(area.offsetBytes / SECTOR_BYTES) * SECTOR_BYTES
-    const areaEndBytes = area.offsetBytes + area.lengthBytes
-    const endBytes = Math.min(Math.ceil(areaEndBytes / SECTOR_BYTES) * SECTOR_BYTES, capacityBytes)
-    if (area.lengthBytes === 0 || endBytes <= offsetBytes) continue
-    if (last !== undefined && offsetBytes <= last.offsetBytes + last.lengthBytes) {
-      last.lengthBytes = Math.max(last.lengthBytes, endBytes - last.offsetBytes)
-      continue
-    }
-    last = { offsetBytes, lengthBytes: endBytes - offsetBytes }
-    merged.push(last)
-  }
-  return merged
+  return mergeExtents(found, capacityBytes)
 }
 
 export function changeTrackingLost(why: string, cause?: unknown): TerminalError {

@@ -1,6 +1,7 @@
 // From vSphere's faults to the reactions that Dormouse knows. The table is reference §2.4 of the VDDK and FCD notes.
 
 import { asError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { excerptOf } from '#shared/kernel/excerpt.ts'
 import { VSphereFault } from './soap.ts'
 import { childOf, listOf, textOf } from './xml.ts'
 
@@ -73,17 +74,19 @@ export function taskErrorOf(fault: VSphereFault, vcenter: string, task: string):
     : error
 }
 
+const MOST_WORDS = 1000
+
 /** Neither the fault's type nor its text is enough alone: the type is for searching, the text for reading. */
 export function describeFault(fault: VSphereFault): string {
   const property = textOf(fault.detail, 'invalidProperty')
   const privileges = missingPrivileges(fault)
   const details = [
-    property === undefined ? '' : ` (${property})`,
+    property === undefined ? '' : ` (${excerptOf(property, 80)})`,
     privileges.length === 0 ? '' : ` (grant ${privileges.join(', ')})`,
-    fault.message === '' ? '' : `, "${fault.message.slice(0, 300)}"`,
+    fault.message === '' ? '' : `, "${excerptOf(fault.message, 300)}"`,
     ...messageKeys(fault).map((key) => ` [${key}]`),
   ]
-  return `${fault.fault}${details.join('')}`
+  return excerptOf(`${excerptOf(fault.fault, 80)}${details.join('')}`, MOST_WORDS)
 }
 
 /** NoPermission names one privilege, since 7.0.3 all that are missing for each object. */

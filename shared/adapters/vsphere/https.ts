@@ -5,6 +5,7 @@ import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect, type TLSSocket } from 'node:tls'
 import { asError, RetryableError } from '#shared/kernel/errors.ts'
+import { excerptOf } from '#shared/kernel/excerpt.ts'
 import { MiB, SECOND_MS } from '#shared/kernel/units.ts'
 import type { VCenter } from './config.ts'
 
@@ -127,7 +128,7 @@ export class HttpsConnection {
       const fix = 'give ca-data or thumbprint-sha256 in its section of the Secret, or renew the certificate'
       return new RetryableError(
         'VCenterCertificateUntrusted',
-        `vCenter ${address} shows a certificate that is not trusted (${error.message}); ${fix}`,
+        `vCenter ${address} shows a certificate that is not trusted (${excerptOf(error.message, 300)}); ${fix}`,
         { cause: error },
       )
     }

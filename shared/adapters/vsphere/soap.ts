@@ -1,6 +1,7 @@
 // SOAP 1.1 calls to vCenter's services: written by hand, since no WSDL may be shipped and none is needed for twenty methods.
 
 import { asError, RetryableError } from '#shared/kernel/errors.ts'
+import { excerptOf } from '#shared/kernel/excerpt.ts'
 import type { VCenter } from './config.ts'
 import { HTTPS_LIMITS, HttpsConnection, type HttpsLimits } from './https.ts'
 import {
@@ -113,8 +114,9 @@ export class SoapConnection {
   }
 
   #unreadable(method: string, cause: Error): RetryableError {
-    const what = `vCenter ${this.#vcenter.host} answers ${method} with something that is not SOAP: ${cause.message}`
-    return new RetryableError('VCenterAnswerUnreadable', what, { cause })
+    const what = `vCenter ${this.#vcenter.host} answers ${method} with something that is not SOAP: ${excerptOf(cause.message, 200)}`
+    // Without the cause: it quotes the answer.
+    return new RetryableError('VCenterAnswerUnreadable', what)
   }
 }
 

@@ -1,6 +1,7 @@
 // Looks once at a vslm task. vslm has no way to wait for one; callers come back (reference §2.3 of the VDDK and FCD notes).
 
 import { RetryableError } from '#shared/kernel/errors.ts'
+import { excerptOf } from '#shared/kernel/excerpt.ts'
 import type { TaskState } from '#shared/ports/volumes.ts'
 import { errorOf, localizedFaultOf, missingOf, taskErrorOf } from './faults.ts'
 import type { Session } from './session.ts'
@@ -24,7 +25,10 @@ export async function queryTask(session: Session, vcenter: string, task: string)
         result: idOf(info?.['result']) ?? idOf(await query(session, vcenter, 'VslmQueryTaskResult', on)),
       }
     default:
-      throw new RetryableError('VCenterAnswerUnreadable', `vCenter ${vcenter} gives ${task} the unknown state ${state}`)
+      throw new RetryableError(
+        'VCenterAnswerUnreadable',
+        `vCenter ${vcenter} gives ${task} the unknown state ${excerptOf(state ?? 'none', 60)}`,
+      )
   }
 }
 

@@ -32,7 +32,9 @@ export class Vslm {
     const name = textOf(config, 'name')
     const capacityMib = integerOf(config, 'capacityInMB')
     const datastore = morefOf(childOf(config, 'backing'), 'datastore')
-    if (name === undefined || capacityMib === undefined || datastore === undefined) throw this.#incomplete(method)
+    const isOther = textOf(childOf(config, 'id'), 'id')?.toLowerCase() !== fcdId.toLowerCase()
+    if (isOther || name === undefined || capacityMib === undefined || datastore === undefined)
+      throw this.#incomplete(method)
     const changedBlockTracking = textOf(config, 'changedBlockTrackingEnabled') === 'true'
     const facts = { fcdId, name, capacityBytes: capacityMib * MiB, datastoreMoref: datastore.id, changedBlockTracking }
     return { facts: { ...facts, vcenter: this.#vcenter }, thumbprintSha1 }
@@ -41,7 +43,10 @@ export class Vslm {
   async snapshots(fcdId: string): Promise<FcdSnapshot[]> {
     const method = 'VslmRetrieveSnapshotInfo'
     const { response } = await this.#call(method, true, id('id', fcdId))
-    return listOf(childOf(response, 'returnval'), 'snapshots').map((snapshot) => {
+    // None is an empty value. No value at all is no answer: a disk snapshot would count as gone.
+    const [info, ...more] = listOf(response, 'returnval')
+    if (info === undefined || more.length > 0) throw this.#incomplete(method)
+    return listOf(info, 'snapshots').map((snapshot) => {
       const snapshotId = textOf(childOf(snapshot, 'id'), 'id')
       const createdMs = Date.parse(textOf(snapshot, 'createTime') ?? '')
       if (snapshotId === undefined || Number.isNaN(createdMs)) throw this.#incomplete(method)

@@ -5,6 +5,8 @@ import { type SaxesAttributeNS, SaxesParser, type SaxesTagNS } from 'saxes'
 const XSI = 'http://www.w3.org/2001/XMLSchema-instance'
 /** Far deeper than any vSphere type. */
 const MAX_DEPTH = 64
+/** A hundred thousand changed areas are 300,000. Short tags would make gigabytes of objects from some megabytes. */
+const MAX_ELEMENTS = 1_000_000
 
 /** Written XML. Only `element` makes it, so a bare string can never get into a request unescaped. */
 export class Xml {
@@ -48,6 +50,7 @@ export class XmlReader {
   readonly #decoder = new TextDecoder('utf-8', { fatal: true })
   readonly #open: { object: XmlObject; text: string; plain: boolean }[] = []
   readonly #root: XmlObject = Object.create(null)
+  #elements = 0
 
   constructor() {
     this.#parser.on('error', (error) => {
@@ -74,6 +77,7 @@ export class XmlReader {
   }
 
   #openTag(tag: SaxesTagNS): void {
+    if (++this.#elements > MAX_ELEMENTS) throw new Error(`more than ${MAX_ELEMENTS} elements`)
     if (this.#open.length >= MAX_DEPTH) throw new Error(`nested deeper than ${MAX_DEPTH} elements`)
     const object: XmlObject = Object.create(null)
     let plain = true

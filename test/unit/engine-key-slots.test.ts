@@ -1,0 +1,196 @@
+// Who can write the bucket can plant key slots. What they make a reader hold and compute has a bound, the loop goes on
+// meanwhile, and the right password opens the repository all the same.
+
+import { scryptSync } from 'node:crypto'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
+import { KeyCache, openRepository, requireRepository } from '#shared/engine/repository.ts'
+import {
+  decodeSlot,
+  MOST_SLOT_WORK_BYTES,
+  MOST_WORK_BYTES,
+  slotWorkBytes,
+  wrapWithPassphrase,
+} from '#shared/format/key-slot.ts'
+import { planTrials } from '#shared/format/slot-trials.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import { access, EngineWorld } from '#test/support/engine-world.ts'
+import { reasonOf } from '#test/support/reason.ts'
+
+const test = suite('engine: key slots')
+const CREATED_MS = 1_700_000_000_000
+
+/** A repository with one slot of the right password, and a count of what is read of it. */
+async function aRepository() {
+  const store = new CountingStore(CREATED_MS)
+  const { repositoryId } = await new EngineWorld(store).repositories.ensure(access, undefined)
+  store.objects.get('config')!.modifiedMs = CREATED_MS
+  store.reads = []
+  return { store, repositoryId }
+}
+
+class CountingStore extends MemoryObjectStore {
+  reads: string[] = []
+  bytesRead = 0
+  time: { nowMs: number }
+
+  constructor(nowMs: number) {
+    const time = { nowMs }
+    super({ nowMs: () => time.nowMs })
+    this.time = time
+  }
+
+  override async getRange(key: string, offset: number, length: number, signal?: AbortSignal) {
+    this.reads.push(key)
+    const bytes = await super.getRange(key, offset, length, signal)
+    this.bytesRead += bytes?.length ?? 0
+    return bytes
+  }
+
+  override async get(key: string, signal?: AbortSignal) {
+    const bytes = await super.get(key, signal)
+    this.reads.push(key)
+    this.bytesRead += bytes?.length ?? 0
+    return bytes
+  }
+}
+
+const slotText = (cost: { N: number; r: number; p: number }, kind = 'password') =>
+  Buffer.from(
+    JSON.stringify({
+      format: 'dormouse-repository-key',
+      version: 1,
+      kind,
+      scrypt: { ...cost, salt: Buffer.alloc(32, 1).toString('base64') },
+      wrapped: Buffer.alloc(48).toString('base64'),
+    }),
+  )
+const name = (repositoryId: string, n: number) => `keys/${repositoryId}-${n.toString(16).padStart(8, '0')}`
+const EXPENSIVE = { N: 2 ** 16, r: 8, p: 8 }
+
+test('a slot of the highest cost is worth as much as the bound says, and one of more is never tried', () => {
+  assert.is(slotWorkBytes(decodeSlot(slotText(EXPENSIVE))!), MOST_SLOT_WORK_BYTES)
+  const tooMuch = [
+    { N: 2 ** 18, r: 8, p: 16 },
+    { N: 2 ** 17, r: 8, p: 1 },
+    { N: 2 ** 16, r: 8, p: 9 },
+    { N: 2 ** 30, r: 2 ** 30, p: 2 ** 30 },
+    { N: 3, r: 1, p: 1 },
+    { N: 16, r: 0, p: 1 },
+    { N: -16, r: -1, p: 1 },
+    { N: 16.5, r: 1, p: 1 },
+    { N: Number.NaN, r: 1, p: 1 },
+  ]
+  for (const cost of tooMuch) assert.is(slotWorkBytes(decodeSlot(slotText(cost))!), undefined, JSON.stringify(cost))
+})
+
+test('three slots of the highest cost and ten thousand small ones do not keep the right password out', async () => {
+  const { store, repositoryId } = await aRepository()
+  store.time.nowMs += 1000
+  for (let n = 0; n < 3; n++) await store.putIfAbsent(name(repositoryId, n), slotText(EXPENSIVE))
+  for (let n = 3; n < 10_003; n++) await store.putIfAbsent(name(repositoryId, n), slotText({ N: 2, r: 1, p: 1 }))
+  const opened = await openRepository(store, access.password)
+  assert.is(opened?.config.repositoryId, repositoryId)
+  assert.ok(store.reads.length <= 70, `${store.reads.length} objects were read`)
+  assert.is(await reasonOf(openRepository(store, 'wrong')), 'KeySlotsSuspect')
+})
+
+test('what all slots together may cost is bounded, whatever their order', () => {
+  const expensive = Array.from({ length: 64 }, (_, n) => ({
+    slotId: `dear-${n}`,
+    slot: decodeSlot(slotText(EXPENSIVE))!,
+    modifiedMs: 0,
+  }))
+  const usual = { slotId: 'usual', slot: decodeSlot(slotText({ N: 2 ** 15, r: 8, p: 3 }))!, modifiedMs: 5 }
+  const work = (found: typeof expensive) => planTrials(found).reduce((sum, { slot }) => sum + slotWorkBytes(slot)!, 0)
+  assert.ok(work(expensive) <= MOST_WORK_BYTES)
+  assert.ok(MOST_WORK_BYTES <= 2048 * MiB)
+  const plan = planTrials([...expensive, usual])
+  assert.is(plan[0]?.slotId, 'usual', 'what costs as much as ours do comes first')
+  assert.ok(work([...expensive, usual]) <= MOST_WORK_BYTES)
+  const planted = Array.from({ length: 63 }, (_, n) => ({ ...usual, slotId: `planted-${n}`, modifiedMs: 10 + n }))
+  assert.is(planTrials([...planted, usual])[0]?.slotId, 'usual', 'the oldest comes first')
+})
+
+test('the loop turns while a slot is tried', async () => {
+  const { store, repositoryId } = await aRepository()
+  const keys = await requireRepository(store, access.password)
+  const slotId = `${repositoryId}-00000000`
+  await store.putIfAbsent(`keys/${slotId}`, await wrapWithPassphrase(slotId, 'password', 'real', keys.keys.master))
+  let turns = 0
+  let going = true
+  const turn = () => {
+    turns++
+    if (going) setImmediate(turn)
+  }
+  setImmediate(turn)
+  await openRepository(store, 'real')
+  going = false
+  assert.ok(turns > 100, `${turns} turns`)
+})
+
+test('a slot that is too long is not read, and one of another shape is no slot', async () => {
+  const { store, repositoryId } = await aRepository()
+  store.time.nowMs -= 1000
+  await store.putIfAbsent(name(repositoryId, 0), Buffer.alloc(4 * MiB, ' '))
+  const odd = [
+    'null',
+    '[]',
+    '{}',
+    '{"format":"dormouse-repository-key","version":1}',
+    '{"format":"dormouse-repository-key","version":1,"kind":"password","scrypt":null,"wrapped":7}',
+  ]
+  for (const [n, text] of odd.entries()) await store.putIfAbsent(name(repositoryId, n + 1), Buffer.from(text))
+  assert.ok(await openRepository(store, access.password))
+  assert.ok(store.bytesRead < 64 * 1024, `${store.bytesRead} bytes`)
+})
+
+test('a slot that opened is tried first from then on, alone, until it is gone', async () => {
+  const { store, repositoryId } = await aRepository()
+  const cache = new KeyCache()
+  assert.ok(await openRepository(store, access.password, cache))
+  const [good] = [...store.objects.keys()].filter((key) => key.startsWith('keys/'))
+  // Planted ones seem older than it, as in a bucket that was copied.
+  store.time.nowMs = CREATED_MS - 1000
+  for (let n = 0; n < 200; n++) await store.putIfAbsent(name(repositoryId, n), slotText({ N: 2, r: 1, p: 1 }))
+  assert.ok(await openRepository(store, access.password, cache))
+  assert.is(await reasonOf(openRepository(store, 'wrong', cache)), 'KeySlotsSuspect')
+  await store.delete(good!)
+  assert.is(
+    await reasonOf(openRepository(store, access.password, cache)),
+    'KeySlotsSuspect',
+    'a slot that was removed lets nobody in',
+  )
+})
+
+test('the refusal names the newest slots and what to do, and stays short', async () => {
+  const { store, repositoryId } = await aRepository()
+  store.time.nowMs += 1000
+  for (let n = 0; n < 300; n++) {
+    store.time.nowMs++
+    await store.putIfAbsent(name(repositoryId, n), slotText({ N: 2, r: 1, p: 1 }))
+  }
+  const error = await openRepository(store, 'wrong').then(
+    () => undefined,
+    (thrown: Error) => thrown,
+  )
+  assert.match(error!.message, 'holds 301 key slots')
+  assert.match(error!.message, name(repositoryId, 299))
+  assert.ok(error!.message.length < 1000, `${error!.message.length}`)
+})
+
+test('a config that is too long is not taken into memory', async () => {
+  const { store } = await aRepository()
+  store.objects.set('config', { body: Buffer.alloc(8 * MiB, ' '), modifiedMs: 0 })
+  store.bytesRead = 0
+  assert.is(await reasonOf(openRepository(store, access.password)), 'RepositoryConfigCorrupt')
+  assert.ok(store.bytesRead < MiB, `${store.bytesRead} bytes`)
+})
+
+test('what a slot costs by its numbers is what scrypt takes', () => {
+  assert.is(scryptSync('x', 'y', 32, { N: 16, r: 1, p: 1 }).length, 32)
+  assert.is(slotWorkBytes(decodeSlot(slotText({ N: 16, r: 1, p: 1 }))!), 2048)
+})
+
+test.run()
