@@ -1,11 +1,12 @@
 // The Kubernetes API over REST: generic requests by the table of kinds, no generated client.
 
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
-import type { Cluster, ListOptions } from '#shared/ports/cluster.ts'
+import type { Cluster, Cursor, ListOptions, Page, PageOptions } from '#shared/ports/cluster.ts'
 import type { ApiAnswer, ApiRequest } from './exchange.ts'
 import { type AccessOptions, findAccess } from './find-access.ts'
-import { creationPath, listPath, objectPath } from './paths.ts'
-import { type Attempt, errorOf, saysNotFound } from './refusals.ts'
+import { nextPage } from './pages.ts'
+import { creationPath, objectPath } from './paths.ts'
+import { type Attempt, bodyOf, errorOf, saysNotFound } from './refusals.ts'
 import { createTransport, type Transport, type TransportOptions } from './transport.ts'
 
 export type ClusterOptions = TransportOptions &
@@ -19,8 +20,6 @@ export function createCluster(options: ClusterOptions = {}): Cluster {
   const transport = createTransport({ findAccess: () => findAccess(options), ...options })
   return new KubeCluster(transport, options.onWarning ?? (() => undefined))
 }
-
-type ListAnswer = { metadata?: { continue?: string }; items?: Partial<KubeObject>[] }
 
 class KubeCluster implements Cluster {
   readonly #send: Transport
@@ -38,7 +37,18 @@ class KubeCluster implements Cluster {
   }
 
   async list(kind: KindName, options: ListOptions = {}): Promise<KubeObject[]> {
-    return (await this.#pages(kind, options, true)) ?? (await this.#pages(kind, options, false)) ?? []
+    const found: KubeObject[] = []
+    let from: Cursor | undefined
+    do {
+      const { objects, next } = await this.page(kind, options, from)
+      found.push(...objects)
+      from = next
+    } while (from !== undefined)
+    return found
+  }
+
+  async page(kind: KindName, options: PageOptions = {}, from?: Cursor): Promise<Page> {
+    return await nextPage(this.#send, kind, options, from)
   }
 
   async create(kind: KindName, object: KubeObject): Promise<KubeObject> {
@@ -72,22 +82,6 @@ class KubeCluster implements Cluster {
     if (answer.status >= 300) throw errorOf(answer, { verb: 'delete', kind, namespace, name })
   }
 
-  /** undefined: the list took so long that its continue token ended (410), so it has to be asked for in one piece. */
-  async #pages(kind: KindName, options: ListOptions, paged: boolean): Promise<KubeObject[] | undefined> {
-    const found: KubeObject[] = []
-    let next: string | undefined
-    do {
-      const answer = await this.#send({ method: 'GET', path: listPath(kind, options, next, paged) })
-      if (answer.status === 410 && next !== undefined) return undefined
-      const attempt: Attempt = { verb: 'list', kind, namespace: options.namespace, name: undefined }
-      const { metadata, items = [] } = bodyOf(answer, attempt) as ListAnswer
-      // Items of built-in kinds come without these two.
-      for (const item of items) found.push({ apiVersion: KINDS[kind].apiVersion, kind, ...item } as KubeObject)
-      next = metadata?.continue || undefined
-    } while (next !== undefined)
-    return found
-  }
-
   async #write(request: ApiRequest, attempt: Attempt): Promise<KubeObject> {
     const answer = await this.#send(request)
     const object = objectIn(answer, attempt)
@@ -109,11 +103,4 @@ function mergePatch(path: string, seen: KubeObject, change: object): ApiRequest 
 
 function objectIn(answer: ApiAnswer, attempt: Attempt): KubeObject {
   return bodyOf(answer, attempt) as KubeObject
-}
-
-/** An answer that was cut off is as good as none. */
-function bodyOf(answer: ApiAnswer, attempt: Attempt): object {
-  const { status, body } = answer
-  if (status >= 200 && status < 300 && typeof body === 'object' && body !== null) return body
-  throw errorOf(answer, attempt)
 }

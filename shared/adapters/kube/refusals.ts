@@ -25,6 +25,13 @@ export function saysNotFound(answer: ApiAnswer): boolean {
   return answer.status === 404 && statusOf(answer).reason === 'NotFound'
 }
 
+/** An answer that was cut off is as good as none. */
+export function bodyOf(answer: ApiAnswer, attempt: Attempt): object {
+  const { status, body } = answer
+  if (status >= 200 && status < 300 && typeof body === 'object' && body !== null) return body
+  throw errorOf(answer, attempt)
+}
+
 export function errorOf(answer: ApiAnswer, attempt: Attempt): DormouseError {
   const { status, retryAfterSeconds } = answer
   const message = `${textOf(attempt)}: ${status} ${statusOf(answer).message ?? 'without a reason'}`
