@@ -11,7 +11,6 @@ import { TASK_LABEL } from '#shared/domain/task.ts'
 import { asError, ConflictError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
-import { announce } from '#shared/steps/announce.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { removeLease } from '#shared/steps/lease.ts'
 import { freeDeadSlots, gateIn } from '#shared/steps/slots.ts'
@@ -234,18 +233,4 @@ async function removeDeadLeases(one: Sweep, isLate: () => boolean): Promise<void
     if (isLate()) return
     await attempt(one, { lease: name }, 'remove a dead Lease', () => removeLease(deps, name))
   }
-}
-
-/** A dead letter puts an Event beside its object; it is never a terminal state (design §3.2). */
-export async function noteDeadLetter(deps: StepDeps, ref: ObjectRef, code: string): Promise<string> {
-  const object = await deps.cluster.read(ref.kind, ref.namespace, ref.name)
-  if (object === undefined) return 'gone'
-  await announce(
-    deps,
-    { ...object, kind: ref.kind },
-    'Warning',
-    'EventUndelivered',
-    `its function did not take an event (last answer ${code}); the sweep wakes it`,
-  )
-  return 'noted'
 }
