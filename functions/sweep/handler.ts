@@ -4,15 +4,17 @@ import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { leaseName } from '#shared/domain/lease.ts'
 import { holdsUnasked, isAwaited, requesterOf } from '#shared/domain/requester.ts'
 import { mayEnd } from '#shared/domain/retention.ts'
-import { SLOT_LABEL, slotHolder } from '#shared/domain/slots.ts'
+import { isQueued, QUEUE_LABEL, SLOT_LABEL, slotHolder } from '#shared/domain/slots.ts'
 import { STEP_OF_KIND, type SteppedKind } from '#shared/domain/step-label.ts'
 import { decideWake, isOver, keepsSlot, type WakeDecision } from '#shared/domain/sweep.ts'
 import { TASK_LABEL } from '#shared/domain/task.ts'
+import { tenantOf } from '#shared/domain/tenant.ts'
 import { asError, ConflictError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { removeLease } from '#shared/steps/lease.ts'
+import { formFronts } from '#shared/steps/queue.ts'
 import { freeDeadSlots, gateIn } from '#shared/steps/slots.ts'
 import { endRecord } from './records.ts'
 import { type AskFate, askFates, stopAbandoned } from './requesters.ts'
@@ -138,7 +140,16 @@ async function settleSlots(one: Sweep): Promise<void> {
   const { deps, world, report } = one
   const free = () => freeDeadSlots(deps, (holder) => isDeadHolder(deps, world, holder))
   report.slotsFreed = (await attempt(one, {}, 'free dead slots', free)) ?? 0
+  await attempt(one, {}, 'bring to the front who waits', () => formFronts(deps, forgotten(world)))
   report.gatedIn = (await attempt(one, {}, 'give free slots to who waits', () => gateIn(deps))) ?? 0
+}
+
+/** Who waits at the back of a namespace that has nobody at the front: whoever was to bring them forward has died. */
+function forgotten({ objects }: World): KubeObject[] {
+  const queued = objects.filter(isQueued)
+  const isFront = ({ metadata }: KubeObject) => metadata.labels?.[QUEUE_LABEL] === 'front'
+  const fronts = new Set(queued.filter(isFront).map(tenantOf))
+  return queued.filter((object) => !fronts.has(tenantOf(object)))
 }
 
 /** Not of a slot that was taken after the objects were read, or whose object was not read; and the object itself is asked once more. */

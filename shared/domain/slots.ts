@@ -7,12 +7,13 @@ import { tenantOf } from './tenant.ts'
 export const SLOT_LABEL = 'dormouse.dev/slot'
 /** On a slot's Lease: the namespaces that it served last, with times, so that the next turn is another one's. */
 export const SERVED_ANNOTATION = 'dormouse.dev/served'
-/** On who waits: `front`, those of whom the next are chosen; `back`, the rest. */
+/** On who waits: `front`, the oldest few of its namespace, of whom the next is chosen; `back`, the rest. */
 export const QUEUE_LABEL = 'dormouse.dev/queue'
 /** On who waits: the namespace that it is for. */
 export const TENANT_LABEL = 'dormouse.dev/tenant'
-/** So many are brought to the front at a time: then all of those who wait are read once for so many turns, not once for each. */
-export const FRONT_SIZE = 16
+/** Of one namespace so many stand at the front as they come. */
+export const FRONT_SIZE = 8
+const MOST_AT_FRONT = 64
 
 export function slotName(index: number): string {
   return `dormouse-slot-${index}`
@@ -49,34 +50,30 @@ export function nextInQueue(waiting: readonly KubeObject[], served: Served): Kub
   return [...waiting].sort((a, b) => servedMs(a) - servedMs(b) || (isOlder(a, b) ? -1 : 1))[0]
 }
 
-/** Those who come to the front: one of each namespace first, then the oldest ones in turns. */
-export function frontOf(waiting: readonly KubeObject[], served: Served, size = FRONT_SIZE): KubeObject[] {
-  const left = Map.groupBy(oldestFirst(waiting), tenantOf)
-  const turns = new Map(served)
-  const front: KubeObject[] = []
-  const wanted = Math.max(size, Math.min(left.size, 4 * size))
-  for (let turnMs = Math.max(0, ...served.values()) + 1; front.length < wanted; turnMs++) {
-    const next = nextInQueue(
-      [...left.values()].flatMap(([first]) => first ?? []),
-      turns,
-    )
-    if (next === undefined) break
-    front.push(next)
-    left.get(tenantOf(next))?.shift()
-    turns.set(tenantOf(next), turnMs)
-  }
-  return front
+/**
+ * Who of one namespace comes to the front next. The more wait the more come at a time: the square root of their number makes what is read
+ * for a turn, the front each time and all of them once for each front, least.
+ */
+export function frontOf(waiting: readonly KubeObject[]): KubeObject[] {
+  const size = Math.min(MOST_AT_FRONT, Math.max(FRONT_SIZE, Math.ceil(Math.sqrt(waiting.length))))
+  return oldestFirst(waiting).slice(0, size)
 }
 
-/** Whether who is to wait may do so at the front: it must not pass by older ones of its own namespace that stand at the back. */
-export function standsInFront(
-  me: KubeObject,
-  front: readonly KubeObject[],
-  back: { isEmpty: boolean; hasOfMine: boolean },
-): boolean {
-  const mine = front.filter((other) => tenantOf(other) === tenantOf(me))
-  if (mine.some((other) => isOlder(me, other))) return true
-  return back.isEmpty ? front.length < FRONT_SIZE || mine.length === 0 : !back.hasOfMine && mine.length === 0
+export type Place = {
+  queue: 'front' | 'back'
+  /** Goes to the back instead. */
+  makesWay?: KubeObject
+}
+
+/**
+ * Where a newcomer waits. `front`: that of its namespace; `hasBack`: whether others of its namespace wait behind it. Nobody passes by
+ * an older one of the same namespace.
+ */
+export function placeOf(me: KubeObject, front: readonly KubeObject[], hasBack: boolean): Place {
+  const youngest = oldestFirst(front).at(-1)
+  if (youngest !== undefined && isOlder(me, youngest))
+    return front.length < FRONT_SIZE ? { queue: 'front' } : { queue: 'front', makesWay: youngest }
+  return { queue: front.length < FRONT_SIZE && !hasBack ? 'front' : 'back' }
 }
 
 const MOST_SERVED = 32

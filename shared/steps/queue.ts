@@ -1,4 +1,4 @@
-// Who waits for a transfer slot. A few stand at the front, by a label, so that neither a newcomer nor a free slot makes anybody read them all.
+// Who waits for a transfer slot. Of each namespace a few stand at the front, by a label: neither a newcomer nor a free slot makes anybody read all.
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { glance } from '#shared/domain/glance.ts'
@@ -6,10 +6,10 @@ import {
   FRONT_SIZE,
   frontOf,
   isQueued,
+  type Place,
+  placeOf,
   QUEUE_LABEL,
-  type Served,
   slotHolder,
-  standsInFront,
   TENANT_LABEL,
 } from '#shared/domain/slots.ts'
 import { STEP_LABEL } from '#shared/domain/step-label.ts'
@@ -31,35 +31,43 @@ export async function isQueueEmpty(deps: StepDeps, me: KubeObject): Promise<bool
 
 /** The labels of who is about to wait. Whoever waits already keeps its place. */
 export async function placeInQueue(deps: StepDeps, me: KubeObject): Promise<Record<string, string>> {
-  const tenant = tenantOf(me)
   if (isQueued(me) && me.metadata.labels?.[QUEUE_LABEL] !== undefined) return {}
-  const front = await all(deps, FRONT)
-  const isSettled = front.length >= FRONT_SIZE && front.some((other) => tenantOf(other) === tenant)
-  const back = isSettled ? { isEmpty: false, hasOfMine: true } : await lookBack(deps, tenant)
-  return { [QUEUE_LABEL]: standsInFront(me, front, back) ? 'front' : 'back', [TENANT_LABEL]: tenant }
+  const tenant = tenantOf(me)
+  const front = await all(deps, `${FRONT},${TENANT_LABEL}=${tenant}`)
+  const isFull = front.length >= FRONT_SIZE
+  const hasBack = isFull || (await some(deps, `${BACK},${TENANT_LABEL}=${tenant}`, 1)).length > 0
+  const { queue, makesWay } = placeOf(me, front, hasBack)
+  if (makesWay !== undefined) await move(deps, makesWay, 'back')
+  return { [QUEUE_LABEL]: queue, [TENANT_LABEL]: tenant }
 }
 
-async function lookBack(deps: StepDeps, tenant: string): Promise<{ isEmpty: boolean; hasOfMine: boolean }> {
-  const isEmpty = (await some(deps, BACK, 1)).length === 0
-  if (isEmpty) return { isEmpty, hasOfMine: false }
-  return { isEmpty, hasOfMine: (await some(deps, `${BACK},${TENANT_LABEL}=${tenant}`, 1)).length > 0 }
-}
-
-/** Of whom the next is chosen: the front, and once that is used up a new one. `holders`: have been given a slot already. */
-export async function candidates(deps: StepDeps, served: Served, holders: ReadonlySet<string>): Promise<KubeObject[]> {
+/**
+ * The fronts of all namespaces, of whom the next is chosen. `holders`: have been given a slot already. Without any front (a death, or
+ * an earlier version that knew of none) everybody who waits is read.
+ */
+export async function readFront(deps: StepDeps, holders: ReadonlySet<string>): Promise<KubeObject[]> {
   const waits = (object: KubeObject) => !holders.has(slotHolder(object))
   const front = (await all(deps, FRONT)).filter(waits)
-  if (front.length > 0) return front
-  const next = frontOf((await all(deps, QUEUED)).filter(waits), served)
-  return await Promise.all(next.map((object) => bringForward(deps, object)))
+  return front.length > 0 ? front : await formFronts(deps, (await all(deps, QUEUED)).filter(waits))
 }
 
-/** Only an order of precedence: where it fails, the object is brought forward again, or was given a slot meanwhile. */
-async function bringForward(deps: StepDeps, object: KubeObject): Promise<KubeObject> {
+/** Before the last one at the front of its namespace goes, so that a namespace that waits always has somebody there. */
+export async function fillFront(deps: StepDeps, last: KubeObject): Promise<void> {
+  await formFronts(deps, await all(deps, `${BACK},${TENANT_LABEL}=${tenantOf(last)}`))
+}
+
+/** `waiting`: any who wait, and are not at the front. */
+export async function formFronts(deps: StepDeps, waiting: readonly KubeObject[]): Promise<KubeObject[]> {
+  const fronts = [...Map.groupBy(waiting, tenantOf).values()].flatMap(frontOf)
+  return await Promise.all(fronts.map((object) => move(deps, object, 'front')))
+}
+
+/** Only an order of precedence: who was given a slot meanwhile, or has changed, stays where it is. */
+async function move(deps: StepDeps, object: KubeObject, queue: Place['queue']): Promise<KubeObject> {
   const kind = object.kind as (typeof KINDS)[number]
-  const labels = { [QUEUE_LABEL]: 'front', [TENANT_LABEL]: tenantOf(object) }
+  const labels = { [QUEUE_LABEL]: queue, [TENANT_LABEL]: tenantOf(object) }
   try {
-    return { ...(await deps.cluster.patch(kind, object, { metadata: { labels } })), kind }
+    return glance(kind, await deps.cluster.patch(kind, object, { metadata: { labels } }))
   } catch (error) {
     if (error instanceof ConflictError) return object
     throw error

@@ -18,7 +18,7 @@ import { STEP_OF_KIND, stepPatch } from '#shared/domain/step-label.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import { objectText, type StepDeps } from './deps.ts'
-import { candidates, isQueueEmpty } from './queue.ts'
+import { fillFront, isQueueEmpty, readFront } from './queue.ts'
 
 export type Slots = { leases: (KubeObject | undefined)[]; held: string[] }
 
@@ -58,8 +58,10 @@ export async function gateIn(deps: StepDeps): Promise<number> {
     const index = slots.held.indexOf('')
     if (index < 0) break
     const served = readServed(slots.leases)
-    const next = nextInQueue(await candidates(deps, served, new Set(slots.held)), served)
+    const front = await readFront(deps, new Set(slots.held))
+    const next = nextInQueue(front, served)
     if (next === undefined) break
+    if (front.every((other) => other === next || tenantOf(other) !== tenantOf(next))) await fillFront(deps, next)
     const slot = await occupy(deps, slots, index, next)
     if (slot !== undefined && (await makeDue(deps, next, slot))) count++
   }
