@@ -2,6 +2,7 @@
 
 import { Counter } from '#shared/runtime/metrics.ts'
 import { serve } from '#shared/runtime/serve.ts'
+import { inTurn } from '#shared/steps/task.ts'
 import { wireLight } from '#shared/wiring/light.ts'
 import { wireRepositories } from '#shared/wiring/repositories.ts'
 import { maintain } from './handler.ts'
@@ -17,11 +18,14 @@ const wired = {
     bytes.add({ kind }, bytesRemoved)
   },
 }
+const TASK = { name: 'maintenance', gapMs: deps.settings.maintenanceGapMs }
+
 await serve({
   name: 'maintenance',
   kinds: [],
   handle: async () => 'nothing',
-  handleEvent: async (context, _event, signal) => await maintain({ ...wired, log: context.log }, signal),
+  handleEvent: async (context, _event, signal) =>
+    await inTurn(deps, TASK, () => maintain({ ...wired, log: context.log }, signal)),
   log,
   metrics,
 })

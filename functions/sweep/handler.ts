@@ -2,24 +2,33 @@
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { leaseName } from '#shared/domain/lease.ts'
-import { SLOT_LABEL, slotHolder } from '#shared/domain/slots.ts'
+import { holdsUnasked, isAwaited, requesterOf } from '#shared/domain/requester.ts'
+import { mayEnd } from '#shared/domain/retention.ts'
+import { isQueued, QUEUE_LABEL, SLOT_LABEL, slotHolder } from '#shared/domain/slots.ts'
 import { STEP_OF_KIND, type SteppedKind } from '#shared/domain/step-label.ts'
-import { decideWake, isOver, keepsSlot } from '#shared/domain/sweep.ts'
+import { decideWake, isOver, keepsSlot, type WakeDecision } from '#shared/domain/sweep.ts'
+import { TASK_LABEL } from '#shared/domain/task.ts'
+import { tenantOf } from '#shared/domain/tenant.ts'
 import { asError, ConflictError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
-import { announce } from '#shared/steps/announce.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { removeLease } from '#shared/steps/lease.ts'
-import { freeDeadSlots, gateInOldest } from '#shared/steps/slots.ts'
+import { formFronts } from '#shared/steps/queue.ts'
+import { freeDeadSlots, gateIn } from '#shared/steps/slots.ts'
 import { endRecord } from './records.ts'
 import { type AskFate, askFates, stopAbandoned } from './requesters.ts'
+import { takeTurns } from './turns.ts'
 import { removeUnclaimed } from './unclaimed.ts'
+import { type Limits, ownerOf, partnerOf, readWorld, SWEPT, unreadOf, type World } from './world.ts'
 
 export type SweepDeps = StepDeps & {
   /** Sends the wake-up; resolves once it is taken, never waits for the work itself. */
   wake: (step: string, ref: ObjectRef) => Promise<void>
   /** Counted apart: rescues measure lost events, scheduled ones are back-off and polls. */
   count: (kind: KindName, cause: 'rescue' | 'scheduled') => void
+  /** For tests that cannot have thousands of objects. */
+  limits?: Limits
 }
 
 export type SweepReport = {
@@ -37,25 +46,53 @@ export type SweepReport = {
   /** Deletions that were let go without their clean-up. */
   released: number
   failed: number
+  /** What the time, or its tenant's share, did not suffice for: the next sweep comes in a minute. */
+  left: number
 }
 
 const OURS = 'app.kubernetes.io/part-of'
-/** Kinds in the order in which work flows, so that what is oldest in the chain is looked at first. */
-const SWEPT = Object.keys(STEP_OF_KIND) as SteppedKind[]
 
-/** Looks at every unfinished object once. One object's trouble does not keep the others from being looked at. */
+/**
+ * 44 s in all, so that it has ended before the next tick, also when a call or two hang for their 15 s. Each part has its own time: a
+ * server that is slow to list must not keep everybody from being woken.
+ */
+const READ_MS = 20 * SECOND_MS
+const WAKE_MS = 18 * SECOND_MS
+const LEASES_MS = 2 * SECOND_MS
+const END_MS = 4 * SECOND_MS
+/** What neither broker nor function answers takes 4 s each: 64 at a time are 16 in a second. */
+const WAKES_AT_ONCE = 64
+const ENDS_AT_ONCE = 8
+/** Of one tenant in one sweep. */
+const WAKES_EACH = 200
+const ENDS_EACH = 100
+const FATES_EACH = 100
+
+type Sweep = { deps: SweepDeps; world: World; askFate: AskFate; report: SweepReport }
+
+/** Looks at every unfinished object once. One object's, namespace's or kind's trouble does not keep the others from being looked at. */
 export async function sweep(deps: SweepDeps): Promise<SweepReport> {
-  const world = await readWorld(deps)
-  const report: SweepReport = { ...NOTHING_DONE }
-  for (const object of world.objects) await visitOne(deps, world, object, report)
-  report.slotsFreed = await freeDeadSlots(deps, (holder) => {
-    const object = world.bySlotHolder.get(holder)
-    return object !== undefined && keepsSlot(object)
-  })
-  report.gatedIn = await gateInOldest(deps)
-  await removeDeadLeases(deps, world)
-  for (const object of world.objects) await endOne(deps, world, object, report)
+  const world = await readWorld(deps, after(deps, READ_MS), deps.limits)
+  const report: SweepReport = { ...NOTHING_DONE, looked: world.objects.length, failed: failuresIn(world) }
+  const one: Sweep = { deps, world, askFate: askFates(deps, FATES_EACH), report }
+  const salt = deps.clock.nowMs()
+  const wakes = { atOnce: WAKES_AT_ONCE, perTenant: WAKES_EACH, salt, isLate: after(deps, WAKE_MS) }
+  const worthALook = world.objects.filter(isWorthALook(one))
+  const [, left] = await Promise.all([
+    settleSlots(one),
+    takeTurns(worthALook, wakes, (object) => visitOne(one, object)),
+  ])
+  report.left += left
+  await removeDeadLeases(one, after(deps, LEASES_MS))
+  const ends = { atOnce: ENDS_AT_ONCE, perTenant: ENDS_EACH, salt, isLate: after(deps, END_MS) }
+  const ending = world.objects.filter((object) => mayEnd(object, salt, deps.settings))
+  report.left += await takeTurns(ending, ends, (object) => endOne(one, object))
   return report
+}
+
+function after({ clock }: SweepDeps, ms: number): () => boolean {
+  const startMs = clock.monotonicMs()
+  return () => clock.monotonicMs() - startMs >= ms
 }
 
 const NOTHING_DONE: SweepReport = {
@@ -69,114 +106,103 @@ const NOTHING_DONE: SweepReport = {
   collected: 0,
   released: 0,
   failed: 0,
+  left: 0,
 }
 
-type World = {
-  objects: KubeObject[]
-  leases: Map<string, KubeObject>
-  uploads: Map<string, KubeObject>
-  downloads: Map<string, KubeObject>
-  bySlotHolder: Map<string, KubeObject>
-  /** By `<namespace>/<name>`, as the transfers that were made for them name them. */
-  requests: Map<string, KubeObject>
-  askFate: AskFate
-}
-
-async function readWorld(deps: SweepDeps): Promise<World> {
-  const lists = await Promise.all(
-    SWEPT.map(async (kind) => (await deps.cluster.list(kind)).map((object) => ({ ...object, kind }))),
-  )
-  const leases = await deps.cluster.list('Lease', { namespace: deps.settings.veleroNamespace })
-  const objects = lists.flat()
-  const named = (kind: string) =>
-    new Map(objects.filter((object) => object.kind === kind).map((object) => [object.metadata.name, object]))
-  return {
-    objects,
-    leases: new Map(leases.map((lease) => [lease.metadata.name, lease])),
-    uploads: named('Upload'),
-    downloads: named('Download'),
-    bySlotHolder: new Map(objects.map((object) => [slotHolder(object), object])),
-    requests: new Map(objects.map((object) => [requestName(object), object])),
-    askFate: askFates(deps),
-  }
-}
-
-function requestName({ kind, metadata }: KubeObject): string {
-  return `${kind}/${metadata.namespace}/${metadata.name}`
-}
-
-/** The Snapshot that an Upload, the CloneFromSnapshot that a Download was made for. */
-function ownerOf(world: World, object: KubeObject): KubeObject | undefined {
-  const { kind } = object
-  const spec = object['spec']
-  if (kind === 'Upload') return world.requests.get(`Snapshot/${spec?.snapshotReference}`)
-  if (kind === 'Download') return world.requests.get(`CloneFromSnapshot/${spec?.clonefromSnapshotReference}`)
-  return undefined
+/** Lists that failed count as failures: they are in the log by name. */
+function failuresIn(world: World): number {
+  return SWEPT.filter((kind) => !world.isListed(kind)).length + (world.leases === undefined ? 1 : 0)
 }
 
 function refOf({ kind, metadata }: KubeObject): ObjectRef & { kind: SteppedKind } {
   return { kind: kind as SteppedKind, namespace: metadata.namespace, name: metadata.name }
 }
 
-function uploadOf({ uploads }: World, object: KubeObject): KubeObject | undefined {
-  return uploads.get(object['status']?.uploadName ?? '')
-}
-
 /** What was written to since the list is looked at again by the next sweep. */
-function noteFailure(deps: SweepDeps, report: SweepReport, ref: ObjectRef, what: string, error: unknown): void {
+function noteFailure({ deps, report }: Sweep, fields: object, what: string, error: unknown): void {
   if (error instanceof ConflictError) return
   report.failed++
-  deps.log.warn({ ...ref, err: asError(error) }, `could not ${what}; the next sweep tries again`)
+  deps.log.warn({ ...fields, err: asError(error) }, `could not ${what}; the next sweep tries again`)
 }
 
 /** undefined: it failed, which is noted. */
-async function attempt<T>(
-  deps: SweepDeps,
-  report: SweepReport,
-  object: KubeObject,
-  what: string,
-  act: () => Promise<T>,
-): Promise<T | undefined> {
+async function attempt<T>(one: Sweep, fields: object, what: string, act: () => Promise<T>): Promise<T | undefined> {
   try {
     return await act()
   } catch (error) {
-    noteFailure(deps, report, refOf(object), what, error)
+    noteFailure(one, fields, what, error)
     return undefined
   }
 }
 
-async function visitOne(deps: SweepDeps, world: World, object: KubeObject, report: SweepReport): Promise<void> {
-  const { askFate } = world
-  const unfinished = { object, askFate, upload: uploadOf(world, object) }
-  const stopped = await attempt(deps, report, object, 'stop it', () => stopAbandoned(deps, unfinished))
-  if (stopped === true) report.abandoned++
-  else await visit(deps, world, object, report)
-  const what = 'remove the data that no Backup holds'
-  if (await attempt(deps, report, object, what, () => removeUnclaimed(deps, object, askFate))) report.unclaimed++
+/** Beside the wake-ups, as neither has to wait for the other. */
+async function settleSlots(one: Sweep): Promise<void> {
+  const { deps, world, report } = one
+  const free = () => freeDeadSlots(deps, (holder) => isDeadHolder(deps, world, holder))
+  report.slotsFreed = (await attempt(one, {}, 'free dead slots', free)) ?? 0
+  await attempt(one, {}, 'bring to the front who waits', () => formFronts(deps, forgotten(world)))
+  report.gatedIn = (await attempt(one, {}, 'give free slots to who waits', () => gateIn(deps))) ?? 0
 }
 
-async function endOne(deps: SweepDeps, world: World, object: KubeObject, report: SweepReport): Promise<void> {
-  const around = { ...world, owner: ownerOf(world, object) }
-  const outcome = await attempt(deps, report, object, 'end the record', () => endRecord(deps, object, around))
-  if (outcome === undefined || outcome === 'kept') return
-  report[outcome]++
-  deps.log.info(
-    refOf(object),
-    outcome === 'collected' ? 'collected the record: it ended long ago' : 'let its finalizer go',
-  )
+/** Who waits at the back of a namespace that has nobody at the front: whoever was to bring them forward has died. */
+function forgotten({ objects }: World): KubeObject[] {
+  const queued = objects.filter(isQueued)
+  const isFront = ({ metadata }: KubeObject) => metadata.labels?.[QUEUE_LABEL] === 'front'
+  const fronts = new Set(queued.filter(isFront).map(tenantOf))
+  return queued.filter((object) => !fronts.has(tenantOf(object)))
 }
 
-async function visit(deps: SweepDeps, world: World, object: KubeObject, report: SweepReport): Promise<void> {
-  report.looked++
-  const decision = decideWake(object, {
+/** Not of a slot that was taken after the objects were read, or whose object was not read; and the object itself is asked once more. */
+async function isDeadHolder({ cluster }: StepDeps, world: World, holder: string): Promise<boolean> {
+  if (world.slots === undefined || !world.slots.held.includes(holder)) return false
+  const listed = world.objects.find((object) => slotHolder(object) === holder)
+  if (listed === undefined) return world.isListed(holder.split('/', 1)[0] as SteppedKind)
+  if (keepsSlot(listed)) return false
+  const { namespace, name, uid } = listed.metadata
+  const fresh = await cluster.read(listed.kind as SteppedKind, namespace, name)
+  return fresh === undefined || fresh.metadata.uid !== uid || !keepsSlot({ ...fresh, kind: listed.kind })
+}
+
+/** Whether it is due, or somebody else's end may be its own. */
+function isWorthALook(one: Sweep): (object: KubeObject) => boolean {
+  return (object) => wakeOf(one, object).wake || mayBeAbandoned(one, object) || holdsUnasked(object)
+}
+
+function mayBeAbandoned({ world }: Sweep, object: KubeObject): boolean {
+  return requesterOf(object) !== undefined && isAwaited(object, partnerOf(world, object).partner)
+}
+
+function wakeOf({ deps, world }: Sweep, object: KubeObject): WakeDecision {
+  const { partner } = partnerOf(world, object)
+  return decideWake(object, {
     nowMs: deps.clock.nowMs(),
     graceMs: deps.settings.dueMs,
-    lease: world.leases.get(leaseName(object)),
-    upload: uploadOf(world, object),
-    download: world.downloads.get(object['status']?.downloadName ?? ''),
-    owner: ownerOf(world, object),
+    lease: world.leases?.get(leaseName(object)),
+    upload: partner,
+    download: partner,
+    owner: ownerOf(world, object).owner,
+    unread: unreadOf(world, object),
   })
-  if (!decision.wake) return
+}
+
+async function visitOne(one: Sweep, object: KubeObject): Promise<number> {
+  const { deps, world, askFate, report } = one
+  const unfinished = { object, askFate, upload: partnerOf(world, object).partner }
+  const stopped = await attempt(one, refOf(object), 'stop it', () => stopAbandoned(deps, unfinished))
+  if (stopped === true) report.abandoned++
+  const woken = stopped === true ? false : await wakeOne(one, object)
+  const what = 'remove the data that no Backup holds'
+  const removed = await attempt(one, refOf(object), what, () => removeUnclaimed(deps, object, askFate))
+  if (removed === true) report.unclaimed++
+  // A look at a Backup that was looked at before costs nothing.
+  return stopped === true || stopped === undefined || woken || removed !== false ? 1 : 0
+}
+
+/** true: it was due, and was woken or not. */
+async function wakeOne(one: Sweep, object: KubeObject): Promise<boolean> {
+  const { deps, report } = one
+  const decision = wakeOf(one, object)
+  if (!decision.wake) return false
   const ref = refOf(object)
   try {
     await deps.wake(STEP_OF_KIND[ref.kind], ref)
@@ -185,30 +211,37 @@ async function visit(deps: SweepDeps, world: World, object: KubeObject, report: 
     else report.scheduled++
     deps.log.info({ ...ref, cause: decision.cause, over: isOver(object) }, `woke it: ${decision.why}`)
   } catch (error) {
-    noteFailure(deps, report, ref, 'wake it', error)
+    noteFailure(one, ref, 'wake it', error)
   }
+  return true
+}
+
+async function endOne(one: Sweep, object: KubeObject): Promise<number> {
+  const { deps, world, askFate, report } = one
+  const { owner, isUnread } = ownerOf(world, object)
+  if (isUnread || world.leases === undefined) return 0
+  const around = { leases: world.leases, askFate, owner }
+  const outcome = await attempt(one, refOf(object), 'end the record', () => endRecord(deps, object, around))
+  if (outcome === undefined) return 1
+  if (outcome === 'kept') return 0
+  report[outcome]++
+  deps.log.info(
+    refOf(object),
+    outcome === 'collected' ? 'collected the record: it ended long ago' : 'let its finalizer go',
+  )
+  return 1
 }
 
 /** A holder that died after the end of its object leaves its Lease; a released one of an object that is gone is litter too. */
-async function removeDeadLeases(deps: SweepDeps, world: World): Promise<void> {
+async function removeDeadLeases(one: Sweep, isLate: () => boolean): Promise<void> {
+  const { deps, world } = one
   const wanted = new Set(world.objects.filter((object) => !isOver(object)).map(leaseName))
-  for (const lease of world.leases.values()) {
+  const known = SWEPT.filter((kind) => world.knowsAll(kind)).map((kind) => `${kind.toLowerCase()}-lease.`)
+  for (const lease of world.leases?.values() ?? []) {
     const { name, labels } = lease.metadata
-    if (labels?.[OURS] !== 'dormouse' || labels[SLOT_LABEL] !== undefined || wanted.has(name)) continue
-    await removeLease(deps, name)
+    const isOfNobody = labels?.[OURS] === 'dormouse' && !wanted.has(name) && known.some((kind) => name.startsWith(kind))
+    if (!isOfNobody || labels?.[SLOT_LABEL] !== undefined || labels?.[TASK_LABEL] !== undefined) continue
+    if (isLate()) return
+    await attempt(one, { lease: name }, 'remove a dead Lease', () => removeLease(deps, name))
   }
-}
-
-/** A dead letter puts an Event beside its object; it is never a terminal state (design §3.2). */
-export async function noteDeadLetter(deps: StepDeps, ref: ObjectRef, code: string): Promise<string> {
-  const object = await deps.cluster.read(ref.kind, ref.namespace, ref.name)
-  if (object === undefined) return 'gone'
-  await announce(
-    deps,
-    { ...object, kind: ref.kind },
-    'Warning',
-    'EventUndelivered',
-    `its function did not take an event (last answer ${code}); the sweep wakes it`,
-  )
-  return 'noted'
 }

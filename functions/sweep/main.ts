@@ -7,9 +7,11 @@ import { Counter } from '#shared/runtime/metrics.ts'
 import { type EventAttributes, type ObjectRef, refFromEvent } from '#shared/runtime/ref.ts'
 import { serve } from '#shared/runtime/serve.ts'
 import { functionUrl, sendWake } from '#shared/runtime/wake.ts'
+import { inTurn } from '#shared/steps/task.ts'
 import { wireLight } from '#shared/wiring/light.ts'
 import { wireVolumes } from '#shared/wiring/volumes.ts'
-import { noteDeadLetter, type SweepReport, sweep } from './handler.ts'
+import { noteDeadLetter, statusText } from './dead-letter.ts'
+import { type SweepReport, sweep } from './handler.ts'
 import { sweepOrphans } from './orphans.ts'
 
 const { deps, log, metrics } = wireLight('sweep')
@@ -47,11 +49,19 @@ async function wake(step: string, ref: ObjectRef): Promise<void> {
 
 const SWEPT = Object.keys(STEP_OF_KIND).filter((kind): kind is KindName => kind in KINDS)
 
+const SWEEP = { name: 'sweep', gapMs: deps.settings.sweepGapMs }
+/** Recorded before vCenter is contacted: whoever can send events cannot make it log in more often. */
+const ORPHANS = { name: 'orphans', gapMs: deps.settings.orphanGapMs }
+
 /** `dormousetask` is an extension that the PingSource sets (eventing/schedules). */
 async function onEvent(event: EventAttributes, signal: AbortSignal): Promise<string> {
   const code = event['knativeerrorcode']
-  if (code !== undefined) return await noteDeadLetter(deps, refFromEvent(event, SWEPT), String(code).slice(0, 16))
-  if (event['dormousetask'] === 'orphans') return await orphans(signal)
+  if (code !== undefined) return await noteDeadLetter(deps, refFromEvent(event, SWEPT), statusText(code))
+  if (event['dormousetask'] === 'orphans') return await inTurn(deps, ORPHANS, () => orphans(signal))
+  return await inTurn(deps, SWEEP, sweepOnce)
+}
+
+async function sweepOnce(): Promise<string> {
   const report = await sweep({ ...deps, wake, count: (kind, cause) => rescues.add({ kind, cause }) })
   ended.add({ what: 'record' }, report.collected)
   ended.add({ what: 'deletion' }, report.released)
@@ -73,7 +83,7 @@ async function orphans(signal: AbortSignal): Promise<string> {
 }
 
 function told(report: SweepReport): string {
-  return `looked at ${report.looked}: ${report.rescued} rescued, ${report.scheduled} scheduled, ${report.gatedIn} gated in, ${report.abandoned} abandoned, ${report.unclaimed} unclaimed, ${report.collected} collected, ${report.failed} failed`
+  return `looked at ${report.looked}: ${report.rescued} rescued, ${report.scheduled} scheduled, ${report.gatedIn} gated in, ${report.abandoned} abandoned, ${report.unclaimed} unclaimed, ${report.collected} collected, ${report.failed} failed, ${report.left} left for the next sweep`
 }
 
 await serve({

@@ -6,6 +6,7 @@ import { asError, DormouseError } from '#shared/kernel/errors.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { removeSnapshot } from '#shared/steps/local-snapshot.ts'
+import { placeOf } from './world.ts'
 
 export type OrphanReport = { disks: number; removed: number; failed: number }
 
@@ -14,11 +15,14 @@ const NAMING: KindName[] = ['Snapshot', 'Upload', 'Download', 'CloneFromSnapshot
 /** One disk's trouble does not keep the others from being looked at; what failed is tried again in an hour. */
 export async function sweepOrphans(deps: VolumeDeps, signal: AbortSignal): Promise<OrphanReport> {
   const report: OrphanReport = { disks: 0, removed: 0, failed: 0 }
-  const { orphanAgeMs, snapshotTimeoutMs } = deps.settings
+  const { orphanAgeMs, snapshotTimeoutMs, veleroNamespace } = deps.settings
   if (orphanAgeMs === 0) return report
   const clusterId = await deps.clusterId()
   const volumes = await deps.cluster.list('PersistentVolume')
-  const disks = recordedDisks(volumes, (await Promise.all(NAMING.map((kind) => deps.cluster.list(kind)))).flat())
+  const disks = recordedDisks(
+    volumes,
+    (await Promise.all(NAMING.map((kind) => deps.cluster.list(kind, placeOf(kind, veleroNamespace))))).flat(),
+  )
   for (const fcdId of disks) {
     if (signal.aborted) break
     report.disks++
@@ -55,8 +59,8 @@ async function snapshotsOf(deps: VolumeDeps, fcdId: string): Promise<ListedSnaps
 
 async function readOwners(deps: VolumeDeps, clusterId: string): Promise<Owners> {
   // One elsewhere is a user's, whose word for a disk snapshot would keep it for ever.
-  const moving = deps.cluster.list('Upload', { namespace: deps.settings.veleroNamespace })
-  const [snapshots, uploads] = await Promise.all([deps.cluster.list('Snapshot'), moving])
+  const place = { namespace: deps.settings.veleroNamespace }
+  const [snapshots, uploads] = await Promise.all([deps.cluster.list('Snapshot'), deps.cluster.list('Upload', place)])
   const named = (kind: string) => (object: KubeObject) => ({ ...object, kind })
   return { clusterId, snapshots: snapshots.map(named('Snapshot')), uploads: uploads.map(named('Upload')) }
 }

@@ -6,6 +6,7 @@ import { mayStillBeRead } from '#shared/domain/requester.ts'
 import { decideRecord, isDeletionOverdue } from '#shared/domain/retention.ts'
 import { type SteppedKind, withoutFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
+import { ConflictError } from '#shared/kernel/errors.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
@@ -22,7 +23,7 @@ export async function endRecord(
   const nowMs = deps.clock.nowMs()
   const { recordRetentionMs, finalizerDeadlineMs } = deps.settings
   if (isDeletionOverdue(object, around.leases.get(leaseName(object)), nowMs, finalizerDeadlineMs)) {
-    await release(deps, object)
+    await release(deps, await readWhole(deps, object))
     return 'released'
   }
   const decision = decideRecord(object, around.owner, nowMs, recordRetentionMs)
@@ -52,4 +53,13 @@ async function release(deps: StepDeps, object: KubeObject): Promise<void> {
   const { name, namespace } = object.metadata
   deps.log.warn({ kind: object.kind, name, namespace, reason: 'FinalizerReleased' }, message)
   await deps.cluster.patch(object.kind as SteppedKind, object, { metadata: { finalizers: withoutFinalizer(object) } })
+}
+
+/** Whole: of what was listed only a part was kept, and other finalizers and the reason are not in it. Gone, or changed: ConflictError. */
+async function readWhole({ cluster }: StepDeps, listed: KubeObject): Promise<KubeObject> {
+  const { namespace, name, resourceVersion } = listed.metadata
+  const found = await cluster.read(listed.kind as SteppedKind, namespace, name)
+  if (found?.metadata.resourceVersion !== resourceVersion || found === undefined)
+    throw new ConflictError('Conflict', `${listed.kind} ${name} has changed since it was listed`)
+  return { ...found, kind: listed.kind }
 }

@@ -1,6 +1,7 @@
 // Looks at the Backups and Restores of Velero that unfinished work was made for, and stops what nobody waits for any more.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { glance } from '#shared/domain/glance.ts'
 import { type Fate, fateOf, isAwaited, type Requester, requesterOf, whyAbandoned } from '#shared/domain/requester.ts'
 import { STEP_OF_KIND, stepPatch } from '#shared/domain/step-label.ts'
 import { asError } from '#shared/kernel/errors.ts'
@@ -12,15 +13,21 @@ export type AskFate = (object: KubeObject) => Promise<Fate | undefined>
 type Found = { object: KubeObject | undefined } | 'unknown'
 
 /**
- * Each Backup and Restore is read once, and only when somebody asks. To be called after the objects were listed: their requester
- * was there before them, so that one which is not there now is gone.
+ * Each Backup and Restore is read once, and only when somebody asks, and for one tenant no more than so many: their names are what
+ * tenants have written. To be called after the objects were listed: their requester was there before them, so that one which is not there
+ * now is gone.
  */
-export function askFates(deps: StepDeps): AskFate {
+export function askFates(deps: StepDeps, perTenant = Number.POSITIVE_INFINITY): AskFate {
   const asked = new Map<string, Promise<Found>>()
+  const counts = new Map<string, number>()
   return async (object) => {
     const requester = requesterOf(object)
     if (requester === undefined) return undefined
     const key = textOf(requester)
+    const tenant = object.metadata.namespace ?? ''
+    const count = counts.get(tenant) ?? 0
+    if (!asked.has(key) && count >= perTenant) return { kind: 'unknown' }
+    if (!asked.has(key)) counts.set(tenant, count + 1)
     const reading = asked.get(key) ?? find(deps, requester)
     asked.set(key, reading)
     const found = await reading
@@ -31,7 +38,8 @@ export function askFates(deps: StepDeps): AskFate {
 /** Whatever keeps it from being read (also a kind that is not served) may pass. */
 async function find(deps: StepDeps, requester: Requester): Promise<Found> {
   try {
-    return { object: await read(deps, requester) }
+    const found = await read(deps, requester)
+    return { object: found && glance(requester.kind, found) } // a Backup with its status may be long, and many are kept
   } catch (error) {
     deps.log.warn({ err: asError(error) }, `could not read ${textOf(requester)}; the next sweep tries again`)
     return 'unknown'

@@ -49,7 +49,13 @@ export function leaseName(object: KubeObject): string {
   return isNamed ? byName : `${kind}-lease.${object.metadata.uid}`
 }
 
+/** The part of a Lease that says who holds it, and until when. */
+export function leaseTimes(lease: KubeObject): object {
+  const { holderIdentity, leaseDurationSeconds, renewTime } = lease['spec'] ?? {}
+  return { holderIdentity, leaseDurationSeconds, renewTime }
+}
+
 /** MicroTime of the API: RFC 3339 with six digits. */
-function microTime(epochMs: number): string {
+export function microTime(epochMs: number): string {
   return new Date(epochMs).toISOString().replace('Z', '000Z')
 }

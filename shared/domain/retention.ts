@@ -56,3 +56,14 @@ export function isDeletionOverdue(
   if (Number.isNaN(sinceMs) || nowMs - sinceMs < deadlineMs) return false
   return leaseState(lease, '', nowMs) !== 'held'
 }
+
+/** Worth a closer look: it is done, or deleted for so long that it may be let go. */
+export function mayEnd(
+  object: KubeObject,
+  nowMs: number,
+  limits: { recordRetentionMs: number; finalizerDeadlineMs: number },
+): boolean {
+  if (isDeletionOverdue(object, undefined, nowMs, limits.finalizerDeadlineMs)) return true
+  const { kind } = decideRecord(object, undefined, nowMs, limits.recordRetentionMs)
+  return kind !== 'keep'
+}

@@ -21,7 +21,12 @@ export type Surroundings = {
   download: KubeObject | undefined
   /** The Snapshot of an Upload, the CloneFromSnapshot of a Download. */
   owner?: KubeObject | undefined
+  /** What of these could not be read, so that its absence says nothing. */
+  unread?: ReadonlySet<Unread>
 }
+
+/** `partner`: the Upload of a Snapshot, the Download of a CloneFromSnapshot. */
+export type Unread = 'lease' | 'partner' | 'owner'
 
 export function decideWake(object: KubeObject, around: Surroundings): WakeDecision {
   const step = stepOf(object)
@@ -31,6 +36,7 @@ export function decideWake(object: KubeObject, around: Surroundings): WakeDecisi
   if (wantsNotice(object, around)) return { wake: true, cause: 'rescue', why: 'it asks to stop' }
   if (step === 'queued') return { wake: false, why: 'queued: a free slot gates it in' }
   if (step === 'waiting') return decideWaiting(object, around)
+  if (step === 'running' && around.unread?.has('lease')) return { wake: false, why: 'nobody knows who holds it' }
   if (step === 'running') return { wake: true, cause: 'rescue', why: 'its holder is gone' }
   // No label, a due step, or done although it is not over: its event was lost, once it had time to arrive.
   // Due in times to come: the clock that said so was ahead, and nobody can tell for how long it has been due.
@@ -45,7 +51,7 @@ function decideWaiting(object: KubeObject, around: Surroundings): WakeDecision {
     return dueMs(object) <= around.nowMs
       ? { wake: true, cause: 'scheduled', why: 'its time has come' }
       : { wake: false, why: 'not due yet' }
-  return partnerMoved(object, around)
+  return !around.unread?.has('partner') && partnerMoved(object, around)
     ? { wake: true, cause: 'rescue', why: 'what it waits for has moved on' }
     : { wake: false, why: 'waits for another object' }
 }
@@ -67,10 +73,14 @@ function wantsNotice(object: KubeObject, around: Surroundings): boolean {
     case 'Upload':
       return !isCanceling && decideUpload(seeUpload(object, around.owner), around.nowMs).kind === 'abort'
     case 'Download':
-      return decideDownload(seeDownload(object, around.owner ?? 'gone'), around.nowMs).kind === 'cancel'
+      return decideDownload(seeDownload(object, cloneOf(around)), around.nowMs).kind === 'cancel'
     default:
       return object.kind === 'BackupRepositoryClaim' && isBeingDeleted(object)
   }
+}
+
+function cloneOf({ owner, unread }: Surroundings): KubeObject | 'gone' | undefined {
+  return owner ?? (unread?.has('owner') ? undefined : 'gone')
 }
 
 function partnerMoved(object: KubeObject, around: Surroundings): boolean {

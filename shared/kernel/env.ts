@@ -40,6 +40,12 @@ export type Settings = {
   functionUrlTemplate: string | undefined
   /** The sweep leaves alone what is due for less than this. */
   dueMs: number
+  /** A sweep begins no earlier than this after the one before, whoever asks for it. */
+  sweepGapMs: number
+  /** The same of the look for orphans, which logs in to vCenter. */
+  orphanGapMs: number
+  /** The same of maintenance. */
+  maintenanceGapMs: number
   /** An open mover without work is closed after this long. */
   idleCloseMs: number
   /** Prune gives a session up that stored nothing for this long. */
@@ -71,6 +77,9 @@ export function readSettings(env: Env): Settings {
     brokerUrl: httpUrl(env, 'DORMOUSE_BROKER_URL'),
     functionUrlTemplate: urlTemplate(env, 'DORMOUSE_FUNCTION_URL_TEMPLATE'),
     dueMs: SECOND_MS * integer(env, 'DORMOUSE_DUE_SECONDS', 30, { min: 0, max: 3600 }),
+    sweepGapMs: SECOND_MS * integer(env, 'DORMOUSE_SWEEP_GAP_SECONDS', 10, { min: 0, max: 3600 }),
+    orphanGapMs: SECOND_MS * integer(env, 'DORMOUSE_ORPHAN_GAP_SECONDS', 3000, { min: 0, max: 86400 }),
+    maintenanceGapMs: SECOND_MS * integer(env, 'DORMOUSE_MAINTENANCE_GAP_SECONDS', 300, { min: 0, max: 86400 }),
     idleCloseMs: SECOND_MS * integer(env, 'DORMOUSE_IDLE_CLOSE_SECONDS', 45, { min: 0, max: 3600 }),
     sessionIdleMs: HOUR_MS * integer(env, 'DORMOUSE_SESSION_IDLE_HOURS', 24, { min: 1, max: 8760 }),
     nodeName: text(env, 'NODE_NAME'),

@@ -2,7 +2,7 @@
 
 import express, { type Express, type Request, type Response } from 'express'
 import { KiB } from '#shared/kernel/units.ts'
-import { eventFromRequest } from './event.ts'
+import { eventFromRequest, mayBeEvent } from './event.ts'
 import type { Logger } from './logger.ts'
 import type { Metrics } from './metrics.ts'
 import type { Answer, Receive } from './receiver.ts'
@@ -27,6 +27,7 @@ export function createApp(options: AppOptions): Express {
   app.get('/health/liveness', (_request, response) => void response.status(200).end())
   app.get('/health/readiness', (_request, response) => void response.status(stopping.aborted ? 503 : 200).end())
   app.get('/metrics', (_request, response) => void response.type('text/plain; version=0.0.4').send(metrics.render()))
+  app.post('/', (request, response, next) => refuseEarly(request, response, next, options))
   app.post('/', express.text({ type: () => true, limit: BODY_LIMIT_BYTES }), (request, response) =>
     takeEvent(request, response, options),
   )
@@ -35,6 +36,16 @@ export function createApp(options: AppOptions): Express {
     refuseBody(error, response, options),
   )
   return app
+}
+
+/** What carries no event in its headers, and cannot have one in its body, is refused before its body is read. */
+function refuseEarly(request: Request, response: Response, next: () => void, options: AppOptions): void {
+  if (mayBeEvent(request.headers)) {
+    next()
+    return
+  }
+  refuseEvent('specversion is missing: these are neither the headers nor the content type of a CloudEvent', options)
+  response.set('Connection', 'close').status(400).end()
 }
 
 async function takeEvent(request: Request, response: Response, options: AppOptions): Promise<void> {

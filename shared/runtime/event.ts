@@ -7,6 +7,11 @@ import { BadEvent, type EventAttributes } from './ref.ts'
 const ATTRIBUTE_MAX_CHARS = 1024
 const REQUIRED = ['specversion', 'id', 'source', 'type'] as const
 
+/** By its headers alone; a batch is refused with its own words later. */
+export function mayBeEvent(headers: IncomingHttpHeaders): boolean {
+  return /^application\/cloudevents\b/i.test(headers['content-type'] ?? '') || headers['ce-specversion'] !== undefined
+}
+
 /** Throws BadEvent when there is nothing to read. What was read has yet to pass checkEvent. */
 export async function eventFromRequest(headers: IncomingHttpHeaders, body: string): Promise<EventAttributes> {
   const contentType = headers['content-type'] ?? ''

@@ -35,16 +35,30 @@ export function functionUrl(template: string, step: string): string {
   return template.replaceAll('{step}', step)
 }
 
+/** Requests that nobody has answered yet: each holds a connection, and silent receivers must not add up over the minutes. */
+let openRequests = 0
+const MOST_OPEN = 512
+/** As long as Knative lets any request last. */
+const LONGEST_MS = 600_000
+
 async function post(url: string, headers: object, body: string, what: string, waitMs: number) {
   const send = URL.parse(url)?.protocol === 'https:' ? (await import('node:https')).request : http.request
   const { promise, resolve, reject } = Promise.withResolvers<'accepted' | 'sent'>()
   const fail = (why: string, cause?: unknown) =>
     reject(new RetryableError('WakeFailed', `wake ${what} by ${url}: ${why}`, { cause }))
+  if (openRequests >= MOST_OPEN)
+    throw new RetryableError('WakeFailed', `wake ${what}: ${MOST_OPEN} are not answered yet`)
   const request = send(url, { method: 'POST', headers: { ...headers }, agent: false }, (response) => {
     const status = response.statusCode ?? 0
     response.resume()
     if (status >= 200 && status < 300) resolve('accepted')
     else fail(`answered ${status}`)
+  })
+  openRequests++
+  const longest = setTimeout(() => request.destroy(), LONGEST_MS).unref()
+  request.once('close', () => {
+    openRequests--
+    clearTimeout(longest)
   })
   request.on('error', (error) => fail(error.message, error))
   request.end(body)

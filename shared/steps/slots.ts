@@ -1,22 +1,26 @@
-// Taking a transfer slot, giving it back, and gating in the oldest object that waits for one.
+// Taking a transfer slot, giving it back, and giving it to who waits for one. Who waits is read once for many turns (shared/steps/queue.ts).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { heldLeaseSpec } from '#shared/domain/lease.ts'
 import {
   decideSlot,
-  isQueued,
-  oldestFirst,
+  nextInQueue,
+  QUEUE_LABEL,
   queueReason,
+  readServed,
+  SERVED_ANNOTATION,
   SLOT_LABEL,
-  type SlotDecision,
+  servedText,
   slotHolder,
   slotName,
 } from '#shared/domain/slots.ts'
-import { STEP_LABEL, STEP_OF_KIND, stepPatch } from '#shared/domain/step-label.ts'
+import { STEP_OF_KIND, stepPatch } from '#shared/domain/step-label.ts'
+import { tenantOf } from '#shared/domain/tenant.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import { objectText, type StepDeps } from './deps.ts'
+import { fillFront, isQueueEmpty, readFront } from './queue.ts'
 
-type Slots = { leases: (KubeObject | undefined)[]; held: string[] }
+export type Slots = { leases: (KubeObject | undefined)[]; held: string[] }
 
 /** `have`: the object holds a slot, as it will over all of its slices. Else the words that say why it waits. */
 export async function takeSlot(
@@ -25,40 +29,61 @@ export async function takeSlot(
 ): Promise<{ have: true } | { have: false; why: string }> {
   for (let attempt = 0; attempt < 5; attempt++) {
     const slots = await readSlots(deps)
-    const decision = decideSlot(object, slots.held, await queuedObjects(deps))
+    // With all of them in use nobody needs to know who else waits.
+    const isEmpty = slots.held.includes('') && (await isQueueEmpty(deps, object))
+    const decision = decideSlot(object, slots.held, isEmpty)
     if (decision.kind === 'have') return { have: true }
-    if (decision.kind === 'queue') return { have: false, why: decision.why }
-    if (await occupy(deps, slots, decision, object)) return { have: true }
+    if (decision.kind === 'queue') break
+    if ((await occupy(deps, slots, decision.index, object)) !== undefined) return { have: true }
   }
-  return { have: false, why: queueReason(deps.settings.movers) } // too many takers at once: the sweep gates it in
+  return { have: false, why: queueReason(deps.settings.movers) }
 }
 
-/** Frees the object's slot and wakes whoever waits longest. Repeatable. */
+/** Frees the object's slot and wakes who is next. Repeatable. */
 export async function giveSlot(deps: StepDeps, object: KubeObject): Promise<void> {
   const slots = await readSlots(deps)
   for (const [index, holder] of slots.held.entries())
     if (holder === slotHolder(object)) await vacate(deps, slots.leases[index])
-  await gateInOldest(deps)
+  await gateIn(deps)
 }
 
-/** As many of the oldest queued objects as there are free slots become due. */
-export async function gateInOldest(deps: StepDeps): Promise<number> {
-  const { held } = await readSlots(deps)
-  const free = held.filter((holder) => holder === '').length
-  const chosen = oldestFirst(await queuedObjects(deps)).slice(0, free)
-  for (const object of chosen) await gateIn(deps, object)
-  return chosen.length
+/**
+ * Each free slot is given to who is next, who thereby becomes due. The slot first: whoever dies in between leaves a slot with one who still
+ * waits, which the sweep takes back. Of two that choose at the same time one fails at the slot's or at the object's version.
+ */
+export async function gateIn(deps: StepDeps): Promise<number> {
+  let count = 0
+  for (let attempt = 0; attempt < 2 * deps.settings.movers + 4; attempt++) {
+    const slots = await readSlots(deps)
+    const index = slots.held.indexOf('')
+    if (index < 0) break
+    const served = readServed(slots.leases)
+    const front = await readFront(deps, new Set(slots.held))
+    const next = nextInQueue(front, served)
+    if (next === undefined) break
+    if (front.every((other) => other === next || tenantOf(other) !== tenantOf(next))) await fillFront(deps, next)
+    const slot = await occupy(deps, slots, index, next)
+    if (slot !== undefined && (await makeDue(deps, next, slot))) count++
+  }
+  return count
 }
 
-/** Frees the slots whose object is gone or does not transfer any more (the sweep's part). Returns how many. */
-export async function freeDeadSlots(deps: StepDeps, keeps: (holder: string) => boolean): Promise<number> {
+/**
+ * The sweep's part: frees the slots whose object is gone or does not transfer any more, and the second slot of one that has two. Each
+ * slot is read before `isDead` looks at its object, so that one that was given anew meanwhile stays.
+ */
+export async function freeDeadSlots(deps: StepDeps, isDead: (holder: string) => Promise<boolean>): Promise<number> {
   const slots = await readSlots(deps)
-  const dead = slots.held.flatMap((holder, index) => (holder !== '' && !keeps(holder) ? [index] : []))
-  for (const index of dead) await vacate(deps, slots.leases[index])
-  return dead.length
+  let freed = 0
+  for (const [index, holder] of slots.held.entries()) {
+    if (holder === '' || (slots.held.indexOf(holder) === index && !(await isDead(holder)))) continue
+    await vacate(deps, slots.leases[index])
+    freed++
+  }
+  return freed
 }
 
-async function readSlots(deps: StepDeps): Promise<Slots> {
+export async function readSlots(deps: StepDeps): Promise<Slots> {
   const leases = await deps.cluster.list('Lease', {
     namespace: deps.settings.veleroNamespace,
     labelSelector: SLOT_LABEL,
@@ -68,35 +93,28 @@ async function readSlots(deps: StepDeps): Promise<Slots> {
   return { leases: ordered, held: ordered.map((lease) => lease?.['spec']?.holderIdentity ?? '') }
 }
 
-async function queuedObjects(deps: StepDeps): Promise<KubeObject[]> {
-  const options = { namespace: deps.settings.veleroNamespace, labelSelector: `${STEP_LABEL}=queued` }
-  const [uploads, downloads] = await Promise.all([
-    deps.cluster.list('Upload', options),
-    deps.cluster.list('Download', options),
-  ])
-  return [...uploads, ...downloads]
-}
-
+/** The slot's Lease, held by `object` now; undefined: someone else was first. */
 async function occupy(
   deps: StepDeps,
   slots: Slots,
-  decision: SlotDecision & { kind: 'take' },
+  index: number,
   object: KubeObject,
-): Promise<boolean> {
-  const lease = slots.leases[decision.index]
+): Promise<KubeObject | undefined> {
+  const lease = slots.leases[index]
+  const nowMs = deps.clock.nowMs()
   // A slot belongs to an object, not to a process: it has no end by time, the sweep frees it when its object is over.
-  const spec = { ...heldLeaseSpec(slotHolder(object), deps.settings.leaseMs, deps.clock.nowMs()) }
+  const spec = heldLeaseSpec(slotHolder(object), deps.settings.leaseMs, nowMs)
+  const annotations = { [SERVED_ANNOTATION]: servedText(readServed(slots.leases), tenantOf(object), nowMs) }
   try {
-    if (lease !== undefined) await deps.cluster.patch('Lease', lease, { spec })
-    else await deps.cluster.create('Lease', newSlot(deps, decision.index, spec))
-    return true
+    if (lease !== undefined) return await deps.cluster.patch('Lease', lease, { metadata: { annotations }, spec })
+    return await deps.cluster.create('Lease', newSlot(deps, index, annotations, spec))
   } catch (error) {
-    if (error instanceof ConflictError) return false
+    if (error instanceof ConflictError) return undefined
     throw error
   }
 }
 
-function newSlot(deps: StepDeps, index: number, spec: object): KubeObject {
+function newSlot(deps: StepDeps, index: number, annotations: Record<string, string>, spec: object): KubeObject {
   return {
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
@@ -104,6 +122,7 @@ function newSlot(deps: StepDeps, index: number, spec: object): KubeObject {
       name: slotName(index),
       namespace: deps.settings.veleroNamespace,
       labels: { [SLOT_LABEL]: String(index), 'app.kubernetes.io/part-of': 'dormouse' },
+      annotations,
     },
     spec,
   }
@@ -114,13 +133,19 @@ async function vacate(deps: StepDeps, lease: KubeObject | undefined): Promise<vo
   await ignoreConflict(deps.cluster.patch('Lease', lease, { spec: { holderIdentity: null } }))
 }
 
-async function gateIn(deps: StepDeps, object: KubeObject): Promise<void> {
-  if (!isQueued(object)) return
-  const step = STEP_OF_KIND[object.kind as 'Upload' | 'Download']
-  deps.log.info({ step }, `a slot is free: ${objectText(object)} is due`)
-  await ignoreConflict(
-    deps.cluster.patch(object.kind as 'Upload' | 'Download', object, { metadata: stepPatch(step, deps.clock.nowMs()) }),
-  )
+/** false: someone has written to it since it was read, so the slot is given again. */
+async function makeDue(deps: StepDeps, object: KubeObject, slot: KubeObject): Promise<boolean> {
+  const kind = object.kind as 'Upload' | 'Download'
+  const due = stepPatch(STEP_OF_KIND[kind], deps.clock.nowMs())
+  try {
+    await deps.cluster.patch(kind, object, { metadata: { ...due, labels: { ...due.labels, [QUEUE_LABEL]: null } } })
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error
+    await vacate(deps, slot)
+    return false
+  }
+  deps.log.info({ step: STEP_OF_KIND[kind] }, `a slot is free: ${objectText(object)} is due`)
+  return true
 }
 
 /** Someone else freed it or took it: either is fine. */

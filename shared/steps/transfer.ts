@@ -8,7 +8,8 @@ import { ConflictError, DormouseError, RetryableError } from '#shared/kernel/err
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { ABORTS, type Claim } from './claim.ts'
 import type { TransferDeps } from './deps.ts'
-import { gateInOldest, takeSlot } from './slots.ts'
+import { placeInQueue } from './queue.ts'
+import { gateIn, takeSlot } from './slots.ts'
 import type { Ending } from './write.ts'
 
 type TransferKind = 'Upload' | 'Download'
@@ -48,12 +49,13 @@ async function queue(deps: TransferDeps, kind: TransferKind, object: KubeObject,
   const status = object['status'] ?? {}
   const queued = { type: 'Queued', status: 'True', reason: 'NoFreeSlot', message: why } as const
   const conditions = setCondition(status.conditions, queued, deps.clock.nowMs())
+  const { labels, ...metadata } = stepPatch('queued')
   await deps.cluster.patch(kind, object, {
-    metadata: stepPatch('queued'),
+    metadata: { ...metadata, labels: { ...labels, ...(await placeInQueue(deps, { ...object, kind })) } },
     status: { phase: status.phase ?? 'New', message: why, reason: 'NoFreeSlot', conditions },
   })
-  // A slot may have come free between the look and the patch, when nobody was queued to be gated in.
-  await gateInOldest(deps)
+  // A slot may have come free between the look and the patch, when nobody was queued to be given it.
+  await gateIn(deps)
   return 'queued'
 }
 

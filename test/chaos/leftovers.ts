@@ -3,6 +3,7 @@
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { KINDS } from '#shared/api/kinds.ts'
 import type { Environment } from '#test/environment/environment.ts'
+import { isHeldClaim } from '#test/support/held-claim.ts'
 import type { Bystander } from './bystander.ts'
 
 /** The disks, volumes and claims that may stand. */
@@ -53,7 +54,7 @@ async function snapshotsIn(environment: Environment, bystander: Bystander): Prom
 
 async function heldLeases(environment: Environment): Promise<string[]> {
   const leases = await environment.api.list('coordination.k8s.io/v1', 'Lease', 'velero')
-  const held = leases.filter((lease) => lease['spec']?.holderIdentity != null && lease['spec'].holderIdentity !== '')
+  const held = leases.filter(isHeldClaim)
   return held.map((lease) => `Lease ${lease.metadata.name} held by ${lease['spec'].holderIdentity}`)
 }
 

@@ -4,7 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
 import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
-import type { Cluster } from '#shared/ports/cluster.ts'
+import type { Cluster, Cursor } from '#shared/ports/cluster.ts'
 import { rejects } from './cluster-rejects.ts'
 
 /** `namespaces`: two that exist and are empty. */
@@ -21,6 +21,13 @@ export function anObject(kind: KindName, namespace: string | undefined, fields: 
   return { apiVersion: KINDS[kind].apiVersion, kind, ...rest, metadata: { name, ...place, ...metadata } }
 }
 
+const CLONE_SPEC = {
+  snapshotID: 'pvc:a/b:c',
+  apiGroup: '',
+  kind: 'PersistentVolumeClaim',
+  backupRepository: '',
+  cloneCancel: false,
+}
 const SNAPSHOT_SPEC = { resourceHandle: { kind: 'PersistentVolumeClaim', name: 'data' }, backupRepository: 'repo' }
 
 export function aSnapshot(namespace: string, fields: Partial<KubeObject> = {}): KubeObject {
@@ -271,6 +278,40 @@ export function clusterSuite(title: string, start: () => Promise<ClusterUnderTes
     assert.equal(await names('other,step notin (done)'), [b])
     assert.equal(await names('step=nowhere'), [])
     await rejects(cluster.list('Download', { labelSelector: 'step in done' }), TerminalError, 'InvalidObject')
+  })
+
+  test('pages hold each object once, in the order of a list, and say how long they are', async () => {
+    for (let i = 0; i < 7; i++) {
+      const metadata = { name: `p${i}`, labels: { paged: 'yes' }, annotations: { long: 'x'.repeat(1000) } }
+      await cluster.create('Upload', anUpload(namespace, { metadata }))
+    }
+    const names: string[] = []
+    let from: Cursor | undefined
+    let pages = 0
+    do {
+      const page = await cluster.page('Upload', { namespace, labelSelector: 'paged=yes', limit: 3 }, from)
+      names.push(...page.objects.map(({ metadata }) => metadata.name))
+      assert.ok(page.objects.length <= 3 && page.bytes > page.objects.length * 1000)
+      if (pages++ === 0) await cluster.delete('Upload', page.objects[0] as KubeObject) // where it stands counts, not how many there are
+      from = page.next
+    } while (from !== undefined)
+    assert.equal(names, ['p0', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6'])
+    assert.is(pages, 3)
+    const { objects, next } = await cluster.page('Upload', { labelSelector: 'paged=yes', limit: 1 })
+    assert.equal([objects.length, next !== undefined], [1, true])
+    assert.equal((await cluster.page('Upload', { labelSelector: 'paged=no', limit: 1 })).next, undefined)
+    await rejects(cluster.page('Upload', { notNamespaces: ['a,b'], namespace: '..' }), TerminalError, 'InvalidObject')
+  })
+
+  test('pages leave out the namespaces that are named', async () => {
+    const [first, second] = under.namespaces
+    for (const one of [first, second])
+      await cluster.create('CloneFromSnapshot', anObject('CloneFromSnapshot', one, { spec: CLONE_SPEC }))
+    const namespaces = async (notNamespaces: string[]) =>
+      (await cluster.page('CloneFromSnapshot', { notNamespaces })).objects.map(({ metadata }) => metadata.namespace)
+    assert.equal(await namespaces([]), [first, second])
+    assert.equal(await namespaces([first]), [second])
+    assert.equal(await namespaces([first, second]), [])
   })
 
   test('items of a list are whole objects', async () => {

@@ -12,6 +12,7 @@ import { aSnapshot, type Backup, backUp, claimRepository, restore, typeOf } from
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import { openRepository } from '#test/environment/storage/repository.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import { isHeldClaim } from '#test/support/held-claim.ts'
 import { askForClone, assertStanding, endOf, heldObjects, type Standing, settledStanding } from './support/bad-input.ts'
 
 const MIB = 2 ** 20
@@ -98,7 +99,7 @@ async function assertNothingLeft(): Promise<void> {
 
 async function heldLeases(): Promise<string[]> {
   const leases = await environment.api.list('coordination.k8s.io/v1', 'Lease', 'velero')
-  return leases.filter((lease) => Boolean(lease['spec']?.holderIdentity)).map(({ metadata }) => metadata.name)
+  return leases.filter(isHeldClaim).map(({ metadata }) => metadata.name)
 }
 
 edits('phases set by hand in mid-flight make no false end', async () => {

@@ -6,6 +6,7 @@ import { type Environment, startEnvironment } from '#test/environment/environmen
 import { type Backup, backUp, claimRepository, type Restore, remove, restore } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
+import { isHeldClaim } from '#test/support/held-claim.ts'
 import { sumOf } from './support/metrics.ts'
 
 const MIB = 2 ** 20
@@ -64,7 +65,7 @@ sweepAlone('nothing is left behind: no local snapshot, no staging claim, no Leas
     'shop/orders',
   ])
   const leases = await environment.api.list('coordination.k8s.io/v1', 'Lease', 'velero')
-  const held = leases.filter((lease) => lease['spec'].holderIdentity !== undefined)
+  const held = leases.filter(isHeldClaim)
   assert.equal(held, [])
 })
 sweepAlone.run()

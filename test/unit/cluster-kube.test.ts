@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import type { Cluster } from '#shared/ports/cluster.ts'
+import type { Cluster, Cursor } from '#shared/ports/cluster.ts'
 import { rejects } from '#test/contract/cluster-rejects.ts'
 import { Authority } from '#test/environment/kubernetes/certificates.ts'
 
@@ -265,7 +265,7 @@ test('a patch carries what was seen, and a status goes to its own path', async (
   )
 })
 
-test('a list follows its pages, and is asked for in one piece when a page has expired', async () => {
+test('a list follows its pages, and goes on where it was when a page has expired', async () => {
   const list = { kind: 'LeaseList', apiVersion: 'coordination.k8s.io/v1' }
   const item = (name: string) => ({ metadata: { name, namespace: 'velero', uid: name } })
   const page = (name: string, next: string) => ({ ...list, metadata: { continue: next }, items: [item(name)] })
@@ -274,16 +274,75 @@ test('a list follows its pages, and is asked for in one piece when a page has ex
   assert.equal(await names(paged), ['a', 'b'])
   const path = '/apis/coordination.k8s.io/v1/leases'
   const urls = () => asked.map(({ url }) => url)
-  assert.equal(urls(), [`${path}?limit=500`, `${path}?limit=500&continue=n%2F1%2B`])
+  assert.equal(urls(), [`${path}?limit=32`, `${path}?limit=64&continue=n%2F1%2B`])
   await stop()
   asked = []
-  const whole = { ...list, items: [item('a'), item('b')] }
-  const expired = answering(410, status('Expired'))
-  assert.equal(await names(await clusterWith(inTurn(answering(200, page('a', 'n')), expired, answering(200, whole)))), [
-    'a',
-    'b',
-  ])
-  assert.equal(urls().at(-1), path)
+  // The server gives a token for the same place in what stands there now.
+  const expired = answering(410, status('Expired', { metadata: { continue: 'later' } }))
+  const cluster = await clusterWith(inTurn(answering(200, page('a', 'n')), expired, answering(200, page('b', ''))))
+  assert.equal(await names(cluster), ['a', 'b'])
+  assert.is(urls().at(-1), `${path}?limit=64&continue=later`)
+  await stop()
+  const without = await clusterWith(inTurn(answering(200, page('a', 'n')), answering(410, status('Expired'))))
+  await rejects(names(without), RetryableError, 'KubernetesUnavailable')
+})
+
+test('a page that gets too long is hung up on and asked for with fewer objects, until there is one', async () => {
+  const long = 'x'.repeat(1_500_000)
+  const list = { kind: 'UploadList', apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1' }
+  const metadata = (index: number) => ({ name: `o-${index}`, namespace: 'velero', uid: `uid-${index}` })
+  const objects = Array.from({ length: 40 }, (_, index) => ({ metadata: metadata(index), spec: { long } }))
+  const limits: number[] = []
+  const cluster = await clusterWith(({ url }, response) => {
+    const query = new URL(url, 'https://api').searchParams
+    const limit = Number(query.get('limit'))
+    const start = Number(query.get('continue') ?? 0)
+    limits.push(limit)
+    const next = start + limit < objects.length ? String(start + limit) : ''
+    response.end(JSON.stringify({ ...list, metadata: { continue: next }, items: objects.slice(start, start + limit) }))
+  }, 20_000)
+  let from: Cursor | undefined
+  let count = 0
+  do {
+    const page = await cluster.page('Upload', {}, from)
+    assert.ok(page.bytes < 4_000_000, `${page.bytes} bytes in one page`)
+    count += page.objects.length
+    from = page.next
+  } while (from !== undefined)
+  assert.is(count, 40)
+  assert.equal(limits.slice(0, 4), [32, 4, 1, 1])
+})
+
+test('pages shrink and grow with what they hold, and leave out namespaces at the server', async () => {
+  const cluster = await clusterWith(
+    answering(200, {
+      kind: 'SnapshotList',
+      apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+      metadata: { continue: 'n' },
+      items: [{ metadata: { name: 'a', namespace: 'a', uid: 'uid-a' } }],
+    }),
+  )
+  let from: Cursor | undefined
+  for (let i = 0; i < 4; i++) from = (await cluster.page('Snapshot', { notNamespaces: ['a', 'b'] }, from)).next
+  const query = asked.map(({ url }) => new URL(url, 'https://api').searchParams)
+  assert.equal(
+    query.map((each) => each.get('limit')),
+    ['32', '64', '128', '128'],
+  )
+  assert.is(query[0]?.get('fieldSelector'), 'metadata.namespace!=a,metadata.namespace!=b')
+  await rejects(cluster.page('Snapshot', { notNamespaces: ['a,b'] }), TerminalError, 'InvalidObject')
+})
+
+test('an answer that no object can be so long as is not read to its end', async () => {
+  const endless = await clusterWith((_asked, response) => {
+    const chunk = Buffer.alloc(1 << 20, 0x20)
+    const more = () => {
+      while (!response.destroyed && response.write(chunk));
+      response.once('drain', more)
+    }
+    more()
+  }, 20_000)
+  assert.match((await rejects(read(endless), RetryableError, 'KubernetesUnavailable')).message, 'longer than')
 })
 
 test.run()

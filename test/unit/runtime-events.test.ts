@@ -1,5 +1,6 @@
 // What a function takes for an event, and what it refuses: broken, foreign and hostile ones.
 
+import { request } from 'node:http'
 import { CloudEvent, HTTP } from 'cloudevents'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -91,6 +92,17 @@ test('what is no CloudEvent is refused', async () => {
     await refused(eventHeaders({ [field]: 'x'.repeat(1025) }))
   }
   await refused(eventHeaders({ 'ce-specversion': '0.3' }))
+})
+
+test('what cannot be an event is refused before its body has come', async () => {
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  const headers = { 'content-type': 'application/json', 'content-length': '200000' }
+  const sending = request(served.url, { method: 'POST', headers }, (response) => resolve(response.statusCode ?? 0))
+  sending.on('error', reject)
+  sending.write('{') // and no more
+  assert.is(await promise, 400)
+  sending.on('error', () => undefined).destroy()
+  assert.equal(refs, [])
 })
 
 test('foreign kinds and versions are refused', async () => {

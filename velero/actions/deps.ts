@@ -26,6 +26,7 @@ export function patient<Deps extends ActionDeps>(deps: Deps): Deps {
   const asked: Cluster = {
     read: (...args) => ask(() => cluster.read(...args)),
     list: (...args) => ask(() => cluster.list(...args)),
+    page: (...args) => ask(() => cluster.page(...args)),
     create: (...args) => ask(() => cluster.create(...args)),
     patch: (...args) => ask(() => cluster.patch(...args)),
     patchStatus: (...args) => ask(() => cluster.patchStatus(...args)),

@@ -12,8 +12,6 @@ const UNIT_MS: Record<string, number> = {
   m: MINUTE_MS,
   h: HOUR_MS,
 }
-/** Go prints at most 25. */
-const MAX_CHARS = 64
 const PART = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g
 
 /** Go's longest has 24 characters. The pattern takes time by the square of the length, on digits without a unit. */

@@ -2,11 +2,12 @@
 
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
 import { fitted } from '#shared/domain/fit.ts'
-import type { Cluster, ListOptions } from '#shared/ports/cluster.ts'
-import { checkDeletion, listIn, objectIn } from './echo.ts'
+import type { Cluster, Cursor, ListOptions, Page, PageOptions } from '#shared/ports/cluster.ts'
+import { checkDeletion, objectIn } from './echo.ts'
 import type { ApiRequest } from './exchange.ts'
 import { type AccessOptions, findAccess } from './find-access.ts'
-import { creationPath, listPath, objectPath } from './paths.ts'
+import { nextPage } from './pages.ts'
+import { creationPath, objectPath } from './paths.ts'
 import { type Attempt, saysNotFound } from './refusals.ts'
 import { createTransport, type Transport, type TransportOptions } from './transport.ts'
 
@@ -38,7 +39,18 @@ class KubeCluster implements Cluster {
   }
 
   async list(kind: KindName, options: ListOptions = {}): Promise<KubeObject[]> {
-    return (await this.#pages(kind, options, true)) ?? (await this.#pages(kind, options, false)) ?? []
+    const found: KubeObject[] = []
+    let from: Cursor | undefined
+    do {
+      const { objects, next } = await this.page(kind, options, from)
+      found.push(...objects)
+      from = next
+    } while (from !== undefined)
+    return found
+  }
+
+  async page(kind: KindName, options: PageOptions = {}, from?: Cursor): Promise<Page> {
+    return await nextPage(this.#send, kind, options, from)
   }
 
   async create(kind: KindName, object: KubeObject): Promise<KubeObject> {
@@ -70,22 +82,6 @@ class KubeCluster implements Cluster {
     const answer = await this.#send({ method: 'DELETE', path, body: { type: JSON_TYPE, value } })
     if (saysNotFound(answer)) return
     checkDeletion(answer, { verb: 'delete', kind, namespace, name })
-  }
-
-  /** undefined: the list took so long that its continue token ended (410), so it has to be asked for in one piece. */
-  async #pages(kind: KindName, options: ListOptions, paged: boolean): Promise<KubeObject[] | undefined> {
-    const found: KubeObject[] = []
-    let next: string | undefined
-    do {
-      const answer = await this.#send({ method: 'GET', path: listPath(kind, options, next, paged) })
-      if (answer.status === 410 && next !== undefined) return undefined
-      const attempt: Attempt = { verb: 'list', kind, namespace: options.namespace, name: undefined }
-      const { metadata, items } = listIn(answer, attempt)
-      // Items of built-in kinds come without these two.
-      for (const item of items) found.push({ apiVersion: KINDS[kind].apiVersion, kind, ...item } as KubeObject)
-      next = metadata?.continue || undefined
-    } while (next !== undefined)
-    return found
   }
 
   async #write(request: ApiRequest, attempt: Attempt): Promise<KubeObject> {

@@ -2,16 +2,32 @@
 
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { type Agent, request as httpsRequest } from 'node:https'
+import { MiB } from '#shared/kernel/units.ts'
 
 export type ApiRequest = {
   method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
   /** Path and query. */
   path: string
   body?: { type: string; value: object }
+  /** A longer answer is hung up on: TooLong. */
+  maxBytes?: number
 }
 
+/** No object that etcd takes comes near it. */
+export const ANSWER_MAX_BYTES = 64 * MiB
+
+/** The answer was longer than it may be, so that it was not read to its end. */
+export class TooLong extends Error {}
+
 /** `body`: undefined when there was none or it was no JSON. */
-export type ApiAnswer = { status: number; body: unknown; retryAfterSeconds: number | undefined; warnings: string[] }
+export type ApiAnswer = {
+  status: number
+  body: unknown
+  /** Length of the body. */
+  bytes: number
+  retryAfterSeconds: number | undefined
+  warnings: string[]
+}
 
 export type Way = { server: URL; agent: Agent; headers: Record<string, string>; timeoutMs: number }
 
@@ -34,10 +50,11 @@ async function send(request: ApiRequest, way: Way): Promise<ApiAnswer> {
   const timer = setTimeout(() => outgoing.destroy(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs)
   try {
     const response = await responseTo(outgoing)
-    const text = await textOf(response)
+    const bytes = await bytesOf(response, request.maxBytes ?? ANSWER_MAX_BYTES)
     return {
       status: response.statusCode ?? 0,
-      body: jsonOf(text),
+      body: jsonOf(bytes.toString('utf8')),
+      bytes: bytes.length,
       retryAfterSeconds: secondsOf(response.headers['retry-after']),
       warnings: warningsOf(response.headers['warning']),
     }
@@ -65,10 +82,16 @@ function responseTo(outgoing: ClientRequest): Promise<IncomingMessage> {
   return promise
 }
 
-async function textOf(response: IncomingMessage): Promise<string> {
+/** Leaving the loop destroys the response, and its connection with it. */
+async function bytesOf(response: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = []
-  for await (const chunk of response) chunks.push(chunk)
-  return Buffer.concat(chunks).toString('utf8')
+  let length = 0
+  for await (const chunk of response) {
+    length += chunk.length
+    if (length > maxBytes) throw new TooLong(`the answer is longer than ${maxBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, length)
 }
 
 function jsonOf(text: string): unknown {

@@ -3,10 +3,7 @@
 import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import type { ListOptions } from '#shared/ports/cluster.ts'
-
-/** Objects per answer of a list; as kubectl asks for them. */
-export const PAGE_LIMIT = 500
+import type { PageOptions } from '#shared/ports/cluster.ts'
 
 export function objectPath(kind: KindName, namespace: string | undefined, name: string): string {
   if (!isObjectName(name)) throw invalid(kind, 'name', name)
@@ -18,14 +15,16 @@ export function creationPath(kind: KindName, namespace: string | undefined): str
   return collectionPath(kind, needNamespace(kind, namespace))
 }
 
-/** `next`: the continue token of the page before. `paged` false: everything in one answer. */
-export function listPath(kind: KindName, options: ListOptions, next: string | undefined, paged: boolean): string {
-  const { namespace, labelSelector } = options
-  if (namespace !== undefined && !isNamespaceName(namespace)) throw invalid(kind, 'namespace', namespace)
-  const query = new URLSearchParams()
+/** `token`: where the page before ended. */
+export function pagePath(kind: KindName, options: PageOptions, limit: number, token: string | undefined): string {
+  const { namespace, labelSelector, notNamespaces = [] } = options
+  for (const name of [namespace ?? 'any', ...notNamespaces])
+    if (!isNamespaceName(name)) throw invalid(kind, 'namespace', name)
+  const query = new URLSearchParams({ limit: String(limit) })
   if (labelSelector !== undefined) query.set('labelSelector', labelSelector)
-  if (paged) query.set('limit', String(PAGE_LIMIT))
-  if (next !== undefined) query.set('continue', next)
+  if (notNamespaces.length > 0)
+    query.set('fieldSelector', notNamespaces.map((name) => `metadata.namespace!=${name}`).join(','))
+  if (token !== undefined) query.set('continue', token)
   return `${collectionPath(kind, namespace)}?${query}`
 }
 

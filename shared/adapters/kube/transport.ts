@@ -3,10 +3,10 @@
 import { asError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Access } from './access.ts'
-import { type ApiAnswer, type ApiRequest, exchange } from './exchange.ts'
+import { type ApiAnswer, type ApiRequest, exchange, TooLong } from './exchange.ts'
 import { findAccess } from './find-access.ts'
 
-/** Rejects with RetryableError `KubernetesUnavailable` when there is no answer. */
+/** Rejects with RetryableError `KubernetesUnavailable` when there is no answer, with TooLong when there is too much of it. */
 export type Transport = (request: ApiRequest) => Promise<ApiAnswer>
 
 export type TransportOptions = {
@@ -33,6 +33,7 @@ export function createTransport(options: TransportOptions = {}): Transport {
       access = undefined // the credentials were replaced: read them again, once
       return await send(request)
     } catch (thrown) {
+      if (thrown instanceof TooLong && request.maxBytes !== undefined) throw thrown
       access = undefined // it may be the certificate authority that was replaced
       if (thrown instanceof DormouseError) throw thrown
       throw unavailable(request, asError(thrown))

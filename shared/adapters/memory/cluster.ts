@@ -5,7 +5,7 @@ import { KINDS, type KindName, type KubeObject, type ObjectMeta } from '#shared/
 import { fitted } from '#shared/domain/fit.ts'
 import { type Clock, rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
-import type { Cluster, ListOptions } from '#shared/ports/cluster.ts'
+import type { Cluster, Cursor, ListOptions, Page, PageOptions } from '#shared/ports/cluster.ts'
 import {
   type ClusterEvent,
   type EventSelector,
@@ -35,7 +35,11 @@ export type MemoryClusterOptions = {
   newUid?: () => string
   /** Runs before each call: a scenario's seeded scheduler waits or throws here. */
   beforeCall?: (verb: Verb, kind: KindName, name: string | undefined) => Promise<void>
+  /** Objects of a page. */
+  pageObjects?: number
 }
+
+const PAGE_OBJECTS = 500
 
 type Key = `${string}/${string}/${string}`
 
@@ -43,6 +47,7 @@ export class MemoryCluster implements Cluster {
   readonly #clock: Pick<Clock, 'nowMs'>
   readonly #newUid: () => string
   readonly #beforeCall: MemoryClusterOptions['beforeCall']
+  readonly #pageObjects: number
   readonly #objects = new Map<Key, KubeObject>()
   readonly #listeners = new Set<WriteListener>()
   readonly #faults = new Faults()
@@ -52,6 +57,7 @@ export class MemoryCluster implements Cluster {
     this.#clock = options.clock
     this.#newUid = options.newUid ?? (() => crypto.randomUUID())
     this.#beforeCall = options.beforeCall
+    this.#pageObjects = options.pageObjects ?? PAGE_OBJECTS
   }
 
   read(kind: KindName, namespace: string | undefined, name: string): Promise<KubeObject | undefined> {
@@ -62,13 +68,16 @@ export class MemoryCluster implements Cluster {
   }
 
   list(kind: KindName, options: ListOptions = {}): Promise<KubeObject[]> {
+    return this.#call('list', kind, undefined, () => this.#matching(kind, options))
+  }
+
+  page(kind: KindName, options: PageOptions = {}, from?: Cursor): Promise<Page> {
     return this.#call('list', kind, undefined, () => {
-      if (options.namespace !== undefined) checkNames(kind, { namespace: options.namespace, name: 'any' })
-      const wanted = parseLabelSelector(options.labelSelector)
-      return this.peekAll(kind).filter(
-        ({ metadata }) =>
-          wanted(metadata.labels) && (options.namespace === undefined || options.namespace === metadata.namespace),
-      )
+      const left = this.#matching(kind, options).filter((object) => from === undefined || placeOf(object) > from.token)
+      const objects = left.slice(0, Math.min(options.limit ?? PAGE_OBJECTS, this.#pageObjects))
+      const [last] = objects.slice(-1)
+      const next = last === undefined || objects.length === left.length ? undefined : { token: placeOf(last), limit: 0 }
+      return { objects, bytes: JSON.stringify(objects).length, next }
     })
   }
 
@@ -132,6 +141,18 @@ export class MemoryCluster implements Cluster {
 
   clearFaults(): void {
     this.#faults.clear()
+  }
+
+  #matching(kind: KindName, options: PageOptions): KubeObject[] {
+    const { namespace, notNamespaces = [] } = options
+    if (namespace !== undefined) checkNames(kind, { namespace, name: 'any' })
+    const wanted = parseLabelSelector(options.labelSelector)
+    return this.peekAll(kind).filter(
+      ({ metadata }) =>
+        wanted(metadata.labels) &&
+        (namespace === undefined || namespace === metadata.namespace) &&
+        !notNamespaces.includes(metadata.namespace ?? ''),
+    )
   }
 
   async #call<T>(verb: Verb, kind: KindName, name: string | undefined, act: () => T): Promise<T> {
@@ -222,6 +243,11 @@ export class MemoryCluster implements Cluster {
 
 function keyOf(kind: KindName, { namespace, name }: { namespace?: string | undefined; name: string }): Key {
   return `${kind}/${namespace ?? ''}/${name}`
+}
+
+/** In the order of `peekAll`. */
+function placeOf({ metadata }: KubeObject): string {
+  return `${metadata.namespace ?? ''}/${metadata.name}`
 }
 
 function nameOf(object: KubeObject): string {

@@ -134,13 +134,14 @@ test('a slot is kept between slices and given up in back-off', () => {
   assert.is(keepsSlot(anUpload('upload', { status: { phase: 'Completed' } })), false)
 })
 
-test('a free slot goes to the oldest, and its holder keeps it', () => {
+test('a free slot is taken by who comes while nobody waits, and its holder keeps it', () => {
   const me = anUpload('upload', { uid: 'b', created: at(-10) })
+  assert.equal(decideSlot(me, ['', ''], true), { kind: 'take', index: 0 })
+  assert.equal(decideSlot(me, ['x', ''], true), { kind: 'take', index: 1 })
+  assert.is(decideSlot(me, ['x', ''], false).kind, 'queue', 'it is given to who waits')
+  assert.is(decideSlot(me, ['x', 'y'], true).kind, 'queue')
+  assert.is(decideSlot(me, ['', slotHolder(me)], false).kind, 'have')
   const older = anUpload('queued', { uid: 'a', created: at(-20) })
-  assert.equal(decideSlot(me, ['', ''], []), { kind: 'take', index: 0 })
-  assert.equal(decideSlot(me, ['', ''], [older]), { kind: 'take', index: 1 })
-  assert.is(decideSlot(me, ['x', ''], [older]).kind, 'queue')
-  assert.equal(decideSlot(me, ['x', slotHolder(me)], [older]), { kind: 'have', index: 1 })
   assert.equal(
     oldestFirst([me, older]).map((object) => object.metadata.uid),
     ['a', 'b'],

@@ -22,7 +22,14 @@ export function granted(rules: Rule[]): Set<string> {
   )
 }
 
-const VERBS: Record<string, string> = { read: 'get', list: 'list', create: 'create', patch: 'patch', delete: 'delete' }
+const VERBS: Record<string, string> = {
+  read: 'get',
+  list: 'list',
+  page: 'list',
+  create: 'create',
+  patch: 'patch',
+  delete: 'delete',
+}
 
 function right(verb: string, kind: string, status = false): string {
   return `${verb} ${KINDS[kind as KindName].plural}${status ? '/status' : ''}`
@@ -35,7 +42,7 @@ function writes(kind: string): string[] {
 }
 
 function usedIn(source: string): string[] {
-  const calls = [...source.matchAll(/cluster\s*\.(read|list|create|patch|delete)\(\s*'(\w+)'/g)]
+  const calls = [...source.matchAll(/cluster\s*\.(read|list|page|create|patch|delete)\(\s*'(\w+)'/g)]
   const statuses = [...source.matchAll(/cluster\s*\.patchStatus\(\s*'(\w+)'/g)]
   const endings = [...source.matchAll(/(?:writeEnding|settle)\(\s*deps,\s*'(\w+)'/g)]
   return [

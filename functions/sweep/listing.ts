@@ -1,0 +1,97 @@
+// Reads one kind to its end, page by page. A namespace with very much in it is put last, so that it keeps no other one waiting.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { glance } from '#shared/domain/glance.ts'
+import type { SteppedKind } from '#shared/domain/step-label.ts'
+import { asError } from '#shared/kernel/errors.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import type { Page, PageOptions } from '#shared/ports/cluster.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+
+/** What one namespace may take of a list before it is put last. */
+const FLOOD_BYTES = 24 * MiB
+/** A selector that names more than these gets too long; whoever has so many namespaces waits with everybody. */
+const MOST_FLOODS = 50
+
+export type Listing = {
+  /** All of the kind was seen, but for `unseen`. */
+  whole: boolean
+  /** Namespaces that were not read to their end. */
+  unseen: Set<string>
+}
+
+export type ListingWork = {
+  kind: SteppedKind
+  options: PageOptions
+  take: (object: KubeObject) => void
+  isLate: () => boolean
+  floodBytes?: number
+}
+
+/** Trouble with one kind, or one namespace, is told in the answer and in the log. */
+export async function listKind(deps: StepDeps, work: ListingWork): Promise<Listing> {
+  const floods: string[] = []
+  try {
+    while (!(await readAll(deps, work, floods))) if (work.isLate()) return { whole: false, unseen: new Set() }
+  } catch (error) {
+    deps.log.warn({ kind: work.kind, err: asError(error) }, `could not list ${work.kind}s; the next sweep tries again`)
+    return { whole: false, unseen: new Set() }
+  }
+  const unseen = new Set<string>()
+  for (const namespace of floods) if (!(await readFlood(deps, work, namespace))) unseen.add(namespace)
+  return { whole: true, unseen }
+}
+
+/** false: a namespace turned out to be a flood, and is in `floods` now; or the time is over. */
+async function readAll(deps: StepDeps, work: ListingWork, floods: string[]): Promise<boolean> {
+  const { kind, options, isLate, floodBytes = FLOOD_BYTES } = work
+  const bytes = new Map<string, number>()
+  for await (const page of pages(deps, work, { ...options, ...(floods.length > 0 ? { notNamespaces: floods } : {}) })) {
+    takePage(work, page)
+    if (isLate()) return page.next === undefined
+    const flood = options.namespace === undefined ? count(bytes, page, floodBytes) : undefined
+    if (flood === undefined || floods.length >= MOST_FLOODS || page.next === undefined) continue
+    floods.push(flood)
+    deps.log.warn({ kind, namespace: flood }, `${kind}s of namespace ${flood} take so much that they are read last`)
+    return false
+  }
+  return true
+}
+
+async function readFlood(deps: StepDeps, work: ListingWork, namespace: string): Promise<boolean> {
+  try {
+    if (work.isLate()) return false
+    for await (const page of pages(deps, work, { ...work.options, namespace })) {
+      takePage(work, page)
+      if (work.isLate()) return page.next === undefined
+    }
+    return true
+  } catch (error) {
+    deps.log.warn({ kind: work.kind, namespace, err: asError(error) }, 'could not list a namespace to its end')
+    return false
+  }
+}
+
+async function* pages(deps: StepDeps, { kind }: ListingWork, options: PageOptions): AsyncGenerator<Page> {
+  let page = await deps.cluster.page(kind, options)
+  for (;;) {
+    yield page
+    if (page.next === undefined) return
+    page = await deps.cluster.page(kind, options, page.next)
+  }
+}
+
+function takePage({ kind, take }: ListingWork, page: Page): void {
+  for (const object of page.objects) take(glance(kind, object))
+}
+
+/** The namespace that has passed the limit; a page's length is shared out among its objects. */
+function count(bytes: Map<string, number>, { objects, bytes: length }: Page, limit: number): string | undefined {
+  for (const { metadata } of objects) {
+    const namespace = metadata.namespace ?? ''
+    const sum = (bytes.get(namespace) ?? 0) + length / objects.length
+    bytes.set(namespace, sum)
+    if (sum > limit) return namespace
+  }
+  return undefined
+}

@@ -1,0 +1,88 @@
+// Room for what the sweep has read: so much for each tenant, and so much in all.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { rankOf } from '#shared/domain/shares.ts'
+import { tenantOf } from '#shared/domain/tenant.ts'
+
+export type RoomOptions = {
+  perTenant: number
+  inAll: number
+  /** Changes from sweep to sweep: of too many, others stay each time. */
+  salt: number
+  /** Stays in any case. */
+  isNeeded: (object: KubeObject) => boolean
+}
+
+type Kept = { object: KubeObject; rank: number }
+
+export class Room {
+  readonly #options: RoomOptions
+  readonly #tenants = new Map<string, Map<string, Kept>>()
+  /** Whose an object is, by its place. */
+  readonly #owners = new Map<string, string>()
+  readonly #crowded = new Set<string>()
+  #perTenant: number
+  #count = 0
+
+  constructor(options: RoomOptions) {
+    this.#options = options
+    this.#perTenant = options.perTenant
+  }
+
+  /** An object that was seen before is replaced. */
+  add(object: KubeObject): void {
+    const tenant = tenantOf(object)
+    const kept = this.#tenants.get(tenant) ?? new Map<string, Kept>()
+    this.#tenants.set(tenant, kept)
+    const rank = this.#options.isNeeded(object) ? -1 : rankOf(object, this.#options.salt)
+    const before = kept.size
+    kept.set(placeOf(object), { object, rank })
+    this.#owners.set(placeOf(object), tenant)
+    this.#count += kept.size - before
+    if (kept.size > this.#perTenant * 1.25) this.#thin(tenant, kept)
+    if (this.#count > this.#options.inAll) this.#thinAll()
+  }
+
+  get(kind: string, namespace: string | undefined, name: string): KubeObject | undefined {
+    const place = `${kind}/${namespace}/${name}`
+    return this.#tenants.get(this.#owners.get(place) ?? '')?.get(place)?.object
+  }
+
+  /** In an order that does not depend on who was read first. */
+  all(): KubeObject[] {
+    const kept = [...this.#tenants.values()].flatMap((each) => [...each])
+    return kept.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, { object }]) => object)
+  }
+
+  /** Not all of this tenant's objects found room. */
+  isCrowded(tenant: string): boolean {
+    return this.#crowded.has(tenant)
+  }
+
+  isAnyCrowded(): boolean {
+    return this.#crowded.size > 0
+  }
+
+  #thin(tenant: string, kept: Map<string, Kept>): void {
+    const ranked = [...kept].sort(([, a], [, b]) => a.rank - b.rank)
+    for (const [place, { rank }] of ranked.slice(this.#perTenant)) {
+      if (rank < 0) continue
+      kept.delete(place)
+      this.#owners.delete(place)
+      this.#count--
+      this.#crowded.add(tenant)
+    }
+  }
+
+  /** Those who have most give most. */
+  #thinAll(): void {
+    while (this.#count > this.#options.inAll && this.#perTenant > 1) {
+      this.#perTenant = Math.floor(this.#perTenant / 2)
+      for (const [tenant, kept] of this.#tenants) if (kept.size > this.#perTenant) this.#thin(tenant, kept)
+    }
+  }
+}
+
+function placeOf({ kind, metadata }: KubeObject): string {
+  return `${kind}/${metadata.namespace}/${metadata.name}`
+}

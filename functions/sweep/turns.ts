@@ -1,0 +1,43 @@
+// Does many small things, several at a time, tenant by tenant in turns, for as long as there is time.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { inRounds, shuffledWhere } from '#shared/domain/shares.ts'
+import { tenantOf } from '#shared/domain/tenant.ts'
+
+export type TurnOptions = {
+  /** At the same time. */
+  atOnce: number
+  /** What one tenant may cost in one sweep. */
+  perTenant: number
+  /** Changes from sweep to sweep: whoever has more than that is taken in another order each time. */
+  salt: number
+  isLate: () => boolean
+}
+
+/** `act` tells what it has cost: 0 when it asked nobody for anything. Returns how many were left for the next sweep. */
+export async function takeTurns(
+  objects: readonly KubeObject[],
+  options: TurnOptions,
+  act: (object: KubeObject) => Promise<number>,
+): Promise<number> {
+  const { perTenant, salt, isLate } = options
+  const byTenant = Map.groupBy(objects, tenantOf)
+  const fair = [...byTenant.values()].flatMap((own) => shuffledWhere(own, perTenant, salt))
+  const turns = inRounds(fair, tenantOf)
+  const costs = new Map<string, number>()
+  let left = 0
+  const work = async () => {
+    for (const object of turns) {
+      const tenant = tenantOf(object)
+      const cost = costs.get(tenant) ?? 0
+      if (isLate() || cost >= perTenant) {
+        left++
+        continue
+      }
+      costs.set(tenant, cost + 1) // before it is known, so that many at once do not pass the limit
+      costs.set(tenant, (costs.get(tenant) ?? 0) - 1 + (await act(object)))
+    }
+  }
+  await Promise.all(Array.from({ length: options.atOnce }, work))
+  return left
+}

@@ -1,0 +1,135 @@
+// What one sweep knows: a glance at each object, the Leases, and of what it knows nothing.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { glance } from '#shared/domain/glance.ts'
+import { slotHolder } from '#shared/domain/slots.ts'
+import { STEP_OF_KIND, type SteppedKind } from '#shared/domain/step-label.ts'
+import type { Unread } from '#shared/domain/sweep.ts'
+import { asError } from '#shared/kernel/errors.ts'
+import type { ListOptions, PageOptions } from '#shared/ports/cluster.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+import { readSlots, type Slots } from '#shared/steps/slots.ts'
+import { type Listing, listKind } from './listing.ts'
+import { Room } from './room.ts'
+
+/** Kinds in the order in which work flows. */
+export const SWEPT = Object.keys(STEP_OF_KIND) as SteppedKind[]
+
+export type Limits = {
+  perTenant: number
+  inAll: number
+  floodBytes?: number
+}
+
+/** About a kilobyte each, twice that for hostile ones. */
+const LIMITS: Limits = { perTenant: 6000, inAll: 30_000 }
+
+export type World = {
+  veleroNamespace: string
+  objects: KubeObject[]
+  /** undefined: they could not be read. */
+  leases: Map<string, KubeObject> | undefined
+  /** As they were before the objects were read; undefined: they could not be. */
+  slots: Slots | undefined
+  find: (kind: SteppedKind, namespace: string | undefined, name: unknown) => KubeObject | undefined
+  /** Whether what is not found is not there. */
+  knows: (kind: SteppedKind, namespace: string, tenant: string) => boolean
+  /** It was listed; of a kind that nobody knows there is nothing. */
+  isListed: (kind: SteppedKind) => boolean
+  /** Every object of the kind was looked at and kept. */
+  knowsAll: (kind: SteppedKind) => boolean
+}
+
+/** Elsewhere Uploads and Downloads are nobody's. */
+export function placeOf(kind: string, veleroNamespace: string): ListOptions {
+  return kind === 'Upload' || kind === 'Download' ? { namespace: veleroNamespace } : {}
+}
+
+export async function readWorld(deps: StepDeps, isLate: () => boolean, limits: Limits = LIMITS): Promise<World> {
+  const { veleroNamespace } = deps.settings
+  const slots = await orUndefined(deps, 'slots', () => readSlots(deps))
+  const holders = new Set(slots?.held)
+  const room = new Room({
+    ...limits,
+    salt: deps.clock.nowMs(),
+    isNeeded: (object) => holders.has(slotHolder(object)),
+  })
+  const { floodBytes } = limits
+  const read = async (kind: SteppedKind): Promise<[SteppedKind, Listing]> => {
+    const options: PageOptions = placeOf(kind, veleroNamespace)
+    const work = { kind, options, take: (object: KubeObject) => room.add(object), isLate }
+    return [kind, await listKind(deps, { ...work, ...(floodBytes === undefined ? {} : { floodBytes }) })]
+  }
+  const listings = new Map(await Promise.all(SWEPT.map(read)))
+  // After the objects: whose holder has begun meanwhile is not taken for dead.
+  const leases = await orUndefined(deps, 'Leases', () => readLeases(deps))
+  return { veleroNamespace, leases, slots, ...knowledgeOf(room, listings) }
+}
+
+function knowledgeOf(room: Room, listings: Map<SteppedKind, Listing>) {
+  const objects = room.all().sort((a, b) => SWEPT.indexOf(a.kind as SteppedKind) - SWEPT.indexOf(b.kind as SteppedKind))
+  const listing = (kind: SteppedKind) => listings.get(kind) ?? { whole: false, unseen: new Set() }
+  return {
+    objects,
+    find: (kind: SteppedKind, namespace: string | undefined, name: unknown) =>
+      typeof name === 'string' ? room.get(kind, namespace, name) : undefined,
+    knows: (kind: SteppedKind, namespace: string, tenant: string) =>
+      listing(kind).whole && !listing(kind).unseen.has(namespace) && !room.isCrowded(tenant),
+    isListed: (kind: SteppedKind) => listings.get(kind)?.whole !== false,
+    knowsAll: (kind: SteppedKind) => listing(kind).whole && listing(kind).unseen.size === 0 && !room.isAnyCrowded(),
+  }
+}
+
+async function readLeases(deps: StepDeps): Promise<Map<string, KubeObject>> {
+  const leases = new Map<string, KubeObject>()
+  let from: Parameters<StepDeps['cluster']['page']>[2]
+  do {
+    const { objects, next } = await deps.cluster.page('Lease', { namespace: deps.settings.veleroNamespace }, from)
+    for (const lease of objects) leases.set(lease.metadata.name, glance('Lease', lease))
+    from = next
+  } while (from !== undefined)
+  return leases
+}
+
+async function orUndefined<T>(deps: StepDeps, what: string, read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read()
+  } catch (error) {
+    deps.log.warn({ err: asError(error) }, `could not read the ${what}; what depends on them waits for the next sweep`)
+    return undefined
+  }
+}
+
+/** The Snapshot that an Upload, the CloneFromSnapshot that a Download was made for. */
+export function ownerOf(world: World, object: KubeObject): { owner: KubeObject | undefined; isUnread: boolean } {
+  const { kind } = object
+  if (kind !== 'Upload' && kind !== 'Download') return { owner: undefined, isUnread: false }
+  const [ownerKind, reference] =
+    kind === 'Upload'
+      ? (['Snapshot', object['spec']?.snapshotReference] as const)
+      : (['CloneFromSnapshot', object['spec']?.clonefromSnapshotReference] as const)
+  const [namespace = '', name] = String(reference ?? '').split('/')
+  const owner = world.find(ownerKind, namespace, name)
+  return { owner, isUnread: owner === undefined && !world.knows(ownerKind, namespace, namespace) }
+}
+
+/** The transfer that a Snapshot or CloneFromSnapshot names. */
+export function partnerOf(world: World, object: KubeObject): { partner: KubeObject | undefined; isUnread: boolean } {
+  const { kind, metadata } = object
+  if (kind !== 'Snapshot' && kind !== 'CloneFromSnapshot') return { partner: undefined, isUnread: false }
+  const [partnerKind, name] =
+    kind === 'Snapshot'
+      ? (['Upload', object['status']?.uploadName] as const)
+      : (['Download', object['status']?.downloadName] as const)
+  const partner = world.find(partnerKind, world.veleroNamespace, name)
+  const isKnown = world.knows(partnerKind, world.veleroNamespace, metadata.namespace ?? '')
+  return { partner, isUnread: partner === undefined && !isKnown }
+}
+
+export function unreadOf(world: World, object: KubeObject): ReadonlySet<Unread> {
+  const unread: Unread[] = []
+  if (world.leases === undefined) unread.push('lease')
+  if (partnerOf(world, object).isUnread) unread.push('partner')
+  if (ownerOf(world, object).isUnread) unread.push('owner')
+  return new Set(unread)
+}

@@ -1,0 +1,77 @@
+// What the sweep keeps of an object: the fields that its decisions read, cut in length. Whole objects of strangers may have a megabyte each.
+
+import type { KindName, KubeObject, ObjectMeta } from '#shared/api/kinds.ts'
+import { leaseTimes } from './lease.ts'
+import { QUEUE_LABEL, SLOT_LABEL } from './slots.ts'
+import { STAGED_ANNOTATION } from './staging.ts'
+import { DUE_ANNOTATION, FINALIZER, holdsFinalizer, STEP_LABEL } from './step-label.ts'
+import { TASK_LABEL } from './task.ts'
+import {
+  BACKUP_ANNOTATION,
+  BACKUP_UID_LABEL,
+  OPERATION_ANNOTATION,
+  RESTORE_ANNOTATION,
+  RESTORE_UID_LABEL,
+} from './velero.ts'
+
+/** The longest that is read is an id of a Snapshot. What is cut here names nothing, and is read again whole before it is acted on. */
+const MAX_CHARS = 1024
+/** `<namespace>/<name>`, the longest of names. */
+const MAX_NAME_CHARS = 320
+
+const META = ['name', 'namespace', 'uid', 'resourceVersion', 'creationTimestamp', 'deletionTimestamp']
+const PART_OF = 'app.kubernetes.io/part-of'
+const LABELS = [STEP_LABEL, BACKUP_UID_LABEL, RESTORE_UID_LABEL, PART_OF, SLOT_LABEL, QUEUE_LABEL, TASK_LABEL]
+const ANNOTATIONS = [DUE_ANNOTATION, BACKUP_ANNOTATION, RESTORE_ANNOTATION, OPERATION_ANNOTATION, STAGED_ANNOTATION]
+const CANCELS = ['snapshotCancel', 'cloneCancel', 'uploadCancel', 'downloadCancel']
+const SPEC = [...CANCELS, 'snapshotReference', 'clonefromSnapshotReference', 'backupRepository']
+const TIMES = ['nextRetryTimestamp', 'completionTimestamp']
+const STATUS = ['phase', 'uploadName', 'downloadName', 'volumeName', 'root', 'session', 'givenUp', ...TIMES]
+
+/** Enough for `decideWake`, `decideRecord`, `keepsSlot` and the look at a requester; never enough to write from but for labels and flags. */
+export function glance(kind: KindName, object: KubeObject): KubeObject {
+  const { metadata, spec, status } = object
+  return detached({
+    apiVersion: object.apiVersion,
+    kind,
+    metadata: glanceAtMetadata(object, metadata),
+    spec: { ...picked(spec, SPEC, MAX_NAME_CHARS), ...(kind === 'Lease' ? leaseTimes(object) : {}) },
+    status: {
+      ...picked(status, STATUS, MAX_NAME_CHARS),
+      ...picked(status, ['snapshotID'], MAX_CHARS),
+      conditions: conditionsOf(status?.conditions),
+    },
+  })
+}
+
+function glanceAtMetadata(object: KubeObject, metadata: ObjectMeta): object {
+  return {
+    ...picked(metadata, META, MAX_NAME_CHARS),
+    labels: picked(metadata.labels, LABELS, MAX_NAME_CHARS),
+    annotations: picked(metadata.annotations, ANNOTATIONS, MAX_NAME_CHARS),
+    finalizers: holdsFinalizer(object) ? [FINALIZER] : undefined,
+  }
+}
+
+function picked(from: unknown, fields: readonly string[], maxChars: number): object {
+  if (typeof from !== 'object' || from === null) return {}
+  const values: Record<string, unknown> = from as Record<string, unknown>
+  return Object.fromEntries(fields.flatMap((field) => scalar(field, values[field], maxChars)))
+}
+
+function scalar(field: string, value: unknown, maxChars: number): [string, unknown][] {
+  if (typeof value === 'string') return [[field, value.slice(0, maxChars)]]
+  return typeof value === 'boolean' || typeof value === 'number' ? [[field, value]] : []
+}
+
+/** The one that tells a Download that is whole from one whose phase was written by hand. */
+function conditionsOf(conditions: unknown): object[] | undefined {
+  if (!Array.isArray(conditions)) return undefined
+  const found = conditions.find((each) => each?.type === 'Downloaded')
+  return found === undefined ? undefined : [picked(found, ['type', 'status'], MAX_NAME_CHARS)]
+}
+
+/** A piece of a long text keeps all of it in memory; a copy of the piece does not. */
+function detached(object: object): KubeObject {
+  return JSON.parse(JSON.stringify(object))
+}

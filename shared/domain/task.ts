@@ -1,0 +1,20 @@
+// Work that a clock or anybody else's event asks for: one at a time, and no more often than it may.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { leaseState } from './lease.ts'
+
+/** On the Leases of such work, which stay. */
+export const TASK_LABEL = 'dormouse.dev/task'
+
+export type TaskTurn = 'go' | 'under way' | 'too soon'
+
+/** `acquireTime` is when it began last, and stays when its Lease is let go. One from times to come was set by a clock that was ahead. */
+export function taskTurn(lease: KubeObject | undefined, nowMs: number, gapMs: number): TaskTurn {
+  if (leaseState(lease, '', nowMs) === 'held') return 'under way'
+  const sinceMs = nowMs - (Date.parse(lease?.['spec']?.acquireTime ?? '') || 0)
+  return sinceMs >= 0 && sinceMs < gapMs ? 'too soon' : 'go'
+}
+
+export function taskLeaseName(task: string): string {
+  return `dormouse-task-${task}`
+}

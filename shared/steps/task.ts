@@ -1,0 +1,79 @@
+// Runs what a tick asks for under a Lease of its own, so that many ticks, on many pods, make no more work than one.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { heldLeaseSpec, microTime, RELEASED_LEASE_SPEC } from '#shared/domain/lease.ts'
+import { TASK_LABEL, taskLeaseName, taskTurn } from '#shared/domain/task.ts'
+import { ConflictError } from '#shared/kernel/errors.ts'
+import type { StepDeps } from './deps.ts'
+import { renewLease } from './lease.ts'
+
+export type Task = {
+  name: string
+  /** It begins no more often than this. */
+  gapMs: number
+}
+
+type TaskDeps = Pick<StepDeps, 'cluster' | 'clock' | 'settings' | 'identity' | 'log'>
+
+/**
+ * The words of `act`, or why it is not its turn. That it has begun is written before it begins, and counts whether or not it ends well: what
+ * fails each time must not be asked for each second.
+ */
+export async function inTurn(deps: TaskDeps, task: Task, act: () => Promise<string>): Promise<string> {
+  const seen = await deps.cluster.read('Lease', deps.settings.veleroNamespace, taskLeaseName(task.name))
+  const turn = taskTurn(seen, deps.clock.nowMs(), task.gapMs)
+  if (turn === 'too soon') return `${task.name}: it has begun less than ${task.gapMs / 1000} s ago`
+  const lease = turn === 'go' ? await begin(deps, task, seen) : undefined
+  if (lease === undefined) return `${task.name}: one is under way`
+  const over = new AbortController()
+  const keeping = keep(deps, lease, over.signal)
+  try {
+    return await act()
+  } finally {
+    over.abort()
+    await letGo(deps, await keeping)
+  }
+}
+
+/** Who cannot renew it goes on: two at once do the same twice, which does no harm. */
+async function keep(deps: TaskDeps, lease: KubeObject, over: AbortSignal): Promise<KubeObject> {
+  let latest = lease
+  for (;;) {
+    await deps.clock.sleep(deps.settings.leaseMs / 3, over).catch(() => undefined)
+    if (over.aborted) return latest
+    latest = await renewLease(deps, latest, deps.identity).catch(() => latest)
+  }
+}
+
+/** undefined: another one was first. */
+async function begin(deps: TaskDeps, task: Task, seen: KubeObject | undefined): Promise<KubeObject | undefined> {
+  const nowMs = deps.clock.nowMs()
+  const spec = { ...heldLeaseSpec(deps.identity, deps.settings.leaseMs, nowMs), acquireTime: microTime(nowMs) }
+  try {
+    if (seen !== undefined) return await deps.cluster.patch('Lease', seen, { spec })
+    return await deps.cluster.create('Lease', newLease(deps, task, spec))
+  } catch (error) {
+    if (error instanceof ConflictError) return undefined
+    throw error
+  }
+}
+
+function newLease({ settings }: TaskDeps, { name }: Task, spec: object): KubeObject {
+  return {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: {
+      name: taskLeaseName(name),
+      namespace: settings.veleroNamespace,
+      labels: { [TASK_LABEL]: name, 'app.kubernetes.io/part-of': 'dormouse' },
+    },
+    spec,
+  }
+}
+
+/** It runs out by itself where this fails. */
+async function letGo(deps: TaskDeps, lease: KubeObject): Promise<void> {
+  await deps.cluster
+    .patch('Lease', lease, { spec: RELEASED_LEASE_SPEC })
+    .catch((error: unknown) => deps.log.debug({ err: error }, `the Lease ${lease.metadata.name} is let go by its end`))
+}

@@ -1,0 +1,88 @@
+// What a tick asks for runs once at a time and no more often than it may, however many ticks come, from wherever.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import { readSettings } from '#shared/kernel/env.ts'
+import { inTurn } from '#shared/steps/task.ts'
+
+const tasks = suite('what a tick asks for')
+const LEASE = 'dormouse-task-orphans'
+const HOUR_MS = 3_600_000
+
+function aTask(gapMs = 3_000_000) {
+  let nowMs = Date.parse('2026-11-30T12:00:00Z')
+  const clock = {
+    nowMs: () => nowMs,
+    monotonicMs: () => nowMs,
+    sleep: (_ms: number, signal?: AbortSignal) =>
+      new Promise<void>((_resolve, reject) => signal?.addEventListener('abort', () => reject(signal.reason))),
+  }
+  const cluster = new MemoryCluster({ clock })
+  const log = { debug() {}, info() {}, warn() {}, error() {} }
+  let runs = 0
+  const run = (act: () => Promise<void> = async () => undefined, identity = 'pod-1') =>
+    inTurn({ cluster, clock, settings: readSettings({}), identity, log }, { name: 'orphans', gapMs }, async () => {
+      runs++
+      await act()
+      return 'done'
+    })
+  const pass = (ms: number) => {
+    nowMs += ms
+  }
+  return { cluster, run, pass, runs: () => runs, lease: () => cluster.peek('Lease', 'velero', LEASE) }
+}
+
+tasks('a hundred ticks in fifty minutes are one run', async () => {
+  const { run, pass, runs } = aTask()
+  assert.is(await run(), 'done')
+  for (let i = 0; i < 100; i++) {
+    pass(29_000)
+    assert.match(await run(), 'it has begun less than 3000 s ago')
+  }
+  assert.is(runs(), 1)
+  pass(100_001)
+  assert.is(await run(), 'done')
+})
+
+tasks('that it has begun is written before it begins, and stays when it fails', async () => {
+  const { run, runs, lease } = aTask()
+  const failing = run(async () => {
+    assert.ok(lease()?.['spec'].acquireTime)
+    throw new Error('no vCenter')
+  })
+  await failing.then(assert.unreachable, () => undefined)
+  assert.match(await run(), 'it has begun')
+  assert.is(runs(), 1)
+})
+
+tasks('of ticks that come at the same time, on several pods, one runs', async () => {
+  const { run, runs } = aTask(0)
+  const going = Promise.withResolvers<void>()
+  const answers = ['pod-1', 'pod-2', 'pod-3'].map((pod) => run(() => going.promise, pod))
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.match(await run(undefined, 'pod-4'), 'one is under way')
+  going.resolve()
+  assert.equal((await Promise.all(answers)).sort(), ['done', 'orphans: one is under way', 'orphans: one is under way'])
+  assert.is(runs(), 1)
+  assert.is(await run(), 'done', 'it was let go')
+})
+
+tasks('a dead one is followed by another once its Lease has run out', async () => {
+  const { run, pass } = aTask(0)
+  void run(() => new Promise(() => undefined))
+  await new Promise((resolve) => setImmediate(resolve))
+  pass(29_000)
+  assert.match(await run(), 'one is under way')
+  pass(2000)
+  assert.is(await run(), 'done')
+})
+
+tasks('a clock that was ahead does not keep it from running', async () => {
+  const { run, pass } = aTask()
+  assert.is(await run(), 'done')
+  pass(-HOUR_MS)
+  assert.is(await run(), 'done')
+})
+
+tasks.run()
