@@ -55,8 +55,8 @@ export async function upload(
       await checkpoints.removeAll()
       return sealedOutcome(request, begun.root)
     }
-    const { state, retired, isFresh } = begun
-    const slice = new UploadSlice({ repository, request, deps, state, retired, checkpoints, stopper, warn, isFresh })
+    const { state, isFresh } = begun
+    const slice = new UploadSlice({ repository, request, deps, state, checkpoints, stopper, warn, isFresh })
     return await slice.run(options.onProgress)
   } finally {
     stopper.dispose()
@@ -68,7 +68,6 @@ type SliceContext = {
   request: UploadRequest
   deps: EngineDeps
   state: UploadState
-  retired: ReadonlySet<string>
   checkpoints: Checkpoints
   stopper: Stopper
   warn: Warn
@@ -84,14 +83,14 @@ class UploadSlice {
   #isPlanned: boolean
 
   constructor(context: SliceContext) {
-    const { repository, request, state, retired, warn } = context
+    const { repository, request, state, warn } = context
     this.#context = context
     this.#state = state
     this.#isPlanned = !context.isFresh
     this.#outbox = new Outbox(repository.store, state.stats)
     const { packBytes } = this.#budget()
     const metaPacks = new MetaPacks(repository.keys, request.session, this.#outbox, packBytes)
-    this.#pages = { repository, state, blobs: new BlobReader(repository), metaPacks, retired, warn }
+    this.#pages = { repository, state, blobs: new BlobReader(repository), metaPacks, warn }
   }
 
   async run(onProgress: (progress: UploadProgress) => void): Promise<UploadOutcome> {
@@ -126,8 +125,8 @@ class UploadSlice {
     const budget = this.#budget()
     const lanes = await deps.openLanes(request.disk, this.#laneSetup(budget), false)
     await this.#plan(lanes)
-    const { blobs, retired, warn } = this.#pages
-    const source = { repository, blobs, retired, mostEntries: this.#knownEntries(budget.knownChunks), warn }
+    const { blobs, warn } = this.#pages
+    const source = { repository, blobs, mostEntries: this.#knownEntries(budget.knownChunks), warn }
     const known = await loadKnownChunks(source, request.session, this.#state)
     const cadence = new CheckpointCadence(deps.clock, this.#state.stats.bytesStored, () => this.#checkpoint())
     const report = throttled(deps.clock, () => onProgress({ ...this.#state.stats }))
