@@ -30,11 +30,18 @@ export class PackSet {
     if (this.#names[at] !== 0n && (this.#needed[at] ?? 0) <= bytes) this.#needed[at] = 0
   }
 
-  /** One that was not found; undefined: all were. */
-  missing(): string | undefined {
-    const at = this.#needed.findIndex((bytes) => bytes > 0)
-    if (at === -1) return undefined
-    return `${this.#session}/${(this.#names[at] ?? 0n).toString(16).padStart(16, '0')}`
+  get size(): number {
+    return this.#size
+  }
+
+  /** Those that were not found. */
+  missing(most: number): string[] {
+    const found: string[] = []
+    for (const [at, bytes] of this.#needed.entries()) {
+      if (found.length >= most) break
+      if (bytes > 0) found.push(`${this.#session}/${(this.#names[at] ?? 0n).toString(16).padStart(16, '0')}`)
+    }
+    return found
   }
 
   #nameOf(pack: string): bigint {

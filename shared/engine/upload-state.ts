@@ -118,6 +118,18 @@ export class UploadState {
     for (let page = Math.floor(first / pageChunks); page * pageChunks < end; page++) this.finished.remove(page)
   }
 
+  /** What these pages hold in lost packs is read from the disk again; all pages were finished before. */
+  heal({ packs, pages }: { packs: ReadonlySet<string>; pages: readonly number[] }): void {
+    const { packs: packsBefore, pages: pagesBefore } = this.healed ?? { packs: 0, pages: 0 }
+    this.healed = { packs: packsBefore + packs.size, pages: pagesBefore + pages.length }
+    this.unusable = packs
+    for (const page of pages) {
+      const { first, end } = pageSpan(this.geometry, page)
+      for (let chunk = first; chunk < end; chunk++) this.plan.remove(chunk)
+      this.finished.remove(page)
+    }
+  }
+
   /** Bytes of the planned chunks: what `totalBytes` starts from. */
   countPlanned(): void {
     this.stats.totalBytes = 0

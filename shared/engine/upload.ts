@@ -1,6 +1,6 @@
 // Moves one slice of a disk into the repository and records how far it got; seals the backup when all of it is there.
 
-import { rootKey } from '#shared/format/names.ts'
+import { packKey, rootKey } from '#shared/format/names.ts'
 import type { Root } from '#shared/format/root.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
@@ -23,6 +23,7 @@ import { type PageContext, planRetired } from './upload-pages.ts'
 import { planAllocated, planChanged } from './upload-plan.ts'
 import { UploadPump } from './upload-pump.ts'
 import type { UploadState } from './upload-state.ts'
+import type { Lost } from './verify-stored.ts'
 import type { Warn } from './warn.ts'
 
 export type EngineDeps = {
@@ -101,13 +102,13 @@ class UploadSlice {
       if (error instanceof RetryableError) await this.#keepWhatIsDurable()
       throw error
     }
-    const { repository, request, deps, checkpoints } = this.#context
+    const { repository, request, deps, checkpoints, warn } = this.#context
     const state = this.#state
     if (state.plannedPages < state.geometry.pageCount || state.nextUnfinished(0) !== -1) {
       await checkpoints.write(state, this.#outbox)
       return { state: 'more', progress: { ...state.stats } }
     }
-    const root = await sealUpload({
+    const sealed = await sealUpload({
       repository,
       session: request.session,
       state,
@@ -115,9 +116,27 @@ class UploadSlice {
       outbox: this.#outbox,
       about: request.about,
       sealedMs: deps.clock.nowMs(),
+      warn,
     })
+    if (!('version' in sealed)) return await this.#heal(sealed)
     await checkpoints.removeAll()
-    return sealedOutcome(request, root)
+    return sealedOutcome(request, sealed)
+  }
+
+  /** The next slice reads from the disk what an earlier backup has lost. */
+  async #heal(lost: Lost): Promise<UploadOutcome> {
+    const { repository, checkpoints, warn } = this.#context
+    const [pack] = lost.packs
+    if (pack !== undefined) {
+      warn(
+        'PackMissing',
+        `${repository.store.location}/${packKey(pack)} is gone or too short (${lost.packs.size} such packs), and earlier backups name it: ` +
+          `this one reads ${lost.pages.length} pages from the disk again; the earlier ones cannot be restored as a whole`,
+      )
+    }
+    this.#state.heal(lost)
+    await checkpoints.write(this.#state, this.#outbox)
+    return { state: 'more', progress: { ...this.#state.stats } }
   }
 
   async #move(onProgress: (progress: UploadProgress) => void): Promise<void> {
