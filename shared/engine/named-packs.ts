@@ -1,6 +1,6 @@
 // The packs that a map names, of any session, and which of them no LIST shows: 12 bytes of memory for each name.
 
-import type { BlobLocation } from '#shared/format/location-table.ts'
+import type { BlobLocation, LocationTable } from '#shared/format/location-table.ts'
 import { packKey } from '#shared/format/names.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { inParallel } from './in-parallel.ts'
@@ -14,14 +14,19 @@ const HEX = [...'0123456789abcdef']
 export class NamedPacks {
   readonly #sessions = new Map<string, PackSet>()
 
-  add(location: BlobLocation): void {
-    const session = location.pack.slice(0, location.pack.indexOf('/'))
+  add(page: BlobLocation, map: LocationTable): void {
+    this.#add(page.pack, page.offset + page.storedBytes)
+    for (const [number, bytes] of map.packEnds().entries()) this.#add(map.packs[number] ?? '', bytes)
+  }
+
+  #add(pack: string, bytes: number): void {
+    const session = pack.slice(0, pack.indexOf('/'))
     let packs = this.#sessions.get(session)
     if (packs === undefined) {
       packs = new PackSet(session)
       this.#sessions.set(session, packs)
     }
-    packs.add(location)
+    packs.add(pack, bytes)
   }
 
   /** Looks only below sessions that are named. What is listed and long enough is not missing. */

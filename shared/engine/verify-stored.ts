@@ -1,6 +1,5 @@
 // Before a backup is sealed: is everything there that its map names, whoever wrote it?
 
-import { listOf } from '#shared/format/index-run.ts'
 import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
 import { packKey } from '#shared/format/names.ts'
 import { CorruptionError } from '#shared/kernel/errors.ts'
@@ -32,8 +31,7 @@ export async function verifyStored(
   const look = { repository, session, state, warn, blobs: new BlobReader(repository) }
   const named = new NamedPacks()
   const unreadable = await eachPage(look, (page, map) => {
-    named.add(page)
-    for (const chunk of listOf(map)) named.add(chunk)
+    named.add(page, map)
   })
   await named.lookFor(repository.store)
   requireOwn(look, named)
