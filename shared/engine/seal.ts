@@ -11,7 +11,6 @@ import type { Outbox } from './outbox.ts'
 import type { Repository } from './repository.ts'
 import type { UploadState } from './upload-state.ts'
 import { type Lost, verifyStored } from './verify-stored.ts'
-import type { Warn } from './warn.ts'
 
 export type SealContext = {
   repository: Repository
@@ -21,7 +20,6 @@ export type SealContext = {
   outbox: Outbox
   about: BackupAbout
   sealedMs: number
-  warn: Warn
 }
 
 /**
@@ -29,15 +27,10 @@ export type SealContext = {
  * backup took over: nothing is written then.
  */
 export async function sealUpload(context: SealContext): Promise<Root | Lost> {
-  const { repository, session, state, outbox, warn } = context
-  try {
-    const lost = await verifyStored(repository, session, state, warn)
-    if (lost !== undefined) return lost
-  } catch (error) {
-    // What the checkpoint takes for stored is not: the next slice must begin anew, or it would end here again.
-    if (error instanceof CorruptionError) await context.checkpoints.removeAll()
-    throw error
-  }
+  const { repository, session, state, outbox } = context
+  const lost = await verifyStored(repository, session, state).catch((error: unknown) => asCorruption(error))
+  // Of a session that was given up anything may be gone: nothing is wrong then.
+  if (lost !== undefined) return (await readRoot(repository, session)) ?? (await told(context, lost))
   const { segments } = state.newChunks
   const run = sealIndexRun(repository.keys, session, segments, state.newChunks.encodeUnsegmented())
   await outbox.put(indexKey(session), run)
@@ -46,6 +39,18 @@ export async function sealUpload(context: SealContext): Promise<Root | Lost> {
   const root = await readRoot(repository, session)
   if (root === undefined) throw new CorruptionError('RootMissing', `${where(context)} was written and is not there`)
   return root
+}
+
+function asCorruption(error: unknown): CorruptionError {
+  if (error instanceof CorruptionError) return error
+  throw error
+}
+
+async function told({ checkpoints }: SealContext, lost: Lost | CorruptionError): Promise<Lost> {
+  if (!(lost instanceof CorruptionError)) return lost
+  // What the checkpoint takes for stored is not: the next slice must begin anew, or it would end here again.
+  await checkpoints.removeAll()
+  throw lost
 }
 
 /** undefined: not sealed. TerminalError `SessionFenced`: given up, it can never be sealed. */

@@ -102,7 +102,7 @@ class UploadSlice {
       if (error instanceof RetryableError) await this.#keepWhatIsDurable()
       throw error
     }
-    const { repository, request, deps, checkpoints, warn } = this.#context
+    const { repository, request, deps, checkpoints } = this.#context
     const state = this.#state
     if (state.plannedPages < state.geometry.pageCount || state.nextUnfinished(0) !== -1) {
       await checkpoints.write(state, this.#outbox)
@@ -116,7 +116,6 @@ class UploadSlice {
       outbox: this.#outbox,
       about: request.about,
       sealedMs: deps.clock.nowMs(),
-      warn,
     })
     if (!('version' in sealed)) return await this.#heal(sealed)
     await checkpoints.removeAll()
@@ -127,13 +126,12 @@ class UploadSlice {
   async #heal(lost: Lost): Promise<UploadOutcome> {
     const { repository, checkpoints, warn } = this.#context
     const [pack] = lost.packs
+    const again = `earlier backups name it: this one reads what it held from the disk again, they cannot be restored as a whole`
     if (pack !== undefined) {
-      warn(
-        'PackMissing',
-        `${repository.store.location}/${packKey(pack)} is gone or too short (${lost.packs.size} such packs), and earlier backups name it: ` +
-          `this one reads ${lost.pages.length} pages from the disk again; the earlier ones cannot be restored as a whole`,
-      )
+      const name = `${repository.store.location}/${packKey(pack)}`
+      warn('PackMissing', `${name} is gone or too short (${lost.packs.size} such packs), and ${again}`)
     }
+    if (lost.unreadable !== undefined) warn(lost.unreadable.reason, `${lost.unreadable.message}, and ${again}`)
     this.#state.heal(lost)
     await checkpoints.write(this.#state, this.#outbox)
     return { state: 'more', progress: { ...this.#state.stats } }

@@ -9,14 +9,13 @@ import { inParallel } from './in-parallel.ts'
 import { NamedPacks } from './named-packs.ts'
 import type { Repository } from './repository.ts'
 import type { UploadState } from './upload-state.ts'
-import type { Warn } from './warn.ts'
 
 const PARALLEL_READS = 8
 /** They go into the checkpoint; what is lost beyond them, the next look finds. */
 const MOST_LOST = 32_768
 
-/** `packs`: not listed, or too short. `pages`: those that name one of them, or cannot be read themselves. */
-export type Lost = { packs: ReadonlySet<string>; pages: number[] }
+/** `packs`: not listed, or too short. `pages`: those that name one of them, or cannot be read themselves (`unreadable`: one of these). */
+export type Lost = { packs: ReadonlySet<string>; pages: number[]; unreadable: CorruptionError | undefined }
 
 /**
  * Reads and decodes every page, and looks in a LIST for every pack that they name, each with room for what it is said to hold.
@@ -26,9 +25,8 @@ export async function verifyStored(
   repository: Repository,
   session: string,
   state: UploadState,
-  warn: Warn,
 ): Promise<Lost | undefined> {
-  const look = { repository, session, state, warn, blobs: new BlobReader(repository) }
+  const look = { repository, session, state, blobs: new BlobReader(repository) }
   const named = new NamedPacks()
   const unreadable = await eachPage(look, (page, map) => {
     named.add(page, map)
@@ -36,24 +34,24 @@ export async function verifyStored(
   await named.lookFor(repository.store)
   requireOwn(look, named)
   const packs = new Set(named.missing(MOST_LOST))
-  if (packs.size === 0 && unreadable.length === 0) return undefined
-  const pages = new Set(unreadable)
+  if (packs.size === 0 && unreadable.size === 0) return undefined
+  const pages = new Set(unreadable.keys())
   if (packs.size > 0) {
     await eachPage(look, (page, map, number) => {
       if (packs.has(page.pack) || map.packs.some((pack) => packs.has(pack))) pages.add(number)
     })
   }
-  return { packs, pages: [...pages] }
+  return { packs, pages: [...pages], unreadable: [...unreadable.values()][0] }
 }
 
-type Look = { repository: Repository; session: string; state: UploadState; warn: Warn; blobs: BlobReader }
+type Look = { repository: Repository; session: string; state: UploadState; blobs: BlobReader }
 
 /** Answers the pages of others that cannot be read. */
 async function eachPage(
-  { blobs, session, state, warn }: Look,
+  { blobs, session, state }: Look,
   visit: (page: BlobLocation, map: LocationTable, number: number) => void,
-): Promise<number[]> {
-  const unreadable: number[] = []
+): Promise<Map<number, CorruptionError>> {
+  const unreadable = new Map<number, CorruptionError>()
   const numbers = Array.from({ length: state.pages.length }, (_, number) => number)
   await inParallel(numbers, PARALLEL_READS, async (number) => {
     const page = state.pages.get(number)
@@ -64,8 +62,7 @@ async function eachPage(
       visit(page, LocationTable.decode(raw), number)
     } catch (error) {
       if (!(error instanceof CorruptionError) || page.pack.startsWith(`${session}/`)) throw error
-      warn(error.reason, `${error.message}; it is of an earlier backup: page ${number} is read from the disk again`)
-      unreadable.push(number)
+      unreadable.set(number, error)
     }
   })
   return unreadable
