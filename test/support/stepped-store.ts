@@ -16,7 +16,7 @@ const DAWDLES = 'dawdles'
 const FALLS_ASLEEP = 0.01
 const LONGEST_SLEEP = 400
 
-type Waiting = { process: string; what: string; go: () => void; die: (error: Error) => void }
+type Waiting = { process: string; what: string; go: () => void; die: (error: Error) => void; isDue?: () => boolean }
 
 export class Steps {
   readonly #random: Random
@@ -43,6 +43,12 @@ export class Steps {
   /** Lets `process` be late: others take their calls meanwhile. */
   async dawdle(process: string, calls: number): Promise<void> {
     for (let call = 0; call < calls; call++) await this.enter(process, DAWDLES)
+  }
+
+  /** Others take their calls until `isDue`, or until nobody else can. */
+  async until(process: string, isDue: () => boolean): Promise<void> {
+    if (isDue()) return
+    await new Promise<void>((go, die) => void this.#waiting.push({ process, what: DAWDLES, go, die, isDue }))
   }
 
   /** Until all have ended. `check` runs after each write. */
@@ -82,8 +88,9 @@ export class Steps {
 
   /** All, when nobody else is awake. */
   #awake(): Waiting[] {
-    const awake = this.#waiting.filter(({ process }) => (this.#asleep.get(process) ?? 0) <= this.taken.length)
-    return awake.length > 0 ? awake : [...this.#waiting]
+    const due = this.#waiting.filter(({ isDue = () => true }) => isDue())
+    const awake = due.filter(({ process }) => (this.#asleep.get(process) ?? 0) <= this.taken.length)
+    return [awake, due, [...this.#waiting]].find((some) => some.length > 0) ?? []
   }
 
   #kill(first: Waiting): void {

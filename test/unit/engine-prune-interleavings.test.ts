@@ -22,10 +22,11 @@ import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: prune in any order')
 
-const SEEDS = Number(process.env['SEEDS'] ?? 60)
-const SEEDS_PER_TEST = 60
+const SEEDS = Number(process.env['SEEDS'] ?? 300)
+const SEEDS_PER_TEST = 20
 /** Calls of others before a process begins: as many as a whole prune run makes. */
 const MOST_LATE_CALLS = 200
+const SHORT_WHILE = 10
 
 /** Two backups of a small volume; what the first has and the second lacks is known from index runs only. */
 async function makeGround() {
@@ -55,7 +56,7 @@ class World {
 
   constructor(seed: number) {
     this.random = new Random(seed)
-    this.steps = new Steps(this.random, this.random.chance(0.5) ? 0.01 : 0)
+    this.steps = new Steps(this.random, [0, 0, 0.002, 0.01][this.random.below(4)] ?? 0)
     this.store = new MemoryObjectStore({ objects: this.objects, nowMs: () => this.times.nowMs++ })
   }
 
@@ -77,15 +78,6 @@ class World {
 }
 
 class LostPack extends Error {}
-
-/** A slice that is stopped when it sends its pack `n`. */
-function stopsAt(stop: AbortController, n: number): WriteHook {
-  let packs = 0
-  return async ({ key }) => {
-    if (key.startsWith('packs/') && packs++ === n) stop.abort()
-    return 'go on'
-  }
-}
 
 /** So that whoever backs it up writes all pages itself, and names others' packs in them. */
 function touchEachPage(content: MemoryDiskContent, fill: number): Extent[] {
@@ -128,7 +120,7 @@ async function play(seed: number): Promise<World> {
   world.repository = await requireRepository(world.store, access.password)
   world.contents.set(base.firstRoot, base.first).set(base.secondRoot, base.second)
   const { random } = world
-  const sessions = { B: await base.world.newSession('s2'), C: await base.world.newSession('s3') }
+  const sessions = { B: await base.world.newSession('B'), C: await base.world.newSession('C') }
   // C shares chunks with each of the others and writes all pages itself, in half of the seeds.
   const grown = base.first.snapshot()
   const grownAreas = random.chance(0.5) ? touchEachPage(grown, 12) : [{ offsetBytes: 0, lengthBytes: CHUNK_BYTES }]
@@ -143,13 +135,29 @@ async function play(seed: number): Promise<World> {
     [`B roots/${sessions.C}`]: changed,
     [`C ${base.firstRoot}`]: grownAreas,
   }
+  // Half of the seeds tell a story: C names what is retired while it runs, B begins from C meanwhile, and C is forgotten.
+  const isStory = random.chance(0.5)
+  const stands = (key: string) => world.objects.has(key)
+  const isForgotten = (key: string) => stands(key) && claimedKind(world.objects.get(key)!.body) === 'tombstone'
+  const isRetiring = () => [...world.objects.keys()].some((key) => key.startsWith('retire/'))
+  const cue = async (process: string, isDue: () => boolean) => {
+    if (isStory && random.chance(0.9)) await world.steps.until(process, isDue)
+  }
+  const storyParents = { B: `roots/${sessions.C}`, C: base.firstRoot }
   const upload = (process: string, name: 'B' | 'C', slices: readonly number[]) => async () => {
     const parents = [base.firstRoot, base.firstRoot, `roots/${sessions.C}`, base.secondRoot, undefined]
-    const parentRoot = parents[random.below(parents.length)]
+    const parentRoot = isStory ? storyParents[name] : parents[random.below(parents.length)]
     const changedAreas = areasSince[`${name} ${parentRoot}`]
     for (const slice of slices) {
       const stop = new AbortController()
-      const engine = new EngineWorld(new HookedStore(world.stepped(process), stopsAt(stop, random.below(4))))
+      const stopAt = random.below(4)
+      let packs = 0
+      const hook: WriteHook = async ({ key }) => {
+        if (process === 'C' && key.startsWith('packs/')) await cue(process, isRetiring)
+        if (key.startsWith('packs/') && packs++ === stopAt) stop.abort()
+        return 'go on'
+      }
+      const engine = new EngineWorld(new HookedStore(world.stepped(process), hook))
       const request = {
         content: contents[name],
         session: sessions[name],
@@ -168,7 +176,8 @@ async function play(seed: number): Promise<World> {
       } finally {
         world.messages.push(...engine.messages)
       }
-      await world.steps.dawdle(`${process} between slices`, random.below(MOST_LATE_CALLS))
+      await cue(process, () => !isRetiring())
+      await world.steps.dawdle(`${process} between slices`, random.below(isStory ? SHORT_WHILE : MOST_LATE_CALLS))
     }
   }
   const forget = (process: string, snapshot: string) => async () => {
@@ -179,24 +188,29 @@ async function play(seed: number): Promise<World> {
     const repository = { ...world.repository!, store: world.stepped(process) }
     for (let run = 0; run < 3; run++) {
       await pruneRepository(repository, { clock: systemClock, sliceMs: HOUR_MS, sessionIdleMs })
+      await cue(process, () => isForgotten(`roots/${sessions.C}`))
     }
   }
   for (const name of ['B', 'C'] as const) world.contents.set(`roots/${sessions[name]}`, contents[name])
-  const cast: [number, () => Promise<void>][] = [
-    [1, upload('B', 'B', [[1, 2, 3], [2, 3], [3]][random.below(3)] ?? [])],
-    [1, collect('g')],
-    [0.9, forget('F', 's0')],
-    [0.5, collect('h')],
-    [0.4, upload('Z', 'B', [4, 5])],
-    [0.6, upload('C', 'C', random.chance(0.5) ? [1] : [1, 2])],
-    [0.5, forget('H', 's1')],
-    [0.3, forget('G', 's0')],
-    [0.3, forget('K', 'C')],
+  const session = (name: 'B' | 'C') => stands(`session/${sessions[name]}`)
+  /** How likely, its work, and in a story: how likely, and what it waits for. */
+  const cast: [number, () => Promise<void>, number, () => boolean][] = [
+    [1, upload('B', 'B', [[1, 2, 3], [2, 3], [3]][random.below(3)] ?? []), 1, () => stands(`roots/${sessions.C}`)],
+    [1, collect('g'), 1, () => isForgotten(base.firstRoot)],
+    [0.9, forget('F', 's0'), 1, () => session('C')],
+    [0.5, collect('h'), 0.3, () => true],
+    [0.4, upload('Z', 'B', [4, 5]), 0.1, () => session('B')],
+    [0.6, upload('C', 'C', random.chance(0.5) ? [1] : [1, 2]), 1, () => true],
+    [0.5, forget('H', 's1'), 0.5, () => session('C')],
+    [0.3, forget('G', 's0'), 0.1, () => true],
+    [0.3, forget('K', 'C'), 1, () => session('B')],
   ]
-  const started = cast.filter(([probability]) => random.chance(probability))
-  const processes = started.map(([, work], index) =>
+  const started = cast.filter(([usual, , inStory]) => random.chance(isStory ? inStory : usual))
+  const processes = started.map(([, work, , isDue], index) =>
     mayEnd(async () => {
-      await world.steps.dawdle(`late ${index}`, random.chance(0.4) ? 0 : random.below(MOST_LATE_CALLS))
+      const late = random.chance(0.4) ? 0 : random.below(isStory ? SHORT_WHILE : MOST_LATE_CALLS)
+      await cue(`due ${index}`, isDue)
+      await world.steps.dawdle(`late ${index}`, late)
       await work()
     }),
   )
