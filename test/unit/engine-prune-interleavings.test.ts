@@ -79,6 +79,14 @@ class World {
 
 class LostPack extends Error {}
 
+function lingersBefore(store: HookedStore, wanted: string, linger: () => Promise<void>): void {
+  const list = store.list.bind(store)
+  store.list = async function* (prefix, signal) {
+    if (prefix === wanted) await linger()
+    yield* list(prefix, signal)
+  }
+}
+
 /** So that whoever backs it up writes all pages itself, and names others' packs in them. */
 function touchEachPage(content: MemoryDiskContent, fill: number): Extent[] {
   const everyPage = [0, PAGE_CHUNKS * (CHUNK_BYTES / SECTOR_BYTES)]
@@ -154,10 +162,14 @@ async function play(seed: number): Promise<World> {
       let packs = 0
       const hook: WriteHook = async ({ key }) => {
         if (process === 'C' && key.startsWith('packs/')) await cue(process, isRetiring)
+        if (process === 'B' && key.startsWith('session/')) await cue(process, () => stands(`roots/${sessions.C}`))
         if (key.startsWith('packs/') && packs++ === stopAt) stop.abort()
         return 'go on'
       }
-      const engine = new EngineWorld(new HookedStore(world.stepped(process), hook))
+      const store = new HookedStore(world.stepped(process), hook)
+      if (process === 'B' && random.chance(0.2))
+        lingersBefore(store, 'retire/', () => cue(process, () => !isRetiring()))
+      const engine = new EngineWorld(store)
       const request = {
         content: contents[name],
         session: sessions[name],
@@ -193,9 +205,10 @@ async function play(seed: number): Promise<World> {
   }
   for (const name of ['B', 'C'] as const) world.contents.set(`roots/${sessions[name]}`, contents[name])
   const session = (name: 'B' | 'C') => stands(`session/${sessions[name]}`)
+  const beginsB = [() => stands(`roots/${sessions.C}`), () => session('C')]
   /** How likely, its work, and in a story: how likely, and what it waits for. */
   const cast: [number, () => Promise<void>, number, () => boolean][] = [
-    [1, upload('B', 'B', [[1, 2, 3], [2, 3], [3]][random.below(3)] ?? []), 1, () => stands(`roots/${sessions.C}`)],
+    [1, upload('B', 'B', [[1, 2, 3], [2, 3], [3]][random.below(3)] ?? []), 1, beginsB[random.below(2)] ?? isRetiring],
     [1, collect('g'), 1, () => isForgotten(base.firstRoot)],
     [0.9, forget('F', 's0'), 1, () => session('C')],
     [0.5, collect('h'), 0.3, () => true],
