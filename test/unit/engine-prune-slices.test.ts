@@ -4,7 +4,11 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
+import type { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { unreachableObjects } from '#shared/engine/prune.ts'
+import type { Repository } from '#shared/engine/repository.ts'
+import { decodeParts, encodeParts } from '#shared/format/bytes.ts'
+import { openObject, sealObject } from '#shared/format/sealed-object.ts'
 import {
   access,
   CHUNK_BYTES,
@@ -77,6 +81,24 @@ for (const modes of ['changes', 'allocated'] as const) {
     await prune(repository)
     assert.equal(await unreachableObjects(repository), [])
   })
+}
+
+for (const parent of ['is gone', 'stands'] as const) {
+  test(`a checkpoint of version 1 is gone on from only while its parent stands: it ${parent}`, async () => {
+    const { store, world, repository, late, request } = await lateSession('changes')
+    for (const key of keysOf(store, `checkpoint/${late}/`)) toVersion1(store, repository, key)
+    if (parent === 'is gone') await world.repositories.forget(access, FCD, 'early')
+    await prune(repository)
+    await sealedAndWhole(world, request)
+    assert.is(world.warnings.includes('ParentMissing'), parent === 'is gone')
+  })
+}
+
+/** As it was written before it held what was retired. */
+function toVersion1(store: MemoryObjectStore, { keys }: Repository, key: string): void {
+  const { head, parts } = decodeParts(openObject(keys, 'checkpoint', key, store.objects.get(key)!.body, key))
+  const payload = encodeParts({ ...(head as object), version: 1 }, parts.slice(0, -1))
+  store.objects.set(key, { body: sealObject(keys, 'checkpoint', key, payload), modifiedMs: 0 })
 }
 
 test('a parent that is forgotten between two slices costs no second transfer', async () => {
