@@ -21,20 +21,20 @@ const FILL = 0.75
 export type KnownSource = {
   repository: Repository
   blobs: BlobReader
-  retired: ReadonlySet<string>
   mostEntries: number
   warn: Warn
 }
 
 export async function loadKnownChunks(source: KnownSource, session: string, state: UploadState): Promise<KnownChunks> {
   const known = new KnownChunks(source.mostEntries)
+  const isUnusable = (pack: string) => state.unusable.has(pack)
   // What this session stored in earlier slices comes first.
   await inParallel(state.newChunks.segments.toReversed(), PARALLEL_READS, (segment) =>
-    addSegment(source, known, segment, (pack) => source.retired.has(pack)),
+    addSegment(source, known, segment, isUnusable),
   )
-  known.addAll(LocationTable.decode(state.newChunks.encodeUnsegmented()), (pack) => source.retired.has(pack))
+  known.addAll(LocationTable.decode(state.newChunks.encodeUnsegmented()), isUnusable)
   const runs = (await runsNewestFirst(source.repository)).filter((run) => run !== session).slice(0, MOST_RUNS)
-  await inParallel(runs, PARALLEL_READS, (run) => addRun(source, known, run))
+  await inParallel(runs, PARALLEL_READS, (run) => addRun(source, known, run, isUnusable))
   return known
 }
 
@@ -52,7 +52,12 @@ async function runsNewestFirst({ store }: Repository): Promise<string[]> {
  * packs which its root does not. So its root must stand, and only packs count that are listed now, after the retire lists
  * were read: those no collection deletes before this session has ended.
  */
-async function addRun(source: KnownSource, known: KnownChunks, session: string): Promise<void> {
+async function addRun(
+  source: KnownSource,
+  known: KnownChunks,
+  session: string,
+  isUnusable: (pack: string) => boolean,
+): Promise<void> {
   if (isFull(known)) return
   const { store, keys } = source.repository
   const key = indexKey(session)
@@ -62,7 +67,7 @@ async function addRun(source: KnownSource, known: KnownChunks, session: string):
     packsOf(source.repository, session),
   ])
   if (bytes === undefined || !isStanding) return
-  const isLost = (pack: string) => source.retired.has(pack) || !packs.has(pack)
+  const isLost = (pack: string) => isUnusable(pack) || !packs.has(pack)
   await unlessCorrupt(source.warn, async () => {
     const run = openIndexRun(keys, session, bytes, `${store.location}/${key}`)
     known.addAll(run.rest, isLost)

@@ -1,6 +1,6 @@
 // The packs of one session that its map names, with the bytes each must have: 12 bytes of memory for each.
 
-const FIRST_ROOM = 256
+const FIRST_ROOM = 64
 
 /** Names are 8 random bytes; they are kept as numbers in a hash table of open addressing. */
 export class PackSet {
@@ -8,20 +8,16 @@ export class PackSet {
   #names = new BigUint64Array(FIRST_ROOM)
   #needed = new Uint32Array(FIRST_ROOM)
   #size = 0
-  #last: { pack: string; at: number } | undefined
 
   constructor(session: string) {
     this.#session = session
   }
 
-  /** A blob of one of the session's packs. */
-  add({ pack, offset, storedBytes }: { pack: string; offset: number; storedBytes: number }): void {
-    if (this.#last?.pack !== pack) {
-      if (this.#size * 2 >= this.#names.length) this.#grow()
-      this.#last = { pack, at: this.#place(this.#nameOf(pack)) }
-    }
-    const { at } = this.#last
-    this.#needed[at] = Math.max(this.#needed[at] ?? 0, offset + storedBytes)
+  /** One of the session's packs, which must be as long as that at least. */
+  add(pack: string, bytes: number): void {
+    if (this.#size * 4 >= this.#names.length * 3) this.#grow()
+    const at = this.#place(this.#nameOf(pack))
+    this.#needed[at] = Math.max(this.#needed[at] ?? 0, bytes)
   }
 
   /** A pack that is listed: no longer looked for when it is long enough. */
@@ -30,11 +26,18 @@ export class PackSet {
     if (this.#names[at] !== 0n && (this.#needed[at] ?? 0) <= bytes) this.#needed[at] = 0
   }
 
-  /** One that was not found; undefined: all were. */
-  missing(): string | undefined {
-    const at = this.#needed.findIndex((bytes) => bytes > 0)
-    if (at === -1) return undefined
-    return `${this.#session}/${(this.#names[at] ?? 0n).toString(16).padStart(16, '0')}`
+  get size(): number {
+    return this.#size
+  }
+
+  /** Those that were not found. */
+  missing(most: number): string[] {
+    const found: string[] = []
+    for (const [at, bytes] of this.#needed.entries()) {
+      if (found.length >= most) break
+      if (bytes > 0) found.push(`${this.#session}/${(this.#names[at] ?? 0n).toString(16).padStart(16, '0')}`)
+    }
+    return found
   }
 
   #nameOf(pack: string): bigint {
@@ -63,7 +66,6 @@ export class PackSet {
     this.#names = new BigUint64Array(names.length * 2)
     this.#needed = new Uint32Array(names.length * 2)
     this.#size = 0
-    this.#last = undefined
     for (const [index, name] of names.entries()) {
       if (name !== 0n) this.#needed[this.#place(name)] = needed[index] ?? 0
     }

@@ -1,22 +1,16 @@
 // The end of an upload: what was written is checked, then the root says that the backup exists.
 
-import { listOf, sealIndexRun } from '#shared/format/index-run.ts'
-import { LocationTable } from '#shared/format/location-table.ts'
-import { indexKey, packKey, rootKey } from '#shared/format/names.ts'
+import { sealIndexRun } from '#shared/format/index-run.ts'
+import { indexKey, rootKey } from '#shared/format/names.ts'
 import { openRoot, type Root, sealRoot } from '#shared/format/root.ts'
 import { claimedKind } from '#shared/format/sealed-object.ts'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import type { BackupAbout } from '#shared/ports/mover.ts'
-import { BlobReader } from './blob-reader.ts'
 import type { Checkpoints } from './checkpoints.ts'
-import { countGarbage } from './garbage.ts'
-import { inParallel } from './in-parallel.ts'
 import type { Outbox } from './outbox.ts'
-import { PackSet } from './pack-set.ts'
 import type { Repository } from './repository.ts'
 import type { UploadState } from './upload-state.ts'
-
-const PARALLEL_READS = 8
+import { type Lost, verifyStored } from './verify-stored.ts'
 
 export type SealContext = {
   repository: Repository
@@ -28,16 +22,15 @@ export type SealContext = {
   sealedMs: number
 }
 
-/** Answers the root that stands: ours, or the one another holder of the same session sealed first. */
-export async function sealUpload(context: SealContext): Promise<Root> {
+/**
+ * Answers the root that stands: ours, or the one another holder of the same session sealed first. Or what was lost of what this
+ * backup took over: nothing is written then.
+ */
+export async function sealUpload(context: SealContext): Promise<Root | Lost> {
   const { repository, session, state, outbox } = context
-  try {
-    await verifyStored(context)
-  } catch (error) {
-    // What the checkpoint takes for stored is not: the next slice must begin anew, or it would end here again.
-    if (error instanceof CorruptionError) await context.checkpoints.removeAll()
-    throw error
-  }
+  const lost = await verifyStored(repository, session, state).catch((error: unknown) => asCorruption(error))
+  // Of a session that was given up anything may be gone: nothing is wrong then.
+  if (lost !== undefined) return (await readRoot(repository, session)) ?? (await told(context, lost))
   const { segments } = state.newChunks
   const run = sealIndexRun(repository.keys, session, segments, state.newChunks.encodeUnsegmented())
   await outbox.put(indexKey(session), run)
@@ -46,6 +39,18 @@ export async function sealUpload(context: SealContext): Promise<Root> {
   const root = await readRoot(repository, session)
   if (root === undefined) throw new CorruptionError('RootMissing', `${where(context)} was written and is not there`)
   return root
+}
+
+function asCorruption(error: unknown): CorruptionError {
+  if (error instanceof CorruptionError) return error
+  throw error
+}
+
+async function told({ checkpoints }: SealContext, lost: Lost | CorruptionError): Promise<Lost> {
+  if (!(lost instanceof CorruptionError)) return lost
+  // What the checkpoint takes for stored is not: the next slice must begin anew, or it would end here again.
+  await checkpoints.removeAll()
+  throw lost
 }
 
 /** undefined: not sealed. TerminalError `SessionFenced`: given up, it can never be sealed. */
@@ -60,27 +65,6 @@ export async function readRoot(repository: Repository, session: string): Promise
   return openRoot(keys, session, bytes, `${store.location}/${key}`)
 }
 
-/**
- * Every page that this session wrote is read and decoded, and every pack of this session that a page names is listed
- * with room for what it is said to hold. Pages and packs of others were verified by those who wrote them.
- */
-async function verifyStored({ repository, session, state }: SealContext): Promise<void> {
-  const blobs = new BlobReader(repository)
-  const own = new PackSet(session)
-  const written = listOf(state.pages).filter(({ pack }) => pack.startsWith(`${session}/`))
-  await inParallel(written, PARALLEL_READS, async (location) => {
-    own.add(location)
-    const raw = await blobs.read('page', location)
-    countGarbage(4 * raw.length)
-    for (const chunk of listOf(LocationTable.decode(raw))) if (chunk.pack.startsWith(`${session}/`)) own.add(chunk)
-  })
-  for await (const { key, bytes } of repository.store.list(packKey(`${session}/`))) own.found(key, bytes)
-  const missing = own.missing()
-  if (missing === undefined) return
-  const name = `${repository.store.location}/${packKey(missing)}`
-  throw new CorruptionError('PackMissing', `${name} was stored, but is not listed or is too short`)
-}
-
 function rootOf({ state, repository, about, sealedMs }: SealContext): Root {
   return {
     version: 1,
@@ -92,6 +76,7 @@ function rootOf({ state, repository, about, sealedMs }: SealContext): Root {
     mode: state.mode,
     stats: { ...state.stats },
     sealedMs,
+    healed: state.healed,
     pages: state.pages,
   }
 }

@@ -16,11 +16,12 @@ import { readRoot } from './seal.ts'
 import { UploadState } from './upload-state.ts'
 import type { Warn } from './warn.ts'
 
-export type Begun =
-  | { kind: 'sealed'; root: Root }
-  | { kind: 'open'; state: UploadState; isFresh: boolean; retired: ReadonlySet<string> }
+export type Begun = { kind: 'sealed'; root: Root } | { kind: 'open'; state: UploadState; isFresh: boolean }
 
-/** `session/<S>` is written before the retire lists are read: that order keeps garbage collection safe. */
+/**
+ * `session/<S>` is written before the retire lists are read, and they before the parent: that order keeps garbage collection
+ * safe. They are read once: what is retired later waits for this session, and what it found holds to its end.
+ */
 export async function beginUpload(
   repository: Repository,
   request: UploadRequest,
@@ -33,16 +34,29 @@ export async function beginUpload(
   const root = await readRoot(repository, session)
   if (root !== undefined) return { kind: 'sealed', root }
   await putOnce(repository.store, sessionKey(session), sealSession(repository.keys, session, nowMs))
-  const retired = await readRetiredPacks(repository)
   const geometry = geometryOf(request.capacityBytes, repository.config)
   const checkpoint = await checkpoints.newest()
   if (checkpoint !== undefined && fits(checkpoint, geometry)) {
-    return { kind: 'open', state: UploadState.resume(geometry, checkpoint), isFresh: false, retired }
+    const unusable = checkpoint.unusable ?? (await unusableOfVersion1(repository, checkpoint, warn))
+    if (unusable !== undefined) {
+      return { kind: 'open', state: UploadState.resume(geometry, { ...checkpoint, unusable }), isFresh: false }
+    }
   }
+  const retired = await readRetiredPacks(repository)
   const parent = await readParent(repository, request.parentRoot, warn)
   const changesOnly = request.changedAreas !== undefined && parent?.root.capacityBytes === request.capacityBytes
-  const state = UploadState.begin(geometry, changesOnly ? 'Changed' : 'Allocated', parent)
-  return { kind: 'open', state, isFresh: true, retired }
+  const state = UploadState.begin(geometry, changesOnly ? 'Changed' : 'Allocated', parent, retired)
+  return { kind: 'open', state, isFresh: true }
+}
+
+/** It did not keep what was retired when it began. As long as its parent stands, nothing that this one names is gone; else undefined. */
+async function unusableOfVersion1(
+  repository: Repository,
+  { parent }: Checkpoint,
+  warn: Warn,
+): Promise<ReadonlySet<string> | undefined> {
+  const retired = await readRetiredPacks(repository)
+  return parent === undefined || (await readParent(repository, parent, warn)) !== undefined ? retired : undefined
 }
 
 /** A parent that is gone or cannot be read costs time, not the backup: all that is allocated is looked at instead. */

@@ -19,7 +19,6 @@ export type PageContext = {
   state: UploadState
   blobs: BlobReader
   metaPacks: MetaPacks
-  retired: ReadonlySet<string>
   warn: Warn
 }
 
@@ -34,32 +33,33 @@ export async function loadPage(context: PageContext, page: number): Promise<Open
   for (let chunk = state.plan.next(first, end); chunk !== -1; chunk = state.plan.next(chunk + 1, end))
     todo.add(chunk - first)
   const loaded: OpenPage = { page, first, todo, left: todo.count(), map }
-  if (loaded.left > 0 || state.mode === 'Changed') await takeParent(context, loaded)
+  const parent = loaded.left > 0 || state.keepsTheRest ? await parentMap(context, page) : 'none'
+  // From here on in one go, so that a checkpoint knows either nothing of it or all.
+  takeParent(state, loaded, parent)
+  if (parent === 'unreadable') state.pages.clear(page)
   state.open.set(page, loaded)
   return loaded
 }
+
+type ParentMap = LocationTable | 'none' | 'unreadable'
 
 /**
  * Takes the parent's entries: all of them when only changes are looked at, else those of planned chunks, as something
  * to compare with. What the parent cannot give any more (a retired pack, a page that is corrupt) is looked at again.
  */
-async function takeParent(context: PageContext, loaded: OpenPage): Promise<void> {
-  const { state, retired } = context
-  const parent = await parentMap(context, loaded.page)
+function takeParent(state: UploadState, loaded: OpenPage, parent: ParentMap): void {
   if (parent === 'none') return
-  const changesOnly = state.mode === 'Changed'
+  const changesOnly = state.keepsTheRest
   for (let slot = 0; slot < loaded.map.length; slot++) {
     const inParent = parent !== 'unreadable' && slot < parent.length
-    const isGone = parent === 'unreadable' || (inParent && !parent.isEmpty(slot) && retired.has(parent.packOf(slot)))
+    const isGone =
+      parent === 'unreadable' || (inParent && !parent.isEmpty(slot) && state.unusable.has(parent.packOf(slot)))
     if (isGone && changesOnly) lookAgain(state, loaded, slot)
     if (inParent && !isGone && (changesOnly || loaded.todo.has(slot))) loaded.map.copy(slot, parent, slot)
   }
 }
 
-async function parentMap(
-  { state, blobs, warn }: PageContext,
-  page: number,
-): Promise<LocationTable | 'none' | 'unreadable'> {
+async function parentMap({ state, blobs, warn }: PageContext, page: number): Promise<ParentMap> {
   const location = state.pages.get(page)
   if (location === undefined) return 'none'
   try {
@@ -82,7 +82,7 @@ function lookAgain(state: UploadState, page: OpenPage, slot: number): void {
 }
 
 /** Stores the page's map unless it is the parent's still, or all zeros. The page is finished when that is durable. */
-export function closePage({ repository, state, metaPacks, retired }: PageContext, { page, map }: OpenPage): void {
+export function closePage({ repository, state, metaPacks }: PageContext, { page, map }: OpenPage): void {
   if (map.isAllEmpty()) {
     state.finishPage(page, undefined)
     return
@@ -91,7 +91,7 @@ export function closePage({ repository, state, metaPacks, retired }: PageContext
   countGarbage(2 * raw.length)
   const id = repository.keys.pageId(raw)
   const parent = state.pages.get(page)
-  if (parent !== undefined && id.equals(parent.id) && !retired.has(parent.pack)) state.finishPage(page, parent)
+  if (parent !== undefined && id.equals(parent.id) && !state.unusable.has(parent.pack)) state.finishPage(page, parent)
   else metaPacks.append('page', id, raw, (location) => state.finishPage(page, location))
 }
 
@@ -99,7 +99,8 @@ export function closePage({ repository, state, metaPacks, retired }: PageContext
  * While packs are retired, pages that no change touches may still name them: those are worked on as well. Reads the
  * whole map of the parent, which is why it is done only then.
  */
-export async function planRetired({ state, blobs, retired, warn }: PageContext): Promise<void> {
+export async function planRetired({ state, blobs, warn }: PageContext): Promise<void> {
+  const retired = state.unusable
   if (retired.size === 0 || state.mode !== 'Changed') return
   const pages = Array.from({ length: state.geometry.pageCount }, (_, page) => page)
   await inParallel(pages, PARALLEL_READS, async (page) => {

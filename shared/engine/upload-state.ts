@@ -4,7 +4,7 @@
 import { Bitmap } from '#shared/format/bitmap.ts'
 import type { Checkpoint } from '#shared/format/checkpoint.ts'
 import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
-import type { Root, UploadMode } from '#shared/format/root.ts'
+import type { Healed, Root, UploadMode } from '#shared/format/root.ts'
 import type { UploadProgress } from '#shared/ports/mover.ts'
 import { chunkLength, type Geometry, pageSpan, spanBytes } from './geometry.ts'
 import { NewChunks } from './new-chunks.ts'
@@ -13,6 +13,9 @@ const MOST_SPARE_TABLES = 64
 
 /** A page that is begun. `map` holds the parent's entry wherever `todo` is set. */
 export type OpenPage = { page: number; first: number; todo: Bitmap; left: number; map: LocationTable }
+
+/** A checkpoint of which it is known what must not be taken over. */
+export type Resumable = Checkpoint & { unusable: ReadonlySet<string> }
 
 export class UploadState {
   readonly geometry: Geometry
@@ -26,12 +29,15 @@ export class UploadState {
   readonly parent: string | undefined
   mode: UploadMode
   plannedPages: number
+  /** See `Checkpoint`. */
+  unusable: ReadonlySet<string>
+  healed: Healed | undefined
   /** Tables of finished pages: new ones of 128 KiB each would outlive many a garbage collection. */
   readonly #spareTables: LocationTable[] = []
 
   private constructor(
     geometry: Geometry,
-    from: Omit<Checkpoint, 'capacityBytes' | 'openPages' | 'segments' | 'newEntries'>,
+    from: Omit<Resumable, 'capacityBytes' | 'openPages' | 'segments' | 'newEntries'>,
   ) {
     this.geometry = geometry
     this.plan = from.plan
@@ -41,10 +47,17 @@ export class UploadState {
     this.parent = from.parent
     this.mode = from.mode
     this.plannedPages = from.plannedPages
+    this.unusable = from.unusable
+    this.healed = from.healed
     this.newChunks = new NewChunks()
   }
 
-  static begin(geometry: Geometry, mode: UploadMode, parent: { key: string; root: Root } | undefined): UploadState {
+  static begin(
+    geometry: Geometry,
+    mode: UploadMode,
+    parent: { key: string; root: Root } | undefined,
+    unusable: ReadonlySet<string>,
+  ): UploadState {
     const pages = new LocationTable(geometry.pageCount)
     const shared = Math.min(geometry.pageCount, parent?.root.pages.length ?? 0)
     for (let page = 0; page < shared; page++) if (parent !== undefined) pages.copy(page, parent.root.pages, page)
@@ -58,10 +71,12 @@ export class UploadState {
       finished,
       pages,
       stats: { totalBytes: 0, bytesDone: 0, bytesRead: 0, bytesSent: 0, bytesStored: 0 },
+      unusable,
+      healed: undefined,
     })
   }
 
-  static resume(geometry: Geometry, checkpoint: Checkpoint): UploadState {
+  static resume(geometry: Geometry, checkpoint: Resumable): UploadState {
     const state = new UploadState(geometry, checkpoint)
     for (const { page, todo, map } of checkpoint.openPages) {
       state.open.set(page, { page, first: pageSpan(geometry, page).first, todo, left: todo.count(), map })
@@ -85,7 +100,14 @@ export class UploadState {
       openPages: [...this.open.values()],
       segments: this.newChunks.segments,
       newEntries: this.newChunks.encodeUnsegmented(),
+      unusable: this.unusable,
+      healed: this.healed,
     }
+  }
+
+  /** A page begins as what stands in `pages`, and only what is planned or lost is looked at. */
+  get keepsTheRest(): boolean {
+    return this.mode === 'Changed' || this.healed !== undefined
   }
 
   /** Chunks [first, end) are to be looked at. */
@@ -94,6 +116,18 @@ export class UploadState {
     this.plan.addRange(first, end)
     const { pageChunks } = this.geometry
     for (let page = Math.floor(first / pageChunks); page * pageChunks < end; page++) this.finished.remove(page)
+  }
+
+  /** What these pages hold in lost packs is read from the disk again; all pages were finished before. */
+  heal({ packs, pages }: { packs: ReadonlySet<string>; pages: readonly number[] }): void {
+    const { packs: packsBefore, pages: pagesBefore } = this.healed ?? { packs: 0, pages: 0 }
+    this.healed = { packs: packsBefore + packs.size, pages: pagesBefore + pages.length }
+    this.unusable = packs
+    for (const page of pages) {
+      const { first, end } = pageSpan(this.geometry, page)
+      for (let chunk = first; chunk < end; chunk++) this.plan.remove(chunk)
+      this.finished.remove(page)
+    }
   }
 
   /** Bytes of the planned chunks: what `totalBytes` starts from. */

@@ -1,6 +1,6 @@
 // Moves one slice of a disk into the repository and records how far it got; seals the backup when all of it is there.
 
-import { rootKey } from '#shared/format/names.ts'
+import { packKey, rootKey } from '#shared/format/names.ts'
 import type { Root } from '#shared/format/root.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
@@ -23,6 +23,7 @@ import { type PageContext, planRetired } from './upload-pages.ts'
 import { planAllocated, planChanged } from './upload-plan.ts'
 import { UploadPump } from './upload-pump.ts'
 import type { UploadState } from './upload-state.ts'
+import type { Lost } from './verify-stored.ts'
 import type { Warn } from './warn.ts'
 
 export type EngineDeps = {
@@ -55,8 +56,8 @@ export async function upload(
       await checkpoints.removeAll()
       return sealedOutcome(request, begun.root)
     }
-    const { state, retired, isFresh } = begun
-    const slice = new UploadSlice({ repository, request, deps, state, retired, checkpoints, stopper, warn, isFresh })
+    const { state, isFresh } = begun
+    const slice = new UploadSlice({ repository, request, deps, state, checkpoints, stopper, warn, isFresh })
     return await slice.run(options.onProgress)
   } finally {
     stopper.dispose()
@@ -68,7 +69,6 @@ type SliceContext = {
   request: UploadRequest
   deps: EngineDeps
   state: UploadState
-  retired: ReadonlySet<string>
   checkpoints: Checkpoints
   stopper: Stopper
   warn: Warn
@@ -84,14 +84,14 @@ class UploadSlice {
   #isPlanned: boolean
 
   constructor(context: SliceContext) {
-    const { repository, request, state, retired, warn } = context
+    const { repository, request, state, warn } = context
     this.#context = context
     this.#state = state
     this.#isPlanned = !context.isFresh
     this.#outbox = new Outbox(repository.store, state.stats)
     const { packBytes } = this.#budget()
     const metaPacks = new MetaPacks(repository.keys, request.session, this.#outbox, packBytes)
-    this.#pages = { repository, state, blobs: new BlobReader(repository), metaPacks, retired, warn }
+    this.#pages = { repository, state, blobs: new BlobReader(repository), metaPacks, warn }
   }
 
   async run(onProgress: (progress: UploadProgress) => void): Promise<UploadOutcome> {
@@ -108,7 +108,7 @@ class UploadSlice {
       await checkpoints.write(state, this.#outbox)
       return { state: 'more', progress: { ...state.stats } }
     }
-    const root = await sealUpload({
+    const sealed = await sealUpload({
       repository,
       session: request.session,
       state,
@@ -117,8 +117,24 @@ class UploadSlice {
       about: request.about,
       sealedMs: deps.clock.nowMs(),
     })
+    if (!('version' in sealed)) return await this.#heal(sealed)
     await checkpoints.removeAll()
-    return sealedOutcome(request, root)
+    return sealedOutcome(request, sealed)
+  }
+
+  /** The next slice reads from the disk what an earlier backup has lost. */
+  async #heal(lost: Lost): Promise<UploadOutcome> {
+    const { repository, checkpoints, warn } = this.#context
+    const [pack] = lost.packs
+    const again = `earlier backups name it: this one reads what it held from the disk again, they cannot be restored as a whole`
+    if (pack !== undefined) {
+      const name = `${repository.store.location}/${packKey(pack)}`
+      warn('PackMissing', `${name} is gone or too short (${lost.packs.size} such packs), and ${again}`)
+    }
+    if (lost.unreadable !== undefined) warn(lost.unreadable.reason, `${lost.unreadable.message}, and ${again}`)
+    this.#state.heal(lost)
+    await checkpoints.write(this.#state, this.#outbox)
+    return { state: 'more', progress: { ...this.#state.stats } }
   }
 
   async #move(onProgress: (progress: UploadProgress) => void): Promise<void> {
@@ -126,8 +142,8 @@ class UploadSlice {
     const budget = this.#budget()
     const lanes = await deps.openLanes(request.disk, this.#laneSetup(budget), false)
     await this.#plan(lanes)
-    const { blobs, retired, warn } = this.#pages
-    const source = { repository, blobs, retired, mostEntries: this.#knownEntries(budget.knownChunks), warn }
+    const { blobs, warn } = this.#pages
+    const source = { repository, blobs, mostEntries: this.#knownEntries(budget.knownChunks), warn }
     const known = await loadKnownChunks(source, request.session, this.#state)
     const cadence = new CheckpointCadence(deps.clock, this.#state.stats.bytesStored, () => this.#checkpoint())
     const report = throttled(deps.clock, () => onProgress({ ...this.#state.stats }))

@@ -5,8 +5,9 @@ import { Bitmap } from './bitmap.ts'
 import { decodeParts, encodeParts, partAt } from './bytes.ts'
 import { listOf } from './index-run.ts'
 import { type BlobLocation, LocationTable } from './location-table.ts'
+import { decodePackRefs, encodePackRefs } from './names.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
-import type { RootStats, UploadMode } from './root.ts'
+import type { Healed, RootStats, UploadMode } from './root.ts'
 import { openObject, sealObject } from './sealed-object.ts'
 
 /** A page that is begun: `todo` are its chunks that wait, bit n = chunk n of the page. */
@@ -28,19 +29,29 @@ export type Checkpoint = {
   /** Segments of the index run that lie in packs, and the entries after them. */
   segments: BlobLocation[]
   newEntries: Buffer
+  /**
+   * Packs that nothing may be taken over from: what was retired when the session began, or what was lost. undefined: written by
+   * version 1, which did not keep it.
+   */
+  unusable: ReadonlySet<string> | undefined
+  /** Every page was finished once; what waits since stands in for what was lost. Nothing else of these pages changes. */
+  healed: Healed | undefined
 }
 
 type Head = Pick<Checkpoint, 'mode' | 'capacityBytes' | 'plannedPages' | 'stats'> & {
-  version: 1
+  version: 1 | 2
+  healed?: Healed | undefined
   parent?: string | undefined
   openPages: number[]
   chunks: number
 }
 
 export function sealCheckpoint(keys: RepositoryKeys, key: string, checkpoint: Checkpoint): Buffer {
-  const { mode, parent, capacityBytes, plannedPages, stats, plan, finished, pages, openPages, segments } = checkpoint
+  const { mode, parent, capacityBytes, plannedPages, stats, plan, finished, pages, openPages, segments, healed } =
+    checkpoint
   const head: Head = {
-    version: 1,
+    version: 2,
+    healed,
     mode,
     parent,
     capacityBytes,
@@ -57,6 +68,7 @@ export function sealCheckpoint(keys: RepositoryKeys, key: string, checkpoint: Ch
     checkpoint.newEntries,
   ]
   for (const { todo, map } of openPages) parts.push(todo.bytes, map.encode())
+  parts.push(encodePackRefs([...(checkpoint.unusable ?? [])]))
   return sealObject(keys, 'checkpoint', key, encodeParts(head, parts))
 }
 
@@ -64,12 +76,14 @@ export function openCheckpoint(keys: RepositoryKeys, key: string, bytes: Uint8Ar
   const payload = openObject(keys, 'checkpoint', key, bytes, where)
   try {
     const { head, parts } = decodeParts(payload)
-    const { version, openPages, chunks, parent, ...rest } = head as Head
-    if (version !== 1) throw new RangeError(`version ${version}`)
+    const { version, openPages, chunks, parent, healed, ...rest } = head as Head
+    if (version !== 1 && version !== 2) throw new RangeError(`version ${version}`)
     const pages = LocationTable.decode(partAt(parts, 2))
     return {
       ...rest,
       parent,
+      healed,
+      unusable: version === 1 ? undefined : new Set(decodePackRefs(partAt(parts, 5 + 2 * openPages.length))),
       plan: new Bitmap(chunks, Buffer.from(partAt(parts, 0))),
       finished: new Bitmap(pages.length, Buffer.from(partAt(parts, 1))),
       pages,

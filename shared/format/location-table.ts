@@ -103,6 +103,19 @@ export class LocationTable {
     this.#packIndex.clear()
   }
 
+  /** How long each of `packs` must be at least. */
+  packEnds(): Float64Array {
+    const ends = new Float64Array(this.packs.length)
+    for (let index = 0; index < this.length; index++) {
+      if (this.isEmpty(index)) continue
+      const at = index * ENTRY_BYTES
+      const pack = this.packNumber(index)
+      const end = this.#bytes.readUInt32LE(at + OFFSET_AT) + this.#bytes.readUInt32LE(at + STORED_AT)
+      if (end > (ends[pack] ?? 0)) ends[pack] = end
+    }
+    return ends
+  }
+
   isAllEmpty(): boolean {
     for (let index = 0; index < this.length; index++) if (!this.isEmpty(index)) return false
     return true

@@ -2,16 +2,7 @@
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { decodeParts, encodeParts, partAt } from './bytes.ts'
-import {
-  decodePackRef,
-  doomKey,
-  encodePackRef,
-  PACK_REF_BYTES,
-  parseSession,
-  retireKey,
-  sessionKey,
-  waitsKey,
-} from './names.ts'
+import { decodePackRefs, doomKey, encodePackRefs, parseSession, retireKey, sessionKey, waitsKey } from './names.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
 import { openObject, sealObject } from './sealed-object.ts'
 
@@ -63,14 +54,11 @@ export function openDoomList(keys: RepositoryKeys, generation: string, bytes: Ui
 }
 
 function packsPayload(packs: readonly string[], atMs: number): Buffer {
-  const refs = Buffer.alloc(packs.length * PACK_REF_BYTES)
-  for (const [index, pack] of packs.entries()) encodePackRef(pack, refs, index * PACK_REF_BYTES)
-  return encodeParts({ version: 1, atMs }, [refs])
+  return encodeParts({ version: 1, atMs }, [encodePackRefs(packs)])
 }
 
 function packsIn(payload: Uint8Array): string[] {
-  const refs = partAt(decodeParts(payload).parts, 0)
-  return Array.from({ length: refs.length / PACK_REF_BYTES }, (_, n) => decodePackRef(refs, n * PACK_REF_BYTES))
+  return decodePackRefs(partAt(decodeParts(payload).parts, 0))
 }
 
 function readList(where: string, read: () => string[]): string[] {

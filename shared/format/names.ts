@@ -47,6 +47,16 @@ export function encodePackRef(ref: string, into: Buffer, at: number): void {
   into.write(ref.replace(/[-/]/g, ''), at, PACK_REF_BYTES, 'hex')
 }
 
+export function encodePackRefs(refs: readonly string[]): Buffer {
+  const bytes = Buffer.alloc(refs.length * PACK_REF_BYTES)
+  for (const [index, ref] of refs.entries()) encodePackRef(ref, bytes, index * PACK_REF_BYTES)
+  return bytes
+}
+
+export function decodePackRefs(bytes: Buffer): string[] {
+  return Array.from({ length: bytes.length / PACK_REF_BYTES }, (_, n) => decodePackRef(bytes, n * PACK_REF_BYTES))
+}
+
 export function decodePackRef(bytes: Buffer, at: number): string {
   const hex = bytes.toString('hex', at, at + PACK_REF_BYTES)
   const cut = (from: number, to?: number) => hex.slice(from, to)

@@ -31,6 +31,9 @@ export type RootStats = {
   bytesStored: number
 }
 
+/** What the backup could not take over from its parent, as packs were lost, and has read from the disk again. */
+export type Healed = { packs: number; pages: number }
+
 export type RootHead = {
   version: 1
   capacityBytes: number
@@ -42,6 +45,7 @@ export type RootHead = {
   mode: UploadMode
   stats: RootStats
   sealedMs: number
+  healed?: Healed | undefined
 }
 
 /** `pages`: where each leaf page lies, in order; an empty entry is a page of zeros. */

@@ -80,6 +80,7 @@ export class EngineWorld {
   store: ObjectStore
   readonly repositories: Repositories
   readonly warnings: string[] = []
+  readonly messages: string[] = []
   readonly disks: MemoryDisk[] = []
 
   constructor(store: ObjectStore = new MemoryObjectStore()) {
@@ -176,7 +177,10 @@ export class EngineWorld {
         this.disks.push(disk)
         return inlineLane(disk as Disk, setup)
       })
-    const warn = (reason: string) => void this.warnings.push(reason)
+    const warn = (reason: string, message: string) => {
+      this.warnings.push(reason)
+      this.messages.push(message)
+    }
     return { store: this.store, clock: systemClock, openLanes, warn, workers, budget: SMALL_BUDGET }
   }
 

@@ -12,8 +12,11 @@ const QUIET_TURNS = 3
 /** How likely another process becomes the one that goes on. */
 const NEW_FAVOURITE = 0.04
 const DAWDLES = 'dawdles'
+/** How likely a process falls asleep before a call, and for how many calls of the others at most. */
+const FALLS_ASLEEP = 0.01
+const LONGEST_SLEEP = 400
 
-type Waiting = { process: string; what: string; go: () => void; die: (error: Error) => void }
+type Waiting = { process: string; what: string; go: () => void; die: (error: Error) => void; isDue?: () => boolean }
 
 export class Steps {
   readonly #random: Random
@@ -21,6 +24,8 @@ export class Steps {
   readonly #waiting: Waiting[] = []
   #favourite: string | undefined
   readonly #dead = new Set<string>()
+  /** Until so many calls were taken. */
+  readonly #asleep = new Map<string, number>()
   /** What happened, for whoever wonders about a seed. */
   readonly taken: string[] = []
 
@@ -38,6 +43,12 @@ export class Steps {
   /** Lets `process` be late: others take their calls meanwhile. */
   async dawdle(process: string, calls: number): Promise<void> {
     for (let call = 0; call < calls; call++) await this.enter(process, DAWDLES)
+  }
+
+  /** Others take their calls until `isDue`, or until nobody else can. */
+  async until(process: string, isDue: () => boolean): Promise<void> {
+    if (isDue()) return
+    await new Promise<void>((go, die) => void this.#waiting.push({ process, what: DAWDLES, go, die, isDue }))
   }
 
   /** Until all have ended. `check` runs after each write. */
@@ -63,12 +74,23 @@ export class Steps {
   /** In bursts: an even mix would never let one process do much while another one sleeps. */
   #next(): Waiting | undefined {
     const waiting = this.#waiting
-    const any = () => waiting[this.#random.below(waiting.length)]
+    const awake = this.#awake()
+    const any = () => awake[this.#random.below(awake.length)]
     if (this.#random.chance(NEW_FAVOURITE)) this.#favourite = any()?.process
-    const favoured = waiting.filter(({ process }) => process === this.#favourite)
+    const favoured = awake.filter(({ process }) => process === this.#favourite)
     const next = favoured[this.#random.below(favoured.length)] ?? any()
     if (next !== undefined) waiting.splice(waiting.indexOf(next), 1)
+    if (next !== undefined && this.#random.chance(FALLS_ASLEEP)) {
+      this.#asleep.set(next.process, this.taken.length + this.#random.below(LONGEST_SLEEP))
+    }
     return next
+  }
+
+  /** All, when nobody else is awake. */
+  #awake(): Waiting[] {
+    const due = this.#waiting.filter(({ isDue = () => true }) => isDue())
+    const awake = due.filter(({ process }) => (this.#asleep.get(process) ?? 0) <= this.taken.length)
+    return [awake, due, [...this.#waiting]].find((some) => some.length > 0) ?? []
   }
 
   #kill(first: Waiting): void {

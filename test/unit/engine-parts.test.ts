@@ -91,18 +91,18 @@ test('the gate lets in no more than its bytes, in order, and whoever wants more 
 test('packs that a map names are missed until they are listed, long enough', () => {
   const packs = new PackSet(SESSION)
   for (let n = 1; n <= 1000; n++) {
-    packs.add({ pack: packName(n), offset: 40, storedBytes: 100 })
-    packs.add({ pack: packName(n), offset: 500, storedBytes: n })
+    packs.add(packName(n), 140)
+    packs.add(packName(n), 500 + n)
   }
   for (let n = 1; n <= 1000; n++) {
-    assert.ok(packs.missing() !== undefined)
+    assert.is(packs.missing(2000).length, 1001 - n)
     packs.found(`packs/${packName(n)}`, 499 + n)
     packs.found(`packs/${SESSION}/ffffffffffff${String(n).padStart(4, '0')}`, 1_000_000)
     packs.found(`packs/${packName(n)}`, 500 + n)
   }
-  assert.is(packs.missing(), undefined)
-  packs.add({ pack: packName(7), offset: 40, storedBytes: 100 })
-  assert.is(packs.missing(), packName(7))
+  assert.equal(packs.missing(1), [])
+  packs.add(packName(7), 140)
+  assert.equal(packs.missing(1), [packName(7)])
 })
 
 test('a fetch joins neighbours of a pack, within its bounds, and names each chunk once', () => {

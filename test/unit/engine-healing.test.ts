@@ -1,0 +1,152 @@
+// What earlier backups have lost is noticed before the next one is sealed, and read from the disk again: the last backup is whole.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
+import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
+import { requireRepository } from '#shared/engine/repository.ts'
+import { openRoot } from '#shared/format/root.ts'
+import {
+  access,
+  bytesOf,
+  CHUNK_BYTES,
+  EngineWorld,
+  PAGE_CHUNKS,
+  type UploadOptions,
+} from '#test/support/engine-world.ts'
+import { keysOf, restores } from '#test/support/prune-world.ts'
+import { dyingAt, HookedStore } from '#test/support/store-faults.ts'
+import { applyChanges } from '#test/support/volume-history.ts'
+
+const test = suite('engine: healing')
+
+const CHUNKS = 120
+
+/** A first backup of several packs and pages. */
+async function firstBackup() {
+  const store = new MemoryObjectStore()
+  const world = await EngineWorld.create(store)
+  const content = new MemoryDiskContent(CHUNKS * CHUNK_BYTES, CHUNK_BYTES)
+  applyChanges(content, [{ kind: 'write', sector: 0, sectors: 900, fill: 7 }])
+  const parentRoot = await world.backup(content.snapshot(), 's0')
+  return { store, world, content, parentRoot, packs: keysOf(store, 'packs/') }
+}
+
+async function rootOf(store: MemoryObjectStore, key: string) {
+  const { keys } = await requireRepository(store, access.password)
+  return openRoot(keys, key.slice('roots/'.length), store.objects.get(key)!.body, key)
+}
+
+/** Slice after slice until it is sealed; answers how many there were. */
+async function upload(world: EngineWorld, request: UploadOptions): Promise<number> {
+  for (let slice = 1; slice < 20; slice++) {
+    if ((await world.uploadSlice({ ...request, slice })).state === 'sealed') return slice
+  }
+  throw new Error('it never ends')
+}
+
+const harms = {
+  'is lost': (store: MemoryObjectStore, pack: string) => void store.objects.delete(pack),
+  'is cut off': (store: MemoryObjectStore, pack: string) => {
+    const entry = store.objects.get(pack)!
+    store.objects.set(pack, { ...entry, body: entry.body.slice(0, 300) })
+  },
+}
+
+for (const [what, harm] of Object.entries(harms)) {
+  for (const how of ['changes', 'allocated', 'everything'] as const) {
+    test(`a pack of the first backup ${what}: the next one says so and is whole (${how})`, async () => {
+      const { packs } = await firstBackup()
+      for (const which of packs.keys()) {
+        const { store, world, content, parentRoot, packs } = await firstBackup()
+        harm(store, packs[which]!)
+        const changedAreas = applyChanges(content, [{ kind: 'write', sector: 200, sectors: 8, fill: 9 }])
+        const session = await world.newSession('s1')
+        const request = {
+          content,
+          session,
+          snapshotId: 's1',
+          parentRoot,
+          changedAreas: how === 'changes' ? changedAreas : undefined,
+          tellsAllocation: how !== 'everything',
+        }
+        assert.ok((await upload(world, request)) >= 1)
+        assert.match(world.warnings.join(), /P(ack|age)Missing|PageCorrupt/)
+        assert.ok(await restores(world, `roots/${session}`, content), `without ${packs[which]}`)
+        const root = await rootOf(store, `roots/${session}`)
+        assert.is(root.mode, { changes: 'Changed', allocated: 'Allocated', everything: 'Everything' }[how])
+        // The one after that begins from a backup that is whole: nothing to say.
+        world.warnings.length = 0
+        assert.is(
+          await upload(world, { ...request, session: await world.newSession('s2'), parentRoot: `roots/${session}` }),
+          1,
+        )
+        assert.equal(world.warnings, [])
+      }
+    })
+  }
+}
+
+test('only what was lost is read from the disk again', async () => {
+  const { store, world, content, parentRoot, packs } = await firstBackup()
+  const lostChunks = 8 // as many as such a pack holds at most
+  store.objects.delete(packs[0]!)
+  const before = world.bytesRead
+  const session = await world.newSession('s1')
+  await upload(world, { content, session, snapshotId: 's1', parentRoot, changedAreas: [] })
+  const read = world.bytesRead - before
+  assert.ok(read > 0 && read <= Math.max(lostChunks, PAGE_CHUNKS) * CHUNK_BYTES, `${read} bytes`)
+  const { healed } = await rootOf(store, `roots/${session}`)
+  assert.is(healed?.packs, 1)
+})
+
+test('a page of the parent that is corrupt is not taken over, though its content is the same', async () => {
+  const { store, world, content, parentRoot } = await firstBackup()
+  const { pages } = await rootOf(store, parentRoot)
+  const { body } = store.objects.get(`packs/${pages.packOf(0)}`)!
+  body[(pages.get(0)?.offset ?? 0) + 5]! ^= 1
+  const session = await world.newSession('s1')
+  await upload(world, { content, session, snapshotId: 's1', parentRoot, changedAreas: [] })
+  assert.match(world.warnings.join(), /PageCorrupt/)
+  assert.ok(await restores(world, `roots/${session}`, content))
+})
+
+test('all packs of the first backup lost: the next one is whole all the same', async () => {
+  const { store, world, content, parentRoot, packs } = await firstBackup()
+  for (const pack of packs) store.objects.delete(pack)
+  const session = await world.newSession('s1')
+  await upload(world, { content, session, snapshotId: 's1', parentRoot, changedAreas: [] })
+  assert.ok(await restores(world, `roots/${session}`, content))
+})
+
+test('a pack that is lost while it is made good for another is made good as well', async () => {
+  const { store, world, content, parentRoot, packs } = await firstBackup()
+  store.objects.delete(packs[0]!)
+  const session = await world.newSession('s1')
+  const request = { content, session, snapshotId: 's1', parentRoot, changedAreas: [] }
+  assert.is((await world.uploadSlice(request)).state, 'more')
+  store.objects.delete(packs[1]!)
+  await upload(world, { ...request })
+  assert.ok(await restores(world, `roots/${session}`, content))
+})
+
+test('whoever dies at any write while a lost pack is made good leaves a backup that is whole in the end', async () => {
+  for (let n = 1; ; n++) {
+    const { store, world, content, parentRoot, packs } = await firstBackup()
+    store.objects.delete(packs[0]!)
+    const session = await world.newSession('s1')
+    const request = { content, session, snapshotId: 's1', parentRoot, changedAreas: [] }
+    assert.is((await world.uploadSlice({ ...request, slice: 1 })).state, 'more')
+    const dying = new HookedStore(store, dyingAt(n, n % 2 === 0 ? 'die before' : 'die after'))
+    const died = await new EngineWorld(dying).uploadSlice({ ...request, slice: 2 }).then(
+      () => false,
+      () => true,
+    )
+    if (!died) return
+    for (let slice = 3; (await world.uploadSlice({ ...request, slice })).state !== 'sealed'; slice++);
+    assert.ok(await restores(world, `roots/${session}`, content), `died at write ${n}`)
+    assert.ok(bytesOf(content).length > 0)
+  }
+})
+
+test.run()
