@@ -80,7 +80,7 @@ export type Kept = { packs: ReadonlySet<string>; sealed: ReadonlySet<string>; to
 export function isKept(key: string, kept: Kept): boolean {
   const [folder = ''] = key.split('/')
   const session = sessionOf(key)
-  if (key === 'config' || folder === 'keys' || folder === 'roots') return true
+  if (key === 'config' || folder === 'keys' || folder === 'roots' || folder === 'reach') return true
   if (session === undefined) return false
   if (key.startsWith(packKey(''))) return kept.packs.has(key.slice(packKey('').length))
   if (key !== sessionKey(session) && key !== indexKey(session)) return false

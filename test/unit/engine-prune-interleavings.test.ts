@@ -78,7 +78,7 @@ async function packsOf(repository: Repository, key: string, body: Uint8Array): P
   const only = new MemoryObjectStore({ objects: new Map((repository.store as MemoryObjectStore).objects) })
   for (const other of [...only.objects.keys()]) if (/^(roots|index)\//.test(other)) only.objects.delete(other)
   await only.putIfAbsent(key, body)
-  const reach = new Reach({ ...repository, store: only }, () => {})
+  const reach = new Reach({ ...repository, store: only }, { warn: () => {} })
   try {
     await reach.look({ has: () => false })
   } catch (error) {

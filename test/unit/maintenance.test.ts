@@ -18,6 +18,7 @@ const report = (change: Partial<PruneReport> = {}): PruneReport => ({
   fenced: [],
   removed: {},
   kept: { objects: 0, bytes: 0 },
+  progress: { phase: 'tidy' },
   ...change,
 })
 
