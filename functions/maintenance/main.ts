@@ -1,4 +1,4 @@
-// Wires the maintenance function: each tick of its PingSource is one slice.
+// Wires the maintenance function: a tick of its PingSource begins a prune, the sweep's events go on with it.
 
 import { Counter } from '#shared/runtime/metrics.ts'
 import { serve } from '#shared/runtime/serve.ts'
@@ -21,7 +21,11 @@ await serve({
   name: 'maintenance',
   kinds: [],
   handle: async () => 'nothing',
-  handleEvent: async (context, _event, signal) => await maintain({ ...wired, log: context.log }, signal),
+  handleEvent: async (context, event, signal) => {
+    // The sweep's events are about a repository; the schedule's are about nothing.
+    const occasion = event['kind'] === undefined ? 'begin' : 'go on'
+    return await maintain({ ...wired, log: context.log }, signal, occasion)
+  },
   log,
   metrics,
 })

@@ -11,6 +11,7 @@ import { wireLight } from '#shared/wiring/light.ts'
 import { wireVolumes } from '#shared/wiring/volumes.ts'
 import { noteDeadLetter, type SweepReport, sweep } from './handler.ts'
 import { sweepOrphans } from './orphans.ts'
+import { wakeForPrunes } from './prunes.ts'
 
 const { deps, log, metrics } = wireLight('sweep')
 const rescues = new Counter('dormouse_sweep_wakeups_total', 'Wake-ups by the sweep: rescue measures lost events.')
@@ -50,8 +51,13 @@ const SWEPT = Object.keys(STEP_OF_KIND).filter((kind): kind is KindName => kind 
 /** `dormousetask` is an extension that the PingSource sets (eventing/schedules). */
 async function onEvent(event: EventAttributes, signal: AbortSignal): Promise<string> {
   const code = event['knativeerrorcode']
-  if (code !== undefined) return await noteDeadLetter(deps, refFromEvent(event, SWEPT), String(code).slice(0, 16))
+  if (code !== undefined)
+    return await noteDeadLetter(deps, refFromEvent(event, [...SWEPT, 'BackupRepository']), String(code).slice(0, 16))
   if (event['dormousetask'] === 'orphans') return await orphans(signal)
+  // First: the sweep itself may meet what ends it.
+  await wakeForPrunes({ ...deps, wake }).catch((error) =>
+    log.warn({ err: asError(error) }, 'could not wake maintenance; the next sweep tries again'),
+  )
   const report = await sweep({ ...deps, wake, count: (kind, cause) => rescues.add({ kind, cause }) })
   ended.add({ what: 'record' }, report.collected)
   ended.add({ what: 'deletion' }, report.released)
