@@ -3,7 +3,11 @@
 import { pageId, type RootNote } from '#shared/format/reach-notes.ts'
 import { ID_BYTES } from '#shared/format/version.ts'
 import type { StoredObject } from '#shared/ports/object-store.ts'
+import { inParallel } from './in-parallel.ts'
 import type { ReachNotes } from './reach-notes.ts'
+
+/** One takes up to about 20 MB while it is read. */
+const PARALLEL_NOTES = 4
 
 export type NotedReach = {
   /** Roots all of whose pages are noted. */
@@ -26,10 +30,10 @@ export async function readNotes(
   stands: (note: RootNote) => Promise<boolean>,
   take: (pack: string, session: string) => void,
 ): Promise<NotedReach> {
-  const listed = await notes.list()
+  const listed = await notes.listJoined()
   const objects: NotedObject[] = []
   const standing = new Map<string, RootNote>()
-  for (const object of listed.roots) {
+  await inParallel(listed.roots, PARALLEL_NOTES, async (object) => {
     const found = await notes.rootsIn(object)
     let used = 0
     for (const note of found) {
@@ -38,11 +42,13 @@ export async function readNotes(
       used++
     }
     objects.push({ ...object, entries: found.length, used })
-  }
+  })
   const wanted = new Map<string, string>()
   for (const { session, pages } of standing.values()) for (const id of idsIn(pages)) wanted.set(id, session)
   const noted = { pages: new Set<string>(), elsewhere: new Map<string, string>() }
-  for (const object of listed.pages) objects.push(await readPages(notes, object, wanted, noted, take))
+  await inParallel(listed.pages, PARALLEL_NOTES, async (object) => {
+    objects.push(await readPages(notes, object, wanted, noted, take))
+  })
   const roots = [...standing.values()].filter(({ pages }) => idsIn(pages).every((id) => noted.pages.has(id)))
   for (const { session, packs } of roots) for (const pack of packs) take(pack, session)
   return { roots, ...noted, objects }

@@ -2,16 +2,12 @@
 
 import { reachNoteKind } from '#shared/format/names.ts'
 import { idBytes } from '#shared/format/reach-notes.ts'
-import { HOUR_MS, MiB } from '#shared/kernel/units.ts'
+import { HOUR_MS } from '#shared/kernel/units.ts'
 import type { NotedObject } from './noted-reach.ts'
 import type { PruneRun } from './prune-run.ts'
 
 /** Another prune may be at work with a young note that we do not know the use of. */
 const YOUNG_MS = HOUR_MS
-/** So many small notes may lie there before they are joined. */
-const MOST_SMALL = 32
-const SMALL_BYTES = MiB
-
 /** false: time was up. Who reads a note that is gone reads again what it was about. */
 export async function tidyNotes(run: PruneRun): Promise<boolean> {
   const { reach, notes, remover } = run
@@ -27,11 +23,7 @@ export async function tidyNotes(run: PruneRun): Promise<boolean> {
 }
 
 function untidy(objects: readonly NotedObject[], beforeMs: number): NotedObject[] {
-  const old = objects.filter(({ modifiedMs }) => modifiedMs < beforeMs)
-  const small = old.filter(({ bytes }) => bytes < SMALL_BYTES)
-  return old.filter(
-    (object) => object.used * 2 < object.entries || (small.length > MOST_SMALL && small.includes(object)),
-  )
+  return objects.filter(({ modifiedMs, used, entries }) => modifiedMs < beforeMs && used * 2 < entries)
 }
 
 /** What of it is about roots that stand. */

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { REACH_PREFIX, type ReachNoteKind, reachKey, reachNoteKind } from '#shared/format/names.ts'
 import {
+  idBytes,
   MOST_NOTE_BYTES,
   openPageNotes,
   openRootNotes,
@@ -14,9 +15,14 @@ import {
 } from '#shared/format/reach-notes.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { CorruptionError } from '#shared/kernel/errors.ts'
+import { MiB } from '#shared/kernel/units.ts'
 import type { StoredObject } from '#shared/ports/object-store.ts'
 import type { Repository } from './repository.ts'
 import type { Warn } from './warn.ts'
+
+/** So many small notes may lie there before they are joined. */
+const MOST_SMALL = 32
+const isSmall = ({ bytes }: StoredObject): boolean => bytes < MiB
 
 export type ReachNotesOptions = {
   clock: Clock
@@ -34,8 +40,8 @@ export class ReachNotes {
   #pages = new PageNotes()
   #roots = new RootNotes()
   #sinceMs: number
-  /** Whether this survey takes long enough for notes: a short one leaves none. */
-  #hasWritten = false
+  /** A survey that is short leaves no notes. Where there are some, what is new goes into them too. */
+  #isLong = false
 
   constructor(repository: Repository, options: ReachNotesOptions) {
     this.#repository = repository
@@ -48,8 +54,42 @@ export class ReachNotes {
     for await (const object of this.#repository.store.list(REACH_PREFIX, this.#options.signal)) {
       const kind = reachNoteKind(object.key)
       if (kind !== undefined && object.bytes <= MOST_NOTE_BYTES) found[kind].push(object)
+      this.#isLong ||= kind !== undefined
     }
     return found
+  }
+
+  /** As list. Each slice leaves some small notes, and each reads all of them: when there are many, they are made one. */
+  async listJoined(): Promise<Record<ReachNoteKind, StoredObject[]>> {
+    const listed = await this.list()
+    const small = { pages: listed.pages.filter(isSmall), roots: listed.roots.filter(isSmall) }
+    const all = [...small.pages, ...small.roots]
+    if (this.#options.readOnly || all.length <= MOST_SMALL) return listed
+    for (const { key } of await this.#takeOver(small)) await this.#repository.store.delete(key)
+    return await this.list()
+  }
+
+  /** Notes whose content is durable in others now. What two notes tell is told once. */
+  async #takeOver(small: Record<ReachNoteKind, StoredObject[]>): Promise<StoredObject[]> {
+    const told = new Set<string>()
+    const isNew = (what: string) => told.size < told.add(what).size
+    for (const object of small.pages) {
+      const { packs, pages } = await this.pagesIn(object)
+      for (const { id, packs: named } of pages) {
+        if (isNew(id))
+          this.addPage(
+            idBytes(id),
+            Array.from(named, (number) => packs[number] ?? ''),
+          )
+      }
+      await this.#writeIfFull()
+    }
+    for (const object of small.roots) {
+      for (const note of await this.rootsIn(object)) if (isNew(`${note.session} ${note.digest}`)) this.addRoot(note)
+      await this.#writeIfFull()
+    }
+    await this.write()
+    return [...small.pages, ...small.roots]
   }
 
   async rootsIn({ key }: Pick<StoredObject, 'key'>): Promise<RootNote[]> {
@@ -73,14 +113,18 @@ export class ReachNotes {
     this.#sinceMs = this.#options.clock.monotonicMs()
   }
 
+  async #writeIfFull(): Promise<void> {
+    if (this.#pages.isFull || this.#roots.isFull) await this.write()
+  }
+
   async writeIfDue(): Promise<void> {
-    const isFull = this.#pages.isFull || this.#roots.isFull
-    if (isFull || this.#options.clock.monotonicMs() - this.#sinceMs >= this.#options.everyMs) await this.write()
+    await this.#writeIfFull()
+    if (this.#options.clock.monotonicMs() - this.#sinceMs >= this.#options.everyMs) await this.write()
   }
 
   /** At a survey's end: the rest of what was noted in part. */
   async writeRest(): Promise<void> {
-    if (this.#hasWritten) await this.write()
+    if (this.#isLong) await this.write()
   }
 
   /**
@@ -95,7 +139,7 @@ export class ReachNotes {
     if (this.#options.readOnly) return
     const { store, keys } = this.#repository
     const name = randomBytes(8).toString('hex')
-    if (pages.size + roots.size > 0) this.#hasWritten = true
+    if (pages.size + roots.size > 0) this.#isLong = true
     if (pages.size > 0) await store.putIfAbsent(reachKey('pages', name), pages.seal(keys, name))
     if (roots.size > 0) await store.putIfAbsent(reachKey('roots', name), roots.seal(keys, name))
   }
