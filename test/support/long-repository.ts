@@ -6,7 +6,6 @@ import { type Repository, requireRepository } from '#shared/engine/repository.ts
 import { access, CHUNK_BYTES, EngineWorld, FCD, PAGE_CHUNKS } from '#test/support/engine-world.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
-const PAGES = 60
 const SECTORS_PER_CHUNK = CHUNK_BYTES / 512
 
 export type LongRepository = {
@@ -20,16 +19,20 @@ export type LongRepository = {
 }
 
 /** `backups` of them, each with one chunk of every page written anew; `forgotten` of them forgotten. */
-export async function longRepository(backups = 12, forgotten = ['s2', 's5', 's6']): Promise<LongRepository> {
+export async function longRepository(
+  backups = 12,
+  forgotten = ['s2', 's5', 's6'],
+  pages = 60,
+): Promise<LongRepository> {
   const times = { nowMs: 1_700_000_000_000 }
   const store = new MemoryObjectStore({ nowMs: () => times.nowMs })
   const world = await EngineWorld.create(store)
-  let content = new MemoryDiskContent(PAGES * PAGE_CHUNKS * CHUNK_BYTES, CHUNK_BYTES)
+  let content = new MemoryDiskContent(pages * PAGE_CHUNKS * CHUNK_BYTES, CHUNK_BYTES)
   const contents = new Map<string, MemoryDiskContent>()
   let parentRoot: string | undefined
   for (let n = 0; n < backups; n++) {
     content = content.snapshot()
-    const writes = Array.from({ length: PAGES }, (_, page) => ({
+    const writes = Array.from({ length: pages }, (_, page) => ({
       kind: 'write' as const,
       sector: (page * PAGE_CHUNKS + (n % PAGE_CHUNKS)) * SECTORS_PER_CHUNK,
       sectors: SECTORS_PER_CHUNK,
