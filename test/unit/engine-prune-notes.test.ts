@@ -91,6 +91,16 @@ test('a note of a backup that was forgotten keeps nothing', async () => {
   await assertWhole(long)
 })
 
+test('a note of a root that somebody has moved out of the bucket keeps nothing, once its session is given up', async () => {
+  const long = copyOf(await ground)
+  const [root = ''] = long.contents.keys()
+  long.objects.delete(root)
+  long.contents.delete(root)
+  long.times.nowMs += 2 * DAY_MS
+  assert.equal((await prune(long.repository)).fenced, [sessionInKey(root)])
+  await assertWhole(long)
+})
+
 test('a root that stands in the place of the one that was noted is read', async () => {
   for (const isSameTime of [false, true]) {
     const long = copyOf(await ground)
