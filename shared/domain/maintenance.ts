@@ -63,21 +63,19 @@ export function prunedCondition({ state, waitsFor }: Pruned): ConditionChange {
   return { type, status: 'False', reason: 'SessionsRunning', message }
 }
 
-const PRUNING = 'Pruning'
-
 /** Written before a prune begins, so that it is gone on with whoever dies. */
-export const DUE: ConditionChange = { type: PRUNING, status: 'True', reason: 'PruneDue', message: 'it begins soon' }
+export const DUE: ConditionChange = { type: 'Pruning', status: 'True', reason: 'PruneDue', message: 'it begins soon' }
 
 /** A prune that is through, waits for uploads, or has failed for good: the next one begins with the next tick of the schedule. */
 export const ENDED: ConditionChange = {
-  type: PRUNING,
+  type: 'Pruning',
   status: 'False',
   reason: 'PruneEnded',
   message: 'none is under way; the condition Pruned tells how the last one ended',
 }
 
 export function pruningCondition(progress: Progress): ConditionChange {
-  const at = { type: PRUNING, status: 'True' } as const
+  const at = { type: 'Pruning', status: 'True' } as const
   if (progress.phase === 'survey') return { ...at, reason: 'Surveying', message: surveyText(progress) }
   if (progress.phase === 'tidy')
     return { ...at, reason: 'TidyingUp', message: 'removes small objects that are left over' }

@@ -12,7 +12,7 @@ import { tidyNotes } from './prune-notes.ts'
 import { Remover } from './prune-remover.ts'
 import { fenceIdle, type PruneRun } from './prune-run.ts'
 import { storeNowMs, surveyOf } from './prune-survey.ts'
-import { Reach } from './reach.ts'
+import { Reach, type SurveyProgress } from './reach.ts'
 import { ReachNotes } from './reach-notes.ts'
 import type { Repository } from './repository.ts'
 import type { Warn } from './warn.ts'
@@ -31,6 +31,8 @@ export type PruneOptions = PruneSlice & {
   exclusive?: boolean | undefined
   incompleteLivesMs?: number | undefined
   warn?: Warn | undefined
+  /** Told now and then while a survey goes on that takes long. */
+  onProgress?: ((progress: PruneProgress) => void) | undefined
   /** Told each name in a dry run. */
   onKey?: ((key: string) => void) | undefined
 }
@@ -98,6 +100,7 @@ async function lookAround(repository: Repository, options: PruneOptions): Promis
     settledMs: nowMs - SETTLED_MS,
     isOver: slice.isOver,
     onNoted: slice.workBegins,
+    onRead: slice.tell,
   }
   return {
     repository,
@@ -125,13 +128,19 @@ async function lookAround(repository: Repository, options: PruneOptions): Promis
  * The time of one slice. LISTs and notes are read anew by each slice, and take the longer the larger the repository is: they
  * leave at least half of the time for what is new.
  */
-function sliceOf({ clock, sliceMs, signal }: PruneOptions) {
+function sliceOf({ clock, sliceMs, signal, onProgress }: PruneOptions) {
   let untilMs = clock.monotonicMs() + sliceMs
+  let toldMs = clock.monotonicMs()
   return {
     noteMs: Math.min(NOTE_MS, sliceMs / NOTES_PER_SLICE),
     isOver: () => signal?.aborted === true || clock.monotonicMs() >= untilMs,
     workBegins: () => {
       untilMs = Math.max(untilMs, clock.monotonicMs() + sliceMs / 2)
+    },
+    tell: (progress: SurveyProgress) => {
+      if (clock.monotonicMs() - toldMs < NOTE_MS) return
+      toldMs = clock.monotonicMs()
+      onProgress?.({ phase: 'survey', ...progress })
     },
   }
 }

@@ -29,6 +29,8 @@ export type ReachOptions = {
   settledMs?: number | undefined
   /** Time is up: what is begun is ended and noted. It is asked only after something was read. */
   isOver?: (() => boolean) | undefined
+  /** Called after each page and each root that was read. */
+  onRead?: ((progress: SurveyProgress) => void) | undefined
   /** The notes are read: from here on a slice's time counts. */
   onNoted?: (() => void) | undefined
 }
@@ -108,6 +110,7 @@ export class Reach {
         }
         if (visit === 'gone') found.delete(session)
         this.progress.roots.done++
+        this.#options.onRead?.(this.progress)
         await notes?.writeIfDue()
       }
     } catch (error) {
@@ -289,6 +292,7 @@ export class Reach {
       this.#pages.add(pageId(page.id))
       this.#read++
       progress.done++
+      this.#options.onRead?.(this.progress)
       this.#options.notes?.addPage(page.id, packs)
       await this.#options.notes?.writeIfDue()
     })
