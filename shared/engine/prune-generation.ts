@@ -27,17 +27,24 @@ export async function standingGenerations({ repository, signal }: PruneRun): Pro
 }
 
 /** Packs of ended sessions that no root names. Those of sessions that go on are theirs to name. */
-export function unnamedPacks({ survey, reach }: PruneRun, alsoEnded: ReadonlySet<string> = new Set()): string[] {
-  return [...survey.packs.keys()].filter((pack) => {
+export function unnamedPacks(
+  { survey, reach }: PruneRun,
+  most = Number.POSITIVE_INFINITY,
+  alsoEnded: ReadonlySet<string> = new Set(),
+): string[] {
+  const unnamed: string[] = []
+  for (const pack of survey.packs) {
+    if (unnamed.length >= most) break
     const session = pack.slice(0, pack.indexOf('/'))
-    return !reach.packs.has(pack) && (reach.ended.has(session) || alsoEnded.has(session))
-  })
+    if (!reach.packs.has(pack) && (reach.ended.has(session) || alsoEnded.has(session))) unnamed.push(pack)
+  }
+  return unnamed
 }
 
 /** undefined: there is nothing to delete. From now on no session that begins will reuse what is listed. */
 export async function retireUnnamed(run: PruneRun): Promise<string | undefined> {
   const { repository, clock } = run
-  const packs = unnamedPacks(run).slice(0, MOST_PACKS)
+  const packs = unnamedPacks(run, MOST_PACKS)
   if (packs.length === 0) return undefined
   const generation = randomBytes(8).toString('hex')
   const list = sealRetireList(repository.keys, generation, packs, clock.nowMs())

@@ -178,7 +178,7 @@ async function retirePacks(run: PruneRun): Promise<{ isWhole: boolean; waitsFor:
 async function rehearse(run: PruneRun, options: PruneOptions): Promise<PruneReport> {
   await fenceIdle(run, unended(run), Number.POSITIVE_INFINITY)
   const alsoEnded = new Set(run.fenced)
-  const packs = unnamedPacks(run, alsoEnded).map((pack) => ({
+  const packs = unnamedPacks(run, Number.POSITIVE_INFINITY, alsoEnded).map((pack) => ({
     key: `packs/${pack}`,
     bytes: run.survey.packs.get(pack) ?? 0,
   }))

@@ -14,6 +14,7 @@ import { BlobReader } from './blob-reader.ts'
 import { countGarbage } from './garbage.ts'
 import { inParallel } from './in-parallel.ts'
 import { type NotedReach, readNotes } from './noted-reach.ts'
+import { PackTable } from './pack-table.ts'
 import type { ReachNotes } from './reach-notes.ts'
 import type { Repository } from './repository.ts'
 import type { Warn } from './warn.ts'
@@ -45,7 +46,7 @@ type Visit = 'whole' | 'gone' | 'cut'
 
 export class Reach {
   /** `<session>/<16 hex>` of every pack that some root named when it was looked at. It only grows. */
-  readonly packs = new Set<string>()
+  readonly packs = new PackTable()
   /** Sessions that were given up, and why. */
   readonly tombstones = new Map<string, string>()
   /** Sessions whose root was opened. */
@@ -243,14 +244,16 @@ export class Reach {
   /** The packs that its pages and the segments of its index run lie in. */
   async #walk(session: string, root: Root, listed: Listed): Promise<ReadonlySet<string> | 'cut'> {
     const pages = listOf(root.pages)
-    const named = new Set<string>()
-    await this.#takeNotedPages(pages, named)
-    const isWhole = await this.#readPages(pages, named)
+    const unlisted = new Set<string>()
+    const take = (pack: string) => {
+      this.packs.add(pack)
+      if (!listed.has(pack)) unlisted.add(pack)
+    }
+    await this.#takeNotedPages(pages, take)
+    const isWhole = await this.#readPages(pages, take)
     const own = new Set(pages.map(({ pack }) => pack))
-    for (const pack of own) named.add(pack)
-    const unlisted = [...named].filter((pack) => !listed.has(pack))
-    await inParallel(unlisted, PARALLEL_READS, (pack) => this.#require(session, pack))
-    for (const pack of named) this.packs.add(pack)
+    for (const pack of own) take(pack)
+    await inParallel([...unlisted], PARALLEL_READS, (pack) => this.#require(session, pack))
     if (!isWhole) return 'cut'
     for (const pack of await this.#segmentsOf(session)) own.add(pack)
     for (const pack of own) this.packs.add(pack)
@@ -258,7 +261,7 @@ export class Reach {
   }
 
   /** Pages of a root that an earlier slice did not get through, or that a root shares with one that is gone. */
-  async #takeNotedPages(pages: readonly BlobLocation[], named: Set<string>): Promise<void> {
+  async #takeNotedPages(pages: readonly BlobLocation[], take: (pack: string) => void): Promise<void> {
     const { notes } = this.#options
     const wanted = new Map<string, string>()
     for (const { id } of pages) {
@@ -271,14 +274,14 @@ export class Reach {
       for (const page of note?.pages ?? []) {
         if (wanted.get(page.id) !== key) continue
         if (object !== undefined) object.used++
-        for (const number of page.packs) named.add(note?.packs[number] ?? '')
+        for (const number of page.packs) take(note?.packs[number] ?? '')
         this.#pages.add(page.id)
       }
     }
   }
 
   /** false: time was up. */
-  async #readPages(pages: readonly BlobLocation[], named: Set<string>): Promise<boolean> {
+  async #readPages(pages: readonly BlobLocation[], take: (pack: string) => void): Promise<boolean> {
     const todo = pages.filter(({ id }) => !this.#pages.has(pageId(id)))
     const progress = { done: pages.length - todo.length, total: pages.length }
     this.progress.pages = progress
@@ -288,7 +291,7 @@ export class Reach {
       if (begun++ >= PARALLEL_READS && this.#options.isOver?.() === true) isWhole = false
       if (!isWhole) return
       const packs = await this.#packsOf(page)
-      for (const pack of packs) named.add(pack)
+      for (const pack of packs) take(pack)
       this.#pages.add(pageId(page.id))
       this.#read++
       progress.done++

@@ -52,6 +52,8 @@ export function reachNoteKind(key: string): ReachNoteKind | undefined {
   return REACH_NOTE.exec(key)?.[1] as ReachNoteKind | undefined
 }
 
+export const isPackRef = (ref: string): boolean => PACK_REF.test(ref)
+
 export function encodePackRef(ref: string, into: Buffer, at: number): void {
   if (!PACK_REF.test(ref)) throw new Error(`not a pack reference: ${ref}`)
   into.write(ref.replace(/[-/]/g, ''), at, PACK_REF_BYTES, 'hex')

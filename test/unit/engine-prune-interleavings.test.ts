@@ -94,7 +94,7 @@ async function packsOf(repository: Repository, key: string, body: Uint8Array): P
     if (error instanceof CorruptionError) throw new LostPack(`sealed ${key} cannot be read: ${error.message}`)
     throw error
   }
-  return reach.packs
+  return new Set(reach.packs)
 }
 
 /** A process that may be fenced or die, and must not fail in any other way. */
