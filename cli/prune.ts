@@ -1,5 +1,6 @@
 // `dormouse prune`: deletes what no backup names, from outside of the cluster or beside its functions.
 
+import { pruningCondition } from '#shared/domain/maintenance.ts'
 import { pruneRepository } from '#shared/engine/prune.ts'
 import { requireRepository } from '#shared/engine/repository.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
@@ -29,6 +30,7 @@ export async function pruneCommand(flags: PruneFlags, onLine: (line: string) => 
     exclusive: flags.exclusive,
     warn: (reason, message) => onLine(`warning: ${message} [${reason}]`),
     onKey: (key) => onLine(`would remove ${key}`),
+    onProgress: (progress) => onLine(pruningCondition(progress).message),
   })
 }
 

@@ -1,10 +1,20 @@
-// By the clock: one slice of prune for every repository that is ready, one after the other.
+// By the clock: prunes every repository that is ready, one slice of each after the other; what is not through is gone on with.
 
 import { randomUUID } from 'node:crypto'
 import type { Condition, KubeObject } from '#shared/api/kinds.ts'
 import { type ConditionChange, isTrue, setCondition } from '#shared/domain/conditions.ts'
-import { inTurn, prunedCondition, removedOf, removedText } from '#shared/domain/maintenance.ts'
-import { asError, ConflictError, DormouseError } from '#shared/kernel/errors.ts'
+import {
+  DUE,
+  ENDED,
+  inTurn,
+  isPruning,
+  MAINTENANCE_LEASE,
+  prunedCondition,
+  pruningCondition,
+  removedOf,
+  removedText,
+} from '#shared/domain/maintenance.ts'
+import { asError, ConflictError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
 import type { PruneReport } from '#shared/ports/mover.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { RepositoryDeps } from '#shared/steps/deps.ts'
@@ -15,33 +25,51 @@ export type MaintenanceDeps = RepositoryDeps & {
   count: (kind: string, objects: number, bytes: number) => void
 }
 
-/** Sweep removes it when it is released. Only for economy: two prunes at once do no harm. */
-const LEASE = 'dormouse-maintenance'
+/** `begin`: a prune of every repository is due. `go on`: with those that are not through. */
+export type Occasion = 'begin' | 'go on'
 
 /** One repository's trouble does not stop the others. */
-export async function maintain(deps: MaintenanceDeps, signal: AbortSignal): Promise<string> {
+export async function maintain(deps: MaintenanceDeps, signal: AbortSignal, occasion: Occasion): Promise<string> {
   const lease = await holdLease(deps, signal)
-  if (lease === undefined) return 'another one is at it'
+  if (lease === undefined) {
+    // The one that is at it may have looked already: what is due stands there for the next round.
+    if (occasion === 'begin') await allDue(deps)
+    return 'another one is at it'
+  }
   try {
-    return await pruneAll(deps, signal)
+    return await pruneAll(deps, signal, occasion)
   } finally {
     await lease.release()
   }
 }
 
-async function pruneAll(deps: MaintenanceDeps, signal: AbortSignal): Promise<string> {
+async function readyOnes({ cluster }: MaintenanceDeps): Promise<KubeObject[]> {
+  const all = await cluster.list('BackupRepository')
+  return all.filter((repository) => isTrue(repository['status']?.conditions, 'Ready'))
+}
+
+/** Recorded before anything is done: the sweep wakes us for what stands there, should we die at any point. */
+async function allDue(deps: MaintenanceDeps): Promise<KubeObject[]> {
+  const ready = await readyOnes(deps)
+  for (const { metadata, ...repository } of ready) {
+    if (!isPruning(repository['status']?.conditions)) await note(deps, metadata.name, DUE)
+  }
+  return ready
+}
+
+async function pruneAll(deps: MaintenanceDeps, signal: AbortSignal, occasion: Occasion): Promise<string> {
   const { clock, settings } = deps
   const untilMs = clock.monotonicMs() + settings.sliceMs
-  const all = await deps.cluster.list('BackupRepository')
-  const ready = all.filter((repository) => isTrue(repository['status']?.conditions, 'Ready'))
-  const done = { pruned: 0, failed: 0, left: 0 }
-  for (const repository of inTurn(ready, clock.nowMs())) {
-    const sliceMs = untilMs - clock.monotonicMs()
-    if (sliceMs <= 0 || signal.aborted) done.left++
-    else if (await pruneOne(deps, repository, sliceMs, signal)) done.pruned++
-    else done.failed++
+  const ready = occasion === 'begin' ? await allDue(deps) : await readyOnes(deps)
+  const due = ready.filter(({ status }) => occasion === 'begin' || isPruning(status?.conditions))
+  const ends = { pruned: 0, failed: 0, left: 0 }
+  for (const [index, repository] of inTurn(due, clock.nowMs()).entries()) {
+    const leftMs = untilMs - clock.monotonicMs()
+    // Equal shares of what is left: one that is quick leaves its time to the others.
+    const sliceMs = leftMs / (due.length - index)
+    ends[leftMs <= 0 || signal.aborted ? 'left' : await pruneOne(deps, repository, sliceMs, signal)]++
   }
-  return `${done.pruned} repositories pruned, ${done.failed} failed, ${done.left} left for the next time`
+  return `${ends.pruned} repositories pruned, ${ends.failed} failed, ${ends.left} left for the next time`
 }
 
 async function pruneOne(
@@ -49,25 +77,30 @@ async function pruneOne(
   repository: KubeObject,
   sliceMs: number,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<'pruned' | 'failed' | 'left'> {
   const { name } = repository.metadata
   try {
     const access = await deps.access(name, 'write')
-    const report = await deps.repositories.prune(access, {
-      sliceMs,
-      sessionIdleMs: deps.settings.sessionIdleMs,
-      signal,
-    })
+    const { sessionIdleMs } = deps.settings
+    const report = await deps.repositories.prune(access, { sliceMs, sessionIdleMs, signal })
     await tell(deps, repository, report)
-    return true
+    return report.state === 'more' ? 'left' : 'pruned'
   } catch (thrown) {
-    const error = asError(thrown)
-    const reason = error instanceof DormouseError ? error.reason : 'InternalError'
-    deps.log.error({ repository: name, reason, err: error }, 'could not prune')
-    await announce(deps, asKind(repository), 'Warning', reason, error.message)
-    await note(deps, name, { type: 'Pruned', status: 'False', reason, message: error.message })
-    return false
+    // We are being stopped: that is no news about the repository, and it stays due.
+    if (signal.aborted) return 'left'
+    await tellFailure(deps, repository, asError(thrown))
+    return 'failed'
   }
+}
+
+/** What may be better in a minute is tried again in a minute, and goes on where it was. */
+async function tellFailure(deps: MaintenanceDeps, repository: KubeObject, error: Error): Promise<void> {
+  const { name } = repository.metadata
+  const reason = error instanceof DormouseError ? error.reason : 'InternalError'
+  deps.log.error({ repository: name, reason, err: error }, 'could not prune')
+  await announce(deps, asKind(repository), 'Warning', reason, error.message)
+  const failed: ConditionChange = { type: 'Pruned', status: 'False', reason, message: error.message }
+  await note(deps, name, failed, ...(error instanceof RetryableError ? [] : [ENDED]))
 }
 
 async function tell(deps: MaintenanceDeps, repository: KubeObject, report: PruneReport): Promise<void> {
@@ -86,24 +119,25 @@ async function tell(deps: MaintenanceDeps, repository: KubeObject, report: Prune
   if (removedOf(report).objects > 0) {
     await announce(deps, asKind(repository), 'Normal', 'Pruned', removedText(report))
   }
-  await note(deps, name, prunedCondition(report))
+  await note(deps, name, prunedCondition(report), report.state === 'more' ? pruningCondition(report.progress) : ENDED)
 }
 
 const asKind = (repository: KubeObject): KubeObject => ({ ...repository, kind: 'BackupRepository' })
 
 /** Somebody else's write in between is read again; what still fails is told in the log, the next run writes it anew. */
-async function note(deps: MaintenanceDeps, name: string, change: ConditionChange): Promise<void> {
+async function note(deps: MaintenanceDeps, name: string, ...changes: ConditionChange[]): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       const repository = await deps.cluster.read('BackupRepository', undefined, name)
       if (repository === undefined) return
       const before: Condition[] | undefined = repository['status']?.conditions
-      const conditions = setCondition(before, change, deps.clock.nowMs())
+      let conditions = before
+      for (const change of changes) conditions = setCondition(conditions, change, deps.clock.nowMs())
       await deps.cluster.patch('BackupRepository', repository, { status: { conditions } })
       return
     } catch (error) {
       if (error instanceof ConflictError && attempt < 3) continue
-      deps.log.warn({ repository: name, err: asError(error) }, 'could not write the condition Pruned')
+      deps.log.warn({ repository: name, err: asError(error) }, 'could not write its conditions')
       return
     }
   }
@@ -115,7 +149,7 @@ async function holdLease(
   signal: AbortSignal,
 ): Promise<{ release: () => Promise<void> } | undefined> {
   const holder = `${deps.identity}/${randomUUID()}`
-  let lease = await acquireLease(deps, LEASE, holder, signal).catch(unlessTaken)
+  let lease = await acquireLease(deps, MAINTENANCE_LEASE, holder, signal).catch(unlessTaken)
   if (lease === undefined) return undefined
   const stop = new AbortController()
   const keeping = keep()

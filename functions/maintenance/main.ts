@@ -1,4 +1,4 @@
-// Wires the maintenance function: each tick of its PingSource is one slice.
+// Wires the maintenance function: a tick of its PingSource begins a prune, the sweep's events go on with it.
 
 import { Counter } from '#shared/runtime/metrics.ts'
 import { serve } from '#shared/runtime/serve.ts'
@@ -24,8 +24,12 @@ await serve({
   name: 'maintenance',
   kinds: [],
   handle: async () => 'nothing',
-  handleEvent: async (context, _event, signal) =>
-    await inTurn(deps, TASK, () => maintain({ ...wired, log: context.log }, signal)),
+  handleEvent: async (context, event, signal) => {
+    const run = { ...wired, log: context.log }
+    // The sweep's events are about a repository; the schedule's are about nothing. Going on finds work only where a prune is due.
+    if (event['kind'] !== undefined) return await maintain(run, signal, 'go on')
+    return await inTurn(deps, TASK, () => maintain(run, signal, 'begin'))
+  },
   log,
   metrics,
 })

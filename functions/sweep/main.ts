@@ -13,6 +13,7 @@ import { wireVolumes } from '#shared/wiring/volumes.ts'
 import { noteDeadLetter, statusText } from './dead-letter.ts'
 import { type SweepReport, sweep } from './handler.ts'
 import { sweepOrphans } from './orphans.ts'
+import { wakeForPrunes } from './prunes.ts'
 
 const { deps, log, metrics } = wireLight('sweep')
 const rescues = new Counter('dormouse_sweep_wakeups_total', 'Wake-ups by the sweep: rescue measures lost events.')
@@ -56,12 +57,17 @@ const ORPHANS = { name: 'orphans', gapMs: deps.settings.orphanGapMs }
 /** `dormousetask` is an extension that the PingSource sets (eventing/schedules). */
 async function onEvent(event: EventAttributes, signal: AbortSignal): Promise<string> {
   const code = event['knativeerrorcode']
-  if (code !== undefined) return await noteDeadLetter(deps, refFromEvent(event, SWEPT), statusText(code))
+  if (code !== undefined)
+    return await noteDeadLetter(deps, refFromEvent(event, [...SWEPT, 'BackupRepository']), statusText(code))
   if (event['dormousetask'] === 'orphans') return await inTurn(deps, ORPHANS, () => orphans(signal))
   return await inTurn(deps, SWEEP, sweepOnce)
 }
 
 async function sweepOnce(): Promise<string> {
+  // First: the sweep itself may meet what ends it.
+  await wakeForPrunes({ ...deps, wake }).catch((error) =>
+    log.warn({ err: asError(error) }, 'could not wake maintenance; the next sweep tries again'),
+  )
   const report = await sweep({ ...deps, wake, count: (kind, cause) => rescues.add({ kind, cause }) })
   ended.add({ what: 'record' }, report.collected)
   ended.add({ what: 'deletion' }, report.released)

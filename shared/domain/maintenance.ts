@@ -1,17 +1,35 @@
 // What maintenance says about a prune, and whose turn it is.
 
-import { DAY_MS } from '#shared/kernel/units.ts'
-import type { ConditionChange } from './conditions.ts'
+import type { Condition } from '#shared/api/kinds.ts'
+import { MINUTE_MS } from '#shared/kernel/units.ts'
+import { type ConditionChange, isTrue } from './conditions.ts'
+
+/** Only for economy: two prunes at once do no harm. */
+export const MAINTENANCE_LEASE = 'dormouse-maintenance'
 
 /** What of a prune's report these words are made of; the port's type has more. */
 export type Removed = { removed: Record<string, { objects: number; bytes: number }> }
 export type Pruned = Removed & { state: 'done' | 'waiting' | 'more'; waitsFor: readonly string[] }
+type Share = { done: number; total: number }
+export type Progress =
+  | { phase: 'survey'; roots: Share; pages: Share }
+  | { phase: 'delete'; packs: Share }
+  | { phase: 'tidy' }
 
-/** Each day another one comes first: one that takes all of the time must not starve the others for ever. */
+/**
+ * Each round another one comes first: one that takes all of the time must not starve the others for ever. Not simply the next
+ * one: rounds that are ten minutes apart would then begin with the same one of ten each time.
+ */
 export function inTurn<T>(all: readonly T[], nowMs: number): T[] {
   if (all.length === 0) return []
-  const first = Math.floor(Math.max(0, nowMs) / DAY_MS) % all.length
+  const round = Math.floor(Math.max(0, nowMs) / MINUTE_MS)
+  const first = ((Math.imul(round, 0x9e3779b1) >>> 0) / 2 ** 32) * all.length
   return [...all.slice(first), ...all.slice(0, first)]
+}
+
+/** A prune of this repository has begun and is not through: whoever died in it left the condition standing. */
+export function isPruning(conditions: Condition[] | undefined): boolean {
+  return isTrue(conditions, 'Ready') && isTrue(conditions, 'Pruning')
 }
 
 export function removedOf({ removed }: Removed): { objects: number; bytes: number } {
@@ -33,9 +51,39 @@ export function prunedCondition({ state, waitsFor }: Pruned): ConditionChange {
   const type = 'Pruned'
   if (state === 'done') return { type, status: 'True', reason: 'Pruned', message: 'what no backup names is gone' }
   if (state === 'more') {
-    return { type, status: 'False', reason: 'PruneUnfinished', message: 'time was up; the next run goes on' }
+    return {
+      type,
+      status: 'False',
+      reason: 'PruneUnfinished',
+      message: 'it goes on within minutes; the condition Pruning tells how far it is',
+    }
   }
   const [first = ''] = waitsFor
   const message = `${waitsFor.length} uploads that have not ended may use what is to go (${first}, …); the next run looks again`
   return { type, status: 'False', reason: 'SessionsRunning', message }
+}
+
+/** Written before a prune begins, so that it is gone on with whoever dies. */
+export const DUE: ConditionChange = { type: 'Pruning', status: 'True', reason: 'PruneDue', message: 'it begins soon' }
+
+/** A prune that is through, waits for uploads, or has failed for good: the next one begins with the next tick of the schedule. */
+export const ENDED: ConditionChange = {
+  type: 'Pruning',
+  status: 'False',
+  reason: 'PruneEnded',
+  message: 'none is under way; the condition Pruned tells how the last one ended',
+}
+
+export function pruningCondition(progress: Progress): ConditionChange {
+  const at = { type: 'Pruning', status: 'True' } as const
+  if (progress.phase === 'survey') return { ...at, reason: 'Surveying', message: surveyText(progress) }
+  if (progress.phase === 'tidy')
+    return { ...at, reason: 'TidyingUp', message: 'removes small objects that are left over' }
+  const { done, total } = progress.packs
+  return { ...at, reason: 'DeletingPacks', message: `${done} of ${total} packs of the list at hand are gone` }
+}
+
+function surveyText({ roots, pages }: { roots: Share; pages: Share }): string {
+  const read = `${roots.done} of ${roots.total} backups are read`
+  return pages.done < pages.total ? `${read}, and ${pages.done} of ${pages.total} map pages of the next one` : read
 }

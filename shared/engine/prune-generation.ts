@@ -27,17 +27,24 @@ export async function standingGenerations({ repository, signal }: PruneRun): Pro
 }
 
 /** Packs of ended sessions that no root names. Those of sessions that go on are theirs to name. */
-export function unnamedPacks({ survey, reach }: PruneRun, alsoEnded: ReadonlySet<string> = new Set()): string[] {
-  return [...survey.packs.keys()].filter((pack) => {
+export function unnamedPacks(
+  { survey, reach }: PruneRun,
+  most = Number.POSITIVE_INFINITY,
+  alsoEnded: ReadonlySet<string> = new Set(),
+): string[] {
+  const unnamed: string[] = []
+  for (const pack of survey.packs) {
+    if (unnamed.length >= most) break
     const session = pack.slice(0, pack.indexOf('/'))
-    return !reach.packs.has(pack) && (reach.ended.has(session) || alsoEnded.has(session))
-  })
+    if (!reach.packs.has(pack) && (reach.ended.has(session) || alsoEnded.has(session))) unnamed.push(pack)
+  }
+  return unnamed
 }
 
 /** undefined: there is nothing to delete. From now on no session that begins will reuse what is listed. */
 export async function retireUnnamed(run: PruneRun): Promise<string | undefined> {
   const { repository, clock } = run
-  const packs = unnamedPacks(run).slice(0, MOST_PACKS)
+  const packs = unnamedPacks(run, MOST_PACKS)
   if (packs.length === 0) return undefined
   const generation = randomBytes(8).toString('hex')
   const list = sealRetireList(repository.keys, generation, packs, clock.nowMs())
@@ -53,15 +60,20 @@ export async function advanceGeneration(run: PruneRun, generation: string): Prom
   let doomed = await readList(run, doomKey(generation), openDoomList)
   if (doomed === undefined) {
     const waitsFor = await activeSessions(run, generation)
+    if (waitsFor === undefined) return { state: 'more' }
     if (waitsFor.length > 0) return { state: 'waiting', waitsFor }
     doomed = await settleDoom(run, generation, retired)
     if (doomed === undefined) return { state: 'done' }
   }
-  await refuseNamed(run, generation, doomed)
-  const packs = doomed.map((pack) => ({ key: packKey(pack), bytes: survey.packs.get(pack) }))
-  // One that was not listed is gone already, or was written again since: it is deleted, but not counted.
-  const isWhole = await remover.removeAll(packs)
-  if (!isWhole) return { state: 'more' }
+  if (!(await refuseNamed(run, generation, doomed))) return { state: 'more' }
+  // What is not listed any more went in an earlier slice: a list that takes several must not begin anew in each.
+  const packs = doomed.flatMap((pack) => {
+    const bytes = survey.packs.get(pack)
+    return bytes === undefined ? [] : [{ key: packKey(pack), bytes }]
+  })
+  const gone = { done: doomed.length - packs.length, total: doomed.length }
+  run.packsGone = gone
+  if (!(await remover.removeAll(packs, () => void gone.done++))) return { state: 'more' }
   for (const pack of doomed) survey.packs.delete(pack)
   // `retire` first: whoever finds it gone knows that the list is over, and trusts neither of the others.
   for (const key of [retireKey(generation), waitsKey(generation), doomKey(generation)])
@@ -72,22 +84,27 @@ export async function advanceGeneration(run: PruneRun, generation: string): Prom
 /**
  * Sessions that may still name what is retired. Only those are waited for that had begun, and had not ended, when the list
  * stood: whoever began later has read it. Idle ones are given up. None left: `reach` has seen the roots of all of them.
+ * undefined: time was up.
  */
-async function activeSessions(run: PruneRun, generation: string): Promise<string[]> {
+async function activeSessions(run: PruneRun, generation: string): Promise<string[] | undefined> {
   const { reach, survey } = run
   const recorded = await recordedWaits(run, generation)
+  if (recorded === undefined) return undefined
   const active = async () => {
-    await reach.look(survey.packs)
+    if (!(await reach.look(survey.packs))) return undefined
     return recorded.sessions.filter((session) => !reach.ended.has(session))
   }
   const first = await active()
-  if (first.length === 0) return []
-  await fenceIdle(run, first, recorded.sinceMs)
+  if (first === undefined || first.length === 0) return first
+  if (!(await fenceIdle(run, first, recorded.sinceMs))) return undefined
   return await active()
 }
 
-/** Written once: a later list would hold sessions that need not be waited for, and never come to an end. */
-async function recordedWaits(run: PruneRun, generation: string): Promise<{ sessions: string[]; sinceMs: number }> {
+/** Written once: a later list would hold sessions that need not be waited for, and never come to an end. undefined: time was up. */
+async function recordedWaits(
+  run: PruneRun,
+  generation: string,
+): Promise<{ sessions: string[]; sinceMs: number } | undefined> {
   const { repository, reach, survey, clock, signal } = run
   const key = waitsKey(generation)
   const known = await readList(run, key, openWaitList)
@@ -98,7 +115,7 @@ async function recordedWaits(run: PruneRun, generation: string): Promise<{ sessi
     const session = sessionInKey(marker)
     if (session !== undefined) begun.push(session)
   }
-  await reach.look(survey.packs)
+  if (!(await reach.look(survey.packs))) return undefined
   const sessions = begun.filter((session) => !reach.ended.has(session))
   await putOnce(repository.store, key, sealWaitList(repository.keys, generation, sessions, clock.nowMs()))
   return { sessions: (await readList(run, key, openWaitList)) ?? sessions, sinceMs }
@@ -119,13 +136,15 @@ async function settleDoom(run: PruneRun, generation: string, retired: string[]):
 
 /**
  * By the protocol no root names what is doomed. It can be when the store's LIST lies, or a session is of a program that does
- * not keep the protocol. Names that this run learnt from a root which was forgotten since do not count.
+ * not keep the protocol. Names that this run learnt from a root which was forgotten since do not count. false: time was up.
  */
-async function refuseNamed(run: PruneRun, generation: string, doomed: readonly string[]): Promise<void> {
-  if (!doomed.some((pack) => run.reach.packs.has(pack))) return
-  run.reach = await run.lookAnew()
-  const named = doomed.find((pack) => run.reach.packs.has(pack))
-  if (named === undefined) return
+async function refuseNamed(run: PruneRun, generation: string, doomed: readonly string[]): Promise<boolean> {
+  if (!doomed.some((pack) => run.reach.packs.has(pack))) return true
+  const reach = await run.lookAnew()
+  if (reach === undefined) return false
+  run.reach = reach
+  const named = doomed.find((pack) => reach.packs.has(pack))
+  if (named === undefined) return true
   throw new TerminalError(
     'PruneUnsafe',
     `${run.repository.store.location}: a backup names ${packKey(named)}, which ${doomKey(generation)} is about to delete; nothing was deleted`,

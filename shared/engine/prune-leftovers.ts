@@ -75,12 +75,16 @@ export async function removeIncomplete(run: PruneRun, livesMs: number): Promise<
  * Everything that neither a backup needs nor the format keeps. Sessions and prune runs that go on own such objects for a
  * while; when they have ended and a prune has run there must be none.
  */
-export type Kept = { packs: ReadonlySet<string>; sealed: ReadonlySet<string>; tombstones: ReadonlyMap<string, string> }
+export type Kept = {
+  packs: { has(pack: string): boolean }
+  sealed: ReadonlySet<string>
+  tombstones: ReadonlyMap<string, string>
+}
 
 export function isKept(key: string, kept: Kept): boolean {
   const [folder = ''] = key.split('/')
   const session = sessionOf(key)
-  if (key === 'config' || folder === 'keys' || folder === 'roots') return true
+  if (key === 'config' || folder === 'keys' || folder === 'roots' || folder === 'reach') return true
   if (session === undefined) return false
   if (key.startsWith(packKey(''))) return kept.packs.has(key.slice(packKey('').length))
   if (key !== sessionKey(session) && key !== indexKey(session)) return false

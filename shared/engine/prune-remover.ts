@@ -6,8 +6,7 @@ import type { Repository } from './repository.ts'
 
 const PARALLEL_DELETES = 8
 
-/** `bytes` undefined: nobody knows whether it is still there; it is deleted and not counted. */
-export type Doomed = { key: string; bytes: number | undefined }
+export type Doomed = { key: string; bytes: number }
 
 export class Remover {
   readonly removed: PruneReport['removed'] = {}
@@ -16,27 +15,39 @@ export class Remover {
   readonly #repository: Repository
   readonly #isOver: () => boolean
   readonly #dryRun: boolean
+  readonly #signal: AbortSignal | undefined
+  #begun = 0
 
-  constructor(repository: Repository, isOver: () => boolean, dryRun: boolean) {
+  constructor(repository: Repository, isOver: () => boolean, dryRun: boolean, signal?: AbortSignal) {
     this.#repository = repository
     this.#isOver = isOver
     this.#dryRun = dryRun
+    this.#signal = signal
   }
 
-  /** false: time was up before all were gone. Twice is the same, but for the count. */
-  async removeAll(doomed: readonly Doomed[]): Promise<boolean> {
+  /**
+   * false: time was up before all were gone. Twice is the same, but for the count. The first few always go: however long
+   * what came before took, each slice gains something.
+   */
+  async removeAll(doomed: readonly Doomed[], onRemoved: () => void = () => {}): Promise<boolean> {
     let isWhole = true
     await inParallel(doomed, PARALLEL_DELETES, async ({ key, bytes }) => {
-      if (this.#isOver()) isWhole = false
-      else await this.#remove(key, bytes)
+      if (this.#mustStop()) isWhole = false
+      if (!isWhole) return
+      await this.#remove(key, bytes)
+      onRemoved()
     })
     return isWhole
   }
 
-  async #remove(key: string, bytes: number | undefined): Promise<void> {
+  #mustStop(): boolean {
+    return this.#signal?.aborted === true || (this.#begun++ >= PARALLEL_DELETES && this.#isOver())
+  }
+
+  async #remove(key: string, bytes: number): Promise<void> {
     if (this.#dryRun) this.keys.push(key)
     else await this.#repository.store.delete(key)
-    if (bytes !== undefined) this.count(key.slice(0, key.indexOf('/')), bytes)
+    this.count(key.slice(0, key.indexOf('/')), bytes)
   }
 
   count(kind: string, bytes: number): void {

@@ -6,6 +6,7 @@ import { fenceSession } from './fence.ts'
 import type { Remover } from './prune-remover.ts'
 import type { Survey } from './prune-survey.ts'
 import type { Reach } from './reach.ts'
+import type { ReachNotes } from './reach-notes.ts'
 import type { Repository } from './repository.ts'
 import type { Warn } from './warn.ts'
 
@@ -14,7 +15,9 @@ export type PruneRun = {
   survey: Survey
   /** What roots name. It may hold names of roots that were forgotten since: that keeps packs, for one run more. */
   reach: Reach
-  lookAnew: () => Promise<Reach>
+  /** A fresh look, in the time that is left; undefined: it was not enough. */
+  lookAnew: () => Promise<Reach | undefined>
+  notes: ReachNotes
   remover: Remover
   /** The store's own time. */
   nowMs: number
@@ -22,6 +25,8 @@ export type PruneRun = {
   idleSinceMs: number
   clock: Clock
   fenced: string[]
+  /** How many of the packs of the list at hand are gone. */
+  packsGone: { done: number; total: number } | undefined
   isOver: () => boolean
   dryRun: boolean
   signal: AbortSignal | undefined
@@ -31,15 +36,18 @@ export type PruneRun = {
 /**
  * Gives up those of the sessions that wrote nothing for long. Always safe: a session that is still alive notices it at the
  * latest when it seals, and its backup begins again. `fallbackMs`: last write of a session that has no object left.
+ * false: time was up; who was given up stays so.
  */
-export async function fenceIdle(run: PruneRun, sessions: Iterable<string>, fallbackMs: number): Promise<void> {
+export async function fenceIdle(run: PruneRun, sessions: Iterable<string>, fallbackMs: number): Promise<boolean> {
   const { repository, survey, idleSinceMs, clock, fenced } = run
   for (const session of sessions) {
     if ((survey.lastWriteMs.get(session) ?? fallbackMs) >= idleSinceMs) continue
+    if (fenced.length > 0 && run.isOver()) return false
     fenced.push(session)
     if (run.dryRun) continue
     // An index run is written just before the root: someone may be half-way through forgetting that root.
     const mayHaveBeenSealed = survey.ofSessions.has(indexKey(session))
     await fenceSession(repository, session, mayHaveBeenSealed ? 'forgotten' : 'idle', clock.nowMs())
   }
+  return true
 }

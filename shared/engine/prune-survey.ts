@@ -1,15 +1,25 @@
 // What stands in a repository, as one prune run sees it, and what time it is by the store.
 
 import { randomBytes } from 'node:crypto'
-import { checkpointKey, doomKey, indexKey, packKey, parseSession, sessionKey, waitsKey } from '#shared/format/names.ts'
+import {
+  checkpointKey,
+  doomKey,
+  indexKey,
+  isPackRef,
+  packKey,
+  parseSession,
+  sessionKey,
+  waitsKey,
+} from '#shared/format/names.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 import { PROBE_PREFIX } from './conditional-put.ts'
+import { PackTable } from './pack-table.ts'
 
 const CHECKPOINTS = checkpointKey('', 0, 0).split('/')[0] ?? ''
 
 export type Survey = {
   /** Bytes of each pack, by `<session>/<16 hex>`. */
-  packs: Map<string, number>
+  packs: PackTable
   /** Everything that names a session but packs and roots: `checkpoint/`, `index/`, `session/`. */
   ofSessions: Map<string, StoredObject & { session: string }>
   /** Probes, and the lists `waits/` and `doom/`. */
@@ -20,12 +30,13 @@ export type Survey = {
 
 /** Packs are listed first: what is younger than the list is no concern of this run. */
 export async function surveyOf(store: ObjectStore, signal?: AbortSignal): Promise<Survey> {
-  const survey: Survey = { packs: new Map(), ofSessions: new Map(), others: new Map(), lastWriteMs: new Map() }
+  const survey: Survey = { packs: new PackTable(), ofSessions: new Map(), others: new Map(), lastWriteMs: new Map() }
   for await (const { key, bytes, modifiedMs } of store.list(packKey(''), signal)) {
     const session = sessionOf(key)
+    const pack = key.slice(packKey('').length)
     // Whatever else lies there is not ours to delete.
-    if (session === undefined) continue
-    survey.packs.set(key.slice(packKey('').length), bytes)
+    if (session === undefined || !isPackRef(pack)) continue
+    survey.packs.set(pack, bytes)
     noteWrite(survey, session, modifiedMs)
   }
   for (const prefix of [`${CHECKPOINTS}/`, indexKey(''), sessionKey('')]) {

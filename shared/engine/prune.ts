@@ -3,16 +3,25 @@
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import type { PruneReport, PruneSlice } from '#shared/ports/mover.ts'
+import { MINUTE_MS } from '#shared/kernel/units.ts'
+import type { PruneProgress, PruneReport, PruneSlice } from '#shared/ports/mover.ts'
 import { probeConditionalPut } from './conditional-put.ts'
 import { advanceGeneration, retireUnnamed, standingGenerations, unnamedPacks } from './prune-generation.ts'
 import { INCOMPLETE_LIVES_MS, isKept, removeIncomplete, removeLeftovers } from './prune-leftovers.ts'
+import { tidyNotes } from './prune-notes.ts'
 import { Remover } from './prune-remover.ts'
 import { fenceIdle, type PruneRun } from './prune-run.ts'
 import { storeNowMs, surveyOf } from './prune-survey.ts'
-import { Reach } from './reach.ts'
+import { Reach, type SurveyProgress } from './reach.ts'
+import { ReachNotes } from './reach-notes.ts'
 import type { Repository } from './repository.ts'
 import type { Warn } from './warn.ts'
+
+/** What was found is written down when it has taken this long to find; a kill costs no more. */
+const NOTE_MS = 15_000
+const NOTES_PER_SLICE = 8
+/** Stores tell times in whole seconds, and their clocks differ a little: what is older has a time of its own. */
+const SETTLED_MS = MINUTE_MS
 
 export type PruneOptions = PruneSlice & {
   clock: Clock
@@ -22,6 +31,8 @@ export type PruneOptions = PruneSlice & {
   exclusive?: boolean | undefined
   incompleteLivesMs?: number | undefined
   warn?: Warn | undefined
+  /** Told now and then while a survey goes on that takes long. */
+  onProgress?: ((progress: PruneProgress) => void) | undefined
   /** Told each name in a dry run. */
   onKey?: ((key: string) => void) | undefined
 }
@@ -34,20 +45,34 @@ export async function pruneRepository(repository: Repository, options: PruneOpti
   const { dryRun = false, exclusive = false } = options
   if (!dryRun && !exclusive) await requireConditionalPut(repository)
   const run = await lookAround(repository, options)
+  if (!(await survey(run))) return reportOf(run, 'more', [], surveyed(run))
   if (dryRun) return await rehearse(run, options)
-  await fenceIdle(run, unended(run), Number.POSITIVE_INFINITY)
-  await run.reach.look(run.survey.packs)
+  if (!(await fenceIdle(run, unended(run), Number.POSITIVE_INFINITY)) || !(await survey(run)))
+    return reportOf(run, 'more', [], surveyed(run))
   // Index runs go before the packs that they name.
-  const begun = await removeLeftovers(run)
+  if (!(await removeLeftovers(run))) return reportOf(run, 'more', [], { phase: 'tidy' })
   const { isWhole, waitsFor } = await retirePacks(run)
-  const isTidy = (await removeLeftovers(run)) && (await removeIncomplete(run, incompleteLivesMs(options)))
-  const state = !(begun && isWhole && isTidy) ? 'more' : waitsFor.length > 0 ? 'waiting' : 'done'
-  return reportOf(run, state, waitsFor)
+  if (!isWhole) return reportOf(run, 'more', waitsFor, deleted(run))
+  const isTidy =
+    (await removeLeftovers(run)) && (await tidyNotes(run)) && (await removeIncomplete(run, incompleteLivesMs(options)))
+  const state = !isTidy ? 'more' : waitsFor.length > 0 ? 'waiting' : 'done'
+  return reportOf(run, state, waitsFor, { phase: 'tidy' })
+}
+
+/** What roots name, as far as the time goes. Nothing is concluded and nothing deleted before it is whole. */
+const survey = (run: PruneRun): Promise<boolean> => run.reach.look(run.survey.packs)
+
+function surveyed({ reach }: PruneRun): PruneProgress {
+  return { phase: 'survey', ...reach.progress }
+}
+
+function deleted(run: PruneRun): PruneProgress {
+  return run.packsGone === undefined ? surveyed(run) : { phase: 'delete', packs: run.packsGone }
 }
 
 /** Names of everything that no backup reaches and the format does not keep: for tests, once sessions have ended. */
 export async function unreachableObjects(repository: Repository): Promise<string[]> {
-  const reach = new Reach(repository, () => {})
+  const reach = new Reach(repository, { warn: () => {} })
   await reach.look({ has: () => false })
   const found: string[] = []
   for await (const { key } of repository.store.list('')) if (!isKept(key, reach)) found.push(key)
@@ -63,33 +88,60 @@ async function requireConditionalPut({ store }: Repository): Promise<void> {
 }
 
 async function lookAround(repository: Repository, options: PruneOptions): Promise<PruneRun> {
-  const { clock, sliceMs, sessionIdleMs, dryRun = false, exclusive = false, warn = () => {}, signal } = options
-  const untilMs = clock.monotonicMs() + sliceMs
-  const isOver = () => signal?.aborted === true || clock.monotonicMs() >= untilMs
-  const survey = await surveyOf(repository.store, signal)
-  const lookAnew = async () => {
-    const reach = new Reach(repository, warn, signal)
-    await reach.look(survey.packs)
-    return reach
+  const { clock, sessionIdleMs, dryRun = false, exclusive = false, warn = () => {}, signal } = options
+  const slice = sliceOf(options)
+  const seen = await surveyOf(repository.store, signal)
+  const nowMs = dryRun ? newestMs(seen.lastWriteMs.values()) : await storeNowMs(repository.store, signal)
+  const notes = new ReachNotes(repository, { clock, everyMs: slice.noteMs, readOnly: dryRun, warn, signal })
+  const reachOptions = {
+    warn,
+    signal,
+    notes,
+    settledMs: nowMs - SETTLED_MS,
+    isOver: slice.isOver,
+    onNoted: slice.workBegins,
+    onRead: slice.tell,
   }
-  const reach = await lookAnew()
-  const nowMs = dryRun ? newestMs(survey.lastWriteMs.values()) : await storeNowMs(repository.store, signal)
-  const idleSinceMs = exclusive ? Number.POSITIVE_INFINITY : nowMs - sessionIdleMs
-  const remover = new Remover(repository, isOver, dryRun)
   return {
     repository,
-    survey,
-    reach,
-    lookAnew,
-    remover,
+    survey: seen,
+    reach: new Reach(repository, reachOptions),
+    lookAnew: async () => {
+      const reach = new Reach(repository, { ...reachOptions, onNoted: undefined })
+      return (await reach.look(seen.packs)) ? reach : undefined
+    },
+    notes,
+    remover: new Remover(repository, slice.isOver, dryRun, signal),
     nowMs,
-    idleSinceMs,
+    idleSinceMs: exclusive ? Number.POSITIVE_INFINITY : nowMs - sessionIdleMs,
     clock,
     fenced: [],
-    isOver,
+    packsGone: undefined,
+    isOver: slice.isOver,
     dryRun,
     signal,
     warn,
+  }
+}
+
+/**
+ * The time of one slice. LISTs and notes are read anew by each slice, and take the longer the larger the repository is: they
+ * leave at least half of the time for what is new.
+ */
+function sliceOf({ clock, sliceMs, signal, onProgress }: PruneOptions) {
+  let untilMs = clock.monotonicMs() + sliceMs
+  let toldMs = clock.monotonicMs()
+  return {
+    noteMs: Math.min(NOTE_MS, sliceMs / NOTES_PER_SLICE),
+    isOver: () => signal?.aborted === true || clock.monotonicMs() >= untilMs,
+    workBegins: () => {
+      untilMs = Math.max(untilMs, clock.monotonicMs() + sliceMs / 2)
+    },
+    tell: (progress: SurveyProgress) => {
+      if (clock.monotonicMs() - toldMs < NOTE_MS) return
+      toldMs = clock.monotonicMs()
+      onProgress?.({ phase: 'survey', ...progress })
+    },
   }
 }
 
@@ -106,12 +158,13 @@ function unended({ survey, reach }: PruneRun): string[] {
 
 async function retirePacks(run: PruneRun): Promise<{ isWhole: boolean; waitsFor: string[] }> {
   const waitsFor: string[] = []
+  let advanced = 0
   for (;;) {
     let generations = await standingGenerations(run)
     if (generations.length === 0) generations = [await retireUnnamed(run)].filter((one) => one !== undefined)
     if (generations.length === 0) return { isWhole: true, waitsFor }
     for (const generation of generations) {
-      if (run.isOver()) return { isWhole: false, waitsFor }
+      if (advanced++ > 0 && run.isOver()) return { isWhole: false, waitsFor }
       const end = await advanceGeneration(run, generation)
       if (end.state === 'more') return { isWhole: false, waitsFor }
       if (end.state === 'waiting') waitsFor.push(...end.waitsFor)
@@ -125,7 +178,7 @@ async function retirePacks(run: PruneRun): Promise<{ isWhole: boolean; waitsFor:
 async function rehearse(run: PruneRun, options: PruneOptions): Promise<PruneReport> {
   await fenceIdle(run, unended(run), Number.POSITIVE_INFINITY)
   const alsoEnded = new Set(run.fenced)
-  const packs = unnamedPacks(run, alsoEnded).map((pack) => ({
+  const packs = unnamedPacks(run, Number.POSITIVE_INFINITY, alsoEnded).map((pack) => ({
     key: `packs/${pack}`,
     bytes: run.survey.packs.get(pack) ?? 0,
   }))
@@ -137,16 +190,22 @@ async function rehearse(run: PruneRun, options: PruneOptions): Promise<PruneRepo
     run,
     'done',
     unended(run).filter((session) => !alsoEnded.has(session)),
+    { phase: 'tidy' },
   )
 }
 
 const incompleteLivesMs = ({ incompleteLivesMs: given }: PruneOptions): number => given ?? INCOMPLETE_LIVES_MS
 
-function reportOf(run: PruneRun, state: PruneReport['state'], waitsFor: string[]): PruneReport {
+function reportOf(
+  run: PruneRun,
+  state: PruneReport['state'],
+  waitsFor: string[],
+  progress: PruneProgress,
+): PruneReport {
   const kept = { objects: 0, bytes: 0 }
   for (const pack of run.reach.packs) {
     kept.objects++
     kept.bytes += run.survey.packs.get(pack) ?? 0
   }
-  return { state, waitsFor: [...new Set(waitsFor)], fenced: run.fenced, removed: run.remover.removed, kept }
+  return { state, waitsFor: [...new Set(waitsFor)], fenced: run.fenced, removed: run.remover.removed, kept, progress }
 }

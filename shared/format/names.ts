@@ -7,6 +7,7 @@ export type SessionParts = { volumeTag: string; snapshotTag: string; startedMs: 
 
 const SESSION = /^([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{12})-([0-9a-f]{8})$/
 const PACK_REF = /^[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{12}-[0-9a-f]{8}\/[0-9a-f]{16}$/
+const REACH_NOTE = /^reach\/(pages|roots)-[0-9a-f]{16}$/
 /** A pack reference as bytes: 26 of the session, 8 of the pack's own name. */
 export const PACK_REF_BYTES = 34
 
@@ -29,6 +30,10 @@ export const rootKey = (session: string): string => `roots/${session}`
 export const retireKey = (generation: string): string => `retire/${generation}`
 export const waitsKey = (generation: string): string => `waits/${generation}`
 export const doomKey = (generation: string): string => `doom/${generation}`
+export const REACH_PREFIX = 'reach/'
+export type ReachNoteKind = 'pages' | 'roots'
+/** `name`: 16 random hex digits. */
+export const reachKey = (kind: ReachNoteKind, name: string): string => `${REACH_PREFIX}${kind}-${name}`
 /** `ref` is `<session>/<16 hex>`: how maps name a pack. */
 export const packKey = (ref: string): string => `packs/${ref}`
 
@@ -41,6 +46,13 @@ export function sessionInKey(key: string): string | undefined {
   const session = key.slice(key.lastIndexOf('/') + 1)
   return SESSION.test(session) ? session : undefined
 }
+
+/** undefined: not a note's name. */
+export function reachNoteKind(key: string): ReachNoteKind | undefined {
+  return REACH_NOTE.exec(key)?.[1] as ReachNoteKind | undefined
+}
+
+export const isPackRef = (ref: string): boolean => PACK_REF.test(ref)
 
 export function encodePackRef(ref: string, into: Buffer, at: number): void {
   if (!PACK_REF.test(ref)) throw new Error(`not a pack reference: ${ref}`)

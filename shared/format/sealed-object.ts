@@ -17,6 +17,8 @@ const KIND_CODE = {
   retire: 0x46,
   waits: 0x47,
   doom: 0x48,
+  'reach-pages': 0x49,
+  'reach-roots': 0x4a,
 } as const
 export type ObjectKind = keyof typeof KIND_CODE
 
@@ -30,6 +32,8 @@ const CORRUPT_REASON = {
   retire: 'RetireListCorrupt',
   waits: 'RetireListCorrupt',
   doom: 'RetireListCorrupt',
+  'reach-pages': 'ReachNoteCorrupt',
+  'reach-roots': 'ReachNoteCorrupt',
 } as const satisfies Record<ObjectKind, string>
 
 const SALT_AT = 16

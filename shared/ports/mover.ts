@@ -157,7 +157,10 @@ export interface Repositories {
 }
 
 export type PruneSlice = {
-  /** It begins nothing more after this long; what it recorded is gone on with by the next one. */
+  /**
+   * It begins nothing more after this long; what it recorded is gone on with by the next one. LISTs at its beginning count
+   * as far as half of it stays for what is new: each slice gains something.
+   */
   sliceMs: number
   /** A session without a new object for this long, by the store's own times, is given up. */
   sessionIdleMs: number
@@ -175,7 +178,18 @@ export type PruneReport = {
   removed: Record<string, { objects: number; bytes: number }>
   /** Packs that roots name, and bytes in them. */
   kept: { objects: number; bytes: number }
+  /** How far it is. */
+  progress: PruneProgress
 }
+
+/**
+ * `survey`: roots that were read, and pages of the root that was begun. `delete`: packs of the list at hand that are gone.
+ * `tidy`: what else is left over.
+ */
+export type PruneProgress =
+  | { phase: 'survey'; roots: { done: number; total: number }; pages: { done: number; total: number } }
+  | { phase: 'delete'; packs: { done: number; total: number } }
+  | { phase: 'tidy' }
 
 export type RecoveryChoice = { kind: 'passphrase'; passphrase: string } | { kind: 'publicKey'; pem: string }
 

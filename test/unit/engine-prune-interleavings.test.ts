@@ -18,6 +18,7 @@ import { Random } from '#test/scenario/random.ts'
 import { access, bytesOf, CHUNK_BYTES, EngineWorld, FCD, PAGE_CHUNKS } from '#test/support/engine-world.ts'
 import { SteppedStore, Steps } from '#test/support/stepped-store.ts'
 import { HookedStore, type WriteHook } from '#test/support/store-faults.ts'
+import { CallClock, TickingStore } from '#test/support/ticking-store.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: prune in any order')
@@ -53,11 +54,19 @@ class World {
   /** Warnings of the sessions. */
   readonly messages: string[] = []
   repository: Repository | undefined
+  /** Of prunes, that were not the last. */
+  slices = 0
 
   constructor(seed: number) {
     this.random = new Random(seed)
     this.steps = new Steps(this.random, [0, 0, 0.002, 0.01][this.random.below(4)] ?? 0)
-    this.store = new MemoryObjectStore({ objects: this.objects, nowMs: () => this.times.nowMs++ })
+    // In steps of less than a minute, and more: what is older than a minute is known again by its time, what is younger by its bytes.
+    const stepMs = this.random.chance(0.5) ? 1 : 40_000
+    const nowMs = () => {
+      this.times.nowMs += stepMs
+      return this.times.nowMs
+    }
+    this.store = new MemoryObjectStore({ objects: this.objects, nowMs })
   }
 
   stepped(process: string): ObjectStore {
@@ -105,14 +114,14 @@ async function packsOf(
   const only = new MemoryObjectStore({ objects: new Map(objects) })
   for (const other of [...only.objects.keys()]) if (/^(roots|index)\//.test(other)) only.objects.delete(other)
   await only.putIfAbsent(key, body)
-  const reach = new Reach({ ...repository, store: only }, () => {})
+  const reach = new Reach({ ...repository, store: only }, { warn: () => {} })
   try {
     await reach.look({ has: () => false })
   } catch (error) {
     if (error instanceof CorruptionError) throw new LostPack(`sealed ${key} cannot be read: ${error.message}`)
     throw error
   }
-  return reach.packs
+  return new Set(reach.packs)
 }
 
 /** A process that may be fenced or die, and must not fail in any other way. */
@@ -202,10 +211,14 @@ async function play(seed: number): Promise<World> {
   }
   const collect = (process: string) => async () => {
     const sessionIdleMs = random.chance(0.3) ? 0 : DAY_MS
-    const repository = { ...world.repository!, store: world.stepped(process) }
-    for (let run = 0; run < 3; run++) {
-      await pruneRepository(repository, { clock: systemClock, sliceMs: HOUR_MS, sessionIdleMs })
-      await cue(process, () => isForgotten(`roots/${sessions.C}`))
+    // Whole runs, or so many slices of a few calls that one of them looks, one retires, one deletes.
+    const isSliced = random.chance(0.5)
+    const [clock, sliceMs, runs] = isSliced ? [new CallClock(), 1 + random.below(6), 14] : [systemClock, HOUR_MS, 3]
+    const store = new TickingStore(world.stepped(process), () => clock instanceof CallClock && clock.tick())
+    for (let run = 0; run < runs; run++) {
+      const report = await pruneRepository({ ...world.repository!, store }, { clock, sliceMs, sessionIdleMs })
+      if (isSliced && report.state === 'more') world.slices++
+      else await cue(process, () => isForgotten(`roots/${sessions.C}`))
     }
   }
   for (const name of ['B', 'C'] as const) world.contents.set(`roots/${sessions[name]}`, contents[name])
@@ -268,16 +281,19 @@ for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
   const last = Math.min(SEEDS, first + SEEDS_PER_TEST - 1)
   test(`no backup loses a pack, and nothing is left in the end: orders ${first} to ${last}`, async () => {
     let pruned = 0
+    let slices = 0
     for (let seed = first; seed <= last; seed++) {
       try {
         const world = await play(seed)
         await endsRight(world)
+        slices += world.slices
         pruned += world.steps.taken.filter((step) => /^[gh] delete packs/.test(step)).length
       } catch (error) {
         throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error })
       }
     }
     assert.ok(pruned > 0, 'packs were deleted while others worked')
+    assert.ok(slices > 5, `${slices} slices were not the last`)
   })
 }
 

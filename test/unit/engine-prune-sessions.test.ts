@@ -83,8 +83,9 @@ for (const lacks of ['nothing', 'the wait for sessions', 'the second look'] as c
     if (lacks === 'the second look') {
       // It learns who has ended, and takes no names in.
       Reach.prototype.look = async function (this: Reach) {
-        await look.call(this, { has: () => true })
+        const isWhole = await look.call(this, { has: () => true })
         this.packs.clear()
+        return isWhole
       }
     }
     const again = reasonOf(prune(collector)).finally(() => {

@@ -164,6 +164,15 @@ test('a run that dies at any write is finished by the next one', async () => {
   }
 })
 
+test('what lies among the packs and is not named like one is left alone', async () => {
+  const { store, world, repository, firstRoot } = await twoBackups()
+  const stranger = `packs/${firstRoot.slice('roots/'.length)}/copy-of-a-pack`
+  await store.putIfAbsent(stranger, Buffer.from('?'))
+  await world.repositories.forget(access, FCD, 's0')
+  assert.is((await prune(repository)).state, 'done')
+  assert.ok(store.objects.has(stranger))
+})
+
 test('old probes and lists without their retire list go, young probes stay', async () => {
   const { times, store, repository } = await twoBackups()
   await store.putIfAbsent('probe/0000000000000001', Buffer.from('old'))

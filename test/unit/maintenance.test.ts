@@ -2,13 +2,16 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { Condition } from '#shared/api/kinds.ts'
+import { setCondition } from '#shared/domain/conditions.ts'
 import { inTurn } from '#shared/domain/maintenance.ts'
-import { systemClock } from '#shared/kernel/clock.ts'
+import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
-import { CorruptionError } from '#shared/kernel/errors.ts'
-import { DAY_MS } from '#shared/kernel/units.ts'
+import { CorruptionError, RetryableError } from '#shared/kernel/errors.ts'
+import { MINUTE_MS } from '#shared/kernel/units.ts'
 import type { PruneReport, PruneSlice, Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
-import { maintain } from '../../functions/maintenance/handler.ts'
+import { acquireLease, releaseLease } from '#shared/steps/lease.ts'
+import { maintain, type Occasion } from '../../functions/maintenance/handler.ts'
+import { wakeForPrunes } from '../../functions/sweep/prunes.ts'
 
 const test = suite('maintenance')
 
@@ -18,6 +21,7 @@ const report = (change: Partial<PruneReport> = {}): PruneReport => ({
   fenced: [],
   removed: {},
   kept: { objects: 0, bytes: 0 },
+  progress: { phase: 'tidy' },
   ...change,
 })
 
@@ -42,7 +46,7 @@ function aWorld(names: string[], prune: (name: string, slice: PruneSlice) => Pro
   const pruned: string[] = []
   const deps = {
     cluster,
-    clock: systemClock,
+    clock: systemClock as Clock,
     settings: readSettings({}),
     identity: 'pod-1',
     log: { debug() {}, info() {}, warn() {}, error() {} },
@@ -55,12 +59,13 @@ function aWorld(names: string[], prune: (name: string, slice: PruneSlice) => Pro
     } as unknown as Repositories,
     count: (...words: unknown[]) => void counted.push(words),
   }
-  const condition = (name: string): Condition | undefined =>
+  const condition = (name: string, wanted = 'Pruned'): Condition | undefined =>
     cluster
       .peekAll('BackupRepository')
       .find(({ metadata }) => metadata.name === name)
-      ?.['status'].conditions.find(({ type }: Condition) => type === 'Pruned')
-  return { cluster, deps, counted, pruned, condition, run: () => maintain(deps, new AbortController().signal) }
+      ?.['status'].conditions.find(({ type }: Condition) => type === wanted)
+  const run = (occasion: Occasion = 'begin', signal = new AbortController().signal) => maintain(deps, signal, occasion)
+  return { cluster, deps, counted, pruned, condition, run }
 }
 
 test('every repository that is ready is pruned, and one that fails does not stop the others', async () => {
@@ -107,7 +112,7 @@ test('two runs at once: the second steps back, and the Lease is free afterwards'
   assert.is(await world.run(), '1 repositories pruned, 0 failed, 0 left for the next time')
 })
 
-test('a repository has the time that is left, and one without time is left for the next run', async () => {
+test('each repository has its share of the time that is left, and one without time is due in the next round', async () => {
   const world = aWorld(['br-1', 'br-2', 'br-3'], async () => {
     nowMs += 200_000
     return report()
@@ -119,19 +124,117 @@ test('a repository has the time that is left, and one without time is left for t
     slices.push(slice.sliceMs)
     return await prune(access, slice)
   }
-  const deps = { ...world.deps, clock: { ...systemClock, monotonicMs: () => nowMs } }
-  assert.is(
-    await maintain(deps, new AbortController().signal),
-    '2 repositories pruned, 0 failed, 1 left for the next time',
-  )
-  assert.equal(slices, [300_000, 100_000])
+  world.deps.clock = { ...systemClock, monotonicMs: () => nowMs }
+  assert.is(await world.run(), '2 repositories pruned, 0 failed, 1 left for the next time')
+  assert.equal(slices, [100_000, 50_000])
+  assert.is(await world.run('go on'), '1 repositories pruned, 0 failed, 0 left for the next time')
+  assert.equal(world.pruned.toSorted(), ['br-1', 'br-2', 'br-3'])
+  assert.is(slices.at(-1), 300_000)
 })
 
-test('each day another repository comes first', () => {
-  assert.equal(
-    [0, 1, 2, 3].map((day) => inTurn(['a', 'b', 'c'], day * DAY_MS + 5).join('')),
-    ['abc', 'bca', 'cab', 'abc'],
+test('a prune that is not through is gone on with, and the others are left in peace until the next day', async () => {
+  let slices = 0
+  const world = aWorld(['br-1', 'br-2'], async (name) => {
+    if (name === 'br-1') return report()
+    const roots = { done: ++slices, total: 3 }
+    return report({ state: slices < 3 ? 'more' : 'done', progress: { phase: 'survey', roots, pages: roots } })
+  })
+  const told = () => {
+    const { status, reason, message } = world.condition('br-2', 'Pruning')!
+    return [status, reason, message]
+  }
+  assert.is(await world.run(), '1 repositories pruned, 0 failed, 1 left for the next time')
+  const pages = 'map pages of the next one'
+  assert.equal(told(), ['True', 'Surveying', `1 of 3 backups are read, and 1 of 3 ${pages}`])
+  await world.run('go on')
+  assert.equal(told(), ['True', 'Surveying', `2 of 3 backups are read, and 2 of 3 ${pages}`])
+  await world.run('go on')
+  assert.equal(told().slice(0, 2), ['False', 'PruneEnded'])
+  assert.is(world.condition('br-2')?.reason, 'Pruned')
+  assert.is(await world.run('go on'), '0 repositories pruned, 0 failed, 0 left for the next time')
+  assert.equal(world.pruned.filter((name) => name === 'br-1').length, 1)
+})
+
+test('who dies in a prune leaves it due, at whatever moment; one that is stopped does so too, and is no failure', async () => {
+  const world = aWorld(['br-1'], async () => await new Promise<never>(() => {}))
+  void world.run()
+  while (world.pruned.length === 0) await new Promise((turn) => setImmediate(turn))
+  assert.equal([world.condition('br-1', 'Pruning')?.status, world.condition('br-1')], ['True', undefined])
+
+  const stop = new AbortController()
+  const stopped = aWorld(['br-1', 'br-2'], async () => {
+    stop.abort(new Error('the function is being stopped'))
+    throw stop.signal.reason
+  })
+  assert.is(await stopped.run('begin', stop.signal), '0 repositories pruned, 0 failed, 2 left for the next time')
+  for (const name of ['br-1', 'br-2']) {
+    assert.equal([stopped.condition(name, 'Pruning')?.status, stopped.condition(name)], ['True', undefined])
+  }
+})
+
+test('a store that is away is tried again in a minute, damage is not looked at before the next day', async () => {
+  for (const [error, isDue] of [
+    [new RetryableError('S3Unavailable', 'away'), 'True'],
+    [new CorruptionError('RootCorrupt', 'cut off'), 'False'],
+  ] as const) {
+    const world = aWorld(['br-1'], async () => {
+      throw error
+    })
+    await world.run()
+    assert.equal([world.condition('br-1', 'Pruning')?.status, world.condition('br-1')?.reason], [isDue, error.reason])
+  }
+})
+
+test('a round that finds another one at work leaves its wish behind', async () => {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const world = aWorld(['br-1', 'br-2'], async () => {
+    await promise
+    return report()
+  })
+  const first = world.run()
+  while (world.pruned.length === 0) await new Promise((turn) => setImmediate(turn))
+  assert.is(await world.run(), 'another one is at it')
+  assert.is(world.condition('br-2', 'Pruning')?.status, 'True')
+  resolve()
+  await first
+  assert.is(world.condition('br-2', 'Pruning')?.status, 'False')
+})
+
+test('the sweep wakes maintenance for a prune that is not through, once, and not while one is at work', async () => {
+  const world = aWorld(['br-1', 'br-2', 'br-unready'], async () => report({ state: 'more' }))
+  const woken: string[] = []
+  const wakes = {
+    ...world.deps,
+    wake: async (step: string, { name }: { name: string }) => void woken.push(`${step} ${name}`),
+  }
+  assert.is(await wakeForPrunes(wakes), false)
+  await world.run()
+  assert.is(await wakeForPrunes(wakes), true)
+  assert.equal(woken, ['maintenance br-1'])
+  const lease = await acquireLease(world.deps, 'dormouse-maintenance', 'another', new AbortController().signal)
+  assert.is(await wakeForPrunes(wakes), false)
+  await releaseLease(world.deps, lease!, 'another')
+  assert.is(await wakeForPrunes(wakes), true)
+})
+
+test('the sweep leaves a repository that is not ready alone', async () => {
+  const world = aWorld(['br-1'], async () => report({ state: 'more' }))
+  await world.run()
+  const [repository] = world.cluster.peekAll('BackupRepository')
+  const conditions = setCondition(
+    repository!['status'].conditions,
+    { type: 'Ready', status: 'False', reason: 'x', message: 'x' },
+    0,
   )
+  await world.cluster.patch('BackupRepository', repository!, { status: { conditions } })
+  assert.is(await wakeForPrunes({ ...world.deps, wake: async () => undefined }), false)
+})
+
+test('rounds that begin ten minutes apart begin with each repository in turn', () => {
+  const all = [...'abcdefghij']
+  const firsts = new Set(Array.from({ length: 200 }, (_, round) => inTurn(all, round * 10 * MINUTE_MS)[0]))
+  assert.is(firsts.size, 10)
+  assert.equal(inTurn(all, 12_345 * MINUTE_MS).toSorted(), all)
   assert.equal(inTurn([], 5), [])
 })
 

@@ -74,7 +74,7 @@ eventing('each kind goes to the one function that does its step', () => {
   const routes = triggers.flatMap((trigger) =>
     kindsOf(trigger).map((kind) => [kind, trigger['spec'].subscriber.ref.name]),
   )
-  const wanted = Object.entries({ ...STEP_OF_KIND, PersistentVolumeClaim: 'clone' })
+  const wanted = Object.entries({ ...STEP_OF_KIND, PersistentVolumeClaim: 'clone', BackupRepository: 'maintenance' })
   assert.equal(routes.sort(), wanted.map(([kind, step]) => [kind, `dormouse-${step}`]).sort())
 })
 

@@ -1,0 +1,119 @@
+// Prune beside a session of several slices: what it learnt of the retire lists in its first slice holds to its end, whatever
+// happens to its parent in between, and to the lists.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
+import type { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
+import { unreachableObjects } from '#shared/engine/prune.ts'
+import type { Repository } from '#shared/engine/repository.ts'
+import { decodeParts, encodeParts } from '#shared/format/bytes.ts'
+import { openObject, sealObject } from '#shared/format/sealed-object.ts'
+import {
+  access,
+  CHUNK_BYTES,
+  type EngineWorld,
+  FCD,
+  PAGE_CHUNKS,
+  type UploadOptions,
+} from '#test/support/engine-world.ts'
+import { keysOf, pausedSlice, prune, restores, twoBackups } from '#test/support/prune-world.ts'
+import { HookedStore, type WriteHook } from '#test/support/store-faults.ts'
+import { applyChanges } from '#test/support/volume-history.ts'
+
+const test = suite('engine: prune beside sessions of several slices')
+
+const SECTORS_PER_PAGE = (PAGE_CHUNKS * CHUNK_BYTES) / 512
+
+/** Changes a chunk of each page, so that whoever backs it up writes all pages itself. */
+function touchEachPage(content: MemoryDiskContent, fill: number) {
+  const pages = content.capacityBytes / (PAGE_CHUNKS * CHUNK_BYTES)
+  const list = Array.from({ length: Math.ceil(pages) }, (_, page) => page * SECTORS_PER_PAGE)
+  return applyChanges(
+    content,
+    list.map((sector) => ({ kind: 'write' as const, sector, sectors: 8, fill })),
+  )
+}
+
+/** Packs of the first backup are retired, `early` seals with a name of them, and `late` begins from it while the list stands. */
+async function lateSession(modes: 'changes' | 'allocated') {
+  const made = await twoBackups()
+  const { world, repository, first, firstRoot } = made
+  const early = await world.newSession('early')
+  const content = first.snapshot()
+  const changedAreas = touchEachPage(content, 31)
+  const earlyRequest = { content, session: early, snapshotId: 'early', parentRoot: firstRoot, changedAreas }
+  let isRetired = false
+  const whileItRuns: WriteHook = async ({ key }) => {
+    if (isRetired || !key.startsWith(`packs/${early}/`)) return 'go on'
+    isRetired = true
+    for (const snapshot of ['s0', 's1']) await world.repositories.forget(access, FCD, snapshot)
+    assert.equal((await prune(repository)).waitsFor, [early])
+    return 'go on'
+  }
+  const running = world.through(new HookedStore(world.store, whileItRuns))
+  assert.is((await running.uploadSlice(earlyRequest)).state, 'sealed')
+  const late = await world.newSession('late')
+  const lateContent = content.snapshot()
+  const areas = touchEachPage(lateContent, 32)
+  const request: UploadOptions = {
+    content: lateContent,
+    session: late,
+    snapshotId: 'late',
+    parentRoot: `roots/${early}`,
+    changedAreas: modes === 'changes' ? areas : undefined,
+  }
+  assert.is((await world.uploadSlice({ ...request, signal: AbortSignal.abort() })).state, 'more')
+  return { ...made, early, late, request }
+}
+
+async function sealedAndWhole(world: EngineWorld, request: UploadOptions): Promise<void> {
+  assert.is((await world.uploadSlice({ ...request, slice: 2 })).state, 'sealed')
+  assert.ok(await restores(world, `roots/${request.session}`, request.content))
+}
+
+for (const modes of ['changes', 'allocated'] as const) {
+  test(`what was retired when a session began is not named by a later slice, though parent and list are gone: ${modes}`, async () => {
+    const { world, repository, request } = await lateSession(modes)
+    await world.repositories.forget(access, FCD, 'early')
+    assert.ok(((await prune(repository)).removed['packs']?.objects ?? 0) > 0)
+    await sealedAndWhole(world, request)
+    await prune(repository)
+    assert.equal(await unreachableObjects(repository), [])
+  })
+}
+
+for (const parent of ['is gone', 'stands'] as const) {
+  test(`a checkpoint of version 1 is gone on from only while its parent stands: it ${parent}`, async () => {
+    const { store, world, repository, late, request } = await lateSession('changes')
+    for (const key of keysOf(store, `checkpoint/${late}/`)) toVersion1(store, repository, key)
+    if (parent === 'is gone') await world.repositories.forget(access, FCD, 'early')
+    await prune(repository)
+    await sealedAndWhole(world, request)
+    assert.is(world.warnings.includes('ParentMissing'), parent === 'is gone')
+  })
+}
+
+/** As it was written before it held what was retired. */
+function toVersion1(store: MemoryObjectStore, { keys }: Repository, key: string): void {
+  const { head, parts } = decodeParts(openObject(keys, 'checkpoint', key, store.objects.get(key)!.body, key))
+  const payload = encodeParts({ ...(head as object), version: 1 }, parts.slice(0, -1))
+  store.objects.set(key, { body: sealObject(keys, 'checkpoint', key, payload), modifiedMs: 0 })
+}
+
+test('a parent that is forgotten between two slices costs no second transfer', async () => {
+  const { store, world, repository, second, secondRoot } = await twoBackups()
+  const session = await world.newSession('s2')
+  const content = second.snapshot()
+  const changedAreas = applyChanges(content, [{ kind: 'write', sector: 0, sectors: 8, fill: 33 }])
+  const request = { content, session, snapshotId: 's2', parentRoot: secondRoot, changedAreas }
+  await pausedSlice(world, request)
+  for (const snapshot of ['s0', 's1']) await world.repositories.forget(access, FCD, snapshot)
+  assert.equal((await prune(repository)).waitsFor, [session])
+  const before = world.bytesRead
+  await sealedAndWhole(world, { ...request, parentRoot: undefined, changedAreas: undefined })
+  assert.ok(world.bytesRead - before <= CHUNK_BYTES, 'only what had changed was read')
+  assert.is(keysOf(store, `packs/${session}/`).length, 2, 'one of the chunk, one of its page')
+})
+
+test.run()
