@@ -59,6 +59,7 @@ async function bringUpToDate(
   wanted: { repopsitoryParameters: Record<string, string>; allowedNamespaces: string[]; metadata: object },
 ): Promise<void> {
   const own = await findOwn(deps, claim)
+  // Also when it was deleted in this very moment: the next look makes it anew.
   if (own === undefined) throw notOwn(`BackupRepository ${repositoryNameOf(claim)} was made for another claim`)
   const before: Record<string, string> = own['repopsitoryParameters'] ?? {}
   const gone = Object.keys(before).filter((key) => !Object.hasOwn(wanted.repopsitoryParameters, key))

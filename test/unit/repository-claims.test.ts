@@ -10,6 +10,7 @@ import type { Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import { accessOfParameters, accessOfRepository } from '#shared/steps/repository-access.ts'
 import { reasonOf } from '#test/support/reason.ts'
+import { type ClusterAccess, namedParameters } from '../../cli/cluster-access.ts'
 import { type ClaimDeps, handleRepository } from '../../functions/repository/handler.ts'
 
 const test = suite('claims of tenants and operators')
@@ -349,6 +350,17 @@ test("what an earlier version copied from an operator's claim is opened, whoever
   assert.is(await reasonOf(world.deps.access('br-4f4c7e0e-3b0c-4f3a-9d52-0c8ee8a4a001')), 'RepositoryNotProved')
   world.repository('by-hand', { repopsitoryParameters: parameters })
   assert.is(await reasonOf(world.deps.access('by-hand')), 'none')
+})
+
+test('an operator who opens a repository by hand opens none of a tenant either', async () => {
+  const world = new World()
+  const name = 'br-4f4c7e0e-3b0c-4f3a-9d52-0c8ee8a4a001'
+  world.repository(name, { repopsitoryParameters: { bucket: 'backups', s3Url: ATTACKER } })
+  const access = { deps: world.deps, cluster: world.cluster } as unknown as ClusterAccess
+  assert.is(await reasonOf(namedParameters(access, { repository: name })), 'RepositoryNotProved')
+  const metadata = { annotations: { [FROM]: 'velero' } }
+  await world.cluster.patch('BackupRepository', world.cluster.peek('BackupRepository', undefined, name)!, { metadata })
+  assert.is((await namedParameters(access, { repository: name }))['s3Url'], ATTACKER)
 })
 
 test('a location that was closed again takes no writes of that namespace, and serves its restores', async () => {

@@ -3,7 +3,7 @@
 import type { Condition, ObjectMeta } from '../kinds.ts'
 
 /**
- * A place where backups are kept. Made by the repository function for one BackupRepositoryClaim, with the name br-<UID of the claim>; Snapshots, restores and deletions refer to it by that name.
+ * A place where backups are kept. Made by the repository function for one BackupRepositoryClaim, with the name br-<UID of the claim>; Snapshots, restores and deletions refer to it by that name. The annotation dormouse.dev/claim-namespace names the namespace of that claim.
  */
 export type BackupRepository = {
   apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1'

@@ -10,7 +10,7 @@ export type BackupRepositoryClaim = {
   kind: 'BackupRepositoryClaim'
   metadata: ObjectMeta
   /**
-   * Namespaces whose volumes are kept there; by habit the one of the volumes. Written by whoever makes the claim.
+   * Namespaces whose volumes are kept there; by habit the one of the volumes. Written by whoever makes the claim. In a claim outside of the Velero namespace, that namespace alone.
    *
    * @maxItems 10000
    *
@@ -22,7 +22,7 @@ export type BackupRepositoryClaim = {
    */
   repositoryDriver: string
   /**
-   * Settings of the repository (the spelling is the peer's). region, bucket, s3Url, s3ForcePathStyle, caCert and profile as in a BackupStorageLocation. aws_access_key_id and aws_secret_access_key of repositories that the peer made are read and reported with the condition PlaintextCredentials; Dormouse never writes them.
+   * Settings of the repository (the spelling is the peer's). region, bucket, s3Url, s3ForcePathStyle, caCert and profile as in a BackupStorageLocation. aws_access_key_id and aws_secret_access_key of repositories that the peer made are read and reported with the condition PlaintextCredentials; Dormouse never writes them. In a claim outside of the Velero namespace only backupStorageLocation counts: the name of a BackupStorageLocation that an operator has opened to that namespace with the annotation dormouse.dev/allowed-namespaces; the other settings are taken from there.
    */
   repopsitoryParameters: {
     /**
