@@ -131,7 +131,7 @@ load.after(() => {
 /** What the pod gets: NODE_OPTIONS hold its heap, and its memory limit is what is asserted. */
 function nodeOptions(): string {
   const [service] = parseAllDocuments(readFileSync(path.join(PROJECT, 'config/services/sweep.yaml'), 'utf8'))
-  const spec = (service?.toJS() as KubeObject)['spec']
+  const { spec } = (service as NonNullable<typeof service>).toJS() as KubeObject
   const [container] = spec.template.spec.containers
   assert.is(container.resources.limits.memory, '256Mi')
   return container.env.find(({ name }: { name: string }) => name === 'NODE_OPTIONS').value
