@@ -35,7 +35,8 @@ export async function takeTurns(
         continue
       }
       costs.set(tenant, cost + 1) // before it is known, so that many at once do not pass the limit
-      costs.set(tenant, (costs.get(tenant) ?? 0) - 1 + (await act(object)))
+      const paid = await act(object)
+      costs.set(tenant, (costs.get(tenant) ?? 0) - 1 + paid)
     }
   }
   await Promise.all(Array.from({ length: options.atOnce }, work))
