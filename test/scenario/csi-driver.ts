@@ -144,20 +144,24 @@ export class CsiDriver {
     const policy = volume['spec'].persistentVolumeReclaimPolicy
     const claim = ref === undefined ? undefined : this.#cluster.peek('PersistentVolumeClaim', ref.namespace, ref.name)
     const isBound = ref?.uid !== undefined && claim?.metadata.uid === ref.uid
-    if (volume.metadata.deletionTimestamp !== undefined) {
-      if (!isBound) await this.#finalize(volume, isOwn && policy === 'Delete')
-      return
-    }
     if (isBound) return
+    if (volume.metadata.deletionTimestamp !== undefined) return await this.#remove(volume, isOwn && policy === 'Delete')
     const next = ref?.uid === undefined ? 'Available' : 'Released'
     if (phase !== next) await this.#cluster.patchStatus('PersistentVolume', volume, { phase: next })
-    else if (next === 'Released' && isOwn && policy === 'Delete') await this.#cluster.delete('PersistentVolume', volume)
+    if (next === 'Released' && isOwn && policy === 'Delete') await this.#remove(this.#volume(volume), true)
   }
 
-  async #finalize(volume: KubeObject, withDisk: boolean): Promise<void> {
-    const finalizers = (volume.metadata.finalizers ?? []).filter((one) => one !== FINALIZER)
+  /** The disk first: a death in between is gone on with. */
+  async #remove(volume: KubeObject, withDisk: boolean): Promise<void> {
     if (withDisk) this.#volumes.deleteDisk(volume['spec'].csi.volumeHandle)
-    await this.#cluster.patch('PersistentVolume', volume, { metadata: { finalizers } })
+    await this.#cluster.delete('PersistentVolume', volume)
+    const left = this.#cluster.peek('PersistentVolume', undefined, volume.metadata.name)
+    const finalizers = (left?.metadata.finalizers ?? []).filter((one) => one !== FINALIZER)
+    if (left !== undefined) await this.#cluster.patch('PersistentVolume', left, { metadata: { finalizers } })
+  }
+
+  #volume({ metadata }: KubeObject): KubeObject {
+    return this.#cluster.peek('PersistentVolume', undefined, metadata.name) as KubeObject
   }
 }
 
