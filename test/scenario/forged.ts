@@ -22,7 +22,6 @@ const BETWEEN = 'between two volumes'
 const MOMENTS: Record<string, (world: World) => boolean> = {
   'before anything is made': () => true,
   'while the disk is provisioned': (world) => cloneIn(world)?.['status']?.reason === 'Provisioning',
-  'when the Download is made': (world) => downloadIn(world) !== undefined,
   'while the data is written': (world) => downloadIn(world)?.['status']?.nextChunk > 0,
   'when the data is whole': (world) => downloadIn(world)?.['status']?.phase === 'Completed',
   'in the hand-over': (world) => downloadIn(world)?.metadata.annotations?.[HAND_OVER_ANNOTATION] !== undefined,
@@ -33,6 +32,9 @@ const MOMENTS: Record<string, (world: World) => boolean> = {
   },
   'when it is over': (world) => isDone(cloneIn(world)),
 }
+
+/** A forged phase is an end, or a new beginning, in the middle of something. */
+const AT_WORK = ['while the data is written', 'when the data is whole', 'in the hand-over', BETWEEN]
 
 /** A PersistentVolume as a plan of the hand-over, over the disk of app's volume; and one that reaches into the node. */
 function plan(world: World, spec: object): string {
@@ -50,8 +52,10 @@ const appHandle = (world: World): string =>
 
 const FORGERIES: Record<string, (world: World) => object> = {
   "volumeName of app's volume": () => ({ volumeName: 'pv-data' }),
-  'volumeName of nothing': () => ({ volumeName: 'none' }),
-  "volumeID of app's disk": (world) => ({ volumeID: `ivd:${appHandle(world)}` }),
+  "volumeID of app's disk, stagingClaim of its claim": (world) => ({
+    volumeID: `ivd:${appHandle(world)}`,
+    stagingClaim: 'data',
+  }),
   "downloadName of another restore's": () => ({ downloadName: THEIRS }),
   'downloadName with path parts': () => ({ downloadName: '../secrets/x' }),
   "restoredVolume over app's disk": (world) => ({
@@ -62,7 +66,6 @@ const FORGERIES: Record<string, (world: World) => object> = {
     restoredVolume: plan(world, { hostPath: { path: '/etc' }, csi: { volumeHandle: 'x' } }),
   }),
   'reclaimPolicy Retain': () => ({ reclaimPolicy: 'Retain' }),
-  "stagingClaim of app's": () => ({ stagingClaim: 'data' }),
   'nothing at all': () => ({
     volumeName: null,
     volumeID: null,
@@ -135,6 +138,7 @@ export function forgeEach(test: Test, awaits?: string): void {
   for (const [moment, isNow] of Object.entries(MOMENTS)) {
     if (awaits === undefined && moment === BETWEEN) continue
     for (const [text, forgery] of Object.entries(FORGERIES)) {
+      if (text.startsWith('phase') && !AT_WORK.includes(moment)) continue
       test(`${moment}: ${text}`, async () => {
         const world = new World(moment.length + text.length)
         const snapshot = await aBackup(world)
