@@ -125,8 +125,18 @@ async function actOrFail(deps: StepDeps, claim: Claim, step: CloneStep): Promise
     return await act(deps, claim, step)
   } catch (error) {
     if (isPassing(error)) return later(deps, claim, error)
-    if (error instanceof TerminalError) return await failed(deps, claim, error.reason, error.message)
+    if (error instanceof TerminalError) return await failedOrLater(deps, claim, error)
     throw error
+  }
+}
+
+/** What has to go first may stay for a while, such as a staging claim that a Pod uses. */
+async function failedOrLater(deps: StepDeps, claim: Claim, error: TerminalError): Promise<Result> {
+  try {
+    return await failed(deps, claim, error.reason, error.message)
+  } catch (left) {
+    if (isPassing(left)) return later(deps, claim, left)
+    throw left
   }
 }
 
