@@ -1,40 +1,78 @@
-// The Download of a clone: one per clone, its name made from the clone's UID.
+// The Download of a clone: one per clone, its name made from the clone's UID. It lies in Velero's namespace, so what it says is trusted.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { formatDiskId } from '#shared/domain/ids.ts'
-import { cloneReference, STAGED_ANNOTATION } from '#shared/domain/staging.ts'
+import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
+import {
+  formatStagedVolume,
+  handOverOf,
+  isMarkedFor,
+  NO_HAND_OVER,
+  STAGED_VOLUME_ANNOTATION,
+  volumeMark,
+} from '#shared/domain/staged-volume.ts'
+import { cloneReference, isDownloadOf, STAGED_ANNOTATION } from '#shared/domain/staging.ts'
+import { withoutFinalizer } from '#shared/domain/step-label.ts'
+import { requireDisk } from '#shared/domain/volume.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { ConflictError } from '#shared/kernel/errors.ts'
+import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import type { Staged } from './provision.ts'
 
-/** Written into the clone before the Download is made: an abort must find each Download that may write. */
 export function downloadNameOf(clone: KubeObject, source: { snapshotId: string }): string {
   return `download-${source.snapshotId}-${clone.metadata.uid}`
 }
 
-/** Repeatable: a second run finds the first one's Download. */
+/** By the name that this clone gives, and never by what its status says. */
+export async function readDownload(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {
+  const name = knownName(clone)
+  const download =
+    name === undefined ? undefined : await deps.cluster.read('Download', deps.settings.veleroNamespace, name)
+  return download !== undefined && isDownloadOf(download, clone) ? download : undefined
+}
+
+/** undefined: the clone names no backup, so that it never had one. */
+function knownName(clone: KubeObject): string | undefined {
+  try {
+    return downloadNameOf(clone, unwrapToDisk(String(clone['spec']?.snapshotID ?? '')))
+  } catch (error) {
+    if (error instanceof TerminalError) return undefined
+    throw error
+  }
+}
+
+/**
+ * Repeatable: a second run finds the first one's Download. The volume is marked first: should the Download be gone one day, the mark says that
+ * the disk may have been written to, and is no new one any more.
+ */
 export async function ensureDownload(
   deps: StepDeps,
   clone: KubeObject,
   source: { fcdId: string; snapshotId: string },
-  targetFcdId: string,
+  { volume, claimUID }: Staged,
 ): Promise<void> {
-  const name = downloadNameOf(clone, source)
+  const zeroed = !isMarkedFor(volume, clone)
+  if (zeroed) await deps.cluster.patch('PersistentVolume', volume, { metadata: volumeMark(clone, claimUID) })
   const now = rfc3339(deps.clock.nowMs())
+  const staged = {
+    name: volume.metadata.name,
+    claimUID,
+    reclaimPolicy: volume['spec'].persistentVolumeReclaimPolicy ?? 'Delete',
+    zeroed,
+  }
   try {
     await deps.cluster.create('Download', {
       apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
       kind: 'Download',
       metadata: {
-        name,
+        name: downloadNameOf(clone, source),
         namespace: deps.settings.veleroNamespace,
         labels: { 'velero.io/exclude-from-backup': 'true' },
-        annotations: { [STAGED_ANNOTATION]: 'true' },
+        annotations: { [STAGED_ANNOTATION]: 'true', [STAGED_VOLUME_ANNOTATION]: formatStagedVolume(staged) },
       },
       spec: {
         snapshotID: formatDiskId(source.fcdId, source.snapshotId),
         restoreTimestamp: now,
-        protectedEntityID: formatDiskId(targetFcdId),
+        protectedEntityID: formatDiskId(requireDisk(volume, volume.metadata.name)),
         backupRepositoryName: clone['spec'].backupRepository,
         clonefromSnapshotReference: cloneReference(clone),
       },
@@ -43,4 +81,13 @@ export async function ensureDownload(
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
   }
+}
+
+/** The hand-over has come to its end, which the clone's status says by now: the Download may go. */
+export async function releaseDownload(deps: StepDeps, clone: KubeObject): Promise<void> {
+  const download = await readDownload(deps, clone)
+  if (download === undefined || handOverOf(download) === undefined) return
+  await deps.cluster.patch('Download', download, {
+    metadata: { finalizers: withoutFinalizer(download), annotations: NO_HAND_OVER },
+  })
 }

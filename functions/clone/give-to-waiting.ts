@@ -3,54 +3,50 @@
 // object goes, and puts it in when one comes.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import {
-  formatRestoredVolume,
-  isRestoredVolume,
-  parseRestoredVolume,
-  type RestoredVolume,
-  restoredVolume,
-  waitsFor,
-} from '#shared/domain/restored-volume.ts'
+import { isRestoredVolume, type RestoredVolume, restoredVolume, waitsFor } from '#shared/domain/restored-volume.ts'
+import { stateOfStaged } from '#shared/domain/staged-volume.ts'
 import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
-import { dropStaging } from './provision.ts'
-import { requireVolume, setReclaimPolicy, targetNotBound, wantedPolicy } from './volume.ts'
+import { dropStaging } from './staging-claim.ts'
+import {
+  type Disk,
+  finishVolume,
+  readStagedVolume,
+  requireStagedVolume,
+  setReclaimPolicy,
+  targetNotBound,
+} from './volume.ts'
 import { readWaitingClaim } from './waiting-claim.ts'
 
-/** `claimName`: of Velero's claim; `volumeName`: what it waits for. */
+/** To be written down before anything is taken away. `volumeName`: what the claim waits for. */
+export async function planFor(deps: StepDeps, disk: Disk, volumeName: string): Promise<RestoredVolume> {
+  const { clone, target: name } = disk
+  const target = await readWaitingClaim(deps, clone, name, volumeName)
+  // It was there when the disk was made for it.
+  if (target === undefined) throw targetGone(clone.metadata.namespace ?? '', name)
+  const plan = restoredVolume(clone, await requireStagedVolume(deps, disk), target, volumeName)
+  const there = await readVolume(deps, plan)
+  if (there === undefined || isRestoredVolume(there, plan)) return plan
+  throw new TerminalError('VolumeNameTaken', taken(volumeName))
+}
+
 export async function giveToWaitingClaim(
   deps: StepDeps,
   claim: Claim,
-  claimName: string,
-  volumeName: string,
+  disk: Disk,
+  plan: RestoredVolume,
 ): Promise<void> {
-  const plan = await planned(deps, claim, claimName, volumeName)
   if ((await ownVolume(deps, plan)) === undefined) {
-    await dropStaged(deps, claim)
+    await dropStaged(deps, claim, disk)
     await createVolume(deps, plan)
   }
-  await awaitBound(deps, claim, plan)
-  await setReclaimPolicy(deps, await requireVolume(deps, volumeName), wantedPolicy(claim.latest()))
-  await claim.patchStatus({ volumeName })
-}
-
-/** Written before anything is taken away. */
-async function planned(deps: StepDeps, claim: Claim, claimName: string, volumeName: string): Promise<RestoredVolume> {
-  const clone = claim.latest()
-  const known = clone['status'].restoredVolume
-  if (known !== undefined) return parseRestoredVolume(known)
-  const target = await readWaitingClaim(deps, clone, claimName, volumeName)
-  // It was there when the disk was made for it.
-  if (target === undefined) throw targetGone(clone.metadata.namespace ?? '', claimName)
-  const staged = await requireVolume(deps, String(clone['status'].volumeName))
-  const plan = restoredVolume(clone, staged, target, volumeName)
-  const there = await readVolume(deps, plan)
-  if (there !== undefined && !isRestoredVolume(there, plan))
-    throw new TerminalError('VolumeNameTaken', taken(volumeName))
-  await claim.patchStatus({ restoredVolume: formatRestoredVolume(plan) })
-  return plan
+  const target = await awaitBound(deps, claim, plan)
+  const volume = await ownVolume(deps, plan)
+  if (volume === undefined) throw targetNotBound(target.metadata.namespace, target.metadata.name, plan.metadata.name)
+  await finishVolume(deps, volume, target, disk.staged)
+  await claim.patchStatus({ volumeName: plan.metadata.name })
 }
 
 async function readVolume(deps: StepDeps, plan: RestoredVolume): Promise<KubeObject | undefined> {
@@ -65,18 +61,18 @@ async function ownVolume(deps: StepDeps, plan: RestoredVolume): Promise<KubeObje
 }
 
 /** Staging claim and first volume object; the disk stays. */
-async function dropStaged(deps: StepDeps, claim: Claim): Promise<void> {
-  const name = String(claim.latest()['status'].volumeName)
-  const read = () => deps.cluster.read('PersistentVolume', undefined, name)
-  const staged = await read()
+async function dropStaged(deps: StepDeps, claim: Claim, disk: Disk): Promise<void> {
+  const { name } = disk.staged
+  const staged = await readStagedVolume(deps, disk)
   if (staged !== undefined) await setReclaimPolicy(deps, staged, 'Retain')
   await dropStaging(deps, claim)
-  const released = await read()
+  const released = await readStagedVolume(deps, disk)
   if (released === undefined) return
-  if (released['spec'].persistentVolumeReclaimPolicy !== 'Retain')
+  const isRetained = released['spec'].persistentVolumeReclaimPolicy === 'Retain'
+  if (!isRetained || stateOfStaged(released, disk) !== 'staged')
     throw new RetryableError('VolumeObjectStays', `PersistentVolume ${name} is not set to Retain: somebody changes it`)
   await deps.cluster.delete('PersistentVolume', released, 'unchanged')
-  if (await lookUntil(deps, claim, async () => (await read()) === undefined)) return
+  if (await lookUntil(deps, claim, async () => (await readStagedVolume(deps, disk)) === undefined)) return
   throw new RetryableError(
     'VolumeObjectStays',
     `PersistentVolume ${name} is deleted, but not gone: which of its finalizers holds it?`,
@@ -94,26 +90,18 @@ async function createVolume(deps: StepDeps, plan: RestoredVolume): Promise<void>
 }
 
 /** A claim of the same name that came after Velero's may have the volume too: its data is whole. */
-async function awaitBound(deps: StepDeps, claim: Claim, plan: RestoredVolume): Promise<void> {
+async function awaitBound(deps: StepDeps, claim: Claim, plan: RestoredVolume): Promise<KubeObject> {
   const { namespace, name } = plan.spec.claimRef
+  let target: KubeObject | undefined
   const bound = await lookUntil(deps, claim, async () => {
-    const target = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
+    target = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
     const other = target?.['spec']?.volumeName
     if (target !== undefined && waitsFor(target, plan.metadata.name)) return target['status']?.phase === 'Bound'
     if (target !== undefined && (other === undefined || other === '')) return false
-    await discard(deps, plan)
     throw targetGone(namespace, name)
   })
-  if (!bound) throw targetNotBound(namespace, name, plan.metadata.name)
-}
-
-/** Kubernetes sees a volume whose claim is gone, and the driver deletes it together with its disk. */
-async function discard(deps: StepDeps, plan: RestoredVolume): Promise<void> {
-  const volume = await ownVolume(deps, plan)
-  if (volume === undefined) return
-  await deps.cluster.patch('PersistentVolume', volume, {
-    spec: { persistentVolumeReclaimPolicy: 'Delete', claimRef: { uid: plan.claimUID } },
-  })
+  if (bound && target !== undefined) return target
+  throw targetNotBound(namespace, name, plan.metadata.name)
 }
 
 function targetGone(namespace: string, name: string): TerminalError {

@@ -5,24 +5,27 @@ import { isObjectName } from '#shared/api/names.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type CloneStep, decideClone, seeClone } from '#shared/domain/clone.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
-import { formatDiskId, sourceNamespace, unwrapToDisk } from '#shared/domain/ids.ts'
+import { isDownloadOver, seeDownload } from '#shared/domain/download.ts'
+import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { CLONE_ANNOTATION, stagingClaimName } from '#shared/domain/staging.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { ConflictError, type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
-import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
+import { requireRestoreAllowed } from '#shared/steps/restore-permit.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
-import { downloadNameOf, ensureDownload } from './download.ts'
+import { downloadNameOf, ensureDownload, readDownload, releaseDownload } from './download.ts'
 import { handOver } from './hand-over.ts'
-import { awaitStagingGone, provision, removeStaging } from './provision.ts'
+import { removeStaged } from './leftovers.ts'
+import { provision } from './provision.ts'
+import { awaitStagingGone } from './staging-claim.ts'
 import { tellWaitingClaim } from './waiting-claim.ts'
 
 /** What is not there yet is looked at again after this long, if no event comes before. */
@@ -41,12 +44,7 @@ export async function handleClone(
   if (clone === undefined) return 'gone'
   const download = await readDownload(deps, clone)
   const step = decideClone(seeClone(clone, download))
-  if (step.kind === 'nothing') {
-    // A run that was paused for longer than its Lease may have made the staging claim after the end: its event leads here.
-    if (clone['status'].phase !== 'Completed') await removeStaging(deps, clone)
-    await settle(deps, 'CloneFromSnapshot', clone)
-    return step.why
-  }
+  if (step.kind === 'nothing') return await endFor(deps, clone, download, step.why, signal)
   if (step.kind === 'awaitDownload') {
     await followDownload(deps, clone, download)
     return `waits for its Download: ${download?.['status']?.phase ?? 'New'}`
@@ -55,6 +53,25 @@ export async function handleClone(
   // What was asked for while it was at work (a cancel) would wake nobody now: it is decided on the fresh object, right away.
   const asked = step.kind !== 'abort' && !signal.aborted && written !== undefined && (await asksForAbort(deps, written))
   return asked ? await handleClone(context, ref, deps, signal) : why
+}
+
+/** A run that was paused for longer than its Lease may have made the staging claim after the end: its event leads here. */
+async function endFor(
+  deps: StepDeps,
+  clone: KubeObject,
+  download: KubeObject | undefined,
+  why: string,
+  signal: AbortSignal,
+): Promise<string> {
+  // An end that somebody wrote by hand: as long as one may write, the disk it writes to stays.
+  if (download !== undefined && !isEnded(download)) {
+    await stopDownload(deps, download)
+    return `${why}: told its Download to stop`
+  }
+  await removeStaged(deps, clone, { signal })
+  await releaseDownload(deps, clone)
+  await settle(deps, 'CloneFromSnapshot', clone)
+  return why
 }
 
 async function asksForAbort(deps: StepDeps, clone: KubeObject): Promise<boolean> {
@@ -68,11 +85,6 @@ async function findClone(deps: StepDeps, ref: ObjectRef): Promise<KubeObject | u
   const [namespace, name] = (claim?.metadata.annotations?.[CLONE_ANNOTATION] ?? '').split('/')
   if (claim === undefined || namespace !== claim.metadata.namespace || !isObjectName(name)) return undefined
   return await deps.cluster.read('CloneFromSnapshot', namespace, name)
-}
-
-async function readDownload(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {
-  const name = clone['status']?.downloadName
-  return isObjectName(name) ? await deps.cluster.read('Download', deps.settings.veleroNamespace, name) : undefined
 }
 
 /** Shows the Download's progress; its end wakes this function, its progress does not. */
@@ -113,8 +125,18 @@ async function actOrFail(deps: StepDeps, claim: Claim, step: CloneStep): Promise
     return await act(deps, claim, step)
   } catch (error) {
     if (isPassing(error)) return later(deps, claim, error)
-    if (error instanceof TerminalError) return await failed(deps, claim, error.reason, error.message)
+    if (error instanceof TerminalError) return await failedOrLater(deps, claim, error)
     throw error
+  }
+}
+
+/** What has to go first may stay for a while, such as a staging claim that a Pod uses. */
+async function failedOrLater(deps: StepDeps, claim: Claim, error: TerminalError): Promise<Result> {
+  try {
+    return await failed(deps, claim, error.reason, error.message)
+  } catch (left) {
+    if (isPassing(left)) return later(deps, claim, left)
+    throw left
   }
 }
 
@@ -127,7 +149,6 @@ function isPassing(error: unknown): error is DormouseError {
 async function act(deps: StepDeps, claim: Claim, step: CloneStep): Promise<Result> {
   switch (step.kind) {
     case 'provision':
-    case 'startDownload':
       return await prepare(deps, claim)
     case 'handOver':
       return await complete(deps, claim)
@@ -159,8 +180,7 @@ async function prepare(deps: StepDeps, claim: Claim): Promise<Result> {
     )
   }
   const disk = unwrapToDisk(clone['spec'].snapshotID)
-  const namespaces = [clone.metadata.namespace ?? '', ...sourceNamespace(clone['spec'].snapshotID)]
-  await requireAllowed(deps, clone['spec'].backupRepository, namespaces)
+  await requireRestoreAllowed(deps, clone)
   const stored = storedClaim(clone)
   const startTimestamp = clone['status']?.startTimestamp ?? rfc3339(deps.clock.nowMs())
   await claim.patchStatus({
@@ -172,13 +192,14 @@ async function prepare(deps: StepDeps, claim: Claim): Promise<Result> {
   })
   const staged = await provision(deps, claim, stored)
   const downloadName = downloadNameOf(clone, disk)
+  // For people: nothing goes by it.
   await claim.patchStatus({
     downloadName,
-    volumeName: staged.volumeName,
+    volumeName: staged.volume.metadata.name,
     volumeID: formatDiskId(staged.fcdId),
-    reclaimPolicy: staged.reclaimPolicy,
+    reclaimPolicy: staged.volume['spec'].persistentVolumeReclaimPolicy ?? 'Delete',
   })
-  await ensureDownload(deps, claim.latest(), disk, staged.fcdId)
+  await ensureDownload(deps, claim.latest(), disk, staged)
   await tellWaitingClaim(deps, clone, 'Normal', 'Downloading', 'its data is being restored')
   const status = {
     phase: 'InProgress',
@@ -198,7 +219,9 @@ function storedClaim(clone: KubeObject): KubeObject {
 
 async function complete(deps: StepDeps, claim: Claim): Promise<Result> {
   const download = await readDownload(deps, claim.latest())
-  await handOver(deps, claim, storedClaim(claim.latest()))
+  // It was there when this was decided; without it the next look makes another.
+  if (download === undefined) throw new ConflictError('Gone', 'the Download is gone')
+  await handOver(deps, claim, download, storedClaim(claim.latest()))
   const nowMs = deps.clock.nowMs()
   const clone = claim.latest()
   const conditions = setCondition(
@@ -212,10 +235,12 @@ async function complete(deps: StepDeps, claim: Claim): Promise<Result> {
     message: 'Download completed',
     reason: 'Completed',
     completionTimestamp: rfc3339(nowMs),
-    resourceHandle: { apiGroup: '', kind: 'PersistentVolumeClaim', name: clone['status'].volumeID },
+    resourceHandle: { apiGroup: '', kind: 'PersistentVolumeClaim', name: download['spec'].protectedEntityID },
     conditions,
   }
   await announce(deps, clone, 'Normal', 'Completed', 'the claim was restored')
+  await claim.patchStatus(status)
+  await releaseDownload(deps, clone)
   return { ending: { status, step: 'done', dropFinalizer: true }, why: 'Completed' }
 }
 
@@ -234,7 +259,7 @@ async function failWithDownload(deps: StepDeps, claim: Claim): Promise<Result> {
 async function failed(deps: StepDeps, claim: Claim, reason: string, message: string): Promise<Result> {
   const nowMs = deps.clock.nowMs()
   const clone = claim.latest()
-  await removeStaging(deps, clone)
+  await removeStaged(deps, clone, claim)
   await announce(deps, clone, 'Warning', reason, message)
   await tellWaitingClaim(deps, clone, 'Warning', reason, `${message}; no volume comes, delete the claim`)
   const conditions = setCondition(
@@ -243,6 +268,8 @@ async function failed(deps: StepDeps, claim: Claim, reason: string, message: str
     nowMs,
   )
   const status = { phase: 'Failed', message, reason, completionTimestamp: rfc3339(nowMs), conditions }
+  await claim.patchStatus(status)
+  await releaseDownload(deps, clone)
   return { ending: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
 }
 
@@ -269,20 +296,15 @@ async function abort(deps: StepDeps, claim: Claim): Promise<Result> {
   const download = await readDownload(deps, claim.latest())
   const isStopped = async () => isEnded(await readDownload(deps, claim.latest()))
   if (download !== undefined && !isEnded(download)) {
-    if (download['spec'].downloadCancel !== true) {
-      await deps.cluster.patch('Download', download, {
-        spec: { downloadCancel: true },
-        metadata: stepPatch('download', deps.clock.nowMs()),
-      })
-    }
+    await stopDownload(deps, download)
     if (!(await lookUntil(deps, claim, isStopped)))
       return {
         ending: { status: {}, step: 'waiting', dueAtMs: deps.clock.nowMs() + POLL_AGAIN_MS },
         why: 'told its Download to stop',
       }
   }
-  await removeStaging(deps, claim.latest())
-  await awaitStagingGone(deps, claim)
+  await removeStaged(deps, claim.latest(), claim)
+  await awaitStagingGone(deps, claim.latest(), claim)
   await tellWaitingClaim(deps, claim.latest(), 'Warning', 'Canceled', 'cancelled; no volume comes, delete the claim')
   const status = {
     phase: 'Canceled',
@@ -293,6 +315,14 @@ async function abort(deps: StepDeps, claim: Claim): Promise<Result> {
   return { ending: { status, step: 'done', dropFinalizer: true }, why: 'Canceled' }
 }
 
+async function stopDownload(deps: StepDeps, download: KubeObject): Promise<void> {
+  if (download['spec'].downloadCancel === true) return
+  await deps.cluster.patch('Download', download, {
+    spec: { downloadCancel: true },
+    metadata: stepPatch('download', deps.clock.nowMs()),
+  })
+}
+
 function isEnded(download: KubeObject | undefined): boolean {
-  return download === undefined || ['Completed', 'Failed'].includes(download['status']?.phase)
+  return download === undefined || isDownloadOver(seeDownload(download).phase)
 }

@@ -1,36 +1,38 @@
-// The staged disk: a claim of our own makes the CSI driver provision it; nobody's Pod can use it before the hand-over.
+// The staged disk: a claim of our own makes the CSI driver provision it; nobody's Pod can use it before the hand-over. A disk counts as new only
+// when the API server proves it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isProvisionedFor } from '#shared/domain/new-volume.ts'
 import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
 import { isOwnClaim, stagingClaim, stagingClaimName } from '#shared/domain/staging.ts'
+import { isBeingDeleted } from '#shared/domain/step-label.ts'
 import { requireDisk } from '#shared/domain/volume.ts'
 import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
-import { lookUntil } from '#shared/steps/look.ts'
+import { isForeign } from './leftovers.ts'
+import { placementOf, refuseFittingVolume } from './placement.ts'
+import { readStaging, stagingStays } from './staging-claim.ts'
+import { markedVolumes } from './volume.ts'
 import { requireWaitingClaim } from './waiting-claim.ts'
 
 /** How long one request looks on; after that the claim's binding is an event, and the sweep is the guarantee. */
 const LOOK_ON_MS = 10 * SECOND_MS
 const LOOK_EVERY_MS = 250
 
-export type Staged = { volumeName: string; fcdId: string; reclaimPolicy: string }
+/** A volume that was provisioned for the staging claim of that UID, and its disk. */
+export type Staged = { volume: KubeObject; claimUID: string; fcdId: string }
 
 /** The staged disk, bound. RetryableError `ClaimNotBoundYet` while it is not; TerminalError once that takes too long. */
 export async function provision(deps: StepDeps, claim: Claim, stored: KubeObject): Promise<Staged> {
   const clone = claim.latest()
   const model = await modelOf(deps, clone, stored)
-  const staging = (await readStaging(deps, clone)) ?? (await createStaging(deps, clone, model))
-  const bound = await awaitBound(deps, claim, staging)
-  const volumeName = String(bound['spec'].volumeName)
-  const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
-  const fcdId = requireDisk(volume, volumeName)
-  return {
-    volumeName,
-    fcdId,
-    reclaimPolicy: clone['status']?.reclaimPolicy ?? volume?.['spec']?.persistentVolumeReclaimPolicy ?? 'Delete',
-  }
+  const found = await readStaging(deps, clone)
+  await requireNothingLeft(deps, clone, found)
+  if (found !== undefined && isBeingDeleted(found)) throw stagingStays(clone)
+  const staging = found ?? (await createStaging(deps, clone, model))
+  return await requireNew(deps, await awaitBound(deps, claim, staging))
 }
 
 /** The claim that says class, size and modes. Velero's own as it stands: resource modifiers have changed it after it was stored. */
@@ -41,40 +43,34 @@ async function modelOf(deps: StepDeps, clone: KubeObject, stored: KubeObject): P
   return stored
 }
 
-/** Deletes the staging claim and with it, by the driver, its disk. A volume that was set to Retain is set back first. */
-export async function removeStaging(deps: StepDeps, clone: KubeObject): Promise<void> {
-  const volumeName = clone['status']?.volumeName
-  const volume =
-    typeof volumeName === 'string' ? await deps.cluster.read('PersistentVolume', undefined, volumeName) : undefined
-  const ours = volume?.['spec']?.claimRef?.name === stagingClaimName(clone)
-  if (volume !== undefined && ours && volume['spec'].persistentVolumeReclaimPolicy !== 'Delete') {
-    await deps.cluster.patch('PersistentVolume', volume, { spec: { persistentVolumeReclaimPolicy: 'Delete' } })
-  }
-  const staging = await readStaging(deps, clone)
-  if (staging !== undefined) await deps.cluster.delete('PersistentVolumeClaim', staging)
-}
-
-/** Deletes the staging claim and waits until it is gone: its volume, set to Retain, is nobody's then. */
-export async function dropStaging(deps: StepDeps, claim: Claim): Promise<void> {
-  const staging = await readStaging(deps, claim.latest())
-  if (staging === undefined) return
-  await deps.cluster.delete('PersistentVolumeClaim', staging)
-  await awaitStagingGone(deps, claim)
-}
-
-/** Deleted is not gone: Kubernetes keeps a claim for as long as a Pod uses it. RetryableError `StagingClaimStays`. */
-export async function awaitStagingGone(deps: StepDeps, claim: Claim): Promise<void> {
-  const clone = claim.latest()
-  if (await lookUntil(deps, claim, async () => (await readStaging(deps, clone)) === undefined)) return
-  throw new RetryableError(
-    'StagingClaimStays',
-    `staging claim ${clone.metadata.namespace}/${stagingClaimName(clone)} is not gone yet: does a Pod use it?`,
+/** An earlier run has come further, and what it knew is gone: the restore ends, and takes away what is left. */
+async function requireNothingLeft(deps: StepDeps, clone: KubeObject, staging: KubeObject | undefined): Promise<void> {
+  const marked = await markedVolumes(deps, clone)
+  const foreign = marked.find(isForeign)
+  if (foreign !== undefined) throw notNew(clone, foreign.metadata.name)
+  const [left] = marked
+  if (left === undefined || staging !== undefined) return
+  throw new TerminalError(
+    'StagedVolumeUnknown',
+    `PersistentVolume ${left.metadata.name} is of this restore, but its Download is gone: nobody can tell how much is written to it; restore again`,
   )
 }
 
-export async function readStaging(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {
-  const staging = await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, stagingClaimName(clone))
-  return staging !== undefined && isOwnClaim(staging, clone) ? staging : undefined
+/** TerminalError `VolumeNotNew`: Kubernetes has bound a volume that was there before, or it cannot be told. Nothing is written to it. */
+async function requireNew(deps: StepDeps, staging: KubeObject): Promise<Staged> {
+  const name = String(staging['spec'].volumeName)
+  const volume = await deps.cluster.read('PersistentVolume', undefined, name)
+  if (volume === undefined) throw new TerminalError('VolumeNotFound', `PersistentVolume ${name} does not exist`)
+  if (!isProvisionedFor(volume, staging)) throw notNew(staging, name)
+  return { volume, claimUID: staging.metadata.uid ?? '', fcdId: requireDisk(volume, name) }
+}
+
+function notNew({ metadata }: KubeObject, volumeName: string): TerminalError {
+  return new TerminalError(
+    'VolumeNotNew',
+    `the staging claim in ${metadata.namespace} got PersistentVolume ${volumeName}, which was not provisioned for it: nothing was written to it, and it is given back; ` +
+      'reserve it with a claimRef, or restore with a StorageClass that has no free volumes or that waits for its first consumer',
+  )
 }
 
 async function refuseExistingTarget(deps: StepDeps, clone: KubeObject, stored: KubeObject): Promise<void> {
@@ -87,9 +83,11 @@ async function refuseExistingTarget(deps: StepDeps, clone: KubeObject, stored: K
 }
 
 async function createStaging(deps: StepDeps, clone: KubeObject, model: KubeObject): Promise<KubeObject> {
-  const node = await selectedNode(deps, model)
+  const place = await placementOf(deps, model)
+  const wanted = stagingClaim(clone, model, place)
+  if (place.selectedNode === undefined) await refuseFittingVolume(deps, clone, wanted)
   try {
-    return await deps.cluster.create('PersistentVolumeClaim', stagingClaim(clone, model, node))
+    return await deps.cluster.create('PersistentVolumeClaim', wanted)
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
     throw new TerminalError(
@@ -97,35 +95,6 @@ async function createStaging(deps: StepDeps, clone: KubeObject, model: KubeObjec
       `PersistentVolumeClaim ${clone.metadata.namespace}/${stagingClaimName(clone)} exists, but was not made by this restore: delete it`,
     )
   }
-}
-
-/** A class that waits for its first consumer gets a node named, as the scheduler would do for a Pod. */
-async function selectedNode(deps: StepDeps, model: KubeObject): Promise<string | undefined> {
-  const className = model['spec']?.storageClassName
-  if (typeof className !== 'string' || className === '') return undefined
-  const storageClass = await deps.cluster.read('StorageClass', undefined, className)
-  if (storageClass === undefined)
-    throw new TerminalError(
-      'StorageClassNotFound',
-      `StorageClass ${className} does not exist: create it, or restore with another class`,
-    )
-  if (storageClass['volumeBindingMode'] !== 'WaitForFirstConsumer') return undefined
-  const nodes = await deps.cluster.list('Node')
-  const ready = nodes.find((node) => node['spec']?.unschedulable !== true && isReady(node))
-  if (ready === undefined)
-    throw new RetryableError(
-      'NoNodeForVolume',
-      `StorageClass ${className} waits for its first consumer, and no node is ready and schedulable`,
-    )
-  return ready.metadata.name
-}
-
-function isReady(node: KubeObject): boolean {
-  return (
-    node['status']?.conditions?.some(
-      (condition: { type: string; status: string }) => condition.type === 'Ready' && condition.status === 'True',
-    ) === true
-  )
 }
 
 async function awaitBound(deps: StepDeps, claim: Claim, staging: KubeObject): Promise<KubeObject> {

@@ -1,23 +1,58 @@
-// The volume object of a staged disk.
+// The volume object of a staged disk: read and compared right before it is changed, and changed only as it was read.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { NO_VOLUME_MARK, type StagedVolume, stateOfStaged } from '#shared/domain/staged-volume.ts'
+import { CLONE_LABEL } from '#shared/domain/staging.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 
-export async function requireVolume(deps: StepDeps, name: string): Promise<KubeObject> {
+/** Whose disk it is, as the Download tells it. `target`: the claim that gets it. */
+export type Disk = { clone: KubeObject; download: KubeObject; staged: StagedVolume; target: string }
+
+/** undefined: it is gone. TerminalError `VolumeNotOurs`. */
+export async function readStagedVolume(deps: StepDeps, disk: Disk): Promise<KubeObject | undefined> {
+  const { name } = disk.staged
   const volume = await deps.cluster.read('PersistentVolume', undefined, name)
+  if (volume === undefined || stateOfStaged(volume, disk) !== 'foreign') return volume
+  throw new TerminalError(
+    'VolumeNotOurs',
+    `PersistentVolume ${name} is neither bound to the staging claim nor promised to ${disk.clone.metadata.namespace}/${disk.target}, or has another disk: it is not touched`,
+  )
+}
+
+export async function requireStagedVolume(deps: StepDeps, disk: Disk): Promise<KubeObject> {
+  const volume = await readStagedVolume(deps, disk)
   if (volume !== undefined) return volume
-  throw new TerminalError('VolumeNotFound', `PersistentVolume ${name} is gone: the restored data went with it`)
+  throw new TerminalError(
+    'VolumeNotFound',
+    `PersistentVolume ${disk.staged.name} is gone: the restored data went with it`,
+  )
 }
 
-/** `Retain`, else the disk would be deleted together with the staging claim; at the end what the class wants. */
-export async function setReclaimPolicy(deps: StepDeps, volume: KubeObject, policy: string): Promise<void> {
-  if (volume['spec'].persistentVolumeReclaimPolicy === policy) return
-  await deps.cluster.patch('PersistentVolume', volume, { spec: { persistentVolumeReclaimPolicy: policy } })
+/** Volumes that carry the mark of this clone, whatever has become of its Download. */
+export async function markedVolumes(deps: StepDeps, clone: KubeObject): Promise<KubeObject[]> {
+  return await deps.cluster.list('PersistentVolume', { labelSelector: `${CLONE_LABEL}=${clone.metadata.uid}` })
 }
 
-export function wantedPolicy(clone: KubeObject): string {
-  return clone['status'].reclaimPolicy ?? 'Delete'
+/** `Retain`, else the disk would be deleted together with the staging claim. */
+export async function setReclaimPolicy(deps: StepDeps, volume: KubeObject, policy: string): Promise<KubeObject> {
+  if (volume['spec'].persistentVolumeReclaimPolicy === policy) return volume
+  return await deps.cluster.patch('PersistentVolume', volume, { spec: { persistentVolumeReclaimPolicy: policy } })
+}
+
+/** The last change: the policy that its class wants, and no mark any more. RetryableError when it is not bound to this very claim. */
+export async function finishVolume(
+  deps: StepDeps,
+  volume: KubeObject,
+  claim: KubeObject,
+  { reclaimPolicy }: StagedVolume,
+): Promise<void> {
+  const { namespace, name, uid } = claim.metadata
+  if (volume['spec'].claimRef?.uid !== uid) throw targetNotBound(namespace, name, volume.metadata.name)
+  await deps.cluster.patch('PersistentVolume', volume, {
+    metadata: NO_VOLUME_MARK,
+    spec: { persistentVolumeReclaimPolicy: reclaimPolicy },
+  })
 }
 
 export function targetNotBound(namespace: string | undefined, name: string, volumeName: string): RetryableError {

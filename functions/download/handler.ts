@@ -13,7 +13,8 @@ import {
 } from '#shared/domain/download.ts'
 import { formatDiskId, parseDiskId, parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { progressView, sizeText } from '#shared/domain/progress.ts'
-import { STAGED_ANNOTATION } from '#shared/domain/staging.ts'
+import { isHandingOver, isZeroed } from '#shared/domain/staged-volume.ts'
+import { isDownloadOf } from '#shared/domain/staging.ts'
 import { stepOf, stepPatch } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { asError, TerminalError } from '#shared/kernel/errors.ts'
@@ -24,6 +25,7 @@ import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
+import { requireRestorePermit } from '#shared/steps/restore-permit.ts'
 import { giveSlot } from '#shared/steps/slots.ts'
 import {
   beginSlice,
@@ -45,6 +47,8 @@ export async function handleDownload(
   deps: TransferDeps,
   signal: AbortSignal,
 ): Promise<string> {
+  // Only operators write there: a Download names a disk that is overwritten.
+  if (ref.namespace !== deps.settings.veleroNamespace) return "not in Velero's namespace"
   const download = await deps.cluster.read('Download', ref.namespace, ref.name)
   if (download === undefined) return 'gone'
   const step = await decide(deps, download)
@@ -52,6 +56,9 @@ export async function handleDownload(
     case 'nothing':
       await wakeClone(deps, download)
       await giveSlot(deps, download)
+      // What its clone hands over by is kept until that is done; a clone that was torn out does it no more.
+      if (isHandingOver(download) && (await cloneOf(deps, download)) !== undefined)
+        return `${step.why}: its volume changes hands`
       await settle(deps, 'Download', download)
       return step.why
     case 'wait':
@@ -172,6 +179,7 @@ async function prepare(deps: TransferDeps, claim: Claim): Promise<DownloadReques
   const backup = await deps.repositories.find(access, source.fcdId, source.snapshotId)
   if (backup === undefined)
     throw new TerminalError('BackupNotFound', `the repository holds no sealed backup of ${download['spec'].snapshotID}`)
+  await requireRestorePermit(deps, download, await cloneOf(deps, download), backup)
   const facts = await deps.volumes.describe(target.fcdId)
   if (facts === undefined)
     throw new TerminalError('VolumeNotFound', `no configured vCenter knows the target disk ${target.fcdId}`)
@@ -181,15 +189,21 @@ async function prepare(deps: TransferDeps, claim: Claim): Promise<DownloadReques
       `the target disk has ${sizeText(facts.capacityBytes)}, the backup needs ${sizeText(backup.capacityBytes)}`,
     )
   }
-  if (download['status']?.root !== backup.root) await claim.patch({ status: { root: backup.root, nextChunk: 0 } })
+  if (download['status']?.root !== backup.root) await claim.patch({ status: beginRoot(download, backup.root) })
   return {
     repository: access,
     disk: { access: await deps.volumes.diskAccess(target.fcdId), fcdId: target.fcdId, snapshotId: undefined },
     root: backup.root,
     sliceMs: deps.settings.sliceMs,
     nextChunk: Number(claim.latest()['status']?.nextChunk ?? 0),
-    targetIsZeroed: download.metadata.annotations?.[STAGED_ANNOTATION] === 'true',
+    targetIsZeroed: isZeroed(claim.latest()),
   }
+}
+
+/** Another backup's data may be on the disk already: from now on its zeros are written too. Recorded before a byte is. */
+function beginRoot(download: KubeObject, root: string): object {
+  const isOther = (download['status']?.root ?? '') !== ''
+  return { root, nextChunk: 0, ...(isOther ? { holdsOtherData: true } : {}) }
 }
 
 async function recordFailure(deps: TransferDeps, claim: Claim, error: Error): Promise<StepResult> {
@@ -238,8 +252,7 @@ function failed(deps: TransferDeps, claim: Claim, reason: string, message: strin
 /** The clone waits for this Download; it is due now. One that is not waiting is on it already, or over. */
 async function wakeClone(deps: TransferDeps, download: KubeObject): Promise<void> {
   const clone = await cloneOf(deps, download)
-  if (clone === undefined || stepOf(clone) !== 'waiting' || clone['status']?.downloadName !== download.metadata.name)
-    return
+  if (clone === undefined || stepOf(clone) !== 'waiting' || !isDownloadOf(download, clone)) return
   await deps.cluster.patch('CloneFromSnapshot', clone, { metadata: stepPatch('clone', deps.clock.nowMs()) })
 }
 

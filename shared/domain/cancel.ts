@@ -1,6 +1,7 @@
 // Who asks for an end: an object by itself, or for a transfer also the object that it was made for.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isDownloadOf } from './staging.ts'
 import { isBeingDeleted } from './step-label.ts'
 
 const CANCEL_FIELDS = ['snapshotCancel', 'cloneCancel', 'uploadCancel', 'downloadCancel'] as const
@@ -16,7 +17,7 @@ export function asksToStop(object: KubeObject): boolean {
  */
 export function ownerAsksToStop(transfer: KubeObject, owner: KubeObject | undefined): boolean {
   if (owner === undefined) return false
-  const { uploadName, downloadName } = owner['status'] ?? {}
-  const made = owner.kind === 'Snapshot' ? uploadName : downloadName
-  return made === transfer.metadata.name && asksToStop(owner)
+  const isItsOwn =
+    owner.kind === 'Snapshot' ? owner['status']?.uploadName === transfer.metadata.name : isDownloadOf(transfer, owner)
+  return isItsOwn && asksToStop(owner)
 }

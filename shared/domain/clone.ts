@@ -6,6 +6,8 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import { type DownloadPhase, seeDownload } from './download.ts'
+import { isHandingOver } from './staged-volume.ts'
+import { isDownloadOf } from './staging.ts'
 import { isBeingDeleted } from './step-label.ts'
 
 export const CLONE_PHASES = ['New', 'InProgress', 'Retry', 'Completed', 'Failed', 'Canceling', 'Canceled'] as const
@@ -24,16 +26,13 @@ export const CLONE_NEXT = {
 export type CloneSeen = {
   phase: ClonePhase
   cancelRequested: boolean
-  /** The PV behind the staging claim, once it is bound. */
-  stagedVolume: boolean
   downloadPhase: DownloadPhase | undefined
 }
 
 export type CloneStep =
   | { kind: 'nothing'; why: string }
-  /** Make the staging claim, wait until the driver has bound it, record its volume. */
+  /** Make the staging claim, wait until the driver has bound it, prove that its volume is new, make the Download. */
   | { kind: 'provision' }
-  | { kind: 'startDownload' }
   | { kind: 'awaitDownload' }
   | { kind: 'handOver' }
   | { kind: 'failWithDownload' }
@@ -52,7 +51,6 @@ export function decideClone(seen: CloneSeen): CloneStep {
     case 'Retry':
       if (seen.downloadPhase === 'Completed') return { kind: 'handOver' } // too late to cancel: the data is whole
       if (seen.cancelRequested) return { kind: 'abort' }
-      if (!seen.stagedVolume) return { kind: 'provision' }
       return decideDownloadPart(seen.downloadPhase)
     default:
       return unreachable(seen.phase)
@@ -60,16 +58,17 @@ export function decideClone(seen: CloneSeen): CloneStep {
 }
 
 function decideDownloadPart(phase: DownloadPhase | undefined): CloneStep {
-  if (phase === undefined) return { kind: 'startDownload' }
+  if (phase === undefined) return { kind: 'provision' }
   return phase === 'Failed' ? { kind: 'failWithDownload' } : { kind: 'awaitDownload' }
 }
 
-export function seeClone(clone: KubeObject, download: KubeObject | undefined): CloneSeen {
-  const phase = clone['status']?.phase
+/** A Download of another clone says nothing about this one. While the volume changes hands, no phase is an end: anyone may have written it. */
+export function seeClone(clone: KubeObject, found: KubeObject | undefined): CloneSeen {
+  const download = found !== undefined && isDownloadOf(found, clone) ? found : undefined
+  const phase = isHandingOver(download) ? 'InProgress' : clone['status']?.phase
   return {
     phase: CLONE_PHASES.includes(phase) ? phase : 'New',
     cancelRequested: clone['spec']?.cloneCancel === true || isBeingDeleted(clone),
-    stagedVolume: typeof clone['status']?.volumeName === 'string' && clone['status'].volumeName !== '',
     downloadPhase: download === undefined ? undefined : seeDownload(download).phase,
   }
 }

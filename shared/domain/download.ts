@@ -9,7 +9,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import { asksToStop, ownerAsksToStop } from './cancel.ts'
 import { isTrue } from './conditions.ts'
-import { STAGED_ANNOTATION } from './staging.ts'
+import { isDownloadOf, STAGED_ANNOTATION } from './staging.ts'
 
 export const DOWNLOAD_PHASES = ['New', 'InProgress', 'Retry', 'Completed', 'Failed'] as const
 export type DownloadPhase = (typeof DOWNLOAD_PHASES)[number]
@@ -58,9 +58,18 @@ export function seeDownload(download: KubeObject, clone?: KubeObject | 'gone'): 
   }
 }
 
-/** Nobody would hand over a staged disk whose clone was torn out: it goes with its claim. */
+/** Nobody would hand over a staged disk whose clone was torn out, or has ended: it goes with its claim. */
 function cloneAsksToStop(download: KubeObject, clone: KubeObject | 'gone' | undefined): boolean {
-  return clone === 'gone' ? fillsStagedDisk(download) : ownerAsksToStop(download, clone)
+  if (clone === 'gone') return fillsStagedDisk(download)
+  return (
+    ownerAsksToStop(download, clone) || (clone !== undefined && fillsStagedDisk(download) && isLeft(download, clone))
+  )
+}
+
+/** Its clone has ended, or another one has its name. */
+function isLeft(download: KubeObject, clone: KubeObject): boolean {
+  const hasEnded = ['Completed', 'Failed', 'Canceled'].includes(clone['status']?.phase)
+  return hasEnded || !isDownloadOf(download, clone)
 }
 
 function fillsStagedDisk(download: KubeObject): boolean {
@@ -84,5 +93,5 @@ export const DOWNLOAD_RETRIES = 6
 export const DOWNLOAD_RETRY_UNITS = 5
 
 export function isHopelessDownload(reason: string): boolean {
-  return ['SnapshotIDInvalid', 'VolumeNotFound', 'TargetTooSmall', 'BackupNotFound'].includes(reason)
+  return ['SnapshotIDInvalid', 'VolumeNotFound', 'TargetTooSmall', 'BackupNotFound', 'NotPermitted'].includes(reason)
 }

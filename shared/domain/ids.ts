@@ -84,13 +84,6 @@ export function unwrapToDisk(text: string): { fcdId: string; snapshotId: string 
   throw invalid(text, 'it is nested too deeply')
 }
 
-/** The namespace that an id of a claim tells, as a list; empty for an id of a disk. */
-export function sourceNamespace(text: string): string[] {
-  const [type, path] = split(text)
-  const [namespace, claim] = (path ?? '').split('/')
-  return type === 'pvc' && claim !== undefined && namespace !== undefined ? [namespace] : []
-}
-
 function split(text: string): string[] {
   if (text.length > MAX_ID_CHARS) throw invalid(`${text.slice(0, 60)}…`, `it is longer than ${MAX_ID_CHARS} characters`)
   return text.split(':')

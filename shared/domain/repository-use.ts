@@ -6,13 +6,16 @@ import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 /** `write`: new backups, deletions, prune. A restore only reads, and needs nothing but the bucket. */
 export type RepositoryUse = 'read' | 'write'
 
-/**
- * Where the data came from (`<ns>` of its snapshotID) or goes to must be named, as the peer claims a repository for the source's
- * namespace also when it restores into another one. An empty list allows all.
- */
+/** An empty list allows all. */
+export function allowsNamespace(repository: KubeObject, namespace: string): boolean {
+  const allowed: string[] = repository['allowedNamespaces'] ?? []
+  return allowed.length === 0 || allowed.includes(namespace)
+}
+
+/** One of them must be named. */
 export function requireNamespace(repository: KubeObject, namespaces: readonly string[]): void {
   const allowed: string[] = repository['allowedNamespaces'] ?? []
-  if (allowed.length === 0 || namespaces.some((namespace) => allowed.includes(namespace))) return
+  if (namespaces.some((namespace) => allowsNamespace(repository, namespace))) return
   throw new TerminalError(
     'NamespaceNotAllowed',
     `BackupRepository ${repository.metadata.name} is for the namespaces ${[...allowed].sort().join(', ')} only, not for ${namespaces[0]}: ` +

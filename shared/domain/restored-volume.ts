@@ -78,19 +78,10 @@ export function restoredVolume(
   }
 }
 
-export function formatRestoredVolume(volume: RestoredVolume): string {
-  return JSON.stringify(volume)
-}
-
-/** TerminalError `MetadataInvalid`: somebody edited the status by hand. */
-export function parseRestoredVolume(text: string): RestoredVolume {
-  try {
-    const volume: RestoredVolume = JSON.parse(text)
-    if (typeof volume.spec.csi.volumeHandle === 'string' && isObjectName(volume.metadata.name)) return volume
-  } catch {
-    // Said below.
-  }
-  throw new TerminalError('MetadataInvalid', 'status.restoredVolume holds no volume that this function has written')
+/** As this function has written it. */
+export function isRestoredVolumePlan(value: unknown): value is RestoredVolume {
+  const { claimUID, metadata, spec } = (value ?? {}) as Partial<RestoredVolume>
+  return typeof claimUID === 'string' && isObjectName(metadata?.name) && typeof spec?.csi?.volumeHandle === 'string'
 }
 
 /** False: somebody else's volume has the name. */

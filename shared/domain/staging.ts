@@ -27,12 +27,26 @@ export function cloneReference({ metadata }: KubeObject): string {
   return `${metadata.namespace}/${metadata.name}`
 }
 
+/**
+ * True: the Download was made by this very clone. What names it is the Download's own reference, in Velero's namespace, and its name, which ends
+ * with the clone's UID; `status.downloadName` is a tenant's word.
+ */
+export function isDownloadOf({ metadata, ...download }: KubeObject, clone: KubeObject): boolean {
+  const { uid } = clone.metadata
+  const isNamed = download['spec']?.clonefromSnapshotReference === cloneReference(clone)
+  return isNamed && uid !== undefined && uid !== '' && metadata.name.endsWith(`-${uid}`)
+}
+
 export function stagingClaimName(clone: KubeObject): string {
   return `dormouse-${clone.metadata.uid}`
 }
 
 /** A claim that makes the CSI driver provision a disk like the one that was backed up. */
-export function stagingClaim(clone: KubeObject, stored: KubeObject, selectedNode: string | undefined): KubeObject {
+export function stagingClaim(
+  clone: KubeObject,
+  stored: KubeObject,
+  { storageClass, selectedNode }: { storageClass: string; selectedNode: string | undefined },
+): KubeObject {
   return {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
@@ -54,12 +68,13 @@ export function stagingClaim(clone: KubeObject, stored: KubeObject, selectedNode
         ...(selectedNode === undefined ? {} : { 'volume.kubernetes.io/selected-node': selectedNode }),
       },
     },
-    spec: claimSpec(stored),
+    // Said even where the stored claim leaves it to the default, which may be another one a moment later.
+    spec: { ...claimSpec(stored), storageClassName: storageClass },
   }
 }
 
 /** The claim as its owner had it, bound to exactly the volume that was filled. */
-export function restoredClaim(clone: KubeObject, stored: KubeObject, volumeName: string): KubeObject {
+export function restoredClaim(clone: KubeObject, stored: KubeObject, volume: KubeObject): KubeObject {
   const annotations = Object.fromEntries(
     Object.entries(stored.metadata.annotations ?? {}).filter(([key]) => !STALE_ANNOTATIONS.includes(key)),
   )
@@ -72,7 +87,12 @@ export function restoredClaim(clone: KubeObject, stored: KubeObject, volumeName:
       labels: { ...stored.metadata.labels, [CLONE_LABEL]: clone.metadata.uid ?? '' },
       annotations: { ...annotations, [CLONE_ANNOTATION]: cloneReference(clone) },
     },
-    spec: { ...claimSpec(stored), volumeName },
+    // Of the volume's class, or they are never bound: the default may be another one by now.
+    spec: {
+      ...claimSpec(stored),
+      storageClassName: volume['spec'].storageClassName ?? '',
+      volumeName: volume.metadata.name,
+    },
   }
 }
 

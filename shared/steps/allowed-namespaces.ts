@@ -1,4 +1,4 @@
-// Asked before anything is made for a backup or a restore: may these namespaces use the repository?
+// Asked before anything is made for a backup: may these namespaces use the repository?
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { requireNamespace } from '#shared/domain/repository-use.ts'

@@ -11,14 +11,14 @@ const LOOK_EVERY_MS = 250
 /** true: it is so. false: not within the time, or the claim is to stop. */
 export async function lookUntil(
   deps: StepDeps,
-  claim: Claim,
+  { signal }: Pick<Claim, 'signal'>,
   isSo: () => Promise<boolean>,
   limitMs = LOOK_ON_MS,
 ): Promise<boolean> {
   const endMs = deps.clock.monotonicMs() + limitMs
   while (!(await isSo())) {
-    if (claim.signal.aborted || deps.clock.monotonicMs() > endMs) return false
-    await deps.clock.sleep(LOOK_EVERY_MS, claim.signal).catch(() => undefined)
+    if (signal.aborted || deps.clock.monotonicMs() > endMs) return false
+    await deps.clock.sleep(LOOK_EVERY_MS, signal).catch(() => undefined)
   }
   return true
 }

@@ -12,6 +12,15 @@ export const NEVER_BINDS = 'never'
 /** Kubernetes sets it on every claim: a deleted one is there for a while. */
 const PROTECTION = 'kubernetes.io/pvc-protection'
 
+/** A class that waits until somebody names a node on the claim. */
+export const WAITS = 'waits'
+const SELECTED_NODE = 'volume.kubernetes.io/selected-node'
+/** Of the external-provisioner, on what it has made. */
+const PROVISIONED_BY = 'pv.kubernetes.io/provisioned-by'
+const DRIVER = 'csi.vsphere.vmware.com'
+const FINALIZER = 'external-provisioner.volume.kubernetes.io/finalizer'
+const BOUND_BY_CONTROLLER = 'pv.kubernetes.io/bound-by-controller'
+
 export class CsiDriver {
   readonly #cluster: MemoryCluster
   readonly #volumes: MemoryVolumes
@@ -19,55 +28,107 @@ export class CsiDriver {
   constructor(cluster: MemoryCluster, volumes: MemoryVolumes) {
     this.#cluster = cluster
     this.#volumes = volumes
-    for (const name of ['fast', NEVER_BINDS])
+    for (const name of ['fast', NEVER_BINDS, WAITS])
       cluster.seed('StorageClass', {
         apiVersion: 'storage.k8s.io/v1',
         kind: 'StorageClass',
         metadata: { name },
-        provisioner: 'csi.vsphere.vmware.com',
-        volumeBindingMode: 'Immediate',
+        provisioner: DRIVER,
+        volumeBindingMode: name === WAITS ? 'WaitForFirstConsumer' : 'Immediate',
       })
+    cluster.seed('Node', {
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: { name: 'node-1' },
+      status: { conditions: [{ type: 'Ready', status: 'True' }] },
+    })
   }
 
   async play(): Promise<void> {
     for (const claim of this.#cluster.peekAll('PersistentVolumeClaim')) {
-      const comes = claim['spec'].storageClassName !== NEVER_BINDS
       if (claim.metadata.deletionTimestamp !== undefined) await ignoreConflict(this.#unprotect(claim))
-      else if (comes && claim['status']?.phase !== 'Bound') await ignoreConflict(this.#bind(claim))
+      else if (claim['status']?.phase !== 'Bound') await ignoreConflict(this.#bind(claim))
     }
     for (const volume of this.#cluster.peekAll('PersistentVolume')) await ignoreConflict(this.#reclaim(volume))
   }
 
+  /** As it is provisioned for a claim. */
   createVolume(name: string, claim: KubeObject, fcdId: string): void {
+    const { accessModes, volumeMode = 'Filesystem', storageClassName, resources } = claim['spec']
     this.#cluster.seed('PersistentVolume', {
       apiVersion: 'v1',
       kind: 'PersistentVolume',
-      metadata: { name },
+      metadata: { name, annotations: { [PROVISIONED_BY]: DRIVER }, finalizers: [FINALIZER] },
       spec: {
-        accessModes: ['ReadWriteOnce'],
+        capacity: { storage: resources.requests.storage },
+        accessModes,
+        volumeMode,
+        storageClassName,
         persistentVolumeReclaimPolicy: 'Delete',
-        csi: { driver: 'csi.vsphere.vmware.com', volumeHandle: fcdId },
-        claimRef: { namespace: claim.metadata.namespace, name: claim.metadata.name, uid: claim.metadata.uid },
+        csi: { driver: DRIVER, volumeHandle: fcdId },
+        claimRef: claimRefOf(claim),
       },
     })
   }
 
+  /** Kubernetes binds what fits; only when nothing does the driver provisions, if the class has one that answers. */
   async #bind(claim: KubeObject): Promise<void> {
-    const volumeName: string = claim['spec'].volumeName ?? `pvc-${claim.metadata.uid}`
-    const existing = this.#cluster.peek('PersistentVolume', undefined, volumeName)
-    if (claim['spec'].volumeName !== undefined && existing === undefined) return
-    if (existing === undefined)
-      this.createVolume(volumeName, claim, this.#volumes.createDisk(sizeOf(claim), { cbt: true }))
-    const ref = this.#cluster.peek('PersistentVolume', undefined, volumeName)?.['spec'].claimRef
-    if (ref?.name !== claim.metadata.name || (ref.uid !== undefined && ref.uid !== claim.metadata.uid)) return
+    const wanted: string | undefined = claim['spec'].volumeName
+    const found = wanted === undefined ? this.#match(claim) : this.#cluster.peek('PersistentVolume', undefined, wanted)
+    const volume = found ?? (wanted === undefined ? this.#provision(claim) : undefined)
+    if (volume === undefined) return
+    const ref = volume['spec'].claimRef
+    const isFor = ref === undefined || (ref.name === claim.metadata.name && ref.namespace === claim.metadata.namespace)
+    if (!isFor || (ref?.uid !== undefined && ref.uid !== claim.metadata.uid)) return
+    await this.#join(claim, volume)
+  }
+
+  async #join(claim: KubeObject, volume: KubeObject): Promise<void> {
     const { namespace, name } = claim.metadata
-    await this.#cluster.patch('PersistentVolume', this.#volume(volumeName), {
-      spec: { claimRef: { uid: claim.metadata.uid } },
+    const byController = volume['spec'].claimRef === undefined ? { [BOUND_BY_CONTROLLER]: 'yes' } : {}
+    const bound = await this.#cluster.patch('PersistentVolume', volume, {
+      metadata: { annotations: byController },
+      spec: { claimRef: claimRefOf(claim) },
     })
+    await this.#cluster.patchStatus('PersistentVolume', bound, { phase: 'Bound' })
     const finalizers = [...new Set([...(claim.metadata.finalizers ?? []), PROTECTION])]
-    await this.#cluster.patch('PersistentVolumeClaim', claim, { metadata: { finalizers }, spec: { volumeName } })
-    const bound = this.#cluster.peek('PersistentVolumeClaim', namespace, name)
-    if (bound !== undefined) await this.#cluster.patchStatus('PersistentVolumeClaim', bound, { phase: 'Bound' })
+    await this.#cluster.patch('PersistentVolumeClaim', claim, {
+      metadata: { finalizers },
+      spec: { volumeName: volume.metadata.name },
+    })
+    const now = this.#cluster.peek('PersistentVolumeClaim', namespace, name)
+    if (now !== undefined) await this.#cluster.patchStatus('PersistentVolumeClaim', now, { phase: 'Bound' })
+  }
+
+  /** pv_controller, FindMatchingVolume: the smallest that fits. With a class that waits only what is promised to the claim. */
+  #match(claim: KubeObject): KubeObject | undefined {
+    const all = this.#cluster.peekAll('PersistentVolume')
+    const promised = all.find(({ spec }) => spec.claimRef !== undefined && isPromised(spec.claimRef, claim))
+    if (promised !== undefined || this.#bindingMode(claim) === 'WaitForFirstConsumer') return promised
+    const { storageClassName = '', volumeMode = 'Filesystem', accessModes } = claim['spec']
+    return all
+      .filter(({ metadata, spec }) => spec.claimRef === undefined && metadata.deletionTimestamp === undefined)
+      .filter(({ spec }) => (spec.storageClassName ?? '') === storageClassName)
+      .filter(({ spec }) => (spec.volumeMode ?? 'Filesystem') === volumeMode)
+      .filter(({ spec }) => accessModes.every((mode: string) => spec.accessModes.includes(mode)))
+      .filter((volume) => capacityOf(volume) >= sizeOf(claim))
+      .sort((a, b) => capacityOf(a) - capacityOf(b))[0]
+  }
+
+  #bindingMode(claim: KubeObject): string | undefined {
+    const name = claim['spec'].storageClassName ?? ''
+    return name === '' ? undefined : this.#cluster.peek('StorageClass', undefined, name)?.['volumeBindingMode']
+  }
+
+  #provision(claim: KubeObject): KubeObject | undefined {
+    const className = claim['spec'].storageClassName ?? ''
+    const mode = this.#bindingMode(claim)
+    const waits = mode === 'WaitForFirstConsumer' && claim.metadata.annotations?.[SELECTED_NODE] === undefined
+    if (className === NEVER_BINDS || mode === undefined || waits) return undefined
+    const name = `pvc-${claim.metadata.uid}`
+    if (this.#cluster.peek('PersistentVolume', undefined, name) === undefined)
+      this.createVolume(name, claim, this.#volumes.createDisk(sizeOf(claim), { cbt: true }))
+    return this.#cluster.peek('PersistentVolume', undefined, name)
   }
 
   /** No Pod uses it. */
@@ -78,20 +139,43 @@ export class CsiDriver {
 
   async #reclaim(volume: KubeObject): Promise<void> {
     const ref = volume['spec'].claimRef
-    if (ref !== undefined && ref.uid === undefined && volume['status']?.phase !== 'Available') {
-      await this.#cluster.patchStatus('PersistentVolume', volume, { phase: 'Available' })
-      return
-    }
-    if (ref?.uid === undefined || volume['spec'].persistentVolumeReclaimPolicy !== 'Delete') return
-    const claim = this.#cluster.peek('PersistentVolumeClaim', ref.namespace, ref.name)
-    if (claim?.metadata.uid === ref.uid) return
-    this.#volumes.deleteDisk(volume['spec'].csi.volumeHandle)
-    await this.#cluster.delete('PersistentVolume', volume)
+    const phase = volume['status']?.phase
+    const isOwn = volume.metadata.annotations?.[PROVISIONED_BY] === DRIVER
+    const policy = volume['spec'].persistentVolumeReclaimPolicy
+    const claim = ref === undefined ? undefined : this.#cluster.peek('PersistentVolumeClaim', ref.namespace, ref.name)
+    const isBound = ref?.uid !== undefined && claim?.metadata.uid === ref.uid
+    if (isBound) return
+    if (volume.metadata.deletionTimestamp !== undefined) return await this.#remove(volume, isOwn && policy === 'Delete')
+    const next = ref?.uid === undefined ? 'Available' : 'Released'
+    if (phase !== next) await this.#cluster.patchStatus('PersistentVolume', volume, { phase: next })
+    if (next === 'Released' && isOwn && policy === 'Delete') await this.#remove(this.#volume(volume), true)
   }
 
-  #volume(name: string): KubeObject {
-    return this.#cluster.peek('PersistentVolume', undefined, name) as KubeObject
+  /** The disk first: a death in between is gone on with. */
+  async #remove(volume: KubeObject, withDisk: boolean): Promise<void> {
+    if (withDisk) this.#volumes.deleteDisk(volume['spec'].csi.volumeHandle)
+    await this.#cluster.delete('PersistentVolume', volume)
+    const left = this.#cluster.peek('PersistentVolume', undefined, volume.metadata.name)
+    const finalizers = (left?.metadata.finalizers ?? []).filter((one) => one !== FINALIZER)
+    if (left !== undefined) await this.#cluster.patch('PersistentVolume', left, { metadata: { finalizers } })
   }
+
+  #volume({ metadata }: KubeObject): KubeObject {
+    return this.#cluster.peek('PersistentVolume', undefined, metadata.name) as KubeObject
+  }
+}
+
+function claimRefOf({ metadata: { namespace, name, uid } }: KubeObject): object {
+  return { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace, name, uid }
+}
+
+function isPromised(ref: { namespace?: string; name?: string; uid?: string }, { metadata }: KubeObject): boolean {
+  const isNamed = ref.namespace === metadata.namespace && ref.name === metadata.name
+  return isNamed && (ref.uid === undefined || ref.uid === metadata.uid)
+}
+
+function capacityOf(volume: KubeObject): number {
+  return bytesOf(volume['spec'].capacity.storage)
 }
 
 /** Someone wrote meanwhile: the next turn looks again. */
@@ -102,5 +186,9 @@ async function ignoreConflict(act: Promise<void>): Promise<void> {
 }
 
 function sizeOf(claim: KubeObject): number {
-  return Number(String(claim['spec'].resources.requests.storage).replace('Ki', '')) * KiB
+  return bytesOf(claim['spec'].resources.requests.storage)
+}
+
+function bytesOf(quantity: unknown): number {
+  return Number(String(quantity).replace('Ki', '')) * KiB
 }

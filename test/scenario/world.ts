@@ -105,6 +105,7 @@ export class World {
     this.csi = new CsiDriver(this.cluster, this.volumes)
     this.foreign = new Foreign(this.volumes, this.bucket)
     this.#nextSweepMs = this.clock.nowMs() + SWEEP_EVERY_MS
+    aRepository(this.cluster)
     guard(this)
     this.asked = new Asked(this)
     for (const [kind, labelSelector] of WATCHED)
@@ -351,6 +352,18 @@ export class World {
       },
     })
   }
+}
+
+/** One group of namespaces: what one of them has backed up may be restored into each. */
+function aRepository(cluster: MemoryCluster): void {
+  const restored = Array.from({ length: 64 }, (_, n) => `restored-${n}`)
+  cluster.seed('BackupRepository', {
+    apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+    kind: 'BackupRepository',
+    metadata: { name: 'br' },
+    allowedNamespaces: ['app', 'restored', ...restored],
+    repopsitoryParameters: { bucket: 'backups' },
+  })
 }
 
 function isAtRest(object: KubeObject): boolean {

@@ -105,11 +105,11 @@ export type CloneFromSnapshot = {
      */
     stagingClaim?: string
     /**
-     * Name of the new PersistentVolume. Written by the clone function.
+     * Name of the new PersistentVolume, for people. Written by the clone function, and never read.
      */
     volumeName?: string
     /**
-     * The new disk, as ivd:<First Class Disk id>. Written by the clone function.
+     * The new disk, as ivd:<First Class Disk id>, for people. Written by the clone function, and never read.
      */
     volumeID?: string
     /**
@@ -117,11 +117,11 @@ export type CloneFromSnapshot = {
      */
     downloadName?: string
     /**
-     * Reclaim policy that the new PersistentVolume gets when it is handed over to its claim. Until then it is Retain, so that nothing of the staging deletes the disk. Written by the clone function.
+     * Reclaim policy that the new PersistentVolume gets when it is handed over to its claim; during the hand-over it is Retain. For people: written by the clone function, and never read.
      */
     reclaimPolicy?: 'Delete' | 'Retain' | 'Recycle'
     /**
-     * The PersistentVolume, as JSON, of the name that a claim made by Velero waits for. Written by the clone function before it removes the one that the disk was provisioned with: between the two nothing else tells of the disk.
+     * Not in use: the Download's annotation dormouse.dev/hand-over says it, which nobody but operators can write.
      */
     restoredVolume?: string
     /**

@@ -120,6 +120,10 @@ export type Download = {
      */
     nextChunk?: number
     /**
+     * True once another root than the present one was written to the disk: zeros are written, too. Written by the download function.
+     */
+    holdsOtherData?: boolean
+    /**
      * What is known of this object beside its phase, one entry for each type. Written by Dormouse; the peer has none.
      */
     conditions?: Condition[]

@@ -75,7 +75,7 @@ test('a clone whose Download was torn out is woken, and makes it anew', () => {
   const clone = anObject('CloneFromSnapshot', status, { labels: { 'dormouse.dev/step': 'waiting' } })
   const around = { nowMs: 0, graceMs: 1000, lease: undefined, upload: undefined }
   assert.is(decideWake(clone, { ...around, download: undefined }).wake, true)
-  assert.is(decideClone(seeClone(clone, undefined)).kind, 'startDownload')
+  assert.is(decideClone(seeClone(clone, undefined)).kind, 'provision')
   assert.is(decideWake(clone, { ...around, download: anObject('Download', { phase: 'InProgress' }) }).wake, false)
 })
 

@@ -129,7 +129,6 @@ test('a clone is handed over once its download is completed, even when it is bei
   const seen = {
     phase: 'InProgress' as const,
     cancelRequested: true,
-    stagedVolume: true,
     downloadPhase: 'Completed' as const,
   }
   assert.is(decideClone(seen).kind, 'handOver')

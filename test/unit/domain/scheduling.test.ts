@@ -243,7 +243,7 @@ test('a staging claim asks for the same disk and carries nothing of the old one'
       dataSource: { kind: 'x', name: 'y' },
     },
   }
-  const staging = stagingClaim(clone, stored, undefined)
+  const staging = stagingClaim(clone, stored, { storageClass: 'fast', selectedNode: undefined })
   assert.is(staging.metadata.name, 'dormouse-u')
   assert.is(staging.metadata.namespace, 'new')
   assert.equal(staging['spec'], {
@@ -251,7 +251,12 @@ test('a staging claim asks for the same disk and carries nothing of the old one'
     resources: { requests: { storage: '1Gi' } },
     storageClassName: 'fast',
   })
-  const restored = restoredClaim(clone, stored, 'pvc-new')
+  const restored = restoredClaim(clone, stored, {
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name: 'pvc-new' },
+    spec: { storageClassName: 'fast' },
+  })
   assert.is(restored['spec'].volumeName, 'pvc-new')
   assert.is(restored.metadata.labels?.['app'], 'pg')
   assert.is(restored.metadata.annotations?.['keep'], 'me')

@@ -1,0 +1,90 @@
+// The hand-over to a claim that the restore makes: the volume is promised to it by name, and only then it is made.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { stateOfStaged } from '#shared/domain/staged-volume.ts'
+import { isOwnClaim, restoredClaim } from '#shared/domain/staging.ts'
+import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import type { Claim } from '#shared/steps/claim.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+import { lookUntil } from '#shared/steps/look.ts'
+import { dropStaging } from './staging-claim.ts'
+import { type Disk, finishVolume, requireStagedVolume, setReclaimPolicy, targetNotBound } from './volume.ts'
+
+const RESERVED_MS = 5 * SECOND_MS
+
+export async function giveToNewClaim(deps: StepDeps, claim: Claim, disk: Disk, stored: KubeObject): Promise<void> {
+  await requireFreeTarget(deps, disk)
+  const volume = await requireStagedVolume(deps, disk)
+  if (stateOfStaged(volume, disk) === 'staged') {
+    await setReclaimPolicy(deps, volume, 'Retain')
+    await dropStaging(deps, claim)
+    await reserve(deps, disk)
+  }
+  await awaitReserved(deps, claim, disk)
+  await createTarget(deps, disk, stored)
+  const target = await awaitTargetBound(deps, claim, disk)
+  await finishVolume(deps, await requireStagedVolume(deps, disk), target, disk.staged)
+}
+
+async function readTarget(deps: StepDeps, { clone, target }: Disk): Promise<KubeObject | undefined> {
+  return await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, target)
+}
+
+/** Someone else's claim is never touched. One that has our volume got it by its name: its data is whole. */
+async function requireFreeTarget(deps: StepDeps, disk: Disk): Promise<KubeObject | undefined> {
+  const target = await readTarget(deps, disk)
+  const volumeName = target?.['spec']?.volumeName ?? ''
+  const isOurs = target !== undefined && isOwnClaim(target, disk.clone) && volumeName === ''
+  if (target === undefined || isOurs || volumeName === disk.staged.name) return target
+  throw new TerminalError(
+    'TargetExists',
+    `PersistentVolumeClaim ${disk.clone.metadata.namespace}/${disk.target} was created meanwhile: it is never overwritten`,
+  )
+}
+
+/** The volume's claimRef names the target without a UID: only that claim can take it. */
+async function reserve(deps: StepDeps, disk: Disk): Promise<void> {
+  const volume = await requireStagedVolume(deps, disk)
+  if (stateOfStaged(volume, disk) !== 'staged') return
+  const claimRef = {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    namespace: disk.clone.metadata.namespace,
+    name: disk.target,
+    uid: null,
+    resourceVersion: null,
+  }
+  await deps.cluster.patch('PersistentVolume', volume, { spec: { claimRef } })
+}
+
+/**
+ * A claim that comes before the controller has seen the reservation waits for the binder's next round (15 s by default). Only for
+ * speed: when it takes too long the claim is created all the same.
+ */
+async function awaitReserved(deps: StepDeps, claim: Claim, disk: Disk): Promise<void> {
+  const isSeen = async () => ['Available', 'Bound'].includes((await requireStagedVolume(deps, disk))['status']?.phase)
+  await lookUntil(deps, claim, isSeen, RESERVED_MS)
+}
+
+async function createTarget(deps: StepDeps, disk: Disk, stored: KubeObject): Promise<void> {
+  if ((await requireFreeTarget(deps, disk)) !== undefined) return
+  const volume = await requireStagedVolume(deps, disk)
+  const named = { ...stored, metadata: { ...stored.metadata, name: disk.target } }
+  try {
+    await deps.cluster.create('PersistentVolumeClaim', restoredClaim(disk.clone, named, volume))
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error
+    await requireFreeTarget(deps, disk)
+  }
+}
+
+async function awaitTargetBound(deps: StepDeps, claim: Claim, disk: Disk): Promise<KubeObject> {
+  let target: KubeObject | undefined
+  const bound = await lookUntil(deps, claim, async () => {
+    target = await requireFreeTarget(deps, disk)
+    return target?.['status']?.phase === 'Bound'
+  })
+  if (bound && target !== undefined) return target
+  throw targetNotBound(disk.clone.metadata.namespace, disk.target, disk.staged.name)
+}

@@ -1,0 +1,76 @@
+// Where the staged disk comes from: a class that provisions, a node where it waits for one, and no existing volume that Kubernetes would bind
+// instead.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { fits } from '#shared/domain/new-volume.ts'
+import { defaultClass, noClass, requireProvisioner, waitsForConsumer } from '#shared/domain/storage-class.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+
+export type Placement = {
+  storageClass: string
+  /** Named on the staging claim, as the scheduler would do for a Pod. undefined: its class binds at once. */
+  selectedNode: string | undefined
+}
+
+/** TerminalErrors `StorageClassMissing`, `StorageClassNotFound`, `DriverUnsupported`. */
+export async function placementOf(deps: StepDeps, model: KubeObject): Promise<Placement> {
+  const storageClass = requireProvisioner(await classOf(deps, model['spec']?.storageClassName))
+  const { name } = storageClass.metadata
+  return { storageClass: name, selectedNode: waitsForConsumer(storageClass) ? await readyNode(deps, name) : undefined }
+}
+
+async function classOf(deps: StepDeps, name: unknown): Promise<KubeObject> {
+  if (name === '') throw noClass('the claim has the storage class ""')
+  if (typeof name !== 'string') {
+    const found = defaultClass(await deps.cluster.list('StorageClass'))
+    if (found === undefined) throw noClass('the claim names no storage class, and no StorageClass is the default')
+    return found
+  }
+  const storageClass = await deps.cluster.read('StorageClass', undefined, name)
+  if (storageClass !== undefined) return storageClass
+  throw new TerminalError(
+    'StorageClassNotFound',
+    `StorageClass ${name} does not exist: create it, or restore with another class`,
+  )
+}
+
+async function readyNode(deps: StepDeps, className: string): Promise<string> {
+  const nodes = await deps.cluster.list('Node')
+  const ready = nodes.find((node) => node['spec']?.unschedulable !== true && isReady(node))
+  if (ready !== undefined) return ready.metadata.name
+  throw new RetryableError(
+    'NoNodeForVolume',
+    `StorageClass ${className} waits for its first consumer, and no node is ready and schedulable`,
+  )
+}
+
+function isReady(node: KubeObject): boolean {
+  return (
+    node['status']?.conditions?.some(
+      (condition: { type: string; status: string }) => condition.type === 'Ready' && condition.status === 'True',
+    ) === true
+  )
+}
+
+/**
+ * Kubernetes would bind it before anything is provisioned. Somebody may be about to take it, so it is waited for: RetryableError, then
+ * TerminalError `FittingVolumeExists`.
+ */
+export async function refuseFittingVolume(deps: StepDeps, clone: KubeObject, wanted: KubeObject): Promise<void> {
+  const volumes = await deps.cluster.list('PersistentVolume')
+  const [name] = volumes
+    .filter((volume) => fits(volume, wanted))
+    .map(({ metadata }) => metadata.name)
+    .sort()
+  if (name === undefined) return
+  const message =
+    `PersistentVolume ${name} is free, fits and would be bound instead of a new disk: reserve it with a claimRef, give it another class, ` +
+    'or restore with a StorageClass that waits for its first consumer'
+  const sinceMs = Date.parse(clone.metadata.creationTimestamp ?? '') || deps.clock.nowMs()
+  const isLate = deps.clock.nowMs() - sinceMs > deps.settings.bindTimeoutMs
+  if (isLate)
+    throw new TerminalError('FittingVolumeExists', `${message} (waited ${deps.settings.bindTimeoutMs / SECOND_MS} s)`)
+  throw new RetryableError('FittingVolumeExists', message)
+}

@@ -1,0 +1,126 @@
+// What is known of a staged disk, and where it stands: on its Download, which lies in Velero's namespace, and on its PersistentVolume. No
+// tenant can write either. The status of the CloneFromSnapshot tells people the same, and is never read.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isObjectName } from '#shared/api/names.ts'
+import { parseDiskId } from './ids.ts'
+import { isOfClaim } from './new-volume.ts'
+import { isRestoredVolumePlan, type RestoredVolume } from './restored-volume.ts'
+import { CLONE_LABEL, stagingClaimName } from './staging.ts'
+import { CSI_DRIVER } from './volume.ts'
+
+/** On a Download, JSON: the volume that it fills. */
+export const STAGED_VOLUME_ANNOTATION = 'dormouse.dev/staged-volume'
+/** On a Download, JSON: whom the volume is given to. It is there from before anything is taken away until all is given. */
+export const HAND_OVER_ANNOTATION = 'dormouse.dev/hand-over'
+/** On a PersistentVolume with the label of a clone: the UID of the staging claim that it is, or was, bound to. */
+export const STAGING_CLAIM_ANNOTATION = 'dormouse.dev/staging-claim'
+/** On a PersistentVolume that is somebody else's and was bound to a staging claim: its own reclaim policy. */
+export const OWN_POLICY_ANNOTATION = 'dormouse.dev/own-reclaim-policy'
+
+export type StagedVolume = {
+  name: string
+  claimUID: string
+  /** As its class wants it; it is `Retain` during the hand-over. */
+  reclaimPolicy: string
+  /** Proved to be new when the Download was made: it reads as zeros where nothing was written. */
+  zeroed: boolean
+}
+
+export function formatStagedVolume(staged: StagedVolume): string {
+  return JSON.stringify(staged)
+}
+
+/** undefined: it says nothing that could be used, such as one that an older version or an operator made. */
+export function stagedVolumeOf(download: KubeObject): StagedVolume | undefined {
+  const said = parsed(download.metadata.annotations?.[STAGED_VOLUME_ANNOTATION])
+  const { name, claimUID, reclaimPolicy, zeroed } = said ?? {}
+  if (!isObjectName(name) || !isText(claimUID) || !isText(reclaimPolicy)) return undefined
+  return { name, claimUID, reclaimPolicy, zeroed: zeroed === true }
+}
+
+/** Zeros need not be written to it. False once another backup's data was. */
+export function isZeroed(download: KubeObject): boolean {
+  return stagedVolumeOf(download)?.zeroed === true && download['status']?.holdsOtherData !== true
+}
+
+export type HandOver = {
+  /** Name of the claim that gets the volume. */
+  target: string
+  /** The claim is Velero's and waits for this volume, which is made over the same disk. */
+  plan?: RestoredVolume
+}
+
+export function formatHandOver(handOver: HandOver): string {
+  return JSON.stringify(handOver)
+}
+
+/** undefined: it has not begun, or has ended. */
+export function handOverOf(download: KubeObject): HandOver | undefined {
+  const { target, plan } = parsed(download.metadata.annotations?.[HAND_OVER_ANNOTATION]) ?? {}
+  if (!isObjectName(target) || !(plan === undefined || isRestoredVolumePlan(plan))) return undefined
+  return { target, ...(plan === undefined ? {} : { plan }) }
+}
+
+/** From now on the Download is what tells of the disk; its finalizer keeps it. */
+export function isHandingOver(download: KubeObject | undefined): boolean {
+  return download !== undefined && handOverOf(download) !== undefined
+}
+
+/** Part of the patch that ends it. */
+export const NO_HAND_OVER = { [HAND_OVER_ANNOTATION]: null } as const
+
+export type VolumeState =
+  /** As it was provisioned. */
+  | 'staged'
+  /** Promised to the target by name, or bound to it. */
+  | 'given'
+  | 'foreign'
+
+/** By the volume as it was read just now; `foreign`: it is not to be changed. */
+export function stateOfStaged(
+  volume: KubeObject,
+  {
+    clone,
+    download,
+    staged,
+    target,
+  }: { clone: KubeObject; download: KubeObject; staged: StagedVolume; target: string },
+): VolumeState {
+  const { namespace } = clone.metadata
+  const { csi, claimRef } = volume['spec'] ?? {}
+  const { fcdId } = parseDiskId(download['spec'].protectedEntityID)
+  if (csi?.driver !== CSI_DRIVER || csi.volumeHandle !== fcdId) return 'foreign'
+  if (isOfClaim(volume, { namespace, name: stagingClaimName(clone), uid: staged.claimUID })) return 'staged'
+  return claimRef?.namespace === namespace && claimRef?.name === target ? 'given' : 'foreign'
+}
+
+export function isMarkedFor({ metadata }: KubeObject, clone: KubeObject): boolean {
+  return clone.metadata.uid !== undefined && metadata.labels?.[CLONE_LABEL] === clone.metadata.uid
+}
+
+/** Metadata part of a patch: the volume is found by it when nothing else tells of it. */
+export function volumeMark(clone: KubeObject, claimUID: string): { labels: object; annotations: object } {
+  return {
+    labels: { [CLONE_LABEL]: clone.metadata.uid ?? '' },
+    annotations: { [STAGING_CLAIM_ANNOTATION]: claimUID },
+  }
+}
+
+export const NO_VOLUME_MARK = {
+  labels: { [CLONE_LABEL]: null },
+  annotations: { [STAGING_CLAIM_ANNOTATION]: null, [OWN_POLICY_ANNOTATION]: null },
+} as const
+
+function parsed(text: string | undefined): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text ?? '')
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
+}

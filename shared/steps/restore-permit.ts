@@ -1,0 +1,81 @@
+// May this backup be restored there? Asked with its opened root at each slice, before a byte is written; and, as far as it can be known
+// without, before anything is made (docs/design/0004-trust.md).
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { type Actor, actorOf, decideRestore, namespaceOf, requirePermitted } from '#shared/domain/authority.ts'
+import { allowsNamespace, requireNamespace } from '#shared/domain/repository-use.ts'
+import { fateOf, type Requester, requesterOf } from '#shared/domain/requester.ts'
+import { coversNamespace, sourcesOf } from '#shared/domain/restore-scope.ts'
+import { isDownloadOf } from '#shared/domain/staging.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import type { BackupSummary } from '#shared/ports/mover.ts'
+import type { StepDeps, VolumeDeps } from './deps.ts'
+
+/** The Restore of Velero that the clone was made for, as long as it is open; undefined: none, so there is no proof. */
+export async function openRestore(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {
+  const requester = requesterOf({ ...clone, kind: 'CloneFromSnapshot' })
+  const restore = requester === undefined ? undefined : await readRestore(deps, requester)
+  return requester !== undefined && fateOf(restore, requester).kind === 'open' ? restore : undefined
+}
+
+/** Without Velero its kinds are not served. */
+async function readRestore({ cluster, settings }: StepDeps, { name }: Requester): Promise<KubeObject | undefined> {
+  try {
+    return await cluster.read('Restore', settings.veleroNamespace, name)
+  } catch (error) {
+    if (error instanceof RetryableError && error.reason === 'KubernetesKindMissing') return undefined
+    throw error
+  }
+}
+
+/**
+ * As far as it can be known without the backup: its namespace is allowed, or a Restore of Velero maps an allowed one to it. The namespace in
+ * the snapshotID is no proof, as whoever made the clone wrote it. What decides is the root, which the Download reads.
+ */
+export async function requireRestoreAllowed(deps: StepDeps, clone: KubeObject): Promise<void> {
+  const repository = await deps.cluster.read('BackupRepository', undefined, clone['spec'].backupRepository)
+  const actor = actorOf(clone, deps.settings.veleroNamespace)
+  if (repository === undefined || actor.kind === 'operator') return
+  const { namespace } = actor
+  if (allowsNamespace(repository, namespace)) return
+  const restore = await openRestore(deps, clone)
+  const isMapped =
+    restore !== undefined && sourcesOf(restore, namespace).some((one) => allowsNamespace(repository, one))
+  if (!isMapped) requireNamespace(repository, [namespace])
+}
+
+/** `clone`: what stands where the Download's reference says. TerminalError `NotPermitted`. */
+export async function requireRestorePermit(
+  deps: VolumeDeps,
+  download: KubeObject,
+  clone: KubeObject | undefined,
+  { about }: BackupSummary,
+): Promise<void> {
+  const own = clone !== undefined && isDownloadOf(download, clone) ? clone : undefined
+  const actor = askerOf(download, own, deps.settings.veleroNamespace)
+  if (actor.kind === 'operator') return
+  const repository = await requireRepository(deps, download['spec'].backupRepositoryName)
+  const question = { actor, origin: about, clusterId: await deps.clusterId(), repository }
+  if (decideRestore({ ...question, restore: undefined }).allowed) return
+  const restore = own === undefined ? undefined : await openRestore(deps, own)
+  const covers = restore !== undefined && coversNamespace(restore, namespaceOf(about) ?? '')
+  const verdict = decideRestore({ ...question, restore: covers ? restore : undefined })
+  requirePermitted(verdict, `the backup ${download['spec'].snapshotID} cannot be restored for ${actor.namespace}`)
+}
+
+/** Downloads lie in Velero's namespace and are trusted: one without a reference was made there by hand. */
+function askerOf(download: KubeObject, clone: KubeObject | undefined, veleroNamespace: string): Actor {
+  const reference = download['spec']?.clonefromSnapshotReference ?? ''
+  if (reference === '') return { kind: 'operator' }
+  const [namespace, name, ...rest] = String(reference).split('/')
+  if (!isNamespaceName(namespace) || !isObjectName(name) || rest.length > 0)
+    throw new TerminalError('NotPermitted', `spec.clonefromSnapshotReference names no CloneFromSnapshot`)
+  return actorOf(clone ?? { ...download, metadata: { name, namespace } }, veleroNamespace)
+}
+
+async function requireRepository(deps: StepDeps, name: string): Promise<KubeObject> {
+  const repository = await deps.cluster.read('BackupRepository', undefined, name)
+  if (repository !== undefined) return repository
+  throw new RetryableError('RepositoryNotFound', `BackupRepository ${name} does not exist: was its claim deleted?`)
+}

@@ -1,0 +1,8 @@
+// A status that a tenant has written harms nobody: restores that make their claim themselves.
+
+import { suite } from 'uvu'
+import { forgeEach } from './forged.ts'
+
+const forged = suite('a status forged, of a restore that makes its claim')
+forgeEach(forged)
+forged.run()

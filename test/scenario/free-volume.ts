@@ -1,0 +1,66 @@
+// A volume that nobody has claimed yet and that holds somebody's data: no restore may bind, write, change or delete it.
+
+import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { noiseOf } from './choices.ts'
+import { diskBytes, SIZE_BYTES } from './objects.ts'
+import type { World } from './world.ts'
+
+export type FreeOptions = {
+  storageClass?: string
+  sizeBytes?: number
+  policy?: string
+}
+
+export class FreeVolume {
+  readonly #world: World
+  readonly #name: string
+  readonly #before: KubeObject
+  readonly #bytes: Buffer
+  /** Writes to its object by anybody. */
+  writes = 0
+
+  constructor(world: World, name: string, options: FreeOptions = {}) {
+    const { storageClass = 'fast', sizeBytes = SIZE_BYTES, policy = 'Delete' } = options
+    const fcdId = world.volumes.createDisk(sizeBytes, { cbt: true })
+    world.volumes.write(fcdId, 0, noiseOf(`old data of ${name}`, sizeBytes))
+    this.#world = world
+    this.#name = name
+    this.#bytes = diskBytes(world, fcdId)
+    // As an administrator leaves it who wants a released volume to be used again: provisioned once, its claimRef taken out.
+    this.#before = world.cluster.seed('PersistentVolume', {
+      apiVersion: 'v1',
+      kind: 'PersistentVolume',
+      metadata: {
+        name,
+        annotations: { 'pv.kubernetes.io/provisioned-by': 'csi.vsphere.vmware.com' },
+        finalizers: ['external-provisioner.volume.kubernetes.io/finalizer'],
+      },
+      spec: {
+        capacity: { storage: `${sizeBytes / 1024}Ki` },
+        accessModes: ['ReadWriteOnce', 'ReadWriteMany'],
+        volumeMode: 'Filesystem',
+        storageClassName: storageClass,
+        persistentVolumeReclaimPolicy: policy,
+        csi: { driver: 'csi.vsphere.vmware.com', volumeHandle: fcdId },
+      },
+      status: { phase: 'Available' },
+    })
+    world.cluster.onWrite((kind, before, after) => {
+      if (kind === 'PersistentVolume' && (after ?? before)?.metadata.name === name) this.writes++
+    })
+  }
+
+  /** As it was at the beginning, and so its disk. */
+  assertAsBefore(): void {
+    const now = this.#world.cluster.peek('PersistentVolume', undefined, this.#name)
+    const plain = (volume: KubeObject | undefined) => ({
+      ...volume,
+      metadata: { ...volume?.metadata, resourceVersion: '' },
+    })
+    assert.equal(plain(now), plain(this.#before))
+    const { volumeHandle } = this.#before['spec'].csi
+    assert.ok(this.#world.volumes.diskIds.includes(volumeHandle), 'its disk is gone')
+    assert.ok(diskBytes(this.#world, volumeHandle).equals(this.#bytes), 'its data has changed')
+  }
+}

@@ -1,0 +1,282 @@
+// Who may restore a backup: asked with its opened root, at each slice, before a byte is written.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { STAGED_VOLUME_ANNOTATION } from '#shared/domain/staged-volume.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import { readSettings } from '#shared/kernel/env.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
+import type { BackupAbout, DownloadRequest } from '#shared/ports/mover.ts'
+import type { Context } from '#shared/runtime/context.ts'
+import { Permits, type TransferDeps } from '#shared/steps/deps.ts'
+import { requireRestoreAllowed } from '#shared/steps/restore-permit.ts'
+import { reasonOf } from '#test/support/reason.ts'
+import { handleDownload } from '../../functions/download/handler.ts'
+
+const test = suite('who may restore')
+const GROUP = 'backupdriver.cnsdp.vmware.com/v1alpha1'
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+
+type Given = {
+  /** Namespace of the CloneFromSnapshot; undefined: the Download has no reference. */
+  namespace?: string | undefined
+  about?: Partial<BackupAbout>
+  allowed?: string[]
+  /** Of a Restore of Velero, called `back`. */
+  restore?: object
+  phase?: string
+  /** That the clone names. */
+  restoreUid?: string
+  metadata?: object
+  status?: object
+}
+
+/** A Download of app's backup, made in Velero's namespace, and all that is asked about it. */
+function aWorld(given: Given = {}) {
+  const cluster = new MemoryCluster({ clock: systemClock })
+  const { namespace, allowed = [] } = given
+  const repository = {
+    apiVersion: GROUP,
+    kind: 'BackupRepository',
+    metadata: { name: 'br' },
+    allowedNamespaces: allowed,
+  }
+  cluster.seed('BackupRepository', repository)
+  const restore =
+    given.restore === undefined
+      ? undefined
+      : cluster.seed('Restore', {
+          apiVersion: 'velero.io/v1',
+          kind: 'Restore',
+          metadata: { name: 'back', namespace: 'velero' },
+          spec: { backupName: 'nightly', ...given.restore },
+          status: { phase: given.phase ?? 'WaitingForPluginOperations' },
+        })
+  const clone =
+    namespace === undefined ? undefined : aClone(cluster, namespace, given.restoreUid ?? restore?.metadata.uid)
+  const download = cluster.seed('Download', {
+    apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
+    kind: 'Download',
+    metadata: { name: `download-b2-${clone?.metadata.uid ?? 'by-hand'}`, namespace: 'velero', ...given.metadata },
+    spec: {
+      snapshotID: 'ivd:a1:b2',
+      protectedEntityID: 'ivd:c3',
+      backupRepositoryName: 'br',
+      ...(clone === undefined ? {} : { clonefromSnapshotReference: `${namespace}/clone-1` }),
+    },
+    status: { phase: 'New', ...given.status },
+  })
+  const asked: DownloadRequest[] = []
+  return { ...theDeps(cluster, given.about, asked), cluster, download, clone, asked }
+}
+
+function aClone(cluster: MemoryCluster, namespace: string, restoreUid: string | undefined): KubeObject {
+  return cluster.seed('CloneFromSnapshot', {
+    apiVersion: GROUP,
+    kind: 'CloneFromSnapshot',
+    metadata: {
+      name: 'clone-1',
+      namespace,
+      ...(restoreUid === undefined
+        ? {}
+        : { labels: { 'velero.io/restore-uid': restoreUid }, annotations: { 'dormouse.dev/velero-restore': 'back' } }),
+    },
+    spec: { snapshotID: 'pvc:app/data:aXZkOmExOmIy', backupRepository: 'br', cloneCancel: false },
+  })
+}
+
+function theDeps(cluster: MemoryCluster, about: Partial<BackupAbout> | undefined, asked: DownloadRequest[]) {
+  const origin = {
+    fcdId: 'a1',
+    snapshotId: 'b2',
+    clusterId: 'here',
+    createdMs: 0,
+    changeId: undefined,
+    claim: 'app/data',
+  }
+  const backup = { root: 'roots/2', capacityBytes: 1024, about: { ...origin, backup: 'nightly', ...about } }
+  const mover = {
+    kill() {},
+    download: async (request: DownloadRequest) => {
+      asked.push(request)
+      const progress = { totalBytes: 1024, bytesDone: 1024, bytesReceived: 1024, bytesWritten: 1024 }
+      return { state: 'more', nextChunk: 1, progress }
+    },
+  }
+  const deps = {
+    cluster,
+    clock: systemClock,
+    settings: readSettings({}),
+    identity: 'pod-1',
+    log: silent,
+    mover,
+    permits: new Permits(1),
+    countSlice() {},
+    clusterId: async () => 'here',
+    access: async () => ({}),
+    repositories: { find: async () => backup },
+    volumes: { describe: async () => ({ capacityBytes: 1024 }), diskAccess: async () => ({}) },
+  } as unknown as TransferDeps
+  return { deps }
+}
+
+async function slice({ deps, cluster, download }: ReturnType<typeof aWorld>, namespace = 'velero') {
+  const ref = { kind: 'Download', namespace, name: download.metadata.name } as const
+  const why = await handleDownload({ log: silent } as unknown as Context, ref, deps, new AbortController().signal)
+  return { why, status: cluster.peek('Download', 'velero', download.metadata.name)?.['status'] }
+}
+
+const MAPPED = { namespaceMapping: { app: 'copy' } }
+const CASES: [text: string, given: Given, may: boolean][] = [
+  ['the namespace itself', { namespace: 'app' }, true],
+  ['another namespace, whatever its snapshotID says', { namespace: 'copy' }, false],
+  ['another namespace, and a repository that names only the source', { namespace: 'copy', allowed: ['app'] }, false],
+  ['another namespace, and a repository that names both', { namespace: 'copy', allowed: ['app', 'copy'] }, true],
+  ['a Restore that maps it', { namespace: 'copy', restore: MAPPED }, true],
+  ['a Restore that maps it to another namespace', { namespace: 'tenant', restore: MAPPED }, false],
+  ['a Restore of another Backup', { namespace: 'copy', restore: { ...MAPPED, backupName: 'weekly' } }, false],
+  [
+    'a Restore of the Backup, and a root that names none',
+    { namespace: 'copy', restore: MAPPED, about: { backup: undefined } },
+    false,
+  ],
+  ['a Restore that is over', { namespace: 'copy', restore: MAPPED, phase: 'Completed' }, false],
+  ['a Restore of that name and another UID', { namespace: 'copy', restore: MAPPED, restoreUid: 'forged' }, false],
+  [
+    'a Restore that includes another namespace',
+    { namespace: 'copy', restore: { ...MAPPED, includedNamespaces: ['web'] } },
+    false,
+  ],
+  [
+    'a Restore that includes it by a pattern',
+    { namespace: 'copy', restore: { ...MAPPED, includedNamespaces: ['a*'] } },
+    true,
+  ],
+  ['a Restore that excludes it', { namespace: 'copy', restore: { ...MAPPED, excludedNamespaces: ['app'] } }, false],
+  ['another cluster, the same namespace', { namespace: 'app', about: { clusterId: 'there' } }, false],
+  ['another cluster, and a Restore', { namespace: 'app', about: { clusterId: 'there' }, restore: {} }, true],
+  ['a root that names no namespace', { namespace: 'app', about: { claim: '' } }, false],
+  ["a clone in Velero's namespace", { namespace: 'velero' }, true],
+  ['a Download made by hand, without a reference', {}, true],
+]
+for (const [text, given, may] of CASES) {
+  test(`${text}: ${may ? 'may' : 'may not, and nothing is written'}`, async () => {
+    const world = aWorld(given)
+    const { status } = await slice(world)
+    assert.equal([status.reason, world.asked.length], may ? ['Transferring', 1] : ['NotPermitted', 0])
+    assert.is(status.phase, may ? 'InProgress' : 'Failed')
+  })
+}
+
+test('it is asked at each slice: a Restore that has ended meanwhile lets nothing more be written', async () => {
+  const world = aWorld({ namespace: 'copy', restore: MAPPED })
+  await slice(world)
+  const restore = world.cluster.peek('Restore', 'velero', 'back') as KubeObject
+  await world.cluster.patch('Restore', restore, { status: { phase: 'PartiallyFailed' } })
+  const { status } = await slice(world)
+  assert.equal([world.asked.length, status.reason], [1, 'NotPermitted'])
+})
+
+test("a clone that has taken the name of the Download's own lends it no Restore", async () => {
+  const world = aWorld({ namespace: 'copy', restore: MAPPED })
+  await world.cluster.delete('CloneFromSnapshot', world.clone as KubeObject)
+  aClone(world.cluster, 'copy', world.cluster.peek('Restore', 'velero', 'back')?.metadata.uid)
+  assert.equal([(await slice(world)).status.reason, world.asked.length], ['NotPermitted', 0])
+})
+
+test('a reference that names no clone is refused', async () => {
+  for (const reference of ['copy', 'copy/x/y', '../velero/x', 'copy/A']) {
+    const world = aWorld()
+    await world.cluster.patch('Download', world.download, { spec: { clonefromSnapshotReference: reference } })
+    assert.is((await slice(world)).status.reason, 'NotPermitted', reference)
+  }
+})
+
+test("a Download outside of Velero's namespace is not looked at", async () => {
+  const world = aWorld()
+  const theirs = { ...world.download, metadata: { name: world.download.metadata.name, namespace: 'tenant' } }
+  world.cluster.seed('Download', theirs)
+  const before = world.cluster.peek('Download', 'tenant', theirs.metadata.name)
+  const { why } = await slice(world, 'tenant')
+  assert.is(why, "not in Velero's namespace")
+  assert.equal(world.cluster.peek('Download', 'tenant', theirs.metadata.name), before)
+  assert.is(world.asked.length, 0)
+})
+
+test('where Velero is not installed there is no Restore, and own backups can be restored', async () => {
+  const world = aWorld({ namespace: 'copy', restoreUid: 'r-1' })
+  const { cluster } = world
+  const read = cluster.read.bind(cluster)
+  cluster.read = async (kind, namespace, name) => {
+    if (kind === 'Restore') throw new RetryableError('KubernetesKindMissing', 'no')
+    return await read(kind, namespace, name)
+  }
+  assert.is((await slice(world)).status.reason, 'NotPermitted')
+})
+
+const STAGED = { name: 'pvc-u', claimUID: 'u', reclaimPolicy: 'Delete', zeroed: true }
+const annotated = (staged: object) => ({
+  annotations: { 'dormouse.dev/staged': 'true', [STAGED_VOLUME_ANNOTATION]: JSON.stringify(staged) },
+})
+
+test('zeros are left out only on a disk that was proved to be new, and only for the first backup written to it', async () => {
+  const cases: [text: string, given: Given, zeroed: boolean][] = [
+    ['proved', { metadata: annotated(STAGED) }, true],
+    ['the same backup goes on', { metadata: annotated(STAGED), status: { root: 'roots/2', nextChunk: 1 } }, true],
+    ['another backup was begun', { metadata: annotated(STAGED), status: { root: 'roots/1', nextChunk: 5 } }, false],
+    [
+      'it was begun by an earlier slice',
+      { metadata: annotated(STAGED), status: { root: 'roots/2', holdsOtherData: true } },
+      false,
+    ],
+    ['not proved', { metadata: annotated({ ...STAGED, zeroed: false }) }, false],
+    ['the annotation alone', { metadata: { annotations: { 'dormouse.dev/staged': 'true' } } }, false],
+  ]
+  for (const [text, given, zeroed] of cases) {
+    const world = aWorld({ namespace: 'app', ...given })
+    await slice(world)
+    assert.equal(
+      world.asked.map(({ targetIsZeroed }) => targetIsZeroed),
+      [zeroed],
+      text,
+    )
+  }
+})
+
+test('the root that was another one is remembered: the next slice writes zeros, too', async () => {
+  const world = aWorld({ namespace: 'app', metadata: annotated(STAGED), status: { root: 'roots/1', nextChunk: 5 } })
+  await slice(world)
+  await slice(world)
+  assert.equal(
+    world.asked.map(({ nextChunk, targetIsZeroed }) => [nextChunk, targetIsZeroed]),
+    [
+      [0, false],
+      [1, false],
+    ],
+  )
+})
+
+test('before anything is made: a namespace that the repository does not allow needs a Restore that maps an allowed one', async () => {
+  const allowed = ['app']
+  const cases: [text: string, given: Given, reason: string][] = [
+    ['allowed', { namespace: 'app', allowed }, 'none'],
+    ['an empty list allows all', { namespace: 'copy' }, 'none'],
+    ['the namespace in its own snapshotID is no proof', { namespace: 'copy', allowed }, 'NamespaceNotAllowed'],
+    ['mapped', { namespace: 'copy', allowed, restore: MAPPED }, 'none'],
+    [
+      'mapped from one that is not allowed',
+      { namespace: 'copy', allowed: ['web'], restore: MAPPED },
+      'NamespaceNotAllowed',
+    ],
+    ['over', { namespace: 'copy', allowed, restore: MAPPED, phase: 'Failed' }, 'NamespaceNotAllowed'],
+    ['an operator', { namespace: 'velero', allowed }, 'none'],
+  ]
+  for (const [text, given, reason] of cases) {
+    const { deps, clone } = aWorld(given)
+    assert.is(await reasonOf(requireRestoreAllowed(deps, clone as KubeObject)), reason, text)
+  }
+})
+
+test.run()
