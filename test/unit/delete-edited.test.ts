@@ -13,6 +13,7 @@ import { type DeleteDeps, handleDelete } from '../../functions/delete/handler.ts
 const edited = suite('an edited DeleteSnapshot')
 
 const ID = 'ivd:11111111-1111-4111-8111-111111111111:22222222-2222-4222-8222-222222222222'
+const aTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
 const about = { clusterId: 'mine', claim: 'tenant-b/data' }
 
 edited('the repository that it names afterwards is not opened', async () => {
@@ -31,6 +32,7 @@ edited('the repository that it names afterwards is not opened', async () => {
     rootsOf: async () => {
       const change = { spec: { backupRepository: 'for-app' } }
       await cluster.patch('DeleteSnapshot', { metadata: place } as KubeObject, change)
+      for (let looks = 0; looks < 20; looks++) await aTurn() // the claim reads its object again meanwhile
       return roots
     },
     forget: async () => {
@@ -47,7 +49,7 @@ edited('the repository that it names afterwards is not opened', async () => {
       opened.push(name)
       return {}
     },
-    clock: systemClock,
+    clock: { ...systemClock, sleep: aTurn },
     settings: readSettings({}),
     clusterId: async () => 'mine',
     identity: 'pod',
