@@ -37,7 +37,7 @@ async function describe(deps: DeleteDeps, { fcdId, snapshotId }: DiskSnapshot): 
   return all.find((each) => each.snapshotId === snapshotId)?.description
 }
 
-/** A tenant's request opens no repository that its namespace may not use. */
+/** For a namespace no repository is opened that it may not use. */
 async function findRoots(
   deps: DeleteDeps,
   request: KubeObject,
@@ -46,7 +46,7 @@ async function findRoots(
 ): Promise<FoundRoot[]> {
   const repository: string = request['spec'].backupRepository
   if (repository === '') return []
-  if (actor.kind === 'tenant') await requireAllowed(deps, repository, [actor.namespace])
+  if (actor.kind !== 'operator') await requireAllowed(deps, repository, [actor.namespace])
   return await deps.repositories.rootsOf(await deps.access(repository, 'write'), fcdId, snapshotId)
 }
 

@@ -88,7 +88,7 @@ async function act(deps: DeleteDeps, claim: Claim, forgotten = false): Promise<R
         ? await act(deps, claim, forgotten)
         : stillStopping(deps)
     case 'remove':
-      return await remove(deps, claim, disk, removal, forgotten)
+      return await remove(deps, claim, { object, disk, removal, forgotten })
     default:
       return unreachable(step)
   }
@@ -121,18 +121,15 @@ function stillStopping(deps: DeleteDeps): Result {
   }
 }
 
+/** `object`: as it was decided on. Its user may have edited it since, and name another repository. */
+type Decided = { object: KubeObject; disk: DiskSnapshot; removal: Removal; forgotten: boolean }
+
 /** Both parts are repeatable; what is gone already counts as removed. */
-async function remove(
-  deps: DeleteDeps,
-  claim: Claim,
-  disk: DiskSnapshot,
-  removal: Removal,
-  before: boolean,
-): Promise<Result> {
-  const object = claim.latest()
+async function remove(deps: DeleteDeps, claim: Claim, decided: Decided): Promise<Result> {
+  const { object, disk, removal } = decided
   await claim.patchStatus({ phase: 'InProgress', reason: 'Removing', message: 'the backup is being removed' })
   if (removal.diskSnapshot === 'remove') await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, claim.signal)
-  const forgotten = before || removal.roots.length > 0
+  const forgotten = decided.forgotten || removal.roots.length > 0
   if (await forgetOrFind(deps, object, disk, removal)) return await act(deps, claim, forgotten)
   const nowMs = deps.clock.nowMs()
   const message = messageOf(forgotten, removal)

@@ -6,12 +6,14 @@ import { isUploadOf } from '#shared/domain/removal.ts'
 import { stepPatch } from '#shared/domain/step-label.ts'
 import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { announce } from '#shared/steps/announce.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
 import { isMadeFor, mirror } from '#shared/steps/mirror.ts'
 import { writeEnding } from '#shared/steps/write.ts'
 import { whoseSnapshot } from './proof.ts'
-import { type DiskSnapshot, ensureUpload } from './take.ts'
+import { type DiskSnapshot, ensureUpload, requireRepository } from './take.ts'
 
 /**
  * The Upload writes its state here by itself; this is the way for everything that got lost. undefined: nothing proves that the disk
@@ -54,10 +56,26 @@ async function withoutUpload(
     if (whose === 'own') await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, signal)
     return await finishCancel(deps, snapshot)
   }
+  try {
+    await requireRepository(deps, snapshot)
+  } catch (error) {
+    if (error instanceof TerminalError && error.reason === 'NamespaceNotAllowed')
+      return await refused(deps, snapshot, error)
+    throw error
+  }
   await ensureUpload(deps, snapshot, disk)
   const status = { uploadName: `upload-${disk.snapshotId}` }
   await writeEnding(deps, 'Snapshot', snapshot, { status, step: 'waiting' })
   return 'created its Upload'
+}
+
+/** Its user has named another repository since the disk snapshot was taken. That stays: it may be a backup that is kept in vCenter. */
+async function refused(deps: VolumeDeps, snapshot: KubeObject, { reason, message }: TerminalError): Promise<string> {
+  const completionTimestamp = rfc3339(deps.clock.nowMs())
+  const status = { phase: 'UploadFailedAfterRetry', reason, message, completionTimestamp }
+  await announce(deps, snapshot, 'Warning', reason, message)
+  await writeEnding(deps, 'Snapshot', snapshot, { status, step: 'done', dropFinalizer: true })
+  return `failed: ${reason}`
 }
 
 async function finishCancel(deps: VolumeDeps, snapshot: KubeObject): Promise<string> {

@@ -13,14 +13,12 @@ import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
-import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
-import { requireLocation } from '#shared/steps/storage-location.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { followUpload } from './follow.ts'
-import { ensureSnapshot, ensureUpload, removeTaken, resolveTarget } from './take.ts'
+import { ensureSnapshot, ensureUpload, removeTaken, requireRepository, resolveTarget } from './take.ts'
 
 /** How soon a snapshot that vCenter was too busy for is tried again, in back-off units: half a minute by default. */
 const BUSY_RETRY_UNITS = 0.5
@@ -147,16 +145,10 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
   await claim.patchStatus(status)
   await announce(deps, snapshot, 'Normal', 'LocalSnapshotTaken', `took a snapshot of disk ${target.fcdId}`)
   if (localMode) return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: 'snapshotted (local mode)' }
-  await ensureUpload(deps, claim.latest(), { fcdId: target.fcdId, snapshotId: disk })
+  // As it was checked: what its user has edited since may name a repository that is not for this namespace.
+  await ensureUpload(deps, snapshot, { fcdId: target.fcdId, snapshotId: disk })
   // Not the status once more: the Upload may have written a later phase into it by now.
   return { ending: { status: {}, step: 'waiting' }, why: 'snapshotted' }
-}
-
-/** A backup that its repository would not take ends here, before a disk snapshot is made for it. */
-async function requireRepository(deps: VolumeDeps, snapshot: KubeObject): Promise<void> {
-  const namespaces = [snapshot.metadata.namespace ?? '']
-  const repository = await requireAllowed(deps, snapshot['spec'].backupRepository, namespaces)
-  if (repository !== undefined) await requireLocation(deps, repository['repopsitoryParameters'] ?? {})
 }
 
 /** Cancelled is only said when nothing is left in vCenter; until then the status says why it is not. */

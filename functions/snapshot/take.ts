@@ -20,10 +20,12 @@ import {
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { TaskRef } from '#shared/ports/volumes.ts'
+import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import { deadlineOf } from '#shared/steps/deadline.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { findSnapshot, pollUntilDone, removeLocalSnapshot, removeSnapshot } from '#shared/steps/local-snapshot.ts'
+import { requireLocation } from '#shared/steps/storage-location.ts'
 import { namesOf } from './proof.ts'
 
 /** About four seconds together. */
@@ -65,6 +67,13 @@ export async function resolveTarget(
 async function diskBehind(deps: VolumeDeps, volume: KubeObject | undefined, volumeName: string): Promise<string> {
   if (volume === undefined || !isMigrated(volume)) return requireDisk(volume, volumeName)
   return requireMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
+}
+
+/** A backup that its repository would not take ends before a disk snapshot, or an Upload, is made for it. */
+export async function requireRepository(deps: VolumeDeps, snapshot: KubeObject): Promise<void> {
+  const namespaces = [snapshot.metadata.namespace ?? '']
+  const repository = await requireAllowed(deps, snapshot['spec'].backupRepository, namespaces)
+  if (repository !== undefined) await requireLocation(deps, repository['repopsitoryParameters'] ?? {})
 }
 
 /** The id of the FCD snapshot that carries this object's name; undefined: its task still runs and is in the status. */

@@ -193,6 +193,44 @@ trust(
   },
 )
 
+trust('a repository that is named after the check, and is not for the namespace, gets no backup', async () => {
+  const world = new World(13, FAIR)
+  for (const [name, allowedNamespaces] of [
+    ['br', []],
+    ['for-app', ['app']],
+  ] as const)
+    world.cluster.seed('BackupRepository', {
+      apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+      kind: 'BackupRepository',
+      metadata: { name },
+      allowedNamespaces: [...allowedNamespaces],
+    } as unknown as KubeObject)
+  const fcdId = aVolume(world, 'spy', B)
+  aSnapshot(world, 'forged', 'spy', '', B)
+  await world.run(() => isDone(spy(world)))
+  await set(world, 'Snapshot', spy(world), { backupRepository: 'for-app' })
+  const due = { labels: { 'dormouse.dev/step': 'snapshot' } }
+  await world.cluster.patch('Snapshot', spy(world), { metadata: due })
+  await world.run(() => isDone(spy(world)))
+  const { phase, reason } = spy(world)['status']
+  assert.equal([phase, reason], ['UploadFailedAfterRetry', 'NamespaceNotAllowed'])
+  assert.equal(world.cluster.peekAll('Upload'), [])
+  assert.is(world.volumes.snapshotsOf(fcdId).length, 1, 'the backup in vCenter is kept')
+})
+
+trust('one that is named while the disk snapshot is taken is not used either', async () => {
+  const world = new World(14, FAIR)
+  aVolume(world, 'spy', B)
+  aSnapshot(world, 'forged', 'spy', 'br', B)
+  world.volumes.onCall = ({ method }, moment) => {
+    if (method !== 'startSnapshot' || moment !== 'before') return
+    void set(world, 'Snapshot', spy(world), { backupRepository: 'for-app' })
+  }
+  while (world.cluster.peekAll('Upload').length === 0) await world.turn()
+  assert.is(world.cluster.peekAll('Upload')[0]?.['spec'].backupRepository, 'br')
+  assert.is(spy(world)['spec'].backupRepository, 'for-app')
+})
+
 trust('an Upload outside of the Velero namespace is not looked at', async () => {
   const world = new World(10, FAIR)
   const app = aVolume(world, 'data')

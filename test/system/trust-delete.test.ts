@@ -94,7 +94,8 @@ trust("another namespace's backups stay, in the bucket and in vCenter, and each 
   await assertRefused(await ask('tenant-b', snapshotID, forApp), 'NamespaceNotAllowed')
   await assertRefused(await ask('tenant-b', snapshotID, shared), 'NotPermitted')
   const onBehalfOf = { 'dormouse.dev/on-behalf-of': 'tenant-b' }
-  await assertRefused(await ask('velero', snapshotID, forApp, onBehalfOf), 'NotPermitted')
+  await assertRefused(await ask('velero', snapshotID, forApp, onBehalfOf), 'NamespaceNotAllowed')
+  await assertRefused(await ask('velero', snapshotID, shared, onBehalfOf), 'NotPermitted')
   await assertRefused(await ask('tenant-b', kept['status'].snapshotID, ''), 'NotPermitted')
   assert.equal(await snapshotIds(app), before)
 })

@@ -1,0 +1,63 @@
+// A DeleteSnapshot that is edited while it is at work: what was decided on is what is done.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import { readSettings } from '#shared/kernel/env.ts'
+import type { Context } from '#shared/runtime/context.ts'
+import { type DeleteDeps, handleDelete } from '../../functions/delete/handler.ts'
+
+const edited = suite('an edited DeleteSnapshot')
+
+const ID = 'ivd:11111111-1111-4111-8111-111111111111:22222222-2222-4222-8222-222222222222'
+const aTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
+const about = { clusterId: 'mine', claim: 'tenant-b/data' }
+
+edited('the repository that it names afterwards is not opened', async () => {
+  const cluster = new MemoryCluster({ clock: systemClock })
+  const place = { name: 'd', namespace: 'tenant-b' }
+  const spec = { snapshotID: ID, backupRepository: 'shared' }
+  cluster.seed('DeleteSnapshot', {
+    apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+    kind: 'DeleteSnapshot',
+    metadata: place,
+    spec,
+  })
+  const opened: string[] = []
+  let roots = [{ root: 'roots/s', session: 's', about }]
+  const repositories = {
+    rootsOf: async () => {
+      const change = { spec: { backupRepository: 'for-app' } }
+      await cluster.patch('DeleteSnapshot', { metadata: place } as KubeObject, change)
+      for (let looks = 0; looks < 20; looks++) await aTurn() // the claim reads its object again meanwhile
+      return roots
+    },
+    forget: async () => {
+      roots = []
+      return true
+    },
+  }
+  const log = { debug() {}, info() {}, warn() {}, error() {} }
+  const deps = {
+    cluster,
+    volumes: new MemoryVolumes({ clock: systemClock }),
+    repositories,
+    access: async (name: string) => {
+      opened.push(name)
+      return {}
+    },
+    clock: { ...systemClock, sleep: aTurn },
+    settings: readSettings({}),
+    clusterId: async () => 'mine',
+    identity: 'pod',
+    log,
+  } as unknown as DeleteDeps
+  const ref = { kind: 'DeleteSnapshot', ...place } as const
+  assert.is(await handleDelete({} as Context, ref, deps, new AbortController().signal), 'Completed')
+  assert.equal([...new Set(opened)], ['shared'])
+})
+
+edited.run()
