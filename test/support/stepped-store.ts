@@ -11,6 +11,8 @@ const QUIET_TURNS = 3
 
 /** How likely another process becomes the one that goes on. */
 const NEW_FAVOURITE = 0.04
+/** A process that waits for nothing of the store never comes back. */
+const MOST_IDLE_TURNS = 100_000
 const DAWDLES = 'dawdles'
 /** How likely a process falls asleep before a call, and for how many calls of the others at most. */
 const FALLS_ASLEEP = 0.01
@@ -54,10 +56,15 @@ export class Steps {
   /** Until all have ended. `check` runs after each write. */
   async run(processes: readonly Promise<void>[], check: () => Promise<void>): Promise<void> {
     let running = processes.length
+    let idle = 0
     for (const process of processes) void process.finally(() => void running--)
     for (await quiet(); running > 0; await quiet()) {
       const next = this.#next()
-      if (next === undefined) continue
+      if (next === undefined) {
+        if (++idle > MOST_IDLE_TURNS) throw new Error(`nobody goes on after: ${this.taken.slice(-20).join(', ')}`)
+        continue
+      }
+      idle = 0
       if (next.what !== DAWDLES && this.#random.chance(this.#deadliness)) {
         this.#kill(next)
         continue

@@ -24,7 +24,7 @@ import { applyChanges } from '#test/support/volume-history.ts'
 const test = suite('engine: prune in any order')
 
 const SEEDS = Number(process.env['SEEDS'] ?? 300)
-const SEEDS_PER_TEST = 20
+const SEEDS_PER_TEST = 10
 /** Calls of others before a process begins: as many as a whole prune run makes. */
 const MOST_LATE_CALLS = 200
 const SHORT_WHILE = 10

@@ -1,0 +1,81 @@
+// The backup that an upload begins from is deleted, and the prune comes to its end, between the handler's look and the mover's.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
+import { createRepositories } from '#shared/engine/repositories.ts'
+import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
+import { access } from '#test/support/engine-world.ts'
+import { noiseOf } from './choices.ts'
+import { EngineMover } from './engine-mover.ts'
+import { aSnapshot, aVolume, isDone } from './objects.ts'
+import { FAIR } from './weather.ts'
+import { World } from './world.ts'
+
+const { upload } = EngineMover.prototype
+
+/** Calls `before` when a mover is handed a slice. It answers the slice's time; 0: it is over before it looks at anything. */
+function intercept(before: (slice: number) => Promise<number>): void {
+  EngineMover.prototype.upload = async function (request, options) {
+    const sliceMs = await before(request.slice)
+    const signal = sliceMs === 0 ? AbortSignal.abort() : options.signal
+    return await upload.call(this, { ...request, sliceMs }, { ...options, signal })
+  }
+}
+
+async function forgetTheOnlyBackup(world: World): Promise<void> {
+  const store = new MemoryObjectStore({ objects: world.bucket.objects, location: 's3://bucket' })
+  const repositories = createRepositories({ storeOf: () => store, clock: world.clock })
+  const [root] = [...world.bucket.backups.values()]
+  assert.is(world.bucket.backups.size, 1)
+  assert.is(await repositories.forget(access, root!.about.fcdId, root!.about.snapshotId), true)
+}
+
+const isUploaded = (world: World, name: string) =>
+  isDone(world.cluster.peek('Snapshot', 'app', name)) && world.cluster.peekAll('Upload').every(isDone)
+
+test('a later slice names nothing that was retired when its session began, though parent and list are gone', async () => {
+  const world = new World(3, FAIR)
+  const fcdId = aVolume(world, 'data')
+  world.volumes.write(fcdId, 0, noiseOf('data', 48 * KiB))
+  const done = (name: string) => world.run(() => isUploaded(world, name))
+  aSnapshot(world, 'first', 'data')
+  await done('first')
+
+  world.volumes.write(fcdId, 0, noiseOf('second', KiB))
+  aSnapshot(world, 'second', 'data')
+  // It names packs of the first one while these are being retired, and is waited for.
+  // It reads the retire lists while there are none, and seals in the same slice.
+  intercept(async () => HOUR_MS)
+  const packs = () => world.bucket.keyList.filter((key) => key.startsWith('packs/')).length
+  const packsBefore = packs()
+  while (packs() === packsBefore) await world.turn()
+  await forgetTheOnlyBackup(world)
+  await world.bucket.prune()
+  const isRetiring = () => world.bucket.keyList.some((key) => key.startsWith('retire/'))
+  assert.ok(isRetiring(), 'the list stands, and waits')
+  await done('second')
+
+  const slices: number[] = []
+  intercept(async (slice) => {
+    slices.push(slice)
+    if (slices.length === 1) return 0
+    await forgetTheOnlyBackup(world)
+    await world.bucket.prune()
+    return HOUR_MS
+  })
+  world.volumes.write(fcdId, 0, noiseOf('third', KiB))
+  aSnapshot(world, 'third', 'data')
+  await done('third')
+  assert.is(slices.length, 2, 'it goes on in its second slice, and sends nothing twice')
+  assert.is(world.cluster.peek('Snapshot', 'app', 'third')?.['status'].phase, 'Uploaded', world.describe())
+  assert.equal(world.broken, [])
+  assert.equal(world.errors, [])
+  await world.bucket.prune(true)
+  assert.equal(await world.bucket.unreachable(), [])
+})
+
+test.after(() => {
+  EngineMover.prototype.upload = upload
+})
+test.run()
