@@ -14,12 +14,11 @@ export function allowsNamespace(repository: KubeObject, namespace: string): bool
 
 /** One of them must be named. */
 export function requireNamespace(repository: KubeObject, namespaces: readonly string[]): void {
-  const allowed: string[] = repository['allowedNamespaces'] ?? []
   if (namespaces.some((namespace) => allowsNamespace(repository, namespace))) return
   throw new TerminalError(
     'NamespaceNotAllowed',
-    `BackupRepository ${repository.metadata.name} is for the namespaces ${[...allowed].sort().join(', ')} only, not for ${namespaces[0]}: ` +
-      'make a BackupRepositoryClaim that allows it',
+    // Not those that it allows: their names are none of this one's business.
+    `BackupRepository ${repository.metadata.name} does not allow the namespace ${namespaces[0]}: make a BackupRepositoryClaim that allows it`,
   )
 }
 

@@ -10,7 +10,7 @@ import { KiB } from '#shared/kernel/units.ts'
 import { noiseOf } from './choices.ts'
 import { aBackup, aDelete, aSnapshot, aVolume, isDone } from './objects.ts'
 import { FAIR } from './weather.ts'
-import { CLUSTER_ID, World } from './world.ts'
+import { allowing, CLUSTER_ID, World } from './world.ts'
 
 const trust = suite('who may delete')
 
@@ -49,7 +49,7 @@ const bucketOf = ({ bucket }: World) => bucket.keyList.join()
 const snapshotsOf = ({ volumes }: World) => volumes.diskIds.flatMap((fcdId) => volumes.snapshotsOf(fcdId))
 
 trust("another namespace's backup stays, and the refusal has its reason and its Event", async () => {
-  const world = new World(1, FAIR)
+  const world = await allowing(new World(1, FAIR), [])
   const backup = await aBackup(world)
   const before = bucketOf(world)
   assertRefused(await ask(world, backup, 'tenant-b'), 'it is no backup of namespace tenant-b')
@@ -61,7 +61,7 @@ trust("another namespace's backup stays, and the refusal has its reason and its 
 
 trust('a namespace, its delegate and an operator may delete its backup', async () => {
   for (const [namespace, onBehalfOf] of [['app'], ['velero', 'app'], ['velero']] as [string, string?][]) {
-    const world = new World(2, FAIR)
+    const world = await allowing(new World(2, FAIR), [])
     const status = await ask(world, await aBackup(world), namespace, onBehalfOf)
     assert.is(status['phase'], 'Completed', status['message'])
     assert.is(world.bucket.backups.size, 0)
@@ -75,13 +75,13 @@ for (const [what, description] of Object.entries(OTHERS)) {
       ['tenant-b', 'tenant-b'],
       ['tenant-b', 'velero', 'tenant-b'],
     ] as [string, string, string?][]) {
-      const world = new World(3, FAIR)
+      const world = await allowing(new World(3, FAIR), [])
       const fcdId = aVolume(world, 'data', owner)
       const snapshotId = world.volumes.takeSnapshotNow(fcdId, description)
       assertRefused(await ask(world, named(fcdId, snapshotId), namespace, onBehalfOf), 'the disk snapshot stays')
       assert.is(snapshotsOf(world).length, 1)
     }
-    const world = new World(3, FAIR)
+    const world = await allowing(new World(3, FAIR), [])
     const fcdId = aVolume(world, 'data')
     const status = await ask(world, named(fcdId, world.volumes.takeSnapshotNow(fcdId, description)), 'velero')
     assert.is(status['phase'], 'Completed')
@@ -92,7 +92,7 @@ for (const [what, description] of Object.entries(OTHERS)) {
 
 trust('a backup of another cluster is for its delegate and for operators', async () => {
   for (const [namespace, onBehalfOf] of [['app'], ['velero', 'app'], ['velero']] as [string, string?][]) {
-    const world = new World(4, FAIR)
+    const world = await allowing(new World(4, FAIR), [])
     await aBackup(world)
     const [own] = world.bucket.backups.keys()
     const id = { fcdId: UID, snapshotId: UID }
@@ -106,7 +106,7 @@ trust('a backup of another cluster is for its delegate and for operators', async
 })
 
 trust('what is permitted only in part stays as a whole', async () => {
-  const world = new World(5, FAIR)
+  const world = await allowing(new World(5, FAIR), [])
   const backup = await aBackup(world)
   const [own] = world.bucket.backups.keys()
   world.bucket.plantRoot(own as string, { claim: 'tenant-b/data' })
@@ -116,7 +116,7 @@ trust('what is permitted only in part stays as a whole', async () => {
 })
 
 trust('a root that cannot be read is for operators', async () => {
-  const world = new World(6, FAIR)
+  const world = await allowing(new World(6, FAIR), [])
   const backup = await aBackup(world)
   const [root] = world.bucket.backups.keys()
   const object = world.bucket.objects.get(root as string) as { body: Uint8Array; modifiedMs: number }
@@ -137,7 +137,7 @@ async function untilUploading(world: World, namespace = 'app'): Promise<KubeObje
 }
 
 trust("another namespace's running upload is not stopped", async () => {
-  const world = new World(7, FAIR)
+  const world = await allowing(new World(7, FAIR), [])
   const snapshot = await untilUploading(world)
   assertRefused(await ask(world, snapshot, 'tenant-b'), 'the disk snapshot and its upload stay')
   await world.run(() => world.isQuiet())
@@ -146,7 +146,7 @@ trust("another namespace's running upload is not stopped", async () => {
 })
 
 trust('its own is stopped first', async () => {
-  const world = new World(8, FAIR)
+  const world = await allowing(new World(8, FAIR), [])
   const status = await ask(world, await untilUploading(world), 'app')
   assert.is(status['phase'], 'Completed', status['message'])
   assert.is(world.cluster.peekAll('Upload')[0]?.['status'].phase, 'Canceled')
@@ -154,7 +154,7 @@ trust('its own is stopped first', async () => {
 })
 
 trust('a running session of others is not fenced by an id that nothing stands behind', async () => {
-  const world = new World(9, FAIR)
+  const world = await allowing(new World(9, FAIR), [])
   const snapshot = await untilUploading(world)
   const [upload] = world.cluster.peekAll('Upload')
   // As from another cluster: its Upload and its disk are not to be seen from here.
@@ -173,7 +173,7 @@ trust(
   'a backup that is kept in vCenter is for the namespace that its disk belongs to, also when its Snapshot is gone',
   async () => {
     for (const namespace of ['tenant-b', 'app']) {
-      const world = new World(10, FAIR)
+      const world = await allowing(new World(10, FAIR), [])
       aVolume(world, 'data')
       aSnapshot(world, 'local', 'data', '')
       const snapshot = () => world.cluster.peek('Snapshot', 'app', 'local')
@@ -191,14 +191,9 @@ trust(
 )
 
 trust('a repository that does not allow the namespace is not opened for it', async () => {
-  const world = new World(11, FAIR)
+  const world = await allowing(new World(11, FAIR), [])
   const backup = await aBackup(world)
-  world.cluster.seed('BackupRepository', {
-    apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
-    kind: 'BackupRepository',
-    metadata: { name: 'br' },
-    allowedNamespaces: ['app'],
-  } as unknown as KubeObject)
+  await allowing(world, ['app'])
   const status = await ask(world, backup, 'tenant-b')
   assert.equal([status['phase'], status['reason']], ['Failed', 'NamespaceNotAllowed'])
   assert.is(world.bucket.backups.size, 1)

@@ -9,7 +9,7 @@ import { KiB } from '#shared/kernel/units.ts'
 import { noiseOf } from './choices.ts'
 import { aBackup, aSnapshot, aVolume, isDone } from './objects.ts'
 import { FAIR } from './weather.ts'
-import { World } from './world.ts'
+import { allowing, World } from './world.ts'
 
 const trust = suite('a status that was written by hand')
 
@@ -51,7 +51,7 @@ function assertOwnOnly(world: World, fcdId: string): void {
 
 for (const phase of MADE_UP) {
   trust(`${phase} with the disk snapshot of app's local backup reads, uploads and removes nothing of it`, async () => {
-    const world = new World(1, FAIR)
+    const world = await allowing(new World(1, FAIR), [])
     const app = aVolume(world, 'data')
     world.volumes.write(app, 0, noiseOf('secret', 64 * KiB))
     aSnapshot(world, 'local', 'data', '')
@@ -71,7 +71,7 @@ for (const phase of MADE_UP) {
   })
 
   trust(`${phase} with it, cancelled: it stays`, async () => {
-    const world = new World(2, FAIR)
+    const world = await allowing(new World(2, FAIR), [])
     for (const description of [
       snapshotDescription('another-cluster', 'u-1'),
       'by hand',
@@ -97,7 +97,7 @@ for (const phase of MADE_UP) {
 
 trust("with app's running upload: it is neither cancelled nor shown", async () => {
   for (const cancelled of [false, true]) {
-    const world = new World(3, FAIR)
+    const world = await allowing(new World(3, FAIR), [])
     const app = aVolume(world, 'data')
     world.volumes.write(app, 0, noiseOf('secret', 384 * KiB))
     aSnapshot(world, 'snap', 'data')
@@ -115,7 +115,7 @@ trust("with app's running upload: it is neither cancelled nor shown", async () =
 })
 
 trust("with app's sealed backup, whose record is gone: it is not shown as its own", async () => {
-  const world = new World(4, FAIR)
+  const world = await allowing(new World(4, FAIR), [])
   const { snapshotID } = (await aBackup(world))['status']
   await world.cluster.delete('Upload', world.cluster.peekAll('Upload')[0] as KubeObject)
   forge(world, { phase: 'Uploading', snapshotID })
@@ -125,7 +125,7 @@ trust("with app's sealed backup, whose record is gone: it is not shown as its ow
 })
 
 trust("a task that is somebody else's proves no disk snapshot", async () => {
-  const world = new World(5, FAIR)
+  const world = await allowing(new World(5, FAIR), [])
   const app = aVolume(world, 'data')
   const task = await world.volumes.startSnapshot(app, snapshotDescription('test', 'u-2'))
   const [{ snapshotId } = { snapshotId: '' }] = world.volumes.snapshotsOf(app)
@@ -137,14 +137,14 @@ trust("a task that is somebody else's proves no disk snapshot", async () => {
 })
 
 trust('a task at a vCenter that nobody configured is forgotten, and another one is begun', async () => {
-  const world = new World(6, FAIR)
+  const world = await allowing(new World(6, FAIR), [])
   forge(world, { phase: 'New', task: { vcenter: 'evil.example', task: 'task-1' } })
   await world.run(() => isDone(spy(world)) && world.isQuiet())
   assert.is(spy(world)['status'].phase, 'Uploaded', world.describe())
 })
 
 trust("a claim that says it is bound to app's volume is not backed up", async () => {
-  const world = new World(7, FAIR)
+  const world = await allowing(new World(7, FAIR), [])
   const app = aVolume(world, 'data')
   world.cluster.seed('PersistentVolumeClaim', {
     apiVersion: 'v1',
@@ -160,7 +160,7 @@ trust("a claim that says it is bound to app's volume is not backed up", async ()
 })
 
 trust('a claim of the same name as the one that the volume was bound to is another claim', async () => {
-  const world = new World(8, FAIR)
+  const world = await allowing(new World(8, FAIR), [])
   const app = aVolume(world, 'data')
   const volume = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as KubeObject
   await world.cluster.patch('PersistentVolume', volume, {
@@ -176,7 +176,7 @@ trust('a claim of the same name as the one that the volume was bound to is anoth
 trust(
   'the root names the claim, and the Backup that the plugin named, as they were when the Upload was made',
   async () => {
-    const world = new World(9, FAIR)
+    const world = await allowing(new World(9, FAIR), [])
     aVolume(world, 'data')
     aSnapshot(world, 'snap', 'data')
     const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap') as KubeObject
@@ -194,17 +194,13 @@ trust(
 )
 
 trust('a repository that is named after the check, and is not for the namespace, gets no backup', async () => {
-  const world = new World(13, FAIR)
-  for (const [name, allowedNamespaces] of [
-    ['br', []],
-    ['for-app', ['app']],
-  ] as const)
-    world.cluster.seed('BackupRepository', {
-      apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
-      kind: 'BackupRepository',
-      metadata: { name },
-      allowedNamespaces: [...allowedNamespaces],
-    } as unknown as KubeObject)
+  const world = await allowing(new World(13, FAIR), [])
+  world.cluster.seed('BackupRepository', {
+    apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+    kind: 'BackupRepository',
+    metadata: { name: 'for-app' },
+    allowedNamespaces: ['app'],
+  })
   const fcdId = aVolume(world, 'spy', B)
   aSnapshot(world, 'forged', 'spy', '', B)
   await world.run(() => isDone(spy(world)))
@@ -219,7 +215,7 @@ trust('a repository that is named after the check, and is not for the namespace,
 })
 
 trust('one that is named while the disk snapshot is taken is not used either', async () => {
-  const world = new World(14, FAIR)
+  const world = await allowing(new World(14, FAIR), [])
   aVolume(world, 'spy', B)
   aSnapshot(world, 'forged', 'spy', 'br', B)
   world.volumes.onCall = ({ method }, moment) => {
@@ -232,7 +228,7 @@ trust('one that is named while the disk snapshot is taken is not used either', a
 })
 
 trust('an Upload outside of the Velero namespace is not looked at', async () => {
-  const world = new World(10, FAIR)
+  const world = await allowing(new World(10, FAIR), [])
   const app = aVolume(world, 'data')
   const snapshotId = world.volumes.takeSnapshotNow(app, snapshotDescription('test', 'u-2'))
   world.cluster.seed('Upload', {
@@ -253,7 +249,7 @@ trust('an Upload outside of the Velero namespace is not looked at', async () => 
 })
 
 trust("an Upload by hand of another program's disk snapshot ends by name, and the disk snapshot stays", async () => {
-  const world = new World(11, FAIR)
+  const world = await allowing(new World(11, FAIR), [])
   const app = aVolume(world, 'data')
   const snapshotId = world.volumes.takeSnapshotNow(app, 'before the upgrade')
   const upload = world.cluster.seed('Upload', {

@@ -366,6 +366,13 @@ function aRepository(cluster: MemoryCluster): void {
   })
 }
 
+/** An empty list: everybody may back up into it, which lets nobody restore or delete what is another's. */
+export async function allowing(world: World, allowedNamespaces: string[]): Promise<World> {
+  const repository = world.cluster.peek('BackupRepository', undefined, 'br') as KubeObject
+  await world.cluster.patch('BackupRepository', repository, { allowedNamespaces })
+  return world
+}
+
 function isAtRest(object: KubeObject): boolean {
   return (
     isOver(object) && object.metadata.labels?.[STEP_LABEL] === 'done' && object.metadata.deletionTimestamp === undefined

@@ -250,7 +250,7 @@ badInput('a target that is smaller than the backup is refused, and nothing is wr
 
 badInput('a namespace that the repository does not allow is kept out, of backups and of restores', async () => {
   const own = await claimRepository(environment, { prefix: 'own', allowedNamespaces: ['bank'] })
-  const message = /is for the namespaces bank only, not for shop: make a BackupRepositoryClaim/
+  const message = /does not allow the namespace shop: make a BackupRepositoryClaim/
   const refused = await snapshotOf(CLAIM.namespace, CLAIM.name, own)
   const reason = 'NamespaceNotAllowed'
   await assertRefused(environment, refused, { phase: 'SnapshotFailed', reason, message, condition: 'Snapshotted' })

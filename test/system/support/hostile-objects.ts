@@ -68,7 +68,7 @@ export function hostileObjects(namespace: string, known: Known): Hostile[] {
   const asOwn = `pvc:${namespace}/data:${disk}`
   const lure = `https://127.0.0.1:${known.lurePort}`
   const elsewhere = { bucket: 'dormouse', region: 'us-east-1', s3Url: lure, s3ForcePathStyle: 'true' }
-  const refusedDeletion = /^NotPermitted$/
+  const refusedDeletion = /^(NotPermitted|NamespaceNotAllowed)$/
   const refusedRestore = /^(NotPermitted|NamespaceNotAllowed)$/
   return [
     {
@@ -202,7 +202,7 @@ export function hostileObjects(namespace: string, known: Known): Hostile[] {
     {
       what: "backs up the victim's claim by a path",
       object: snapshot(`../${known.namespace}/${known.claim}`, repositories.own),
-      ends: /^(ClaimNotFound|ResourceKindUnsupported|NameInvalid|KubernetesInvalid)$/,
+      ends: /^(ClaimNotFound|InvalidObject)$/,
     },
     {
       what: "backs up into the victim's repository",
@@ -212,7 +212,7 @@ export function hostileObjects(namespace: string, known: Known): Hostile[] {
     {
       what: "backs up the victim's volume through a claim that names it",
       object: snapshot('stolen', repositories.own),
-      ends: /^(ClaimNotBound|VolumeNotOurs|VolumeNotBoundToClaim)$/,
+      ends: /^VolumeOfAnotherClaim$/,
     },
     {
       what: "has the victim's disk uploaded by status",
@@ -269,7 +269,7 @@ export function hostileObjects(namespace: string, known: Known): Hostile[] {
     {
       what: 'has a prefix of 100,000 slashes',
       object: claimOf({ ...elsewhere, prefix: '/'.repeat(100_000) }),
-      ends: 'refused',
+      ends: /^LocationNotAllowed$/,
     },
     {
       what: "has an Upload of the victim's disk in its own namespace",
