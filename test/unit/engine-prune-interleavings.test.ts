@@ -60,7 +60,8 @@ class World {
   readonly objects = new Map<string, { body: Uint8Array; modifiedMs: number }>()
   readonly store: MemoryObjectStore
   readonly contents = new Map<string, MemoryDiskContent>()
-  readonly named = new Map<string, ReadonlySet<string>>()
+  /** By the root's bytes: whoever died while he forgot it leaves its key free for another root. */
+  readonly named = new Map<Uint8Array, ReadonlySet<string>>()
   /** Warnings of the sessions. */
   readonly messages: string[] = []
   repository: Repository | undefined
@@ -80,8 +81,8 @@ class World {
     const repository = this.repository!
     for (const [key, { body }] of this.objects) {
       if (!key.startsWith('roots/') || claimedKind(body) !== 'root') continue
-      if (!this.named.has(key)) this.named.set(key, await packsOf(repository, key, body))
-      for (const pack of this.named.get(key)!) {
+      if (!this.named.has(body)) this.named.set(body, await packsOf(repository, key, body))
+      for (const pack of this.named.get(body)!) {
         if (!this.objects.has(`packs/${pack}`)) throw new LostPack(`${key} names ${pack}, which is gone`)
       }
     }
