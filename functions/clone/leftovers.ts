@@ -10,8 +10,10 @@ import {
   volumeMark,
 } from '#shared/domain/staged-volume.ts'
 import { stagingClaimName } from '#shared/domain/staging.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import { lookUntil } from '#shared/steps/look.ts'
 import { awaitStagingGone, readStaging } from './staging-claim.ts'
 import { markedVolumes, setReclaimPolicy } from './volume.ts'
 
@@ -60,25 +62,47 @@ async function hold(deps: StepDeps, clone: KubeObject, staging: KubeObject, volu
   })
 }
 
-/** Available again, with its own policy. Somebody has given it to another claim meanwhile: only the marks go. */
+/**
+ * Free again, and only then with its own policy: the provisioner deletes what is `Released` and has the policy `Delete`, and does not look at the
+ * claimRef. Somebody has given it to another claim meanwhile: only the marks go.
+ */
 async function giveBack(
   deps: StepDeps,
   clone: KubeObject,
   held: KubeObject,
   until: Pick<Claim, 'signal'>,
 ): Promise<void> {
-  if (isOfStaging(held, clone)) await awaitStagingGone(deps, clone, until)
-  const volume = await deps.cluster.read('PersistentVolume', undefined, held.metadata.name)
+  const { name } = held.metadata
+  const read = async () => await deps.cluster.read('PersistentVolume', undefined, name)
+  if (isOfStaging(held, clone)) {
+    await awaitStagingGone(deps, clone, until)
+    await unbind(deps, clone, await read())
+  }
+  if (!(await lookUntil(deps, until, async () => isSettled(await read())))) {
+    throw new RetryableError(
+      'VolumeObjectStays',
+      `PersistentVolume ${name} is given back, but Kubernetes has not freed it yet`,
+    )
+  }
+  const volume = await read()
   if (volume === undefined || !isForeign(volume)) return
-  const isBoundHere = isOfStaging(volume, clone)
-  const { labels, annotations } = NO_VOLUME_MARK
-  const bound = isBoundHere ? { 'pv.kubernetes.io/bound-by-controller': null } : {}
+  const persistentVolumeReclaimPolicy = volume.metadata.annotations?.[OWN_POLICY_ANNOTATION]
   await deps.cluster.patch('PersistentVolume', volume, {
-    metadata: { labels, annotations: { ...annotations, ...bound } },
-    spec: {
-      persistentVolumeReclaimPolicy: volume.metadata.annotations?.[OWN_POLICY_ANNOTATION],
-      ...(isBoundHere ? { claimRef: null } : {}),
-    },
+    metadata: NO_VOLUME_MARK,
+    spec: { persistentVolumeReclaimPolicy },
+  })
+}
+
+function isSettled(volume: KubeObject | undefined): boolean {
+  const phase = volume?.['status']?.phase
+  return volume === undefined || phase === 'Available' || (phase === 'Bound' && volume['spec'].claimRef !== undefined)
+}
+
+async function unbind(deps: StepDeps, clone: KubeObject, volume: KubeObject | undefined): Promise<void> {
+  if (volume === undefined || !isForeign(volume) || !isOfStaging(volume, clone)) return
+  await deps.cluster.patch('PersistentVolume', volume, {
+    metadata: { annotations: { 'pv.kubernetes.io/bound-by-controller': null } },
+    spec: { claimRef: null },
   })
 }
 

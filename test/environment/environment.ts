@@ -9,6 +9,7 @@ import type { Adapters } from './eventing/adapters.ts'
 import type { Pings } from './eventing/pings.ts'
 import type { Router } from './eventing/router.ts'
 import type { Faults } from './faults/faults.ts'
+import { Group } from './group.ts'
 import type { Api } from './kubernetes/api.ts'
 import type { ControlPlane } from './kubernetes/control-plane.ts'
 import { Recorder, type WaitResult, waitForObject } from './kubernetes/wait.ts'
@@ -61,6 +62,7 @@ export class Environment {
   readonly vcenter: Vcenter
   readonly router: Router
   readonly activator: Activator
+  readonly group: Group
   private readonly cleanups: Cleanups
   private readonly samplers: MemorySampler[] = []
 
@@ -73,6 +75,7 @@ export class Environment {
     this.vcenter = parts.vcenter
     this.router = parts.router
     this.activator = parts.activator
+    this.group = new Group(this.api)
   }
 
   /** Standard output of kubectl, run as the environment's admin; rejects with its standard error. */
@@ -89,6 +92,7 @@ export class Environment {
 
   async createNamespace(name: string): Promise<void> {
     await this.api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+    await this.group.add(name)
   }
 
   /** A PVC with its disk, provisioned and bound as in a cluster; the namespace is made when it is missing. */

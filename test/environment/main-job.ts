@@ -31,16 +31,16 @@ const MINUTE_MS = 60_000
 const SNAPSHOT_ENDS = ['Uploaded', 'SnapshotFailed', 'UploadFailedAfterRetry', 'CleanupAfterUploadFailed', 'Canceled']
 const CLONE_ENDS = ['Completed', 'Failed', 'Canceled']
 
-/** The name of the BackupRepository, when it is ready. */
+/** The name of the BackupRepository, when it is ready. It is for all namespaces of the environment, unless `allowedNamespaces` says which. */
 export async function claimRepository(
   environment: Environment,
   options: Waiting & { name?: string; prefix?: string; allowedNamespaces?: string[] } = {},
 ): Promise<string> {
-  const { name = `brc-${randomUUID()}`, prefix = '', allowedNamespaces = [], timeoutMs = MINUTE_MS } = options
+  const { name = `brc-${randomUUID()}`, prefix = '', allowedNamespaces, timeoutMs = MINUTE_MS } = options
   await environment.api.create({
     ...typeOf('BackupRepositoryClaim'),
     metadata: { name, namespace: VELERO_NAMESPACE, labels: LABELS },
-    allowedNamespaces,
+    allowedNamespaces: allowedNamespaces ?? [],
     repositoryDriver: 's3repository.astrolabe.vmware-tanzu.com',
     repopsitoryParameters: { ...repositoryParameters(environment), prefix },
   })
@@ -52,6 +52,7 @@ export async function claimRepository(
     (claim) => Boolean(isReady(claim)),
     timeoutMs,
   )
+  if (allowedNamespaces === undefined) await environment.group.share(object['backupRepository'])
   return object['backupRepository']
 }
 

@@ -147,8 +147,13 @@ export class CsiDriver {
     if (isBound) return
     if (volume.metadata.deletionTimestamp !== undefined) return await this.#remove(volume, isOwn && policy === 'Delete')
     const next = ref?.uid === undefined ? 'Available' : 'Released'
-    if (phase !== next) await this.#cluster.patchStatus('PersistentVolume', volume, { phase: next })
-    if (next === 'Released' && isOwn && policy === 'Delete') await this.#remove(this.#volume(volume), true)
+    if (next === 'Released' && phase !== next)
+      await this.#cluster.patchStatus('PersistentVolume', volume, { phase: next })
+    // The provisioner goes by the phase and not by the claimRef (sig-storage-lib, shouldDelete): it may come before the controller.
+    const isReleased = next === 'Released' || phase === 'Released'
+    if (isReleased && isOwn && policy === 'Delete') return await this.#remove(this.#volume(volume), true)
+    if (next === 'Available' && phase !== next)
+      await this.#cluster.patchStatus('PersistentVolume', volume, { phase: next })
   }
 
   /** The disk first: a death in between is gone on with. */

@@ -13,7 +13,7 @@ import { aBackup, aClone, aWaitingClaim, diskBytes, isDone, SIZE_BYTES } from '.
 import { FAIR, type Weather } from './weather.ts'
 import { World } from './world.ts'
 
-const SEEDS = Number(process.env['SEEDS'] ?? 20)
+const SEEDS = Number(process.env['SEEDS'] ?? 6)
 const BAD: Weather = { drop: 0.3, double: 0.3, die: 0.05, dawdle: 4 }
 
 const cloneIn = (world: World) => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1')
