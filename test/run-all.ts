@@ -38,8 +38,8 @@ function processPerFile(dir: string, limitMs: number): Part[] {
 }
 
 function partsOf(level: string): Part[] {
-  if (level === 'unit') return oneProcess('test/unit', 2 * MINUTE_MS)
-  if (level === 'scenario') return oneProcess('test/scenario', 5 * MINUTE_MS)
+  if (level === 'unit') return oneProcess('test/unit', 5 * MINUTE_MS)
+  if (level === 'scenario') return oneProcess('test/scenario', 10 * MINUTE_MS)
   if (level === 'contract') return processPerFile('test/contract', 5 * MINUTE_MS)
   if (level === 'system') return processPerFile('test/system', 15 * MINUTE_MS)
   if (level.includes('/')) return processPerFile(level.replace(/\/$/, ''), 15 * MINUTE_MS)

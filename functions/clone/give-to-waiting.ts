@@ -112,5 +112,5 @@ function targetGone(namespace: string, name: string): TerminalError {
 }
 
 function taken(name: string): string {
-  return `PersistentVolume ${name} exists, but was not made by this restore: delete it`
+  return `PersistentVolume ${name} exists, but was not made by this restore: find out whose it is before it goes`
 }

@@ -78,7 +78,7 @@ async function refuseExistingTarget(deps: StepDeps, clone: KubeObject, stored: K
   if (target === undefined || isOwnClaim(target, clone)) return
   throw new TerminalError(
     'TargetExists',
-    `PersistentVolumeClaim ${clone.metadata.namespace}/${stored.metadata.name} exists: it is never overwritten; delete it or restore into another namespace`,
+    `PersistentVolumeClaim ${clone.metadata.namespace}/${stored.metadata.name} exists: it is never overwritten; restore into another namespace`,
   )
 }
 
@@ -92,7 +92,7 @@ async function createStaging(deps: StepDeps, clone: KubeObject, model: KubeObjec
     if (!(error instanceof ConflictError)) throw error
     throw new TerminalError(
       'TargetExists',
-      `PersistentVolumeClaim ${clone.metadata.namespace}/${stagingClaimName(clone)} exists, but was not made by this restore: delete it`,
+      `PersistentVolumeClaim ${clone.metadata.namespace}/${stagingClaimName(clone)} exists, but was not made by this restore: find out whose it is before it goes`,
     )
   }
 }

@@ -25,7 +25,7 @@ import type { Claim } from '#shared/steps/claim.ts'
 import { deadlineOf } from '#shared/steps/deadline.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { findSnapshot, pollUntilDone, removeLocalSnapshot, removeSnapshot } from '#shared/steps/local-snapshot.ts'
-import { requireLocation } from '#shared/steps/storage-location.ts'
+import { requireLocationOf } from '#shared/steps/storage-location.ts'
 import { namesOf } from './proof.ts'
 
 /** About four seconds together. */
@@ -73,7 +73,7 @@ async function diskBehind(deps: VolumeDeps, volume: KubeObject | undefined, volu
 export async function requireRepository(deps: VolumeDeps, snapshot: KubeObject): Promise<void> {
   const namespaces = [snapshot.metadata.namespace ?? '']
   const repository = await requireAllowed(deps, snapshot['spec'].backupRepository, namespaces)
-  if (repository !== undefined) await requireLocation(deps, repository['repopsitoryParameters'] ?? {})
+  if (repository !== undefined) await requireLocationOf(deps, repository)
 }
 
 /** The id of the FCD snapshot that carries this object's name; undefined: its task still runs and is in the status. */

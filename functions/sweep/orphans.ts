@@ -1,11 +1,13 @@
 // Each hour: removes disk snapshots that carry this cluster's name and belong to nobody any more (design §3.7).
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { glance } from '#shared/domain/glance.ts'
 import { candidates, type ListedSnapshot, type Owners, orphansOf, recordedDisks } from '#shared/domain/orphans.ts'
 import { asError, DormouseError } from '#shared/kernel/errors.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { removeSnapshot } from '#shared/steps/local-snapshot.ts'
+import { diskOf, gather, idsOf } from './gather.ts'
 import { placeOf } from './world.ts'
 
 export type OrphanReport = { disks: number; removed: number; failed: number }
@@ -18,11 +20,10 @@ export async function sweepOrphans(deps: VolumeDeps, signal: AbortSignal): Promi
   const { orphanAgeMs, snapshotTimeoutMs, veleroNamespace } = deps.settings
   if (orphanAgeMs === 0) return report
   const clusterId = await deps.clusterId()
-  const volumes = await deps.cluster.list('PersistentVolume')
-  const disks = recordedDisks(
-    volumes,
-    (await Promise.all(NAMING.map((kind) => deps.cluster.list(kind, placeOf(kind, veleroNamespace))))).flat(),
-  )
+  const volumes = await gather(deps, 'PersistentVolume', {}, diskOf)
+  const naming: KubeObject[] = []
+  for (const kind of NAMING) naming.push(...(await gather(deps, kind, placeOf(kind, veleroNamespace), idsOf)))
+  const disks = recordedDisks(volumes, naming)
   for (const fcdId of disks) {
     if (signal.aborted) break
     report.disks++
@@ -60,9 +61,12 @@ async function snapshotsOf(deps: VolumeDeps, fcdId: string): Promise<ListedSnaps
 async function readOwners(deps: VolumeDeps, clusterId: string): Promise<Owners> {
   // One elsewhere is a user's, whose word for a disk snapshot would keep it for ever.
   const place = { namespace: deps.settings.veleroNamespace }
-  const [snapshots, uploads] = await Promise.all([deps.cluster.list('Snapshot'), deps.cluster.list('Upload', place)])
-  const named = (kind: string) => (object: KubeObject) => ({ ...object, kind })
-  return { clusterId, snapshots: snapshots.map(named('Snapshot')), uploads: uploads.map(named('Upload')) }
+  const snapshots = await gather(deps, 'Snapshot', {}, (object) => glance('Snapshot', object))
+  const uploads = await gather(deps, 'Upload', place, (object) => {
+    const { spec, ...seen } = glance('Upload', object)
+    return { ...seen, spec: { ...spec, snapshotID: object['spec']?.snapshotID } }
+  })
+  return { clusterId, snapshots, uploads }
 }
 
 /** The object it was made for is gone, so it is told beside the claim whose disk it was. */

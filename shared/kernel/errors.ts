@@ -44,5 +44,14 @@ export class CorruptionError extends TerminalError {}
 
 /** What a catch clause got, as an Error (JavaScript lets anything be thrown). */
 export function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(`thrown value: ${String(thrown)}`)
+  return thrown instanceof Error ? thrown : new Error(`thrown value: ${textOf(thrown)}`)
+}
+
+/** Not everything that can be thrown has a text. */
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return 'without a text'
+  }
 }

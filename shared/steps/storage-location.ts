@@ -9,13 +9,10 @@ import type { StepDeps } from './deps.ts'
 
 type Parameters = Record<string, string>
 
-/** RetryableError `LocationMissing`, TerminalError `LocationReadOnly`. Without Velero there is no location to ask, and none to obey. */
-export async function requireLocation(deps: StepDeps, parameters: Parameters): Promise<void> {
-  const found = await findLocation(deps, parameters)
-  if (found !== undefined) requireWritable(found.location, found.name)
-}
-
-/** As requireLocation; and it must still be open to the tenant whose claim the repository was made for: TerminalError `LocationNotAllowed`. */
+/**
+ * RetryableError `LocationMissing`, TerminalErrors `LocationReadOnly` and, when it is not open (any more) to the tenant whose claim the
+ * repository was made for, `LocationNotAllowed`. Without Velero there is no location to ask, and none to obey.
+ */
 export async function requireLocationOf(deps: StepDeps, repository: KubeObject): Promise<void> {
   const found = await findLocation(deps, repository['repopsitoryParameters'] ?? {})
   if (found === undefined) return

@@ -208,7 +208,7 @@ badInput('row 25: restoring twice leaves the first claim alone and says so', asy
   const [data, there] = [await sha256(first.volume.file), await settledStanding(environment)]
   const second = await askForClone(environment, 'twice', { snapshotID, metadata, repository })
   const end = await endOf(environment, 'CloneFromSnapshot', 'twice', second)
-  const message = /twice\/orders exists: it is never overwritten; delete it or restore into another namespace/
+  const message = /twice\/orders exists: it is never overwritten; restore into another namespace/
   await assertRefused(environment, end, { phase: 'Failed', reason: 'TargetExists', message, condition: 'Restored' })
   await assertStanding(environment, there)
   assert.is(await sha256(first.volume.file), data)

@@ -199,7 +199,8 @@ tenants(
     await open(aLocation(environment.s3, 'shared'), 'tenant-a')
     const late = `snap-${randomUUID()}`
     await environment.api.create(aSnapshot(late, claim, repository))
-    await untilReason(environment, 'Snapshot', TENANT, late, 'LocationNotAllowed')
+    const refused = await untilReason(environment, 'Snapshot', TENANT, late, 'LocationNotAllowed')
+    assert.is(refused['status'].phase, 'SnapshotFailed', 'before a disk snapshot is taken')
     const hash = await sha256(volume.file)
     await environment.kubectl('delete', 'pvc', '-n', TENANT, 'data', '--wait=true')
     assert.is(await sha256((await restore(environment, kept, TENANT)).volume.file), hash)

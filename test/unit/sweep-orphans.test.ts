@@ -4,10 +4,13 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { HOUR_MS, MiB } from '#shared/kernel/units.ts'
+import type { Cluster, Cursor, Page } from '#shared/ports/cluster.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
+import { gather, idsOf } from '../../functions/sweep/gather.ts'
 import { sweepOrphans } from '../../functions/sweep/orphans.ts'
 
 const orphans = suite('the look for orphans')
@@ -18,6 +21,9 @@ function aWorld() {
   let nowMs = START_MS
   const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, sleep: async () => undefined }
   const cluster = new MemoryCluster({ clock })
+  cluster.list = async () => {
+    throw new Error('a list has no bound')
+  }
   const volumes = new MemoryVolumes({ clock })
   const fcdId = volumes.createDisk(MiB)
   cluster.seed('PersistentVolume', {
@@ -56,6 +62,27 @@ function aWorld() {
   }
   return { volumes, fcdId, take, upload, sweep, left: () => volumes.snapshotsOf(fcdId).map((each) => each.snapshotId) }
 }
+
+orphans('of objects of a megabyte each it keeps a few ids, and never lists a kind as a whole', async () => {
+  const long = 'x'.repeat(MiB)
+  const object = (index: number): KubeObject => ({
+    apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+    kind: 'Snapshot',
+    metadata: { name: `s-${index}`, namespace: 'flood', uid: `u-${index}`, annotations: { long } },
+    spec: { resourceHandle: { name: long } },
+    status: { snapshotID: `ivd:a${index}:b${index}`, volumeID: `${long}${index}`, message: long },
+  })
+  const pages = async (_kind: string, _options: object, from?: Cursor): Promise<Page> => {
+    const index = Number(from?.token ?? 0)
+    const next = index < 40 ? { token: String(index + 1), limit: 1 } : undefined
+    return { objects: [object(index)], bytes: MiB, next }
+  }
+  const cluster = { page: pages } as unknown as Cluster
+  const kept = await gather({ cluster }, 'Snapshot', {}, idsOf)
+  assert.is(kept.length, 41)
+  assert.equal(kept[40]?.['status'].snapshotID, 'ivd:a40:b40')
+  assert.ok(JSON.stringify(kept).length < 41 * 2 * 1024, `${JSON.stringify(kept).length} characters`)
+})
 
 orphans('an Upload keeps a disk snapshot only in the Velero namespace', async () => {
   const { take, upload, sweep, left } = aWorld()

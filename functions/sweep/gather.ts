@@ -1,0 +1,43 @@
+// Reads a kind a page at a time and keeps little of each object: whole objects of strangers may have a megabyte each.
+
+import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { Cursor, PageOptions } from '#shared/ports/cluster.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+
+/** Of each object what `keep` makes of it, copied, so that nothing else of the object stays in memory. */
+export async function gather(
+  { cluster }: Pick<StepDeps, 'cluster'>,
+  kind: KindName,
+  options: PageOptions,
+  keep: (object: KubeObject) => object,
+): Promise<KubeObject[]> {
+  const kept: KubeObject[] = []
+  let from: Cursor | undefined
+  do {
+    const { objects, next } = await cluster.page(kind, options, from)
+    for (const object of objects) kept.push({ ...JSON.parse(JSON.stringify(keep(object))), kind })
+    from = next
+  } while (from !== undefined)
+  return kept
+}
+
+/** Longer than any id that is read; what is cut names nothing. */
+const MAX_ID_CHARS = 1024
+
+/** The ids of disks and disk snapshots that an object names. */
+export function idsOf({ metadata, spec, status }: KubeObject): object {
+  const id = (value: unknown) => (typeof value === 'string' ? value.slice(0, MAX_ID_CHARS) : undefined)
+  return {
+    metadata: { uid: metadata.uid },
+    spec: { snapshotID: id(spec?.snapshotID) },
+    status: { snapshotID: id(status?.snapshotID), volumeID: id(status?.volumeID) },
+  }
+}
+
+/** Whose a disk is. */
+export function diskOf({ metadata, spec }: KubeObject): object {
+  const { driver, volumeHandle } = spec?.csi ?? {}
+  const { namespace, name, uid } = spec?.claimRef ?? {}
+  const claimRef = spec?.claimRef === undefined ? undefined : { namespace, name, uid }
+  return { metadata: { name: metadata.name }, spec: { csi: { driver, volumeHandle }, claimRef } }
+}
