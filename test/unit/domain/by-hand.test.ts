@@ -46,13 +46,28 @@ test('a Download of a staged disk that says Completed and has no condition hands
     { type: 'Downloaded', status: 'True', reason: 'DataWritten', message: '', lastTransitionTime: '' },
   ]
   const clone = anObject('CloneFromSnapshot', { phase: 'InProgress', volumeName: 'pv-1' })
-  const made = anObject('Download', { phase: 'Completed' }, ours)
+  const named = { ...ours, name: 'download-b2-u-1', namespace: 'velero' }
+  const spec = { clonefromSnapshotReference: 'shop/x' }
+  const made = { ...anObject('Download', { phase: 'Completed' }, named), spec }
   assert.is(seeDownload(made).phase, 'InProgress')
   assert.is(decideClone(seeClone(clone, made)).kind, 'awaitDownload')
-  const whole = anObject('Download', { phase: 'Completed', conditions }, ours)
+  const whole = { ...anObject('Download', { phase: 'Completed', conditions }, named), spec }
   assert.is(seeDownload(whole).phase, 'Completed')
   assert.is(decideClone(seeClone(clone, whole)).kind, 'handOver')
   assert.is(seeDownload(anObject('Download', { phase: 'Completed' })).phase, 'Completed', "the peer's own")
+})
+
+test("another clone's Download says nothing about this one, whatever its status names", () => {
+  const clone = anObject('CloneFromSnapshot', { phase: 'InProgress', downloadName: 'download-b2-u-2' })
+  const spec = { clonefromSnapshotReference: 'shop/x' }
+  const whole = { ...anObject('Download', { phase: 'Completed' }, { name: 'download-b2-u-1' }), spec }
+  assert.is(decideClone(seeClone(clone, whole)).kind, 'handOver')
+  const others = [
+    { ...whole, metadata: { ...whole.metadata, name: 'download-b2-u-2' } },
+    { ...whole, spec: { clonefromSnapshotReference: 'bank/x' } },
+    { ...whole, spec: {} },
+  ]
+  for (const other of others) assert.is(decideClone(seeClone(clone, other)).kind, 'provision')
 })
 
 test('a Download of a staged disk whose clone was torn out stops; one without a clone goes on', () => {
