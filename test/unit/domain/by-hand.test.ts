@@ -57,6 +57,19 @@ test('a Download of a staged disk that says Completed and has no condition hands
   assert.is(seeDownload(anObject('Download', { phase: 'Completed' })).phase, 'Completed', "the peer's own")
 })
 
+test("another clone's Download says nothing about this one, whatever its status names", () => {
+  const clone = anObject('CloneFromSnapshot', { phase: 'InProgress', downloadName: 'download-b2-u-2' })
+  const spec = { clonefromSnapshotReference: 'shop/x' }
+  const whole = { ...anObject('Download', { phase: 'Completed' }, { name: 'download-b2-u-1' }), spec }
+  assert.is(decideClone(seeClone(clone, whole)).kind, 'handOver')
+  const others = [
+    { ...whole, metadata: { ...whole.metadata, name: 'download-b2-u-2' } },
+    { ...whole, spec: { clonefromSnapshotReference: 'bank/x' } },
+    { ...whole, spec: {} },
+  ]
+  for (const other of others) assert.is(decideClone(seeClone(clone, other)).kind, 'provision')
+})
+
 test('a Download of a staged disk whose clone was torn out stops; one without a clone goes on', () => {
   const ours = anObject('Download', { phase: 'InProgress' }, { annotations: { 'dormouse.dev/staged': 'true' } })
   const theirs = anObject('Download', { phase: 'InProgress' })
