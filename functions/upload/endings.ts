@@ -17,18 +17,19 @@ import { failuresWith, nextAttemptMs, whyNoOther } from './attempts.ts'
 import { letGoOfDisk } from './let-go.ts'
 
 /** `closed`: by the mover that had it open last, in order. `perhaps held`: a mover may have died since. */
+type Conditions = Parameters<typeof setCondition>[0]
+
 type DiskState = 'closed' | 'perhaps held'
 
 /** The root is durable and was verified: from here on nothing can make this backup a failure. */
 export async function seal(
   deps: TransferDeps,
   claim: Claim,
-  outcome: { root: string; mode?: string; progress?: UploadProgress },
+  outcome: { root: string; mode?: string; progress?: UploadProgress; healed?: { packs: number; pages: number } },
   disk: DiskState,
 ): Promise<StepResult> {
-  const status = claim.latest()['status'] ?? {}
   const conditions = setCondition(
-    status.conditions,
+    await tellOfDamage(deps, claim, outcome.healed),
     {
       type: 'Uploaded',
       status: 'True',
@@ -46,6 +47,22 @@ export async function seal(
     },
   })
   return await cleanUp(deps, claim, 'Completed', disk)
+}
+
+/** This backup is whole, earlier ones are not: that is worth an alarm. Answers the conditions. */
+async function tellOfDamage(
+  deps: TransferDeps,
+  claim: Claim,
+  healed: { packs: number; pages: number } | undefined,
+): Promise<Conditions> {
+  const { conditions } = claim.latest()['status'] ?? {}
+  if (healed === undefined) return conditions
+  const message =
+    `earlier backups of this volume have lost data in the repository (${healed.packs} packs, ${healed.pages} pages of the map): ` +
+    'they cannot be restored as a whole; this one read it from the disk again and is whole'
+  await announce(deps, claim.latest(), 'Warning', 'PackMissing', message)
+  const damage = { type: 'EarlierBackupsDamaged', status: 'True' as const, reason: 'PackMissing', message }
+  return setCondition(conditions, damage, deps.clock.nowMs())
 }
 
 export async function cleanUp(

@@ -214,6 +214,7 @@ class UploadSlice {
   }
 }
 
-function sealedOutcome({ session }: UploadRequest, { stats, mode }: Root): UploadOutcome {
-  return { state: 'sealed', root: rootKey(session), progress: { ...stats }, mode }
+function sealedOutcome({ session }: UploadRequest, { stats, mode, healed }: Root): UploadOutcome {
+  const outcome = { state: 'sealed' as const, root: rootKey(session), progress: { ...stats }, mode }
+  return healed === undefined ? outcome : { ...outcome, healed }
 }

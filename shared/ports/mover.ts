@@ -85,7 +85,14 @@ export type UploadOutcome =
   /** The slice's time is over; what was moved is durable and checkpointed. */
   | { state: 'more'; progress: UploadProgress }
   /** The root is durable, was read back and verified. */
-  | { state: 'sealed'; root: string; progress: UploadProgress; mode: 'Changed' | 'Allocated' | 'Everything' }
+  | {
+      state: 'sealed'
+      root: string
+      progress: UploadProgress
+      mode: 'Changed' | 'Allocated' | 'Everything'
+      /** Packs of earlier backups that were lost, and pages whose part in them was read from the disk again. */
+      healed?: { packs: number; pages: number }
+    }
 
 export type DownloadRequest = {
   repository: RepositoryAccess

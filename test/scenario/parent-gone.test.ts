@@ -1,8 +1,9 @@
-// The backup that an upload begins from is deleted, and the prune comes to its end, between the handler's look and the mover's.
+// What an upload begins from is deleted, and the prune comes to its end, between the handler's look and the mover's; or it was lost.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
+import { conditionOf } from '#shared/domain/conditions.ts'
 import { createRepositories } from '#shared/engine/repositories.ts'
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
 import { access } from '#test/support/engine-world.ts'
@@ -12,6 +13,7 @@ import { aSnapshot, aVolume, isDone } from './objects.ts'
 import { FAIR } from './weather.ts'
 import { World } from './world.ts'
 
+const DAMAGED = 'EarlierBackupsDamaged'
 const { upload } = EngineMover.prototype
 
 /** Calls `before` when a mover is handed a slice. It answers the slice's time; 0: it is over before it looks at anything. */
@@ -73,6 +75,25 @@ test('a later slice names nothing that was retired when its session began, thoug
   assert.equal(world.errors, [])
   await world.bucket.prune(true)
   assert.equal(await world.bucket.unreachable(), [])
+})
+
+test('a pack of the first backup is lost: the next one is whole, and its Upload says what has happened', async () => {
+  EngineMover.prototype.upload = upload
+  const world = new World(4, FAIR)
+  const fcdId = aVolume(world, 'data')
+  world.volumes.write(fcdId, 0, noiseOf('data', 256 * KiB))
+  aSnapshot(world, 'first', 'data')
+  await world.run(() => isUploaded(world, 'first'))
+  const [lost] = world.bucket.keyList.filter((key) => key.startsWith('packs/'))
+  world.bucket.objects.delete(lost!)
+  world.volumes.write(fcdId, 0, noiseOf('second', KiB))
+  aSnapshot(world, 'second', 'data')
+  await world.run(() => isUploaded(world, 'second'))
+  // Each root is restored when it is written: it is in `broken` if it does not give what the disk snapshot held.
+  assert.equal(world.broken, [])
+  const damage = world.cluster.peekAll('Upload').map((each) => conditionOf(each['status'].conditions, DAMAGED))
+  assert.equal(damage.map((condition) => condition?.reason).sort(), ['PackMissing', undefined])
+  assert.is(world.bucket.backups.size, 2)
 })
 
 test.after(() => {

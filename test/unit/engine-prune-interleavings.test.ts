@@ -1,5 +1,5 @@
 // The shipped prune beside shipped sessions, forgets and other prunes over one store, in seeded orders of their calls, with
-// deaths. The protocol's core is explored in every order by format-collection-model.test.ts; here it is what the code does.
+// deaths and sleepers. A nightly run: SEEDS=5000 node test/run.ts test/unit engine-prune-interleavings 3600000. The protocol's core is explored in every order by format-collection-model.test.ts; here it is what the code does.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -64,6 +64,32 @@ function session(name: string, parent: string, order: 'as documented' | 'retire 
   }
 }
 
+/** A backup of two slices: it reads its parent's root in the first, and takes over what that names in the second. */
+function slicedSession(name: string, parent: string, later: 'what the first slice read' | 'what stands then'): Actor {
+  const readRetired: Step<Bucket, Memory> = (bucket, own) => {
+    own.retired = Object.values(bucket.retire).flat()
+    return undefined
+  }
+  return {
+    name,
+    memory: memory(),
+    steps: [
+      (bucket) => void bucket.sessions.push(name),
+      readRetired,
+      (bucket, own) => {
+        const root = bucket.roots[parent]
+        own.packs = root === undefined || root === 'tombstone' ? [] : root
+        return undefined
+      },
+      later === 'what stands then' ? readRetired : () => undefined,
+      (bucket, own) => {
+        bucket.roots[name] ??= own.packs.filter((pack) => !own.retired.includes(pack))
+        return undefined
+      },
+    ],
+  }
+}
+
 /** `fences`: does not wait for a session that has not ended, but gives it up. */
 function collector(name: string, fences: boolean, leaves: 'nothing' | 'the second look' = 'nothing'): Actor {
   return {
@@ -168,6 +194,23 @@ for (const fences of [false, true]) {
     explore(bucket(), [session('B', 'A'), collector('g', fences), collector('h', true)], nothingIsLost)
   })
 }
+
+/** B names A1 while it is retired, as it began before; C begins from B, which is forgotten before C takes anything over. */
+const threeGenerations = (later: Parameters<typeof slicedSession>[2]) => [
+  slicedSession('B', 'A', 'what the first slice read'),
+  slicedSession('C', 'B', later),
+  collector('g', false),
+  forgetter('A'),
+  forgetter('B'),
+]
+
+test('a session of two slices keeps to what was retired when it began, whatever happens to its parent', () => {
+  assert.ok(explore(bucket(), threeGenerations('what the first slice read'), nothingIsLost) > 5000)
+})
+
+test('the model notices when a later slice looks at the retire lists as they are then', () => {
+  assert.throws(() => explore(bucket(), threeGenerations('what stands then'), nothingIsLost), /C names A/)
+})
 
 test('what nobody needs is collected in the end', () => {
   let collected = false
