@@ -45,6 +45,14 @@ async function crds(): Promise<string[]> {
   return names.filter((name) => name.includes('cnsdp.vmware.com'))
 }
 
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  const limit = AbortSignal.timeout(60_000)
+  while (!(await holds())) {
+    limit.throwIfAborted()
+    await new Promise((resolve) => setTimeout(resolve, 500))
+  }
+}
+
 /** One value of every object that is there. */
 async function valuesOf(jsonpath: string): Promise<string[]> {
   const kinds = (await crds()).map((crd) => crd.split('/')[1] ?? '')
@@ -56,11 +64,7 @@ async function valuesOf(jsonpath: string): Promise<string[]> {
 
 /** The API server deletes the objects of a CRD in its own time. */
 async function allBeingDeleted(): Promise<void> {
-  const limit = AbortSignal.timeout(60_000)
-  while ((await valuesOf('metadata.deletionTimestamp')).length < HELD.length) {
-    limit.throwIfAborted()
-    await new Promise((resolve) => setTimeout(resolve, 500))
-  }
+  await until(async () => (await valuesOf('metadata.deletionTimestamp')).length === HELD.length)
 }
 
 /** As the function leaves it while it holds something. */
@@ -83,7 +87,7 @@ uninstall('CRDs and functions removed at once hang on what is held; the commands
   assert.is((await crds()).length, HELD.length, 'each waits for its object')
   await allBeingDeleted()
   await runBlock('When it hangs')
-  await environment.kubectl('wait', '--for=delete', '--timeout=20s', ...(await crds()))
+  await until(async () => (await crds()).length === 0)
 })
 
 uninstall('what is not being deleted keeps its finalizer', async () => {
