@@ -145,7 +145,9 @@ function isTitleIn(file: string, name: string): boolean {
 
 docs('acceptance.md has every row, and every test that it names exists', () => {
   assert.equal([...acceptanceRows().keys()], ROWS)
-  const pages = ['docs/acceptance.md', 'docs/operations/failures.md'].map(read).join('\n')
+  const pages = ['docs/acceptance.md', 'docs/operations/failures.md', 'docs/operations/security.md']
+    .map(read)
+    .join('\n')
   for (const { file, name } of testsNamedIn(pages)) {
     assert.ok(existsSync(file), `${file} does not exist`)
     assert.ok(isTitleIn(file, name), `${file} has no test “${name}”`)
