@@ -78,12 +78,12 @@ export class ManyObjects {
   /** As a server that has all of them and sends as fast as they are taken; hung up on, it stops. */
   async #sendItems(response: ServerResponse, items: Made[]): Promise<void> {
     let bytes = 0
+    const closed = new Promise((resolve) => response.once('close', resolve))
     for (const [index, item] of items.entries()) {
       if (response.destroyed) return
       const text = `${index === 0 ? '' : ','}${JSON.stringify(item.make())}`
       bytes += text.length
-      if (!response.write(text))
-        await Promise.race([once(response, 'drain'), once(response, 'close')]).catch(() => undefined)
+      if (!response.write(text)) await Promise.race([new Promise((taken) => response.once('drain', taken)), closed])
     }
     if (!response.destroyed) this.longestPageBytes = Math.max(this.longestPageBytes, bytes)
     response.end(']}')
