@@ -8,6 +8,7 @@ export class Group {
   private readonly api: Api
   private readonly namespaces = new Set<string>()
   private readonly repositories = new Set<string>()
+  private readonly kept = new Set<string>()
   private turn: Promise<void> = Promise.resolve()
 
   constructor(api: Api) {
@@ -20,7 +21,13 @@ export class Group {
     await this.write()
   }
 
+  /** It has a list of its own, which stays. */
+  keep(repository: string): void {
+    this.kept.add(repository)
+  }
+
   async share(repository: string): Promise<void> {
+    if (this.kept.has(repository)) return
     this.repositories.add(repository)
     await this.write()
   }

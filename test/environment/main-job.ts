@@ -53,6 +53,7 @@ export async function claimRepository(
     timeoutMs,
   )
   if (allowedNamespaces === undefined) await environment.group.share(object['backupRepository'])
+  else environment.group.keep(object['backupRepository'])
   return object['backupRepository']
 }
 
@@ -95,6 +96,8 @@ export async function restore(
   { timeoutMs = 5 * MINUTE_MS }: Waiting = {},
 ): Promise<Restore> {
   await environment.createNamespace(namespace)
+  const isElsewhere = backup.snapshot.metadata.namespace !== namespace
+  if (isElsewhere) await environment.group.share(backup.snapshot['spec'].backupRepository)
   const startMs = performance.now()
   const name = randomUUID()
   const { spec, status } = backup.snapshot as KubeObject & Record<'spec' | 'status', Record<string, string>>

@@ -52,7 +52,7 @@ trust.before(async () => {
   await writePieces(own.file, [{ offsetBytes: 0, data: noise('data', 2 * MIB) }])
   const [forVictim, open, shared, apart, group] = await Promise.all([
     claimRepository(environment, { allowedNamespaces: [VICTIM.namespace] }),
-    claimRepository(environment),
+    claimRepository(environment, { allowedNamespaces: [] }),
     // As Velero's plugin makes them: one for each namespace, over one bucket.
     claimRepository(environment, { allowedNamespaces: [OWN.namespace] }),
     claimRepository(environment, { allowedNamespaces: [OWN.namespace], prefix: 'tenant-b' }),

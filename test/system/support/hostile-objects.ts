@@ -212,7 +212,7 @@ export function hostileObjects(namespace: string, known: Known): Hostile[] {
     {
       what: "backs up the victim's volume through a claim that names it",
       object: snapshot('stolen', repositories.own),
-      ends: /^VolumeOfAnotherClaim$/,
+      ends: /^(VolumeOfAnotherClaim|ClaimNotBound)$/,
     },
     {
       what: "has the victim's disk uploaded by status",
