@@ -117,6 +117,9 @@ async function underClaim(deps: StepDeps, clone: KubeObject, step: CloneStep, si
   )
   if (claimed.held) return { why: 'claimed elsewhere', written: undefined }
   const written = await writeEnding(deps, 'CloneFromSnapshot', claimed.object, claimed.value.ending)
+  // A run that was paused for longer than its Lease may have made a staging claim while this one came to the end; what it makes later
+  // has an event of its own, which leads to endFor.
+  if (claimed.value.ending.step === 'done') await removeStaged(deps, written, { signal })
   return { why: claimed.value.why, written }
 }
 
