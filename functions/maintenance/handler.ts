@@ -6,13 +6,13 @@ import { type ConditionChange, isTrue, setCondition } from '#shared/domain/condi
 import {
   DUE,
   ENDED,
-  inTurn,
   isPruning,
   MAINTENANCE_LEASE,
   prunedCondition,
   pruningCondition,
   removedOf,
   removedText,
+  startingElsewhere,
 } from '#shared/domain/maintenance.ts'
 import { asError, ConflictError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
 import type { PruneReport } from '#shared/ports/mover.ts'
@@ -63,7 +63,7 @@ async function pruneAll(deps: MaintenanceDeps, signal: AbortSignal, occasion: Oc
   const ready = occasion === 'begin' ? await allDue(deps) : await readyOnes(deps)
   const due = ready.filter(({ status }) => occasion === 'begin' || isPruning(status?.conditions))
   const ends = { pruned: 0, failed: 0, left: 0 }
-  for (const [index, repository] of inTurn(due, clock.nowMs()).entries()) {
+  for (const [index, repository] of startingElsewhere(due, clock.nowMs()).entries()) {
     const leftMs = untilMs - clock.monotonicMs()
     // Equal shares of what is left: one that is quick leaves its time to the others.
     const sliceMs = leftMs / (due.length - index)
@@ -86,7 +86,7 @@ async function pruneOne(
     await tell(deps, repository, report)
     return report.state === 'more' ? 'left' : 'pruned'
   } catch (thrown) {
-    // We are being stopped: that is no news about the repository, and it stays due.
+    // Our own stop ended the prune and tells nothing about the repository, which stays due.
     if (signal.aborted) return 'left'
     await tellFailure(deps, repository, asError(thrown))
     return 'failed'

@@ -2,7 +2,7 @@
 
 import { Counter } from '#shared/runtime/metrics.ts'
 import { serve } from '#shared/runtime/serve.ts'
-import { inTurn } from '#shared/steps/task.ts'
+import { underTaskLease } from '#shared/steps/task.ts'
 import { wireLight } from '#shared/wiring/light.ts'
 import { wireRepositories } from '#shared/wiring/repositories.ts'
 import { maintain } from './handler.ts'
@@ -28,7 +28,7 @@ await serve({
     const run = { ...wired, log: context.log }
     // The sweep's events are about a repository; the schedule's are about nothing. Going on finds work only where a prune is due.
     if (event['kind'] !== undefined) return await maintain(run, signal, 'go on')
-    return await inTurn(deps, TASK, () => maintain(run, signal, 'begin'))
+    return await underTaskLease(deps, TASK, () => maintain(run, signal, 'begin'))
   },
   log,
   metrics,

@@ -115,7 +115,10 @@ async function startSnapshot(deps: VolumeDeps, claim: Claim, fcdId: string, name
   } catch (error) {
     if (isTooLate(error))
       await takeBack(deps, claim.latest(), fcdId, task).catch((left: unknown) =>
-        deps.log.warn({ err: left, fcdId }, 'a disk snapshot too many is left to the look for orphans'),
+        deps.log.warn(
+          { err: left, fcdId },
+          'could not remove a disk snapshot that was begun too late; the orphan sweep removes it',
+        ),
       )
     throw error
   }
@@ -123,8 +126,8 @@ async function startSnapshot(deps: VolumeDeps, claim: Claim, fcdId: string, name
 }
 
 /**
- * Whoever stood still for longer than its Lease may begin what the next holder has long ended: nobody would look for that disk
- * snapshot again. One that an object at work may still go on with, as it finds it by its name, stays.
+ * A function that paused for longer than its Lease may begin a disk snapshot after the next holder has ended the work: nobody would look
+ * for that disk snapshot again. It stays where the object is still at work, which may find it by its name and go on with it.
  */
 async function takeBack(deps: VolumeDeps, { metadata }: KubeObject, fcdId: string, task: TaskRef): Promise<void> {
   const { signal } = new AbortController() // the claim's own has ended with the Lease

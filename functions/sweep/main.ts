@@ -7,7 +7,7 @@ import { Counter } from '#shared/runtime/metrics.ts'
 import { type EventAttributes, type ObjectRef, refFromEvent } from '#shared/runtime/ref.ts'
 import { serve } from '#shared/runtime/serve.ts'
 import { functionUrl, sendWake } from '#shared/runtime/wake.ts'
-import { inTurn } from '#shared/steps/task.ts'
+import { underTaskLease } from '#shared/steps/task.ts'
 import { wireLight } from '#shared/wiring/light.ts'
 import { wireVolumes } from '#shared/wiring/volumes.ts'
 import { noteDeadLetter, statusText } from './dead-letter.ts'
@@ -59,8 +59,8 @@ async function onEvent(event: EventAttributes, signal: AbortSignal): Promise<str
   const code = event['knativeerrorcode']
   if (code !== undefined)
     return await noteDeadLetter(deps, refFromEvent(event, [...SWEPT, 'BackupRepository']), statusText(code))
-  if (event['dormousetask'] === 'orphans') return await inTurn(deps, ORPHANS, () => orphans(signal))
-  return await inTurn(deps, SWEEP, sweepOnce)
+  if (event['dormousetask'] === 'orphans') return await underTaskLease(deps, ORPHANS, () => orphans(signal))
+  return await underTaskLease(deps, SWEEP, sweepOnce)
 }
 
 async function sweepOnce(): Promise<string> {

@@ -67,19 +67,23 @@ export function decideRestore({ actor, origin, clusterId, repository, restore }:
   if (restore !== undefined && isMappedBy(restore, origin, namespace))
     return { allowed: true, by: `Restore ${restore.metadata.name}` }
   if (source === undefined) return { allowed: false, why: 'its root names no namespace: only operators can restore it' }
-  if (!isOfThisCluster && !trustsCluster(repository, origin.clusterId)) {
-    return {
-      allowed: false,
-      why: `another cluster has made it: restore it with Velero, or name that cluster in the annotation ${OTHER_CLUSTERS_ANNOTATION} of BackupRepository ${repository.metadata.name}`,
-    }
-  }
+  if (!isOfThisCluster && !trustsCluster(repository, origin.clusterId))
+    return { allowed: false, why: whyNotTrusted(origin, repository) }
   const named: readonly unknown[] = repository['allowedNamespaces'] ?? []
   if (named.includes(source) && named.includes(namespace))
     return { allowed: true, by: `BackupRepository ${repository.metadata.name}` }
-  return {
-    allowed: false,
-    why: `it is a backup of another namespace: restore it with Velero, or from a BackupRepository whose allowedNamespaces name both`,
-  }
+  return { allowed: false, why: whyNotNamed(source === namespace, origin, namespace, repository) }
+}
+
+function whyNotTrusted({ clusterId }: Origin, { metadata }: KubeObject): string {
+  return `cluster "${clusterId}" has made it: restore it with Velero, or name that cluster in the annotation ${OTHER_CLUSTERS_ANNOTATION} of BackupRepository ${metadata.name}`
+}
+
+/** An empty list lets every namespace make backups, and is no word about restores of what other namespaces or clusters have made. */
+function whyNotNamed(isOwn: boolean, { clusterId }: Origin, namespace: string, { metadata }: KubeObject): string {
+  if (isOwn)
+    return `cluster "${clusterId}" has made it: allowedNamespaces of BackupRepository ${metadata.name} must name ${namespace} itself, an empty list lets in no other cluster`
+  return 'it is a backup of another namespace: restore it with Velero, or from a BackupRepository whose allowedNamespaces name both'
 }
 
 /** The root names the Backup, and the Restore is of that Backup and maps the root's namespace to this one. */

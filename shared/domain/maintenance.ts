@@ -20,7 +20,7 @@ export type Progress =
  * Each round another one comes first: one that takes all of the time must not starve the others for ever. Not simply the next
  * one: rounds that are ten minutes apart would then begin with the same one of ten each time.
  */
-export function inTurn<T>(all: readonly T[], nowMs: number): T[] {
+export function startingElsewhere<T>(all: readonly T[], nowMs: number): T[] {
   if (all.length === 0) return []
   const round = Math.floor(Math.max(0, nowMs) / MINUTE_MS)
   const first = ((Math.imul(round, 0x9e3779b1) >>> 0) / 2 ** 32) * all.length

@@ -56,7 +56,7 @@ export type RepositorySettings = {
 
 const DEFAULT_REGION = 'us-east-1'
 
-const KNOWN_KEYS = [
+export const KNOWN_KEYS = [
   'region',
   'bucket',
   'prefix',

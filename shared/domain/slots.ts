@@ -90,7 +90,7 @@ export function readServed(slots: readonly (KubeObject | undefined)[]): Map<stri
   return served
 }
 
-/** The annotation once `tenant` was served, the latest first. Who is no longer in it was served before all who are. */
+/** The annotation once `tenant` was served, the latest first. A namespace that dropped out of it was served before every one that it still names. */
 export function servedText(served: Served, tenant: string, nowMs: number): string {
   const times = new Map(served).set(tenant, Math.max(nowMs, ...[...served.values()].map((ms) => ms + 1)))
   const latest = [...times].sort(([, a], [, b]) => b - a).slice(0, MOST_SERVED)

@@ -3,7 +3,7 @@
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
-/** On the Download of a staged disk: the disk is new, so zeros need not be written. */
+/** On the Download of a staged disk: it ends with its clone. Whether zeros need not be written says `isZeroed`. */
 export const STAGED_ANNOTATION = 'dormouse.dev/staged'
 /** On the staging claim: `<namespace>/<name>` of the clone that made it. */
 export const CLONE_ANNOTATION = 'dormouse.dev/clone'

@@ -1,4 +1,4 @@
-// Taking a transfer slot, giving it back, and giving it to who waits for one. Who waits is read once for many turns (shared/steps/queue.ts).
+// An object takes a transfer slot, gives it back, and the next in the queue gets it. The queue is read once for many turns (shared/steps/queue.ts).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { heldLeaseSpec } from '#shared/domain/lease.ts'
@@ -29,7 +29,7 @@ export async function takeSlot(
 ): Promise<{ have: true } | { have: false; why: string }> {
   for (let attempt = 0; attempt < 5; attempt++) {
     const slots = await readSlots(deps)
-    // With all of them in use nobody needs to know who else waits.
+    // While all slots are in use it does not matter whether others wait.
     const isEmpty = slots.held.includes('') && (await isQueueEmpty(deps, object))
     const decision = decideSlot(object, slots.held, isEmpty)
     if (decision.kind === 'have') return { have: true }
@@ -39,7 +39,7 @@ export async function takeSlot(
   return { have: false, why: queueReason(deps.settings.movers) }
 }
 
-/** Frees the object's slot and wakes who is next. Repeatable. */
+/** Frees the object's slot and wakes the next in the queue. Repeatable. */
 export async function giveSlot(deps: StepDeps, object: KubeObject): Promise<void> {
   const slots = await readSlots(deps)
   for (const [index, holder] of slots.held.entries())
@@ -48,8 +48,9 @@ export async function giveSlot(deps: StepDeps, object: KubeObject): Promise<void
 }
 
 /**
- * Each free slot is given to who is next, who thereby becomes due. The slot first: whoever dies in between leaves a slot with one who still
- * waits, which the sweep takes back. Of two that choose at the same time one fails at the slot's or at the object's version.
+ * Gives each free slot to the next in the queue, and makes that object due. The slot is written first: a function that dies in between leaves
+ * it with an object that still waits, and the sweep takes it back. Of two functions that choose at the same time one fails at the version of
+ * the slot or of the object.
  */
 export async function gateIn(deps: StepDeps): Promise<number> {
   let count = 0

@@ -19,7 +19,7 @@ type TaskDeps = Pick<StepDeps, 'cluster' | 'clock' | 'settings' | 'identity' | '
  * The words of `act`, or why it is not its turn. That it has begun is written before it begins, and counts whether or not it ends well: what
  * fails each time must not be asked for each second.
  */
-export async function inTurn(deps: TaskDeps, task: Task, act: () => Promise<string>): Promise<string> {
+export async function underTaskLease(deps: TaskDeps, task: Task, act: () => Promise<string>): Promise<string> {
   const seen = await deps.cluster.read('Lease', deps.settings.veleroNamespace, taskLeaseName(task.name))
   const turn = taskTurn(seen, deps.clock.nowMs(), task.gapMs)
   if (turn === 'too soon') return `${task.name}: it has begun less than ${task.gapMs / 1000} s ago`

@@ -3,32 +3,11 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isOpenTo, OPEN_TO_ANNOTATION } from '#shared/domain/repository-claim.ts'
-import { parametersFromLocation, parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
+import { KNOWN_KEYS, parametersFromLocation, parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 
 const CHARS = 300_000
-const KEYS = [
-  'region',
-  'bucket',
-  'prefix',
-  's3Url',
-  's3ForcePathStyle',
-  'profile',
-  'caCert',
-  'caCertSecret',
-  'credentialSecretName',
-  'credentialSecretKey',
-  'insecureSkipTLSVerify',
-  'serverSideEncryption',
-  'kmsKeyId',
-  'customerKeyEncryptionSecret',
-  'tagging',
-  'encryptionSecretName',
-  'backupStorageLocation',
-  'aws_access_key_id',
-  'aws_secret_access_key',
-  'unknown',
-]
+const KEYS = [...KNOWN_KEYS, 'unknown']
 const UNITS = ['/', ' ', 'a', '=', '&', '=&', 'a/', '.', '-', '\n', ':', 'arn:aws:s3:::', '"', '\0', '%2f', ',']
 const FRAMES: [string, string][] = [
   ['', ''],

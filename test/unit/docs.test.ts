@@ -111,6 +111,21 @@ function rowCells(line: string): [string, string[]][] {
   return name === undefined ? [] : [[name, cells.slice(1)]]
 }
 
+const OWN_KEY = /^`dormouse\.dev\/[a-z-]+`/
+
+docs('settings.md has every label and annotation of the code, and no other', () => {
+  const rows = read('docs/operations/settings.md')
+    .split('\n')
+    .map((line) => line.split('|')[1]?.trim() ?? '')
+    .filter((cell) => OWN_KEY.test(cell))
+  const page = rows.flatMap((cell) => wordsOf(cell, /`(dormouse\.dev\/[a-z-]+)`/g))
+  const source = sorted(productFiles().flatMap((file) => wordsOf(read(file), /'(dormouse\.dev\/[a-z-]+)'/g)))
+  assert.ok(source.length > 20, 'the scan finds them')
+  assert.equal(missingFrom(page, source), [], 'in the code, not in the page')
+  assert.equal(missingFrom(source, page), [], 'in the page, not in the code')
+  assert.equal(page.length, sorted(page).length, 'each has one row')
+})
+
 docs('metrics.md has every metric of the code, and no other', () => {
   const source = productFiles().flatMap((file) => wordsOf(read(file), /new (?:Counter|Histogram)\(\s*'([a-z_]+)'/g))
   assert.equal(sorted(rowsOf(read('docs/operations/metrics.md'))), sorted(source))

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { Condition } from '#shared/api/kinds.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
-import { inTurn } from '#shared/domain/maintenance.ts'
+import { startingElsewhere } from '#shared/domain/maintenance.ts'
 import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { CorruptionError, RetryableError } from '#shared/kernel/errors.ts'
@@ -232,10 +232,10 @@ test('the sweep leaves a repository that is not ready alone', async () => {
 
 test('rounds that begin ten minutes apart begin with each repository in turn', () => {
   const all = [...'abcdefghij']
-  const firsts = new Set(Array.from({ length: 200 }, (_, round) => inTurn(all, round * 10 * MINUTE_MS)[0]))
+  const firsts = new Set(Array.from({ length: 200 }, (_, round) => startingElsewhere(all, round * 10 * MINUTE_MS)[0]))
   assert.is(firsts.size, 10)
-  assert.equal(inTurn(all, 12_345 * MINUTE_MS).toSorted(), all)
-  assert.equal(inTurn([], 5), [])
+  assert.equal(startingElsewhere(all, 12_345 * MINUTE_MS).toSorted(), all)
+  assert.equal(startingElsewhere([], 5), [])
 })
 
 test.run()

@@ -4,6 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { OTHER_CLUSTERS_ANNOTATION } from '#shared/domain/authority.ts'
 import { STAGED_VOLUME_ANNOTATION } from '#shared/domain/staged-volume.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
@@ -27,6 +28,8 @@ type Given = {
   /** Of a Restore of Velero, called `back`. */
   restore?: object
   phase?: string
+  /** `dormouse.dev/restore-from-clusters` of the BackupRepository. */
+  clusters?: string
   /** That the clone names. */
   restoreUid?: string
   metadata?: object
@@ -40,7 +43,10 @@ function aWorld(given: Given = {}) {
   const repository = {
     apiVersion: GROUP,
     kind: 'BackupRepository',
-    metadata: { name: 'br' },
+    metadata: {
+      name: 'br',
+      ...(given.clusters === undefined ? {} : { annotations: { [OTHER_CLUSTERS_ANNOTATION]: given.clusters } }),
+    },
     allowedNamespaces: allowed,
   }
   cluster.seed('BackupRepository', repository)
@@ -156,6 +162,26 @@ const CASES: [text: string, given: Given, may: boolean][] = [
   ],
   ['a Restore that excludes it', { namespace: 'copy', restore: { ...MAPPED, excludedNamespaces: ['app'] } }, false],
   ['another cluster, the same namespace', { namespace: 'app', about: { clusterId: 'there' } }, false],
+  [
+    'another cluster that the repository trusts, and an empty list of namespaces',
+    { namespace: 'app', about: { clusterId: 'there' }, clusters: 'there' },
+    false,
+  ],
+  [
+    'another cluster that the repository trusts, and a list that names the namespace itself',
+    { namespace: 'app', about: { clusterId: 'there' }, clusters: 'elsewhere, there', allowed: ['app'] },
+    true,
+  ],
+  [
+    'another cluster, whichever, and a list that names the namespace itself',
+    { namespace: 'app', about: { clusterId: 'there' }, clusters: '*', allowed: ['app'] },
+    true,
+  ],
+  [
+    'another cluster than the trusted one, and a list that names the namespace itself',
+    { namespace: 'app', about: { clusterId: 'there' }, clusters: 'elsewhere', allowed: ['app'] },
+    false,
+  ],
   ['another cluster, and a Restore', { namespace: 'app', about: { clusterId: 'there' }, restore: {} }, true],
   ['a root that names no namespace', { namespace: 'app', about: { claim: '' } }, false],
   ["a clone in Velero's namespace", { namespace: 'velero' }, true],
@@ -175,6 +201,25 @@ for (const [text, given] of CASES.filter(([, , may]) => !may)) {
     assert.equal([status.phase, status.reason, world.asked.length], ['Failed', 'NotPermitted', 0])
   })
 }
+
+test('a refusal says what is missing: the trusted cluster by its id, the own namespace in the list, or both namespaces', async () => {
+  const about = { clusterId: 'there' }
+  const cases: [given: Given, says: RegExp, never: RegExp][] = [
+    [{ namespace: 'app', about }, /cluster "there" has made it: .*restore-from-clusters/, /another namespace/],
+    [
+      { namespace: 'app', about, clusters: 'there' },
+      /cluster "there" has made it: allowedNamespaces of BackupRepository br must name app itself, an empty list lets in no other cluster/,
+      /another namespace/,
+    ],
+    [{ namespace: 'copy', about, clusters: 'there' }, /another namespace: .*allowedNamespaces name both/, /itself/],
+    [{ namespace: 'copy' }, /another namespace: .*allowedNamespaces name both/, /cluster/],
+  ]
+  for (const [given, says, never] of cases) {
+    const { message } = (await slice(aWorld(given))).status
+    assert.match(message, says)
+    assert.not.match(message, never)
+  }
+})
 
 test('it is asked at each slice: a Restore that has ended meanwhile lets nothing more be written', async () => {
   const world = aWorld({ namespace: 'copy', restore: MAPPED })
@@ -211,16 +256,21 @@ test("a Download outside of Velero's namespace is not looked at", async () => {
   assert.is(world.asked.length, 0)
 })
 
-test('where Velero is not installed there is no Restore, and own backups can be restored', async () => {
-  const world = aWorld({ namespace: 'copy', restoreUid: 'r-1' })
-  const { cluster } = world
-  const read = cluster.read.bind(cluster)
-  cluster.read = async (kind, namespace, name) => {
-    if (kind === 'Restore') throw new RetryableError('KubernetesKindMissing', 'no')
-    return await read(kind, namespace, name)
-  }
-  assert.is((await slice(world)).status.reason, 'NotPermitted')
-})
+for (const [namespace, reason] of [
+  ['copy', 'NotPermitted'],
+  ['app', 'Transferring'],
+] as const)
+  test(`where Velero is not installed there is no Restore: ${namespace}, with a backup of app, is ${reason}`, async () => {
+    const world = aWorld({ namespace, restoreUid: 'r-1' })
+    const { cluster } = world
+    const read = cluster.read.bind(cluster)
+    cluster.read = async (kind, inNamespace, name) => {
+      if (kind === 'Restore') throw new RetryableError('KubernetesKindMissing', 'no')
+      return await read(kind, inNamespace, name)
+    }
+    const { status } = await slice(world)
+    assert.equal([status.reason, world.asked.length], [reason, reason === 'Transferring' ? 1 : 0])
+  })
 
 const STAGED = { name: 'pvc-u', claimUID: 'u', reclaimPolicy: 'Delete', zeroed: true }
 const annotated = (staged: object) => ({

@@ -4,7 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import { readSettings } from '#shared/kernel/env.ts'
-import { inTurn } from '#shared/steps/task.ts'
+import { underTaskLease } from '#shared/steps/task.ts'
 
 const tasks = suite('what a tick asks for')
 const LEASE = 'dormouse-task-orphans'
@@ -22,11 +22,15 @@ function aTask(gapMs = 3_000_000) {
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   let runs = 0
   const run = (act: () => Promise<void> = async () => undefined, identity = 'pod-1') =>
-    inTurn({ cluster, clock, settings: readSettings({}), identity, log }, { name: 'orphans', gapMs }, async () => {
-      runs++
-      await act()
-      return 'done'
-    })
+    underTaskLease(
+      { cluster, clock, settings: readSettings({}), identity, log },
+      { name: 'orphans', gapMs },
+      async () => {
+        runs++
+        await act()
+        return 'done'
+      },
+    )
   const pass = (ms: number) => {
     nowMs += ms
   }
