@@ -164,7 +164,10 @@ async function act(deps: StepDeps, claim: Claim, step: CloneStep): Promise<Resul
   }
 }
 
-/** Up to the running Download; each part finds what an earlier run made. */
+/**
+ * Up to the running Download; each part finds what an earlier run made. All of it goes by the object that was decided on: whoever edits
+ * `spec` meanwhile would else have checked one repository, and open another.
+ */
 async function prepare(deps: StepDeps, claim: Claim): Promise<Result> {
   const clone = claim.latest()
   if (clone['spec'].kind !== 'PersistentVolumeClaim' || clone['spec'].apiGroup !== '') {
@@ -190,16 +193,16 @@ async function prepare(deps: StepDeps, claim: Claim): Promise<Result> {
     reason: 'Provisioning',
     stagingClaim: stagingClaimName(clone),
   })
-  const staged = await provision(deps, claim, stored)
+  const staged = await provision(deps, clone, stored, claim)
   const downloadName = downloadNameOf(clone, disk)
-  // For people: nothing goes by it.
+  // For people, and a hint for the sweep: it wakes the clone when that Download is over, and nothing else goes by it.
   await claim.patchStatus({
     downloadName,
     volumeName: staged.volume.metadata.name,
     volumeID: formatDiskId(staged.fcdId),
     reclaimPolicy: staged.volume['spec'].persistentVolumeReclaimPolicy ?? 'Delete',
   })
-  await ensureDownload(deps, claim.latest(), disk, staged)
+  await ensureDownload(deps, clone, disk, staged)
   await tellWaitingClaim(deps, clone, 'Normal', 'Downloading', 'its data is being restored')
   const status = {
     phase: 'InProgress',

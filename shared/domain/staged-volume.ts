@@ -1,5 +1,6 @@
 // What is known of a staged disk, and where it stands: on its Download, which lies in Velero's namespace, and on its PersistentVolume. No
-// tenant can write either. The status of the CloneFromSnapshot tells people the same, and is never read.
+// tenant can write either. The status of the CloneFromSnapshot tells people the same; nothing is changed by its word. The sweep reads its
+// `downloadName` as a hint whom to wake.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
