@@ -172,9 +172,40 @@ for (const [text, given] of CASES.filter(([, , may]) => !may)) {
   test(`${text}: may not be restored, and nothing is written`, async () => {
     const world = aWorld(given)
     const { status } = await slice(world)
-    assert.equal([status.phase, status.reason, world.asked.length], ['Failed', 'NotPermitted', 0])
+    const reason = given.allowed === undefined ? 'NotPermitted' : 'NamespaceNotAllowed'
+    assert.equal([status.phase, status.reason, world.asked.length], ['Failed', reason, 0])
   })
 }
+
+test('a Download opens no repository that does not allow its namespace: made later, or closed meanwhile', async () => {
+  const opened: string[] = []
+  const world = aWorld({ namespace: 'app', allowed: ['app'] })
+  world.deps.access = async (name) => {
+    opened.push(name)
+    return {} as never
+  }
+  await slice(world)
+  assert.equal(opened, ['br'])
+  const repository = world.cluster.peek('BackupRepository', undefined, 'br') as KubeObject
+  await world.cluster.patch('BackupRepository', repository, { allowedNamespaces: ['somebody-else'] })
+  const { status } = await slice(world)
+  assert.equal([status.phase, status.reason, opened], ['Failed', 'NamespaceNotAllowed', ['br']])
+})
+
+test('a Download whose repository is not there waits for it, and asks once it is', async () => {
+  const world = aWorld({ namespace: 'app', allowed: ['somebody-else'] })
+  const { deps, cluster } = world
+  const repository = cluster.peek('BackupRepository', undefined, 'br') as KubeObject
+  await cluster.delete('BackupRepository', repository)
+  assert.equal((await slice(world)).status.phase, 'Retry')
+  cluster.seed('BackupRepository', repository)
+  const download = cluster.peek('Download', 'velero', world.download.metadata.name) as KubeObject
+  await cluster.patch('Download', download, { status: { nextRetryTimestamp: '2020-01-01T00:00:00Z' } })
+  deps.access = async () => {
+    throw new Error('it was opened')
+  }
+  assert.is((await slice(world)).status.reason, 'NamespaceNotAllowed')
+})
 
 test('it is asked at each slice: a Restore that has ended meanwhile lets nothing more be written', async () => {
   const world = aWorld({ namespace: 'copy', restore: MAPPED })
