@@ -1,8 +1,10 @@
 // The Download of a clone: one per clone, its name made from the clone's UID. It lies in Velero's namespace, so what it says is trusted.
 
+import { createHash } from 'node:crypto'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import {
+  CLAIM_DIGEST_ANNOTATION,
   formatStagedVolume,
   handOverOf,
   isMarkedFor,
@@ -67,7 +69,11 @@ export async function ensureDownload(
         name: downloadNameOf(clone, source),
         namespace: deps.settings.veleroNamespace,
         labels: { 'velero.io/exclude-from-backup': 'true' },
-        annotations: { [STAGED_ANNOTATION]: 'true', [STAGED_VOLUME_ANNOTATION]: formatStagedVolume(staged) },
+        annotations: {
+          [STAGED_ANNOTATION]: 'true',
+          [STAGED_VOLUME_ANNOTATION]: formatStagedVolume(staged),
+          [CLAIM_DIGEST_ANNOTATION]: digestOf(clone),
+        },
       },
       spec: {
         snapshotID: formatDiskId(source.fcdId, source.snapshotId),
@@ -81,6 +87,24 @@ export async function ensureDownload(
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
   }
+}
+
+/**
+ * TerminalError `MetadataChanged`: the disk was made for another claim than is stored now, of another size perhaps. A digest, as what is stored
+ * may be larger than an annotation.
+ */
+export function requireSameClaim(download: KubeObject, clone: KubeObject): void {
+  const digest = download.metadata.annotations?.[CLAIM_DIGEST_ANNOTATION]
+  // An earlier version has written none.
+  if (digest === undefined || digest === digestOf(clone)) return
+  throw new TerminalError(
+    'MetadataChanged',
+    'spec.metadata was edited after the disk was made: the disk is removed; restore again, and leave spec.metadata as it is',
+  )
+}
+
+function digestOf(clone: KubeObject): string {
+  return createHash('sha256').update(String(clone['spec'].metadata)).digest('hex')
 }
 
 /** The hand-over has come to its end, which the clone's status says by now: the Download may go. */

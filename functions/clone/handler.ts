@@ -4,21 +4,20 @@ import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type CloneStep, decideClone, seeClone } from '#shared/domain/clone.ts'
-import { setCondition } from '#shared/domain/conditions.ts'
+import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
 import { isDownloadOver, seeDownload } from '#shared/domain/download.ts'
 import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { CLONE_ANNOTATION, stagingClaimName } from '#shared/domain/staging.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
-import { lookUntil } from '#shared/steps/look.ts'
+import { lookAgainMs, lookUntil, STOP_LOOK_MS } from '#shared/steps/look.ts'
 import { requireRestoreAllowed } from '#shared/steps/restore-permit.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { downloadNameOf, ensureDownload, readDownload, releaseDownload } from './download.ts'
@@ -27,9 +26,6 @@ import { removeStaged } from './leftovers.ts'
 import { provision } from './provision.ts'
 import { awaitStagingGone } from './staging-claim.ts'
 import { tellWaitingClaim } from './waiting-claim.ts'
-
-/** What is not there yet is looked at again after this long, if no event comes before. */
-const POLL_AGAIN_MS = 10 * SECOND_MS
 
 export const CLONE_KINDS = ['CloneFromSnapshot', 'PersistentVolumeClaim'] as const satisfies readonly KindName[]
 
@@ -224,7 +220,7 @@ async function complete(deps: StepDeps, claim: Claim): Promise<Result> {
   const download = await readDownload(deps, claim.latest())
   // It was there when this was decided; without it the next look makes another.
   if (download === undefined) throw new ConflictError('Gone', 'the Download is gone')
-  await handOver(deps, claim, download, storedClaim(claim.latest()))
+  await handOver(deps, claim, download, storedClaim)
   const nowMs = deps.clock.nowMs()
   const clone = claim.latest()
   const conditions = setCondition(
@@ -278,6 +274,8 @@ async function failed(deps: StepDeps, claim: Claim, reason: string, message: str
 
 function later(deps: StepDeps, claim: Claim, error: DormouseError): Result {
   const nowMs = deps.clock.nowMs()
+  const before = conditionOf(claim.latest()['status']?.conditions, 'Restored')
+  const since = before?.reason === error.reason ? before.lastTransitionTime : undefined
   const conditions = setCondition(
     claim.latest()['status']?.conditions,
     { type: 'Restored', status: 'False', reason: error.reason, message: error.message },
@@ -287,7 +285,7 @@ function later(deps: StepDeps, claim: Claim, error: DormouseError): Result {
     ending: {
       status: { reason: error.reason, message: error.message, conditions },
       step: 'waiting',
-      dueAtMs: nowMs + POLL_AGAIN_MS,
+      dueAtMs: nowMs + lookAgainMs(Date.parse(since ?? ''), nowMs),
     },
     why: `waits: ${error.reason}`,
   }
@@ -296,13 +294,14 @@ function later(deps: StepDeps, claim: Claim, error: DormouseError): Result {
 /** Stops the Download first: as long as one may write, the disk it writes to stays. */
 async function abort(deps: StepDeps, claim: Claim): Promise<Result> {
   await claim.patchStatus({ phase: 'Canceling', reason: 'Canceling', message: 'the restore is being cancelled' })
+  const nowMs = deps.clock.nowMs()
   const download = await readDownload(deps, claim.latest())
   const isStopped = async () => isEnded(await readDownload(deps, claim.latest()))
   if (download !== undefined && !isEnded(download)) {
     await stopDownload(deps, download)
-    if (!(await lookUntil(deps, claim, isStopped)))
+    if (!(await lookUntil(deps, claim, isStopped, STOP_LOOK_MS)))
       return {
-        ending: { status: {}, step: 'waiting', dueAtMs: deps.clock.nowMs() + POLL_AGAIN_MS },
+        ending: { status: {}, step: 'waiting', dueAtMs: nowMs + lookAgainMs(Number.NaN, nowMs) },
         why: 'told its Download to stop',
       }
   }

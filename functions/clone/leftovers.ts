@@ -4,27 +4,51 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isOfClaim, isProvisionedFor } from '#shared/domain/new-volume.ts'
 import {
+  handOverOf,
   NO_VOLUME_MARK,
   OWN_POLICY_ANNOTATION,
-  STAGING_CLAIM_ANNOTATION,
+  type StagedVolume,
+  stagedVolumeOf,
   volumeMark,
 } from '#shared/domain/staged-volume.ts'
-import { stagingClaimName } from '#shared/domain/staging.ts'
+import { isOwnClaim } from '#shared/domain/staging.ts'
+import { isVolumeOf } from '#shared/domain/volume.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
+import { isOfStaging, markedVolumes, removeDisk, setReclaimPolicy } from '#shared/steps/restored-disk.ts'
+import { readDownload } from './download.ts'
 import { awaitStagingGone, readStaging } from './staging-claim.ts'
-import { markedVolumes, setReclaimPolicy } from './volume.ts'
 
 /** RetryableError `StagingClaimStays`: a volume cannot be given back as long as its claim stands. */
 export async function removeStaged(deps: StepDeps, clone: KubeObject, until: Pick<Claim, 'signal'>): Promise<void> {
   const staging = await readStaging(deps, clone)
   if (staging !== undefined) await removeClaim(deps, clone, staging)
-  for (const volume of await markedVolumes(deps, clone)) {
+  const volumes = await markedVolumes(deps, clone)
+  const download = await readDownload(deps, clone)
+  const staged = download === undefined ? undefined : stagedVolumeOf(download)
+  for (const volume of volumes) {
     if (isForeign(volume)) await giveBack(deps, clone, volume, until)
-    else await removeDisk(deps, clone, volume)
+    else await removeDisk(deps, clone, volume, staged?.reclaimPolicy)
   }
+  if (download !== undefined && staged !== undefined) await removeTarget(deps, clone, download, staged)
+}
+
+/** Made for a volume that it never gets. After the volume: from then on nothing can bind it. One that Velero has made is not ours to remove. */
+async function removeTarget(
+  deps: StepDeps,
+  clone: KubeObject,
+  download: KubeObject,
+  staged: StagedVolume,
+): Promise<void> {
+  const handOver = handOverOf(download)
+  if (handOver === undefined || handOver.plan !== undefined) return
+  const target = await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, handOver.target)
+  if (target === undefined || !isOwnClaim(target, clone) || target['spec']?.volumeName !== staged.name) return
+  const volume = await deps.cluster.read('PersistentVolume', undefined, staged.name)
+  if (volume === undefined || !isVolumeOf(volume, target))
+    await deps.cluster.delete('PersistentVolumeClaim', target, 'unchanged')
 }
 
 export function isForeign({ metadata }: KubeObject): boolean {
@@ -104,22 +128,4 @@ async function unbind(deps: StepDeps, clone: KubeObject, volume: KubeObject | un
     metadata: { annotations: { 'pv.kubernetes.io/bound-by-controller': null } },
     spec: { claimRef: null },
   })
-}
-
-/** Ours, proved when it was marked. Bound to a claim by now, it is that claim's. */
-async function removeDisk(deps: StepDeps, clone: KubeObject, volume: KubeObject): Promise<void> {
-  if (isOfStaging(volume, clone)) {
-    await setReclaimPolicy(deps, volume, 'Delete')
-    return
-  }
-  const { uid, namespace } = volume['spec'].claimRef ?? {}
-  if (uid !== undefined || namespace !== clone.metadata.namespace) return
-  // Kubernetes sees a volume whose claim is gone, and the driver deletes it together with its disk.
-  const claimRef = { name: stagingClaimName(clone), uid: volume.metadata.annotations?.[STAGING_CLAIM_ANNOTATION] }
-  await deps.cluster.patch('PersistentVolume', volume, { spec: { persistentVolumeReclaimPolicy: 'Delete', claimRef } })
-}
-
-function isOfStaging(volume: KubeObject, clone: KubeObject): boolean {
-  const uid = volume.metadata.annotations?.[STAGING_CLAIM_ANNOTATION]
-  return isOfClaim(volume, { namespace: clone.metadata.namespace, name: stagingClaimName(clone), uid })
 }

@@ -11,14 +11,14 @@ import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/err
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import { markedVolumes } from '#shared/steps/restored-disk.ts'
 import { isForeign } from './leftovers.ts'
 import { placementOf, refuseFittingVolume } from './placement.ts'
 import { readStaging, stagingStays } from './staging-claim.ts'
-import { markedVolumes } from './volume.ts'
 import { requireWaitingClaim } from './waiting-claim.ts'
 
 /** How long one request looks on; after that the claim's binding is an event, and the sweep is the guarantee. */
-const LOOK_ON_MS = 10 * SECOND_MS
+const LOOK_ON_MS = 2 * SECOND_MS
 const LOOK_EVERY_MS = 250
 
 /** A volume that was provisioned for the staging claim of that UID, and its disk. */

@@ -56,9 +56,8 @@ export async function handleDownload(
     case 'nothing':
       await wakeClone(deps, download)
       await giveSlot(deps, download)
-      // What its clone hands over by is kept until that is done; a clone that was torn out does it no more.
-      if (isHandingOver(download) && (await cloneOf(deps, download)) !== undefined)
-        return `${step.why}: its volume changes hands`
+      // What its clone hands over by is kept until that is done. Of a clone that was torn out the sweep takes the disk away first.
+      if (isHandingOver(download)) return `${step.why}: its volume changes hands`
       await settle(deps, 'Download', download)
       return step.why
     case 'wait':
