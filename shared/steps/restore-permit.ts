@@ -6,17 +6,18 @@ import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { type Actor, actorOf, decideRestore, namespaceOf, requirePermitted } from '#shared/domain/authority.ts'
 import { allowsNamespace, requireNamespace } from '#shared/domain/repository-use.ts'
 import { fateOf, type Requester, requesterOf } from '#shared/domain/requester.ts'
-import { coversNamespace, sourcesOf } from '#shared/domain/restore-scope.ts'
+import { coversClaims, coversNamespace, sourcesOf } from '#shared/domain/restore-scope.ts'
 import { isDownloadOf } from '#shared/domain/staging.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { BackupSummary } from '#shared/ports/mover.ts'
 import type { StepDeps, VolumeDeps } from './deps.ts'
 
-/** The Restore of Velero that the clone was made for, as long as it is open; undefined: none, so there is no proof. */
+/** The Restore of Velero that the clone was made for, as long as it is open and brings back claims; undefined: none, so there is no proof. */
 export async function openRestore(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {
   const requester = requesterOf({ ...clone, kind: 'CloneFromSnapshot' })
   const restore = requester === undefined ? undefined : await readRestore(deps, requester)
-  return requester !== undefined && fateOf(restore, requester).kind === 'open' ? restore : undefined
+  if (requester === undefined || restore === undefined || fateOf(restore, requester).kind !== 'open') return undefined
+  return coversClaims(restore, clone) ? restore : undefined
 }
 
 /** Without Velero its kinds are not served. */
@@ -64,7 +65,8 @@ async function requireAllowedFor(
   const { namespace } = actor
   const restore = clone === undefined ? undefined : await openRestore(deps, clone)
   const isMapped =
-    restore !== undefined && sourcesOf(restore, namespace).some((one) => allowsNamespace(repository, one))
+    restore !== undefined &&
+    sourcesOf(restore, namespace).some((one) => coversNamespace(restore, one) && allowsNamespace(repository, one))
   if (!isMapped) requireNamespace(repository, [namespace])
 }
 

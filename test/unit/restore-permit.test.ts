@@ -155,6 +155,19 @@ const CASES: [text: string, given: Given, may: boolean][] = [
     true,
   ],
   ['a Restore that excludes it', { namespace: 'copy', restore: { ...MAPPED, excludedNamespaces: ['app'] } }, false],
+  ['a Restore with restorePVs: false', { namespace: 'copy', restore: { ...MAPPED, restorePVs: false } }, false],
+  ['a Restore of ConfigMaps', { namespace: 'copy', restore: { ...MAPPED, includedResources: ['configmaps'] } }, false],
+  ['a Restore of claims', { namespace: 'copy', restore: { ...MAPPED, includedResources: ['pods', 'pvc'] } }, true],
+  [
+    'a Restore that leaves claims out',
+    { namespace: 'copy', restore: { ...MAPPED, excludedResources: ['persistentvolumeclaims'] } },
+    false,
+  ],
+  [
+    'a Restore that chooses by labels, and a clone of another name than the plugin gives',
+    { namespace: 'copy', restore: { ...MAPPED, labelSelector: { matchLabels: { app: 'web' } } } },
+    false,
+  ],
   ['another cluster, the same namespace', { namespace: 'app', about: { clusterId: 'there' } }, false],
   ['another cluster, and a Restore', { namespace: 'app', about: { clusterId: 'there' }, restore: {} }, true],
   ['a root that names no namespace', { namespace: 'app', about: { claim: '' } }, false],
@@ -305,6 +318,16 @@ test('before anything is made: a namespace that the repository does not allow ne
     [
       'mapped from one that is not allowed',
       { namespace: 'copy', allowed: ['web'], restore: MAPPED },
+      'NamespaceNotAllowed',
+    ],
+    [
+      'mapped from an allowed one that it excludes',
+      { namespace: 'copy', allowed, restore: { ...MAPPED, excludedNamespaces: ['app'] } },
+      'NamespaceNotAllowed',
+    ],
+    [
+      'without claims',
+      { namespace: 'copy', allowed, restore: { ...MAPPED, restorePVs: false } },
       'NamespaceNotAllowed',
     ],
     ['over', { namespace: 'copy', allowed, restore: MAPPED, phase: 'Failed' }, 'NamespaceNotAllowed'],
