@@ -72,7 +72,7 @@ async function requireNew(deps: StepDeps, staging: KubeObject): Promise<Staged> 
 function notNew({ metadata }: KubeObject, volumeName: string): TerminalError {
   return new TerminalError(
     'VolumeNotNew',
-    `the staging claim in ${metadata.namespace} got PersistentVolume ${volumeName}, which was not provisioned for it: nothing was written to it, and it is given back; ` +
+    `the staging claim in ${metadata.namespace} got PersistentVolume ${volumeName}, which was not provisioned for it: nothing was written to it by Dormouse, and it is kept as Released, with Retain; ` +
       'reserve it with a claimRef, or restore with a StorageClass that has no free volumes or that waits for its first consumer',
   )
 }

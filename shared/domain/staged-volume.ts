@@ -84,6 +84,9 @@ export function isHandingOver(download: KubeObject | undefined): boolean {
 /** Part of the patch that ends it. */
 export const NO_HAND_OVER = { [HAND_OVER_ANNOTATION]: null } as const
 
+/** On a PersistentVolume that was bound to a staging claim and is kept, for people: by which restore, and its own reclaim policy. */
+export const KEPT_ANNOTATION = 'dormouse.dev/kept'
+
 export type VolumeState =
   /** As it was provisioned. */
   | 'staged'
