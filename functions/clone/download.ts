@@ -2,9 +2,11 @@
 
 import { createHash } from 'node:crypto'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isDownloadOver, seeDownload } from '#shared/domain/download.ts'
 import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import {
   CLAIM_DIGEST_ANNOTATION,
+  DOWNLOAD_ANNOTATION,
   formatStagedVolume,
   handOverOf,
   isMarkedFor,
@@ -13,10 +15,10 @@ import {
   volumeMark,
 } from '#shared/domain/staged-volume.ts'
 import { cloneReference, isDownloadOf, STAGED_ANNOTATION } from '#shared/domain/staging.ts'
-import { withoutFinalizer } from '#shared/domain/step-label.ts'
+import { stepPatch, withoutFinalizer } from '#shared/domain/step-label.ts'
 import { requireDisk } from '#shared/domain/volume.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
+import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import type { Staged } from './provision.ts'
 
@@ -43,6 +45,41 @@ function knownName(clone: KubeObject): string | undefined {
 }
 
 /**
+ * One disk, one Download: another one that was made for it, before `spec.snapshotID` was edited, may still write when this one is handed over.
+ * It is stopped first (RetryableError `DownloadStillHeld`), and then the restore ends: TerminalError `SnapshotIDChanged`.
+ */
+export async function requireOnlyDownload(
+  deps: StepDeps,
+  clone: KubeObject,
+  source: { snapshotId: string },
+  { volume }: Staged,
+): Promise<void> {
+  const name = volume.metadata.annotations?.[DOWNLOAD_ANNOTATION]
+  if (name === undefined || name === downloadNameOf(clone, source)) return
+  const other = await deps.cluster.read('Download', deps.settings.veleroNamespace, name)
+  if (other !== undefined && !isEnded(other)) {
+    await stopDownload(deps, other)
+    throw new RetryableError('DownloadStillHeld', `Download ${name} still writes to the disk: it was told to stop`)
+  }
+  throw new TerminalError(
+    'SnapshotIDChanged',
+    'spec.snapshotID was edited after the disk was made: the disk is removed; restore again, and leave spec.snapshotID as it is',
+  )
+}
+
+export async function stopDownload(deps: StepDeps, download: KubeObject): Promise<void> {
+  if (download['spec'].downloadCancel === true) return
+  await deps.cluster.patch('Download', download, {
+    spec: { downloadCancel: true },
+    metadata: stepPatch('download', deps.clock.nowMs()),
+  })
+}
+
+export function isEnded(download: KubeObject | undefined): boolean {
+  return download === undefined || isDownloadOver(seeDownload(download).phase)
+}
+
+/**
  * Repeatable: a second run finds the first one's Download. The volume is marked first: should the Download be gone one day, the mark says that
  * the disk may have been written to, and is no new one any more.
  */
@@ -53,7 +90,11 @@ export async function ensureDownload(
   { volume, claimUID }: Staged,
 ): Promise<void> {
   const zeroed = !isMarkedFor(volume, clone)
-  if (zeroed) await deps.cluster.patch('PersistentVolume', volume, { metadata: volumeMark(clone, claimUID) })
+  if (zeroed) {
+    const { labels, annotations } = volumeMark(clone, claimUID)
+    const marks = { ...annotations, [DOWNLOAD_ANNOTATION]: downloadNameOf(clone, source) }
+    await deps.cluster.patch('PersistentVolume', volume, { metadata: { labels, annotations: marks } })
+  }
   const now = rfc3339(deps.clock.nowMs())
   const staged = {
     name: volume.metadata.name,

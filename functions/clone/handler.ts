@@ -5,7 +5,6 @@ import { isObjectName } from '#shared/api/names.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type CloneStep, decideClone, seeClone } from '#shared/domain/clone.ts'
 import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
-import { isDownloadOver, seeDownload } from '#shared/domain/download.ts'
 import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { CLONE_ANNOTATION, stagingClaimName } from '#shared/domain/staging.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
@@ -20,7 +19,15 @@ import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookAgainMs, lookUntil, STOP_LOOK_MS } from '#shared/steps/look.ts'
 import { requireRestoreAllowed } from '#shared/steps/restore-permit.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
-import { downloadNameOf, ensureDownload, readDownload, releaseDownload } from './download.ts'
+import {
+  downloadNameOf,
+  ensureDownload,
+  isEnded,
+  readDownload,
+  releaseDownload,
+  requireOnlyDownload,
+  stopDownload,
+} from './download.ts'
 import { handOver } from './hand-over.ts'
 import { removeStaged } from './leftovers.ts'
 import { provision } from './provision.ts'
@@ -190,6 +197,7 @@ async function prepare(deps: StepDeps, claim: Claim): Promise<Result> {
     stagingClaim: stagingClaimName(clone),
   })
   const staged = await provision(deps, clone, stored, claim)
+  await requireOnlyDownload(deps, clone, disk, staged)
   const downloadName = downloadNameOf(clone, disk)
   // For people, and a hint for the sweep: it wakes the clone when that Download is over, and nothing else goes by it.
   await claim.patchStatus({
@@ -315,16 +323,4 @@ async function abort(deps: StepDeps, claim: Claim): Promise<Result> {
     completionTimestamp: rfc3339(deps.clock.nowMs()),
   }
   return { ending: { status, step: 'done', dropFinalizer: true }, why: 'Canceled' }
-}
-
-async function stopDownload(deps: StepDeps, download: KubeObject): Promise<void> {
-  if (download['spec'].downloadCancel === true) return
-  await deps.cluster.patch('Download', download, {
-    spec: { downloadCancel: true },
-    metadata: stepPatch('download', deps.clock.nowMs()),
-  })
-}
-
-function isEnded(download: KubeObject | undefined): boolean {
-  return download === undefined || isDownloadOver(seeDownload(download).phase)
 }

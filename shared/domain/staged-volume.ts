@@ -19,6 +19,8 @@ export const CLAIM_DIGEST_ANNOTATION = 'dormouse.dev/claim-digest'
 export const HAND_OVER_ANNOTATION = 'dormouse.dev/hand-over'
 /** On a PersistentVolume with the label of a clone: the UID of the staging claim that it is, or was, bound to. */
 export const STAGING_CLAIM_ANNOTATION = 'dormouse.dev/staging-claim'
+/** Beside it: the Download that fills it. */
+export const DOWNLOAD_ANNOTATION = 'dormouse.dev/download'
 /** On a PersistentVolume that is somebody else's and was bound to a staging claim: its own reclaim policy. */
 export const OWN_POLICY_ANNOTATION = 'dormouse.dev/own-reclaim-policy'
 
@@ -126,7 +128,7 @@ export function volumeMark(clone: KubeObject, claimUID: string): { labels: objec
 
 export const NO_VOLUME_MARK = {
   labels: { [CLONE_LABEL]: null },
-  annotations: { [STAGING_CLAIM_ANNOTATION]: null, [OWN_POLICY_ANNOTATION]: null },
+  annotations: { [STAGING_CLAIM_ANNOTATION]: null, [DOWNLOAD_ANNOTATION]: null, [OWN_POLICY_ANNOTATION]: null },
 } as const
 
 function parsed(text: string | undefined): Record<string, unknown> | undefined {

@@ -7,7 +7,7 @@ import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-m
 import { HOUR_MS } from '#shared/kernel/units.ts'
 import { NEVER_BINDS } from './csi-driver.ts'
 import { assertNothingLeft } from './invariants.ts'
-import { aBackup, aClone, aWaitingClaim, isDone } from './objects.ts'
+import { aBackup, aClone, aSnapshot, aWaitingClaim, isDone } from './objects.ts'
 import { allowing, World } from './world.ts'
 
 const cloneIn = (world: World, namespace: string) =>
@@ -62,6 +62,23 @@ for (const storage of ['1Ki', '100Gi'])
     assert.is(world.cluster.peek('PersistentVolumeClaim', 'restored', 'data'), undefined)
     assertNothingLeft(world)
   })
+
+test('another backup that is written into the clone while one is restored never shares its disk with it', async () => {
+  const world = new World(5)
+  const first = await aBackup(world)
+  aSnapshot(world, 'snap-2', 'data')
+  const second = () => world.cluster.peek('Snapshot', 'app', 'snap-2')
+  await world.run(() => isDone(second()) && world.cluster.peekAll('Upload').every(isDone))
+  const disks = world.volumes.diskIds.length
+  aClone(world, 'clone-1', first)
+  while (world.cluster.peekAll('Download').length === 0) await world.turn()
+  await edit(world, 'restored', { snapshotID: second()?.['status'].snapshotID })
+  await world.run(() => isDone(cloneIn(world, 'restored')) && world.cluster.peekAll('Download').every(isDone))
+  assert.is(world.cluster.peekAll('Download').length, 1)
+  assert.is(cloneIn(world, 'restored')['status'].reason, 'SnapshotIDChanged', world.describe())
+  await world.run(() => world.volumes.diskIds.length === disks)
+  assert.is(world.volumes.diskIds.length, disks)
+})
 
 /** As Kubernetes does for a claim that does not fit the volume which it names. */
 function keepFromBinding(world: World, name: string): void {
