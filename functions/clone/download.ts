@@ -1,8 +1,12 @@
 // The Download of a clone: one per clone, its name made from the clone's UID. It lies in Velero's namespace, so what it says is trusted.
 
+import { createHash } from 'node:crypto'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isDownloadOver, seeDownload } from '#shared/domain/download.ts'
 import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import {
+  CLAIM_DIGEST_ANNOTATION,
+  DOWNLOAD_ANNOTATION,
   formatStagedVolume,
   handOverOf,
   isMarkedFor,
@@ -11,10 +15,10 @@ import {
   volumeMark,
 } from '#shared/domain/staged-volume.ts'
 import { cloneReference, isDownloadOf, STAGED_ANNOTATION } from '#shared/domain/staging.ts'
-import { withoutFinalizer } from '#shared/domain/step-label.ts'
+import { stepPatch, withoutFinalizer } from '#shared/domain/step-label.ts'
 import { requireDisk } from '#shared/domain/volume.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
+import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import type { Staged } from './provision.ts'
 
@@ -41,6 +45,41 @@ function knownName(clone: KubeObject): string | undefined {
 }
 
 /**
+ * One disk, one Download: another one that was made for it, before `spec.snapshotID` was edited, may still write when this one is handed over.
+ * It is stopped first (RetryableError `DownloadStillHeld`), and then the restore ends: TerminalError `SnapshotIDChanged`.
+ */
+export async function requireOnlyDownload(
+  deps: StepDeps,
+  clone: KubeObject,
+  source: { snapshotId: string },
+  { volume }: Staged,
+): Promise<void> {
+  const name = volume.metadata.annotations?.[DOWNLOAD_ANNOTATION]
+  if (name === undefined || name === downloadNameOf(clone, source)) return
+  const other = await deps.cluster.read('Download', deps.settings.veleroNamespace, name)
+  if (other !== undefined && !isEnded(other)) {
+    await stopDownload(deps, other)
+    throw new RetryableError('DownloadStillHeld', `Download ${name} still writes to the disk: it was told to stop`)
+  }
+  throw new TerminalError(
+    'SnapshotIDChanged',
+    'spec.snapshotID was edited after the disk was made: the disk is removed; restore again, and leave spec.snapshotID as it is',
+  )
+}
+
+export async function stopDownload(deps: StepDeps, download: KubeObject): Promise<void> {
+  if (download['spec'].downloadCancel === true) return
+  await deps.cluster.patch('Download', download, {
+    spec: { downloadCancel: true },
+    metadata: stepPatch('download', deps.clock.nowMs()),
+  })
+}
+
+export function isEnded(download: KubeObject | undefined): boolean {
+  return download === undefined || isDownloadOver(seeDownload(download).phase)
+}
+
+/**
  * Repeatable: a second run finds the first one's Download. The volume is marked first: should the Download be gone one day, the mark says that
  * the disk may have been written to, and is no new one any more.
  */
@@ -51,7 +90,11 @@ export async function ensureDownload(
   { volume, claimUID }: Staged,
 ): Promise<void> {
   const zeroed = !isMarkedFor(volume, clone)
-  if (zeroed) await deps.cluster.patch('PersistentVolume', volume, { metadata: volumeMark(clone, claimUID) })
+  if (zeroed) {
+    const { labels, annotations } = volumeMark(clone, claimUID)
+    const marks = { ...annotations, [DOWNLOAD_ANNOTATION]: downloadNameOf(clone, source) }
+    await deps.cluster.patch('PersistentVolume', volume, { metadata: { labels, annotations: marks } })
+  }
   const now = rfc3339(deps.clock.nowMs())
   const staged = {
     name: volume.metadata.name,
@@ -67,7 +110,11 @@ export async function ensureDownload(
         name: downloadNameOf(clone, source),
         namespace: deps.settings.veleroNamespace,
         labels: { 'velero.io/exclude-from-backup': 'true' },
-        annotations: { [STAGED_ANNOTATION]: 'true', [STAGED_VOLUME_ANNOTATION]: formatStagedVolume(staged) },
+        annotations: {
+          [STAGED_ANNOTATION]: 'true',
+          [STAGED_VOLUME_ANNOTATION]: formatStagedVolume(staged),
+          [CLAIM_DIGEST_ANNOTATION]: digestOf(clone),
+        },
       },
       spec: {
         snapshotID: formatDiskId(source.fcdId, source.snapshotId),
@@ -81,6 +128,24 @@ export async function ensureDownload(
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
   }
+}
+
+/**
+ * TerminalError `MetadataChanged`: the disk was made for another claim than is stored now, of another size perhaps. A digest, as what is stored
+ * may be larger than an annotation.
+ */
+export function requireSameClaim(download: KubeObject, clone: KubeObject): void {
+  const digest = download.metadata.annotations?.[CLAIM_DIGEST_ANNOTATION]
+  // An earlier version has written none.
+  if (digest === undefined || digest === digestOf(clone)) return
+  throw new TerminalError(
+    'MetadataChanged',
+    'spec.metadata was edited after the disk was made: the disk is removed; restore again, and leave spec.metadata as it is',
+  )
+}
+
+function digestOf(clone: KubeObject): string {
+  return createHash('sha256').update(String(clone['spec'].metadata)).digest('hex')
 }
 
 /** The hand-over has come to its end, which the clone's status says by now: the Download may go. */

@@ -4,16 +4,19 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { stateOfStaged } from '#shared/domain/staged-volume.ts'
 import { isOwnClaim, restoredClaim } from '#shared/domain/staging.ts'
 import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
-import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
+import { setReclaimPolicy } from '#shared/steps/restored-disk.ts'
 import { dropStaging } from './staging-claim.ts'
-import { type Disk, finishVolume, requireStagedVolume, setReclaimPolicy, targetNotBound } from './volume.ts'
+import { type Disk, finishVolume, requireStagedVolume, targetNotBound } from './volume.ts'
 
-const RESERVED_MS = 5 * SECOND_MS
-
-export async function giveToNewClaim(deps: StepDeps, claim: Claim, disk: Disk, stored: KubeObject): Promise<void> {
+export async function giveToNewClaim(
+  deps: StepDeps,
+  claim: Claim,
+  disk: Disk,
+  stored: () => KubeObject,
+): Promise<void> {
   await requireFreeTarget(deps, disk)
   const volume = await requireStagedVolume(deps, disk)
   if (stateOfStaged(volume, disk) === 'staged') {
@@ -64,12 +67,13 @@ async function reserve(deps: StepDeps, disk: Disk): Promise<void> {
  */
 async function awaitReserved(deps: StepDeps, claim: Claim, disk: Disk): Promise<void> {
   const isSeen = async () => ['Available', 'Bound'].includes((await requireStagedVolume(deps, disk))['status']?.phase)
-  await lookUntil(deps, claim, isSeen, RESERVED_MS)
+  await lookUntil(deps, claim, isSeen)
 }
 
-async function createTarget(deps: StepDeps, disk: Disk, stored: KubeObject): Promise<void> {
+async function createTarget(deps: StepDeps, disk: Disk, read: () => KubeObject): Promise<void> {
   if ((await requireFreeTarget(deps, disk)) !== undefined) return
   const volume = await requireStagedVolume(deps, disk)
+  const stored = read()
   const named = { ...stored, metadata: { ...stored.metadata, name: disk.target } }
   try {
     await deps.cluster.create('PersistentVolumeClaim', restoredClaim(disk.clone, named, volume))

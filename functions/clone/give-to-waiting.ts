@@ -9,15 +9,9 @@ import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/err
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
+import { setReclaimPolicy } from '#shared/steps/restored-disk.ts'
 import { dropStaging } from './staging-claim.ts'
-import {
-  type Disk,
-  finishVolume,
-  readStagedVolume,
-  requireStagedVolume,
-  setReclaimPolicy,
-  targetNotBound,
-} from './volume.ts'
+import { type Disk, finishVolume, readStagedVolume, requireStagedVolume, targetNotBound } from './volume.ts'
 import { readWaitingClaim } from './waiting-claim.ts'
 
 /** To be written down before anything is taken away. `volumeName`: what the claim waits for. */

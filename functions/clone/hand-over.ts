@@ -7,28 +7,56 @@ import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
 import {
   formatHandOver,
   HAND_OVER_ANNOTATION,
+  HAND_OVER_DEADLINE_MS,
   type HandOver,
   handOverOf,
+  isHandOverLate,
   type StagedVolume,
   stagedVolumeOf,
 } from '#shared/domain/staged-volume.ts'
 import { isBeingDeleted, withFinalizer } from '#shared/domain/step-label.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { MINUTE_MS } from '#shared/kernel/units.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import { requireSameClaim } from './download.ts'
 import { giveToNewClaim } from './give-to-new.ts'
 import { giveToWaitingClaim, planFor } from './give-to-waiting.ts'
 import type { Disk } from './volume.ts'
 
-export async function handOver(deps: StepDeps, claim: Claim, download: KubeObject, stored: KubeObject): Promise<void> {
+/** `read`: the claim that a clone stores. It is read only where it is needed, and only as it was when the disk was made. */
+export async function handOver(
+  deps: StepDeps,
+  claim: Claim,
+  download: KubeObject,
+  read: (clone: KubeObject) => KubeObject,
+): Promise<void> {
   await requireNoWriter(deps, download)
   const clone = claim.latest()
   const staged = requireStaged(download)
   const begun = handOverOf(download)
-  const disk = { clone, download, staged, target: begun?.target ?? stored.metadata.name }
-  const { plan } = begun ?? (await begin(deps, disk))
-  if (plan === undefined) await giveToNewClaim(deps, claim, disk, stored)
-  else await giveToWaitingClaim(deps, claim, disk, plan)
+  const stored = () => {
+    requireSameClaim(download, clone)
+    return read(clone)
+  }
+  const disk = { clone, download, staged, target: begun?.target ?? stored().metadata.name }
+  const handOver = begun ?? (await begin(deps, disk))
+  try {
+    if (handOver.plan === undefined) await giveToNewClaim(deps, claim, disk, stored)
+    else await giveToWaitingClaim(deps, claim, disk, handOver.plan)
+  } catch (error) {
+    throw isHandOverLate(handOver, deps.clock.nowMs()) ? overdue(error, disk) : error
+  }
+}
+
+/** What is not bound by now never is. Anything else that is waited for holds no disk that others could not find. */
+function overdue(error: unknown, { clone, target }: Disk): unknown {
+  if (!(error instanceof RetryableError) || error.reason !== 'TargetNotBoundYet') return error
+  return new TerminalError(
+    'TargetNeverBound',
+    `PersistentVolumeClaim ${clone.metadata.namespace}/${target} was not bound to the restored disk within ${HAND_OVER_DEADLINE_MS / MINUTE_MS} min: the disk is removed; look at the claim's Events`,
+  )
 }
 
 /** Nobody may still hold the Download: its writes would land in a disk that a Pod already uses. */
@@ -61,7 +89,8 @@ async function begin(deps: StepDeps, disk: Disk): Promise<HandOver> {
   }
   const awaited = awaitedVolumeName(clone)
   const plan = awaited === undefined ? undefined : await planFor(deps, disk, awaited)
-  const begun: HandOver = { target, ...(plan === undefined ? {} : { plan }) }
+  const since = rfc3339(deps.clock.nowMs())
+  const begun: HandOver = { target, since, ...(plan === undefined ? {} : { plan }) }
   const annotations = { [HAND_OVER_ANNOTATION]: formatHandOver(begun) }
   await deps.cluster.patch('Download', download, { metadata: { annotations, finalizers: withFinalizer(download) } })
   return begun

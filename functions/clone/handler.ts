@@ -4,32 +4,35 @@ import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type CloneStep, decideClone, seeClone } from '#shared/domain/clone.ts'
-import { setCondition } from '#shared/domain/conditions.ts'
-import { isDownloadOver, seeDownload } from '#shared/domain/download.ts'
+import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
 import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { CLONE_ANNOTATION, stagingClaimName } from '#shared/domain/staging.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
-import { lookUntil } from '#shared/steps/look.ts'
+import { lookAgainMs, lookUntil, STOP_LOOK_MS } from '#shared/steps/look.ts'
 import { requireRestoreAllowed } from '#shared/steps/restore-permit.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
-import { downloadNameOf, ensureDownload, readDownload, releaseDownload } from './download.ts'
+import {
+  downloadNameOf,
+  ensureDownload,
+  isEnded,
+  readDownload,
+  releaseDownload,
+  requireOnlyDownload,
+  stopDownload,
+} from './download.ts'
 import { handOver } from './hand-over.ts'
 import { removeStaged } from './leftovers.ts'
 import { provision } from './provision.ts'
 import { awaitStagingGone } from './staging-claim.ts'
 import { tellWaitingClaim } from './waiting-claim.ts'
-
-/** What is not there yet is looked at again after this long, if no event comes before. */
-const POLL_AGAIN_MS = 10 * SECOND_MS
 
 export const CLONE_KINDS = ['CloneFromSnapshot', 'PersistentVolumeClaim'] as const satisfies readonly KindName[]
 
@@ -167,7 +170,10 @@ async function act(deps: StepDeps, claim: Claim, step: CloneStep): Promise<Resul
   }
 }
 
-/** Up to the running Download; each part finds what an earlier run made. */
+/**
+ * Up to the running Download; each part finds what an earlier run made. All of it goes by the object that was decided on: whoever edits
+ * `spec` meanwhile would else have checked one repository, and open another.
+ */
 async function prepare(deps: StepDeps, claim: Claim): Promise<Result> {
   const clone = claim.latest()
   if (clone['spec'].kind !== 'PersistentVolumeClaim' || clone['spec'].apiGroup !== '') {
@@ -193,16 +199,17 @@ async function prepare(deps: StepDeps, claim: Claim): Promise<Result> {
     reason: 'Provisioning',
     stagingClaim: stagingClaimName(clone),
   })
-  const staged = await provision(deps, claim, stored)
+  const staged = await provision(deps, clone, stored, claim)
+  await requireOnlyDownload(deps, clone, disk, staged)
   const downloadName = downloadNameOf(clone, disk)
-  // For people: nothing goes by it.
+  // For people, and a hint for the sweep: it wakes the clone when that Download is over, and nothing else goes by it.
   await claim.patchStatus({
     downloadName,
     volumeName: staged.volume.metadata.name,
     volumeID: formatDiskId(staged.fcdId),
     reclaimPolicy: staged.volume['spec'].persistentVolumeReclaimPolicy ?? 'Delete',
   })
-  await ensureDownload(deps, claim.latest(), disk, staged)
+  await ensureDownload(deps, clone, disk, staged)
   await tellWaitingClaim(deps, clone, 'Normal', 'Downloading', 'its data is being restored')
   const status = {
     phase: 'InProgress',
@@ -224,7 +231,7 @@ async function complete(deps: StepDeps, claim: Claim): Promise<Result> {
   const download = await readDownload(deps, claim.latest())
   // It was there when this was decided; without it the next look makes another.
   if (download === undefined) throw new ConflictError('Gone', 'the Download is gone')
-  await handOver(deps, claim, download, storedClaim(claim.latest()))
+  await handOver(deps, claim, download, storedClaim)
   const nowMs = deps.clock.nowMs()
   const clone = claim.latest()
   const conditions = setCondition(
@@ -278,6 +285,8 @@ async function failed(deps: StepDeps, claim: Claim, reason: string, message: str
 
 function later(deps: StepDeps, claim: Claim, error: DormouseError): Result {
   const nowMs = deps.clock.nowMs()
+  const before = conditionOf(claim.latest()['status']?.conditions, 'Restored')
+  const since = before?.reason === error.reason ? before.lastTransitionTime : undefined
   const conditions = setCondition(
     claim.latest()['status']?.conditions,
     { type: 'Restored', status: 'False', reason: error.reason, message: error.message },
@@ -287,7 +296,7 @@ function later(deps: StepDeps, claim: Claim, error: DormouseError): Result {
     ending: {
       status: { reason: error.reason, message: error.message, conditions },
       step: 'waiting',
-      dueAtMs: nowMs + POLL_AGAIN_MS,
+      dueAtMs: nowMs + lookAgainMs(Date.parse(since ?? ''), nowMs),
     },
     why: `waits: ${error.reason}`,
   }
@@ -296,13 +305,14 @@ function later(deps: StepDeps, claim: Claim, error: DormouseError): Result {
 /** Stops the Download first: as long as one may write, the disk it writes to stays. */
 async function abort(deps: StepDeps, claim: Claim): Promise<Result> {
   await claim.patchStatus({ phase: 'Canceling', reason: 'Canceling', message: 'the restore is being cancelled' })
+  const nowMs = deps.clock.nowMs()
   const download = await readDownload(deps, claim.latest())
   const isStopped = async () => isEnded(await readDownload(deps, claim.latest()))
   if (download !== undefined && !isEnded(download)) {
     await stopDownload(deps, download)
-    if (!(await lookUntil(deps, claim, isStopped)))
+    if (!(await lookUntil(deps, claim, isStopped, STOP_LOOK_MS)))
       return {
-        ending: { status: {}, step: 'waiting', dueAtMs: deps.clock.nowMs() + POLL_AGAIN_MS },
+        ending: { status: {}, step: 'waiting', dueAtMs: nowMs + lookAgainMs(Number.NaN, nowMs) },
         why: 'told its Download to stop',
       }
   }
@@ -316,16 +326,4 @@ async function abort(deps: StepDeps, claim: Claim): Promise<Result> {
     completionTimestamp: rfc3339(deps.clock.nowMs()),
   }
   return { ending: { status, step: 'done', dropFinalizer: true }, why: 'Canceled' }
-}
-
-async function stopDownload(deps: StepDeps, download: KubeObject): Promise<void> {
-  if (download['spec'].downloadCancel === true) return
-  await deps.cluster.patch('Download', download, {
-    spec: { downloadCancel: true },
-    metadata: stepPatch('download', deps.clock.nowMs()),
-  })
-}
-
-function isEnded(download: KubeObject | undefined): boolean {
-  return download === undefined || isDownloadOver(seeDownload(download).phase)
 }

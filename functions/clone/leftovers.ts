@@ -1,30 +1,56 @@
 // What a restore that has ended otherwise takes away: its staging claim, and with it the new disk. A volume that was there before and was bound
-// to the staging claim is given back as it was. Each part looks at what is there first, so a run that died is simply gone on with.
+// to the staging claim is kept with its data, and for nobody's use. Each part looks at what is there first, so a run that died is simply gone on with.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isOfClaim, isProvisionedFor } from '#shared/domain/new-volume.ts'
 import {
+  handOverOf,
+  KEPT_ANNOTATION,
   NO_VOLUME_MARK,
   OWN_POLICY_ANNOTATION,
-  STAGING_CLAIM_ANNOTATION,
+  type StagedVolume,
+  stagedVolumeOf,
   volumeMark,
 } from '#shared/domain/staged-volume.ts'
-import { stagingClaimName } from '#shared/domain/staging.ts'
+import { cloneReference, isOwnClaim } from '#shared/domain/staging.ts'
+import { isVolumeOf } from '#shared/domain/volume.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
+import { announce } from '#shared/steps/announce.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
+import { isOfStaging, markedVolumes, removeDisk, setReclaimPolicy } from '#shared/steps/restored-disk.ts'
+import { readDownload } from './download.ts'
 import { awaitStagingGone, readStaging } from './staging-claim.ts'
-import { markedVolumes, setReclaimPolicy } from './volume.ts'
 
-/** RetryableError `StagingClaimStays`: a volume cannot be given back as long as its claim stands. */
+/** RetryableError `StagingClaimStays`: a volume cannot be let go as long as its claim stands. */
 export async function removeStaged(deps: StepDeps, clone: KubeObject, until: Pick<Claim, 'signal'>): Promise<void> {
   const staging = await readStaging(deps, clone)
   if (staging !== undefined) await removeClaim(deps, clone, staging)
-  for (const volume of await markedVolumes(deps, clone)) {
-    if (isForeign(volume)) await giveBack(deps, clone, volume, until)
-    else await removeDisk(deps, clone, volume)
+  const volumes = await markedVolumes(deps, clone)
+  const download = await readDownload(deps, clone)
+  const staged = download === undefined ? undefined : stagedVolumeOf(download)
+  for (const volume of volumes) {
+    if (isForeign(volume)) await keepForeign(deps, clone, volume, until)
+    else await removeDisk(deps, clone, volume, staged?.reclaimPolicy)
   }
+  if (download !== undefined && staged !== undefined) await removeTarget(deps, clone, download, staged)
+}
+
+/** Made for a volume that it never gets. After the volume: from then on nothing can bind it. One that Velero has made is not ours to remove. */
+async function removeTarget(
+  deps: StepDeps,
+  clone: KubeObject,
+  download: KubeObject,
+  staged: StagedVolume,
+): Promise<void> {
+  const handOver = handOverOf(download)
+  if (handOver === undefined || handOver.plan !== undefined) return
+  const target = await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, handOver.target)
+  if (target === undefined || !isOwnClaim(target, clone) || target['spec']?.volumeName !== staged.name) return
+  const volume = await deps.cluster.read('PersistentVolume', undefined, staged.name)
+  if (volume === undefined || !isVolumeOf(volume, target))
+    await deps.cluster.delete('PersistentVolumeClaim', target, 'unchanged')
 }
 
 export function isForeign({ metadata }: KubeObject): boolean {
@@ -63,25 +89,39 @@ async function hold(deps: StepDeps, clone: KubeObject, staging: KubeObject, volu
 }
 
 /**
- * Free again, and only then with its own policy: the provisioner deletes what is `Released` and has the policy `Delete`, and does not look at the
- * claimRef. Somebody has given it to another claim meanwhile: only the marks go.
+ * Released, with `Retain`, as Kubernetes leaves a volume that a claim has had. Not free again: nobody can tell who has made the claim in our name, and
+ * a Pod may have written to the volume, so the next claim to get it would find what a tenant has put there.
  */
-async function giveBack(
+async function keepForeign(
   deps: StepDeps,
   clone: KubeObject,
   held: KubeObject,
   until: Pick<Claim, 'signal'>,
 ): Promise<void> {
+  if (isOfStaging(held, clone)) await awaitStagingGone(deps, clone, until)
+  const volume = await deps.cluster.read('PersistentVolume', undefined, held.metadata.name)
+  if (volume === undefined || !isForeign(volume)) return
+  if (!isOfStaging(volume, clone)) return await letGo(deps, volume, until)
+  const policy = volume.metadata.annotations?.[OWN_POLICY_ANNOTATION]
+  const kept = `bound to the staging claim of CloneFromSnapshot ${cloneReference(clone)}; its own reclaim policy was ${policy}`
+  const message = `it was ${kept}: it is kept as Released, with Retain; look at what it holds before you take its claimRef out`
+  await announce(deps, { ...volume, kind: 'PersistentVolume' }, 'Warning', 'VolumeKept', message)
+  await deps.cluster.patch('PersistentVolume', volume, {
+    metadata: { ...NO_VOLUME_MARK, annotations: { ...NO_VOLUME_MARK.annotations, [KEPT_ANNOTATION]: kept } },
+  })
+}
+
+/**
+ * An operator has freed it or given it to another claim meanwhile. Its own policy comes last: the provisioner deletes what is `Released` and has the
+ * policy `Delete`, and does not look at the claimRef.
+ */
+async function letGo(deps: StepDeps, held: KubeObject, until: Pick<Claim, 'signal'>): Promise<void> {
   const { name } = held.metadata
   const read = async () => await deps.cluster.read('PersistentVolume', undefined, name)
-  if (isOfStaging(held, clone)) {
-    await awaitStagingGone(deps, clone, until)
-    await unbind(deps, clone, await read())
-  }
   if (!(await lookUntil(deps, until, async () => isSettled(await read())))) {
     throw new RetryableError(
       'VolumeObjectStays',
-      `PersistentVolume ${name} is given back, but Kubernetes has not freed it yet`,
+      `PersistentVolume ${name} was freed, but Kubernetes has not seen it yet`,
     )
   }
   const volume = await read()
@@ -96,30 +136,4 @@ async function giveBack(
 function isSettled(volume: KubeObject | undefined): boolean {
   const phase = volume?.['status']?.phase
   return volume === undefined || phase === 'Available' || (phase === 'Bound' && volume['spec'].claimRef !== undefined)
-}
-
-async function unbind(deps: StepDeps, clone: KubeObject, volume: KubeObject | undefined): Promise<void> {
-  if (volume === undefined || !isForeign(volume) || !isOfStaging(volume, clone)) return
-  await deps.cluster.patch('PersistentVolume', volume, {
-    metadata: { annotations: { 'pv.kubernetes.io/bound-by-controller': null } },
-    spec: { claimRef: null },
-  })
-}
-
-/** Ours, proved when it was marked. Bound to a claim by now, it is that claim's. */
-async function removeDisk(deps: StepDeps, clone: KubeObject, volume: KubeObject): Promise<void> {
-  if (isOfStaging(volume, clone)) {
-    await setReclaimPolicy(deps, volume, 'Delete')
-    return
-  }
-  const { uid, namespace } = volume['spec'].claimRef ?? {}
-  if (uid !== undefined || namespace !== clone.metadata.namespace) return
-  // Kubernetes sees a volume whose claim is gone, and the driver deletes it together with its disk.
-  const claimRef = { name: stagingClaimName(clone), uid: volume.metadata.annotations?.[STAGING_CLAIM_ANNOTATION] }
-  await deps.cluster.patch('PersistentVolume', volume, { spec: { persistentVolumeReclaimPolicy: 'Delete', claimRef } })
-}
-
-function isOfStaging(volume: KubeObject, clone: KubeObject): boolean {
-  const uid = volume.metadata.annotations?.[STAGING_CLAIM_ANNOTATION]
-  return isOfClaim(volume, { namespace: clone.metadata.namespace, name: stagingClaimName(clone), uid })
 }

@@ -11,28 +11,32 @@ import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/err
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import { markedVolumes } from '#shared/steps/restored-disk.ts'
 import { isForeign } from './leftovers.ts'
 import { placementOf, refuseFittingVolume } from './placement.ts'
 import { readStaging, stagingStays } from './staging-claim.ts'
-import { markedVolumes } from './volume.ts'
 import { requireWaitingClaim } from './waiting-claim.ts'
 
 /** How long one request looks on; after that the claim's binding is an event, and the sweep is the guarantee. */
-const LOOK_ON_MS = 10 * SECOND_MS
+const LOOK_ON_MS = 2 * SECOND_MS
 const LOOK_EVERY_MS = 250
 
 /** A volume that was provisioned for the staging claim of that UID, and its disk. */
 export type Staged = { volume: KubeObject; claimUID: string; fcdId: string }
 
 /** The staged disk, bound. RetryableError `ClaimNotBoundYet` while it is not; TerminalError once that takes too long. */
-export async function provision(deps: StepDeps, claim: Claim, stored: KubeObject): Promise<Staged> {
-  const clone = claim.latest()
+export async function provision(
+  deps: StepDeps,
+  clone: KubeObject,
+  stored: KubeObject,
+  until: Pick<Claim, 'signal'>,
+): Promise<Staged> {
   const model = await modelOf(deps, clone, stored)
   const found = await readStaging(deps, clone)
   await requireNothingLeft(deps, clone, found)
   if (found !== undefined && isBeingDeleted(found)) throw stagingStays(clone)
   const staging = found ?? (await createStaging(deps, clone, model))
-  return await requireNew(deps, await awaitBound(deps, claim, staging))
+  return await requireNew(deps, await awaitBound(deps, until, staging))
 }
 
 /** The claim that says class, size and modes. Velero's own as it stands: resource modifiers have changed it after it was stored. */
@@ -68,7 +72,7 @@ async function requireNew(deps: StepDeps, staging: KubeObject): Promise<Staged> 
 function notNew({ metadata }: KubeObject, volumeName: string): TerminalError {
   return new TerminalError(
     'VolumeNotNew',
-    `the staging claim in ${metadata.namespace} got PersistentVolume ${volumeName}, which was not provisioned for it: nothing was written to it, and it is given back; ` +
+    `the staging claim in ${metadata.namespace} got PersistentVolume ${volumeName}, which was not provisioned for it: nothing was written to it by Dormouse, and it is kept as Released, with Retain; ` +
       'reserve it with a claimRef, or restore with a StorageClass that has no free volumes or that waits for its first consumer',
   )
 }
@@ -97,17 +101,17 @@ async function createStaging(deps: StepDeps, clone: KubeObject, model: KubeObjec
   }
 }
 
-async function awaitBound(deps: StepDeps, claim: Claim, staging: KubeObject): Promise<KubeObject> {
+async function awaitBound(deps: StepDeps, { signal }: Pick<Claim, 'signal'>, staging: KubeObject): Promise<KubeObject> {
   const { namespace, name } = staging.metadata
   const lookedFromMs = deps.clock.monotonicMs()
   for (;;) {
     const now = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
     if (now?.['status']?.phase === 'Bound') return now
-    if (claim.signal.aborted || deps.clock.monotonicMs() - lookedFromMs > LOOK_ON_MS) break
-    await deps.clock.sleep(LOOK_EVERY_MS, claim.signal).catch(() => undefined)
+    if (signal.aborted || deps.clock.monotonicMs() - lookedFromMs > LOOK_ON_MS) break
+    await deps.clock.sleep(LOOK_EVERY_MS, signal).catch(() => undefined)
   }
   const sinceMs = Date.parse(staging.metadata.creationTimestamp ?? '') || deps.clock.nowMs()
-  if (!claim.signal.aborted && deps.clock.nowMs() - sinceMs > deps.settings.bindTimeoutMs) {
+  if (!signal.aborted && deps.clock.nowMs() - sinceMs > deps.settings.bindTimeoutMs) {
     throw new TerminalError(
       'ClaimNeverBound',
       `staging claim ${namespace}/${name} was not bound within ${deps.settings.bindTimeoutMs / SECOND_MS} s: look at its Events and at the CSI driver's log`,

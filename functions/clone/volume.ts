@@ -2,7 +2,6 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { NO_VOLUME_MARK, type StagedVolume, stateOfStaged } from '#shared/domain/staged-volume.ts'
-import { CLONE_LABEL } from '#shared/domain/staging.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 
@@ -27,17 +26,6 @@ export async function requireStagedVolume(deps: StepDeps, disk: Disk): Promise<K
     'VolumeNotFound',
     `PersistentVolume ${disk.staged.name} is gone: the restored data went with it`,
   )
-}
-
-/** Volumes that carry the mark of this clone, whatever has become of its Download. */
-export async function markedVolumes(deps: StepDeps, clone: KubeObject): Promise<KubeObject[]> {
-  return await deps.cluster.list('PersistentVolume', { labelSelector: `${CLONE_LABEL}=${clone.metadata.uid}` })
-}
-
-/** `Retain`, else the disk would be deleted together with the staging claim. */
-export async function setReclaimPolicy(deps: StepDeps, volume: KubeObject, policy: string): Promise<KubeObject> {
-  if (volume['spec'].persistentVolumeReclaimPolicy === policy) return volume
-  return await deps.cluster.patch('PersistentVolume', volume, { spec: { persistentVolumeReclaimPolicy: policy } })
 }
 
 /** The last change: the policy that its class wants, and no mark any more. RetryableError when it is not bound to this very claim. */

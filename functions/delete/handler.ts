@@ -16,7 +16,7 @@ import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { type Claim, withClaim } from '#shared/steps/claim.ts'
 import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
-import { lookUntil } from '#shared/steps/look.ts'
+import { lookUntil, STOP_LOOK_MS } from '#shared/steps/look.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { type DeleteDeps, type DiskSnapshot, findAll, findUpload } from './found.ts'
 
@@ -84,7 +84,7 @@ async function act(deps: DeleteDeps, claim: Claim, forgotten = false): Promise<R
       return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: step.why }
     case 'stopUpload':
       await stopUpload(deps, claim, upload)
-      return (await lookUntil(deps, claim, async () => isEnded(await findUpload(deps, disk))))
+      return (await lookUntil(deps, claim, async () => isEnded(await findUpload(deps, disk)), STOP_LOOK_MS))
         ? await act(deps, claim, forgotten)
         : stillStopping(deps)
     case 'remove':

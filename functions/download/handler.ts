@@ -25,7 +25,7 @@ import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
-import { requireRestorePermit } from '#shared/steps/restore-permit.ts'
+import { requireDownloadAllowed, requireRestorePermit } from '#shared/steps/restore-permit.ts'
 import { giveSlot } from '#shared/steps/slots.ts'
 import {
   beginSlice,
@@ -56,9 +56,8 @@ export async function handleDownload(
     case 'nothing':
       await wakeClone(deps, download)
       await giveSlot(deps, download)
-      // What its clone hands over by is kept until that is done; a clone that was torn out does it no more.
-      if (isHandingOver(download) && (await cloneOf(deps, download)) !== undefined)
-        return `${step.why}: its volume changes hands`
+      // What its clone hands over by is kept until that is done. Of a clone that was torn out the sweep takes the disk away first.
+      if (isHandingOver(download)) return `${step.why}: its volume changes hands`
       await settle(deps, 'Download', download)
       return step.why
     case 'wait':
@@ -175,11 +174,13 @@ async function prepare(deps: TransferDeps, claim: Claim): Promise<DownloadReques
   const download = claim.latest()
   const source = parseDiskSnapshotId(download['spec'].snapshotID)
   const target = parseDiskId(download['spec'].protectedEntityID)
+  const clone = await cloneOf(deps, download)
+  await requireDownloadAllowed(deps, download, clone)
   const access = await deps.access(download['spec'].backupRepositoryName)
   const backup = await deps.repositories.find(access, source.fcdId, source.snapshotId)
   if (backup === undefined)
     throw new TerminalError('BackupNotFound', `the repository holds no sealed backup of ${download['spec'].snapshotID}`)
-  await requireRestorePermit(deps, download, await cloneOf(deps, download), backup)
+  await requireRestorePermit(deps, download, clone, backup)
   const facts = await deps.volumes.describe(target.fcdId)
   if (facts === undefined)
     throw new TerminalError('VolumeNotFound', `no configured vCenter knows the target disk ${target.fcdId}`)

@@ -18,6 +18,7 @@ import { formFronts } from '#shared/steps/queue.ts'
 import { freeDeadSlots, gateIn } from '#shared/steps/slots.ts'
 import { endRecord } from './records.ts'
 import { type AskFate, askFates, stopAbandoned } from './requesters.ts'
+import { endTornOut, mayBeTornOut } from './torn-out.ts'
 import { takeTurns } from './turns.ts'
 import { removeUnclaimed } from './unclaimed.ts'
 import { type Limits, ownerOf, partnerOf, readWorld, SWEPT, unreadOf, type World } from './world.ts'
@@ -43,6 +44,8 @@ export type SweepReport = {
   unclaimed: number
   /** Records of ended work that are gone now. */
   collected: number
+  /** Hand-overs whose CloneFromSnapshot was torn out, and whose disk is told to go. */
+  tornOut: number
   /** Deletions that were let go without their clean-up. */
   released: number
   failed: number
@@ -59,7 +62,8 @@ const OURS = 'app.kubernetes.io/part-of'
 const READ_MS = 20 * SECOND_MS
 const WAKE_MS = 18 * SECOND_MS
 const LEASES_MS = 2 * SECOND_MS
-const END_MS = 4 * SECOND_MS
+const TORN_OUT_MS = 1 * SECOND_MS
+const END_MS = 3 * SECOND_MS
 /** What neither broker nor function answers takes 4 s each: 64 at a time are 16 in a second. */
 const WAKES_AT_ONCE = 64
 const ENDS_AT_ONCE = 8
@@ -84,6 +88,7 @@ export async function sweep(deps: SweepDeps): Promise<SweepReport> {
   ])
   report.left += left
   await removeDeadLeases(one, after(deps, LEASES_MS))
+  await endAllTornOut(one)
   const ends = { atOnce: ENDS_AT_ONCE, perTenant: ENDS_EACH, salt, isLate: after(deps, END_MS) }
   const ending = world.objects.filter((object) => mayEnd(object, salt, deps.settings))
   report.left += await takeTurns(ending, ends, (object) => endOne(one, object))
@@ -104,6 +109,7 @@ const NOTHING_DONE: SweepReport = {
   abandoned: 0,
   unclaimed: 0,
   collected: 0,
+  tornOut: 0,
   released: 0,
   failed: 0,
   left: 0,
@@ -214,6 +220,28 @@ async function wakeOne(one: Sweep, object: KubeObject): Promise<boolean> {
     noteFailure(one, ref, 'wake it', error)
   }
   return true
+}
+
+/** Before the records end: the record of such a Download is all that tells of its disk. */
+async function endAllTornOut(one: Sweep): Promise<void> {
+  const { deps, world, report } = one
+  const { leases } = world
+  if (leases === undefined) return
+  const found = world.objects.filter((object) => {
+    const { owner, isUnread } = ownerOf(world, object)
+    return !isUnread && mayBeTornOut(object, owner)
+  })
+  const turns = {
+    atOnce: ENDS_AT_ONCE,
+    perTenant: ENDS_EACH,
+    salt: deps.clock.nowMs(),
+    isLate: after(deps, TORN_OUT_MS),
+  }
+  report.left += await takeTurns(found, turns, async (object) => {
+    const ended = await attempt(one, refOf(object), 'end a hand-over', () => endTornOut(deps, object, leases))
+    if (ended === true) report.tornOut++
+    return 1
+  })
 }
 
 async function endOne(one: Sweep, object: KubeObject): Promise<number> {

@@ -19,7 +19,7 @@ const { deps, log, metrics } = wireLight('sweep')
 const rescues = new Counter('dormouse_sweep_wakeups_total', 'Wake-ups by the sweep: rescue measures lost events.')
 const ended = new Counter(
   'dormouse_sweep_ended_total',
-  'What the sweep ended: records, deletions, orphans, abandoned work, data that no backup holds.',
+  'What the sweep ended: records, deletions, orphans, abandoned work, data that no backup holds, hand-overs without their restore.',
 )
 metrics.all.push(rescues, ended)
 const { brokerUrl, functionUrlTemplate } = deps.settings
@@ -73,6 +73,7 @@ async function sweepOnce(): Promise<string> {
   ended.add({ what: 'deletion' }, report.released)
   ended.add({ what: 'abandoned' }, report.abandoned)
   ended.add({ what: 'unclaimed' }, report.unclaimed)
+  ended.add({ what: 'torn-out' }, report.tornOut)
   return told(report)
 }
 

@@ -92,6 +92,15 @@ export function isDownloadOver(phase: DownloadPhase): boolean {
 export const DOWNLOAD_RETRIES = 6
 export const DOWNLOAD_RETRY_UNITS = 5
 
+const HOPELESS = [
+  'SnapshotIDInvalid',
+  'VolumeNotFound',
+  'TargetTooSmall',
+  'BackupNotFound',
+  'NotPermitted',
+  'NamespaceNotAllowed',
+]
+
 export function isHopelessDownload(reason: string): boolean {
-  return ['SnapshotIDInvalid', 'VolumeNotFound', 'TargetTooSmall', 'BackupNotFound', 'NotPermitted'].includes(reason)
+  return HOPELESS.includes(reason)
 }

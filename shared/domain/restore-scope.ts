@@ -1,6 +1,37 @@
-// Which namespaces of its Backup a Restore of Velero brings back. It only narrows: what cannot be read here is left to the mapping.
+// What of its Backup a Restore of Velero brings back: which namespaces, and whether their claims with their data. It only narrows.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { cloneNamePrefix } from './velero.ts'
+
+/**
+ * False: the Restore brings back no claim's data, or leaves it to a selector which claims, and the clone does not have the name that the plugin
+ * gives. What a selector has chosen cannot be judged here: the labels that are stored are a tenant's word.
+ */
+export function coversClaims(restore: KubeObject, clone: KubeObject): boolean {
+  const { restorePVs, includedResources, excludedResources, labelSelector, orLabelSelectors } = restore['spec'] ?? {}
+  if (restorePVs === false || names(excludedResources).some(isClaims)) return false
+  const included = names(includedResources)
+  if (included.length > 0 && !included.some(isClaims)) return false
+  const chooses = isSet(labelSelector) || isSet(orLabelSelectors)
+  return !chooses || isPluginsName(clone, restore)
+}
+
+/** As Velero's discovery takes it: plural, singular, short, with the group or without. */
+const CLAIMS = /^(\*|(persistentvolumeclaims?|pvc)(\.|\.v1\.)?)$/i
+
+function isClaims(resource: string): boolean {
+  return CLAIMS.test(resource)
+}
+
+/** `{}` and `[]` choose everything. */
+function isSet(selector: unknown): boolean {
+  return typeof selector === 'object' && selector !== null && Object.keys(selector).length > 0
+}
+
+function isPluginsName({ metadata }: KubeObject, restore: KubeObject): boolean {
+  const { uid } = restore.metadata
+  return uid !== undefined && metadata.name.startsWith(cloneNamePrefix(uid))
+}
 
 /** False: the Restore leaves that namespace of the backup out, so it proves nothing about it. */
 export function coversNamespace(restore: KubeObject, namespace: string): boolean {

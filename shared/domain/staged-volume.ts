@@ -1,8 +1,10 @@
 // What is known of a staged disk, and where it stands: on its Download, which lies in Velero's namespace, and on its PersistentVolume. No
-// tenant can write either. The status of the CloneFromSnapshot tells people the same, and is never read.
+// tenant can write either. The status of the CloneFromSnapshot tells people the same; nothing is changed by its word. The sweep reads its
+// `downloadName` as a hint whom to wake.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import { HOUR_MS } from '#shared/kernel/units.ts'
 import { parseDiskId } from './ids.ts'
 import { isOfClaim } from './new-volume.ts'
 import { isRestoredVolumePlan, type RestoredVolume } from './restored-volume.ts'
@@ -11,12 +13,19 @@ import { CSI_DRIVER } from './volume.ts'
 
 /** On a Download, JSON: the volume that it fills. */
 export const STAGED_VOLUME_ANNOTATION = 'dormouse.dev/staged-volume'
+/** On a Download: SHA-256 of the clone's `spec.metadata` as it was when the disk was made. */
+export const CLAIM_DIGEST_ANNOTATION = 'dormouse.dev/claim-digest'
 /** On a Download, JSON: whom the volume is given to. It is there from before anything is taken away until all is given. */
 export const HAND_OVER_ANNOTATION = 'dormouse.dev/hand-over'
 /** On a PersistentVolume with the label of a clone: the UID of the staging claim that it is, or was, bound to. */
 export const STAGING_CLAIM_ANNOTATION = 'dormouse.dev/staging-claim'
+/** Beside it: the Download that fills it. */
+export const DOWNLOAD_ANNOTATION = 'dormouse.dev/download'
 /** On a PersistentVolume that is somebody else's and was bound to a staging claim: its own reclaim policy. */
 export const OWN_POLICY_ANNOTATION = 'dormouse.dev/own-reclaim-policy'
+
+/** The data is whole by then, and its transfer may have taken hours: long enough for a control plane that is being upgraded. */
+export const HAND_OVER_DEADLINE_MS = HOUR_MS
 
 export type StagedVolume = {
   name: string
@@ -49,6 +58,8 @@ export type HandOver = {
   target: string
   /** The claim is Velero's and waits for this volume, which is made over the same disk. */
   plan?: RestoredVolume
+  /** When it has begun (RFC 3339); undefined: by an earlier version. */
+  since?: string
 }
 
 export function formatHandOver(handOver: HandOver): string {
@@ -57,9 +68,14 @@ export function formatHandOver(handOver: HandOver): string {
 
 /** undefined: it has not begun, or has ended. */
 export function handOverOf(download: KubeObject): HandOver | undefined {
-  const { target, plan } = parsed(download.metadata.annotations?.[HAND_OVER_ANNOTATION]) ?? {}
+  const { target, plan, since } = parsed(download.metadata.annotations?.[HAND_OVER_ANNOTATION]) ?? {}
   if (!isObjectName(target) || !(plan === undefined || isRestoredVolumePlan(plan))) return undefined
-  return { target, ...(plan === undefined ? {} : { plan }) }
+  return { target, ...(plan === undefined ? {} : { plan }), ...(isText(since) ? { since } : {}) }
+}
+
+/** The claim is never going to be bound, and its disk counts towards no quota meanwhile. */
+export function isHandOverLate({ since }: HandOver, nowMs: number): boolean {
+  return nowMs - Date.parse(since ?? '') > HAND_OVER_DEADLINE_MS
 }
 
 /** From now on the Download is what tells of the disk; its finalizer keeps it. */
@@ -69,6 +85,9 @@ export function isHandingOver(download: KubeObject | undefined): boolean {
 
 /** Part of the patch that ends it. */
 export const NO_HAND_OVER = { [HAND_OVER_ANNOTATION]: null } as const
+
+/** On a PersistentVolume that was bound to a staging claim and is kept, for people: by which restore, and its own reclaim policy. */
+export const KEPT_ANNOTATION = 'dormouse.dev/kept'
 
 export type VolumeState =
   /** As it was provisioned. */
@@ -109,7 +128,7 @@ export function volumeMark(clone: KubeObject, claimUID: string): { labels: objec
 
 export const NO_VOLUME_MARK = {
   labels: { [CLONE_LABEL]: null },
-  annotations: { [STAGING_CLAIM_ANNOTATION]: null, [OWN_POLICY_ANNOTATION]: null },
+  annotations: { [STAGING_CLAIM_ANNOTATION]: null, [DOWNLOAD_ANNOTATION]: null, [OWN_POLICY_ANNOTATION]: null },
 } as const
 
 function parsed(text: string | undefined): Record<string, unknown> | undefined {

@@ -23,7 +23,7 @@ const STALE_ANNOTATIONS = [
 ]
 
 /** As the annotation and the Download name it. */
-export function cloneReference({ metadata }: KubeObject): string {
+export function cloneReference({ metadata }: Pick<KubeObject, 'metadata'>): string {
   return `${metadata.namespace}/${metadata.name}`
 }
 
@@ -37,7 +37,7 @@ export function isDownloadOf({ metadata, ...download }: KubeObject, clone: KubeO
   return isNamed && uid !== undefined && uid !== '' && metadata.name.endsWith(`-${uid}`)
 }
 
-export function stagingClaimName(clone: KubeObject): string {
+export function stagingClaimName(clone: Pick<KubeObject, 'metadata'>): string {
   return `dormouse-${clone.metadata.uid}`
 }
 

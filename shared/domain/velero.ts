@@ -47,6 +47,11 @@ export function requireUid(uid: unknown, whose: string): string {
   )
 }
 
+/** Of each CloneFromSnapshot that the plugin makes for a Restore: the UID of the stored claim follows. */
+export function cloneNamePrefix(restoreUid: unknown): string {
+  return `clone-${requireUid(restoreUid, 'the Restore')}-`
+}
+
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
 
 /** Epoch ms; undefined: it has none. Users can write annotations, so it may be nonsense. */

@@ -1,12 +1,28 @@
 // Looks on for a while inside of one request, so that what comes soon needs no event and no sweep.
 
-import { SECOND_MS } from '#shared/kernel/units.ts'
+import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import type { Claim } from './claim.ts'
 import type { StepDeps } from './deps.ts'
 
-/** A light function's request ends after 120 s. */
-const LOOK_ON_MS = 20 * SECOND_MS
+/**
+ * Somebody else decides when it is so: a claim may never be bound, and a Pod may keep one for days. Whoever makes many such objects must not
+ * occupy a function's requests with them, so the rest is left to events and to later looks.
+ */
+const LOOK_ON_MS = 2 * SECOND_MS
 const LOOK_EVERY_MS = 250
+
+/** What a function of ours is told to end ends soon. */
+export const STOP_LOOK_MS = 20 * SECOND_MS
+
+/** Looked at again after this long; the longer it has been so, the more rarely. */
+const LOOK_AGAIN_MS = 10 * SECOND_MS
+const LOOK_AGAIN_AT_MOST_MS = 5 * MINUTE_MS
+
+/** `sinceMs`: since when it is waited for; NaN: nobody knows. It may be a tenant's word, so it is held between bounds. */
+export function lookAgainMs(sinceMs: number, nowMs: number): number {
+  const half = (nowMs - sinceMs) / 2
+  return Number.isNaN(half) ? LOOK_AGAIN_MS : Math.min(Math.max(half, LOOK_AGAIN_MS), LOOK_AGAIN_AT_MOST_MS)
+}
 
 /** true: it is so. false: not within the time, or the claim is to stop. */
 export async function lookUntil(

@@ -6,17 +6,18 @@ import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { type Actor, actorOf, decideRestore, namespaceOf, requirePermitted } from '#shared/domain/authority.ts'
 import { allowsNamespace, requireNamespace } from '#shared/domain/repository-use.ts'
 import { fateOf, type Requester, requesterOf } from '#shared/domain/requester.ts'
-import { coversNamespace, sourcesOf } from '#shared/domain/restore-scope.ts'
+import { coversClaims, coversNamespace, sourcesOf } from '#shared/domain/restore-scope.ts'
 import { isDownloadOf } from '#shared/domain/staging.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { BackupSummary } from '#shared/ports/mover.ts'
 import type { StepDeps, VolumeDeps } from './deps.ts'
 
-/** The Restore of Velero that the clone was made for, as long as it is open; undefined: none, so there is no proof. */
+/** The Restore of Velero that the clone was made for, as long as it is open and brings back claims; undefined: none, so there is no proof. */
 export async function openRestore(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {
   const requester = requesterOf({ ...clone, kind: 'CloneFromSnapshot' })
   const restore = requester === undefined ? undefined : await readRestore(deps, requester)
-  return requester !== undefined && fateOf(restore, requester).kind === 'open' ? restore : undefined
+  if (requester === undefined || restore === undefined || fateOf(restore, requester).kind !== 'open') return undefined
+  return coversClaims(restore, clone) ? restore : undefined
 }
 
 /** Without Velero its kinds are not served. */
@@ -35,13 +36,37 @@ async function readRestore({ cluster, settings }: StepDeps, { name }: Requester)
  */
 export async function requireRestoreAllowed(deps: StepDeps, clone: KubeObject): Promise<void> {
   const repository = await deps.cluster.read('BackupRepository', undefined, clone['spec'].backupRepository)
-  const actor = actorOf(clone, deps.settings.veleroNamespace)
-  if (repository === undefined || actor.kind === 'operator') return
+  if (repository !== undefined)
+    await requireAllowedFor(deps, actorOf(clone, deps.settings.veleroNamespace), repository, clone)
+}
+
+/**
+ * The same for the Download, before its repository is opened: one that is made later, or an allowance that is taken back, is met at the next
+ * slice. `clone`: what stands where the Download's reference says.
+ */
+export async function requireDownloadAllowed(
+  deps: StepDeps,
+  download: KubeObject,
+  clone: KubeObject | undefined,
+): Promise<void> {
+  const own = ownClone(download, clone)
+  const actor = askerOf(download, own, deps.settings.veleroNamespace)
+  if (actor.kind === 'operator') return
+  await requireAllowedFor(deps, actor, await requireRepository(deps, download['spec'].backupRepositoryName), own)
+}
+
+async function requireAllowedFor(
+  deps: StepDeps,
+  actor: Actor,
+  repository: KubeObject,
+  clone: KubeObject | undefined,
+): Promise<void> {
+  if (actor.kind === 'operator' || allowsNamespace(repository, actor.namespace)) return
   const { namespace } = actor
-  if (allowsNamespace(repository, namespace)) return
-  const restore = await openRestore(deps, clone)
+  const restore = clone === undefined ? undefined : await openRestore(deps, clone)
   const isMapped =
-    restore !== undefined && sourcesOf(restore, namespace).some((one) => allowsNamespace(repository, one))
+    restore !== undefined &&
+    sourcesOf(restore, namespace).some((one) => coversNamespace(restore, one) && allowsNamespace(repository, one))
   if (!isMapped) requireNamespace(repository, [namespace])
 }
 
@@ -52,7 +77,7 @@ export async function requireRestorePermit(
   clone: KubeObject | undefined,
   { about }: BackupSummary,
 ): Promise<void> {
-  const own = clone !== undefined && isDownloadOf(download, clone) ? clone : undefined
+  const own = ownClone(download, clone)
   const actor = askerOf(download, own, deps.settings.veleroNamespace)
   if (actor.kind === 'operator') return
   const repository = await requireRepository(deps, download['spec'].backupRepositoryName)
@@ -62,6 +87,10 @@ export async function requireRestorePermit(
   const covers = restore !== undefined && coversNamespace(restore, namespaceOf(about) ?? '')
   const verdict = decideRestore({ ...question, restore: covers ? restore : undefined })
   requirePermitted(verdict, `the backup ${download['spec'].snapshotID} cannot be restored for ${actor.namespace}`)
+}
+
+function ownClone(download: KubeObject, clone: KubeObject | undefined): KubeObject | undefined {
+  return clone !== undefined && isDownloadOf(download, clone) ? clone : undefined
 }
 
 /** Downloads lie in Velero's namespace and are trusted: one without a reference was made there by hand. */

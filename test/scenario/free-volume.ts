@@ -63,4 +63,16 @@ export class FreeVolume {
     assert.ok(this.#world.volumes.diskIds.includes(volumeHandle), 'its disk is gone')
     assert.ok(diskBytes(this.#world, volumeHandle).equals(this.#bytes), 'its data has changed')
   }
+
+  /** A claim has had it: it holds what it held, and nobody gets it before an operator has looked at it. */
+  assertKept(): void {
+    const now = this.#world.cluster.peek('PersistentVolume', undefined, this.#name)
+    const { persistentVolumeReclaimPolicy: policy, csi, claimRef } = now?.['spec'] ?? {}
+    assert.equal([now?.['status'].phase, policy, typeof claimRef?.uid], ['Released', 'Retain', 'string'])
+    assert.equal(now?.metadata.labels ?? {}, {})
+    const ownPolicy = this.#before['spec'].persistentVolumeReclaimPolicy
+    assert.match(now?.metadata.annotations?.['dormouse.dev/kept'] ?? '', new RegExp(`policy was ${ownPolicy}$`))
+    assert.ok(this.#world.volumes.diskIds.includes(csi.volumeHandle), 'its disk is gone')
+    assert.ok(diskBytes(this.#world, csi.volumeHandle).equals(this.#bytes), 'its data has changed')
+  }
 }

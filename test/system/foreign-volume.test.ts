@@ -150,7 +150,7 @@ foreign('a claim of the class "", or of none where there is no default: the rest
 })
 
 foreign(
-  'a volume that comes free when the staging claim stands is bound by Kubernetes, and given back as it was',
+  'a volume that comes free when the staging claim stands is bound by Kubernetes, and kept for an operator to look at',
   async () => {
     const name = await ask('raced', STORAGE_CLASSES.never)
     const staging = async () => await environment.api.list('v1', 'PersistentVolumeClaim', 'raced')
@@ -178,11 +178,11 @@ foreign(
       volumes.of('raced').some(({ object }) => object['spec'].claimRef?.namespace === 'raced'),
       'it was bound',
     )
-    const isFree = (object: KubeObject | undefined) => object?.['status']?.phase === 'Available'
-    const { object: now } = await environment.waitFor('PersistentVolume', undefined, 'raced', isFree, 30_000)
-    const { claimRef, persistentVolumeReclaimPolicy } = now['spec']
-    assert.equal([claimRef, persistentVolumeReclaimPolicy], [undefined, 'Delete'])
-    assert.equal([now.metadata.annotations, now.metadata.labels], [annotations, undefined])
+    const isKept = (object: KubeObject | undefined) =>
+      object?.['status']?.phase === 'Released' && object.metadata.annotations?.['dormouse.dev/kept'] !== undefined
+    const { object: now } = await environment.waitFor('PersistentVolume', undefined, 'raced', isKept, 30_000)
+    assert.equal([now['spec'].persistentVolumeReclaimPolicy, now.metadata.labels], ['Retain', undefined])
+    assert.match(now.metadata.annotations?.['dormouse.dev/kept'] ?? '', /policy was Delete$/)
     assert.ok(await environment.vcenter.disk(disk.id), 'its disk is gone')
     assert.is(await sha256(disk.path), hash)
     await assertNothingLeft('raced')

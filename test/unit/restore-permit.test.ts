@@ -161,6 +161,19 @@ const CASES: [text: string, given: Given, may: boolean][] = [
     true,
   ],
   ['a Restore that excludes it', { namespace: 'copy', restore: { ...MAPPED, excludedNamespaces: ['app'] } }, false],
+  ['a Restore with restorePVs: false', { namespace: 'copy', restore: { ...MAPPED, restorePVs: false } }, false],
+  ['a Restore of ConfigMaps', { namespace: 'copy', restore: { ...MAPPED, includedResources: ['configmaps'] } }, false],
+  ['a Restore of claims', { namespace: 'copy', restore: { ...MAPPED, includedResources: ['pods', 'pvc'] } }, true],
+  [
+    'a Restore that leaves claims out',
+    { namespace: 'copy', restore: { ...MAPPED, excludedResources: ['persistentvolumeclaims'] } },
+    false,
+  ],
+  [
+    'a Restore that chooses by labels, and a clone of another name than the plugin gives',
+    { namespace: 'copy', restore: { ...MAPPED, labelSelector: { matchLabels: { app: 'web' } } } },
+    false,
+  ],
   ['another cluster, the same namespace', { namespace: 'app', about: { clusterId: 'there' } }, false],
   [
     'another cluster that the repository trusts, and an empty list of namespaces',
@@ -198,7 +211,8 @@ for (const [text, given] of CASES.filter(([, , may]) => !may)) {
   test(`${text}: may not be restored, and nothing is written`, async () => {
     const world = aWorld(given)
     const { status } = await slice(world)
-    assert.equal([status.phase, status.reason, world.asked.length], ['Failed', 'NotPermitted', 0])
+    const reason = given.allowed === undefined ? 'NotPermitted' : 'NamespaceNotAllowed'
+    assert.equal([status.phase, status.reason, world.asked.length], ['Failed', reason, 0])
   })
 }
 
@@ -219,6 +233,36 @@ test('a refusal says what is missing: the trusted cluster by its id, the own nam
     assert.match(message, says)
     assert.not.match(message, never)
   }
+})
+
+test('a Download opens no repository that does not allow its namespace: made later, or closed meanwhile', async () => {
+  const opened: string[] = []
+  const world = aWorld({ namespace: 'app', allowed: ['app'] })
+  world.deps.access = async (name) => {
+    opened.push(name)
+    return {} as never
+  }
+  await slice(world)
+  assert.equal(opened, ['br'])
+  const repository = world.cluster.peek('BackupRepository', undefined, 'br') as KubeObject
+  await world.cluster.patch('BackupRepository', repository, { allowedNamespaces: ['somebody-else'] })
+  const { status } = await slice(world)
+  assert.equal([status.phase, status.reason, opened], ['Failed', 'NamespaceNotAllowed', ['br']])
+})
+
+test('a Download whose repository is not there waits for it, and asks once it is', async () => {
+  const world = aWorld({ namespace: 'app', allowed: ['somebody-else'] })
+  const { deps, cluster } = world
+  const repository = cluster.peek('BackupRepository', undefined, 'br') as KubeObject
+  await cluster.delete('BackupRepository', repository)
+  assert.equal((await slice(world)).status.phase, 'Retry')
+  cluster.seed('BackupRepository', repository)
+  const download = cluster.peek('Download', 'velero', world.download.metadata.name) as KubeObject
+  await cluster.patch('Download', download, { status: { nextRetryTimestamp: '2020-01-01T00:00:00Z' } })
+  deps.access = async () => {
+    throw new Error('it was opened')
+  }
+  assert.is((await slice(world)).status.reason, 'NamespaceNotAllowed')
 })
 
 test('it is asked at each slice: a Restore that has ended meanwhile lets nothing more be written', async () => {
@@ -324,6 +368,16 @@ test('before anything is made: a namespace that the repository does not allow ne
     [
       'mapped from one that is not allowed',
       { namespace: 'copy', allowed: ['web'], restore: MAPPED },
+      'NamespaceNotAllowed',
+    ],
+    [
+      'mapped from an allowed one that it excludes',
+      { namespace: 'copy', allowed, restore: { ...MAPPED, excludedNamespaces: ['app'] } },
+      'NamespaceNotAllowed',
+    ],
+    [
+      'without claims',
+      { namespace: 'copy', allowed, restore: { ...MAPPED, restorePVs: false } },
       'NamespaceNotAllowed',
     ],
     ['over', { namespace: 'copy', allowed, restore: MAPPED, phase: 'Failed' }, 'NamespaceNotAllowed'],

@@ -1,7 +1,7 @@
 // Names that Velero, the peer's users and the functions know: labels, annotations, ConfigMaps, and how objects of a backup are called.
 
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
-import { requireUid } from '#shared/domain/velero.ts'
+import { cloneNamePrefix, requireUid } from '#shared/domain/velero.ts'
 
 /** Read by the functions, too. */
 export {
@@ -58,7 +58,7 @@ export function snapshotName(backupUid: unknown, claimUid: unknown): string {
 
 /** One per Restore and stored claim; the PV of that name does not exist before the data is whole. */
 export function cloneName(restoreUid: unknown, claimUid: unknown): string {
-  return `clone-${requireUid(restoreUid, 'the Restore')}-${requireUid(claimUid, 'the stored claim')}`
+  return `${cloneNamePrefix(restoreUid)}${requireUid(claimUid, 'the stored claim')}`
 }
 
 export function restoredVolumeName(restoreUid: unknown, claimUid: unknown): string {

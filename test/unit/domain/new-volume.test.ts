@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { fits, isProvisionedFor } from '#shared/domain/new-volume.ts'
 import { parseQuantity } from '#shared/domain/quantity.ts'
-import { coversNamespace, sourcesOf } from '#shared/domain/restore-scope.ts'
+import { coversClaims, coversNamespace, sourcesOf } from '#shared/domain/restore-scope.ts'
 import { handOverOf, stagedVolumeOf, stateOfStaged } from '#shared/domain/staged-volume.ts'
 import { defaultClass } from '#shared/domain/storage-class.ts'
 
@@ -119,6 +119,27 @@ test('a Restore speaks for the namespaces that it includes, and maps', () => {
   const mapped = aRestore({ namespaceMapping: { a: 'copy', b: 'copy', copy: 'away' } })
   assert.equal(sourcesOf(mapped, 'copy'), ['a', 'b'])
   assert.equal(sourcesOf(mapped, 'shop'), ['shop'])
+})
+
+test('a Restore speaks for claims that it brings back with their data', () => {
+  const clone = (name: string): KubeObject => ({ apiVersion: '', kind: 'CloneFromSnapshot', metadata: { name } })
+  const covers = (spec: object, name = 'mine') =>
+    coversClaims({ apiVersion: '', kind: 'Restore', metadata: { name: 'r', uid: 'u-1' }, spec }, clone(name))
+  assert.ok(covers({}) && covers({ restorePVs: true }) && covers({ restorePVs: null, includedResources: [] }))
+  assert.not.ok(covers({ restorePVs: false }))
+  for (const one of ['*', 'persistentvolumeclaims', 'persistentvolumeclaim', 'pvc', 'persistentvolumeclaims.', 'PVC']) {
+    assert.ok(covers({ includedResources: ['pods', one] }), one)
+    assert.not.ok(covers({ excludedResources: ['pods', one] }), one)
+  }
+  for (const one of ['persistentvolumes', 'pvcs', 'pvc.apps', 'configmaps', ''])
+    assert.not.ok(covers({ includedResources: [one] }), one)
+  const chosen = { labelSelector: { matchLabels: { app: 'web' } } }
+  for (const spec of [chosen, { orLabelSelectors: [chosen.labelSelector] }]) {
+    assert.not.ok(covers(spec))
+    assert.not.ok(covers(spec, 'clone-u-2-c'))
+    assert.ok(covers(spec, 'clone-u-1-c'))
+  }
+  assert.ok(covers({ labelSelector: {}, orLabelSelectors: [] }))
 })
 
 test('a volume is changed only when it is the one that the Download names, with its disk', () => {

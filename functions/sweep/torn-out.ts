@@ -1,0 +1,89 @@
+// A hand-over whose CloneFromSnapshot was torn out, finalizer and all: nobody goes on with it, and its disk, set to Retain, would stay for ever and
+// count towards no quota. The Download in Velero's namespace still tells of it.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
+import { leaseName, leaseState } from '#shared/domain/lease.ts'
+import type { RestoredVolume } from '#shared/domain/restored-volume.ts'
+import { handOverOf, NO_HAND_OVER, stagedVolumeOf } from '#shared/domain/staged-volume.ts'
+import { isDownloadOf } from '#shared/domain/staging.ts'
+import { holdsFinalizer, stepOf, withoutFinalizer } from '#shared/domain/step-label.ts'
+import { isOver } from '#shared/domain/sweep.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { announce } from '#shared/steps/announce.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+import { markedVolumes, type Restored, removeDisk } from '#shared/steps/restored-disk.ts'
+
+/** Worth a look. `owner`: what stands under the name of its clone. */
+export function mayBeTornOut(download: KubeObject, owner: KubeObject | undefined): boolean {
+  if (download.kind !== 'Download' || !isOver(download) || stepOf(download) !== 'done') return false
+  return holdsFinalizer(download) && (owner === undefined || !isDownloadOf(download, owner))
+}
+
+/** true: it was ended. Each part looks at what is there first, so a sweep that died is simply gone on with. */
+export async function endTornOut(
+  deps: StepDeps,
+  listed: KubeObject,
+  leases: ReadonlyMap<string, KubeObject>,
+): Promise<boolean> {
+  const download = await deps.cluster.read('Download', listed.metadata.namespace, listed.metadata.name)
+  const clone = download === undefined ? undefined : tornOutOf(download)
+  if (download === undefined || clone === undefined || (await isThere(deps, clone))) return false
+  const state = leaseState(
+    leases.get(leaseName({ ...download, ...clone, kind: 'CloneFromSnapshot' })),
+    '',
+    deps.clock.nowMs(),
+  )
+  if (state === 'held' || state === 'stale') return false
+  await removeDisks(deps, download, clone)
+  const message = 'its CloneFromSnapshot is gone: what was not handed over is removed'
+  await announce(deps, { ...download, kind: 'Download' }, 'Warning', 'CloneGone', message)
+  await deps.cluster.patch('Download', download, {
+    metadata: { finalizers: withoutFinalizer(download), annotations: NO_HAND_OVER },
+  })
+  return true
+}
+
+/** Place and UID of the clone, as the Download's reference and name say; undefined: it hands nothing over. */
+function tornOutOf(download: KubeObject): Restored | undefined {
+  const [namespace, name, ...rest] = String(download['spec']?.clonefromSnapshotReference ?? '').split('/')
+  if (handOverOf(download) === undefined || !isNamespaceName(namespace) || !isObjectName(name) || rest.length > 0)
+    return undefined
+  const head = headOf(download)
+  const uid =
+    head !== undefined && download.metadata.name.startsWith(head) ? download.metadata.name.slice(head.length) : ''
+  const clone = { metadata: { namespace, name, uid } }
+  return uid === '' ? undefined : clone
+}
+
+function headOf(download: KubeObject): string | undefined {
+  try {
+    return `download-${parseDiskSnapshotId(download['spec'].snapshotID).snapshotId}-`
+  } catch (error) {
+    if (error instanceof TerminalError) return undefined
+    throw error
+  }
+}
+
+async function isThere(deps: StepDeps, { metadata }: Restored): Promise<boolean> {
+  const found = await deps.cluster.read('CloneFromSnapshot', metadata.namespace, metadata.name)
+  return found !== undefined && found.metadata.uid === metadata.uid
+}
+
+async function removeDisks(deps: StepDeps, download: KubeObject, clone: Restored): Promise<void> {
+  const plan = handOverOf(download)?.plan
+  const marked = await markedVolumes(deps, clone)
+  const volumes = marked.length === 0 && plan !== undefined ? await remake(deps, plan) : marked
+  for (const volume of volumes) await removeDisk(deps, clone, volume, stagedVolumeOf(download)?.reclaimPolicy)
+}
+
+/** Died between the two volume objects of a disk: the driver removes only a disk that has one. One that another volume has is not touched. */
+async function remake(deps: StepDeps, { metadata, spec }: RestoredVolume): Promise<KubeObject[]> {
+  const all = await deps.cluster.list('PersistentVolume')
+  const isTaken = all.some(
+    (volume) => volume.metadata.name === metadata.name || volume['spec']?.csi?.volumeHandle === spec.csi.volumeHandle,
+  )
+  if (isTaken) return []
+  return [await deps.cluster.create('PersistentVolume', { apiVersion: 'v1', kind: 'PersistentVolume', metadata, spec })]
+}
