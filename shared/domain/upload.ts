@@ -118,7 +118,14 @@ export function uploadRetryMax(text: string | undefined): number {
   return text !== undefined && /^\d{1,4}$/.test(text) ? Number(text) : DEFAULT_UPLOAD_RETRY_MAX
 }
 
-const HOPELESS = ['SnapshotIDInvalid', 'VolumeNotFound', 'SnapshotNotFound', 'SnapshotReferenceInvalid', 'NotPermitted']
+const HOPELESS = [
+  'SnapshotIDInvalid',
+  'VolumeNotFound',
+  'SnapshotNotFound',
+  'SnapshotReferenceInvalid',
+  'NotPermitted',
+  'NamespaceNotAllowed',
+]
 
 /** Reasons that no retry of a transfer can heal: the Upload ends at once instead of after five hours. */
 export function isHopelessTransfer(reason: string): boolean {
