@@ -27,6 +27,7 @@ import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { findSnapshot, pollUntilDone, removeLocalSnapshot, removeSnapshot } from '#shared/steps/local-snapshot.ts'
 import { requireLocationOf } from '#shared/steps/storage-location.ts'
 import { namesOf } from './proof.ts'
+import { isOverdue, pollToldTask } from './told-task.ts'
 
 /** About four seconds together. */
 const FIRST_LOOK_MS = 300
@@ -82,10 +83,15 @@ export async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: stri
   const found = await findSnapshot(deps, fcdId, names)
   if (found !== undefined) return found
   const status = claim.latest()['status'] ?? {}
-  const task = status.task ?? (await startSnapshot(deps, claim, fcdId, names[0]))
-  const state = await pollUntilDone(deps, task, claim.signal)
-  if (state.state === 'running') return undefined
+  const task: TaskRef = status.task ?? (await startSnapshot(deps, claim, fcdId, names[0]))
+  const poll = status.task === undefined ? pollOwnTask : pollToldTask
+  if ((await poll(deps, task, claim.signal)) === 'running') return undefined
   return await findFresh(deps, fcdId, names, task)
+}
+
+/** Begun by this very request. */
+async function pollOwnTask(deps: VolumeDeps, task: TaskRef, signal: AbortSignal): Promise<'running' | 'over'> {
+  return (await pollUntilDone(deps, task, signal)).state === 'running' ? 'running' : 'over'
 }
 
 /**
@@ -215,12 +221,18 @@ async function diskOfClaim(deps: VolumeDeps, snapshot: KubeObject): Promise<unkn
   return volume['spec']?.csi?.volumeHandle
 }
 
+async function isStillTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<boolean> {
+  const task: TaskRef | undefined = snapshot['status']?.task
+  if (task === undefined || isOverdue(deps, snapshot)) return false
+  return (await pollToldTask(deps, task, signal)) === 'running'
+}
+
 /** A snapshot that was made, but never written into the status, must not be left behind. */
 export async function removeTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<void> {
   for (const fcdId of await disksOf(deps, snapshot)) {
     if ((await deps.volumes.describe(fcdId)) === undefined) continue
-    if (snapshot['status']?.task !== undefined)
-      await pollUntilDone(deps, snapshot['status'].task, signal).catch(() => undefined)
+    if (await isStillTaken(deps, snapshot, signal))
+      throw new RetryableError('Snapshotting', 'vCenter is still taking the disk snapshot; it is removed then')
     const found = await findSnapshot(deps, fcdId, await namesOf(deps, snapshot))
     if (found !== undefined) await removeLocalSnapshot(deps, fcdId, found, signal)
   }

@@ -5,7 +5,8 @@ import * as assert from 'uvu/assert'
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { formatClaimSnapshotId, formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
-import { KiB } from '#shared/kernel/units.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
 import { noiseOf } from './choices.ts'
 import { aBackup, aSnapshot, aVolume, isDone } from './objects.ts'
 import { FAIR } from './weather.ts'
@@ -14,6 +15,7 @@ import { allowing, World } from './world.ts'
 const trust = suite('a status that was written by hand')
 
 const B = 'tenant-b'
+const FOREIGN = { vcenter: 'vc', task: 'task-4711' }
 const MADE_UP = ['Snapshotted', 'Uploading', 'UploadFailed', 'CleanupAfterUploadFailed', 'Canceling']
 
 type Disk = { fcdId: string; snapshotId: string }
@@ -134,6 +136,59 @@ trust("a task that is somebody else's proves no disk snapshot", async () => {
   assert.is(spy(world)['status'].phase, 'Uploaded', world.describe())
   assertOwnOnly(world, fcdId)
   assert.is(world.volumes.snapshotsOf(app)[0]?.snapshotId, snapshotId)
+})
+
+/** What vCenter says about a task that nobody of us has begun. */
+function saysOfForeignTask(world: World, say: () => { state: 'running'; percent: number }): string[] {
+  const polled: string[] = []
+  const pollTask = world.volumes.pollTask.bind(world.volumes)
+  world.volumes.pollTask = async (task) => {
+    if (task.task !== FOREIGN.task) return await pollTask(task)
+    polled.push(task.task)
+    return say()
+  }
+  return polled
+}
+
+for (const Fault of [TerminalError, RetryableError])
+  trust(`what vCenter says about a task that is somebody else's is not shown (${Fault.name})`, async () => {
+    const world = await allowing(new World(15, FAIR), [])
+    const polled = saysOfForeignTask(world, () => {
+      throw new Fault('TaskFailed', 'NoPermission on disk of VM payroll-db-7')
+    })
+    const shown: unknown[] = []
+    world.cluster.onEvent({ kind: 'Snapshot' }, () => void shown.push(spy(world)?.['status']))
+    forge(world, { phase: 'New', task: FOREIGN })
+    await world.run(() => isDone(spy(world)) && world.isQuiet())
+    assert.is(spy(world)['status'].phase, 'Uploaded')
+    assert.ok(polled.length > 0)
+    assert.not.match(JSON.stringify([shown, world.cluster.peekAll('Event')]), /payroll/)
+  })
+
+for (const startTimestamp of ['2999-01-01T00:00:00Z', '1999-01-01T00:00:00Z', 'x', undefined])
+  trust(
+    `a task that runs for ever occupies no function, and ends by the time limit (began: ${startTimestamp})`,
+    async () => {
+      const world = await allowing(new World(16, FAIR), [])
+      const polled = saysOfForeignTask(world, () => ({ state: 'running', percent: 1 }))
+      forge(world, { phase: 'New', task: FOREIGN, startTimestamp })
+      const from = world.clock.nowMs()
+      await world.run(() => isDone(spy(world)))
+      assert.is(spy(world)['status'].reason, 'SnapshotTimedOut')
+      assert.ok(world.clock.nowMs() - from < 1.1 * HOUR_MS)
+      assert.ok(polled.length < 6 * 60, `a few looks a minute: ${polled.length} in an hour`)
+    },
+  )
+
+trust('a cancel waits for a task that runs for ever no longer than the time limit', async () => {
+  const world = await allowing(new World(17, FAIR), [])
+  saysOfForeignTask(world, () => ({ state: 'running', percent: 1 }))
+  forge(world, { phase: 'New', task: FOREIGN, startTimestamp: '2999-01-01T00:00:00Z' })
+  await set(world, 'Snapshot', spy(world), { snapshotCancel: true })
+  const from = world.clock.nowMs()
+  await world.run(() => isDone(spy(world)))
+  assert.is(spy(world)['status'].phase, 'Canceled')
+  assert.ok(world.clock.nowMs() - from < 1.1 * HOUR_MS)
 })
 
 trust('a task at a vCenter that nobody configured is forgotten, and another one is begun', async () => {
