@@ -4,7 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { ON_BEHALF_OF_ANNOTATION } from '#shared/domain/authority.ts'
-import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
+import { formatClaimSnapshotId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { BACKUP_ANNOTATION } from '#shared/domain/velero.ts'
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
@@ -163,6 +163,32 @@ trust("a Snapshot's status that was written by hand makes the sweep delete nothi
   assertRefused(asked?.['status'], 'another cluster has made it')
   assert.ok(world.bucket.backups.has(theirs))
 })
+
+for (const where of ['app', 'spy'])
+  trust(
+    `a volume of earlier times, of ${where}, does not let its namespace delete what the disk's new owner keeps`,
+    async () => {
+      const world = await allowing(new World(5, FAIR), [])
+      const fcdId = aVolume(world, 'data')
+      const now = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as KubeObject
+      // An operator has moved the disk to another namespace by another volume object (Retain, static).
+      world.cluster.seed('PersistentVolume', {
+        apiVersion: 'v1',
+        kind: 'PersistentVolume',
+        metadata: { name: 'pv-old' },
+        spec: { ...now['spec'], claimRef: { namespace: 'spy', name: 'old', uid: 'gone' } },
+        status: { phase: 'Released' },
+      })
+      aSnapshot(world, 'local', 'data', '')
+      await world.run(() => isDone(world.cluster.peek('Snapshot', 'app', 'local')))
+      const { snapshotId } = unwrapToDisk(world.cluster.peek('Snapshot', 'app', 'local')?.['status'].snapshotID)
+      assertRefused(await ask(world, named(fcdId, snapshotId), where), 'the disk snapshot stays')
+      assert.is(snapshotsOf(world).length, 1)
+      const status = await ask(world, named(fcdId, snapshotId), 'velero')
+      assert.is(status['phase'], 'Completed')
+      assert.is(snapshotsOf(world).length, 0)
+    },
+  )
 
 trust('what is permitted only in part stays as a whole', async () => {
   const world = await allowing(new World(5, FAIR), [])
