@@ -9,9 +9,9 @@ import { isDownloadOver, seeDownload } from '#shared/domain/download.ts'
 import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { CLONE_ANNOTATION, stagingClaimName } from '#shared/domain/staging.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
+import { POLL_AGAIN_MS } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
@@ -27,9 +27,6 @@ import { removeStaged } from './leftovers.ts'
 import { provision } from './provision.ts'
 import { awaitStagingGone } from './staging-claim.ts'
 import { tellWaitingClaim } from './waiting-claim.ts'
-
-/** What is not there yet is looked at again after this long, if no event comes before. */
-const POLL_AGAIN_MS = 10 * SECOND_MS
 
 export const CLONE_KINDS = ['CloneFromSnapshot', 'PersistentVolumeClaim'] as const satisfies readonly KindName[]
 

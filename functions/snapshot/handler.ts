@@ -7,6 +7,7 @@ import { setCondition } from '#shared/domain/conditions.ts'
 import { formatClaimSnapshotId, formatDiskId } from '#shared/domain/ids.ts'
 import { isSnapshotOver, seeSnapshot, stepOfSnapshot } from '#shared/domain/snapshot.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
+import { BUSY_RETRY_UNITS } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -20,9 +21,6 @@ import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { followUpload } from './follow.ts'
 import { ensureSnapshot, ensureUpload, removeTaken, requireRepository, resolveTarget } from './take.ts'
 import { isOverdue, startedMs } from './told-task.ts'
-
-/** How soon a snapshot that vCenter is still at, or was too busy for, is looked at again, in back-off units: half a minute by default. */
-const BUSY_RETRY_UNITS = 0.5
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleSnapshot(

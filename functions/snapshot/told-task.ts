@@ -2,15 +2,14 @@
 // seconds in each request and not for ever, and what vCenter says about it is not shown.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { CLOCKS_DIFFER_MS } from '#shared/domain/waits.ts'
 import { DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { TaskRef } from '#shared/ports/volumes.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { pollUntilDone } from '#shared/steps/local-snapshot.ts'
 
 const TOLD_POLL_MS = 4 * SECOND_MS
-/** Clocks of nodes differ by less. */
-const CLOCKS_DIFFER_MS = MINUTE_MS
 
 /** `over`: how it has ended is seen by the disk snapshot alone. RetryableError: vCenter cannot tell for now. */
 export async function pollToldTask(deps: VolumeDeps, task: TaskRef, signal: AbortSignal): Promise<'running' | 'over'> {

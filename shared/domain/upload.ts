@@ -106,7 +106,7 @@ export function isUploadOver(phase: UploadPhase): boolean {
 export const CLAIM_ANNOTATION = 'dormouse.dev/claim'
 
 export const DEFAULT_UPLOAD_RETRY_MAX = 10
-const MAX_BACKOFF_UNITS = 60
+export const MAX_BACKOFF_UNITS = 60
 
 /** Units (minutes by default) to wait after the n-th failure (n from 1): 1, 2, 4 … 60, as the peer's `currentBackOff`. */
 export function uploadBackoffUnits(failures: number): number {
