@@ -4,8 +4,9 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import { formatDiskId, parseClaimSnapshotId, parseDiskId } from '#shared/domain/ids.ts'
+import { isUploadOf } from '#shared/domain/removal.ts'
 import { isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
-import { CLAIM_ANNOTATION } from '#shared/domain/upload.ts'
+import { CLAIM_ANNOTATION, SNAPSHOT_UID_LABEL } from '#shared/domain/upload.ts'
 import { BACKUP_ANNOTATION, DEADLINE_ANNOTATION } from '#shared/domain/velero.ts'
 import {
   findMigratedDisk,
@@ -25,6 +26,7 @@ import type { Claim } from '#shared/steps/claim.ts'
 import { deadlineOf } from '#shared/steps/deadline.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { findSnapshot, pollUntilDone, removeLocalSnapshot, removeSnapshot } from '#shared/steps/local-snapshot.ts'
+import { isMadeFor } from '#shared/steps/mirror.ts'
 import { requireLocationOf } from '#shared/steps/storage-location.ts'
 import { namesOf } from './proof.ts'
 import { isOverdue, pollToldTask } from './told-task.ts'
@@ -155,7 +157,7 @@ function mayGoOnWith(snapshot: KubeObject, snapshotId: string): boolean {
 
 /**
  * Repeatable: the name is made from the disk snapshot's id, which the caller has proved. What the Upload needs to know of the Snapshot
- * goes along: it may be gone, or have been edited, when it counts.
+ * goes along: it may be gone, or have been edited, when it counts. TerminalError `NotPermitted`: what has the name was made for something else.
  */
 export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject, disk: DiskSnapshot): Promise<void> {
   const now = rfc3339(deps.clock.nowMs())
@@ -166,7 +168,7 @@ export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject, disk:
       metadata: {
         name: `upload-${disk.snapshotId}`,
         namespace: deps.settings.veleroNamespace,
-        labels: { 'velero.io/exclude-from-backup': 'true' },
+        labels: { 'velero.io/exclude-from-backup': 'true', [SNAPSHOT_UID_LABEL]: snapshot.metadata.uid ?? '' },
         annotations: annotationsOf(deps, snapshot),
       },
       spec: {
@@ -179,7 +181,31 @@ export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject, disk:
     })
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
+    await requireMadeFor(deps, snapshot, disk)
   }
+}
+
+async function requireMadeFor(deps: VolumeDeps, snapshot: KubeObject, disk: DiskSnapshot): Promise<void> {
+  const name = `upload-${disk.snapshotId}`
+  const found = await deps.cluster.read('Upload', deps.settings.veleroNamespace, name)
+  // One that is gone by now is made anew, as any that is gone.
+  if (found === undefined || (isMadeFor(found, snapshot) && isUploadOf(found, disk))) return
+  throw new TerminalError('NotPermitted', `Upload ${name} was made for something else than this Snapshot`)
+}
+
+/**
+ * For an id of the status that nothing stands behind any more: the disk is the claim's own right now, and no Upload of another id was made for this
+ * very Snapshot. Whoever made ids up would else get an Upload for each.
+ */
+export async function mayHaveBeenOwn(
+  deps: VolumeDeps,
+  snapshot: KubeObject,
+  { fcdId }: DiskSnapshot,
+): Promise<boolean> {
+  if ((await diskOfClaim(deps, snapshot)) !== fcdId) return false
+  const labelSelector = `${SNAPSHOT_UID_LABEL}=${snapshot.metadata.uid}`
+  const made = await deps.cluster.list('Upload', { namespace: deps.settings.veleroNamespace, labelSelector })
+  return made.length === 0
 }
 
 function annotationsOf(deps: VolumeDeps, snapshot: KubeObject): Record<string, string> {

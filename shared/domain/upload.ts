@@ -102,6 +102,8 @@ export function isUploadOver(phase: UploadPhase): boolean {
   return UPLOAD_NEXT[phase].length === 0
 }
 
+/** Label of an Upload that the snapshot function made: the UID of the Snapshot that it was made for. */
+export const SNAPSHOT_UID_LABEL = 'dormouse.dev/snapshot-uid'
 /** On an Upload that the snapshot function made: the name of the claim that was backed up. */
 export const CLAIM_ANNOTATION = 'dormouse.dev/claim'
 

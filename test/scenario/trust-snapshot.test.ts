@@ -120,11 +120,85 @@ trust("with app's sealed backup, whose record is gone: it is not shown as its ow
   const world = await allowing(new World(4, FAIR), [])
   const { snapshotID } = (await aBackup(world))['status']
   await world.cluster.delete('Upload', world.cluster.peekAll('Upload')[0] as KubeObject)
-  forge(world, { phase: 'Uploading', snapshotID })
+  const fcdId = forge(world, { phase: 'Uploading', snapshotID })
   await world.run(() => isDone(spy(world)) && world.isQuiet())
-  assert.equal([spy(world)['status'].phase, spy(world)['status'].reason], ['UploadFailedAfterRetry', 'NotPermitted'])
+  assert.is(spy(world)['status'].phase, 'Uploaded', 'its own disk was backed up')
+  assert.is(unwrapToDisk(spy(world)['status'].snapshotID).fcdId, fcdId)
+  assertOwnOnly(world, fcdId)
+})
+
+trust("an Upload that names app's sealed backup for another namespace does not take it for its own", async () => {
+  const world = await allowing(new World(4, FAIR), [])
+  const { fcdId, snapshotId } = unwrapToDisk((await aBackup(world))['status'].snapshotID)
+  await world.cluster.delete('Upload', world.cluster.peekAll('Upload')[0] as KubeObject)
+  world.cluster.seed('Upload', {
+    apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
+    kind: 'Upload',
+    metadata: { name: `upload-${snapshotId}`, namespace: 'velero' },
+    spec: {
+      snapshotID: formatDiskId(fcdId, snapshotId),
+      backupRepository: 'br',
+      backupTimestamp: '2026-11-26T11:00:00Z',
+      snapshotReference: `${B}/forged`,
+    },
+  })
+  const read = () => world.cluster.peek('Upload', 'velero', `upload-${snapshotId}`)
+  await world.run(() => isDone(read()))
+  assert.equal([read()?.['status'].phase, read()?.['status'].reason], ['UploadFailedAfterRetry', 'NotPermitted'])
   assert.is(world.bucket.backups.size, 1)
 })
+
+for (const [whose, most] of [
+  ['own', 1],
+  ["nobody's", 0],
+] as const)
+  trust(`ids that were made up, of a disk that is ${whose}, make no Upload each`, async () => {
+    const world = await allowing(new World(3, FAIR), [])
+    const own = forge(world, {})
+    const open = world.volumes.openDisk.bind(world.volumes)
+    // The harness looks at the disk of each Upload.
+    world.volumes.openDisk = (...[id, snapshotId, ...more]) =>
+      snapshotId?.startsWith('50000000') === true ? open(own, undefined) : open(id, snapshotId, ...more)
+    const fcdId = whose === 'own' ? own : '11111111-0000-4000-8000-000000000000'
+    const seen = { metadata: { namespace: B, name: 'forged' } } as KubeObject
+    for (let i = 1; i <= 5; i++) {
+      const snapshotID = idOf({ fcdId, snapshotId: `50000000-0000-4000-8000-${String(i).padStart(12, '0')}` })
+      await world.cluster.patchStatus('Snapshot', seen, { phase: 'Snapshotted', snapshotID, uploadName: '' })
+      await world.cluster.patch('Snapshot', seen, { metadata: { labels: { 'dormouse.dev/step': 'snapshot' } } })
+      await world.run(() => isDone(spy(world)) && world.isQuiet())
+    }
+    const madeUp = uploadsFor(world, B).filter(({ metadata }) => metadata.name.startsWith('upload-50000000'))
+    assert.ok(madeUp.length <= most, `${madeUp.length} Uploads`)
+    assertOwnOnly(world, own)
+  })
+
+trust(
+  'an Upload of the same name that was made for something else is none of its own, and the Snapshot says so',
+  async () => {
+    const world = await allowing(new World(18, FAIR), [])
+    const fcdId = forge(world, {})
+    world.cluster.onEvent({ kind: 'Snapshot' }, () => {
+      const id = spy(world)?.['status']?.snapshotID
+      if (id === undefined || world.cluster.peekAll('Upload').length > 0) return
+      const disk = unwrapToDisk(id)
+      world.cluster.seed('Upload', {
+        apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
+        kind: 'Upload',
+        metadata: { name: `upload-${disk.snapshotId}`, namespace: 'velero', labels: { 'dormouse.dev/step': 'done' } },
+        spec: {
+          snapshotID: formatDiskId(fcdId, disk.snapshotId),
+          backupRepository: 'br',
+          backupTimestamp: '2026-11-26T11:00:00Z',
+          snapshotReference: 'app/another',
+        },
+        status: { phase: 'Canceled' },
+      })
+    })
+    await world.run(() => isDone(spy(world)))
+    assert.is(spy(world)['status'].reason, 'NotPermitted')
+    assert.equal(world.volumes.snapshotsOf(fcdId), [])
+  },
+)
 
 trust("a task that is somebody else's proves no disk snapshot", async () => {
   const world = await allowing(new World(5, FAIR), [])
