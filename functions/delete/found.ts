@@ -1,9 +1,10 @@
 // All that there is of the backup that a DeleteSnapshot names: its Upload, its disk snapshot, its roots, and whose the disk is.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isObjectName } from '#shared/api/names.ts'
 import { type Actor, actorOf } from '#shared/domain/authority.ts'
 import { type Found, isUploadAtWork, isUploadOf, needsVolume } from '#shared/domain/removal.ts'
-import { isDiskIn, isMigrated } from '#shared/domain/volume.ts'
+import { isDiskIn, isMigrated, volumesOfDisk } from '#shared/domain/volume.ts'
 import type { FoundRoot } from '#shared/ports/mover.ts'
 import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
 import type { RepositoryDeps, VolumeDeps } from '#shared/steps/deps.ts'
@@ -50,11 +51,13 @@ async function findRoots(
   return await deps.repositories.rootsOf(await deps.access(repository, 'write'), fcdId, snapshotId)
 }
 
-/** Only operators make PersistentVolumes, and Kubernetes binds them: a volume's word for its claim counts. */
+/** Only operators make PersistentVolumes, and Kubernetes binds them: a volume's word for its claim counts, as long as that claim is there. */
 async function isDiskOf(deps: DeleteDeps, actor: Actor, { fcdId }: DiskSnapshot): Promise<boolean> {
   if (actor.kind === 'operator') return true
-  const volumes = await deps.cluster.list('PersistentVolume')
-  if (isDiskIn(actor.namespace, fcdId, volumes)) return true
-  if (!volumes.some(isMigrated)) return false
-  return isDiskIn(actor.namespace, fcdId, volumes, await deps.cluster.list('CnsVSphereVolumeMigration'))
+  const all = await deps.cluster.list('PersistentVolume')
+  const migrations = all.some(isMigrated) ? await deps.cluster.list('CnsVSphereVolumeMigration') : []
+  const volumes = volumesOfDisk(fcdId, all, migrations)
+  const names = volumes.map((volume) => volume['spec'].claimRef?.name).filter(isObjectName)
+  const read = (name: string) => deps.cluster.read('PersistentVolumeClaim', actor.namespace, name)
+  return isDiskIn(actor.namespace, volumes, await Promise.all(names.map(read)))
 }

@@ -7,9 +7,9 @@ import { unwrapToDisk } from '#shared/domain/ids.ts'
 import { decideRemoval, type Removal } from '#shared/domain/removal.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
+import { UPLOAD_STOP_MS } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { asError, ConflictError, DormouseError, TerminalError } from '#shared/kernel/errors.ts'
-import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
@@ -21,9 +21,6 @@ import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { type DeleteDeps, type DiskSnapshot, findAll, findUpload } from './found.ts'
 
 export type { DeleteDeps } from './found.ts'
-
-/** While an upload is being stopped. Its end is looked for, as its events wake only its own function. */
-const UPLOAD_STOP_MS = 5 * SECOND_MS
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleDelete(

@@ -54,8 +54,8 @@ export async function handleDownload(
   const step = await decide(deps, download)
   switch (step.kind) {
     case 'nothing':
-      await wakeClone(deps, download)
       await giveSlot(deps, download)
+      await wakeClone(deps, download)
       // What its clone hands over by is kept until that is done. Of a clone that was torn out the sweep takes the disk away first.
       if (isHandingOver(download)) return `${step.why}: its volume changes hands`
       await settle(deps, 'Download', download)

@@ -5,8 +5,8 @@ import { type ConditionChange, conditionOf, isTrue } from '#shared/domain/condit
 import { claimNamespace, repositoryNameOf, type Terms } from '#shared/domain/repository-claim.ts'
 import { FINALIZER, isBeingDeleted, stepPatch, withFinalizer, withoutFinalizer } from '#shared/domain/step-label.ts'
 import { messageForTenant } from '#shared/domain/tenant-message.ts'
+import { READ_ONLY_AGAIN_MS } from '#shared/domain/waits.ts'
 import { asError, ConflictError, DormouseError } from '#shared/kernel/errors.ts'
-import { HOUR_MS } from '#shared/kernel/units.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
@@ -23,9 +23,6 @@ export type ClaimDeps = RepositoryDeps & {
   /** From the parameters that the claim may have (termsOf). */
   accessOf: (parameters: Record<string, string>) => Promise<ResolvedAccess>
 }
-
-/** A location that is only read may be opened for writes one day: then what was left out (probe, recovery slot) is made up for. */
-const READ_ONLY_AGAIN_MS = HOUR_MS
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleRepository(

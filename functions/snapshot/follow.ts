@@ -13,7 +13,7 @@ import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
 import { isMadeFor, mirror } from '#shared/steps/mirror.ts'
 import { writeEnding } from '#shared/steps/write.ts'
 import { whoseSnapshot } from './proof.ts'
-import { type DiskSnapshot, ensureUpload, requireRepository } from './take.ts'
+import { type DiskSnapshot, ensureUpload, mayHaveBeenOwn, requireRepository } from './take.ts'
 
 /**
  * The Upload writes its state here by itself; this is the way for everything that got lost. undefined: nothing proves that the disk
@@ -56,14 +56,15 @@ async function withoutUpload(
     if (whose === 'own') await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, signal)
     return await finishCancel(deps, snapshot)
   }
+  if (whose === 'gone' && !(await mayHaveBeenOwn(deps, snapshot, disk))) return undefined
   try {
     await requireRepository(deps, snapshot)
+    await ensureUpload(deps, snapshot, disk)
   } catch (error) {
-    if (error instanceof TerminalError && error.reason === 'NamespaceNotAllowed')
+    if (error instanceof TerminalError && ['NamespaceNotAllowed', 'NotPermitted'].includes(error.reason))
       return await refused(deps, snapshot, error)
     throw error
   }
-  await ensureUpload(deps, snapshot, disk)
   const status = { uploadName: `upload-${disk.snapshotId}` }
   await writeEnding(deps, 'Snapshot', snapshot, { status, step: 'waiting' })
   return 'created its Upload'

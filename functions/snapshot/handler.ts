@@ -7,6 +7,7 @@ import { setCondition } from '#shared/domain/conditions.ts'
 import { formatClaimSnapshotId, formatDiskId } from '#shared/domain/ids.ts'
 import { isSnapshotOver, seeSnapshot, stepOfSnapshot } from '#shared/domain/snapshot.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
+import { BUSY_RETRY_UNITS } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -19,9 +20,7 @@ import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { followUpload } from './follow.ts'
 import { ensureSnapshot, ensureUpload, removeTaken, requireRepository, resolveTarget } from './take.ts'
-
-/** How soon a snapshot that vCenter was too busy for is tried again, in back-off units: half a minute by default. */
-const BUSY_RETRY_UNITS = 0.5
+import { isOverdue, startedMs } from './told-task.ts'
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleSnapshot(
@@ -110,7 +109,7 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
   const disk = await ensureSnapshot(deps, claim, target.fcdId)
   if (disk === undefined) {
     requireInTime(deps, claim.latest())
-    return { ending: { status: {}, step: 'snapshot', dueAtMs: deps.clock.nowMs() }, why: 'vCenter is still at it' }
+    return { ending: { status: {}, step: 'waiting', dueAtMs: soon(deps) }, why: 'vCenter is still at it' }
   }
   const metadata = encodeClaimMetadata(target.claim)
   const namespace = snapshot.metadata.namespace ?? ''
@@ -174,7 +173,7 @@ async function cancel(deps: VolumeDeps, claim: Claim): Promise<Result> {
 
 /** A task that vCenter reports as running for ever. */
 function requireInTime(deps: VolumeDeps, snapshot: KubeObject): void {
-  if (deps.clock.nowMs() - startedMs(deps, snapshot) < deps.settings.snapshotTimeoutMs) return
+  if (!isOverdue(deps, snapshot)) return
   const seconds = deps.settings.snapshotTimeoutMs / SECOND_MS
   throw new TerminalError('SnapshotTimedOut', `vCenter has not finished the disk snapshot within ${seconds} s`)
 }
@@ -210,7 +209,7 @@ async function failed(deps: VolumeDeps, claim: Claim, reason: string, message: s
 /** vCenter is busy or away: try again soon, and give up when the documented time since the start is over. */
 async function busy(deps: VolumeDeps, claim: Claim, error: DormouseError): Promise<Result> {
   const limitMs = deps.settings.snapshotTimeoutMs
-  if (claim.signal.reason !== ABORTS.shutdown && deps.clock.nowMs() - startedMs(deps, claim.latest()) >= limitMs) {
+  if (claim.signal.reason !== ABORTS.shutdown && isOverdue(deps, claim.latest())) {
     const message = `no snapshot within ${limitMs / SECOND_MS} s: ${error.message}`
     return await failed(deps, claim, error.reason, message)
   }
@@ -231,10 +230,9 @@ function waitAgain(deps: VolumeDeps, claim: Claim, { reason, message }: Dormouse
     ...(taskIsOver ? { task: null } : {}),
     conditions: setCondition(snapshot['status']?.conditions, waiting, nowMs),
   }
-  const dueAtMs = nowMs + BUSY_RETRY_UNITS * deps.settings.backoffUnitMs
-  return { ending: { status, step: 'waiting', dueAtMs }, why: `busy: ${reason}` }
+  return { ending: { status, step: 'waiting', dueAtMs: soon(deps) }, why: `busy: ${reason}` }
 }
 
-function startedMs(deps: VolumeDeps, snapshot: KubeObject): number {
-  return Date.parse(snapshot['status']?.startTimestamp ?? '') || deps.clock.nowMs()
+function soon({ clock, settings }: VolumeDeps): number {
+  return clock.nowMs() + BUSY_RETRY_UNITS * settings.backoffUnitMs
 }

@@ -4,8 +4,9 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import { formatDiskId, parseClaimSnapshotId, parseDiskId } from '#shared/domain/ids.ts'
+import { isUploadOf } from '#shared/domain/removal.ts'
 import { isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
-import { CLAIM_ANNOTATION } from '#shared/domain/upload.ts'
+import { CLAIM_ANNOTATION, SNAPSHOT_UID_LABEL } from '#shared/domain/upload.ts'
 import { BACKUP_ANNOTATION, DEADLINE_ANNOTATION } from '#shared/domain/velero.ts'
 import {
   findMigratedDisk,
@@ -25,8 +26,10 @@ import type { Claim } from '#shared/steps/claim.ts'
 import { deadlineOf } from '#shared/steps/deadline.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { findSnapshot, pollUntilDone, removeLocalSnapshot, removeSnapshot } from '#shared/steps/local-snapshot.ts'
+import { isMadeFor } from '#shared/steps/mirror.ts'
 import { requireLocationOf } from '#shared/steps/storage-location.ts'
 import { namesOf } from './proof.ts'
+import { isOverdue, pollToldTask } from './told-task.ts'
 
 /** About four seconds together. */
 const FIRST_LOOK_MS = 300
@@ -82,10 +85,15 @@ export async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: stri
   const found = await findSnapshot(deps, fcdId, names)
   if (found !== undefined) return found
   const status = claim.latest()['status'] ?? {}
-  const task = status.task ?? (await startSnapshot(deps, claim, fcdId, names[0]))
-  const state = await pollUntilDone(deps, task, claim.signal)
-  if (state.state === 'running') return undefined
+  const task: TaskRef = status.task ?? (await startSnapshot(deps, claim, fcdId, names[0]))
+  const poll = status.task === undefined ? pollOwnTask : pollToldTask
+  if ((await poll(deps, task, claim.signal)) === 'running') return undefined
   return await findFresh(deps, fcdId, names, task)
+}
+
+/** Begun by this very request. */
+async function pollOwnTask(deps: VolumeDeps, task: TaskRef, signal: AbortSignal): Promise<'running' | 'over'> {
+  return (await pollUntilDone(deps, task, signal)).state === 'running' ? 'running' : 'over'
 }
 
 /**
@@ -152,7 +160,7 @@ function mayGoOnWith(snapshot: KubeObject, snapshotId: string): boolean {
 
 /**
  * Repeatable: the name is made from the disk snapshot's id, which the caller has proved. What the Upload needs to know of the Snapshot
- * goes along: it may be gone, or have been edited, when it counts.
+ * goes along: it may be gone, or have been edited, when it counts. TerminalError `NotPermitted`: what has the name was made for something else.
  */
 export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject, disk: DiskSnapshot): Promise<void> {
   const now = rfc3339(deps.clock.nowMs())
@@ -163,7 +171,7 @@ export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject, disk:
       metadata: {
         name: `upload-${disk.snapshotId}`,
         namespace: deps.settings.veleroNamespace,
-        labels: { 'velero.io/exclude-from-backup': 'true' },
+        labels: { 'velero.io/exclude-from-backup': 'true', [SNAPSHOT_UID_LABEL]: snapshot.metadata.uid ?? '' },
         annotations: annotationsOf(deps, snapshot),
       },
       spec: {
@@ -176,7 +184,31 @@ export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject, disk:
     })
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
+    await requireMadeFor(deps, snapshot, disk)
   }
+}
+
+async function requireMadeFor(deps: VolumeDeps, snapshot: KubeObject, disk: DiskSnapshot): Promise<void> {
+  const name = `upload-${disk.snapshotId}`
+  const found = await deps.cluster.read('Upload', deps.settings.veleroNamespace, name)
+  // One that is gone by now is made anew, as any that is gone.
+  if (found === undefined || (isMadeFor(found, snapshot) && isUploadOf(found, disk))) return
+  throw new TerminalError('NotPermitted', `Upload ${name} was made for something else than this Snapshot`)
+}
+
+/**
+ * For an id of the status that nothing stands behind any more: the disk is the claim's own right now, and no Upload of another id was made for this
+ * very Snapshot. Whoever made ids up would else get an Upload for each.
+ */
+export async function mayHaveBeenOwn(
+  deps: VolumeDeps,
+  snapshot: KubeObject,
+  { fcdId }: DiskSnapshot,
+): Promise<boolean> {
+  if ((await diskOfClaim(deps, snapshot)) !== fcdId) return false
+  const labelSelector = `${SNAPSHOT_UID_LABEL}=${snapshot.metadata.uid}`
+  const made = await deps.cluster.list('Upload', { namespace: deps.settings.veleroNamespace, labelSelector })
+  return made.length === 0
 }
 
 function annotationsOf(deps: VolumeDeps, snapshot: KubeObject): Record<string, string> {
@@ -218,12 +250,18 @@ async function diskOfClaim(deps: VolumeDeps, snapshot: KubeObject): Promise<unkn
   return volume['spec']?.csi?.volumeHandle
 }
 
+async function isStillTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<boolean> {
+  const task: TaskRef | undefined = snapshot['status']?.task
+  if (task === undefined || isOverdue(deps, snapshot)) return false
+  return (await pollToldTask(deps, task, signal)) === 'running'
+}
+
 /** A snapshot that was made, but never written into the status, must not be left behind. */
 export async function removeTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<void> {
   for (const fcdId of await disksOf(deps, snapshot)) {
     if ((await deps.volumes.describe(fcdId)) === undefined) continue
-    if (snapshot['status']?.task !== undefined)
-      await pollUntilDone(deps, snapshot['status'].task, signal).catch(() => undefined)
+    if (await isStillTaken(deps, snapshot, signal))
+      throw new RetryableError('Snapshotting', 'vCenter is still taking the disk snapshot; it is removed then')
     const found = await findSnapshot(deps, fcdId, await namesOf(deps, snapshot))
     if (found !== undefined) await removeLocalSnapshot(deps, fcdId, found, signal)
   }

@@ -183,6 +183,7 @@ function wakeOf({ deps, world }: Sweep, object: KubeObject): WakeDecision {
   return decideWake(object, {
     nowMs: deps.clock.nowMs(),
     graceMs: deps.settings.dueMs,
+    backoffUnitMs: deps.settings.backoffUnitMs,
     lease: world.leases?.get(leaseName(object)),
     upload: partner,
     download: partner,

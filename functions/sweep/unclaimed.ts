@@ -1,7 +1,7 @@
 // Data that no backup of Velero names: its plugin died after it had asked for it, so that nobody would ever delete it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { deleteSnapshotOf, isDeleteOf, isWithoutActor } from '#shared/domain/delete-request.ts'
+import { deleteSnapshotOf, isDeleteOf, lacksRights } from '#shared/domain/delete-request.ts'
 import { holdsUnasked, isUnclaimed, requesterOf } from '#shared/domain/requester.ts'
 import { BACKUP_NAME_LABEL, markOperation } from '#shared/domain/velero.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
@@ -54,6 +54,6 @@ async function ensure(deps: StepDeps, removal: KubeObject): Promise<void> {
     const found = error instanceof ConflictError && (await deps.cluster.read('DeleteSnapshot', namespace, name))
     if (!found || !isDeleteOf(found, removal)) throw error
     const { annotations } = removal.metadata
-    if (isWithoutActor(found)) await deps.cluster.patch('DeleteSnapshot', found, { metadata: { annotations } })
+    if (lacksRights(found, removal)) await deps.cluster.patch('DeleteSnapshot', found, { metadata: { annotations } })
   }
 }

@@ -3,6 +3,8 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { glance } from '#shared/domain/glance.ts'
 import { slotHolder } from '#shared/domain/slots.ts'
+import { isHandingOver } from '#shared/domain/staged-volume.ts'
+import { cloneReference, isDownloadOf } from '#shared/domain/staging.ts'
 import { STEP_OF_KIND, type SteppedKind } from '#shared/domain/step-label.ts'
 import type { Unread } from '#shared/domain/sweep.ts'
 import { asError } from '#shared/kernel/errors.ts'
@@ -27,6 +29,8 @@ const LIMITS: Limits = { perTenant: 6000, inAll: 30_000 }
 export type World = {
   veleroNamespace: string
   objects: KubeObject[]
+  /** Downloads whose volume changes hands, by the clone that they name. */
+  handOvers: Map<string, KubeObject[]>
   /** undefined: they could not be read. */
   leases: Map<string, KubeObject> | undefined
   /** As they were before the objects were read; undefined: they could not be. */
@@ -69,8 +73,10 @@ export async function readWorld(deps: StepDeps, isLate: () => boolean, limits: L
 function knowledgeOf(room: Room, listings: Map<SteppedKind, Listing>) {
   const objects = room.all().sort((a, b) => SWEPT.indexOf(a.kind as SteppedKind) - SWEPT.indexOf(b.kind as SteppedKind))
   const listing = (kind: SteppedKind) => listings.get(kind) ?? { whole: false, unseen: new Set() }
+  const handOvers = objects.filter((object) => object.kind === 'Download' && isHandingOver(object))
   return {
     objects,
+    handOvers: Map.groupBy(handOvers, ({ spec }) => String(spec?.clonefromSnapshotReference ?? '')),
     find: (kind: SteppedKind, namespace: string | undefined, name: unknown) =>
       typeof name === 'string' ? room.get(kind, namespace, name) : undefined,
     knows: (kind: SteppedKind, namespace: string, tenant: string) =>
@@ -113,6 +119,12 @@ export function ownerOf(world: World, object: KubeObject): { owner: KubeObject |
   return { owner, isUnread: owner === undefined && !world.knows(ownerKind, namespace, namespace) }
 }
 
+/** A Download that hands its volume over to this clone: the clone's own word for it may have been written by hand. */
+function handOverTo({ handOvers }: World, clone: KubeObject): KubeObject | undefined {
+  if (clone.kind !== 'CloneFromSnapshot') return undefined
+  return handOvers.get(cloneReference(clone))?.find((download) => isDownloadOf(download, clone))
+}
+
 /** The transfer that a Snapshot or CloneFromSnapshot names. */
 export function partnerOf(world: World, object: KubeObject): { partner: KubeObject | undefined; isUnread: boolean } {
   const { kind, metadata } = object
@@ -121,7 +133,7 @@ export function partnerOf(world: World, object: KubeObject): { partner: KubeObje
     kind === 'Snapshot'
       ? (['Upload', object['status']?.uploadName] as const)
       : (['Download', object['status']?.downloadName] as const)
-  const partner = world.find(partnerKind, world.veleroNamespace, name)
+  const partner = handOverTo(world, object) ?? world.find(partnerKind, world.veleroNamespace, name)
   const isKnown = world.knows(partnerKind, world.veleroNamespace, metadata.namespace ?? '')
   return { partner, isUnread: partner === undefined && !isKnown }
 }

@@ -16,9 +16,9 @@ import { isNotOurs, reasonOf, type StepResult } from '#shared/steps/transfer.ts'
 import { failuresWith, nextAttemptMs, whyNoOther } from './attempts.ts'
 import { letGoOfDisk } from './let-go.ts'
 
-/** `closed`: by the mover that had it open last, in order. `perhaps held`: a mover may have died since. */
 type Conditions = Parameters<typeof setCondition>[0]
 
+/** `closed`: by the mover that had it open last, in order. `perhaps held`: a mover may have died since. */
 type DiskState = 'closed' | 'perhaps held'
 
 /** The root is durable and was verified: from here on nothing can make this backup a failure. */

@@ -43,8 +43,8 @@ export async function handleUpload(
   const step = await decide(deps, upload)
   switch (step.kind) {
     case 'nothing':
-      await mirrorToSnapshot(deps, upload)
       await giveSlot(deps, upload)
+      await show(deps, upload)
       await settle(deps, 'Upload', upload)
       return step.why
     case 'wait':
@@ -98,8 +98,8 @@ async function underClaim(
   if (claimed.held) return 'claimed elsewhere'
   afterWork()
   const written = await writeEnding(deps, 'Upload', claimed.object, claimed.value.ending)
-  await mirrorToSnapshot(deps, written)
   if (claimed.value.freeSlot) await giveSlot(deps, written)
+  await show(deps, written)
   if (claimed.value.ending.step === 'done') await settle(deps, 'Upload', written)
   // What was asked for while it was at work (a cancel) would wake nobody now: it is decided on the fresh object, right away.
   const asked = step.kind !== 'abort' && !signal.aborted && (await decide(deps, written)).kind === 'abort'
@@ -117,7 +117,7 @@ async function act(deps: TransferDeps, claim: Claim, step: UploadStep): Promise<
   try {
     if (step.kind === 'abort') return await abort(deps, claim)
     if (step.kind === 'cleanup') return await cleanUp(deps, claim, step.ends)
-    await mirrorToSnapshot(deps, claim.latest())
+    await show(deps, claim.latest())
     return await transfer(deps, claim)
   } catch (error) {
     if (isNotOurs(error) || claim.signal.reason === ABORTS.lost) throw error
@@ -141,6 +141,21 @@ async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   deps.countSlice(outcome.state === 'sealed' ? 'done' : 'more')
   if (outcome.state === 'sealed') return await seal(deps, claim, outcome, 'closed')
   return afterSlice(deps, claim, outcome)
+}
+
+/**
+ * News for whoever looks at the Snapshot, and never worth an upload: who keeps writing to a Snapshot would hold its Upload and its slot. What
+ * is not shown here the Snapshot's own function shows, which the sweep wakes.
+ */
+async function show(deps: TransferDeps, upload: KubeObject): Promise<void> {
+  try {
+    await mirrorToSnapshot(deps, upload)
+  } catch (error) {
+    deps.log.warn(
+      { err: asError(error) },
+      'the Snapshot does not show how far its Upload is; the sweep makes up for it',
+    )
+  }
 }
 
 /** At most every ten seconds; what it could not show, the next call shows. */

@@ -11,6 +11,7 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import type { Extent } from '#shared/ports/disk.ts'
 import type { BackupAbout, BackupSummary, RepositoryAccess, UploadRequest } from '#shared/ports/mover.ts'
 import type { VolumeFacts } from '#shared/ports/volumes.ts'
+import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
 import { snapshotReference } from '#shared/steps/mirror.ts'
@@ -21,6 +22,7 @@ export type PreparedUpload = { kind: 'sealed'; root: string } | { kind: 'ready';
 export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<PreparedUpload> {
   const upload = claim.latest()
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
+  await requireRepository(deps, upload)
   const access = await deps.access(upload['spec'].backupRepository, 'write')
   const sealed = await deps.repositories.find(access, fcdId, snapshotId)
   if (sealed !== undefined) {
@@ -46,6 +48,15 @@ export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<P
       about,
     },
   }
+}
+
+/**
+ * Before anything is opened, at each slice: a Snapshot may name a repository before there is one, and a permission may be taken back. An
+ * Upload without a reference is an operator's.
+ */
+async function requireRepository(deps: TransferDeps, upload: KubeObject): Promise<void> {
+  const reference = snapshotReference(upload)
+  if (reference !== undefined) await requireAllowed(deps, upload['spec'].backupRepository, [reference.namespace])
 }
 
 /** Whoever sealed it may have died before it removed the session's checkpoints: abandoning leaves the backup and removes them. */

@@ -4,6 +4,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName } from '#shared/api/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import { BACKUP_ANNOTATION } from './velero.ts'
 
 /** On an object in Velero's namespace: it acts with the rights of this namespace only, as the id in it came from there. */
 export const ON_BEHALF_OF_ANNOTATION = 'dormouse.dev/on-behalf-of'
@@ -15,11 +16,11 @@ export type Origin = { clusterId: string; claim: string; backup?: string | undef
 
 /**
  * Whose wish an object is. `operator`: it is in Velero's namespace. `delegate`: it is there too, but was made from what a namespace's own
- * objects said. `tenant`: it is in any other namespace.
+ * objects said; `backup`: while Velero deletes that Backup. `tenant`: it is in any other namespace.
  */
 export type Actor =
   | { kind: 'operator' }
-  | { kind: 'delegate'; namespace: string }
+  | { kind: 'delegate'; namespace: string; backup?: string }
   | { kind: 'tenant'; namespace: string }
 
 export type Verdict = { allowed: true; by: string } | { allowed: false; why: string }
@@ -28,7 +29,9 @@ export function actorOf({ metadata }: KubeObject, veleroNamespace: string): Acto
   const namespace = metadata.namespace ?? ''
   if (namespace !== veleroNamespace) return { kind: 'tenant', namespace }
   const onBehalfOf = metadata.annotations?.[ON_BEHALF_OF_ANNOTATION]
-  return onBehalfOf === undefined ? { kind: 'operator' } : { kind: 'delegate', namespace: onBehalfOf }
+  if (onBehalfOf === undefined) return { kind: 'operator' }
+  const backup = metadata.annotations?.[BACKUP_ANNOTATION] ?? ''
+  return { kind: 'delegate', namespace: onBehalfOf, ...(backup === '' ? {} : { backup }) }
 }
 
 /** The namespace that a backup belongs to; undefined: its root names none, so it is the operators' alone. */
@@ -37,14 +40,18 @@ export function namespaceOf({ claim }: Pick<Origin, 'claim'>): string | undefine
   return isNamespaceName(namespace) ? namespace : undefined
 }
 
-/** Operators may delete every backup; a tenant what its own namespace in this very cluster has made; a delegate what that namespace has made in any. */
+/**
+ * Operators may delete every backup; a tenant what its own namespace in this very cluster has made, and so may a delegate. While Velero deletes a
+ * Backup, also what that namespace has made for this Backup in another cluster: the ids, which come out of the bucket, reach no other.
+ */
 export function decideDeletion(actor: Actor, origin: Origin, clusterId: string): Verdict {
   if (actor.kind === 'operator') return { allowed: true, by: 'an object in the Velero namespace' }
   if (namespaceOf(origin) !== actor.namespace)
     return { allowed: false, why: `it is no backup of namespace ${actor.namespace}` }
-  if (actor.kind === 'tenant' && origin.clusterId !== clusterId)
-    return { allowed: false, why: 'another cluster has made it: delete it there, or in the Velero namespace' }
-  return { allowed: true, by: 'the namespace that its root names' }
+  if (origin.clusterId === clusterId) return { allowed: true, by: 'the namespace that its root names' }
+  if (actor.kind === 'delegate' && actor.backup !== undefined && origin.backup === actor.backup)
+    return { allowed: true, by: `Backup ${actor.backup}, which its root names` }
+  return { allowed: false, why: 'another cluster has made it: delete it there, or in the Velero namespace' }
 }
 
 export type RestoreQuestion = {

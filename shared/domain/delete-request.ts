@@ -2,7 +2,7 @@
 
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { ON_BEHALF_OF_ANNOTATION } from './authority.ts'
-import { BACKUP_NAME_LABEL, EXCLUDE_LABEL, requireUid } from './velero.ts'
+import { BACKUP_ANNOTATION, BACKUP_NAME_LABEL, EXCLUDE_LABEL, requireUid } from './velero.ts'
 
 export type DeleteRequest = {
   snapshotUid: string
@@ -12,6 +12,8 @@ export type DeleteRequest = {
   /** Of the claim that was backed up. The id comes from a Snapshot's status, so the deletion has the rights of that namespace only. */
   namespace: string
   backupLabel: string
+  /** The Backup that Velero deletes: what another cluster has made for it may go, too. Nobody else has that right. */
+  backup?: string
 }
 
 /** A deletion that is asked for again finds the first. TerminalError `VeleroObjectInvalid`: it is no UID. */
@@ -20,7 +22,7 @@ export function deleteName(snapshotUid: unknown): string {
 }
 
 export function deleteSnapshotOf(request: DeleteRequest): KubeObject {
-  const { snapshotUid, snapshotID, backupRepository, veleroNamespace, namespace, backupLabel } = request
+  const { snapshotUid, snapshotID, backupRepository, veleroNamespace, namespace, backupLabel, backup } = request
   return {
     apiVersion: KINDS.DeleteSnapshot.apiVersion,
     kind: 'DeleteSnapshot',
@@ -28,7 +30,10 @@ export function deleteSnapshotOf(request: DeleteRequest): KubeObject {
       name: deleteName(snapshotUid),
       namespace: veleroNamespace,
       labels: { [EXCLUDE_LABEL]: 'true', [BACKUP_NAME_LABEL]: backupLabel },
-      annotations: { [ON_BEHALF_OF_ANNOTATION]: namespace },
+      annotations: {
+        [ON_BEHALF_OF_ANNOTATION]: namespace,
+        ...(backup === undefined ? {} : { [BACKUP_ANNOTATION]: backup }),
+      },
     },
     spec: { snapshotID, backupRepository },
   }
@@ -37,12 +42,15 @@ export function deleteSnapshotOf(request: DeleteRequest): KubeObject {
 /** False: its name was made for another backup, or it acts for another namespace. */
 export function isDeleteOf(object: KubeObject, wanted: KubeObject): boolean {
   const isSame = object['spec']?.snapshotID === wanted['spec'].snapshotID
-  return isSame && (isWithoutActor(object) || actsFor(object) === actsFor(wanted))
+  return isSame && (actsFor(object) === undefined || actsFor(object) === actsFor(wanted))
 }
 
-/** An earlier release made it, with the rights of an operator: it gets the annotation before anybody counts on it. */
-export function isWithoutActor(object: KubeObject): boolean {
-  return actsFor(object) === undefined
+/**
+ * Whose rights it has is not said as it is wanted: an earlier release made it, with those of an operator, or the sweep did, which knows no
+ * Backup. It gets the annotations before anybody counts on it.
+ */
+export function lacksRights({ metadata }: KubeObject, wanted: KubeObject): boolean {
+  return Object.entries(wanted.metadata.annotations ?? {}).some(([key, value]) => metadata.annotations?.[key] !== value)
 }
 
 function actsFor({ metadata }: KubeObject): string | undefined {

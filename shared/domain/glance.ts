@@ -1,8 +1,9 @@
 // What the sweep keeps of an object: the fields that its decisions read, cut in length. Whole objects of strangers may have a megabyte each.
 
-import type { KindName, KubeObject, ObjectMeta } from '#shared/api/kinds.ts'
+import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { leaseTimes } from './lease.ts'
 import { QUEUE_LABEL, SLOT_LABEL } from './slots.ts'
+import { formatHandOver, HAND_OVER_ANNOTATION, handOverOf } from './staged-volume.ts'
 import { STAGED_ANNOTATION } from './staging.ts'
 import { DUE_ANNOTATION, FINALIZER, holdsFinalizer, STEP_LABEL } from './step-label.ts'
 import { TASK_LABEL } from './task.ts'
@@ -30,11 +31,11 @@ const STATUS = ['phase', 'uploadName', 'downloadName', 'volumeName', 'root', 'se
 
 /** Enough for `decideWake`, `decideRecord`, `keepsSlot` and the look at a requester; never enough to write from but for labels and flags. */
 export function glance(kind: KindName, object: KubeObject): KubeObject {
-  const { metadata, spec, status } = object
+  const { spec, status } = object
   return detached({
     apiVersion: object.apiVersion,
     kind,
-    metadata: glanceAtMetadata(object, metadata),
+    metadata: glanceAtMetadata(kind, object),
     spec: { ...picked(spec, SPEC, MAX_NAME_CHARS), ...(kind === 'Lease' ? leaseTimes(object) : {}) },
     status: {
       ...picked(status, STATUS, MAX_NAME_CHARS),
@@ -44,13 +45,23 @@ export function glance(kind: KindName, object: KubeObject): KubeObject {
   })
 }
 
-function glanceAtMetadata(object: KubeObject, metadata: ObjectMeta): object {
+function glanceAtMetadata(kind: KindName, object: KubeObject): object {
+  const { metadata } = object
   return {
     ...picked(metadata, META, MAX_NAME_CHARS),
     labels: picked(metadata.labels, LABELS, MAX_NAME_CHARS),
-    annotations: picked(metadata.annotations, ANNOTATIONS, MAX_NAME_CHARS),
+    annotations: {
+      ...picked(metadata.annotations, ANNOTATIONS, MAX_NAME_CHARS),
+      ...(kind === 'Download' ? handOverIn(object) : {}),
+    },
     finalizers: holdsFinalizer(object) ? [FINALIZER] : undefined,
   }
+}
+
+/** Of a Download. Without the plan, which is long: what is cut could not be read. */
+function handOverIn(object: KubeObject): object {
+  const begun = handOverOf(object)
+  return begun === undefined ? {} : { [HAND_OVER_ANNOTATION]: formatHandOver({ target: begun.target }) }
 }
 
 function picked(from: unknown, fields: readonly string[], maxChars: number): object {

@@ -6,8 +6,11 @@ import { deletePhase, isDeleteOver } from './delete.ts'
 import { decideDownload, isDownloadOver, seeDownload } from './download.ts'
 import { leaseState } from './lease.ts'
 import { decideSnapshot, followUpload, isSnapshotOver, seeSnapshot } from './snapshot.ts'
+import { isHandingOver } from './staged-volume.ts'
+import { isDownloadOf } from './staging.ts'
 import { dueMs, hasDueTime, holdsFinalizer, isBeingDeleted, stepOf } from './step-label.ts'
 import { decideUpload, isUploadOver, seeUpload } from './upload.ts'
+import { longestWaitMs } from './waits.ts'
 
 export type WakeDecision = { wake: false; why: string } | { wake: true; cause: 'rescue' | 'scheduled'; why: string }
 
@@ -16,6 +19,8 @@ export type Surroundings = {
   nowMs: number
   /** Due for less than this: its event may still be on the way. */
   graceMs: number
+  /** Of the settings: no due time of ours is farther away than so many of these. */
+  backoffUnitMs: number
   lease: KubeObject | undefined
   upload: KubeObject | undefined
   download: KubeObject | undefined
@@ -30,11 +35,12 @@ export type Unread = 'lease' | 'partner' | 'owner'
 
 export function decideWake(object: KubeObject, around: Surroundings): WakeDecision {
   const step = stepOf(object)
-  if (isOver(object) && step === 'done' && !(holdsFinalizer(object) && isBeingDeleted(object)))
+  const isEnded = isOver(object) && !isHandedOver(object, around)
+  if (isEnded && step === 'done' && !(holdsFinalizer(object) && isBeingDeleted(object)))
     return { wake: false, why: 'over' }
   if (leaseState(around.lease, '', around.nowMs) === 'held') return { wake: false, why: 'held' }
   if (wantsNotice(object, around)) return { wake: true, cause: 'rescue', why: 'it asks to stop' }
-  if (step === 'queued') return { wake: false, why: 'queued: a free slot gates it in' }
+  if (step === 'queued' && isTransfer(object)) return { wake: false, why: 'queued: a free slot gates it in' }
   if (step === 'waiting') return decideWaiting(object, around)
   if (step === 'running' && around.unread?.has('lease')) return { wake: false, why: 'nobody knows who holds it' }
   if (step === 'running') return { wake: true, cause: 'rescue', why: 'its holder is gone' }
@@ -48,12 +54,28 @@ export function decideWake(object: KubeObject, around: Surroundings): WakeDecisi
 function decideWaiting(object: KubeObject, around: Surroundings): WakeDecision {
   if (isOver(object)) return { wake: true, cause: 'rescue', why: 'it is over, its label does not say so yet' }
   if (hasDueTime(object))
-    return dueMs(object) <= around.nowMs
-      ? { wake: true, cause: 'scheduled', why: 'its time has come' }
-      : { wake: false, why: 'not due yet' }
+    return decideDue(dueMs(object) - around.nowMs, longestWaitMs(object.kind, around.backoffUnitMs))
   return !around.unread?.has('partner') && partnerMoved(object, around)
     ? { wake: true, cause: 'rescue', why: 'what it waits for has moved on' }
     : { wake: false, why: 'waits for another object' }
+}
+
+/** Its volume changes hands: its phase was written by hand, and nobody else would end what was begun. */
+function isHandedOver(object: KubeObject, { download }: Surroundings): boolean {
+  if (object.kind !== 'CloneFromSnapshot' || download === undefined) return false
+  return isHandingOver(download) && isDownloadOf(download, object)
+}
+
+/** Its tenant can write a due time, too: one that is farther away than any of ours hides nothing. */
+function decideDue(leftMs: number, longestMs: number): WakeDecision {
+  if (leftMs <= 0) return { wake: true, cause: 'scheduled', why: 'its time has come' }
+  if (leftMs > longestMs) return { wake: true, cause: 'rescue', why: 'it is due later than anything is' }
+  return { wake: false, why: 'not due yet' }
+}
+
+/** Nothing else waits for a slot, whatever its label says. */
+function isTransfer({ kind }: KubeObject): boolean {
+  return kind === 'Upload' || kind === 'Download'
 }
 
 /**

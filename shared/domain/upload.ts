@@ -102,11 +102,13 @@ export function isUploadOver(phase: UploadPhase): boolean {
   return UPLOAD_NEXT[phase].length === 0
 }
 
+/** Label of an Upload that the snapshot function made: the UID of the Snapshot that it was made for. */
+export const SNAPSHOT_UID_LABEL = 'dormouse.dev/snapshot-uid'
 /** On an Upload that the snapshot function made: the name of the claim that was backed up. */
 export const CLAIM_ANNOTATION = 'dormouse.dev/claim'
 
 export const DEFAULT_UPLOAD_RETRY_MAX = 10
-const MAX_BACKOFF_UNITS = 60
+export const MAX_BACKOFF_UNITS = 60
 
 /** Units (minutes by default) to wait after the n-th failure (n from 1): 1, 2, 4 … 60, as the peer's `currentBackOff`. */
 export function uploadBackoffUnits(failures: number): number {
@@ -118,7 +120,14 @@ export function uploadRetryMax(text: string | undefined): number {
   return text !== undefined && /^\d{1,4}$/.test(text) ? Number(text) : DEFAULT_UPLOAD_RETRY_MAX
 }
 
-const HOPELESS = ['SnapshotIDInvalid', 'VolumeNotFound', 'SnapshotNotFound', 'SnapshotReferenceInvalid', 'NotPermitted']
+const HOPELESS = [
+  'SnapshotIDInvalid',
+  'VolumeNotFound',
+  'SnapshotNotFound',
+  'SnapshotReferenceInvalid',
+  'NotPermitted',
+  'NamespaceNotAllowed',
+]
 
 /** Reasons that no retry of a transfer can heal: the Upload ends at once instead of after five hours. */
 export function isHopelessTransfer(reason: string): boolean {

@@ -57,19 +57,32 @@ export function isVolumeOf(volume: KubeObject, { metadata }: KubeObject): boolea
   return uid !== undefined && uid === metadata.uid && name === metadata.name && namespace === metadata.namespace
 }
 
-/** True when one of the volumes is of that disk, and bound to a claim of that namespace. `migrations`: asked for when they matter. */
-export function isDiskIn(
-  namespace: string,
+/** Every volume that is, or may be, of that disk. `migrations`: all of them, where one of the volumes is migrated. */
+export function volumesOfDisk(
   fcdId: string,
   volumes: readonly KubeObject[],
-  migrations: readonly KubeObject[] = [],
-): boolean {
-  const own = volumes.filter((volume) => volume['spec']?.claimRef?.namespace === namespace)
-  return own.some((volume) => {
-    if (isMigrated(volume)) return findMigratedDisk(volume, migrations) === fcdId
+  migrations: readonly KubeObject[],
+): KubeObject[] {
+  return volumes.filter((volume) => {
+    if (isMigrated(volume)) return disksAt(volume, migrations).includes(fcdId)
     const { driver, volumeHandle } = volume['spec']?.csi ?? {}
     return driver === CSI_DRIVER && volumeHandle === fcdId
   })
+}
+
+/**
+ * True when one of the disk's volumes is bound to a claim of that namespace that is there right now, and every other one is that namespace's, too: a
+ * disk may have another volume object since it was given away, and the old one, which is kept (Retain), tells of earlier times.
+ */
+export function isDiskIn(
+  namespace: string,
+  volumes: readonly KubeObject[],
+  claims: readonly (KubeObject | undefined)[],
+): boolean {
+  const isOwn = volumes.every((volume) => volume['spec']?.claimRef?.namespace === namespace)
+  const isBound = (volume: KubeObject) =>
+    volume['status']?.phase === 'Bound' && claims.some((claim) => claim !== undefined && isVolumeOf(volume, claim))
+  return isOwn && volumes.some(isBound)
 }
 
 /** The FCD's id of a PV, or the reason why it has none. */
@@ -104,19 +117,32 @@ export function isMigrated(volume: KubeObject | undefined): boolean {
   )
 }
 
-/** The FCD's id of a migrated volume, by the list of all CnsVSphereVolumeMigrations. */
+/** The FCD's id of a migrated volume, by the list of all CnsVSphereVolumeMigrations. undefined: none has its path, or several disks have. */
 export function findMigratedDisk(volume: KubeObject, migrations: readonly KubeObject[]): string | undefined {
-  const path: unknown = volume['spec'].vsphereVolume.volumePath
-  const disk: unknown = migrations.find(({ spec }) => spec?.volumepath === path)?.['spec'].volumeid
-  return typeof disk === 'string' && disk !== '' ? disk : undefined
+  const [disk, ...more] = disksAt(volume, migrations)
+  return more.length === 0 ? disk : undefined
 }
 
-/** TerminalError `VolumeNotFound` when the driver has no record of it. */
+/** A path begins with the name of a datastore, which is unique in a datacenter only. */
+function disksAt(volume: KubeObject, migrations: readonly KubeObject[]): string[] {
+  const path: unknown = volume['spec'].vsphereVolume.volumePath
+  const disks = migrations.filter(({ spec }) => spec?.volumepath === path).map(({ spec }) => spec.volumeid)
+  return [...new Set(disks.filter((disk) => typeof disk === 'string' && disk !== ''))]
+}
+
+/** TerminalError `VolumeNotFound` when the driver has no record of it, `VolumeAmbiguous` when it has records of several disks. */
 export function requireMigratedDisk(volume: KubeObject, migrations: readonly KubeObject[]): string {
-  const disk = findMigratedDisk(volume, migrations)
+  const disks = disksAt(volume, migrations)
+  const [disk, ...more] = disks
+  const path = volume['spec'].vsphereVolume.volumePath
+  if (more.length > 0)
+    throw new TerminalError(
+      'VolumeAmbiguous',
+      `PersistentVolume ${volume.metadata.name} has the path ${path}, which CnsVSphereVolumeMigrations give to ${disks.length} disks: nobody can tell which of them is its own`,
+    )
   if (disk !== undefined) return disk
   throw new TerminalError(
     'VolumeNotFound',
-    `PersistentVolume ${volume.metadata.name} is migrated to ${CSI_DRIVER}, but no CnsVSphereVolumeMigration has its path ${volume['spec'].vsphereVolume.volumePath}: does the driver run?`,
+    `PersistentVolume ${volume.metadata.name} is migrated to ${CSI_DRIVER}, but no CnsVSphereVolumeMigration has its path ${path}: does the driver run?`,
   )
 }

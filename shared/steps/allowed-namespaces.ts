@@ -1,11 +1,11 @@
-// Asked before anything is made for a backup: may these namespaces use the repository?
+// Asked before anything is made for a backup, and at each slice of its upload: may these namespaces use the repository?
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { requireNamespace } from '#shared/domain/repository-use.ts'
 import type { StepDeps } from './deps.ts'
 
 /**
- * The repository. undefined: local mode, or it is not there (yet), which is left to the transfer, as that waits for it.
+ * The repository. undefined: local mode, or it is not there (yet), which is left to the transfer: that waits for it, and asks again.
  * TerminalError `NamespaceNotAllowed`: none of the namespaces may use it.
  */
 export async function requireAllowed(

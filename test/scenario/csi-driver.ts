@@ -53,7 +53,7 @@ export class CsiDriver {
   }
 
   /** As it is provisioned for a claim. */
-  createVolume(name: string, claim: KubeObject, fcdId: string): void {
+  createVolume(name: string, claim: KubeObject, fcdId: string, phase?: 'Bound'): void {
     const { accessModes, volumeMode = 'Filesystem', storageClassName, resources } = claim['spec']
     this.#cluster.seed('PersistentVolume', {
       apiVersion: 'v1',
@@ -68,6 +68,7 @@ export class CsiDriver {
         csi: { driver: DRIVER, volumeHandle: fcdId },
         claimRef: claimRefOf(claim),
       },
+      ...(phase === undefined ? {} : { status: { phase } }),
     })
   }
 

@@ -27,7 +27,7 @@ export function aVolume(world: World, name: string, namespace = 'app'): string {
     status: { phase: 'Bound' },
   })
   const fcdId = world.volumes.createDisk(SIZE_BYTES, { cbt: true })
-  world.csi.createVolume(`pv-${name}`, claim, fcdId)
+  world.csi.createVolume(`pv-${name}`, claim, fcdId, 'Bound')
   return fcdId
 }
 

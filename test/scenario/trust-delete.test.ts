@@ -4,11 +4,13 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { ON_BEHALF_OF_ANNOTATION } from '#shared/domain/authority.ts'
-import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
+import { formatClaimSnapshotId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
-import { KiB } from '#shared/kernel/units.ts'
+import { BACKUP_ANNOTATION } from '#shared/domain/velero.ts'
+import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
 import { noiseOf } from './choices.ts'
 import { aBackup, aDelete, aSnapshot, aVolume, isDone } from './objects.ts'
+import { seedOf } from './velero.ts'
 import { FAIR } from './weather.ts'
 import { allowing, CLUSTER_ID, World } from './world.ts'
 
@@ -27,11 +29,20 @@ function named(fcdId: string, snapshotId: string): KubeObject {
   return { status: { snapshotID } } as unknown as KubeObject
 }
 
-async function ask(world: World, target: KubeObject, namespace: string, onBehalfOf?: string): Promise<KubeObject> {
+async function ask(
+  world: World,
+  target: KubeObject,
+  namespace: string,
+  onBehalfOf?: string,
+  backup?: string,
+): Promise<KubeObject> {
   const name = `d-${world.cluster.peekAll('DeleteSnapshot').length}`
   aDelete(world, name, target, namespace)
   const read = () => world.cluster.peek('DeleteSnapshot', namespace, name) as KubeObject
-  const annotations = onBehalfOf === undefined ? {} : { [ON_BEHALF_OF_ANNOTATION]: onBehalfOf }
+  const annotations = {
+    ...(onBehalfOf === undefined ? {} : { [ON_BEHALF_OF_ANNOTATION]: onBehalfOf }),
+    ...(backup === undefined ? {} : { [BACKUP_ANNOTATION]: backup }),
+  }
   await world.cluster.patch('DeleteSnapshot', read(), { metadata: { annotations } })
   await world.run(() => isDone(read()))
   assert.equal(world.errors, [])
@@ -90,20 +101,94 @@ for (const [what, description] of Object.entries(OTHERS)) {
   })
 }
 
-trust('a backup of another cluster is for its delegate and for operators', async () => {
-  for (const [namespace, onBehalfOf] of [['app'], ['velero', 'app'], ['velero']] as [string, string?][]) {
-    const world = await allowing(new World(4, FAIR), [])
-    await aBackup(world)
-    const [own] = world.bucket.backups.keys()
-    const id = { fcdId: UID, snapshotId: UID }
-    const theirs = world.bucket.plantRoot(own as string, { ...id, clusterId: 'another', claim: 'app/data' })
-    const status = await ask(world, named(UID, UID), namespace, onBehalfOf)
-    if (namespace === 'app') assertRefused(status, 'another cluster has made it')
-    else assert.is(status['phase'], 'Completed', status['message'])
-    assert.is(world.bucket.backups.has(theirs), namespace === 'app')
-    assert.is(world.bucket.backups.has(own as string), true)
-  }
+trust(
+  'a backup of another cluster is for Velero, while it deletes the Backup that the root names, and for operators',
+  async () => {
+    for (const [isAllowed, namespace, onBehalfOf, backup] of [
+      [false, 'app'],
+      [false, 'app', 'app', 'nightly'],
+      [false, 'velero', 'app'],
+      [false, 'velero', 'app', ''],
+      [false, 'velero', 'app', 'weekly'],
+      [true, 'velero', 'app', 'nightly'],
+      [true, 'velero'],
+    ] as [boolean, string, string?, string?][]) {
+      const world = await allowing(new World(4, FAIR), [])
+      await aBackup(world)
+      const [own] = world.bucket.backups.keys()
+      const id = { fcdId: UID, snapshotId: UID }
+      const theirs = world.bucket.plantRoot(own as string, {
+        ...id,
+        clusterId: 'another',
+        claim: 'app/data',
+        backup: 'nightly',
+      })
+      const status = await ask(world, named(UID, UID), namespace, onBehalfOf, backup)
+      if (!isAllowed) assertRefused(status, 'another cluster has made it')
+      else assert.is(status['phase'], 'Completed', status['message'])
+      assert.is(world.bucket.backups.has(theirs), !isAllowed)
+      assert.is(world.bucket.backups.has(own as string), true)
+    }
+  },
+)
+
+trust("a Snapshot's status that was written by hand makes the sweep delete nothing of another cluster", async () => {
+  const world = await allowing(new World(4, FAIR), ['app'])
+  await aBackup(world)
+  const [own] = world.bucket.backups.keys()
+  const about = { fcdId: UID, snapshotId: UID, clusterId: 'another', claim: 'app/data', backup: 'nightly' }
+  const theirs = world.bucket.plantRoot(own as string, about)
+  const backup = seedOf(world, 'Backup', 'nightly', {})
+  await world.cluster.patch('Backup', backup, { status: { phase: 'Completed' } })
+  const snapshotID = formatClaimSnapshotId({
+    namespace: 'app',
+    claim: 'data',
+    disk: { fcdId: UID, snapshotId: UID },
+  })
+  world.cluster.seed('Snapshot', {
+    apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+    kind: 'Snapshot',
+    metadata: {
+      name: 'forged',
+      namespace: 'app',
+      labels: { 'velero.io/backup-uid': backup.metadata.uid as string, 'dormouse.dev/step': 'done' },
+      annotations: { [BACKUP_ANNOTATION]: 'nightly', 'dormouse.dev/velero-operation': 'requested' },
+    },
+    spec: { resourceHandle: { apiGroup: '', kind: 'PersistentVolumeClaim', name: 'data' }, backupRepository: 'br' },
+    status: { phase: 'Uploaded', snapshotID },
+  })
+  const from = world.clock.nowMs()
+  await world.run(() => world.clock.nowMs() - from > HOUR_MS)
+  const [asked] = world.cluster.peekAll('DeleteSnapshot')
+  assertRefused(asked?.['status'], 'another cluster has made it')
+  assert.ok(world.bucket.backups.has(theirs))
 })
+
+for (const where of ['app', 'spy'])
+  trust(
+    `a volume of earlier times, of ${where}, does not let its namespace delete what the disk's new owner keeps`,
+    async () => {
+      const world = await allowing(new World(5, FAIR), [])
+      const fcdId = aVolume(world, 'data')
+      const now = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as KubeObject
+      // An operator has moved the disk to another namespace by another volume object (Retain, static).
+      world.cluster.seed('PersistentVolume', {
+        apiVersion: 'v1',
+        kind: 'PersistentVolume',
+        metadata: { name: 'pv-old' },
+        spec: { ...now['spec'], claimRef: { namespace: 'spy', name: 'old', uid: 'gone' } },
+        status: { phase: 'Released' },
+      })
+      aSnapshot(world, 'local', 'data', '')
+      await world.run(() => isDone(world.cluster.peek('Snapshot', 'app', 'local')))
+      const { snapshotId } = unwrapToDisk(world.cluster.peek('Snapshot', 'app', 'local')?.['status'].snapshotID)
+      assertRefused(await ask(world, named(fcdId, snapshotId), where), 'the disk snapshot stays')
+      assert.is(snapshotsOf(world).length, 1)
+      const status = await ask(world, named(fcdId, snapshotId), 'velero')
+      assert.is(status['phase'], 'Completed')
+      assert.is(snapshotsOf(world).length, 0)
+    },
+  )
 
 trust('what is permitted only in part stays as a whole', async () => {
   const world = await allowing(new World(5, FAIR), [])

@@ -5,7 +5,8 @@ import * as assert from 'uvu/assert'
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { formatClaimSnapshotId, formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
-import { KiB } from '#shared/kernel/units.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
 import { noiseOf } from './choices.ts'
 import { aBackup, aSnapshot, aVolume, isDone } from './objects.ts'
 import { FAIR } from './weather.ts'
@@ -14,6 +15,7 @@ import { allowing, World } from './world.ts'
 const trust = suite('a status that was written by hand')
 
 const B = 'tenant-b'
+const FOREIGN = { vcenter: 'vc', task: 'task-4711' }
 const MADE_UP = ['Snapshotted', 'Uploading', 'UploadFailed', 'CleanupAfterUploadFailed', 'Canceling']
 
 type Disk = { fcdId: string; snapshotId: string }
@@ -118,11 +120,85 @@ trust("with app's sealed backup, whose record is gone: it is not shown as its ow
   const world = await allowing(new World(4, FAIR), [])
   const { snapshotID } = (await aBackup(world))['status']
   await world.cluster.delete('Upload', world.cluster.peekAll('Upload')[0] as KubeObject)
-  forge(world, { phase: 'Uploading', snapshotID })
+  const fcdId = forge(world, { phase: 'Uploading', snapshotID })
   await world.run(() => isDone(spy(world)) && world.isQuiet())
-  assert.equal([spy(world)['status'].phase, spy(world)['status'].reason], ['UploadFailedAfterRetry', 'NotPermitted'])
+  assert.is(spy(world)['status'].phase, 'Uploaded', 'its own disk was backed up')
+  assert.is(unwrapToDisk(spy(world)['status'].snapshotID).fcdId, fcdId)
+  assertOwnOnly(world, fcdId)
+})
+
+trust("an Upload that names app's sealed backup for another namespace does not take it for its own", async () => {
+  const world = await allowing(new World(4, FAIR), [])
+  const { fcdId, snapshotId } = unwrapToDisk((await aBackup(world))['status'].snapshotID)
+  await world.cluster.delete('Upload', world.cluster.peekAll('Upload')[0] as KubeObject)
+  world.cluster.seed('Upload', {
+    apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
+    kind: 'Upload',
+    metadata: { name: `upload-${snapshotId}`, namespace: 'velero' },
+    spec: {
+      snapshotID: formatDiskId(fcdId, snapshotId),
+      backupRepository: 'br',
+      backupTimestamp: '2026-11-26T11:00:00Z',
+      snapshotReference: `${B}/forged`,
+    },
+  })
+  const read = () => world.cluster.peek('Upload', 'velero', `upload-${snapshotId}`)
+  await world.run(() => isDone(read()))
+  assert.equal([read()?.['status'].phase, read()?.['status'].reason], ['UploadFailedAfterRetry', 'NotPermitted'])
   assert.is(world.bucket.backups.size, 1)
 })
+
+for (const [whose, most] of [
+  ['own', 1],
+  ["nobody's", 0],
+] as const)
+  trust(`ids that were made up, of a disk that is ${whose}, make no Upload each`, async () => {
+    const world = await allowing(new World(3, FAIR), [])
+    const own = forge(world, {})
+    const open = world.volumes.openDisk.bind(world.volumes)
+    // The harness looks at the disk of each Upload.
+    world.volumes.openDisk = (...[id, snapshotId, ...more]) =>
+      snapshotId?.startsWith('50000000') === true ? open(own, undefined) : open(id, snapshotId, ...more)
+    const fcdId = whose === 'own' ? own : '11111111-0000-4000-8000-000000000000'
+    const seen = { metadata: { namespace: B, name: 'forged' } } as KubeObject
+    for (let i = 1; i <= 5; i++) {
+      const snapshotID = idOf({ fcdId, snapshotId: `50000000-0000-4000-8000-${String(i).padStart(12, '0')}` })
+      await world.cluster.patchStatus('Snapshot', seen, { phase: 'Snapshotted', snapshotID, uploadName: '' })
+      await world.cluster.patch('Snapshot', seen, { metadata: { labels: { 'dormouse.dev/step': 'snapshot' } } })
+      await world.run(() => isDone(spy(world)) && world.isQuiet())
+    }
+    const madeUp = uploadsFor(world, B).filter(({ metadata }) => metadata.name.startsWith('upload-50000000'))
+    assert.ok(madeUp.length <= most, `${madeUp.length} Uploads`)
+    assertOwnOnly(world, own)
+  })
+
+trust(
+  'an Upload of the same name that was made for something else is none of its own, and the Snapshot says so',
+  async () => {
+    const world = await allowing(new World(18, FAIR), [])
+    const fcdId = forge(world, {})
+    world.cluster.onEvent({ kind: 'Snapshot' }, () => {
+      const id = spy(world)?.['status']?.snapshotID
+      if (id === undefined || world.cluster.peekAll('Upload').length > 0) return
+      const disk = unwrapToDisk(id)
+      world.cluster.seed('Upload', {
+        apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
+        kind: 'Upload',
+        metadata: { name: `upload-${disk.snapshotId}`, namespace: 'velero', labels: { 'dormouse.dev/step': 'done' } },
+        spec: {
+          snapshotID: formatDiskId(fcdId, disk.snapshotId),
+          backupRepository: 'br',
+          backupTimestamp: '2026-11-26T11:00:00Z',
+          snapshotReference: 'app/another',
+        },
+        status: { phase: 'Canceled' },
+      })
+    })
+    await world.run(() => isDone(spy(world)))
+    assert.is(spy(world)['status'].reason, 'NotPermitted')
+    assert.equal(world.volumes.snapshotsOf(fcdId), [])
+  },
+)
 
 trust("a task that is somebody else's proves no disk snapshot", async () => {
   const world = await allowing(new World(5, FAIR), [])
@@ -134,6 +210,59 @@ trust("a task that is somebody else's proves no disk snapshot", async () => {
   assert.is(spy(world)['status'].phase, 'Uploaded', world.describe())
   assertOwnOnly(world, fcdId)
   assert.is(world.volumes.snapshotsOf(app)[0]?.snapshotId, snapshotId)
+})
+
+/** What vCenter says about a task that nobody of us has begun. */
+function saysOfForeignTask(world: World, say: () => { state: 'running'; percent: number }): string[] {
+  const polled: string[] = []
+  const pollTask = world.volumes.pollTask.bind(world.volumes)
+  world.volumes.pollTask = async (task) => {
+    if (task.task !== FOREIGN.task) return await pollTask(task)
+    polled.push(task.task)
+    return say()
+  }
+  return polled
+}
+
+for (const Fault of [TerminalError, RetryableError])
+  trust(`what vCenter says about a task that is somebody else's is not shown (${Fault.name})`, async () => {
+    const world = await allowing(new World(15, FAIR), [])
+    const polled = saysOfForeignTask(world, () => {
+      throw new Fault('TaskFailed', 'NoPermission on disk of VM payroll-db-7')
+    })
+    const shown: unknown[] = []
+    world.cluster.onEvent({ kind: 'Snapshot' }, () => void shown.push(spy(world)?.['status']))
+    forge(world, { phase: 'New', task: FOREIGN })
+    await world.run(() => isDone(spy(world)) && world.isQuiet())
+    assert.is(spy(world)['status'].phase, 'Uploaded')
+    assert.ok(polled.length > 0)
+    assert.not.match(JSON.stringify([shown, world.cluster.peekAll('Event')]), /payroll/)
+  })
+
+for (const startTimestamp of ['2999-01-01T00:00:00Z', '1999-01-01T00:00:00Z', 'x', undefined])
+  trust(
+    `a task that runs for ever occupies no function, and ends by the time limit (began: ${startTimestamp})`,
+    async () => {
+      const world = await allowing(new World(16, FAIR), [])
+      const polled = saysOfForeignTask(world, () => ({ state: 'running', percent: 1 }))
+      forge(world, { phase: 'New', task: FOREIGN, startTimestamp })
+      const from = world.clock.nowMs()
+      await world.run(() => isDone(spy(world)))
+      assert.is(spy(world)['status'].reason, 'SnapshotTimedOut')
+      assert.ok(world.clock.nowMs() - from < 1.1 * HOUR_MS)
+      assert.ok(polled.length < 6 * 60, `a few looks a minute: ${polled.length} in an hour`)
+    },
+  )
+
+trust('a cancel waits for a task that runs for ever no longer than the time limit', async () => {
+  const world = await allowing(new World(17, FAIR), [])
+  saysOfForeignTask(world, () => ({ state: 'running', percent: 1 }))
+  forge(world, { phase: 'New', task: FOREIGN, startTimestamp: '2999-01-01T00:00:00Z' })
+  await set(world, 'Snapshot', spy(world), { snapshotCancel: true })
+  const from = world.clock.nowMs()
+  await world.run(() => isDone(spy(world)))
+  assert.is(spy(world)['status'].phase, 'Canceled')
+  assert.ok(world.clock.nowMs() - from < 1.1 * HOUR_MS)
 })
 
 trust('a task at a vCenter that nobody configured is forgotten, and another one is begun', async () => {

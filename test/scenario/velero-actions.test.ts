@@ -2,6 +2,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
 import { conditionOf } from '#shared/domain/conditions.ts'
 import { HOUR_MS, KiB, MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import { pvcDeleter } from '../../velero/actions/deleter.ts'
@@ -43,6 +44,28 @@ actions(
     assertNothingLeft(world)
   },
 )
+
+for (const metadata of [
+  { labels: { 'dormouse.dev/step': 'waiting' }, annotations: { 'dormouse.dev/due': '2999-01-01T00:00:00Z' } },
+  { labels: { 'dormouse.dev/step': 'queued' } },
+])
+  actions(
+    `a label of its tenant hides no Snapshot from the sweep (${metadata.labels['dormouse.dev/step']})`,
+    async () => {
+      const velero = aVelero()
+      const { world, backupper, claim } = velero
+      world.cluster.onEvent({ kind: 'Snapshot' }, ({ type, namespace, name }) => {
+        const isNew =
+          world.cluster.peek('Snapshot', namespace, name)?.metadata.labels?.['dormouse.dev/step'] === undefined
+        const seen = { metadata: { namespace, name } } as KubeObject
+        if (type !== 'delete' && isNew) void world.cluster.patch('Snapshot', seen, { metadata })
+      })
+      world.eventsOn = false // such a label keeps it out of every source's selector
+      const from = world.clock.nowMs()
+      await backupper.execute(claim, await backupIn(velero, 'InProgress'), silent)
+      assert.ok(world.clock.nowMs() - from < 3 * MINUTE_MS)
+    },
+  )
 
 actions('a deletion that cannot be finished says why, and is tried again after Velero has given it up', async () => {
   const velero = aVelero()

@@ -289,6 +289,36 @@ fair('other finalizers stay on what is let go, though a sweep keeps none of them
   assert.equal(cluster.peek('Snapshot', 'shop', 'stuck')?.metadata.finalizers, ['other.io/x'])
 })
 
+for (const downloadName of ['download-1-u-0', 'nonsense', undefined])
+  fair(`a clone whose volume changes hands is woken, whatever its user has written (${downloadName})`, async () => {
+    const { seed, run, woken } = aSweep()
+    const plan = {
+      claimUID: 'c',
+      metadata: { name: 'pv', annotations: { long: 'x'.repeat(4000) } },
+      spec: { csi: { volumeHandle: 'fcd' } },
+    }
+    const status = { phase: 'Completed', ...(downloadName === undefined ? {} : { downloadName }) }
+    const labels = { 'dormouse.dev/step': 'done' }
+    seed('CloneFromSnapshot', 'shop', 'other', { metadata: { name: 'other', labels }, status })
+    const { metadata } = seed('CloneFromSnapshot', 'shop', 'mine', { metadata: { name: 'mine', labels }, status })
+    // The second one was made for a clone of that name that is gone.
+    for (const uid of [metadata.uid, 'u-0'])
+      seed('Download', 'velero', `download-1-${uid}`, {
+        metadata: {
+          name: `download-1-${uid}`,
+          labels,
+          annotations: { 'dormouse.dev/hand-over': JSON.stringify({ target: 'data', plan }) },
+        },
+        spec: { clonefromSnapshotReference: 'shop/mine' },
+        status: { phase: 'Completed' },
+      })
+    await run()
+    assert.equal(
+      woken.filter((each) => each.startsWith('shop/')),
+      ['shop/mine'],
+    )
+  })
+
 fair('a glance at a megabyte is a few hundred bytes, and keeps what decisions read', () => {
   const long = 'x'.repeat(1 << 20)
   const object: KubeObject = {

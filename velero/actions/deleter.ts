@@ -3,7 +3,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { clip } from '#shared/domain/conditions.ts'
 import { deletePhase } from '#shared/domain/delete.ts'
-import { deleteSnapshotOf, isDeleteOf, isWithoutActor } from '#shared/domain/delete-request.ts'
+import { deleteSnapshotOf, isDeleteOf, lacksRights } from '#shared/domain/delete-request.ts'
 import { isClaimSnapshotId } from '#shared/domain/ids.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -49,16 +49,17 @@ async function remove(deps: ActionDeps, claim: KubeObject, backup: KubeObject, l
     veleroNamespace,
     namespace,
     backupLabel,
+    backup: backup.metadata.name,
   })
   const own = (found: KubeObject) => isDeleteOf(found, wanted)
   const { object } = await findOrCreate(deps, { ...wanted, kind: 'DeleteSnapshot' }, own)
-  if (isWithoutActor(object)) await giveActor(deps, wanted)
+  if (lacksRights(object, wanted)) await giveRights(deps, wanted)
   await awaitRemoved(deps, object, backup)
   log.info(`the data of Snapshot ${placeOf(stored)} is removed`)
 }
 
-/** An earlier release made it: from here on it acts for the claim's namespace, wherever it is. */
-async function giveActor(deps: ActionDeps, { metadata }: KubeObject): Promise<void> {
+/** An earlier release or the sweep made it: from here on it acts for the claim's namespace, in the Backup that is deleted. */
+async function giveRights(deps: ActionDeps, { metadata }: KubeObject): Promise<void> {
   const { namespace, name, annotations } = metadata
   const inAnyVersion = { metadata: { namespace, name } } as KubeObject
   await deps.cluster.patch('DeleteSnapshot', inAnyVersion, { metadata: { annotations } })

@@ -5,9 +5,11 @@ import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { decideClone, seeClone } from '#shared/domain/clone.ts'
 import { decideDownload, seeDownload } from '#shared/domain/download.ts'
+import { glance } from '#shared/domain/glance.ts'
 import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
 import { leaseName } from '#shared/domain/lease.ts'
 import { stepOfSnapshot } from '#shared/domain/snapshot.ts'
+import { formatHandOver } from '#shared/domain/staged-volume.ts'
 import { decideWake } from '#shared/domain/sweep.ts'
 import { seeUpload } from '#shared/domain/upload.ts'
 
@@ -76,7 +78,15 @@ test('a Download of a staged disk whose clone was torn out stops; one without a 
   assert.is(decideDownload(seeDownload(ours), 0).kind, 'transfer', 'nobody looked')
   assert.is(decideDownload(seeDownload(ours, 'gone'), 0).kind, 'cancel')
   assert.is(decideDownload(seeDownload(theirs, 'gone'), 0).kind, 'transfer')
-  const around = { nowMs: 0, graceMs: 1000, lease: undefined, upload: undefined, download: undefined, owner: undefined }
+  const around = {
+    nowMs: 0,
+    graceMs: 1000,
+    backoffUnitMs: 60_000,
+    lease: undefined,
+    upload: undefined,
+    download: undefined,
+    owner: undefined,
+  }
   const waiting = (object: KubeObject) => ({
     ...object,
     metadata: { ...object.metadata, labels: { 'dormouse.dev/step': 'waiting' } },
@@ -88,10 +98,34 @@ test('a Download of a staged disk whose clone was torn out stops; one without a 
 test('a clone whose Download was torn out is woken, and makes it anew', () => {
   const status = { phase: 'InProgress', volumeName: 'pv-1', downloadName: 'd' }
   const clone = anObject('CloneFromSnapshot', status, { labels: { 'dormouse.dev/step': 'waiting' } })
-  const around = { nowMs: 0, graceMs: 1000, lease: undefined, upload: undefined }
+  const around = { nowMs: 0, graceMs: 1000, backoffUnitMs: 60_000, lease: undefined, upload: undefined }
   assert.is(decideWake(clone, { ...around, download: undefined }).wake, true)
   assert.is(decideClone(seeClone(clone, undefined)).kind, 'provision')
   assert.is(decideWake(clone, { ...around, download: anObject('Download', { phase: 'InProgress' }) }).wake, false)
+})
+
+test('a clone whose volume changes hands is woken whatever its phase says, and only by its own Download', () => {
+  const annotations = { 'dormouse.dev/hand-over': formatHandOver({ target: 'data' }) }
+  const spec = { clonefromSnapshotReference: 'shop/x' }
+  const handsOver = { ...anObject('Download', { phase: 'Completed' }, { name: 'download-b2-u-1', annotations }), spec }
+  const around = { nowMs: 60_000, graceMs: 1000, backoffUnitMs: 60_000, lease: undefined, upload: undefined }
+  for (const step of ['done', 'waiting', 'queued', 'clone'])
+    for (const phase of ['Completed', 'Failed', 'Canceled']) {
+      const clone = anObject('CloneFromSnapshot', { phase }, { labels: { 'dormouse.dev/step': step } })
+      assert.is(
+        decideWake(clone, { ...around, download: glance('Download', handsOver) }).wake,
+        true,
+        `${phase} ${step}`,
+      )
+      if (step !== 'done') continue
+      const others = [
+        undefined,
+        { ...handsOver, metadata: { ...handsOver.metadata, annotations: {} } },
+        { ...handsOver, metadata: { ...handsOver.metadata, name: 'download-b2-u-2' } },
+        { ...handsOver, spec: { clonefromSnapshotReference: 'bank/x' } },
+      ]
+      for (const download of others) assert.is(decideWake(clone, { ...around, download }).wake, false)
+    }
 })
 
 test("a Lease's name is never longer than Kubernetes takes", () => {

@@ -15,7 +15,7 @@ const DISK = {
   snapshotId: 'bbbbbbbb-0000-4000-8000-000000000001',
 }
 const TENANT: Actor = { kind: 'tenant', namespace: 'b' }
-const DELEGATE: Actor = { kind: 'delegate', namespace: 'b' }
+const DELEGATE = { kind: 'delegate', namespace: 'b' } as const
 const OPERATOR: Actor = { kind: 'operator' }
 const OURS = snapshotDescription('mine', 'u-1')
 const NOTHING: Found = { clusterId: 'mine', upload: undefined, roots: [], description: undefined, isOwnDisk: false }
@@ -92,7 +92,12 @@ removal('one root of others keeps all of them', () => {
     assert.is(ask(actor, { roots: [aRoot('')] }), undefined)
   }
   assert.is(ask(TENANT, { roots: [aRoot('b/data', 'another')] }), undefined)
-  assert.equal(ask(DELEGATE, { roots: [aRoot('b/data', 'another')] })?.roots, ['roots/b/data'])
+  assert.is(ask(DELEGATE, { roots: [aRoot('b/data', 'another')] }), undefined)
+  const { root, about } = aRoot('b/data', 'another')
+  const ofBackup = { roots: [{ root, about: { ...about, backup: 'nightly' } }] }
+  assert.equal(ask({ ...DELEGATE, backup: 'nightly' }, ofBackup)?.roots, ['roots/b/data'])
+  assert.is(ask({ ...DELEGATE, backup: 'weekly' }, ofBackup), undefined)
+  assert.is(ask(DELEGATE, ofBackup), undefined)
   assert.equal(ask(OPERATOR, { roots: [{ root: 'r', about: undefined }, aRoot('app/x')] })?.roots, ['r', 'roots/app/x'])
 })
 

@@ -8,7 +8,9 @@ import { leaseName, leaseState } from '#shared/domain/lease.ts'
 import { progressView, sizeText } from '#shared/domain/progress.ts'
 import { decideSlot, oldestFirst, slotHolder } from '#shared/domain/slots.ts'
 import { restoredClaim, stagingClaim } from '#shared/domain/staging.ts'
+import { STEP_OF_KIND } from '#shared/domain/step-label.ts'
 import { decideWake, keepsSlot, type Surroundings } from '#shared/domain/sweep.ts'
+import { uploadBackoffUnits } from '#shared/domain/upload.ts'
 import { requireBoundVolume, requireClaimHandle, requireDisk } from '#shared/domain/volume.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
@@ -35,7 +37,14 @@ function anUpload(
   }
 }
 
-const calm: Surroundings = { nowMs: NOW, graceMs: 30_000, lease: undefined, upload: undefined, download: undefined }
+const calm: Surroundings = {
+  nowMs: NOW,
+  graceMs: 30_000,
+  backoffUnitMs: 60_000,
+  lease: undefined,
+  upload: undefined,
+  download: undefined,
+}
 const heldLease = {
   apiVersion: '',
   kind: 'Lease',
@@ -125,6 +134,43 @@ test('a transfer hears its owner, but no other object of that name', () => {
   assert.is(wakes(owner({ snapshotCancel: true }, upload.metadata.name)), true)
   assert.is(wakes(owner({}, upload.metadata.name, { deletionTimestamp: at(0) })), true)
   assert.is(wakes(owner({ snapshotCancel: true }, 'upload-of-another')), false)
+})
+
+test('a due time that is farther away than any of ours hides no work from the sweep', () => {
+  const longest = {
+    Snapshot: 30,
+    Upload: 3600,
+    Download: 300,
+    CloneFromSnapshot: 10,
+    DeleteSnapshot: 60,
+    BackupRepositoryClaim: 3600,
+  }
+  assert.equal(Object.keys(longest).sort(), Object.keys(STEP_OF_KIND).sort())
+  const CLOCKS_DIFFER = 60
+  for (const [kind, seconds] of Object.entries(longest)) {
+    const due = (after: number) => ({ ...anUpload('waiting', { due: at(after), status: {} }), kind })
+    assert.is(decideWake(due(seconds), calm).wake, false, kind)
+    assert.is(decideWake(due(seconds + CLOCKS_DIFFER), calm).wake, false, `${kind}: clocks differ`)
+    assert.is(decideWake(due(seconds + CLOCKS_DIFFER + 1), calm).wake, true, kind)
+    assert.is(
+      decideWake(
+        { ...due(0), metadata: { ...due(0).metadata, annotations: { 'dormouse.dev/due': '2999-01-01T00:00:00Z' } } },
+        calm,
+      ).wake,
+      true,
+      kind,
+    )
+    const long = { ...calm, backoffUnitMs: 120_000 }
+    assert.is(decideWake(due(uploadBackoffUnits(99) * 120), long).wake, kind !== 'Upload', `${kind}: a longer unit`)
+  }
+})
+
+test('only transfers wait for a slot: no other object is hidden by the label of the queue', () => {
+  for (const kind of Object.keys(STEP_OF_KIND)) {
+    const queued = { ...anUpload('queued', { status: {} }), kind }
+    const isHidden = kind === 'Upload' || kind === 'Download'
+    assert.is(decideWake(queued, { ...calm, nowMs: NOW + 60_000 }).wake, !isHidden, kind)
+  }
 })
 
 test('a slot is kept between slices and given up in back-off', () => {

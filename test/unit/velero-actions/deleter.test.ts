@@ -57,8 +57,8 @@ deleter('asks for the deletion of what the stored claim names, and waits until i
   const { annotations } = object?.metadata ?? {}
   assert.equal(
     annotations,
-    { 'dormouse.dev/on-behalf-of': 'shop' },
-    'the id is of the namespace, and so are the rights',
+    { 'dormouse.dev/on-behalf-of': 'shop', 'dormouse.dev/velero-backup': 'nightly' },
+    'the id is of the namespace and the Backup, and so are the rights',
   )
   assert.is(world.clock.nowMs() - NOW_MS, 1000)
 })
