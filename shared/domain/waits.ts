@@ -8,8 +8,9 @@ import { MAX_BACKOFF_UNITS } from './upload.ts'
 
 /** How soon a snapshot that vCenter is still at, or was too busy for, is looked at again, in back-off units: half a minute by default. */
 export const BUSY_RETRY_UNITS = 0.5
-/** What a restore waits for is looked at again after this long, if no event comes before. */
+/** What a restore waits for is looked at again after this long, if no event comes before; the longer it has been so, the more rarely. */
 export const POLL_AGAIN_MS = 10 * SECOND_MS
+export const POLL_AGAIN_AT_MOST_MS = 5 * MINUTE_MS
 /** While an upload is being stopped. Its end is looked for, as its events wake only its own function. */
 export const UPLOAD_STOP_MS = 5 * SECOND_MS
 /** A location that is only read may be opened for writes one day: then what was left out (probe, recovery slot) is made up for. */
@@ -23,7 +24,7 @@ const LONGEST: Record<SteppedKind, { units: number; ms: number }> = {
   Snapshot: { units: BUSY_RETRY_UNITS, ms: 0 },
   Upload: { units: MAX_BACKOFF_UNITS, ms: 0 },
   Download: { units: DOWNLOAD_RETRY_UNITS, ms: 0 },
-  CloneFromSnapshot: { units: 0, ms: POLL_AGAIN_MS },
+  CloneFromSnapshot: { units: 0, ms: POLL_AGAIN_AT_MOST_MS },
   DeleteSnapshot: { units: 1, ms: UPLOAD_STOP_MS },
   BackupRepositoryClaim: { units: 1, ms: READ_ONLY_AGAIN_MS },
 }

@@ -1,6 +1,7 @@
 // Looks on for a while inside of one request, so that what comes soon needs no event and no sweep.
 
-import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
+import { POLL_AGAIN_AT_MOST_MS, POLL_AGAIN_MS } from '#shared/domain/waits.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Claim } from './claim.ts'
 import type { StepDeps } from './deps.ts'
 
@@ -14,14 +15,10 @@ const LOOK_EVERY_MS = 250
 /** What a function of ours is told to end ends soon. */
 export const STOP_LOOK_MS = 20 * SECOND_MS
 
-/** Looked at again after this long; the longer it has been so, the more rarely. */
-const LOOK_AGAIN_MS = 10 * SECOND_MS
-const LOOK_AGAIN_AT_MOST_MS = 5 * MINUTE_MS
-
 /** `sinceMs`: since when it is waited for; NaN: nobody knows. It may be a tenant's word, so it is held between bounds. */
 export function lookAgainMs(sinceMs: number, nowMs: number): number {
   const half = (nowMs - sinceMs) / 2
-  return Number.isNaN(half) ? LOOK_AGAIN_MS : Math.min(Math.max(half, LOOK_AGAIN_MS), LOOK_AGAIN_AT_MOST_MS)
+  return Number.isNaN(half) ? POLL_AGAIN_MS : Math.min(Math.max(half, POLL_AGAIN_MS), POLL_AGAIN_AT_MOST_MS)
 }
 
 /** true: it is so. false: not within the time, or the claim is to stop. */
