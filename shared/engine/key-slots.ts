@@ -1,14 +1,21 @@
 // A repository's key slots: read with a bound on their number and size, tried with a bound on their cost.
 
 import { createHash, randomBytes } from 'node:crypto'
-import { decodeSlot, MOST_SLOT_BYTES, slotPrefix, unwrapSlot } from '#shared/format/key-slot.ts'
+import {
+  DEFAULT_SCRYPT,
+  decodeSlot,
+  MOST_SLOT_BYTES,
+  type ScryptCost,
+  slotPrefix,
+  unwrapSlot,
+} from '#shared/format/key-slot.ts'
 import { keySlotKey } from '#shared/format/names.ts'
-import { type FoundSlot, planTrials } from '#shared/format/slot-trials.ts'
+import { type FoundSlot, hasRoomForPassword, openableBy, planTrials } from '#shared/format/slot-trials.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 import { inParallel } from './in-parallel.ts'
 
-/** Of those that are there, the oldest. A repository has two, and one more for each change of its password. */
+/** Of those that are there, the oldest. A repository has two, and one more for each password that was let in and not closed. */
 const MOST_SLOTS = 64
 /** A hundred pages of names. Whoever plants more keeps the password out, by name. */
 const MOST_LISTED = 100_000
@@ -82,6 +89,54 @@ export class KeyCache {
 
 const MOST_KNOWN = 256
 
+const CLOSING = 'dormouse repository open … --close-others'
+
+/** TerminalError `KeySlotsFull`: a slot for one more password would be left out when slots are tried. */
+export async function requireRoom(
+  store: ObjectStore,
+  repositoryId: string,
+  cost: ScryptCost = DEFAULT_SCRYPT,
+): Promise<void> {
+  const { slots, listed } = await readSlots(store, repositoryId)
+  if (listed < MOST_SLOTS && hasRoomForPassword(slots, cost)) return
+  throw new TerminalError(
+    'KeySlotsFull',
+    `repository ${repositoryId} in ${store.location} has ${listed} key slots, and one more password would not be tried; nothing was written: close old ones with ${CLOSING}, which keeps one password and the recovery keys`,
+  )
+}
+
+/** Key of the slot that the secret opens; undefined: of those that are tried it opens none. */
+export async function slotOpenedBy(
+  store: ObjectStore,
+  repositoryId: string,
+  secret: string,
+): Promise<string | undefined> {
+  const { slots } = await readSlots(store, repositoryId)
+  for (const { slotId, slot } of planTrials(slots, secret)) {
+    if ((await unwrapSlot(slotId, slot, secret)) !== undefined) return keySlotKey(slotId)
+  }
+  return undefined
+}
+
+export async function opensSlot(store: ObjectStore, key: string, secret: string): Promise<boolean> {
+  const found = await readSlot(store, key)
+  return found !== undefined && (await unwrapSlot(found.slotId, found.slot, secret)) !== undefined
+}
+
+/** Every slot of a password but `kept`, those that are not tried as well. Answers their keys. */
+export async function removePasswords(store: ObjectStore, repositoryId: string, kept: string): Promise<string[]> {
+  const others: string[] = []
+  for await (const { key, bytes } of store.list(keySlotKey(slotPrefix(repositoryId)))) {
+    if (key !== kept && bytes <= MOST_SLOT_BYTES) others.push(key)
+  }
+  const removed = await inParallel(others, PARALLEL_READS, async (key) => {
+    if ((await readSlot(store, key))?.slot.kind !== 'password') return undefined
+    await store.delete(key)
+    return key
+  })
+  return removed.filter((key) => key !== undefined)
+}
+
 /**
  * TerminalError `RepositoryKeyWrong`: none of them opens. `KeySlotsSuspect`: none of those opens that were tried, and there
  * are more, or more expensive ones, than a repository has.
@@ -92,13 +147,14 @@ export async function unwrapAny(
   list: SlotList,
   secret: string,
 ): Promise<{ found: FoundSlot; master: Uint8Array }> {
-  const trials = planTrials(list.slots)
+  const trials = planTrials(list.slots, secret)
   for (const found of trials) {
     const master = await unwrapSlot(found.slotId, found.slot, secret)
     if (master !== undefined) return { found, master }
   }
   const where = `repository ${repositoryId} in ${store.location}`
-  if (list.listed > MOST_SLOTS || trials.length < list.slots.length) throw suspicion(where, list, trials.length)
+  if (list.listed > MOST_SLOTS || trials.length < openableBy(list.slots, secret).length)
+    throw suspicion(where, list, trials.length)
   const tried = trials.map(({ slotId, slot }) => `${slotId} (${slot.kind})`)
   const names = tried.length > SHOWN_SLOTS ? [...tried.slice(0, SHOWN_SLOTS), `${tried.length} in all`] : tried
   throw new TerminalError(
@@ -111,6 +167,6 @@ function suspicion(where: string, { listed, newest }: SlotList, tried: number): 
   const many = listed > MOST_LISTED ? `more than ${MOST_LISTED}` : String(listed)
   return new TerminalError(
     'KeySlotsSuspect',
-    `${where} holds ${many} key slots, and the secret opens none of the ${tried} that were tried: somebody who can write the bucket has planted them. Change its credentials, then remove those that you did not make, the newest first: ${newest.join(', ')}`,
+    `${where} holds ${many} key slots, and the secret opens none of the ${tried} that were tried. If passwords were let in many times, close the old ones: ${CLOSING}, with one that opens it. If not, somebody who can write the bucket has planted them: change its credentials, then remove those that you did not make, the newest first: ${newest.join(', ')}`,
   )
 }
