@@ -1,25 +1,18 @@
 // A repository's key slots: read with a bound on their number and size, tried with a bound on their cost.
 
 import { createHash, randomBytes } from 'node:crypto'
-import {
-  DEFAULT_SCRYPT,
-  decodeSlot,
-  MOST_SLOT_BYTES,
-  type ScryptCost,
-  slotPrefix,
-  unwrapSlot,
-} from '#shared/format/key-slot.ts'
+import { decodeSlot, MOST_SLOT_BYTES, slotPrefix, unwrapSlot } from '#shared/format/key-slot.ts'
 import { keySlotKey } from '#shared/format/names.ts'
-import { type FoundSlot, hasRoomForPassword, openableBy, planTrials } from '#shared/format/slot-trials.ts'
+import { type FoundSlot, openableBy, planTrials } from '#shared/format/slot-trials.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 import { inParallel } from './in-parallel.ts'
 
 /** Of those that are there, the oldest. A repository has two, and one more for each password that was let in and not closed. */
-const MOST_SLOTS = 64
+export const MOST_SLOTS = 64
 /** A hundred pages of names. Whoever plants more keeps the password out, by name. */
 const MOST_LISTED = 100_000
-const PARALLEL_READS = 8
+export const PARALLEL_READS = 8
 const SHOWN_SLOTS = 5
 
 export type SlotList = {
@@ -56,7 +49,7 @@ async function slotNames(store: ObjectStore, repositoryId: string) {
   return { oldest: oldest ?? [], newest: newest ?? [], listed }
 }
 
-async function readSlot(store: ObjectStore, key: string): Promise<Omit<FoundSlot, 'modifiedMs'> | undefined> {
+export async function readSlot(store: ObjectStore, key: string): Promise<Omit<FoundSlot, 'modifiedMs'> | undefined> {
   // It may have been exchanged for a larger one since it was listed.
   const bytes = await store.getRange(key, 0, MOST_SLOT_BYTES + 1)
   const slot = bytes === undefined ? undefined : decodeSlot(bytes)
@@ -89,53 +82,7 @@ export class KeyCache {
 
 const MOST_KNOWN = 256
 
-const CLOSING = 'dormouse repository open … --close-others'
-
-/** TerminalError `KeySlotsFull`: a slot for one more password would be left out when slots are tried. */
-export async function requireRoom(
-  store: ObjectStore,
-  repositoryId: string,
-  cost: ScryptCost = DEFAULT_SCRYPT,
-): Promise<void> {
-  const { slots, listed } = await readSlots(store, repositoryId)
-  if (listed < MOST_SLOTS && hasRoomForPassword(slots, cost)) return
-  throw new TerminalError(
-    'KeySlotsFull',
-    `repository ${repositoryId} in ${store.location} has ${listed} key slots, and one more password would not be tried; nothing was written: close old ones with ${CLOSING}, which keeps one password and the recovery keys`,
-  )
-}
-
-/** Key of the slot that the secret opens; undefined: of those that are tried it opens none. */
-export async function slotOpenedBy(
-  store: ObjectStore,
-  repositoryId: string,
-  secret: string,
-): Promise<string | undefined> {
-  const { slots } = await readSlots(store, repositoryId)
-  for (const { slotId, slot } of planTrials(slots, secret)) {
-    if ((await unwrapSlot(slotId, slot, secret)) !== undefined) return keySlotKey(slotId)
-  }
-  return undefined
-}
-
-export async function opensSlot(store: ObjectStore, key: string, secret: string): Promise<boolean> {
-  const found = await readSlot(store, key)
-  return found !== undefined && (await unwrapSlot(found.slotId, found.slot, secret)) !== undefined
-}
-
-/** Every slot of a password but `kept`, those that are not tried as well. Answers their keys. */
-export async function removePasswords(store: ObjectStore, repositoryId: string, kept: string): Promise<string[]> {
-  const others: string[] = []
-  for await (const { key, bytes } of store.list(keySlotKey(slotPrefix(repositoryId)))) {
-    if (key !== kept && bytes <= MOST_SLOT_BYTES) others.push(key)
-  }
-  const removed = await inParallel(others, PARALLEL_READS, async (key) => {
-    if ((await readSlot(store, key))?.slot.kind !== 'password') return undefined
-    await store.delete(key)
-    return key
-  })
-  return removed.filter((key) => key !== undefined)
-}
+export const CLOSING = 'dormouse repository open … --close-others'
 
 /**
  * TerminalError `RepositoryKeyWrong`: none of them opens. `KeySlotsSuspect`: none of those opens that were tried, and there

@@ -27,16 +27,7 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import type { RecoveryChoice } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { boundedStore } from './bounded-store.ts'
-import {
-  type KeyCache,
-  opensSlot,
-  readSlots,
-  removePasswords,
-  requireRoom,
-  type SlotList,
-  slotOpenedBy,
-  unwrapAny,
-} from './key-slots.ts'
+import { type KeyCache, readSlots, type SlotList, unwrapAny } from './key-slots.ts'
 
 export { KeyCache } from './key-slots.ts'
 
@@ -122,46 +113,6 @@ export async function createRepository(
   const created = repository.config.repositoryId === config.repositoryId
   if (!created) for (const { key } of slots) await store.delete(key)
   return { repository, created }
-}
-
-/** Answers the slot's key. TerminalError `KeySlotsFull`: nothing was written, as nobody would try it. */
-export async function letIn(
-  store: ObjectStore,
-  keys: RepositoryKeys,
-  password: string,
-  cost?: ScryptCost,
-): Promise<string> {
-  await requireRoom(store, keys.repositoryId, cost)
-  return await addPasswordSlot(store, keys, password, cost)
-}
-
-/** `slot`: the one that was added; undefined: the password had one. `closed`: the keys of those that were removed. */
-export type Closed = { slot: string | undefined; closed: string[] }
-
-/**
- * From now on this is the only password; recovery keys stay. Nothing is removed before its slot was seen to open. It gets one
- * even where it would not be tried yet: room is made by this very step.
- */
-export async function closeOthers(
-  store: ObjectStore,
-  keys: RepositoryKeys,
-  password: string,
-  cost?: ScryptCost,
-): Promise<Closed> {
-  const known = await slotOpenedBy(store, keys.repositoryId, password)
-  const kept = known ?? (await addPasswordSlot(store, keys, password, cost))
-  if (!(await opensSlot(store, kept, password))) throw slotUseless(store, kept)
-  const closed = await removePasswords(store, keys.repositoryId, kept)
-  if (await opensSlot(store, kept, password)) return { slot: known === undefined ? kept : undefined, closed }
-  // Somebody closed this one at the same time. Of two that do so the later one sees it: one password stays in any case.
-  return { slot: await addPasswordSlot(store, keys, password, cost), closed }
-}
-
-export function slotUseless({ location }: ObjectStore, slot: string): TerminalError {
-  return new TerminalError(
-    'RepositoryKeyWrong',
-    `${location}: the slot ${slot} was written and does not open; look at the store: are there other slots below keys/ that nobody of yours made?`,
-  )
 }
 
 /** Answers the slot's key. */
