@@ -16,8 +16,12 @@ import { keepOnlyPassword, letPasswordIn, requireSecretsPassword } from '../../c
 const test = suite('dormouse repository open')
 const cheap = { N: 2, r: 1, p: 1 }
 
+let nowMs = 0
+/** Each object is younger than the one before. */
+const aStore = () => new MemoryObjectStore({ nowMs: () => ++nowMs })
+
 async function aRepository(recovery: RecoveryChoice | undefined): Promise<MemoryObjectStore> {
-  const store = new MemoryObjectStore()
+  const store = aStore()
   await createRepository(store, 'lost password', recovery, { scrypt: cheap })
   return store
 }
@@ -57,7 +61,7 @@ test('a wrong recovery key changes nothing, and an empty bucket is no repository
   const store = await aRepository({ kind: 'passphrase', passphrase: 'words' })
   await refused(letPasswordIn(store, 'other words', 'new', cheap), 'RepositoryKeyWrong')
   await refused(requireRepository(store, 'new'), 'RepositoryKeyWrong')
-  await refused(letPasswordIn(new MemoryObjectStore(), 'words', 'new', cheap), 'RepositoryMissing')
+  await refused(letPasswordIn(aStore(), 'words', 'new', cheap), 'RepositoryMissing')
 })
 
 /** What the functions do with the password of the Secret; a process of theirs keeps the keys that it has unwrapped. */
@@ -122,7 +126,7 @@ test('twenty changes of the password that close the old one leave one password a
 })
 
 test('a password whose slot would not be tried is refused before it is written, and nobody is blamed', async () => {
-  const store = new MemoryObjectStore()
+  const store = aStore()
   await createRepository(store, 'lost password', undefined, { scrypt: cheap })
   await leftPasswords(store, 15, DEFAULT_SCRYPT)
   assert.ok((await letPasswordIn(store, 'lost password', 'the last that fits', cheap)).slot)
@@ -146,7 +150,7 @@ test('behind forty passwords a recovery key opens it, and closes them with a new
     publicKeyEncoding: { type: 'spki', format: 'pem' },
     privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
   })
-  const store = new MemoryObjectStore()
+  const store = aStore()
   await createRepository(store, 'lost password', undefined, { scrypt: cheap })
   await leftPasswords(store, 40, DEFAULT_SCRYPT)
   const { keys } = await requireRepository(store, 'lost password')
