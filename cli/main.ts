@@ -58,9 +58,11 @@ addRepositoryOptions(repository.command('open'))
   .option('--recovery-key-file <file>', 'file with the private recovery key (PEM)')
   .option('--current-password-file <file>', 'file with a password that opens it now')
   .option('--password-file <file>', "file with the password to let in (else the Secret's)")
+  .option('--close-others', 'remove the key slots of all other passwords; recovery keys stay')
+  .option('--secret-differs', "with --close-others: keep another password than the Secret's")
   .addHelpText(
     'after',
-    '\nTo change the password: run it with --password-file alone, while the Secret still holds the old one; then change the Secret.',
+    '\nTo change the password: run it with --password-file alone, while the Secret still holds the old one; then change the Secret; then run it with --close-others alone.',
   )
   .action(async (flags: OpenFlags & { json?: true }) => {
     const { openRepositoryCommand } = await import('./repository-open.ts')
@@ -69,9 +71,10 @@ addRepositoryOptions(repository.command('open'))
       console.log(JSON.stringify(opened))
       return
     }
-    const { repositoryId, location, slot } = opened
+    const { repositoryId, location, slot, closed } = opened
     const done = slot === undefined ? 'the password opens it already' : `the password opens it now (${slot})`
     console.log(`repository ${repositoryId} in ${location}: ${done}`)
+    for (const key of closed) console.log(`closed ${key}: its password opens the repository no more`)
   })
 
 addRepositoryOptions(program.command('prune'))

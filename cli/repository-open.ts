@@ -1,9 +1,11 @@
 // `dormouse repository open`: with the bucket and something that opens the repository now (the recovery key, or the current password), lets
-// another password in. Run it before the Secret's password is changed, or after the Secret was lost.
+// another password in. Run it before the Secret's password is changed, or after the Secret was lost. `--close-others`, after that: the old
+// passwords open it no more.
 
-import { addPasswordSlot, requireRepository } from '#shared/engine/repository.ts'
+import { closeOthers, letIn, slotUseless } from '#shared/engine/password-slots.ts'
+import { requireRepository } from '#shared/engine/repository.ts'
 import type { ScryptCost } from '#shared/format/key-slot.ts'
-import { DormouseError, TerminalError } from '#shared/kernel/errors.ts'
+import { DormouseError } from '#shared/kernel/errors.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { openStore } from './open-store.ts'
 import { passwordOf, type SourceFlags, sourceOf, textOf, usage } from './repository-source.ts'
@@ -12,6 +14,8 @@ export type OpenFlags = SourceFlags & {
   recoveryPassphraseFile?: string
   recoveryKeyFile?: string
   currentPasswordFile?: string
+  closeOthers?: true
+  secretDiffers?: true
 }
 
 export type Opened = {
@@ -19,6 +23,8 @@ export type Opened = {
   location: string
   /** Key of the slot that was added; undefined: the password opened the repository already. */
   slot: string | undefined
+  /** Keys of the slots of other passwords that were removed. */
+  closed: string[]
 }
 
 /** `secret`: what opens it now: a passphrase, a private key as PEM, or a password that has a slot. Repeating it adds nothing. */
@@ -29,14 +35,11 @@ export async function letPasswordIn(
   cost?: ScryptCost,
 ): Promise<Opened> {
   const repository = await requireRepository(store, secret)
-  const opened = { repositoryId: repository.config.repositoryId, location: store.location }
+  const opened = { repositoryId: repository.config.repositoryId, location: store.location, closed: [] }
   if (await opens(store, password)) return { ...opened, slot: undefined }
-  const slot = await addPasswordSlot(store, repository.keys, password, cost)
+  const slot = await letIn(store, repository.keys, password, cost)
   if (await opens(store, password)) return { ...opened, slot }
-  throw new TerminalError(
-    'RepositoryKeyWrong',
-    `${store.location}: the slot ${slot} was written and does not open; look at the store: are there other slots below keys/ that nobody of yours made?`,
-  )
+  throw slotUseless(store, slot)
 }
 
 export async function openRepositoryCommand(flags: OpenFlags): Promise<Opened> {
@@ -46,17 +49,45 @@ export async function openRepositoryCommand(flags: OpenFlags): Promise<Opened> {
   const secretsPassword = () => passwordOf({}, settings, readSecret)
   const secret = file === undefined ? await secretsPassword() : await textOf(file)
   const password = flags.passwordFile === undefined ? await secretsPassword() : await textOf(flags.passwordFile)
-  return await letPasswordIn(store, secret, password)
+  if (flags.closeOthers !== true) return await letPasswordIn(store, secret, password)
+  await requireSecretsPassword(flags, password, secretsPassword)
+  return await keepOnlyPassword(store, secret, password)
+}
+
+/** Lets it in, if need be, and closes the others once it was seen to open. Whoever dies in between repeats it. */
+export async function keepOnlyPassword(
+  store: ObjectStore,
+  secret: string,
+  password: string,
+  cost?: ScryptCost,
+): Promise<Opened> {
+  const { config, keys } = await requireRepository(store, secret)
+  const closed = await closeOthers(store, keys, password, cost)
+  return { repositoryId: config.repositoryId, location: store.location, ...closed }
+}
+
+/** The functions work with the Secret's: closing that one would stop every backup. Without a cluster nobody can look. */
+export async function requireSecretsPassword(
+  { parameter, secretDiffers }: OpenFlags,
+  password: string,
+  secretsPassword: () => Promise<string>,
+): Promise<void> {
+  if (parameter !== undefined || secretDiffers === true) return
+  if (password === (await secretsPassword())) return
+  throw usage(
+    'the Secret holds another password than the one to keep: change the Secret first, then close the others (or give --secret-differs)',
+  )
 }
 
 /** What holds the secret that opens it now; undefined: the Secret in the cluster does, and a new password is given. */
 function openingFile(flags: OpenFlags): string | undefined {
   const ways = [flags.recoveryPassphraseFile, flags.recoveryKeyFile, flags.currentPasswordFile]
   const [file, another] = ways.filter((way) => way !== undefined)
-  const secretOpensIt = flags.passwordFile !== undefined && flags.parameter === undefined
+  const secretOpensIt =
+    (flags.passwordFile !== undefined || flags.closeOthers === true) && flags.parameter === undefined
   if (another === undefined && (file !== undefined || secretOpensIt)) return file
   throw usage(
-    "give one of --recovery-passphrase-file, --recovery-key-file and --current-password-file, or with --password-file none: the Secret's password opens it then",
+    "give one of --recovery-passphrase-file, --recovery-key-file and --current-password-file, or with --password-file or --close-others none: the Secret's password opens it then",
   )
 }
 

@@ -146,8 +146,9 @@ async function claimName(deps: TransferDeps, upload: KubeObject): Promise<string
 type Beginning = { session: string; parent: BackupSummary | undefined }
 
 /**
- * The session and the backup it starts from. Chosen once and recorded before the first use. A parent that was deleted since, or a
- * session that was given up, means a new beginning: what the old session stored is found again by its content.
+ * The session and the backup it starts from. Chosen once and recorded before the first use. A parent that was deleted since is
+ * exchanged for another and costs nothing: the session goes on from its checkpoint without it, and without a checkpoint it
+ * begins from the other one. One that was given up never seals: whoever meets that takes it out of the status, for a new one here.
  */
 async function begin(
   deps: TransferDeps,
@@ -162,11 +163,15 @@ async function begin(
   const hasSession = typeof status.session === 'string' && status.session !== ''
   if (hasSession && (recorded !== undefined || !hasText(status.parentRoot)))
     return { session: status.session, parent: recorded }
-  if (hasSession) await deps.repositories.abandon(access, status.session)
   const parent = parentOf(backups.filter((backup) => backup.capacityBytes === facts.capacityBytes))
+  const parentRoot = parent?.root ?? null
+  if (hasSession) {
+    await claim.patch({ status: { parentRoot } })
+    return { session: status.session, parent }
+  }
   const attempt = `${claim.latest().metadata.uid}/${status.slice ?? 1}`
   const session = await deps.repositories.newSessionId(access, about, attempt)
-  await claim.patch({ status: { session, parentRoot: parent?.root ?? null, volumeBytes: facts.capacityBytes } })
+  await claim.patch({ status: { session, parentRoot, volumeBytes: facts.capacityBytes } })
   return { session, parent }
 }
 

@@ -9,7 +9,7 @@ import { BACKUP_ANNOTATION } from './velero.ts'
 /** On an object in Velero's namespace: it acts with the rights of this namespace only, as the id in it came from there. */
 export const ON_BEHALF_OF_ANNOTATION = 'dormouse.dev/on-behalf-of'
 /** On a BackupRepository (cluster-scoped, so an operator's word): ids of other clusters whose backups may be restored here, separated by commas; `*`: any. */
-export const OTHER_CLUSTERS_ANNOTATION = 'dormouse.dev/restore-from-clusters'
+const OTHER_CLUSTERS_ANNOTATION = 'dormouse.dev/restore-from-clusters'
 
 /** What a sealed root tells of its origin. */
 export type Origin = { clusterId: string; claim: string; backup?: string | undefined }
@@ -94,7 +94,7 @@ function whyNotNamed(isOwn: boolean, { clusterId }: Origin, namespace: string, {
 }
 
 /** The root names the Backup, and the Restore is of that Backup and maps the root's namespace to this one. */
-export function isMappedBy(restore: KubeObject, origin: Origin, namespace: string): boolean {
+function isMappedBy(restore: KubeObject, origin: Origin, namespace: string): boolean {
   const source = namespaceOf(origin)
   const { backupName, namespaceMapping } = restore['spec'] ?? {}
   if (source === undefined || origin.backup === undefined || origin.backup === '' || origin.backup !== backupName)

@@ -3,16 +3,16 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { decodeSlot, MOST_SLOT_BYTES, slotPrefix, unwrapSlot } from '#shared/format/key-slot.ts'
 import { keySlotKey } from '#shared/format/names.ts'
-import { type FoundSlot, planTrials } from '#shared/format/slot-trials.ts'
+import { type FoundSlot, openableBy, planTrials } from '#shared/format/slot-trials.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 import { inParallel } from './in-parallel.ts'
 
-/** Of those that are there, the oldest. A repository has two, and one more for each change of its password. */
-const MOST_SLOTS = 64
+/** Of those that are there, the oldest. A repository has two, and one more for each password that was let in and not closed. */
+export const MOST_SLOTS = 64
 /** A hundred pages of names. Whoever plants more keeps the password out, by name. */
 const MOST_LISTED = 100_000
-const PARALLEL_READS = 8
+export const PARALLEL_READS = 8
 const SHOWN_SLOTS = 5
 
 export type SlotList = {
@@ -49,7 +49,7 @@ async function slotNames(store: ObjectStore, repositoryId: string) {
   return { oldest: oldest ?? [], newest: newest ?? [], listed }
 }
 
-async function readSlot(store: ObjectStore, key: string): Promise<Omit<FoundSlot, 'modifiedMs'> | undefined> {
+export async function readSlot(store: ObjectStore, key: string): Promise<Omit<FoundSlot, 'modifiedMs'> | undefined> {
   // It may have been exchanged for a larger one since it was listed.
   const bytes = await store.getRange(key, 0, MOST_SLOT_BYTES + 1)
   const slot = bytes === undefined ? undefined : decodeSlot(bytes)
@@ -82,6 +82,8 @@ export class KeyCache {
 
 const MOST_KNOWN = 256
 
+export const CLOSING = 'dormouse repository open … --close-others'
+
 /**
  * TerminalError `RepositoryKeyWrong`: none of them opens. `KeySlotsSuspect`: none of those opens that were tried, and there
  * are more, or more expensive ones, than a repository has.
@@ -92,13 +94,14 @@ export async function unwrapAny(
   list: SlotList,
   secret: string,
 ): Promise<{ found: FoundSlot; master: Uint8Array }> {
-  const trials = planTrials(list.slots)
+  const trials = planTrials(list.slots, secret)
   for (const found of trials) {
     const master = await unwrapSlot(found.slotId, found.slot, secret)
     if (master !== undefined) return { found, master }
   }
   const where = `repository ${repositoryId} in ${store.location}`
-  if (list.listed > MOST_SLOTS || trials.length < list.slots.length) throw suspicion(where, list, trials.length)
+  if (list.listed > MOST_SLOTS || trials.length < openableBy(list.slots, secret).length)
+    throw suspicion(where, list, trials.length)
   const tried = trials.map(({ slotId, slot }) => `${slotId} (${slot.kind})`)
   const names = tried.length > SHOWN_SLOTS ? [...tried.slice(0, SHOWN_SLOTS), `${tried.length} in all`] : tried
   throw new TerminalError(
@@ -111,6 +114,6 @@ function suspicion(where: string, { listed, newest }: SlotList, tried: number): 
   const many = listed > MOST_LISTED ? `more than ${MOST_LISTED}` : String(listed)
   return new TerminalError(
     'KeySlotsSuspect',
-    `${where} holds ${many} key slots, and the secret opens none of the ${tried} that were tried: somebody who can write the bucket has planted them. Change its credentials, then remove those that you did not make, the newest first: ${newest.join(', ')}`,
+    `${where} holds ${many} key slots, and the secret opens none of the ${tried} that were tried. If passwords were let in many times, close the old ones: ${CLOSING}, with one that opens it. If not, somebody who can write the bucket has planted them: change its credentials, then remove those that you did not make, the newest first: ${newest.join(', ')}`,
   )
 }

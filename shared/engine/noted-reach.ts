@@ -78,7 +78,7 @@ async function readPages(
   return { ...object, entries: pages.length, used }
 }
 
-export function idsIn(pages: Uint8Array): string[] {
+function idsIn(pages: Uint8Array): string[] {
   return Array.from({ length: pages.length / ID_BYTES }, (_, n) =>
     pageId(pages.subarray(n * ID_BYTES, (n + 1) * ID_BYTES)),
   )

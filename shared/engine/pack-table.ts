@@ -60,12 +60,6 @@ export class PackTable {
     this.#size--
   }
 
-  clear(): void {
-    this.#session.fill(0)
-    this.#used = 0
-    this.#size = 0
-  }
-
   *keys(): Generator<string> {
     for (let at = 0; at < this.#session.length; at++) {
       const session = this.#session[at] ?? 0

@@ -150,28 +150,30 @@ export class Reach {
     const { notes, onNoted } = this.#options
     if (this.#noted !== undefined) return
     if (notes === undefined) this.#noted = { roots: [], pages: new Set(), elsewhere: new Map(), objects: [] }
-    else await this.#takeNotes(notes, found, listed)
+    else this.#noted = await this.#takeNotes(notes, found, listed)
     notes?.begin()
     onNoted?.()
   }
 
-  async #takeNotes(notes: ReachNotes, found: Map<string, StoredObject>, listed: Listed): Promise<void> {
+  /** What names a pack that is gone may be forgotten meanwhile: then others are asked that name it and stand. */
+  async #takeNotes(notes: ReachNotes, found: Map<string, StoredObject>, listed: Listed): Promise<NotedReach> {
     const unlisted = new Map<string, string>()
     const stands = async (note: RootNote) => {
       const object = found.get(note.session)
       return object !== undefined && (await this.#isSame(note, object))
     }
-    this.#noted = await readNotes(notes, stands, (pack, session) => {
+    const noted = await readNotes(notes, stands, (pack, session) => {
       this.packs.add(pack)
       if (!listed.has(pack)) unlisted.set(pack, session)
     })
-    for (const id of this.#noted.pages) this.#pages.add(id)
-    for (const note of this.#noted.roots) this.#takeRoot(note)
+    const before = found.size
     await inParallel([...unlisted], PARALLEL_READS, async ([pack, session]) => {
-      if ((await this.#unlessGone(session, () => this.#require(session, pack))) !== 'gone') return
-      found.delete(session)
-      this.#seen.delete(session)
+      if ((await this.#unlessGone(session, () => this.#require(session, pack))) === 'gone') found.delete(session)
     })
+    if (found.size < before) return await this.#takeNotes(notes, found, listed)
+    for (const id of noted.pages) this.#pages.add(id)
+    for (const note of noted.roots) this.#takeRoot(note)
+    return noted
   }
 
   #takeRoot({ session, digest, bytes, modifiedMs, why }: RootNote): void {

@@ -122,7 +122,7 @@ export class UploadState {
   heal({ packs, pages }: { packs: ReadonlySet<string>; pages: readonly number[] }): void {
     const { packs: packsBefore, pages: pagesBefore } = this.healed ?? { packs: 0, pages: 0 }
     this.healed = { packs: packsBefore + packs.size, pages: pagesBefore + pages.length }
-    this.unusable = packs
+    this.unusable = new Set([...this.unusable, ...packs])
     for (const page of pages) {
       const { first, end } = pageSpan(this.geometry, page)
       for (let chunk = first; chunk < end; chunk++) this.plan.remove(chunk)

@@ -30,8 +30,8 @@ export type Checkpoint = {
   segments: BlobLocation[]
   newEntries: Buffer
   /**
-   * Packs that nothing may be taken over from: what was retired when the session began, or what was lost. undefined: written by
-   * version 1, which did not keep it.
+   * Packs that nothing may be taken over from: what was retired when the session began, and with `healed` what was lost as well.
+   * It only grows. undefined: written by version 1, which did not keep it.
    */
   unusable: ReadonlySet<string> | undefined
   /** Every page was finished once; what waits since stands in for what was lost. Nothing else of these pages changes. */

@@ -31,7 +31,7 @@ export const MOST_SLOT_BYTES = 16 * KiB
 /** A planted slot must not make a reader spend more: memory at one time, and memory that is gone through. */
 const MOST_SCRYPT_BYTES = 64 * MiB
 export const MOST_SLOT_WORK_BYTES = 512 * MiB
-/** Of all slots that one attempt tries: 16 of the default cost, about four seconds. */
+/** Of the slots that one attempt tries: 16 of the default cost, about four seconds. One recovery passphrase comes on top. */
 export const MOST_WORK_BYTES = 1536 * MiB
 /** Less is done at once: the way to another thread takes longer. */
 const LEAST_POOL_WORK_BYTES = 64 * KiB
@@ -113,6 +113,9 @@ export function slotWorkBytes(slot: KeySlot): number | undefined {
 
 export const workBytes = ({ N, r, p }: ScryptCost): number => 128 * N * r * p
 
+/** In PEM form. */
+export const isPrivateKey = (secret: string): boolean => secret.includes('PRIVATE KEY-----')
+
 /** The repository key; undefined: this secret is not the slot's. `secret`: a password, a passphrase or a private key as PEM. */
 export async function unwrapSlot(slotId: string, slot: KeySlot, secret: string): Promise<Uint8Array | undefined> {
   try {
@@ -142,7 +145,7 @@ function unwrapPrivate(
   slot: (RsaSlot | X25519Slot) & { wrapped: string },
   pem: string,
 ): Uint8Array | undefined {
-  if (!pem.includes('PRIVATE KEY-----')) return undefined
+  if (!isPrivateKey(pem)) return undefined
   const own = createPrivateKey(pem)
   if (slot.algorithm === 'rsa-oaep-sha256') {
     const options = { key: own, oaepHash: 'sha256', oaepLabel: label(slotId, slot.kind) }

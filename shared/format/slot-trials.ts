@@ -1,7 +1,15 @@
 // In which order key slots are tried, and how far. Whoever can write the bucket can plant slots: what they cost together
 // has a bound, and those come first that can hardly have been planted.
 
-import { DEFAULT_SCRYPT, type KeySlot, MOST_WORK_BYTES, slotWorkBytes, workBytes } from './key-slot.ts'
+import {
+  DEFAULT_SCRYPT,
+  isPrivateKey,
+  type KeySlot,
+  MOST_WORK_BYTES,
+  type ScryptCost,
+  slotWorkBytes,
+  workBytes,
+} from './key-slot.ts'
 
 export type FoundSlot = {
   slotId: string
@@ -13,18 +21,39 @@ export type FoundSlot = {
 /** Dormouse writes slots of the default cost; what costs a few times as much waits until those were tried. */
 const USUAL_WORK_BYTES = 4 * workBytes(DEFAULT_SCRYPT)
 
-/** As many as the whole work allows; what is left out is not tried at all. */
-export function planTrials(found: readonly FoundSlot[]): FoundSlot[] {
-  const sorted = found.toSorted(
-    (a, b) => Number(isDear(a)) - Number(isDear(b)) || a.modifiedMs - b.modifiedMs || rankOf(a) - rankOf(b),
+/**
+ * As many as the whole work allows; what is left out is not tried at all. A recovery key has its turn however many passwords
+ * there are: a private key's slots come first, and the oldest one of a passphrase has room of its own.
+ */
+export function planTrials(found: readonly FoundSlot[], secret: string): FoundSlot[] {
+  const sorted = openableBy(found, secret).toSorted(
+    (a, b) =>
+      (isPrivateKey(secret) ? rankOf(b) - rankOf(a) : 0) ||
+      Number(isDear(a)) - Number(isDear(b)) ||
+      a.modifiedMs - b.modifiedMs ||
+      rankOf(a) - rankOf(b),
   )
+  const recovery = sorted.find((each) => each.slot.kind === 'recovery-passphrase' && !isDear(each))
   let leftBytes = MOST_WORK_BYTES
-  return sorted.filter(({ slot }) => {
-    const bytes = slotWorkBytes(slot)
+  return sorted.filter((each) => {
+    if (each === recovery) return true
+    const bytes = slotWorkBytes(each.slot)
     if (bytes === undefined || bytes > leftBytes) return false
     leftBytes -= bytes
     return true
   })
+}
+
+/** Only a private key opens what was wrapped for a public one. */
+export function openableBy(found: readonly FoundSlot[], secret: string): readonly FoundSlot[] {
+  return isPrivateKey(secret) ? found : found.filter(({ slot }) => slot.kind !== 'recovery-public-key')
+}
+
+/** Whether one more password, the youngest of all, would be tried. */
+export function hasRoomForPassword(found: readonly FoundSlot[], cost: ScryptCost): boolean {
+  const slot: KeySlot = { kind: 'password', scrypt: { ...cost, salt: '' }, wrapped: '' }
+  const youngest = { slotId: '', slot, modifiedMs: Number.POSITIVE_INFINITY }
+  return planTrials([...found, youngest], '').includes(youngest)
 }
 
 function isDear({ slot }: FoundSlot): boolean {

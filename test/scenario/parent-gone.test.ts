@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { conditionOf } from '#shared/domain/conditions.ts'
 import { createRepositories } from '#shared/engine/repositories.ts'
-import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
+import { HOUR_MS, KiB, SECOND_MS } from '#shared/kernel/units.ts'
 import { access } from '#test/support/engine-world.ts'
 import { noiseOf } from './choices.ts'
 import { EngineMover } from './engine-mover.ts'
@@ -75,6 +75,40 @@ test('a later slice names nothing that was retired when its session began, thoug
   assert.equal(world.errors, [])
   await world.bucket.prune(true)
   assert.equal(await world.bucket.unreachable(), [])
+})
+
+test('a parent that is gone before the next slice costs another parent and no second session', async () => {
+  const world = new World(5, FAIR)
+  EngineMover.prototype.upload = upload
+  const fcdId = aVolume(world, 'data')
+  world.volumes.write(fcdId, 0, noiseOf('data', 256 * KiB))
+  aSnapshot(world, 'first', 'data')
+  await world.run(() => isUploaded(world, 'first'))
+  const slices: { session: string; parentRoot: string | undefined }[] = []
+  EngineMover.prototype.upload = async function (request, options) {
+    slices.push(request)
+    const isFirst = slices.length === 1
+    const outcome = await upload.call(this, isFirst ? { ...request, sliceMs: 8 * SECOND_MS } : request, options)
+    if (isFirst) await forgetTheOnlyBackup(world)
+    return outcome
+  }
+  world.volumes.write(fcdId, 0, noiseOf('second', 256 * KiB))
+  aSnapshot(world, 'second', 'data')
+  await world.run(() => isUploaded(world, 'second'))
+  assert.is(world.cluster.peek('Snapshot', 'app', 'second')?.['status'].phase, 'Uploaded', world.describe())
+  assert.ok(slices.length > 1)
+  assert.equal(
+    [...new Set(slices.map(({ session }) => session))],
+    [slices[0]?.session],
+    'it goes on from its checkpoint',
+  )
+  assert.ok(slices[0]?.parentRoot !== undefined)
+  assert.is(slices.at(-1)?.parentRoot, undefined, 'no other backup stands')
+  const named = world.cluster.peekAll('Upload').map((each) => each['status'].parentRoot)
+  assert.not.ok(named.includes(slices[0]?.parentRoot), 'the Upload names it no more')
+  assert.equal(world.broken, [])
+  assert.equal(world.errors, [])
+  assert.is(world.bucket.backups.size, 1)
 })
 
 test('a pack of the first backup is lost: the next one is whole, and its Upload says what has happened', async () => {

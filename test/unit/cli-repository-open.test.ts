@@ -3,18 +3,25 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { createRepositories } from '#shared/engine/repositories.ts'
-import { createRepository, requireRepository } from '#shared/engine/repository.ts'
+import { addRecoverySlot, createRepository, requireRepository } from '#shared/engine/repository.ts'
+import { DEFAULT_SCRYPT, newSlotId } from '#shared/format/key-slot.ts'
+import { keySlotKey } from '#shared/format/names.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { RecoveryChoice } from '#shared/ports/mover.ts'
 import { access, FCD } from '#test/support/engine-world.ts'
-import { letPasswordIn } from '../../cli/repository-open.ts'
+import { HookedStore } from '#test/support/store-faults.ts'
+import { keepOnlyPassword, letPasswordIn, requireSecretsPassword } from '../../cli/repository-open.ts'
 
 const test = suite('dormouse repository open')
 const cheap = { N: 2, r: 1, p: 1 }
 
+let nowMs = 0
+/** Each object is younger than the one before. */
+const aStore = () => new MemoryObjectStore({ nowMs: () => ++nowMs })
+
 async function aRepository(recovery: RecoveryChoice | undefined): Promise<MemoryObjectStore> {
-  const store = new MemoryObjectStore()
+  const store = aStore()
   await createRepository(store, 'lost password', recovery, { scrypt: cheap })
   return store
 }
@@ -54,7 +61,7 @@ test('a wrong recovery key changes nothing, and an empty bucket is no repository
   const store = await aRepository({ kind: 'passphrase', passphrase: 'words' })
   await refused(letPasswordIn(store, 'other words', 'new', cheap), 'RepositoryKeyWrong')
   await refused(requireRepository(store, 'new'), 'RepositoryKeyWrong')
-  await refused(letPasswordIn(new MemoryObjectStore(), 'words', 'new', cheap), 'RepositoryMissing')
+  await refused(letPasswordIn(aStore(), 'words', 'new', cheap), 'RepositoryMissing')
 })
 
 /** What the functions do with the password of the Secret; a process of theirs keeps the keys that it has unwrapped. */
@@ -80,6 +87,119 @@ test('the Secret first: everything fails until the old password lets the new one
   await refused(letPasswordIn(store, 'new', 'new', cheap), 'RepositoryKeyWrong')
   await letPasswordIn(store, 'lost password', 'new', cheap)
   assert.equal(await work('new'), [])
+})
+
+const slotsOf = (store: MemoryObjectStore) => [...store.objects.keys()].filter((key) => key.startsWith('keys/'))
+const opens = (store: MemoryObjectStore, secret: string) =>
+  requireRepository(store, secret).then(
+    () => true,
+    () => false,
+  )
+
+/** Slots as a change of the password leaves them; nobody knows what opens them. */
+async function leftPasswords(store: MemoryObjectStore, count: number, cost = cheap): Promise<void> {
+  const { config } = await requireRepository(store, 'lost password')
+  const scrypt = { ...cost, salt: Buffer.alloc(32, 1).toString('base64') }
+  const wrapped = Buffer.alloc(48).toString('base64')
+  const slot = { format: 'dormouse-repository-key', version: 1, kind: 'password', scrypt, wrapped }
+  for (let n = 0; n < count; n++) {
+    await store.putIfAbsent(keySlotKey(newSlotId(config.repositoryId)), Buffer.from(JSON.stringify(slot)))
+  }
+}
+
+test('twenty changes of the password that close the old one leave one password and the recovery key', async () => {
+  const store = await aRepository({ kind: 'passphrase', passphrase: 'words' })
+  let current = 'lost password'
+  for (let n = 0; n < 20; n++) {
+    const next = `password ${n}`
+    assert.ok((await letPasswordIn(store, current, next, cheap)).slot)
+    assert.ok(await opens(store, current), 'until it is closed')
+    const { slot, closed } = await keepOnlyPassword(store, next, next, cheap)
+    assert.is(slot, undefined)
+    assert.is(closed.length, 1)
+    assert.not.ok(await opens(store, current))
+    assert.is(slotsOf(store).length, 2)
+    current = next
+  }
+  assert.ok(await opens(store, current))
+  assert.ok(await opens(store, 'words'))
+})
+
+test('a password whose slot would not be tried is refused before it is written, and nobody is blamed', async () => {
+  const store = aStore()
+  await createRepository(store, 'lost password', undefined, { scrypt: cheap })
+  await leftPasswords(store, 15, DEFAULT_SCRYPT)
+  assert.ok((await letPasswordIn(store, 'lost password', 'the last that fits', cheap)).slot)
+  const before = slotsOf(store)
+  const error: unknown = await letPasswordIn(store, 'lost password', 'one more').catch((thrown: unknown) => thrown)
+  assert.ok(error instanceof TerminalError && error.reason === 'KeySlotsFull', String(error))
+  assert.match(error.message, '--close-others')
+  assert.not.match(error.message, /somebody|planted/)
+  assert.equal(slotsOf(store), before)
+})
+
+test('with sixty-four slots the next one would not be read: it is refused as well', async () => {
+  const store = await aRepository(undefined)
+  await leftPasswords(store, 63)
+  await refused(letPasswordIn(store, 'lost password', 'one more', cheap), 'KeySlotsFull')
+  assert.is(slotsOf(store).length, 64)
+})
+
+test('behind forty passwords a recovery key opens it, and closes them with a new one', async () => {
+  const { publicKey, privateKey } = generateKeyPairSync('x25519', {
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  })
+  const store = aStore()
+  await createRepository(store, 'lost password', undefined, { scrypt: cheap })
+  await leftPasswords(store, 40, DEFAULT_SCRYPT)
+  const { keys } = await requireRepository(store, 'lost password')
+  await addRecoverySlot(store, keys, { kind: 'publicKey', pem: publicKey })
+  assert.ok(await opens(store, privateKey))
+  const { slot, closed } = await keepOnlyPassword(store, privateKey, 'new', cheap)
+  assert.ok(slot)
+  assert.is(closed.length, 41)
+  assert.is(slotsOf(store).length, 2)
+  for (const secret of ['new', privateKey]) assert.ok(await opens(store, secret))
+})
+
+test('whoever dies while the others are closed leaves the password that is kept, and a second run does the rest', async () => {
+  for (const when of ['die before', 'die after'] as const) {
+    for (let n = 1; n <= 4; n++) {
+      const store = await aRepository({ kind: 'passphrase', passphrase: 'words' })
+      for (const password of ['b', 'c']) await letPasswordIn(store, 'words', password, cheap)
+      const dying = new HookedStore(store, async (write) => (write.n === n ? when : 'go on'))
+      await keepOnlyPassword(dying, 'words', 'new', cheap).catch(() => {})
+      assert.ok((await opens(store, 'new')) || (await opens(store, 'lost password')), `${when} write ${n}`)
+      await keepOnlyPassword(store, 'words', 'new', cheap)
+      assert.is(slotsOf(store).length, 2)
+      assert.ok((await opens(store, 'new')) && (await opens(store, 'words')))
+    }
+  }
+})
+
+test('of two that keep different passwords at the same time one stays', async () => {
+  const store = await aRepository(undefined)
+  await letPasswordIn(store, 'lost password', 'b', cheap)
+  let isFirst = true
+  const beside = new HookedStore(store, async ({ kind }) => {
+    if (kind === 'delete' && isFirst) {
+      isFirst = false
+      await keepOnlyPassword(store, 'b', 'b', cheap)
+    }
+    return 'go on'
+  })
+  await keepOnlyPassword(beside, 'lost password', 'lost password', cheap)
+  assert.ok((await opens(store, 'b')) || (await opens(store, 'lost password')))
+})
+
+test("the others are closed only when the password to keep is the Secret's, or the operator says that it differs", async () => {
+  const secrets = async () => 'in the Secret'
+  await requireSecretsPassword({ closeOthers: true }, 'in the Secret', secrets)
+  await refused(requireSecretsPassword({ closeOthers: true }, 'new', secrets), 'UsageInvalid')
+  await requireSecretsPassword({ closeOthers: true, secretDiffers: true }, 'new', secrets)
+  // Without a cluster there is no Secret to look at.
+  await requireSecretsPassword({ closeOthers: true, parameter: ['bucket=b'] }, 'new', secrets)
 })
 
 test.run()

@@ -103,14 +103,45 @@ test('what all slots together may cost is bounded, whatever their order', () => 
     modifiedMs: 0,
   }))
   const usual = { slotId: 'usual', slot: decodeSlot(slotText({ N: 2 ** 15, r: 8, p: 3 }))!, modifiedMs: 5 }
-  const work = (found: typeof expensive) => planTrials(found).reduce((sum, { slot }) => sum + slotWorkBytes(slot)!, 0)
+  const work = (found: typeof expensive) =>
+    planTrials(found, 'x').reduce((sum, { slot }) => sum + slotWorkBytes(slot)!, 0)
   assert.ok(work(expensive) <= MOST_WORK_BYTES)
   assert.ok(MOST_WORK_BYTES <= 2048 * MiB)
-  const plan = planTrials([...expensive, usual])
+  const plan = planTrials([...expensive, usual], 'x')
   assert.is(plan[0]?.slotId, 'usual', 'what costs as much as ours do comes first')
   assert.ok(work([...expensive, usual]) <= MOST_WORK_BYTES)
   const planted = Array.from({ length: 63 }, (_, n) => ({ ...usual, slotId: `planted-${n}`, modifiedMs: 10 + n }))
-  assert.is(planTrials([...planted, usual])[0]?.slotId, 'usual', 'the oldest comes first')
+  assert.is(planTrials([...planted, usual], 'x')[0]?.slotId, 'usual', 'the oldest comes first')
+})
+
+const PEM = '-----BEGIN PRIVATE KEY-----'
+const USUAL = { N: 2 ** 15, r: 8, p: 3 }
+
+test('a recovery key has its turn behind however many passwords', () => {
+  const slotOf = (slotId: string, kind: string, modifiedMs: number) => ({
+    slotId,
+    slot: decodeSlot(slotText(USUAL, kind))!,
+    modifiedMs,
+  })
+  const passwords = Array.from({ length: 40 }, (_, n) => slotOf(`password-${n}`, 'password', n))
+  const phrase = slotOf('phrase', 'recovery-passphrase', 100)
+  const key = slotOf('key', 'recovery-public-key', 101)
+  const names = (secret: string) => planTrials([...passwords, phrase, key], secret).map(({ slotId }) => slotId)
+  assert.is(names(PEM)[0], 'key')
+  const tried = names('words')
+  assert.is(tried.filter((name) => name.startsWith('password-')).length, 16)
+  assert.is(tried.at(-1), 'phrase')
+  assert.not.ok(tried.includes('key'), 'what only a private key opens is not tried with words')
+  // Planted later, of the same kind, and dear: what the owner made has its turn all the same.
+  const planted = Array.from({ length: 9 }, (_, n) => slotOf(`planted-${n}`, 'recovery-passphrase', 200 + n))
+  const dear = {
+    ...phrase,
+    slotId: 'dear',
+    slot: decodeSlot(slotText(EXPENSIVE, 'recovery-passphrase'))!,
+    modifiedMs: 0,
+  }
+  const all = planTrials([...planted, dear, ...passwords.slice(0, 16), phrase], 'words').map(({ slotId }) => slotId)
+  assert.equal(all, [...passwords.slice(0, 16).map(({ slotId }) => slotId), 'phrase'])
 })
 
 test('the loop turns while a slot is tried', async () => {

@@ -7,10 +7,12 @@ import { reachKey, reachNoteKind, sessionInKey } from '#shared/format/names.ts'
 import { openPageNotes, openRootNotes, PageNotes, type RootNote, RootNotes } from '#shared/format/reach-notes.ts'
 import { openRoot, sealRoot } from '#shared/format/root.ts'
 import { DAY_MS, HOUR_MS } from '#shared/kernel/units.ts'
+import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { access, FCD } from '#test/support/engine-world.ts'
 import { copyOf, type LongRepository, longRepository } from '#test/support/long-repository.ts'
 import { keysOf, prune, restores } from '#test/support/prune-world.ts'
 import { reasonOf } from '#test/support/reason.ts'
+import { HookedStore } from '#test/support/store-faults.ts'
 import { CallClock, TickingStore } from '#test/support/ticking-store.ts'
 
 const test = suite('engine: notes of a prune')
@@ -167,6 +169,44 @@ test('a pack that only notes tell of is looked for as well', async () => {
   assert.is(await reasonOf(prune(long.repository)), 'PackMissing')
   assert.equal(keysOf(long.store), before)
 })
+
+test('a pack that is gone is told of by whichever backup stands, though others that name it are forgotten meanwhile', async () => {
+  for (const standing of (await ground).contents.keys()) {
+    const long = copyOf(await ground)
+    const [first] = long.contents.keys()
+    // A pack of chunks: all later backups name it as well.
+    const named = [...rootNotes(long).values()].flat().find(({ session }) => `roots/${session}` === first)!
+    const [gone = ''] = keysOf(long.store, `packs/${named.session}/`).filter(
+      (key) => !named.packs.includes(key.slice('packs/'.length)),
+    )
+    long.objects.delete(gone)
+    const store = new AskedStore(long.store, gone, async () => {
+      for (const [n, root] of [...long.contents.keys()].entries()) {
+        if (root !== standing) await long.world.repositories.forget(access, FCD, ['s0', 's2', 's3', 's5'][n]!)
+      }
+    })
+    assert.is(await reasonOf(prune({ ...long.repository, store })), 'PackMissing', standing)
+  }
+})
+
+/** Tells when an object is asked for first, before it answers. */
+class AskedStore extends HookedStore {
+  #asked: (() => Promise<void>) | undefined
+  readonly #key: string
+
+  constructor(inner: ObjectStore, key: string, asked: () => Promise<void>) {
+    super(inner, async () => 'go on')
+    this.#key = key
+    this.#asked = asked
+  }
+
+  override async getRange(key: string, offset: number, length: number, signal?: AbortSignal) {
+    const asked = key === this.#key ? this.#asked : undefined
+    if (asked !== undefined) this.#asked = undefined
+    await asked?.()
+    return await super.getRange(key, offset, length, signal)
+  }
+}
 
 test('notes that tell little of what stands are written anew, and go when no backup stands', async () => {
   const long = copyOf(await ground)

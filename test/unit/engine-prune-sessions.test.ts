@@ -84,7 +84,7 @@ for (const lacks of ['nothing', 'the wait for sessions', 'the second look'] as c
       // It learns who has ended, and takes no names in.
       Reach.prototype.look = async function (this: Reach) {
         const isWhole = await look.call(this, { has: () => true })
-        this.packs.clear()
+        for (const pack of [...this.packs]) this.packs.delete(pack)
         return isWhole
       }
     }

@@ -14,7 +14,7 @@ export type ApiRequest = {
 }
 
 /** No object that etcd takes comes near it. */
-export const ANSWER_MAX_BYTES = 64 * MiB
+const ANSWER_MAX_BYTES = 64 * MiB
 
 /** The answer was longer than it may be, so that it was not read to its end. */
 export class TooLong extends Error {}
