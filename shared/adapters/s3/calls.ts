@@ -26,11 +26,14 @@ import type { TransportOptions } from './options.ts'
 /** User metadata on every object: which call made it. */
 const TOKEN = 'dormouse-put'
 
+/** XML holds no control characters; a store that spells one in another way would list its keys in another order than theirs. */
+const ESCAPED = { EncodingType: 'url' } as const
+
 export type PutCall = { key: string; body: Uint8Array; token: string; onlyIfAbsent: boolean }
 export type HeadAnswer = { bytes: number; token: string | undefined }
 export type IncompletePosition = { key?: string | undefined; id?: string | undefined }
 export type IncompletePage = { uploads: IncompleteUpload[]; next: IncompletePosition | undefined }
-export type ListPage = { objects: StoredObject[]; next: string | undefined }
+export type ListPage = { objects: StoredObject[]; isEscaped: boolean; next: string | undefined }
 
 export class S3Calls {
   private readonly client: S3Client
@@ -95,6 +98,7 @@ export class S3Calls {
     const command = new ListObjectsV2Command({
       Bucket: this.settings.bucket,
       Prefix: prefix,
+      ...ESCAPED,
       ...(from === undefined ? {} : { ContinuationToken: from }),
     })
     const page = await this.client.send(command, abortable(signal))
@@ -103,7 +107,8 @@ export class S3Calls {
       bytes: Size,
       modifiedMs: LastModified.getTime(),
     }))
-    return { objects, next: page.IsTruncated === true ? page.NextContinuationToken : undefined }
+    const next = page.IsTruncated === true ? page.NextContinuationToken : undefined
+    return { objects, isEscaped: page.EncodingType === 'url', next }
   }
 
   /** Unfinished multipart uploads after that position, in the order of the store. */

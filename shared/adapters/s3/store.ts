@@ -7,7 +7,7 @@ import { type RetryPolicy, retry } from '#shared/kernel/retry.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import type { IncompleteUpload, IncompleteUploads, ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
-import { ForeignAnswer } from './answers.ts'
+import { ForeignAnswer, isMangled } from './answers.ts'
 import type { IncompletePosition, PutCall, S3Calls } from './calls.ts'
 import { type CallContext, statusOf, translate } from './errors.ts'
 import { DEFAULT_TRANSPORT, type TransportOptions } from './options.ts'
@@ -34,7 +34,7 @@ export type S3Store = ObjectStore & {
   release(bytes: Uint8Array): void
 }
 
-/** In a row, with the promise of more: some stores give a few when many objects were deleted. */
+/** In a row, with the promise of more and none that leads on: some stores give a few when many objects were deleted. */
 const MOST_EMPTY_PAGES = 100
 
 const DEFAULT_RETRY = { attempts: 5, firstDelayMs: 200, maxDelayMs: 5 * SECOND_MS }
@@ -121,7 +121,10 @@ class BucketStore implements S3Store {
     })
   }
 
-  /** Each key comes after the one before, over all pages: so a list can neither go in a circle nor tell a key twice. */
+  /**
+   * Each key comes after the one before, over all pages: so a list can neither go in a circle nor tell a key twice. None of
+   * ours has a character that a store cannot tell: such names have no place in that order, and stop nothing.
+   */
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
     const refuse = (how: string) =>
       new TerminalError('S3Unsupported', `list ${prefix} in ${this.location}: the store's list ${how}`)
@@ -130,12 +133,16 @@ class BucketStore implements S3Store {
     let emptyPages = 0
     do {
       const page = await this.call('list', prefix, signal, (calls) => calls.list(this.root + prefix, from, signal))
+      const before = last
       for (const object of page.objects) {
-        if (!isAfter(object.key, last)) throw refuse('is not in the order of its keys')
-        last = object.key
-        yield { ...object, key: object.key.slice(this.root.length) }
+        const key = object.key.slice(this.root.length)
+        if (page.isEscaped || !isMangled(key)) {
+          if (!isAfter(object.key, last)) throw refuse('is not in the order of its keys')
+          last = object.key
+        }
+        yield { ...object, key }
       }
-      emptyPages = page.objects.length === 0 ? emptyPages + 1 : 0
+      emptyPages = last === before ? emptyPages + 1 : 0
       if (page.next !== undefined && (page.next === from || emptyPages > MOST_EMPTY_PAGES))
         throw refuse('leads nowhere')
       from = page.next
