@@ -5,8 +5,10 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
 import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { CHUNK_BYTES, EngineWorld } from '#test/support/engine-world.ts'
-import { keysOf, restores } from '#test/support/prune-world.ts'
+import { claimedKind } from '#shared/format/sealed-object.ts'
+import { access, CHUNK_BYTES, EngineWorld, FCD } from '#test/support/engine-world.ts'
+import { keysOf, prune, restores, twoBackups } from '#test/support/prune-world.ts'
+import { CallClock, TickingStore } from '#test/support/ticking-store.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: planted names')
@@ -52,6 +54,45 @@ test('a pack that was moved into a folder is lost, and is stored anew', async ()
     parent.store.objects.delete(moved)
     parent.store.objects.set(lost, entry)
   }
+})
+
+/** A list that LIST names for ever and GET does not find. */
+function neverGone(store: MemoryObjectStore, key: string): void {
+  const list = store.list.bind(store)
+  store.list = async function* (prefix: string) {
+    yield* list(prefix)
+    if (key.startsWith(prefix)) yield { key, bytes: 1, modifiedMs: 1 }
+  } as MemoryObjectStore['list']
+}
+
+test('a retire list that is listed and cannot be got ends no prune, and stops none', async () => {
+  const { store, world, repository, second } = await twoBackups()
+  await world.repositories.forget(access, FCD, 's0')
+  neverGone(store, 'retire/\uFFFD')
+  const before = keysOf(store, 'packs/').length
+  const clock = new CallClock()
+  const warnings: string[] = []
+  const warn = (reason: string) => void warnings.push(reason)
+  const ticking = new TickingStore(store, () => clock.tick())
+  const report = await prune({ ...repository, store: ticking }, { clock, sliceMs: 10_000, warn })
+  assert.is(report.state, 'done')
+  assert.ok(clock.calls < 200, `${clock.calls} calls`)
+  assert.equal(warnings, ['RetireListStands'])
+  assert.ok(keysOf(store, 'packs/').length < before)
+  const [root = ''] = keysOf(store, 'roots/').filter((key) => claimedKind(store.objects.get(key)!.body) === 'root')
+  assert.ok(await restores(world, root, second))
+})
+
+test('a store that loses each retire list as soon as it stands does not hold a prune until its time is up', async () => {
+  const { store, world, repository } = await twoBackups()
+  await world.repositories.forget(access, FCD, 's0')
+  const get = store.get.bind(store)
+  store.get = async (key: string) => (key.startsWith('retire/') ? undefined : await get(key))
+  const clock = new CallClock()
+  const ticking = new TickingStore(store, () => clock.tick())
+  const report = await prune({ ...repository, store: ticking }, { clock, sliceMs: 10_000 })
+  assert.is(report.state, 'done')
+  assert.ok(clock.calls < 200, `${clock.calls} calls`)
 })
 
 test.run()
