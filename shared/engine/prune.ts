@@ -93,7 +93,8 @@ async function lookAround(repository: Repository, options: PruneOptions): Promis
   const slice = sliceOf(options)
   const seen = await surveyOf(repository.store, signal)
   const nowMs = dryRun ? newestMs(seen.lastWriteMs.values()) : await storeNowMs(repository.store, signal)
-  const notes = new ReachNotes(repository, { clock, everyMs: slice.noteMs, readOnly: dryRun, warn, signal })
+  const noteOptions = { clock, everyMs: slice.noteMs, readOnly: dryRun, warn, isOver: slice.isOver, signal }
+  const notes = new ReachNotes(repository, noteOptions)
   const reachOptions = {
     warn,
     signal,
