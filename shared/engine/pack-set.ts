@@ -1,4 +1,4 @@
-// The packs of one session that its map names, with the bytes each must have: 12 bytes of memory for each.
+// Packs of one session, such as those that a map names, with the bytes each must have: 12 bytes of memory for each.
 
 import { isPackRef, packKey } from '#shared/format/names.ts'
 
@@ -31,6 +31,11 @@ export class PackSet {
     if (!isPackRef(pack)) return
     const at = this.#search(this.#nameOf(pack))
     if (this.#names[at] !== 0n && (this.#needed[at] ?? 0) <= bytes) this.#needed[at] = 0
+  }
+
+  has(pack: string): boolean {
+    if (!isPackRef(pack) || !pack.startsWith(`${this.#session}/`)) return false
+    return this.#names[this.#search(this.#nameOf(pack))] !== 0n
   }
 
   get size(): number {
