@@ -202,6 +202,41 @@ test('an answer without a body may be of any type', async () => {
   await rejects(store().get('roots/s'), RetryableError, 'S3AnswerUnreadable')
 })
 
+const unfinished = (change: Partial<Record<string, string>>, keys: string[] = []): Mischief => {
+  const fields = { Bucket: 'mine', IsTruncated: 'false', ...change }
+  const told = Object.entries(fields).map(([name, value]) => `<${name}>${value}</${name}>`)
+  const uploads = keys.map(
+    (key) => `<Upload><Key>${key}</Key><UploadId>u</UploadId><Initiated>2026-01-01T00:00:00.000Z</Initiated></Upload>`,
+  )
+  const headers = { 'content-type': 'application/xml' }
+  const body = `<?xml version="1.0"?><ListMultipartUploadsResult>${told.join('')}${uploads.join('')}</ListMultipartUploadsResult>`
+  return { status: 200, headers, body }
+}
+const unfinishedKeys = async () => (await Array.fromAsync(store().incompleteUploads!.list())).map(({ key }) => key)
+
+test('a list of unfinished uploads that goes backwards, in a circle or on for ever ends by name', async () => {
+  let page = 0
+  const markers: [string, () => Partial<Record<string, string>>][] = [
+    ['nowhere', () => ({})],
+    ['the same', () => ({ NextKeyMarker: 'k', NextUploadIdMarker: 'u' })],
+    ['a circle', () => ({ NextKeyMarker: `k${page++ % 2}`, NextUploadIdMarker: 'u' })],
+    ['for ever', () => ({ NextKeyMarker: `k${String(page++).padStart(9, '0')}`, NextUploadIdMarker: 'u' })],
+    ['uploads of one key', () => ({ NextKeyMarker: 'k', NextUploadIdMarker: `u${page++}` })],
+  ]
+  for (const [, next] of markers) {
+    decide = () => unfinished({ IsTruncated: 'true', ...next() })
+    await rejects(unfinishedKeys(), TerminalError, 'S3Unsupported')
+  }
+  assert.ok(proxy.requests.length < 300, `${proxy.requests.length} requests`)
+})
+
+test("unfinished uploads of another bucket are nobody's answer, and escaped names are understood", async () => {
+  decide = () => unfinished({ Bucket: 'theirs' })
+  await rejects(unfinishedKeys(), RetryableError, 'S3AnswerUnreadable')
+  decide = () => unfinished({ EncodingType: 'url' }, [encodeURIComponent(`${ROOT}packs/a\u0001 b`), 'p%2Fbackups'])
+  assert.equal(await unfinishedKeys(), ['packs/a\u0001 b'])
+})
+
 test('a part of an object is the part that was asked for', async () => {
   const part = (range: string | undefined, body: string, status = 206): Mischief => ({
     status,

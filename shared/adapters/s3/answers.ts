@@ -70,7 +70,7 @@ export type WholeEntry = { Key: string; Size: number; LastModified: Date }
 export function checkList(page: Listed, bucket: string, prefix: string): WholeEntry[] {
   const { Name, Prefix, EncodingType, KeyCount, IsTruncated, NextContinuationToken } = page
   const { Contents = [], CommonPrefixes = [] } = page
-  if (!namesBucket(Name, bucket)) throw new ForeignAnswer(`it lists bucket ${excerptOf(Name ?? 'none', 80)}`)
+  checkBucket(Name ?? '', bucket)
   if (Prefix !== prefix && unescaped(Prefix ?? '') !== prefix) {
     throw new ForeignAnswer(`it lists what begins with ${excerptOf(Prefix ?? 'nothing', 200)}`)
   }
@@ -100,9 +100,15 @@ function wholeEntry(
   return { Key, Size, LastModified }
 }
 
+/** undefined: it does not say. Of unfinished uploads not every store does. */
+export function checkBucket(name: string | undefined, bucket: string): void {
+  if (name === undefined || namesBucket(name, bucket)) return
+  throw new ForeignAnswer(`it lists bucket ${excerptOf(name || 'none', 80)}`)
+}
+
 /** Access points may tell their own name or that of the bucket behind them; a tenant of Ceph is named apart. */
-function namesBucket(name: string | undefined, bucket: string): boolean {
-  if (name === undefined || name === '') return false
+function namesBucket(name: string, bucket: string): boolean {
+  if (name === '') return false
   if (bucket.startsWith('arn:') || bucket.endsWith('-s3alias')) return true
   return name === bucket || name === bucket.slice(bucket.indexOf(':') + 1)
 }

@@ -37,6 +37,9 @@ export type S3Store = ObjectStore & {
 /** In a row, with the promise of more and none that leads on: some stores give a few when many objects were deleted. */
 const MOST_EMPTY_PAGES = 100
 
+/** A thousand uploads each. */
+const MOST_INCOMPLETE_PAGES = 100
+
 const DEFAULT_RETRY = { attempts: 5, firstDelayMs: 200, maxDelayMs: 5 * SECOND_MS }
 
 export function createS3Store(settings: S3Settings, options: S3StoreOptions = {}): S3Store {
@@ -153,10 +156,12 @@ class BucketStore implements S3Store {
     await this.call('delete', key, signal, (calls) => orUndefined(calls.delete(this.root + key, signal)))
   }
 
+  /** No position comes twice, and there are not more pages than a bucket in use may have: what is left is for another time. */
   private async *listIncomplete(signal?: AbortSignal): AsyncIterable<IncompleteUpload> {
-    let from: IncompletePosition | undefined = {}
-    while (from !== undefined) {
-      const at: IncompletePosition = from
+    const refuse = (how: string) =>
+      new TerminalError('S3Unsupported', `list unfinished uploads in ${this.location}: the store's list ${how}`)
+    let at: IncompletePosition = {}
+    for (let pages = 0; pages < MOST_INCOMPLETE_PAGES; pages++) {
       const page = await this.call('list unfinished uploads', '', signal, (calls) =>
         calls.listIncomplete(this.root, at, signal),
       )
@@ -164,8 +169,11 @@ class BucketStore implements S3Store {
       for (const upload of page.uploads) {
         if (upload.key.startsWith(this.root)) yield { ...upload, key: upload.key.slice(this.root.length) }
       }
-      from = page.next?.key === at.key && page.next?.id === at.id ? undefined : page.next
+      if (page.next === undefined) return
+      if (!leadsOn(page.next, at)) throw refuse('leads nowhere')
+      at = page.next
     }
+    throw refuse(`has more than ${MOST_INCOMPLETE_PAGES} pages`)
   }
 
   private async abortIncomplete({ key, id }: IncompleteUpload, signal?: AbortSignal): Promise<void> {
@@ -258,6 +266,12 @@ async function isOurs(
   if (found.bytes !== body.length) return false
   const stored = await orUndefined(calls.get(key, signal))
   return stored === undefined ? undefined : Buffer.compare(stored, body) === 0
+}
+
+/** Uploads of one key are in an order of the store's own. */
+function leadsOn(next: IncompletePosition, at: IncompletePosition): boolean {
+  const [key, before] = [next.key ?? '', at.key ?? '']
+  return isAfter(key, before) || (key !== '' && key === before && next.id !== at.id)
 }
 
 /** In the order of UTF-8, which is not JavaScript's for characters beyond the first plane. */
