@@ -111,6 +111,6 @@ function suspicion(where: string, { listed, newest }: SlotList, tried: number): 
   const many = listed > MOST_LISTED ? `more than ${MOST_LISTED}` : String(listed)
   return new TerminalError(
     'KeySlotsSuspect',
-    `${where} holds ${many} key slots, and the secret opens none of the ${tried} that were tried: somebody who can write the bucket has planted them. Change its credentials, then remove those that you did not make, the newest first: ${newest.join(', ')}`,
+    `${where} holds ${many} key slots, and the secret opens none of the ${tried} that were tried: somebody who can write the bucket has planted them. Change its credentials, and copy all slots to another place. Only then remove those that you did not make, the newest first; the right one may be among them: ${newest.join(', ')}`,
   )
 }
