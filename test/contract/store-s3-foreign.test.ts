@@ -165,7 +165,7 @@ test('the stores whose lists look different are understood', async () => {
 
 test('names that the store escapes are the names of the objects, in their order', async () => {
   const names = ['\u0001', '\u001F', ' ', '%', '+', '00aa', 'ab/c', 'é', '\uFFFD', '😀']
-  const keys = names.map((name) => ({ key: ROOT + 'roots/' + encodeURIComponent(name).replaceAll('%20', '+') }))
+  const keys = names.map((name) => ({ key: `${ROOT}roots/${encodeURIComponent(name).replaceAll('%20', '+')}` }))
   for (const prefix of [`${ROOT}roots/`, encodeURIComponent(`${ROOT}roots/`)]) {
     decide = () => listing({ Prefix: prefix, EncodingType: 'url' }, keys)
     assert.equal(
@@ -181,7 +181,8 @@ test('names that the store escapes are the names of the objects, in their order'
 })
 
 test('a name that a store cannot tell stops no list, and no list goes on from one', async () => {
-  decide = () => listing({}, [{ key: `${ROOT}roots/\uFFFD` }, { key: `${ROOT}roots/a` }, { key: `${ROOT}roots/a\uFFFD` }])
+  decide = () =>
+    listing({}, [{ key: `${ROOT}roots/\uFFFD` }, { key: `${ROOT}roots/a` }, { key: `${ROOT}roots/a\uFFFD` }])
   assert.equal(await listed(), ['roots/\uFFFD', 'roots/a', 'roots/a\uFFFD'])
   const cut = { IsTruncated: 'true', NextContinuationToken: `${ROOT}roots/\uFFFD` }
   decide = () => listing(cut, [{ key: `${ROOT}roots/\uFFFD` }])

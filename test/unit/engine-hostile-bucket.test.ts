@@ -162,7 +162,7 @@ test('a folder that is not mounted any more is no empty repository', async () =>
   }
 })
 
-test('names planted among a session\'s packs take no memory beyond what the table of known chunks may name', async () => {
+test("names planted among a session's packs take no memory beyond what the table of known chunks may name", async () => {
   const { store, world, content, root } = await aBackup(new MemoryObjectStore())
   const folder = `packs/${root.slice('roots/'.length)}/`
   const list = store.list.bind(store)

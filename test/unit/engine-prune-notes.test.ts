@@ -233,7 +233,10 @@ async function planted(count: number, bytes: number) {
   return long
 }
 
-for (const [count, bytes] of [[2000, 10], [200, 2 ** 20]] as const) {
+for (const [count, bytes] of [
+  [2000, 10],
+  [200, 2 ** 20],
+] as const) {
   test(`${count} planted notes of ${bytes} bytes hold no slice up for long, and go in a few`, async () => {
     const long = await planted(count, bytes)
     let slices = 0

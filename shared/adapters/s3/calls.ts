@@ -33,7 +33,7 @@ export type PutCall = { key: string; body: Uint8Array; token: string; onlyIfAbse
 export type HeadAnswer = { bytes: number; token: string | undefined }
 export type IncompletePosition = { key?: string | undefined; id?: string | undefined }
 export type IncompletePage = { uploads: IncompleteUpload[]; next: IncompletePosition | undefined }
-export type ListPage = { objects: StoredObject[]; isEscaped: boolean; next: string | undefined }
+export type ListPage = { objects: StoredObject[]; next: string | undefined }
 
 export class S3Calls {
   private readonly client: S3Client
@@ -108,14 +108,19 @@ export class S3Calls {
       modifiedMs: LastModified.getTime(),
     }))
     const next = page.IsTruncated === true ? page.NextContinuationToken : undefined
-    return { objects, isEscaped: page.EncodingType === 'url', next }
+    return { objects, next }
   }
 
   /** Unfinished multipart uploads after that position, in the order of the store. */
   async listIncomplete(prefix: string, from: IncompletePosition, signal?: AbortSignal): Promise<IncompletePage> {
     const { key, id } = from
     const after = key === undefined ? {} : { KeyMarker: key, ...(id === undefined ? {} : { UploadIdMarker: id }) }
-    const command = new ListMultipartUploadsCommand({ Bucket: this.settings.bucket, Prefix: prefix, ...ESCAPED, ...after })
+    const command = new ListMultipartUploadsCommand({
+      Bucket: this.settings.bucket,
+      Prefix: prefix,
+      ...ESCAPED,
+      ...after,
+    })
     const page = await this.client.send(command, abortable(signal))
     checkBucket(page.Bucket, this.settings.bucket)
     const nameOf = (told: string) => (page.EncodingType === 'url' ? nameBelow(told, prefix) : told)
@@ -126,7 +131,10 @@ export class S3Calls {
       startedMs: Initiated?.getTime() ?? Number.POSITIVE_INFINITY,
     }))
     const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = page
-    return { uploads, next: IsTruncated === true ? { key: nameOf(NextKeyMarker ?? ''), id: NextUploadIdMarker } : undefined }
+    return {
+      uploads,
+      next: IsTruncated === true ? { key: nameOf(NextKeyMarker ?? ''), id: NextUploadIdMarker } : undefined,
+    }
   }
 
   async abortIncomplete(key: string, id: string, signal?: AbortSignal): Promise<void> {

@@ -139,7 +139,7 @@ class BucketStore implements S3Store {
       const before = last
       for (const object of page.objects) {
         const key = object.key.slice(this.root.length)
-        if (page.isEscaped || !isMangled(key)) {
+        if (!isMangled(key)) {
           if (!isAfter(object.key, last)) throw refuse('is not in the order of its keys')
           last = object.key
         }
