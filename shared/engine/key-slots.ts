@@ -114,6 +114,6 @@ function suspicion(where: string, { listed, newest }: SlotList, tried: number): 
   const many = listed > MOST_LISTED ? `more than ${MOST_LISTED}` : String(listed)
   return new TerminalError(
     'KeySlotsSuspect',
-    `${where} holds ${many} key slots, and the secret opens none of the ${tried} that were tried. If passwords were let in many times, close the old ones: ${CLOSING}, with one that opens it. If not, somebody who can write the bucket has planted them: change its credentials, then remove those that you did not make, the newest first: ${newest.join(', ')}`,
+    `${where} holds ${many} key slots, and the secret opens none of the ${tried} that were tried. If passwords were let in many times, close the old ones: ${CLOSING}, with one that opens it. If not, somebody who can write the bucket has planted them: change its credentials, and copy all slots to another place. Only then remove those that you did not make; the right one may be among the newest: ${newest.join(', ')}`,
   )
 }

@@ -94,14 +94,14 @@ export class KnownChunks {
   #packNumber(pack: string): number {
     const known = this.#packNumbers.get(pack)
     if (known !== undefined) return known
-    if (this.#packs.length >= this.#packLimit()) this.#forgetUnusedPacks()
+    if (this.#packs.length >= this.mostPacks) this.#forgetUnusedPacks()
     const number = this.#packs.push(pack) - 1
     this.#packNumbers.set(pack, number)
     return number
   }
 
   /** Names take memory as well: at most one for eight entries. */
-  #packLimit(): number {
+  get mostPacks(): number {
     return Math.max(1024, this.capacity / WAYS)
   }
 
@@ -113,7 +113,7 @@ export class KnownChunks {
       const name = old[(this.#words[entry + 4] ?? 0) - 1]
       if (name === undefined) continue
       // Half of the room must come free, else the next names would bring us here again and again.
-      if (this.#packs.length > this.#packLimit() / 2 && !this.#packNumbers.has(name)) this.#words[entry + 4] = 0
+      if (this.#packs.length > this.mostPacks / 2 && !this.#packNumbers.has(name)) this.#words[entry + 4] = 0
       else this.#words[entry + 4] = this.#packNumber(name) + 1
     }
   }

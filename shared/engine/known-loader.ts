@@ -2,12 +2,13 @@
 
 import { openIndexRun } from '#shared/format/index-run.ts'
 import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
-import { indexKey, packKey, parseSession, rootKey, sessionInKey } from '#shared/format/names.ts'
+import { indexKey, isPackRef, packKey, parseSession, rootKey, sessionInKey } from '#shared/format/names.ts'
 import { claimedKind, SEALED_PREFIX_BYTES } from '#shared/format/sealed-object.ts'
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import type { BlobReader } from './blob-reader.ts'
 import { inParallel } from './in-parallel.ts'
 import { KnownChunks } from './known-chunks.ts'
+import { PackSet } from './pack-set.ts'
 import type { Repository } from './repository.ts'
 import type { UploadState } from './upload-state.ts'
 import type { Warn } from './warn.ts'
@@ -64,7 +65,7 @@ async function addRun(
   const [bytes, isStanding, packs] = await Promise.all([
     store.get(key),
     isSealed(source.repository, session),
-    packsOf(source.repository, session),
+    packsOf(source.repository, session, known.mostPacks),
   ])
   if (bytes === undefined || !isStanding) return
   const isLost = (pack: string) => isUnusable(pack) || !packs.has(pack)
@@ -80,9 +81,15 @@ async function isSealed({ store }: Repository, session: string): Promise<boolean
   return head !== undefined && claimedKind(head) === 'root'
 }
 
-async function packsOf({ store }: Repository, session: string): Promise<Set<string>> {
-  const packs = new Set<string>()
-  for await (const { key } of store.list(packKey(`${session}/`))) packs.add(key.slice(packKey('').length))
+/** Those that are listed, as many as the table can name: of a pack beyond them nothing is taken over, which costs space only. */
+async function packsOf({ store }: Repository, session: string, most: number): Promise<PackSet> {
+  const packs = new PackSet(session)
+  for await (const { key, bytes } of store.list(packKey(`${session}/`))) {
+    const pack = key.slice(packKey('').length)
+    if (!isPackRef(pack)) continue
+    packs.add(pack, bytes)
+    if (packs.size >= most) break
+  }
   return packs
 }
 

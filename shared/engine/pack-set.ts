@@ -1,4 +1,6 @@
-// The packs of one session that its map names, with the bytes each must have: 12 bytes of memory for each.
+// Packs of one session, such as those that a map names, with the bytes each must have: 12 bytes of memory for each.
+
+import { isPackRef, packKey } from '#shared/format/names.ts'
 
 const FIRST_ROOM = 64
 
@@ -20,10 +22,20 @@ export class PackSet {
     this.#needed[at] = Math.max(this.#needed[at] ?? 0, bytes)
   }
 
-  /** A pack that is listed: no longer looked for when it is long enough. */
+  /**
+   * A key that is listed below the session's packs: that pack is no longer looked for when it is long enough. Anybody may
+   * have put other keys there, such as a folder's marker, or one further down that ends like a pack.
+   */
   found(key: string, bytes: number): void {
-    const at = this.#search(this.#nameOf(key))
+    const pack = key.slice(packKey('').length)
+    if (!isPackRef(pack)) return
+    const at = this.#search(this.#nameOf(pack))
     if (this.#names[at] !== 0n && (this.#needed[at] ?? 0) <= bytes) this.#needed[at] = 0
+  }
+
+  has(pack: string): boolean {
+    if (!isPackRef(pack) || !pack.startsWith(`${this.#session}/`)) return false
+    return this.#names[this.#search(this.#nameOf(pack))] !== 0n
   }
 
   get size(): number {

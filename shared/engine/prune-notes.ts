@@ -23,7 +23,8 @@ export async function tidyNotes(run: PruneRun): Promise<boolean> {
 }
 
 function untidy(objects: readonly NotedObject[], beforeMs: number): NotedObject[] {
-  return objects.filter(({ modifiedMs, used, entries }) => modifiedMs < beforeMs && used * 2 < entries)
+  const isOfUse = ({ used, entries }: NotedObject) => entries > 0 && used * 2 >= entries
+  return objects.filter((object) => object.modifiedMs < beforeMs && !isOfUse(object))
 }
 
 /** What of it is about roots that stand. */

@@ -6,10 +6,11 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
 import type { PruneProgress, PruneReport, PruneSlice } from '#shared/ports/mover.ts'
 import { probeConditionalPut } from './conditional-put.ts'
-import { advanceGeneration, retireUnnamed, standingGenerations, unnamedPacks } from './prune-generation.ts'
+import { unnamedPacks } from './prune-generation.ts'
 import { INCOMPLETE_LIVES_MS, isKept, removeIncomplete, removeLeftovers } from './prune-leftovers.ts'
 import { tidyNotes } from './prune-notes.ts'
 import { Remover } from './prune-remover.ts'
+import { retirePacks } from './prune-retire.ts'
 import { fenceIdle, type PruneRun } from './prune-run.ts'
 import { storeNowMs, surveyOf } from './prune-survey.ts'
 import { Reach, type SurveyProgress } from './reach.ts'
@@ -92,7 +93,8 @@ async function lookAround(repository: Repository, options: PruneOptions): Promis
   const slice = sliceOf(options)
   const seen = await surveyOf(repository.store, signal)
   const nowMs = dryRun ? newestMs(seen.lastWriteMs.values()) : await storeNowMs(repository.store, signal)
-  const notes = new ReachNotes(repository, { clock, everyMs: slice.noteMs, readOnly: dryRun, warn, signal })
+  const noteOptions = { clock, everyMs: slice.noteMs, readOnly: dryRun, warn, isOver: slice.isOver, signal }
+  const notes = new ReachNotes(repository, noteOptions)
   const reachOptions = {
     warn,
     signal,
@@ -154,24 +156,6 @@ function newestMs(times: Iterable<number>): number {
 
 function unended({ survey, reach }: PruneRun): string[] {
   return [...survey.lastWriteMs.keys()].filter((session) => !reach.ended.has(session))
-}
-
-async function retirePacks(run: PruneRun): Promise<{ isWhole: boolean; waitsFor: string[] }> {
-  const waitsFor: string[] = []
-  let advanced = 0
-  for (;;) {
-    let generations = await standingGenerations(run)
-    if (generations.length === 0) generations = [await retireUnnamed(run)].filter((one) => one !== undefined)
-    if (generations.length === 0) return { isWhole: true, waitsFor }
-    for (const generation of generations) {
-      if (advanced++ > 0 && run.isOver()) return { isWhole: false, waitsFor }
-      const end = await advanceGeneration(run, generation)
-      if (end.state === 'more') return { isWhole: false, waitsFor }
-      if (end.state === 'waiting') waitsFor.push(...end.waitsFor)
-    }
-    // The next list waits until this one is through: each of them is read by every session that begins.
-    if (waitsFor.length > 0) return { isWhole: true, waitsFor }
-  }
 }
 
 /** What a run would remove if nobody worked on the repository any more. */

@@ -17,11 +17,20 @@ import type { Clock } from '#shared/kernel/clock.ts'
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { StoredObject } from '#shared/ports/object-store.ts'
+import { inParallel } from './in-parallel.ts'
 import type { Repository } from './repository.ts'
 import type { Warn } from './warn.ts'
 
 /** So many small notes may lie there before they are joined. */
 const MOST_SMALL = 32
+/** So many are joined by one slice at most: the rest is for the next. */
+const MOST_JOINED = 256
+/** Of each kind, so many small ones and so many large ones are read by a slice: anybody who can write the bucket may plant more. */
+const MOST_SMALL_READ = 64
+const MOST_LARGE_READ = 256
+/** So many small ones of a kind are kept of a LIST. */
+const MOST_SMALL_LISTED = 1024
+const PARALLEL_DELETES = 8
 const isSmall = ({ bytes }: StoredObject): boolean => bytes < MiB
 
 export type ReachNotesOptions = {
@@ -31,8 +40,12 @@ export type ReachNotesOptions = {
   /** A dry run reads notes and writes none. */
   readOnly: boolean
   warn: Warn
+  /** Time is up: notes are joined no more. */
+  isOver?: (() => boolean) | undefined
   signal?: AbortSignal | undefined
 }
+
+type Sizes = { small: StoredObject[]; large: StoredObject[] }
 
 export class ReachNotes {
   readonly #repository: Repository
@@ -40,6 +53,7 @@ export class ReachNotes {
   #pages = new PageNotes()
   #roots = new RootNotes()
   #sinceMs: number
+  readonly #unreadable = new Set<string>()
   /** A survey that is short leaves no notes. Where there are some, what is new goes into them too. */
   #isLong = false
 
@@ -49,31 +63,48 @@ export class ReachNotes {
     this.#sinceMs = options.clock.monotonicMs()
   }
 
+  /** As many as a slice reads. */
   async list(): Promise<Record<ReachNoteKind, StoredObject[]>> {
-    const found: Record<ReachNoteKind, StoredObject[]> = { pages: [], roots: [] }
+    const { pages, roots } = await this.#listed()
+    const some = ({ small, large }: Sizes) => [...large, ...small.slice(0, MOST_SMALL_READ)]
+    return { pages: some(pages), roots: some(roots) }
+  }
+
+  async #listed(): Promise<Record<ReachNoteKind, Sizes>> {
+    const found: Record<ReachNoteKind, Sizes> = { pages: { small: [], large: [] }, roots: { small: [], large: [] } }
     for await (const object of this.#repository.store.list(REACH_PREFIX, this.#options.signal)) {
       const kind = reachNoteKind(object.key)
-      if (kind !== undefined && object.bytes <= MOST_NOTE_BYTES) found[kind].push(object)
-      this.#isLong ||= kind !== undefined
+      if (kind === undefined) continue
+      this.#isLong = true
+      if (object.bytes > MOST_NOTE_BYTES) continue
+      const [same, most] = isSmall(object)
+        ? [found[kind].small, MOST_SMALL_LISTED]
+        : [found[kind].large, MOST_LARGE_READ]
+      if (same.length < most) same.push(object)
     }
     return found
   }
 
   /** As list. Each slice leaves some small notes, and each reads all of them: when there are many, they are made one. */
   async listJoined(): Promise<Record<ReachNoteKind, StoredObject[]>> {
-    const listed = await this.list()
-    const small = { pages: listed.pages.filter(isSmall), roots: listed.roots.filter(isSmall) }
-    const all = [...small.pages, ...small.roots]
-    if (this.#options.readOnly || all.length <= MOST_SMALL) return listed
-    for (const { key } of await this.#takeOver(small)) await this.#repository.store.delete(key)
+    const { pages, roots } = await this.#listed()
+    if (!this.#options.readOnly && pages.small.length + roots.small.length > MOST_SMALL) {
+      const gone = await this.#takeOver({ pages: pages.small, roots: roots.small })
+      await inParallel(gone, PARALLEL_DELETES, async ({ key }) => {
+        if (!this.#unreadable.has(key)) await this.#repository.store.delete(key)
+      })
+    }
     return await this.list()
   }
 
-  /** Notes whose content is durable in others now. What two notes tell is told once. */
+  /** Notes whose content is durable in others now, as many as the time allows. What two notes tell is told once. */
   async #takeOver(small: Record<ReachNoteKind, StoredObject[]>): Promise<StoredObject[]> {
     const told = new Set<string>()
     const isNew = (what: string) => told.size < told.add(what).size
+    const taken: StoredObject[] = []
     for (const object of small.pages) {
+      if (this.#isEnough(taken)) break
+      taken.push(object)
       const { packs, pages } = await this.pagesIn(object)
       for (const { id, packs: named } of pages) {
         if (isNew(id))
@@ -85,11 +116,18 @@ export class ReachNotes {
       await this.#writeIfFull()
     }
     for (const object of small.roots) {
+      if (this.#isEnough(taken)) break
+      taken.push(object)
       for (const note of await this.rootsIn(object)) if (isNew(`${note.session} ${note.digest}`)) this.addRoot(note)
       await this.#writeIfFull()
     }
     await this.write()
-    return [...small.pages, ...small.roots]
+    return taken
+  }
+
+  /** A few are always joined: however little time a slice has, there are fewer after it. */
+  #isEnough({ length }: readonly StoredObject[]): boolean {
+    return length >= MOST_JOINED || (length >= MOST_SMALL && this.#options.isOver?.() === true)
   }
 
   async rootsIn({ key }: Pick<StoredObject, 'key'>): Promise<RootNote[]> {
@@ -144,7 +182,7 @@ export class ReachNotes {
     if (roots.size > 0) await store.putIfAbsent(reachKey('roots', name), roots.seal(keys, name))
   }
 
-  /** undefined: gone, or not to be trusted. */
+  /** undefined: gone, or not to be trusted. The latter goes at once: nobody with these keys can read it, and each slice would try. */
   async #open<T>(
     key: string,
     open: (keys: Repository['keys'], key: string, bytes: Uint8Array, where: string) => T,
@@ -157,6 +195,8 @@ export class ReachNotes {
     } catch (error) {
       if (!(error instanceof CorruptionError)) throw error
       this.#options.warn(error.reason, error.message)
+      if (!this.#options.readOnly) await store.delete(key)
+      this.#unreadable.add(key)
       return undefined
     }
   }

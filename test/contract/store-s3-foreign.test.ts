@@ -163,6 +163,81 @@ test('the stores whose lists look different are understood', async () => {
   assert.is((await Array.fromAsync(point.list('roots/'))).length, 1, 'an access point tells the bucket behind it')
 })
 
+test('names that the store escapes are the names of the objects, in their order', async () => {
+  const names = ['\u0001', '\u001F', ' ', '%', '+', '00aa', 'ab/c', 'é', '\uFFFD', '😀']
+  const keys = names.map((name) => ({ key: `${ROOT}roots/${encodeURIComponent(name).replaceAll('%20', '+')}` }))
+  for (const prefix of [`${ROOT}roots/`, encodeURIComponent(`${ROOT}roots/`)]) {
+    decide = () => listing({ Prefix: prefix, EncodingType: 'url' }, keys)
+    assert.equal(
+      await listed(),
+      names.map((name) => `roots/${name}`),
+    )
+  }
+  assert.match(proxy.requests[0]!.path, 'encoding-type=url')
+  decide = () => listing({ EncodingType: 'url' }, [{ key: `${ROOT}roots/100%` }, { key: `${ROOT}roots/100%zz` }])
+  assert.equal(await listed(), ['roots/100%', 'roots/100%zz'], 'what is not escaped is left as it is')
+  decide = () => listing({}, [{ key: `${ROOT}roots/a%41+` }])
+  assert.equal(await listed(), ['roots/a%41+'], 'a store that does not say so does not escape')
+})
+
+test('a name that a store cannot tell stops no list, and no list goes on from one', async () => {
+  decide = () =>
+    listing({}, [{ key: `${ROOT}roots/\uFFFD` }, { key: `${ROOT}roots/a` }, { key: `${ROOT}roots/a\uFFFD` }])
+  assert.equal(await listed(), ['roots/\uFFFD', 'roots/a', 'roots/a\uFFFD'])
+  const cut = { IsTruncated: 'true', NextContinuationToken: `${ROOT}roots/\uFFFD` }
+  decide = () => listing(cut, [{ key: `${ROOT}roots/\uFFFD` }])
+  await rejects(listed(), RetryableError, 'S3AnswerUnreadable')
+  let page = 0
+  decide = () => listing({ ...cut, NextContinuationToken: `t${page++}` }, [{ key: `${ROOT}roots/\uFFFD` }])
+  await rejects(listed(), TerminalError, 'S3Unsupported')
+})
+
+test('an answer without a body may be of any type', async () => {
+  const type = { 'content-type': 'text/html; charset=UTF-8' }
+  decide = () => ({ status: 200, headers: { ...type, 'content-length': '0', etag: '"9a03"' } })
+  assert.is(await store().putIfAbsent('roots/s', Buffer.from('x')), true)
+  decide = () => ({ status: 204, headers: type })
+  await store().delete('roots/s')
+  decide = () => ({ status: 200, headers: { ...type, etag: '"x"' }, body: '<p>Sign in</p>' })
+  await rejects(store().putIfAbsent('roots/s', Buffer.from('x')), RetryableError, 'S3AnswerUnreadable')
+  await rejects(store().get('roots/s'), RetryableError, 'S3AnswerUnreadable')
+})
+
+const unfinished = (change: Partial<Record<string, string>>, keys: string[] = []): Mischief => {
+  const fields = { Bucket: 'mine', IsTruncated: 'false', ...change }
+  const told = Object.entries(fields).map(([name, value]) => `<${name}>${value}</${name}>`)
+  const uploads = keys.map(
+    (key) => `<Upload><Key>${key}</Key><UploadId>u</UploadId><Initiated>2026-01-01T00:00:00.000Z</Initiated></Upload>`,
+  )
+  const headers = { 'content-type': 'application/xml' }
+  const body = `<?xml version="1.0"?><ListMultipartUploadsResult>${told.join('')}${uploads.join('')}</ListMultipartUploadsResult>`
+  return { status: 200, headers, body }
+}
+const unfinishedKeys = async () => (await Array.fromAsync(store().incompleteUploads!.list())).map(({ key }) => key)
+
+test('a list of unfinished uploads that goes backwards, in a circle or on for ever ends by name', async () => {
+  let page = 0
+  const markers: [string, () => Partial<Record<string, string>>][] = [
+    ['nowhere', () => ({})],
+    ['the same', () => ({ NextKeyMarker: 'k', NextUploadIdMarker: 'u' })],
+    ['a circle', () => ({ NextKeyMarker: `k${page++ % 2}`, NextUploadIdMarker: 'u' })],
+    ['for ever', () => ({ NextKeyMarker: `k${String(page++).padStart(9, '0')}`, NextUploadIdMarker: 'u' })],
+    ['uploads of one key', () => ({ NextKeyMarker: 'k', NextUploadIdMarker: `u${page++}` })],
+  ]
+  for (const [, next] of markers) {
+    decide = () => unfinished({ IsTruncated: 'true', ...next() })
+    await rejects(unfinishedKeys(), TerminalError, 'S3Unsupported')
+  }
+  assert.ok(proxy.requests.length < 300, `${proxy.requests.length} requests`)
+})
+
+test("unfinished uploads of another bucket are nobody's answer, and escaped names are understood", async () => {
+  decide = () => unfinished({ Bucket: 'theirs' })
+  await rejects(unfinishedKeys(), RetryableError, 'S3AnswerUnreadable')
+  decide = () => unfinished({ EncodingType: 'url' }, [encodeURIComponent(`${ROOT}packs/a\u0001 b`), 'p%2Fbackups'])
+  assert.equal(await unfinishedKeys(), ['packs/a\u0001 b'])
+})
+
 test('a part of an object is the part that was asked for', async () => {
   const part = (range: string | undefined, body: string, status = 206): Mischief => ({
     status,

@@ -162,4 +162,23 @@ test('a folder that is not mounted any more is no empty repository', async () =>
   }
 })
 
+test("names planted among a session's packs take no memory beyond what the table of known chunks may name", async () => {
+  const { store, world, content, root } = await aBackup(new MemoryObjectStore())
+  const folder = `packs/${root.slice('roots/'.length)}/`
+  const list = store.list.bind(store)
+  let listed = 0
+  store.list = async function* (prefix: string) {
+    if (prefix !== folder) return yield* list(prefix)
+    for (; listed < 200_000; listed++)
+      yield { key: `${folder}${listed.toString(16).padStart(16, '0')}`, bytes: 1, modifiedMs: 1 }
+    yield* list(prefix)
+  } as MemoryObjectStore['list']
+  const other = new MemoryDiskContent(content.capacityBytes, CHUNK_BYTES)
+  applyChanges(other, [{ kind: 'write', sector: 0, sectors: 200, fill: 7 }])
+  const session = await world.newSession('s1')
+  const { state } = await world.uploadSlice({ content: other, session, snapshotId: 's1' })
+  assert.is(state, 'sealed')
+  assert.ok(listed > 0 && listed < 200_000, `${listed} names were looked at`)
+})
+
 test.run()

@@ -290,24 +290,28 @@ async function endsRight(world: World): Promise<void> {
   }
 }
 
+/** Of all seeds: how much happens in ten of them is chance. */
+const seen = { pruned: 0, slices: 0 }
+
 for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
   const last = Math.min(SEEDS, first + SEEDS_PER_TEST - 1)
   test(`no backup loses a pack, and nothing is left in the end: orders ${first} to ${last}`, async () => {
-    let pruned = 0
-    let slices = 0
     for (let seed = first; seed <= last; seed++) {
       try {
         const world = await play(seed)
         await endsRight(world)
-        slices += world.slices
-        pruned += world.steps.taken.filter((step) => /^[gh] delete packs/.test(step)).length
+        seen.slices += world.slices
+        seen.pruned += world.steps.taken.filter((step) => /^[gh] delete packs/.test(step)).length
       } catch (error) {
         throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error })
       }
     }
-    assert.ok(pruned > 0, 'packs were deleted while others worked')
-    assert.ok(slices > 5, `${slices} slices were not the last`)
   })
 }
+
+test('packs were deleted while others worked, and prunes took several slices', () => {
+  assert.ok(seen.pruned > SEEDS / SEEDS_PER_TEST, `${seen.pruned} packs`)
+  assert.ok(seen.slices > SEEDS / 2, `${seen.slices} slices were not the last`)
+})
 
 test.run()

@@ -264,4 +264,51 @@ test('what a note holds comes back from it', async () => {
   assert.equal([second?.why, second?.packs], ['idle', []])
 })
 
+async function planted(count: number, bytes: number) {
+  const long = copyOf(await ground)
+  for (let n = 0; n < count; n++) {
+    const key = reachKey(n % 4 === 0 ? 'roots' : 'pages', n.toString(16).padStart(16, '0'))
+    long.objects.set(key, { body: Buffer.alloc(bytes, 1), modifiedMs: long.times.nowMs })
+  }
+  return long
+}
+
+for (const [count, bytes] of [
+  [2000, 10],
+  [200, 2 ** 20],
+] as const) {
+  test(`${count} planted notes of ${bytes} bytes hold no slice up for long, and go in a few`, async () => {
+    const long = await planted(count, bytes)
+    let slices = 0
+    for (let state = 'more'; state !== 'done'; slices++) {
+      const clock = new CallClock()
+      const store = new TickingStore(long.store, () => clock.tick())
+      const report = await pruneRepository({ ...long.repository, store }, { clock, sliceMs: 10, sessionIdleMs: DAY_MS })
+      assert.ok(clock.calls < 700, `${clock.calls} calls`)
+      assert.ok(slices < 40, `${slices} slices, ${report.state}, ${keysOf(long.store, 'reach/').length} notes`)
+      state = report.state
+    }
+    for (let n = 0; n < 20 && keysOf(long.store, 'reach/').length > 40; n++) await prune(long.repository)
+    assert.ok(keysOf(long.store, 'reach/').length <= 40)
+    await assertWhole(long)
+  })
+}
+
+test('a slice that is killed early has joined some of many planted notes', async () => {
+  const long = await planted(2000, 10)
+  let calls = 0
+  const store = new TickingStore(long.store, () => {
+    if (++calls > 700) throw new Error('killed')
+  })
+  await prune({ ...long.repository, store }).catch(() => undefined)
+  assert.ok(keysOf(long.store, 'reach/').length < 1900)
+})
+
+test('a dry run deletes no note that it cannot read', async () => {
+  const long = await planted(100, 10)
+  const before = keysOf(long.store)
+  await prune(long.repository, { dryRun: true })
+  assert.equal(keysOf(long.store), before)
+})
+
 test.run()

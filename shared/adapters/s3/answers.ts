@@ -28,10 +28,18 @@ export function checkAnswer(command: string, { status, headers, body }: WireAnsw
   const refuse = (why: string) => new ForeignAnswer(`${why}; ${describe(headers, body)}`)
   const document = DOCUMENTS[command]
   if (document !== undefined && !isDocument(body, document)) throw refuse(`it is no ${document}`)
-  if (/^\s*text\/html\b/i.test((headers['content-type'] ?? '').slice(0, 100))) throw refuse('it is a web page')
+  if (isPage(command, headers, body)) throw refuse('it is a web page')
   if (WITH_ETAG.has(command) && !headers['etag']) throw refuse('it has no ETag')
   const isSilent = command === 'PutObjectCommand' || command === 'DeleteObjectCommand'
   if (isSilent && body.length > 0) throw refuse('it has a body')
+}
+
+/** Some stores give that type to every answer without a body (OpenStack Swift's S3 API, GCS): to these calls a page has one. */
+function isPage(command: string, headers: WireAnswer['headers'], body: Uint8Array): boolean {
+  // Those about an object tell the type that we gave it, and its bytes are not shown to us.
+  const isAboutObject = command === 'GetObjectCommand' || command === 'HeadObjectCommand'
+  if (!isAboutObject && body.length === 0) return false
+  return /^\s*text\/html\b/i.test((headers['content-type'] ?? '').slice(0, 100))
 }
 
 /** `from` is asked for, `lengthBytes` at most; fewer only at the object's end. */
@@ -48,6 +56,8 @@ export function checkRange(range: string | undefined, from: number, lengthBytes:
 export type Listed = {
   Name?: string | undefined
   Prefix?: string | undefined
+  /** `url`: the store has done as it was asked, names are escaped. */
+  EncodingType?: string | undefined
   KeyCount?: number | undefined
   IsTruncated?: boolean | undefined
   NextContinuationToken?: string | undefined
@@ -58,18 +68,23 @@ export type WholeEntry = { Key: string; Size: number; LastModified: Date }
 
 /** What came in answer to `LIST prefix` of `bucket`: it echoes both, says whether it is all, and leaves nothing out. */
 export function checkList(page: Listed, bucket: string, prefix: string): WholeEntry[] {
-  const { Name, Prefix, KeyCount, IsTruncated, NextContinuationToken, Contents = [], CommonPrefixes = [] } = page
-  if (!namesBucket(Name, bucket)) throw new ForeignAnswer(`it lists bucket ${excerptOf(Name ?? 'none', 80)}`)
-  if (Prefix !== prefix && unescaped(Prefix) !== prefix) {
+  const { Name, Prefix, EncodingType, KeyCount, IsTruncated, NextContinuationToken } = page
+  const { Contents = [], CommonPrefixes = [] } = page
+  checkBucket(Name ?? '', bucket)
+  if (Prefix !== prefix && unescaped(Prefix ?? '') !== prefix) {
     throw new ForeignAnswer(`it lists what begins with ${excerptOf(Prefix ?? 'nothing', 200)}`)
   }
   if (typeof IsTruncated !== 'boolean') throw new ForeignAnswer('it does not say whether the list is whole')
   if (IsTruncated && !NextContinuationToken) throw new ForeignAnswer('its list goes on, it does not say where')
+  // Some stores' token is a key: going on at another place would leave out what lies between.
+  if (isMangled(NextContinuationToken ?? '')) throw new ForeignAnswer('its list goes on at a key that it cannot tell')
   // Not every store counts (GCS).
   if (KeyCount !== undefined && KeyCount !== Contents.length + CommonPrefixes.length) {
     throw new ForeignAnswer(`it counts ${KeyCount} keys and lists ${Contents.length}`)
   }
-  return Contents.map((entry) => wholeEntry(entry, prefix))
+  return Contents.map(({ Key = '', ...entry }) =>
+    wholeEntry({ ...entry, Key: EncodingType === 'url' ? nameBelow(Key, prefix) : Key }, prefix),
+  )
 }
 
 function wholeEntry(
@@ -85,20 +100,34 @@ function wholeEntry(
   return { Key, Size, LastModified }
 }
 
+/** undefined: it does not say. Of unfinished uploads not every store does. */
+export function checkBucket(name: string | undefined, bucket: string): void {
+  if (name === undefined || namesBucket(name, bucket)) return
+  throw new ForeignAnswer(`it lists bucket ${excerptOf(name || 'none', 80)}`)
+}
+
 /** Access points may tell their own name or that of the bucket behind them; a tenant of Ceph is named apart. */
-function namesBucket(name: string | undefined, bucket: string): boolean {
-  if (name === undefined || name === '') return false
+function namesBucket(name: string, bucket: string): boolean {
+  if (name === '') return false
   if (bucket.startsWith('arn:') || bucket.endsWith('-s3alias')) return true
   return name === bucket || name === bucket.slice(bucket.indexOf(':') + 1)
 }
 
-/** Some stores escape it though nobody asked them to. */
-function unescaped(prefix: string | undefined): string | undefined {
-  try {
-    return prefix === undefined ? undefined : decodeURIComponent(prefix.replaceAll('+', ' '))
-  } catch {
-    return undefined
-  }
+/** A store may tell that it escapes names and leave them as they are: the prefix shows it. */
+export function nameBelow(told: string, prefix: string): string {
+  const name = unescaped(told)
+  return name.startsWith(prefix) || !told.startsWith(prefix) ? name : told
+}
+
+/** Go's XML writes that in place of a control character: of such a name neither the object nor its place in the list can be told. */
+export const isMangled = (name: string): boolean => name.includes('\uFFFD')
+
+/** Percent and plus signs: what a form sends. Bytes that are no UTF-8 become U+FFFD. */
+function unescaped(told: string): string {
+  if (!/[%+]/.test(told)) return told
+  const bytes = Buffer.from(told.replaceAll('+', ' '), 'utf8').toString('latin1')
+  const raw = bytes.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+  return Buffer.from(raw, 'latin1').toString('utf8')
 }
 
 /** Its first and its last tag: one that was cut off lacks the latter. */

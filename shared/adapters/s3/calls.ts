@@ -15,7 +15,7 @@ import {
 } from '@aws-sdk/client-s3'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import type { IncompleteUpload, StoredObject } from '#shared/ports/object-store.ts'
-import { checkList, checkRange, ForeignAnswer } from './answers.ts'
+import { checkBucket, checkList, checkRange, ForeignAnswer, nameBelow } from './answers.ts'
 import { readBody } from './body.ts'
 import { BodyBuffers } from './body-buffers.ts'
 import { addAnswerCheck } from './check-answers.ts'
@@ -25,6 +25,9 @@ import type { TransportOptions } from './options.ts'
 
 /** User metadata on every object: which call made it. */
 const TOKEN = 'dormouse-put'
+
+/** XML holds no control characters; a store that spells one in another way would list its keys in another order than theirs. */
+const ESCAPED = { EncodingType: 'url' } as const
 
 export type PutCall = { key: string; body: Uint8Array; token: string; onlyIfAbsent: boolean }
 export type HeadAnswer = { bytes: number; token: string | undefined }
@@ -95,6 +98,7 @@ export class S3Calls {
     const command = new ListObjectsV2Command({
       Bucket: this.settings.bucket,
       Prefix: prefix,
+      ...ESCAPED,
       ...(from === undefined ? {} : { ContinuationToken: from }),
     })
     const page = await this.client.send(command, abortable(signal))
@@ -103,23 +107,34 @@ export class S3Calls {
       bytes: Size,
       modifiedMs: LastModified.getTime(),
     }))
-    return { objects, next: page.IsTruncated === true ? page.NextContinuationToken : undefined }
+    const next = page.IsTruncated === true ? page.NextContinuationToken : undefined
+    return { objects, next }
   }
 
   /** Unfinished multipart uploads after that position, in the order of the store. */
   async listIncomplete(prefix: string, from: IncompletePosition, signal?: AbortSignal): Promise<IncompletePage> {
     const { key, id } = from
     const after = key === undefined ? {} : { KeyMarker: key, ...(id === undefined ? {} : { UploadIdMarker: id }) }
-    const command = new ListMultipartUploadsCommand({ Bucket: this.settings.bucket, Prefix: prefix, ...after })
+    const command = new ListMultipartUploadsCommand({
+      Bucket: this.settings.bucket,
+      Prefix: prefix,
+      ...ESCAPED,
+      ...after,
+    })
     const page = await this.client.send(command, abortable(signal))
+    checkBucket(page.Bucket, this.settings.bucket)
+    const nameOf = (told: string) => (page.EncodingType === 'url' ? nameBelow(told, prefix) : told)
     const uploads = (page.Uploads ?? []).map(({ Key = '', UploadId = '', Initiated }) => ({
-      key: Key,
+      key: nameOf(Key),
       id: UploadId,
       // Of unknown age is young.
       startedMs: Initiated?.getTime() ?? Number.POSITIVE_INFINITY,
     }))
-    const next = page.IsTruncated === true ? { key: page.NextKeyMarker, id: page.NextUploadIdMarker } : undefined
-    return { uploads, next }
+    const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = page
+    return {
+      uploads,
+      next: IsTruncated === true ? { key: nameOf(NextKeyMarker ?? ''), id: NextUploadIdMarker } : undefined,
+    }
   }
 
   async abortIncomplete(key: string, id: string, signal?: AbortSignal): Promise<void> {

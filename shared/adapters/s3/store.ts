@@ -7,7 +7,7 @@ import { type RetryPolicy, retry } from '#shared/kernel/retry.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import type { IncompleteUpload, IncompleteUploads, ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
-import { ForeignAnswer } from './answers.ts'
+import { ForeignAnswer, isMangled } from './answers.ts'
 import type { IncompletePosition, PutCall, S3Calls } from './calls.ts'
 import { type CallContext, statusOf, translate } from './errors.ts'
 import { DEFAULT_TRANSPORT, type TransportOptions } from './options.ts'
@@ -34,8 +34,11 @@ export type S3Store = ObjectStore & {
   release(bytes: Uint8Array): void
 }
 
-/** In a row, with the promise of more: some stores give a few when many objects were deleted. */
+/** In a row, with the promise of more and none that leads on: some stores give a few when many objects were deleted. */
 const MOST_EMPTY_PAGES = 100
+
+/** A thousand uploads each. */
+const MOST_INCOMPLETE_PAGES = 100
 
 const DEFAULT_RETRY = { attempts: 5, firstDelayMs: 200, maxDelayMs: 5 * SECOND_MS }
 
@@ -121,7 +124,10 @@ class BucketStore implements S3Store {
     })
   }
 
-  /** Each key comes after the one before, over all pages: so a list can neither go in a circle nor tell a key twice. */
+  /**
+   * Each key comes after the one before, over all pages: so a list can neither go in a circle nor tell a key twice. None of
+   * ours has a character that a store cannot tell: such names have no place in that order, and stop nothing.
+   */
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
     const refuse = (how: string) =>
       new TerminalError('S3Unsupported', `list ${prefix} in ${this.location}: the store's list ${how}`)
@@ -130,12 +136,16 @@ class BucketStore implements S3Store {
     let emptyPages = 0
     do {
       const page = await this.call('list', prefix, signal, (calls) => calls.list(this.root + prefix, from, signal))
+      const before = last
       for (const object of page.objects) {
-        if (!isAfter(object.key, last)) throw refuse('is not in the order of its keys')
-        last = object.key
-        yield { ...object, key: object.key.slice(this.root.length) }
+        const key = object.key.slice(this.root.length)
+        if (!isMangled(key)) {
+          if (!isAfter(object.key, last)) throw refuse('is not in the order of its keys')
+          last = object.key
+        }
+        yield { ...object, key }
       }
-      emptyPages = page.objects.length === 0 ? emptyPages + 1 : 0
+      emptyPages = last === before ? emptyPages + 1 : 0
       if (page.next !== undefined && (page.next === from || emptyPages > MOST_EMPTY_PAGES))
         throw refuse('leads nowhere')
       from = page.next
@@ -146,10 +156,12 @@ class BucketStore implements S3Store {
     await this.call('delete', key, signal, (calls) => orUndefined(calls.delete(this.root + key, signal)))
   }
 
+  /** No position comes twice, and there are not more pages than a bucket in use may have: what is left is for another time. */
   private async *listIncomplete(signal?: AbortSignal): AsyncIterable<IncompleteUpload> {
-    let from: IncompletePosition | undefined = {}
-    while (from !== undefined) {
-      const at: IncompletePosition = from
+    const refuse = (how: string) =>
+      new TerminalError('S3Unsupported', `list unfinished uploads in ${this.location}: the store's list ${how}`)
+    let at: IncompletePosition = {}
+    for (let pages = 0; pages < MOST_INCOMPLETE_PAGES; pages++) {
       const page = await this.call('list unfinished uploads', '', signal, (calls) =>
         calls.listIncomplete(this.root, at, signal),
       )
@@ -157,8 +169,11 @@ class BucketStore implements S3Store {
       for (const upload of page.uploads) {
         if (upload.key.startsWith(this.root)) yield { ...upload, key: upload.key.slice(this.root.length) }
       }
-      from = page.next?.key === at.key && page.next?.id === at.id ? undefined : page.next
+      if (page.next === undefined) return
+      if (!leadsOn(page.next, at)) throw refuse('leads nowhere')
+      at = page.next
     }
+    throw refuse(`has more than ${MOST_INCOMPLETE_PAGES} pages`)
   }
 
   private async abortIncomplete({ key, id }: IncompleteUpload, signal?: AbortSignal): Promise<void> {
@@ -251,6 +266,12 @@ async function isOurs(
   if (found.bytes !== body.length) return false
   const stored = await orUndefined(calls.get(key, signal))
   return stored === undefined ? undefined : Buffer.compare(stored, body) === 0
+}
+
+/** Uploads of one key are in an order of the store's own. */
+function leadsOn(next: IncompletePosition, at: IncompletePosition): boolean {
+  const [key, before] = [next.key ?? '', at.key ?? '']
+  return isAfter(key, before) || (key !== '' && key === before && next.id !== at.id)
 }
 
 /** In the order of UTF-8, which is not JavaScript's for characters beyond the first plane. */

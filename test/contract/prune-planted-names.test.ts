@@ -1,0 +1,59 @@
+// Objects whose names XML cannot hold, planted in a real server's bucket: no backup and no prune stops at them without a reason.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
+import { createS3Store } from '#shared/adapters/s3/store.ts'
+import { inParallel } from '#shared/engine/in-parallel.ts'
+import { pruneRepository } from '#shared/engine/prune.ts'
+import { requireRepository } from '#shared/engine/repository.ts'
+import { sessionInKey } from '#shared/format/names.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import type { RetryableError } from '#shared/kernel/errors.ts'
+import { DAY_MS, HOUR_MS } from '#shared/kernel/units.ts'
+import { access, CHUNK_BYTES, EngineWorld, FCD } from '#test/support/engine-world.ts'
+import { applyChanges } from '#test/support/volume-history.ts'
+import { settingsFor, startGateway } from './store-s3-support.ts'
+
+const test = suite('prune: names that a server cannot tell')
+
+test('a planted name with a control character stops no backup and no prune', async () => {
+  const gateway = await startGateway(false)
+  const store = createS3Store(settingsFor(gateway.s3), { retry: { attempts: 1 } })
+  try {
+    const world = await EngineWorld.create(store)
+    const content = new MemoryDiskContent(40 * CHUNK_BYTES, CHUNK_BYTES)
+    applyChanges(content, [{ kind: 'write', sector: 0, sectors: 200, fill: 7 }])
+    const root = await world.backup(content.snapshot(), 's0')
+    const repository = await requireRepository(store, access.password)
+    const slot = `keys/${repository.config.repositoryId}-\u0001`
+    const folders = ['index/', 'packs/', 'session/', 'retire/', 'waits/', 'doom/', 'checkpoint/', 'reach/']
+    for (const key of [slot, `packs/${sessionInKey(root)}/\u0001`, ...folders.map((folder) => `${folder}\u0001`)])
+      await store.putIfAbsent(key, Buffer.from('x'))
+    for (const snapshot of ['s1', 's2']) await world.backup(content.snapshot(), snapshot)
+    assert.is((await world.repositories.backupsOf(access, FCD)).length, 3)
+    const options = { clock: systemClock, sliceMs: HOUR_MS, sessionIdleMs: DAY_MS }
+    assert.is((await pruneRepository(repository, options)).state, 'done')
+  } finally {
+    store.close()
+    await gateway.stop()
+  }
+})
+
+test('a list that would go on at such a name, and leave out what comes before it, is no list', async () => {
+  const gateway = await startGateway(false)
+  const store = createS3Store(settingsFor(gateway.s3), { retry: { attempts: 1 } })
+  try {
+    const names = Array.from({ length: 1001 }, (_, n) => `index/\u0001${String(n).padStart(5, '0')}`)
+    await inParallel([...names, 'index/aa'], 16, async (name) => void (await store.putIfAbsent(name, Buffer.from('x'))))
+    const listed = await Array.fromAsync(store.list('index/')).catch((error: unknown) => error)
+    // Others tell the place in letters of their own, and list everything.
+    if (Array.isArray(listed)) assert.is(listed.length, 1002)
+    else assert.is((listed as RetryableError).reason, 'S3AnswerUnreadable')
+  } finally {
+    store.close()
+    await gateway.stop()
+  }
+})
+
+test.run()
