@@ -9,7 +9,7 @@ import { BACKUP_ANNOTATION } from './velero.ts'
 /** On an object in Velero's namespace: it acts with the rights of this namespace only, as the id in it came from there. */
 export const ON_BEHALF_OF_ANNOTATION = 'dormouse.dev/on-behalf-of'
 /** On a BackupRepository (cluster-scoped, so an operator's word): ids of other clusters whose backups may be restored here, separated by commas; `*`: any. */
-const OTHER_CLUSTERS_ANNOTATION = 'dormouse.dev/restore-from-clusters'
+export const OTHER_CLUSTERS_ANNOTATION = 'dormouse.dev/restore-from-clusters'
 
 /** What a sealed root tells of its origin. */
 export type Origin = { clusterId: string; claim: string; backup?: string | undefined }

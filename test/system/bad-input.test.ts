@@ -257,7 +257,12 @@ badInput('a namespace that the repository does not allow is kept out, of backups
   const { snapshotID, metadata } = backup.snapshot['status']
   const clone = await askForClone(environment, 'thief', { snapshotID, metadata, repository: own })
   const end = await endOf(environment, 'CloneFromSnapshot', 'thief', clone)
-  await assertRefused(environment, end, { phase: 'Failed', reason, message: /not for thief/, condition: 'Restored' })
+  await assertRefused(environment, end, {
+    phase: 'Failed',
+    reason,
+    message: /does not allow the namespace thief/,
+    condition: 'Restored',
+  })
 })
 
 badInput('a repository that is not there is waited for, and cancelling leaves nothing', async () => {

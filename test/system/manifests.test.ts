@@ -61,7 +61,7 @@ for (const place of ['config', 'eventing', 'eventing/overlays/imc', 'eventing/ov
 }
 
 manifests('the samples are accepted', async () => {
-  assert.is((await apply('--dry-run=server', '-f', 'config/samples')).length, 4)
+  assert.is((await apply('--dry-run=server', '-f', 'config/samples')).length, 5)
 })
 
 manifests('applying twice changes nothing', async () => {

@@ -60,7 +60,8 @@ export class ManyObjects {
 
   #list(response: ServerResponse, kind: KindName, namespace: string | undefined, query: URLSearchParams): unknown {
     this.lists[kind] = (this.lists[kind] ?? 0) + 1
-    if (this.broken.has(kind)) return send(response, 500, { kind: 'Status', message: 'broken by the test' })
+    if (this.broken.has(kind))
+      return send(response, 500, { kind: 'Status', apiVersion: 'v1', status: 'Failure', message: 'broken by the test' })
     const limit = Number(query.get('limit'))
     if (!(limit >= 1 && limit <= MOST_LIMIT)) return this.#refuse(response, `limit ${limit} of ${kind}`)
     if (namespace === undefined && (kind === 'Upload' || kind === 'Download' || kind === 'Lease'))
@@ -71,7 +72,8 @@ export class ManyObjects {
     const items = left.slice(0, limit)
     const more = left.length > items.length ? placeText(items.at(-1) as Made) : ''
     response.setHeader('content-type', 'application/json')
-    response.write(`{"metadata":{"resourceVersion":"1","continue":${JSON.stringify(more)}},"items":[`)
+    const head = JSON.stringify({ kind: `${kind}List`, apiVersion: KINDS[kind].apiVersion }).slice(0, -1)
+    response.write(`${head},"metadata":{"resourceVersion":"1","continue":${JSON.stringify(more)}},"items":[`)
     void this.#sendItems(response, items)
   }
 
@@ -118,9 +120,9 @@ export class ManyObjects {
     if (namespace !== 'velero') return this.#refuse(response, `a Lease in ${namespace}`)
     if (method === 'GET') return stands === undefined ? missing(response) : send(response, 200, stands)
     if (method === 'POST' && stands !== undefined)
-      return send(response, 409, { kind: 'Status', reason: 'AlreadyExists' })
+      return send(response, 409, { kind: 'Status', apiVersion: 'v1', status: 'Failure', reason: 'AlreadyExists' })
     if (method === 'PATCH' && given.metadata.resourceVersion !== stands?.metadata.resourceVersion)
-      return send(response, 409, { kind: 'Status', reason: 'Conflict' })
+      return send(response, 409, { kind: 'Status', apiVersion: 'v1', status: 'Failure', reason: 'Conflict' })
     if (method !== 'POST' && method !== 'PATCH') return this.#refuse(response, `${method} of a Lease`)
     const metadata = { ...stands?.metadata, ...given.metadata, uid: key, resourceVersion: String(++this.#version) }
     const spec = Object.fromEntries(
@@ -133,7 +135,7 @@ export class ManyObjects {
 
   #refuse(response: ServerResponse, problem: string): void {
     this.problems.push(problem)
-    send(response, 400, { kind: 'Status', message: problem })
+    send(response, 400, { kind: 'Status', apiVersion: 'v1', status: 'Failure', message: problem })
   }
 }
 
@@ -162,5 +164,5 @@ function send(response: ServerResponse, status: number, body: object): void {
 }
 
 function missing(response: ServerResponse): void {
-  send(response, 404, { kind: 'Status', reason: 'NotFound' })
+  send(response, 404, { kind: 'Status', apiVersion: 'v1', status: 'Failure', reason: 'NotFound' })
 }
