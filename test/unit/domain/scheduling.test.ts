@@ -141,7 +141,7 @@ test('a due time that is farther away than any of ours hides no work from the sw
     Snapshot: 30,
     Upload: 3600,
     Download: 300,
-    CloneFromSnapshot: 10,
+    CloneFromSnapshot: 300,
     DeleteSnapshot: 60,
     BackupRepositoryClaim: 3600,
   }
