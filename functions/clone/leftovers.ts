@@ -5,6 +5,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { isOfClaim, isProvisionedFor } from '#shared/domain/new-volume.ts'
 import {
   handOverOf,
+  isForeign,
   KEPT_ANNOTATION,
   NO_VOLUME_MARK,
   OWN_POLICY_ANNOTATION,
@@ -51,10 +52,6 @@ async function removeTarget(
   const volume = await deps.cluster.read('PersistentVolume', undefined, staged.name)
   if (volume === undefined || !isVolumeOf(volume, target))
     await deps.cluster.delete('PersistentVolumeClaim', target, 'unchanged')
-}
-
-export function isForeign({ metadata }: KubeObject): boolean {
-  return metadata.annotations?.[OWN_POLICY_ANNOTATION] !== undefined
 }
 
 /** As it was seen (precondition): it may be bound at any moment, and what it is bound to decides. */

@@ -4,7 +4,6 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { invalid, type SecretRef } from './repository-parameter-values.ts'
-import type { RepositorySettings } from './repository-parameters.ts'
 
 export const DEFAULT_CREDENTIAL_SECRET = 'cloud-credentials'
 export const DEFAULT_ENCRYPTION_SECRET = 'dormouse-repository-key'
@@ -17,8 +16,18 @@ const UNMISTAKABLE = ['recovery-passphrase', 'recovery-public-key']
 /** A parameter that names a Secret, and what the value is for. */
 export type Reference = { parameter: string; purpose: string; ref: SecretRef }
 
+/** What of a repository's settings names Secrets. */
+type SecretSettings = {
+  credentialSecret: SecretRef
+  credentialSecretNamed: boolean
+  inlineCredentials: unknown
+  caCertSecret: SecretRef | undefined
+  customerKeySecret: SecretRef | undefined
+  encryptionSecretName: string
+}
+
 /** Everything that the store's client gets out of Secrets. */
-export function storeReferences(settings: RepositorySettings): Reference[] {
+export function storeReferences(settings: SecretSettings): Reference[] {
   const { credentialSecret, caCertSecret, customerKeySecret } = settings
   const usesInline = settings.inlineCredentials !== undefined && !settings.credentialSecretNamed
   const all: [string, string, SecretRef | undefined][] = [
@@ -30,7 +39,7 @@ export function storeReferences(settings: RepositorySettings): Reference[] {
 }
 
 /** Before anything is read. TerminalError `RepositoryParametersInvalid` names the parameter. */
-export function requirePurposes(settings: RepositorySettings): void {
+export function requirePurposes(settings: SecretSettings): void {
   const { encryptionSecretName } = settings
   if (encryptionSecretName === DEFAULT_CREDENTIAL_SECRET || encryptionSecretName === DEFAULT_VSPHERE_SECRET) {
     throw invalid('encryptionSecretName', `Secret ${encryptionSecretName} serves another purpose: ${keyFix}`)

@@ -143,3 +143,8 @@ function parsed(text: string | undefined): Record<string, unknown> | undefined {
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== ''
 }
+
+/** Somebody else's volume that Kubernetes has bound to a staging claim: its own reclaim policy is noted on it. */
+export function isForeign({ metadata }: KubeObject): boolean {
+  return metadata.annotations?.[OWN_POLICY_ANNOTATION] !== undefined
+}

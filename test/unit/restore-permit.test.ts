@@ -211,7 +211,7 @@ for (const [text, given] of CASES.filter(([, , may]) => !may)) {
   test(`${text}: may not be restored, and nothing is written`, async () => {
     const world = aWorld(given)
     const { status } = await slice(world)
-    const isAllowed = given.allowed === undefined || given.allowed.includes(given.namespace)
+    const isAllowed = given.allowed === undefined || given.allowed.includes(given.namespace ?? '')
     const reason = isAllowed ? 'NotPermitted' : 'NamespaceNotAllowed'
     assert.equal([status.phase, status.reason, world.asked.length], ['Failed', reason, 0])
   })
