@@ -153,6 +153,9 @@ function isPassing(error: unknown): error is DormouseError {
 }
 
 async function act(deps: StepDeps, claim: Claim, step: CloneStep): Promise<Result> {
+  // The Download was read before the Lease was taken: whoever held it until then may have come to the end meanwhile.
+  const now = decideClone(seeClone(claim.latest(), await readDownload(deps, claim.latest())))
+  if (now.kind === 'nothing') return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: now.why }
   switch (step.kind) {
     case 'provision':
       return await prepare(deps, claim)
