@@ -322,7 +322,7 @@ badInput('names of 1 to 253 characters go through backup, restore and deletion, 
 
 badInput('an Upload and a Download with names of 253 characters, made by hand, come to their end', async () => {
   const name = nameOf(253)
-  const reference = { backupTimestamp: new Date().toISOString(), snapshotReference: 'a/b' }
+  const reference = { backupTimestamp: new Date().toISOString(), snapshotReference: `${CLAIM.namespace}/b` }
   const spec = { snapshotID: `ivd:${UUID}:${UUID}`, backupRepository: repository, ...reference }
   await environment.api.create({ ...typeOf('Upload'), metadata: { name, namespace: 'velero' }, spec })
   const upload = await endOf(environment, 'Upload', 'velero', name)
