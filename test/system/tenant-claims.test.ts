@@ -72,11 +72,7 @@ async function untilTold(
   name: string,
   isWanted: (ready: Condition) => boolean,
 ): Promise<KubeObject> {
-  const is = (claim: KubeObject | undefined) => {
-    const ready = readyOf(claim)
-    return ready !== undefined && isWanted(ready)
-  }
-  return (await environment.waitFor('BackupRepositoryClaim', namespace, name, is, 60_000)).object
+  return await untilReady(environment, name, isWanted, namespace)
 }
 
 /** GETs of single Secrets that the API server has answered. */

@@ -23,10 +23,11 @@ export async function untilReady(
   environment: Environment,
   name: string,
   isWanted: (ready: Condition) => boolean,
+  namespace = 'velero',
 ): Promise<KubeObject> {
   const is = (claim: KubeObject | undefined) => {
     const ready = readyOf(claim)
     return ready !== undefined && isWanted(ready)
   }
-  return (await environment.waitFor('BackupRepositoryClaim', 'velero', name, is, 60_000)).object
+  return (await environment.waitFor('BackupRepositoryClaim', namespace, name, is, 60_000)).object
 }
