@@ -19,7 +19,7 @@ import { letGoOfDisk } from './let-go.ts'
 type Conditions = Parameters<typeof setCondition>[0]
 
 /** `closed`: by the mover that had it open last, in order. `perhaps held`: a mover may have died since. */
-type DiskState = 'closed' | 'perhaps held'
+export type DiskState = 'closed' | 'perhaps held'
 
 /** The root is durable and was verified: from here on nothing can make this backup a failure. */
 export async function seal(
@@ -192,12 +192,16 @@ async function cleanUpFailed(deps: TransferDeps, claim: Claim, error: Error): Pr
   return retryLater(deps, { phase: 'CleanupFailed', message, conditions }, failures, reason)
 }
 
-/** Before the bucket, which may be out of reach, what is in vCenter. A warm mover may still have the snapshot open: it would be locked. */
+/**
+ * Before the bucket, which may be out of reach, what is in vCenter. A warm mover may still have the snapshot open: it would be locked.
+ * A mover that was paused may open it until the snapshot is gone, and nobody can after that: so only what is released then stays so.
+ */
 export async function abort(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   const upload = claim.latest()
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
-  const stuck = await endAccess(deps, claim)
+  const locked = await endAccess(deps, claim)
   await removeLocalSnapshot(deps, fcdId, snapshotId, claim.signal, HEAVY_POLL_MS)
+  const stuck = locked ?? (await endAccess(deps, claim))
   if (stuck !== undefined) return stuck
   const ended = await abandonUnlessGone(deps, upload)
   const message = ended

@@ -24,7 +24,7 @@ import {
   withSlot,
 } from '#shared/steps/transfer.ts'
 import { settle, writeEnding } from '#shared/steps/write.ts'
-import { abort, cleanUp, progressOf, recordFailure, seal } from './endings.ts'
+import { abort, cleanUp, type DiskState, progressOf, recordFailure, seal } from './endings.ts'
 import { prepareUpload } from './prepare.ts'
 
 const SHOW_EVERY_MS = 10 * SECOND_MS
@@ -139,8 +139,13 @@ async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   })
   const outcome = await moved(deps, claim, moving)
   deps.countSlice(outcome.state === 'sealed' ? 'done' : 'more')
-  if (outcome.state === 'sealed') return await seal(deps, claim, outcome, 'closed')
+  if (outcome.state === 'sealed') return await seal(deps, claim, outcome, leftBy(claim))
   return afterSlice(deps, claim, outcome)
+}
+
+/** In the first slice nobody else had the disk. Later a mover that was paused, and has lost its Lease, may open it until the snapshot is gone. */
+function leftBy(claim: Claim): DiskState {
+  return Number(claim.latest()['status']?.slice) === 1 ? 'closed' : 'perhaps held'
 }
 
 /**

@@ -63,7 +63,21 @@ test('a cancelled upload releases it', async () => {
   const attempts = holdDisk(held)
   await cancel(held.world)
   assert.is(await phaseAtTheEnd(held), 'Canceled')
-  assert.equal([attempts(), [...held.world.disks.held]], [1, []])
+  assert.equal([attempts(), [...held.world.disks.held]], [2, []], 'before the disk snapshot goes, and after it')
+})
+
+test('also by a mover that opened it after the first time', async () => {
+  const held = await aHeldDisk(5)
+  holdDisk(held)
+  const { world, fcdId } = held
+  const remove = world.volumes.startDeleteSnapshot.bind(world.volumes)
+  world.volumes.startDeleteSnapshot = async (...args) => {
+    world.disks.held.add(fcdId)
+    return await remove(...args)
+  }
+  await cancel(world)
+  assert.is(await phaseAtTheEnd(held), 'Canceled')
+  assert.equal([...world.disks.held], [])
 })
 
 test('what passes is tried again', async () => {
@@ -71,7 +85,7 @@ test('what passes is tried again', async () => {
   const attempts = holdDisk(held, new RetryableError('VddkHostUnavailable', 'away'), 2)
   await cancel(held.world)
   assert.is(await phaseAtTheEnd(held), 'Canceled')
-  assert.equal([attempts(), [...held.world.disks.held]], [3, []])
+  assert.equal([attempts(), [...held.world.disks.held]], [4, []])
 })
 
 test('what does not pass is left to the next backup, and the upload ends', async () => {
@@ -79,7 +93,7 @@ test('what does not pass is left to the next backup, and the upload ends', async
   const attempts = holdDisk(held, new TerminalError('VddkInvalidArgument', 'not yours'))
   await cancel(held.world)
   assert.is(await phaseAtTheEnd(held), 'Canceled')
-  assert.equal([attempts(), [...held.world.disks.held]], [1, [held.fcdId]])
+  assert.equal([attempts(), [...held.world.disks.held]], [2, [held.fcdId]])
 })
 
 test('nor does an upload wait for ever', async () => {
@@ -87,7 +101,7 @@ test('nor does an upload wait for ever', async () => {
   const attempts = holdDisk(held, new RetryableError('VddkHostUnavailable', 'away'))
   await cancel(held.world)
   assert.is(await phaseAtTheEnd(held), 'Canceled')
-  assert.is(attempts(), 11, 'the first one, and upload-cr-retry-max more')
+  assert.is(attempts(), 12, 'the first one, upload-cr-retry-max more, and once when the disk snapshot is gone')
 })
 
 test.run()
