@@ -30,10 +30,11 @@ import { giveSlot } from '#shared/steps/slots.ts'
 import {
   beginSlice,
   cutByCancel,
+  endsFailures,
   isNotOurs,
+  keepOutcome,
   moved,
   reasonOf,
-  reportProgress,
   runningMetadata,
   type StepResult,
   withSlot,
@@ -99,9 +100,8 @@ async function underClaim(
       firstPatch: firstPatch(deps, download, step),
       isCancelled: async (object) => step.kind !== 'cancel' && (await decide(deps, object)).kind === 'cancel',
       signal,
-      onLost: () => deps.mover.kill(),
     },
-    (claim) => act(deps, claim, step),
+    async (claim) => await keepOutcome(claim, await act(deps, claim, step)),
   )
   if (claimed.held) return 'claimed elsewhere'
   afterWork()
@@ -134,15 +134,14 @@ async function act(deps: TransferDeps, claim: Claim, step: DownloadStep): Promis
 
 async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   const request = await prepare(deps, claim)
-  const moving = deps.mover.download(request, {
-    signal: claim.signal,
-    onProgress: (progress) => reportProgress(deps, claim, progressOf(progress)),
-  })
-  const outcome = await moved(deps, claim, moving)
+  const onProgress = (progress: DownloadProgress) => claim.report({ status: { progress: progressOf(progress) } })
+  const outcome = await moved(deps, claim, (stop) => deps.mover.download(request, { ...stop, onProgress }))
   deps.countSlice(outcome.state)
   const nowMs = deps.clock.nowMs()
   if (outcome.state === 'more') {
-    const status = { nextChunk: outcome.nextChunk, progress: progressOf(outcome.progress) }
+    const { nextChunk, progress } = outcome
+    const ended = endsFailures(claim.latest(), nextChunk > request.nextChunk)
+    const status = { nextChunk, progress: progressOf(progress), ...ended }
     const why = claim.signal.reason === ABORTS.cancelled ? ABORTS.cancelled : 'slice done, more to write'
     return { ending: { status, step: 'download', dueAtMs: nowMs }, why, freeSlot: false }
   }

@@ -6,7 +6,7 @@ import { decideUpload, seeUpload, type UploadStep } from '#shared/domain/upload.
 import { asError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
-import type { UploadOutcome } from '#shared/ports/mover.ts'
+import type { UploadOutcome, UploadProgress } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
@@ -16,9 +16,10 @@ import { giveSlot } from '#shared/steps/slots.ts'
 import {
   beginSlice,
   cutByCancel,
+  endsFailures,
   isNotOurs,
+  keepOutcome,
   moved,
-  reportProgress,
   runningMetadata,
   type StepResult,
   withSlot,
@@ -91,9 +92,8 @@ async function underClaim(
       firstPatch: firstPatch(deps, upload, step),
       isCancelled: async (object) => step.kind !== 'abort' && (await decide(deps, object)).kind === 'abort',
       signal,
-      onLost: () => deps.mover.kill(),
     },
-    (claim) => act(deps, claim, step),
+    async (claim) => await keepOutcome(claim, await act(deps, claim, step)),
   )
   if (claimed.held) return 'claimed elsewhere'
   afterWork()
@@ -130,17 +130,15 @@ async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   const prepared = await prepareUpload(deps, claim)
   if (prepared.kind === 'sealed') return await seal(deps, claim, { root: prepared.root }, 'perhaps held')
   const showInSnapshot = seldom(deps, () => mirrorToSnapshot(deps, claim.latest()))
-  const moving = deps.mover.upload(prepared.request, {
-    signal: claim.signal,
-    onProgress: (progress) => {
-      reportProgress(deps, claim, progressOf(progress))
-      showInSnapshot()
-    },
-  })
-  const outcome = await moved(deps, claim, moving)
+  const doneBytes = Number(claim.latest()['status']?.progress?.bytesDone ?? 0)
+  const onProgress = (progress: UploadProgress) => {
+    claim.report({ status: { progress: progressOf(progress) } })
+    showInSnapshot()
+  }
+  const outcome = await moved(deps, claim, (stop) => deps.mover.upload(prepared.request, { ...stop, onProgress }))
   deps.countSlice(outcome.state === 'sealed' ? 'done' : 'more')
   if (outcome.state === 'sealed') return await seal(deps, claim, outcome, leftBy(claim))
-  return afterSlice(deps, claim, outcome)
+  return afterSlice(deps, claim, outcome, outcome.progress.bytesDone > doneBytes)
 }
 
 /** In the first slice nobody else had the disk. Later a mover that was paused, and has lost its Lease, may open it until the snapshot is gone. */
@@ -173,8 +171,8 @@ function seldom(deps: TransferDeps, show: () => Promise<void>): () => void {
   }
 }
 
-function afterSlice(deps: TransferDeps, claim: Claim, outcome: UploadOutcome): StepResult {
-  const status = { progress: progressOf(outcome.progress) }
+function afterSlice(deps: TransferDeps, claim: Claim, outcome: UploadOutcome, gotOn: boolean): StepResult {
+  const status = { progress: progressOf(outcome.progress), ...endsFailures(claim.latest(), gotOn) }
   const why = claim.signal.reason === ABORTS.cancelled ? ABORTS.cancelled : 'slice done, more to move'
   return { ending: { status, step: 'upload', dueAtMs: deps.clock.nowMs() }, why, freeSlot: false }
 }

@@ -5,7 +5,7 @@ import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
-import { killAfter } from '#shared/steps/transfer.ts'
+import { isLate } from '#shared/steps/transfer.ts'
 
 /** Two calls of vCenter by VDDK, and the start of a process. */
 const LIMIT_MS = 20 * SECOND_MS
@@ -20,16 +20,17 @@ export async function letGoOfDisk(deps: TransferDeps, upload: KubeObject): Promi
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
   try {
     const access = await deps.volumes.diskAccess(fcdId)
-    await inTime(deps, deps.mover.endAccess({ access, fcdId, snapshotId }))
+    await inTime(deps, (kill) => deps.mover.endAccess({ access, fcdId, snapshotId }, kill))
   } catch (error) {
     if (!(error instanceof DormouseError) || error.reason !== 'VolumeNotFound') throw error
   }
 }
 
-/** A vCenter that does not answer holds the mover inside VDDK: it is killed, and rejects. */
-async function inTime(deps: TransferDeps, work: Promise<void>): Promise<void> {
+/** A vCenter that does not answer holds the mover inside VDDK: it is given up, and rejects. */
+async function inTime(deps: TransferDeps, work: (kill: AbortSignal) => Promise<void>): Promise<void> {
   const over = new AbortController()
-  const late = killAfter(deps, LIMIT_MS, over.signal)
-  await work.finally(() => over.abort())
+  const kill = new AbortController()
+  const late = isLate(deps, LIMIT_MS, over.signal).then((isLate) => isLate && kill.abort())
+  await work(kill.signal).finally(() => over.abort())
   await late
 }

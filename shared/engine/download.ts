@@ -6,7 +6,7 @@ import { rootKey, sessionInKey } from '#shared/format/names.ts'
 import type { Root } from '#shared/format/root.ts'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
-import type { DownloadOutcome, DownloadProgress, DownloadRequest, TransferOptions } from '#shared/ports/mover.ts'
+import type { DownloadOutcome, DownloadProgress, DownloadRequest, SliceOptions } from '#shared/ports/mover.ts'
 import { BlobReader } from './blob-reader.ts'
 import { budgetFor, DEFAULT_MEMORY_MIB, DEFAULT_WORKERS } from './budget.ts'
 import { ByteGate } from './byte-gate.ts'
@@ -30,7 +30,7 @@ const ZERO_RUN_BYTES = 64 * MiB
 export async function download(
   request: DownloadRequest,
   deps: EngineDeps,
-  options: TransferOptions<DownloadProgress>,
+  options: SliceOptions<DownloadProgress>,
 ): Promise<DownloadOutcome> {
   const repository = await requireRepository(deps.store, request.repository.password, deps.keyCache)
   const root = await requireRoot(repository, request.root)

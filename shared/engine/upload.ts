@@ -4,7 +4,7 @@ import { packKey, rootKey } from '#shared/format/names.ts'
 import type { Root } from '#shared/format/root.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
-import type { DiskRef, TransferOptions, UploadOutcome, UploadProgress, UploadRequest } from '#shared/ports/mover.ts'
+import type { DiskRef, SliceOptions, UploadOutcome, UploadProgress, UploadRequest } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { BlobReader } from './blob-reader.ts'
 import { budgetFor, DEFAULT_MEMORY_MIB, DEFAULT_WORKERS, type TransferBudget } from './budget.ts'
@@ -44,7 +44,7 @@ export type EngineDeps = {
 export async function upload(
   request: UploadRequest,
   deps: EngineDeps,
-  options: TransferOptions<UploadProgress>,
+  options: SliceOptions<UploadProgress>,
 ): Promise<UploadOutcome> {
   const repository = await requireRepository(deps.store, request.repository.password, deps.keyCache)
   const warn = deps.warn ?? (() => {})

@@ -50,6 +50,7 @@ const CHILD_ARGUMENTS = ['--expose-gc', '--max-semi-space-size=2']
 
 type Outcome = UploadOutcome | DownloadOutcome
 type Settled = { resolve: (outcome: Outcome) => void; reject: (error: Error) => void }
+type Ending = PromiseWithResolvers<void> & { id: number }
 type Transfer = { settled: Settled; onProgress: (progress: UploadProgress | DownloadProgress) => void }
 
 export function createMover(options: MoverOptions): Mover {
@@ -62,10 +63,10 @@ class MoverClient implements Mover {
   #transfer: Transfer | undefined
   #turn: Promise<unknown> = Promise.resolve()
   #starting: Promise<ChildProcess> | undefined
-  #ending: PromiseWithResolvers<void> | undefined
+  #ending: Ending | undefined
+  #lastEnding = 0
   #endings: Promise<void> = Promise.resolve()
   #idle: NodeJS.Timeout | undefined
-  #kills = 0
 
   constructor(options: MoverOptions) {
     this.#options = options
@@ -80,19 +81,10 @@ class MoverClient implements Mover {
   }
 
   /** Not in turn with transfers, which take minutes; one after the other among themselves. */
-  endAccess(disk: DiskRef): Promise<void> {
-    const ending = this.#endings.then(() => this.#endAccess(disk))
+  endAccess(disk: DiskRef, kill: AbortSignal): Promise<void> {
+    const ending = this.#endings.then(() => this.#endAccess(disk, kill))
     this.#endings = ending.catch(() => {})
     return ending
-  }
-
-  kill(): void {
-    this.#kills++
-    const child = this.#child
-    this.#child = undefined
-    this.#starting = undefined
-    child?.kill('SIGKILL')
-    this.#fail(killed())
   }
 
   close(): Promise<void> {
@@ -110,10 +102,12 @@ class MoverClient implements Mover {
 
   async #ask<Progress extends UploadProgress | DownloadProgress>(
     message: ToMover,
-    { signal, onProgress }: TransferOptions<Progress>,
+    { signal, kill, onProgress }: TransferOptions<Progress>,
   ): Promise<Outcome> {
-    const child = await this.#require()
+    const child = await this.#require(kill)
     const onAbort = () => this.#send(child, { type: 'stop' })
+    const onKill = () => this.#kill(child)
+    kill.addEventListener('abort', onKill, { once: true })
     try {
       return await new Promise((resolve, reject) => {
         const settled = { resolve, reject }
@@ -121,29 +115,47 @@ class MoverClient implements Mover {
         this.#send(child, message)
         if (signal.aborted) onAbort()
         else signal.addEventListener('abort', onAbort, { once: true })
+        if (kill.aborted) onKill()
       })
     } finally {
       signal.removeEventListener('abort', onAbort)
+      kill.removeEventListener('abort', onKill)
       this.#transfer = undefined
       this.#rest()
     }
   }
 
-  async #endAccess(disk: DiskRef): Promise<void> {
-    const child = await this.#require()
-    this.#ending = Promise.withResolvers()
+  async #endAccess(disk: DiskRef, kill: AbortSignal): Promise<void> {
+    const child = await this.#require(kill)
+    const ending = { ...Promise.withResolvers<void>(), id: ++this.#lastEnding }
+    const onKill = () => {
+      if (this.#transfer === undefined) this.#kill(child)
+      ending.reject(killed())
+    }
+    this.#ending = ending
+    kill.addEventListener('abort', onKill, { once: true })
     try {
-      this.#send(child, { type: 'endAccess', disk })
-      await this.#ending.promise
+      if (kill.aborted) onKill()
+      this.#send(child, { type: 'endAccess', id: ending.id, disk })
+      await ending.promise
     } finally {
+      kill.removeEventListener('abort', onKill)
       this.#ending = undefined
       if (this.#transfer === undefined) this.#rest()
     }
   }
 
-  async #require(): Promise<ChildProcess> {
+  /** RetryableError `MoverKilled`: it was to be killed before it began. */
+  async #require(kill: AbortSignal): Promise<ChildProcess> {
+    if (kill.aborted) throw killed()
     clearTimeout(this.#idle)
-    if (this.#child !== undefined) return this.#child
+    const child = this.#child ?? (await this.#started())
+    if (!kill.aborted) return child
+    if (this.#transfer === undefined) this.#rest()
+    throw killed()
+  }
+
+  async #started(): Promise<ChildProcess> {
     const starting = this.#starting ?? this.#start()
     this.#starting = starting
     try {
@@ -153,6 +165,14 @@ class MoverClient implements Mover {
     }
   }
 
+  /** At once: what is under way must not write any more. */
+  #kill(child: ChildProcess): void {
+    if (child !== this.#child) return
+    this.#child = undefined
+    child.kill('SIGKILL')
+    this.#fail(killed())
+  }
+
   #rest(): void {
     clearTimeout(this.#idle)
     this.#idle = setTimeout(() => void this.close(), this.#options.idleMs ?? IDLE_MS).unref()
@@ -160,9 +180,7 @@ class MoverClient implements Mover {
 
   async #start(): Promise<ChildProcess> {
     const { entry, env } = this.#options
-    const kills = this.#kills
     const own = await this.#environment({ ...CHILD_ENVIRONMENT, ...env })
-    if (kills !== this.#kills) throw killed()
     const child = spawn(process.execPath, [...CHILD_ARGUMENTS, entry], {
       env: own,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -214,6 +232,7 @@ class MoverClient implements Mover {
         this.#transfer?.settled.reject(fromWire(message.error))
         return
       case 'accessEnded':
+        if (message.id !== this.#ending?.id) return // of one that was given up
         if (message.error === undefined) this.#ending?.resolve()
         else this.#ending?.reject(fromWire(message.error))
     }

@@ -43,7 +43,7 @@ process.on('message', (message: ToMover) => {
       stop.abort()
       return
     case 'endAccess':
-      void letGo(message.disk)
+      void letGo(message.id, message.disk)
       return
     case 'close':
       void close()
@@ -97,14 +97,14 @@ async function requireSetup(): Promise<Mover> {
   return await mover
 }
 
-async function letGo(disk: DiskRef): Promise<void> {
+async function letGo(id: number, disk: DiskRef): Promise<void> {
   try {
     const { setup, lock, lanes } = await requireSetup()
     if (transfers === 0) await lanes.closeAll()
     await endAccess(disk, setup, lock)
-    send({ type: 'accessEnded' })
+    send({ type: 'accessEnded', id })
   } catch (error) {
-    send({ type: 'accessEnded', error: toWire(error) })
+    send({ type: 'accessEnded', id, error: toWire(error) })
   }
 }
 

@@ -27,7 +27,7 @@ export type ToMover =
   | { type: 'upload'; request: UploadRequest }
   | { type: 'download'; request: DownloadRequest }
   /** Beside a transfer, too; one at a time. */
-  | { type: 'endAccess'; disk: DiskRef }
+  | { type: 'endAccess'; id: number; disk: DiskRef }
   /** The transfer under way stops after what it has in hand. */
   | { type: 'stop' }
   | { type: 'close' }
@@ -38,7 +38,7 @@ export type FromMover =
   | { type: 'done'; outcome: UploadOutcome | DownloadOutcome }
   | { type: 'failed'; error: WireError }
   /** Of endAccess; `error`: it failed. */
-  | { type: 'accessEnded'; error?: WireError }
+  | { type: 'accessEnded'; id: number; error?: WireError }
   | { type: 'warning'; reason: string; message: string }
 
 /** What a worker is born with. `lock`: shared memory of VddkLock. */

@@ -118,11 +118,16 @@ export type BackupSummary = { root: string; capacityBytes: number; about: Backup
 /** `about` undefined: the root does not open, so that nothing proves whose it is. */
 export type FoundRoot = { root: string; session: string; about: BackupAbout | undefined }
 
-export type TransferOptions<Progress> = {
+export type SliceOptions<Progress> = {
   /** Stops after the chunk in hand, checkpoints and answers `more`. */
   signal: AbortSignal
   /** At most every second. */
   onProgress: (progress: Progress) => void
+}
+
+export type TransferOptions<Progress> = SliceOptions<Progress> & {
+  /** Kills the child when this transfer is at work in it, and rejects with `MoverKilled`: no write may follow. It hits no other transfer. */
+  kill: AbortSignal
 }
 
 /** One transfer at a time; a second call waits for the first. */
@@ -132,10 +137,9 @@ export interface Mover {
   /**
    * Closes what this mover keeps open while it is idle, and takes back what one that died has left: its disk stays protected from
    * migration in vCenter until somebody does. Safe twice, beside a transfer of another disk, and when nothing is left over.
+   * `kill`: gives up and rejects with `MoverKilled`; the child dies then, unless a transfer is at work in it.
    */
-  endAccess(disk: DiskRef): Promise<void>
-  /** Kills the child at once: the Lease is lost, no write may follow. */
-  kill(): void
+  endAccess(disk: DiskRef, kill: AbortSignal): Promise<void>
   /** Ends the child in order; called when idle. */
   close(): Promise<void>
 }

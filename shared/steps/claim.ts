@@ -6,6 +6,7 @@ import { HOLDER_ANNOTATION, leaseName } from '#shared/domain/lease.ts'
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { StepDeps } from './deps.ts'
+import { LatestOnly } from './latest-only.ts'
 import { acquireLease, releaseLease, renewLease } from './lease.ts'
 
 /** The holder reads its object at least this often (design §3.3): a cancel is seen within it. */
@@ -14,12 +15,18 @@ const MAX_RENEW_MS = 5 * SECOND_MS
 export type Claim = {
   /** Aborts with one of ABORTS when the work must come to an end. */
   signal: AbortSignal
+  /** Aborts when the Lease is lost: whatever still writes must die at once. */
+  lost: AbortSignal
   /** The object as it was last read or written. */
   latest(): KubeObject
   /** A progress or status patch by the holder; it follows the object's resourceVersion by itself. */
   patch(change: object): Promise<KubeObject>
   /** As patch, for the status of kinds with a status subresource. */
   patchStatus(status: object): Promise<KubeObject>
+  /** As patch, for what is news for people only: one write at a time, of the newest; one that fails is made up for by the next. */
+  report(change: object): void
+  /** From now on nothing is reported; resolves when no report is under way, so that none comes behind the outcome. */
+  endReports(): Promise<void>
 }
 
 export type ClaimOptions = {
@@ -31,8 +38,6 @@ export type ClaimOptions = {
   isCancelled: (object: KubeObject) => boolean | Promise<boolean>
   /** The request is being cut off, or the pod ends. */
   signal: AbortSignal
-  /** The Lease is lost: whatever still writes must die at once. */
-  onLost?: () => void
 }
 
 export type Claimed<T> = { held: true } | { held: false; value: T; object: KubeObject }
@@ -61,7 +66,7 @@ export async function withClaim<T>(
   } finally {
     await keeper.stop()
   }
-  if (keeper.lost) throw leaseLost(options)
+  if (keeper.lost.aborted) throw leaseLost(options)
   return { held: false, value, object: keeper.latest() }
 }
 
@@ -75,14 +80,16 @@ class Keeper implements Claim {
   readonly #holder: string
   readonly #abort = new AbortController()
   readonly #stopLoop = new AbortController()
+  readonly #reports: LatestOnly<object>
   readonly signal: AbortSignal
+  readonly #lose = new AbortController()
+  readonly lost = this.#lose.signal
   #lease: KubeObject
   #object: KubeObject
   #renewedAtMs: number
   #loop: Promise<void> = Promise.resolve()
   /** Reads and writes of the object one after the other, so that latest() never goes back. */
   #queue: Promise<unknown> = Promise.resolve()
-  lost = false
 
   constructor(deps: StepDeps, options: ClaimOptions, lease: KubeObject, holder: string) {
     this.#deps = deps
@@ -92,6 +99,9 @@ class Keeper implements Claim {
     this.#holder = holder
     this.#renewedAtMs = deps.clock.monotonicMs()
     this.signal = this.#abort.signal
+    this.#reports = new LatestOnly(async (change) => {
+      await this.patch(change).catch((error: unknown) => deps.log.debug({ err: error }, 'progress was not written'))
+    })
     const onCut = () => this.#abort.abort(ABORTS.shutdown)
     if (options.signal.aborted) onCut()
     options.signal.addEventListener('abort', onCut, { signal: this.#stopLoop.signal })
@@ -126,15 +136,28 @@ class Keeper implements Claim {
     )
   }
 
+  report(change: object): void {
+    this.#reports.offer(change)
+  }
+
+  async endReports(): Promise<void> {
+    await this.#reports.end()
+  }
+
   start(): void {
     this.#loop = this.#keep()
   }
 
-  /** Whoever was paused for longer than the Lease learns only here that it passed on: `lost`. */
+  /**
+   * Whoever was paused for longer than the Lease learns only here that it passed on: `lost`. No write of its own is under way when the
+   * Lease is released: it would find another holder, and take that for a loss.
+   */
   async stop(): Promise<void> {
     this.#stopLoop.abort()
+    await this.#reports.end()
     await this.#loop
-    if (!this.lost && !(await releaseLease(this.#deps, this.#lease, this.#holder))) this.#lose()
+    await this.#queue
+    if (!this.lost.aborted && !(await releaseLease(this.#deps, this.#lease, this.#holder))) this.#leave()
   }
 
   /** A user's edit in between is no reason to lose progress: read again and write once more, as long as the Lease is ours. */
@@ -154,7 +177,7 @@ class Keeper implements Claim {
     const { namespace, name } = this.#lease.metadata
     const now = await this.#deps.cluster.read('Lease', namespace, name)
     if (now?.['spec']?.holderIdentity === this.#holder) return
-    this.#lose()
+    this.#leave()
     throw leaseLost(this.#options)
   }
 
@@ -184,7 +207,7 @@ class Keeper implements Claim {
       await clock.sleep(everyMs, this.#stopLoop.signal).catch(() => undefined)
       if (this.#stopLoop.signal.aborted) return
       await this.#renew()
-      if (this.lost) return
+      if (this.lost.aborted) return
       await this.#inOrder(() => this.#refresh()).catch((error) =>
         this.#deps.log.debug({ err: error }, 'could not read the claimed object'),
       )
@@ -199,13 +222,12 @@ class Keeper implements Claim {
     } catch (error) {
       // A conflict is certain loss. Anything else may pass, until a third of the Lease's time is left.
       const leftMs = this.#renewedAtMs + this.#deps.settings.leaseMs - this.#deps.clock.monotonicMs()
-      if (error instanceof ConflictError || leftMs < this.#deps.settings.leaseMs / 3) this.#lose()
+      if (error instanceof ConflictError || leftMs < this.#deps.settings.leaseMs / 3) this.#leave()
     }
   }
 
-  #lose(): void {
-    this.lost = true
-    this.#options.onLost?.()
+  #leave(): void {
+    this.#lose.abort(ABORTS.lost)
     this.#abort.abort(ABORTS.lost)
   }
 }

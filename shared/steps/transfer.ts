@@ -6,6 +6,7 @@ import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
+import type { TransferOptions } from '#shared/ports/mover.ts'
 import { ABORTS, type Claim } from './claim.ts'
 import type { TransferDeps } from './deps.ts'
 import { placeInQueue } from './queue.ts'
@@ -86,40 +87,59 @@ function noLongerQueued(deps: TransferDeps, status: Record<string, never>): obje
   return { conditions: setCondition(status['conditions'], taken, deps.clock.nowMs()) }
 }
 
+/**
+ * Writes the outcome's status while the Lease is still held: what a slice has done must not hang on one write that may meet another. The
+ * label follows when the Lease is free, as its event starts the next step.
+ */
+export async function keepOutcome(claim: Claim, result: StepResult): Promise<StepResult> {
+  await claim.endReports()
+  const { status } = result.ending
+  if (Object.keys(status).length === 0) return result
+  await claim.patch({ status })
+  return { ...result, ending: { ...result.ending, status: {} } }
+}
+
+/** Failures count in a row: a slice that got on ends the row. */
+export function endsFailures(upload: KubeObject, gotOn: boolean): { retryCount?: 0 } {
+  return gotOn && Number(upload['status']?.retryCount ?? 0) > 0 ? { retryCount: 0 } : {}
+}
+
 /** A mover stops within a second, unless it waits for a server that does not answer. */
 const STOP_MS = 4 * SECOND_MS
+/** All the time that its calls may take, to keep what it has done: the request's 600 s end the pod's patience. */
+const KEEP_MS = 45 * SECOND_MS
 
 /**
- * What a cancelled transfer has still under way is for nobody, so a mover that does not stop is killed and not waited for: it rejects then.
- * One that is stopped for any other reason has all the time that its calls may take, to keep what it has done.
+ * What a cancelled transfer has still under way is for nobody, so a mover that does not stop is killed soon and not waited for: it rejects
+ * then. One that is stopped for any other reason may be inside of a native call that never returns, and is killed later.
  */
-export async function moved<Outcome>(deps: TransferDeps, claim: Claim, moving: Promise<Outcome>): Promise<Outcome> {
+export async function moved<Outcome>(
+  deps: TransferDeps,
+  claim: Claim,
+  move: (stop: Pick<TransferOptions<never>, 'signal' | 'kill'>) => Promise<Outcome>,
+): Promise<Outcome> {
   const over = new AbortController()
+  const late = new AbortController()
   const killLate = async () => {
-    if (claim.signal.reason === ABORTS.cancelled) await killAfter(deps, STOP_MS, over.signal)
+    const limitMs = claim.signal.reason === ABORTS.cancelled ? STOP_MS : KEEP_MS
+    if (await isLate(deps, limitMs, over.signal)) late.abort()
   }
   claim.signal.addEventListener('abort', () => void killLate(), { once: true, signal: over.signal })
   if (claim.signal.aborted) void killLate()
-  return await moving.finally(() => over.abort())
+  const kill = AbortSignal.any([claim.lost, late.signal])
+  return await move({ signal: claim.signal, kill }).finally(() => over.abort())
 }
 
-/** Kills the mover when it has not come to an end by then; `over` aborts when it has. */
-export async function killAfter(deps: TransferDeps, ms: number, over: AbortSignal): Promise<void> {
-  await deps.clock.sleep(ms, over).catch(() => undefined)
-  if (!over.aborted) deps.mover.kill()
+/** Whether something has not come to an end by then; `over` aborts when it has. */
+export async function isLate(deps: Pick<TransferDeps, 'clock'>, limitMs: number, over: AbortSignal): Promise<boolean> {
+  await deps.clock.sleep(limitMs, over).catch(() => undefined)
+  return !over.aborted
 }
 
 /** No failure of the transfer: what is to be done next is decided on the object, which is about to be read again. */
 export function cutByCancel(deps: TransferDeps, step: 'upload' | 'download', error: Error): StepResult {
   deps.log.info({ err: error }, 'the slice was cut off by the cancel')
   return { ending: { status: {}, step, dueAtMs: deps.clock.nowMs() }, why: ABORTS.cancelled, freeSlot: false }
-}
-
-/** Progress is news for people only: a write that fails is made up for by the next. */
-export function reportProgress(deps: TransferDeps, claim: Claim, progress: object): void {
-  claim
-    .patch({ status: { progress } })
-    .catch((error: unknown) => deps.log.debug({ err: error }, 'progress was not written'))
 }
 
 /** Trouble of the Kubernetes API is answered with 503 and leaves the status alone: it is no failure of the transfer. */

@@ -29,6 +29,7 @@ export function wireTransfers(name: string, deps: StepDeps, metrics: Metrics): T
 class ConfiguredMover implements Mover {
   readonly #deps: StepDeps
   #current: { config: string; mover: Mover } | undefined
+  #turn: Promise<unknown> = Promise.resolve()
   readonly #scratch = new Scratch()
 
   constructor(deps: StepDeps) {
@@ -47,15 +48,18 @@ class ConfiguredMover implements Mover {
     await (await this.#configured()).endAccess(...args)
   }
 
-  kill(): void {
-    this.#current?.mover.kill()
-  }
-
   async close(): Promise<void> {
     await this.#current?.mover.close()
   }
 
-  async #configured(): Promise<Mover> {
+  /** One after the other: two that ask at once would else start a mover each, and one of them could never be killed or closed. */
+  #configured(): Promise<Mover> {
+    const mine = this.#turn.then(() => this.#configure())
+    this.#turn = mine.catch(() => undefined)
+    return mine
+  }
+
+  async #configure(): Promise<Mover> {
     const config = await this.#renderConfig()
     if (this.#current?.config === config) return this.#current.mover
     await this.#current?.mover.close()

@@ -30,7 +30,8 @@ type Place = {
 }
 
 const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : '/tmp', 'dormouse-bench-'))
-const idle = { signal: new AbortController().signal, onProgress: () => {} }
+const never = new AbortController().signal
+const idle = { signal: never, kill: never, onProgress: () => {} }
 const vmdk = {
   access: { server: '', port: 0, thumbprintSha1: '', user: '', password: '', datastoreMoref: '' },
   fcdId: 'disk',

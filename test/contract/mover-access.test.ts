@@ -22,8 +22,10 @@ const CAPACITY_BYTES = 8 * MiB
 const scratch = mkdtempSync(join(tmpdir(), 'dormouse-access-'))
 const folder = new DiskFolder(join(scratch, 'disks'))
 const store = join(scratch, 'repository')
-const idle = { signal: new AbortController().signal, onProgress: () => {} }
+const never = new AbortController().signal
+const idle = { signal: never, kill: never, onProgress: () => {} }
 const movers: Mover[] = []
+let attempts = 0
 
 function diskOf(fcdId: string): DiskRef {
   return { access: { ...CONNECTION, datastoreMoref: DATASTORE }, fcdId, snapshotId: 'snap-1' }
@@ -48,7 +50,7 @@ async function requestFor(fcdId: string): Promise<UploadRequest> {
   return {
     repository: access,
     disk: diskOf(fcdId),
-    session: await repositories.newSessionId(access, about, '1'),
+    session: await repositories.newSessionId(access, about, String(++attempts)),
     slice: 1,
     sliceMs: HOUR_MS,
     capacityBytes: CAPACITY_BYTES,
@@ -59,9 +61,9 @@ async function requestFor(fcdId: string): Promise<UploadRequest> {
 }
 
 /** Until the disk is being read; every read takes its time. */
-async function startUpload(mover: Mover, fcdId: string): Promise<{ moving: Promise<UploadOutcome> }> {
+async function startUpload(mover: Mover, fcdId: string, kill = never): Promise<{ moving: Promise<UploadOutcome> }> {
   folder.start(['Read * sleep:100'])
-  const moving = mover.upload(await requestFor(fcdId), idle)
+  const moving = mover.upload(await requestFor(fcdId), { ...idle, kill })
   moving.catch(() => {}) // each test looks at it
   while (!folder.trace().some(({ call }) => call === 'Open')) await sleep(20)
   return { moving }
@@ -85,13 +87,13 @@ test.after.each(async () => {
 test.after(() => rmSync(scratch, { recursive: true }))
 
 test('a mover that is killed leaves its disk protected, until another one ends that', async () => {
-  const killed = aMover()
-  const { moving } = await startUpload(killed, 'disk-1')
-  killed.kill()
+  const kill = new AbortController()
+  const { moving } = await startUpload(aMover(), 'disk-1', kill.signal)
+  kill.abort()
   assert.is(await reasonOf(moving), 'MoverKilled')
   assert.is(folder.markOf('disk-1'), 'dormouse')
   folder.start([])
-  await aMover().endAccess(diskOf('disk-1'))
+  await aMover().endAccess(diskOf('disk-1'), never)
   assert.is(folder.hasMark('disk-1'), false)
 })
 
@@ -99,7 +101,7 @@ test('beside a transfer of another disk, which goes on; of its own disk it ends 
   const mover = aMover()
   folder.leaveMark('disk-2', 'dormouse')
   const { moving } = await startUpload(mover, 'disk-1')
-  await Promise.all([mover.endAccess(diskOf('disk-2')), mover.endAccess(diskOf('disk-1'))])
+  await Promise.all([mover.endAccess(diskOf('disk-2'), never), mover.endAccess(diskOf('disk-1'), never)])
   assert.equal([folder.hasMark('disk-2'), folder.markOf('disk-1')], [false, 'dormouse'])
   folder.start([])
   assert.is((await moving).state, 'sealed')
@@ -120,27 +122,53 @@ test('what is refused is told, and the mover goes on', async () => {
   folder.leaveMark('disk-2', 'someone else')
   folder.start([])
   const mover = aMover()
-  assert.is(await reasonOf(mover.endAccess(diskOf('disk-2'))), 'VddkInvalidArgument')
-  await mover.endAccess(diskOf('disk-1'))
+  assert.is(await reasonOf(mover.endAccess(diskOf('disk-2'), never)), 'VddkInvalidArgument')
+  await mover.endAccess(diskOf('disk-1'), never)
   assert.is(folder.markOf('disk-2'), 'someone else')
 })
 
 test('without a VDDK that can be loaded the reason is told at once', async () => {
   const none = join(scratch, 'none')
-  assert.is(await reasonOf(aMover(none).endAccess(diskOf('disk-1'))), 'VddkNotFound')
+  assert.is(await reasonOf(aMover(none).endAccess(diskOf('disk-1'), never)), 'VddkNotFound')
   mkdirSync(none)
   writeFileSync(join(none, 'libvixDiskLib.so.8'), 'no library')
-  assert.is(await reasonOf(aMover(none).endAccess(diskOf('disk-1'))), 'VddkNotLoadable')
+  assert.is(await reasonOf(aMover(none).endAccess(diskOf('disk-1'), never)), 'VddkNotLoadable')
 })
 
 test('one that is killed meanwhile rejects', async () => {
   folder.start(['EndAccess 1 sleep:5000'])
   const mover = aMover()
-  const ending = mover.endAccess(diskOf('disk-1'))
+  const kill = new AbortController()
+  const ending = mover.endAccess(diskOf('disk-1'), kill.signal)
   while (!folder.trace().some(({ call }) => call === 'InitEx')) await sleep(20)
   await sleep(200)
-  mover.kill()
+  kill.abort()
   assert.is(await reasonOf(ending), 'MoverKilled')
+})
+
+test('one that is given up beside a transfer leaves that at work, and its late answer is for nobody', async () => {
+  const mover = aMover()
+  const { moving } = await startUpload(mover, 'disk-1')
+  const kill = new AbortController()
+  const given = mover.endAccess(diskOf('disk-2'), kill.signal)
+  const next = mover.endAccess(diskOf('disk-1'), never)
+  await sleep(0)
+  kill.abort()
+  assert.is(await reasonOf(given), 'MoverKilled')
+  await next
+  folder.start([])
+  assert.is((await moving).state, 'sealed')
+})
+
+test('one that was killed before it began does not hit who is at work', async () => {
+  const mover = aMover()
+  const { moving } = await startUpload(mover, 'disk-1')
+  const kill = new AbortController()
+  const waiting = mover.upload(await requestFor('disk-2'), { ...idle, kill: kill.signal })
+  kill.abort()
+  folder.start([])
+  assert.is((await moving).state, 'sealed')
+  assert.is(await reasonOf(waiting), 'MoverKilled')
 })
 
 test.run()

@@ -31,7 +31,8 @@ const repositories = createRepositories({
   chunkBytes: 256 * KiB,
   scrypt: CHEAP_SCRYPT,
 })
-const idle = { signal: new AbortController().signal, onProgress: () => {} }
+const never = new AbortController().signal
+const idle = { signal: never, kill: never, onProgress: () => {} }
 const disk = {
   access: { server: '', port: 0, thumbprintSha1: '', user: '', password: '', datastoreMoref: '' },
   fcdId: FCD,
@@ -159,9 +160,10 @@ test('corruption is told as such, and the mover goes on to serve', async () => {
 test('a killed mover fails its transfer and the next call starts a new one', async () => {
   const mover = aMover(source)
   const request = await uploadRequest('s7')
-  const transfer = rejection(mover.upload(request, idle))
+  const kill = new AbortController()
+  const transfer = rejection(mover.upload(request, { ...idle, kill: kill.signal }))
   await sleep(150)
-  mover.kill()
+  kill.abort()
   const error = await transfer
   assert.ok(error instanceof RetryableError && error.reason === 'MoverKilled', `${error}`)
   assert.is((await mover.upload({ ...request, slice: 2 }, idle)).state, 'sealed')

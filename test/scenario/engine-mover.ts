@@ -76,6 +76,15 @@ class Child {
   }
 }
 
+/** Rejects when `kill` aborts. */
+function abortOf(kill: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  kill.addEventListener('abort', () => reject(new RetryableError('MoverKilled', 'the mover was killed')), {
+    once: true,
+  })
+  return promise
+}
+
 export class EngineMover implements Mover {
   readonly #world: MoverWorld
   readonly #pod: Pod
@@ -86,11 +95,11 @@ export class EngineMover implements Mover {
   constructor(world: MoverWorld, pod: Pod) {
     this.#world = world
     this.#pod = pod
-    pod.onDeath(() => this.kill())
+    pod.onDeath(() => this.#child !== undefined && this.#kill(this.#child))
   }
 
   upload(request: UploadRequest, options: TransferOptions<UploadProgress>): Promise<UploadOutcome> {
-    return this.#inTurn(async (child) => {
+    return this.#inTurn(options.kill, async (child) => {
       const leave = this.#world.sessions.enter(
         request.session,
         { pod: this.#pod, isAlive: () => child.alive },
@@ -107,26 +116,33 @@ export class EngineMover implements Mover {
   }
 
   download(request: DownloadRequest, options: TransferOptions<DownloadProgress>): Promise<DownloadOutcome> {
-    return this.#inTurn(async (child) => {
+    return this.#inTurn(options.kill, async (child) => {
       const outcome = await download(request, this.#engineDeps(child), options)
       child.closeDisks()
       return outcome
     })
   }
 
-  async endAccess({ fcdId }: DiskRef): Promise<void> {
+  async endAccess({ fcdId }: DiskRef, kill: AbortSignal): Promise<void> {
     await this.#pod.awake('mover')
     this.#child ??= new Child()
     const child = this.#child
     if (!child.isBusy) child.closeDisks()
     if (child.fcdId === fcdId) return
     const end = async () => this.#world.disks.endAccess(fcdId)
-    await Promise.race([this.#pod.call('disk', 'end access', true, end, 'mover'), child.died.promise])
+    const ending = this.#pod.call('disk', 'end access', true, end, 'mover')
+    const onKill = () => !child.isBusy && this.#kill(child)
+    kill.addEventListener('abort', onKill)
+    try {
+      await Promise.race([ending, child.died.promise, abortOf(kill)])
+    } finally {
+      kill.removeEventListener('abort', onKill)
+    }
   }
 
-  kill(): void {
-    this.#child?.kill()
-    this.#child = undefined
+  #kill(child: Child): void {
+    child.kill()
+    if (this.#child === child) this.#child = undefined
   }
 
   async close(): Promise<void> {
@@ -135,24 +151,28 @@ export class EngineMover implements Mover {
     this.#child = undefined
   }
 
-  #inTurn<T>(transfer: (child: Child) => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(() => this.#run(transfer))
+  #inTurn<T>(kill: AbortSignal, transfer: (child: Child) => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(() => this.#run(kill, transfer))
     this.#turn = turn.catch(() => undefined)
     return turn
   }
 
-  async #run<T>(transfer: (child: Child) => Promise<T>): Promise<T> {
+  async #run<T>(kill: AbortSignal, transfer: (child: Child) => Promise<T>): Promise<T> {
     await this.#pod.awake('mover')
+    if (kill.aborted) throw new RetryableError('MoverKilled', 'the mover was killed')
     this.#child ??= new Child()
     const child = this.#child
     const mine = ++this.#transfers
     child.isBusy = true
+    const onKill = () => this.#kill(child)
+    kill.addEventListener('abort', onKill)
     try {
       return await Promise.race([transfer(child), child.died.promise])
     } catch (error) {
       child.closeDisks()
       throw error
     } finally {
+      kill.removeEventListener('abort', onKill)
       child.isBusy = false
       // Idle for so long, it lets go of what it still has open.
       void this.#world.clock.sleep(IDLE_MS).then(() => mine === this.#transfers && child.closeDisks())

@@ -3,23 +3,26 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import { type Claim, type Claimed, withClaim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import { keepOutcome } from '#shared/steps/transfer.ts'
 
 const KIND = 'CloneFromSnapshot'
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
-function aWorld(): { deps: StepDeps; cluster: MemoryCluster; seen: KubeObject } {
+type Kind = 'CloneFromSnapshot' | 'Upload'
+
+function aWorld(kind: Kind = KIND): { kind: Kind; deps: StepDeps; cluster: MemoryCluster; seen: KubeObject } {
   const cluster = new MemoryCluster({ clock: systemClock })
   const deps: StepDeps = { cluster, clock: systemClock, settings: readSettings({}), identity: 'pod-1', log: silent }
-  const seen = cluster.seed(KIND, {
-    apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
-    kind: KIND,
+  const seen = cluster.seed(kind, {
+    apiVersion: KINDS[kind].apiVersion,
+    kind,
     metadata: { name: 'clone-1', namespace: 'shop' },
     spec: {
       snapshotID: 'ivd:a:b',
@@ -30,15 +33,15 @@ function aWorld(): { deps: StepDeps; cluster: MemoryCluster; seen: KubeObject } 
     },
     status: { phase: 'InProgress' },
   })
-  return { deps, cluster, seen }
+  return { kind, deps, cluster, seen }
 }
 
 async function claimIt(
-  { deps, seen }: ReturnType<typeof aWorld>,
+  { kind, deps, seen }: ReturnType<typeof aWorld>,
   work: (claim: Claim) => Promise<string>,
 ): Promise<Claimed<string>> {
   const options = {
-    kind: KIND,
+    kind,
     object: seen,
     firstPatch: { metadata: { labels: { 'dormouse.dev/step': 'running' } } },
     isCancelled: () => false,
@@ -156,6 +159,75 @@ test('a beginning is a write also when the label stands already, so that a late 
   await claimIt({ ...world, seen: before }, async () => 'the next')
   const late = await world.cluster.patchStatus(KIND, before, { phase: 'Failed' }).catch((error: unknown) => error)
   assert.instance(late, ConflictError)
+})
+
+/** Patches of the object take until `pass` is called, one by one. */
+function slowPatches({ cluster, deps }: ReturnType<typeof aWorld>) {
+  const waiting: (() => void)[] = []
+  const slow: Cluster['patch'] = async (kind, seen, change) => {
+    if (kind === 'Upload' && 'status' in change) await new Promise<void>((resolve) => waiting.push(resolve))
+    return await cluster.patch(kind, seen, change)
+  }
+  const slowed = new Proxy<Cluster>(cluster, {
+    get: (target, member: keyof Cluster) => (member === 'patch' ? slow : target[member].bind(target)),
+  })
+  const pass = async () => {
+    while (waiting.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    waiting.shift()?.()
+  }
+  return { deps: { ...deps, cluster: slowed }, pass, underWay: () => waiting.length }
+}
+
+test('reports are written one at a time, the newest next, and the Lease is held until the last has come', async () => {
+  const world = aWorld('Upload')
+  const { deps, pass, underWay } = slowPatches(world)
+  const work = async (claim: Claim) => {
+    for (const message of ['1', '2', '3', '4']) claim.report({ status: { message } })
+    return 'done'
+  }
+  const claimed = claimIt({ ...world, deps }, work)
+  while (underWay() === 0) await new Promise((resolve) => setImmediate(resolve))
+  assert.equal([underWay(), leaseHolder(world.cluster) !== undefined], [1, true])
+  await pass()
+  assert.not((await claimed).held, 'a late report is no loss of the Lease')
+  assert.is(world.cluster.peek('Upload', 'shop', 'clone-1')?.['status'].message, '1', 'what waited is for nobody')
+})
+
+test('an outcome comes behind the report that is under way, and is written over it', async () => {
+  const world = aWorld('Upload')
+  const { deps, pass } = slowPatches(world)
+  const result = { ending: { status: { message: 'outcome' }, step: 'upload' }, why: 'more', freeSlot: false } as const
+  const work = async (claim: Claim) => {
+    claim.report({ status: { message: 'report' } })
+    const kept = await keepOutcome(claim, result)
+    assert.equal(kept.ending.status, {}, 'only the label is left to be written')
+    assert.ok(leaseHolder(world.cluster), 'under the Lease')
+    return kept.why
+  }
+  const claimed = claimIt({ ...world, deps }, work)
+  await pass()
+  await pass()
+  assert.not((await claimed).held)
+  assert.is(world.cluster.peek('Upload', 'shop', 'clone-1')?.['status'].message, 'outcome')
+})
+
+test('an edit by someone else beside the outcome costs nothing; a new holder keeps what it wrote', async () => {
+  const result = { ending: { status: { message: 'outcome' }, step: 'upload' }, why: 'more', freeSlot: false } as const
+  const edited = aWorld('Upload')
+  await claimIt(edited, async (claim) => {
+    await edited.cluster.patch('Upload', claim.latest(), { metadata: { annotations: { note: 'mine' } } })
+    return (await keepOutcome(claim, result)).why
+  })
+  const now = edited.cluster.peek('Upload', 'shop', 'clone-1')
+  assert.equal([now?.['status'].message, now?.metadata.annotations?.['note']], ['outcome', 'mine'])
+  const passed = aWorld('Upload')
+  const lost = await claimIt(passed, async (claim) => {
+    await passLeaseOn(passed)
+    await passed.cluster.patch('Upload', claim.latest(), { metadata: { annotations: { note: 'next' } } })
+    return (await keepOutcome(claim, result)).why
+  }).catch((error: unknown) => error)
+  assert.is((lost as RetryableError).reason, 'LeaseLost')
+  assert.is(passed.cluster.peek('Upload', 'shop', 'clone-1')?.['status'].message, undefined)
 })
 
 test.run()

@@ -1,4 +1,5 @@
-// A mover that does not stop when its transfer is cancelled is killed; one that is stopped for another reason is waited for.
+// A mover that does not stop is killed: soon when its transfer is cancelled, later when it is stopped for another reason, at once when the
+// Lease is lost. What was written under the Lease is written before it is released.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -12,23 +13,28 @@ const transfers = suite('a transfer that is to end')
 /** Time passes only when `pass` says so. */
 function aTransfer() {
   const abort = new AbortController()
+  const lose = new AbortController()
   const moving = Promise.withResolvers<string>()
   const { sleep, pass, sleptMs } = slowSleep()
   let kills = 0
-  const kill = () => {
-    kills++
-    moving.reject(new Error('killed'))
-  }
-  const deps = { clock: { sleep }, mover: { kill } } as unknown as TransferDeps
-  const outcome = () => moved(deps, { signal: abort.signal } as Claim, moving.promise)
-  return { abort, moving, outcome, pass, kills: () => kills, sleptMs }
+  const deps = { clock: { sleep } } as unknown as TransferDeps
+  const claim = { signal: abort.signal, lost: lose.signal } as Claim
+  const outcome = () =>
+    moved(deps, claim, async ({ kill }) => {
+      kill.addEventListener('abort', () => {
+        kills++
+        moving.reject(new Error('killed'))
+      })
+      return await moving.promise
+    })
+  return { abort, lose, moving, outcome, pass, kills: () => kills, sleptMs }
 }
 
 transfers('cancelled, and the mover waits for a store: it is killed after some seconds', async () => {
   const { abort, outcome, pass, kills, sleptMs } = aTransfer()
   const ended = outcome()
   abort.abort(ABORTS.cancelled)
-  await Promise.resolve()
+  await new Promise((resolve) => setImmediate(resolve))
   assert.equal([sleptMs(), kills()], [4000, 0])
   pass()
   await ended.then(assert.unreachable, (error: Error) => assert.is(error.message, 'killed'))
@@ -55,15 +61,30 @@ transfers('cancelled, and the mover stops by itself: its outcome counts', async 
   assert.is(kills(), 0)
 })
 
-transfers('stopped as the pod goes down, or as the Lease is lost: nobody is killed from here', async () => {
-  for (const reason of [ABORTS.shutdown, ABORTS.lost]) {
-    const { abort, moving, outcome, sleptMs, kills } = aTransfer()
-    const ended = outcome()
-    abort.abort(reason)
-    await new Promise((resolve) => setImmediate(resolve))
-    moving.resolve('more')
-    assert.equal([await ended, sleptMs(), kills()], ['more', 0, 0], reason)
-  }
+transfers('stopped as the pod or the request comes to its end: it has time to keep what it has', async () => {
+  const { abort, moving, outcome, sleptMs, kills } = aTransfer()
+  const ended = outcome()
+  abort.abort(ABORTS.shutdown)
+  await new Promise((resolve) => setImmediate(resolve))
+  moving.resolve('more')
+  assert.equal([await ended, sleptMs(), kills()], ['more', 45_000, 0])
+})
+
+transfers('stopped, and inside of a call that never returns: it is killed then', async () => {
+  const { abort, outcome, pass, kills } = aTransfer()
+  const ended = outcome()
+  abort.abort(ABORTS.shutdown)
+  pass()
+  await ended.then(assert.unreachable, (error: Error) => assert.is(error.message, 'killed'))
+  assert.is(kills(), 1)
+})
+
+transfers('the Lease is lost: it is killed at once', async () => {
+  const { lose, outcome, kills } = aTransfer()
+  const ended = outcome()
+  lose.abort()
+  await ended.then(assert.unreachable, (error: Error) => assert.is(error.message, 'killed'))
+  assert.is(kills(), 1)
 })
 
 transfers.run()

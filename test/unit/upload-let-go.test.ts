@@ -17,17 +17,18 @@ function anUpload(slice: number | undefined): KubeObject {
   return { apiVersion: 'v1', kind: 'Upload', metadata: { name: 'u' }, spec, status: { slice } }
 }
 
-type Parts = { endAccess?: (disk: DiskRef) => Promise<void>; diskAccess?: () => Promise<object> }
+type Parts = { endAccess?: (disk: DiskRef, kill: AbortSignal) => Promise<void>; diskAccess?: () => Promise<object> }
 
 /** Time passes only when `pass` says so. */
 function aWorld({ endAccess = async () => {}, diskAccess = async () => ({}) }: Parts = {}) {
   const asked: string[] = []
   const { sleep, pass, sleptMs } = slowSleep()
-  const ended = (disk: DiskRef) => {
+  const ended = (disk: DiskRef, kill: AbortSignal) => {
     asked.push(`${disk.fcdId} ${disk.snapshotId}`)
-    return endAccess(disk)
+    kill.addEventListener('abort', () => void asked.push('kill'))
+    return endAccess(disk, kill)
   }
-  const mover = { endAccess: ended, kill: () => void asked.push('kill') }
+  const mover = { endAccess: ended }
   const deps = { clock: { sleep }, volumes: { diskAccess }, mover } as unknown as TransferDeps
   return { deps, asked, pass, sleptMs }
 }

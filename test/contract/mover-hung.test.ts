@@ -1,0 +1,155 @@
+// The mover as a real child process whose VDDK stand-in never comes back from a call: the transfer is over within its bound, and the
+// next one finds a free mover. Two that ask at once get the same child.
+
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { FolderObjectStore } from '#shared/adapters/folder/object-store.ts'
+import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import { createRepositories } from '#shared/engine/repositories.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
+import { readSettings } from '#shared/kernel/env.ts'
+import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
+import { createMover } from '#shared/mover/client.ts'
+import type { DiskRef, Mover, TransferOptions } from '#shared/ports/mover.ts'
+import { createMetrics } from '#shared/runtime/metrics.ts'
+import { ABORTS, type Claim } from '#shared/steps/claim.ts'
+import type { TransferDeps } from '#shared/steps/deps.ts'
+import { moved } from '#shared/steps/transfer.ts'
+import { wireTransfers } from '#shared/wiring/mover.ts'
+import { buildVddkStandIn, CONNECTION, DATASTORE, DiskFolder, pattern } from '#test/standins/vddk/harness.ts'
+import { access, CHEAP_SCRYPT } from '#test/support/engine-world.ts'
+import { reasonOf } from '#test/support/reason.ts'
+
+const ENTRY = fileURLToPath(new URL('../../shared/mover/main.ts', import.meta.url))
+const CAPACITY_BYTES = 4 * MiB
+const scratch = mkdtempSync(join(tmpdir(), 'dormouse-hung-'))
+const folder = new DiskFolder(join(scratch, 'disks'))
+const store = join(scratch, 'repository')
+const never = new AbortController().signal
+const onProgress = () => {}
+const repositories = createRepositories({
+  storeOf: () => new FolderObjectStore(store, { syncs: false }),
+  clock: systemClock,
+  chunkBytes: 256 * KiB,
+  scrypt: CHEAP_SCRYPT,
+})
+let root = ''
+let mover: Mover
+
+type Stop = Pick<TransferOptions<never>, 'signal' | 'kill'>
+
+const diskOf = (fcdId: string, snapshotId?: string): DiskRef => ({
+  access: { ...CONNECTION, datastoreMoref: DATASTORE },
+  fcdId,
+  snapshotId,
+})
+
+async function upload(stop: Stop, snapshot = 'snap-1') {
+  const about = {
+    fcdId: 'disk-1',
+    snapshotId: snapshot,
+    clusterId: 'c',
+    createdMs: 1,
+    changeId: undefined,
+    claim: 'a/b',
+  }
+  const session = await repositories.newSessionId(access, about, '1')
+  const sizes = { sliceMs: HOUR_MS, capacityBytes: CAPACITY_BYTES, changedAreas: undefined, parentRoot: undefined }
+  const request = { repository: access, disk: diskOf('disk-1', 'snap-1'), session, slice: 1, ...sizes, about }
+  const outcome = await mover.upload(request, { ...stop, onProgress })
+  return { ...outcome, session }
+}
+
+async function download(stop: Stop) {
+  const request = {
+    repository: access,
+    disk: diskOf('target'),
+    root,
+    sliceMs: HOUR_MS,
+    nextChunk: 0,
+    targetIsZeroed: false,
+  }
+  return await mover.download(request, { ...stop, onProgress })
+}
+
+/** A mover of its own, whose calls the stand-in writes down anew. */
+function begin(plan: string[]): void {
+  folder.start(plan)
+  const env = { ...process.env, ...folder.environment(), NODE_COMPILE_CACHE: join(scratch, 'compiled') }
+  mover = createMover({ entry: ENTRY, env, vddkDir: scratch, testStore: store, workers: 1 })
+}
+
+const test = suite('a mover that hangs')
+
+test.before(async () => {
+  buildVddkStandIn(scratch)
+  const parts = [{ offsetBytes: 0, bytes: pattern(CAPACITY_BYTES, 3) }]
+  folder.addDisk('disk-1', CAPACITY_BYTES, parts)
+  folder.addSnapshot('disk-1', 'snap-1', parts)
+  folder.addDisk('target', CAPACITY_BYTES)
+  await repositories.ensure(access, undefined)
+  begin([])
+  root = `roots/${(await upload({ signal: never, kill: never })).session}`
+  await mover.close()
+})
+test.after.each(async () => {
+  await mover.close()
+})
+test.after(() => {
+  rmSync(scratch, { recursive: true })
+})
+
+const HANGS = 'sleep:3600000'
+
+/** `after`: what comes right before it; the stand-in writes a call down when it is over. */
+for (const [call, move, after] of [
+  ['Open', upload, 'ConnectEx'],
+  ['Read', upload, 'Open'],
+  ['Close', upload, 'Read'],
+  ['Open', download, 'ConnectEx'],
+  ['Write', download, 'Open'],
+  ['Flush', download, 'Write'],
+  ['Close', download, 'Flush'],
+] as const) {
+  test(`in ${call} of ${move.name}: the end of the request ends it, and the next one is at work at once`, async () => {
+    begin([`${call} 1 ${HANGS}`])
+    const abort = new AbortController()
+    const bound = Promise.withResolvers<void>()
+    const deps = { clock: { sleep: () => bound.promise } } as unknown as TransferDeps
+    const claim = { signal: abort.signal, lost: never } as Claim
+    const snapshot = `hung-${call}-${move.name}`
+    const moving = (stop: Stop): Promise<unknown> => (move === upload ? upload(stop, snapshot) : download(stop))
+    const ended = reasonOf(moved(deps, claim, moving))
+    while (!folder.trace().some((each) => each.call === after)) await sleep(20)
+    abort.abort(ABORTS.shutdown)
+    bound.resolve()
+    assert.is(await ended, 'MoverKilled')
+    folder.start([])
+    const stop = { signal: never, kill: never }
+    const { state } = move === upload ? await upload(stop, `${snapshot}-again`) : await download(stop)
+    assert.ok(state === 'sealed' || state === 'done', state)
+  })
+}
+
+test('two that ask at once, with a list of settings that takes its time, have one child', async () => {
+  const cluster = new MemoryCluster({ clock: systemClock })
+  const log = { debug() {}, info() {}, warn() {}, error() {} }
+  const deps = { cluster, clock: systemClock, settings: readSettings({}), identity: 'pod-1', log }
+  const { mover: configured } = wireTransfers('upload', deps, createMetrics())
+  const before = childrenOf(process.pid)
+  await Promise.all(['disk-1', 'disk-2'].map((id) => configured.endAccess(diskOf(id), never)))
+  assert.is(childrenOf(process.pid).length - before.length, 1)
+  await configured.close()
+  assert.equal(childrenOf(process.pid), before)
+})
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+}
+
+test.run()
