@@ -96,7 +96,7 @@ export type Download = {
      */
     processingNode?: string
     /**
-     * Failed attempts so far. Written by the download function.
+     * Failed attempts in a row; a slice that gets on ends the row. Written by the download function.
      */
     retryCount?: number
     /**

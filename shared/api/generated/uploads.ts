@@ -108,7 +108,7 @@ export type Upload = {
      */
     givenUp?: boolean
     /**
-     * Failed attempts so far. Written by the upload function.
+     * Failed attempts in a row; a slice that gets on ends the row. Written by the upload function.
      */
     retryCount?: number
     /**
