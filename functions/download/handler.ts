@@ -6,6 +6,7 @@ import { setCondition } from '#shared/domain/conditions.ts'
 import {
   DOWNLOAD_RETRIES,
   DOWNLOAD_RETRY_UNITS,
+  type DownloadSeen,
   type DownloadStep,
   decideDownload,
   isHopelessDownload,
@@ -16,6 +17,7 @@ import { progressView, sizeText } from '#shared/domain/progress.ts'
 import { isHandingOver, isZeroed } from '#shared/domain/staged-volume.ts'
 import { isDownloadOf } from '#shared/domain/staging.ts'
 import { stepOf, stepPatch } from '#shared/domain/step-label.ts'
+import { believedWaitMs } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { asError, TerminalError } from '#shared/kernel/errors.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
@@ -78,9 +80,13 @@ export async function handleDownload(
 /** A clone that was cancelled or deleted wakes nobody while its Download is at work: so the Download looks at it, too. */
 async function decide(deps: TransferDeps, download: KubeObject): Promise<DownloadStep> {
   const nowMs = deps.clock.nowMs()
-  const own = decideDownload(seeDownload(download), nowMs)
+  const decideOn = (seen: DownloadSeen) => {
+    const nextRetryMs = believedWaitMs('Download', seen.nextRetryMs, nowMs, deps.settings.backoffUnitMs)
+    return decideDownload({ ...seen, nextRetryMs }, nowMs)
+  }
+  const own = decideOn(seeDownload(download))
   if (own.kind === 'nothing' || own.kind === 'cancel') return own // no wish of the clone changes that
-  return decideDownload(seeDownload(download, (await cloneOf(deps, download)) ?? 'gone'), nowMs)
+  return decideOn(seeDownload(download, (await cloneOf(deps, download)) ?? 'gone'))
 }
 
 async function underClaim(

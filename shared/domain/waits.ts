@@ -34,3 +34,8 @@ export function longestWaitMs(kind: string, backoffUnitMs: number): number {
   const { units, ms } = LONGEST[kind as SteppedKind] ?? { units: 0, ms: 0 }
   return Math.max(units * backoffUnitMs, ms) + CLOCKS_DIFFER_MS
 }
+
+/** A time before which nothing is tried again; 0 when it is farther away than any of ours: a clock that was ahead wrote it, or a hand. */
+export function believedWaitMs(kind: string, untilMs: number, nowMs: number, backoffUnitMs: number): number {
+  return untilMs - nowMs > longestWaitMs(kind, backoffUnitMs) ? 0 : untilMs
+}
