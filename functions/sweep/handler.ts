@@ -74,30 +74,35 @@ const FATES_EACH = 100
 
 type Sweep = { deps: SweepDeps; world: World; askFate: AskFate; report: SweepReport }
 
-/** Looks at every unfinished object once. One object's, namespace's or kind's trouble does not keep the others from being looked at. */
-export async function sweep(deps: SweepDeps): Promise<SweepReport> {
-  const world = await readWorld(deps, after(deps, READ_MS), deps.limits)
+/**
+ * Looks at every unfinished object once. One object's, namespace's or kind's trouble does not keep the others from being looked at.
+ * `signal`: the request is over; what is left is left to the next sweep.
+ */
+export async function sweep(deps: SweepDeps, signal: AbortSignal): Promise<SweepReport> {
+  const after = (ms: number) => within(deps, ms, signal)
+  const world = await readWorld(deps, after(READ_MS), deps.limits)
   const report: SweepReport = { ...NOTHING_DONE, looked: world.objects.length, failed: failuresIn(world) }
   const one: Sweep = { deps, world, askFate: askFates(deps, FATES_EACH), report }
   const salt = deps.clock.nowMs()
-  const wakes = { atOnce: WAKES_AT_ONCE, perTenant: WAKES_EACH, salt, isLate: after(deps, WAKE_MS) }
+  const wakes = { atOnce: WAKES_AT_ONCE, perTenant: WAKES_EACH, salt, isLate: after(WAKE_MS) }
   const worthALook = world.objects.filter(isWorthALook(one))
   const [, left] = await Promise.all([
     settleSlots(one),
     takeTurns(worthALook, wakes, (object) => visitOne(one, object)),
   ])
   report.left += left
-  await removeDeadLeases(one, after(deps, LEASES_MS))
-  await endAllTornOut(one)
-  const ends = { atOnce: ENDS_AT_ONCE, perTenant: ENDS_EACH, salt, isLate: after(deps, END_MS) }
+  await removeDeadLeases(one, after(LEASES_MS))
+  await endAllTornOut(one, after(TORN_OUT_MS))
+  const ends = { atOnce: ENDS_AT_ONCE, perTenant: ENDS_EACH, salt, isLate: after(END_MS) }
   const ending = world.objects.filter((object) => mayEnd(object, salt, deps.settings))
   report.left += await takeTurns(ending, ends, (object) => endOne(one, object))
   return report
 }
 
-function after({ clock }: SweepDeps, ms: number): () => boolean {
+/** Whether that time, or the request's, is over. */
+function within({ clock }: SweepDeps, ms: number, signal: AbortSignal): () => boolean {
   const startMs = clock.monotonicMs()
-  return () => clock.monotonicMs() - startMs >= ms
+  return () => signal.aborted || clock.monotonicMs() - startMs >= ms
 }
 
 const NOTHING_DONE: SweepReport = {
@@ -224,7 +229,7 @@ async function wakeOne(one: Sweep, object: KubeObject): Promise<boolean> {
 }
 
 /** Before the records end: the record of such a Download is all that tells of its disk. */
-async function endAllTornOut(one: Sweep): Promise<void> {
+async function endAllTornOut(one: Sweep, isLate: () => boolean): Promise<void> {
   const { deps, world, report } = one
   const { leases } = world
   if (leases === undefined) return
@@ -236,7 +241,7 @@ async function endAllTornOut(one: Sweep): Promise<void> {
     atOnce: ENDS_AT_ONCE,
     perTenant: ENDS_EACH,
     salt: deps.clock.nowMs(),
-    isLate: after(deps, TORN_OUT_MS),
+    isLate,
   }
   report.left += await takeTurns(found, turns, async (object) => {
     const ended = await attempt(one, refOf(object), 'end a hand-over', () => endTornOut(deps, object, leases))

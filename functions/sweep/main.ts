@@ -7,7 +7,7 @@ import { Counter } from '#shared/runtime/metrics.ts'
 import { type EventAttributes, type ObjectRef, refFromEvent } from '#shared/runtime/ref.ts'
 import { serve } from '#shared/runtime/serve.ts'
 import { functionUrl, sendWake } from '#shared/runtime/wake.ts'
-import { underTaskLease } from '#shared/steps/task.ts'
+import { type Resume, underTaskLease } from '#shared/steps/task.ts'
 import { wireLight } from '#shared/wiring/light.ts'
 import { wireVolumes } from '#shared/wiring/volumes.ts'
 import { noteDeadLetter, statusText } from './dead-letter.ts'
@@ -59,16 +59,17 @@ async function onEvent(event: EventAttributes, signal: AbortSignal): Promise<str
   const code = event['knativeerrorcode']
   if (code !== undefined)
     return await noteDeadLetter(deps, refFromEvent(event, [...SWEPT, 'BackupRepository']), statusText(code))
-  if (event['dormousetask'] === 'orphans') return await underTaskLease(deps, ORPHANS, () => orphans(signal))
-  return await underTaskLease(deps, SWEEP, sweepOnce)
+  if (event['dormousetask'] === 'orphans')
+    return await underTaskLease(deps, ORPHANS, (resume) => orphans(signal, resume))
+  return await underTaskLease(deps, SWEEP, () => sweepOnce(signal))
 }
 
-async function sweepOnce(): Promise<string> {
+async function sweepOnce(signal: AbortSignal): Promise<string> {
   // First: the sweep itself may meet what ends it.
   await wakeForPrunes({ ...deps, wake }).catch((error) =>
     log.warn({ err: asError(error) }, 'could not wake maintenance; the next sweep tries again'),
   )
-  const report = await sweep({ ...deps, wake, count: (kind, cause) => rescues.add({ kind, cause }) })
+  const report = await sweep({ ...deps, wake, count: (kind, cause) => rescues.add({ kind, cause }) }, signal)
   ended.add({ what: 'record' }, report.collected)
   ended.add({ what: 'deletion' }, report.released)
   ended.add({ what: 'abandoned' }, report.abandoned)
@@ -78,10 +79,10 @@ async function sweepOnce(): Promise<string> {
 }
 
 /** The sweep of each minute never opens a vCenter session; this one logs out again. */
-async function orphans(signal: AbortSignal): Promise<string> {
+async function orphans(signal: AbortSignal, resume: Resume): Promise<string> {
   const wired = wireVolumes(deps)
   try {
-    const { disks, removed, failed } = await sweepOrphans(wired, signal)
+    const { disks, removed, failed } = await sweepOrphans(wired, signal, resume)
     ended.add({ what: 'orphan' }, removed)
     return `looked at ${disks} disks: ${removed} orphaned snapshots removed, ${failed} failed`
   } finally {

@@ -2,11 +2,19 @@
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { glance } from '#shared/domain/glance.ts'
-import { candidates, type ListedSnapshot, type Owners, orphansOf, recordedDisks } from '#shared/domain/orphans.ts'
+import {
+  candidates,
+  type ListedSnapshot,
+  type Owners,
+  orphansOf,
+  recordedDisks,
+  startBehind,
+} from '#shared/domain/orphans.ts'
 import { asError, DormouseError } from '#shared/kernel/errors.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { removeSnapshot } from '#shared/steps/local-snapshot.ts'
+import type { Resume } from '#shared/steps/task.ts'
 import { diskOf, gather, idsOf } from './gather.ts'
 import { placeOf } from './world.ts'
 
@@ -14,8 +22,11 @@ export type OrphanReport = { disks: number; removed: number; failed: number }
 
 const NAMING: KindName[] = ['Snapshot', 'Upload', 'Download', 'CloneFromSnapshot', 'DeleteSnapshot']
 
-/** One disk's trouble does not keep the others from being looked at; what failed is tried again in an hour. */
-export async function sweepOrphans(deps: VolumeDeps, signal: AbortSignal): Promise<OrphanReport> {
+/**
+ * One disk's trouble does not keep the others from being looked at; what failed is tried again in an hour. Cut off by `signal`, the next run
+ * goes on behind the last disk of this one.
+ */
+export async function sweepOrphans(deps: VolumeDeps, signal: AbortSignal, resume: Resume): Promise<OrphanReport> {
   const report: OrphanReport = { disks: 0, removed: 0, failed: 0 }
   const { orphanAgeMs, snapshotTimeoutMs, veleroNamespace } = deps.settings
   if (orphanAgeMs === 0) return report
@@ -23,10 +34,10 @@ export async function sweepOrphans(deps: VolumeDeps, signal: AbortSignal): Promi
   const volumes = await gather(deps, 'PersistentVolume', {}, diskOf)
   const naming: KubeObject[] = []
   for (const kind of NAMING) naming.push(...(await gather(deps, kind, placeOf(kind, veleroNamespace), idsOf)))
-  const disks = recordedDisks(volumes, naming)
-  for (const fcdId of disks) {
+  for (const fcdId of startBehind(recordedDisks(volumes, naming), resume.after)) {
     if (signal.aborted) break
     report.disks++
+    resume.keep(fcdId)
     try {
       const all = await snapshotsOf(deps, fcdId)
       const old = candidates(all, clusterId, deps.clock.nowMs(), Math.max(orphanAgeMs, snapshotTimeoutMs))

@@ -93,7 +93,13 @@ export function recordedDisks(volumes: KubeObject[], objects: KubeObject[]): str
     safely(() => unwrapToDisk(String(object['status']?.snapshotID ?? '')).fcdId),
     safely(() => parseDiskId(String(object['status']?.volumeID ?? '')).fcdId),
   ])
-  return [...new Set([...diskIdsOf(ofVolumes), ...diskIdsOf(ofObjects)])]
+  return [...new Set([...diskIdsOf(ofVolumes), ...diskIdsOf(ofObjects)])].sort()
+}
+
+/** The same disks, those behind `last` first: a look that is cut off each time would else never reach the end. */
+export function startBehind(disks: readonly string[], last: string | undefined): string[] {
+  const at = last === undefined ? -1 : disks.findIndex((id) => id > last)
+  return at <= 0 ? [...disks] : [...disks.slice(at), ...disks.slice(0, at)]
 }
 
 function diskIdsOf(ids: (string | undefined)[]): string[] {

@@ -6,6 +6,9 @@ import { leaseState } from './lease.ts'
 /** On the Leases of such work, which stay. */
 export const TASK_LABEL = 'dormouse.dev/task'
 
+/** On such a Lease: where the next run goes on, as the last one did not come to the end. A lie there costs a detour. */
+export const RESUME_ANNOTATION = 'dormouse.dev/resume-after'
+
 export type TaskTurn = 'go' | 'under way' | 'too soon'
 
 /** `acquireTime` is when it began last, and stays when its Lease is let go. One from times to come was set by a clock that was ahead. */

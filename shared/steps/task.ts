@@ -2,10 +2,9 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { heldLeaseSpec, microTime, RELEASED_LEASE_SPEC } from '#shared/domain/lease.ts'
-import { TASK_LABEL, taskLeaseName, taskTurn } from '#shared/domain/task.ts'
+import { RESUME_ANNOTATION, TASK_LABEL, taskLeaseName, taskTurn } from '#shared/domain/task.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from './deps.ts'
-import { renewLease } from './lease.ts'
 
 export type Task = {
   name: string
@@ -13,35 +12,52 @@ export type Task = {
   gapMs: number
 }
 
+/** What a run leaves to the next one: it is written with each renewal of the Lease, and at the end. */
+export type Resume = { after: string | undefined; keep: (after: string | undefined) => void }
+
 type TaskDeps = Pick<StepDeps, 'cluster' | 'clock' | 'settings' | 'identity' | 'log'>
 
 /**
  * The words of `act`, or why it is not its turn. That it has begun is written before it begins, and counts whether or not it ends well: what
  * fails each time must not be asked for each second.
  */
-export async function underTaskLease(deps: TaskDeps, task: Task, act: () => Promise<string>): Promise<string> {
+export async function underTaskLease(
+  deps: TaskDeps,
+  task: Task,
+  act: (resume: Resume) => Promise<string>,
+): Promise<string> {
   const seen = await deps.cluster.read('Lease', deps.settings.veleroNamespace, taskLeaseName(task.name))
   const turn = taskTurn(seen, deps.clock.nowMs(), task.gapMs)
   if (turn === 'too soon') return `${task.name}: it has begun less than ${task.gapMs / 1000} s ago`
   const lease = turn === 'go' ? await begin(deps, task, seen) : undefined
   if (lease === undefined) return `${task.name}: one is under way`
   const over = new AbortController()
-  const keeping = keep(deps, lease, over.signal)
+  let kept = lease.metadata.annotations?.[RESUME_ANNOTATION]
+  const keeping = keep(deps, lease, () => kept, over.signal)
+  const leave = (after: string | undefined) => {
+    kept = after
+  }
   try {
-    return await act()
+    return await act({ after: kept, keep: leave })
   } finally {
     over.abort()
-    await letGo(deps, await keeping)
+    await letGo(deps, await keeping, kept)
   }
 }
 
 /** Who cannot renew it goes on: two at once do the same twice, which does no harm. */
-async function keep(deps: TaskDeps, lease: KubeObject, over: AbortSignal): Promise<KubeObject> {
+async function keep(
+  deps: TaskDeps,
+  lease: KubeObject,
+  kept: () => string | undefined,
+  over: AbortSignal,
+): Promise<KubeObject> {
   let latest = lease
   for (;;) {
     await deps.clock.sleep(deps.settings.leaseMs / 3, over).catch(() => undefined)
     if (over.aborted) return latest
-    latest = await renewLease(deps, latest, deps.identity).catch(() => latest)
+    const spec = heldLeaseSpec(deps.identity, deps.settings.leaseMs, deps.clock.nowMs())
+    latest = await deps.cluster.patch('Lease', latest, { spec, metadata: resumeAfter(kept()) }).catch(() => latest)
   }
 }
 
@@ -71,9 +87,13 @@ function newLease({ settings }: TaskDeps, { name }: Task, spec: object): KubeObj
   }
 }
 
+function resumeAfter(after: string | undefined): object {
+  return { annotations: { [RESUME_ANNOTATION]: after ?? null } }
+}
+
 /** It runs out by itself where this fails. */
-async function letGo(deps: TaskDeps, lease: KubeObject): Promise<void> {
+async function letGo(deps: TaskDeps, lease: KubeObject, kept: string | undefined): Promise<void> {
   await deps.cluster
-    .patch('Lease', lease, { spec: RELEASED_LEASE_SPEC })
+    .patch('Lease', lease, { spec: RELEASED_LEASE_SPEC, metadata: resumeAfter(kept) })
     .catch((error: unknown) => deps.log.debug({ err: error }, `the Lease ${lease.metadata.name} is let go by its end`))
 }

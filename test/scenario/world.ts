@@ -199,7 +199,7 @@ export class World {
     this.#sweeping++
     this.#track(
       pod,
-      sweep({ ...deps, wake, count }).finally(() => this.#sweeping--),
+      sweep({ ...deps, wake, count }, new AbortController().signal).finally(() => this.#sweeping--),
     )
   }
 

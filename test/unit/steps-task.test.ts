@@ -4,7 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import { readSettings } from '#shared/kernel/env.ts'
-import { underTaskLease } from '#shared/steps/task.ts'
+import { type Resume, underTaskLease } from '#shared/steps/task.ts'
 
 const tasks = suite('what a tick asks for')
 const LEASE = 'dormouse-task-orphans'
@@ -21,13 +21,13 @@ function aTask(gapMs = 3_000_000) {
   const cluster = new MemoryCluster({ clock })
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   let runs = 0
-  const run = (act: () => Promise<void> = async () => undefined, identity = 'pod-1') =>
+  const run = (act: (resume: Resume) => Promise<void> = async () => undefined, identity = 'pod-1') =>
     underTaskLease(
       { cluster, clock, settings: readSettings({}), identity, log },
       { name: 'orphans', gapMs },
-      async () => {
+      async (resume) => {
         runs++
-        await act()
+        await act(resume)
         return 'done'
       },
     )
@@ -88,5 +88,24 @@ tasks('a clock that was ahead does not keep it from running', async () => {
   pass(-HOUR_MS)
   assert.is(await run(), 'done')
 })
+
+tasks(
+  'where one was cut off the next goes on, also when it failed, until one says that it came to the end',
+  async () => {
+    const { run } = aTask(0)
+    const seen: (string | undefined)[] = []
+    const leave = (after: string | undefined, error?: Error) =>
+      run(async (resume) => {
+        seen.push(resume.after)
+        resume.keep(after)
+        if (error !== undefined) throw error
+      })
+    await leave('disk-1')
+    await leave('disk-2', new Error('no vCenter')).then(assert.unreachable, () => undefined)
+    await leave(undefined)
+    await leave('disk-3')
+    assert.equal(seen, [undefined, 'disk-1', 'disk-2', undefined])
+  },
+)
 
 tasks.run()

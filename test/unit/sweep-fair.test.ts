@@ -58,11 +58,12 @@ function aSweep(options: { limits?: SweepDeps['limits']; pageObjects?: number; w
   const due = (namespace: string, count: number) => {
     for (let i = 0; i < count; i++) seed('Snapshot', namespace, `s-${i}`)
   }
+  const over = new AbortController()
   const run = async () => {
     const settings = readSettings({ DORMOUSE_MOVERS: '2' })
     const { limits } = options
     const deps = { cluster, clock, settings, identity: 'sweep', log, wake, count: () => undefined }
-    return await sweep(limits === undefined ? deps : { ...deps, limits })
+    return await sweep(limits === undefined ? deps : { ...deps, limits }, over.signal)
   }
   const of = (namespace: string) => new Set(woken.filter((each) => each.startsWith(`${namespace}/`))).size
   const pass = (ms: number) => {
@@ -76,6 +77,7 @@ function aSweep(options: { limits?: SweepDeps['limits']; pageObjects?: number; w
     run,
     woken,
     of,
+    over,
     refused,
     warnings,
     pass,
@@ -95,6 +97,18 @@ for (const broken of [...OTHER_KINDS, 'Lease'] as const)
     assert.ok(report.failed > 0)
     assert.match(warnings.join(), broken === 'Lease' ? 'could not read the Leases' : `could not list ${broken}s`)
   })
+
+fair('once its request is over nothing more is woken; the rest is left to the next sweep', async () => {
+  const { due, run, woken, over } = aSweep()
+  due('shop', 300)
+  woken.push = (name) => {
+    over.abort()
+    return Array.prototype.push.call(woken, name)
+  }
+  const { left } = await run()
+  assert.ok(woken.length <= AT_ONCE, `${woken.length} woken`)
+  assert.is(left, 300 - woken.length)
+})
 
 fair('no slot is freed, no Lease removed and no record ended because of a list that failed', async () => {
   const { cluster, seed, run } = aSweep()

@@ -10,12 +10,15 @@ import { readSettings } from '#shared/kernel/env.ts'
 import { HOUR_MS, MiB } from '#shared/kernel/units.ts'
 import type { Cluster, Cursor, Page } from '#shared/ports/cluster.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
+import type { Resume } from '#shared/steps/task.ts'
 import { gather, idsOf } from '../../functions/sweep/gather.ts'
 import { sweepOrphans } from '../../functions/sweep/orphans.ts'
 
 const orphans = suite('the look for orphans')
 
 const START_MS = Date.parse('2026-11-26T12:00:00Z')
+
+const fromTheBeginning: Resume = { after: undefined, keep: () => undefined }
 
 function aWorld() {
   let nowMs = START_MS
@@ -56,11 +59,19 @@ function aWorld() {
         snapshotReference: 'a/b',
       },
     })
-  const sweep = async () => {
+  const sweep = async (signal = new AbortController().signal, resume: Resume = fromTheBeginning) => {
     nowMs = START_MS + 48 * HOUR_MS
-    return await sweepOrphans(deps as unknown as VolumeDeps, new AbortController().signal)
+    return await sweepOrphans(deps as unknown as VolumeDeps, signal, resume)
   }
-  return { volumes, fcdId, take, upload, sweep, left: () => volumes.snapshotsOf(fcdId).map((each) => each.snapshotId) }
+  return {
+    cluster,
+    volumes,
+    fcdId,
+    take,
+    upload,
+    sweep,
+    left: () => volumes.snapshotsOf(fcdId).map((each) => each.snapshotId),
+  }
 }
 
 orphans('of objects of a megabyte each it keeps a few ids, and never lists a kind as a whole', async () => {
@@ -97,6 +108,32 @@ orphans('what is of others, or is kept, stays', async () => {
   const { take, sweep, left } = aWorld()
   const others = ['by hand', snapshotDescription('other', 'u-1'), snapshotDescription('mine', 'u-2', true)].map(take)
   assert.equal([(await sweep()).removed, left()], [0, others])
+})
+
+orphans('cut off each time, runs after one another reach every disk, each as often as the others', async () => {
+  const { cluster, volumes, sweep } = aWorld()
+  for (let i = 0; i < 49; i++) {
+    const csi = { driver: 'csi.vsphere.vmware.com', volumeHandle: volumes.createDisk(MiB) }
+    cluster.seed('PersistentVolume', {
+      apiVersion: 'v1',
+      kind: 'PersistentVolume',
+      metadata: { name: `pv-${i}` },
+      spec: { csi },
+    })
+  }
+  const looks = new Map<string, number>()
+  let after: string | undefined
+  for (let run = 0; run < 20; run++) {
+    const over = new AbortController()
+    let here = 0
+    const keep = (id: string | undefined) => {
+      after = id
+      looks.set(id ?? '', (looks.get(id ?? '') ?? 0) + 1)
+      if (++here === 5) over.abort()
+    }
+    assert.is((await sweep(over.signal, { after, keep })).disks, 5)
+  }
+  assert.equal([looks.size, new Set(looks.values())], [50, new Set([2])])
 })
 
 orphans.run()

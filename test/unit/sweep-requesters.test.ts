@@ -53,15 +53,18 @@ function aSweep() {
   }
   const log = { debug() {}, info() {}, error() {}, warn: (_: object, line: string) => void warnings.push(line) }
   const run = async () =>
-    await sweep({
-      cluster,
-      clock,
-      settings: readSettings({}),
-      identity: 'sweep',
-      log,
-      wake: async () => undefined,
-      count: () => undefined,
-    })
+    await sweep(
+      {
+        cluster,
+        clock,
+        settings: readSettings({}),
+        identity: 'sweep',
+        log,
+        wake: async () => undefined,
+        count: () => undefined,
+      },
+      new AbortController().signal,
+    )
   const cancelled = () => cluster.peekAll('Snapshot').filter((each) => each['spec'].snapshotCancel === true)
   return { cluster, seed, backup, run, reads, onRead, warnings, cancelled }
 }
