@@ -2,6 +2,7 @@
 
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import { diskModes } from './access-modes.ts'
 
 /** On the Download of a staged disk: it ends with its clone. Whether zeros need not be written says `isZeroed`. */
 export const STAGED_ANNOTATION = 'dormouse.dev/staged'
@@ -69,7 +70,7 @@ export function stagingClaim(
       },
     },
     // Said even where the stored claim leaves it to the default, which may be another one a moment later.
-    spec: { ...claimSpec(stored), storageClassName: storageClass },
+    spec: { ...claimSpec(stored), accessModes: diskModes(stored['spec']?.accessModes), storageClassName: storageClass },
   }
 }
 
