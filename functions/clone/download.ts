@@ -75,6 +75,11 @@ export async function stopDownload(deps: StepDeps, download: KubeObject): Promis
   })
 }
 
+/** It was made for a disk that is gone: another one of its name is made for the next. */
+export async function dropDownload(deps: StepDeps, download: KubeObject): Promise<void> {
+  await deps.cluster.delete('Download', download)
+}
+
 export function isEnded(download: KubeObject | undefined): boolean {
   return download === undefined || isDownloadOver(seeDownload(download).phase)
 }
