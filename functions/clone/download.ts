@@ -93,6 +93,7 @@ export async function ensureDownload(
   clone: KubeObject,
   source: { fcdId: string; snapshotId: string },
   { volume, claimUID }: Staged,
+  exchanged: boolean,
 ): Promise<void> {
   const zeroed = !isMarkedFor(volume, clone)
   if (zeroed) {
@@ -106,6 +107,7 @@ export async function ensureDownload(
     claimUID,
     reclaimPolicy: volume['spec'].persistentVolumeReclaimPolicy ?? 'Delete',
     zeroed,
+    ...(exchanged ? { exchanged } : {}),
   }
   try {
     await deps.cluster.create('Download', {

@@ -4,7 +4,6 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { neededBytes } from '#shared/domain/backed-up.ts'
 import { sizeText } from '#shared/domain/progress.ts'
-import { parseQuantity } from '#shared/domain/quantity.ts'
 import { stagedVolumeOf } from '#shared/domain/staged-volume.ts'
 import { asksForBytes } from '#shared/domain/staging.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
@@ -23,7 +22,7 @@ export function largeEnough(model: KubeObject, tried: KubeObject | undefined): K
 
 /**
  * Sees the smaller disk off, for which `tried` was made. The staging claim that is left: the larger one, of an earlier run. TerminalError
- * `TargetTooSmall`: the driver was asked for a disk of that size, and has made a smaller one.
+ * `TargetTooSmall`: it was exchanged already, and is too small again.
  */
 export async function seeOffSmaller(
   deps: StepDeps,
@@ -32,8 +31,9 @@ export async function seeOffSmaller(
   tried: KubeObject,
   until: Pick<Claim, 'signal'>,
 ): Promise<KubeObject | undefined> {
-  if (staging !== undefined && staging.metadata.uid !== stagedVolumeOf(tried)?.claimUID) return staging
-  if (staging !== undefined) requireSmaller(staging, tried)
+  const first = stagedVolumeOf(tried)
+  if (staging !== undefined && staging.metadata.uid !== first?.claimUID) return staging
+  if (first?.exchanged === true) throw stillTooSmall(tried)
   await removeStaged(deps, clone, until)
   await awaitStagingGone(deps, clone, until)
   const isGone = async () => (await markedVolumes(deps, clone)).length === 0
@@ -44,12 +44,11 @@ export async function seeOffSmaller(
   )
 }
 
-function requireSmaller(staging: KubeObject, tried: KubeObject): void {
-  const bytes = neededBytes(tried) ?? 0
-  const asked = parseQuantity(staging['spec'].resources?.requests?.storage) ?? 0
-  if (asked < bytes) return
-  throw new TerminalError(
+/** Once only: whoever makes smaller disks than they are asked for does so for ever. */
+function stillTooSmall(tried: KubeObject): TerminalError {
+  const needed = sizeText(neededBytes(tried) ?? 0)
+  return new TerminalError(
     'TargetTooSmall',
-    `a disk of ${sizeText(asked)} was asked for, and the one that was made is smaller than the backup, which needs ${sizeText(bytes)}: look at the CSI driver's log`,
+    `a disk of the backup's size (${needed}) was asked for, and a smaller one was made: look at the StorageClass, at what changes claims when they are created, and at the CSI driver's log`,
   )
 }

@@ -216,7 +216,7 @@ async function prepare(deps: StepDeps, claim: Claim, tried: KubeObject | undefin
     volumeID: formatDiskId(staged.fcdId),
     reclaimPolicy: staged.volume['spec'].persistentVolumeReclaimPolicy ?? 'Delete',
   })
-  await ensureDownload(deps, clone, disk, staged)
+  await ensureDownload(deps, clone, disk, staged, tried !== undefined)
   await tellWaitingClaim(deps, clone, 'Normal', 'Downloading', 'its data is being restored')
   const status = {
     phase: 'InProgress',

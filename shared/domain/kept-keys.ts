@@ -15,11 +15,17 @@ const MAX_DOMAIN_CHARS = 253
 const LABEL_VALUE = /^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$/
 
 export function isKeptKey(key: string): boolean {
+  const [domain, name] = key.split('/')
+  if (!isLabelKey(key) || name === undefined) return isLabelKey(key)
+  const isOwn = OWN_DOMAINS.some((own) => domain === own || domain?.endsWith(`.${own}`))
+  return domain === APP || (!isOwn && !DEPLOYERS.includes(domain ?? ''))
+}
+
+/** As Kubernetes takes it, of a label and of an annotation. */
+export function isLabelKey(key: string): boolean {
   const [first = '', second, ...rest] = key.split('/')
   if (rest.length > 0 || !NAME.test(second ?? first)) return false
-  if (second === undefined || first === APP) return true
-  const isOwn = OWN_DOMAINS.some((domain) => first === domain || first.endsWith(`.${domain}`))
-  return first.length <= MAX_DOMAIN_CHARS && DOMAIN.test(first) && !isOwn && !DEPLOYERS.includes(first)
+  return second === undefined || (first.length <= MAX_DOMAIN_CHARS && DOMAIN.test(first))
 }
 
 export function isLabelValue(text: string): boolean {

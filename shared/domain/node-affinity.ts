@@ -1,6 +1,8 @@
 // `spec.nodeAffinity` of a PersistentVolume: read in its known form, and asked whether a node has it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isObjectName } from '#shared/api/names.ts'
+import { isLabelKey, isLabelValue } from './kept-keys.ts'
 
 const OPERATORS = ['In', 'NotIn', 'Exists', 'DoesNotExist', 'Gt', 'Lt'] as const
 type Operator = (typeof OPERATORS)[number]
@@ -38,16 +40,23 @@ function termOf(value: unknown): Term | undefined {
 
 function requirementOf(value: unknown): Requirement | undefined {
   const { key, operator, values = [] } = (value ?? {}) as Partial<Record<keyof Requirement, unknown>>
-  const isKnown = typeof key === 'string' && key !== '' && OPERATORS.includes(operator as Operator)
+  const isKnown = typeof key === 'string' && isLabelKey(key) && OPERATORS.includes(operator as Operator)
   if (!isKnown || !Array.isArray(values) || !values.every((one) => typeof one === 'string')) return undefined
-  return isCount(operator as Operator, values.length)
+  return areValues(operator as Operator, values)
     ? { key, operator: operator as Operator, ...(values.length === 0 ? {} : { values }) }
     : undefined
 }
 
-function isCount(operator: Operator, count: number): boolean {
-  if (operator === 'In' || operator === 'NotIn') return count > 0
-  return operator === 'Gt' || operator === 'Lt' ? count === 1 : count === 0
+function areValues(operator: Operator, values: readonly string[]): boolean {
+  if (operator === 'In' || operator === 'NotIn') return values.length > 0 && values.every(isNodeValue)
+  return operator === 'Gt' || operator === 'Lt'
+    ? values.length === 1 && /^-?\d{1,18}$/.test(values[0] ?? '')
+    : values.length === 0
+}
+
+/** Of a label, or the name of a node. */
+function isNodeValue(value: string): boolean {
+  return isLabelValue(value) || isObjectName(value)
 }
 
 /** Of several terms one is enough; a term without requirements has no node. */

@@ -35,6 +35,8 @@ export type StagedVolume = {
   reclaimPolicy: string
   /** Proved to be new when the Download was made: it reads as zeros where nothing was written. */
   zeroed: boolean
+  /** It is there in place of one that was too small for the backup. */
+  exchanged?: boolean
 }
 
 export function formatStagedVolume(staged: StagedVolume): string {
@@ -44,10 +46,13 @@ export function formatStagedVolume(staged: StagedVolume): string {
 /** undefined: it says nothing that could be used, such as one that an older version or an operator made. */
 export function stagedVolumeOf(download: KubeObject): StagedVolume | undefined {
   const said = parsed(download.metadata.annotations?.[STAGED_VOLUME_ANNOTATION])
-  const { name, claimUID, reclaimPolicy, zeroed } = said ?? {}
+  const { name, claimUID, reclaimPolicy, zeroed, exchanged } = said ?? {}
   if (!isObjectName(name) || !isText(claimUID) || !isText(reclaimPolicy)) return undefined
   const backedUp = backedUpOf(download)?.volume?.reclaimPolicy
-  return { name, claimUID, reclaimPolicy: backedUp ?? reclaimPolicy, zeroed: zeroed === true }
+  return {
+    ...{ name, claimUID, reclaimPolicy: backedUp ?? reclaimPolicy, zeroed: zeroed === true },
+    ...(exchanged === true ? { exchanged } : {}),
+  }
 }
 
 /** Zeros need not be written to it. False once another backup's data was. */

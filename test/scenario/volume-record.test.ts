@@ -3,6 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { handOverOf } from '#shared/domain/staged-volume.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import { noiseOf } from './choices.ts'
 import { assertNothingLeft } from './invariants.ts'
@@ -87,6 +88,19 @@ for (const awaits of [undefined, AWAITED]) {
       assert.is(metadata.annotations?.['example.com/x'], 'y')
       assert.is(spec.storageClassName, 'fast')
     })
+
+  test(`${who}: before its first volume object goes, the second one stands on the Download`, async () => {
+    const world = new World(2, FAIR)
+    const snapshot = await backedUp(world, { ...KNOWN, csi: { fsType: 'xfs' } })
+    const noted: unknown[] = []
+    world.cluster.onWrite((kind, _before, after) => {
+      if (kind !== 'PersistentVolume' || after !== undefined) return
+      const handOver = handOverOf(world.cluster.peekAll('Download')[0] as KubeObject)
+      noted.push((handOver?.plan ?? handOver?.again)?.spec['csi'])
+    })
+    const { spec } = await restored(world, snapshot, awaits)
+    assert.equal(noted, [spec.csi])
+  })
 
   test(`${who}: what can be changed is changed without another volume object`, async () => {
     const world = new World(1, FAIR)

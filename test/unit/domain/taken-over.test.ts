@@ -146,7 +146,12 @@ for (const [affinity, wanted] of OPERATORS)
     assert.is(hasNode(affinity, NODES), wanted)
   })
 
+const withOne = (requirement: object) => ({ required: { nodeSelectorTerms: [{ matchExpressions: [requirement] }] } })
 const REFUSED: unknown[] = [
+  withOne({ key: 'a/b/c', operator: 'Exists' }),
+  withOne({ key: '', operator: 'Exists' }),
+  withOne({ key: 'zone', operator: 'In', values: ['no label value!'] }),
+  withOne({ key: 'size', operator: 'Gt', values: ['many'] }),
   undefined,
   {},
   { required: { nodeSelectorTerms: [] } },
