@@ -75,6 +75,11 @@ export async function stopDownload(deps: StepDeps, download: KubeObject): Promis
   })
 }
 
+/** It was made for a disk that is gone: another one of its name is made for the next. */
+export async function dropDownload(deps: StepDeps, download: KubeObject): Promise<void> {
+  await deps.cluster.delete('Download', download)
+}
+
 export function isEnded(download: KubeObject | undefined): boolean {
   return download === undefined || isDownloadOver(seeDownload(download).phase)
 }
@@ -88,6 +93,7 @@ export async function ensureDownload(
   clone: KubeObject,
   source: { fcdId: string; snapshotId: string },
   { volume, claimUID }: Staged,
+  exchanged: boolean,
 ): Promise<void> {
   const zeroed = !isMarkedFor(volume, clone)
   if (zeroed) {
@@ -101,6 +107,7 @@ export async function ensureDownload(
     claimUID,
     reclaimPolicy: volume['spec'].persistentVolumeReclaimPolicy ?? 'Delete',
     zeroed,
+    ...(exchanged ? { exchanged } : {}),
   }
   try {
     await deps.cluster.create('Download', {

@@ -1,13 +1,16 @@
 // The hand-over to a claim that the restore makes: the volume is promised to it by name, and only then it is made.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { stateOfStaged } from '#shared/domain/staged-volume.ts'
+import { type HandOver, stateOfStaged } from '#shared/domain/staged-volume.ts'
 import { isOwnClaim, restoredClaim } from '#shared/domain/staging.ts'
+import { changesTo, needsOtherObject } from '#shared/domain/taken-over.ts'
 import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
 import { setReclaimPolicy } from '#shared/steps/restored-disk.ts'
+import { asBackedUp } from './backed-up.ts'
+import { makeAgain, noteAgain } from './make-again.ts'
 import { dropStaging } from './staging-claim.ts'
 import { type Disk, finishVolume, requireStagedVolume, targetNotBound } from './volume.ts'
 
@@ -15,19 +18,36 @@ export async function giveToNewClaim(
   deps: StepDeps,
   claim: Claim,
   disk: Disk,
+  handOver: HandOver,
   stored: () => KubeObject,
 ): Promise<void> {
   await requireFreeTarget(deps, disk)
-  const volume = await requireStagedVolume(deps, disk)
-  if (stateOfStaged(volume, disk) === 'staged') {
-    await setReclaimPolicy(deps, volume, 'Retain')
-    await dropStaging(deps, claim)
-    await reserve(deps, disk)
-  }
+  if (handOver.again === undefined) await promise(deps, claim, disk, handOver, stored)
+  else await makeAgain(deps, claim, disk, handOver.again)
   await awaitReserved(deps, claim, disk)
   await createTarget(deps, disk, stored)
   const target = await awaitTargetBound(deps, claim, disk)
   await finishVolume(deps, await requireStagedVolume(deps, disk), target, disk.staged)
+}
+
+/** The volume of the staging claim becomes the target's, as it is or as another object over the same disk. */
+async function promise(
+  deps: StepDeps,
+  claim: Claim,
+  disk: Disk,
+  handOver: HandOver,
+  stored: () => KubeObject,
+): Promise<void> {
+  const volume = await requireStagedVolume(deps, disk)
+  if (stateOfStaged(volume, disk) !== 'staged') return
+  const wanted = await asBackedUp(deps, disk, volume, stored()['spec']?.accessModes)
+  if (needsOtherObject(volume, wanted)) {
+    const again = await noteAgain(deps, disk, handOver, wanted)
+    return await makeAgain(deps, claim, disk, again)
+  }
+  await setReclaimPolicy(deps, volume, 'Retain')
+  await dropStaging(deps, claim)
+  await reserve(deps, disk, changesTo(volume, wanted))
 }
 
 async function readTarget(deps: StepDeps, { clone, target }: Disk): Promise<KubeObject | undefined> {
@@ -46,8 +66,8 @@ async function requireFreeTarget(deps: StepDeps, disk: Disk): Promise<KubeObject
   )
 }
 
-/** The volume's claimRef names the target without a UID: only that claim can take it. */
-async function reserve(deps: StepDeps, disk: Disk): Promise<void> {
+/** The volume's claimRef names the target without a UID: only that claim can take it. In one patch with what the backup knows of the volume. */
+async function reserve(deps: StepDeps, disk: Disk, changes: { metadata: object; spec: object }): Promise<void> {
   const volume = await requireStagedVolume(deps, disk)
   if (stateOfStaged(volume, disk) !== 'staged') return
   const claimRef = {
@@ -58,7 +78,8 @@ async function reserve(deps: StepDeps, disk: Disk): Promise<void> {
     uid: null,
     resourceVersion: null,
   }
-  await deps.cluster.patch('PersistentVolume', volume, { spec: { claimRef } })
+  const { metadata, spec } = changes
+  await deps.cluster.patch('PersistentVolume', volume, { metadata, spec: { ...spec, claimRef } })
 }
 
 /**

@@ -10,6 +10,7 @@ import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
 import { setReclaimPolicy } from '#shared/steps/restored-disk.ts'
+import { asBackedUp } from './backed-up.ts'
 import { dropStaging } from './staging-claim.ts'
 import { type Disk, finishVolume, readStagedVolume, requireStagedVolume, targetNotBound } from './volume.ts'
 import { readWaitingClaim } from './waiting-claim.ts'
@@ -20,7 +21,9 @@ export async function planFor(deps: StepDeps, disk: Disk, volumeName: string): P
   const target = await readWaitingClaim(deps, clone, name, volumeName)
   // It was there when the disk was made for it.
   if (target === undefined) throw targetGone(clone.metadata.namespace ?? '', name)
-  const plan = restoredVolume(clone, await requireStagedVolume(deps, disk), target, volumeName)
+  const staged = await requireStagedVolume(deps, disk)
+  const wanted = await asBackedUp(deps, disk, staged, target['spec']?.accessModes)
+  const plan = restoredVolume(clone, wanted, target, volumeName)
   const there = await readVolume(deps, plan)
   if (there === undefined || isRestoredVolume(there, plan)) return plan
   throw new TerminalError('VolumeNameTaken', taken(volumeName))
@@ -55,7 +58,7 @@ async function ownVolume(deps: StepDeps, plan: RestoredVolume): Promise<KubeObje
 }
 
 /** Staging claim and first volume object; the disk stays. */
-async function dropStaged(deps: StepDeps, claim: Claim, disk: Disk): Promise<void> {
+export async function dropStaged(deps: StepDeps, claim: Claim, disk: Disk): Promise<void> {
   const { name } = disk.staged
   const staged = await readStagedVolume(deps, disk)
   if (staged !== undefined) await setReclaimPolicy(deps, staged, 'Retain')
@@ -73,7 +76,7 @@ async function dropStaged(deps: StepDeps, claim: Claim, disk: Disk): Promise<voi
   )
 }
 
-async function createVolume(deps: StepDeps, plan: RestoredVolume): Promise<void> {
+export async function createVolume(deps: StepDeps, plan: RestoredVolume): Promise<void> {
   const { metadata, spec } = plan
   try {
     await deps.cluster.create('PersistentVolume', { apiVersion: 'v1', kind: 'PersistentVolume', metadata, spec })

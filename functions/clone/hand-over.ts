@@ -40,10 +40,10 @@ export async function handOver(
     requireSameClaim(download, clone)
     return read(clone)
   }
-  const disk = { clone, download, staged, target: begun?.target ?? stored().metadata.name }
-  const handOver = begun ?? (await begin(deps, disk))
+  const found = { clone, download, staged, target: begun?.target ?? stored().metadata.name }
+  const { handOver, disk } = begun === undefined ? await begin(deps, found) : { handOver: begun, disk: found }
   try {
-    if (handOver.plan === undefined) await giveToNewClaim(deps, claim, disk, stored)
+    if (handOver.plan === undefined) await giveToNewClaim(deps, claim, disk, handOver, stored)
     else await giveToWaitingClaim(deps, claim, disk, handOver.plan)
   } catch (error) {
     throw isHandOverLate(handOver, deps.clock.nowMs()) ? overdue(error, disk) : error
@@ -81,7 +81,7 @@ function requireStaged(download: KubeObject): StagedVolume {
 }
 
 /** One patch, before anything is taken away. The finalizer keeps the Download until the end: nothing else tells of the disk. */
-async function begin(deps: StepDeps, disk: Disk): Promise<HandOver> {
+async function begin(deps: StepDeps, disk: Disk): Promise<{ handOver: HandOver; disk: Disk }> {
   const { clone, download, target } = disk
   if (isBeingDeleted(download)) {
     const text = `Download ${download.metadata.name} is being deleted: its data is written once more`
@@ -90,8 +90,8 @@ async function begin(deps: StepDeps, disk: Disk): Promise<HandOver> {
   const awaited = awaitedVolumeName(clone)
   const plan = awaited === undefined ? undefined : await planFor(deps, disk, awaited)
   const since = rfc3339(deps.clock.nowMs())
-  const begun: HandOver = { target, since, ...(plan === undefined ? {} : { plan }) }
-  const annotations = { [HAND_OVER_ANNOTATION]: formatHandOver(begun) }
-  await deps.cluster.patch('Download', download, { metadata: { annotations, finalizers: withFinalizer(download) } })
-  return begun
+  const handOver: HandOver = { target, since, ...(plan === undefined ? {} : { plan }) }
+  const annotations = { [HAND_OVER_ANNOTATION]: formatHandOver(handOver) }
+  const metadata = { annotations, finalizers: withFinalizer(download) }
+  return { handOver, disk: { ...disk, download: await deps.cluster.patch('Download', download, { metadata }) } }
 }

@@ -2,6 +2,7 @@
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import { neededBytes } from '#shared/domain/backed-up.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type CloneStep, decideClone, seeClone } from '#shared/domain/clone.ts'
 import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
@@ -21,6 +22,7 @@ import { requireRestoreAllowed } from '#shared/steps/restore-permit.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import {
   downloadNameOf,
+  dropDownload,
   ensureDownload,
   isEnded,
   readDownload,
@@ -154,11 +156,12 @@ function isPassing(error: unknown): error is DormouseError {
 
 async function act(deps: StepDeps, claim: Claim, step: CloneStep): Promise<Result> {
   // The Download was read before the Lease was taken: whoever held it until then may have come to the end meanwhile.
-  const now = decideClone(seeClone(claim.latest(), await readDownload(deps, claim.latest())))
+  const download = await readDownload(deps, claim.latest())
+  const now = decideClone(seeClone(claim.latest(), download))
   if (now.kind === 'nothing') return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: now.why }
   switch (step.kind) {
     case 'provision':
-      return await prepare(deps, claim)
+      return await prepare(deps, claim, neededBytes(download) === undefined ? undefined : download)
     case 'handOver':
       return await complete(deps, claim)
     case 'failWithDownload':
@@ -175,9 +178,9 @@ async function act(deps: StepDeps, claim: Claim, step: CloneStep): Promise<Resul
 
 /**
  * Up to the running Download; each part finds what an earlier run made. All of it goes by the object that was decided on: whoever edits
- * `spec` meanwhile would else have checked one repository, and open another.
+ * `spec` meanwhile would else have checked one repository, and open another. `tried`: the Download of a disk that was too small.
  */
-async function prepare(deps: StepDeps, claim: Claim): Promise<Result> {
+async function prepare(deps: StepDeps, claim: Claim, tried: KubeObject | undefined): Promise<Result> {
   const clone = claim.latest()
   if (clone['spec'].kind !== 'PersistentVolumeClaim' || clone['spec'].apiGroup !== '') {
     throw new TerminalError(
@@ -198,11 +201,12 @@ async function prepare(deps: StepDeps, claim: Claim): Promise<Result> {
   await claim.patchStatus({
     phase: 'InProgress',
     startTimestamp,
-    message: 'a staged disk is being provisioned',
+    message: tried === undefined ? 'a staged disk is being provisioned' : 'a larger disk is made: the backup needs it',
     reason: 'Provisioning',
     stagingClaim: stagingClaimName(clone),
   })
-  const staged = await provision(deps, clone, stored, claim)
+  const staged = await provision(deps, clone, stored, claim, tried)
+  if (tried !== undefined) await dropDownload(deps, tried)
   await requireOnlyDownload(deps, clone, disk, staged)
   const downloadName = downloadNameOf(clone, disk)
   // For people, and a hint for the sweep: it wakes the clone when that Download is over, and nothing else goes by it.
@@ -212,7 +216,7 @@ async function prepare(deps: StepDeps, claim: Claim): Promise<Result> {
     volumeID: formatDiskId(staged.fcdId),
     reclaimPolicy: staged.volume['spec'].persistentVolumeReclaimPolicy ?? 'Delete',
   })
-  await ensureDownload(deps, clone, disk, staged)
+  await ensureDownload(deps, clone, disk, staged, tried !== undefined)
   await tellWaitingClaim(deps, clone, 'Normal', 'Downloading', 'its data is being restored')
   const status = {
     phase: 'InProgress',

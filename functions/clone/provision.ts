@@ -13,6 +13,7 @@ import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { markedVolumes } from '#shared/steps/restored-disk.ts'
+import { largeEnough, seeOffSmaller } from './exchange.ts'
 import { placementOf, refuseFittingVolume } from './placement.ts'
 import { readStaging, stagingStays } from './staging-claim.ts'
 import { requireWaitingClaim } from './waiting-claim.ts'
@@ -24,16 +25,21 @@ const LOOK_EVERY_MS = 250
 /** A volume that was provisioned for the staging claim of that UID, and its disk. */
 export type Staged = { volume: KubeObject; claimUID: string; fcdId: string }
 
-/** The staged disk, bound. RetryableError `ClaimNotBoundYet` while it is not; TerminalError once that takes too long. */
+/**
+ * The staged disk, bound. RetryableError `ClaimNotBoundYet` while it is not; TerminalError once that takes too long. `tried`: the Download of a
+ * disk that was too small for its backup.
+ */
 export async function provision(
   deps: StepDeps,
   clone: KubeObject,
   stored: KubeObject,
   until: Pick<Claim, 'signal'>,
+  tried?: KubeObject,
 ): Promise<Staged> {
-  const model = await modelOf(deps, clone, stored)
-  const found = await readStaging(deps, clone)
-  await requireNothingLeft(deps, clone, found)
+  const model = largeEnough(await modelOf(deps, clone, stored), tried)
+  const standing = await readStaging(deps, clone)
+  const found = tried === undefined ? standing : await seeOffSmaller(deps, clone, standing, tried, until)
+  if (tried === undefined) await requireNothingLeft(deps, clone, found)
   if (found !== undefined && isBeingDeleted(found)) throw stagingStays(clone)
   const staging = found ?? (await createStaging(deps, clone, model))
   return await requireNew(deps, await awaitBound(deps, until, staging))

@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { BACKED_UP_ANNOTATION, formatBackedUp } from '#shared/domain/backed-up.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import {
   DOWNLOAD_RETRIES,
@@ -21,7 +22,7 @@ import { believedWaitMs } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { asError, TerminalError } from '#shared/kernel/errors.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
-import type { DownloadProgress, DownloadRequest } from '#shared/ports/mover.ts'
+import type { BackupSummary, DownloadProgress, DownloadRequest } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
@@ -189,13 +190,13 @@ async function prepare(deps: TransferDeps, claim: Claim): Promise<DownloadReques
   const facts = await deps.volumes.describe(target.fcdId)
   if (facts === undefined)
     throw new TerminalError('VolumeNotFound', `no configured vCenter knows the target disk ${target.fcdId}`)
+  await tellRoot(claim, backup)
   if (facts.capacityBytes < backup.capacityBytes) {
     throw new TerminalError(
       'TargetTooSmall',
       `the target disk has ${sizeText(facts.capacityBytes)}, the backup needs ${sizeText(backup.capacityBytes)}`,
     )
   }
-  if (download['status']?.root !== backup.root) await claim.patch({ status: beginRoot(download, backup.root) })
   return {
     repository: access,
     disk: { access: await deps.volumes.diskAccess(target.fcdId), fcdId: target.fcdId, snapshotId: undefined },
@@ -204,6 +205,18 @@ async function prepare(deps: TransferDeps, claim: Claim): Promise<DownloadReques
     nextChunk: Number(claim.latest()['status']?.nextChunk ?? 0),
     targetIsZeroed: isZeroed(claim.latest()),
   }
+}
+
+/** What the clone function goes by: it opens no repository, and nobody else's word counts. */
+async function tellRoot(claim: Claim, { root, capacityBytes, about }: BackupSummary): Promise<void> {
+  const download = claim.latest()
+  const told = formatBackedUp(capacityBytes, about.volume)
+  const isNew = download['status']?.root !== root
+  if (!isNew && download.metadata.annotations?.[BACKED_UP_ANNOTATION] === told) return
+  await claim.patch({
+    metadata: { annotations: { [BACKED_UP_ANNOTATION]: told } },
+    ...(isNew ? { status: beginRoot(download, root) } : {}),
+  })
 }
 
 /** Another backup's data may be on the disk already: from now on its zeros are written too. Recorded before a byte is. */

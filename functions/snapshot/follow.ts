@@ -14,6 +14,7 @@ import { isMadeFor, mirror } from '#shared/steps/mirror.ts'
 import { writeEnding } from '#shared/steps/write.ts'
 import { whoseSnapshot } from './proof.ts'
 import { type DiskSnapshot, ensureUpload, mayHaveBeenOwn, requireRepository } from './take.ts'
+import { volumeStill } from './volume.ts'
 
 /**
  * The Upload writes its state here by itself; this is the way for everything that got lost. undefined: nothing proves that the disk
@@ -59,7 +60,7 @@ async function withoutUpload(
   if (whose === 'gone' && !(await mayHaveBeenOwn(deps, snapshot, disk))) return undefined
   try {
     await requireRepository(deps, snapshot)
-    await ensureUpload(deps, snapshot, disk)
+    await ensureUpload(deps, snapshot, disk, await volumeStill(deps, snapshot, disk))
   } catch (error) {
     if (error instanceof TerminalError && ['NamespaceNotAllowed', 'NotPermitted'].includes(error.reason))
       return await refused(deps, snapshot, error)

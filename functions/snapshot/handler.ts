@@ -19,8 +19,9 @@ import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { followUpload } from './follow.ts'
-import { ensureSnapshot, ensureUpload, removeTaken, requireRepository, resolveTarget } from './take.ts'
+import { ensureSnapshot, ensureUpload, removeTaken, requireRepository } from './take.ts'
 import { isOverdue, startedMs } from './told-task.ts'
+import { resolveTarget } from './volume.ts'
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleSnapshot(
@@ -145,7 +146,7 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
   await announce(deps, snapshot, 'Normal', 'LocalSnapshotTaken', `took a snapshot of disk ${target.fcdId}`)
   if (localMode) return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: 'snapshotted (local mode)' }
   // As it was checked: what its user has edited since may name a repository that is not for this namespace.
-  await ensureUpload(deps, snapshot, { fcdId: target.fcdId, snapshotId: disk })
+  await ensureUpload(deps, snapshot, { fcdId: target.fcdId, snapshotId: disk }, target.volume)
   // Not the status once more: the Upload may have written a later phase into it by now.
   return { ending: { status: {}, step: 'waiting' }, why: 'snapshotted' }
 }

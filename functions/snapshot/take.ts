@@ -1,23 +1,13 @@
-// The parts of taking a snapshot: which disk, the FCD snapshot itself, and the Upload that follows. Each finds what an earlier run made.
+// The parts of taking a snapshot: the FCD snapshot itself, and the Upload that follows. Each finds what an earlier run made.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
-import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import { formatDiskId, parseClaimSnapshotId, parseDiskId } from '#shared/domain/ids.ts'
 import { isUploadOf } from '#shared/domain/removal.ts'
 import { isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
 import { CLAIM_ANNOTATION, SNAPSHOT_UID_LABEL } from '#shared/domain/upload.ts'
 import { BACKUP_ANNOTATION, DEADLINE_ANNOTATION } from '#shared/domain/velero.ts'
-import {
-  findMigratedDisk,
-  isMigrated,
-  isVolumeOf,
-  requireBoundVolume,
-  requireClaimHandle,
-  requireDisk,
-  requireMigratedDisk,
-  requireOwnVolume,
-} from '#shared/domain/volume.ts'
+import { formatRecord, recordOf, VOLUME_ANNOTATION } from '#shared/domain/volume-record.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { TaskRef } from '#shared/ports/volumes.ts'
@@ -30,6 +20,7 @@ import { isMadeFor } from '#shared/steps/mirror.ts'
 import { requireLocationOf } from '#shared/steps/storage-location.ts'
 import { namesOf } from './proof.ts'
 import { isOverdue, pollToldTask } from './told-task.ts'
+import { diskOfClaim } from './volume.ts'
 
 /** About four seconds together. */
 const FIRST_LOOK_MS = 300
@@ -38,39 +29,6 @@ const LAST_LOOK_MS = 2400
 export type DiskSnapshot = { fcdId: string; snapshotId: string }
 
 const SNAPSHOTTING = { phase: 'New', reason: 'Snapshotting', message: 'vCenter is taking the disk snapshot' }
-
-/** Read at each snapshot: the ConfigMap may be applied later than the functions. */
-async function requireReachableDisks(deps: VolumeDeps): Promise<void> {
-  const config = await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, 'velero-vsphere-plugin-config')
-  const controller = await deps.cluster.read('Deployment', 'vmware-system-csi', 'vsphere-csi-controller')
-  requireOwnDisks(detectFlavor(config, controller))
-}
-
-export async function resolveTarget(
-  deps: VolumeDeps,
-  snapshot: KubeObject,
-): Promise<{ claim: KubeObject; fcdId: string }> {
-  const name = requireClaimHandle(snapshot['spec']?.resourceHandle)
-  await requireReachableDisks(deps)
-  const namespace = snapshot.metadata.namespace ?? ''
-  const claim = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
-  const volumeName = requireBoundVolume(claim, `${namespace}/${name}`)
-  const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
-  requireOwnVolume(volume, claim as KubeObject)
-  const fcdId = await diskBehind(deps, volume, volumeName)
-  if ((await deps.volumes.describe(fcdId)) === undefined) {
-    throw new TerminalError(
-      'VolumeNotFound',
-      `no configured vCenter knows disk ${fcdId} of PersistentVolume ${volumeName}`,
-    )
-  }
-  return { claim: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...(claim as object) } as KubeObject, fcdId }
-}
-
-async function diskBehind(deps: VolumeDeps, volume: KubeObject | undefined, volumeName: string): Promise<string> {
-  if (volume === undefined || !isMigrated(volume)) return requireDisk(volume, volumeName)
-  return requireMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
-}
 
 /** A backup that its repository would not take ends before a disk snapshot, or an Upload, is made for it. */
 export async function requireRepository(deps: VolumeDeps, snapshot: KubeObject): Promise<void> {
@@ -159,10 +117,15 @@ function mayGoOnWith(snapshot: KubeObject, snapshotId: string): boolean {
 }
 
 /**
- * Repeatable: the name is made from the disk snapshot's id, which the caller has proved. What the Upload needs to know of the Snapshot
- * goes along: it may be gone, or have been edited, when it counts. TerminalError `NotPermitted`: what has the name was made for something else.
+ * Repeatable: the name is made from the disk snapshot's id, which the caller has proved. What the Upload needs to know of the Snapshot, and of its
+ * volume, goes along: it may be gone, or have been edited, when it counts. TerminalError `NotPermitted`: what has the name was made for something else.
  */
-export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject, disk: DiskSnapshot): Promise<void> {
+export async function ensureUpload(
+  deps: VolumeDeps,
+  snapshot: KubeObject,
+  disk: DiskSnapshot,
+  volume: KubeObject | undefined,
+): Promise<void> {
   const now = rfc3339(deps.clock.nowMs())
   try {
     await deps.cluster.create('Upload', {
@@ -172,7 +135,7 @@ export async function ensureUpload(deps: VolumeDeps, snapshot: KubeObject, disk:
         name: `upload-${disk.snapshotId}`,
         namespace: deps.settings.veleroNamespace,
         labels: { 'velero.io/exclude-from-backup': 'true', [SNAPSHOT_UID_LABEL]: snapshot.metadata.uid ?? '' },
-        annotations: annotationsOf(deps, snapshot),
+        annotations: annotationsOf(deps, snapshot, volume),
       },
       spec: {
         snapshotID: formatDiskId(disk.fcdId, disk.snapshotId),
@@ -211,7 +174,7 @@ export async function mayHaveBeenOwn(
   return made.length === 0
 }
 
-function annotationsOf(deps: VolumeDeps, snapshot: KubeObject): Record<string, string> {
+function annotationsOf(deps: VolumeDeps, snapshot: KubeObject, volume: KubeObject | undefined): Record<string, string> {
   const deadlineMs = deadlineOf(deps, snapshot)
   const claim = snapshot['spec']?.resourceHandle?.name
   const backup = snapshot.metadata.annotations?.[BACKUP_ANNOTATION]
@@ -219,6 +182,7 @@ function annotationsOf(deps: VolumeDeps, snapshot: KubeObject): Record<string, s
     ...(deadlineMs === undefined ? {} : { [DEADLINE_ANNOTATION]: rfc3339(deadlineMs) }),
     ...(isObjectName(claim) ? { [CLAIM_ANNOTATION]: claim } : {}),
     ...(isObjectName(backup) ? { [BACKUP_ANNOTATION]: backup } : {}),
+    ...(volume === undefined ? {} : { [VOLUME_ANNOTATION]: formatRecord(recordOf(volume)) }),
   }
 }
 
@@ -236,18 +200,6 @@ function readDisk(id: unknown): string | undefined {
     if (error instanceof TerminalError) return undefined
     throw error
   }
-}
-
-async function diskOfClaim(deps: VolumeDeps, snapshot: KubeObject): Promise<unknown> {
-  const namespace = snapshot.metadata.namespace ?? ''
-  const name = snapshot['spec']?.resourceHandle?.name
-  const claim = isObjectName(name) ? await deps.cluster.read('PersistentVolumeClaim', namespace, name) : undefined
-  const volumeName = claim?.['spec']?.volumeName
-  if (!isObjectName(volumeName)) return undefined
-  const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
-  if (claim === undefined || volume === undefined || !isVolumeOf(volume, claim)) return undefined
-  if (isMigrated(volume)) return findMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
-  return volume['spec']?.csi?.volumeHandle
 }
 
 async function isStillTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<boolean> {

@@ -72,7 +72,8 @@ async function isThere(deps: StepDeps, { metadata }: Restored): Promise<boolean>
 }
 
 async function removeDisks(deps: StepDeps, download: KubeObject, clone: Restored): Promise<void> {
-  const plan = handOverOf(download)?.plan
+  const handOver = handOverOf(download)
+  const plan = handOver?.plan ?? handOver?.again
   const marked = await markedVolumes(deps, clone)
   const volumes = marked.length === 0 && plan !== undefined ? await remake(deps, plan) : marked
   for (const volume of volumes) await removeDisk(deps, clone, volume, stagedVolumeOf(download)?.reclaimPolicy)

@@ -7,6 +7,7 @@ import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { snapshotUidIn } from '#shared/domain/orphans.ts'
 import { CLAIM_ANNOTATION } from '#shared/domain/upload.ts'
 import { BACKUP_ANNOTATION } from '#shared/domain/velero.ts'
+import { readRecord, VOLUME_ANNOTATION } from '#shared/domain/volume-record.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { Extent } from '#shared/ports/disk.ts'
 import type { BackupAbout, BackupSummary, RepositoryAccess, UploadRequest } from '#shared/ports/mover.ts'
@@ -119,6 +120,7 @@ async function describeBackup(
       `snapshot ${snapshotId} of disk ${facts.fcdId} was made by another cluster or program: make a Snapshot of the claim`,
     )
   const backup = upload.metadata.annotations?.[BACKUP_ANNOTATION]
+  const volume = readRecord(upload.metadata.annotations?.[VOLUME_ANNOTATION])
   return {
     fcdId: facts.fcdId,
     snapshotId,
@@ -128,6 +130,7 @@ async function describeBackup(
     claim: await claimName(deps, upload),
     ...(backup === undefined ? {} : { backup }),
     revertible: snapshots.some((each) => each.snapshotId !== snapshotId && each.createdMs <= local.createdMs),
+    ...(volume === undefined ? {} : { volume }),
   }
 }
 

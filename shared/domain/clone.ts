@@ -5,6 +5,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
+import { neededBytes } from './backed-up.ts'
 import { type DownloadPhase, seeDownload } from './download.ts'
 import { isHandingOver } from './staged-volume.ts'
 import { isDownloadOf } from './staging.ts'
@@ -27,11 +28,16 @@ export type CloneSeen = {
   phase: ClonePhase
   cancelRequested: boolean
   downloadPhase: DownloadPhase | undefined
+  /** It has failed as its disk was too small, and tells how large the backup is. */
+  needsLarger: boolean
 }
 
 export type CloneStep =
   | { kind: 'nothing'; why: string }
-  /** Make the staging claim, wait until the driver has bound it, prove that its volume is new, make the Download. */
+  /**
+   * Make the staging claim, wait until the driver has bound it, prove that its volume is new, make the Download. After one whose disk was
+   * too small: all of it once more.
+   */
   | { kind: 'provision' }
   | { kind: 'awaitDownload' }
   | { kind: 'handOver' }
@@ -51,14 +57,14 @@ export function decideClone(seen: CloneSeen): CloneStep {
     case 'Retry':
       if (seen.downloadPhase === 'Completed') return { kind: 'handOver' } // too late to cancel: the data is whole
       if (seen.cancelRequested) return { kind: 'abort' }
-      return decideDownloadPart(seen.downloadPhase)
+      return decideDownloadPart(seen)
     default:
       return unreachable(seen.phase)
   }
 }
 
-function decideDownloadPart(phase: DownloadPhase | undefined): CloneStep {
-  if (phase === undefined) return { kind: 'provision' }
+function decideDownloadPart({ downloadPhase: phase, needsLarger }: CloneSeen): CloneStep {
+  if (phase === undefined || needsLarger) return { kind: 'provision' }
   return phase === 'Failed' ? { kind: 'failWithDownload' } : { kind: 'awaitDownload' }
 }
 
@@ -70,6 +76,7 @@ export function seeClone(clone: KubeObject, found: KubeObject | undefined): Clon
     phase: CLONE_PHASES.includes(phase) ? phase : 'New',
     cancelRequested: clone['spec']?.cloneCancel === true || isBeingDeleted(clone),
     downloadPhase: download === undefined ? undefined : seeDownload(download).phase,
+    needsLarger: neededBytes(download) !== undefined,
   }
 }
 

@@ -30,3 +30,12 @@ export function parseQuantity(text: unknown): number | undefined {
   const [, digits, unit = '', exponent = '0'] = match
   return Number(digits) * (UNITS[unit] ?? 1) * 10 ** Number(exponent)
 }
+
+/** In the largest of these units that it is whole in. */
+export function formatQuantity(bytes: number): string {
+  for (const unit of ['Gi', 'Mi', 'Ki'] as const) {
+    const size = UNITS[unit] ?? 1
+    if (bytes >= size && bytes % size === 0) return `${bytes / size}${unit}`
+  }
+  return String(bytes)
+}

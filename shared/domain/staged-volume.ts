@@ -5,6 +5,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
+import { backedUpOf } from './backed-up.ts'
 import { parseDiskId } from './ids.ts'
 import { isOfClaim } from './new-volume.ts'
 import { isRestoredVolumePlan, type RestoredVolume } from './restored-volume.ts'
@@ -30,10 +31,12 @@ export const HAND_OVER_DEADLINE_MS = HOUR_MS
 export type StagedVolume = {
   name: string
   claimUID: string
-  /** As its class wants it; it is `Retain` during the hand-over. */
+  /** As the backup says, else as its class wants it; it is `Retain` during the hand-over. */
   reclaimPolicy: string
   /** Proved to be new when the Download was made: it reads as zeros where nothing was written. */
   zeroed: boolean
+  /** It is there in place of one that was too small for the backup. */
+  exchanged?: boolean
 }
 
 export function formatStagedVolume(staged: StagedVolume): string {
@@ -43,9 +46,13 @@ export function formatStagedVolume(staged: StagedVolume): string {
 /** undefined: it says nothing that could be used, such as one that an older version or an operator made. */
 export function stagedVolumeOf(download: KubeObject): StagedVolume | undefined {
   const said = parsed(download.metadata.annotations?.[STAGED_VOLUME_ANNOTATION])
-  const { name, claimUID, reclaimPolicy, zeroed } = said ?? {}
+  const { name, claimUID, reclaimPolicy, zeroed, exchanged } = said ?? {}
   if (!isObjectName(name) || !isText(claimUID) || !isText(reclaimPolicy)) return undefined
-  return { name, claimUID, reclaimPolicy, zeroed: zeroed === true }
+  const backedUp = backedUpOf(download)?.volume?.reclaimPolicy
+  return {
+    ...{ name, claimUID, reclaimPolicy: backedUp ?? reclaimPolicy, zeroed: zeroed === true },
+    ...(exchanged === true ? { exchanged } : {}),
+  }
 }
 
 /** Zeros need not be written to it. False once another backup's data was. */
@@ -58,6 +65,8 @@ export type HandOver = {
   target: string
   /** The claim is Velero's and waits for this volume, which is made over the same disk. */
   plan?: RestoredVolume
+  /** The volume object as it is made anew, under its own name: Kubernetes lets nobody change what differs. */
+  again?: RestoredVolume
   /** When it has begun (RFC 3339); undefined: by an earlier version. */
   since?: string
 }
@@ -68,9 +77,18 @@ export function formatHandOver(handOver: HandOver): string {
 
 /** undefined: it has not begun, or has ended. */
 export function handOverOf(download: KubeObject): HandOver | undefined {
-  const { target, plan, since } = parsed(download.metadata.annotations?.[HAND_OVER_ANNOTATION]) ?? {}
-  if (!isObjectName(target) || !(plan === undefined || isRestoredVolumePlan(plan))) return undefined
-  return { target, ...(plan === undefined ? {} : { plan }), ...(isText(since) ? { since } : {}) }
+  const { target, plan, again, since } = parsed(download.metadata.annotations?.[HAND_OVER_ANNOTATION]) ?? {}
+  if (!isObjectName(target) || !isPlanOrNone(plan) || !isPlanOrNone(again)) return undefined
+  return {
+    target,
+    ...(plan === undefined ? {} : { plan }),
+    ...(again === undefined ? {} : { again }),
+    ...(isText(since) ? { since } : {}),
+  }
+}
+
+function isPlanOrNone(value: unknown): value is RestoredVolume | undefined {
+  return value === undefined || isRestoredVolumePlan(value)
 }
 
 /** The claim is never going to be bound, and its disk counts towards no quota meanwhile. */

@@ -2,6 +2,9 @@
 
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import { diskModes } from './access-modes.ts'
+import { formatQuantity, parseQuantity } from './quantity.ts'
 
 /** On the Download of a staged disk: it ends with its clone. Whether zeros need not be written says `isZeroed`. */
 export const STAGED_ANNOTATION = 'dormouse.dev/staged'
@@ -69,7 +72,7 @@ export function stagingClaim(
       },
     },
     // Said even where the stored claim leaves it to the default, which may be another one a moment later.
-    spec: { ...claimSpec(stored), storageClassName: storageClass },
+    spec: { ...claimSpec(stored), accessModes: diskModes(stored['spec']?.accessModes), storageClassName: storageClass },
   }
 }
 
@@ -87,13 +90,31 @@ export function restoredClaim(clone: KubeObject, stored: KubeObject, volume: Kub
       labels: { ...stored.metadata.labels, [CLONE_LABEL]: clone.metadata.uid ?? '' },
       annotations: { ...annotations, [CLONE_ANNOTATION]: cloneReference(clone) },
     },
-    // Of the volume's class, or they are never bound: the default may be another one by now.
+    // Of the volume's class, or they are never bound: the default may be another one by now. Of its size, as a quota goes by the request.
     spec: {
-      ...claimSpec(stored),
+      ...claimSpec(asksForBytes(stored, beyondRounding(stored, volume))),
       storageClassName: volume['spec'].storageClassName ?? '',
       volumeName: volume.metadata.name,
     },
   }
+}
+
+/** The claim, asking for at least so many bytes. */
+export function asksForBytes(claim: KubeObject, bytes: number): KubeObject {
+  const { requests } = claim['spec']?.resources ?? {}
+  if (requests?.storage === undefined || (parseQuantity(requests.storage) ?? 0) >= bytes) return claim
+  return {
+    ...claim,
+    spec: { ...claim['spec'], resources: { requests: { ...requests, storage: formatQuantity(bytes) } } },
+  }
+}
+
+/** Bytes of a volume that is larger than the claim has to make it: drivers round up to whole MiB. 0: it is not. */
+function beyondRounding(claim: KubeObject, volume: KubeObject): number {
+  const [asked = 0, has = 0] = [claim['spec']?.resources?.requests?.storage, volume['spec'].capacity?.storage].map(
+    parseQuantity,
+  )
+  return has > Math.ceil(asked / MiB) * MiB ? has : 0
 }
 
 /** What of the old spec makes sense for a new disk: no old volume, selector or data source. */

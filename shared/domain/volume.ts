@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import { writerMode } from './access-modes.ts'
 
 export const CSI_DRIVER = 'csi.vsphere.vmware.com'
 const MIGRATED_ANNOTATION = 'pv.kubernetes.io/migrated-to'
@@ -100,11 +101,11 @@ export function requireDisk(volume: KubeObject | undefined, name: string): strin
       `PersistentVolume ${name} is a vSAN file share: back it up with File System Backup`,
     )
   }
-  const mode = volume['spec']?.accessModes?.[0]
-  if (mode !== 'ReadWriteOnce' && mode !== 'ReadWriteOncePod') {
+  const modes: unknown = volume['spec']?.accessModes
+  if (writerMode(modes) === undefined) {
     throw new TerminalError(
       'AccessModeUnsupported',
-      `PersistentVolume ${name} is ${mode}: only ReadWriteOnce disks have snapshots`,
+      `PersistentVolume ${name} is ${Array.isArray(modes) ? modes.join(', ') : modes}: only ReadWriteOnce disks have snapshots`,
     )
   }
   return handle

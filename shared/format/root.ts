@@ -20,6 +20,8 @@ export type RootAbout = {
   claim: string
   backup?: string | undefined
   revertible?: boolean | undefined
+  /** Whoever reads it looks at each part: `readRecord`. */
+  volume?: object | undefined
 }
 
 /** Bytes over all slices of the backup. */

@@ -1,5 +1,6 @@
 // The transfer of one slice, as the upload and download functions ask for it. It runs in a child process (shared/mover).
 
+import type { VolumeRecord } from '#shared/domain/volume-record.ts'
 import type { Extent } from './disk.ts'
 import type { DiskAccess } from './volumes.ts'
 
@@ -69,6 +70,8 @@ export type BackupAbout = {
    * its change id proves nothing later. undefined: nobody looked.
    */
   revertible?: boolean | undefined
+  /** The PersistentVolume as it was; undefined: nobody could read it, or an earlier release made the backup. */
+  volume?: VolumeRecord | undefined
 }
 
 export type UploadProgress = {

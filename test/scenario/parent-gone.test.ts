@@ -120,7 +120,8 @@ test('a pack of the first backup is lost: the next one is whole, and its Upload 
   await world.run(() => isUploaded(world, 'first'))
   const [lost] = world.bucket.keyList.filter((key) => key.startsWith('packs/'))
   world.bucket.objects.delete(lost!)
-  world.volumes.write(fcdId, 0, noiseOf('second', KiB))
+  // Beside the first one's data, all of which is still needed, whichever of its packs is lost.
+  world.volumes.write(fcdId, 512 * KiB, noiseOf('second', KiB))
   aSnapshot(world, 'second', 'data')
   await world.run(() => isUploaded(world, 'second'))
   // Each root is restored when it is written: it is in `broken` if it does not give what the disk snapshot held.

@@ -4,6 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
+import { handOverOf } from '#shared/domain/staged-volume.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
 import { NEVER_BINDS } from './csi-driver.ts'
 import { assertNothingLeft } from './invariants.ts'
@@ -157,6 +158,27 @@ test('a clone that is torn out while its disk has no volume object: the disk is 
   )
   assert.is(world.cluster.peek('PersistentVolume', undefined, 'dormouse-awaited'), undefined)
   assert.is(world.volumes.diskIds.length, disks + 1)
+  await world.run(() => world.volumes.diskIds.length === disks, HOUR_MS)
+  assert.is(world.volumes.diskIds.length, disks)
+})
+
+test('the same for a claim that the restore makes, whose volume object is made again', async () => {
+  const world = new World(5)
+  const snapshot = await aBackup(world)
+  const disks = world.volumes.diskIds.length
+  aClone(world, 'clone-1', snapshot)
+  keepFromBinding(world, 'data')
+  const staged = () => world.cluster.peekAll('PersistentVolume').find(({ metadata }) => metadata.name !== 'pv-data')
+  while (staged() === undefined) await world.turn()
+  // As a class has it; the backed-up volume named no file system.
+  await world.cluster.patch('PersistentVolume', staged() as KubeObject, { spec: { csi: { fsType: 'ext4' } } })
+  await untilNotBound(world)
+  const { name } = staged()?.metadata ?? { name: '' }
+  const again = handOverOf(world.cluster.peekAll('Download')[0] as KubeObject)?.again
+  assert.equal([again?.metadata.name, staged()?.['spec'].csi.fsType], [name, undefined])
+  await tearOut(world, 'restored')
+  await world.cluster.delete('PersistentVolume', staged() as KubeObject)
+  assert.equal([staged(), world.volumes.diskIds.length], [undefined, disks + 1])
   await world.run(() => world.volumes.diskIds.length === disks, HOUR_MS)
   assert.is(world.volumes.diskIds.length, disks)
 })

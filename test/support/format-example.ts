@@ -19,7 +19,12 @@ export type FormatExample = { name: string; what: string; bytes: Buffer }
  * A volume of 1 MiB in chunks of 256 KiB, of which only the third is not zero. It holds noise, so that no compression is
  * involved, whose bytes may change with the library.
  */
-export function formatExample(): { facts: Record<string, string>; objects: FormatExample[]; keys: RepositoryKeys } {
+export function formatExample(): {
+  facts: Record<string, string>
+  objects: FormatExample[]
+  keys: RepositoryKeys
+  root: Root
+} {
   const keys = new RepositoryKeys('000102030405060708090a0b0c0d0e0f', counting(32, 0x40))
   const config = { repositoryId: keys.repositoryId, chunkBytes: 262_144, pageChunks: 16 }
   const session = formatSession({
@@ -41,7 +46,8 @@ export function formatExample(): { facts: Record<string, string>; objects: Forma
   pages.append('page', pageId, { bytes: page, rawBytes: page.length, compressed: false })
   const pagePack = Buffer.from(pages.finish())
   const sealed = sealSession(keys, session, 1_700_000_000_000, counting(32, 0xa0))
-  const payload = rootPayload(exampleRoot(LocationTable.from([firstOf(pages.blobs)])))
+  const root = exampleRoot(LocationTable.from([firstOf(pages.blobs)]))
+  const payload = rootPayload(root)
   const objects = [
     { name: 'config', what: 'the whole object', bytes: encodeConfig(keys, config) },
     {
@@ -60,7 +66,7 @@ export function formatExample(): { facts: Record<string, string>; objects: Forma
     { name: 'the root', what: 'its payload, before it is compressed and sealed', bytes: payload },
   ]
   const facts = { session, chunkId: chunkId.toString('hex'), pageId: pageId.toString('hex') }
-  return { facts, objects, keys }
+  return { facts, objects, keys, root }
 }
 
 /** SHA-256 of 0, 1, 2, … as 32-bit numbers, one after the other. */

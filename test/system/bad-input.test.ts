@@ -12,7 +12,7 @@ import { until } from '#test/environment/fixtures/echo/start.ts'
 import { request } from '#test/environment/kubernetes/http.ts'
 import { aSnapshot, type Backup, backUp, claimRepository, remove, restore, typeOf } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
-import type { Volume } from '#test/environment/storage/volume.ts'
+import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import {
   askForClone,
   askForDeletion,
@@ -218,7 +218,7 @@ badInput('row 25: restoring twice leaves the first claim alone and says so', asy
 badInput('a target that is smaller than the backup is refused, and nothing is written to it', async () => {
   const small = await environment.createVolume({ namespace: 'small', name: 'orders', sizeBytes: 8 * MIB })
   const data = await sha256(small.file)
-  const { snapshotID, metadata } = backup.snapshot['status']
+  const { snapshotID } = backup.snapshot['status']
   await environment.api.create({
     ...typeOf('Download'),
     metadata: { name: 'small', namespace: 'velero' },
@@ -235,18 +235,27 @@ badInput('a target that is smaller than the backup is refused, and nothing is wr
   await assertRefused(environment, await endOf(environment, 'Download', 'velero', 'small'), wanted)
   assert.is(await sha256(small.file), data)
   before = await settledStanding(environment)
-
-  const stored = decodeClaimMetadata(metadata)
-  stored['spec'].resources = { requests: { storage: '8Mi' } }
-  const clone = await askForClone(environment, 'smaller', {
-    snapshotID,
-    metadata: encodeClaimMetadata(stored),
-    repository,
-  })
-  const end = await endOf(environment, 'CloneFromSnapshot', 'smaller', clone)
-  await assertRefused(environment, end, { ...wanted, condition: 'Restored' })
-  await assertStanding(environment, before)
 })
+
+badInput(
+  'a stored claim that asks for less than its backup gets a disk of the backup’s size, and asks for that',
+  async () => {
+    const { snapshotID, metadata } = backup.snapshot['status']
+    const stored = decodeClaimMetadata(metadata)
+    stored['spec'].resources = { requests: { storage: '8Mi' } }
+    const clone = await askForClone(environment, 'smaller', {
+      snapshotID,
+      metadata: encodeClaimMetadata(stored),
+      repository,
+    })
+    const end = await endOf(environment, 'CloneFromSnapshot', 'smaller', clone)
+    assert.is(end['status'].phase, 'Completed', end['status'].message)
+    const copy = await volumeOf(environment, 'smaller', 'orders')
+    const { spec, status } = copy.claim
+    assert.equal([spec.resources.requests.storage, status.capacity.storage], ['16Mi', '16Mi'])
+    before = await settledStanding(environment)
+  },
+)
 
 badInput('a namespace that the repository does not allow is kept out, of backups and of restores', async () => {
   const own = await claimRepository(environment, { prefix: 'own', allowedNamespaces: ['bank'] })

@@ -15,6 +15,7 @@ import { type Backup, backUp, claimRepository, typeOf } from '#test/environment/
 import { STORAGE_CLASSES } from '#test/environment/seed.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import { boundVolume, staticVolume } from './support/static-volume.ts'
 
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
@@ -25,6 +26,7 @@ const handOver = suite('the hand-over')
 let environment: Environment
 let volume: Volume
 let backup: Backup
+let repository: string
 let claims: Recorder
 let volumes: Recorder
 let downloads: Recorder
@@ -35,7 +37,7 @@ handOver.before(async () => {
     envOf: { download: { FAKE_VDDK_MBPS: '6', DORMOUSE_MEMORY_MIB: '256' } },
     pingEveryMs: { 'dormouse-sweep': 2000 },
   })
-  const repository = await claimRepository(environment)
+  repository = await claimRepository(environment)
   volume = await environment.createVolume({ ...CLAIM, sizeBytes: SIZE_BYTES })
   await writePieces(volume.file, [{ offsetBytes: 0, data: noise('orders', 24 * MIB) }])
   backup = await backUp(environment, CLAIM, repository)
@@ -48,10 +50,15 @@ handOver.after(async () => {
 })
 
 /** Asks for a restore into `namespace`, as if the claim had been of another storage class when one is given. */
-async function createClone(namespace: string, storageClass?: string, awaits?: string): Promise<string> {
+async function createClone(
+  namespace: string,
+  storageClass?: string,
+  awaits?: string,
+  from: Backup = backup,
+): Promise<string> {
   await environment.createNamespace(namespace)
   const name = randomUUID()
-  const { snapshotID, metadata } = backup.snapshot['status']
+  const { snapshotID, metadata } = from.snapshot['status']
   const stored = decodeClaimMetadata(metadata)
   if (storageClass !== undefined) stored['spec'].storageClassName = storageClass
   const spec = {
@@ -235,6 +242,35 @@ handOver('a claim that came while the data was written is never touched, and the
     namespace: 'raced',
   })
   assert.equal(claim, other.claim)
+})
+
+handOver('a claim that the restore makes gets the file system of the backup, on a disk of its size', async () => {
+  const place = { namespace: 'by-hand', name: 'xfs' }
+  const labels = { tier: 'gold' }
+  const source = await staticVolume(environment, {
+    ...{ ...place, sizeBytes: 32 * MIB, request: '16Mi', labels, fsType: 'xfs' },
+    accessModes: ['ReadOnlyMany', 'ReadWriteOnce'],
+    spec: { mountOptions: ['noatime'] },
+  })
+  const from = await backUp(environment, place, repository)
+  const before = await standing()
+  const clone = await endOf('made-again', await createClone('made-again', undefined, undefined, from))
+  assert.is(clone['status'].phase, 'Completed', clone['status'].message)
+  const copy = await volumeOf(environment, 'made-again', 'xfs')
+  assert.is(await sha256(copy.file), await sha256(source.file))
+  const { metadata, spec } = await boundVolume(environment, 'made-again', 'xfs')
+  assert.equal(
+    [spec.csi.fsType, spec.mountOptions, spec.persistentVolumeReclaimPolicy, spec.capacity.storage, metadata.labels],
+    ['xfs', ['noatime'], 'Retain', '32Mi', labels],
+  )
+  assert.is(metadata.name, clone['status'].volumeName)
+  assert.is(copy.claim['spec'].resources.requests.storage, '32Mi', 'a quota counts what a claim asks for')
+  assert.ok(environment.parts.csi.knows(spec.csi.volumeHandle), 'the driver has the disk in its inventory')
+  const after = await standing()
+  assert.equal(
+    [after.claims.length, after.volumes.length, after.disks.length],
+    [before.claims.length + 1, before.volumes.length + 1, before.disks.length + 1],
+  )
 })
 
 handOver(

@@ -17,6 +17,9 @@ const SELECTED_NODE = 'volume.kubernetes.io/selected-node'
 const FINALIZER = 'external-provisioner.volume.kubernetes.io/finalizer'
 /** Of the external-provisioner: the driver's syncer takes a volume that has it for one that the driver knows already. */
 const PROVISIONER_IDENTITY = 'storage.kubernetes.io/csiProvisionerIdentity'
+const FILE_SHARE_MODES = ['ReadOnlyMany', 'ReadWriteMany']
+/** Of a class, for the external-provisioner; without it the driver's deployment says ext4. */
+const FS_TYPE = 'csi.storage.k8s.io/fstype'
 const MIB = 1024 * 1024
 // Longer than a test leaves the API server away: the real driver never gives up.
 const ATTEMPTS = 100
@@ -111,6 +114,8 @@ export class CsiDriver {
     const { annotations = {}, deletionTimestamp } = claim.metadata
     const ours = PROVISIONER.some((key) => annotations[key] === DRIVER)
     if (!ours || deletionTimestamp !== undefined || claim['spec'].volumeName !== undefined) return
+    // For these the driver makes a file share, or nothing where there are no file services; never a disk.
+    if (claim['spec'].accessModes.some((mode: string) => FILE_SHARE_MODES.includes(mode))) return
     const className: string = claim['spec'].storageClassName
     const storageClass = await this.api.get({ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', name: className })
     if (storageClass === undefined) return
@@ -203,11 +208,12 @@ export function persistentVolume(
       volumeMode: claim['spec'].volumeMode ?? 'Filesystem',
       persistentVolumeReclaimPolicy: storageClass['reclaimPolicy'] ?? 'Delete',
       storageClassName: storageClass.metadata.name,
+      ...(storageClass['mountOptions'] === undefined ? {} : { mountOptions: storageClass['mountOptions'] }),
       claimRef: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', name: claimName, namespace, uid },
       csi: {
         driver: DRIVER,
         volumeHandle: fcdId,
-        fsType: 'ext4',
+        fsType: storageClass['parameters']?.[FS_TYPE] ?? 'ext4',
         volumeAttributes: { [PROVISIONER_IDENTITY]: `1-8081-${DRIVER}`, type: 'vSphere CNS Block Volume' },
       },
     },

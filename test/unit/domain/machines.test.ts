@@ -130,10 +130,23 @@ test('a clone is handed over once its download is completed, even when it is bei
     phase: 'InProgress' as const,
     cancelRequested: true,
     downloadPhase: 'Completed' as const,
+    needsLarger: false,
   }
   assert.is(decideClone(seen).kind, 'handOver')
   assert.is(decideClone({ ...seen, downloadPhase: 'InProgress' }).kind, 'abort')
   assert.is(decideClone({ ...seen, phase: 'Failed' }).kind, 'nothing')
+})
+
+test('a clone whose disk was too small for its backup gets another one, unless it is cancelled', () => {
+  const seen = {
+    phase: 'InProgress' as const,
+    cancelRequested: false,
+    downloadPhase: 'Failed' as const,
+    needsLarger: true,
+  }
+  assert.is(decideClone(seen).kind, 'provision')
+  assert.is(decideClone({ ...seen, needsLarger: false }).kind, 'failWithDownload')
+  assert.is(decideClone({ ...seen, cancelRequested: true }).kind, 'abort')
 })
 
 test('a failed clone is never run again', () => {

@@ -30,6 +30,12 @@ const TABLE: [what: string, change: Partial<ClaimSeen>, kind: string, level?: st
   ['a bound claim on a vSphere disk', {}, 'take'],
   ['one that no pod uses', { pods: [] }, 'take'],
   ['one whose pods leave it to us', { pods: [aPod()] }, 'take'],
+  [
+    'ReadWriteOnce before another mode',
+    { volume: aVolume({ accessModes: ['ReadWriteOnce', 'ReadOnlyMany'] }) },
+    'take',
+  ],
+  ['ReadWriteOnce after another mode', { volume: aVolume({ accessModes: ['ReadOnlyMany', 'ReadWriteOnce'] }) }, 'take'],
   ['ReadWriteOncePod', { volume: aVolume({ accessModes: ['ReadWriteOncePod'] }) }, 'take'],
   ['snapshotVolumes: false', { backup: aBackup({ snapshotVolumes: false }) }, 'skip', 'info', 'SnapshotsDisabled'],
   ['snapshotVolumes: true', { backup: aBackup({ snapshotVolumes: true }) }, 'take'],

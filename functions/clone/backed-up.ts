@@ -1,0 +1,26 @@
+// The staged volume as the backup says that it has to be.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { backedUpOf } from '#shared/domain/backed-up.ts'
+import { asksForNodes, isPlaceKept, takenOver } from '#shared/domain/taken-over.ts'
+import { announce } from '#shared/steps/announce.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+import type { Disk } from './volume.ts'
+
+/** `claimModes`: of the claim that gets it. */
+export async function asBackedUp(
+  deps: StepDeps,
+  { clone, download }: Disk,
+  staged: KubeObject,
+  claimModes: unknown,
+): Promise<KubeObject> {
+  const record = backedUpOf(download)?.volume
+  const nodes = asksForNodes(staged, record) ? await deps.cluster.list('Node') : []
+  const wanted = { record, claimModes, nodes }
+  if (!isPlaceKept(staged, wanted)) {
+    const text =
+      'no node of this cluster has what the backed-up volume asked for (nodeAffinity): the restored one is for any node'
+    await announce(deps, clone, 'Warning', 'NodeAffinityLeftOut', text)
+  }
+  return takenOver(staged, wanted)
+}

@@ -1,0 +1,54 @@
+// A staged disk that turned out to be too small for its backup is exchanged for one of the backup's size: what a claim asks for is only a
+// minimum, and it may have been bound to a larger volume. How large the backup is says its root, which the download function has opened.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { neededBytes } from '#shared/domain/backed-up.ts'
+import { sizeText } from '#shared/domain/progress.ts'
+import { stagedVolumeOf } from '#shared/domain/staged-volume.ts'
+import { asksForBytes } from '#shared/domain/staging.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import type { Claim } from '#shared/steps/claim.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+import { lookUntil } from '#shared/steps/look.ts'
+import { markedVolumes } from '#shared/steps/restored-disk.ts'
+import { removeStaged } from './leftovers.ts'
+import { awaitStagingGone } from './staging-claim.ts'
+
+/** The claim that says what the disk has to be like, at least of the size that the Download needs. */
+export function largeEnough(model: KubeObject, tried: KubeObject | undefined): KubeObject {
+  const bytes = neededBytes(tried)
+  return bytes === undefined ? model : asksForBytes(model, bytes)
+}
+
+/**
+ * Sees the smaller disk off, for which `tried` was made. The staging claim that is left: the larger one, of an earlier run. TerminalError
+ * `TargetTooSmall`: it was exchanged already, and is too small again.
+ */
+export async function seeOffSmaller(
+  deps: StepDeps,
+  clone: KubeObject,
+  staging: KubeObject | undefined,
+  tried: KubeObject,
+  until: Pick<Claim, 'signal'>,
+): Promise<KubeObject | undefined> {
+  const first = stagedVolumeOf(tried)
+  if (staging !== undefined && staging.metadata.uid !== first?.claimUID) return staging
+  if (first?.exchanged === true) throw stillTooSmall(tried)
+  await removeStaged(deps, clone, until)
+  await awaitStagingGone(deps, clone, until)
+  const isGone = async () => (await markedVolumes(deps, clone)).length === 0
+  if (await lookUntil(deps, until, isGone)) return undefined
+  throw new RetryableError(
+    'VolumeObjectStays',
+    `the disk that is too small for the backup is deleted, but its PersistentVolume is not gone: which of its finalizers holds it?`,
+  )
+}
+
+/** Once only: whoever makes smaller disks than they are asked for does so for ever. */
+function stillTooSmall(tried: KubeObject): TerminalError {
+  const needed = sizeText(neededBytes(tried) ?? 0)
+  return new TerminalError(
+    'TargetTooSmall',
+    `a disk of the backup's size (${needed}) was asked for, and a smaller one was made: look at the StorageClass, at what changes claims when they are created, and at the CSI driver's log`,
+  )
+}

@@ -1,0 +1,33 @@
+// Another volume object of the same name over the staged disk, where the one that the provisioner has made cannot be changed into what it has to
+// be: its file system, for one. As for a claim of Velero's, first the one goes, and then the other comes.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { type RestoredVolume, restoredVolume } from '#shared/domain/restored-volume.ts'
+import { formatHandOver, HAND_OVER_ANNOTATION, type HandOver, stateOfStaged } from '#shared/domain/staged-volume.ts'
+import type { Claim } from '#shared/steps/claim.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+import { createVolume, dropStaged } from './give-to-waiting.ts'
+import { type Disk, readStagedVolume } from './volume.ts'
+
+/** Written down before anything is taken away: between the two objects only the Download tells of the disk. */
+export async function noteAgain(
+  deps: StepDeps,
+  { clone, download, staged, target }: Disk,
+  handOver: HandOver,
+  wanted: KubeObject,
+): Promise<RestoredVolume> {
+  const { storageClassName } = wanted['spec']
+  const { namespace } = clone.metadata
+  const claim = { ...clone, metadata: { name: target, namespace: namespace ?? '' }, spec: { storageClassName } }
+  const again = restoredVolume(clone, wanted, claim, staged.name)
+  const annotations = { [HAND_OVER_ANNOTATION]: formatHandOver({ ...handOver, again }) }
+  await deps.cluster.patch('Download', download, { metadata: { annotations } })
+  return again
+}
+
+export async function makeAgain(deps: StepDeps, claim: Claim, disk: Disk, again: RestoredVolume): Promise<void> {
+  const there = await readStagedVolume(deps, disk)
+  if (there !== undefined && stateOfStaged(there, disk) === 'given') return
+  await dropStaged(deps, claim, disk)
+  await createVolume(deps, again)
+}

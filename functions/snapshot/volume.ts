@@ -1,0 +1,85 @@
+// The volume behind the claim of a Snapshot, and its disk.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isObjectName } from '#shared/api/names.ts'
+import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
+import {
+  findMigratedDisk,
+  isMigrated,
+  isVolumeOf,
+  requireBoundVolume,
+  requireClaimHandle,
+  requireDisk,
+  requireMigratedDisk,
+  requireOwnVolume,
+} from '#shared/domain/volume.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import type { VolumeDeps } from '#shared/steps/deps.ts'
+
+/** Read at each snapshot: the ConfigMap may be applied later than the functions. */
+async function requireReachableDisks(deps: VolumeDeps): Promise<void> {
+  const config = await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, 'velero-vsphere-plugin-config')
+  const controller = await deps.cluster.read('Deployment', 'vmware-system-csi', 'vsphere-csi-controller')
+  requireOwnDisks(detectFlavor(config, controller))
+}
+
+export async function resolveTarget(
+  deps: VolumeDeps,
+  snapshot: KubeObject,
+): Promise<{ claim: KubeObject; volume: KubeObject; fcdId: string }> {
+  const name = requireClaimHandle(snapshot['spec']?.resourceHandle)
+  await requireReachableDisks(deps)
+  const namespace = snapshot.metadata.namespace ?? ''
+  const claim = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
+  const volumeName = requireBoundVolume(claim, `${namespace}/${name}`)
+  const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
+  requireOwnVolume(volume, claim as KubeObject)
+  const fcdId = await diskBehind(deps, volume, volumeName)
+  if ((await deps.volumes.describe(fcdId)) === undefined) {
+    throw new TerminalError(
+      'VolumeNotFound',
+      `no configured vCenter knows disk ${fcdId} of PersistentVolume ${volumeName}`,
+    )
+  }
+  return {
+    claim: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...(claim as object) } as KubeObject,
+    volume: volume as KubeObject,
+    fcdId,
+  }
+}
+
+/** TerminalError when there is no such volume, too. */
+async function diskBehind(deps: VolumeDeps, volume: KubeObject | undefined, volumeName: string): Promise<string> {
+  if (volume === undefined || !isMigrated(volume)) return requireDisk(volume, volumeName)
+  return requireMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
+}
+
+async function volumeOfClaim(deps: VolumeDeps, snapshot: KubeObject): Promise<KubeObject | undefined> {
+  const namespace = snapshot.metadata.namespace ?? ''
+  const name = snapshot['spec']?.resourceHandle?.name
+  const claim = isObjectName(name) ? await deps.cluster.read('PersistentVolumeClaim', namespace, name) : undefined
+  const volumeName = claim?.['spec']?.volumeName
+  if (!isObjectName(volumeName)) return undefined
+  const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
+  return claim !== undefined && volume !== undefined && isVolumeOf(volume, claim) ? volume : undefined
+}
+
+async function diskOf(deps: VolumeDeps, volume: KubeObject): Promise<unknown> {
+  if (isMigrated(volume)) return findMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
+  return volume['spec']?.csi?.volumeHandle
+}
+
+export async function diskOfClaim(deps: VolumeDeps, snapshot: KubeObject): Promise<unknown> {
+  const volume = await volumeOfClaim(deps, snapshot)
+  return volume === undefined ? undefined : await diskOf(deps, volume)
+}
+
+/** The volume of the claim as it is now; undefined: it is gone, or has another disk by now. */
+export async function volumeStill(
+  deps: VolumeDeps,
+  snapshot: KubeObject,
+  { fcdId }: { fcdId: string },
+): Promise<KubeObject | undefined> {
+  const volume = await volumeOfClaim(deps, snapshot)
+  return volume !== undefined && (await diskOf(deps, volume)) === fcdId ? volume : undefined
+}

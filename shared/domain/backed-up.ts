@@ -1,0 +1,42 @@
+// What the sealed root of a backup says of its volume, as the download function has read it: written onto the Download, in Velero's namespace,
+// for the clone function, which opens no repository.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { readRecord, type VolumeRecord } from './volume-record.ts'
+
+/** On a Download, JSON. */
+export const BACKED_UP_ANNOTATION = 'dormouse.dev/backed-up'
+
+export type BackedUp = { capacityBytes: number; volume?: VolumeRecord }
+
+/** `volume` as the root has it: one that makes no sense is left out. */
+export function formatBackedUp(capacityBytes: number, volume: unknown): string {
+  const record = readRecord(volume)
+  const told: BackedUp = { capacityBytes, ...(record === undefined ? {} : { volume: record }) }
+  return JSON.stringify(told)
+}
+
+/** undefined: its root was not opened yet, or by an earlier version. */
+export function backedUpOf({ metadata }: KubeObject): BackedUp | undefined {
+  const said = parsed(metadata.annotations?.[BACKED_UP_ANNOTATION])
+  const { capacityBytes } = said ?? {}
+  if (!Number.isSafeInteger(capacityBytes) || Number(capacityBytes) <= 0) return undefined
+  const volume = readRecord(said?.['volume'])
+  return { capacityBytes: Number(capacityBytes), ...(volume === undefined ? {} : { volume }) }
+}
+
+/** Bytes that the backup needs of a disk; undefined: the Download has not ended because its disk was too small. */
+export function neededBytes(download: KubeObject | undefined): number | undefined {
+  const { phase, reason } = download?.['status'] ?? {}
+  if (download === undefined || phase !== 'Failed' || reason !== 'TargetTooSmall') return undefined
+  return backedUpOf(download)?.capacityBytes
+}
+
+function parsed(text: string | undefined): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text ?? '')
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,37 @@
+// Which labels and annotations of a volume say something about the next one: not those that Kubernetes, Velero or Dormouse set on this very
+// object, nor those by which a deployer finds, and deletes, what is not in its sources.
+
+/** Of these and of all below them. */
+const OWN_DOMAINS = ['kubernetes.io', 'k8s.io', 'dormouse.dev', 'velero.io']
+const DEPLOYERS = ['argocd.argoproj.io', 'objectset.rio.cattle.io', 'kapp.k14s.io']
+/** People's own, in spite of its domain. */
+const APP = 'app.kubernetes.io'
+/** kubelet gives its group to each Pod that uses the volume. */
+const GROUP_ANNOTATION = 'pv.beta.kubernetes.io/gid'
+
+const NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/
+const DOMAIN = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/
+const MAX_DOMAIN_CHARS = 253
+const LABEL_VALUE = /^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$/
+
+export function isKeptKey(key: string): boolean {
+  const [domain, name] = key.split('/')
+  if (!isLabelKey(key) || name === undefined) return isLabelKey(key)
+  const isOwn = OWN_DOMAINS.some((own) => domain === own || domain?.endsWith(`.${own}`))
+  return domain === APP || (!isOwn && !DEPLOYERS.includes(domain ?? ''))
+}
+
+/** As Kubernetes takes it, of a label and of an annotation. */
+export function isLabelKey(key: string): boolean {
+  const [first = '', second, ...rest] = key.split('/')
+  if (rest.length > 0 || !NAME.test(second ?? first)) return false
+  return second === undefined || (first.length <= MAX_DOMAIN_CHARS && DOMAIN.test(first))
+}
+
+export function isLabelValue(text: string): boolean {
+  return LABEL_VALUE.test(text)
+}
+
+export function keptAnnotation(key: string, text: string): boolean {
+  return key === GROUP_ANNOTATION ? /^\d{1,10}$/.test(text) : isKeptKey(key)
+}

@@ -1,0 +1,77 @@
+// What a restored volume takes over from the one that was backed up, beside its data. Disk, driver, Secrets and attributes stay its own, and so
+// does the place of its disk.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { joinedModes } from './access-modes.ts'
+import { hasNode } from './node-affinity.ts'
+import type { VolumeRecord } from './volume-record.ts'
+
+/** Of the backup and of the claim that gets the volume. `nodes`: only needed where `asksForNodes`. `record` undefined: an older backup. */
+export type Wanted = { record: VolumeRecord | undefined; claimModes: unknown; nodes: readonly KubeObject[] }
+
+/** The new volume does not say where its disk is, and the old one said where it is wanted. */
+export function asksForNodes(staged: KubeObject, record: VolumeRecord | undefined): boolean {
+  return record?.nodeAffinity !== undefined && staged['spec'].nodeAffinity === undefined
+}
+
+/** False: no Pod could ever use the volume with it, so it is left out. */
+export function isPlaceKept(staged: KubeObject, { record, nodes }: Wanted): boolean {
+  return !asksForNodes(staged, record) || (record?.nodeAffinity !== undefined && hasNode(record.nodeAffinity, nodes))
+}
+
+/** The volume as it has to be. Its reclaim policy is set last, as it is `Retain` during the hand-over. */
+export function takenOver(staged: KubeObject, wanted: Wanted): KubeObject {
+  const { record, claimModes } = wanted
+  const { accessModes, ...spec } = staged['spec']
+  const modes = joinedModes(claimModes, accessModes, record?.accessModes)
+  if (record === undefined) return { ...staged, spec: { ...spec, accessModes: modes } }
+  const { labels, annotations } = staged.metadata
+  return {
+    ...staged,
+    metadata: {
+      ...staged.metadata,
+      labels: { ...labels, ...record.labels },
+      annotations: { ...annotations, ...record.annotations },
+    },
+    spec: { ...mountedAs(spec, record), ...placeOf(staged, wanted), accessModes: modes },
+  }
+}
+
+/** A raw block device is not mounted. */
+function mountedAs(spec: Record<string, unknown>, { fsType, readOnly, mountOptions }: VolumeRecord): object {
+  const { csi: given, mountOptions: _ofClass, ...rest } = spec
+  const { fsType: ofClass, ...csi } = given as Record<string, unknown>
+  const isBlock = spec['volumeMode'] === 'Block'
+  const named = isBlock ? ofClass : fsType
+  return {
+    ...rest,
+    ...(isBlock || mountOptions === undefined ? {} : { mountOptions }),
+    csi: { ...csi, ...(named === undefined ? {} : { fsType: named }), ...(readOnly === true ? { readOnly } : {}) },
+  }
+}
+
+function placeOf(staged: KubeObject, wanted: Wanted): object {
+  const { record } = wanted
+  return asksForNodes(staged, record) && isPlaceKept(staged, wanted) ? { nodeAffinity: record?.nodeAffinity } : {}
+}
+
+/** What Kubernetes never lets anybody change on a volume object differs: it takes another object over the same disk. */
+export function needsOtherObject(staged: KubeObject, wanted: KubeObject): boolean {
+  const of = ({ fsType = '', readOnly = false }: Record<string, unknown>) => [fsType, readOnly].join()
+  return of(staged['spec'].csi) !== of(wanted['spec'].csi)
+}
+
+/** The rest, as a merge patch of the object that stands. */
+export function changesTo(staged: KubeObject, wanted: KubeObject): { metadata: object; spec: object } {
+  const { labels, annotations } = wanted.metadata
+  const { mountOptions, accessModes, nodeAffinity } = wanted['spec']
+  const had = staged['spec']
+  return {
+    metadata: { ...(labels === undefined ? {} : { labels }), ...(annotations === undefined ? {} : { annotations }) },
+    spec: {
+      accessModes,
+      ...(mountOptions === undefined && had.mountOptions === undefined ? {} : { mountOptions: mountOptions ?? null }),
+      ...(nodeAffinity === undefined || had.nodeAffinity !== undefined ? {} : { nodeAffinity }),
+    },
+  }
+}

@@ -1,0 +1,107 @@
+// What a claim asks for is only a minimum: one that was bound to a larger volume is restored, onto a disk of the backup's size.
+
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { KiB } from '#shared/kernel/units.ts'
+import { noiseOf } from './choices.ts'
+import { assertNothingLeft } from './invariants.ts'
+import { aClone, aSnapshot, aVolume, aWaitingClaim, isDone, SIZE_BYTES } from './objects.ts'
+import { FAIR, type Weather } from './weather.ts'
+import { World } from './world.ts'
+
+const SEEDS = Number(process.env['SEEDS'] ?? 12)
+const BAD: Weather = { drop: 0.3, double: 0.3, die: 0.05 }
+const AWAITED = 'dormouse-awaited'
+
+/** Bound by name to a volume of twice the size. */
+async function backedUp(world: World, storage = '320Ki'): Promise<KubeObject> {
+  world.volumes.write(aVolume(world, 'data'), 64 * KiB, noiseOf('data', 64 * KiB))
+  const claim = world.cluster.peek('PersistentVolumeClaim', 'app', 'data') as KubeObject
+  await world.cluster.patch('PersistentVolumeClaim', claim, { spec: { resources: { requests: { storage } } } })
+  aSnapshot(world, 'snap-1', 'data')
+  const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap-1')
+  await world.run(() => isDone(snapshot()) && world.cluster.peekAll('Upload').every(isDone))
+  return snapshot() as KubeObject
+}
+
+const cloneIn = (world: World) => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1') as KubeObject
+
+function ask(world: World, snapshot: KubeObject, awaits: string | undefined): void {
+  const clone = aClone(world, 'clone-1', snapshot, { awaits })
+  if (awaits !== undefined) aWaitingClaim(world, clone)
+}
+
+async function untilOver(world: World): Promise<void> {
+  await world.run(() => isDone(cloneIn(world)) && world.cluster.peekAll('Download').every(isDone))
+  await world.run(() => world.heldLeases.length === 0)
+  assert.equal(world.broken, [])
+  assert.equal(world.errors, [])
+  assertNothingLeft(world)
+}
+
+for (const awaits of [undefined, AWAITED]) {
+  const who = awaits === undefined ? 'a claim that the restore makes' : "a claim of Velero's"
+  for (const [seed, weather] of [[0, FAIR] as const, ...Array.from({ length: SEEDS }, (_, n) => [n + 1, BAD] as const)])
+    test(`seed ${seed}: ${who} that asks for less than the backup gets a disk of the backup's size`, async () => {
+      const world = new World(seed, weather)
+      const snapshot = await backedUp(world)
+      const disks = world.volumes.diskIds.length
+      ask(world, snapshot, awaits)
+      await untilOver(world)
+      assert.is(cloneIn(world)['status'].phase, 'Completed', world.describe())
+      const claim = world.cluster.peek('PersistentVolumeClaim', 'restored', 'data')
+      assert.is(claim?.['status'].phase, 'Bound')
+      const volume = world.cluster.peek('PersistentVolume', undefined, claim?.['spec'].volumeName)
+      const facts = await world.volumes.describe(volume?.['spec'].csi.volumeHandle)
+      assert.is(facts?.capacityBytes, SIZE_BYTES)
+      await world.run(() => world.volumes.diskIds.length === disks + 1)
+      if (weather === FAIR) assert.is(world.rescues, 0)
+    })
+
+  test(`${who}: a driver that makes too small a disk in spite of all ends the restore by name, after one more disk`, async () => {
+    const world = new World(5, FAIR)
+    const snapshot = await backedUp(world)
+    const before = [...world.volumes.diskIds]
+    let made = 0
+    const create = world.volumes.createDisk.bind(world.volumes)
+    world.volumes.createDisk = (_bytes, options) => {
+      if (++made > 4) throw new Error('there is no end of disks')
+      return create(320 * KiB, options)
+    }
+    ask(world, snapshot, awaits)
+    await untilOver(world)
+    await world.run(() => world.volumes.diskIds.length === before.length)
+    assert.equal([cloneIn(world)['status'].phase, cloneIn(world)['status'].reason], ['Failed', 'TargetTooSmall'])
+    assert.is(made, 2)
+  })
+
+  test(`${who}: cancelled while the disk is exchanged, it leaves nothing`, async () => {
+    const world = new World(6, FAIR)
+    const snapshot = await backedUp(world)
+    const before = [...world.volumes.diskIds]
+    ask(world, snapshot, awaits)
+    const isTooSmall = ({ status }: KubeObject & { status?: { reason?: string } }) =>
+      status?.reason === 'TargetTooSmall'
+    while (!world.cluster.peekAll('Download').some(isTooSmall)) await world.turn()
+    await world.cluster.patch('CloneFromSnapshot', cloneIn(world), { spec: { cloneCancel: true } })
+    await untilOver(world)
+    await world.run(() => world.volumes.diskIds.length === before.length)
+    assert.is(cloneIn(world)['status'].phase, 'Canceled')
+  })
+}
+
+test('a claim that asks for as much as its backup gets one disk', async () => {
+  const world = new World(7, FAIR)
+  const snapshot = await backedUp(world, '640Ki')
+  const disks = world.volumes.diskIds.length
+  let made = 0
+  world.cluster.onWrite((kind, seen) => {
+    if (kind === 'Download' && seen === undefined) made++
+  })
+  ask(world, snapshot, undefined)
+  await untilOver(world)
+  assert.equal([made, world.volumes.diskIds.length], [1, disks + 1])
+})
+
+test.run()
