@@ -3,7 +3,7 @@
 import { type Agent, request } from 'node:https'
 import { isIPv6 } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { secureContextFor } from '#shared/adapters/net/anchors.ts'
+import { readBundle, secureContextFor } from '#shared/adapters/net/anchors.ts'
 import { OpeningAgent, openSecure } from '#shared/adapters/net/secure.ts'
 import { isDistrust, type Trust } from '#shared/adapters/net/trust.ts'
 import { asError, RetryableError } from '#shared/kernel/errors.ts'
@@ -125,10 +125,14 @@ export class HttpsConnection {
   #translate(thrown: unknown): Error {
     const error = thrown instanceof StaleConnection ? thrown.error : asError(thrown)
     if (error instanceof RetryableError) return error
-    const { host, port } = this.#vcenter
+    const { host, port, caPem } = this.#vcenter
     const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
     if (error instanceof UntrustedPin || isDistrust(error)) {
-      const fix = 'give ca-data or thumbprint-sha256 in its section of the Secret, or renew the certificate'
+      const [unread] = caPem === undefined ? [] : readBundle(caPem).unread
+      const fix =
+        unread === undefined
+          ? 'give ca-data or thumbprint-sha256 in its section of the Secret, or renew the certificate'
+          : `certificate ${unread} of its CA bundle (ca-data or ca-file) cannot be read, give it in PEM form`
       return new RetryableError(
         'VCenterCertificateUntrusted',
         `vCenter ${address} shows a certificate that is not trusted (${excerptOf(error.message, 300)}); ${fix}`,
