@@ -28,11 +28,11 @@ export class Pacer {
    * One after the other: waits for what was charged before, then calls `begin`, whose charges the next one waits for. As soon as
    * the signal aborts nothing is waited for any more: undefined, and nothing was begun.
    */
-  async turn<T>(begin: () => T, signal: AbortSignal): Promise<Awaited<T> | undefined> {
+  async turn<T>(begin: () => T | Promise<T>, signal: AbortSignal): Promise<T | undefined> {
     const before = this.#last
     const { promise, resolve: leave } = Promise.withResolvers<void>()
     this.#last = promise
-    let begun: T | undefined
+    let begun: T | Promise<T> | undefined
     try {
       await before
       if (await this.#isPaid(signal)) begun = begin()
