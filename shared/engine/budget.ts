@@ -52,6 +52,25 @@ export function budgetFor(memoryMib: number, workers: number, chunkBytes: number
   }
 }
 
+/** What is limited moves in smaller pieces, so that the limit holds over seconds and not only over minutes. */
+export function pacedBudget(
+  ample: TransferBudget,
+  pacer: { bytesPerSecond: number } | undefined,
+  chunkBytes: number,
+): TransferBudget {
+  if (pacer === undefined) return ample
+  const { bytesPerSecond } = pacer
+  const least = Math.max(4 * MiB, 2 * chunkBytes)
+  return {
+    ...ample,
+    packBytes: Math.min(ample.packBytes, Math.max(least, 4 * bytesPerSecond)),
+    batchBytes: Math.min(ample.batchBytes, Math.max(1, Math.floor(bytesPerSecond / chunkBytes)) * chunkBytes),
+    // Each slice reads them again.
+    knownChunks: Math.min(ample.knownChunks, powerOfTwoBelow((30 * bytesPerSecond) / KNOWN_ENTRY_BYTES)),
+    fetchBytes: Math.min(ample.fetchBytes, Math.max(2 * least, 8 * bytesPerSecond)),
+  }
+}
+
 function powerOfTwoBelow(count: number): number {
   return 2 ** Math.max(10, Math.floor(Math.log2(count)))
 }

@@ -1,24 +1,24 @@
 // Writes a backup into a disk, page after page of its map: every byte is authenticated before it is written. A slice may
 // end in the middle of a page: a page is 2 GiB of a volume, which a slow disk does not take in one slice.
 
-import { LocationTable } from '#shared/format/location-table.ts'
+import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
 import { rootKey, sessionInKey } from '#shared/format/names.ts'
 import type { Root } from '#shared/format/root.ts'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { DownloadOutcome, DownloadProgress, DownloadRequest, SliceOptions } from '#shared/ports/mover.ts'
-import { BlobReader } from './blob-reader.ts'
-import { budgetFor, DEFAULT_MEMORY_MIB, DEFAULT_WORKERS } from './budget.ts'
+import { BlobReader, type PackPart } from './blob-reader.ts'
+import { budgetFor, DEFAULT_MEMORY_MIB, DEFAULT_WORKERS, pacedBudget } from './budget.ts'
 import { ByteGate } from './byte-gate.ts'
 import { type Fetch, planFetches } from './download-plan.ts'
 import { countGarbage } from './garbage.ts'
 import { type Geometry, geometryOf, pageSpan, spanBytes } from './geometry.ts'
 import type { Lane } from './lane.ts'
-import { type Repository, requireRepository } from './repository.ts'
+import type { Repository } from './repository.ts'
 import { readRoot } from './seal.ts'
 import { Stopper } from './stopper.ts'
 import { throttled } from './throttled.ts'
-import type { EngineDeps } from './upload.ts'
+import { type EngineDeps, openPaced } from './upload.ts'
 
 /** Pages under way: the next one is fetched while the last parts of this one are written. */
 const PAGES_AHEAD = 2
@@ -32,7 +32,7 @@ export async function download(
   deps: EngineDeps,
   options: SliceOptions<DownloadProgress>,
 ): Promise<DownloadOutcome> {
-  const repository = await requireRepository(deps.store, request.repository.password, deps.keyCache)
+  const repository = await openPaced(deps, request.repository.password)
   const root = await requireRoot(repository, request.root)
   const stopper = new Stopper(deps.clock, request.sliceMs, options.signal)
   try {
@@ -107,7 +107,8 @@ class DownloadSlice {
 
   async run(): Promise<DownloadOutcome> {
     const { workers = DEFAULT_WORKERS, memoryMib = DEFAULT_MEMORY_MIB } = this.#deps
-    const { fetchBytes } = { ...budgetFor(memoryMib, workers, this.#geometry.chunkBytes), ...this.#deps.budget }
+    const ample = budgetFor(memoryMib, workers, this.#geometry.chunkBytes)
+    const { fetchBytes } = { ...pacedBudget(ample, this.#deps.pacer, this.#geometry.chunkBytes), ...this.#deps.budget }
     this.#lanes = await this.#openLanes()
     await this.#restorePages(new ByteGate(fetchBytes), Math.floor(fetchBytes / (FETCHES_PER_WORKER * workers)))
     await Promise.all(this.#lanes.map((lane) => lane.flushDisk()))
@@ -200,8 +201,9 @@ class DownloadSlice {
       if (!this.#isWanted(fetch)) return
       const location = fetch.blobs.get(0)
       if (location === undefined) throw new Error('an empty fetch was planned')
-      const part = await this.#blobs.readPart('chunk', location, fetch.offset, fetch.lengthBytes)
+      const part = await this.#read(fetch, location)
       this.#checkGoing()
+      if (part === undefined) return
       const fetched = { where: this.#blobs.where(location), blobs: fetch.blobs.encode(), targets: fetch.targets }
       const written = await this.#lane().write({ ...part, ...fetched }, () => this.#taken(part.bytes))
       this.#progress.bytesWritten += written
@@ -210,6 +212,16 @@ class DownloadSlice {
     } finally {
       gate.leave(share)
     }
+  }
+
+  /** undefined: the slice was over before its turn came. The first part waits for nothing but the caller's wish (`isWanted`). */
+  async #read(fetch: Fetch, location: BlobLocation): Promise<PackPart | undefined> {
+    const begin = () => this.#blobs.readPart('chunk', location, fetch.offset, fetch.lengthBytes)
+    const { pacer } = this.#deps
+    if (pacer === undefined) return await begin()
+    const { urgent, stopping } = this.#stopper
+    const until = fetch.first === this.#begin ? urgent : stopping
+    return await pacer.turn(begin, AbortSignal.any([until, this.#failed.signal]))
   }
 
   /** Runs of chunks that are zero, each at most so long as may be written without a look at the time. */

@@ -11,6 +11,7 @@ export class Stopper {
   readonly flag = new SharedArrayBuffer(4)
   readonly #view = new Int32Array(this.flag)
   readonly #done = new AbortController()
+  readonly #stopping = new AbortController()
   readonly #signal: AbortSignal
 
   constructor(clock: Clock, sliceMs: number, signal: AbortSignal) {
@@ -19,7 +20,10 @@ export class Stopper {
       () => this.stop(),
       () => {},
     )
-    const urge = () => Atomics.store(this.#view, 0, URGENT)
+    const urge = () => {
+      Atomics.store(this.#view, 0, URGENT)
+      this.#stopping.abort()
+    }
     if (signal.aborted) urge()
     else signal.addEventListener('abort', urge, { signal: this.#done.signal })
   }
@@ -28,13 +32,23 @@ export class Stopper {
     return Atomics.load(this.#view, 0) !== 0
   }
 
+  /** Aborts as soon as `isStopping`: for what waits. */
+  get stopping(): AbortSignal {
+    return this.#stopping.signal
+  }
+
   /** The caller's own wish, as against the end of the slice. */
   get isUrgent(): boolean {
     return this.#signal.aborted
   }
 
+  get urgent(): AbortSignal {
+    return this.#signal
+  }
+
   stop(): void {
     Atomics.compareExchange(this.#view, 0, 0, SLICE_OVER)
+    this.#stopping.abort()
   }
 
   /** Lets go of the timer and of the caller's signal. */

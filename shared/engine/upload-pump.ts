@@ -19,6 +19,8 @@ export type PumpContext = PageContext & {
   outbox: Outbox
   budget: TransferBudget
   isStopping: () => boolean
+  /** Waits until more may be read, where what moves is limited, and no longer than until the transfer stops. */
+  turn?: (() => Promise<void>) | undefined
   /** Called whenever something became durable. */
   onDurable: () => void
 }
@@ -29,6 +31,7 @@ export class UploadPump {
   readonly #pending = new Map<string, number[]>()
   readonly #source: BatchSource
   #batches = 0
+  #begun = 0
 
   constructor(context: PumpContext) {
     this.#context = context
@@ -65,6 +68,9 @@ export class UploadPump {
 
   async #feed(lane: Lane): Promise<void> {
     for (;;) {
+      // Before anything is read: what waits here holds nothing that the end of a slice would have to wait for. The first batch in
+      // any case: a slice that gets nowhere would be followed by another.
+      if (this.#begun++ > 0) await this.#context.turn?.()
       const chunks = await this.#source.next()
       if (chunks === undefined) return
       const batch = this.#batches++

@@ -7,13 +7,15 @@ import { RetryableError } from '#shared/kernel/errors.ts'
 import type { DiskRef, SliceOptions, UploadOutcome, UploadProgress, UploadRequest } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { BlobReader } from './blob-reader.ts'
-import { budgetFor, DEFAULT_MEMORY_MIB, DEFAULT_WORKERS, type TransferBudget } from './budget.ts'
+import { budgetFor, DEFAULT_MEMORY_MIB, DEFAULT_WORKERS, pacedBudget, type TransferBudget } from './budget.ts'
 import { CheckpointCadence } from './checkpoint-cadence.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { loadKnownChunks } from './known-loader.ts'
 import type { Lane, LaneSetup } from './lane.ts'
 import { MetaPacks } from './meta-packs.ts'
 import { Outbox } from './outbox.ts'
+import { PacedStore } from './paced-store.ts'
+import type { Pacer } from './pacer.ts'
 import { type KeyCache, type Repository, requireRepository } from './repository.ts'
 import { sealUpload } from './seal.ts'
 import { Stopper } from './stopper.ts'
@@ -39,6 +41,8 @@ export type EngineDeps = {
   /** In place of what follows from the memory: tests make small volumes behave like large ones. */
   budget?: Partial<TransferBudget> | undefined
   keyCache?: KeyCache | undefined
+  /** Limits how much moves in a second, over all slices of this mover. */
+  pacer?: Pacer | undefined
 }
 
 export async function upload(
@@ -46,7 +50,7 @@ export async function upload(
   deps: EngineDeps,
   options: SliceOptions<UploadProgress>,
 ): Promise<UploadOutcome> {
-  const repository = await requireRepository(deps.store, request.repository.password, deps.keyCache)
+  const repository = await openPaced(deps, request.repository.password)
   const warn = deps.warn ?? (() => {})
   const checkpoints = new Checkpoints(repository, request.session, request.slice, warn)
   const stopper = new Stopper(deps.clock, request.sliceMs, options.signal)
@@ -62,6 +66,12 @@ export async function upload(
   } finally {
     stopper.dispose()
   }
+}
+
+/** Opening itself is some small objects. */
+export async function openPaced({ store, keyCache, pacer }: EngineDeps, password: string): Promise<Repository> {
+  const repository = await requireRepository(store, password, keyCache)
+  return pacer === undefined ? repository : { ...repository, store: new PacedStore(repository.store, pacer) }
 }
 
 type SliceContext = {
@@ -152,14 +162,18 @@ class UploadSlice {
       report()
       cadence.tick(this.#state.stats.bytesStored, (error) => this.#outbox.fail(error))
     }
-    await new UploadPump({ ...this.#pages, lanes, known, outbox: this.#outbox, budget, isStopping, onDurable }).run()
+    const { pacer } = deps
+    const turn = pacer === undefined ? undefined : () => pacer.turn(() => {}, stopper.stopping)
+    const outbox = this.#outbox
+    await new UploadPump({ ...this.#pages, lanes, known, outbox, budget, isStopping, turn, onDurable }).run()
     await cadence.settle()
     await this.#outbox.settle()
   }
 
   #budget(): TransferBudget {
-    const { workers = DEFAULT_WORKERS, memoryMib = DEFAULT_MEMORY_MIB, budget } = this.#context.deps
-    return { ...budgetFor(memoryMib, workers, this.#context.repository.config.chunkBytes), ...budget }
+    const { workers = DEFAULT_WORKERS, memoryMib = DEFAULT_MEMORY_MIB, budget, pacer } = this.#context.deps
+    const { chunkBytes } = this.#context.repository.config
+    return { ...pacedBudget(budgetFor(memoryMib, workers, chunkBytes), pacer, chunkBytes), ...budget }
   }
 
   #laneSetup(budget: TransferBudget): LaneSetup {

@@ -13,6 +13,8 @@ export type Settings = {
   sliceMs: number
   /** Transfers at one time over all pods. */
   movers: number
+  /** What one mover may send and receive; undefined: as much as there is. */
+  moverBytesPerSecond: number | undefined
   leaseMs: number
   /** What the mover may use at its peak. */
   memoryBytes: number
@@ -60,6 +62,7 @@ export function readSettings(env: Env): Settings {
     port: integer(env, 'PORT', 8080, { min: 0, max: 65535 }),
     sliceMs: SECOND_MS * integer(env, 'DORMOUSE_SLICE_SECONDS', 300, { min: 1, max: 540 }),
     movers: integer(env, 'DORMOUSE_MOVERS', 2, { min: 1, max: 64 }),
+    moverBytesPerSecond: moverBytesPerSecond(env),
     leaseMs: SECOND_MS * integer(env, 'DORMOUSE_LEASE_SECONDS', 30, { min: 5, max: 300 }),
     memoryBytes: MiB * integer(env, 'DORMOUSE_MEMORY_MIB', 384, { min: 128, max: 65536 }),
     bindTimeoutMs: SECOND_MS * integer(env, 'DORMOUSE_BIND_TIMEOUT_SECONDS', 180, { min: 1, max: 86400 }),
@@ -85,6 +88,21 @@ export function readSettings(env: Env): Settings {
     nodeName: text(env, 'NODE_NAME'),
     revision: text(env, 'K_REVISION'),
   }
+}
+
+/** Below it a slice ends before much of anything has moved. */
+const LEAST_MIB_PER_SECOND = 0.25
+
+/** The smaller one of the mover's own limit and of its share of the limit for all. */
+function moverBytesPerSecond(env: Env): number | undefined {
+  const own = integer(env, 'DORMOUSE_MOVER_MIB_PER_SECOND', 0, { min: 0, max: 100_000 })
+  const total = integer(env, 'DORMOUSE_TOTAL_MIB_PER_SECOND', 0, { min: 0, max: 100_000 })
+  const share = total / integer(env, 'DORMOUSE_MOVERS', 2, { min: 1, max: 64 })
+  const limits = [own, share].filter((limit) => limit > 0)
+  if (limits.length === 0) return undefined
+  const least = Math.min(...limits)
+  if (least >= LEAST_MIB_PER_SECOND) return least * MiB
+  throw wrong('DORMOUSE_TOTAL_MIB_PER_SECOND', String(total), `at least 1 for each four of DORMOUSE_MOVERS`)
 }
 
 const CLUSTER_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/

@@ -25,6 +25,8 @@ export type MoverOptions = {
   env: NodeJS.ProcessEnv
   memoryMib?: number | undefined
   workers?: number | undefined
+  /** What it may send to the store and receive from it, in both directions together; undefined: no limit. */
+  bytesPerSecond?: number | undefined
   /** Where the VDDK was unpacked. Without it only test disks can be opened. */
   vddkDir?: string | undefined
   vddkConfigFile?: string | undefined
@@ -203,11 +205,13 @@ class MoverClient implements Mover {
   }
 
   #setup(): MoverSetup {
-    const { memoryMib, workers, vddkDir, vddkConfigFile, transportModes, testDisk, testStore } = this.#options
+    const { memoryMib, workers, bytesPerSecond, vddkDir, vddkConfigFile, transportModes, testDisk, testStore } =
+      this.#options
     const vddk = vddkDir === undefined ? undefined : { libDir: vddkDir, configFile: vddkConfigFile, transportModes }
     return {
       memoryMib: memoryMib ?? DEFAULT_MEMORY_MIB,
       workers: workers ?? DEFAULT_WORKERS,
+      bytesPerSecond,
       vddk,
       testDisk,
       testStore,

@@ -1,6 +1,7 @@
 // Main file of the mover, the child process that holds VDDK, the disk handles and the engine. Started by client.ts.
 
 import { download } from '#shared/engine/download.ts'
+import { Pacer } from '#shared/engine/pacer.ts'
 import { KeyCache } from '#shared/engine/repository.ts'
 import { type EngineDeps, upload } from '#shared/engine/upload.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
@@ -15,7 +16,13 @@ import { toWire } from './wire-error.ts'
 const KEPT_BODY_BYTES = 12 * MiB
 
 type Transfer = { type: 'upload'; request: UploadRequest } | { type: 'download'; request: DownloadRequest }
-type Mover = { setup: MoverSetup; lock: SharedArrayBuffer | undefined; lanes: LanePool; keyCache: KeyCache }
+type Mover = {
+  setup: MoverSetup
+  lock: SharedArrayBuffer | undefined
+  lanes: LanePool
+  keyCache: KeyCache
+  pacer: Pacer | undefined
+}
 
 let mover: Promise<Mover> | undefined
 let stop = new AbortController()
@@ -64,7 +71,9 @@ async function start(setup: MoverSetup): Promise<Mover> {
     initVddk(loadVddk(setup.vddk.libDir), setup.vddk.configFile)
     lock = createVddkLock()
   }
-  return { setup, lock, lanes: new LanePool(setup, lock), keyCache: new KeyCache() }
+  const { bytesPerSecond } = setup
+  const pacer = bytesPerSecond === undefined ? undefined : new Pacer(systemClock, bytesPerSecond)
+  return { setup, lock, lanes: new LanePool(setup, lock), keyCache: new KeyCache(), pacer }
 }
 
 async function transfer(message: Transfer): Promise<void> {
@@ -114,10 +123,10 @@ function sendProgress(progress: object): void {
 
 type OpenedStore = Pick<EngineDeps, 'store' | 'recycle'>
 
-function engineDeps({ setup, lanes, keyCache }: Mover, opened: OpenedStore): EngineDeps {
+function engineDeps({ setup, lanes, keyCache, pacer }: Mover, opened: OpenedStore): EngineDeps {
   const { memoryMib, workers } = setup
   const openLanes: EngineDeps['openLanes'] = (disk, lane, writable) => lanes.open(disk, lane, writable)
-  return { ...opened, clock: systemClock, openLanes, warn, memoryMib, workers, keyCache }
+  return { ...opened, clock: systemClock, openLanes, warn, memoryMib, workers, keyCache, pacer }
 }
 
 async function openStore(

@@ -20,7 +20,13 @@ export type DiskSettings = {
 }
 
 /** First message to the child. `testStore`: a folder in place of S3, only in tests. */
-export type MoverSetup = DiskSettings & { memoryMib: number; workers: number; testStore: string | undefined }
+export type MoverSetup = DiskSettings & {
+  memoryMib: number
+  workers: number
+  /** undefined: no limit. */
+  bytesPerSecond: number | undefined
+  testStore: string | undefined
+}
 
 export type ToMover =
   | { type: 'setup'; setup: MoverSetup }

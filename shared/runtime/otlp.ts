@@ -4,6 +4,7 @@
 import { asError, RetryableError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Counter, Histogram, Metrics } from './metrics.ts'
+import { openRequest } from './outgoing.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 /** `startedMs`: when the counts were 0. */
@@ -24,13 +25,20 @@ export async function pushMetrics(url: string, name: string, instance: string, m
   const resource = { attributes: attributesOf({ 'service.name': name, 'service.instance.id': instance }) }
   const scopeMetrics = [{ scope: { name: 'dormouse' }, metrics: metrics.all.map((metric) => metricOf(metric, period)) }]
   const body = JSON.stringify({ resourceMetrics: [{ resource, scopeMetrics }] })
-  const headers = { 'content-type': 'application/json' }
-  const answer = fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(TIMEOUT_MS) })
-  const status = await answer.then(
-    (response) => response.status,
-    (error: unknown) => asError(error).message,
-  )
+  const status = await post(url, body).catch((error: unknown) => asError(error).message)
   if (status !== 200) throw new RetryableError('MetricsNotPushed', `push metrics to ${url}: ${status}`)
+}
+
+async function post(url: string, body: string): Promise<number | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<number | undefined>()
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+  const request = openRequest(url, { method: 'POST', headers }, (response) => {
+    response.resume()
+    resolve(response.statusCode)
+  })
+  request.on('error', reject).end(body)
+  const late = setTimeout(() => request.destroy(new Error(`no answer in ${TIMEOUT_MS} ms`)), TIMEOUT_MS)
+  return await promise.finally(() => clearTimeout(late))
 }
 
 function metricOf(metric: Counter | Histogram, period: Period): object {

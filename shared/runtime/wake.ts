@@ -2,7 +2,7 @@
 
 import { KINDS } from '#shared/api/kinds.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
-import { http } from './http.ts'
+import { openRequest } from './outgoing.ts'
 import { type ObjectRef, refText, WAKE_TYPE } from './ref.ts'
 
 /**
@@ -41,14 +41,15 @@ const MOST_OPEN = 512
 /** As long as Knative lets any request last. */
 const LONGEST_MS = 600_000
 
-async function post(url: string, headers: object, body: string, what: string, waitMs: number) {
-  const send = URL.parse(url)?.protocol === 'https:' ? (await import('node:https')).request : http.request
+type Headers = Record<string, string | number>
+
+async function post(url: string, headers: Headers, body: string, what: string, waitMs: number) {
   const { promise, resolve, reject } = Promise.withResolvers<'accepted' | 'sent'>()
   const fail = (why: string, cause?: unknown) =>
     reject(new RetryableError('WakeFailed', `wake ${what} by ${url}: ${why}`, { cause }))
   if (openRequests >= MOST_OPEN)
     throw new RetryableError('WakeFailed', `wake ${what}: ${MOST_OPEN} are not answered yet`)
-  const request = send(url, { method: 'POST', headers: { ...headers }, agent: false }, (response) => {
+  const request = openRequest(url, { method: 'POST', headers }, (response) => {
     const status = response.statusCode ?? 0
     response.resume()
     if (status >= 200 && status < 300) resolve('accepted')

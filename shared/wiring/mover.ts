@@ -74,6 +74,7 @@ class ConfiguredMover implements Mover {
       entry: moverEntry(),
       env: process.env,
       memoryMib: settings.memoryBytes / MiB,
+      bytesPerSecond: settings.moverBytesPerSecond,
       vddkDir: settings.vddkDir,
       vddkConfigFile,
       transportModes: settings.vddkTransport,

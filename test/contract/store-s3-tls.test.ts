@@ -1,9 +1,8 @@
-// The S3 store over TLS: a private authority, none, a false one, and through a proxy.
+// The S3 store over TLS: a private authority, none, a false one, a bundle that is broken.
 
 import { randomBytes } from 'node:crypto'
 import http from 'node:http'
 import https from 'node:https'
-import net from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createS3Store } from '#shared/adapters/s3/store.ts'
@@ -14,6 +13,7 @@ import { MiB } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import { Authority } from '../environment/kubernetes/certificates.ts'
 import { rejects } from './cluster-rejects.ts'
+import { issue } from './go-certificates.ts'
 import { type Gateway, listen, settingsFor, startGateway } from './store-s3-support.ts'
 
 const test = suite('S3 store over TLS')
@@ -102,34 +102,26 @@ test('TLS to a port that speaks none is told as that', async () => {
   plain.close()
 })
 
-test('a proxy that the environment names is used, and the certificate behind it is still checked', async () => {
-  let tunnels = 0
-  const proxy = http.createServer().on('connect', (request, client: net.Socket) => {
-    tunnels++
-    const [host, port] = request.url!.split(':')
-    const target = net.connect(Number(port), host, () => {
-      client.write('HTTP/1.1 200 OK\r\n\r\n')
-      client.pipe(target).pipe(client)
-    })
-    target.on('error', () => client.destroy())
-    client.on('error', () => target.destroy())
-  })
-  process.env['HTTPS_PROXY'] = `http://127.0.0.1:${await listen(proxy)}`
-  try {
-    const proxied = store()
-    const body = randomBytes(16 * MiB)
-    assert.is(await proxied.putIfAbsent('pack', body), true)
-    assert.is(await proxied.putIfAbsent('pack', body), false)
-    assert.is(Buffer.compare((await proxied.get('pack'))!, body), 0)
-    assert.is((await proxied.getRange('pack', 1, 10))!.length, 10)
-    assert.ok(tunnels > 0)
-    await rejects(store({ caCert: undefined }).get('config'), TerminalError, 'S3CertificateUntrusted')
-    proxied.close()
-  } finally {
-    delete process.env['HTTPS_PROXY']
-    proxy.closeAllConnections()
-    proxy.close()
-  }
+test("an issuing CA's certificate, or the store's own, is an anchor as it is for Velero", async () => {
+  const root = issue({ name: 'root', ca: true })
+  const middle = issue({ name: 'issuing', ca: true, by: root })
+  const leaf = issue({ name: 'store', by: middle, names: ['127.0.0.1'] })
+  const server = https.createServer({ cert: leaf.certPem + middle.certPem, key: leaf.keyPem }, (_, response) =>
+    response.writeHead(404, { 'content-type': 'application/xml' }).end('<Error><Code>NoSuchKey</Code></Error>'),
+  )
+  const url = `https://127.0.0.1:${await listen(server)}`
+  for (const caCert of [root.certPem, middle.certPem, leaf.certPem])
+    assert.is(await store({ url, caCert }).get('config'), undefined)
+  server.closeAllConnections()
+  server.close()
+})
+
+test('one certificate of a bundle that cannot be read does not spoil the others, and is told when none is trusted', async () => {
+  const broken = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'
+  assert.is(await store({ caCert: `${broken}${gateway.s3.caPem}` }).get('none'), undefined)
+  const caCert = `${new Authority('another').certPem}${broken}`
+  const error = await rejects(store({ caCert }).get('config'), TerminalError, 'S3CaCertInvalid')
+  assert.match(error.message, 'certificate 2 of the CA bundle')
 })
 
 test.run()

@@ -179,6 +179,10 @@ test('a certificate of an unknown authority is not trusted', async () => {
   await rejects(world(bare).service.describe(ABSENT), RetryableError, 'VCenterCertificateUntrusted')
   const stranger = section(vcenter, { caPem: other.caPem })
   await rejects(world(stranger).service.describe(ABSENT), RetryableError, 'VCenterCertificateUntrusted')
+  const broken = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'
+  const spoilt = section(vcenter, { caPem: other.caPem + broken })
+  const error = await rejects(world(spoilt).service.describe(ABSENT), RetryableError, 'VCenterCertificateUntrusted')
+  assert.match(error.message, 'certificate 2 of its CA bundle')
   assert.equal((await vcenter.state()).calls, {})
 })
 
@@ -187,7 +191,7 @@ test('a certificate for another name is not trusted', async () => {
   try {
     const { service } = world(section(elsewhere, { host: '127.0.0.2' }))
     const error = await rejects(service.describe(ABSENT), RetryableError, 'VCenterCertificateUntrusted')
-    assert.match(error.message, /127\.0\.0\.2 is not in the cert/)
+    assert.match(error.message, /certificate is not for 127\.0\.0\.2/)
   } finally {
     await elsewhere.stop()
   }

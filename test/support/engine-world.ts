@@ -82,6 +82,8 @@ export class EngineWorld {
   readonly warnings: string[] = []
   readonly messages: string[] = []
   readonly disks: MemoryDisk[] = []
+  /** Of transfers, where a test is about time. */
+  timing: Pick<EngineDeps, 'clock' | 'pacer'> = { clock: systemClock }
 
   constructor(store: ObjectStore = new MemoryObjectStore()) {
     this.store = store
@@ -160,7 +162,7 @@ export class EngineWorld {
     const request = { repository: access, disk: noDisk, root, sliceMs, nextChunk, targetIsZeroed }
     const signal = options.signal ?? new AbortController().signal
     // A slice of no length is over before it began.
-    const clock = sliceMs === 0 ? { ...systemClock, sleep: async () => undefined } : systemClock
+    const clock = sliceMs === 0 ? { ...systemClock, sleep: async () => undefined } : this.timing.clock
     const { recycle, wrapDisk = (disk) => disk } = options
     const deps = {
       ...this.deps(() => wrapDisk(new MemoryDisk(content))),
@@ -181,7 +183,7 @@ export class EngineWorld {
       this.warnings.push(reason)
       this.messages.push(message)
     }
-    return { store: this.store, clock: systemClock, openLanes, warn, workers, budget: SMALL_BUDGET }
+    return { store: this.store, ...this.timing, openLanes, warn, workers, budget: SMALL_BUDGET }
   }
 
   get bytesRead(): number {

@@ -12,6 +12,7 @@ test('without any variable everything has its documented default', () => {
     port: 8080,
     sliceMs: 300_000,
     movers: 2,
+    moverBytesPerSecond: undefined,
     leaseMs: 30_000,
     memoryBytes: 384 * 1024 * 1024,
     bindTimeoutMs: 180_000,
@@ -36,6 +37,21 @@ test('without any variable everything has its documented default', () => {
     nodeName: undefined,
     revision: undefined,
   })
+})
+
+test('a mover keeps to its own limit and to its share of the limit for all, whichever is smaller', () => {
+  const limit = (own: string, total: string, movers: string) =>
+    readSettings({
+      DORMOUSE_MOVER_MIB_PER_SECOND: own,
+      DORMOUSE_TOTAL_MIB_PER_SECOND: total,
+      DORMOUSE_MOVERS: movers,
+    }).moverBytesPerSecond
+  assert.is(limit('10', '0', '4'), 10 * 1024 * 1024)
+  assert.is(limit('0', '10', '4'), 2.5 * 1024 * 1024)
+  assert.is(limit('10', '10', '4'), 2.5 * 1024 * 1024)
+  assert.is(limit('2', '10', '4'), 2 * 1024 * 1024)
+  assert.is(limit('0', '1', '4'), 0.25 * 1024 * 1024)
+  assert.throws(() => limit('0', '1', '5'), /DORMOUSE_TOTAL_MIB_PER_SECOND is "1", want at least 1 for each four/)
 })
 
 test('each variable reaches its setting in its unit', () => {

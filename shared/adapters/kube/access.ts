@@ -1,6 +1,10 @@
 // Where the API server is and how a request proves who sends it.
 
-import { Agent, type AgentOptions } from 'node:https'
+import { Agent } from 'node:https'
+import { type Anchors, secureContextFor } from '#shared/adapters/net/anchors.ts'
+import { OpeningAgent, openSecure } from '#shared/adapters/net/secure.ts'
+import { tlsOptions } from '#shared/adapters/net/trust.ts'
+import { proxyFor } from '#shared/kernel/proxy.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 
 /** One way in; looked for again when the server says 401. */
@@ -11,7 +15,23 @@ export type Access = {
   headers: () => Promise<Record<string, string>>
 }
 
+/** As a kubeconfig has it. `caPem`: no other authority is trusted. */
+export type ServerTls = Pick<Anchors, 'caPem' | 'cert' | 'key'> & {
+  insecureSkipVerify?: boolean
+  servername?: string | undefined
+  /** Its `proxy-url`, which comes before the environment's. */
+  proxy?: URL
+}
+
+const CONNECT_MS = 15 * SECOND_MS
+
 /** Idle connections are dropped by us, before the server or something on the way does it unseen. */
-export function createAgent(tls: AgentOptions): Agent {
-  return new Agent({ ...tls, keepAlive: true, maxSockets: 16, timeout: 30 * SECOND_MS })
+export function createAgent(server: URL, tls: ServerTls): Agent {
+  const { insecureSkipVerify = false, servername, proxy = proxyFor(server), ...anchors } = tls
+  const trust = { secureContext: secureContextFor({ ...anchors, only: true }), verify: !insecureSkipVerify }
+  const options = { keepAlive: true, maxSockets: 16, timeout: 30 * SECOND_MS }
+  const host = server.hostname.replace(/^\[(.*)\]$/, '$1')
+  if (proxy === undefined) return new Agent({ ...options, ...tlsOptions(servername ?? host, trust) })
+  const target = { host, port: Number(server.port || 443), trust, servername, proxy, connectMs: CONNECT_MS }
+  return new OpeningAgent(options, () => openSecure(target))
 }

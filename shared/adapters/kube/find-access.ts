@@ -30,10 +30,11 @@ export async function findAccess(options: AccessOptions = {}): Promise<Access> {
 }
 
 async function accessFromPod(host: string, port: string, dir: string): Promise<Access> {
-  const ca = await readFile(`${dir}/ca.crt`)
+  const caPem = await readFile(`${dir}/ca.crt`, 'utf8')
+  const server = new URL(`https://${isIPv6(host) ? `[${host}]` : host}:${port}`)
   return {
-    server: new URL(`https://${isIPv6(host) ? `[${host}]` : host}:${port}`),
-    agent: createAgent({ ca }),
+    server,
+    agent: createAgent(server, { caPem }),
     // The kubelet replaces the file long before the token ends; reading it costs less than remembering when it was read.
     headers: async () => ({ authorization: `Bearer ${(await readFile(`${dir}/token`, 'utf8')).trim()}` }),
   }

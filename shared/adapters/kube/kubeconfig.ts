@@ -1,10 +1,10 @@
 // Credentials out of any kubeconfig file, by the Kubernetes client. Loaded only where one is needed: see find-access.ts.
 
-import { Agent, type AgentOptions, type RequestOptions } from 'node:https'
+import { Agent, type RequestOptions } from 'node:https'
 // Not the package's index: watch, exec, web sockets and the like come with that.
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import { type Access, createAgent } from './access.ts'
+import { type Access, createAgent, type ServerTls } from './access.ts'
 
 /** Without a `file`: the files of KUBECONFIG, else `~/.kube/config`. */
 export async function accessFromKubeConfig(file: string | undefined): Promise<Access> {
@@ -17,11 +17,15 @@ export async function accessFromKubeConfig(file: string | undefined): Promise<Ac
     throw new TerminalError('InvalidSettings', 'no kubeconfig with a current context and no service account was found')
   }
   const options = await optionsOf(config)
+  const server = new URL(cluster.server)
+  const { proxyUrl } = cluster
   return {
-    server: new URL(cluster.server),
-    // Where a proxy is set the client's own agent knows the way; otherwise ours does, and it keeps connections.
+    server,
+    // Only the client's own agent speaks SOCKS; ours keeps connections and knows whom to trust.
     agent:
-      cluster.proxyUrl !== undefined && options.agent instanceof Agent ? options.agent : createAgent(tlsOf(options)),
+      proxyUrl?.startsWith('socks') === true && options.agent instanceof Agent
+        ? options.agent
+        : createAgent(server, { ...tlsOf(options), ...(proxyUrl ? { proxy: new URL(proxyUrl) } : {}) }),
     headers: async () => headersOf(await optionsOf(config)),
   }
 }
@@ -33,9 +37,15 @@ async function optionsOf(config: KubeConfig): Promise<RequestOptions> {
   return options
 }
 
-function tlsOf({ ca, cert, key, rejectUnauthorized, servername }: RequestOptions): AgentOptions {
-  const tls = { ca, cert, key, rejectUnauthorized, servername }
-  return Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined))
+/** The client gives files and data as bytes of PEM. */
+function tlsOf({ ca, cert, key, rejectUnauthorized, servername }: RequestOptions): ServerTls {
+  return {
+    caPem: ca === undefined ? undefined : String(ca),
+    cert: cert as ServerTls['cert'],
+    key: key as ServerTls['key'],
+    insecureSkipVerify: rejectUnauthorized === false,
+    servername,
+  }
 }
 
 function headersOf({ headers = {}, auth }: RequestOptions): Record<string, string> {

@@ -1,8 +1,7 @@
 // Kubeconfig files that a program wrote: JSON, one token or client certificate, nothing to run and no proxy.
 
 import { readFile } from 'node:fs/promises'
-import type { AgentOptions } from 'node:https'
-import { type Access, createAgent } from './access.ts'
+import { type Access, createAgent, type ServerTls } from './access.ts'
 
 type Fields = Record<string, unknown>
 type Named = { name?: string; context?: Fields; cluster?: Fields; user?: Fields }
@@ -22,7 +21,7 @@ export async function accessFromPlainKubeconfig(file: string): Promise<Access | 
   if (server?.protocol !== 'https:') return undefined
   const authorization: Record<string, string> =
     user['token'] === undefined ? {} : { authorization: `Bearer ${user['token']}` }
-  return { server, agent: createAgent(tlsOf(cluster, user)), headers: async () => authorization }
+  return { server, agent: createAgent(server, tlsOf(cluster, user)), headers: async () => authorization }
 }
 
 /** Most kubeconfig files are YAML, and those are not for us. */
@@ -39,14 +38,13 @@ function holdsOnly(fields: Fields | undefined, known: string[]): fields is Recor
   return entries.every(([name, value]) => known.includes(name) && typeof value === 'string')
 }
 
-function tlsOf(cluster: Record<string, string>, user: Record<string, string>): AgentOptions {
-  const options = {
-    ca: decoded(cluster['certificate-authority-data']),
+function tlsOf(cluster: Record<string, string>, user: Record<string, string>): ServerTls {
+  return {
+    caPem: decoded(cluster['certificate-authority-data'])?.toString('utf8'),
     cert: decoded(user['client-certificate-data']),
     key: decoded(user['client-key-data']),
     servername: cluster['tls-server-name'],
   }
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
 function decoded(base64: string | undefined): Buffer | undefined {

@@ -1,15 +1,13 @@
 // Makes the SDK's client for a bucket: our HTTP layer, one attempt per call, checksums only where we put them.
 
-import http from 'node:http'
-import https from 'node:https'
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
-import { NodeHttpHandler } from '@smithy/node-http-handler'
+import { secureContextFor } from '#shared/adapters/net/anchors.ts'
+import type { Trust } from '#shared/adapters/net/trust.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import type { BodyBuffers } from './body-buffers.ts'
 import type { TransportOptions } from './options.ts'
 import { SocketHandler } from './request-handler.ts'
-import { secureContextFor } from './trust.ts'
 
 export function createClient(settings: S3Settings, transport: TransportOptions, buffers: BodyBuffers): S3Client {
   return new S3Client({
@@ -37,32 +35,20 @@ function handlerFor(
   transport: TransportOptions,
   buffers: BodyBuffers,
 ): NonNullable<S3ClientConfig['requestHandler']> {
-  if (environmentNamesProxy()) return proxyHandler(settings, transport)
+  let trust: Trust | undefined
   return new SocketHandler({
     ...transport,
     maxIdleMs: 15 * SECOND_MS,
     maxBodyBytes: transport.maxObjectBytes,
     buffers,
-    verifyCertificate: !settings.insecureSkipTlsVerify,
-    secureContext: () => secureContextFor(settings.caCert),
+    trust: () => {
+      trust ??= trustOf(settings)
+      return trust
+    },
   })
 }
 
-// Through a proxy the SDK's own handler does the work: slower to read with, but Node's agents know proxies and NO_PROXY.
-function proxyHandler(settings: S3Settings, transport: TransportOptions): NodeHttpHandler {
-  const agent = { keepAlive: true, maxSockets: transport.maxConnections, proxyEnv: process.env }
-  return new NodeHttpHandler({
-    connectionTimeout: transport.connectTimeoutMs,
-    socketTimeout: transport.idleTimeoutMs,
-    httpAgent: new http.Agent(agent),
-    httpsAgent: new https.Agent({
-      ...agent,
-      secureContext: secureContextFor(settings.caCert),
-      rejectUnauthorized: !settings.insecureSkipTlsVerify,
-    }),
-  })
-}
-
-function environmentNamesProxy(): boolean {
-  return ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy'].some((name) => (process.env[name] ?? '') !== '')
+/** The system's authorities stay trusted beside the location's own, as in Velero's plugin for AWS. */
+function trustOf({ caCert, insecureSkipTlsVerify }: S3Settings): Trust {
+  return { secureContext: secureContextFor({ caPem: caCert }), verify: !insecureSkipTlsVerify }
 }

@@ -2,6 +2,8 @@
 
 import net from 'node:net'
 import tls from 'node:tls'
+import { type Trust, tlsOptions } from '#shared/adapters/net/trust.ts'
+import { connectTo, openTunnel } from '#shared/adapters/net/tunnel.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import { type ReceivedResponse, ResponseReader, SCRATCH_BYTES } from './response-reader.ts'
 
@@ -11,7 +13,8 @@ const TLS_PIECE_BYTES = 512 * KiB
 const AFTER_WRITE_FAILURE_MS = 500
 const NO_BODY = new Uint8Array(0)
 
-export type Endpoint = { host: string; port: number; secureContext: tls.SecureContext | undefined; verify: boolean }
+/** `secure`: TLS to the store itself; the way to its proxy may have TLS of its own. */
+export type Endpoint = { host: string; port: number; secure: boolean; proxy: URL | undefined; trust: () => Trust }
 export type WireRequest = {
   method: string
   head: string
@@ -36,14 +39,23 @@ export class Connection {
 
   /** Resolves once the connection (and its TLS) stands. */
   static async open(endpoint: Endpoint, timeoutMs: number, signal: AbortSignal | undefined): Promise<Connection> {
-    const connection = new Connection(endpoint)
-    const late = () => connection.close(failure('ETIMEDOUT', `no connection after ${timeoutMs} ms`))
-    const abort = () => connection.close(abortError(signal))
+    const ended = Promise.withResolvers<never>()
+    ended.promise.catch(() => {})
+    const abort = () => ended.reject(abortError(signal))
+    const late = () => ended.reject(failure('ETIMEDOUT', `no connection after ${timeoutMs} ms`))
     const timer = setTimeout(late, timeoutMs)
     signal?.addEventListener('abort', abort, { once: true })
+    const way = wayTo(endpoint)
+    let connection: Connection | undefined
     try {
-      await connection.established()
+      await Promise.race([way?.ready, ended.promise])
+      connection = new Connection(endpoint, way?.socket)
+      await Promise.race([connection.established(), ended.promise])
       return connection
+    } catch (error) {
+      connection?.close(error as Error)
+      way?.socket.destroy()
+      throw error
     } finally {
       clearTimeout(timer)
       signal?.removeEventListener('abort', abort)
@@ -52,31 +64,29 @@ export class Connection {
 
   private established(): Promise<void> {
     return new Promise((resolve, reject) => {
+      // The way through a proxy stands already.
+      if (!this.secure && !this.socket.connecting) resolve()
       this.socket.once(this.secure ? 'secureConnect' : 'connect', resolve)
       this.socket.once('close', () => reject(this.failure ?? failure('ECONNRESET', 'closed while connecting')))
     })
   }
 
-  private constructor(endpoint: Endpoint) {
+  private constructor(endpoint: Endpoint, way: net.Socket | undefined) {
     const onread = {
       buffer: () => this.pending?.reader.target() ?? this.scratch,
       callback: (count: number) => this.received(count),
     }
-    const { host, port, secureContext, verify } = endpoint
-    this.secure = secureContext !== undefined
-    this.socket =
-      secureContext === undefined
-        ? net.connect({ host, port, noDelay: true, onread })
-        : tls.connect({
-            host,
-            port,
-            onread,
-            secureContext,
-            rejectUnauthorized: verify,
-            ALPNProtocols: ['http/1.1'],
-            // A name that is an address is not allowed in SNI (RFC 6066).
-            ...(net.isIP(host) === 0 ? { servername: host } : {}),
-          } as tls.ConnectionOptions)
+    const { host, port, secure, trust } = endpoint
+    this.secure = secure
+    if (secure) {
+      const to = way === undefined ? { host, port, onread } : { socket: way }
+      const options = { ...to, ...tlsOptions(host, trust()), ALPNProtocols: ['http/1.1'] }
+      this.socket = tls.connect(options as tls.ConnectionOptions)
+    } else {
+      this.socket = way ?? net.connect({ host, port, noDelay: true, onread })
+    }
+    // Node reads in place only from sockets that it has made itself.
+    if (way !== undefined) this.socket.on('data', (bytes: Buffer) => this.copied(bytes))
     this.hangUp = this.socket.destroy.bind(this.socket)
     this.socket.destroy = (error?: Error) => this.destroyed(error)
     this.socket.on('error', (error) => this.close(error))
@@ -156,6 +166,16 @@ export class Connection {
     })
   }
 
+  private copied(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; ) {
+      const into = this.pending?.reader.target() ?? this.scratch
+      const count = Math.min(into.length, bytes.length - at)
+      into.set(bytes.subarray(at, at + count))
+      at += count
+      if (!this.received(count)) return
+    }
+  }
+
   private received(count: number): boolean {
     const pending = this.pending
     if (pending === undefined) {
@@ -190,6 +210,17 @@ export class Connection {
     if (!response.reusable || !this.bodyIsSent) this.close(failure('ECONNRESET', 'the connection is used up'))
     pending?.resolve(response)
   }
+}
+
+/** Through a proxy: a tunnel for TLS; plain requests are the proxy's own to pass on. undefined: straight. */
+function wayTo({ host, port, secure, proxy, trust }: Endpoint) {
+  if (proxy === undefined) return undefined
+  if (secure) return openTunnel(proxy, { host, port }, trust())
+  const socket = connectTo(proxy, trust())
+  const ready = new Promise<void>((resolve, reject) => {
+    socket.once(proxy.protocol === 'https:' ? 'secureConnect' : 'connect', resolve).once('error', reject)
+  })
+  return { socket, ready }
 }
 
 export function failure(code: string, message: string): Error {

@@ -1,6 +1,8 @@
 // The border: what the SDK and the network throw, as Dormouse's errors. Messages name the call, the key, the place and the
 // fix; the server's own words are kept only where they cannot quote a credential.
 
+import { readBundle } from '#shared/adapters/net/anchors.ts'
+import { isDistrust } from '#shared/adapters/net/trust.ts'
 import {
   type DormouseError,
   DormouseError as DormouseErrorClass,
@@ -20,6 +22,8 @@ export type CallContext = {
   /** Where the credentials come from; never what they are. */
   credentialOrigin: string
   region: string
+  /** The bundle that was given beside the system's authorities. */
+  caCert: string | undefined
 }
 
 type SdkError = Error & {
@@ -72,10 +76,26 @@ const archived = terminal(
   () => 'the object was moved to an archive class: restore it, and exclude plugins/dormouse/ from that lifecycle rule',
 )
 const unsupported = terminal('S3Unsupported', () => 'the store does not know a request that Dormouse needs')
-const untrusted = terminal(
-  'S3CertificateUntrusted',
-  (c) => `the certificate of ${c.address} is not trusted: put its CA into the location's caCert`,
-)
+const untrusted: Answer = (context, error) => {
+  const unread = context.caCert === undefined ? undefined : unreadIn(context.caCert)
+  if (unread !== undefined) return terminal('S3CaCertInvalid', () => unread)(context, error)
+  const why = excerptOf(error.message, MOST_SERVER_CHARS)
+  const fix = "put its CA into the location's caCert"
+  return terminal('S3CertificateUntrusted', (c) => `the certificate of ${c.address} is not trusted: ${fix}: ${why}`)(
+    context,
+    error,
+  )
+}
+
+/** What is no certificate is passed over, as in Go, and told when it may be what was missed. */
+function unreadIn(caCert: string): string | undefined {
+  const { certificates, unread } = readBundle(caCert)
+  if (unread.length > 0)
+    return `the store is not trusted, and certificate ${unread[0]} of the CA bundle (caCert) cannot be read: give it in PEM form`
+  return certificates.length > 0
+    ? undefined
+    : 'the store is not trusted, and the CA bundle (caCert) holds no certificate: give it in PEM form'
+}
 const noCredentials = terminal(
   'S3CredentialsMissing',
   (c) => `no credentials were found (${c.credentialOrigin}): name a Secret in the location's credential`,
@@ -134,25 +154,6 @@ const BY_STATUS: Record<number, Answer> = {
 /** No code of its own: `AccessDenied` with these words (AWS, versitygw), `InvalidRequest` with those (MinIO). */
 const LOCKED = /protected by object lock|WORM protected/i
 
-const CERTIFICATE_CODES = new Set([
-  'CERT_HAS_EXPIRED',
-  'CERT_NOT_YET_VALID',
-  'CERT_REVOKED',
-  'CERT_REJECTED',
-  'CERT_UNTRUSTED',
-  'CERT_SIGNATURE_FAILURE',
-  'CERT_CHAIN_TOO_LONG',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'INVALID_CA',
-  'INVALID_PURPOSE',
-  'HOSTNAME_MISMATCH',
-  'ERR_TLS_CERT_ALTNAME_INVALID',
-])
-
 const MOST_SERVER_CHARS = 200
 
 /** What was thrown, as the error whose class says how to react. Our own errors pass through. */
@@ -163,7 +164,7 @@ export function translate(thrown: unknown, context: CallContext): Error {
   shorten(error)
   const status = statusOf(error)
   if (status !== undefined) return fromAnswer(status, error, context)
-  if (error.code !== undefined && CERTIFICATE_CODES.has(error.code)) return untrusted(context, error)
+  if (isDistrust(error)) return untrusted(context, error)
   const known = BY_CODE[error.name]
   if (known !== undefined) return known(context, error)
   if (error instanceof ResponseError)

@@ -2,8 +2,9 @@
 // as much, because a body goes from the socket into its final buffer. Anything but HTTP/1.1 to a fixed address is left out.
 
 import { Readable } from 'node:stream'
-import type { SecureContext } from 'node:tls'
 import type { S3ClientConfig } from '@aws-sdk/client-s3'
+import type { Trust } from '#shared/adapters/net/trust.ts'
+import { proxyAuthorization, proxyFor } from '#shared/kernel/proxy.ts'
 import { MOST_LIST_BYTES } from './answers.ts'
 import type { BodyBuffers } from './body-buffers.ts'
 import type { WireRequest } from './connection.ts'
@@ -20,9 +21,8 @@ export type HandlerOptions = PoolLimits & {
   idleTimeoutMs: number
   maxBodyBytes: number
   buffers: BodyBuffers
-  verifyCertificate: boolean
   /** Made on first use: most stores never need one. */
-  secureContext: () => SecureContext
+  trust: () => Trust
 }
 
 /** The whole body, already in memory; a stream only because the SDK wants one. */
@@ -51,8 +51,9 @@ export class SocketHandler {
 
   async handle(request: SdkRequest, { abortSignal }: SdkOptions = {}): Promise<{ response: SdkResponse }> {
     const signal = abortSignal instanceof AbortSignal ? abortSignal : undefined
-    const wire = this.toWire(request)
-    const pool = this.poolFor(request)
+    const proxy = proxyFor(addressOf(request))
+    const wire = this.toWire(request, proxy)
+    const pool = this.poolFor(request, proxy)
     return { response: toSdkResponse(await this.exchange(pool, wire, signal)) }
   }
 
@@ -80,12 +81,17 @@ export class SocketHandler {
     }
   }
 
-  private toWire(request: SdkRequest): WireRequest {
+  private toWire(request: SdkRequest, proxy: URL | undefined): WireRequest {
     const body = bodyBytes(request.body)
+    // A proxy is told the whole address (RFC 9112, 3.2.2); inside of TLS there is nobody to tell.
+    const plainProxy = request.protocol === 'https:' ? undefined : proxy
+    const credentials = plainProxy === undefined ? undefined : proxyAuthorization(plainProxy)
     const headers: Record<string, string> = { ...request.headers }
+    if (credentials !== undefined) headers['proxy-authorization'] = credentials
     if (body !== undefined) headers['content-length'] = String(body.length)
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${checked(value)}\r\n`)
-    const path = `${request.path}${queryText(request.query ?? {})}`
+    const origin = plainProxy === undefined ? '' : addressOf(request).origin
+    const path = `${origin}${request.path}${queryText(request.query ?? {})}`
     const head = `${request.method} ${checked(path)} HTTP/1.1\r\n${lines.join('')}\r\n`
     return {
       method: request.method,
@@ -96,20 +102,14 @@ export class SocketHandler {
     }
   }
 
-  private poolFor(request: SdkRequest): ConnectionPool {
+  private poolFor(request: SdkRequest, proxy: URL | undefined): ConnectionPool {
     const secure = request.protocol === 'https:'
     const port = request.port ?? (secure ? 443 : 80)
     const host = request.hostname.replace(/^\[(.*)\]$/, '$1')
-    const name = `${request.protocol}//${host}:${port}`
+    const name = `${request.protocol}//${host}:${port} ${proxy?.href ?? ''}`
     const known = this.pools.get(name)
     if (known !== undefined) return known
-    const endpoint = {
-      host,
-      port,
-      secureContext: secure ? this.options.secureContext() : undefined,
-      verify: this.options.verifyCertificate,
-    }
-    const pool = new ConnectionPool(endpoint, this.options)
+    const pool = new ConnectionPool({ host, port, secure, proxy, trust: this.options.trust }, this.options)
     this.pools.set(name, pool)
     return pool
   }
@@ -124,6 +124,10 @@ export class SocketHandler {
     for (const pool of this.pools.values()) pool.close()
     this.pools.clear()
   }
+}
+
+function addressOf({ protocol, hostname, port }: SdkRequest): URL {
+  return new URL(`${protocol}//${hostname}${port === undefined ? '' : `:${port}`}`)
 }
 
 /** A GET of one object; lists have a query of their own. */

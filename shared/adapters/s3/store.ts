@@ -230,6 +230,7 @@ class BucketStore implements S3Store {
       what: `${what} in ${this.location}`,
       bucket: this.settings.bucket,
       region: this.settings.region,
+      caCert: this.settings.caCert,
       address: this.settings.url ?? `the S3 endpoint of ${this.settings.region}`,
       credentialOrigin: this.options.credentialOrigin ?? defaultOrigin(this.settings),
     }

@@ -1,11 +1,14 @@
 // HTTPS to one vCenter: keep-alive connections, a certificate that is trusted for a stated reason, limits on time and size.
 
-import { Agent, request } from 'node:https'
-import { isIP } from 'node:net'
-import type { Duplex } from 'node:stream'
-import { connect, type TLSSocket } from 'node:tls'
+import { type Agent, request } from 'node:https'
+import { isIPv6 } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import { readBundle, secureContextFor } from '#shared/adapters/net/anchors.ts'
+import { OpeningAgent, openSecure } from '#shared/adapters/net/secure.ts'
+import { isDistrust, type Trust } from '#shared/adapters/net/trust.ts'
 import { asError, RetryableError } from '#shared/kernel/errors.ts'
 import { excerptOf } from '#shared/kernel/excerpt.ts'
+import { proxyFor } from '#shared/kernel/proxy.ts'
 import { MiB, SECOND_MS } from '#shared/kernel/units.ts'
 import type { VCenter } from './config.ts'
 
@@ -27,12 +30,12 @@ export type HttpsAnswer = {
 export class HttpsConnection {
   readonly #vcenter: VCenter
   readonly #limits: HttpsLimits
-  readonly #agent: VerifyingAgent
+  readonly #agent: Agent
 
   constructor(vcenter: VCenter, limits: HttpsLimits) {
     this.#vcenter = vcenter
     this.#limits = limits
-    this.#agent = new VerifyingAgent(vcenter, limits.connectMs)
+    this.#agent = verifyingAgent(vcenter, limits.connectMs)
   }
 
   /** `repeatable`: may be sent twice. A kept connection that vCenter closed in the same moment is then replaced silently. */
@@ -122,10 +125,14 @@ export class HttpsConnection {
   #translate(thrown: unknown): Error {
     const error = thrown instanceof StaleConnection ? thrown.error : asError(thrown)
     if (error instanceof RetryableError) return error
-    const { host, port } = this.#vcenter
+    const { host, port, caPem } = this.#vcenter
     const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
-    if (isDistrust(error)) {
-      const fix = 'give ca-data or thumbprint-sha256 in its section of the Secret, or renew the certificate'
+    if (error instanceof UntrustedPin || isDistrust(error)) {
+      const [unread] = caPem === undefined ? [] : readBundle(caPem).unread
+      const fix =
+        unread === undefined
+          ? 'give ca-data or thumbprint-sha256 in its section of the Secret, or renew the certificate'
+          : `certificate ${unread} of its CA bundle (ca-data or ca-file) cannot be read, give it in PEM form`
       return new RetryableError(
         'VCenterCertificateUntrusted',
         `vCenter ${address} shows a certificate that is not trusted (${excerptOf(error.message, 300)}); ${fix}`,
@@ -139,47 +146,24 @@ export class HttpsConnection {
 }
 
 /** Verifies before a byte of a request is sent; every connection makes a full handshake, so each one has seen the certificate. */
-class VerifyingAgent extends Agent {
-  readonly #vcenter: VCenter
-  readonly #connectMs: number
+function verifyingAgent(vcenter: VCenter, connectMs: number): Agent {
+  let trust: Trust | undefined
+  return new OpeningAgent({ keepAlive: true, maxSockets: 8 }, async () => {
+    const { host, port, pinnedSha256 } = vcenter
+    trust ??= trustOf(vcenter)
+    const proxy = proxyFor(new URL(`https://${isIPv6(host) ? `[${host}]` : host}:${port}`))
+    const socket = await openSecure({ host, port, trust, proxy, connectMs })
+    const seen = socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase()
+    if (pinnedSha256 === undefined || seen === pinnedSha256) return socket
+    socket.destroy()
+    throw new UntrustedPin(`its SHA-256 is ${seen}, pinned is ${pinnedSha256}`)
+  })
+}
 
-  constructor(vcenter: VCenter, connectMs: number) {
-    super({ keepAlive: true, maxSockets: 8 })
-    this.#vcenter = vcenter
-    this.#connectMs = connectMs
-  }
-
-  override createConnection(_options: object, done: (error: Error | null, socket: Duplex) => void): undefined {
-    const { host, port, insecure, pinnedSha256, caPem } = this.#vcenter
-    const socket = connect({
-      host,
-      port,
-      // A name for SNI and for the certificate's check; Node takes the host for the latter, and addresses have no SNI.
-      ...(isIP(host) === 0 ? { servername: host } : {}),
-      rejectUnauthorized: pinnedSha256 === undefined && !insecure,
-      ...(caPem === undefined || pinnedSha256 !== undefined ? {} : { ca: caPem }),
-    })
-    const fail = (error: Error) => {
-      clearTimeout(timer)
-      socket.destroy()
-      done(error, socket)
-    }
-    const timer = setTimeout(
-      () => fail(new Error(`no connection within ${this.#connectMs / SECOND_MS} s`)),
-      this.#connectMs,
-    )
-    socket.once('error', fail)
-    socket.once('secureConnect', () => {
-      const seen = socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase()
-      if (pinnedSha256 !== undefined && seen !== pinnedSha256) {
-        fail(new UntrustedPin(`its SHA-256 is ${seen}, pinned is ${pinnedSha256}`))
-        return
-      }
-      clearTimeout(timer)
-      socket.removeListener('error', fail)
-      done(null, socket)
-    })
-  }
+/** A CA of its own is the only one for vCenter, as in the CSI driver (govmomi's SetRootCAs). */
+function trustOf({ insecure, pinnedSha256, caPem }: VCenter): Trust {
+  const verify = pinnedSha256 === undefined && !insecure
+  return { secureContext: secureContextFor({ caPem: verify ? caPem : '', only: true }), verify }
 }
 
 class UntrustedPin extends Error {}
@@ -197,14 +181,6 @@ class StaleConnection extends Error {
 function isStale(reused: boolean, error: Error): boolean {
   const code = 'code' in error ? error.code : undefined
   return reused && (code === 'ECONNRESET' || code === 'EPIPE')
-}
-
-/** OpenSSL's verification codes as Node names them (node: tls, "X509 certificate error codes") and Node's host name check. */
-const DISTRUST =
-  /^(UNABLE_TO_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA|PATH_LENGTH_|INVALID_PURPOSE|HOSTNAME_MISMATCH|ERR_TLS_CERT_)/
-
-function isDistrust(error: Error): boolean {
-  return error instanceof UntrustedPin || ('code' in error && DISTRUST.test(String(error.code)))
 }
 
 /** The message of Node's AggregateError (one attempt for each address) is empty. */

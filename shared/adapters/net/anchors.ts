@@ -1,0 +1,71 @@
+// Which certificates a server's own is checked against. As in Go: each certificate that is given is an anchor, also one that
+// another authority has issued, and what cannot be read in a bundle is left out (crypto/x509, AppendCertsFromPEM).
+
+import { X509Certificate } from 'node:crypto'
+import tls from 'node:tls'
+
+// The body is base64, without a dash: so many beginnings without an end are no more work than one.
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g
+
+export type Bundle = {
+  certificates: string[]
+  /** 1, 2, …: places in the bundle of what is no certificate. */
+  unread: number[]
+}
+
+/** `only`: no other authority is trusted. Without a bundle the public ones are. `cert` and `key`: the client's own. */
+export type Anchors = {
+  caPem?: string | undefined
+  only?: boolean
+  cert?: string | Buffer | undefined
+  key?: string | Buffer | undefined
+}
+
+let publicAuthorities: string[] | undefined
+
+/** Both lists: Node's own alone would not know what an administrator added to the image (or SSL_CERT_FILE names). */
+function publicOnes(): string[] {
+  publicAuthorities ??= [...new Set([...tls.getCACertificates('default'), ...tls.getCACertificates('system')])]
+  return publicAuthorities
+}
+
+export function secureContextFor({ caPem, only = false, ...own }: Anchors): tls.SecureContext {
+  const given = caPem === undefined ? [] : inForce(readBundle(caPem).certificates)
+  const client = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined))
+  const ca = only && caPem !== undefined ? given : [...publicOnes(), ...given]
+  return tls.createSecureContext({ ...client, ca, allowPartialTrustChain: true, minVersion: 'TLSv1.2' })
+}
+
+/** OpenSSL takes the first that fits for the anchor, though it has expired and its successor lies beside it. */
+function inForce(certificates: string[]): string[] {
+  const nowMs = Date.now()
+  const current = certificates.filter((pem) => {
+    const { validFromDate, validToDate } = new X509Certificate(pem)
+    return validFromDate.getTime() <= nowMs && nowMs <= validToDate.getTime()
+  })
+  // With none the handshake says that it has expired.
+  return current.length > 0 ? current : certificates
+}
+
+export function readBundle(pem: string): Bundle {
+  const bundle: Bundle = { certificates: [], unread: [] }
+  for (const [index, [, body = '']] of [...pem.matchAll(CERTIFICATE)].entries()) {
+    const certificate = certificateOf(body)
+    if (certificate === undefined) bundle.unread.push(index + 1)
+    else bundle.certificates.push(certificate)
+  }
+  return bundle
+}
+
+/** OpenSSL would leave out what it cannot read without a word, and take what follows a certificate for a part of it. */
+function certificateOf(body: string): string | undefined {
+  const base64 = body.replaceAll(/\s/g, '')
+  if (base64.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(base64)) return undefined
+  try {
+    const der = Buffer.from(base64, 'base64')
+    const certificate = new X509Certificate(der)
+    return certificate.raw.length === der.length ? certificate.toString() : undefined
+  } catch {
+    return undefined
+  }
+}

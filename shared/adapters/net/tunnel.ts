@@ -1,0 +1,68 @@
+// A socket to a host through a proxy that the environment names: CONNECT (RFC 9110, 9.3.6), over TLS where the proxy wants it.
+
+import net from 'node:net'
+import tls from 'node:tls'
+import { asError } from '#shared/kernel/errors.ts'
+import { excerptOf } from '#shared/kernel/excerpt.ts'
+import { proxyAuthorization, proxyName } from '#shared/kernel/proxy.ts'
+import { KiB } from '#shared/kernel/units.ts'
+import { type Trust, tlsOptions } from './trust.ts'
+
+/** An answer to CONNECT has only a head. */
+const MOST_ANSWER_BYTES = 16 * KiB
+
+/** The proxy does not let us through, or is not there. Its words are part of the message. */
+export class ProxyError extends Error {
+  readonly code = 'ERR_PROXY_TUNNEL'
+}
+
+/** Destroy the result to give up: `socket` is there from the beginning, `ready` when bytes reach the host. */
+export function openTunnel(proxy: URL, target: { host: string; port: number }, trust: Trust) {
+  const socket = connectTo(proxy, trust)
+  const ready = through(socket, proxy, target)
+  ready.catch(() => socket.destroy())
+  return { socket, ready }
+}
+
+/** The connection to the proxy itself; a proxy of https shows a certificate that is trusted as the target's is. */
+export function connectTo(proxy: URL, trust: Trust): net.Socket {
+  const secure = proxy.protocol === 'https:'
+  const host = proxy.hostname.replace(/^\[(.*)\]$/, '$1')
+  const port = Number(proxy.port || (secure ? 443 : 80))
+  const socket = secure
+    ? tls.connect({ host, port, ...tlsOptions(host, trust) })
+    : net.connect({ host, port, noDelay: true })
+  // Whoever waits for it hears of it; without this an error after that would end the process.
+  return socket.on('error', () => {})
+}
+
+async function through(socket: net.Socket, proxy: URL, { host, port }: { host: string; port: number }): Promise<void> {
+  const authority = `${net.isIPv6(host) ? `[${host}]` : host}:${port}`
+  const credentials = proxyAuthorization(proxy)
+  const authorization = credentials === undefined ? '' : `Proxy-Authorization: ${credentials}\r\n`
+  socket.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${authorization}\r\n`)
+  const answer = await headOf(socket).catch((error: unknown) => {
+    throw new ProxyError(`proxy ${proxyName(proxy)}: ${asError(error).message}`, { cause: error })
+  })
+  const [line = ''] = answer.split('\r\n', 1)
+  if (/^HTTP\/1\.[01] 200\b/.test(line)) return
+  throw new ProxyError(`proxy ${proxyName(proxy)} does not connect to ${authority}: ${excerptOf(line, 100)}`)
+}
+
+/** Reads no byte beyond the head: what follows is the target's. */
+function headOf(socket: net.Socket): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  let head = ''
+  const read = () => {
+    for (let byte = socket.read(1); byte !== null; byte = socket.read(1)) {
+      head += byte.toString('latin1')
+      if (head.endsWith('\r\n\r\n')) return resolve(head)
+      if (head.length > MOST_ANSWER_BYTES) return reject(new Error('its answer is too long'))
+    }
+  }
+  const closed = () => reject(new Error('it closed the connection'))
+  socket.on('readable', read).once('error', reject).once('close', closed)
+  const letGo = () => socket.off('readable', read).off('error', reject).off('close', closed)
+  promise.then(letGo, letGo)
+  return promise
+}

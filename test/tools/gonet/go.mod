@@ -1,0 +1,3 @@
+module dormouse.test/tools/gonet
+
+go 1.25.0
