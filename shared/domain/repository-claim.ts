@@ -17,7 +17,13 @@ const MAX_LIST_CHARS = 64 * 1024
 const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** What its BackupRepository holds. Never anything else of a tenant's claim: no annotation, no label, no condition. */
-export type Terms = { parameters: Record<string, string>; allowedNamespaces: string[]; driver: string }
+export type Terms = {
+  parameters: Record<string, string>
+  allowedNamespaces: string[]
+  driver: string
+  /** The parameters say what this location says, no more: its settings are followed from then on. undefined: they count as they are. */
+  follows: string | undefined
+}
 
 /** The namespace with whose rights a claim acts; Velero's for an operator's. */
 export function claimNamespace(claim: KubeObject, veleroNamespace: string): string {
@@ -25,8 +31,9 @@ export function claimNamespace(claim: KubeObject, veleroNamespace: string): stri
   return actor.kind === 'operator' ? veleroNamespace : actor.namespace
 }
 
-export function termsOfOperator(claim: KubeObject): Terms {
+export function termsOfOperator(claim: KubeObject, follows: string | undefined): Terms {
   return {
+    follows,
     parameters: claim['repopsitoryParameters'] ?? {},
     allowedNamespaces: claim['allowedNamespaces'] ?? [],
     driver: claim['repositoryDriver'],
@@ -50,7 +57,7 @@ export function termsOfTenant(claim: KubeObject, namespace: string, location: Ku
   requireOwnNamespace(claim['allowedNamespaces'], namespace)
   const parameters = parametersFromLocation(location)
   requireSame(claim['repopsitoryParameters'] ?? {}, parameters)
-  return { parameters, allowedNamespaces: [namespace], driver: REPOSITORY_DRIVER }
+  return { parameters, allowedNamespaces: [namespace], driver: REPOSITORY_DRIVER, follows: name }
 }
 
 export function isOpenTo({ metadata }: KubeObject, namespace: string): boolean {

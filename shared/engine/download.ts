@@ -32,7 +32,8 @@ export async function download(
   deps: EngineDeps,
   options: TransferOptions<DownloadProgress>,
 ): Promise<DownloadOutcome> {
-  const repository = await requireRepository(deps.store, request.repository.password, deps.keyCache)
+  const { password, repositoryId } = request.repository
+  const repository = await requireRepository(deps.store, password, deps.keyCache, repositoryId)
   const root = await requireRoot(repository, request.root)
   const stopper = new Stopper(deps.clock, request.sliceMs, options.signal)
   try {

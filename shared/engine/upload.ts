@@ -46,7 +46,8 @@ export async function upload(
   deps: EngineDeps,
   options: TransferOptions<UploadProgress>,
 ): Promise<UploadOutcome> {
-  const repository = await requireRepository(deps.store, request.repository.password, deps.keyCache)
+  const { password, repositoryId } = request.repository
+  const repository = await requireRepository(deps.store, password, deps.keyCache, repositoryId)
   const warn = deps.warn ?? (() => {})
   const checkpoints = new Checkpoints(repository, request.session, request.slice, warn)
   const stopper = new Stopper(deps.clock, request.sliceMs, options.signal)
