@@ -50,7 +50,10 @@ test('another repository than the wanted one is refused by name, whatever opens 
   const world = await EngineWorld.create()
   const wanted = (await world.repositories.inspect(access)).repositoryId
   const store = new MemoryObjectStore()
-  const { repositories } = await EngineWorld.create(store)
+  const there = await EngineWorld.create(store)
+  const { repositories } = there
+  const content = new MemoryDiskContent(CHUNK_BYTES)
+  const root = await there.backup(content, 'snapshot')
   const moved: RepositoryAccess = { ...access, repositoryId: wanted }
   const before = [...store.objects.keys()]
   const attempts: Promise<unknown>[] = [
@@ -59,6 +62,9 @@ test('another repository than the wanted one is refused by name, whatever opens 
     repositories.backupsOf(moved, FCD),
     repositories.rootsOf(moved, FCD, 'snapshot'),
     repositories.forget(moved, FCD, 'snapshot'),
+    repositories.prune(moved, { sliceMs: 1000, sessionIdleMs: 1000 }),
+    there.backup(content, 'another', { repository: moved }),
+    there.restoreSlice(content, root, { repository: moved }),
     repositories.ensure({ ...moved, password: 'another' }, undefined),
   ]
   for (const attempt of attempts) assert.is(await reasonOf(attempt), 'RepositoryDiffers')
