@@ -6,6 +6,7 @@ import {
   claimNamespace,
   claimNamespaceOf,
   isMadeFor,
+  parametersChange,
   repositoryNameOf,
   type Terms,
 } from '#shared/domain/repository-claim.ts'
@@ -76,16 +77,11 @@ async function bringUpToDate(
 ): Promise<void> {
   const own = await requireOwn(deps, claim)
   const before: Record<string, string> = own['repopsitoryParameters'] ?? {}
-  const gone = Object.keys(before).filter((key) => !Object.hasOwn(wanted.repopsitoryParameters, key))
-  const parameters = { ...Object.fromEntries(gone.map((key) => [key, null])), ...wanted.repopsitoryParameters }
+  const change = parametersChange(before, wanted.repopsitoryParameters)
   // The location may have been edited or be gone since: that it was followed stays true of the same parameters.
-  const kept = sameParameters(before, wanted.repopsitoryParameters) ? own['status']?.storageLocation : undefined
+  const kept = change === undefined ? own['status']?.storageLocation : undefined
   const status = { storageLocation: follows ?? kept ?? null }
-  await deps.cluster.patch('BackupRepository', own, { ...wanted, repopsitoryParameters: parameters, status })
-}
-
-function sameParameters(a: Record<string, string>, b: Record<string, string>): boolean {
-  return Object.keys(a).length === Object.keys(b).length && Object.entries(a).every(([key, value]) => b[key] === value)
+  await deps.cluster.patch('BackupRepository', own, { ...wanted, repopsitoryParameters: change ?? before, status })
 }
 
 /** Only the Kubernetes object goes: no data in the bucket is ever touched by this (design §3.10). */

@@ -54,7 +54,20 @@ export function followsLocation(repository: KubeObject): boolean {
 
 /** Bucket, prefix and endpoint as one text. No endpoint is AWS, where a bucket's name is enough. TerminalError `RepositoryParametersInvalid`. */
 export function placeOf(parameters: Parameters): string {
-  return JSON.stringify([bucketOf(parameters), prefixOf(parameters), urlOf(parameters) ?? ''])
+  return placeOfStore({ bucket: bucketOf(parameters), prefix: prefixOf(parameters), url: urlOf(parameters) })
+}
+
+/** The same of a store that was opened. */
+export function placeOfStore({
+  bucket,
+  prefix,
+  url,
+}: {
+  bucket: string
+  prefix: string
+  url: string | undefined
+}): string {
+  return JSON.stringify([bucket, prefix, url ?? ''])
 }
 
 /** false also for a location that cannot be used at all. */

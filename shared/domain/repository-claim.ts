@@ -97,6 +97,16 @@ function requireSame(given: Record<string, string>, own: Record<string, string>)
   )
 }
 
+/** As a merge patch: what `wanted` does not have goes. undefined: they are equal. */
+export function parametersChange(
+  before: Record<string, string>,
+  wanted: Record<string, string>,
+): Record<string, string | null> | undefined {
+  const gone = Object.keys(before).filter((key) => !Object.hasOwn(wanted, key))
+  const isEqual = gone.length === 0 && Object.entries(wanted).every(([key, value]) => before[key] === value)
+  return isEqual ? undefined : { ...Object.fromEntries(gone.map((key) => [key, null])), ...wanted }
+}
+
 export function repositoryNameOf(claim: KubeObject): string {
   return `br-${claim.metadata.uid}`
 }

@@ -77,6 +77,17 @@ async function untilAvailable(name: string): Promise<void> {
   await until(`location ${name} is available`, isAvailable, 90_000)
 }
 
+/** A prune has found each repository where this location points. */
+async function pruneThrough(location: string): Promise<void> {
+  await environment.ping('dormouse-maintenance')
+  const isRecorded = async () =>
+    (await listOf(environment, 'BackupRepository')).every(
+      ({ status, repopsitoryParameters }) =>
+        status.storageLocation === location && repopsitoryParameters.s3Url === environment.s3.shownUrl,
+    )
+  await until(`a prune has found all in ${location}`, isRecorded, 60_000)
+}
+
 const claimCount = async () => (await listOf(environment, 'BackupRepositoryClaim', 'velero')).length
 
 /** Bytes that the Upload of a Backup has sent. */
@@ -148,6 +159,7 @@ locations(
     await assertNothingLeft(environment)
     await environment.api.apply(secret(CREDENTIALS_SECRET, { cloud: keys }))
     await environment.api.apply(anywhere('renamed'))
+    await pruneThrough('renamed')
   },
 )
 
@@ -180,6 +192,7 @@ locations(
     assert.match(removedOf(waits['status'])?.message ?? '', /no other one points at bucket dormouse, prefix velero/)
     await environment.api.apply(anywhere('third'))
     await assertForgotten(name)
+    await pruneThrough('third')
     await untilFoundIn('third', 'four', 'six')
   },
 )
@@ -196,21 +209,20 @@ async function moveBucket(from: string, to: string): Promise<void> {
 
 locations('pointing to a copy of the bucket: it is followed to the same repository, and to no other one', async () => {
   const four = await snapshotOf('four')
-  await removeLocation('third')
   await environment.s3.client.send(new CreateBucketCommand({ Bucket: 'fresh' }))
-  await environment.api.apply(anywhere(DEFAULT_LOCATION, () => {}, { bucket: 'fresh' }))
+  await environment.api.apply(anywhere('third', () => {}, { bucket: 'fresh' }))
   const name = await askForDeletion(environment, four['status'].snapshotID, four['spec'].backupRepository)
   await untilReason(environment, 'DeleteSnapshot', 'velero', name, 'RepositoryMissing')
-  await untilAvailable(DEFAULT_LOCATION)
+  await untilAvailable('third')
   await backUp('seven')
   assert.ok((await sentBy('seven')) > (await sentBy('one')) / 2, 'it has begun another repository')
   const differs = await untilReason(environment, 'DeleteSnapshot', 'velero', name, 'RepositoryDiffers')
   assert.is(differs['status'].phase, 'InProgress')
 
   await moveBucket(environment.s3.bucket, 'moved')
-  await environment.api.apply(anywhere(DEFAULT_LOCATION, () => {}, { bucket: 'moved' }))
+  await environment.api.apply(anywhere('third', () => {}, { bucket: 'moved' }))
   await assertForgotten(name)
-  await untilFoundIn(DEFAULT_LOCATION, 'six')
+  await untilFoundIn('third', 'six')
   await restoreOf('six', 'moved-six')
   await backUp('eight')
   await assertGoesOn('eight', 'one')

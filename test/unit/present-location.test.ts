@@ -12,6 +12,7 @@ import type { Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import { accessOfClaimed, accessOfRepository } from '#shared/steps/repository-access.ts'
 import { reasonOf } from '#test/support/reason.ts'
+import { recordPlace } from '../../functions/maintenance/place.ts'
 import { type ClaimDeps, handleRepository } from '../../functions/repository/handler.ts'
 
 const test = suite('locations that change')
@@ -237,6 +238,41 @@ test('a location that was mended before its repository was ever opened needs no 
     ],
   )
   assert.is((await world.access(name)).s3.bucket, 'backups')
+})
+
+test('a prune records where it has found the repository: a location may be moved, renamed, and moved again', async () => {
+  const world = new World()
+  world.location('default', { caCert: CA })
+  const name = await world.claimed()
+  const placeOf = () => {
+    const { repopsitoryParameters, status } = world.cluster.peek('BackupRepository', undefined, name)!
+    const { bucket, region, caCert, backupStorageLocation } = repopsitoryParameters
+    return [bucket, region, caCert, backupStorageLocation, status.storageLocation]
+  }
+  await world.edit('default', { bucket: 'copied', config: { region: 'two' } })
+  const access = await world.access(name)
+  await recordPlace(world.deps, name, access)
+  assert.equal(placeOf(), ['copied', 'two', undefined, 'default', 'default'])
+  await world.remove('default')
+  world.location('renamed', { bucket: 'copied' })
+  assert.is(await reasonOf(world.access(name)), 'none')
+  await recordPlace(world.deps, name, await world.access(name))
+  assert.equal(placeOf(), ['copied', 'one', undefined, 'renamed', 'renamed'])
+  await world.edit('renamed', { bucket: 'again' })
+  assert.equal([(await world.access(name)).s3.bucket, (await world.access(name)).repositoryId], ['again', 'id'])
+  await recordPlace(world.deps, name, access)
+  assert.is(placeOf()[0], 'copied', 'what was opened is another place than the one that the location has by now')
+})
+
+test('a prune records nothing of a repository that is an operator’s word, or without a location', async () => {
+  const world = new World()
+  world.location('default')
+  const parameters = { bucket: 'backups', prefix: 'mine', backupStorageLocation: 'default' }
+  const name = await world.claimed({ parameters })
+  await world.edit('default', { config: { region: 'two' } })
+  await recordPlace(world.deps, name, await world.access(name))
+  assert.equal(world.cluster.peek('BackupRepository', undefined, name)?.['repopsitoryParameters'], parameters)
+  await recordPlace(world.deps, 'br-gone', await world.access(name))
 })
 
 test('only the same bucket, prefix and endpoint are the same place', async () => {

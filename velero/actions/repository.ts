@@ -96,7 +96,9 @@ async function isFollowing(deps: ActionDeps, claim: KubeObject, location: string
   const repository = isObjectName(name) ? await deps.cluster.read('BackupRepository', undefined, name) : undefined
   // Another one may be of anybody's hand, and hold what cannot be read.
   if (repository === undefined || !followsLocation(repository)) return false
-  return (await presentRepository(deps, repository)).location?.metadata.name === location
+  const present = await presentRepository(deps, repository)
+  // Not one that was led to this place and has to prove itself there: backups would wait for what may never have been copied.
+  return present.location?.metadata.name === location && present.repositoryId === undefined
 }
 
 async function makeClaim(deps: ActionDeps, parameters: Record<string, string>, namespace: string): Promise<KubeObject> {

@@ -138,6 +138,18 @@ locations('of another place: the next backup goes there, and what is stored is a
   assert.is(await restoredFrom(world, first, 'default'), first)
 })
 
+locations('back to a place that was left: what went on elsewhere is not expected there', async () => {
+  const world = aReadyWorld()
+  const first = await backUp(world)
+  const { cluster } = world
+  const moved = { bucket: 'copied', region: 'one', backupStorageLocation: 'default' }
+  const repository = cluster.peek('BackupRepository', undefined, first)!
+  await cluster.patch('BackupRepository', repository, { repopsitoryParameters: moved })
+  await remove(world)
+  locate(world, 'default', ({ config }) => ({ config: { ...config, region: 'eu-west-1' } }))
+  assert.is.not(await backUp(world), first)
+})
+
 locations('a Backup that Velero has found in another location is deleted and restored there', async () => {
   const world = aReadyWorld()
   const first = await backUp(world)
