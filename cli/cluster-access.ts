@@ -11,6 +11,7 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { requireProved } from '#shared/steps/repository-proof.ts'
+import { locationDeps, presentRepository } from '#shared/steps/storage-location.ts'
 
 export type ClusterFlags = { kubeconfig?: string; namespace?: string }
 
@@ -54,10 +55,10 @@ async function listLocations(get: ClusterAccess['get'], namespace: string): Prom
   return (body as { items?: KubeObject[] }).items ?? []
 }
 
-/** An operator's command opens no store that a tenant chose, either. RetryableError `RepositoryNotProved`. */
+/** As its location says today. An operator's command opens no store that a tenant chose, either. RetryableError `RepositoryNotProved`. */
 export async function provedParameters(deps: StepDeps, repository: KubeObject): Promise<Record<string, string>> {
   await requireProved(deps, repository)
-  return repository['repopsitoryParameters'] ?? {}
+  return (await presentRepository(locationDeps(deps), repository)).parameters
 }
 
 /** The parameters of a location or a BackupRepository, by name. TerminalError `RepositoryNotFound`. */

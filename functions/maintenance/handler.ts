@@ -19,6 +19,7 @@ import type { PruneReport } from '#shared/ports/mover.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { RepositoryDeps } from '#shared/steps/deps.ts'
 import { acquireLease, releaseLease, renewLease } from '#shared/steps/lease.ts'
+import { recordPlace } from './place.ts'
 
 export type MaintenanceDeps = RepositoryDeps & {
   /** Counts what went, by the first part of its name. */
@@ -84,6 +85,7 @@ async function pruneOne(
     const { sessionIdleMs } = deps.settings
     const report = await deps.repositories.prune(access, { sliceMs, sessionIdleMs, signal })
     await tell(deps, repository, report)
+    await recordPlace(deps, name, access)
     return report.state === 'more' ? 'left' : 'pruned'
   } catch (thrown) {
     // Our own stop ended the prune and tells nothing about the repository, which stays due.

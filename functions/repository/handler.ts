@@ -2,7 +2,7 @@
 
 import type { Condition, KubeObject } from '#shared/api/kinds.ts'
 import { type ConditionChange, conditionOf, isTrue } from '#shared/domain/conditions.ts'
-import { claimNamespace, repositoryNameOf, type Terms } from '#shared/domain/repository-claim.ts'
+import { claimNamespace, repositoryNameOf } from '#shared/domain/repository-claim.ts'
 import { FINALIZER, isBeingDeleted, stepPatch, withFinalizer, withoutFinalizer } from '#shared/domain/step-label.ts'
 import { messageForTenant } from '#shared/domain/tenant-message.ts'
 import { READ_ONLY_AGAIN_MS } from '#shared/domain/waits.ts'
@@ -16,12 +16,12 @@ import type { ResolvedAccess } from '#shared/steps/repository-access.ts'
 import { type Ending, writeEnding } from '#shared/steps/write.ts'
 import { applied, readyConditions } from './conditions.ts'
 import { wakeEarlyUploads } from './early-uploads.ts'
-import { ensureOwn, findOwn, hasMarked, removeOwn } from './own-repository.ts'
+import { ensureOwn, findOwn, hasMarked, removeOwn, requireOwn } from './own-repository.ts'
 import { termsOf } from './terms.ts'
 
 export type ClaimDeps = RepositoryDeps & {
-  /** From the parameters that the claim may have (termsOf). */
-  accessOf: (parameters: Record<string, string>) => Promise<ResolvedAccess>
+  /** For the BackupRepository of the claim, which holds what the claim may have (termsOf). */
+  accessOf: (repository: KubeObject) => Promise<ResolvedAccess>
 }
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
@@ -89,7 +89,7 @@ async function establish(deps: ClaimDeps, claim: Claim): Promise<Result> {
     const terms = await termsOf(deps, claim.latest())
     const name = await ensureOwn(deps, claim.latest(), terms)
     if (claim.latest()['backupRepository'] !== name) await claim.patch({ backupRepository: name })
-    return await open(deps, claim, terms)
+    return await open(deps, claim)
   } catch (error) {
     if (error instanceof ConflictError || (error instanceof DormouseError && error.reason.startsWith('Kubernetes')))
       throw error
@@ -97,13 +97,13 @@ async function establish(deps: ClaimDeps, claim: Claim): Promise<Result> {
   }
 }
 
-async function open(deps: ClaimDeps, claim: Claim, terms: Terms): Promise<Result> {
-  const resolved = await deps.accessOf(terms.parameters)
+async function open(deps: ClaimDeps, claim: Claim): Promise<Result> {
+  const resolved = await deps.accessOf(await requireOwn(deps, claim.latest()))
   const state = resolved.readOnly
     ? await deps.repositories.inspect(resolved.access)
     : await deps.repositories.ensure(resolved.access, resolved.recovery)
   const changes = readyConditions(state, resolved.plaintextCredentials)
-  await showOnRepository(deps, claim.latest(), changes, 'Ready')
+  await showOnRepository(deps, claim.latest(), changes, { reason: 'Ready', repositoryId: state.repositoryId })
   if (!resolved.readOnly) await wakeEarlyUploads(deps, repositoryNameOf(claim.latest()))
   if (state.created)
     await announce(
@@ -126,7 +126,7 @@ async function notReady(deps: ClaimDeps, claim: Claim, error: Error): Promise<Re
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'
   const ready = { type: 'Ready', status: 'False', reason } as const
   deps.log.warn({ err: error, reason }, 'the repository is not ready')
-  await showOnRepository(deps, object, [{ ...ready, message: error.message }], reason)
+  await showOnRepository(deps, object, [{ ...ready, message: error.message }], { reason })
   const message = messageFor(deps, object, reason, error.message)
   await announce(deps, object, 'Warning', reason, message)
   const conditions = applied(object['status']?.conditions, [{ ...ready, message }], nowMs)
@@ -148,10 +148,10 @@ async function showOnRepository(
   deps: ClaimDeps,
   claim: KubeObject,
   changes: ConditionChange[],
-  reason: string,
+  more: { reason: string; repositoryId?: string },
 ): Promise<void> {
   const repository = await findOwn(deps, claim)
   if (repository === undefined) return
   const conditions = applied(repository['status']?.conditions, changes, deps.clock.nowMs())
-  await deps.cluster.patch('BackupRepository', repository, { status: { conditions, reason } })
+  await deps.cluster.patch('BackupRepository', repository, { status: { conditions, ...more } })
 }

@@ -1,7 +1,8 @@
 // Wires the repository function.
 
+import type { KubeObject } from '#shared/api/kinds.ts'
 import { serve } from '#shared/runtime/serve.ts'
-import { accessOfParameters } from '#shared/steps/repository-access.ts'
+import { accessOfClaimed } from '#shared/steps/repository-access.ts'
 import { wireLight } from '#shared/wiring/light.ts'
 import { wireRepositories } from '#shared/wiring/repositories.ts'
 import { handleRepository } from './handler.ts'
@@ -9,7 +10,7 @@ import { handleRepository } from './handler.ts'
 const { deps, log, metrics } = wireLight('repository')
 const wired = {
   ...wireRepositories(deps),
-  accessOf: (parameters: Record<string, string>) => accessOfParameters(deps, parameters),
+  accessOf: (repository: KubeObject) => accessOfClaimed(deps, repository),
 }
 await serve({
   name: 'repository',

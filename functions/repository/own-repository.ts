@@ -6,6 +6,7 @@ import {
   claimNamespace,
   claimNamespaceOf,
   isMadeFor,
+  parametersChange,
   repositoryNameOf,
   type Terms,
 } from '#shared/domain/repository-claim.ts'
@@ -19,10 +20,24 @@ export async function findOwn(deps: StepDeps, claim: KubeObject): Promise<KubeOb
   return repository !== undefined && isMadeFor(repository, claim, namespace) ? repository : undefined
 }
 
-/** An earlier version left no mark: such a one is looked at again, as its parameters may be a tenant's. */
+/** TerminalError `RepositoryNotOwn`: it was deleted in this very moment, and the next look makes it anew. */
+export async function requireOwn(deps: StepDeps, claim: KubeObject): Promise<KubeObject> {
+  const own = await findOwn(deps, claim)
+  if (own !== undefined) return own
+  throw notOwn(`BackupRepository ${repositoryNameOf(claim)} was made for another claim`)
+}
+
+/**
+ * An earlier version left no mark, or did not say which repository it is: such a one is looked at again, as its parameters may be a tenant's,
+ * and as nobody could tell later whether a place that its location was moved to holds the same one.
+ */
 export async function hasMarked(deps: StepDeps, claim: KubeObject): Promise<boolean> {
   const own = await findOwn(deps, claim)
-  return own !== undefined && claimNamespaceOf(own) !== undefined
+  return own !== undefined && claimNamespaceOf(own) !== undefined && isText(own['status']?.repositoryId)
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value !== ''
 }
 
 /** Repeatable: the name is made from the claim's UID, and what is there already gets the terms. TerminalError `RepositoryNotOwn`. */
@@ -44,10 +59,11 @@ export async function ensureOwn(deps: StepDeps, claim: KubeObject, terms: Terms)
       ...wanted,
       repositoryDriver: terms.driver,
       backupRepositoryClaim: claim.metadata.name,
+      ...(terms.follows === undefined ? {} : { status: { storageLocation: terms.follows } }),
     })
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
-    await bringUpToDate(deps, claim, { ...wanted, metadata: { annotations } })
+    await bringUpToDate(deps, claim, terms, { ...wanted, metadata: { annotations } })
   }
   return name
 }
@@ -56,15 +72,16 @@ export async function ensureOwn(deps: StepDeps, claim: KubeObject, terms: Terms)
 async function bringUpToDate(
   deps: StepDeps,
   claim: KubeObject,
+  { follows }: Terms,
   wanted: { repopsitoryParameters: Record<string, string>; allowedNamespaces: string[]; metadata: object },
 ): Promise<void> {
-  const own = await findOwn(deps, claim)
-  // Also when it was deleted in this very moment: the next look makes it anew.
-  if (own === undefined) throw notOwn(`BackupRepository ${repositoryNameOf(claim)} was made for another claim`)
+  const own = await requireOwn(deps, claim)
   const before: Record<string, string> = own['repopsitoryParameters'] ?? {}
-  const gone = Object.keys(before).filter((key) => !Object.hasOwn(wanted.repopsitoryParameters, key))
-  const parameters = { ...Object.fromEntries(gone.map((key) => [key, null])), ...wanted.repopsitoryParameters }
-  await deps.cluster.patch('BackupRepository', own, { ...wanted, repopsitoryParameters: parameters })
+  const change = parametersChange(before, wanted.repopsitoryParameters)
+  // The location may have been edited or be gone since: that it was followed stays true of the same parameters.
+  const kept = change === undefined ? own['status']?.storageLocation : undefined
+  const status = { storageLocation: follows ?? kept ?? null }
+  await deps.cluster.patch('BackupRepository', own, { ...wanted, repopsitoryParameters: change ?? before, status })
 }
 
 /** Only the Kubernetes object goes: no data in the bucket is ever touched by this (design §3.10). */

@@ -1,6 +1,7 @@
 // What a claim may have. Decided before a Secret is read or a server is spoken to.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { saysTheSame } from '#shared/domain/present-location.ts'
 import {
   claimNamespace,
   locationOfTenant,
@@ -8,14 +9,24 @@ import {
   termsOfOperator,
   termsOfTenant,
 } from '#shared/domain/repository-claim.ts'
+import { parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
-import { readLocation } from '#shared/steps/storage-location.ts'
+import { locationDeps, readLocation } from '#shared/steps/storage-location.ts'
 
 /** Read anew at each look, as an operator may open or close a location meanwhile. Throws what termsOfTenant throws. */
 export async function termsOf(deps: StepDeps, claim: KubeObject): Promise<Terms> {
   const { veleroNamespace } = deps.settings
   const namespace = claimNamespace(claim, veleroNamespace)
-  if (namespace === veleroNamespace) return termsOfOperator(claim)
-  const location = await readLocation(deps, locationOfTenant(claim, namespace))
+  if (namespace === veleroNamespace) return termsOfOperator(claim, await followedBy(deps, claim))
+  const location = await readLocation(locationDeps(deps), locationOfTenant(claim, namespace))
   return termsOfTenant(claim, namespace, location === 'no such kind' ? undefined : location)
+}
+
+/** An operator who writes other settings beside a location's name means them. What cannot be read is told when it is opened. */
+async function followedBy(deps: StepDeps, claim: KubeObject): Promise<string | undefined> {
+  const parameters: Record<string, string> = claim['repopsitoryParameters'] ?? {}
+  const { location: name } = parseRepositoryParameters(parameters)
+  const location = name === undefined ? undefined : await readLocation(locationDeps(deps), name)
+  if (location === undefined || location === 'no such kind') return undefined
+  return saysTheSame(parameters, location) ? name : undefined
 }

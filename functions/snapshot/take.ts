@@ -17,7 +17,7 @@ import { deadlineOf } from '#shared/steps/deadline.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
 import { findSnapshot, pollUntilDone, removeLocalSnapshot, removeSnapshot } from '#shared/steps/local-snapshot.ts'
 import { isMadeFor } from '#shared/steps/mirror.ts'
-import { requireLocationOf } from '#shared/steps/storage-location.ts'
+import { requirePresent } from '#shared/steps/storage-location.ts'
 import { namesOf } from './proof.ts'
 import { isOverdue, pollToldTask } from './told-task.ts'
 import { diskOfClaim } from './volume.ts'
@@ -34,7 +34,7 @@ const SNAPSHOTTING = { phase: 'New', reason: 'Snapshotting', message: 'vCenter i
 export async function requireRepository(deps: VolumeDeps, snapshot: KubeObject): Promise<void> {
   const namespaces = [snapshot.metadata.namespace ?? '']
   const repository = await requireAllowed(deps, snapshot['spec'].backupRepository, namespaces)
-  if (repository !== undefined) await requireLocationOf(deps, repository)
+  if (repository !== undefined) await requirePresent(deps, repository, 'write')
 }
 
 /** The id of the FCD snapshot that carries this object's name; undefined: its task still runs and is in the status. */

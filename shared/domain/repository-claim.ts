@@ -17,7 +17,13 @@ const MAX_LIST_CHARS = 64 * 1024
 const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** What its BackupRepository holds. Never anything else of a tenant's claim: no annotation, no label, no condition. */
-export type Terms = { parameters: Record<string, string>; allowedNamespaces: string[]; driver: string }
+export type Terms = {
+  parameters: Record<string, string>
+  allowedNamespaces: string[]
+  driver: string
+  /** The parameters say what this location says, no more: its settings are followed from then on. undefined: they count as they are. */
+  follows: string | undefined
+}
 
 /** The namespace with whose rights a claim acts; Velero's for an operator's. */
 export function claimNamespace(claim: KubeObject, veleroNamespace: string): string {
@@ -25,8 +31,9 @@ export function claimNamespace(claim: KubeObject, veleroNamespace: string): stri
   return actor.kind === 'operator' ? veleroNamespace : actor.namespace
 }
 
-export function termsOfOperator(claim: KubeObject): Terms {
+export function termsOfOperator(claim: KubeObject, follows: string | undefined): Terms {
   return {
+    follows,
     parameters: claim['repopsitoryParameters'] ?? {},
     allowedNamespaces: claim['allowedNamespaces'] ?? [],
     driver: claim['repositoryDriver'],
@@ -50,7 +57,7 @@ export function termsOfTenant(claim: KubeObject, namespace: string, location: Ku
   requireOwnNamespace(claim['allowedNamespaces'], namespace)
   const parameters = parametersFromLocation(location)
   requireSame(claim['repopsitoryParameters'] ?? {}, parameters)
-  return { parameters, allowedNamespaces: [namespace], driver: REPOSITORY_DRIVER }
+  return { parameters, allowedNamespaces: [namespace], driver: REPOSITORY_DRIVER, follows: name }
 }
 
 export function isOpenTo({ metadata }: KubeObject, namespace: string): boolean {
@@ -88,6 +95,16 @@ function requireSame(given: Record<string, string>, own: Record<string, string>)
     'ParametersNotAllowed',
     `repopsitoryParameters ${JSON.stringify(other.slice(0, 80))} is not what the BackupStorageLocation says: leave it out, its settings are taken from there`,
   )
+}
+
+/** As a merge patch: what `wanted` does not have goes. undefined: they are equal. */
+export function parametersChange(
+  before: Record<string, string>,
+  wanted: Record<string, string>,
+): Record<string, string | null> | undefined {
+  const gone = Object.keys(before).filter((key) => !Object.hasOwn(wanted, key))
+  const isEqual = gone.length === 0 && Object.entries(wanted).every(([key, value]) => before[key] === value)
+  return isEqual ? undefined : { ...Object.fromEntries(gone.map((key) => [key, null])), ...wanted }
 }
 
 export function repositoryNameOf(claim: KubeObject): string {

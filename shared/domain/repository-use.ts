@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { bucketOf, prefixOf, urlOf } from './repository-parameter-values.ts'
 
 /** `write`: new backups, deletions, prune. A restore only reads, and needs nothing but the bucket. */
 export type RepositoryUse = 'read' | 'write'
@@ -23,18 +24,28 @@ export function requireNamespace(repository: KubeObject, namespaces: readonly st
 }
 
 /** Velero backs up into no location that is gone (it may be applied a moment later) or that is set to ReadOnly. */
-export function requireWritable(location: KubeObject | undefined, name: string): void {
+export function requireWritable(location: KubeObject | undefined, { name, parameters }: Named): void {
   if (location === undefined) {
     throw new RetryableError(
       'LocationMissing',
-      `BackupStorageLocation ${name} does not exist in Velero's namespace: create it; restores go on without it`,
+      `BackupStorageLocation ${name} does not exist in Velero's namespace, and no other one points at ${placeText(parameters)}: ` +
+        'create one that does, under any name; restores go on without it',
     )
   }
   if (!isReadOnly(location)) return
   throw new TerminalError(
     'LocationReadOnly',
-    `BackupStorageLocation ${name} has spec.accessMode ReadOnly: set it to ReadWrite to back up or to delete; restores go on`,
+    `BackupStorageLocation ${location.metadata.name} has spec.accessMode ReadOnly: set it to ReadWrite to back up or to delete; restores go on`,
   )
+}
+
+type Named = { name: string; parameters: Record<string, string> }
+
+function placeText(parameters: Record<string, string>): string {
+  const prefix = prefixOf(parameters)
+  const folder = prefix === '' ? 'without a prefix' : `prefix ${prefix}`
+  const url = urlOf(parameters)
+  return `bucket ${bucketOf(parameters)}, ${folder}${url === undefined ? '' : `, at ${url}`}`
 }
 
 export function isReadOnly(location: KubeObject): boolean {

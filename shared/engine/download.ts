@@ -32,7 +32,7 @@ export async function download(
   deps: EngineDeps,
   options: SliceOptions<DownloadProgress>,
 ): Promise<DownloadOutcome> {
-  const repository = await openPaced(deps, request.repository.password)
+  const repository = await openPaced(deps, request.repository)
   const root = await requireRoot(repository, request.root)
   const stopper = new Stopper(deps.clock, request.sliceMs, options.signal)
   try {

@@ -28,6 +28,7 @@ import {
   addRecoverySlot,
   createRepository,
   KeyCache,
+  missing,
   type OpenedRepository,
   openRepository,
   type Repository,
@@ -54,7 +55,8 @@ const MOST_ROOT_BYTES = 128 * MiB
 
 export function createRepositories(options: RepositoriesOptions): Repositories {
   const keyCache = new KeyCache()
-  const open = (access: RepositoryAccess) => requireRepository(options.storeOf(access), access.password, keyCache)
+  const open = (access: RepositoryAccess) =>
+    requireRepository(options.storeOf(access), access.password, keyCache, access.repositoryId)
   return {
     ensure: (access, recovery) => ensure(options, keyCache, access, recovery),
     inspect: async (access) => {
@@ -109,7 +111,8 @@ async function ensure(
 ): Promise<RepositoryState> {
   const store = storeOf(access)
   const conditionalPut = await probeConditionalPut(store)
-  const existing = await openRepository(store, access.password, keyCache)
+  const existing = await openRepository(store, access.password, keyCache, access.repositoryId)
+  if (existing === undefined && access.repositoryId !== undefined) throw missing(store)
   const { repository, created } =
     existing === undefined
       ? await createRepository(store, access.password, recovery, { chunkBytes, pageChunks, scrypt, keyCache })

@@ -42,16 +42,21 @@ export type CreateOptions = {
   keyCache?: KeyCache | undefined
 }
 
-/** undefined: there is no repository. TerminalError `RepositoryKeyWrong`: the secret opens none of its slots. */
+/**
+ * undefined: there is no repository. TerminalErrors `RepositoryKeyWrong`: the secret opens none of its slots; `RepositoryDiffers`: it is
+ * not `repositoryId`.
+ */
 export async function openRepository(
   store: ObjectStore,
   secret: string,
   keyCache?: KeyCache,
+  repositoryId?: string,
 ): Promise<OpenedRepository | undefined> {
   const where = `${store.location}/${CONFIG_KEY}`
   const bytes = await store.getRange(CONFIG_KEY, 0, MOST_CONFIG_BYTES + 1)
   if (bytes === undefined) return undefined
   const { config, mac } = decodeConfig(bytes, where)
+  requireId(store, config, repositoryId)
   const list = await readSlots(store, config.repositoryId)
   const master = await masterOf(store, config.repositoryId, list, secret, keyCache)
   const keys = new RepositoryKeys(config.repositoryId, master)
@@ -62,6 +67,16 @@ export async function openRepository(
     config,
     slots: new Map(list.slots.map(({ slotId, slot }) => [slotId, slot])),
   }
+}
+
+/** Before a slot is tried: another repository has other passwords, and that would be the reason then. */
+function requireId(store: ObjectStore, config: RepositoryConfig, wanted: string | undefined): void {
+  if (wanted === undefined || wanted === config.repositoryId) return
+  throw new TerminalError(
+    'RepositoryDiffers',
+    `${store.location} holds repository ${config.repositoryId}, the backups are in ${wanted}: ` +
+      'let a BackupStorageLocation point to where that one is',
+  )
 }
 
 async function masterOf(
@@ -83,10 +98,15 @@ export async function requireRepository(
   store: ObjectStore,
   secret: string,
   keyCache?: KeyCache,
+  repositoryId?: string,
 ): Promise<OpenedRepository> {
-  const repository = await openRepository(store, secret, keyCache)
+  const repository = await openRepository(store, secret, keyCache, repositoryId)
   if (repository !== undefined) return repository
-  throw new TerminalError('RepositoryMissing', `${store.location} holds no repository`)
+  throw missing(store)
+}
+
+export function missing({ location }: ObjectStore): TerminalError {
+  return new TerminalError('RepositoryMissing', `${location} holds no repository`)
 }
 
 /**

@@ -50,7 +50,7 @@ export async function upload(
   deps: EngineDeps,
   options: SliceOptions<UploadProgress>,
 ): Promise<UploadOutcome> {
-  const repository = await openPaced(deps, request.repository.password)
+  const repository = await openPaced(deps, request.repository)
   const warn = deps.warn ?? (() => {})
   const checkpoints = new Checkpoints(repository, request.session, request.slice, warn)
   const stopper = new Stopper(deps.clock, request.sliceMs, options.signal)
@@ -69,8 +69,11 @@ export async function upload(
 }
 
 /** Opening itself is some small objects. */
-export async function openPaced({ store, keyCache, pacer }: EngineDeps, password: string): Promise<Repository> {
-  const repository = await requireRepository(store, password, keyCache)
+export async function openPaced(
+  { store, keyCache, pacer }: EngineDeps,
+  { password, repositoryId }: UploadRequest['repository'],
+): Promise<Repository> {
+  const repository = await requireRepository(store, password, keyCache, repositoryId)
   return pacer === undefined ? repository : { ...repository, store: new PacedStore(repository.store, pacer) }
 }
 

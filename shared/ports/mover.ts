@@ -11,6 +11,8 @@ export type RepositoryAccess = {
   password: string
   /** For messages: where the store's credentials come from, such as a Secret's name. */
   credentialOrigin?: string
+  /** What is there must be this very repository, else TerminalError `RepositoryDiffers`. */
+  repositoryId?: string
 }
 
 /** A bucket as a BackupStorageLocation describes it. */

@@ -1,5 +1,6 @@
 // From a BackupRepository's name to everything needed to open its bucket. Secrets are read at each call, so they may rotate.
 
+import type { KubeObject } from '#shared/api/kinds.ts'
 import { parseRepositoryParameters, type RepositorySettings } from '#shared/domain/repository-parameters.ts'
 import {
   collectSecrets,
@@ -13,7 +14,7 @@ import { RetryableError } from '#shared/kernel/errors.ts'
 import type { RecoveryChoice, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { StepDeps } from './deps.ts'
 import { requireProved } from './repository-proof.ts'
-import { isLocationReadOnly, requireLocationOf } from './storage-location.ts'
+import { type PresentRepository, requireLocation, requirePresent } from './storage-location.ts'
 
 export type ResolvedAccess = {
   access: RepositoryAccess
@@ -24,8 +25,8 @@ export type ResolvedAccess = {
 }
 
 /**
- * RetryableErrors `RepositoryNotFound` (it may be applied a moment later), `RepositoryNotProved`. `write`: also what requireLocationOf
- * throws.
+ * With the settings that its location has today. RetryableErrors `RepositoryNotFound` (it may be applied a moment later),
+ * `RepositoryNotProved`. `write`: also what requirePresent throws.
  */
 export async function accessOfRepository(
   deps: StepDeps,
@@ -36,21 +37,19 @@ export async function accessOfRepository(
   if (repository === undefined) {
     throw new RetryableError('RepositoryNotFound', `BackupRepository ${name} does not exist: was its claim deleted?`)
   }
-  const parameters: Record<string, string> = repository['repopsitoryParameters'] ?? {}
   await requireProved(deps, repository)
-  if (use === 'write') await requireLocationOf(deps, repository)
-  return (await openParameters(deps, parameters)).access
+  return (await openPresent(deps, await requirePresent(deps, repository, use))).access
 }
 
-/** For a BackupRepositoryClaim, with parameters that are an operator's: the location must be there, and may be one that is only read. */
-export async function accessOfParameters(deps: StepDeps, parameters: Record<string, string>): Promise<ResolvedAccess> {
-  const readOnly = await isLocationReadOnly(deps, parameters)
-  return { ...(await openParameters(deps, parameters)), readOnly }
+/** For the claim that the repository was just made for: the location must be there, and may be one that is only read. */
+export async function accessOfClaimed(deps: StepDeps, repository: KubeObject): Promise<ResolvedAccess> {
+  const present = await requireLocation(deps, repository)
+  return { ...(await openPresent(deps, present)), readOnly: present.readOnly }
 }
 
-async function openParameters(
+async function openPresent(
   deps: StepDeps,
-  parameters: Record<string, string>,
+  { parameters, repositoryId }: PresentRepository,
 ): Promise<Omit<ResolvedAccess, 'readOnly'>> {
   const settings = parseRepositoryParameters(parameters)
   const readSecret = (name: string) => deps.cluster.read('Secret', deps.settings.veleroNamespace, name)
@@ -58,7 +57,12 @@ async function openParameters(
   const keyName = encryptionSecretName(settings)
   const { password, recovery } = parseRepositoryKey(await readSecret(keyName), keyName)
   return {
-    access: { s3, password, credentialOrigin: credentialOrigin(settings) },
+    access: {
+      s3,
+      password,
+      credentialOrigin: credentialOrigin(settings),
+      ...(repositoryId === undefined ? {} : { repositoryId }),
+    },
     recovery,
     plaintextCredentials: settings.plaintextCredentials,
   }

@@ -1,51 +1,74 @@
-// Velero's BackupStorageLocation of a repository, when its parameters name one: is it there, and does it take writes?
+// Velero's BackupStorageLocation of a repository, when its parameters name one: where is it today, and does it take writes?
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { claimNamespaceOf, isOpenTo, notAllowed } from '#shared/domain/repository-claim.ts'
-import { parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
+import { decidePresent, type Present, type Recorded, recordedOf } from '#shared/domain/present-location.ts'
+import { isOpenTo, notAllowed } from '#shared/domain/repository-claim.ts'
+import type { RepositoryUse } from '#shared/domain/repository-use.ts'
 import { isReadOnly, requireWritable } from '#shared/domain/repository-use.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
+import type { Cluster } from '#shared/ports/cluster.ts'
 import type { StepDeps } from './deps.ts'
 
-type Parameters = Record<string, string>
+export type LocationDeps = { cluster: Pick<Cluster, 'read' | 'list'>; veleroNamespace: string }
+
+/** `asked`: undefined where no location is named, or Velero's kind is not served: the parameters count as they are. */
+export type PresentRepository = Present & { asked: Recorded | undefined }
+
+/** Read anew each time: locations are edited, renamed and moved. */
+export async function presentRepository(deps: LocationDeps, repository: KubeObject): Promise<PresentRepository> {
+  const recorded = recordedOf(repository, deps.veleroNamespace)
+  const named = recorded === undefined ? 'no such kind' : await readLocation(deps, recorded.name)
+  if (recorded === undefined || named === 'no such kind') {
+    const parameters: Record<string, string> = repository['repopsitoryParameters'] ?? {}
+    return { asked: undefined, location: undefined, parameters, repositoryId: undefined }
+  }
+  const others = () => deps.cluster.list('BackupStorageLocation', { namespace: deps.veleroNamespace })
+  return { asked: recorded, ...(await decidePresent(recorded, named, others)) }
+}
 
 /**
- * RetryableError `LocationMissing`, TerminalErrors `LocationReadOnly` and, when it is not open (any more) to the tenant whose claim the
- * repository was made for, `LocationNotAllowed`. Without Velero there is no location to ask, and none to obey.
+ * `write`: RetryableError `LocationMissing`, TerminalErrors `LocationReadOnly` and, when it is not open (any more) to the tenant whose claim
+ * the repository was made for, `LocationNotAllowed`. Without Velero there is no location to ask, and none to obey.
  */
-export async function requireLocationOf(deps: StepDeps, repository: KubeObject): Promise<void> {
-  const found = await findLocation(deps, repository['repopsitoryParameters'] ?? {})
-  if (found === undefined) return
-  requireWritable(found.location, found.name)
-  const namespace = claimNamespaceOf(repository) ?? deps.settings.veleroNamespace
-  const isTenants = namespace !== deps.settings.veleroNamespace
-  if (isTenants && found.location !== undefined && !isOpenTo(found.location, namespace))
-    throw notAllowed(found.name, namespace)
+export async function requirePresent(
+  deps: StepDeps,
+  repository: KubeObject,
+  use: RepositoryUse,
+): Promise<PresentRepository> {
+  const present = await presentRepository(locationDeps(deps), repository)
+  const { asked, location } = present
+  if (use === 'read' || asked === undefined) return present
+  requireWritable(location, asked)
+  const { tenant } = asked
+  if (tenant !== undefined && location !== undefined && !isOpenTo(location, tenant))
+    throw notAllowed(location.metadata.name, tenant)
+  return present
 }
 
-/** true: backups there can be restored, and nothing may be written. RetryableError `LocationMissing`. */
-export async function isLocationReadOnly(deps: StepDeps, parameters: Parameters): Promise<boolean> {
-  const found = await findLocation(deps, parameters)
-  if (found?.location !== undefined && isReadOnly(found.location)) return true
-  if (found !== undefined) requireWritable(found.location, found.name)
-  return false
+/** As the repository function opens it: a location that is only read serves restores. RetryableError `LocationMissing`. */
+export async function requireLocation(
+  deps: StepDeps,
+  repository: KubeObject,
+): Promise<PresentRepository & { readOnly: boolean }> {
+  const present = await presentRepository(locationDeps(deps), repository)
+  const { asked, location } = present
+  if (location !== undefined && isReadOnly(location)) return { ...present, readOnly: true }
+  if (asked !== undefined) requireWritable(location, asked)
+  return { ...present, readOnly: false }
 }
 
-type Found = { name: string; location: KubeObject | undefined }
-
-/** undefined: none is named, or its kind is not served. */
-async function findLocation(deps: StepDeps, parameters: Parameters): Promise<Found | undefined> {
-  const { location: name } = parseRepositoryParameters(parameters)
-  if (name === undefined) return undefined
-  const location = await readLocation(deps, name)
-  return location === 'no such kind' ? undefined : { name, location }
-}
-
-export async function readLocation(deps: StepDeps, name: string): Promise<KubeObject | undefined | 'no such kind'> {
+export async function readLocation(
+  { cluster, veleroNamespace }: Pick<LocationDeps, 'veleroNamespace'> & { cluster: Pick<Cluster, 'read'> },
+  name: string,
+): Promise<KubeObject | undefined | 'no such kind'> {
   try {
-    return await deps.cluster.read('BackupStorageLocation', deps.settings.veleroNamespace, name)
+    return await cluster.read('BackupStorageLocation', veleroNamespace, name)
   } catch (error) {
     if (error instanceof RetryableError && error.reason === 'KubernetesKindMissing') return 'no such kind'
     throw error
   }
+}
+
+export function locationDeps({ cluster, settings }: StepDeps): LocationDeps {
+  return { cluster, veleroNamespace: settings.veleroNamespace }
 }

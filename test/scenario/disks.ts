@@ -1,4 +1,4 @@
-// The disks of a scenario as movers see them: vSphere locks one that is open for writing, and everyone who writes is watched.
+// The disks of a scenario as movers see them: vSphere locks one that is open for writing, and everyone who opens and writes is watched.
 
 import type { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
@@ -13,6 +13,8 @@ export class Disks {
   readonly held = new Set<string>()
   /** Disks that users' claims are bound to: nobody writes there any more. */
   readonly handedOver = new Set<string>()
+  /** How often a disk was opened, for reading (its snapshot) and for writing (the disk itself). */
+  readonly opened = { snapshots: 0, writable: 0 }
 
   constructor(volumes: MemoryVolumes, broken: string[]) {
     this.#volumes = volumes
@@ -21,6 +23,7 @@ export class Disks {
 
   /** As VDDK: a second one that wants to write is refused. Nobody who holds a Lease rightly ever meets that. */
   open(pod: Pod, isAlive: () => boolean, fcdId: string, snapshotId: string | undefined, writable: boolean): OpenDisk {
+    this.#watchOpening(fcdId, snapshotId, writable)
     const other = this.#writers.get(fcdId)
     if (writable && other !== undefined) {
       const aStill = [pod, other.pod].some((each) => each.wasPaused || each.dead)
@@ -40,6 +43,15 @@ export class Disks {
 
   endAccess(fcdId: string): void {
     this.held.delete(fcdId)
+  }
+
+  /** A backup opens a disk snapshot and never the disk, which a VM may have; a restore opens a disk that no user's claim has. */
+  #watchOpening(fcdId: string, snapshotId: string | undefined, writable: boolean): void {
+    this.opened[writable ? 'writable' : 'snapshots']++
+    if (writable === (snapshotId !== undefined))
+      this.#broken.push(`disk ${fcdId} is opened ${writable ? 'for writing by a snapshot' : 'itself for reading'}`)
+    if (writable && this.handedOver.has(fcdId))
+      this.#broken.push(`disk ${fcdId} of a user's claim is opened for writing`)
   }
 
   #watch(fcdId: string, pod: Pod): void {

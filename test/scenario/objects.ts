@@ -28,6 +28,7 @@ export function aVolume(world: World, name: string, namespace = 'app'): string {
   })
   const fcdId = world.volumes.createDisk(SIZE_BYTES, { cbt: true })
   world.csi.createVolume(`pv-${name}`, claim, fcdId, 'Bound')
+  world.disks.handedOver.add(fcdId)
   return fcdId
 }
 

@@ -133,6 +133,11 @@ export class World {
     await this.csi.play()
   }
 
+  /** An event that comes late, or that somebody has made up. */
+  again(ref: ObjectRef): void {
+    this.#pending.push(ref)
+  }
+
   /** Lets everything that still runs come to its end. */
   async drain(): Promise<void> {
     for (let turn = 0; this.#pending.length > 0 || this.#running > 0; turn++) {

@@ -61,6 +61,7 @@ const noDisk: DiskRef = {
 }
 
 export type UploadOptions = {
+  repository?: RepositoryAccess
   content: MemoryDiskContent
   session: string
   snapshotId: string
@@ -119,7 +120,7 @@ export class EngineWorld {
   async uploadSlice(options: UploadOptions): Promise<UploadOutcome> {
     const { content, session, snapshotId, slice = 1, sliceMs = HOUR_MS, changedAreas, parentRoot } = options
     const request = {
-      repository: access,
+      repository: options.repository ?? access,
       disk: noDisk,
       session,
       slice,
@@ -150,6 +151,7 @@ export class EngineWorld {
     content: MemoryDiskContent,
     root: string,
     options: {
+      repository?: RepositoryAccess
       nextChunk?: number
       targetIsZeroed?: boolean
       signal?: AbortSignal
@@ -159,7 +161,8 @@ export class EngineWorld {
     } = {},
   ): Promise<DownloadOutcome> {
     const { nextChunk = 0, targetIsZeroed = true, sliceMs = HOUR_MS } = options
-    const request = { repository: access, disk: noDisk, root, sliceMs, nextChunk, targetIsZeroed }
+    const { repository = access } = options
+    const request = { repository, disk: noDisk, root, sliceMs, nextChunk, targetIsZeroed }
     const signal = options.signal ?? new AbortController().signal
     // A slice of no length is over before it began.
     const clock = sliceMs === 0 ? { ...systemClock, sleep: async () => undefined } : this.timing.clock

@@ -215,7 +215,7 @@ badStore('a location that is gone takes no backups and no deletions, and its bac
   await environment.api.create(aSnapshot(snapshotName, CLAIM, name))
   const waits = await untilReason(environment, 'Snapshot', CLAIM.namespace, snapshotName, 'LocationMissing')
   assert.is(waits['status'].phase, 'New')
-  assert.match(waits['status'].message, /BackupStorageLocation passing does not exist.*create it/)
+  assert.match(waits['status'].message, /BackupStorageLocation passing does not exist.*create one that does/)
   assert.equal((await environment.vcenter.disk(volume.fcdId))?.snapshots, [], 'no disk snapshot meanwhile')
   const copy = await restore(environment, kept, 'without-location')
   assert.is(await sha256(copy.volume.file), await sha256(volume.file))

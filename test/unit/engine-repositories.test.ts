@@ -46,6 +46,43 @@ test('a wrong secret is told with the slots that were tried, and changes nothing
   assert.equal([...store.objects.keys()], before)
 })
 
+test('another repository than the wanted one is refused by name, whatever opens it, and none is made in its place', async () => {
+  const world = await EngineWorld.create()
+  const wanted = (await world.repositories.inspect(access)).repositoryId
+  const store = new MemoryObjectStore()
+  const there = await EngineWorld.create(store)
+  const { repositories } = there
+  const content = new MemoryDiskContent(CHUNK_BYTES)
+  const root = await there.backup(content, 'snapshot')
+  const moved: RepositoryAccess = { ...access, repositoryId: wanted }
+  const before = [...store.objects.keys()]
+  const attempts: Promise<unknown>[] = [
+    repositories.ensure(moved, undefined),
+    repositories.inspect(moved),
+    repositories.backupsOf(moved, FCD),
+    repositories.rootsOf(moved, FCD, 'snapshot'),
+    repositories.forget(moved, FCD, 'snapshot'),
+    repositories.prune(moved, { sliceMs: 1000, sessionIdleMs: 1000 }),
+    there.backup(content, 'another', { repository: moved }),
+    there.restoreSlice(content, root, { repository: moved }),
+    repositories.ensure({ ...moved, password: 'another' }, undefined),
+  ]
+  for (const attempt of attempts) assert.is(await reasonOf(attempt), 'RepositoryDiffers')
+  assert.equal([...store.objects.keys()], before)
+  const empty = new MemoryObjectStore()
+  assert.is(await reasonOf(new EngineWorld(empty).repositories.ensure(moved, undefined)), 'RepositoryMissing')
+  assert.equal([...empty.objects.keys()], [])
+})
+
+test('a copy of the bucket holds the same repository', async () => {
+  const store = new MemoryObjectStore()
+  const { repositoryId } = await (await EngineWorld.create(store)).repositories.inspect(access)
+  const copy = new MemoryObjectStore()
+  for (const key of store.objects.keys()) await copy.putIfAbsent(key, (await store.get(key))!)
+  const opened = await new EngineWorld(copy).repositories.ensure({ ...access, repositoryId }, undefined)
+  assert.equal([opened.repositoryId, opened.created], [repositoryId, false])
+})
+
 test('two that create at the same time end with one repository', async () => {
   for (let round = 0; round < 5; round++) {
     const store = new MemoryObjectStore()

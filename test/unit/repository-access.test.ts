@@ -8,7 +8,7 @@ import { readSettings } from '#shared/kernel/env.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
-import { accessOfParameters, accessOfRepository } from '#shared/steps/repository-access.ts'
+import { accessOfClaimed, accessOfRepository } from '#shared/steps/repository-access.ts'
 import { reasonOf } from '#test/support/reason.ts'
 
 const test = suite('who may use a repository')
@@ -44,6 +44,11 @@ function aWorld({ accessMode, location = true, allowed = [], parameters = PARAME
   return { cluster, clock: systemClock, settings: readSettings({}), identity: 'pod-1', log: silent }
 }
 
+async function claimedIn(deps: StepDeps) {
+  const repository = await deps.cluster.read('BackupRepository', undefined, 'br-1')
+  return await accessOfClaimed(deps, repository!)
+}
+
 test('a location that is ReadOnly or gone takes no writes, and serves restores', async () => {
   const cases: [World, write: string][] = [
     [{}, 'none'],
@@ -60,10 +65,10 @@ test('a location that is ReadOnly or gone takes no writes, and serves restores',
 })
 
 test('a claim is told that its location is gone, and that it is only read', async () => {
-  const { readOnly } = await accessOfParameters(aWorld({ accessMode: 'ReadOnly' }), PARAMETERS)
+  const { readOnly } = await claimedIn(aWorld({ accessMode: 'ReadOnly' }))
   assert.is(readOnly, true)
-  assert.is((await accessOfParameters(aWorld(), PARAMETERS)).readOnly, false)
-  assert.is(await reasonOf(accessOfParameters(aWorld({ location: false }), PARAMETERS)), 'LocationMissing')
+  assert.is((await claimedIn(aWorld())).readOnly, false)
+  assert.is(await reasonOf(claimedIn(aWorld({ location: false }))), 'LocationMissing')
 })
 
 test('where the kind of locations is not served none is obeyed; other trouble is not taken for that', async () => {
@@ -82,7 +87,7 @@ test('where the kind of locations is not served none is obeyed; other trouble is
     }),
   })
   assert.is(await reasonOf(accessOfRepository(answering('KubernetesKindMissing'), 'br-1', 'write')), 'none')
-  assert.is((await accessOfParameters(answering('KubernetesKindMissing'), PARAMETERS)).readOnly, false)
+  assert.is((await claimedIn(answering('KubernetesKindMissing'))).readOnly, false)
   const trouble = answering('KubernetesUnavailable')
   assert.is(await reasonOf(accessOfRepository(trouble, 'br-1', 'write')), 'KubernetesUnavailable')
 })

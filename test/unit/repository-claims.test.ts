@@ -8,7 +8,7 @@ import { readSettings } from '#shared/kernel/env.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
-import { accessOfParameters, accessOfRepository } from '#shared/steps/repository-access.ts'
+import { accessOfClaimed, accessOfRepository } from '#shared/steps/repository-access.ts'
 import { reasonOf } from '#test/support/reason.ts'
 import { type ClusterAccess, namedParameters } from '../../cli/cluster-access.ts'
 import { type ClaimDeps, handleRepository } from '../../functions/repository/handler.ts'
@@ -65,7 +65,7 @@ class World {
       ...deps,
       repositories,
       access,
-      accessOf: (parameters) => accessOfParameters(deps, parameters),
+      accessOf: (repository) => accessOfClaimed(deps, repository),
     } as ClaimDeps
     this.secret('dormouse-repository-key', { password: Buffer.alloc(32, 7).toString('base64') })
     this.secret('cloud-credentials', { cloud: '[default]\naws_access_key_id=a\naws_secret_access_key=b\n' })

@@ -3,12 +3,14 @@
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { conditionOf } from '#shared/domain/conditions.ts'
+import { followsLocation } from '#shared/domain/present-location.ts'
 import { REPOSITORY_DRIVER } from '#shared/domain/repository-claim.ts'
 import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import { presentRepository } from '#shared/steps/storage-location.ts'
 import type { ActionLog } from '../actions.ts'
 import { repositoryName } from '../domain/names.ts'
-import { claimsSameRepository, repositoryClaimOf, sortedText } from '../domain/requests.ts'
+import { claimsSamePlace, claimsSameRepository, repositoryClaimOf, sortedText } from '../domain/requests.ts'
 import type { ActionDeps } from './deps.ts'
 import { repositoryClaimName } from './digest.ts'
 import { findOrCreate } from './find-or-create.ts'
@@ -23,8 +25,11 @@ export async function repositoryFor(
   namespace: string,
   log: ActionLog,
 ): Promise<string> {
-  const parameters = parametersFromLocation(await requireLocation(deps, backup))
-  const claim = (await findClaim(deps, parameters, namespace)) ?? (await makeClaim(deps, parameters, namespace))
+  const location = await requireLocation(deps, backup)
+  const parameters = parametersFromLocation(location)
+  const claim =
+    (await findClaim(deps, parameters, namespace, location.metadata.name)) ??
+    (await makeClaim(deps, parameters, namespace))
   const ready = conditionOf(claim['status']?.conditions, 'Ready')
   if (ready?.status === 'False')
     log.warn(`the repository is not ready, the upload waits for it: ${ready.reason}: ${ready.message}`)
@@ -33,8 +38,8 @@ export async function repositoryFor(
 }
 
 /**
- * The repository of a stored backup. In the cluster that made it, it is known by name; in another one it is claimed anew from
- * the location of the Backup that Velero has found there.
+ * The repository of a stored backup. In the cluster that made it, it is known by name; in another one, and when Velero has found the Backup in
+ * a location of another name since, it is the one of the Backup's present location.
  */
 export async function knownRepository(
   deps: ActionDeps,
@@ -43,31 +48,57 @@ export async function knownRepository(
   log: ActionLog,
 ): Promise<string> {
   const { backupRepository: name } = stored
-  if (name === '' || (await deps.cluster.read('BackupRepository', undefined, name)) !== undefined) return name
+  if (name === '') return name
+  const known = await deps.cluster.read('BackupRepository', undefined, name)
+  if (known === undefined) return await repositoryFor(deps, backup, stored.namespace, log)
+  const location = known['repopsitoryParameters']?.backupStorageLocation ?? ''
+  const isThere = location === '' || location === backup['spec']?.storageLocation
+  if (isThere || (await findLocation(deps, backup)) === undefined) return name
   return await repositoryFor(deps, backup, stored.namespace, log)
 }
 
-async function requireLocation(deps: ActionDeps, backup: KubeObject): Promise<KubeObject> {
+async function findLocation(deps: ActionDeps, backup: KubeObject): Promise<KubeObject | undefined> {
   const name = backup['spec']?.storageLocation
-  const location = isObjectName(name)
-    ? await deps.cluster.read('BackupStorageLocation', deps.veleroNamespace, name)
-    : undefined
+  return isObjectName(name) ? await deps.cluster.read('BackupStorageLocation', deps.veleroNamespace, name) : undefined
+}
+
+async function requireLocation(deps: ActionDeps, backup: KubeObject): Promise<KubeObject> {
+  const location = await findLocation(deps, backup)
   if (location !== undefined) return location
+  const name = backup['spec']?.storageLocation
   throw new TerminalError(
     'LocationMissing',
     `BackupStorageLocation ${JSON.stringify(name)?.slice(0, 80)} of Backup ${backup.metadata.name} does not exist in ${deps.veleroNamespace}`,
   )
 }
 
-/** The peer's claims and those made by hand count too; one that has its repository already goes first. */
+/**
+ * The peer's claims and those made by hand count too; one that has its repository already goes first. Else one that was made when the location
+ * had other settings or another name, as long as it is this location that speaks for it today.
+ */
 async function findClaim(
   deps: ActionDeps,
   parameters: Record<string, string>,
   namespace: string,
+  location: string,
 ): Promise<KubeObject | undefined> {
   const claims = await deps.cluster.list('BackupRepositoryClaim', { namespace: deps.veleroNamespace })
   const same = claims.filter((claim) => claimsSameRepository(claim, parameters, namespace))
-  return same.find((claim) => isObjectName(claim['backupRepository'])) ?? same[0]
+  if (same.length > 0) return same.find((claim) => isObjectName(claim['backupRepository'])) ?? same[0]
+  for (const claim of claims.filter((one) => claimsSamePlace(one, parameters, namespace)))
+    if (await isFollowing(deps, claim, location)) return claim
+  return undefined
+}
+
+/** Its repository takes the settings that the location has today. */
+async function isFollowing(deps: ActionDeps, claim: KubeObject, location: string): Promise<boolean> {
+  const name: unknown = claim['backupRepository']
+  const repository = isObjectName(name) ? await deps.cluster.read('BackupRepository', undefined, name) : undefined
+  // Another one may be of anybody's hand, and hold what cannot be read.
+  if (repository === undefined || !followsLocation(repository)) return false
+  const present = await presentRepository(deps, repository)
+  // Not one that was led to this place and has to prove itself there: backups would wait for what may never have been copied.
+  return present.location?.metadata.name === location && present.repositoryId === undefined
 }
 
 async function makeClaim(deps: ActionDeps, parameters: Record<string, string>, namespace: string): Promise<KubeObject> {

@@ -2,10 +2,12 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { KINDS } from '#shared/api/kinds.ts'
+import { placeOf } from '#shared/domain/present-location.ts'
 import { REPOSITORY_DRIVER } from '#shared/domain/repository-claim.ts'
 import { RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
 import { markOperation } from '#shared/domain/velero.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
+import { DormouseError } from '#shared/kernel/errors.ts'
 import {
   BACKUP_ANNOTATION,
   BACKUP_NAME_LABEL,
@@ -122,14 +124,29 @@ export function repositoryClaimOf({ name, veleroNamespace, namespace, parameters
 
 /** The peer's rule: driver, parameters and namespaces are equal, whoever made the claim. */
 export function claimsSameRepository(claim: KubeObject, parameters: Parameters, namespace: string): boolean {
+  return isClaimFor(claim, namespace) && sortedText(claim['repopsitoryParameters']) === sortedText(parameters)
+}
+
+/** It was made when the location had other settings, or another name: where it points to is the same. */
+export function claimsSamePlace(claim: KubeObject, parameters: Parameters, namespace: string): boolean {
+  if (!isClaimFor(claim, namespace)) return false
+  try {
+    return placeOf(claim['repopsitoryParameters'] ?? {}) === placeOf(parameters)
+  } catch (error) {
+    // It may be of anybody's hand: what cannot be read is another claim.
+    if (error instanceof DormouseError) return false
+    throw error
+  }
+}
+
+function isClaimFor(claim: KubeObject, namespace: string): boolean {
   const allowed: unknown = claim['allowedNamespaces']
   return (
     claim.metadata.deletionTimestamp === undefined &&
     claim['repositoryDriver'] === REPOSITORY_DRIVER &&
     Array.isArray(allowed) &&
     allowed.length === 1 &&
-    allowed[0] === namespace &&
-    sortedText(claim['repopsitoryParameters']) === sortedText(parameters)
+    allowed[0] === namespace
   )
 }
 

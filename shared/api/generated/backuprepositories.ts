@@ -43,6 +43,14 @@ export type BackupRepository = {
    */
   status?: {
     /**
+     * Name of the BackupStorageLocation that the parameters were copied from: the repository is opened with the settings that it has today, or that another one has which points at the same bucket, prefix and endpoint. Empty: the parameters count as they are. Written by Dormouse.
+     */
+    storageLocation?: string
+    /**
+     * Id of the repository in the bucket, as it was opened. A place that the location was moved to must hold the same one. Written by Dormouse.
+     */
+    repositoryId?: string
+    /**
      * Why the object is in its phase, as a CamelCase word that does not change between versions; docs/operations/reasons.md says what to do about each. Empty while all is well. Written by Dormouse.
      */
     reason?: string

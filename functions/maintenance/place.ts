@@ -1,0 +1,38 @@
+// A prune that went well has opened the repository where its location points today: from then on that is its place. So a location may get
+// another name after it has moved, and be moved again.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { followsLocation, placeOf, placeOfStore } from '#shared/domain/present-location.ts'
+import { parametersChange } from '#shared/domain/repository-claim.ts'
+import { asError } from '#shared/kernel/errors.ts'
+import type { RepositoryAccess } from '#shared/ports/mover.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+import { locationDeps, presentRepository } from '#shared/steps/storage-location.ts'
+
+/** Nothing hangs on it: what could not be written now is written after the next prune. `access`: what was opened. */
+export async function recordPlace(deps: StepDeps, name: string, access: RepositoryAccess): Promise<void> {
+  try {
+    const repository = await deps.cluster.read('BackupRepository', undefined, name)
+    if (repository === undefined || !followsLocation(repository)) return
+    const { location, parameters } = await presentRepository(locationDeps(deps), repository)
+    // The location may have been edited since: nobody has proved what is there.
+    if (location === undefined || placeOfStore(access.s3) !== placeOf(parameters)) return
+    await write(deps, repository, location.metadata.name, parameters)
+  } catch (error) {
+    deps.log.warn({ repository: name, err: asError(error) }, 'could not record where it is')
+  }
+}
+
+async function write(
+  deps: StepDeps,
+  repository: KubeObject,
+  storageLocation: string,
+  parameters: Record<string, string>,
+): Promise<void> {
+  const change = parametersChange(repository['repopsitoryParameters'] ?? {}, parameters)
+  if (change === undefined) return
+  await deps.cluster.patch('BackupRepository', repository, {
+    repopsitoryParameters: change,
+    status: { storageLocation },
+  })
+}

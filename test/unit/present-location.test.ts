@@ -1,0 +1,427 @@
+// Locations that change after a repository was made: what today's say counts, and leads to the same repository.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
+import type { RepositoryUse } from '#shared/domain/repository-use.ts'
+import { readSettings } from '#shared/kernel/env.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import type { Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
+import type { Context } from '#shared/runtime/context.ts'
+import { accessOfClaimed, accessOfRepository } from '#shared/steps/repository-access.ts'
+import { reasonOf } from '#test/support/reason.ts'
+import { recordPlace } from '../../functions/maintenance/place.ts'
+import { type ClaimDeps, handleRepository } from '../../functions/repository/handler.ts'
+
+const test = suite('locations that change')
+
+const silent = { debug() {}, info() {}, warn() {}, error() {} }
+const OPEN_TO = 'dormouse.dev/allowed-namespaces'
+const CA = `-----BEGIN CERTIFICATE-----\n${'A'.repeat(64)}\n-----END CERTIFICATE-----`
+const base64 = (text: string) => Buffer.from(text).toString('base64')
+const keys = (id: string) =>
+  `[default]\naws_access_key_id=${id}\naws_secret_access_key=b\n[two]\naws_access_key_id=two\naws_secret_access_key=b\n`
+
+type Wish = {
+  namespace?: string
+  bucket?: string
+  prefix?: string
+  config?: Record<string, string>
+  caCert?: string
+  openTo?: string
+  accessMode?: string
+  credential?: { name: string; key: string }
+  provider?: string
+}
+
+class World {
+  readonly cluster: MemoryCluster
+  readonly deps: ClaimDeps
+  readonly opened: RepositoryAccess[] = []
+  trouble: Error | undefined
+
+  constructor() {
+    const clock = {
+      nowMs: () => Date.parse('2026-11-30T12:00:00Z'),
+      monotonicMs: () => 0,
+      sleep: (_ms: number, signal?: AbortSignal) =>
+        new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve(), { once: true })),
+    }
+    this.cluster = new MemoryCluster({ clock })
+    const deps = { cluster: this.cluster, clock, settings: readSettings({}), identity: 'pod-1', log: silent }
+    const open = async (access: RepositoryAccess) => {
+      this.opened.push(access)
+      if (this.trouble !== undefined) throw this.trouble
+      return { repositoryId: 'id', created: false, recoverySlot: true, conditionalPut: true }
+    }
+    const repositories = { ensure: open, inspect: open } as unknown as Repositories
+    const accessOf = (repository: KubeObject) => accessOfClaimed(deps, repository)
+    this.deps = { ...deps, repositories, access: (name) => accessOfRepository(deps, name), accessOf }
+    this.secret('dormouse-repository-key', { password: 'secret' })
+    this.secret('cloud-credentials', { cloud: keys('first') })
+    this.secret('other-credentials', { cloud: keys('other') })
+  }
+
+  secret(name: string, data: Record<string, string>): void {
+    const encoded = Object.fromEntries(Object.entries(data).map(([key, value]) => [key, base64(value)]))
+    this.cluster.seed('Secret', {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name, namespace: 'velero' },
+      data: encoded,
+    })
+  }
+
+  location(name: string, wish: Wish = {}): KubeObject {
+    const { namespace = 'velero', bucket = 'backups', prefix = 'velero', provider = 'aws', openTo, caCert } = wish
+    return this.cluster.seed('BackupStorageLocation', {
+      apiVersion: 'velero.io/v1',
+      kind: 'BackupStorageLocation',
+      metadata: { name, namespace, ...(openTo === undefined ? {} : { annotations: { [OPEN_TO]: openTo } }) },
+      spec: {
+        provider,
+        objectStorage: { bucket, prefix, ...(caCert === undefined ? {} : { caCert: base64(caCert) }) },
+        config: { s3Url: 'https://store.example', region: 'one', ...wish.config },
+        ...(wish.accessMode === undefined ? {} : { accessMode: wish.accessMode }),
+        ...(wish.credential === undefined ? {} : { credential: wish.credential }),
+      },
+    })
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.cluster.delete('BackupStorageLocation', this.cluster.peek('BackupStorageLocation', 'velero', name)!)
+  }
+
+  /** As an operator edits it: what is not wished for is as it was at first. */
+  async edit(name: string, wish: Wish = {}): Promise<void> {
+    await this.remove(name)
+    this.location(name, wish)
+  }
+
+  /** A claim of what Velero's plugin would write, or with these parameters; and its repository, once the function has looked at it. */
+  async claimed({
+    namespace = 'velero',
+    parameters,
+  }: {
+    namespace?: string
+    parameters?: Record<string, string>
+  } = {}): Promise<string> {
+    const location = this.cluster.peek('BackupStorageLocation', 'velero', 'default')!
+    const claim = this.cluster.seed('BackupRepositoryClaim', {
+      apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+      kind: 'BackupRepositoryClaim',
+      metadata: { name: 'mine', namespace },
+      repositoryDriver: 's3repository.astrolabe.vmware-tanzu.com',
+      repopsitoryParameters: parameters ?? parametersFromLocation(location),
+    })
+    await this.look(namespace)
+    return `br-${claim.metadata.uid}`
+  }
+
+  async look(namespace = 'velero'): Promise<string> {
+    const ref = { kind: 'BackupRepositoryClaim' as KindName, namespace, name: 'mine' }
+    return await handleRepository({ log: silent } as unknown as Context, ref, this.deps, new AbortController().signal)
+  }
+
+  access(name: string, use: RepositoryUse = 'write'): Promise<RepositoryAccess> {
+    return accessOfRepository(this.deps, name, use)
+  }
+}
+
+test('a location that has a new name is found by where it points, with the settings that it has today', async () => {
+  const world = new World()
+  world.location('default')
+  const name = await world.claimed()
+  await world.remove('default')
+  world.location('renamed', {
+    config: { region: 'two', profile: 'two', s3ForcePathStyle: 'true', insecureSkipTLSVerify: 'true' },
+    caCert: CA,
+    credential: { name: 'other-credentials', key: 'cloud' },
+  })
+  for (const use of ['read', 'write'] as const) {
+    const { s3, repositoryId } = await world.access(name, use)
+    assert.equal([s3.region, s3.forcePathStyle, s3.insecureSkipTlsVerify, s3.caCert], ['two', true, true, CA])
+    assert.is(s3.credentials?.accessKeyId, 'two')
+    assert.is(repositoryId, undefined, 'it is where it was: nobody has to prove it')
+  }
+})
+
+test('what is edited in a location counts from the next use on', async () => {
+  const edits: [Wish, (access: RepositoryAccess) => unknown, wanted: unknown][] = [
+    [{ config: { region: 'two' } }, ({ s3 }) => s3.region, 'two'],
+    [{ config: { s3ForcePathStyle: 'true' } }, ({ s3 }) => s3.forcePathStyle, true],
+    [{ config: { insecureSkipTLSVerify: 'true' } }, ({ s3 }) => s3.insecureSkipTlsVerify, true],
+    [{ config: { profile: 'two' } }, ({ s3 }) => s3.credentials?.accessKeyId, 'two'],
+    [{ config: { serverSideEncryption: 'AES256' } }, ({ s3 }) => s3.serverSideEncryption, 'AES256'],
+    [{ config: { kmsKeyId: 'key' } }, ({ s3 }) => [s3.serverSideEncryption, s3.kmsKeyId], ['aws:kms', 'key']],
+    [{ config: { tagging: 'a=b' } }, ({ s3 }) => s3.tagging, 'a=b'],
+    [{ caCert: CA }, ({ s3 }) => s3.caCert, CA],
+    [{ credential: { name: 'other-credentials', key: 'cloud' } }, ({ s3 }) => s3.credentials?.accessKeyId, 'other'],
+    [{ config: { s3Url: 'https://moved.example' } }, ({ s3 }) => s3.url, 'https://moved.example'],
+  ]
+  for (const [wish, seen, wanted] of edits) {
+    const world = new World()
+    world.location('default')
+    const name = await world.claimed()
+    await world.edit('default', wish)
+    for (const use of ['read', 'write'] as const)
+      assert.equal(seen(await world.access(name, use)), wanted, JSON.stringify(wish))
+  }
+})
+
+test('what was taken out of a location is gone', async () => {
+  const world = new World()
+  world.location('default', { caCert: CA, config: { serverSideEncryption: 'AES256' } })
+  const name = await world.claimed()
+  await world.edit('default')
+  const { s3 } = await world.access(name)
+  assert.equal([s3.caCert, s3.serverSideEncryption], [undefined, undefined])
+})
+
+test('the Secret of the key is no part of a location, and stays', async () => {
+  const world = new World()
+  const location = world.location('default')
+  world.secret('own-key', { password: 'of my own' })
+  const name = await world.claimed({ parameters: parametersFromLocation(location, 'own-key') })
+  await world.edit('default', { config: { region: 'two' } })
+  const { password, s3 } = await world.access(name)
+  assert.equal([password, s3.region], ['of my own', 'two'])
+})
+
+test('a location that was moved to another place is followed, and must lead to the same repository', async () => {
+  const moves: Wish[] = [
+    { bucket: 'copied' },
+    { prefix: 'copied' },
+    { config: { s3Url: 'https://copied.example' } },
+    { bucket: 'copied', config: { s3Url: 'https://copied.example' } },
+  ]
+  for (const move of moves) {
+    const world = new World()
+    world.location('default')
+    const name = await world.claimed()
+    await world.edit('default', move)
+    for (const use of ['read', 'write'] as const) {
+      const { s3, repositoryId } = await world.access(name, use)
+      assert.is(s3.bucket, move.bucket ?? 'backups')
+      assert.is(s3.prefix, move.prefix ?? 'velero')
+      assert.is(s3.url, move.config?.['s3Url'] ?? 'https://store.example')
+      assert.is(repositoryId, 'id')
+    }
+  }
+})
+
+test('a place that another location still points at is not left for one that the named location was moved to', async () => {
+  const world = new World()
+  world.location('default')
+  const name = await world.claimed()
+  await world.edit('default', { bucket: 'fresh' })
+  world.location('archive', { config: { region: 'two' } })
+  const { s3, repositoryId } = await world.access(name)
+  assert.equal([s3.bucket, s3.region, repositoryId], ['backups', 'two', undefined])
+})
+
+test('a location that was mended before its repository was ever opened needs no proof', async () => {
+  const world = new World()
+  world.location('default', { bucket: 'mistyped' })
+  world.trouble = new TerminalError('BucketMissing', 'no such bucket')
+  const name = await world.claimed()
+  await world.edit('default')
+  world.trouble = undefined
+  assert.is(await world.look(), 'Ready')
+  assert.equal(
+    world.opened.map(({ s3, repositoryId }) => [s3.bucket, repositoryId]),
+    [
+      ['mistyped', undefined],
+      ['backups', undefined],
+    ],
+  )
+  assert.is((await world.access(name)).s3.bucket, 'backups')
+})
+
+test('a prune records where it has found the repository: a location may be moved, renamed, and moved again', async () => {
+  const world = new World()
+  world.location('default', { caCert: CA })
+  const name = await world.claimed()
+  const placeOf = () => {
+    const { repopsitoryParameters, status } = world.cluster.peek('BackupRepository', undefined, name)!
+    const { bucket, region, caCert, backupStorageLocation } = repopsitoryParameters
+    return [bucket, region, caCert, backupStorageLocation, status.storageLocation]
+  }
+  await world.edit('default', { bucket: 'copied', config: { region: 'two' } })
+  const access = await world.access(name)
+  await recordPlace(world.deps, name, access)
+  assert.equal(placeOf(), ['copied', 'two', undefined, 'default', 'default'])
+  await world.remove('default')
+  world.location('renamed', { bucket: 'copied' })
+  assert.is(await reasonOf(world.access(name)), 'none')
+  await recordPlace(world.deps, name, await world.access(name))
+  assert.equal(placeOf(), ['copied', 'one', undefined, 'renamed', 'renamed'])
+  await world.edit('renamed', { bucket: 'again' })
+  assert.equal([(await world.access(name)).s3.bucket, (await world.access(name)).repositoryId], ['again', 'id'])
+  await recordPlace(world.deps, name, access)
+  assert.is(placeOf()[0], 'copied', 'what was opened is another place than the one that the location has by now')
+})
+
+test('a prune records nothing of a repository that is an operator’s word, or without a location', async () => {
+  const world = new World()
+  world.location('default')
+  const parameters = { bucket: 'backups', prefix: 'mine', backupStorageLocation: 'default' }
+  const name = await world.claimed({ parameters })
+  await world.edit('default', { config: { region: 'two' } })
+  await recordPlace(world.deps, name, await world.access(name))
+  assert.equal(world.cluster.peek('BackupRepository', undefined, name)?.['repopsitoryParameters'], parameters)
+  await recordPlace(world.deps, 'br-gone', await world.access(name))
+})
+
+test('only the same bucket, prefix and endpoint are the same place', async () => {
+  const others: Wish[] = [
+    { bucket: 'other' },
+    { prefix: 'velero/other' },
+    { prefix: '' },
+    { config: { s3Url: 'https://store.example:8443' } },
+    { config: { s3Url: 'http://store.example' } },
+    { config: { s3Url: '' } },
+    { provider: 'gcp' },
+    { config: { insecureSkipTLSVerify: 'maybe' } },
+    { namespace: 'tenant-b' },
+  ]
+  for (const other of others) {
+    const world = new World()
+    world.location('default')
+    const name = await world.claimed()
+    await world.remove('default')
+    world.location('other', other)
+    assert.is(await reasonOf(world.access(name)), 'LocationMissing', JSON.stringify(other))
+    assert.is((await world.access(name, 'read')).s3.bucket, 'backups', 'restores need only the bucket')
+  }
+  const same: Wish[] = [{ prefix: '/velero/' }, { config: { s3Url: 'HTTPS://Store.example:443/' } }]
+  for (const other of same) {
+    const world = new World()
+    world.location('default')
+    const name = await world.claimed()
+    await world.remove('default')
+    world.location('other', other)
+    assert.is(await reasonOf(world.access(name)), 'none', JSON.stringify(other))
+  }
+})
+
+test('without a location there are no writes, the refusal says where one has to point, and one that does ends it', async () => {
+  const world = new World()
+  world.location('default')
+  const name = await world.claimed()
+  await world.remove('default')
+  const error = await world.access(name).catch((thrown) => thrown)
+  assert.is(error.reason, 'LocationMissing')
+  assert.match(error.message, 'bucket backups, prefix velero, at https://store.example')
+  world.location('whatever')
+  assert.is(await reasonOf(world.access(name)), 'none')
+})
+
+test('of two locations at one place the named one speaks, also when it is only read', async () => {
+  const world = new World()
+  world.location('default', { config: { region: 'named' } })
+  const name = await world.claimed()
+  world.location('a', { config: { region: 'other' } })
+  assert.is((await world.access(name)).s3.region, 'named')
+  await world.edit('default', { config: { region: 'named' }, accessMode: 'ReadOnly' })
+  assert.is(await reasonOf(world.access(name)), 'LocationReadOnly')
+  assert.is((await world.access(name, 'read')).s3.region, 'named')
+})
+
+test('of several others one that takes writes speaks, then the first by name', async () => {
+  const world = new World()
+  world.location('default')
+  const name = await world.claimed()
+  await world.remove('default')
+  world.location('a', { accessMode: 'ReadOnly', config: { region: 'a' } })
+  assert.is(await reasonOf(world.access(name)), 'LocationReadOnly')
+  assert.is((await world.access(name, 'read')).s3.region, 'a')
+  world.location('c', { config: { region: 'c' } })
+  world.location('b', { config: { region: 'b' } })
+  assert.is((await world.access(name)).s3.region, 'b')
+})
+
+test('a tenant goes on through a location that is open to its namespace, and through no other', async () => {
+  const world = new World()
+  world.location('default', { openTo: 'tenant-b' })
+  const name = await world.claimed({ namespace: 'tenant-b', parameters: { backupStorageLocation: 'default' } })
+  await world.remove('default')
+  world.location('own', { namespace: 'tenant-b', openTo: '*' })
+  assert.is(await reasonOf(world.access(name)), 'LocationMissing', 'one of its own is none')
+  world.location('a', { openTo: 'tenant-a', config: { region: 'a' } })
+  assert.is(await reasonOf(world.access(name)), 'LocationNotAllowed')
+  assert.is(await reasonOf(world.access(name, 'read')), 'none')
+  world.location('b', { openTo: 'tenant-b', config: { region: 'b' } })
+  assert.is((await world.access(name)).s3.region, 'b')
+})
+
+test('a tenant is led to no place by a claim that it edits', async () => {
+  const world = new World()
+  world.location('default', { openTo: 'tenant-b' })
+  world.location('secret', { bucket: 'secret' })
+  const name = await world.claimed({ namespace: 'tenant-b', parameters: { backupStorageLocation: 'default' } })
+  const claim = world.cluster.peek('BackupRepositoryClaim', 'tenant-b', 'mine')!
+  const forged = { storageLocation: 'secret', repositoryId: 'other', conditions: null }
+  await world.cluster.patch('BackupRepositoryClaim', claim, {
+    repopsitoryParameters: { backupStorageLocation: 'secret' },
+    status: forged,
+  })
+  await world.look('tenant-b')
+  assert.is((await world.access(name)).s3.bucket, 'backups')
+})
+
+test('an operator whose claim says other things than its location is taken at their word', async () => {
+  const own: Record<string, string>[] = [
+    { bucket: 'backups', prefix: 'mine', backupStorageLocation: 'default' },
+    { bucket: 'backups', prefix: 'velero', s3Url: 'http://inside.example', backupStorageLocation: 'default' },
+    {
+      bucket: 'backups',
+      prefix: 'velero',
+      s3Url: 'https://store.example',
+      region: 'three',
+      backupStorageLocation: 'default',
+    },
+  ]
+  for (const parameters of own) {
+    const world = new World()
+    world.location('default')
+    const name = await world.claimed({ parameters })
+    await world.edit('default', { bucket: 'moved', config: { region: 'two' } })
+    const { s3, repositoryId } = await world.access(name)
+    assert.equal(
+      [s3.bucket, s3.prefix, s3.region, repositoryId],
+      ['backups', parameters['prefix'], parameters['region'] ?? 'us-east-1', undefined],
+    )
+    await world.edit('default', { accessMode: 'ReadOnly' })
+    assert.is(
+      await reasonOf(world.access(name)),
+      'LocationReadOnly',
+      'the location still says whether there are writes',
+    )
+  }
+})
+
+test('an operator who edits a claim that waits is taken at the new word', async () => {
+  const world = new World()
+  world.location('default')
+  world.trouble = new TerminalError('BucketMissing', 'no such bucket')
+  const name = await world.claimed()
+  const claim = world.cluster.peek('BackupRepositoryClaim', 'velero', 'mine')!
+  await world.cluster.patch('BackupRepositoryClaim', claim, { repopsitoryParameters: { prefix: 'mine' } })
+  world.trouble = undefined
+  assert.is(await world.look(), 'Ready')
+  assert.is((await world.access(name)).s3.prefix, 'mine')
+})
+
+test('a location that cannot be used any more is told by its key', async () => {
+  const world = new World()
+  world.location('default')
+  const name = await world.claimed()
+  await world.edit('default', { provider: 'gcp' })
+  for (const use of ['read', 'write'] as const)
+    assert.is(await reasonOf(world.access(name, use)), 'RepositoryParametersInvalid')
+})
+
+test.run()
