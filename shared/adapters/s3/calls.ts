@@ -15,7 +15,7 @@ import {
 } from '@aws-sdk/client-s3'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import type { IncompleteUpload, StoredObject } from '#shared/ports/object-store.ts'
-import { checkBucket, checkList, checkRange, ForeignAnswer, nameBelow } from './answers.ts'
+import { checkBucket, checkList, checkNext, checkRange, ForeignAnswer, nameBelow, nextOf } from './answers.ts'
 import { readBody } from './body.ts'
 import { BodyBuffers } from './body-buffers.ts'
 import { addAnswerCheck } from './check-answers.ts'
@@ -107,8 +107,7 @@ export class S3Calls {
       bytes: Size,
       modifiedMs: LastModified.getTime(),
     }))
-    const next = page.IsTruncated === true ? page.NextContinuationToken : undefined
-    return { objects, next }
+    return { objects, next: nextOf(page) }
   }
 
   /** Unfinished multipart uploads after that position, in the order of the store. */
@@ -131,6 +130,7 @@ export class S3Calls {
       startedMs: Initiated?.getTime() ?? Number.POSITIVE_INFINITY,
     }))
     const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = page
+    checkNext(IsTruncated, NextKeyMarker)
     return {
       uploads,
       next: IsTruncated === true ? { key: nameOf(NextKeyMarker ?? ''), id: NextUploadIdMarker } : undefined,
