@@ -51,6 +51,20 @@ export function prefixOf(parameters: Parameters): string {
   return prefix
 }
 
+const DEFAULT_REGION = 'us-east-1'
+
+/** It is part of host names, so the SDKs take one label of a host name and nothing else (isValidHostLabel); AWS writes small letters. */
+export function regionOf(parameters: Parameters): string {
+  const region = read(parameters, 'region') ?? DEFAULT_REGION
+  if (!/^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(region)) {
+    throw invalid('region', `${quoted(region)} is no region: write letters, digits and hyphens, such as eu-west-1`)
+  }
+  if (read(parameters, 's3Url') === undefined && /[A-Z]/.test(region)) {
+    throw invalid('region', `${quoted(region)} is no region of AWS: write it in small letters`)
+  }
+  return region
+}
+
 export function urlOf(parameters: Parameters): string | undefined {
   const text = read(parameters, 's3Url')
   if (text === undefined) return undefined

@@ -17,6 +17,7 @@ import {
   quoted,
   read,
   refOf,
+  regionOf,
   requireBounded,
   type SecretRef,
   taggingOf,
@@ -53,8 +54,6 @@ export type RepositorySettings = {
   /** Keys that mean nothing to Dormouse, sorted: worth a warning, never fatal. */
   unknownKeys: string[]
 }
-
-const DEFAULT_REGION = 'us-east-1'
 
 export const KNOWN_KEYS = [
   'region',
@@ -127,7 +126,7 @@ export function parseRepositoryParameters(parameters: Parameters): RepositorySet
   const settings: RepositorySettings = {
     bucket: bucketOf(parameters),
     prefix: prefixOf(parameters),
-    region: read(parameters, 'region') ?? DEFAULT_REGION,
+    region: regionOf(parameters),
     url: urlOf(parameters),
     forcePathStyle: booleanOf(parameters, 's3ForcePathStyle'),
     profile: read(parameters, 'profile') ?? 'default',

@@ -49,7 +49,7 @@ process.on('message', (message: ToMover) => {
       void close()
       return
     default:
-      void transfer(message)
+      transfer(message).catch(giveUp)
   }
 })
 
@@ -90,6 +90,11 @@ async function transfer(message: Transfer): Promise<void> {
     transfers--
     closeStore()
   }
+}
+
+/** What could not even be begun: the reason is told, and the next transfer finds a process that starts anew. */
+function giveUp(error: unknown): void {
+  process.send?.({ type: 'failed', error: toWire(error) }, undefined, undefined, () => process.exit(1))
 }
 
 async function requireSetup(): Promise<Mover> {

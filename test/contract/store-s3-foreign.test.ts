@@ -119,8 +119,14 @@ test('a list of another bucket or another prefix, or one that leaves out what it
     ['no size', listing({}, [{ key: `${ROOT}roots/a`, size: 'many' }])],
     ['no time', listing({}, [{ key: `${ROOT}roots/a`, modified: '' }])],
     ['more, but not where', listing({ IsTruncated: 'true' }, [{ key: `${ROOT}roots/a` }])],
-    ['more, at an empty place', listing({ IsTruncated: 'true', NextContinuationToken: '' }, [{ key: `${ROOT}roots/a` }])],
-    ['more, in the words of another call', listing({ IsTruncated: 'true', NextMarker: 'a' }, [{ key: `${ROOT}roots/a` }])],
+    [
+      'more, at an empty place',
+      listing({ IsTruncated: 'true', NextContinuationToken: '' }, [{ key: `${ROOT}roots/a` }]),
+    ],
+    [
+      'more, in the words of another call',
+      listing({ IsTruncated: 'true', NextMarker: 'a' }, [{ key: `${ROOT}roots/a` }]),
+    ],
     ...['', '1', 'yes', 'tru', ' true '].map((word): [string, Mischief] => [
       `whether that is all in a word that is none: ${word}`,
       listing({ IsTruncated: word }, [{ key: `${ROOT}roots/a` }]),

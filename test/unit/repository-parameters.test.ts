@@ -111,6 +111,7 @@ test('a map is read back as settings', () => {
 test('what is left out has its default', () => {
   const settings = parseRepositoryParameters({ bucket: 'backups', region: '' })
   assert.is(settings.region, 'us-east-1')
+  assert.is(parseRepositoryParameters({ bucket: 'backups', region: 'Lab', s3Url: 'https://store' }).region, 'Lab')
   assert.is(settings.profile, 'default')
   assert.is(settings.prefix, '')
   assert.is(settings.url, undefined)
@@ -144,6 +145,12 @@ const bad: [string, Record<string, string>, string][] = [
   ['prefix', { prefix: 'a//b' }, 'folder names'],
   ['prefix', { prefix: '../b' }, 'folder names'],
   ['prefix', { prefix: 'a\nb' }, 'folder names'],
+  ['region', { region: 'us_east' }, 'letters, digits and hyphens'],
+  ['region', { region: 'eu west' }, 'letters, digits and hyphens'],
+  ['region', { region: 'eu/west' }, 'letters, digits and hyphens'],
+  ['region', { region: '-eu' }, 'letters, digits and hyphens'],
+  ['region', { region: 'e'.repeat(64) }, 'letters, digits and hyphens'],
+  ['region', { region: 'EU-WEST-1' }, 'small letters'],
   ['s3Url', { s3Url: 'store.example:9000' }, 'https://host'],
   ['s3Url', { s3Url: 'https://user:hidden@store' }, 'holds credentials'],
   ['s3Url', { s3Url: 'https://store/?a=b' }, 'query'],
