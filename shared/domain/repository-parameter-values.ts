@@ -56,13 +56,17 @@ const DEFAULT_REGION = 'us-east-1'
 /** It is part of host names, so the SDKs take one label of a host name and nothing else (isValidHostLabel); AWS writes small letters. */
 export function regionOf(parameters: Parameters): string {
   const region = read(parameters, 'region') ?? DEFAULT_REGION
-  if (!/^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(region)) {
+  if (!isRegion(region)) {
     throw invalid('region', `${quoted(region)} is no region: write letters, digits and hyphens, such as eu-west-1`)
   }
   if (read(parameters, 's3Url') === undefined && /[A-Z]/.test(region)) {
     throw invalid('region', `${quoted(region)} is no region of AWS: write it in small letters`)
   }
   return region
+}
+
+export function isRegion(text: string): boolean {
+  return /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/.test(text)
 }
 
 export function urlOf(parameters: Parameters): string | undefined {
@@ -84,6 +88,23 @@ export function encryptionOf(parameters: Parameters): 'AES256' | 'aws:kms' | und
   if (isSet(parameters['kmsKeyId'])) return 'aws:kms'
   if (algorithm === undefined || algorithm === 'AES256' || algorithm === 'aws:kms') return algorithm
   throw invalid('serverSideEncryption', `${quoted(algorithm)} is not known: write AES256 or aws:kms`)
+}
+
+/** Those that S3's clients for Go and for JavaScript both know. `none`: no header of a checksum is sent. */
+const CHECKSUM_ALGORITHMS = ['CRC32', 'CRC32C', 'SHA1', 'SHA256', 'CRC64NVME'] as const
+export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number] | 'none'
+
+/** undefined: the location does not say. An empty text is a word of its own: Velero's plugin takes it for "none". */
+export function checksumOf(parameters: Parameters): ChecksumAlgorithm | undefined {
+  const text = parameters['checksumAlgorithm']
+  if (text === undefined || text === null) return undefined
+  if (text === '') return 'none'
+  const known = CHECKSUM_ALGORITHMS.find((algorithm) => algorithm === text)
+  if (known !== undefined) return known
+  throw invalid(
+    'checksumAlgorithm',
+    `${quoted(text)} is not known: write ${CHECKSUM_ALGORITHMS.join(', ')}, or "" for none`,
+  )
 }
 
 export function taggingOf(parameters: Parameters): string | undefined {

@@ -7,6 +7,8 @@ import type { AwsCredentials } from './aws-credentials.ts'
 import {
   booleanOf,
   bucketOf,
+  type ChecksumAlgorithm,
+  checksumOf,
   decodeCaCert,
   encryptionOf,
   inlineOf,
@@ -31,6 +33,8 @@ export type RepositorySettings = {
   /** Without slashes at its ends; '' is none. */
   prefix: string
   region: string
+  /** Else the profile's own counts, where it has one. */
+  regionNamed: boolean
   url: string | undefined
   forcePathStyle: boolean
   profile: string
@@ -44,6 +48,7 @@ export type RepositorySettings = {
   kmsKeyId: string | undefined
   customerKeySecret: SecretRef | undefined
   tagging: string | undefined
+  checksumAlgorithm: ChecksumAlgorithm | undefined
   encryptionSecretName: string
   /** The BackupStorageLocation in Velero's namespace that the map was made from; undefined: the map does not tell (the peer's). */
   location: string | undefined
@@ -71,6 +76,7 @@ export const KNOWN_KEYS = [
   'kmsKeyId',
   'customerKeyEncryptionSecret',
   'tagging',
+  'checksumAlgorithm',
   'encryptionSecretName',
   'backupStorageLocation',
   'aws_access_key_id',
@@ -87,7 +93,11 @@ const COPIED = [
   'serverSideEncryption',
   'kmsKeyId',
   'tagging',
+  'checksumAlgorithm',
 ] as const
+
+/** Whose empty value says something, and is not the same as none. */
+const SAID_BY_EMPTY: readonly string[] = ['checksumAlgorithm']
 
 /**
  * The map for a BackupStorageLocation: only what is set, in a fixed order, so that equal locations make equal maps.
@@ -114,10 +124,14 @@ export function parametersFromLocation(location: KubeObject, encryptionSecretNam
   found['encryptionSecretName'] = encryptionSecretName
   found['backupStorageLocation'] = location.metadata.name
   const parameters = Object.fromEntries(
-    KNOWN_KEYS.flatMap((key) => (isSet(found[key]) ? [[key, String(found[key])] as const] : [])),
+    KNOWN_KEYS.flatMap((key) => (isSaid(key, found[key]) ? [[key, String(found[key])] as const] : [])),
   )
   parseRepositoryParameters(parameters)
   return parameters
+}
+
+function isSaid(key: string, value: unknown): boolean {
+  return isSet(value) || (value === '' && SAID_BY_EMPTY.includes(key))
 }
 
 /** Reads a map of ours or of the peer. TerminalError `RepositoryParametersInvalid` names the key and what to write there. */
@@ -127,6 +141,7 @@ export function parseRepositoryParameters(parameters: Parameters): RepositorySet
     bucket: bucketOf(parameters),
     prefix: prefixOf(parameters),
     region: regionOf(parameters),
+    regionNamed: read(parameters, 'region') !== undefined,
     url: urlOf(parameters),
     forcePathStyle: booleanOf(parameters, 's3ForcePathStyle'),
     profile: read(parameters, 'profile') ?? 'default',
@@ -142,6 +157,7 @@ export function parseRepositoryParameters(parameters: Parameters): RepositorySet
     kmsKeyId: read(parameters, 'kmsKeyId'),
     customerKeySecret: refOf(parameters, 'customerKeyEncryptionSecret'),
     tagging: taggingOf(parameters),
+    checksumAlgorithm: checksumOf(parameters),
     encryptionSecretName: read(parameters, 'encryptionSecretName') ?? DEFAULT_ENCRYPTION_SECRET,
     location: read(parameters, 'backupStorageLocation'),
     plaintextCredentials: isSet(parameters['aws_access_key_id']) || isSet(parameters['aws_secret_access_key']),

@@ -73,6 +73,7 @@ test('everything of a location that concerns a repository is in the map, and not
     insecureSkipTLSVerify: 'false',
     kmsKeyId: 'alias/key',
     tagging: 'a=b&c=d',
+    checksumAlgorithm: '',
     encryptionSecretName: 'my-key',
     backupStorageLocation: 'default',
   })
@@ -88,6 +89,7 @@ test('a map is read back as settings', () => {
     bucket: 'backups',
     prefix: 'velero/one',
     region: 'eu-west-1',
+    regionNamed: true,
     url: 'https://store.example:9000',
     forcePathStyle: true,
     profile: 'backups',
@@ -100,6 +102,7 @@ test('a map is read back as settings', () => {
     kmsKeyId: 'alias/key',
     customerKeySecret: undefined,
     tagging: 'a=b&c=d',
+    checksumAlgorithm: 'none',
     encryptionSecretName: 'my-key',
     location: 'default',
     plaintextCredentials: false,
@@ -161,6 +164,8 @@ const bad: [string, Record<string, string>, string][] = [
   ['customerKeyEncryptionSecret', { customerKeyEncryptionSecret: 's/k', kmsKeyId: 'x' }, 'keep one'],
   ['customerKeyEncryptionSecret', { customerKeyEncryptionSecret: 's/k', s3Url: 'http://store' }, 'https://'],
   ['tagging', { tagging: 'a' }, 'key=value'],
+  ['checksumAlgorithm', { checksumAlgorithm: 'crc32' }, 'CRC32, CRC32C'],
+  ['checksumAlgorithm', { checksumAlgorithm: ' ' }, '"" for none'],
   ['tagging', { tagging: Array.from({ length: 11 }, (_, index) => `k${index}=v`).join('&') }, 'at most ten'],
   ['caCert', { caCert: 'nonsense' }, 'PEM'],
   ['aws_secret_access_key', { aws_access_key_id: 'AKID' }, 'other half'],
@@ -246,10 +251,29 @@ test('an absent default Secret means the SDK chain, an absent named one is worth
   }
 })
 
+test("a profile's region counts where the location names none, and its address is not followed without a word", () => {
+  const s3Of = (parameters: object, more: string) =>
+    toS3Settings(parseRepositoryParameters({ bucket: 'backups', ...parameters }), {
+      credentialsFile: `${FILE.split('[backups]')[0]}${more}\n`,
+      caCert: undefined,
+      customerKey: undefined,
+    })
+  assert.is(s3Of({}, 'region = eu-west-1').region, 'eu-west-1')
+  assert.is(s3Of({ region: 'us-west-2' }, 'region = eu-west-1').region, 'us-west-2')
+  assert.is(s3Of({}, '').region, 'us-east-1')
+  assert.is(s3Of({ s3Url: 'https://store' }, 'endpoint_url = https://elsewhere').url, 'https://store')
+  for (const more of ['endpoint_url = https://elsewhere', 'services = mine', 'region = us_east']) {
+    assert.throws(
+      () => s3Of({}, more),
+      (error: unknown) => error instanceof TerminalError && error.reason === 'CredentialsInvalid',
+    )
+  }
+})
+
 test("the Secret's first key is read when it has no key named cloud", async () => {
   const settings = parseRepositoryParameters({ bucket: 'backups' })
   const secrets = await collectSecrets(settings, async () => aSecret({ creds: FILE }))
-  assert.is(toS3Settings(settings, secrets).credentials?.accessKeyId, 'AKID')
+  assert.equal(toS3Settings(settings, secrets).credentials, { accessKeyId: 'AKID', secretAccessKey: 's3cr3t' })
 })
 
 test('the repository key is read with its recovery, and never made up', () => {
