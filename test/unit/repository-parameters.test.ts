@@ -145,9 +145,14 @@ test("the peer's map is read, its plain keys are flagged and used, its unknown k
 const bad: [string, Record<string, string>, string][] = [
   ['bucket', { bucket: '' }, 'it is missing'],
   ['bucket', { bucket: 'a/b' }, 'prefix'],
-  ['prefix', { prefix: 'a//b' }, 'folder names'],
-  ['prefix', { prefix: '../b' }, 'folder names'],
-  ['prefix', { prefix: 'a\nb' }, 'folder names'],
+  ['prefix', { prefix: '../b' }, 'without ".."'],
+  ['prefix', { prefix: 'a/../../plugins' }, 'without ".."'],
+  ['prefix', { prefix: 'a\nb' }, 'control character'],
+  ['prefix', { prefix: 'a\u0000b' }, 'control character'],
+  ['prefix', { prefix: 'a\u0085b' }, 'control character'],
+  ['prefix', { prefix: 'a\ufffdb' }, 'control character'],
+  ['prefix', { prefix: 'a\ud800b' }, 'half of a letter'],
+  ['prefix', { prefix: 'é'.repeat(257) }, '514 bytes'],
   ['region', { region: 'us_east' }, 'letters, digits and hyphens'],
   ['region', { region: 'eu west' }, 'letters, digits and hyphens'],
   ['region', { region: 'eu/west' }, 'letters, digits and hyphens'],
@@ -179,6 +184,35 @@ for (const [key, change, words] of bad) {
     )
   })
 }
+
+const prefixes: [string, string][] = [
+  ['équipe/x', 'équipe/x'],
+  ['team//x', 'team/x'],
+  ['///team/./x///', 'team/x'],
+  ['/', ''],
+  ['e\u0301quipe', 'e\u0301quipe'],
+  ['日本/😀', '日本/😀'],
+  [' a b ', ' a b '],
+  ['a+b&c=d', 'a+b&c=d'],
+  ['100%/%2F', '100%/%2F'],
+  ['a?b#c', 'a?b#c'],
+  ['...', '...'],
+  ['a\\b"<c>|`^{}[]~', 'a\\b"<c>|`^{}[]~'],
+  ['é'.repeat(256), 'é'.repeat(256)],
+]
+
+for (const [given, wanted] of prefixes) {
+  test(`the prefix ${JSON.stringify(given.slice(0, 40))} leads where Velero's own objects are`, () => {
+    const { prefix } = parseRepositoryParameters(
+      parametersFromLocation(aLocation({ objectStorage: { prefix: given } })),
+    )
+    assert.is(prefix, wanted)
+  })
+}
+
+test("a bucket's name counts without slashes around it, as for Velero", () => {
+  assert.is(parseRepositoryParameters({ bucket: '/backups/' }).bucket, 'backups')
+})
 
 test('truth values are those of Velero', () => {
   for (const yes of ['true', 'True', '1', 't']) {
