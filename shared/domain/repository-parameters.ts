@@ -4,6 +4,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { AwsCredentials } from './aws-credentials.ts'
+import { requireKnownKeys } from './location-keys.ts'
 import {
   booleanOf,
   bucketOf,
@@ -112,15 +113,17 @@ export function parametersFromLocation(location: KubeObject, encryptionSecretNam
       `${name} has the provider ${quoted(provider)}; backups of volumes go to "aws" (any S3 store)`,
     )
   }
+  requireKnownKeys(config)
   const found: Parameters = Object.fromEntries(COPIED.map((key) => [key, config[key]]))
   found['bucket'] = objectStorage.bucket
   found['prefix'] = trimSlashes(objectStorage.prefix ?? '')
-  found['caCert'] = objectStorage.caCert === undefined ? undefined : decodeCaCert(String(objectStorage.caCert))
+  const caCert = objectStorage.caCert ?? (objectStorage.caCertRef === undefined ? config.caCert : undefined)
+  found['caCert'] = isSet(caCert) ? decodeCaCert(String(caCert)) : undefined
   found['caCertSecret'] = refText(objectStorage.caCertRef)
-  found['credentialSecretName'] = credential?.name
-  found['credentialSecretKey'] = credential?.key
-  found['customerKeyEncryptionSecret'] =
-    config.customerKeyEncryptionSecret ?? secretOfMountedFile(config.customerKeyEncryptionFile)
+  const mounted = credential === undefined ? mountedKey('credentialsFile', config.credentialsFile) : undefined
+  found['credentialSecretName'] = credential?.name ?? (mounted === undefined ? undefined : DEFAULT_CREDENTIAL_SECRET)
+  found['credentialSecretKey'] = credential?.key ?? mounted
+  found['customerKeyEncryptionSecret'] = customerKeyOf(config)
   found['encryptionSecretName'] = encryptionSecretName
   found['backupStorageLocation'] = location.metadata.name
   const parameters = Object.fromEntries(
@@ -186,13 +189,23 @@ function refText(ref: { name?: string; key?: string } | undefined): string | und
   return ref === undefined ? undefined : `${ref.name ?? ''}/${ref.key ?? ''}`
 }
 
+function customerKeyOf(config: Parameters): string | undefined {
+  const { customerKeyEncryptionSecret: secret, customerKeyEncryptionFile: file } = config
+  if (isSet(secret) && isSet(file))
+    throw invalid('customerKeyEncryptionFile', 'it excludes customerKeyEncryptionSecret: keep one of them')
+  const key = mountedKey('customerKeyEncryptionFile', file)
+  return key === undefined ? secret : `${DEFAULT_CREDENTIAL_SECRET}/${key}`
+}
+
 /** Velero mounts its default Secret at /credentials, so a file there is one of its keys; no other file can be reached from here. */
-function secretOfMountedFile(file: unknown): string | undefined {
+function mountedKey(parameter: keyof typeof INSTEAD_OF_A_FILE, file: unknown): string | undefined {
   if (!isSet(file)) return undefined
   const key = /^\/credentials\/([\w.-]+)$/.exec(String(file))?.[1]
-  if (key !== undefined) return `${DEFAULT_CREDENTIAL_SECRET}/${key}`
-  throw invalid(
-    'customerKeyEncryptionFile',
-    'that file is inside of the Velero pod: use customerKeyEncryptionSecret: <secret>/<key>',
-  )
+  if (key !== undefined) return key
+  throw invalid(parameter, `that file is inside of the Velero pod: use ${INSTEAD_OF_A_FILE[parameter]}`)
+}
+
+const INSTEAD_OF_A_FILE = {
+  credentialsFile: "the location's spec.credential",
+  customerKeyEncryptionFile: 'customerKeyEncryptionSecret: <secret>/<key>',
 }

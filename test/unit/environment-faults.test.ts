@@ -64,7 +64,7 @@ points.run()
 const weather = suite('weather')
 const aCall = (point: string, writes = true): Call => {
   const [label = '', name = ''] = point.split(': ')
-  return { server: 's3', caller: { label, pid: 1 }, name, writes, point }
+  return { server: 's3', caller: { label, pid: 1 }, name, writes, headers: {}, point }
 }
 
 weather('a rule holds from its n-th call on, for so many calls', () => {
