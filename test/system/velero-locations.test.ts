@@ -1,6 +1,9 @@
 // Locations as people have them, with the real Velero and its AWS plugin: prefixes of any letters, stores that refuse checksums, and each
 // field and key that Velero knows.
 
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
@@ -8,22 +11,37 @@ import { CONFIG_KEYS, SPEC_FIELDS } from '#shared/domain/location-keys.ts'
 import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import type { Call } from '#test/environment/faults/weather.ts'
+import { backUp } from '#test/environment/main-job.ts'
+import { CREDENTIALS_SECRET, secret } from '#test/environment/seed.ts'
 import { sha256 } from '#test/environment/storage/content.ts'
 import { aLocation, type LocationWish } from '#test/environment/storage/location.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import { type Sts, startSts } from '../standins/sts/server.ts'
 import { claimWith, untilReady } from './support/repository-claim.ts'
 import { aFilledVolume, phaseOf, startWithPlugin } from './support/velero.ts'
 
 const locations = suite('locations as people have them')
 let environment: Environment
 let volume: Volume
+let folder: string
+/** A stand-in. */
+let sts: Sts
+const ROLE = 'arn:aws:iam::123456789012:role/backups'
 
 locations.before(async () => {
-  environment = await startWithPlugin()
+  folder = await mkdtemp(path.join(os.tmpdir(), 'dormouse-locations-'))
+  const tokenFile = path.join(folder, 'token')
+  await writeFile(tokenFile, 'web.identity')
+  sts = await startSts({ region: '', keys: {}, roles: { [ROLE]: { takenBy: ['web.identity'] } } })
+  environment = await startWithPlugin({
+    env: { AWS_ENDPOINT_URL_STS: sts.url, AWS_WEB_IDENTITY_TOKEN_FILE: tokenFile },
+  })
   volume = await aFilledVolume(environment, 'shop', 'orders')
 })
 locations.after(async () => {
   await environment.stop()
+  await sts.stop()
+  await rm(folder, { recursive: true })
 })
 
 async function locationIn(phase: string, name: string, wish: LocationWish): Promise<KubeObject> {
@@ -109,5 +127,33 @@ locations('every field of the real BackupStorageLocation is in the table', async
   const inner = Object.keys(objectStorage.properties).map((name) => `objectStorage.${name}`)
   assert.equal([...Object.keys(fields), ...inner].sort(), Object.keys(SPEC_FIELDS).sort())
 })
+
+locations(
+  'a role that the pod’s web identity takes opens the repository and moves the data, in the functions as they are shipped',
+  async () => {
+    const { s3 } = environment
+    sts.knows.region = s3.region
+    sts.gives = { id: s3.accessKeyId, secret: s3.secretAccessKey }
+    const tokenFile = path.join(folder, 'token')
+    const cloud = `[default]\nrole_arn = ${ROLE}\nweb_identity_token_file = ${tokenFile}\n`
+    await environment.api.apply(secret(CREDENTIALS_SECRET, { cloud }))
+    const claim = await claimWith(environment, { prefix: 'by-role' })
+    const ready = await untilReady(environment, claim, ({ status }) => status === 'True')
+    const asked = sts.calls.length
+    assert.ok(asked > 0, 'the repository function took the role')
+    const { progress } = await backUp(environment, { namespace: 'shop', name: 'orders' }, ready['backupRepository'])
+    assert.ok(progress.bytesStored! > 0)
+    assert.ok(sts.calls.length > asked, 'the mover took it, too')
+    assert.equal(
+      [...new Set(sts.calls.map(({ action, by }) => `${action} ${by}`))],
+      ['AssumeRoleWithWebIdentity web.identity'],
+    )
+
+    const other = cloud.replace(tokenFile, '/etc/hostname')
+    await environment.api.apply(secret(CREDENTIALS_SECRET, { cloud: other }))
+    const refused = await claimWith(environment, { prefix: 'by-file' })
+    await untilReady(environment, refused, ({ reason }) => reason === 'CredentialsInvalid')
+  },
+)
 
 locations.run()

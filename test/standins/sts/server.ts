@@ -22,6 +22,8 @@ export type Sts = {
   requests: number
   knows: StsKnows
   lifeSeconds: number
+  /** In place of keys that it makes up. */
+  gives: { id: string; secret: string } | undefined
   /** The next answers; undefined: its own. */
   trouble: { status: number; code: string } | undefined
   stop(): Promise<void>
@@ -44,6 +46,7 @@ export async function startSts(knows: StsKnows, tls?: { cert: string; key: strin
     requests: 0,
     knows,
     lifeSeconds: 3600,
+    gives: undefined,
     trouble: undefined,
     stop: async () => {},
   }
@@ -138,7 +141,8 @@ function signerOf({ keys, region }: StsKnows, request: http.IncomingMessage, bod
 /** The keys are good here, too: a role may take the next one. */
 function granted(sts: Sts, { action, role }: StsCall): string {
   const number = sts.calls.length
-  const [id, secret, token] = [`ASIATEMP${number}`, `secret-${number}`, `token-${number}`]
+  const { id, secret } = sts.gives ?? { id: `ASIATEMP${number}`, secret: `secret-${number}` }
+  const token = `token-${number}`
   sts.knows.keys[id] = { secret, token }
   const ends = new Date(Date.now() + sts.lifeSeconds * 1000).toISOString()
   const fields = { AccessKeyId: id, SecretAccessKey: secret, SessionToken: token, Expiration: ends }
