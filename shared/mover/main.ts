@@ -49,7 +49,8 @@ process.on('message', (message: ToMover) => {
       void close()
       return
     default:
-      transfer(message).catch(giveUp)
+      // What could not even be begun, as the setup failed, has its reason, too.
+      transfer(message).catch((error: unknown) => send({ type: 'failed', error: toWire(error) }))
   }
 })
 
@@ -69,9 +70,9 @@ async function start(setup: MoverSetup): Promise<Mover> {
 
 async function transfer(message: Transfer): Promise<void> {
   stop = new AbortController()
-  transfers++
   const started = await requireSetup()
   const { close: closeStore, ...opened } = await openStore(started.setup, message.request.repository)
+  transfers++
   try {
     const deps = engineDeps(started, opened)
     const options = { signal: stop.signal, onProgress: (progress: object) => sendProgress(progress) }
@@ -90,11 +91,6 @@ async function transfer(message: Transfer): Promise<void> {
     transfers--
     closeStore()
   }
-}
-
-/** What could not even be begun: the reason is told, and the next transfer finds a process that starts anew. */
-function giveUp(error: unknown): void {
-  process.send?.({ type: 'failed', error: toWire(error) }, undefined, undefined, () => process.exit(1))
 }
 
 async function requireSetup(): Promise<Mover> {
