@@ -70,12 +70,20 @@ async function start(setup: MoverSetup): Promise<Mover> {
 
 async function transfer(message: Transfer): Promise<void> {
   stop = new AbortController()
-  const started = await requireSetup()
-  const { close: closeStore, ...opened } = await openStore(started.setup, message.request.repository)
   transfers++
   try {
+    await move(message, stop.signal)
+  } finally {
+    transfers--
+  }
+}
+
+async function move(message: Transfer, signal: AbortSignal): Promise<void> {
+  const started = await requireSetup()
+  const { close: closeStore, ...opened } = await openStore(started.setup, message.request.repository)
+  try {
     const deps = engineDeps(started, opened)
-    const options = { signal: stop.signal, onProgress: (progress: object) => sendProgress(progress) }
+    const options = { signal, onProgress: (progress: object) => sendProgress(progress) }
     const outcome =
       message.type === 'upload'
         ? await upload(message.request, deps, options)
@@ -88,7 +96,6 @@ async function transfer(message: Transfer): Promise<void> {
     await started.lanes.closeAll().catch((closing: unknown) => warn('DiskNotClosed', String(closing)))
     send({ type: 'failed', error: toWire(error) })
   } finally {
-    transfers--
     closeStore()
   }
 }
