@@ -22,7 +22,7 @@ export type Sts = {
   requests: number
   knows: StsKnows
   lifeSeconds: number
-  /** In place of keys that it makes up. */
+  /** In place of keys that it makes up; without a session token, as versitygw refuses each that has one. */
   gives: { id: string; secret: string } | undefined
   /** The next answers; undefined: its own. */
   trouble: { status: number; code: string } | undefined
@@ -142,10 +142,11 @@ function signerOf({ keys, region }: StsKnows, request: http.IncomingMessage, bod
 function granted(sts: Sts, { action, role }: StsCall): string {
   const number = sts.calls.length
   const { id, secret } = sts.gives ?? { id: `ASIATEMP${number}`, secret: `secret-${number}` }
-  const token = `token-${number}`
-  sts.knows.keys[id] = { secret, token }
+  const token = sts.gives === undefined ? `token-${number}` : undefined
+  sts.knows.keys[id] = { secret, ...(token === undefined ? {} : { token }) }
   const ends = new Date(Date.now() + sts.lifeSeconds * 1000).toISOString()
-  const fields = { AccessKeyId: id, SecretAccessKey: secret, SessionToken: token, Expiration: ends }
+  const told = token === undefined ? {} : { SessionToken: token }
+  const fields = { AccessKeyId: id, SecretAccessKey: secret, ...told, Expiration: ends }
   const credentials = Object.entries(fields).map(([name, value]) => `<${name}>${value}</${name}>`)
   const user = `<AssumedRoleUser><AssumedRoleId>i:s</AssumedRoleId><Arn>${role.replace(':iam:', ':sts:')}/s</Arn></AssumedRoleUser>`
   const result = `<${action}Result><Credentials>${credentials.join('')}</Credentials>${user}</${action}Result>`
