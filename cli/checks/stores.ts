@@ -7,8 +7,8 @@ import { type Finding, note, ok, problemOf, warning } from '../finding.ts'
 export type StoreToCheck = {
   /** `location default`, `repository br-…`. */
   subject: string
-  /** Reads the parameters and the Secrets that they name. */
-  open: () => Promise<{ settings: RepositorySettings; store: ObjectStore }>
+  /** Reads the parameters and the Secrets that they name. `notes`: what is odd in the credentials file. */
+  open: () => Promise<{ settings: RepositorySettings; store: ObjectStore; notes?: string[] }>
   /** Velero's access mode ReadOnly: nothing is written there, not even to try. */
   readOnly?: boolean
 }
@@ -24,8 +24,9 @@ export async function checkStores({ stores, probeConditionalPut }: StoreDeps): P
   const found: Finding[] = []
   for (const { subject, open, readOnly } of stores) {
     try {
-      const { settings, store } = await open()
+      const { settings, store, notes = [] } = await open()
       found.push(...settingsFindings(subject, settings))
+      found.push(...notes.map((note) => warning('store', subject, note, 'correct that line of the Secret')))
       // A location and the repositories made from it share one place.
       const place = JSON.stringify([
         settings.url,

@@ -1,99 +1,181 @@
-// The AWS credentials file, as Velero's Secrets hold it: profiles in INI form. Messages name lines and keys, never values.
-// Form: AWS SDKs and Tools Reference Guide, "Format of the shared config and credentials files".
+// Which credentials a profile of an AWS credentials file gives, as aws-sdk-go-v2 chooses them: keys, a role that keys or a web identity
+// may take, roles one after the other. Messages name profiles and keys of the file, never values.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
+import { type Profile, type ReadFile, readProfiles } from './aws-profiles.ts'
 
 export type AwsCredentials = { accessKeyId: string; secretAccessKey: string; sessionToken?: string }
 
-type Profile = Map<string, string>
+/** A role that is taken at STS, with what it is taken with. */
+export type AssumedRole = {
+  roleArn: string
+  sessionName?: string
+  externalId?: string
+  durationSeconds?: number
+  source: StoreCredentials | { webIdentityTokenFile: string }
+}
 
-/** Ways to get credentials that name no key; they need files and processes of the machine that wrote them. */
-const INDIRECT = [
-  'role_arn',
-  'credential_process',
-  'source_profile',
-  'sso_session',
-  'sso_start_url',
-  'web_identity_token_file',
-]
+export type StoreCredentials = AwsCredentials | AssumedRole
 
-/** The credentials of one profile. TerminalError `CredentialsInvalid`; `origin` says in its message where the text came from. */
-export function chooseCredentials(text: string, profileName: string, origin: string): AwsCredentials {
-  const profiles = parseProfiles(text, origin)
-  const profile = profiles.get(profileName)
-  if (profile === undefined) throw invalid(origin, `it has no profile [${profileName}], only ${listed(profiles)}`)
-  const sessionToken = profile.get('aws_session_token') ?? profile.get('aws_security_token')
+export type ChosenProfile = {
+  credentials: StoreCredentials
+  region: string | undefined
+  /** It names another address than AWS: the SDKs would go there. */
+  hasEndpoint: boolean
+  /** For a log: what is odd in the file, by its lines. */
+  notes: string[]
+}
+
+/** What stands for credentials that only the machine knows that the file was written on, or that the pod has for itself. */
+const REFUSED: Record<string, string> = {
+  credential_process: 'it would run a program here',
+  credential_source: "it would take the pod's own identity",
+}
+const NEEDS_A_PERSON = ['sso_session', 'sso_start_url', 'login_session', 'mfa_serial']
+/** Whether it is one that exists, STS knows. */
+const ROLE_ARN = /^arn:[\x21-\x7e]{1,2000}$/
+
+/** TerminalError `CredentialsInvalid`; `origin` says in its message where the text came from. */
+export function chooseProfile(text: string, profileName: string, origin: string): ChosenProfile {
+  const file = readProfiles(text)
+  if (file.profiles.size === 0) throw invalid(origin, whyEmpty(text))
+  const choice = new Choice(file, origin)
+  const credentials = choice.credentialsOf(profileName, [])
+  const profile = choice.profile(profileName)
   return {
-    accessKeyId: needed(profile, 'aws_access_key_id', profileName, origin),
-    secretAccessKey: needed(profile, 'aws_secret_access_key', profileName, origin),
-    ...(sessionToken === undefined ? {} : { sessionToken }),
+    credentials,
+    region: given(profile, 'region'),
+    hasEndpoint: profile.has('endpoint_url') || profile.has('services'),
+    notes: file.notes,
   }
+}
+
+/** The credentials of one profile, where nothing else of it counts. */
+export function chooseCredentials(text: string, profileName: string, origin: string): StoreCredentials {
+  return chooseProfile(text, profileName, origin).credentials
 }
 
 /** Names of the profiles in the file, in their order. */
 export function profileNames(text: string, origin: string): string[] {
-  return [...parseProfiles(text, origin).keys()]
+  const { profiles } = readProfiles(text)
+  if (profiles.size === 0) throw invalid(origin, whyEmpty(text))
+  return [...profiles.keys()]
 }
 
-function parseProfiles(text: string, origin: string): Map<string, Profile> {
-  const profiles = new Map<string, Profile>()
-  let current: Profile | undefined
-  let nested = false
-  for (const [index, raw] of text
-    .replace(/^\uFEFF/, '')
-    .split(/\r\n|\r|\n/)
-    .entries()) {
-    const line = withoutComment(raw)
-    if (line === '') continue
-    const header = /^\[(.*)\]$/.exec(line)
-    if (header !== null) {
-      const name = profileName(header[1] ?? '')
-      current = profiles.get(name) ?? new Map()
-      profiles.set(name, current)
-      nested = false
-      continue
-    }
-    // `s3 =` opens a nested block: its indented lines belong to it and are none of ours.
-    if (nested && /^\s/.test(raw)) continue
-    const equals = line.indexOf('=')
-    if (current === undefined || equals < 1) throw invalid(origin, whyLineIsWrong(index + 1, current === undefined))
-    const value = unquoted(line.slice(equals + 1).trim())
-    nested = value === ''
-    if (!nested) current.set(line.slice(0, equals).trim().toLowerCase(), value)
+class Choice {
+  private readonly file: ReadFile
+  private readonly origin: string
+
+  constructor(file: ReadFile, origin: string) {
+    this.file = file
+    this.origin = origin
   }
-  if (profiles.size === 0) throw invalid(origin, 'it is empty')
-  return profiles
+
+  profile(name: string): Profile {
+    const profile = this.file.profiles.get(name)
+    if (profile !== undefined) return profile
+    throw invalid(this.origin, `it has no profile [${name}], only ${listed(this.file)}`)
+  }
+
+  /** `through`: the profiles that led here. One that names itself, or one of them, gives its keys and no role. */
+  credentialsOf(name: string, through: readonly string[]): StoreCredentials {
+    const profile = this.profile(name)
+    this.refuse(profile, name)
+    const keys = this.keysOf(profile, name)
+    const roleArn = through.includes(name) ? undefined : given(profile, 'role_arn')
+    const source = given(profile, 'source_profile')
+    const tokenFile = given(profile, 'web_identity_token_file')
+    const isKeysOfAnother = through.length > 0 && keys !== undefined
+    if (source !== undefined && !isKeysOfAnother) {
+      if (through.includes(name)) throw invalid(this.origin, `profile [${name}] leads to itself by source_profile`)
+      if (tokenFile !== undefined) throw this.both(name)
+      return this.roleOf(profile, name, roleArn, this.credentialsOf(source, [...through, name]))
+    }
+    if (keys !== undefined) return roleArn === undefined ? keys : this.roleOf(profile, name, roleArn, keys)
+    if (tokenFile !== undefined) return this.roleOf(profile, name, roleArn, { webIdentityTokenFile: tokenFile })
+    throw this.without(name, profile)
+  }
+
+  private roleOf(
+    profile: Profile,
+    name: string,
+    roleArn: string | undefined,
+    source: AssumedRole['source'],
+  ): AssumedRole {
+    if (roleArn === undefined || !ROLE_ARN.test(roleArn))
+      throw invalid(
+        this.origin,
+        `profile [${name}] has ${roleArn === undefined ? 'no role_arn' : 'a role_arn that is none'}`,
+      )
+    const [sessionName, externalId] = [given(profile, 'role_session_name'), given(profile, 'external_id')]
+    const durationSeconds = Number(given(profile, 'duration_seconds'))
+    return {
+      roleArn,
+      ...(sessionName === undefined ? {} : { sessionName }),
+      ...(externalId === undefined ? {} : { externalId }),
+      // As aws-sdk-go-v2: shorter ones, and what is no number, are left to STS.
+      ...(Number.isSafeInteger(durationSeconds) && durationSeconds > 15 * 60 + 59 ? { durationSeconds } : {}),
+      source,
+    }
+  }
+
+  private keysOf(profile: Profile, name: string): AwsCredentials | undefined {
+    const accessKeyId = given(profile, 'aws_access_key_id')
+    const secretAccessKey = given(profile, 'aws_secret_access_key')
+    const sessionToken = given(profile, 'aws_session_token') ?? given(profile, 'aws_security_token')
+    if (accessKeyId !== undefined && secretAccessKey !== undefined)
+      return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) }
+    if (accessKeyId === undefined && secretAccessKey === undefined) return undefined
+    const missing = accessKeyId === undefined ? 'aws_access_key_id' : 'aws_secret_access_key'
+    throw invalid(this.origin, `profile [${name}] has no ${missing}${this.hint()}`)
+  }
+
+  private refuse(profile: Profile, name: string): void {
+    const key = Object.keys(REFUSED).find((refused) => profile.has(refused))
+    if (key !== undefined)
+      throw invalid(
+        this.origin,
+        `${key} of profile [${name}] is not followed, as ${REFUSED[key]}: give the keys themselves`,
+      )
+    if (profile.has('role_arn') && profile.has('mfa_serial'))
+      throw invalid(this.origin, `profile [${name}] has mfa_serial: nobody is here to type the code of a device`)
+  }
+
+  private both(name: string): TerminalError {
+    return invalid(this.origin, `profile [${name}] has source_profile and web_identity_token_file: keep one of them`)
+  }
+
+  private without(name: string, profile: Profile): TerminalError {
+    const person = NEEDS_A_PERSON.find((key) => profile.has(key))
+    if (person !== undefined)
+      return invalid(
+        this.origin,
+        `profile [${name}] has no aws_access_key_id; ${person} needs a person to log in: give the keys themselves`,
+      )
+    const role = profile.has('role_arn')
+      ? '; its role_arn needs source_profile or web_identity_token_file beside it'
+      : ''
+    return invalid(this.origin, `profile [${name}] has no aws_access_key_id${role}${this.hint()}`)
+  }
+
+  /** A key may have been lost with a line that could not be read. */
+  private hint(): string {
+    return this.file.notes.length === 0 ? '' : ` (${this.file.notes.join('; ')})`
+  }
 }
 
-/** A comment begins with # or ; at the line's start or after white space; inside of a word both are ordinary. */
-function withoutComment(line: string): string {
-  const comment = /(?:^|\s)[#;]/.exec(line)
-  return (comment === null ? line : line.slice(0, comment.index)).trim()
-}
-
-function profileName(header: string): string {
-  return unquoted(header.trim().replace(/^profile\s+/, ''))
-}
-
-function unquoted(value: string): string {
-  const match = /^(["'])(.*)\1$/.exec(value)
-  return match?.[2] ?? value
-}
-
-function whyLineIsWrong(lineNumber: number, beforeAnyProfile: boolean): string {
-  if (!beforeAnyProfile) return `line ${lineNumber} is neither a [profile] nor key = value`
-  return `line ${lineNumber} stands before any [profile]; is the text encoded in base64 once too often?`
-}
-
-function needed(profile: Profile, key: string, profileName: string, origin: string): string {
+/** An empty value is none. */
+function given(profile: Profile, key: string): string | undefined {
   const value = profile.get(key)
-  if (value !== undefined) return value
-  const indirect = INDIRECT.find((name) => profile.has(name))
-  const why = indirect === undefined ? '' : `; ${indirect} cannot be followed here, give the keys themselves`
-  throw invalid(origin, `profile [${profileName}] has no ${key}${why}`)
+  return value === '' ? undefined : value
 }
 
-function listed(profiles: Map<string, Profile>): string {
+function whyEmpty(text: string): string {
+  if (text.trim() === '') return 'it is empty'
+  return 'it has no [profile]; is the text encoded in base64 once too often?'
+}
+
+function listed({ profiles }: ReadFile): string {
   return [...profiles.keys()].map((name) => `[${name}]`).join(', ')
 }
 

@@ -4,9 +4,12 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { AwsCredentials } from './aws-credentials.ts'
+import { requireKnownKeys } from './location-keys.ts'
 import {
   booleanOf,
   bucketOf,
+  type ChecksumAlgorithm,
+  checksumOf,
   decodeCaCert,
   encryptionOf,
   inlineOf,
@@ -17,6 +20,7 @@ import {
   quoted,
   read,
   refOf,
+  regionOf,
   requireBounded,
   type SecretRef,
   taggingOf,
@@ -30,6 +34,8 @@ export type RepositorySettings = {
   /** Without slashes at its ends; '' is none. */
   prefix: string
   region: string
+  /** Else the profile's own counts, where it has one. */
+  regionNamed: boolean
   url: string | undefined
   forcePathStyle: boolean
   profile: string
@@ -43,6 +49,7 @@ export type RepositorySettings = {
   kmsKeyId: string | undefined
   customerKeySecret: SecretRef | undefined
   tagging: string | undefined
+  checksumAlgorithm: ChecksumAlgorithm | undefined
   encryptionSecretName: string
   /** The BackupStorageLocation in Velero's namespace that the map was made from; undefined: the map does not tell (the peer's). */
   location: string | undefined
@@ -53,8 +60,6 @@ export type RepositorySettings = {
   /** Keys that mean nothing to Dormouse, sorted: worth a warning, never fatal. */
   unknownKeys: string[]
 }
-
-const DEFAULT_REGION = 'us-east-1'
 
 export const KNOWN_KEYS = [
   'region',
@@ -72,6 +77,7 @@ export const KNOWN_KEYS = [
   'kmsKeyId',
   'customerKeyEncryptionSecret',
   'tagging',
+  'checksumAlgorithm',
   'encryptionSecretName',
   'backupStorageLocation',
   'aws_access_key_id',
@@ -88,7 +94,11 @@ const COPIED = [
   'serverSideEncryption',
   'kmsKeyId',
   'tagging',
+  'checksumAlgorithm',
 ] as const
+
+/** Whose empty value says something, and is not the same as none. */
+const SAID_BY_EMPTY: readonly string[] = ['checksumAlgorithm']
 
 /**
  * The map for a BackupStorageLocation: only what is set, in a fixed order, so that equal locations make equal maps.
@@ -103,22 +113,28 @@ export function parametersFromLocation(location: KubeObject, encryptionSecretNam
       `${name} has the provider ${quoted(provider)}; backups of volumes go to "aws" (any S3 store)`,
     )
   }
+  requireKnownKeys(config)
   const found: Parameters = Object.fromEntries(COPIED.map((key) => [key, config[key]]))
   found['bucket'] = objectStorage.bucket
   found['prefix'] = trimSlashes(objectStorage.prefix ?? '')
-  found['caCert'] = objectStorage.caCert === undefined ? undefined : decodeCaCert(String(objectStorage.caCert))
+  const caCert = objectStorage.caCert ?? (objectStorage.caCertRef === undefined ? config.caCert : undefined)
+  found['caCert'] = isSet(caCert) ? decodeCaCert(String(caCert)) : undefined
   found['caCertSecret'] = refText(objectStorage.caCertRef)
-  found['credentialSecretName'] = credential?.name
-  found['credentialSecretKey'] = credential?.key
-  found['customerKeyEncryptionSecret'] =
-    config.customerKeyEncryptionSecret ?? secretOfMountedFile(config.customerKeyEncryptionFile)
+  const mounted = credential === undefined ? mountedKey('credentialsFile', config.credentialsFile) : undefined
+  found['credentialSecretName'] = credential?.name ?? (mounted === undefined ? undefined : DEFAULT_CREDENTIAL_SECRET)
+  found['credentialSecretKey'] = credential?.key ?? mounted
+  found['customerKeyEncryptionSecret'] = customerKeyOf(config)
   found['encryptionSecretName'] = encryptionSecretName
   found['backupStorageLocation'] = location.metadata.name
   const parameters = Object.fromEntries(
-    KNOWN_KEYS.flatMap((key) => (isSet(found[key]) ? [[key, String(found[key])] as const] : [])),
+    KNOWN_KEYS.flatMap((key) => (isSaid(key, found[key]) ? [[key, String(found[key])] as const] : [])),
   )
   parseRepositoryParameters(parameters)
   return parameters
+}
+
+function isSaid(key: string, value: unknown): boolean {
+  return isSet(value) || (value === '' && SAID_BY_EMPTY.includes(key))
 }
 
 /** Reads a map of ours or of the peer. TerminalError `RepositoryParametersInvalid` names the key and what to write there. */
@@ -127,7 +143,8 @@ export function parseRepositoryParameters(parameters: Parameters): RepositorySet
   const settings: RepositorySettings = {
     bucket: bucketOf(parameters),
     prefix: prefixOf(parameters),
-    region: read(parameters, 'region') ?? DEFAULT_REGION,
+    region: regionOf(parameters),
+    regionNamed: read(parameters, 'region') !== undefined,
     url: urlOf(parameters),
     forcePathStyle: booleanOf(parameters, 's3ForcePathStyle'),
     profile: read(parameters, 'profile') ?? 'default',
@@ -143,6 +160,7 @@ export function parseRepositoryParameters(parameters: Parameters): RepositorySet
     kmsKeyId: read(parameters, 'kmsKeyId'),
     customerKeySecret: refOf(parameters, 'customerKeyEncryptionSecret'),
     tagging: taggingOf(parameters),
+    checksumAlgorithm: checksumOf(parameters),
     encryptionSecretName: read(parameters, 'encryptionSecretName') ?? DEFAULT_ENCRYPTION_SECRET,
     location: read(parameters, 'backupStorageLocation'),
     plaintextCredentials: isSet(parameters['aws_access_key_id']) || isSet(parameters['aws_secret_access_key']),
@@ -171,13 +189,23 @@ function refText(ref: { name?: string; key?: string } | undefined): string | und
   return ref === undefined ? undefined : `${ref.name ?? ''}/${ref.key ?? ''}`
 }
 
+function customerKeyOf(config: Parameters): string | undefined {
+  const { customerKeyEncryptionSecret: secret, customerKeyEncryptionFile: file } = config
+  if (isSet(secret) && isSet(file))
+    throw invalid('customerKeyEncryptionFile', 'it excludes customerKeyEncryptionSecret: keep one of them')
+  const key = mountedKey('customerKeyEncryptionFile', file)
+  return key === undefined ? secret : `${DEFAULT_CREDENTIAL_SECRET}/${key}`
+}
+
 /** Velero mounts its default Secret at /credentials, so a file there is one of its keys; no other file can be reached from here. */
-function secretOfMountedFile(file: unknown): string | undefined {
+function mountedKey(parameter: keyof typeof INSTEAD_OF_A_FILE, file: unknown): string | undefined {
   if (!isSet(file)) return undefined
   const key = /^\/credentials\/([\w.-]+)$/.exec(String(file))?.[1]
-  if (key !== undefined) return `${DEFAULT_CREDENTIAL_SECRET}/${key}`
-  throw invalid(
-    'customerKeyEncryptionFile',
-    'that file is inside of the Velero pod: use customerKeyEncryptionSecret: <secret>/<key>',
-  )
+  if (key !== undefined) return key
+  throw invalid(parameter, `that file is inside of the Velero pod: use ${INSTEAD_OF_A_FILE[parameter]}`)
+}
+
+const INSTEAD_OF_A_FILE = {
+  credentialsFile: "the location's spec.credential",
+  customerKeyEncryptionFile: 'customerKeyEncryptionSecret: <secret>/<key>',
 }

@@ -2,8 +2,8 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import { type AwsCredentials, chooseCredentials } from './aws-credentials.ts'
-import { decodeCaCert, type SecretRef } from './repository-parameter-values.ts'
+import { type AwsCredentials, type ChosenProfile, chooseProfile } from './aws-credentials.ts'
+import { decodeCaCert, isRegion, type SecretRef } from './repository-parameter-values.ts'
 import type { RepositorySettings } from './repository-parameters.ts'
 import { type Reference, requireKeySecret, requireStoreSecret, storeReferences } from './secret-purposes.ts'
 
@@ -22,19 +22,21 @@ export type RepositoryKey = {
 
 /** Assignable to S3Settings of shared/ports/mover.ts. */
 export function toS3Settings(settings: RepositorySettings, secrets: RepositorySecrets) {
+  const profile = profileOf(settings, secrets)
   return {
-    region: settings.region,
+    region: regionWith(settings, profile),
     bucket: settings.bucket,
     prefix: settings.prefix,
     url: settings.url,
     forcePathStyle: settings.forcePathStyle,
     caCert: joinPem(settings.caCert, secrets.caCert === undefined ? undefined : decodeCaCert(secrets.caCert)),
     insecureSkipTlsVerify: settings.insecureSkipTlsVerify,
-    credentials: credentialsOf(settings, secrets),
+    credentials: profile === undefined ? keysInParameters(settings) : profile.credentials,
     serverSideEncryption: settings.serverSideEncryption,
     kmsKeyId: settings.kmsKeyId,
     customerKey: settings.customerKeySecret && customerKeyOf(settings.customerKeySecret, secrets.customerKey),
     tagging: settings.tagging,
+    checksumAlgorithm: settings.checksumAlgorithm,
   }
 }
 
@@ -118,10 +120,36 @@ function keyText(secret: KubeObject | undefined, key: string): string | undefine
   return text === '' ? undefined : text
 }
 
-function credentialsOf(settings: RepositorySettings, secrets: RepositorySecrets): AwsCredentials | undefined {
-  if (secrets.credentialsFile !== undefined) {
-    return chooseCredentials(secrets.credentialsFile, settings.profile, credentialOrigin(settings))
-  }
+/** What is odd in the credentials file, for a log: lines by their numbers, nothing of the text. */
+export function credentialNotes(settings: RepositorySettings, secrets: RepositorySecrets): string[] {
+  const notes = profileOf(settings, secrets)?.notes ?? []
+  return notes.map((note) => `the AWS credentials in ${credentialOrigin(settings)}: ${note}`)
+}
+
+/** TerminalError `CredentialsInvalid`. undefined: there is no credentials file. */
+function profileOf(settings: RepositorySettings, { credentialsFile }: RepositorySecrets): ChosenProfile | undefined {
+  if (credentialsFile === undefined) return undefined
+  const profile = chooseProfile(credentialsFile, settings.profile, credentialOrigin(settings))
+  if (profile.hasEndpoint && settings.url === undefined)
+    throw unusable(settings, 'it names an endpoint_url, which is not followed: write the address into s3Url')
+  return profile
+}
+
+function regionWith(settings: RepositorySettings, profile: ChosenProfile | undefined): string {
+  const region = settings.regionNamed ? undefined : profile?.region
+  if (region === undefined) return settings.region
+  if (isRegion(region)) return region
+  throw unusable(settings, 'its region is none: write letters, digits and hyphens, such as eu-west-1')
+}
+
+function unusable(settings: RepositorySettings, why: string): TerminalError {
+  return new TerminalError(
+    'CredentialsInvalid',
+    `the AWS credentials in ${credentialOrigin(settings)} cannot be used: ${why}`,
+  )
+}
+
+function keysInParameters(settings: RepositorySettings): AwsCredentials | undefined {
   return settings.credentialSecretNamed ? undefined : settings.inlineCredentials
 }
 

@@ -56,7 +56,8 @@ process.on('message', (message: ToMover) => {
       void close()
       return
     default:
-      void transfer(message)
+      // What could not even be begun, as the setup failed, has its reason, too.
+      transfer(message).catch((error: unknown) => send({ type: 'failed', error: toWire(error) }))
   }
 })
 
@@ -79,11 +80,19 @@ async function start(setup: MoverSetup): Promise<Mover> {
 async function transfer(message: Transfer): Promise<void> {
   stop = new AbortController()
   transfers++
+  try {
+    await move(message, stop.signal)
+  } finally {
+    transfers--
+  }
+}
+
+async function move(message: Transfer, signal: AbortSignal): Promise<void> {
   const started = await requireSetup()
   const { close: closeStore, ...opened } = await openStore(started.setup, message.request.repository)
   try {
     const deps = engineDeps(started, opened)
-    const options = { signal: stop.signal, onProgress: (progress: object) => sendProgress(progress) }
+    const options = { signal, onProgress: (progress: object) => sendProgress(progress) }
     const outcome =
       message.type === 'upload'
         ? await upload(message.request, deps, options)
@@ -96,7 +105,6 @@ async function transfer(message: Transfer): Promise<void> {
     await started.lanes.closeAll().catch((closing: unknown) => warn('DiskNotClosed', String(closing)))
     send({ type: 'failed', error: toWire(error) })
   } finally {
-    transfers--
     closeStore()
   }
 }

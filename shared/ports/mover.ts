@@ -1,5 +1,7 @@
 // The transfer of one slice, as the upload and download functions ask for it. It runs in a child process (shared/mover).
 
+import type { StoreCredentials } from '#shared/domain/aws-credentials.ts'
+import type { ChecksumAlgorithm } from '#shared/domain/repository-parameter-values.ts'
 import type { VolumeRecord } from '#shared/domain/volume-record.ts'
 import type { Extent } from './disk.ts'
 import type { DiskAccess } from './volumes.ts'
@@ -28,13 +30,15 @@ export type S3Settings = {
   caCert: string | undefined
   insecureSkipTlsVerify: boolean
   /** undefined: the SDK's default chain (IRSA, instance role). */
-  credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined
+  credentials: StoreCredentials | undefined
   serverSideEncryption: 'AES256' | 'aws:kms' | undefined
   kmsKeyId: string | undefined
   /** SSE-C: 32 bytes, base64. */
   customerKey: string | undefined
   /** Object tags, as `key=value&…`. */
   tagging: string | undefined
+  /** Of what is written; undefined: CRC32, and none where the store refuses it. */
+  checksumAlgorithm?: ChecksumAlgorithm | undefined
 }
 
 export type DiskRef = { access: DiskAccess; fcdId: string; snapshotId: string | undefined }

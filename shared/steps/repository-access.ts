@@ -4,6 +4,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { parseRepositoryParameters, type RepositorySettings } from '#shared/domain/repository-parameters.ts'
 import {
   collectSecrets,
+  credentialNotes,
   credentialOrigin,
   parseRepositoryKey,
   toS3Settings,
@@ -53,7 +54,9 @@ async function openPresent(
 ): Promise<Omit<ResolvedAccess, 'readOnly'>> {
   const settings = parseRepositoryParameters(parameters)
   const readSecret = (name: string) => deps.cluster.read('Secret', deps.settings.veleroNamespace, name)
-  const s3 = toS3Settings(settings, await collectSecrets(settings, readSecret))
+  const secrets = await collectSecrets(settings, readSecret)
+  const s3 = toS3Settings(settings, secrets)
+  for (const note of credentialNotes(settings, secrets)) deps.log.warn({}, note)
   const keyName = encryptionSecretName(settings)
   const { password, recovery } = parseRepositoryKey(await readSecret(keyName), keyName)
   return {

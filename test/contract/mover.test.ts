@@ -1,7 +1,7 @@
 // The mover as a real child process with worker threads, over disk files and a repository in a folder.
 
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -190,6 +190,17 @@ test('an idle mover ends, and is started again when there is work', async () => 
     await sleep(50)
   }
   assert.is((await mover.upload(await uploadRequest('s11'), idle)).state, 'sealed')
+})
+
+test('a mover that cannot be set up tells why, to each transfer', async () => {
+  const vddkDir = join(folder, 'no-vddk')
+  mkdirSync(join(vddkDir, 'lib64'), { recursive: true })
+  writeFileSync(join(vddkDir, 'lib64', 'libvixDiskLib.so.8'), 'no library')
+  const broken = aMover(source, { vddkDir, testDisk: undefined })
+  for (let time = 0; time < 2; time++) {
+    const error = await rejection(broken.upload(await uploadRequest(`broken-${time}`), idle))
+    assert.is((error as { reason?: string }).reason, 'VddkNotLoadable', String(error))
+  }
 })
 
 test('a mover whose parent is killed ends by itself', async () => {

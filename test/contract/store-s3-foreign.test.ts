@@ -119,6 +119,18 @@ test('a list of another bucket or another prefix, or one that leaves out what it
     ['no size', listing({}, [{ key: `${ROOT}roots/a`, size: 'many' }])],
     ['no time', listing({}, [{ key: `${ROOT}roots/a`, modified: '' }])],
     ['more, but not where', listing({ IsTruncated: 'true' }, [{ key: `${ROOT}roots/a` }])],
+    [
+      'more, at an empty place',
+      listing({ IsTruncated: 'true', NextContinuationToken: '' }, [{ key: `${ROOT}roots/a` }]),
+    ],
+    [
+      'more, in the words of another call',
+      listing({ IsTruncated: 'true', NextMarker: 'a' }, [{ key: `${ROOT}roots/a` }]),
+    ],
+    ...['', '1', 'yes', 'tru', ' true '].map((word): [string, Mischief] => [
+      `whether that is all in a word that is none: ${word}`,
+      listing({ IsTruncated: word }, [{ key: `${ROOT}roots/a` }]),
+    ]),
   ]
   for (const [what, answer] of wrong) {
     decide = () => answer
@@ -133,6 +145,35 @@ test('a list of another bucket or another prefix, or one that leaves out what it
   }
   decide = () => whole as unknown as Mischief
   assert.equal(await listed(), ['roots/a', 'roots/b'])
+})
+
+test('a list that is whole by its own word, and tells where it goes on, is gone on with', async () => {
+  const pages = [['a'], ['b'], []].map((names, index) => {
+    return listing(
+      { NextContinuationToken: `t${index}` },
+      names.map((name) => ({ key: `${ROOT}roots/${name}` })),
+    )
+  })
+  decide = () => pages[proxy.requests.length - 1]!
+  assert.equal(await listed(), ['roots/a', 'roots/b'])
+  assert.equal(
+    proxy.requests.map(({ path }) => new URL(path, proxy.url).searchParams.get('continuation-token')),
+    [null, 't0', 't1'],
+  )
+  decide = () => listing({ NextContinuationToken: 'always' }, [{ key: `${ROOT}roots/a` }])
+  await rejects(listed(), TerminalError, 'S3Unsupported')
+})
+
+test('a list that goes on is gone on with, in capitals too', async () => {
+  for (const word of ['True', 'TRUE']) {
+    decide = () => {
+      const isFirst = !proxy.requests.at(-1)!.path.includes('continuation-token')
+      return isFirst
+        ? listing({ IsTruncated: word, NextContinuationToken: 't' }, [{ key: `${ROOT}roots/a` }])
+        : listing({}, [{ key: `${ROOT}roots/b` }])
+    }
+    assert.equal(await listed(), ['roots/a', 'roots/b'], JSON.stringify(word))
+  }
 })
 
 test('a list that goes backwards or in a circle ends by name', async () => {
@@ -218,7 +259,6 @@ const unfinishedKeys = async () => (await Array.fromAsync(store().incompleteUplo
 test('a list of unfinished uploads that goes backwards, in a circle or on for ever ends by name', async () => {
   let page = 0
   const markers: [string, () => Partial<Record<string, string>>][] = [
-    ['nowhere', () => ({})],
     ['the same', () => ({ NextKeyMarker: 'k', NextUploadIdMarker: 'u' })],
     ['a circle', () => ({ NextKeyMarker: `k${page++ % 2}`, NextUploadIdMarker: 'u' })],
     ['for ever', () => ({ NextKeyMarker: `k${String(page++).padStart(9, '0')}`, NextUploadIdMarker: 'u' })],
@@ -229,6 +269,14 @@ test('a list of unfinished uploads that goes backwards, in a circle or on for ev
     await rejects(unfinishedKeys(), TerminalError, 'S3Unsupported')
   }
   assert.ok(proxy.requests.length < 300, `${proxy.requests.length} requests`)
+})
+
+test('a list of unfinished uploads that contradicts itself is no answer', async () => {
+  const key = `${ROOT}packs/a`
+  for (const change of [{ IsTruncated: 'true' }, { IsTruncated: 'true', NextKeyMarker: '' }, { IsTruncated: '1' }]) {
+    decide = () => unfinished(change, [key])
+    await rejects(unfinishedKeys(), RetryableError, 'S3AnswerUnreadable')
+  }
 })
 
 test("unfinished uploads of another bucket are nobody's answer, and escaped names are understood", async () => {

@@ -94,6 +94,38 @@ badStore('credentials of the store that are wrong or missing are named, and rota
   await lookAgain(name)
 })
 
+badStore(
+  'a credentials file as people write it opens the repository: key: value, a stray line, a profile of a config file',
+  async () => {
+    const { s3 } = environment
+    const { accessKeyId, secretAccessKey } = s3
+    const texts = [
+      `[default]\naws_access_key_id: ${accessKeyId}\naws_secret_access_key: ${secretAccessKey}\n`,
+      `${s3.credentialsText()}the end\n`,
+      `[profile default]\n  aws_access_key_id = ${accessKeyId}\n  aws_secret_access_key = ${secretAccessKey}\n`,
+    ]
+    for (const text of texts) {
+      await environment.api.apply(secret(CREDENTIALS_SECRET, { cloud: text }))
+      const name = await claimWith(environment, { prefix: `odd-${randomUUID()}` })
+      await untilReady(environment, name, (ready) => ready.status === 'True')
+    }
+    await environment.api.apply(secret(CREDENTIALS_SECRET, { cloud: s3.credentialsText() }))
+  },
+)
+
+badStore('a region that no client takes, and a key that leads nowhere, are named', async () => {
+  for (const [parameters, message] of [
+    [{ region: 'us_east' }, /repository parameter region: "us_east" is no region/],
+    [{ checksumAlgorithm: 'crc32' }, /repository parameter checksumAlgorithm: "crc32" is not known/],
+    [{ prefix: 'a/../../b' }, /repository parameter prefix: .* leads out of itself/],
+  ] as const) {
+    const name = await claimWith(environment, parameters)
+    await assertNotReady(name, 'RepositoryParametersInvalid', message)
+  }
+  const fips = await claimWith(environment, { region: 'fips-us-east-1' })
+  await assertNotReady(fips, 'RepositoryParametersInvalid', /region "fips-us-east-1", bucket .* and s3Url/)
+})
+
 badStore('credentials that end in mid-flight hold up a backup, which goes on with the new ones', async () => {
   const { s3 } = environment
   const wrong = s3.credentialsText().replace(s3.secretAccessKey, 'x'.repeat(40))

@@ -12,7 +12,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=${DORMOUSE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dormouse}/tools
 default_names=(kube-apiserver kube-controller-manager kubectl etcd apiserver_receive_adapter knative-crds versitygw vcenter velero
-  velero-plugin-for-aws gonet)
+  velero-plugin-for-aws gonet aws-sdk)
 
 die() { printf 'test/tools/build.sh: %s\n' "$*" >&2; exit 1; }
 
@@ -29,6 +29,7 @@ describe() {
     versitygw) module=s3 package=github.com/versity/versitygw/cmd/versitygw ;;
     vcenter) module=vcenter package=. ;;
     gonet) module=gonet package=. ;;
+    aws-sdk) module=aws package=. ;;
     velero)
       module=velero package=github.com/vmware-tanzu/velero/cmd/velero
       version_flags="-X github.com/vmware-tanzu/velero/pkg/buildinfo.Version=$(velero_version)" ;;

@@ -64,7 +64,7 @@ points.run()
 const weather = suite('weather')
 const aCall = (point: string, writes = true): Call => {
   const [label = '', name = ''] = point.split(': ')
-  return { server: 's3', caller: { label, pid: 1 }, name, writes, point }
+  return { server: 's3', caller: { label, pid: 1 }, name, writes, headers: {}, point }
 }
 
 weather('a rule holds from its n-th call on, for so many calls', () => {
@@ -83,6 +83,14 @@ weather('a text is the whole point, a pattern finds its part, and another server
   assert.is(sky.met(aCall('upload: PUT packs/')).length, 0)
   sky.add({ match: /PUT packs/, times: 9 })
   assert.is(sky.met(aCall('upload: PUT packs/')).length, 1)
+})
+
+weather('a rule may ask for more than the name, such as a header, and counts only what it holds for', () => {
+  const sky = new Weather()
+  const rule = sky.add({ match: /PUT/, where: ({ headers }) => headers['x-odd'] !== undefined, times: 9 })
+  assert.is(sky.met(aCall('upload: PUT packs/')).length, 0)
+  assert.is(sky.met({ ...aCall('upload: PUT packs/'), headers: { 'x-odd': '1' } }).length, 1)
+  assert.is(rule.hits(), 1)
 })
 
 weather('the points are the writes, each once, in their order', () => {

@@ -73,6 +73,7 @@ test('everything of a location that concerns a repository is in the map, and not
     insecureSkipTLSVerify: 'false',
     kmsKeyId: 'alias/key',
     tagging: 'a=b&c=d',
+    checksumAlgorithm: '',
     encryptionSecretName: 'my-key',
     backupStorageLocation: 'default',
   })
@@ -88,6 +89,7 @@ test('a map is read back as settings', () => {
     bucket: 'backups',
     prefix: 'velero/one',
     region: 'eu-west-1',
+    regionNamed: true,
     url: 'https://store.example:9000',
     forcePathStyle: true,
     profile: 'backups',
@@ -100,6 +102,7 @@ test('a map is read back as settings', () => {
     kmsKeyId: 'alias/key',
     customerKeySecret: undefined,
     tagging: 'a=b&c=d',
+    checksumAlgorithm: 'none',
     encryptionSecretName: 'my-key',
     location: 'default',
     plaintextCredentials: false,
@@ -111,6 +114,7 @@ test('a map is read back as settings', () => {
 test('what is left out has its default', () => {
   const settings = parseRepositoryParameters({ bucket: 'backups', region: '' })
   assert.is(settings.region, 'us-east-1')
+  assert.is(parseRepositoryParameters({ bucket: 'backups', region: 'Lab', s3Url: 'https://store' }).region, 'Lab')
   assert.is(settings.profile, 'default')
   assert.is(settings.prefix, '')
   assert.is(settings.url, undefined)
@@ -141,9 +145,20 @@ test("the peer's map is read, its plain keys are flagged and used, its unknown k
 const bad: [string, Record<string, string>, string][] = [
   ['bucket', { bucket: '' }, 'it is missing'],
   ['bucket', { bucket: 'a/b' }, 'prefix'],
-  ['prefix', { prefix: 'a//b' }, 'folder names'],
-  ['prefix', { prefix: '../b' }, 'folder names'],
-  ['prefix', { prefix: 'a\nb' }, 'folder names'],
+  ['prefix', { prefix: '../b' }, 'without ".."'],
+  ['prefix', { prefix: 'a/../../plugins' }, 'without ".."'],
+  ['prefix', { prefix: 'a\nb' }, 'control character'],
+  ['prefix', { prefix: 'a\u0000b' }, 'control character'],
+  ['prefix', { prefix: 'a\u0085b' }, 'control character'],
+  ['prefix', { prefix: 'a\ufffdb' }, 'control character'],
+  ['prefix', { prefix: 'a\ud800b' }, 'half of a letter'],
+  ['prefix', { prefix: 'é'.repeat(257) }, '514 bytes'],
+  ['region', { region: 'us_east' }, 'letters, digits and hyphens'],
+  ['region', { region: 'eu west' }, 'letters, digits and hyphens'],
+  ['region', { region: 'eu/west' }, 'letters, digits and hyphens'],
+  ['region', { region: '-eu' }, 'letters, digits and hyphens'],
+  ['region', { region: 'e'.repeat(64) }, 'letters, digits and hyphens'],
+  ['region', { region: 'EU-WEST-1' }, 'small letters'],
   ['s3Url', { s3Url: 'store.example:9000' }, 'https://host'],
   ['s3Url', { s3Url: 'https://user:hidden@store' }, 'holds credentials'],
   ['s3Url', { s3Url: 'https://store/?a=b' }, 'query'],
@@ -154,6 +169,8 @@ const bad: [string, Record<string, string>, string][] = [
   ['customerKeyEncryptionSecret', { customerKeyEncryptionSecret: 's/k', kmsKeyId: 'x' }, 'keep one'],
   ['customerKeyEncryptionSecret', { customerKeyEncryptionSecret: 's/k', s3Url: 'http://store' }, 'https://'],
   ['tagging', { tagging: 'a' }, 'key=value'],
+  ['checksumAlgorithm', { checksumAlgorithm: 'crc32' }, 'CRC32, CRC32C'],
+  ['checksumAlgorithm', { checksumAlgorithm: ' ' }, '"" for none'],
   ['tagging', { tagging: Array.from({ length: 11 }, (_, index) => `k${index}=v`).join('&') }, 'at most ten'],
   ['caCert', { caCert: 'nonsense' }, 'PEM'],
   ['aws_secret_access_key', { aws_access_key_id: 'AKID' }, 'other half'],
@@ -167,6 +184,35 @@ for (const [key, change, words] of bad) {
     )
   })
 }
+
+const prefixes: [string, string][] = [
+  ['équipe/x', 'équipe/x'],
+  ['team//x', 'team/x'],
+  ['///team/./x///', 'team/x'],
+  ['/', ''],
+  ['e\u0301quipe', 'e\u0301quipe'],
+  ['日本/😀', '日本/😀'],
+  [' a b ', ' a b '],
+  ['a+b&c=d', 'a+b&c=d'],
+  ['100%/%2F', '100%/%2F'],
+  ['a?b#c', 'a?b#c'],
+  ['...', '...'],
+  ['a\\b"<c>|`^{}[]~', 'a\\b"<c>|`^{}[]~'],
+  ['é'.repeat(256), 'é'.repeat(256)],
+]
+
+for (const [given, wanted] of prefixes) {
+  test(`the prefix ${JSON.stringify(given.slice(0, 40))} leads where Velero's own objects are`, () => {
+    const { prefix } = parseRepositoryParameters(
+      parametersFromLocation(aLocation({ objectStorage: { prefix: given } })),
+    )
+    assert.is(prefix, wanted)
+  })
+}
+
+test("a bucket's name counts without slashes around it, as for Velero", () => {
+  assert.is(parseRepositoryParameters({ bucket: '/backups/' }).bucket, 'backups')
+})
 
 test('truth values are those of Velero', () => {
   for (const yes of ['true', 'True', '1', 't']) {
@@ -239,10 +285,29 @@ test('an absent default Secret means the SDK chain, an absent named one is worth
   }
 })
 
+test("a profile's region counts where the location names none, and its address is not followed without a word", () => {
+  const s3Of = (parameters: object, more: string) =>
+    toS3Settings(parseRepositoryParameters({ bucket: 'backups', ...parameters }), {
+      credentialsFile: `${FILE.split('[backups]')[0]}${more}\n`,
+      caCert: undefined,
+      customerKey: undefined,
+    })
+  assert.is(s3Of({}, 'region = eu-west-1').region, 'eu-west-1')
+  assert.is(s3Of({ region: 'us-west-2' }, 'region = eu-west-1').region, 'us-west-2')
+  assert.is(s3Of({}, '').region, 'us-east-1')
+  assert.is(s3Of({ s3Url: 'https://store' }, 'endpoint_url = https://elsewhere').url, 'https://store')
+  for (const more of ['endpoint_url = https://elsewhere', 'services = mine', 'region = us_east']) {
+    assert.throws(
+      () => s3Of({}, more),
+      (error: unknown) => error instanceof TerminalError && error.reason === 'CredentialsInvalid',
+    )
+  }
+})
+
 test("the Secret's first key is read when it has no key named cloud", async () => {
   const settings = parseRepositoryParameters({ bucket: 'backups' })
   const secrets = await collectSecrets(settings, async () => aSecret({ creds: FILE }))
-  assert.is(toS3Settings(settings, secrets).credentials?.accessKeyId, 'AKID')
+  assert.equal(toS3Settings(settings, secrets).credentials, { accessKeyId: 'AKID', secretAccessKey: 's3cr3t' })
 })
 
 test('the repository key is read with its recovery, and never made up', () => {

@@ -28,10 +28,19 @@ export function checkAnswer(command: string, { status, headers, body }: WireAnsw
   const refuse = (why: string) => new ForeignAnswer(`${why}; ${describe(headers, body)}`)
   const document = DOCUMENTS[command]
   if (document !== undefined && !isDocument(body, document)) throw refuse(`it is no ${document}`)
+  if (document !== undefined && !saysWhole(body)) throw refuse('it does not say whether the list is whole')
   if (isPage(command, headers, body)) throw refuse('it is a web page')
   if (WITH_ETAG.has(command) && !headers['etag']) throw refuse('it has no ETag')
   const isSilent = command === 'PutObjectCommand' || command === 'DeleteObjectCommand'
   if (isSilent && body.length > 0) throw refuse('it has a body')
+}
+
+/** The SDK takes every word but `true` for false: a list that goes on would end there. Without the element the SDK's reading shows it. */
+function saysWhole(body: Uint8Array): boolean {
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const at = bytes.indexOf('<IsTruncated')
+  if (at < 0) return true
+  return /^<IsTruncated>(true|false)</i.test(bytes.toString('latin1', at, at + 20))
 }
 
 /** Some stores give that type to every answer without a body (OpenStack Swift's S3 API, GCS): to these calls a page has one. */
@@ -75,7 +84,7 @@ export function checkList(page: Listed, bucket: string, prefix: string): WholeEn
     throw new ForeignAnswer(`it lists what begins with ${excerptOf(Prefix ?? 'nothing', 200)}`)
   }
   if (typeof IsTruncated !== 'boolean') throw new ForeignAnswer('it does not say whether the list is whole')
-  if (IsTruncated && !NextContinuationToken) throw new ForeignAnswer('its list goes on, it does not say where')
+  checkNext(IsTruncated, NextContinuationToken)
   // Some stores' token is a key: going on at another place would leave out what lies between.
   if (isMangled(NextContinuationToken ?? '')) throw new ForeignAnswer('its list goes on at a key that it cannot tell')
   // Not every store counts (GCS).
@@ -85,6 +94,20 @@ export function checkList(page: Listed, bucket: string, prefix: string): WholeEn
   return Contents.map(({ Key = '', ...entry }) =>
     wholeEntry({ ...entry, Key: EncodingType === 'url' ? nameBelow(Key, prefix) : Key }, prefix),
   )
+}
+
+/** A list that goes on says where. */
+export function checkNext(isTruncated: boolean | undefined, next: string | undefined): void {
+  if (isTruncated === true && !next) throw new ForeignAnswer('its list goes on, it does not say where')
+}
+
+/**
+ * Where the list goes on; undefined: that was all. A page that says both that it is whole and where it goes on is believed to go on, as
+ * that costs one LIST and the other would end the list too early. One without a key ends it.
+ */
+export function nextOf({ IsTruncated, NextContinuationToken, Contents = [] }: Listed): string | undefined {
+  const goesOn = IsTruncated === true || Contents.length > 0
+  return goesOn && NextContinuationToken ? NextContinuationToken : undefined
 }
 
 function wholeEntry(

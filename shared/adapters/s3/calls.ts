@@ -1,7 +1,6 @@
 // The S3 calls that a repository needs, each one attempt, with the location's encryption and tags on every one.
 // This is the only file that brings the SDK in; store.ts loads it with the first call.
 
-import { crc32 } from 'node:zlib'
 import {
   AbortMultipartUploadCommand,
   DeleteObjectCommand,
@@ -15,13 +14,14 @@ import {
 } from '@aws-sdk/client-s3'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import type { IncompleteUpload, StoredObject } from '#shared/ports/object-store.ts'
-import { checkBucket, checkList, checkRange, ForeignAnswer, nameBelow } from './answers.ts'
+import { checkBucket, checkList, checkNext, checkRange, ForeignAnswer, nameBelow, nextOf } from './answers.ts'
 import { readBody } from './body.ts'
 import { BodyBuffers } from './body-buffers.ts'
 import { addAnswerCheck } from './check-answers.ts'
 import { createClient } from './client.ts'
 import { statusOf } from './errors.ts'
 import type { TransportOptions } from './options.ts'
+import { checksumFields, formsOf, mayBeTaken, type PutForm } from './put-form.ts'
 
 /** User metadata on every object: which call made it. */
 const TOKEN = 'dormouse-put'
@@ -40,7 +40,8 @@ export class S3Calls {
   private readonly settings: S3Settings
   private readonly maxObjectBytes: number
   private readonly buffers: BodyBuffers
-  private payload: 'untried' | 'unsigned' | 'signed' = 'untried'
+  /** How objects are written; undefined: the store has taken none yet. */
+  private form: PutForm | undefined
 
   constructor(settings: S3Settings, transport: TransportOptions) {
     this.buffers = new BodyBuffers(transport.keepBufferBytes)
@@ -70,19 +71,18 @@ export class S3Calls {
     return bytes
   }
 
-  /**
-   * The payload is not signed: hashing it costs three times what sending it does. The signed CRC-32 guards it on the way,
-   * TLS or the repository's own authentication guards it against people, and who could change a request could as well
-   * swallow it and answer 200. A policy may forbid it: then the payload is signed from then on.
-   */
+  /** The first PUT tries the forms one after the other; the one that the store takes is kept. */
   async put(call: PutCall, signal?: AbortSignal): Promise<void> {
-    try {
-      await this.putOnce(call, this.payload !== 'signed', signal)
-      if (this.payload === 'untried') this.payload = 'unsigned'
-    } catch (error) {
-      if (this.payload !== 'untried' || ![400, 403, 501].includes(statusOf(error) ?? 0)) throw error
-      await this.putOnce(call, false, signal)
-      this.payload = 'signed'
+    const forms = this.form === undefined ? formsOf(this.settings) : [this.form]
+    for (const [index, form] of forms.entries()) {
+      try {
+        await this.putOnce(call, form, signal)
+        this.form = form
+        return
+      } catch (error) {
+        const next = forms[index + 1]
+        if (next === undefined || !mayBeTaken(next, error as Error)) throw error
+      }
     }
   }
 
@@ -107,8 +107,7 @@ export class S3Calls {
       bytes: Size,
       modifiedMs: LastModified.getTime(),
     }))
-    const next = page.IsTruncated === true ? page.NextContinuationToken : undefined
-    return { objects, next }
+    return { objects, next: nextOf(page) }
   }
 
   /** Unfinished multipart uploads after that position, in the order of the store. */
@@ -131,6 +130,7 @@ export class S3Calls {
       startedMs: Initiated?.getTime() ?? Number.POSITIVE_INFINITY,
     }))
     const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = page
+    checkNext(IsTruncated, NextKeyMarker)
     return {
       uploads,
       next: IsTruncated === true ? { key: nameOf(NextKeyMarker ?? ''), id: NextUploadIdMarker } : undefined,
@@ -169,7 +169,7 @@ export class S3Calls {
     this.client.destroy()
   }
 
-  private async putOnce(call: PutCall, unsigned: boolean, signal?: AbortSignal): Promise<void> {
+  private async putOnce(call: PutCall, form: PutForm, signal?: AbortSignal): Promise<void> {
     const { serverSideEncryption, kmsKeyId, tagging } = this.settings
     const command = new PutObjectCommand({
       ...this.at(call.key),
@@ -179,10 +179,10 @@ export class S3Calls {
       ...(kmsKeyId === undefined ? {} : { SSEKMSKeyId: kmsKeyId }),
       ...(tagging === undefined ? {} : { Tagging: tagging }),
       Body: call.body,
-      ChecksumCRC32: crc32Base64(call.body),
+      ...checksumFields(form.checksum, call.body),
       Metadata: { [TOKEN]: call.token },
     })
-    if (unsigned) {
+    if (form.payload === 'unsigned') {
       command.middlewareStack.add(
         (next) => (args) => {
           const request = args.request as { headers: Record<string, string> }
@@ -207,12 +207,6 @@ export class S3Calls {
   private async bodyOf(answer: GetObjectCommandOutput): Promise<Uint8Array> {
     return await readBody(answer.Body, answer.ContentLength, this.maxObjectBytes)
   }
-}
-
-function crc32Base64(body: Uint8Array): string {
-  const bytes = Buffer.allocUnsafe(4)
-  bytes.writeUInt32BE(crc32(body))
-  return bytes.toString('base64')
 }
 
 function abortable(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {

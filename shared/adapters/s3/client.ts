@@ -8,12 +8,17 @@ import type { S3Settings } from '#shared/ports/mover.ts'
 import type { BodyBuffers } from './body-buffers.ts'
 import type { TransportOptions } from './options.ts'
 import { SocketHandler } from './request-handler.ts'
+import { type RoleContext, roleOfEnvironment, roleProvider } from './role-credentials.ts'
 
 export function createClient(settings: S3Settings, transport: TransportOptions, buffers: BodyBuffers): S3Client {
+  const credentials = credentialsFor(settings, () => {
+    // Whatever the location says of the store's certificate, nothing goes to STS unverified.
+    return handlerFor({ ...settings, insecureSkipTlsVerify: false }, transport, buffers)
+  })
   return new S3Client({
     region: settings.region,
     ...(settings.url === undefined ? { followRegionRedirects: true } : { endpoint: settings.url }),
-    ...(settings.credentials === undefined ? {} : { credentials: settings.credentials }),
+    ...(credentials === undefined ? {} : { credentials }),
     forcePathStyle: settings.forcePathStyle,
     useArnRegion: true,
     disableS3ExpressSessionAuth: true,
@@ -28,6 +33,13 @@ export function createClient(settings: S3Settings, transport: TransportOptions, 
     userAgentAppId: 'dormouse',
     requestHandler: handlerFor(settings, transport, buffers),
   })
+}
+
+/** undefined: the SDK's default chain. */
+function credentialsFor({ credentials, region }: S3Settings, handler: () => RoleContext['requestHandler']) {
+  const chosen = credentials ?? roleOfEnvironment(process.env)
+  if (chosen === undefined || !('roleArn' in chosen)) return chosen
+  return roleProvider(chosen, { region, requestHandler: handler(), env: process.env })
 }
 
 function handlerFor(

@@ -156,6 +156,10 @@ const LOCKED = /protected by object lock|WORM protected/i
 
 const MOST_SERVER_CHARS = 200
 
+/** What the SDK thinks of region, bucket and address before anything is sent; most of it has neither a name nor a code of its own. */
+const SETTINGS_NAMES = new Set(['EndpointError', 'InvalidBucketName'])
+const SETTINGS_WORDS = /^Region (?:is missing|not accepted)|^Path-style addressing|SigV4a implementation/
+
 /** What was thrown, as the error whose class says how to react. Our own errors pass through. */
 export function translate(thrown: unknown, context: CallContext): Error {
   if (thrown instanceof DormouseErrorClass) return thrown
@@ -167,6 +171,7 @@ export function translate(thrown: unknown, context: CallContext): Error {
   if (isDistrust(error)) return untrusted(context, error)
   const known = BY_CODE[error.name]
   if (known !== undefined) return known(context, error)
+  if (isAboutSettings(error)) return refusedSettings(error, context)
   if (error instanceof ResponseError)
     return new TerminalError('S3Unsupported', `${context.what}: ${context.address}: ${error.message}`, { cause: error })
   if (isNetwork(error))
@@ -177,6 +182,20 @@ export function translate(thrown: unknown, context: CallContext): Error {
     )
   // Neither the store's nor the network's: a bug, and it is shown as one.
   return error
+}
+
+function isAboutSettings({ name, code, message }: SdkError): boolean {
+  return SETTINGS_NAMES.has(name) || code === 'ERR_INVALID_URL' || SETTINGS_WORDS.test(message.slice(0, 300))
+}
+
+function refusedSettings(cause: SdkError, { what, region, bucket, address }: CallContext): DormouseError {
+  const settings = `region ${told(region)}, bucket ${told(bucket)} and s3Url (${excerptOf(address, 120)})`
+  const message = `${what}: no request can be made of ${settings}: ${excerptOf(cause.message, MOST_SERVER_CHARS)}`
+  return new TerminalError('RepositoryParametersInvalid', message, { cause })
+}
+
+function told(value: string): string {
+  return JSON.stringify(excerptOf(value, 80))
 }
 
 /** A page of a proxy, of a login or of a web console, answered where S3 was expected. */

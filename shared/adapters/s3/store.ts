@@ -191,7 +191,11 @@ class BucketStore implements S3Store {
   }
 
   close(): void {
-    void this.calls?.then((calls) => calls.close())
+    // One that could not be made has nothing to close, and who asked for it was told.
+    this.calls?.then(
+      (calls) => calls.close(),
+      () => {},
+    )
     this.calls = undefined
   }
 
@@ -218,11 +222,16 @@ class BucketStore implements S3Store {
 
   /** The SDK is loaded with the first call: functions that never get there start without it. */
   private loaded(): Promise<S3Calls> {
-    this.calls ??= import('./calls.ts').then(({ S3Calls }) => {
+    if (this.calls !== undefined) return this.calls
+    const calls = import('./calls.ts').then(({ S3Calls }) => {
       this.loadedCalls = new S3Calls(this.settings, { ...DEFAULT_TRANSPORT, ...this.options })
       return this.loadedCalls
     })
-    return this.calls
+    this.calls = calls
+    calls.catch(() => {
+      if (this.calls === calls) this.calls = undefined
+    })
+    return calls
   }
 
   private contextOf(what: string): CallContext {

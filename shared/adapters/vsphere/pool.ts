@@ -134,7 +134,9 @@ export class Pools {
   }
 
   #retire(vcenter: VCenterVolumes): void {
-    const leaving = vcenter.close().finally(() => this.#leaving.delete(leaving))
+    // Nobody may be waiting: what a logout fails of ends with the session.
+    const ended = vcenter.close().catch(() => undefined)
+    const leaving: Promise<void> = ended.finally(() => this.#leaving.delete(leaving))
     this.#leaving.add(leaving)
   }
 }

@@ -95,7 +95,8 @@ export class FaultProxy {
     const caller = this.callerOn(incoming.socket)
     const body = await bodyOf(incoming)
     const { name, writes } = nameCall(server, incoming.method ?? '', incoming.url ?? '', body)
-    const call: Call = { server, caller, name, writes, point: `${caller.label}: ${name}` }
+    const { headers } = incoming
+    const call: Call = { server, caller, name, writes, point: `${caller.label}: ${name}`, headers }
     const rules = weather.met(call)
     const fault: Fault = Object.assign({}, ...rules.map((rule) => rule.fault))
     for (const { before } of rules) await before?.(call)

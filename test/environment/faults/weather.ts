@@ -1,5 +1,6 @@
 // What goes wrong with which call: rules that the proxies ask, and the record of all calls that passed.
 
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Caller } from './callers.ts'
 import type { ServerName } from './write-points.ts'
 
@@ -11,6 +12,7 @@ export type Call = {
   writes: boolean
   /** `<caller>: <name>`, what a rule's pattern is matched with. */
   point: string
+  headers: IncomingHttpHeaders
 }
 
 /** What the caller gets instead of, or on the way of, the server's answer. */
@@ -29,6 +31,8 @@ export type Rule = {
   /** Matched with the call's point; a text has to be the whole of it. */
   match: string | RegExp
   server?: ServerName
+  /** Of the calls that match, those that it holds for. */
+  where?: (call: Call) => boolean
   /** The first of the matching calls that it holds for, from 1 on. */
   nth?: number
   /** For how many calls from there on; 1 without a word. */
@@ -83,9 +87,10 @@ export class Weather {
 }
 
 function counts(watched: Watched, call: Call): boolean {
-  const { match, server, nth = 1, times = 1 } = watched.rule
+  const { match, server, where, nth = 1, times = 1 } = watched.rule
   if (server !== undefined && server !== call.server) return false
   if (typeof match === 'string' ? match !== call.point : !match.test(call.point)) return false
+  if (where?.(call) === false) return false
   watched.seen++
   if (watched.seen < nth || watched.seen >= nth + times) return false
   watched.hits++

@@ -28,6 +28,7 @@ export type ToolName =
   | 'velero'
   | 'velero-plugin-for-aws'
   | 'gonet'
+  | 'aws-sdk'
 
 /** Paths of the named tools; one that is missing is built first, which takes minutes: `say` tells the user. */
 export async function findTools(names: ToolName[], say: (line: string) => void): Promise<Map<ToolName, string>> {

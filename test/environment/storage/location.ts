@@ -12,6 +12,8 @@ export type LocationWish = {
   default?: true
   /** Of the Secret with the server's keys. */
   credentials?: string
+  /** Keys of its own. */
+  config?: Record<string, string>
 }
 
 /** Its prefix is its name unless another is wished for. */
@@ -28,7 +30,13 @@ export function aLocation(s3: S3Server, name: string, wish: LocationWish = {}): 
       ...(wish.default === undefined ? {} : { default: wish.default }),
       objectStorage: { bucket, prefix, ...caCert },
       credential: { name: credentials, key: 'cloud' },
-      config: { region: s3.region, s3Url: s3.shownUrl, s3ForcePathStyle: 'true', checksumAlgorithm: '' },
+      config: {
+        region: s3.region,
+        s3Url: s3.shownUrl,
+        s3ForcePathStyle: 'true',
+        checksumAlgorithm: '',
+        ...wish.config,
+      },
     },
   }
 }

@@ -1,0 +1,64 @@
+// In which form an object is written: whether its payload is signed, and with which checksum. Stores differ in what they take.
+
+import { createHash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import type { PutObjectCommandInput } from '@aws-sdk/client-s3'
+import type { ChecksumAlgorithm } from '#shared/domain/repository-parameter-values.ts'
+import type { S3Settings } from '#shared/ports/mover.ts'
+import { statusOf } from './errors.ts'
+
+export type PutForm = { payload: 'unsigned' | 'signed'; checksum: ChecksumAlgorithm }
+
+/**
+ * What is tried, in this order. The payload is not signed: hashing it costs three times what sending it does. The signed checksum guards
+ * it on the way, TLS or the repository's own authentication guards it against people, and who could change a request could as well swallow
+ * it and answer 200. A policy may forbid it: then it is signed. Where neither a checksum nor TLS guards it, it is signed from the start.
+ * A location that names no algorithm gets CRC32, and none where the store refuses it.
+ */
+export function formsOf({ checksumAlgorithm, url }: S3Settings): PutForm[] {
+  const checksum = checksumAlgorithm ?? 'CRC32'
+  const isGuarded = checksum !== 'none' || url?.startsWith('http:') !== true
+  return [
+    ...(isGuarded ? [{ payload: 'unsigned', checksum } as const] : []),
+    { payload: 'signed', checksum },
+    ...(checksumAlgorithm === undefined ? [{ payload: 'signed', checksum: 'none' } as const] : []),
+  ]
+}
+
+/** What a cut or late body is called: another form would not be taken for its own sake. */
+const ABOUT_THE_WAY = new Set(['IncompleteBody', 'RequestTimeout'])
+
+/** The form before was refused with `error`: is it worth while to try `next`? A store that knows no checksum says 400 or 501. */
+export function mayBeTaken(next: PutForm, error: Error): boolean {
+  const statuses = next.checksum === 'none' ? [400, 501] : [400, 403, 501]
+  if (next.checksum === 'none' && ABOUT_THE_WAY.has(error.name)) return false
+  return statuses.includes(statusOf(error) ?? 0)
+}
+
+type ChecksumFields = Pick<
+  PutObjectCommandInput,
+  'ChecksumAlgorithm' | 'ChecksumCRC32' | 'ChecksumSHA1' | 'ChecksumSHA256'
+>
+
+/** Node's own code counts where it can; the rest is the SDK's, in JavaScript. */
+export function checksumFields(algorithm: ChecksumAlgorithm, body: Uint8Array): ChecksumFields {
+  switch (algorithm) {
+    case 'none':
+      return {}
+    case 'CRC32':
+      return { ChecksumCRC32: crc32Base64(body) }
+    case 'SHA1':
+      return { ChecksumSHA1: createHash('sha1').update(body).digest('base64') }
+    case 'SHA256':
+      return { ChecksumSHA256: createHash('sha256').update(body).digest('base64') }
+    case 'CRC32C':
+    case 'CRC64NVME':
+      return { ChecksumAlgorithm: algorithm }
+  }
+}
+
+function crc32Base64(body: Uint8Array): string {
+  const bytes = Buffer.allocUnsafe(4)
+  bytes.writeUInt32BE(crc32(body))
+  return bytes.toString('base64')
+}
