@@ -87,7 +87,7 @@ async function refuseExistingTarget(deps: StepDeps, clone: KubeObject, stored: K
 }
 
 async function createStaging(deps: StepDeps, clone: KubeObject, model: KubeObject): Promise<KubeObject> {
-  const place = await placementOf(deps, model)
+  const place = await placementOf(deps, clone, model)
   const wanted = stagingClaim(clone, model, place)
   if (place.selectedNode === undefined) await refuseFittingVolume(deps, clone, wanted)
   try {

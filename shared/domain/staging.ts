@@ -2,6 +2,7 @@
 
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import { SELECTED_NODE_ANNOTATION } from './node-choice.ts'
 
 /** On the Download of a staged disk: it ends with its clone. Whether zeros need not be written says `isZeroed`. */
 export const STAGED_ANNOTATION = 'dormouse.dev/staged'
@@ -16,7 +17,7 @@ const STALE_ANNOTATIONS = [
   'pv.kubernetes.io/bound-by-controller',
   'volume.beta.kubernetes.io/storage-provisioner',
   'volume.kubernetes.io/storage-provisioner',
-  'volume.kubernetes.io/selected-node',
+  SELECTED_NODE_ANNOTATION,
   'volumehealth.storage.kubernetes.io/health',
   'volumehealth.storage.kubernetes.io/health-timestamp',
   'kubectl.kubernetes.io/last-applied-configuration',
@@ -65,7 +66,7 @@ export function stagingClaim(
       ],
       annotations: {
         [CLONE_ANNOTATION]: cloneReference(clone),
-        ...(selectedNode === undefined ? {} : { 'volume.kubernetes.io/selected-node': selectedNode }),
+        ...(selectedNode === undefined ? {} : { [SELECTED_NODE_ANNOTATION]: selectedNode }),
       },
     },
     // Said even where the stored claim leaves it to the default, which may be another one a moment later.
