@@ -87,7 +87,7 @@ export async function ensureDownload(
   deps: StepDeps,
   clone: KubeObject,
   source: { fcdId: string; snapshotId: string },
-  { volume, claimUID }: Staged,
+  { volume, claimUID, namespace }: Staged,
 ): Promise<void> {
   const zeroed = !isMarkedFor(volume, clone)
   if (zeroed) {
@@ -99,6 +99,7 @@ export async function ensureDownload(
   const staged = {
     name: volume.metadata.name,
     claimUID,
+    namespace,
     reclaimPolicy: volume['spec'].persistentVolumeReclaimPolicy ?? 'Delete',
     zeroed,
   }

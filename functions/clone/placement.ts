@@ -3,20 +3,19 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { fits } from '#shared/domain/new-volume.ts'
+import type { Placement } from '#shared/domain/staging.ts'
 import { defaultClass, noClass, requireProvisioner, waitsForConsumer } from '#shared/domain/storage-class.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { nodeFor } from './node.ts'
 import { waitOrEnd } from './patience.ts'
 
-export type Placement = {
-  storageClass: string
-  /** Named on the staging claim, as the scheduler would do for a Pod. undefined: its class binds at once. */
-  selectedNode: string | undefined
-}
-
 /** TerminalErrors `StorageClassMissing`, `StorageClassNotFound`, `DriverUnsupported`; what `nodeFor` throws. */
-export async function placementOf(deps: StepDeps, clone: KubeObject, model: KubeObject): Promise<Placement> {
+export async function placementOf(
+  deps: StepDeps,
+  clone: KubeObject,
+  model: KubeObject,
+): Promise<Omit<Placement, 'namespace'>> {
   const storageClass = requireProvisioner(await classOf(deps, model['spec']?.storageClassName))
   const selectedNode = waitsForConsumer(storageClass) ? await nodeFor(deps, clone, storageClass, model) : undefined
   return { storageClass: storageClass.metadata.name, selectedNode }
