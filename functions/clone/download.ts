@@ -92,7 +92,7 @@ export async function ensureDownload(
   deps: StepDeps,
   clone: KubeObject,
   source: { fcdId: string; snapshotId: string },
-  { volume, claimUID }: Staged,
+  { volume, claimUID, namespace }: Staged,
   exchanged: boolean,
 ): Promise<void> {
   const zeroed = !isMarkedFor(volume, clone)
@@ -105,6 +105,7 @@ export async function ensureDownload(
   const staged = {
     name: volume.metadata.name,
     claimUID,
+    namespace,
     reclaimPolicy: volume['spec'].persistentVolumeReclaimPolicy ?? 'Delete',
     zeroed,
     ...(exchanged ? { exchanged } : {}),

@@ -11,6 +11,7 @@ import { lookUntil } from '#shared/steps/look.ts'
 import { setReclaimPolicy } from '#shared/steps/restored-disk.ts'
 import { asBackedUp } from './backed-up.ts'
 import { makeAgain, noteAgain } from './make-again.ts'
+import { isRefusal } from './patience.ts'
 import { dropStaging } from './staging-claim.ts'
 import { type Disk, finishVolume, requireStagedVolume, targetNotBound } from './volume.ts'
 
@@ -25,7 +26,7 @@ export async function giveToNewClaim(
   if (handOver.again === undefined) await promise(deps, claim, disk, handOver, stored)
   else await makeAgain(deps, claim, disk, handOver.again)
   await awaitReserved(deps, claim, disk)
-  await createTarget(deps, disk, stored)
+  await createTarget(deps, claim, disk, stored)
   const target = await awaitTargetBound(deps, claim, disk)
   await finishVolume(deps, await requireStagedVolume(deps, disk), target, disk.staged)
 }
@@ -91,17 +92,27 @@ async function awaitReserved(deps: StepDeps, claim: Claim, disk: Disk): Promise<
   await lookUntil(deps, claim, isSeen)
 }
 
-async function createTarget(deps: StepDeps, disk: Disk, read: () => KubeObject): Promise<void> {
+async function createTarget(deps: StepDeps, claim: Claim, disk: Disk, read: () => KubeObject): Promise<void> {
   if ((await requireFreeTarget(deps, disk)) !== undefined) return
   const volume = await requireStagedVolume(deps, disk)
   const stored = read()
   const named = { ...stored, metadata: { ...stored.metadata, name: disk.target } }
-  try {
-    await deps.cluster.create('PersistentVolumeClaim', restoredClaim(disk.clone, named, volume))
-  } catch (error) {
-    if (!(error instanceof ConflictError)) throw error
-    await requireFreeTarget(deps, disk)
+  const wanted = restoredClaim(disk.clone, named, volume)
+  let refusal: unknown
+  const isThere = async () => {
+    try {
+      await deps.cluster.create('PersistentVolumeClaim', wanted)
+      return true
+    } catch (error) {
+      refusal = error
+      // The staging claim has gone a moment ago, and the quota is counted anew soon.
+      if (isRefusal(error) && error.reason === 'QuotaExceeded') return false
+      if (!(error instanceof ConflictError)) throw error
+      await requireFreeTarget(deps, disk)
+      return true
+    }
   }
+  if (!(await lookUntil(deps, claim, isThere))) throw refusal
 }
 
 async function awaitTargetBound(deps: StepDeps, claim: Claim, disk: Disk): Promise<KubeObject> {

@@ -23,6 +23,7 @@ import type { StepDeps } from '#shared/steps/deps.ts'
 import { requireSameClaim } from './download.ts'
 import { giveToNewClaim } from './give-to-new.ts'
 import { giveToWaitingClaim, planFor } from './give-to-waiting.ts'
+import { isRefusal } from './patience.ts'
 import type { Disk } from './volume.ts'
 
 /** `read`: the claim that a clone stores. It is read only where it is needed, and only as it was when the disk was made. */
@@ -46,8 +47,13 @@ export async function handOver(
     if (handOver.plan === undefined) await giveToNewClaim(deps, claim, disk, handOver, stored)
     else await giveToWaitingClaim(deps, claim, disk, handOver.plan)
   } catch (error) {
-    throw isHandOverLate(handOver, deps.clock.nowMs()) ? overdue(error, disk) : error
+    throw isHandOverLate(handOver, deps.clock.nowMs()) ? overdue(error, disk) : patient(error)
   }
+}
+
+/** The data is whole: there is time to make room in a quota, or to change a rule, before it is given up. */
+function patient(error: unknown): unknown {
+  return isRefusal(error) ? new RetryableError(error.reason, error.message, { cause: error }) : error
 }
 
 /** What is not bound by now never is. Anything else that is waited for holds no disk that others could not find. */

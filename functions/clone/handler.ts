@@ -1,13 +1,12 @@
 // Restores a claim: a staged disk, a Download into it, and the hand-over of its volume once the data is whole.
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
-import { isObjectName } from '#shared/api/names.ts'
 import { neededBytes } from '#shared/domain/backed-up.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type CloneStep, decideClone, seeClone } from '#shared/domain/clone.ts'
 import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
 import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
-import { CLONE_ANNOTATION, stagingClaimName } from '#shared/domain/staging.ts'
+import { stagingClaimName } from '#shared/domain/staging.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
@@ -30,10 +29,14 @@ import {
   requireOnlyDownload,
   stopDownload,
 } from './download.ts'
+import { findClone } from './find.ts'
 import { handOver } from './hand-over.ts'
 import { removeStaged } from './leftovers.ts'
+import { removeOrphan } from './orphan.ts'
+import { isTold } from './patience.ts'
 import { provision } from './provision.ts'
 import { awaitStagingGone } from './staging-claim.ts'
+import { asDriven } from './staging-place.ts'
 import { tellWaitingClaim } from './waiting-claim.ts'
 
 export const CLONE_KINDS = ['CloneFromSnapshot', 'PersistentVolumeClaim'] as const satisfies readonly KindName[]
@@ -45,11 +48,13 @@ export async function handleClone(
   deps: StepDeps,
   signal: AbortSignal,
 ): Promise<string> {
-  const clone = await findClone(deps, ref)
-  if (clone === undefined) return 'gone'
+  const { clone, lost } = await findClone(deps, ref)
+  if (clone === undefined) return lost === undefined ? 'gone' : await removeOrphan(deps, lost, signal)
   const download = await readDownload(deps, clone)
   const step = decideClone(seeClone(clone, download))
-  if (step.kind === 'nothing') return await endFor(deps, clone, download, step.why, signal)
+  // Its own may have lost the annotation that says where the staging claim is looked for.
+  const ended = lost === undefined ? clone : asDriven(clone)
+  if (step.kind === 'nothing') return await endFor(deps, ended, download, step.why, signal)
   if (step.kind === 'awaitDownload') {
     await followDownload(deps, clone, download)
     return `waits for its Download: ${download?.['status']?.phase ?? 'New'}`
@@ -81,15 +86,6 @@ async function endFor(
 
 async function asksForAbort(deps: StepDeps, clone: KubeObject): Promise<boolean> {
   return decideClone(seeClone(clone, await readDownload(deps, clone))).kind === 'abort'
-}
-
-/** A claim names its clone in an annotation. Anyone can write one: the clone must know the claim too. */
-async function findClone(deps: StepDeps, ref: ObjectRef): Promise<KubeObject | undefined> {
-  if (ref.kind === 'CloneFromSnapshot') return await deps.cluster.read('CloneFromSnapshot', ref.namespace, ref.name)
-  const claim = await deps.cluster.read('PersistentVolumeClaim', ref.namespace, ref.name)
-  const [namespace, name] = (claim?.metadata.annotations?.[CLONE_ANNOTATION] ?? '').split('/')
-  if (claim === undefined || namespace !== claim.metadata.namespace || !isObjectName(name)) return undefined
-  return await deps.cluster.read('CloneFromSnapshot', namespace, name)
 }
 
 /** Shows the Download's progress; its end wakes this function, its progress does not. */
@@ -132,7 +128,7 @@ async function actOrFail(deps: StepDeps, claim: Claim, step: CloneStep): Promise
   try {
     return await act(deps, claim, step)
   } catch (error) {
-    if (isPassing(error)) return later(deps, claim, error)
+    if (isPassing(error)) return await later(deps, claim, error)
     if (error instanceof TerminalError) return await failedOrLater(deps, claim, error)
     throw error
   }
@@ -143,7 +139,7 @@ async function failedOrLater(deps: StepDeps, claim: Claim, error: TerminalError)
   try {
     return await failed(deps, claim, error.reason, error.message)
   } catch (left) {
-    if (isPassing(left)) return later(deps, claim, left)
+    if (isPassing(left)) return await later(deps, claim, left)
     throw left
   }
 }
@@ -290,9 +286,13 @@ async function failed(deps: StepDeps, claim: Claim, reason: string, message: str
   return { ending: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
 }
 
-function later(deps: StepDeps, claim: Claim, error: DormouseError): Result {
+async function later(deps: StepDeps, claim: Claim, error: DormouseError): Promise<Result> {
   const nowMs = deps.clock.nowMs()
   const before = conditionOf(claim.latest()['status']?.conditions, 'Restored')
+  if (isTold(error.reason) && before?.reason !== error.reason) {
+    await announce(deps, claim.latest(), 'Warning', error.reason, error.message)
+    await tellWaitingClaim(deps, claim.latest(), 'Warning', error.reason, error.message)
+  }
   const since = before?.reason === error.reason ? before.lastTransitionTime : undefined
   const conditions = setCondition(
     claim.latest()['status']?.conditions,

@@ -22,12 +22,11 @@ import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
 import { isOfStaging, markedVolumes, removeDisk, setReclaimPolicy } from '#shared/steps/restored-disk.ts'
 import { readDownload } from './download.ts'
-import { awaitStagingGone, readStaging } from './staging-claim.ts'
+import { awaitStagingGone, readAllStaging } from './staging-claim.ts'
 
 /** RetryableError `StagingClaimStays`: a volume cannot be let go as long as its claim stands. */
 export async function removeStaged(deps: StepDeps, clone: KubeObject, until: Pick<Claim, 'signal'>): Promise<void> {
-  const staging = await readStaging(deps, clone)
-  if (staging !== undefined) await removeClaim(deps, clone, staging)
+  for (const staging of await readAllStaging(deps, clone)) await removeClaim(deps, clone, staging)
   const volumes = await markedVolumes(deps, clone)
   const download = await readDownload(deps, clone)
   const staged = download === undefined ? undefined : stagedVolumeOf(download)

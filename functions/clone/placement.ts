@@ -3,22 +3,22 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { fits } from '#shared/domain/new-volume.ts'
+import type { Placement } from '#shared/domain/staging.ts'
 import { defaultClass, noClass, requireProvisioner, waitsForConsumer } from '#shared/domain/storage-class.ts'
-import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import { SECOND_MS } from '#shared/kernel/units.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import { nodeFor } from './node.ts'
+import { waitOrEnd } from './patience.ts'
 
-export type Placement = {
-  storageClass: string
-  /** Named on the staging claim, as the scheduler would do for a Pod. undefined: its class binds at once. */
-  selectedNode: string | undefined
-}
-
-/** TerminalErrors `StorageClassMissing`, `StorageClassNotFound`, `DriverUnsupported`. */
-export async function placementOf(deps: StepDeps, model: KubeObject): Promise<Placement> {
+/** TerminalErrors `StorageClassMissing`, `StorageClassNotFound`, `DriverUnsupported`; what `nodeFor` throws. */
+export async function placementOf(
+  deps: StepDeps,
+  clone: KubeObject,
+  model: KubeObject,
+): Promise<Omit<Placement, 'namespace'>> {
   const storageClass = requireProvisioner(await classOf(deps, model['spec']?.storageClassName))
-  const { name } = storageClass.metadata
-  return { storageClass: name, selectedNode: waitsForConsumer(storageClass) ? await readyNode(deps, name) : undefined }
+  const selectedNode = waitsForConsumer(storageClass) ? await nodeFor(deps, clone, storageClass, model) : undefined
+  return { storageClass: storageClass.metadata.name, selectedNode }
 }
 
 async function classOf(deps: StepDeps, name: unknown): Promise<KubeObject> {
@@ -36,24 +36,6 @@ async function classOf(deps: StepDeps, name: unknown): Promise<KubeObject> {
   )
 }
 
-async function readyNode(deps: StepDeps, className: string): Promise<string> {
-  const nodes = await deps.cluster.list('Node')
-  const ready = nodes.find((node) => node['spec']?.unschedulable !== true && isReady(node))
-  if (ready !== undefined) return ready.metadata.name
-  throw new RetryableError(
-    'NoNodeForVolume',
-    `StorageClass ${className} waits for its first consumer, and no node is ready and schedulable`,
-  )
-}
-
-function isReady(node: KubeObject): boolean {
-  return (
-    node['status']?.conditions?.some(
-      (condition: { type: string; status: string }) => condition.type === 'Ready' && condition.status === 'True',
-    ) === true
-  )
-}
-
 /**
  * Kubernetes would bind it before anything is provisioned. Somebody may be about to take it, so it is waited for: RetryableError, then
  * TerminalError `FittingVolumeExists`.
@@ -68,9 +50,5 @@ export async function refuseFittingVolume(deps: StepDeps, clone: KubeObject, wan
   const message =
     `PersistentVolume ${name} is free, fits and would be bound instead of a new disk: reserve it with a claimRef, give it another class, ` +
     'or restore with a StorageClass that waits for its first consumer'
-  const sinceMs = Date.parse(clone.metadata.creationTimestamp ?? '') || deps.clock.nowMs()
-  const isLate = deps.clock.nowMs() - sinceMs > deps.settings.bindTimeoutMs
-  if (isLate)
-    throw new TerminalError('FittingVolumeExists', `${message} (waited ${deps.settings.bindTimeoutMs / SECOND_MS} s)`)
-  throw new RetryableError('FittingVolumeExists', message)
+  throw waitOrEnd(deps, clone, { reason: 'FittingVolumeExists', message })
 }

@@ -14,8 +14,10 @@ import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { markedVolumes } from '#shared/steps/restored-disk.ts'
 import { largeEnough, seeOffSmaller } from './exchange.ts'
+import { isRefusal, waitOrEnd } from './patience.ts'
 import { placementOf, refuseFittingVolume } from './placement.ts'
 import { readStaging, stagingStays } from './staging-claim.ts'
+import { placesToStage } from './staging-place.ts'
 import { requireWaitingClaim } from './waiting-claim.ts'
 
 /** How long one request looks on; after that the claim's binding is an event, and the sweep is the guarantee. */
@@ -23,7 +25,7 @@ const LOOK_ON_MS = 2 * SECOND_MS
 const LOOK_EVERY_MS = 250
 
 /** A volume that was provisioned for the staging claim of that UID, and its disk. */
-export type Staged = { volume: KubeObject; claimUID: string; fcdId: string }
+export type Staged = { volume: KubeObject; claimUID: string; namespace: string; fcdId: string }
 
 /**
  * The staged disk, bound. RetryableError `ClaimNotBoundYet` while it is not; TerminalError once that takes too long. `tried`: the Download of a
@@ -40,7 +42,7 @@ export async function provision(
   const standing = await readStaging(deps, clone)
   const found = tried === undefined ? standing : await seeOffSmaller(deps, clone, standing, tried, until)
   if (tried === undefined) await requireNothingLeft(deps, clone, found)
-  if (found !== undefined && isBeingDeleted(found)) throw stagingStays(clone)
+  if (found !== undefined && isBeingDeleted(found)) throw stagingStays(found)
   const staging = found ?? (await createStaging(deps, clone, model))
   return await requireNew(deps, await awaitBound(deps, until, staging))
 }
@@ -72,7 +74,8 @@ async function requireNew(deps: StepDeps, staging: KubeObject): Promise<Staged> 
   const volume = await deps.cluster.read('PersistentVolume', undefined, name)
   if (volume === undefined) throw new TerminalError('VolumeNotFound', `PersistentVolume ${name} does not exist`)
   if (!isProvisionedFor(volume, staging)) throw notNew(staging, name)
-  return { volume, claimUID: staging.metadata.uid ?? '', fcdId: requireDisk(volume, name) }
+  const { uid: claimUID = '', namespace = '' } = staging.metadata
+  return { volume, claimUID, namespace, fcdId: requireDisk(volume, name) }
 }
 
 function notNew({ metadata }: KubeObject, volumeName: string): TerminalError {
@@ -93,16 +96,27 @@ async function refuseExistingTarget(deps: StepDeps, clone: KubeObject, stored: K
 }
 
 async function createStaging(deps: StepDeps, clone: KubeObject, model: KubeObject): Promise<KubeObject> {
-  const place = await placementOf(deps, model)
-  const wanted = stagingClaim(clone, model, place)
+  const place = await placementOf(deps, clone, model)
+  const [namespace = '', ...others] = await placesToStage(deps, clone, model)
+  const wanted = stagingClaim(clone, model, { ...place, namespace })
   if (place.selectedNode === undefined) await refuseFittingVolume(deps, clone, wanted)
+  return await createIn(deps, clone, [
+    wanted,
+    ...others.map((other) => stagingClaim(clone, model, { ...place, namespace: other })),
+  ])
+}
+
+/** In the first namespace that takes it. A quota may have room soon. */
+async function createIn(deps: StepDeps, clone: KubeObject, [wanted, ...others]: KubeObject[]): Promise<KubeObject> {
   try {
-    return await deps.cluster.create('PersistentVolumeClaim', wanted)
+    return await deps.cluster.create('PersistentVolumeClaim', wanted as KubeObject)
   } catch (error) {
+    if (isRefusal(error) && others.length > 0) return await createIn(deps, clone, others)
+    if (isRefusal(error) && error.reason === 'QuotaExceeded') throw waitOrEnd(deps, clone, error)
     if (!(error instanceof ConflictError)) throw error
     throw new TerminalError(
       'TargetExists',
-      `PersistentVolumeClaim ${clone.metadata.namespace}/${stagingClaimName(clone)} exists, but was not made by this restore: find out whose it is before it goes`,
+      `PersistentVolumeClaim ${wanted?.metadata.namespace}/${stagingClaimName(clone)} exists, but was not made by this restore: find out whose it is before it goes`,
     )
   }
 }

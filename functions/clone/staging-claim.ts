@@ -6,29 +6,42 @@ import { RetryableError } from '#shared/kernel/errors.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
+import { stagingNamespaces } from './staging-place.ts'
 
 export async function readStaging(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {
-  const staging = await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, stagingClaimName(clone))
-  return staging !== undefined && isOwnClaim(staging, clone) ? staging : undefined
+  return (await readAllStaging(deps, clone))[0]
+}
+
+/** One; a run that was paused for longer than its Lease may have made another in the other namespace. */
+export async function readAllStaging(deps: StepDeps, clone: KubeObject): Promise<KubeObject[]> {
+  const found: KubeObject[] = []
+  for (const namespace of stagingNamespaces(deps, clone)) {
+    const staging = await deps.cluster.read('PersistentVolumeClaim', namespace, stagingClaimName(clone))
+    if (staging !== undefined && isOwnClaim(staging, clone)) found.push(staging)
+  }
+  return found
 }
 
 /** Deletes the staging claim and waits until it is gone: its volume, set to Retain, is nobody's then. */
 export async function dropStaging(deps: StepDeps, claim: Claim): Promise<void> {
-  const staging = await readStaging(deps, claim.latest())
-  if (staging === undefined) return
-  await deps.cluster.delete('PersistentVolumeClaim', staging)
-  await awaitStagingGone(deps, claim.latest(), claim)
+  const all = await readAllStaging(deps, claim.latest())
+  for (const staging of all) await deps.cluster.delete('PersistentVolumeClaim', staging)
+  if (all.length > 0) await awaitStagingGone(deps, claim.latest(), claim)
 }
 
 /** Deleted is not gone: Kubernetes keeps a claim for as long as a Pod uses it. RetryableError `StagingClaimStays`. */
 export async function awaitStagingGone(deps: StepDeps, clone: KubeObject, until: Pick<Claim, 'signal'>): Promise<void> {
-  if (await lookUntil(deps, until, async () => (await readStaging(deps, clone)) === undefined)) return
-  throw stagingStays(clone)
+  let there: KubeObject | undefined
+  const isGone = async () => {
+    there = await readStaging(deps, clone)
+    return there === undefined
+  }
+  if (!(await lookUntil(deps, until, isGone)) && there !== undefined) throw stagingStays(there)
 }
 
-export function stagingStays(clone: KubeObject): RetryableError {
+export function stagingStays({ metadata: { namespace, name } }: KubeObject): RetryableError {
   return new RetryableError(
     'StagingClaimStays',
-    `staging claim ${clone.metadata.namespace}/${stagingClaimName(clone)} is not gone yet: does a Pod use it?`,
+    `staging claim ${namespace}/${name} is not gone yet: does a Pod use it?`,
   )
 }

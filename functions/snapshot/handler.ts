@@ -96,10 +96,10 @@ async function snapshotOrFail(deps: VolumeDeps, claim: Claim): Promise<Result> {
   }
 }
 
-/** A right that is missing may be granted; trouble of the Kubernetes API itself is answered with 503 instead. */
+/** A right that is missing may be granted, and a quota may have room again; trouble of the Kubernetes API itself is answered with 503 instead. */
 function isPassing(error: unknown): error is DormouseError {
   if (error instanceof RetryableError) return !error.reason.startsWith('Kubernetes') && error.reason !== 'LeaseLost'
-  return error instanceof TerminalError && error.reason === 'Forbidden'
+  return error instanceof TerminalError && (error.reason === 'Forbidden' || error.reason === 'QuotaExceeded')
 }
 
 /** Finds or makes the FCD snapshot, writes Snapshotted, and only then creates the Upload, whose name is made from its id. */

@@ -12,6 +12,7 @@ import { wireLight } from '#shared/wiring/light.ts'
 import { wireVolumes } from '#shared/wiring/volumes.ts'
 import { noteDeadLetter, statusText } from './dead-letter.ts'
 import { type SweepReport, sweep } from './handler.ts'
+import { wakeForLostStaging } from './lost-staging.ts'
 import { sweepOrphans } from './orphans.ts'
 import { wakeForPrunes } from './prunes.ts'
 
@@ -68,6 +69,9 @@ async function sweepOnce(signal: AbortSignal): Promise<string> {
   // First: the sweep itself may meet what ends it.
   await wakeForPrunes({ ...deps, wake }).catch((error) =>
     log.warn({ err: asError(error) }, 'could not wake maintenance; the next sweep tries again'),
+  )
+  await wakeForLostStaging({ ...deps, wake }).catch((error) =>
+    log.warn({ err: asError(error) }, 'could not look at the staging claims; the next sweep tries again'),
   )
   const report = await sweep({ ...deps, wake, count: (kind, cause) => rescues.add({ kind, cause }) }, signal)
   ended.add({ what: 'record' }, report.collected)

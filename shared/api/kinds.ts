@@ -75,6 +75,7 @@ export const KINDS = {
   Event: { apiVersion: 'v1', plural: 'events', namespaced: true, statusSubresource: false },
   Pod: { apiVersion: 'v1', plural: 'pods', namespaced: true, statusSubresource: true },
   Node: { apiVersion: 'v1', plural: 'nodes', namespaced: false, statusSubresource: true },
+  CSINode: { apiVersion: 'storage.k8s.io/v1', plural: 'csinodes', namespaced: false, statusSubresource: false },
   StorageClass: {
     apiVersion: 'storage.k8s.io/v1',
     plural: 'storageclasses',

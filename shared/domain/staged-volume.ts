@@ -3,7 +3,7 @@
 // `downloadName` as a hint whom to wake.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { isObjectName } from '#shared/api/names.ts'
+import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
 import { backedUpOf } from './backed-up.ts'
 import { parseDiskId } from './ids.ts'
@@ -31,6 +31,8 @@ export const HAND_OVER_DEADLINE_MS = HOUR_MS
 export type StagedVolume = {
   name: string
   claimUID: string
+  /** Where the staging claim stood; undefined: beside the clone, by an earlier version. */
+  namespace?: string | undefined
   /** As the backup says, else as its class wants it; it is `Retain` during the hand-over. */
   reclaimPolicy: string
   /** Proved to be new when the Download was made: it reads as zeros where nothing was written. */
@@ -46,11 +48,12 @@ export function formatStagedVolume(staged: StagedVolume): string {
 /** undefined: it says nothing that could be used, such as one that an older version or an operator made. */
 export function stagedVolumeOf(download: KubeObject): StagedVolume | undefined {
   const said = parsed(download.metadata.annotations?.[STAGED_VOLUME_ANNOTATION])
-  const { name, claimUID, reclaimPolicy, zeroed, exchanged } = said ?? {}
+  const { name, claimUID, namespace, reclaimPolicy, zeroed, exchanged } = said ?? {}
   if (!isObjectName(name) || !isText(claimUID) || !isText(reclaimPolicy)) return undefined
   const backedUp = backedUpOf(download)?.volume?.reclaimPolicy
   return {
     ...{ name, claimUID, reclaimPolicy: backedUp ?? reclaimPolicy, zeroed: zeroed === true },
+    ...(isNamespaceName(namespace) ? { namespace } : {}),
     ...(exchanged === true ? { exchanged } : {}),
   }
 }
@@ -128,7 +131,8 @@ export function stateOfStaged(
   const { csi, claimRef } = volume['spec'] ?? {}
   const { fcdId } = parseDiskId(download['spec'].protectedEntityID)
   if (csi?.driver !== CSI_DRIVER || csi.volumeHandle !== fcdId) return 'foreign'
-  if (isOfClaim(volume, { namespace, name: stagingClaimName(clone), uid: staged.claimUID })) return 'staged'
+  const staging = { namespace: staged.namespace ?? namespace, name: stagingClaimName(clone), uid: staged.claimUID }
+  if (isOfClaim(volume, staging)) return 'staged'
   return claimRef?.namespace === namespace && claimRef?.name === target ? 'given' : 'foreign'
 }
 

@@ -1,9 +1,11 @@
 // The staged disk of a restore: the claim that provisions it, and the claim that gets its volume when the data is whole.
 
-import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KubeObject, type OwnerReference } from '#shared/api/kinds.ts'
+import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import { diskModes } from './access-modes.ts'
+import { SELECTED_NODE_ANNOTATION } from './node-choice.ts'
 import { formatQuantity, parseQuantity } from './quantity.ts'
 
 /** On the Download of a staged disk: it ends with its clone. Whether zeros need not be written says `isZeroed`. */
@@ -19,7 +21,7 @@ const STALE_ANNOTATIONS = [
   'pv.kubernetes.io/bound-by-controller',
   'volume.beta.kubernetes.io/storage-provisioner',
   'volume.kubernetes.io/storage-provisioner',
-  'volume.kubernetes.io/selected-node',
+  SELECTED_NODE_ANNOTATION,
   'volumehealth.storage.kubernetes.io/health',
   'volumehealth.storage.kubernetes.io/health-timestamp',
   'kubectl.kubernetes.io/last-applied-configuration',
@@ -44,36 +46,54 @@ export function stagingClaimName(clone: Pick<KubeObject, 'metadata'>): string {
   return `dormouse-${clone.metadata.uid}`
 }
 
+/** The clone that a claim names; undefined: none. Anyone can write the annotation. */
+export function clonePlaceOf({ metadata }: KubeObject): { namespace: string; name: string } | undefined {
+  const [namespace, name, ...rest] = (metadata.annotations?.[CLONE_ANNOTATION] ?? '').split('/')
+  return isNamespaceName(namespace) && isObjectName(name) && rest.length === 0 ? { namespace, name } : undefined
+}
+
+export type Placement = {
+  /** The clone's own, or Velero's. */
+  namespace: string
+  storageClass: string
+  /** Named on the claim, as the scheduler would do for a Pod. undefined: its class binds at once. */
+  selectedNode: string | undefined
+}
+
 /** A claim that makes the CSI driver provision a disk like the one that was backed up. */
 export function stagingClaim(
   clone: KubeObject,
   stored: KubeObject,
-  { storageClass, selectedNode }: { storageClass: string; selectedNode: string | undefined },
+  { namespace, storageClass, selectedNode }: Placement,
 ): KubeObject {
+  const isBeside = namespace === clone.metadata.namespace
   return {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
     metadata: {
       name: stagingClaimName(clone),
-      namespace: clone.metadata.namespace ?? '',
-      labels: { [CLONE_LABEL]: clone.metadata.uid ?? '', 'velero.io/exclude-from-backup': 'true' },
-      // Should the clone be torn out, finalizer and all, Kubernetes takes the claim away and with it its disk.
-      ownerReferences: [
-        {
-          apiVersion: KINDS.CloneFromSnapshot.apiVersion,
-          kind: 'CloneFromSnapshot',
-          name: clone.metadata.name,
-          uid: clone.metadata.uid ?? '',
-        },
-      ],
+      namespace,
+      // A rule of the user's namespace that wants labels on claims finds those of the claim itself. A tenant chose them: not in Velero's.
+      labels: {
+        ...(isBeside ? stored.metadata.labels : {}),
+        [CLONE_LABEL]: clone.metadata.uid ?? '',
+        'velero.io/exclude-from-backup': 'true',
+      },
+      // Should the clone be torn out, finalizer and all, Kubernetes takes the claim away and with it its disk. An owner is of the same namespace:
+      // elsewhere the sweep looks for it.
+      ...(isBeside ? { ownerReferences: [ownerOf(clone)] } : {}),
       annotations: {
         [CLONE_ANNOTATION]: cloneReference(clone),
-        ...(selectedNode === undefined ? {} : { 'volume.kubernetes.io/selected-node': selectedNode }),
+        ...(selectedNode === undefined ? {} : { [SELECTED_NODE_ANNOTATION]: selectedNode }),
       },
     },
     // Said even where the stored claim leaves it to the default, which may be another one a moment later.
     spec: { ...claimSpec(stored), accessModes: diskModes(stored['spec']?.accessModes), storageClassName: storageClass },
   }
+}
+
+function ownerOf({ metadata: { name, uid = '' } }: KubeObject): OwnerReference {
+  return { apiVersion: KINDS.CloneFromSnapshot.apiVersion, kind: 'CloneFromSnapshot', name, uid }
 }
 
 /** The claim as its owner had it, bound to exactly the volume that was filled. */

@@ -2,7 +2,6 @@
 // as no claim has it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { isOfClaim } from '#shared/domain/new-volume.ts'
 import { NO_VOLUME_MARK, STAGING_CLAIM_ANNOTATION } from '#shared/domain/staged-volume.ts'
 import { CLONE_LABEL, stagingClaimName } from '#shared/domain/staging.ts'
 import { isVolumeOf } from '#shared/domain/volume.ts'
@@ -36,9 +35,14 @@ export async function removeDisk(
   else await removeBound(deps, volume, ownPolicy)
 }
 
+/** By its UID, wherever that claim stood. */
 export function isOfStaging(volume: KubeObject, clone: Restored): boolean {
-  const uid = volume.metadata.annotations?.[STAGING_CLAIM_ANNOTATION]
-  return isOfClaim(volume, { namespace: clone.metadata.namespace, name: stagingClaimName(clone), uid })
+  const { name, uid } = volume['spec']?.claimRef ?? {}
+  return (
+    uid !== undefined &&
+    name === stagingClaimName(clone) &&
+    uid === volume.metadata.annotations?.[STAGING_CLAIM_ANNOTATION]
+  )
 }
 
 /** Kubernetes sees a volume whose claim is gone, and the driver deletes it together with its disk. */

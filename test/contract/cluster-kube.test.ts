@@ -9,7 +9,7 @@ import { stringify } from 'yaml'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import type { Api } from '#test/environment/kubernetes/api.ts'
+import { type Api, refOf } from '#test/environment/kubernetes/api.ts'
 import { Authority } from '#test/environment/kubernetes/certificates.ts'
 import { ControlPlane } from '#test/environment/kubernetes/control-plane.ts'
 import { writeKubeconfig } from '#test/environment/kubernetes/kubeconfig.ts'
@@ -117,6 +117,40 @@ test('missing rights are terminal and the message names verb, kind and object', 
   const cluster = createCluster({ kubeconfig })
   const error = await rejects(cluster.read('Secret', 'contract-a', 'key'), TerminalError, 'Forbidden')
   assert.match(error.message, 'get Secret contract-a/key')
+})
+
+/** Of 16Mi, in a namespace with one rule. */
+async function refusalBy(namespace: string, rule: { kind: string; spec: object }, status?: object): Promise<unknown> {
+  await plane.api.create(aNamespace(namespace))
+  const made = await plane.api.create({ apiVersion: 'v1', metadata: { name: 'small', namespace }, ...rule })
+  if (status !== undefined) await plane.api.patch({ ...refOf(made), namespace }, { status }, 'status')
+  const cluster = createCluster({ kubeconfig: plane.kubeconfig })
+  const spec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '16Mi' } } }
+  const claim = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', spec }
+  // Admission hears of a new rule by its watch.
+  for (let tries = 0; tries < 200; tries++) {
+    const named = { ...claim, metadata: { name: `data-${tries}`, namespace } }
+    const created = await cluster.create('PersistentVolumeClaim', named).catch((error: unknown) => error)
+    if (created instanceof Error) return created
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  return undefined
+}
+
+test("a namespace's own rules are told apart from missing rights", async () => {
+  const limits = [{ type: 'PersistentVolumeClaim', max: { storage: '8Mi' } }]
+  const limited = await refusalBy('contract-limited', { kind: 'LimitRange', spec: { limits } })
+  await rejects(Promise.reject(limited), TerminalError, 'AdmissionDenied')
+  assert.match((limited as Error).message, 'maximum storage usage per PersistentVolumeClaim is 8Mi')
+  // No controller counts here: that is shown by test/system/namespace-rules.test.ts.
+  const hard = { persistentvolumeclaims: '1' }
+  const quota = { kind: 'ResourceQuota', spec: { hard } }
+  const full = await refusalBy('contract-quota', quota, { hard, used: hard })
+  await rejects(Promise.reject(full), TerminalError, 'QuotaExceeded')
+  assert.match((full as Error).message, 'exceeded quota: small, requested: persistentvolumeclaims=1')
+  const uncounted = await refusalBy('contract-uncounted', quota, { hard })
+  await rejects(Promise.reject(uncounted), TerminalError, 'QuotaExceeded')
+  assert.match((uncounted as Error).message, 'status unknown for quota: small')
 })
 
 test('any other kubeconfig is left to the Kubernetes client: YAML, files, programs, other names', async () => {

@@ -32,6 +32,8 @@ export type EnvironmentOptions = {
   knativeCrds?: boolean
   /** The functions find a service account's files instead of a kubeconfig, as in a pod. */
   podAccess?: boolean
+  /** The controller that counts for ResourceQuotas runs too; without it no quota refuses anything. */
+  quota?: boolean
   /** Fault proxies stand in front of S3, vCenter and the API server, and functions have a clock that can be set (`parts.faults`). */
   faults?: boolean
   /** A real Velero server with its CRDs, over the environment's bucket (`parts.velero`). */
@@ -80,6 +82,7 @@ export function settingsOf(options: EnvironmentOptions): Settings {
     s3Tls: false,
     knativeCrds: false,
     podAccess: false,
+    quota: false,
     faults: false,
     clusterId: 'dormouse-environment',
     say: () => {},

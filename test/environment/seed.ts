@@ -47,7 +47,7 @@ export async function seedCluster(api: Api, s3: S3Server, vcenter: Vcenter, key:
     api.apply(storageClass(STORAGE_CLASSES.immediate, 'Immediate')),
     api.apply(storageClass(STORAGE_CLASSES.waiting, 'WaitForFirstConsumer')),
     api.apply(storageClass(STORAGE_CLASSES.never, 'Immediate', { [DELAY_KEY]: 'never' })),
-    applyNode(api),
+    applyNode(api, { name: NODE_NAME, labels: { 'dormouse.dev/vddk': 'true' } }),
   ])
 }
 
@@ -105,20 +105,34 @@ export function storageClass(
   }
 }
 
-// No kubelet stands behind it: it is there to be read and named, and is said to be ready, so that a volume may be made for it.
-async function applyNode(api: Api): Promise<void> {
+export type NewNode = {
+  name: string
+  labels?: Record<string, string>
+  taints?: object[]
+  /** Keys of the labels that tell the driver's places; null: the driver is not there. */
+  topologyKeys?: string[] | null
+}
+
+/** No kubelet stands behind it: it is there to be read and named, and is said to be ready, so that a volume may be made for it. */
+export async function applyNode(
+  api: Api,
+  { name, labels = {}, taints = [], topologyKeys = [] }: NewNode,
+): Promise<void> {
   const node = await api.apply({
     apiVersion: 'v1',
     kind: 'Node',
-    metadata: {
-      name: NODE_NAME,
-      labels: { 'kubernetes.io/hostname': NODE_NAME, 'kubernetes.io/os': 'linux', 'dormouse.dev/vddk': 'true' },
-    },
+    metadata: { name, labels: { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux', ...labels } },
   })
+  if (topologyKeys !== null) {
+    const drivers = [{ name: DRIVER, nodeID: name, ...(topologyKeys.length === 0 ? {} : { topologyKeys }) }]
+    await api.apply({ apiVersion: 'storage.k8s.io/v1', kind: 'CSINode', metadata: { name }, spec: { drivers } })
+  }
   const ready = { type: 'Ready', status: 'True', reason: 'KubeletReady', message: 'there is no kubelet here' }
   const since = {
     lastTransitionTime: node.metadata.creationTimestamp,
     lastHeartbeatTime: node.metadata.creationTimestamp,
   }
   await api.patch(refOf(node), { status: { conditions: [{ ...ready, ...since }] } }, 'status')
+  // Admission (TaintNodesByCondition) taints each new node as not ready; the controller that takes the taint off does not run here.
+  await api.patch(refOf(node), { spec: { taints } })
 }

@@ -106,7 +106,7 @@ async function startServers(ground: Ground): Promise<Servers> {
   const at = (name: string) => ({ ...ground, folder: path.join(folder, name) })
   const { clusterId, s3Tls: tls } = settings
   const [controlPlane, s3, vcenter] = await Promise.all([
-    ControlPlane.start(at('kubernetes')),
+    ControlPlane.start({ ...at('kubernetes'), quota: settings.quota }),
     S3Server.start({ ...at('s3'), program: tools.get('versitygw')!, tls }),
     Vcenter.start({ ...at('vcenter'), program: tools.get('vcenter')!, clusterId }),
   ])

@@ -5,6 +5,7 @@ import type { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import { KiB } from '#shared/kernel/units.ts'
+import { placeOfNode, usesTopology } from '#test/support/provisioner-topology.ts'
 
 /** A class whose driver never answers. */
 export const NEVER_BINDS = 'never'
@@ -41,6 +42,12 @@ export class CsiDriver {
       kind: 'Node',
       metadata: { name: 'node-1' },
       status: { conditions: [{ type: 'Ready', status: 'True' }] },
+    })
+    cluster.seed('CSINode', {
+      apiVersion: 'storage.k8s.io/v1',
+      kind: 'CSINode',
+      metadata: { name: 'node-1' },
+      spec: { drivers: [{ name: DRIVER, nodeID: 'node-1' }] },
     })
   }
 
@@ -125,11 +132,27 @@ export class CsiDriver {
     const className = claim['spec'].storageClassName ?? ''
     const mode = this.#bindingMode(claim)
     const waits = mode === 'WaitForFirstConsumer' && claim.metadata.annotations?.[SELECTED_NODE] === undefined
-    if (className === NEVER_BINDS || mode === undefined || waits) return undefined
+    if (className === NEVER_BINDS || mode === undefined || waits || this.#isRefused(claim)) return undefined
     const name = `pvc-${claim.metadata.uid}`
     if (this.#cluster.peek('PersistentVolume', undefined, name) === undefined)
       this.createVolume(name, claim, this.#volumes.createDisk(sizeOf(claim), { cbt: true }))
     return this.#cluster.peek('PersistentVolume', undefined, name)
+  }
+
+  /** It names a node for which the provisioner makes no disk. */
+  #isRefused(claim: KubeObject): boolean {
+    const name = claim.metadata.annotations?.[SELECTED_NODE]
+    const storageClass = this.#cluster.peek('StorageClass', undefined, claim['spec'].storageClassName)
+    if (name === undefined || storageClass === undefined) return false
+    const csiNodes = this.#cluster.peekAll('CSINode')
+    const place = placeOfNode({
+      driver: DRIVER,
+      storageClass,
+      node: this.#cluster.peek('Node', undefined, name),
+      csiNode: csiNodes.find(({ metadata }) => metadata.name === name),
+      usesTopology: usesTopology(csiNodes, DRIVER),
+    })
+    return typeof place === 'string'
   }
 
   /** No Pod uses it. */

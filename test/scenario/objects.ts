@@ -58,16 +58,19 @@ export type CloneOptions = {
   namespace?: string
   /** As Velero's plugin asks: its claim waits for the volume of that name. */
   awaits?: string | undefined
+  /** Annotations that the stored claim has besides its own. */
+  annotations?: Record<string, string>
 }
 
 export function aClone(
   world: World,
   name: string,
   snapshot: KubeObject,
-  { storageClass, namespace = 'restored', awaits }: CloneOptions = {},
+  { storageClass, namespace = 'restored', awaits, annotations: more }: CloneOptions = {},
 ): KubeObject {
   const stored = decodeClaimMetadata(snapshot['status'].metadata)
   if (storageClass !== undefined) stored['spec'].storageClassName = storageClass
+  if (more !== undefined) stored.metadata.annotations = { ...stored.metadata.annotations, ...more }
   const annotations = awaits === undefined ? {} : { annotations: { [RESTORED_VOLUME_ANNOTATION]: awaits } }
   return world.cluster.seed('CloneFromSnapshot', {
     apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
@@ -95,7 +98,7 @@ export function aWaitingClaim(world: World, clone: KubeObject): void {
       name: stored.metadata.name,
       namespace,
       labels: { ...stored.metadata.labels, [CLONE_LABEL]: uid },
-      annotations: { [CLONE_ANNOTATION]: `${namespace}/${name}` },
+      annotations: { ...stored.metadata.annotations, [CLONE_ANNOTATION]: `${namespace}/${name}` },
     },
     spec: { ...stored['spec'], volumeName: annotations?.[RESTORED_VOLUME_ANNOTATION] },
     status: { phase: 'Pending' },

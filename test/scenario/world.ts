@@ -15,7 +15,7 @@ import type { Cluster } from '#shared/ports/cluster.ts'
 import type { VolumeService } from '#shared/ports/volumes.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
-import { Permits, type TransferDeps } from '#shared/steps/deps.ts'
+import { Permits, type StepDeps, type TransferDeps } from '#shared/steps/deps.ts'
 import { access } from '#test/support/engine-world.ts'
 import { handleClone } from '../../functions/clone/handler.ts'
 import { handleDelete } from '../../functions/delete/handler.ts'
@@ -192,6 +192,11 @@ export class World {
     if (next === Number.POSITIVE_INFINITY) return
     this.clock.advanceTo(next)
     if (withSweep && this.clock.nowMs() >= this.#nextSweepMs) this.#sweep()
+  }
+
+  /** For what the sweep's process does besides the sweep. */
+  sweepDeps(): StepDeps & { wake: (step: string, ref: ObjectRef) => Promise<void> } {
+    return { ...this.#newPod().deps, wake: async (_step, ref) => void this.#pending.push(ref) }
   }
 
   #sweep(): void {

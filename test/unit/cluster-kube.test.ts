@@ -212,6 +212,10 @@ test('a kept connection that the server dropped is replaced for a read, and told
   assert.is(asked.length, 2)
 })
 
+const CLAIM = 'persistentvolumeclaims "data" is forbidden:'
+const POLICY = "ValidatingAdmissionPolicy 'labels' with binding 'all' denied request"
+const saying = (message: string) => ({ kind: 'Status', apiVersion: 'v1', status: 'Failure', message })
+
 test('refusals keep their meaning', async () => {
   const cases = [
     [409, status('AlreadyExists'), ConflictError, 'AlreadyExists'],
@@ -225,6 +229,15 @@ test('refusals keep their meaning', async () => {
       TerminalError,
       'NamespaceTerminating',
     ],
+    [403, saying('uploads "u" is forbidden: User "x" cannot patch resource "uploads"'), TerminalError, 'Forbidden'],
+    [403, saying('uploads is forbidden: User "is forbidden: y" cannot list'), TerminalError, 'Forbidden'],
+    [403, saying(`${CLAIM} exceeded quota: small, requested: requests.storage=16Mi`), TerminalError, 'QuotaExceeded'],
+    [403, saying(`${CLAIM} status unknown for quota: small, resources: x`), TerminalError, 'QuotaExceeded'],
+    [403, saying(`${CLAIM} maximum storage usage per PersistentVolumeClaim is 8Mi`), TerminalError, 'AdmissionDenied'],
+    [403, saying(`${CLAIM} ${POLICY}: no label`), TerminalError, 'AdmissionDenied'],
+    [422, saying(`${CLAIM} ${POLICY}: no label`), TerminalError, 'AdmissionDenied'],
+    [400, saying('admission webhook "a.b.c" denied the request: no'), TerminalError, 'AdmissionDenied'],
+    [403, saying('admission webhook "a.b.c" denied the request: no'), TerminalError, 'AdmissionDenied'],
     [400, status('BadRequest'), TerminalError, 'InvalidObject'],
     [413, status('RequestEntityTooLarge'), TerminalError, 'InvalidObject'],
     [422, status('Invalid'), TerminalError, 'InvalidObject'],

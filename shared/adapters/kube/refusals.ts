@@ -51,7 +51,7 @@ export function errorOf(answer: ApiAnswer, attempt: Attempt): DormouseError {
   if (status === 404) return notFound(answer, attempt, message)
   if (status === 403) return new TerminalError(forbiddenReason(answer), message)
   // 413: longer than the server takes. All three are about what was sent.
-  if (status === 400 || status === 413 || status === 422) return new TerminalError('InvalidObject', message)
+  if (status === 400 || status === 413 || status === 422) return new TerminalError(invalidReason(answer), message)
   if (status === 401 || status === 410 || status === 429 || status >= 500) {
     return new RetryableError(
       'KubernetesUnavailable',
@@ -71,9 +71,36 @@ function isOtherObject(answer: ApiAnswer): boolean {
   return causesIn(answer).some(({ field }) => field === 'metadata.uid')
 }
 
-/** Nothing can be created in a namespace that is going away; that is told apart from missing rights. */
-function forbiddenReason(answer: ApiAnswer): string {
-  return causesIn(answer).some(({ reason }) => reason === 'NamespaceTerminating') ? 'NamespaceTerminating' : 'Forbidden'
+/**
+ * A right that is missing is the authorizer's word, with the user in it. All else is what the namespace itself says: it is going away, its
+ * ResourceQuota is used up (or not counted yet), or something else of admission is against it, such as a LimitRange.
+ */
+function forbiddenReason(
+  answer: ApiAnswer,
+): 'NamespaceTerminating' | 'QuotaExceeded' | 'AdmissionDenied' | 'Forbidden' {
+  if (causesIn(answer).some(({ reason }) => reason === 'NamespaceTerminating')) return 'NamespaceTerminating'
+  const words = wordsOf(answer)
+  if (/ is forbidden: (exceeded quota|status unknown for quota|insufficient quota)/.test(words)) return 'QuotaExceeded'
+  if (isDenied(words)) return 'AdmissionDenied'
+  return / is forbidden: (?!User ")/.test(words) ? 'AdmissionDenied' : 'Forbidden'
+}
+
+/** A policy may choose these codes, too. */
+function invalidReason(answer: ApiAnswer): 'AdmissionDenied' | 'InvalidObject' {
+  return isDenied(wordsOf(answer)) ? 'AdmissionDenied' : 'InvalidObject'
+}
+
+/** ValidatingAdmissionPolicies and webhooks. */
+function isDenied(words: string): boolean {
+  return /(ValidatingAdmissionPolicy '[^']*' with binding '[^']*'|admission webhook "[^"]*") denied (the )?request/.test(
+    words,
+  )
+}
+
+/** Bounded; what tells the reasons apart stands at the beginning. */
+function wordsOf(answer: ApiAnswer): string {
+  const { message } = statusOf(answer)
+  return typeof message === 'string' ? message.slice(0, MOST_WORDS) : ''
 }
 
 function notFound(answer: ApiAnswer, { verb }: Attempt, message: string): DormouseError {

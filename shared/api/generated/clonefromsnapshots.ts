@@ -101,7 +101,7 @@ export type CloneFromSnapshot = {
       name: string
     }
     /**
-     * Name of the claim that holds the new volume while data is written; no Pod uses it. Written by the clone function.
+     * Name of the claim that holds the new volume while data is written; no Pod uses it. It stands in the Velero namespace when Velero's own claim waits, else here. Written by the clone function.
      */
     stagingClaim?: string
     /**

@@ -17,6 +17,8 @@ export type ControlPlaneOptions = {
   tools: Map<ToolName, string>
   ports: Ports
   authority: Authority
+  /** ResourceQuotas are counted: by one more controller, which watches every kind. */
+  quota?: boolean
 }
 
 // Binding and what owners take with them are real because the very controllers of a cluster do it; nothing else of the controller manager runs.
@@ -54,7 +56,10 @@ export class ControlPlane {
     this.commands = {
       etcd: [tools.get('etcd')!, ...etcdFlags(folder, ports.etcd, ports.peer)],
       apiserver: [tools.get('kube-apiserver')!, ...apiserverFlags(folder, ports.api, ports.etcd)],
-      controllers: [tools.get('kube-controller-manager')!, ...controllerFlags(folder, this.kubeconfig)],
+      controllers: [
+        tools.get('kube-controller-manager')!,
+        ...controllerFlags(folder, this.kubeconfig, options.quota === true),
+      ],
     }
   }
 
@@ -179,10 +184,11 @@ function apiserverFlags(folder: string, port: number, etcdPort: number): string[
   ]
 }
 
-function controllerFlags(folder: string, kubeconfig: string): string[] {
+function controllerFlags(folder: string, kubeconfig: string, quota: boolean): string[] {
+  const controllers = quota ? [...CONTROLLERS, 'resourcequota-controller'] : CONTROLLERS
   return [
     `--kubeconfig=${kubeconfig}`,
-    `--controllers=${CONTROLLERS.join(',')}`,
+    `--controllers=${controllers.join(',')}`,
     `--service-account-private-key-file=${path.join(folder, 'service-account.key')}`,
     '--leader-elect=false',
     '--use-service-account-credentials=false',

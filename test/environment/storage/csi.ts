@@ -2,6 +2,7 @@
 // to the real controllers. Field values are those of the driver and of its external-provisioner sidecar.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { nodeAffinityOf, type Place, placeOfNode, usesTopology } from '#test/support/provisioner-topology.ts'
 import { type Api, ApiError, refOf } from '../kubernetes/api.ts'
 import { Watch } from '../kubernetes/watch.ts'
 import type { Vcenter } from './vcenter.ts'
@@ -37,6 +38,8 @@ export class CsiDriver {
   private readonly phases = new Map<string, string>()
   /** What was given up. */
   readonly problems: string[] = []
+  /** Claims that name a node for which no disk can be made, and why: the Event `ProvisioningFailed` of a real driver. */
+  readonly refusals: string[] = []
   private stopped = false
 
   constructor(api: Api, vcenter: Vcenter) {
@@ -125,10 +128,40 @@ export class CsiDriver {
     const delay = setting(DELAY_KEY) ?? '0'
     if (delay === 'never') return
     await this.wait(Number(delay))
-    await this.provision(claim, storageClass, setting(CBT_KEY) !== 'false')
+    const place = await this.placeFor(claim, storageClass, annotations[SELECTED_NODE])
+    if (place === undefined) return
+    await this.provision(claim, storageClass, { cbt: setting(CBT_KEY) !== 'false', place })
   }
 
-  private async provision(claim: KubeObject, storageClass: KubeObject, cbt: boolean): Promise<void> {
+  /** undefined: refused; it is tried again as long as the claim stands, as nodes change. Without a node any place will do. */
+  private async placeFor(
+    claim: KubeObject,
+    storageClass: KubeObject,
+    name: string | undefined,
+  ): Promise<Place | undefined> {
+    if (name === undefined) return {}
+    const csiNodes = await this.api.list('storage.k8s.io/v1', 'CSINode')
+    const place = placeOfNode({
+      driver: DRIVER,
+      storageClass,
+      node: await this.api.get({ apiVersion: 'v1', kind: 'Node', name }),
+      csiNode: csiNodes.find(({ metadata }) => metadata.name === name),
+      usesTopology: usesTopology(csiNodes, DRIVER),
+    })
+    if (typeof place !== 'string') return place
+    this.refusals.push(`${claim.metadata.namespace}/${claim.metadata.name}: ${place}`)
+    await this.wait(LONGEST_RETRY_MS)
+    const fresh = this.stopped ? undefined : await this.api.get(refOf(claim))
+    if (fresh?.metadata.uid === claim.metadata.uid && !this.busy.get(claim.metadata.uid!))
+      this.busy.set(claim.metadata.uid!, () => this.consider(fresh!))
+    return undefined
+  }
+
+  private async provision(
+    claim: KubeObject,
+    storageClass: KubeObject,
+    { cbt, place }: { cbt: boolean; place: Place },
+  ): Promise<void> {
     const name = `pvc-${claim.metadata.uid}`
     if ((await this.api.get({ apiVersion: 'v1', kind: 'PersistentVolume', name })) !== undefined) return
     // The claim may be gone after a delay.
@@ -140,7 +173,10 @@ export class CsiDriver {
       fcds.find((one) => one.name === name) ??
       (await this.vcenter.createDisk({ name, capacityBytes: Math.ceil(wanted / MIB) * MIB, cbt }))
     this.inventory.add(disk.id)
-    await this.api.create(persistentVolume(name, claim, storageClass, disk.id, disk.capacityBytes))
+    const volume = persistentVolume(name, claim, storageClass, disk.id, disk.capacityBytes)
+    const nodeAffinity = nodeAffinityOf(place)
+    if (nodeAffinity !== undefined) volume['spec'].nodeAffinity = nodeAffinity
+    await this.api.create(volume)
   }
 
   // external-provisioner: a released volume of its own whose policy is Delete, and one that somebody deletes, end with the disk.

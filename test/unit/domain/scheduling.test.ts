@@ -289,7 +289,8 @@ test('a staging claim asks for the same disk and carries nothing of the old one'
       dataSource: { kind: 'x', name: 'y' },
     },
   }
-  const staging = stagingClaim(clone, stored, { storageClass: 'fast', selectedNode: undefined })
+  const placement = { namespace: 'new', storageClass: 'fast', selectedNode: undefined }
+  const staging = stagingClaim(clone, stored, placement)
   assert.is(staging.metadata.name, 'dormouse-u')
   assert.is(staging.metadata.namespace, 'new')
   assert.equal(staging['spec'], {
@@ -297,6 +298,11 @@ test('a staging claim asks for the same disk and carries nothing of the old one'
     resources: { requests: { storage: '1Gi' } },
     storageClassName: 'fast',
   })
+  assert.is(staging.metadata.labels?.['app'], 'pg', 'a policy may want labels')
+  assert.is(staging.metadata.ownerReferences?.[0]?.uid, 'u')
+  const apart = stagingClaim(clone, stored, { ...placement, namespace: 'velero' })
+  assert.equal(apart.metadata.labels, { 'dormouse.dev/clone-uid': 'u', 'velero.io/exclude-from-backup': 'true' })
+  assert.is(apart.metadata.ownerReferences, undefined, 'an owner is of the same namespace')
   const restored = restoredClaim(clone, stored, {
     apiVersion: 'v1',
     kind: 'PersistentVolume',

@@ -10,6 +10,7 @@ import { reasonOf } from '#test/support/reason.ts'
 
 const size = suite('the size of a restored volume')
 
+const PLACE = { storageClass: 'fast', selectedNode: undefined, namespace: 'app' }
 const CLONE: KubeObject = {
   apiVersion: '',
   kind: 'CloneFromSnapshot',
@@ -59,21 +60,19 @@ size('a disk that was only rounded up to whole MiB leaves the claim as its owner
 
 size('what the claim had as its capacity, and its limits, say nothing: whoever may write it could choose them', () => {
   const claim = aClaim('16Mi', { status: { capacity: { storage: '10Ti' } } }, { storage: '8Mi' })
-  assert.is(askedBy(stagingClaim(CLONE, claim, { storageClass: 'fast', selectedNode: undefined })), '16Mi')
+  assert.is(askedBy(stagingClaim(CLONE, claim, PLACE)), '16Mi')
   assert.is(restored('16Mi', '16Mi', { storage: '8Mi' }), '16Mi')
 })
 
 size('a claim that asks for nothing is refused by name', async () => {
-  const asked = Promise.resolve().then(() =>
-    stagingClaim(CLONE, aClaim(undefined), { storageClass: 'fast', selectedNode: undefined }),
-  )
+  const asked = Promise.resolve().then(() => stagingClaim(CLONE, aClaim(undefined), PLACE))
   assert.is(await reasonOf(asked), 'MetadataInvalid')
 })
 
 size('a staging claim asks for the one mode that makes a disk', () => {
   const claim = aClaim('16Mi')
   claim['spec'].accessModes = ['ReadOnlyMany', 'ReadWriteOnce']
-  const staging = stagingClaim(CLONE, claim, { storageClass: 'fast', selectedNode: undefined })
+  const staging = stagingClaim(CLONE, claim, PLACE)
   assert.equal(staging['spec'].accessModes, ['ReadWriteOnce'])
 })
 

@@ -1,0 +1,25 @@
+// Whose event it is: the clone's own, or that of a claim which names it.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { clonePlaceOf } from '#shared/domain/staging.ts'
+import type { ObjectRef } from '#shared/runtime/ref.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+import { lostCloneOf } from './orphan.ts'
+
+/** `lost`: of a staging claim in Velero's namespace, as the claim itself tells it. */
+type Found = { clone: KubeObject | undefined; lost?: KubeObject | undefined }
+
+/** A claim names its clone in an annotation. Anyone can write one: the clone must know the claim too. */
+export async function findClone(deps: StepDeps, ref: ObjectRef): Promise<Found> {
+  if (ref.kind === 'CloneFromSnapshot')
+    return { clone: await deps.cluster.read('CloneFromSnapshot', ref.namespace, ref.name) }
+  const claim = await deps.cluster.read('PersistentVolumeClaim', ref.namespace, ref.name)
+  const place = claim === undefined ? undefined : clonePlaceOf(claim)
+  if (claim === undefined || place === undefined) return { clone: undefined }
+  const lost = lostCloneOf(deps, claim)
+  if (lost === undefined && place.namespace !== claim.metadata.namespace) return { clone: undefined }
+  const clone = await deps.cluster.read('CloneFromSnapshot', place.namespace, place.name)
+  if (lost === undefined || clone === undefined) return { clone, lost }
+  // Another one of the same name knows nothing of it.
+  return clone.metadata.uid === lost.metadata.uid ? { clone, lost } : { clone: undefined, lost }
+}

@@ -1,0 +1,25 @@
+// The node that is named on a staging claim whose class waits for its first consumer, as the scheduler would do for a Pod.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { chooseNode, SELECTED_NODE_ANNOTATION } from '#shared/domain/node-choice.ts'
+import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+import { waitOrEnd } from './patience.ts'
+
+/** RetryableErrors, then TerminalErrors `NoNodeForVolume`, `NoNodeInTopology`. `model`: the claim that waits, or the stored one. */
+export async function nodeFor(
+  deps: StepDeps,
+  clone: KubeObject,
+  storageClass: KubeObject,
+  model: KubeObject,
+): Promise<string> {
+  const [nodes, csiNodes] = [await deps.cluster.list('Node'), await deps.cluster.list('CSINode')]
+  const choice = chooseNode({ storageClass, nodes, csiNodes, selected: selectedFor(clone, model) })
+  if (choice.kind === 'node') return choice.name
+  throw waitOrEnd(deps, clone, choice)
+}
+
+/** What is stored with a backup was said for a disk that was elsewhere, of a node that may be gone. */
+function selectedFor(clone: KubeObject, model: KubeObject): string | undefined {
+  return awaitedVolumeName(clone) === undefined ? undefined : model.metadata.annotations?.[SELECTED_NODE_ANNOTATION]
+}

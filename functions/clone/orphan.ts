@@ -1,0 +1,35 @@
+// A staging claim in Velero's namespace whose restore was torn out, finalizer and all: no owner takes it away there. The sweep finds it and wakes
+// this function by its name.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isObjectName } from '#shared/api/names.ts'
+import { DOWNLOAD_ANNOTATION } from '#shared/domain/staged-volume.ts'
+import { CLONE_LABEL, clonePlaceOf, stagingClaimName } from '#shared/domain/staging.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+import { markedVolumes } from '#shared/steps/restored-disk.ts'
+import { isEnded, stopDownload } from './download.ts'
+import { removeStaged } from './leftovers.ts'
+import { asDriven } from './staging-place.ts'
+
+/** undefined: it is none of ours. What its clone was is read off the claim: in Velero's namespace only operators and Dormouse write. */
+export function lostCloneOf(deps: Pick<StepDeps, 'settings'>, claim: KubeObject): KubeObject | undefined {
+  const uid = claim.metadata.labels?.[CLONE_LABEL]
+  const place = clonePlaceOf(claim)
+  if (place === undefined || uid === undefined || claim.metadata.namespace !== deps.settings.veleroNamespace)
+    return undefined
+  const clone = asDriven({ metadata: { ...place, uid } })
+  return stagingClaimName(clone) === claim.metadata.name ? clone : undefined
+}
+
+/** As long as a Download may write to the disk it stays. */
+export async function removeOrphan(deps: StepDeps, clone: KubeObject, signal: AbortSignal): Promise<string> {
+  const names = (await markedVolumes(deps, clone)).map(({ metadata }) => metadata.annotations?.[DOWNLOAD_ANNOTATION])
+  for (const name of names.filter(isObjectName)) {
+    const download = await deps.cluster.read('Download', deps.settings.veleroNamespace, name)
+    if (download === undefined || isEnded(download)) continue
+    await stopDownload(deps, download)
+    return 'its clone is gone: told its Download to stop'
+  }
+  await removeStaged(deps, clone, { signal })
+  return 'its clone is gone: the staged disk is removed'
+}

@@ -1,0 +1,36 @@
+// In which namespace the staging claim stands (docs/design/0006-staging.md). One claim of the user's namespace counts for the disk at any time, as
+// its ResourceQuota sees it: where Velero's own claim waits and counts already, the staging claim stands in Velero's namespace.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { coversNamespace, sourcesOf } from '#shared/domain/restore-scope.ts'
+import { awaitedVolumeName, RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
+import { isOwnClaim } from '#shared/domain/staging.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
+import { openRestore } from '#shared/steps/restore-permit.ts'
+
+type Settings = Pick<StepDeps, 'settings'>
+
+/** Where it is looked for, the likelier place first: an earlier version has it beside the claim, and Velero's namespace may have refused it. */
+export function stagingNamespaces({ settings }: Settings, clone: Pick<KubeObject, 'metadata'>): string[] {
+  const { namespace = '', annotations } = clone.metadata
+  const isDriven = annotations?.[RESTORED_VOLUME_ANNOTATION] !== undefined
+  return isDriven ? [...new Set([settings.veleroNamespace, namespace])] : [namespace]
+}
+
+/**
+ * Where it may be made, the better place first. Not counted by the namespace's quota only for a Restore that an operator has made and that is open,
+ * and for the very claim that was made for this clone: else a tenant would get disks that nobody counts.
+ */
+export async function placesToStage(deps: StepDeps, clone: KubeObject, model: KubeObject): Promise<string[]> {
+  const own = clone.metadata.namespace ?? ''
+  if (awaitedVolumeName(clone) === undefined || !isOwnClaim(model, clone)) return [own]
+  const restore = await openRestore(deps, clone)
+  const isCovered = restore !== undefined && sourcesOf(restore, own).some((one) => coversNamespace(restore, one))
+  return isCovered ? stagingNamespaces(deps, clone) : [own]
+}
+
+/** As it is looked for when only its staging claim in Velero's namespace tells of it. */
+export function asDriven(clone: Pick<KubeObject, 'metadata'>): KubeObject {
+  const annotations = { [RESTORED_VOLUME_ANNOTATION]: 'dormouse-unknown', ...clone.metadata.annotations }
+  return { apiVersion: '', kind: 'CloneFromSnapshot', ...clone, metadata: { ...clone.metadata, annotations } }
+}

@@ -1,0 +1,155 @@
+// Which node a staged disk is made for, where its class waits for a first consumer. It is what the scheduler would look at (allowed topologies,
+// taints) together with what external-provisioner refuses (pkg/controller/topology.go): a node without the driver, or of a place that the class
+// does not allow.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { CSI_DRIVER } from './volume.ts'
+
+/** On a claim: the scheduler's word, and ours on a staging claim. The provisioner takes it away again when it can make no disk for that node. */
+export const SELECTED_NODE_ANNOTATION = 'volume.kubernetes.io/selected-node'
+
+export type Candidates = {
+  storageClass: KubeObject
+  nodes: readonly KubeObject[]
+  csiNodes: readonly KubeObject[]
+  /** What the scheduler has written on the claim that waits; undefined: nothing. */
+  selected: string | undefined
+  /** `spec.nodeAffinity` of the volume that was backed up; undefined: nobody knows it. */
+  origin?: NodeAffinity | undefined
+}
+
+/** The reasons: no node at all, and none in a place that the class allows. */
+export type NodeChoice =
+  | { kind: 'node'; name: string }
+  | { kind: 'none'; reason: 'NoNodeForVolume' | 'NoNodeInTopology'; message: string }
+
+/** As far as it is read: https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/persistent-volume-v1/ */
+export type NodeAffinity = { required?: { nodeSelectorTerms?: { matchExpressions?: Expression[] }[] } }
+type Expression = { key: string; operator: string; values?: string[] }
+type Labels = Record<string, string>
+
+/** Of a node on which the driver runs. */
+type Seat = { name: string; node: KubeObject; labels: Labels; topologyKeys: readonly string[] }
+
+/** Taints that keep off a Pod which tolerates nothing. */
+const REPELLING = ['NoSchedule', 'NoExecute']
+/** The message must fit into a status, however many zones a class allows. */
+const MOST_WORDS = 300
+
+/**
+ * Where the volume was, if a node there fits, else the first by name: the claims of one Pod are restored one by one, and have to meet in one zone.
+ */
+export function chooseNode(candidates: Candidates): NodeChoice {
+  const { storageClass, selected, origin } = candidates
+  const seats = seatsOf(candidates)
+  const usesTopology = seats.some(({ topologyKeys }) => topologyKeys.length > 0)
+  const served = seats.filter((seat) => !usesTopology || knowsItsPlace(seat))
+  const allowed = served.filter((seat) => isAllowed(seat, storageClass))
+  // A Pod is going there: it may tolerate what others do not.
+  const given = allowed.find(({ name }) => name === selected)
+  if (given !== undefined) return { kind: 'node', name: given.name }
+  const fitting = allowed.filter(({ node }) => takesPods(node))
+  const chosen = fitting.find(({ labels }) => matchesAffinity(labels, origin)) ?? fitting[0]
+  if (chosen !== undefined) return { kind: 'node', name: chosen.name }
+  const counts = `${count(candidates.nodes.length, 'node')}: ${seats.length} with ${CSI_DRIVER}, ${allowed.length} of them in an allowed place, none of these is ready and schedulable without a taint`
+  return none(storageClass, counts)
+}
+
+function none(storageClass: KubeObject, counts: string): NodeChoice {
+  const { name } = storageClass.metadata
+  const topology = topologyText(storageClass)
+  const waits = `StorageClass ${name} waits for its first consumer`
+  return topology === ''
+    ? { kind: 'none', reason: 'NoNodeForVolume', message: `${waits}, and no node can have its disk (${counts})` }
+    : {
+        kind: 'none',
+        reason: 'NoNodeInTopology',
+        message: `${waits} and allows only ${topology}, where no node can have its disk (${counts})`,
+      }
+}
+
+/** Nodes whose CSINode lists the driver. `allocatable.count` of 0: it attaches nothing there. Sorted, so that the choice is the same each time. */
+function seatsOf({ nodes, csiNodes }: Candidates): Seat[] {
+  const driverOf = new Map(csiNodes.map((one) => [one.metadata.name, driverIn(one)]))
+  return nodes
+    .flatMap((node) => {
+      const { name, labels = {} } = node.metadata
+      const driver = driverOf.get(name)
+      if (driver === undefined || driver.allocatable?.count === 0) return []
+      return [{ name, node, labels, topologyKeys: driver.topologyKeys ?? [] }]
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+type Driver = { name: string; topologyKeys?: string[] | null; allocatable?: { count?: number } }
+
+function driverIn(csiNode: KubeObject): Driver | undefined {
+  const drivers: Driver[] = csiNode['spec']?.drivers ?? []
+  return drivers.find(({ name }) => name === CSI_DRIVER)
+}
+
+/** The driver has told its places there, and the node carries each as a label. */
+function knowsItsPlace({ topologyKeys, labels }: Seat): boolean {
+  return topologyKeys.length > 0 && topologyKeys.every((key) => Object.hasOwn(labels, key))
+}
+
+type Term = { matchLabelExpressions?: { key: string; values?: string[] }[] | null }
+
+function termsOf(storageClass: KubeObject): Term[] {
+  return storageClass['allowedTopologies'] ?? []
+}
+
+/** One of the terms, with all that it says. A key that the driver has not told is in no place of the driver's. */
+function isAllowed({ labels, topologyKeys }: Seat, storageClass: KubeObject): boolean {
+  const terms = termsOf(storageClass)
+  const matches = ({ matchLabelExpressions }: Term) => {
+    const expressions = matchLabelExpressions ?? []
+    // An empty term matches nothing (component-helpers, MatchTopologySelectorTerms).
+    if (expressions.length === 0) return false
+    return expressions.every(({ key, values = [] }) => topologyKeys.includes(key) && values.includes(labels[key] ?? ''))
+  }
+  return terms.length === 0 || terms.some(matches)
+}
+
+/** Empty: the class allows every place. */
+function topologyText(storageClass: KubeObject): string {
+  const terms = termsOf(storageClass).map(({ matchLabelExpressions }) =>
+    (matchLabelExpressions ?? []).map(({ key, values = [] }) => `${key} in [${values.join(', ')}]`).join(' and '),
+  )
+  const text = terms.join(' or ')
+  return text.length > MOST_WORDS ? `${text.slice(0, MOST_WORDS)}…` : text
+}
+
+function takesPods(node: KubeObject): boolean {
+  const taints: { effect?: string }[] = node['spec']?.taints ?? []
+  return (
+    node.metadata.deletionTimestamp === undefined &&
+    node['spec']?.unschedulable !== true &&
+    !taints.some(({ effect = '' }) => REPELLING.includes(effect)) &&
+    isReady(node)
+  )
+}
+
+function isReady(node: KubeObject): boolean {
+  const conditions: { type: string; status: string }[] = node['status']?.conditions ?? []
+  return conditions.some(({ type, status }) => type === 'Ready' && status === 'True')
+}
+
+/** False where nothing is asked for: it is a preference. */
+function matchesAffinity(labels: Labels, affinity: NodeAffinity | undefined): boolean {
+  const terms = affinity?.required?.nodeSelectorTerms ?? []
+  return terms.some(
+    ({ matchExpressions = [] }) => matchExpressions.length > 0 && matchExpressions.every((one) => meets(labels, one)),
+  )
+}
+
+/** What drivers write; of another operator nobody knows. */
+function meets(labels: Labels, { key, operator, values = [] }: Expression): boolean {
+  const value = Object.hasOwn(labels, key) ? labels[key] : undefined
+  if (operator === 'Exists') return value !== undefined
+  return operator === 'In' && value !== undefined && values.includes(value)
+}
+
+function count(number: number, thing: string): string {
+  return `${number} ${thing}${number === 1 ? '' : 's'}`
+}
