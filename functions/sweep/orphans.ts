@@ -4,11 +4,13 @@ import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { glance } from '#shared/domain/glance.ts'
 import {
   candidates,
+  formatLastDisks,
+  inTurns,
   type ListedSnapshot,
   type Owners,
   orphansOf,
+  parseLastDisks,
   recordedDisks,
-  startBehind,
 } from '#shared/domain/orphans.ts'
 import { asError, DormouseError } from '#shared/kernel/errors.ts'
 import { announce } from '#shared/steps/announce.ts'
@@ -34,10 +36,13 @@ export async function sweepOrphans(deps: VolumeDeps, signal: AbortSignal, resume
   const volumes = await gather(deps, 'PersistentVolume', {}, diskOf)
   const naming: KubeObject[] = []
   for (const kind of NAMING) naming.push(...(await gather(deps, kind, placeOf(kind, veleroNamespace), idsOf)))
-  for (const fcdId of startBehind(recordedDisks(volumes, naming), resume.after)) {
+  const recorded = recordedDisks(volumes, naming)
+  const last = parseLastDisks(resume.after)
+  for (const fcdId of inTurns(recorded, { ...last })) {
     if (signal.aborted) break
     report.disks++
-    resume.keep(fcdId)
+    last[recorded.ofVolumes.includes(fcdId) ? 'ofVolumes' : 'named'] = fcdId
+    resume.keep(formatLastDisks(last))
     try {
       const all = await snapshotsOf(deps, fcdId)
       const old = candidates(all, clusterId, deps.clock.nowMs(), Math.max(orphanAgeMs, snapshotTimeoutMs))

@@ -80,11 +80,22 @@ function snapshotNamedBy(object: KubeObject): string[] {
   return id === undefined ? [] : [id]
 }
 
-/**
- * Disks of this cluster: of its own driver's volumes, and those that our objects name. Each once. The volumes' come first: what users
- * write into their objects must not keep the look from them.
- */
-export function recordedDisks(volumes: KubeObject[], objects: KubeObject[]): string[] {
+/** `ofVolumes`: of this cluster's own driver. `named`: by objects, in which users write what they like. Each once, ascending. */
+export type RecordedDisks = { ofVolumes: string[]; named: string[] }
+export type LastDisks = { ofVolumes: string; named: string }
+
+export function formatLastDisks({ ofVolumes = '', named = '' }: Partial<LastDisks>): string {
+  return `${ofVolumes} ${named}`
+}
+
+/** Of a text that anybody may have written: at worst the look begins elsewhere. */
+export function parseLastDisks(text: string | undefined): LastDisks {
+  const [ofVolumes = '', named = ''] = (text ?? '').split(' ', 2)
+  return { ofVolumes, named }
+}
+
+/** Disks of this cluster: of its own driver's volumes, and those that our objects name. */
+export function recordedDisks(volumes: KubeObject[], objects: KubeObject[]): RecordedDisks {
   const ofVolumes = volumes
     .filter((volume) => volume['spec']?.csi?.driver === CSI_DRIVER)
     .map((volume) => String(volume['spec'].csi.volumeHandle ?? ''))
@@ -93,12 +104,28 @@ export function recordedDisks(volumes: KubeObject[], objects: KubeObject[]): str
     safely(() => unwrapToDisk(String(object['status']?.snapshotID ?? '')).fcdId),
     safely(() => parseDiskId(String(object['status']?.volumeID ?? '')).fcdId),
   ])
-  return [...new Set([...diskIdsOf(ofVolumes), ...diskIdsOf(ofObjects)])].sort()
+  const first = [...new Set(diskIdsOf(ofVolumes))]
+  return { ofVolumes: first, named: [...new Set(diskIdsOf(ofObjects))].filter((id) => !first.includes(id)) }
 }
 
-/** The same disks, those behind `last` first: a look that is cut off each time would else never reach the end. */
-export function startBehind(disks: readonly string[], last: string | undefined): string[] {
-  const at = last === undefined ? -1 : disks.findIndex((id) => id > last)
+/** Four of the volumes, one that users name, and so on: neither keeps the look from the others. */
+const VOLUMES_IN_A_ROW = 4
+
+/**
+ * All of them, of each kind those behind `last` first: a look that is cut off each time would else never reach the end. `last`: of the run
+ * before, one of each kind.
+ */
+export function inTurns({ ofVolumes, named }: RecordedDisks, last: LastDisks): string[] {
+  const volumes = startBehind(ofVolumes, last.ofVolumes)
+  const others = startBehind(named, last.named)
+  const turns: string[] = []
+  while (volumes.length > 0 || others.length > 0)
+    turns.push(...volumes.splice(0, VOLUMES_IN_A_ROW), ...others.splice(0, 1))
+  return turns
+}
+
+function startBehind(disks: readonly string[], last: string): string[] {
+  const at = disks.findIndex((id) => id > last)
   return at <= 0 ? [...disks] : [...disks.slice(at), ...disks.slice(0, at)]
 }
 

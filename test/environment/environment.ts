@@ -81,7 +81,9 @@ export class Environment {
   /** Standard output of kubectl, run as the environment's admin; rejects with its standard error. */
   async kubectl(...args: string[]): Promise<string> {
     const command = ['--kubeconfig', this.kubeconfig, ...args]
-    return (await run(this.parts.kubectlProgram, command, { maxBuffer: 64 * 1024 * 1024 })).stdout
+    // Its cache belongs to the environment, not to the folder that the tests were started in.
+    const env = { ...process.env, KUBECACHEDIR: path.join(this.parts.folder, 'kubectl-cache') }
+    return (await run(this.parts.kubectlProgram, command, { env, maxBuffer: 64 * 1024 * 1024 })).stdout
   }
 
   /** Standard output of Velero's command line, run as the environment's admin; rejects with its standard error. */

@@ -2,6 +2,7 @@
 
 import path from 'node:path'
 import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
+import type { Parts } from './environment.ts'
 import { PROJECT } from './process/tools.ts'
 
 export type EnvironmentOptions = {
@@ -39,8 +40,15 @@ export type EnvironmentOptions = {
   /** A real Velero server with its CRDs, over the environment's bucket (`parts.velero`). */
   velero?: VeleroOptions
   clusterId?: string
+  /**
+   * The parts of another environment, which lives longer: this one is another cluster, with a `clusterId` of its own, over the same vCenter, disks, S3
+   * server and repository key. Where the other one has `faults`, S3 and vCenter are reached through its proxies.
+   */
+  beside?: Neighbour
   say?: (line: string) => void
 }
+
+export type Neighbour = Pick<Parts, 's3' | 'vcenter' | 'repositoryKey' | 'faults'>
 
 export type VeleroOptions = {
   /** Files that are copied into the server's plugins folder beside the object store's; folders with what is in them. */
@@ -55,8 +63,8 @@ export type VeleroOptions = {
 
 export type Manifests = { cluster: string[]; services: string[]; eventing: string[] }
 
-export type Settings = Required<Omit<EnvironmentOptions, 'folder' | 'movers' | 'velero' | 'manifests'>> &
-  Pick<EnvironmentOptions, 'folder' | 'movers' | 'velero'> & { manifests: Manifests }
+export type Settings = Required<Omit<EnvironmentOptions, 'folder' | 'movers' | 'velero' | 'beside' | 'manifests'>> &
+  Pick<EnvironmentOptions, 'folder' | 'movers' | 'velero' | 'beside'> & { manifests: Manifests }
 
 /** Functions that move data: their number of instances is the number of movers. */
 export const HEAVY_FUNCTIONS = ['upload', 'download']
@@ -69,7 +77,7 @@ const DEFAULT_MANIFESTS: Manifests = {
 }
 
 export function settingsOf(options: EnvironmentOptions): Settings {
-  const { folder, movers, velero, manifests, ...rest } = options
+  const { folder, movers, velero, beside, manifests, ...rest } = options
   return {
     keepFolder: false,
     bundles: path.join(PROJECT, 'build/bundles'),
@@ -91,6 +99,7 @@ export function settingsOf(options: EnvironmentOptions): Settings {
     ...(folder === undefined ? {} : { folder }),
     ...(movers === undefined ? {} : { movers }),
     ...(velero === undefined ? {} : { velero }),
+    ...(beside === undefined ? {} : { beside }),
   }
 }
 

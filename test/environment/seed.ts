@@ -7,7 +7,6 @@ import { loadManifests } from './kubernetes/manifests.ts'
 import { VELERO_NAMESPACE } from './options.ts'
 import { DELAY_KEY, DRIVER } from './storage/csi.ts'
 import type { S3Server } from './storage/s3.ts'
-import type { Vcenter } from './storage/vcenter.ts'
 
 export const NODE_NAME = 'dormouse-node-1'
 export const CREDENTIALS_SECRET = 'cloud-credentials'
@@ -38,11 +37,12 @@ export async function knativeCrds(folder: string, kubectl: string): Promise<Kube
   return crds.map((crd) => ({ ...crd, spec: { ...crd['spec'], conversion: { strategy: 'None' } } }))
 }
 
-export async function seedCluster(api: Api, s3: S3Server, vcenter: Vcenter, key: RepositoryKey): Promise<void> {
+/** `vsphere`: text of the vSphere configuration. */
+export async function seedCluster(api: Api, s3: S3Server, vsphere: string, key: RepositoryKey): Promise<void> {
   await api.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: VELERO_NAMESPACE } })
   await Promise.all([
     api.apply(secret(CREDENTIALS_SECRET, { cloud: s3.credentialsText() })),
-    api.apply(secret(VSPHERE_SECRET, { 'csi-vsphere.conf': vcenter.configText() })),
+    api.apply(secret(VSPHERE_SECRET, { 'csi-vsphere.conf': vsphere })),
     api.apply(secret(REPOSITORY_SECRET, { password: key.password, 'recovery-passphrase': key.recoveryPassphrase })),
     api.apply(storageClass(STORAGE_CLASSES.immediate, 'Immediate')),
     api.apply(storageClass(STORAGE_CLASSES.waiting, 'WaitForFirstConsumer')),

@@ -60,6 +60,9 @@ export async function startFunctions(ground: Ground, servers: Fronts, rendered: 
   })
   cleanups.add('the event sources', () => adapters.stop())
   servers.faults?.know(() => [...activator.programs(), ...adapters.programs()])
+  settings.beside?.faults?.know(() =>
+    activator.programs().map((one) => ({ ...one, label: `${settings.clusterId} ${one.label}` })),
+  )
   if (settings.adapters) await adapters.start()
   return { router, activator, pings, adapters, vddk }
 }

@@ -58,10 +58,10 @@ async function start(settings: Settings, cleanups: Cleanups): Promise<Parts> {
   say('API server, S3 server and vCenter simulator are up')
   const servers = { controlPlane, s3, vcenter }
   const faults = await putFaults(ground, servers)
-  const repositoryKey = newRepositoryKey()
+  const repositoryKey = settings.beside?.repositoryKey ?? newRepositoryKey()
   const rendered = await render(ground)
   await applyAll(controlPlane.api, await clusterObjects(ground, controlPlane, rendered))
-  await seedCluster(controlPlane.api, s3, vcenter, repositoryKey)
+  await seedCluster(controlPlane.api, s3, vcenter.configText(settings.clusterId), repositoryKey)
   say(`${rendered.cluster.length} objects applied`)
   const csi = new CsiDriver(controlPlane.api, vcenter)
   await csi.start()
@@ -102,22 +102,32 @@ async function prepare(settings: Settings, cleanups: Cleanups): Promise<Ground> 
 }
 
 async function startServers(ground: Ground): Promise<Servers> {
-  const { tools, folder, settings, cleanups } = ground
-  const at = (name: string) => ({ ...ground, folder: path.join(folder, name) })
-  const { clusterId, s3Tls: tls } = settings
-  const [controlPlane, s3, vcenter] = await Promise.all([
-    ControlPlane.start({ ...at('kubernetes'), quota: settings.quota }),
-    S3Server.start({ ...at('s3'), program: tools.get('versitygw')!, tls }),
-    Vcenter.start({ ...at('vcenter'), program: tools.get('vcenter')!, clusterId }),
-  ])
-  cleanups.add('the vCenter simulator', () => vcenter.stop())
-  cleanups.add('the S3 server', () => s3.stop())
+  const { settings, cleanups } = ground
+  const starting = ControlPlane.start({ ...within(ground, 'kubernetes'), quota: settings.quota })
+  const [controlPlane, { s3, vcenter }] = await Promise.all([starting, settings.beside ?? startStorage(ground)])
   cleanups.add('the control plane', () => controlPlane.stop())
   return { controlPlane, s3, vcenter }
 }
 
+async function startStorage(ground: Ground): Promise<Omit<Servers, 'controlPlane'>> {
+  const { tools, settings, cleanups } = ground
+  const { clusterId, s3Tls: tls } = settings
+  const [s3, vcenter] = await Promise.all([
+    S3Server.start({ ...within(ground, 's3'), program: tools.get('versitygw')!, tls }),
+    Vcenter.start({ ...within(ground, 'vcenter'), program: tools.get('vcenter')!, clusterId }),
+  ])
+  cleanups.add('the vCenter simulator', () => vcenter.stop())
+  cleanups.add('the S3 server', () => s3.stop())
+  return { s3, vcenter }
+}
+
+function within(ground: Ground, name: string): Ground {
+  return { ...ground, folder: path.join(ground.folder, name) }
+}
+
 async function putFaults({ settings, cleanups, ports, folder }: Ground, servers: Servers): Promise<Faults | undefined> {
   if (!settings.faults) return undefined
+  if (settings.beside !== undefined) throw new Error('what stands before shared servers is the other environment’s')
   const faults = await Faults.start(servers, ports, folder)
   cleanups.add('the fault proxies', () => faults.stop())
   return faults

@@ -6,11 +6,10 @@ import * as assert from 'uvu/assert'
 import { readVSphereConfig } from '#shared/adapters/vsphere/config.ts'
 import { createVolumeService } from '#shared/adapters/vsphere/service.ts'
 import type { Condition, KindName, KubeObject } from '#shared/api/kinds.ts'
-import { STEP_LABEL, STEP_OF_KIND } from '#shared/domain/step-label.ts'
+import { STEP_LABEL } from '#shared/domain/step-label.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
-import { refOf } from '#test/environment/kubernetes/api.ts'
 import { aSnapshot, type Backup, backUp, claimRepository, remove, restore, typeOf } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import { aLocation } from '#test/environment/storage/location.ts'
@@ -18,7 +17,7 @@ import type { Volume } from '#test/environment/storage/volume.ts'
 import { askForClone, askForDeletion, endOf } from './support/bad-input.ts'
 import { type ForeignWorld, foreignWorld, Lure, type Watched } from './support/foreign-world.ts'
 import { b64, type Hostile, hostileObjects, type Known } from './support/hostile-objects.ts'
-import { aTenant, type Tenant } from './support/tenants.ts'
+import { aTenant, plant, type Tenant } from './support/tenants.ts'
 
 const MIB = 2 ** 20
 const VICTIM = { namespace: 'app', name: 'orders' }
@@ -128,22 +127,12 @@ function reasonOf({ status }: KubeObject): string | undefined {
   return status?.reason ?? ready?.reason
 }
 
-/** Made so that no function looks until the status is as it is to be; then it is due. */
-async function plant({ object, status }: Hostile): Promise<void> {
-  if (status === undefined) return void (await tenant.api.create(object))
-  const labels = { [STEP_LABEL]: 'done' }
-  await tenant.api.create({ ...object, metadata: { ...object.metadata, labels } })
-  await tenant.api.patch(refOf(object), { status }, 'status')
-  const step = STEP_OF_KIND[object.kind as keyof typeof STEP_OF_KIND]
-  await tenant.api.patch(refOf(object), { metadata: { labels: { [STEP_LABEL]: step } } })
-}
-
 const ENDS = ['Failed', 'SnapshotFailed', 'UploadFailedAfterRetry', 'Canceled', 'Completed', 'Uploaded', 'Snapshotted']
 
 /** What has become of it when it moves no more: `refused`, `nobody`, or its reason. */
 async function endOfHostile(hostile: Hostile): Promise<string> {
   try {
-    await plant(hostile)
+    await plant(tenant.api, hostile)
   } catch (error) {
     const { status } = error as { status?: number }
     if (status === undefined || status >= 500) throw error

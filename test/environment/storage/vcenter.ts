@@ -103,12 +103,12 @@ export class Vcenter {
     return path.join(this.options.folder, 'vcenter')
   }
 
-  /** Text for the Secret with the vSphere configuration; the certificate is verified by its authority. */
-  configText(): string {
+  /** Text for the Secret with the vSphere configuration, of another cluster too; the certificate is verified by its authority. */
+  configText(clusterId = this.options.clusterId): string {
     const ca = Buffer.from(this.options.authority.certPem).toString('base64')
     return [
       '[Global]',
-      `cluster-id = "${this.options.clusterId}"`,
+      `cluster-id = "${clusterId}"`,
       '',
       `[VirtualCenter "${this.host}"]`,
       `user = "${this.user}"`,

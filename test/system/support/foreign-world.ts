@@ -1,6 +1,7 @@
 // All that belongs to others: what stands before hostile objects came must stand as it is afterwards.
 
 import net from 'node:net'
+import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { typeOf } from '#test/environment/main-job.ts'
@@ -40,6 +41,15 @@ export async function foreignWorld(environment: Environment, watched: Watched): 
     disks: Object.fromEntries(entries),
     bucket: bucket.flat().map(({ key, bytes }) => `${key} ${bytes}`),
   }
+}
+
+/** Nothing of it is gone or changed; something may have come. */
+export function assertUntouched(before: ForeignWorld, now: ForeignWorld): void {
+  const changed = Object.keys(before.objects).filter((name) => now.objects[name] !== before.objects[name])
+  assert.equal(changed, [], 'objects')
+  assert.equal(now.disks, before.disks)
+  const lost = before.bucket.filter((object) => !now.bucket.includes(object))
+  assert.equal(lost, [], 'in the bucket')
 }
 
 /** Uploads and Downloads that were made for the watched namespaces. */

@@ -1,44 +1,92 @@
 // Tenants of a cluster: a namespace, a real ServiceAccount with rights on Dormouse's objects there, and its own client of the API.
 
+import path from 'node:path'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { STEP_LABEL, STEP_OF_KIND } from '#shared/domain/step-label.ts'
 import type { Environment } from '#test/environment/environment.ts'
-import { Api } from '#test/environment/kubernetes/api.ts'
+import { Api, refOf } from '#test/environment/kubernetes/api.ts'
+import { loadManifests } from '#test/environment/kubernetes/manifests.ts'
+import { VELERO_NAMESPACE } from '#test/environment/options.ts'
+import { PROJECT } from '#test/environment/process/tools.ts'
 
 export type Tenant = { namespace: string; api: Api }
 
+const OURS = ['backupdriver.cnsdp.vmware.com', 'datamover.cnsdp.vmware.com']
+const ALL_OF_OURS = { apiGroups: OURS, resources: ['*', '*/status', '*/finalizers'], verbs: ['*'] }
+
 /**
- * More than config/rbac/tenant.yaml gives: status, finalizers and the movers' kinds too, as a careless operator may grant them, and claims.
+ * More than config/samples/tenant.yaml gives: status, finalizers and the movers' kinds too, as a careless operator may grant them, and claims.
  * What must hold may not lean on a tenant's not being able to write a status.
  */
 const HOSTILE_RULES = [
-  {
-    apiGroups: ['backupdriver.cnsdp.vmware.com', 'datamover.cnsdp.vmware.com'],
-    resources: ['*', '*/status', '*/finalizers'],
-    verbs: ['*'],
-  },
+  ALL_OF_OURS,
   { apiGroups: [''], resources: ['persistentvolumeclaims', 'persistentvolumeclaims/status', 'pods'], verbs: ['*'] },
 ]
 
 export async function aTenant(environment: Environment, namespace: string): Promise<Tenant> {
+  const role = { ...rbac('Role', 'hostile', namespace), rules: HOSTILE_RULES }
+  return await anAccount(environment, namespace, 'user', [role, boundTo(role, namespace, 'user')])
+}
+
+/** With the sample role and nothing else. */
+export async function aPlainTenant(environment: Environment, namespace: string): Promise<Tenant> {
+  const sample = path.join(PROJECT, 'config/samples/tenant.yaml')
+  const [role] = await loadManifests(sample, environment.parts.kubectlProgram)
+  return await anAccount(environment, namespace, 'plain', [role!, boundTo(role!, namespace, 'plain')])
+}
+
+/** May do everything with Dormouse's objects in the Velero namespace, and with those that lie in no namespace. */
+export async function anOperator(environment: Environment): Promise<Tenant> {
+  const namespace = VELERO_NAMESPACE
+  const role = { ...rbac('Role', 'operator', namespace), rules: [ALL_OF_OURS] }
+  const repositories = { apiGroups: OURS, resources: ['backuprepositories'], verbs: ['*'] }
+  const clusterRole = { ...rbac('ClusterRole', 'operator'), rules: [repositories] }
+  const bindings = [boundTo(role, namespace, 'operator'), boundEverywhere(clusterRole, namespace, 'operator')]
+  return await anAccount(environment, namespace, 'operator', [role, clusterRole, ...bindings])
+}
+
+/** An object with a status that was written by hand: made so that no function looks until the status is as it is to be; then it is due. */
+export async function plant(api: Api, { object, status }: { object: KubeObject; status?: object }): Promise<void> {
+  if (status === undefined) return void (await api.create(object))
+  const labels = { [STEP_LABEL]: 'done' }
+  await api.create({ ...object, metadata: { ...object.metadata, labels } })
+  await api.patch(refOf(object), { status }, 'status')
+  const step = STEP_OF_KIND[object.kind as keyof typeof STEP_OF_KIND]
+  await api.patch(refOf(object), { metadata: { labels: { [STEP_LABEL]: step } } })
+}
+
+async function anAccount(
+  environment: Environment,
+  namespace: string,
+  name: string,
+  rights: KubeObject[],
+): Promise<Tenant> {
   const { api } = environment
-  await environment.createNamespace(namespace)
-  await api.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'user', namespace } })
-  await api.apply({ ...rbac('Role', namespace, 'hostile'), rules: HOSTILE_RULES })
-  await api.apply(boundTo(namespace, { kind: 'Role', name: 'hostile' }))
-  const account = { apiVersion: 'v1', kind: 'ServiceAccount', namespace, name: 'user' }
+  if (namespace !== VELERO_NAMESPACE) await environment.createNamespace(namespace)
+  const account = { apiVersion: 'v1', kind: 'ServiceAccount' }
+  await api.apply({ ...account, metadata: { name, namespace } })
+  for (const object of rights) await api.apply(object)
   const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: {} }
-  const { status } = await api.createSubresource(account, 'token', request)
+  const { status } = await api.createSubresource({ ...account, namespace, name }, 'token', request)
   return { namespace, api: new Api({ ...api.options, token: status.token }) }
 }
 
-function rbac(kind: string, namespace: string, name: string): KubeObject {
-  return { apiVersion: 'rbac.authorization.k8s.io/v1', kind, metadata: { name, namespace } }
+function rbac(kind: string, name: string, namespace?: string): KubeObject {
+  const metadata = namespace === undefined ? { name } : { name, namespace }
+  return { apiVersion: 'rbac.authorization.k8s.io/v1', kind, metadata }
 }
 
-function boundTo(namespace: string, role: { kind: string; name: string }): KubeObject {
+function boundTo(role: KubeObject, namespace: string, account: string): KubeObject {
+  return { ...rbac('RoleBinding', role.metadata.name, namespace), ...binding(role, namespace, account) }
+}
+
+function boundEverywhere(role: KubeObject, namespace: string, account: string): KubeObject {
+  return { ...rbac('ClusterRoleBinding', role.metadata.name), ...binding(role, namespace, account) }
+}
+
+function binding({ kind, metadata }: KubeObject, namespace: string, account: string) {
   return {
-    ...rbac('RoleBinding', namespace, role.name),
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', ...role },
-    subjects: [{ kind: 'ServiceAccount', name: 'user', namespace }],
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name: metadata.name },
+    subjects: [{ kind: 'ServiceAccount', name: account, namespace }],
   }
 }

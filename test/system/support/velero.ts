@@ -75,20 +75,23 @@ export async function listOf(environment: Environment, kind: KindName, namespace
   return await environment.api.list(KINDS[kind].apiVersion, kind, namespace)
 }
 
+export type Hold = { held: () => number; release: () => void }
+
 /** Holds every PUT of data by an upload until `release`; Velero's own calls pass. */
-export function holdUploads(environment: Environment): { held: () => number; release: () => void } {
+export function holdUploads(environment: Environment): Hold {
+  return holdStore(environment, /^upload mover: PUT (?!config)/)
+}
+
+/** Holds those calls of the object store until `release`. */
+export function holdStore(environment: Environment, match: string | RegExp): Hold {
   let held = 0
   const { promise, resolve } = Promise.withResolvers<void>()
   const hold = async () => {
     held++
     await promise
   }
-  const rule = environment.parts.faults!.weather.add({
-    match: /^upload mover: PUT (?!config)/,
-    server: 's3',
-    times: Number.POSITIVE_INFINITY,
-    before: hold,
-  })
+  const { weather } = environment.parts.faults!
+  const rule = weather.add({ match, server: 's3', times: Number.POSITIVE_INFINITY, before: hold })
   return {
     held: () => held,
     release: () => {

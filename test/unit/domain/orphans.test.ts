@@ -5,8 +5,11 @@ import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import {
   candidates,
+  formatLastDisks,
+  inTurns,
   type ListedSnapshot,
   orphansOf,
+  parseLastDisks,
   recordedDisks,
   snapshotDescription,
   snapshotUidIn,
@@ -121,15 +124,20 @@ test('recorded disks are those of our driver and of our objects, each once, and 
     anUpload('New', FIRST),
     { ...aSnapshot('New'), status: { volumeID: `ivd:${other}`, snapshotID: '\0' } },
   ]
-  assert.equal(recordedDisks(volumes, objects), [DISK, other])
+  assert.equal(recordedDisks(volumes, objects), { ofVolumes: [DISK], named: [other] })
 })
 
-test("the volumes' disks are looked at first: what users write into their objects keeps the look from none of them", () => {
+test("the volumes' disks have four turns of five: what users write into their objects keeps the look from none of them", () => {
   const csi = { driver: 'csi.vsphere.vmware.com', volumeHandle: DISK }
   const volume = { apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'pv' }, spec: { csi } }
   const forged = ['00000000-0000-4000-8000-000000000000', '00000000-0000-4000-8000-000000000001']
   const objects = forged.map((fcdId) => ({ ...aSnapshot('New'), status: { volumeID: `ivd:${fcdId}` } }))
-  assert.equal(recordedDisks([volume], objects), [DISK, ...forged])
+  const recorded = recordedDisks([volume], objects)
+  assert.equal(recorded, { ofVolumes: [DISK], named: forged })
+  const many = { ofVolumes: ['a', 'b', 'c', 'd', 'e', 'f'], named: ['v', 'x', 'y', 'z'] }
+  assert.equal(inTurns(many, parseLastDisks(undefined)).join(''), 'abcdvefxyz')
+  assert.equal(inTurns(many, parseLastDisks(formatLastDisks({ ofVolumes: 'b', named: 'z' }))).join(''), 'cdefvabxyz')
+  assert.equal(inTurns(many, parseLastDisks('\u0000 nonsense  x')).join(''), 'abcdvefxyz')
 })
 
 test('the UID in a name is told for this very cluster only, with or without /keep', () => {

@@ -1,0 +1,182 @@
+// A cluster beside another one: tenants and an operator with real ServiceAccounts, repositories in the bucket that both use, backups of its own.
+
+import { randomUUID } from 'node:crypto'
+import * as assert from 'uvu/assert'
+import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
+import type { Environment } from '#test/environment/environment.ts'
+import {
+  aSnapshot,
+  type Backup,
+  backUp,
+  claimRepository,
+  restore,
+  typeOf,
+  uploadOf,
+} from '#test/environment/main-job.ts'
+import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
+import type { Volume } from '#test/environment/storage/volume.ts'
+import { endOf } from './bad-input.ts'
+import { type ForeignWorld, foreignWorld } from './foreign-world.ts'
+import { anOperator, aPlainTenant, aTenant, type Tenant } from './tenants.ts'
+import { startWithPlugin } from './velero.ts'
+
+const MIB = 2 ** 20
+/** Of the same name in each cluster: whose it is can only be told by the cluster. */
+export const NAMESPACE = 'app'
+/** Whereto a cluster restores its own. */
+export const COPY = 'copy'
+
+export type Cluster = {
+  id: string
+  environment: Environment
+  /** With the sample role; with much more than it; and who works in the Velero namespace. */
+  plain: Tenant
+  hostile: Tenant
+  operator: Tenant
+  /** `named`, `open` and `group` are over the bucket's part that both clusters use; `own` is over a part of its own. */
+  repositories: { named: string; open: string; group: string; own: string }
+  volume: Volume
+  /** In the shared repository, in its own one, and in vCenter. */
+  sealed: KubeObject
+  apart: KubeObject
+  kept: KubeObject
+}
+
+/** The orphan sweep takes whatever is older than a second; what a prune gives up has the shortest age that there is. */
+export async function startCluster(id: string, beside?: Environment): Promise<Environment> {
+  return await startWithPlugin({
+    clusterId: id,
+    faults: beside === undefined,
+    ...(beside === undefined ? {} : { beside: beside.parts }),
+    env: { DORMOUSE_SESSION_IDLE_HOURS: '1', DORMOUSE_DUE_SECONDS: '1' },
+    envOf: { sweep: { DORMOUSE_ORPHAN_AGE_SECONDS: '1', DORMOUSE_SNAPSHOT_TIMEOUT_SECONDS: '1' } },
+    pingEveryMs: { 'dormouse-orphans': 0 },
+    idleMs: 120_000,
+  })
+}
+
+export async function settle(id: string, environment: Environment): Promise<Cluster> {
+  const [plain, hostile, operator] = [
+    await aPlainTenant(environment, NAMESPACE),
+    await aTenant(environment, NAMESPACE),
+    await anOperator(environment),
+  ]
+  const prefix = 'shared'
+  const [named, open, group, own] = await Promise.all([
+    claimRepository(environment, { prefix, allowedNamespaces: [NAMESPACE] }),
+    claimRepository(environment, { prefix, allowedNamespaces: [] }),
+    claimRepository(environment, { prefix, allowedNamespaces: [NAMESPACE, COPY] }),
+    claimRepository(environment, { prefix: id, allowedNamespaces: [] }),
+  ])
+  const volume = await aVolume(environment, `orders-${id}`, `orders of ${id}`)
+  const claim = volume.claim.metadata as { namespace: string; name: string }
+  await environment.api.create(aSnapshot('kept', claim, ''))
+  const isKept = (object: KubeObject | undefined) => object?.['status']?.phase === 'Snapshotted'
+  const kept = (await environment.waitFor('Snapshot', NAMESPACE, 'kept', isKept)).object
+  const sealed = await settledBackup(environment, claim, named)
+  const apart = await settledBackup(environment, claim, own)
+  const repositories = { named, open, group, own }
+  return { id, environment, plain, hostile, operator, repositories, volume, sealed, apart, kept }
+}
+
+/** Nobody writes to it any more. */
+async function settledBackup(environment: Environment, claim: { namespace: string; name: string }, repository: string) {
+  const { metadata } = (await backUp(environment, claim, repository)).snapshot
+  return await endOf(environment, 'Snapshot', claim.namespace, metadata.name)
+}
+
+export function endTalks(cluster: Cluster | undefined): void {
+  for (const { api } of [cluster?.plain, cluster?.hostile, cluster?.operator].filter((one) => one !== undefined))
+    api.close()
+}
+
+/** Of 8 MiB; the same words make the same content. */
+export async function aVolume(environment: Environment, name: string, words: string): Promise<Volume> {
+  const volume = await environment.createVolume({ namespace: NAMESPACE, name, sizeBytes: 8 * MIB })
+  await writePieces(volume.file, [{ offsetBytes: MIB, data: noise(words, 3 * MIB) }])
+  return volume
+}
+
+export async function backUpOf(cluster: Cluster, { claim }: Volume): Promise<Backup> {
+  const { name } = claim.metadata
+  return await backUp(cluster.environment, { namespace: NAMESPACE, name }, cluster.repositories.named)
+}
+
+export function deletion(namespace: string, id: string, repository: string, annotations = {}): KubeObject {
+  const spec = { snapshotID: id, backupRepository: repository }
+  return { ...typeOf('DeleteSnapshot'), metadata: { name: `delete-${randomUUID()}`, namespace, annotations }, spec }
+}
+
+export type Stored = { snapshotID: string; metadata: string }
+
+export function clone(namespace: string, { snapshotID, metadata }: Stored, repository: string, more = {}): KubeObject {
+  const spec = { snapshotID, metadata, apiGroup: '', kind: 'PersistentVolumeClaim', backupRepository: repository }
+  return {
+    ...typeOf('CloneFromSnapshot'),
+    metadata: { name: randomUUID(), namespace },
+    spec: { ...spec, cloneCancel: false, ...more },
+  }
+}
+
+/** An Upload as the snapshot function would make it. */
+export function upload(namespace: string, disk: string, repository: string, reference = ''): KubeObject {
+  const spec = { snapshotID: disk, backupRepository: repository, backupTimestamp: new Date().toISOString() }
+  return {
+    ...typeOf('Upload'),
+    metadata: { name: `upload-${randomUUID()}`, namespace },
+    spec: { ...spec, ...(reference === '' ? {} : { snapshotReference: reference }) },
+  }
+}
+
+/** `ivd:<disk>:<snapshot>` in a Snapshot's id. */
+export function diskIn(snapshotID: string): string {
+  return Buffer.from(snapshotID.split(':')[2] ?? '', 'base64').toString()
+}
+
+/** Of the stored claim, under another name. */
+export function renamed({ metadata }: { metadata: string }, name: string): string {
+  const stored = decodeClaimMetadata(metadata)
+  return encodeClaimMetadata({ ...stored, metadata: { ...stored.metadata, name } })
+}
+
+export function watch({ id, environment, volume }: Cluster): Promise<ForeignWorld> {
+  const prefixes = ['shared/', `${id}/`]
+  return foreignWorld(environment, {
+    ...{ namespaces: [NAMESPACE], volumes: [volume.volumeName], disks: [volume.fcdId], prefixes },
+  })
+}
+
+/** What its clone function has written about the restore that is under way. */
+export async function stagedIn({ environment }: Cluster): Promise<object> {
+  const clones = await environment.api.list(typeOf('CloneFromSnapshot').apiVersion, 'CloneFromSnapshot', COPY)
+  const { downloadName, volumeName, volumeID } = clones[0]?.['status'] ?? {}
+  return { phase: 'InProgress', ...(downloadName === undefined ? {} : { downloadName, volumeName, volumeID }) }
+}
+
+/** Prunes, and waits until the shared repository says so. */
+export async function pruned({ environment, repositories: { named } }: Cluster, reason: string): Promise<void> {
+  await environment.ping('dormouse-maintenance')
+  const isPruned = (object: KubeObject | undefined) =>
+    object?.['status']?.conditions?.some((one: Condition) => one.type === 'Pruned' && one.reason === reason)
+  await environment.waitFor('BackupRepository', undefined, named, isPruned)
+}
+
+export async function ended({ environment }: Cluster, name: string): Promise<KubeObject> {
+  const isUploaded = (object: KubeObject | undefined) => object?.['status']?.phase === 'Uploaded'
+  return (await environment.waitFor('Snapshot', NAMESPACE, name, isUploaded)).object
+}
+
+/** As a backup in the repository that lets it be restored into another namespace of the cluster. */
+export function within({ repositories }: Cluster, snapshot: KubeObject): KubeObject {
+  return { ...snapshot, spec: { ...snapshot['spec'], backupRepository: repositories.group } } as KubeObject
+}
+
+/** By the session that it began with, and over what the other cluster has stored. */
+export async function assertWhole(own: Cluster, snapshot: KubeObject, { file }: Volume): Promise<void> {
+  const { slice, progress } = (await uploadOf(own.environment, snapshot))['status']
+  assert.is(slice, 1, 'its session was not given up')
+  assert.ok(progress.bytesStored < 2 ** 20, `all but a little is the other's: ${progress.bytesStored}`)
+  const copy = await restore(own.environment, { snapshot: within(own, snapshot) }, COPY)
+  assert.is(await sha256(copy.volume.file), await sha256(file))
+}
