@@ -2,6 +2,7 @@
 // README.md says what is real. Several may run side by side; everything ends with the process that started it.
 
 import { execFile } from 'node:child_process'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import type { Cleanups } from './cleanups.ts'
@@ -82,7 +83,7 @@ export class Environment {
   async kubectl(...args: string[]): Promise<string> {
     const command = ['--kubeconfig', this.kubeconfig, ...args]
     // Its cache belongs to the environment, not to the folder that the tests were started in.
-    const env = { ...process.env, KUBECACHEDIR: path.join(this.parts.folder, 'kubectl-cache') }
+    const env = { ...process.env, KUBECACHEDIR: join(this.parts.folder, 'kubectl-cache') }
     return (await run(this.parts.kubectlProgram, command, { env, maxBuffer: 64 * 1024 * 1024 })).stdout
   }
 
