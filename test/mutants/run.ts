@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 
 const SEEDS = 200
+/** For the one test of a mutant: a machine may be busy. */
+const TEST_MS = 300_000
 const FOLDER = 'test/mutants'
 const [pattern = ''] = process.argv.slice(2)
 
@@ -63,7 +65,7 @@ function live(copy: string, mutant: Mutant): Verdict {
 
 /** `test`: folder and pattern, as test/run.ts takes them. */
 function testOne(copy: string, mutant: Mutant, test: string): Verdict {
-  const { code, output } = runIn(copy, process.execPath, ['test/run.ts', ...test.split(' ')])
+  const { code, output } = runIn(copy, process.execPath, ['test/run.ts', ...test.split(' '), String(TEST_MS)])
   const [, failure = 'nothing'] = /FAIL {2}(?:.+ {2})?"(.+)"/.exec(output) ?? []
   return { mutant, killed: code !== 0 && failure !== 'nothing', seeds: 'one test', by: `${test}: ${failure}` }
 }
