@@ -22,7 +22,8 @@ function deathsAtDangerousWrites(when: When): Step[] {
   return [
     { stage: 'backup', at: 'upload mover: PUT roots/', when, kill: 'function' },
     { stage: 'backup', at: 'upload: SOAP VslmDeleteSnapshot_Task', when, kill: 'caller' },
-    { stage: 'backup', at: 'upload: PATCH uploads phase=Completed step=done finalizers=0', when, kill: 'caller' },
+    { stage: 'backup', at: 'upload: PATCH uploads phase=Completed', when, kill: 'caller' },
+    { stage: 'backup', at: 'upload: PATCH uploads step=done finalizers=0', when, kill: 'caller' },
     { stage: 'restore', at: 'clone: DELETE persistentvolumeclaims', when, kill: 'caller' },
     { stage: 'restore', at: 'clone: PATCH persistentvolumes claimRef', when, kill: 'caller' },
     { stage: 'delete', at: 'delete: DELETE roots/', when, kill: 'caller' },
