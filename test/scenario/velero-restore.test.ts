@@ -34,11 +34,7 @@ function assertClean(world: World): void {
   assertNothingLeft(world)
 }
 
-const runs = [
-  [0, FAIR] as const,
-  ...Array.from({ length: SEEDS }, (_, n) => [n + 1, BAD] as const),
-  ...Array.from({ length: 6 }, (_, n) => [100 + n, SKEWED] as const),
-]
+const runs = [[0, FAIR] as const, ...Array.from({ length: SEEDS }, (_, n) => [n + 1, BAD] as const)]
 for (const [seed, weather] of runs) {
   test(`seed ${seed}: the claim is bound under the awaited name, to the bytes of the backup`, async () => {
     const { world, snapshot } = await aBackedUpWorld(seed, weather)
@@ -56,15 +52,16 @@ for (const [seed, weather] of runs) {
   })
 }
 
-test('Velero makes the claim late: it is waited for', async () => {
-  const { world, snapshot } = await aBackedUpWorld(3, FAIR)
-  const clone = aClone(world, 'clone-1', snapshot, { awaits: AWAITED })
-  await world.run(() => cloneIn(world)?.['status']?.reason === 'ClaimNotThereYet')
-  aWaitingClaim(world, clone)
-  await untilOver(world)
-  assert.is(cloneIn(world)?.['status'].phase, 'Completed', world.describe())
-  assertClean(world)
-})
+for (const [seed, weather] of [[3, FAIR] as const, ...Array.from({ length: 6 }, (_, n) => [200 + n, SKEWED] as const)])
+  test(`seed ${seed}: Velero makes the claim late: it is waited for, whatever the clocks of the nodes say`, async () => {
+    const { world, snapshot } = await aBackedUpWorld(seed, weather)
+    const clone = aClone(world, 'clone-1', snapshot, { awaits: AWAITED })
+    await world.run(() => cloneIn(world)?.['status']?.reason === 'ClaimNotThereYet')
+    aWaitingClaim(world, clone)
+    await untilOver(world)
+    assert.is(cloneIn(world)?.['status'].phase, 'Completed', world.describe())
+    assertClean(world)
+  })
 
 test('Velero never makes the claim: the restore ends by name, and no disk was made', async () => {
   const { world, snapshot } = await aBackedUpWorld(4, FAIR)
