@@ -55,26 +55,30 @@ async function listLocations(get: ClusterAccess['get'], namespace: string): Prom
   return (body as { items?: KubeObject[] }).items ?? []
 }
 
+/** `repositoryId`: that of the repository that has to be there, where its location points elsewhere by now. */
+export type Named = { parameters: Record<string, string>; repositoryId: string | undefined }
+
 /** As its location says today. An operator's command opens no store that a tenant chose, either. RetryableError `RepositoryNotProved`. */
-export async function provedParameters(deps: StepDeps, repository: KubeObject): Promise<Record<string, string>> {
+export async function provedRepository(deps: StepDeps, repository: KubeObject): Promise<Named> {
   await requireProved(deps, repository)
-  return (await presentRepository(locationDeps(deps), repository)).parameters
+  const { parameters, repositoryId } = await presentRepository(locationDeps(deps), repository)
+  return { parameters, repositoryId }
 }
 
-/** The parameters of a location or a BackupRepository, by name. TerminalError `RepositoryNotFound`. */
-export async function namedParameters(
+/** A location or a BackupRepository, by name. TerminalError `RepositoryNotFound`. */
+export async function namedRepository(
   access: ClusterAccess,
   name: { location?: string; repository?: string },
-): Promise<Record<string, string>> {
+): Promise<Named> {
   if (name.repository !== undefined) {
     const repository = await access.cluster.read('BackupRepository', undefined, name.repository)
-    if (repository !== undefined) return await provedParameters(access.deps, repository)
+    if (repository !== undefined) return await provedRepository(access.deps, repository)
     throw new TerminalError('RepositoryNotFound', `there is no BackupRepository ${name.repository}`)
   }
   const wanted = name.location ?? 'default'
   const locations = await access.listLocations()
   const location = locations.find(({ metadata }) => metadata.name === wanted)
-  if (location !== undefined) return parametersFromLocation(location)
+  if (location !== undefined) return { parameters: parametersFromLocation(location), repositoryId: undefined }
   const names = locations.map(({ metadata }) => metadata.name).sort()
   const known = names.length === 0 ? 'there is none' : `there are ${names.join(', ')}`
   throw new TerminalError('RepositoryNotFound', `there is no BackupStorageLocation ${wanted}; ${known}`)

@@ -19,7 +19,7 @@ import { checkRepositoryKeys } from './checks/repository-key.ts'
 import { checkStores, type StoreToCheck } from './checks/stores.ts'
 import { checkVCenters } from './checks/vcenters.ts'
 import { checkVddk } from './checks/vddk.ts'
-import { accessCluster, type ClusterAccess, type ClusterFlags, provedParameters } from './cluster-access.ts'
+import { accessCluster, type ClusterAccess, type ClusterFlags, provedRepository } from './cluster-access.ts'
 import { listEsxiHosts } from './esxi-hosts.ts'
 import { type Finding, note, problemOf } from './finding.ts'
 import { openStore } from './open-store.ts'
@@ -98,7 +98,7 @@ function sourcesOf(deps: StepDeps, locations: KubeObject[], repositories: KubeOb
     })),
     ...repositories.map((repository) => ({
       subject: `repository ${repository.metadata.name}`,
-      parameters: () => provedParameters(deps, repository),
+      parameters: async () => (await provedRepository(deps, repository)).parameters,
     })),
   ]
 }

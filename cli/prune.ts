@@ -17,11 +17,12 @@ export const EXIT_CODES = { done: 0, waiting: 2, more: 2 } as const satisfies Re
 /** `onLine` is told each name of a dry run, and what was worked around. */
 export async function pruneCommand(flags: PruneFlags, onLine: (line: string) => void): Promise<PruneReport> {
   const sessionIdleMs = HOUR_MS * hoursOf(flags.sessionIdleHours)
-  const { parameters, readSecret } = await sourceOf(flags)
+  const { parameters, repositoryId, readSecret } = await sourceOf(flags)
   // Somebody vouches for it that nobody else writes: then to look first and to write then is as good.
   const more = flags.exclusive === true ? { conditionalPut: false } : {}
   const { settings, store } = await openStore(parameters, readSecret, more)
-  const repository = await requireRepository(store, await passwordOf(flags, settings, readSecret))
+  const password = await passwordOf(flags, settings, readSecret)
+  const repository = await requireRepository(store, password, undefined, repositoryId)
   return await pruneRepository(repository, {
     clock: systemClock,
     sliceMs: Number.POSITIVE_INFINITY,

@@ -27,14 +27,17 @@ export type Opened = {
   closed: string[]
 }
 
+/** `repositoryId`: that of the repository that has to be there; another one is `RepositoryDiffers`. `cost`: for tests. */
+export type OpenOptions = { cost?: ScryptCost | undefined; repositoryId?: string | undefined }
+
 /** `secret`: what opens it now: a passphrase, a private key as PEM, or a password that has a slot. Repeating it adds nothing. */
 export async function letPasswordIn(
   store: ObjectStore,
   secret: string,
   password: string,
-  cost?: ScryptCost,
+  { cost, repositoryId }: OpenOptions = {},
 ): Promise<Opened> {
-  const repository = await requireRepository(store, secret)
+  const repository = await requireRepository(store, secret, undefined, repositoryId)
   const opened = { repositoryId: repository.config.repositoryId, location: store.location, closed: [] }
   if (await opens(store, password)) return { ...opened, slot: undefined }
   const slot = await letIn(store, repository.keys, password, cost)
@@ -44,14 +47,14 @@ export async function letPasswordIn(
 
 export async function openRepositoryCommand(flags: OpenFlags): Promise<Opened> {
   const file = openingFile(flags)
-  const { parameters, readSecret } = await sourceOf(flags)
+  const { parameters, repositoryId, readSecret } = await sourceOf(flags)
   const { settings, store } = await openStore(parameters, readSecret)
   const secretsPassword = () => passwordOf({}, settings, readSecret)
   const secret = file === undefined ? await secretsPassword() : await textOf(file)
   const password = flags.passwordFile === undefined ? await secretsPassword() : await textOf(flags.passwordFile)
-  if (flags.closeOthers !== true) return await letPasswordIn(store, secret, password)
+  if (flags.closeOthers !== true) return await letPasswordIn(store, secret, password, { repositoryId })
   await requireSecretsPassword(flags, password, secretsPassword)
-  return await keepOnlyPassword(store, secret, password)
+  return await keepOnlyPassword(store, secret, password, { repositoryId })
 }
 
 /** Lets it in, if need be, and closes the others once it was seen to open. Whoever dies in between repeats it. */
@@ -59,9 +62,9 @@ export async function keepOnlyPassword(
   store: ObjectStore,
   secret: string,
   password: string,
-  cost?: ScryptCost,
+  { cost, repositoryId }: OpenOptions = {},
 ): Promise<Opened> {
-  const { config, keys } = await requireRepository(store, secret)
+  const { config, keys } = await requireRepository(store, secret, undefined, repositoryId)
   const closed = await closeOthers(store, keys, password, cost)
   return { repositoryId: config.repositoryId, location: store.location, ...closed }
 }

@@ -5,7 +5,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { parseRepositoryParameters, type RepositorySettings } from '#shared/domain/repository-parameters.ts'
 import { parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import { accessCluster, type ClusterAccess, type ClusterFlags, namedParameters } from './cluster-access.ts'
+import { accessCluster, type ClusterAccess, type ClusterFlags, type Named, namedRepository } from './cluster-access.ts'
 
 export type SourceFlags = ClusterFlags & {
   location?: string
@@ -16,13 +16,13 @@ export type SourceFlags = ClusterFlags & {
   passwordFile?: string
 }
 
-export type Source = { parameters: Record<string, string>; readSecret: ClusterAccess['readSecret'] }
+export type Source = Named & { readSecret: ClusterAccess['readSecret'] }
 
 /** A cluster's location or repository; or everything from the command line, on a machine that has no cluster yet. */
 export async function sourceOf(flags: SourceFlags): Promise<Source> {
   if (flags.parameter === undefined) {
     const access = accessCluster(flags)
-    return { parameters: await namedParameters(access, flags), readSecret: access.readSecret }
+    return { ...(await namedRepository(access, flags)), readSecret: access.readSecret }
   }
   if (flags.location !== undefined || flags.repository !== undefined) {
     throw usage('--parameter stands for a whole repository: leave --location and --repository away')
@@ -37,7 +37,7 @@ export async function sourceOf(flags: SourceFlags): Promise<Source> {
       ? asSecret(name, credentialSecret.key ?? 'cloud', text)
       : undefined
   }
-  return { parameters, readSecret }
+  return { parameters, repositoryId: undefined, readSecret }
 }
 
 function keyAndValue(text: string): [string, string] {

@@ -28,12 +28,12 @@ export function isRefusal(error: unknown): error is TerminalError {
 
 /** RetryableError, and TerminalError of the same reason once the restore is older than `DORMOUSE_BIND_TIMEOUT_SECONDS`. */
 export function waitOrEnd(
-  { clock, settings }: StepDeps,
+  { cluster, settings }: StepDeps,
   { metadata }: KubeObject,
   { reason, message }: Obstacle,
 ): RetryableError | TerminalError {
-  const sinceMs = Date.parse(metadata.creationTimestamp ?? '') || clock.nowMs()
-  return clock.nowMs() - sinceMs > settings.bindTimeoutMs
+  const sinceMs = Date.parse(metadata.creationTimestamp ?? '') || cluster.nowMs()
+  return cluster.nowMs() - sinceMs > settings.bindTimeoutMs
     ? new TerminalError(reason, `${message} (waited ${settings.bindTimeoutMs / SECOND_MS} s)`)
     : new RetryableError(reason, message)
 }

@@ -130,8 +130,8 @@ async function awaitBound(deps: StepDeps, { signal }: Pick<Claim, 'signal'>, sta
     if (signal.aborted || deps.clock.monotonicMs() - lookedFromMs > LOOK_ON_MS) break
     await deps.clock.sleep(LOOK_EVERY_MS, signal).catch(() => undefined)
   }
-  const sinceMs = Date.parse(staging.metadata.creationTimestamp ?? '') || deps.clock.nowMs()
-  if (!signal.aborted && deps.clock.nowMs() - sinceMs > deps.settings.bindTimeoutMs) {
+  const sinceMs = Date.parse(staging.metadata.creationTimestamp ?? '') || deps.cluster.nowMs()
+  if (!signal.aborted && deps.cluster.nowMs() - sinceMs > deps.settings.bindTimeoutMs) {
     throw new TerminalError(
       'ClaimNeverBound',
       `staging claim ${namespace}/${name} was not bound within ${deps.settings.bindTimeoutMs / SECOND_MS} s: look at its Events and at the CSI driver's log`,

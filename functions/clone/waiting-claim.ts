@@ -33,8 +33,8 @@ export async function requireWaitingClaim(
   const claim = await readWaitingClaim(deps, clone, name, volumeName)
   if (claim !== undefined) return claim
   const where = `${clone.metadata.namespace}/${name}`
-  const sinceMs = Date.parse(clone.metadata.creationTimestamp ?? '') || deps.clock.nowMs()
-  if (deps.clock.nowMs() - sinceMs > deps.settings.bindTimeoutMs) {
+  const sinceMs = Date.parse(clone.metadata.creationTimestamp ?? '') || deps.cluster.nowMs()
+  if (deps.cluster.nowMs() - sinceMs > deps.settings.bindTimeoutMs) {
     throw new TerminalError(
       'ClaimNeverCreated',
       `Velero has not created PersistentVolumeClaim ${where} within ${deps.settings.bindTimeoutMs / SECOND_MS} s: look at the Restore`,

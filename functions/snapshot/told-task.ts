@@ -26,8 +26,8 @@ export async function pollToldTask(deps: VolumeDeps, task: TaskRef, signal: Abor
 }
 
 /** When its work began, as far as that can be true: not before the Snapshot was made, and not in times to come. */
-export function startedMs({ clock }: VolumeDeps, { metadata, ...snapshot }: KubeObject): number {
-  const nowMs = clock.nowMs()
+export function startedMs({ cluster }: VolumeDeps, { metadata, ...snapshot }: KubeObject): number {
+  const nowMs = cluster.nowMs()
   const { startTimestamp, task } = snapshot['status'] ?? {}
   const createdMs = Math.min(Date.parse(metadata.creationTimestamp ?? '') || nowMs, nowMs)
   const toldMs = Date.parse(startTimestamp ?? '') || (task === undefined ? nowMs : createdMs)
@@ -35,5 +35,5 @@ export function startedMs({ clock }: VolumeDeps, { metadata, ...snapshot }: Kube
 }
 
 export function isOverdue(deps: VolumeDeps, snapshot: KubeObject): boolean {
-  return deps.clock.nowMs() - startedMs(deps, snapshot) >= deps.settings.snapshotTimeoutMs
+  return deps.cluster.nowMs() - startedMs(deps, snapshot) >= deps.settings.snapshotTimeoutMs
 }

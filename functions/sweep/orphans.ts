@@ -37,11 +37,12 @@ export async function sweepOrphans(deps: VolumeDeps, signal: AbortSignal, resume
   const naming: KubeObject[] = []
   for (const kind of NAMING) naming.push(...(await gather(deps, kind, placeOf(kind, veleroNamespace), idsOf)))
   const recorded = recordedDisks(volumes, naming)
+  const ofVolumes = new Set(recorded.ofVolumes)
   const last = parseLastDisks(resume.after)
   for (const fcdId of inTurns(recorded, { ...last })) {
     if (signal.aborted) break
     report.disks++
-    last[recorded.ofVolumes.includes(fcdId) ? 'ofVolumes' : 'named'] = fcdId
+    last[ofVolumes.has(fcdId) ? 'ofVolumes' : 'named'] = fcdId
     resume.keep(formatLastDisks(last))
     try {
       const all = await snapshotsOf(deps, fcdId)

@@ -38,7 +38,7 @@ function termOf(value: unknown): Term | undefined {
   }
 }
 
-function requirementOf(value: unknown): Requirement | undefined {
+export function requirementOf(value: unknown): Requirement | undefined {
   const { key, operator, values = [] } = (value ?? {}) as Partial<Record<keyof Requirement, unknown>>
   const isKnown = typeof key === 'string' && isLabelKey(key) && OPERATORS.includes(operator as Operator)
   if (!isKnown || !Array.isArray(values) || !values.every((one) => typeof one === 'string')) return undefined
@@ -73,7 +73,7 @@ function isIn({ matchExpressions = [], matchFields = [] }: Term, { metadata }: K
 }
 
 /** `has` undefined: the node has no such label. */
-function meets({ operator, values = [] }: Requirement, has: string | undefined): boolean {
+export function meets({ operator, values = [] }: Requirement, has: string | undefined): boolean {
   switch (operator) {
     case 'In':
       return has !== undefined && values.includes(has)

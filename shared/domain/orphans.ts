@@ -104,8 +104,9 @@ export function recordedDisks(volumes: KubeObject[], objects: KubeObject[]): Rec
     safely(() => unwrapToDisk(String(object['status']?.snapshotID ?? '')).fcdId),
     safely(() => parseDiskId(String(object['status']?.volumeID ?? '')).fcdId),
   ])
-  const first = [...new Set(diskIdsOf(ofVolumes))]
-  return { ofVolumes: first, named: [...new Set(diskIdsOf(ofObjects))].filter((id) => !first.includes(id)) }
+  const first = new Set(diskIdsOf(ofVolumes))
+  const others = [...new Set(diskIdsOf(ofObjects))].filter((id) => !first.has(id))
+  return { ofVolumes: [...first], named: others }
 }
 
 /** Four of the volumes, one that users name, and so on: neither keeps the look from the others. */
@@ -119,8 +120,10 @@ export function inTurns({ ofVolumes, named }: RecordedDisks, last: LastDisks): s
   const volumes = startBehind(ofVolumes, last.ofVolumes)
   const others = startBehind(named, last.named)
   const turns: string[] = []
-  while (volumes.length > 0 || others.length > 0)
-    turns.push(...volumes.splice(0, VOLUMES_IN_A_ROW), ...others.splice(0, 1))
+  for (let turn = 0; turns.length < volumes.length + others.length; turn++) {
+    const at = turn * VOLUMES_IN_A_ROW
+    turns.push(...volumes.slice(at, at + VOLUMES_IN_A_ROW), ...others.slice(turn, turn + 1))
+  }
   return turns
 }
 

@@ -55,7 +55,7 @@ function proxyUrl(value: string): URL | undefined {
   const url = URL.parse(SCHEME.test(value) ? value : `http://${value}`)
   if (url === null || url.hostname === '') return undefined
   try {
-    decodeURIComponent(`${url.username}${url.password}`)
+    for (const part of [url.username, url.password]) decodeURIComponent(part)
     return url
   } catch {
     return undefined

@@ -18,6 +18,11 @@ export type Page = { objects: KubeObject[]; bytes: number; next: Cursor | undefi
  * failed precondition throw ConflictError. 429, 5xx and no answer: RetryableError. Other refusals (422, 403): TerminalError.
  */
 export interface Cluster {
+  /**
+   * Now by the API server's own clock, in epoch ms, to a second: what `creationTimestamp` is to be compared with, as the clocks of nodes differ.
+   * Before its first answer, this node's clock.
+   */
+  nowMs(): number
   read(kind: KindName, namespace: string | undefined, name: string): Promise<KubeObject | undefined>
   /** All of them at once: for what is small and few. */
   list(kind: KindName, options?: ListOptions): Promise<KubeObject[]>

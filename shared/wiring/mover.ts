@@ -45,7 +45,8 @@ class ConfiguredMover implements Mover {
   }
 
   async endAccess(...args: Parameters<Mover['endAccess']>): ReturnType<Mover['endAccess']> {
-    await (await this.#configured()).endAccess(...args)
+    // By the mover as it is: another configuration waits for the transfer that is under way.
+    await (this.#current?.mover ?? (await this.#configured())).endAccess(...args)
   }
 
   async close(): Promise<void> {

@@ -72,6 +72,13 @@ export function clusterSuite(title: string, start: () => Promise<ClusterUnderTes
     assert.equal(await cluster.read('Upload', namespace, 'x'), created)
   })
 
+  test("now by the server's clock is when an object was made that was made now", async () => {
+    const made = anUpload(namespace, { metadata: { name: 'now' } })
+    const { metadata } = await cluster.create('Upload', made)
+    const apartMs = Math.abs(cluster.nowMs() - Date.parse(metadata.creationTimestamp ?? ''))
+    assert.ok(apartMs < 5000, `${apartMs} ms apart`)
+  })
+
   test('what is not there reads as undefined', async () => {
     assert.is(await cluster.read('Upload', namespace, 'nothing'), undefined)
     assert.is(await cluster.read('Upload', 'no-such-namespace', 'nothing'), undefined)

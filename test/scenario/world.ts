@@ -355,6 +355,7 @@ export class World {
       get: (object, name) => {
         const member = Reflect.get(object, name)
         if (typeof member !== 'function') return member
+        if (name === 'nowMs') return member.bind(object) // it is no call
         return async (...args: unknown[]) => {
           await this.#dawdle(pod)
           return await call(String(name), args, async () => await member.apply(object, args))

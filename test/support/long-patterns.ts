@@ -9,8 +9,7 @@ const COMMON = ['/', ' ', 'a', '0', '-', '.', '\n', '"', '\\', '(', 'a.', '1s']
 const BOUNDED: Record<string, number> = {
   'shared/adapters/s3/answers.ts': 1024,
   'shared/steps/announce.ts': 200,
-  'velero/domain/times.ts': 64,
-  'velero/host/go-duration.ts': 64,
+  'shared/kernel/go-duration.ts': 64,
 }
 
 /** Single characters that the expression speaks of, and its longest run of plain text. */

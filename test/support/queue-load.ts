@@ -62,6 +62,7 @@ function counted(cluster: MemoryCluster, cost: Cost): Cluster {
     return answer
   }
   return {
+    nowMs: () => cluster.nowMs(),
     read: (...args) => count(cluster.read(...args), () => 1),
     list: (...args) => count(cluster.list(...args), (found) => found.length),
     page: (...args) => count(cluster.page(...args), (page) => page.objects.length),

@@ -42,7 +42,7 @@ test('a passphrase and a private key let a new password in, and both old ways st
   ]
   for (const [recovery, secret] of ways) {
     const store = await aRepository(recovery)
-    const opened = await letPasswordIn(store, secret, 'new password', cheap)
+    const opened = await letPasswordIn(store, secret, 'new password', { cost: cheap })
     assert.match(opened.slot!, /^keys\//)
     for (const way of ['new password', 'lost password', secret]) {
       assert.is((await requireRepository(store, way)).config.repositoryId, opened.repositoryId)
@@ -50,18 +50,27 @@ test('a passphrase and a private key let a new password in, and both old ways st
   }
 })
 
+test('another repository than the one that has to be there is left as it is', async () => {
+  const store = await aRepository({ kind: 'passphrase', passphrase: 'words' })
+  const keys = [...store.objects.keys()]
+  const elsewhere = { cost: cheap, repositoryId: '00112233445566778899aabbccddeeff' }
+  await refused(letPasswordIn(store, 'words', 'new', elsewhere), 'RepositoryDiffers')
+  await refused(keepOnlyPassword(store, 'lost password', 'lost password', elsewhere), 'RepositoryDiffers')
+  assert.equal([...store.objects.keys()], keys)
+})
+
 test('doing it twice adds one slot', async () => {
   const store = await aRepository({ kind: 'passphrase', passphrase: 'words' })
-  await letPasswordIn(store, 'words', 'new', cheap)
-  assert.is((await letPasswordIn(store, 'words', 'new', cheap)).slot, undefined)
-  assert.is((await letPasswordIn(store, 'words', 'lost password', cheap)).slot, undefined)
+  await letPasswordIn(store, 'words', 'new', { cost: cheap })
+  assert.is((await letPasswordIn(store, 'words', 'new', { cost: cheap })).slot, undefined)
+  assert.is((await letPasswordIn(store, 'words', 'lost password', { cost: cheap })).slot, undefined)
 })
 
 test('a wrong recovery key changes nothing, and an empty bucket is no repository', async () => {
   const store = await aRepository({ kind: 'passphrase', passphrase: 'words' })
-  await refused(letPasswordIn(store, 'other words', 'new', cheap), 'RepositoryKeyWrong')
+  await refused(letPasswordIn(store, 'other words', 'new', { cost: cheap }), 'RepositoryKeyWrong')
   await refused(requireRepository(store, 'new'), 'RepositoryKeyWrong')
-  await refused(letPasswordIn(aStore(), 'words', 'new', cheap), 'RepositoryMissing')
+  await refused(letPasswordIn(aStore(), 'words', 'new', { cost: cheap }), 'RepositoryMissing')
 })
 
 /** What the functions do with the password of the Secret; a process of theirs keeps the keys that it has unwrapped. */
@@ -74,7 +83,7 @@ test('a slot for the new password first, then the Secret: at no time does its pa
   const store = await aRepository(undefined)
   const work = functionsOver(store)
   assert.equal(await work('lost password'), [])
-  await letPasswordIn(store, 'lost password', 'new', cheap)
+  await letPasswordIn(store, 'lost password', 'new', { cost: cheap })
   assert.equal(await work('lost password'), [], 'until the Secret is changed')
   assert.equal(await work('new'), [], 'from then on')
 })
@@ -84,8 +93,8 @@ test('the Secret first: everything fails until the old password lets the new one
   const work = functionsOver(store)
   assert.equal(await work('lost password'), [])
   await refused(work('new'), 'RepositoryKeyWrong')
-  await refused(letPasswordIn(store, 'new', 'new', cheap), 'RepositoryKeyWrong')
-  await letPasswordIn(store, 'lost password', 'new', cheap)
+  await refused(letPasswordIn(store, 'new', 'new', { cost: cheap }), 'RepositoryKeyWrong')
+  await letPasswordIn(store, 'lost password', 'new', { cost: cheap })
   assert.equal(await work('new'), [])
 })
 
@@ -112,9 +121,9 @@ test('twenty changes of the password that close the old one leave one password a
   let current = 'lost password'
   for (let n = 0; n < 20; n++) {
     const next = `password ${n}`
-    assert.ok((await letPasswordIn(store, current, next, cheap)).slot)
+    assert.ok((await letPasswordIn(store, current, next, { cost: cheap })).slot)
     assert.ok(await opens(store, current), 'until it is closed')
-    const { slot, closed } = await keepOnlyPassword(store, next, next, cheap)
+    const { slot, closed } = await keepOnlyPassword(store, next, next, { cost: cheap })
     assert.is(slot, undefined)
     assert.is(closed.length, 1)
     assert.not.ok(await opens(store, current))
@@ -129,7 +138,7 @@ test('a password whose slot would not be tried is refused before it is written, 
   const store = aStore()
   await createRepository(store, 'lost password', undefined, { scrypt: cheap })
   await leftPasswords(store, 15, DEFAULT_SCRYPT)
-  assert.ok((await letPasswordIn(store, 'lost password', 'the last that fits', cheap)).slot)
+  assert.ok((await letPasswordIn(store, 'lost password', 'the last that fits', { cost: cheap })).slot)
   const before = slotsOf(store)
   const error: unknown = await letPasswordIn(store, 'lost password', 'one more').catch((thrown: unknown) => thrown)
   assert.ok(error instanceof TerminalError && error.reason === 'KeySlotsFull', String(error))
@@ -141,7 +150,7 @@ test('a password whose slot would not be tried is refused before it is written, 
 test('with sixty-four slots the next one would not be read: it is refused as well', async () => {
   const store = await aRepository(undefined)
   await leftPasswords(store, 63)
-  await refused(letPasswordIn(store, 'lost password', 'one more', cheap), 'KeySlotsFull')
+  await refused(letPasswordIn(store, 'lost password', 'one more', { cost: cheap }), 'KeySlotsFull')
   assert.is(slotsOf(store).length, 64)
 })
 
@@ -156,7 +165,7 @@ test('behind forty passwords a recovery key opens it, and closes them with a new
   const { keys } = await requireRepository(store, 'lost password')
   await addRecoverySlot(store, keys, { kind: 'publicKey', pem: publicKey })
   assert.ok(await opens(store, privateKey))
-  const { slot, closed } = await keepOnlyPassword(store, privateKey, 'new', cheap)
+  const { slot, closed } = await keepOnlyPassword(store, privateKey, 'new', { cost: cheap })
   assert.ok(slot)
   assert.is(closed.length, 41)
   assert.is(slotsOf(store).length, 2)
@@ -167,11 +176,11 @@ test('whoever dies while the others are closed leaves the password that is kept,
   for (const when of ['die before', 'die after'] as const) {
     for (let n = 1; n <= 4; n++) {
       const store = await aRepository({ kind: 'passphrase', passphrase: 'words' })
-      for (const password of ['b', 'c']) await letPasswordIn(store, 'words', password, cheap)
+      for (const password of ['b', 'c']) await letPasswordIn(store, 'words', password, { cost: cheap })
       const dying = new HookedStore(store, async (write) => (write.n === n ? when : 'go on'))
-      await keepOnlyPassword(dying, 'words', 'new', cheap).catch(() => {})
+      await keepOnlyPassword(dying, 'words', 'new', { cost: cheap }).catch(() => {})
       assert.ok((await opens(store, 'new')) || (await opens(store, 'lost password')), `${when} write ${n}`)
-      await keepOnlyPassword(store, 'words', 'new', cheap)
+      await keepOnlyPassword(store, 'words', 'new', { cost: cheap })
       assert.is(slotsOf(store).length, 2)
       assert.ok((await opens(store, 'new')) && (await opens(store, 'words')))
     }
@@ -180,16 +189,16 @@ test('whoever dies while the others are closed leaves the password that is kept,
 
 test('of two that keep different passwords at the same time one stays', async () => {
   const store = await aRepository(undefined)
-  await letPasswordIn(store, 'lost password', 'b', cheap)
+  await letPasswordIn(store, 'lost password', 'b', { cost: cheap })
   let isFirst = true
   const beside = new HookedStore(store, async ({ kind }) => {
     if (kind === 'delete' && isFirst) {
       isFirst = false
-      await keepOnlyPassword(store, 'b', 'b', cheap)
+      await keepOnlyPassword(store, 'b', 'b', { cost: cheap })
     }
     return 'go on'
   })
-  await keepOnlyPassword(beside, 'lost password', 'lost password', cheap)
+  await keepOnlyPassword(beside, 'lost password', 'lost password', { cost: cheap })
   assert.ok((await opens(store, 'b')) || (await opens(store, 'lost password')))
 })
 

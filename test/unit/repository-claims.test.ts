@@ -10,7 +10,7 @@ import type { Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import { accessOfClaimed, accessOfRepository } from '#shared/steps/repository-access.ts'
 import { reasonOf } from '#test/support/reason.ts'
-import { type ClusterAccess, namedParameters } from '../../cli/cluster-access.ts'
+import { type ClusterAccess, namedRepository } from '../../cli/cluster-access.ts'
 import { type ClaimDeps, handleRepository } from '../../functions/repository/handler.ts'
 
 const test = suite('claims of tenants and operators')
@@ -357,10 +357,10 @@ test('an operator who opens a repository by hand opens none of a tenant either',
   const name = 'br-4f4c7e0e-3b0c-4f3a-9d52-0c8ee8a4a001'
   world.repository(name, { repopsitoryParameters: { bucket: 'backups', s3Url: ATTACKER } })
   const access = { deps: world.deps, cluster: world.cluster } as unknown as ClusterAccess
-  assert.is(await reasonOf(namedParameters(access, { repository: name })), 'RepositoryNotProved')
+  assert.is(await reasonOf(namedRepository(access, { repository: name })), 'RepositoryNotProved')
   const metadata = { annotations: { [FROM]: 'velero' } }
   await world.cluster.patch('BackupRepository', world.cluster.peek('BackupRepository', undefined, name)!, { metadata })
-  assert.is((await namedParameters(access, { repository: name }))['s3Url'], ATTACKER)
+  assert.is((await namedRepository(access, { repository: name })).parameters['s3Url'], ATTACKER)
 })
 
 test('a location that was closed again takes no writes of that namespace, and serves its restores', async () => {

@@ -24,6 +24,7 @@ export function patient<Deps extends ActionDeps>(deps: Deps): Deps {
   const { cluster, clock } = deps
   const ask = <T>(act: () => Promise<T>) => retry(act, PATIENCE, clock)
   const asked: Cluster = {
+    nowMs: () => cluster.nowMs(),
     read: (...args) => ask(() => cluster.read(...args)),
     list: (...args) => ask(() => cluster.list(...args)),
     page: (...args) => ask(() => cluster.page(...args)),

@@ -1,5 +1,5 @@
 // Which volumes Velero's File System Backup takes, so that they are not taken twice (Velero, file-system-backup.md and
-// pkg/util/podvolume, pkg/podvolume/backupper.go). Only volumes of running pods are, and only those that a container mounts: what is
+// pkg/util/podvolume, pkg/podvolume/backupper.go). Only volumes of running pods that are in the Backup themselves are, and only those that a container mounts: what is
 // attached as a device, or mounted by an init container alone, Velero leaves out with a line in the log, and calls the Backup Completed.
 //
 //   default   annotation of the pod      meaning
@@ -9,8 +9,11 @@
 //   opt-out   backup-volumes             none: all are taken anyway
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isInBackup } from './in-backup.ts'
 
 const INCLUDES = 'backup.velero.io/backup-volumes'
+/** Velero goes by the pods that are in the Backup: of one that is not, no volume is taken. */
+const POD = ['pods', 'pod', 'po']
 const EXCLUDES = 'backup.velero.io/backup-volumes-excludes'
 
 /** The pod that makes File System Backup take the claim, as its name. undefined: none does. */
@@ -21,8 +24,9 @@ export function podWithFileSystemBackup(
 ): string | undefined {
   const optOut = backup['spec']?.defaultVolumesToFsBackup === true
   const isTaken = (pod: KubeObject, volume: string) => takes(pod, volume, optOut) && isReadable(pod, volume)
-  return pods.find((pod) => isRunning(pod) && volumesOf(pod, claimName).some((volume) => isTaken(pod, volume)))
-    ?.metadata.name
+  const isAsked = (pod: KubeObject) => isRunning(pod) && isInBackup(pod, POD, backup)
+  return pods.find((pod) => isAsked(pod) && volumesOf(pod, claimName).some((volume) => isTaken(pod, volume)))?.metadata
+    .name
 }
 
 function isRunning(pod: KubeObject): boolean {

@@ -1,7 +1,8 @@
 // How long Velero waits: durations as Go writes them, the deadline of an operation, the time that one item may take.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { HOUR_MS, MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
+import { parseGoDuration } from '#shared/kernel/go-duration.ts'
+import { HOUR_MS, MINUTE_MS } from '#shared/kernel/units.ts'
 import { RESOURCE_TIMEOUT_ANNOTATION } from './names.ts'
 
 /** Velero's own defaults: `--default-item-operation-timeout`, `--resource-timeout`. */
@@ -10,18 +11,11 @@ export const DEFAULT_RESOURCE_TIMEOUT_MS = 10 * MINUTE_MS
 
 /** Above this a date is no longer one that RFC 3339 can write. */
 const MAX_DURATION_MS = 10 * 365 * 24 * HOUR_MS
-const UNIT_MS: Record<string, number> = { h: HOUR_MS, m: MINUTE_MS, s: SECOND_MS, ms: 1, us: 1e-3, µs: 1e-3, ns: 1e-6 }
-const PART = /(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)/g
-const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|us|µs|ns|h|m|s))+$/
 
 /** `4h0m0s` in milliseconds (Go, time.ParseDuration). undefined: no duration, not above 0, or beyond ten years. */
 export function parseDuration(text: unknown): number | undefined {
-  if (typeof text !== 'string' || text.length > 64 || !DURATION.test(text)) return undefined
-  const ms = [...text.matchAll(PART)].reduce(
-    (sum, [, count, unit]) => sum + Number(count) * (UNIT_MS[unit ?? ''] ?? 0),
-    0,
-  )
-  return ms > 0 && ms <= MAX_DURATION_MS ? ms : undefined
+  const ms = typeof text === 'string' ? parseGoDuration(text) : undefined
+  return ms !== undefined && ms <= MAX_DURATION_MS ? ms : undefined
 }
 
 /** Velero counts from the moment at which Execute has answered, so this is never later than its own. */
@@ -30,7 +24,7 @@ export function operationDeadlineMs(backup: KubeObject, nowMs: number): number {
 }
 
 export function resourceTimeoutMs(owner: KubeObject): number {
-  return parseDuration(owner.metadata.annotations?.[RESOURCE_TIMEOUT_ANNOTATION]) ?? DEFAULT_RESOURCE_TIMEOUT_MS
+  return parseDuration(owner.metadata?.annotations?.[RESOURCE_TIMEOUT_ANNOTATION]) ?? DEFAULT_RESOURCE_TIMEOUT_MS
 }
 
 /** Velero runs all actions again on the items of ended operations; a new operation would be an error then. */

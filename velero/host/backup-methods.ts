@@ -6,7 +6,7 @@ import type { HostLog } from './log.ts'
 import type { Message } from './messages.ts'
 import type { Registry } from './registry.ts'
 import { type Method, unary } from './rpc.ts'
-import { resourceTimeoutMs, within } from './time-limit.ts'
+import { callLimitMs, within } from './time-limit.ts'
 
 const SERVICE = '/v2.BackupItemAction'
 const KIND = 'BackupItemActionV2'
@@ -41,7 +41,7 @@ export function backupMethods(registry: Registry, log: HostLog): Method[] {
         const action = registry.find(KIND, plugin)
         const run = readItem(backup, 'backup')
         const work = () => action.cancel(operationID, run, log.forPlugin(plugin))
-        await within(resourceTimeoutMs(run), `cancel of ${operationID}`, work)
+        await within(callLimitMs(run), `cancel of ${operationID}`, work)
         return {}
       },
     ),
@@ -58,7 +58,7 @@ async function execute(
   const run = readItem(backup, 'backup')
   const what = `${plugin} for ${nameOf(sent.item)}`
   const work = () => action.execute(sent.item, run, log.forPlugin(plugin))
-  const done = await within(resourceTimeoutMs(run), what, work)
+  const done = await within(callLimitMs(run), what, work)
   return {
     item: itemAnswer(plugin, done.item, sent),
     additionalItems: done.additionalItems,

@@ -4,7 +4,7 @@ import { nameOf, readItem } from './items.ts'
 import type { HostLog } from './log.ts'
 import type { Registry } from './registry.ts'
 import { type Method, unary } from './rpc.ts'
-import { resourceTimeoutMs, within } from './time-limit.ts'
+import { callLimitMs, within } from './time-limit.ts'
 
 const SERVICE = '/generated.DeleteItemAction'
 const KIND = 'DeleteItemAction'
@@ -26,7 +26,7 @@ export function deleteMethods(registry: Registry, log: HostLog): Method[] {
         const deleted = readItem(item, 'item')
         const run = readItem(backup, 'backup')
         const work = () => action.execute(deleted, run, log.forPlugin(plugin))
-        await within(resourceTimeoutMs(run), `${plugin} for ${nameOf(deleted)}`, work)
+        await within(callLimitMs(run), `${plugin} for ${nameOf(deleted)}`, work)
         return {}
       },
     ),

@@ -6,7 +6,7 @@ import type { HostLog } from './log.ts'
 import type { Message } from './messages.ts'
 import type { Registry } from './registry.ts'
 import { type Method, unary } from './rpc.ts'
-import { resourceTimeoutMs, within } from './time-limit.ts'
+import { callLimitMs, within } from './time-limit.ts'
 
 const SERVICE = '/v2.RestoreItemAction'
 const KIND = 'RestoreItemActionV2'
@@ -44,7 +44,7 @@ export function restoreMethods(registry: Registry, log: HostLog): Method[] {
         const action = registry.find(KIND, plugin)
         const run = readItem(restore, 'restore')
         const work = () => action.cancel(operationID, run, log.forPlugin(plugin))
-        await within(resourceTimeoutMs(run), `cancel of ${operationID}`, work)
+        await within(callLimitMs(run), `cancel of ${operationID}`, work)
         return {}
       },
     ),
@@ -71,7 +71,7 @@ async function execute(
   const original = readItem(itemFromBackup, 'itemFromBackup')
   const run = readItem(restore, 'restore')
   const work = () => action.execute(sent.item, original, run, log.forPlugin(plugin))
-  const done = await within(resourceTimeoutMs(run), `${plugin} for ${nameOf(sent.item)}`, work)
+  const done = await within(callLimitMs(run), `${plugin} for ${nameOf(sent.item)}`, work)
   return {
     item: itemAnswer(plugin, done.item, sent),
     additionalItems: done.additionalItems,

@@ -9,6 +9,7 @@ import { type AccessOptions, findAccess } from './find-access.ts'
 import { nextPage } from './pages.ts'
 import { creationPath, objectPath } from './paths.ts'
 import { type Attempt, saysNotFound } from './refusals.ts'
+import { ServerClock } from './server-clock.ts'
 import { createTransport, type Transport, type TransportOptions } from './transport.ts'
 
 export type ClusterOptions = TransportOptions &
@@ -26,10 +27,19 @@ export function createCluster(options: ClusterOptions = {}): Cluster {
 class KubeCluster implements Cluster {
   readonly #send: Transport
   readonly #onWarning: (warning: string) => void
+  readonly #clock = new ServerClock()
 
   constructor(send: Transport, onWarning: (warning: string) => void) {
-    this.#send = send
+    this.#send = async (request) => {
+      const answer = await send(request)
+      this.#clock.note(answer.dateMs)
+      return answer
+    }
     this.#onWarning = onWarning
+  }
+
+  nowMs(): number {
+    return this.#clock.nowMs()
   }
 
   async read(kind: KindName, namespace: string | undefined, name: string): Promise<KubeObject | undefined> {

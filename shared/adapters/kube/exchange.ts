@@ -27,6 +27,8 @@ export type ApiAnswer = {
   bytes: number
   retryAfterSeconds: number | undefined
   warnings: string[]
+  /** Of the server's clock, epoch ms; undefined: it said none. */
+  dateMs: number | undefined
 }
 
 export type Way = { server: URL; agent: Agent; headers: Record<string, string>; timeoutMs: number }
@@ -57,6 +59,7 @@ async function send(request: ApiRequest, way: Way): Promise<ApiAnswer> {
       bytes: bytes.length,
       retryAfterSeconds: secondsOf(response.headers['retry-after']),
       warnings: warningsOf(response.headers['warning']),
+      dateMs: Date.parse(response.headers.date ?? '') || undefined,
     }
   } finally {
     clearTimeout(timer)

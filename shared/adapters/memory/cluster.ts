@@ -60,6 +60,10 @@ export class MemoryCluster implements Cluster {
     this.#pageObjects = options.pageObjects ?? PAGE_OBJECTS
   }
 
+  nowMs(): number {
+    return this.#clock.nowMs()
+  }
+
   read(kind: KindName, namespace: string | undefined, name: string): Promise<KubeObject | undefined> {
     return this.#call('read', kind, name, () => {
       checkNames(kind, { namespace, name })

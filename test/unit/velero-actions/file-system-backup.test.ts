@@ -40,6 +40,49 @@ fsb('a pod that is not running leaves the volume to us: Velero skips it', () => 
   }
 })
 
+const LABELS = { tier: 'db', app: 'shop' }
+const LEFT_OUT: [why: string, spec: object, labels?: Record<string, string>][] = [
+  ['its resource is not included', { includedResources: ['persistentvolumeclaims', 'persistentvolumes'] }],
+  ['its resource is excluded', { excludedResources: ['Pods'] }],
+  ['all are excluded', { excludedResources: ['*'] }],
+  ['the newer lists do not include it', { includedNamespaceScopedResources: ['persistentvolumeclaims'] }],
+  ['the newer lists exclude it', { excludedNamespaceScopedResources: ['po'] }],
+  ['its labels are others', { labelSelector: { matchLabels: { tier: 'web' } } }],
+  [
+    'an expression is not met',
+    { labelSelector: { matchExpressions: [{ key: 'tier', operator: 'NotIn', values: ['db'] }] } },
+  ],
+  ['an expression cannot be read', { labelSelector: { matchExpressions: [{ key: 'tier', operator: 'Like' }] } }],
+  [
+    'none of the selectors fits',
+    { orLabelSelectors: [{ matchLabels: { tier: 'web' } }, { matchLabels: { app: 'x' } }] },
+  ],
+  ['its label leaves it out', {}, { 'velero.io/exclude-from-backup': 'true' }],
+]
+for (const [why, spec, labels = {}] of LEFT_OUT)
+  fsb(`a pod that is not in the Backup leaves the volume to us: ${why}`, () => {
+    const pod = aPod({ [INCLUDES]: 'data' })
+    const labelled = { ...pod, metadata: { ...pod.metadata, labels: { ...LABELS, ...labels } } }
+    assert.is(podWithFileSystemBackup([labelled], 'orders', aBackup(spec)), undefined)
+    assert.is(
+      podWithFileSystemBackup([labelled], 'orders', aBackup({ defaultVolumesToFsBackup: true, ...spec })),
+      undefined,
+    )
+  })
+
+fsb('a pod that the lists and selectors of the Backup name is in it', () => {
+  const pod = aPod({ [INCLUDES]: 'data' })
+  const labelled = { ...pod, metadata: { ...pod.metadata, labels: LABELS } }
+  for (const spec of [
+    { includedResources: ['*'] },
+    { includedResources: ['pods', 'persistentvolumeclaims'], excludedResources: ['secrets'] },
+    { includedNamespaceScopedResources: ['pods'] },
+    { labelSelector: { matchLabels: { tier: 'db' }, matchExpressions: [{ key: 'app', operator: 'Exists' }] } },
+    { orLabelSelectors: [{ matchLabels: { tier: 'web' } }, { matchLabels: { tier: 'db' } }] },
+  ])
+    assert.is(podWithFileSystemBackup([labelled], 'orders', aBackup(spec)), 'db-0', JSON.stringify(spec))
+})
+
 fsb(
   'what no container mounts, or has as a device, is left to us: Velero skips it and is Completed all the same',
   () => {

@@ -4,15 +4,16 @@ import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ConflictError, CorruptionError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { parseGoDuration } from '#shared/kernel/go-duration.ts'
 import type { ItemAction } from '../../../velero/actions.ts'
+import { resourceTimeoutMs } from '../../../velero/domain/times.ts'
 import { leastLevel } from '../../../velero/host/arguments.ts'
 import { decode, encode } from '../../../velero/host/codec.ts'
-import { parseGoDuration } from '../../../velero/host/go-duration.ts'
 import { portRange, socketFolders } from '../../../velero/host/listen.ts'
 import { progressOfError, wireProgress } from '../../../velero/host/progress.ts'
 import { Registry } from '../../../velero/host/registry.ts'
 import { callerOf, framesOf } from '../../../velero/host/stack.ts'
-import { resourceTimeoutMs, within } from '../../../velero/host/time-limit.ts'
+import { callLimitMs, within } from '../../../velero/host/time-limit.ts'
 
 const test = suite('parts of the Velero host')
 
@@ -38,8 +39,8 @@ for (const [text, ms] of DURATIONS) {
 const runWith = (annotations: unknown) =>
   ({ apiVersion: '', kind: 'Backup', metadata: { name: 'b', annotations } }) as never
 
-test('the resource timeout is the annotation of the run; without one that makes sense it is ten minutes', () => {
-  assert.is(resourceTimeoutMs(runWith({ 'velero.io/resource-timeout': '20m0s' })), 1_200_000)
+test('a call has two minutes more than what an action waits for; without an annotation that makes sense that is ten minutes', () => {
+  assert.is(callLimitMs(runWith({ 'velero.io/resource-timeout': '20m0s' })), 1_320_000)
   for (const annotations of [
     undefined,
     null,
@@ -47,10 +48,17 @@ test('the resource timeout is the annotation of the run; without one that makes 
     { 'velero.io/resource-timeout': 'soon' },
     { 'velero.io/resource-timeout': 5 },
   ]) {
-    assert.is(resourceTimeoutMs(runWith(annotations)), 600_000, JSON.stringify(annotations))
+    assert.is(callLimitMs(runWith(annotations)), 720_000, JSON.stringify(annotations))
   }
-  assert.is(resourceTimeoutMs({ kind: 'Backup' } as never), 600_000)
-  assert.is(resourceTimeoutMs(runWith({ 'velero.io/resource-timeout': '9999h' })), 2 ** 31 - 1, 'what a timer can hold')
+  assert.is(callLimitMs({ kind: 'Backup' } as never), 720_000)
+  assert.is(callLimitMs(runWith({ 'velero.io/resource-timeout': '9999h' })), 2 ** 31 - 1, 'what a timer can hold')
+})
+
+test('a call outlasts what its action waits for by itself, however long that is', () => {
+  for (const text of [undefined, '1ms', '10s', '1m', '10m0s', '4h']) {
+    const run = runWith({ 'velero.io/resource-timeout': text })
+    assert.ok(callLimitMs(run) > resourceTimeoutMs(run), text)
+  }
 })
 
 test('work that ends in time gives its value or its own error', async () => {

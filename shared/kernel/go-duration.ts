@@ -1,6 +1,6 @@
 // Durations as Go prints and reads them: `10m0s`, `1h30m`, `1.5s`.
 
-import { HOUR_MS, MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
+import { HOUR_MS, MINUTE_MS, SECOND_MS } from './units.ts'
 
 const UNIT_MS: Record<string, number> = {
   ns: 1e-6,

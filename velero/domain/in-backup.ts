@@ -1,0 +1,43 @@
+// Whether an object of an included namespace is in a Backup itself (Velero, pkg/backup/item_collector.go): by its resource, its labels, and the
+// label that leaves anything out.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { meets, requirementOf } from '#shared/domain/node-affinity.ts'
+
+const EXCLUDED = 'velero.io/exclude-from-backup'
+
+type Selector = { matchLabels?: Record<string, string>; matchExpressions?: unknown[] }
+
+/** `names`: how the resource may be written, in small letters. */
+export function isInBackup(object: KubeObject, names: readonly string[], backup: KubeObject): boolean {
+  const labels = object.metadata.labels ?? {}
+  return labels[EXCLUDED] !== 'true' && includesResource(names, backup) && isSelected(labels, backup)
+}
+
+/** The older pair of lists, or the newer one for what has a namespace: Velero refuses a Backup with both. */
+function includesResource(names: readonly string[], backup: KubeObject): boolean {
+  const spec = backup['spec'] ?? {}
+  const isNamed = (list: unknown) =>
+    Array.isArray(list) && list.some((each) => each === '*' || names.includes(String(each).toLowerCase()))
+  const hasSome = (list: unknown) => Array.isArray(list) && list.length > 0
+  const excluded = [spec.excludedResources, spec.excludedNamespaceScopedResources]
+  const included = [spec.includedResources, spec.includedNamespaceScopedResources]
+  return !excluded.some(isNamed) && included.every((list) => !hasSome(list) || isNamed(list))
+}
+
+function isSelected(labels: Record<string, string>, backup: KubeObject): boolean {
+  const { labelSelector, orLabelSelectors } = backup['spec'] ?? {}
+  const any: Selector[] = Array.isArray(orLabelSelectors) ? orLabelSelectors : []
+  if (any.length > 0) return any.some((selector) => matches(selector, labels))
+  return matches(labelSelector ?? {}, labels)
+}
+
+/** An expression that cannot be read selects nothing, so that nobody relies on it. */
+function matches({ matchLabels = {}, matchExpressions = [] }: Selector, labels: Record<string, string>): boolean {
+  const value = (key: string) => (Object.hasOwn(labels, key) ? labels[key] : undefined)
+  const isMet = (one: unknown) => {
+    const requirement = requirementOf(one)
+    return requirement !== undefined && meets(requirement, value(requirement.key))
+  }
+  return Object.entries(matchLabels).every(([key, wanted]) => value(key) === wanted) && matchExpressions.every(isMet)
+}
