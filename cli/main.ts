@@ -48,6 +48,7 @@ function addRepositoryOptions(command: Command): Command {
       "without a cluster: the repository's parameters (bucket, prefix, region, s3Url, …)",
     )
     .option('--credentials-file <file>', 'with --parameter: AWS credentials file')
+    .option('--customer-key-file <file>', "with --parameter: the store's key for SSE-C, 32 bytes or their base64")
 }
 
 addRepositoryOptions(repository.command('open'))

@@ -1,7 +1,6 @@
 // Which repository a command is about: one that a cluster names, or everything from the command line.
 
 import { readFile } from 'node:fs/promises'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { parseRepositoryParameters, type RepositorySettings } from '#shared/domain/repository-parameters.ts'
 import { parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
@@ -13,6 +12,8 @@ export type SourceFlags = ClusterFlags & {
   /** Without a cluster: `key=value` as in repopsitoryParameters. */
   parameter?: string[]
   credentialsFile?: string
+  /** With the store's key for SSE-C, as it lies in the Secret: 32 bytes, or their base64. */
+  customerKeyFile?: string
   passwordFile?: string
 }
 
@@ -29,26 +30,36 @@ export async function sourceOf(flags: SourceFlags): Promise<Source> {
   }
   if (flags.passwordFile === undefined)
     throw usage('give --password-file: without a cluster there is no Secret to read')
-  const parameters = Object.fromEntries(flags.parameter.map(keyAndValue))
-  const { credentialSecret } = parseRepositoryParameters(parameters)
-  const text = flags.credentialsFile === undefined ? undefined : await readFile(flags.credentialsFile, 'utf8')
-  const readSecret = async (name: string) => {
-    return name === credentialSecret.name && text !== undefined
-      ? asSecret(name, credentialSecret.key ?? 'cloud', text)
-      : undefined
+  const parameters = {
+    // Whatever the Secret was called: the file stands for it.
+    ...(flags.customerKeyFile === undefined ? {} : { customerKeyEncryptionSecret: 'customer-key/key' }),
+    ...Object.fromEntries(flags.parameter.map(keyAndValue)),
   }
-  return { parameters, repositoryId: undefined, readSecret }
+  return { parameters, repositoryId: undefined, readSecret: await secretsFrom(flags, parameters) }
+}
+
+/** The files in place of the Secrets that the parameters name; one Secret may hold both. */
+async function secretsFrom(flags: SourceFlags, parameters: Record<string, string>): Promise<Source['readSecret']> {
+  const { credentialSecret, customerKeySecret } = parseRepositoryParameters(parameters)
+  const files = [
+    { ref: credentialSecret, key: credentialSecret.key ?? 'cloud', file: flags.credentialsFile },
+    { ref: customerKeySecret, key: customerKeySecret?.key ?? '', file: flags.customerKeyFile },
+  ]
+  const secrets = new Map<string, Record<string, string>>()
+  for (const { ref, key, file } of files) {
+    if (ref === undefined || file === undefined) continue
+    secrets.set(ref.name, { ...secrets.get(ref.name), [key]: (await readFile(file)).toString('base64') })
+  }
+  return async (name) => {
+    const data = secrets.get(name)
+    return data === undefined ? undefined : { apiVersion: 'v1', kind: 'Secret', metadata: { name }, data }
+  }
 }
 
 function keyAndValue(text: string): [string, string] {
   const equals = text.indexOf('=')
   if (equals < 1) throw usage(`--parameter ${JSON.stringify(text)}: write key=value`)
   return [text.slice(0, equals), text.slice(equals + 1)]
-}
-
-function asSecret(name: string, key: string, value: string): KubeObject {
-  const data = { [key]: Buffer.from(value).toString('base64') }
-  return { apiVersion: 'v1', kind: 'Secret', metadata: { name }, data }
 }
 
 /** From the file, else from the Secret that the repository's settings name. */

@@ -15,6 +15,7 @@ import { type SweepReport, sweep } from './handler.ts'
 import { wakeForLostStaging } from './lost-staging.ts'
 import { sweepOrphans } from './orphans.ts'
 import { wakeForPrunes } from './prunes.ts'
+import { wakeForUnidentified } from './unidentified.ts'
 
 const { deps, log, metrics } = wireLight('sweep')
 const rescues = new Counter('dormouse_sweep_wakeups_total', 'Wake-ups by the sweep: rescue measures lost events.')
@@ -72,6 +73,9 @@ async function sweepOnce(signal: AbortSignal): Promise<string> {
   )
   await wakeForLostStaging({ ...deps, wake }).catch((error) =>
     log.warn({ err: asError(error) }, 'could not look at the staging claims; the next sweep tries again'),
+  )
+  await wakeForUnidentified({ ...deps, wake }).catch((error) =>
+    log.warn({ err: asError(error) }, 'could not look at the repositories; the next sweep tries again'),
   )
   const report = await sweep({ ...deps, wake, count: (kind, cause) => rescues.add({ kind, cause }) }, signal)
   ended.add({ what: 'record' }, report.collected)

@@ -6,6 +6,8 @@ const OWN_DOMAINS = ['kubernetes.io', 'k8s.io', 'dormouse.dev', 'velero.io']
 const DEPLOYERS = ['argocd.argoproj.io', 'objectset.rio.cattle.io', 'kapp.k14s.io']
 /** People's own, in spite of its domain. */
 const APP = 'app.kubernetes.io'
+/** Argo CD 2.x finds by it what it manages, unless it was told otherwise; a volume that is not in its sources would be pruned. */
+const ARGO_TRACKING = 'app.kubernetes.io/instance'
 /** kubelet gives its group to each Pod that uses the volume. */
 const GROUP_ANNOTATION = 'pv.beta.kubernetes.io/gid'
 
@@ -18,6 +20,7 @@ export function isKeptKey(key: string): boolean {
   const [domain, name] = key.split('/')
   if (!isLabelKey(key) || name === undefined) return isLabelKey(key)
   const isOwn = OWN_DOMAINS.some((own) => domain === own || domain?.endsWith(`.${own}`))
+  if (key === ARGO_TRACKING) return false
   return domain === APP || (!isOwn && !DEPLOYERS.includes(domain ?? ''))
 }
 

@@ -14,8 +14,6 @@ export type Candidates = {
   csiNodes: readonly KubeObject[]
   /** What the scheduler has written on the claim that waits; undefined: nothing. */
   selected: string | undefined
-  /** `spec.nodeAffinity` of the volume that was backed up; undefined: nobody knows it. */
-  origin?: NodeAffinity | undefined
 }
 
 /** The reasons: no node at all, and none in a place that the class allows. */
@@ -23,9 +21,6 @@ export type NodeChoice =
   | { kind: 'node'; name: string }
   | { kind: 'none'; reason: 'NoNodeForVolume' | 'NoNodeInTopology'; message: string }
 
-/** As far as it is read: https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/persistent-volume-v1/ */
-export type NodeAffinity = { required?: { nodeSelectorTerms?: { matchExpressions?: Expression[] }[] } }
-type Expression = { key: string; operator: string; values?: string[] }
 type Labels = Record<string, string>
 
 /** Of a node on which the driver runs. */
@@ -36,11 +31,9 @@ const REPELLING = ['NoSchedule', 'NoExecute']
 /** The message must fit into a status, however many zones a class allows. */
 const MOST_WORDS = 300
 
-/**
- * Where the volume was, if a node there fits, else the first by name: the claims of one Pod are restored one by one, and have to meet in one zone.
- */
+/** The first by name of those that fit: the claims of one Pod are restored one by one, and have to meet in one zone. */
 export function chooseNode(candidates: Candidates): NodeChoice {
-  const { storageClass, selected, origin } = candidates
+  const { storageClass, selected } = candidates
   const seats = seatsOf(candidates)
   const usesTopology = seats.some(({ topologyKeys }) => topologyKeys.length > 0)
   const served = seats.filter((seat) => !usesTopology || knowsItsPlace(seat))
@@ -48,8 +41,7 @@ export function chooseNode(candidates: Candidates): NodeChoice {
   // A Pod is going there: it may tolerate what others do not.
   const given = allowed.find(({ name }) => name === selected)
   if (given !== undefined) return { kind: 'node', name: given.name }
-  const fitting = allowed.filter(({ node }) => takesPods(node))
-  const chosen = fitting.find(({ labels }) => matchesAffinity(labels, origin)) ?? fitting[0]
+  const chosen = allowed.find(({ node }) => takesPods(node))
   if (chosen !== undefined) return { kind: 'node', name: chosen.name }
   const counts = `${count(candidates.nodes.length, 'node')}: ${seats.length} with ${CSI_DRIVER}, ${allowed.length} of them in an allowed place, none of these is ready and schedulable without a taint`
   return none(storageClass, counts)
@@ -133,21 +125,6 @@ function takesPods(node: KubeObject): boolean {
 function isReady(node: KubeObject): boolean {
   const conditions: { type: string; status: string }[] = node['status']?.conditions ?? []
   return conditions.some(({ type, status }) => type === 'Ready' && status === 'True')
-}
-
-/** False where nothing is asked for: it is a preference. */
-function matchesAffinity(labels: Labels, affinity: NodeAffinity | undefined): boolean {
-  const terms = affinity?.required?.nodeSelectorTerms ?? []
-  return terms.some(
-    ({ matchExpressions = [] }) => matchExpressions.length > 0 && matchExpressions.every((one) => meets(labels, one)),
-  )
-}
-
-/** What drivers write; of another operator nobody knows. */
-function meets(labels: Labels, { key, operator, values = [] }: Expression): boolean {
-  const value = Object.hasOwn(labels, key) ? labels[key] : undefined
-  if (operator === 'Exists') return value !== undefined
-  return operator === 'In' && value !== undefined && values.includes(value)
 }
 
 function count(number: number, thing: string): string {

@@ -29,7 +29,7 @@ export function requireWritable(location: KubeObject | undefined, { name, parame
     throw new RetryableError(
       'LocationMissing',
       `BackupStorageLocation ${name} does not exist in Velero's namespace, and no other one points at ${placeText(parameters)}: ` +
-        'create one that does, under any name; restores go on without it',
+        'create one that does, under any name; a CloneFromSnapshot by hand goes on without it, and Velero restores nothing meanwhile',
     )
   }
   if (!isReadOnly(location)) return

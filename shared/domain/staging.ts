@@ -27,6 +27,9 @@ const STALE_ANNOTATIONS = [
   'kubectl.kubernetes.io/last-applied-configuration',
 ]
 
+/** By these Kubernetes and vSphere's driver decide where a disk is made, and of which class: on a staging claim that is Dormouse's to say. */
+const PROVISIONING = /^(pv|volume|volume\.beta)\.kubernetes\.io\/|^csi\.vsphere\./
+
 /** As the annotation and the Download name it. */
 export function cloneReference({ metadata }: Pick<KubeObject, 'metadata'>): string {
   return `${metadata.namespace}/${metadata.name}`
@@ -73,7 +76,8 @@ export function stagingClaim(
     metadata: {
       name: stagingClaimName(clone),
       namespace,
-      // A rule of the user's namespace that wants labels on claims finds those of the claim itself. A tenant chose them: not in Velero's.
+      // A rule of the user's namespace that wants labels or annotations on claims finds those of the claim itself. A tenant chose them: not in
+      // Velero's.
       labels: {
         ...(isBeside ? stored.metadata.labels : {}),
         [CLONE_LABEL]: clone.metadata.uid ?? '',
@@ -83,6 +87,7 @@ export function stagingClaim(
       // elsewhere the sweep looks for it.
       ...(isBeside ? { ownerReferences: [ownerOf(clone)] } : {}),
       annotations: {
+        ...(isBeside ? annotationsBeside(stored) : {}),
         [CLONE_ANNOTATION]: cloneReference(clone),
         ...(selectedNode === undefined ? {} : { [SELECTED_NODE_ANNOTATION]: selectedNode }),
       },
@@ -92,15 +97,22 @@ export function stagingClaim(
   }
 }
 
+function keptAnnotations({ metadata }: KubeObject): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(metadata.annotations ?? {}).filter(([key]) => !STALE_ANNOTATIONS.includes(key)),
+  )
+}
+
+function annotationsBeside(stored: KubeObject): Record<string, string> {
+  return Object.fromEntries(Object.entries(keptAnnotations(stored)).filter(([key]) => !PROVISIONING.test(key)))
+}
+
 function ownerOf({ metadata: { name, uid = '' } }: KubeObject): OwnerReference {
   return { apiVersion: KINDS.CloneFromSnapshot.apiVersion, kind: 'CloneFromSnapshot', name, uid }
 }
 
 /** The claim as its owner had it, bound to exactly the volume that was filled. */
 export function restoredClaim(clone: KubeObject, stored: KubeObject, volume: KubeObject): KubeObject {
-  const annotations = Object.fromEntries(
-    Object.entries(stored.metadata.annotations ?? {}).filter(([key]) => !STALE_ANNOTATIONS.includes(key)),
-  )
   return {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
@@ -108,7 +120,7 @@ export function restoredClaim(clone: KubeObject, stored: KubeObject, volume: Kub
       name: stored.metadata.name,
       namespace: clone.metadata.namespace ?? '',
       labels: { ...stored.metadata.labels, [CLONE_LABEL]: clone.metadata.uid ?? '' },
-      annotations: { ...annotations, [CLONE_ANNOTATION]: cloneReference(clone) },
+      annotations: { ...keptAnnotations(stored), [CLONE_ANNOTATION]: cloneReference(clone) },
     },
     // Of the volume's class, or they are never bound: the default may be another one by now. Of its size, as a quota goes by the request.
     spec: {

@@ -1,5 +1,5 @@
 // Which proxy a request goes through. The rules are those of Go's net/http (golang.org/x/net/http/httpproxy), as Velero's own
-// pods obey them: one setting of the variables serves both. test/contract/peers-proxy.test.ts compares row by row.
+// pods obey them: one setting of the variables serves both. test/contract/go-proxy.test.ts compares row by row.
 
 import { RetryableError } from './errors.ts'
 import { isDirect } from './no-proxy.ts'

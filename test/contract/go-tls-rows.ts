@@ -28,6 +28,8 @@ export const HOST = 'minio.store.test'
 
 /** Nothing but the variable SSL_CERT_FILE makes it trusted. */
 export const system = issue({ name: 'an authority of the image', ca: true, usage: SIGN_CERTIFICATES })
+/** The same of the second folder that SSL_CERT_DIR names. */
+export const systemFolder = issue({ name: 'an authority of a folder', ca: true, usage: SIGN_CERTIFICATES })
 
 const authority = (name: string, change: Partial<Wanted> = {}) =>
   issue({ name, ca: true, usage: SIGN_CERTIFICATES, ...change })
@@ -85,6 +87,7 @@ function anchors(): Row[] {
     row('the chain in the wrong order', [leaf, root, middle], pem(root)),
     row('a chain with something that does not belong to it', [leaf, other, middle], pem(root)),
     row('an authority of the system', [server(system)], ''),
+    row('an authority of the second folder of the system', [server(systemFolder)], ''),
     row('an authority of the system beside a CA', [server(system)], pem(root)),
     row('an authority of the system where only the CA counts', [server(system)], pem(root), { only: true }),
     row('nothing', [direct], ''),

@@ -13,7 +13,7 @@ import { SoapConnection, VIM } from '#shared/adapters/vsphere/soap.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import { askTls, type GoAnswer, type TlsRow } from './go-peer.ts'
-import { HOST, ROWS, type Row, system } from './go-tls-rows.ts'
+import { HOST, ROWS, type Row, system, systemFolder } from './go-tls-rows.ts'
 
 type Answer = { answer: 'accepted' | 'refused'; why: string }
 
@@ -66,7 +66,9 @@ test.before(() => {
   writeFileSync(file, system.certPem)
   // Read when an authority of the system's is asked for the first time.
   process.env['SSL_CERT_FILE'] = file
-  process.env['SSL_CERT_DIR'] = mkdtempSync(path.join(folder, 'none-'))
+  const [none, second] = [mkdtempSync(path.join(folder, 'none-')), mkdtempSync(path.join(folder, 'second-'))]
+  writeFileSync(path.join(second, 'of-a-folder.crt'), systemFolder.certPem)
+  process.env['SSL_CERT_DIR'] = `${none}:${second}`
   // Every name of the rows is here.
   dns.lookup = ((name: string, options: object, done: (...answer: unknown[]) => void) =>
     lookup(name.endsWith('.test') || name.endsWith('.test.') ? '127.0.0.1' : name, options, done as never)) as never

@@ -17,7 +17,7 @@ export function aVolume(world: World, name: string, namespace = 'app'): string {
   const claim = world.cluster.seed('PersistentVolumeClaim', {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
-    metadata: { name, namespace, labels: { app: 'db' } },
+    metadata: { name, namespace, labels: { app: 'db' }, annotations: { 'example.com/cost-centre': '42' } },
     spec: {
       accessModes: ['ReadWriteOnce'],
       resources: { requests: { storage: '640Ki' } },

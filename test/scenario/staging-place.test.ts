@@ -191,11 +191,13 @@ test('a rule against the claim ends the restore at once, before a disk is made',
   assert.is(world.volumes.diskIds.length, disks)
 })
 
-test('a rule that wants the labels of the claim is content with the staging claim', async () => {
+test('a rule that wants the labels and annotations of the claim is content with the staging claim', async () => {
   const world = new World(5)
   const snapshot = await aBackup(world)
-  const refuse = () => new TerminalError('AdmissionDenied', 'no label app')
-  ruleClaims(world, NAMESPACE, ({ metadata }) => (metadata.labels?.['app'] === 'db' ? undefined : refuse()))
+  const refuse = () => new TerminalError('AdmissionDenied', 'no label app, or no cost centre')
+  const isFit = ({ labels, annotations }: KubeObject['metadata']) =>
+    labels?.['app'] === 'db' && annotations?.['example.com/cost-centre'] === '42'
+  ruleClaims(world, NAMESPACE, ({ metadata }) => (isFit(metadata) ? undefined : refuse()))
   aClone(world, 'clone-1', snapshot)
   assert.is((await untilOver(world)).phase, 'Completed', world.describe())
 })

@@ -197,6 +197,32 @@ docs('bad-input.md names reasons that reasons.md explains, and for each row a te
   }
 })
 
+docs('real-inputs.md and locations.md name in each row the files of its tests, and tests as they are called', () => {
+  const untrue = ['docs/operations/real-inputs.md', 'docs/operations/locations.md'].flatMap((page) => {
+    const cells = testCells(read(page))
+    assert.ok(cells.length > 15, `the rows of ${page} are found`)
+    return cells.filter((cell) => !isTrueCell(cell)).map((cell) => `${page}: ${cell}`)
+  })
+  assert.equal(untrue, [])
+})
+
+/** The last cells of all tables whose last column is `Test`. */
+function testCells(page: string): string[] {
+  const tables = page.split('\n\n').map((part) => part.split('\n').filter((line) => line.startsWith('|')))
+  const tested = tables.filter(([header = '']) => header.endsWith('| Test |'))
+  return tested.flatMap(([, , ...rows]) => rows.map((row) => row.replace(/ \|$/, '').split(' | ').at(-1) ?? ''))
+}
+
+const TEST_FILE = /`(test\/[\w./-]+\.test\.ts)`(?:: “[^”]+”)?/g
+
+/** Nothing but files and their tests: “as above” is lost with the next row. */
+function isTrueCell(cell: string): boolean {
+  const files = wordsOf(cell, TEST_FILE)
+  const isAll = cell.replaceAll(TEST_FILE, '').replaceAll(/[;, ]/g, '') === ''
+  const areTitles = testsNamedIn(cell).every(({ file, name }) => existsSync(file) && isTitleIn(file, name))
+  return files.length > 0 && files.every(existsSync) && isAll && areTitles
+}
+
 docs('ARCHITECTURE.md names search terms that are found where it says', () => {
   const rows = [...read('ARCHITECTURE.md').matchAll(/^\| `([\w/<>-]+)\/` \|[^|]*\|([^|]*)\|$/gm)]
   assert.ok(rows.length > 15, 'the code map is found')

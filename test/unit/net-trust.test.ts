@@ -1,10 +1,14 @@
 // Whom a TLS connection trusts: a few handshakes in memory. test/contract/go-tls.test.ts compares many with Go's own.
 
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
 import { duplexPair } from 'node:stream'
 import tls from 'node:tls'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Anchors, readBundle, secureContextFor } from '#shared/adapters/net/anchors.ts'
+import { textsIn } from '#shared/adapters/net/certificate-folders.ts'
 import { checkIdentity } from '#shared/adapters/net/identity.ts'
 import { isDistrust, tlsOptions } from '#shared/adapters/net/trust.ts'
 import { type Issued, issue } from '#test/contract/go-certificates.ts'
@@ -75,6 +79,49 @@ test('a bundle is read in every form that people have, and what is no certificat
   const bundle = readBundle(`# ours\n${crlf}between${broken}${root.keyPem}${middle.certPem}garbage`)
   assert.equal(bundle, { certificates: [root.certPem, middle.certPem], unread: [2] })
   assert.equal(readBundle('words'), { certificates: [], unread: [] })
+})
+
+/** As a ConfigMap is mounted: a link to a folder beside it, and a link through that for each file. */
+function aMountedFolder(within: string, name: string, files: Record<string, string>): string {
+  const folder = path.join(within, name)
+  mkdirSync(path.join(folder, '..one'), { recursive: true })
+  symlinkSync('..one', path.join(folder, '..data'))
+  for (const [file, text] of Object.entries(files)) {
+    writeFileSync(path.join(folder, '..one', file), text)
+    symlinkSync(path.join('..data', file), path.join(folder, file))
+  }
+  return folder
+}
+
+test('the authorities of SSL_CERT_DIR lie in several folders, and count as in Go', async () => {
+  const within = mkdtempSync(path.join(os.tmpdir(), 'dormouse-anchors-'))
+  const [before, ofCompany] = [process.env['SSL_CERT_DIR'], issue({ name: 'of the company', ca: true })]
+  try {
+    const first = aMountedFolder(within, 'first', { 'other.crt': middle.certPem })
+    const second = aMountedFolder(within, 'second', { 'ca.pem': `# ours\n${ofCompany.certPem}`, words: 'words' })
+    symlinkSync('ca.pem', path.join(second, '5ed36f99.0'))
+    const folders = `${first}:${path.join(within, 'none')}::${second}`
+    assert.equal(textsIn(folders), [middle.certPem, `# ours\n${ofCompany.certPem}`, 'words'])
+    assert.equal(textsIn(''), [])
+    process.env['SSL_CERT_DIR'] = folders
+    const server = issue({ name: HOST, by: ofCompany, names: [HOST] })
+    assert.is(await handshake({ only: false }, [server]), undefined)
+  } finally {
+    if (before === undefined) delete process.env['SSL_CERT_DIR']
+    else process.env['SSL_CERT_DIR'] = before
+    rmSync(within, { recursive: true })
+  }
+})
+
+test('what lies in a folder of SSL_CERT_DIR and is larger than any bundle is passed over', () => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'dormouse-anchors-'))
+  try {
+    writeFileSync(path.join(folder, 'a'), Buffer.alloc(17 << 20, 'x'))
+    writeFileSync(path.join(folder, 'b'), root.certPem)
+    assert.equal(textsIn(folder), [root.certPem])
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })
 
 test.run()

@@ -14,6 +14,7 @@ import { accessOfClaimed, accessOfRepository } from '#shared/steps/repository-ac
 import { reasonOf } from '#test/support/reason.ts'
 import { recordPlace } from '../../functions/maintenance/place.ts'
 import { type ClaimDeps, handleRepository } from '../../functions/repository/handler.ts'
+import { wakeForUnidentified } from '../../functions/sweep/unidentified.ts'
 
 const test = suite('locations that change')
 
@@ -123,6 +124,47 @@ class World {
   async look(namespace = 'velero'): Promise<string> {
     const ref = { kind: 'BackupRepositoryClaim' as KindName, namespace, name: 'mine' }
     return await handleRepository({ log: silent } as unknown as Context, ref, this.deps, new AbortController().signal)
+  }
+
+  /** As an earlier version left it. */
+  async forget(name: string): Promise<void> {
+    const repository = this.cluster.peek('BackupRepository', undefined, name)!
+    await this.cluster.patch('BackupRepository', repository, { status: { storageLocation: null, repositoryId: null } })
+  }
+
+  /** A BackupRepository by hand that names a claim which is not its own. */
+  strange(name: string): void {
+    this.cluster.seed('BackupRepository', {
+      apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+      kind: 'BackupRepository',
+      metadata: { name },
+      backupRepositoryClaim: 'mine',
+    })
+  }
+
+  /** A claim that is done, and its repository of an earlier version. */
+  done(name: string): void {
+    const claim = this.cluster.seed('BackupRepositoryClaim', {
+      apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+      kind: 'BackupRepositoryClaim',
+      metadata: { name, namespace: 'velero', labels: { 'dormouse.dev/step': 'done' } },
+    })
+    this.cluster.seed('BackupRepository', {
+      apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+      kind: 'BackupRepository',
+      metadata: { name: `br-${claim.metadata.uid}` },
+      backupRepositoryClaim: name,
+    })
+  }
+
+  /** Whom the sweep wakes. */
+  async woken(): Promise<string[]> {
+    const calls: string[] = []
+    const wake = async (step: string, { namespace, name }: { namespace?: string | undefined; name: string }) => {
+      calls.push(`${step} ${namespace}/${name}`)
+    }
+    await wakeForUnidentified({ ...this.deps, wake })
+    return calls
   }
 
   access(name: string, use: RepositoryUse = 'write'): Promise<RepositoryAccess> {
@@ -427,6 +469,39 @@ test('a location that cannot be used any more is told by its key', async () => {
   await world.edit('default', { provider: 'gcp' })
   for (const use of ['read', 'write'] as const)
     assert.is(await reasonOf(world.access(name, use)), 'RepositoryParametersInvalid')
+})
+
+test('a repository of an earlier version is looked at once more, and follows its location from then on', async () => {
+  for (const namespace of ['velero', 'team-a']) {
+    const world = new World()
+    world.location('default', { openTo: 'team-a' })
+    const name = await world.claimed({ namespace })
+    await world.forget(name)
+    assert.equal(await world.woken(), [`repository ${namespace}/mine`])
+    await world.look(namespace)
+    const { storageLocation, repositoryId } = world.cluster.peek('BackupRepository', undefined, name)!['status']
+    assert.equal([storageLocation, repositoryId], ['default', 'id'])
+    assert.equal(await world.woken(), [], 'once is enough')
+    const edited = { openTo: 'team-a', credential: { name: 'other-credentials', key: 'cloud' } }
+    await world.edit('default', edited)
+    assert.is(keyOf((await world.access(name)).s3.credentials), 'other')
+  }
+})
+
+test('no claim is woken for a repository that is not its own, nor one that is unfinished, nor more than a few in one sweep', async () => {
+  const world = new World()
+  world.location('default')
+  const name = await world.claimed()
+  await world.forget(name)
+  const claim = world.cluster.peek('BackupRepositoryClaim', 'velero', 'mine')!
+  await world.cluster.patch('BackupRepositoryClaim', claim, {
+    metadata: { labels: { 'dormouse.dev/step': 'waiting' } },
+  })
+  for (let n = 0; n < 40; n++) world.strange(`by-hand-${n}`)
+  assert.equal(await world.woken(), [], 'what is unfinished is woken for that')
+  const many = new World()
+  for (let n = 0; n < 40; n++) many.done(`claim-${n}`)
+  assert.is((await many.woken()).length, 16)
 })
 
 test.run()

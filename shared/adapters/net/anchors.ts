@@ -3,6 +3,7 @@
 
 import { X509Certificate } from 'node:crypto'
 import tls from 'node:tls'
+import { textsIn } from './certificate-folders.ts'
 
 // The body is base64, without a dash: so many beginnings without an end are no more work than one.
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g
@@ -23,10 +24,16 @@ export type Anchors = {
 
 let publicAuthorities: string[] | undefined
 
-/** Both lists: Node's own alone would not know what an administrator added to the image (or SSL_CERT_FILE names). */
+/** All lists: Node's own alone would not know what an administrator added to the image (or SSL_CERT_FILE and SSL_CERT_DIR name). */
 function publicOnes(): string[] {
-  publicAuthorities ??= [...new Set([...tls.getCACertificates('default'), ...tls.getCACertificates('system')])]
+  publicAuthorities ??= [
+    ...new Set([...tls.getCACertificates('default'), ...tls.getCACertificates('system'), ...inFolders()]),
+  ]
   return publicAuthorities
+}
+
+function inFolders(): string[] {
+  return textsIn(process.env['SSL_CERT_DIR'] ?? '').flatMap((text) => readBundle(text).certificates)
 }
 
 export function secureContextFor({ caPem, only = false, ...own }: Anchors): tls.SecureContext {

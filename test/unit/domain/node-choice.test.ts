@@ -3,7 +3,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { type Candidates, chooseNode, type NodeAffinity } from '#shared/domain/node-choice.ts'
+import { type Candidates, chooseNode } from '#shared/domain/node-choice.ts'
 
 const test = suite('the node of a staged disk')
 const DRIVER = 'csi.vsphere.vmware.com'
@@ -123,16 +123,6 @@ test("the scheduler's word is honoured as long as the provisioner would take it"
   assert.is(choose({ nodes, selected: 'zz' }), 'zz')
   assert.is(choose({ nodes, selected: 'a' }), 'z', 'a place that the class does not allow')
   assert.is(choose({ nodes, selected: 'gone' }), 'z', 'a node that is gone')
-})
-
-test('where the volume was is preferred, and never forced', () => {
-  const origin = (...values: string[]): NodeAffinity => ({
-    required: { nodeSelectorTerms: [{ matchExpressions: [{ key: ZONE, operator: 'In', values }] }] },
-  })
-  assert.is(choose({ storageClass: aClass(), origin: origin('zone-b') }), 'z')
-  assert.is(choose({ storageClass: aClass(), origin: origin('zone-x') }), 'a')
-  assert.is(choose({ origin: origin('zone-a') }), 'z', 'the class does not allow it')
-  assert.is(choose({ storageClass: aClass(), origin: {} }), 'a')
 })
 
 test('the refusal names the class, its topology and what was looked at, in a bounded text', () => {

@@ -279,7 +279,13 @@ test('a staging claim asks for the same disk and carries nothing of the old one'
       name: 'data',
       namespace: 'old',
       labels: { app: 'pg' },
-      annotations: { keep: 'me', 'pv.kubernetes.io/bind-completed': 'yes' },
+      annotations: {
+        keep: 'me',
+        'pv.kubernetes.io/bind-completed': 'yes',
+        'volume.beta.kubernetes.io/storage-class': 'another',
+        'csi.vsphere.volume-requested-topology': '[]',
+        'dormouse.dev/clone': 'a/lie',
+      },
     },
     spec: {
       accessModes: ['ReadWriteOnce'],
@@ -299,9 +305,11 @@ test('a staging claim asks for the same disk and carries nothing of the old one'
     storageClassName: 'fast',
   })
   assert.is(staging.metadata.labels?.['app'], 'pg', 'a policy may want labels')
+  assert.equal(staging.metadata.annotations, { keep: 'me', 'dormouse.dev/clone': 'new/c' }, 'or annotations')
   assert.is(staging.metadata.ownerReferences?.[0]?.uid, 'u')
   const apart = stagingClaim(clone, stored, { ...placement, namespace: 'velero' })
   assert.equal(apart.metadata.labels, { 'dormouse.dev/clone-uid': 'u', 'velero.io/exclude-from-backup': 'true' })
+  assert.equal(apart.metadata.annotations, { 'dormouse.dev/clone': 'new/c' })
   assert.is(apart.metadata.ownerReferences, undefined, 'an owner is of the same namespace')
   const restored = restoredClaim(clone, stored, {
     apiVersion: 'v1',

@@ -79,6 +79,7 @@ record(
       'dormouse.dev/clone-uid',
       'dormouse.dev/staging-claim',
       'argocd.argoproj.io/instance',
+      'app.kubernetes.io/instance',
       'objectset.rio.cattle.io/hash',
       'kapp.k14s.io/app',
       'a/b/c',
@@ -88,11 +89,12 @@ record(
       'Upper.Case/x',
       '-x',
     ]
-    const all = Object.fromEntries([...own, 'mine'].map((key) => [key, 'x']))
+    const theirs = { mine: 'x', 'app.kubernetes.io/name': 'x' }
+    const all = { ...Object.fromEntries(own.map((key) => [key, 'x'])), ...theirs }
     const annotations = { ...all, 'pv.beta.kubernetes.io/gid': '1234' }
     const kept = recordOf(aVolume({}, { labels: all, annotations }))
-    assert.equal(kept.labels, { mine: 'x' })
-    assert.equal(kept.annotations, { mine: 'x', 'pv.beta.kubernetes.io/gid': '1234' })
+    assert.equal(kept.labels, theirs)
+    assert.equal(kept.annotations, { ...theirs, 'pv.beta.kubernetes.io/gid': '1234' })
     assert.is(recordOf(aVolume({}, { annotations: { 'pv.beta.kubernetes.io/gid': 'root' } })).annotations, undefined)
   },
 )

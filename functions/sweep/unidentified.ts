@@ -1,0 +1,44 @@
+// Repositories of an earlier version, which did not record which repository was opened and whose settings it has: their claims are done, so
+// nobody would look at them again, and a location that is edited would not be followed.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { startingElsewhere } from '#shared/domain/maintenance.ts'
+import { claimNamespaceOf, isMadeFor } from '#shared/domain/repository-claim.ts'
+import { stepOf } from '#shared/domain/step-label.ts'
+import type { SweepDeps } from './handler.ts'
+
+/** In one sweep: each is one read, and one event. */
+const MOST = 16
+
+type Deps = Pick<SweepDeps, 'cluster' | 'clock' | 'settings' | 'wake' | 'log'>
+
+/** Wakes the repository function for each ready claim, which is looked at once more. Returns how many were woken. */
+export async function wakeForUnidentified(deps: Deps): Promise<number> {
+  const unidentified = (await deps.cluster.list('BackupRepository')).filter(isUnidentified)
+  let woken = 0
+  // So that those whose claim is gone keep no other one waiting.
+  for (const repository of startingElsewhere(unidentified, deps.clock.nowMs()).slice(0, MOST)) {
+    const claim = await readyClaimOf(deps, repository)
+    if (claim === undefined) continue
+    const { namespace, name } = claim.metadata
+    const ref = { kind: 'BackupRepositoryClaim', namespace, name } as const
+    await deps.wake('repository', ref)
+    deps.log.info(ref, 'woke the repository function: an earlier version did not record which repository it is')
+    woken++
+  }
+  return woken
+}
+
+function isUnidentified(repository: KubeObject): boolean {
+  return (repository['status']?.repositoryId ?? '') === ''
+}
+
+/** undefined also where it is unfinished: then the sweep, or an event, wakes it all the same. */
+async function readyClaimOf({ cluster, settings }: Deps, repository: KubeObject): Promise<KubeObject | undefined> {
+  const name: unknown = repository['backupRepositoryClaim']
+  if (typeof name !== 'string' || name === '') return undefined
+  const namespace = claimNamespaceOf(repository) ?? settings.veleroNamespace
+  const claim = await cluster.read('BackupRepositoryClaim', namespace, name)
+  if (claim === undefined || stepOf(claim) !== 'done') return undefined
+  return isMadeFor(repository, claim, namespace) ? claim : undefined
+}
