@@ -2,6 +2,7 @@
 
 import type { Condition, KubeObject } from '#shared/api/kinds.ts'
 import { type ConditionChange, conditionOf, isTrue } from '#shared/domain/conditions.ts'
+import { recordedId } from '#shared/domain/present-location.ts'
 import { claimNamespace, repositoryNameOf } from '#shared/domain/repository-claim.ts'
 import { FINALIZER, isBeingDeleted, stepPatch, withFinalizer, withoutFinalizer } from '#shared/domain/step-label.ts'
 import { messageForTenant } from '#shared/domain/tenant-message.ts'
@@ -101,7 +102,7 @@ async function open(deps: ClaimDeps, claim: Claim): Promise<Result> {
   const resolved = await deps.accessOf(await requireOwn(deps, claim.latest()))
   const state = resolved.readOnly
     ? await deps.repositories.inspect(resolved.access)
-    : await deps.repositories.ensure(resolved.access, resolved.recovery)
+    : await deps.repositories.ensure(resolved.access, resolved.recovery, (id) => recordId(deps, claim.latest(), id))
   const changes = readyConditions(state, resolved.plaintextCredentials)
   await showOnRepository(deps, claim.latest(), changes, { reason: 'Ready', repositoryId: state.repositoryId })
   if (!resolved.readOnly) await wakeEarlyUploads(deps, repositoryNameOf(claim.latest()))
@@ -117,6 +118,13 @@ async function open(deps: ClaimDeps, claim: Claim): Promise<Result> {
   const status = { conditions: applied(claim.latest()['status']?.conditions, changes, nowMs), reason: 'Ready' }
   if (!resolved.readOnly) return { ending: { status, step: 'done' }, why: 'Ready' }
   return { ending: { status, step: 'waiting', dueAtMs: nowMs + READ_ONLY_AGAIN_MS }, why: 'Ready for restores' }
+}
+
+/** So that nothing else is ever opened in its place, also while a recovery key keeps it from being Ready. */
+async function recordId(deps: ClaimDeps, claim: KubeObject, repositoryId: string): Promise<void> {
+  const own = await findOwn(deps, claim)
+  if (own === undefined || recordedId(own) === repositoryId) return
+  await deps.cluster.patch('BackupRepository', own, { status: { repositoryId } })
 }
 
 /** The whole is in the log and in the BackupRepository; a tenant's claim and its Event have our own words only. */

@@ -80,7 +80,9 @@ async function bringUpToDate(
   const change = parametersChange(before, wanted.repopsitoryParameters)
   // The location may have been edited or be gone since: that it was followed stays true of the same parameters.
   const kept = change === undefined ? own['status']?.storageLocation : undefined
-  const status = { storageLocation: follows ?? kept ?? null }
+  // What an operator writes anew is meant, and may be another repository; a location's edit has to lead to the same one.
+  const isNewWord = follows === undefined && change !== undefined
+  const status = { storageLocation: follows ?? kept ?? null, ...(isNewWord ? { repositoryId: null } : {}) }
   await deps.cluster.patch('BackupRepository', own, { ...wanted, repopsitoryParameters: change ?? before, status })
 }
 

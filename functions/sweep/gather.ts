@@ -4,12 +4,13 @@ import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import type { Cursor, PageOptions } from '#shared/ports/cluster.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 
-/** Of each object what `keep` makes of it, copied, so that nothing else of the object stays in memory. */
+/** Of each object what `keep` makes of it, copied, so that nothing else of the object stays in memory. `isLate`: no more pages. */
 export async function gather(
   { cluster }: Pick<StepDeps, 'cluster'>,
   kind: KindName,
   options: PageOptions,
   keep: (object: KubeObject) => object,
+  isLate: () => boolean = () => false,
 ): Promise<KubeObject[]> {
   const kept: KubeObject[] = []
   let from: Cursor | undefined
@@ -17,7 +18,7 @@ export async function gather(
     const { objects, next } = await cluster.page(kind, options, from)
     for (const object of objects) kept.push({ ...JSON.parse(JSON.stringify(keep(object))), kind })
     from = next
-  } while (from !== undefined)
+  } while (from !== undefined && !isLate())
   return kept
 }
 

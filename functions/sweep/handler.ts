@@ -19,7 +19,7 @@ import { freeDeadSlots, gateIn } from '#shared/steps/slots.ts'
 import { endRecord } from './records.ts'
 import { type AskFate, askFates, stopAbandoned } from './requesters.ts'
 import { endTornOut, mayBeTornOut } from './torn-out.ts'
-import { takeTurns } from './turns.ts'
+import { takeTurns, within } from './turns.ts'
 import { removeUnclaimed } from './unclaimed.ts'
 import { type Limits, ownerOf, partnerOf, readWorld, SWEPT, unreadOf, type World } from './world.ts'
 
@@ -56,7 +56,7 @@ export type SweepReport = {
 const OURS = 'app.kubernetes.io/part-of'
 
 /**
- * 44 s in all, so that it has ended before the next tick, also when a call or two hang for their 15 s. Each part has its own time: a
+ * 44 s in all, and 2 s for lost staging claims after it, so that it has ended before the next tick, also when a call or two hang for their 15 s. Each part has its own time: a
  * server that is slow to list must not keep everybody from being woken.
  */
 const READ_MS = 20 * SECOND_MS
@@ -97,12 +97,6 @@ export async function sweep(deps: SweepDeps, signal: AbortSignal): Promise<Sweep
   const ending = world.objects.filter((object) => mayEnd(object, salt, deps.settings))
   report.left += await takeTurns(ending, ends, (object) => endOne(one, object))
   return report
-}
-
-/** Whether that time, or the request's, is over. */
-function within({ clock }: SweepDeps, ms: number, signal: AbortSignal): () => boolean {
-  const startMs = clock.monotonicMs()
-  return () => signal.aborted || clock.monotonicMs() - startMs >= ms
 }
 
 const NOTHING_DONE: SweepReport = {

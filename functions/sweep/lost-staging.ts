@@ -5,34 +5,56 @@ import { CLONE_LABEL, clonePlaceOf } from '#shared/domain/staging.ts'
 import { stepOf } from '#shared/domain/step-label.ts'
 import { isOver } from '#shared/domain/sweep.ts'
 import { asError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
 import { gather } from './gather.ts'
 import type { SweepDeps } from './handler.ts'
+import { takeTurns, within } from './turns.ts'
 
-/** In one sweep: each is one read, and one event. */
-const MOST = 100
+/** Of its own, after the sweep: who waits to be woken comes first. */
+const LOST_MS = 2 * SECOND_MS
+/** Each is one read, and one event that takes 4 s when nobody answers. */
+const AT_ONCE = 16
+/** Of one tenant in one sweep. */
+const EACH = 100
 
 type Deps = Pick<SweepDeps, 'cluster' | 'clock' | 'settings' | 'wake' | 'log'>
 
 /** Wakes the clone function by the claim's name: it looks again, and removes what is nobody's. Returns how many were woken. */
-export async function wakeForLostStaging(deps: Deps): Promise<number> {
+export async function wakeForLostStaging(deps: Deps, signal: AbortSignal): Promise<number> {
   const { veleroNamespace: namespace } = deps.settings
+  const salt = deps.clock.nowMs()
+  const isLate = within(deps, LOST_MS, signal)
   const place = { namespace, labelSelector: CLONE_LABEL }
-  const claims = await gather(deps, 'PersistentVolumeClaim', place, sketch)
-  // So that many that cannot be removed keep no other one waiting.
-  const from = claims.length > MOST ? deps.clock.nowMs() % claims.length : 0
+  const claims = await gather(deps, 'PersistentVolumeClaim', place, sketch, isLate)
+  // So that those that cannot be removed keep no other one waiting.
+  const from = salt % Math.max(1, claims.length)
   let woken = 0
-  for (const claim of [...claims.slice(from), ...claims.slice(0, from)].slice(0, MOST)) {
-    if (!(await isLost(deps, claim))) continue
-    const ref = { kind: 'PersistentVolumeClaim', namespace, name: claim.metadata.name } as const
-    await deps.wake('clone', ref)
-    deps.log.info(ref, 'woke the clone function: the restore of this staging claim is gone or over')
-    woken++
-  }
+  const turns = { atOnce: AT_ONCE, perTenant: EACH, salt, isLate }
+  await takeTurns([...claims.slice(from), ...claims.slice(0, from)], turns, async (claim) => {
+    if (await wakeIfLost(deps, claim)) woken++
+    return 1
+  })
   return woken
 }
 
-function sketch({ metadata: { name, uid, labels, annotations } }: KubeObject): object {
-  return { metadata: { name, uid, labels, annotations } }
+/** Its namespace is that of its clone: whose turn it is. */
+function sketch(claim: KubeObject): object {
+  const { name, uid, labels, annotations } = claim.metadata
+  return { metadata: { name, uid, labels, annotations, namespace: clonePlaceOf(claim)?.namespace } }
+}
+
+async function wakeIfLost(deps: Deps, claim: KubeObject): Promise<boolean> {
+  if (!(await isLost(deps, claim))) return false
+  const { veleroNamespace: namespace } = deps.settings
+  const ref = { kind: 'PersistentVolumeClaim', namespace, name: claim.metadata.name } as const
+  try {
+    await deps.wake('clone', ref)
+  } catch (error) {
+    deps.log.warn({ err: asError(error), ...ref }, 'could not wake the clone function; the next sweep tries again')
+    return false
+  }
+  deps.log.info(ref, 'woke the clone function: the restore of this staging claim is gone or over')
+  return true
 }
 
 /** Not while its restore goes on. What could not be read is not gone. */

@@ -11,7 +11,7 @@ import { type Resume, underTaskLease } from '#shared/steps/task.ts'
 import { wireLight } from '#shared/wiring/light.ts'
 import { wireVolumes } from '#shared/wiring/volumes.ts'
 import { noteDeadLetter, statusText } from './dead-letter.ts'
-import { type SweepReport, sweep } from './handler.ts'
+import { type SweepDeps, type SweepReport, sweep } from './handler.ts'
 import { wakeForLostStaging } from './lost-staging.ts'
 import { sweepOrphans } from './orphans.ts'
 import { wakeForPrunes } from './prunes.ts'
@@ -71,19 +71,23 @@ async function sweepOnce(signal: AbortSignal): Promise<string> {
   await wakeForPrunes({ ...deps, wake }).catch((error) =>
     log.warn({ err: asError(error) }, 'could not wake maintenance; the next sweep tries again'),
   )
-  await wakeForLostStaging({ ...deps, wake }).catch((error) =>
-    log.warn({ err: asError(error) }, 'could not look at the staging claims; the next sweep tries again'),
-  )
   await wakeForUnidentified({ ...deps, wake }).catch((error) =>
     log.warn({ err: asError(error) }, 'could not look at the repositories; the next sweep tries again'),
   )
-  const report = await sweep({ ...deps, wake, count: (kind, cause) => rescues.add({ kind, cause }) }, signal)
+  const count: SweepDeps['count'] = (kind, cause) => rescues.add({ kind, cause })
+  const report = await sweep({ ...deps, wake, count }, signal).finally(() => lostStaging(signal))
   ended.add({ what: 'record' }, report.collected)
   ended.add({ what: 'deletion' }, report.released)
   ended.add({ what: 'abandoned' }, report.abandoned)
   ended.add({ what: 'unclaimed' }, report.unclaimed)
   ended.add({ what: 'torn-out' }, report.tornOut)
   return told(report)
+}
+
+async function lostStaging(signal: AbortSignal): Promise<void> {
+  await wakeForLostStaging({ ...deps, wake }, signal).catch((error) =>
+    log.warn({ err: asError(error) }, 'could not look at the staging claims; the next sweep tries again'),
+  )
 }
 
 /** The sweep of each minute never opens a vCenter session; this one logs out again. */

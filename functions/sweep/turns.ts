@@ -3,6 +3,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { inRounds, shuffledWhere } from '#shared/domain/shares.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
 
 export type TurnOptions = {
   /** At the same time. */
@@ -41,4 +42,10 @@ export async function takeTurns(
   }
   await Promise.all(Array.from({ length: options.atOnce }, work))
   return left
+}
+
+/** Whether that time, or the request's, is over. */
+export function within({ clock }: Pick<StepDeps, 'clock'>, ms: number, signal: AbortSignal): () => boolean {
+  const startMs = clock.monotonicMs()
+  return () => signal.aborted || clock.monotonicMs() - startMs >= ms
 }

@@ -35,6 +35,9 @@ const NEEDS_A_PERSON = ['sso_session', 'sso_start_url', 'login_session', 'mfa_se
 /** Whether it is one that exists, STS knows. */
 const ROLE_ARN = /^arn:[\x21-\x7e]{1,2000}$/
 
+/** In a chain of source_profile: each is a role that is taken at STS, one after the other. */
+const MOST_PROFILES = 10
+
 /** TerminalError `CredentialsInvalid`; `origin` says in its message where the text came from. */
 export function chooseProfile(text: string, profileName: string, origin: string): ChosenProfile {
   const file = readProfiles(text)
@@ -79,6 +82,8 @@ class Choice {
 
   /** `through`: the profiles that led here. One that names itself, or one of them, gives its keys and no role. */
   credentialsOf(name: string, through: readonly string[]): StoreCredentials {
+    if (through.length === MOST_PROFILES)
+      throw invalid(this.origin, `profile [${through[0]}] leads through more than ${MOST_PROFILES} by source_profile`)
     const profile = this.profile(name)
     this.refuse(profile, name)
     const keys = this.keysOf(profile, name)

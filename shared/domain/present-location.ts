@@ -27,8 +27,13 @@ export type Present = {
   /** undefined: no location speaks for it. */
   location: KubeObject | undefined
   parameters: Map
-  /** What is there must be this very repository, as only a location's edit has led to it; undefined: it is where it was. */
+  /**
+   * What is there must be this very repository; undefined: none was ever opened. Also where bucket, prefix and endpoint are as they were: a
+   * bucket's name belongs to an account, so other credentials, or another partition of AWS, make another bucket of it.
+   */
   repositoryId: string | undefined
+  /** Only a location's edit has led there. */
+  isMoved: boolean
 }
 
 /** undefined: its parameters name no location and count as they are (by hand, the peer's). */
@@ -36,15 +41,20 @@ export function recordedOf(repository: KubeObject, veleroNamespace: string): Rec
   const parameters: Map = repository['repopsitoryParameters'] ?? {}
   const { location } = parseRepositoryParameters(parameters)
   if (location === undefined) return undefined
-  const repositoryId: string = repository['status']?.repositoryId ?? ''
   const namespace = claimNamespaceOf(repository) ?? veleroNamespace
   return {
     parameters,
     name: location,
     follows: followsLocation(repository),
-    repositoryId: repositoryId === '' ? undefined : repositoryId,
+    repositoryId: recordedId(repository),
     tenant: namespace === veleroNamespace ? undefined : namespace,
   }
+}
+
+/** Of the repository that was opened as it; undefined: none was. */
+export function recordedId(repository: KubeObject): string | undefined {
+  const repositoryId: string = repository['status']?.repositoryId ?? ''
+  return repositoryId === '' ? undefined : repositoryId
 }
 
 export function followsLocation(repository: KubeObject): boolean {
@@ -52,7 +62,7 @@ export function followsLocation(repository: KubeObject): boolean {
   return location !== ''
 }
 
-/** Bucket, prefix and endpoint as one text. No endpoint is AWS, where a bucket's name is enough. TerminalError `RepositoryParametersInvalid`. */
+/** Bucket, prefix and endpoint as one text: where to look, and no proof of what is there. TerminalError `RepositoryParametersInvalid`. */
 export function placeOf(parameters: Parameters): string {
   return placeOfStore({ bucket: bucketOf(parameters), prefix: prefixOf(parameters), url: urlOf(parameters) })
 }
@@ -98,17 +108,19 @@ export async function decidePresent(
 ): Promise<Present> {
   const { parameters, follows, repositoryId, tenant } = recorded
   const place = placeOf(parameters)
-  if (named !== undefined && (!follows || pointsAt(named, place))) return present(recorded, named, undefined)
+  if (named !== undefined && (!follows || pointsAt(named, place))) return present(recorded, named, false)
   const there = (await others()).filter((location) => pointsAt(location, place)).sort(byFitness(tenant))[0]
-  if (there !== undefined) return present(recorded, there, undefined)
-  if (named !== undefined) return present(recorded, named, repositoryId)
-  return { location: undefined, parameters, repositoryId: undefined }
+  if (there !== undefined) return present(recorded, there, false)
+  if (named !== undefined) return present(recorded, named, true)
+  return { location: undefined, parameters, repositoryId, isMoved: false }
 }
 
 /** TerminalError `RepositoryParametersInvalid`: it is followed, and cannot be used by now. */
-function present({ parameters, follows }: Recorded, location: KubeObject, repositoryId: string | undefined): Present {
-  if (!follows) return { location, parameters, repositoryId: undefined }
-  return { location, parameters: parametersFromLocation(location, parameters['encryptionSecretName']), repositoryId }
+function present(recorded: Recorded, location: KubeObject, isMoved: boolean): Present {
+  const { follows, repositoryId } = recorded
+  const own = recorded.parameters
+  const parameters = follows ? parametersFromLocation(location, own['encryptionSecretName']) : own
+  return { location, parameters, repositoryId, isMoved }
 }
 
 /** One that the tenant may use, then one that takes writes, then by name: always the same one. */

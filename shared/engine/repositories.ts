@@ -58,7 +58,7 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
   const open = (access: RepositoryAccess) =>
     requireRepository(options.storeOf(access), access.password, keyCache, access.repositoryId)
   return {
-    ensure: (access, recovery) => ensure(options, keyCache, access, recovery),
+    ensure: (access, recovery, onOpened) => ensure(options, keyCache, access, recovery, onOpened),
     inspect: async (access) => {
       const repository = await open(access)
       const recoverySlot = hasRecoverySlot(repository)
@@ -108,6 +108,7 @@ async function ensure(
   keyCache: KeyCache,
   access: RepositoryAccess,
   recovery: RecoveryChoice | undefined,
+  onOpened?: (repositoryId: string) => Promise<void>,
 ): Promise<RepositoryState> {
   const store = storeOf(access)
   const conditionalPut = await probeConditionalPut(store)
@@ -119,6 +120,7 @@ async function ensure(
       : { repository: existing, created: false }
   let recoverySlot = hasRecoverySlot(repository)
   if (!recoverySlot && recovery !== undefined) {
+    await onOpened?.(repository.config.repositoryId)
     await addRecoverySlot(store, repository.keys, recovery, scrypt)
     recoverySlot = true
   }

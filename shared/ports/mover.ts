@@ -155,8 +155,15 @@ export interface Mover {
 
 /** What the light functions and the upload's preparation ask of a repository; no disk is involved. */
 export interface Repositories {
-  /** Opens, or creates when the bucket holds none: config, a key slot from `password`, a recovery slot when one is given. */
-  ensure(access: RepositoryAccess, recovery: RecoveryChoice | undefined): Promise<RepositoryState>
+  /**
+   * Opens, or creates when the bucket holds none: config, a key slot from `password`, a recovery slot when one is given. `onOpened`: which one
+   * it is, before a recovery slot is added to it: that may fail each time.
+   */
+  ensure(
+    access: RepositoryAccess,
+    recovery: RecoveryChoice | undefined,
+    onOpened?: (repositoryId: string) => Promise<void>,
+  ): Promise<RepositoryState>
   /** As ensure, for a location that must not be written: nothing is created, added or probed. TerminalError `RepositoryMissing`. */
   inspect(access: RepositoryAccess): Promise<RepositoryState>
   newSessionId(access: RepositoryAccess, about: BackupAbout, attempt: string): Promise<string>

@@ -1,7 +1,7 @@
 // Velero's BackupStorageLocation of a repository, when its parameters name one: where is it today, and does it take writes?
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { decidePresent, type Present, type Recorded, recordedOf } from '#shared/domain/present-location.ts'
+import { decidePresent, type Present, type Recorded, recordedId, recordedOf } from '#shared/domain/present-location.ts'
 import { isOpenTo, notAllowed } from '#shared/domain/repository-claim.ts'
 import type { RepositoryUse } from '#shared/domain/repository-use.ts'
 import { isReadOnly, requireWritable } from '#shared/domain/repository-use.ts'
@@ -20,7 +20,8 @@ export async function presentRepository(deps: LocationDeps, repository: KubeObje
   const named = recorded === undefined ? 'no such kind' : await readLocation(deps, recorded.name)
   if (recorded === undefined || named === 'no such kind') {
     const parameters: Record<string, string> = repository['repopsitoryParameters'] ?? {}
-    return { asked: undefined, location: undefined, parameters, repositoryId: undefined }
+    const repositoryId = recordedId(repository)
+    return { asked: undefined, location: undefined, parameters, repositoryId, isMoved: false }
   }
   const others = () => deps.cluster.list('BackupStorageLocation', { namespace: deps.veleroNamespace })
   return { asked: recorded, ...(await decidePresent(recorded, named, others)) }

@@ -41,6 +41,8 @@ const before: Record<string, string | undefined> = {}
 let folder: string
 let proxy: ForwardProxy
 let secureProxy: ForwardProxy
+/** Its certificate is of an authority that nobody knows. */
+let foreignProxy: ForwardProxy
 let securePort: number
 let plainPort: number
 
@@ -48,6 +50,8 @@ test.before(async () => {
   folder = mkdtempSync(path.join(os.tmpdir(), 'dormouse-proxies-'))
   proxy = await startForwardProxy()
   secureProxy = await startForwardProxy(tlsPair)
+  const foreign = new Authority('foreign').serverCertificate(['127.0.0.1'])
+  foreignProxy = await startForwardProxy({ cert: foreign.certPem, key: foreign.keyPem })
   securePort = await listen(https.createServer(tlsPair, (request, response) => void serve(request, response)))
   plainPort = await listen(http.createServer((request, response) => void serve(request, response)))
   for (const name of VARIABLES) before[name] = process.env[name]
@@ -66,6 +70,7 @@ test.after(() => {
   }
   proxy.stop()
   secureProxy.stop()
+  foreignProxy.stop()
   rmSync(folder, { recursive: true })
 })
 
@@ -166,6 +171,26 @@ test('a proxy that is reached over TLS is trusted as the store is', async () => 
   assert.match(error.message, `proxy https://127.0.0.1:${secureProxy.port}`)
 })
 
+test('a proxy that nobody vouches for gets no password, whatever is allowed for what is behind it', async () => {
+  const url = `https://user:secret@127.0.0.1:${foreignProxy.port}`
+  Object.assign(process.env, { HTTPS_PROXY: url, HTTP_PROXY: url })
+  const name = `proxy https://127.0.0.1:${foreignProxy.port}`
+  const pinnedSha256 = new X509Certificate(pair.certPem).fingerprint256.replaceAll(':', '').toLowerCase()
+  for (const trust of [{ pinnedSha256 }, { insecure: true }]) {
+    const error = await rejects(askVcenter(trust), RetryableError, 'VCenterUnreachable')
+    assert.match(error.message, name)
+  }
+  for (const address of [`https://store.test:${securePort}`, `http://store.test:${plainPort}`]) {
+    const careless = store(address, { insecureSkipTlsVerify: true })
+    const error = await rejects(careless.get('none'), RetryableError, 'S3Unavailable')
+    assert.match(error.message, name)
+    careless.close()
+  }
+  const unverified = { 'insecure-skip-tls-verify': true, 'certificate-authority-data': undefined }
+  await rejects(kubeconfig(unverified).list('Node'), RetryableError, 'KubernetesUnavailable')
+  assert.equal(foreignProxy.asked, [])
+})
+
 test('behind the proxy the certificate is still checked', async () => {
   process.env['HTTPS_PROXY'] = `http://127.0.0.1:${proxy.port}`
   const untrusting = store(`https://store.test:${securePort}`, { caCert: undefined })
@@ -253,47 +278,49 @@ test('an upload that is called off while the proxy is silent ends at once', asyn
   assert.ok(performance.now() - startMs < 250, 'not at once')
 })
 
+async function askVcenter(trust: object): Promise<unknown> {
+  const vcenter = { host: 'vc.test', port: securePort, user: 'u', password: 'p', insecure: false, ...trust }
+  const connection = new SoapConnection(vcenter)
+  const call = { service: VIM, method: 'Ask', on: { type: 'Thing', id: 'thing-1' }, repeatable: true }
+  return await connection.call(call).finally(() => connection.close())
+}
+
 test('vCenter is reached through the proxy: by its CA, by its pin, and not by another', async () => {
   process.env['HTTPS_PROXY'] = `http://127.0.0.1:${proxy.port}`
   const pinnedSha256 = new X509Certificate(pair.certPem).fingerprint256.replaceAll(':', '').toLowerCase()
-  const asked = async (trust: object) => {
-    const vcenter = { host: 'vc.test', port: securePort, user: 'u', password: 'p', insecure: false, ...trust }
-    const connection = new SoapConnection(vcenter)
-    const call = { service: VIM, method: 'Ask', on: { type: 'Thing', id: 'thing-1' }, repeatable: true }
-    return await connection.call(call).finally(() => connection.close())
-  }
   // The server is no vCenter: to hear nonsense from it is to have reached it.
   for (const trust of [{ caPem: authority.certPem }, { pinnedSha256 }, { insecure: true }])
-    await rejects(asked(trust), RetryableError, 'VCenterAnswerUnreadable')
+    await rejects(askVcenter(trust), RetryableError, 'VCenterAnswerUnreadable')
   for (const trust of [{}, { caPem: new Authority('other').certPem }, { pinnedSha256: '00'.repeat(32) }])
-    await rejects(asked(trust), RetryableError, 'VCenterCertificateUntrusted')
+    await rejects(askVcenter(trust), RetryableError, 'VCenterCertificateUntrusted')
   assert.ok(proxy.asked.every(({ what }) => what === `CONNECT vc.test:${securePort}`))
   assert.is(proxy.asked.length, 6)
   proxy.refuse = 'HTTP/1.1 503 Service Unavailable\r\n\r\n'
-  const error = await rejects(asked({ caPem: authority.certPem }), RetryableError, 'VCenterUnreachable')
+  const error = await rejects(askVcenter({ caPem: authority.certPem }), RetryableError, 'VCenterUnreachable')
   assert.match(error.message, `proxy http://127.0.0.1:${proxy.port} does not connect`)
 })
 
-test('the API server is reached through the proxy of the environment, or of the kubeconfig file', async () => {
+function kubeconfig(more: object) {
   const file = path.join(folder, 'config')
-  const kubeconfig = (more: object) => {
-    const cluster = {
-      server: `https://api.test:${securePort}`,
-      'certificate-authority-data': Buffer.from(authority.certPem).toString('base64'),
-      ...more,
-    }
-    const named = [{ name: 'x', cluster, user: { token: 't' }, context: { cluster: 'x', user: 'x' } }]
-    const text = {
-      apiVersion: 'v1',
-      kind: 'Config',
-      'current-context': 'x',
-      clusters: named,
-      users: named,
-      contexts: named,
-    }
-    writeFileSync(file, JSON.stringify(text))
-    return createCluster({ kubeconfig: file })
+  const cluster = {
+    server: `https://api.test:${securePort}`,
+    'certificate-authority-data': Buffer.from(authority.certPem).toString('base64'),
+    ...more,
   }
+  const named = [{ name: 'x', cluster, user: { token: 't' }, context: { cluster: 'x', user: 'x' } }]
+  const text = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'x',
+    clusters: named,
+    users: named,
+    contexts: named,
+  }
+  writeFileSync(file, JSON.stringify(text))
+  return createCluster({ kubeconfig: file })
+}
+
+test('the API server is reached through the proxy of the environment, or of the kubeconfig file', async () => {
   process.env['HTTPS_PROXY'] = `http://127.0.0.1:${proxy.port}`
   assert.equal(await kubeconfig({}).list('Node'), [])
   process.env['HTTPS_PROXY'] = 'http://127.0.0.1:1'

@@ -17,6 +17,7 @@ const SEEDS = Number(process.env['SEEDS'] ?? 20)
 const BAD: Weather = { drop: 0.3, double: 0.3, die: 0.05 }
 const AWAITED = 'dormouse-awaited'
 const NAMESPACE = 'restored'
+const NOT_OVER = new AbortController().signal
 
 type Driven = {
   /** `spec` of the Restore. */
@@ -245,7 +246,7 @@ for (const [when, driven, isThen] of TORN_OUT) {
     await tearOut(world)
     const deps = world.sweepDeps()
     for (let n = 0; n < 10 && world.cluster.peekAll('PersistentVolumeClaim').some(isStaging); n++) {
-      await wakeForLostStaging(deps)
+      await wakeForLostStaging(deps, NOT_OVER)
       await world.drain()
       for (let turn = 0; turn < 200; turn++) await world.turn()
     }
@@ -254,14 +255,14 @@ for (const [when, driven, isThen] of TORN_OUT) {
     assert.equal(world.cluster.peekAll('PersistentVolumeClaim').filter(isStaging), [])
     assert.is(world.volumes.diskIds.length, 1, 'the disk is gone')
     assert.equal(world.broken, [])
-    assert.is(await wakeForLostStaging(deps), 0)
+    assert.is(await wakeForLostStaging(deps, NOT_OVER), 0)
   })
 }
 
 test('the sweep leaves the staging claims of restores alone that go on', async () => {
   const { world } = await aDrivenWorld(8, FAIR, { storageClass: 'never' })
   await world.run(() => world.cluster.peekAll('PersistentVolumeClaim').some(isStaging))
-  assert.is(await wakeForLostStaging(world.sweepDeps()), 0)
+  assert.is(await wakeForLostStaging(world.sweepDeps(), NOT_OVER), 0)
   await untilOver(world)
 })
 
@@ -271,7 +272,7 @@ test('the annotation is taken off meanwhile: at the end the disk in Velero’s n
   const off = { metadata: { annotations: { 'dormouse.dev/restored-volume': null } }, spec: { cloneCancel: true } }
   await world.cluster.patch('CloneFromSnapshot', cloneIn(world) as KubeObject, off)
   await world.run(() => isDone(cloneIn(world)))
-  await wakeForLostStaging(world.sweepDeps())
+  await wakeForLostStaging(world.sweepDeps(), NOT_OVER)
   await world.drain()
   await untilOver(world)
 })

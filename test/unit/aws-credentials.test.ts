@@ -190,4 +190,21 @@ test('profiles are listed in the order of the file', () => {
   assert.equal(profileNames(`[b]\n${KEYS}\n[profile a]\n[b]`, 'here'), ['b', 'a'])
 })
 
+test('a chain of source_profile has at most ten profiles', () => {
+  const chain = (length: number) =>
+    Array.from({ length }, (_, n) =>
+      n + 1 === length ? `[p${n}]\n${KEYS}` : `[p${n}]\nrole_arn=arn:aws:iam::1:role/x\nsource_profile=p${n + 1}`,
+    ).join('\n')
+  assert.ok('source' in chooseCredentials(chain(10), 'p0', 'here'))
+  for (const length of [11, 30_000]) {
+    assert.throws(
+      () => chooseCredentials(chain(length), 'p0', 'here'),
+      (error: Error) =>
+        error instanceof TerminalError &&
+        error.reason === 'CredentialsInvalid' &&
+        /profile \[p0\] leads through more than 10 by source_profile/.test(error.message),
+    )
+  }
+})
+
 test.run()

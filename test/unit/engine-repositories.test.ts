@@ -150,6 +150,16 @@ test('a recovery key that cannot wrap is refused before anything is written', as
   }
 })
 
+test('which repository it is, is told before a recovery key is tried that cannot wrap', async () => {
+  const world = await EngineWorld.create()
+  const { repositoryId } = await world.repositories.inspect(access)
+  const told: string[] = []
+  const bad = { kind: 'publicKey', pem: 'no key' } as const
+  const work = world.repositories.ensure(access, bad, async (id) => void told.push(id))
+  assert.is(await reasonOf(work), 'RecoveryKeyInvalid')
+  assert.equal(told, [repositoryId])
+})
+
 test('a changed config is noticed, and a lost one does not become a new repository', async () => {
   const store = new MemoryObjectStore()
   const world = await EngineWorld.create(store)

@@ -42,6 +42,7 @@ class World {
   readonly deps: ClaimDeps
   readonly opened: RepositoryAccess[] = []
   trouble: Error | undefined
+  uselessRecovery = false
 
   constructor() {
     const clock = {
@@ -52,9 +53,13 @@ class World {
     }
     this.cluster = new MemoryCluster({ clock })
     const deps = { cluster: this.cluster, clock, settings: readSettings({}), identity: 'pod-1', log: silent }
-    const open = async (access: RepositoryAccess) => {
+    const open = async (access: RepositoryAccess, _: unknown, onOpened?: (repositoryId: string) => Promise<void>) => {
       this.opened.push(access)
       if (this.trouble !== undefined) throw this.trouble
+      if (this.uselessRecovery) {
+        await onOpened?.('id')
+        throw new TerminalError('RecoveryKeyInvalid', 'no PEM')
+      }
       return { repositoryId: 'id', created: false, recoverySlot: true, conditionalPut: true }
     }
     const repositories = { ensure: open, inspect: open } as unknown as Repositories
@@ -186,7 +191,7 @@ test('a location that has a new name is found by where it points, with the setti
     const { s3, repositoryId } = await world.access(name, use)
     assert.equal([s3.region, s3.forcePathStyle, s3.insecureSkipTlsVerify, s3.caCert], ['two', true, true, CA])
     assert.is(keyOf(s3.credentials), 'two')
-    assert.is(repositoryId, undefined, 'it is where it was: nobody has to prove it')
+    assert.is(repositoryId, 'id', 'a name of a bucket proves nothing')
   }
 })
 
@@ -259,6 +264,53 @@ test('a location that was moved to another place is followed, and must lead to t
   }
 })
 
+test('what is at the same place must be the same repository, too: a bucket of another account may have its name', async () => {
+  const credential = { name: 'other-credentials', key: 'cloud' }
+  const aws = { s3Url: '' }
+  const changes: { first?: Wish; today: Wish; name: string }[] = [
+    { name: 'default', today: { credential } },
+    { name: 'another', today: { credential } },
+    { name: 'default', today: { config: { profile: 'two' } } },
+    { name: 'default', first: { config: aws }, today: { config: { ...aws, region: 'cn-north-1' } } },
+    { name: 'default', today: {} },
+  ]
+  for (const { first = {}, today, name } of changes) {
+    const world = new World()
+    world.location('default', first)
+    const repository = await world.claimed()
+    await world.remove('default')
+    assert.is((await world.access(repository, 'read')).repositoryId, 'id', 'without any location')
+    world.location(name, today)
+    for (const use of ['read', 'write'] as const) assert.is((await world.access(repository, use)).repositoryId, 'id')
+  }
+})
+
+test('which repository it is, is known before a recovery key is added that may be of no use', async () => {
+  const world = new World()
+  world.location('default')
+  world.uselessRecovery = true
+  const name = await world.claimed()
+  assert.is(world.cluster.peek('BackupRepositoryClaim', 'velero', 'mine')?.['status'].reason, 'RecoveryKeyInvalid')
+  await world.edit('default', { bucket: 'moved' })
+  assert.equal([(await world.access(name)).s3.bucket, (await world.access(name)).repositoryId], ['moved', 'id'])
+  await world.look()
+  assert.is(world.opened.at(-1)?.repositoryId, 'id')
+})
+
+test('what an operator writes anew before it is Ready may be another repository', async () => {
+  const world = new World()
+  world.location('default')
+  world.uselessRecovery = true
+  const name = await world.claimed({
+    parameters: { bucket: 'backups', prefix: 'mine', backupStorageLocation: 'default' },
+  })
+  assert.is((await world.access(name)).repositoryId, 'id')
+  const claim = world.cluster.peek('BackupRepositoryClaim', 'velero', 'mine')!
+  await world.cluster.patch('BackupRepositoryClaim', claim, { repopsitoryParameters: { prefix: 'anew' } })
+  await world.look()
+  assert.equal([world.opened.at(-1)?.s3.prefix, world.opened.at(-1)?.repositoryId], ['anew', undefined])
+})
+
 test('a place that another location still points at is not left for one that the named location was moved to', async () => {
   const world = new World()
   world.location('default')
@@ -266,7 +318,7 @@ test('a place that another location still points at is not left for one that the
   await world.edit('default', { bucket: 'fresh' })
   world.location('archive', { config: { region: 'two' } })
   const { s3, repositoryId } = await world.access(name)
-  assert.equal([s3.bucket, s3.region, repositoryId], ['backups', 'two', undefined])
+  assert.equal([s3.bucket, s3.region, repositoryId], ['backups', 'two', 'id'])
 })
 
 test('a location that was mended before its repository was ever opened needs no proof', async () => {
@@ -439,7 +491,7 @@ test('an operator whose claim says other things than its location is taken at th
     const { s3, repositoryId } = await world.access(name)
     assert.equal(
       [s3.bucket, s3.prefix, s3.region, repositoryId],
-      ['backups', parameters['prefix'], parameters['region'] ?? 'us-east-1', undefined],
+      ['backups', parameters['prefix'], parameters['region'] ?? 'us-east-1', 'id'],
     )
     await world.edit('default', { accessMode: 'ReadOnly' })
     assert.is(

@@ -98,7 +98,7 @@ async function isFollowing(deps: ActionDeps, claim: KubeObject, location: string
   if (repository === undefined || !followsLocation(repository)) return false
   const present = await presentRepository(deps, repository)
   // Not one that was led to this place and has to prove itself there: backups would wait for what may never have been copied.
-  return present.location?.metadata.name === location && present.repositoryId === undefined
+  return present.location?.metadata.name === location && !(present.isMoved && present.repositoryId !== undefined)
 }
 
 async function makeClaim(deps: ActionDeps, parameters: Record<string, string>, namespace: string): Promise<KubeObject> {

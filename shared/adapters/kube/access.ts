@@ -1,7 +1,7 @@
 // Where the API server is and how a request proves who sends it.
 
 import { Agent } from 'node:https'
-import { type Anchors, secureContextFor } from '#shared/adapters/net/anchors.ts'
+import { type Anchors, proxyTrust, secureContextFor } from '#shared/adapters/net/anchors.ts'
 import { OpeningAgent, openSecure } from '#shared/adapters/net/secure.ts'
 import { tlsOptions } from '#shared/adapters/net/trust.ts'
 import { proxyFor } from '#shared/kernel/proxy.ts'
@@ -32,6 +32,8 @@ export function createAgent(server: URL, tls: ServerTls): Agent {
   const options = { keepAlive: true, maxSockets: 16, timeout: 30 * SECOND_MS }
   const host = server.hostname.replace(/^\[(.*)\]$/, '$1')
   if (proxy === undefined) return new Agent({ ...options, ...tlsOptions(servername ?? host, trust) })
-  const target = { host, port: Number(server.port || 443), trust, servername, proxy, connectMs: CONNECT_MS }
+  // The client's certificate is for the server alone.
+  const way = { proxy, proxyTrust: proxyTrust(tls.caPem), connectMs: CONNECT_MS }
+  const target = { host, port: Number(server.port || 443), trust, servername, ...way }
   return new OpeningAgent(options, () => openSecure(target))
 }

@@ -4,6 +4,7 @@
 import { X509Certificate } from 'node:crypto'
 import tls from 'node:tls'
 import { textsIn } from './certificate-folders.ts'
+import type { Trust } from './trust.ts'
 
 // The body is base64, without a dash: so many beginnings without an end are no more work than one.
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g
@@ -41,6 +42,18 @@ export function secureContextFor({ caPem, only = false, ...own }: Anchors): tls.
   const client = Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined))
   const ca = only && caPem !== undefined ? given : [...publicOnes(), ...given]
   return tls.createSecureContext({ ...client, ca, allowPartialTrustChain: true, minVersion: 'TLSv1.2' })
+}
+
+/**
+ * Whom a proxy's certificate is checked against: the public authorities, and the bundle that is given for the target. It is always
+ * verified, whatever is allowed for the target, as the proxy's password goes there. Made on first use: most proxies have no TLS.
+ */
+export function proxyTrust(caPem: string | undefined): () => Trust {
+  let trust: Trust | undefined
+  return () => {
+    trust ??= { secureContext: secureContextFor({ caPem }), verify: true }
+    return trust
+  }
 }
 
 /** OpenSSL takes the first that fits for the anchor, though it has expired and its successor lies beside it. */

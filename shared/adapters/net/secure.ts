@@ -15,13 +15,15 @@ export type SecureTarget = {
   /** What the certificate has to be for, where that is not the host. */
   servername?: string | undefined
   proxy: URL | undefined
+  /** Of the way to the proxy itself (proxyTrust). */
+  proxyTrust: () => Trust
   connectMs: number
 }
 
 /** Rejects with what the connection failed with; the certificate is verified when it resolves. */
 export async function openSecure(target: SecureTarget): Promise<TLSSocket> {
-  const { host, port, trust, servername = host, proxy, connectMs } = target
-  const tunnel = proxy === undefined ? undefined : openTunnel(proxy, { host, port }, trust)
+  const { host, port, trust, servername = host, proxy, proxyTrust, connectMs } = target
+  const tunnel = proxy === undefined ? undefined : openTunnel(proxy, { host, port }, proxyTrust)
   const late = Promise.withResolvers<never>()
   late.promise.catch(() => {})
   const timer = setTimeout(() => late.reject(new Error(`no connection within ${connectMs / SECOND_MS} s`)), connectMs)

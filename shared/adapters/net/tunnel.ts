@@ -17,20 +17,20 @@ export class ProxyError extends Error {
 }
 
 /** Destroy the result to give up: `socket` is there from the beginning, `ready` when bytes reach the host. */
-export function openTunnel(proxy: URL, target: { host: string; port: number }, trust: Trust) {
-  const socket = connectTo(proxy, trust)
+export function openTunnel(proxy: URL, target: { host: string; port: number }, proxyTrust: () => Trust) {
+  const socket = connectTo(proxy, proxyTrust)
   const ready = through(socket, proxy, target)
   ready.catch(() => socket.destroy())
   return { socket, ready }
 }
 
-/** The connection to the proxy itself; a proxy of https shows a certificate that is trusted as the target's is. */
-export function connectTo(proxy: URL, trust: Trust): net.Socket {
+/** The connection to the proxy itself. `proxyTrust`: of its own, never the target's, which may be unverified (anchors.ts). */
+export function connectTo(proxy: URL, proxyTrust: () => Trust): net.Socket {
   const secure = proxy.protocol === 'https:'
   const host = proxy.hostname.replace(/^\[(.*)\]$/, '$1')
   const port = Number(proxy.port || (secure ? 443 : 80))
   const socket = secure
-    ? tls.connect({ host, port, ...tlsOptions(host, trust) })
+    ? tls.connect({ host, port, ...tlsOptions(host, proxyTrust()) })
     : net.connect({ host, port, noDelay: true })
   // Whoever waits for it hears of it; without this an error after that would end the process.
   return socket.on('error', () => {})

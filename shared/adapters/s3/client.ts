@@ -1,7 +1,7 @@
 // Makes the SDK's client for a bucket: our HTTP layer, one attempt per call, checksums only where we put them.
 
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
-import { secureContextFor } from '#shared/adapters/net/anchors.ts'
+import { proxyTrust, secureContextFor } from '#shared/adapters/net/anchors.ts'
 import type { Trust } from '#shared/adapters/net/trust.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
@@ -57,6 +57,7 @@ function handlerFor(
       trust ??= trustOf(settings)
       return trust
     },
+    proxyTrust: proxyTrust(settings.caCert),
   })
 }
 

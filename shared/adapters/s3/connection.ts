@@ -3,7 +3,8 @@
 import net from 'node:net'
 import tls from 'node:tls'
 import { type Trust, tlsOptions } from '#shared/adapters/net/trust.ts'
-import { connectTo, openTunnel } from '#shared/adapters/net/tunnel.ts'
+import { connectTo, openTunnel, ProxyError } from '#shared/adapters/net/tunnel.ts'
+import { proxyName } from '#shared/kernel/proxy.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import { type ReceivedResponse, ResponseReader, SCRATCH_BYTES } from './response-reader.ts'
 
@@ -14,7 +15,15 @@ const AFTER_WRITE_FAILURE_MS = 500
 const NO_BODY = new Uint8Array(0)
 
 /** `secure`: TLS to the store itself; the way to its proxy may have TLS of its own. */
-export type Endpoint = { host: string; port: number; secure: boolean; proxy: URL | undefined; trust: () => Trust }
+export type Endpoint = {
+  host: string
+  port: number
+  secure: boolean
+  proxy: URL | undefined
+  trust: () => Trust
+  /** Of the way to the proxy itself. */
+  proxyTrust: () => Trust
+}
 export type WireRequest = {
   method: string
   head: string
@@ -213,12 +222,15 @@ export class Connection {
 }
 
 /** Through a proxy: a tunnel for TLS; plain requests are the proxy's own to pass on. undefined: straight. */
-function wayTo({ host, port, secure, proxy, trust }: Endpoint) {
+function wayTo({ host, port, secure, proxy, proxyTrust }: Endpoint) {
   if (proxy === undefined) return undefined
-  if (secure) return openTunnel(proxy, { host, port }, trust())
-  const socket = connectTo(proxy, trust())
+  if (secure) return openTunnel(proxy, { host, port }, proxyTrust)
+  const socket = connectTo(proxy, proxyTrust)
   const ready = new Promise<void>((resolve, reject) => {
-    socket.once(proxy.protocol === 'https:' ? 'secureConnect' : 'connect', resolve).once('error', reject)
+    // As an error of its own, or the store's certificate would get the blame for the proxy's.
+    const fail = (error: Error) =>
+      reject(new ProxyError(`proxy ${proxyName(proxy)}: ${error.message}`, { cause: error }))
+    socket.once(proxy.protocol === 'https:' ? 'secureConnect' : 'connect', resolve).once('error', fail)
   })
   return { socket, ready }
 }

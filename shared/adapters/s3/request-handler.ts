@@ -23,6 +23,7 @@ export type HandlerOptions = PoolLimits & {
   buffers: BodyBuffers
   /** Made on first use: most stores never need one. */
   trust: () => Trust
+  proxyTrust: () => Trust
 }
 
 /** The whole body, already in memory; a stream only because the SDK wants one. */
@@ -109,7 +110,8 @@ export class SocketHandler {
     const name = `${request.protocol}//${host}:${port} ${proxy?.href ?? ''}`
     const known = this.pools.get(name)
     if (known !== undefined) return known
-    const pool = new ConnectionPool({ host, port, secure, proxy, trust: this.options.trust }, this.options)
+    const { trust, proxyTrust } = this.options
+    const pool = new ConnectionPool({ host, port, secure, proxy, trust, proxyTrust }, this.options)
     this.pools.set(name, pool)
     return pool
   }

@@ -3,7 +3,7 @@
 import { type Agent, request } from 'node:https'
 import { isIPv6 } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { readBundle, secureContextFor } from '#shared/adapters/net/anchors.ts'
+import { proxyTrust, readBundle, secureContextFor } from '#shared/adapters/net/anchors.ts'
 import { OpeningAgent, openSecure } from '#shared/adapters/net/secure.ts'
 import { isDistrust, type Trust } from '#shared/adapters/net/trust.ts'
 import { asError, RetryableError } from '#shared/kernel/errors.ts'
@@ -148,11 +148,12 @@ export class HttpsConnection {
 /** Verifies before a byte of a request is sent; every connection makes a full handshake, so each one has seen the certificate. */
 function verifyingAgent(vcenter: VCenter, connectMs: number): Agent {
   let trust: Trust | undefined
+  const toProxy = proxyTrust(vcenter.caPem)
   return new OpeningAgent({ keepAlive: true, maxSockets: 8 }, async () => {
     const { host, port, pinnedSha256 } = vcenter
     trust ??= trustOf(vcenter)
     const proxy = proxyFor(new URL(`https://${isIPv6(host) ? `[${host}]` : host}:${port}`))
-    const socket = await openSecure({ host, port, trust, proxy, connectMs })
+    const socket = await openSecure({ host, port, trust, proxy, proxyTrust: toProxy, connectMs })
     const seen = socket.getPeerCertificate().fingerprint256?.replaceAll(':', '').toLowerCase()
     if (pinnedSha256 === undefined || seen === pinnedSha256) return socket
     socket.destroy()
