@@ -75,7 +75,7 @@ async function sweepOnce(signal: AbortSignal): Promise<string> {
     log.warn({ err: asError(error) }, 'could not look at the repositories; the next sweep tries again'),
   )
   const count: SweepDeps['count'] = (kind, cause) => rescues.add({ kind, cause })
-  const report = await sweep({ ...deps, wake, count }, signal).finally(() => lostStaging(signal))
+  const report = await sweep({ ...deps, wake, count }, signal).finally(async () => await lostStaging(signal))
   ended.add({ what: 'record' }, report.collected)
   ended.add({ what: 'deletion' }, report.released)
   ended.add({ what: 'abandoned' }, report.abandoned)

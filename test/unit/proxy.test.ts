@@ -42,7 +42,12 @@ test('the credentials of a proxy are for the proxy, and stay out of its name', (
 })
 
 test('what is not spoken, or cannot be read, is refused by the name of the variable', () => {
-  for (const HTTPS_PROXY of ['socks5://proxy.example', 'http://user:secret@proxy :1', 'http://%zz@proxy.example', 'http://us%C3:%A9@proxy'])
+  for (const HTTPS_PROXY of [
+    'socks5://proxy.example',
+    'http://user:secret@proxy :1',
+    'http://%zz@proxy.example',
+    'http://us%C3:%A9@proxy',
+  ])
     assert.throws(
       () => proxyFor(new URL('https://a.example'), { HTTPS_PROXY }),
       (error: unknown) =>
