@@ -66,6 +66,15 @@ async function onEvent(event: EventAttributes, signal: AbortSignal): Promise<str
   return await underTaskLease(deps, SWEEP, () => sweepOnce(signal))
 }
 
+/** The look for lost staging claims comes last, and whatever became of the sweep. */
+async function sweepAndLook(sweepDeps: SweepDeps, signal: AbortSignal): Promise<SweepReport> {
+  try {
+    return await sweep(sweepDeps, signal)
+  } finally {
+    await lostStaging(signal)
+  }
+}
+
 async function sweepOnce(signal: AbortSignal): Promise<string> {
   // First: the sweep itself may meet what ends it.
   await wakeForPrunes({ ...deps, wake }).catch((error) =>
@@ -75,7 +84,7 @@ async function sweepOnce(signal: AbortSignal): Promise<string> {
     log.warn({ err: asError(error) }, 'could not look at the repositories; the next sweep tries again'),
   )
   const count: SweepDeps['count'] = (kind, cause) => rescues.add({ kind, cause })
-  const report = await sweep({ ...deps, wake, count }, signal).finally(async () => await lostStaging(signal))
+  const report = await sweepAndLook({ ...deps, wake, count }, signal)
   ended.add({ what: 'record' }, report.collected)
   ended.add({ what: 'deletion' }, report.released)
   ended.add({ what: 'abandoned' }, report.abandoned)
