@@ -9,6 +9,7 @@ import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/err
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
+import { insistOn } from '#shared/steps/remade-volume.ts'
 import { setReclaimPolicy } from '#shared/steps/restored-disk.ts'
 import { asBackedUp } from './backed-up.ts'
 import { dropStaging } from './staging-claim.ts'
@@ -79,7 +80,7 @@ export async function dropStaged(deps: StepDeps, claim: Claim, disk: Disk): Prom
 export async function createVolume(deps: StepDeps, plan: RestoredVolume): Promise<void> {
   const { metadata, spec } = plan
   try {
-    await deps.cluster.create('PersistentVolume', { apiVersion: 'v1', kind: 'PersistentVolume', metadata, spec })
+    await insistOn(deps, { apiVersion: 'v1', kind: 'PersistentVolume', metadata, spec })
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
     await ownVolume(deps, plan)
