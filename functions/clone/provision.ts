@@ -38,7 +38,7 @@ export async function provision(
   until: Pick<Claim, 'signal'>,
   tried?: KubeObject,
 ): Promise<Staged> {
-  const model = largeEnough(await modelOf(deps, clone, stored), tried)
+  const model = await largeEnough(deps, clone, await modelOf(deps, clone, stored), tried)
   const standing = await readStaging(deps, clone)
   const found = tried === undefined ? standing : await seeOffSmaller(deps, clone, standing, tried, until)
   if (tried === undefined) await requireNothingLeft(deps, clone, found)
