@@ -52,7 +52,7 @@ export async function seeOffSmaller(
   if (staging !== undefined && staging.metadata.uid !== first?.claimUID) return staging
   if (first?.exchanged === true) throw stillTooSmall(tried)
   await removeStaged(deps, clone, until)
-  await awaitStagingGone(deps, clone, until)
+  await awaitStagingGone(deps, clone, until, first?.namespace)
   const isGone = async () => (await markedVolumes(deps, clone)).length === 0
   if (await lookUntil(deps, until, isGone)) return undefined
   throw new RetryableError(

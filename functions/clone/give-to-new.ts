@@ -48,7 +48,7 @@ async function promise(
     return await makeAgain(deps, claim, disk, again)
   }
   await setReclaimPolicy(deps, volume, 'Retain')
-  await dropStaging(deps, claim)
+  await dropStaging(deps, claim, disk.staged.namespace)
   await reserve(deps, disk, changesTo(volume, wanted))
 }
 

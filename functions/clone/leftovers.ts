@@ -27,9 +27,10 @@ import { awaitStagingGone, readAllStaging } from './staging-claim.ts'
 
 /** RetryableError `StagingClaimStays`: a volume cannot be let go as long as its claim stands. */
 export async function removeStaged(deps: StepDeps, clone: KubeObject, until: Pick<Claim, 'signal'>): Promise<void> {
-  for (const staging of await readAllStaging(deps, clone)) await removeClaim(deps, clone, staging)
-  const { volumes, download } = await volumesToRemove(deps, clone, await readDownload(deps, clone))
-  const staged = download === undefined ? undefined : stagedVolumeOf(download)
+  const seen = await readDownload(deps, clone)
+  const staged = seen === undefined ? undefined : stagedVolumeOf(seen)
+  for (const staging of await readAllStaging(deps, clone, staged?.namespace)) await removeClaim(deps, clone, staging)
+  const { volumes, download } = await volumesToRemove(deps, clone, seen)
   for (const volume of volumes) {
     if (isForeign(volume)) await keepForeign(deps, clone, volume, until)
     else await removeDisk(deps, clone, volume, staged?.reclaimPolicy)

@@ -28,13 +28,15 @@ type Driven = {
   /** Velero's claim, made for this clone. */
   own?: boolean
   storageClass?: string
+  /** Of the volume that was backed up: its successor needs another volume object. */
+  fsType?: string | undefined
 }
 
 /** As Velero's plugin asks, and as Velero makes the claim. */
 async function aDrivenWorld(seed: number, weather: Weather, driven: Driven = {}) {
-  const { restore = {}, backup, byHand = false, own = true, storageClass } = driven
+  const { restore = {}, backup, byHand = false, own = true, storageClass, fsType } = driven
   const world = new World(seed, weather)
-  const snapshot = await aBackup(world)
+  const snapshot = await aBackup(world, fsType)
   const clone = aClone(world, 'clone-1', snapshot, { awaits: AWAITED, storageClass })
   const mark = () => ({
     metadata: {
@@ -298,6 +300,26 @@ test('the annotation is taken off meanwhile: at the end the disk in Velero’s n
   await wakeForLostStaging(world.sweepDeps())
   await world.drain()
   await untilOver(world)
+})
+
+test('the annotation and the waiting claim are taken away while the data is written: the staging claim goes before its volume, and nothing stays', async () => {
+  for (const fsType of [undefined, 'xfs']) {
+    const { world } = await aDrivenWorld(11, FAIR, { fsType })
+    while (world.cluster.peekAll('Download').length === 0) await world.turn()
+    world.cluster.onWrite((kind, _, after) => {
+      const ref = after?.metadata.deletionTimestamp === undefined ? undefined : after['spec']?.claimRef
+      const claim = ref && world.cluster.peek('PersistentVolumeClaim', ref.namespace, ref.name)
+      if (kind === 'PersistentVolume' && claim !== undefined && claim.metadata.uid === ref.uid)
+        world.broken.push('a volume object is deleted while its claim stands')
+    })
+    const off = { metadata: { annotations: { 'dormouse.dev/restored-volume': null } } }
+    await world.cluster.patch('CloneFromSnapshot', cloneIn(world) as KubeObject, off)
+    await world.cluster.delete('PersistentVolumeClaim', claimIn(world) as KubeObject)
+    const status = await untilOver(world)
+    assert.is(status.phase, 'Completed', world.describe())
+    assert.equal(world.cluster.peekAll('PersistentVolumeClaim').filter(isStaging), [])
+    assertWhole(world)
+  }
 })
 
 test('an earlier version has made the staging claim beside the claim: the restore goes on with it', async () => {
