@@ -4,6 +4,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { neededBytes } from '#shared/domain/backed-up.ts'
 import { sizeText } from '#shared/domain/progress.ts'
+import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
 import { stagedVolumeOf } from '#shared/domain/staged-volume.ts'
 import { asksForBytes } from '#shared/domain/staging.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
@@ -13,11 +14,27 @@ import { lookUntil } from '#shared/steps/look.ts'
 import { markedVolumes } from '#shared/steps/restored-disk.ts'
 import { removeStaged } from './leftovers.ts'
 import { awaitStagingGone } from './staging-claim.ts'
+import { isClaimOfRestore } from './vouch.ts'
 
-/** The claim that says what the disk has to be like, at least of the size that the Download needs. */
-export function largeEnough(model: KubeObject, tried: KubeObject | undefined): KubeObject {
+/**
+ * The claim that says what the disk has to be like, at least of the size that the Download needs. A claim that waits keeps its request, so a quota
+ * counts less than the disk: TerminalError `TargetTooSmall` unless an operator vouches for it.
+ */
+export async function largeEnough(
+  deps: StepDeps,
+  clone: KubeObject,
+  model: KubeObject,
+  tried: KubeObject | undefined,
+): Promise<KubeObject> {
   const bytes = neededBytes(tried)
-  return bytes === undefined ? model : asksForBytes(model, bytes)
+  if (tried === undefined || bytes === undefined) return model
+  const wanted = asksForBytes(model, bytes)
+  const isCounted = wanted === model || awaitedVolumeName(clone) === undefined
+  if (isCounted || (await isClaimOfRestore(deps, clone, model, tried))) return wanted
+  throw new TerminalError(
+    'TargetTooSmall',
+    `the claim asks for less than the backup's size (${sizeText(bytes)}), and no open Restore of Velero brings back this very claim: ask for as much`,
+  )
 }
 
 /**
@@ -35,7 +52,7 @@ export async function seeOffSmaller(
   if (staging !== undefined && staging.metadata.uid !== first?.claimUID) return staging
   if (first?.exchanged === true) throw stillTooSmall(tried)
   await removeStaged(deps, clone, until)
-  await awaitStagingGone(deps, clone, until)
+  await awaitStagingGone(deps, clone, until, first?.namespace)
   const isGone = async () => (await markedVolumes(deps, clone)).length === 0
   if (await lookUntil(deps, until, isGone)) return undefined
   throw new RetryableError(

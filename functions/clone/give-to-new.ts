@@ -22,9 +22,10 @@ export async function giveToNewClaim(
   handOver: HandOver,
   stored: () => KubeObject,
 ): Promise<void> {
+  // First: the disk may have no volume object by now, and whatever ends the restore needs one.
+  if (handOver.again !== undefined) await makeAgain(deps, claim, disk, handOver.again)
   await requireFreeTarget(deps, disk)
   if (handOver.again === undefined) await promise(deps, claim, disk, handOver, stored)
-  else await makeAgain(deps, claim, disk, handOver.again)
   await awaitReserved(deps, claim, disk)
   await createTarget(deps, claim, disk, stored)
   const target = await awaitTargetBound(deps, claim, disk)
@@ -47,7 +48,7 @@ async function promise(
     return await makeAgain(deps, claim, disk, again)
   }
   await setReclaimPolicy(deps, volume, 'Retain')
-  await dropStaging(deps, claim)
+  await dropStaging(deps, claim, disk.staged.namespace)
   await reserve(deps, disk, changesTo(volume, wanted))
 }
 

@@ -9,6 +9,7 @@ import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/err
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
+import { insistOn } from '#shared/steps/remade-volume.ts'
 import { setReclaimPolicy } from '#shared/steps/restored-disk.ts'
 import { asBackedUp } from './backed-up.ts'
 import { dropStaging } from './staging-claim.ts'
@@ -62,12 +63,13 @@ export async function dropStaged(deps: StepDeps, claim: Claim, disk: Disk): Prom
   const { name } = disk.staged
   const staged = await readStagedVolume(deps, disk)
   if (staged !== undefined) await setReclaimPolicy(deps, staged, 'Retain')
-  await dropStaging(deps, claim)
+  await dropStaging(deps, claim, disk.staged.namespace)
   const released = await readStagedVolume(deps, disk)
   if (released === undefined) return
   const isRetained = released['spec'].persistentVolumeReclaimPolicy === 'Retain'
   if (!isRetained || stateOfStaged(released, disk) !== 'staged')
-    throw new RetryableError('VolumeObjectStays', `PersistentVolume ${name} is not set to Retain: somebody changes it`)
+    throw standing(`PersistentVolume ${name} is not set to Retain: somebody changes it`)
+  if (await hasClaim(deps, released)) throw standing(`PersistentVolume ${name} is still its staging claim's`)
   await deps.cluster.delete('PersistentVolume', released, 'unchanged')
   if (await lookUntil(deps, claim, async () => (await readStagedVolume(deps, disk)) === undefined)) return
   throw new RetryableError(
@@ -76,10 +78,21 @@ export async function dropStaged(deps: StepDeps, claim: Claim, disk: Disk): Prom
   )
 }
 
+/** Bound to it by its UID, whatever labels it has by now: Kubernetes would keep the object on its way out for ever. */
+async function hasClaim(deps: StepDeps, volume: KubeObject): Promise<boolean> {
+  const { namespace, name, uid } = volume['spec'].claimRef
+  return (await deps.cluster.read('PersistentVolumeClaim', namespace, name))?.metadata.uid === uid
+}
+
+/** The hour of the hand-over may end it: the first object stands, and the disk goes by it. */
+function standing(message: string): RetryableError {
+  return new RetryableError('VolumeObjectStays', message, { cause: new TerminalError('VolumeObjectStays', message) })
+}
+
 export async function createVolume(deps: StepDeps, plan: RestoredVolume): Promise<void> {
   const { metadata, spec } = plan
   try {
-    await deps.cluster.create('PersistentVolume', { apiVersion: 'v1', kind: 'PersistentVolume', metadata, spec })
+    await insistOn(deps, { apiVersion: 'v1', kind: 'PersistentVolume', metadata, spec })
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
     await ownVolume(deps, plan)

@@ -37,6 +37,7 @@ export async function handOver(
   const clone = claim.latest()
   const staged = requireStaged(download)
   const begun = handOverOf(download)
+  if (begun?.over === true) throw givenUp(staged)
   const stored = () => {
     requireSameClaim(download, clone)
     return read(clone)
@@ -56,12 +57,21 @@ function patient(error: unknown): unknown {
   return isRefusal(error) ? new RetryableError(error.reason, error.message, { cause: error }) : error
 }
 
-/** What is not bound by now never is. Anything else that is waited for holds no disk that others could not find. */
+/** What is not bound, or not let in, by now never is. Anything else that is waited for holds no disk that others could not find. */
 function overdue(error: unknown, { clone, target }: Disk): unknown {
+  if (error instanceof RetryableError && error.cause instanceof TerminalError) return error.cause
   if (!(error instanceof RetryableError) || error.reason !== 'TargetNotBoundYet') return error
   return new TerminalError(
     'TargetNeverBound',
     `PersistentVolumeClaim ${clone.metadata.namespace}/${target} was not bound to the restored disk within ${HAND_OVER_DEADLINE_MS / MINUTE_MS} min: the disk is removed; look at the claim's Events`,
+  )
+}
+
+/** By an earlier run, which died before it could say why. */
+function givenUp({ name }: StagedVolume): TerminalError {
+  return new TerminalError(
+    'VolumeNotFound',
+    `the hand-over of PersistentVolume ${name} was given up: its disk is removed`,
   )
 }
 

@@ -20,16 +20,17 @@ import { announce } from '#shared/steps/announce.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
-import { isOfStaging, markedVolumes, removeDisk, setReclaimPolicy } from '#shared/steps/restored-disk.ts'
+import { volumesToRemove } from '#shared/steps/remade-volume.ts'
+import { isOfStaging, removeDisk, setReclaimPolicy } from '#shared/steps/restored-disk.ts'
 import { readDownload } from './download.ts'
 import { awaitStagingGone, readAllStaging } from './staging-claim.ts'
 
 /** RetryableError `StagingClaimStays`: a volume cannot be let go as long as its claim stands. */
 export async function removeStaged(deps: StepDeps, clone: KubeObject, until: Pick<Claim, 'signal'>): Promise<void> {
-  for (const staging of await readAllStaging(deps, clone)) await removeClaim(deps, clone, staging)
-  const volumes = await markedVolumes(deps, clone)
-  const download = await readDownload(deps, clone)
-  const staged = download === undefined ? undefined : stagedVolumeOf(download)
+  const seen = await readDownload(deps, clone)
+  const staged = seen === undefined ? undefined : stagedVolumeOf(seen)
+  for (const staging of await readAllStaging(deps, clone, staged?.namespace)) await removeClaim(deps, clone, staging)
+  const { volumes, download } = await volumesToRemove(deps, clone, seen)
   for (const volume of volumes) {
     if (isForeign(volume)) await keepForeign(deps, clone, volume, until)
     else await removeDisk(deps, clone, volume, staged?.reclaimPolicy)

@@ -4,7 +4,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isProvisionedFor } from '#shared/domain/new-volume.ts'
 import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
-import { isForeign } from '#shared/domain/staged-volume.ts'
+import { isForeign, stagedVolumeOf } from '#shared/domain/staged-volume.ts'
 import { isOwnClaim, stagingClaim, stagingClaimName } from '#shared/domain/staging.ts'
 import { isBeingDeleted } from '#shared/domain/step-label.ts'
 import { requireDisk } from '#shared/domain/volume.ts'
@@ -38,8 +38,8 @@ export async function provision(
   until: Pick<Claim, 'signal'>,
   tried?: KubeObject,
 ): Promise<Staged> {
-  const model = largeEnough(await modelOf(deps, clone, stored), tried)
-  const standing = await readStaging(deps, clone)
+  const model = await largeEnough(deps, clone, await modelOf(deps, clone, stored), tried)
+  const standing = await readStaging(deps, clone, tried && stagedVolumeOf(tried)?.namespace)
   const found = tried === undefined ? standing : await seeOffSmaller(deps, clone, standing, tried, until)
   if (tried === undefined) await requireNothingLeft(deps, clone, found)
   if (found !== undefined && isBeingDeleted(found)) throw stagingStays(found)

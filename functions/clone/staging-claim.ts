@@ -8,14 +8,18 @@ import type { StepDeps } from '#shared/steps/deps.ts'
 import { lookUntil } from '#shared/steps/look.ts'
 import { stagingNamespaces } from './staging-place.ts'
 
-export async function readStaging(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {
-  return (await readAllStaging(deps, clone))[0]
+export async function readStaging(deps: StepDeps, clone: KubeObject, stood?: string): Promise<KubeObject | undefined> {
+  return (await readAllStaging(deps, clone, stood))[0]
 }
 
-/** One; a run that was paused for longer than its Lease may have made another in the other namespace. */
-export async function readAllStaging(deps: StepDeps, clone: KubeObject): Promise<KubeObject[]> {
+/**
+ * One; a run that was paused for longer than its Lease may have made another in the other namespace. `stood`: where its Download says, whatever
+ * has become of the clone's annotation, which a tenant can take off.
+ */
+export async function readAllStaging(deps: StepDeps, clone: KubeObject, stood?: string): Promise<KubeObject[]> {
   const found: KubeObject[] = []
-  for (const namespace of stagingNamespaces(deps, clone)) {
+  const places = [...stagingNamespaces(deps, clone), ...(stood === undefined ? [] : [stood])]
+  for (const namespace of new Set(places)) {
     const staging = await deps.cluster.read('PersistentVolumeClaim', namespace, stagingClaimName(clone))
     if (staging !== undefined && isOwnClaim(staging, clone)) found.push(staging)
   }
@@ -23,17 +27,22 @@ export async function readAllStaging(deps: StepDeps, clone: KubeObject): Promise
 }
 
 /** Deletes the staging claim and waits until it is gone: its volume, set to Retain, is nobody's then. */
-export async function dropStaging(deps: StepDeps, claim: Claim): Promise<void> {
-  const all = await readAllStaging(deps, claim.latest())
+export async function dropStaging(deps: StepDeps, claim: Claim, stood: string | undefined): Promise<void> {
+  const all = await readAllStaging(deps, claim.latest(), stood)
   for (const staging of all) await deps.cluster.delete('PersistentVolumeClaim', staging)
-  if (all.length > 0) await awaitStagingGone(deps, claim.latest(), claim)
+  if (all.length > 0) await awaitStagingGone(deps, claim.latest(), claim, stood)
 }
 
 /** Deleted is not gone: Kubernetes keeps a claim for as long as a Pod uses it. RetryableError `StagingClaimStays`. */
-export async function awaitStagingGone(deps: StepDeps, clone: KubeObject, until: Pick<Claim, 'signal'>): Promise<void> {
+export async function awaitStagingGone(
+  deps: StepDeps,
+  clone: KubeObject,
+  until: Pick<Claim, 'signal'>,
+  stood?: string,
+): Promise<void> {
   let there: KubeObject | undefined
   const isGone = async () => {
-    there = await readStaging(deps, clone)
+    there = await readStaging(deps, clone, stood)
     return there === undefined
   }
   if (!(await lookUntil(deps, until, isGone)) && there !== undefined) throw stagingStays(there)

@@ -2,11 +2,9 @@
 // its ResourceQuota sees it: where Velero's own claim waits and counts already, the staging claim stands in Velero's namespace.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { coversNamespace, sourcesOf } from '#shared/domain/restore-scope.ts'
 import { awaitedVolumeName, RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
-import { isOwnClaim } from '#shared/domain/staging.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
-import { openRestore } from '#shared/steps/restore-permit.ts'
+import { isNamespaceNamed } from './vouch.ts'
 
 type Settings = Pick<StepDeps, 'settings'>
 
@@ -18,15 +16,13 @@ export function stagingNamespaces({ settings }: Settings, clone: Pick<KubeObject
 }
 
 /**
- * Where it may be made, the better place first. Not counted by the namespace's quota only for a Restore that an operator has made and that is open,
- * and for the very claim that was made for this clone: else a tenant would get disks that nobody counts.
+ * Where it may be made, the better place first. Not counted by the namespace's quota only for a Restore that an operator has made, that is open and
+ * names the namespace, and for the very claim that was made for this clone: else a tenant would get disks that nobody counts.
  */
 export async function placesToStage(deps: StepDeps, clone: KubeObject, model: KubeObject): Promise<string[]> {
   const own = clone.metadata.namespace ?? ''
-  if (awaitedVolumeName(clone) === undefined || !isOwnClaim(model, clone)) return [own]
-  const restore = await openRestore(deps, clone)
-  const isCovered = restore !== undefined && sourcesOf(restore, own).some((one) => coversNamespace(restore, one))
-  return isCovered ? stagingNamespaces(deps, clone) : [own]
+  if (awaitedVolumeName(clone) === undefined) return [own]
+  return (await isNamespaceNamed(deps, clone, model)) ? stagingNamespaces(deps, clone) : [own]
 }
 
 /** As it is looked for when only its staging claim in Velero's namespace tells of it. */

@@ -210,7 +210,7 @@ async function prepare(deps: TransferDeps, claim: Claim): Promise<DownloadReques
 /** What the clone function goes by: it opens no repository, and nobody else's word counts. */
 async function tellRoot(claim: Claim, { root, capacityBytes, about }: BackupSummary): Promise<void> {
   const download = claim.latest()
-  const told = formatBackedUp(capacityBytes, about.volume)
+  const told = formatBackedUp(capacityBytes, about)
   const isNew = download['status']?.root !== root
   if (!isNew && download.metadata.annotations?.[BACKED_UP_ANNOTATION] === told) return
   await claim.patch({

@@ -5,7 +5,6 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { leaseName, leaseState } from '#shared/domain/lease.ts'
-import type { RestoredVolume } from '#shared/domain/restored-volume.ts'
 import { handOverOf, NO_HAND_OVER, stagedVolumeOf } from '#shared/domain/staged-volume.ts'
 import { isDownloadOf } from '#shared/domain/staging.ts'
 import { holdsFinalizer, stepOf, withoutFinalizer } from '#shared/domain/step-label.ts'
@@ -13,7 +12,8 @@ import { isOver } from '#shared/domain/sweep.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
-import { markedVolumes, type Restored, removeDisk } from '#shared/steps/restored-disk.ts'
+import { volumesToRemove } from '#shared/steps/remade-volume.ts'
+import { type Restored, removeDisk } from '#shared/steps/restored-disk.ts'
 
 /** Worth a look. `owner`: what stands under the name of its clone. */
 export function mayBeTornOut(download: KubeObject, owner: KubeObject | undefined): boolean {
@@ -36,11 +36,11 @@ export async function endTornOut(
     deps.clock.nowMs(),
   )
   if (state === 'held' || state === 'stale') return false
-  await removeDisks(deps, download, clone)
+  const noted = await removeDisks(deps, download, clone)
   const message = 'its CloneFromSnapshot is gone: what was not handed over is removed'
   await announce(deps, { ...download, kind: 'Download' }, 'Warning', 'CloneGone', message)
-  await deps.cluster.patch('Download', download, {
-    metadata: { finalizers: withoutFinalizer(download), annotations: NO_HAND_OVER },
+  await deps.cluster.patch('Download', noted, {
+    metadata: { finalizers: withoutFinalizer(noted), annotations: NO_HAND_OVER },
   })
   return true
 }
@@ -71,20 +71,8 @@ async function isThere(deps: StepDeps, { metadata }: Restored): Promise<boolean>
   return found !== undefined && found.metadata.uid === metadata.uid
 }
 
-async function removeDisks(deps: StepDeps, download: KubeObject, clone: Restored): Promise<void> {
-  const handOver = handOverOf(download)
-  const plan = handOver?.plan ?? handOver?.again
-  const marked = await markedVolumes(deps, clone)
-  const volumes = marked.length === 0 && plan !== undefined ? await remake(deps, plan) : marked
-  for (const volume of volumes) await removeDisk(deps, clone, volume, stagedVolumeOf(download)?.reclaimPolicy)
-}
-
-/** Died between the two volume objects of a disk: the driver removes only a disk that has one. One that another volume has is not touched. */
-async function remake(deps: StepDeps, { metadata, spec }: RestoredVolume): Promise<KubeObject[]> {
-  const all = await deps.cluster.list('PersistentVolume')
-  const isTaken = all.some(
-    (volume) => volume.metadata.name === metadata.name || volume['spec']?.csi?.volumeHandle === spec.csi.volumeHandle,
-  )
-  if (isTaken) return []
-  return [await deps.cluster.create('PersistentVolume', { apiVersion: 'v1', kind: 'PersistentVolume', metadata, spec })]
+async function removeDisks(deps: StepDeps, download: KubeObject, clone: Restored): Promise<KubeObject> {
+  const found = await volumesToRemove(deps, clone, download)
+  for (const volume of found.volumes) await removeDisk(deps, clone, volume, stagedVolumeOf(download)?.reclaimPolicy)
+  return found.download ?? download
 }

@@ -7,12 +7,21 @@ import { readRecord, type VolumeRecord } from './volume-record.ts'
 /** On a Download, JSON. */
 export const BACKED_UP_ANNOTATION = 'dormouse.dev/backed-up'
 
-export type BackedUp = { capacityBytes: number; volume?: VolumeRecord }
+/** `claim`: `<namespace>/<name>`; `backup`: of Velero. An earlier version has told neither. */
+export type BackedUp = { capacityBytes: number; claim?: string; backup?: string; volume?: VolumeRecord }
 
-/** `volume` as the root has it: one that makes no sense is left out. */
-export function formatBackedUp(capacityBytes: number, volume: unknown): string {
+/** `about` as the root has it: a volume that makes no sense is left out. */
+export function formatBackedUp(
+  capacityBytes: number,
+  { claim, backup, volume }: { claim?: string | undefined; backup?: string | undefined; volume?: unknown },
+): string {
   const record = readRecord(volume)
-  const told: BackedUp = { capacityBytes, ...(record === undefined ? {} : { volume: record }) }
+  const told: BackedUp = {
+    capacityBytes,
+    ...(claim === undefined ? {} : { claim }),
+    ...(backup === undefined ? {} : { backup }),
+    ...(record === undefined ? {} : { volume: record }),
+  }
   return JSON.stringify(told)
 }
 
@@ -22,7 +31,13 @@ export function backedUpOf({ metadata }: KubeObject): BackedUp | undefined {
   const { capacityBytes } = said ?? {}
   if (!Number.isSafeInteger(capacityBytes) || Number(capacityBytes) <= 0) return undefined
   const volume = readRecord(said?.['volume'])
-  return { capacityBytes: Number(capacityBytes), ...(volume === undefined ? {} : { volume }) }
+  const { claim, backup } = said ?? {}
+  return {
+    capacityBytes: Number(capacityBytes),
+    ...(typeof claim === 'string' ? { claim } : {}),
+    ...(typeof backup === 'string' ? { backup } : {}),
+    ...(volume === undefined ? {} : { volume }),
+  }
 }
 
 /** Bytes that the backup needs of a disk; undefined: the Download has not ended because its disk was too small. */

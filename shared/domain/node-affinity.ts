@@ -29,7 +29,9 @@ function termOf(value: unknown): Term | undefined {
   }
   if (!Array.isArray(matchExpressions) || !Array.isArray(matchFields)) return undefined
   const [expressions, fields] = [matchExpressions.map(requirementOf), matchFields.map(requirementOf)]
-  const isField = (one: Requirement | undefined) => one?.key === NAME_FIELD && /^(Not)?In$/.test(one.operator)
+  // Kubernetes takes exactly one name (validateNodeFieldSelectorRequirement).
+  const isField = (one: Requirement | undefined) =>
+    one?.key === NAME_FIELD && /^(Not)?In$/.test(one.operator) && one.values?.length === 1
   if (!expressions.every((one) => one !== undefined) || !fields.every((one) => one !== undefined && isField(one)))
     return undefined
   return {

@@ -41,6 +41,24 @@ export function coversNamespace(restore: KubeObject, namespace: string): boolean
   return included.length === 0 || included.some((one) => includes(one, namespace))
 }
 
+/**
+ * Whether a Restore or Backup says of that very namespace that it is meant; `all`: it leaves none out. What lets disks be made that nobody counts
+ * must be somebody's word about this namespace, so a pattern that is only stars names none, and a richer one is not read here.
+ */
+export function reachOf(object: KubeObject, namespace: string): 'named' | 'all' | 'none' {
+  const { includedNamespaces, excludedNamespaces } = object['spec'] ?? {}
+  if (names(excludedNamespaces).some((one) => includes(one, namespace))) return 'none'
+  const included = names(includedNamespaces)
+  if (included.some((one) => !RICH.test(one) && !ALL.test(one) && includes(one, namespace))) return 'named'
+  return included.length === 0 || included.some((one) => ALL.test(one)) ? 'all' : 'none'
+}
+
+/** True: it maps that namespace of the backup to this one by name. */
+export function mapsTo(restore: KubeObject, source: string, namespace: string): boolean {
+  const mapping: Record<string, unknown> = restore['spec']?.namespaceMapping ?? {}
+  return Object.hasOwn(mapping, source) && mapping[source] === namespace
+}
+
 /** The namespaces of the backup that it maps to this one. */
 export function sourcesOf(restore: KubeObject, namespace: string): string[] {
   const mapping: Record<string, unknown> = restore['spec']?.namespaceMapping ?? {}
@@ -52,9 +70,12 @@ function names(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : []
 }
 
+const RICH = /[?[\]{}]/
+const ALL = /^\*+$/
+
 /** Velero 1.18 knows patterns: stars are read, anything richer counts as a fit. */
 function includes(pattern: string, namespace: string): boolean {
-  if (/[?[\]{}]/.test(pattern)) return true
+  if (RICH.test(pattern)) return true
   const [head = '', ...parts] = pattern.split('*')
   if (parts.length === 0) return pattern === namespace
   const tail = parts.pop() ?? ''

@@ -4,7 +4,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import { CLONE_ANNOTATION, cloneReference } from './staging.ts'
+import { CLONE_ANNOTATION, CLONE_LABEL, cloneReference } from './staging.ts'
 
 /** On a CloneFromSnapshot: the volume that Velero's claim waits for. */
 export const RESTORED_VOLUME_ANNOTATION = 'dormouse.dev/restored-volume'
@@ -78,7 +78,32 @@ export function restoredVolume(
   }
 }
 
-/** As this function has written it. */
+/** Annotations that say whose it is, and which driver deletes it. */
+const NEEDED = /^(dormouse\.dev|pv\.kubernetes\.io|volume\.kubernetes\.io)\//
+
+/** The same disk's object with what its removal needs, so that no rule has anything against what else the plan says. */
+export function bareVolume({ metadata: { name, labels, annotations }, spec }: RestoredVolume): KubeObject {
+  const { driver, volumeHandle, volumeAttributes } = spec.csi as RestoredVolume['spec']['csi'] & Record<string, unknown>
+  const { capacity, storageClassName, volumeMode, claimRef } = spec
+  const mark = labels?.[CLONE_LABEL]
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: {
+      name,
+      ...(mark === undefined ? {} : { labels: { [CLONE_LABEL]: mark } }),
+      annotations: Object.fromEntries(Object.entries(annotations ?? {}).filter(([key]) => NEEDED.test(key))),
+    },
+    spec: {
+      ...{ capacity, accessModes: ['ReadWriteOnce'], persistentVolumeReclaimPolicy: 'Retain', claimRef },
+      ...(storageClassName === undefined ? {} : { storageClassName }),
+      ...(volumeMode === undefined ? {} : { volumeMode }),
+      csi: { driver, volumeHandle, ...(volumeAttributes === undefined ? {} : { volumeAttributes }) },
+    },
+  }
+}
+
+/** As `restoredVolume` has written it. */
 export function isRestoredVolumePlan(value: unknown): value is RestoredVolume {
   const { claimUID, metadata, spec } = (value ?? {}) as Partial<RestoredVolume>
   return typeof claimUID === 'string' && isObjectName(metadata?.name) && typeof spec?.csi?.volumeHandle === 'string'

@@ -72,6 +72,8 @@ export type HandOver = {
   again?: RestoredVolume
   /** When it has begun (RFC 3339); undefined: by an earlier version. */
   since?: string
+  /** It was given up, and its disk goes by its volume object: none is made for it any more. */
+  over?: boolean
 }
 
 export function formatHandOver(handOver: HandOver): string {
@@ -80,13 +82,14 @@ export function formatHandOver(handOver: HandOver): string {
 
 /** undefined: it has not begun, or has ended. */
 export function handOverOf(download: KubeObject): HandOver | undefined {
-  const { target, plan, again, since } = parsed(download.metadata.annotations?.[HAND_OVER_ANNOTATION]) ?? {}
+  const { target, plan, again, since, over } = parsed(download.metadata.annotations?.[HAND_OVER_ANNOTATION]) ?? {}
   if (!isObjectName(target) || !isPlanOrNone(plan) || !isPlanOrNone(again)) return undefined
   return {
     target,
     ...(plan === undefined ? {} : { plan }),
     ...(again === undefined ? {} : { again }),
     ...(isText(since) ? { since } : {}),
+    ...(over === true ? { over } : {}),
   }
 }
 

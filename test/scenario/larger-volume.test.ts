@@ -3,6 +3,8 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
+import { BACKUP_ANNOTATION, RESTORE_ANNOTATION, RESTORE_UID_LABEL } from '#shared/domain/velero.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import { noiseOf } from './choices.ts'
 import { assertNothingLeft } from './invariants.ts'
@@ -20,6 +22,8 @@ async function backedUp(world: World, storage = '320Ki'): Promise<KubeObject> {
   const claim = world.cluster.peek('PersistentVolumeClaim', 'app', 'data') as KubeObject
   await world.cluster.patch('PersistentVolumeClaim', claim, { spec: { resources: { requests: { storage } } } })
   aSnapshot(world, 'snap-1', 'data')
+  const asked = world.cluster.peek('Snapshot', 'app', 'snap-1') as KubeObject
+  await world.cluster.patch('Snapshot', asked, { metadata: { annotations: { [BACKUP_ANNOTATION]: 'daily' } } })
   const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap-1')
   await world.run(() => isDone(snapshot()) && world.cluster.peekAll('Upload').every(isDone))
   return snapshot() as KubeObject
@@ -27,9 +31,28 @@ async function backedUp(world: World, storage = '320Ki'): Promise<KubeObject> {
 
 const cloneIn = (world: World) => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1') as KubeObject
 
-function ask(world: World, snapshot: KubeObject, awaits: string | undefined): void {
+/** `restore`: `spec` of the Restore that a waiting claim is made for; none: nobody but the tenant says that there is one. */
+async function ask(
+  world: World,
+  snapshot: KubeObject,
+  awaits: string | undefined,
+  restore: object | 'none' = {},
+): Promise<void> {
   const clone = aClone(world, 'clone-1', snapshot, { awaits })
-  if (awaits !== undefined) aWaitingClaim(world, clone)
+  if (awaits === undefined) return
+  const metadata = restore === 'none' ? {} : { metadata: markOf(world, restore) }
+  aWaitingClaim(world, await world.cluster.patch('CloneFromSnapshot', clone, metadata))
+}
+
+function markOf(world: World, spec: object): object {
+  const restore = world.cluster.seed('Restore', {
+    apiVersion: 'velero.io/v1',
+    kind: 'Restore',
+    metadata: { name: 'back', namespace: 'velero' },
+    spec: { backupName: 'daily', namespaceMapping: { app: 'restored' }, ...spec },
+    status: { phase: 'InProgress' },
+  })
+  return { labels: { [RESTORE_UID_LABEL]: restore.metadata.uid }, annotations: { [RESTORE_ANNOTATION]: 'back' } }
 }
 
 async function untilOver(world: World): Promise<void> {
@@ -47,7 +70,7 @@ for (const awaits of [undefined, AWAITED]) {
       const world = new World(seed, weather)
       const snapshot = await backedUp(world)
       const disks = world.volumes.diskIds.length
-      ask(world, snapshot, awaits)
+      await ask(world, snapshot, awaits)
       await untilOver(world)
       assert.is(cloneIn(world)['status'].phase, 'Completed', world.describe())
       const claim = world.cluster.peek('PersistentVolumeClaim', 'restored', 'data')
@@ -69,7 +92,7 @@ for (const awaits of [undefined, AWAITED]) {
       if (++made > 4) throw new Error('there is no end of disks')
       return create(320 * KiB, options)
     }
-    ask(world, snapshot, awaits)
+    await ask(world, snapshot, awaits)
     await untilOver(world)
     await world.run(() => world.volumes.diskIds.length === before.length)
     assert.equal([cloneIn(world)['status'].phase, cloneIn(world)['status'].reason], ['Failed', 'TargetTooSmall'])
@@ -80,7 +103,7 @@ for (const awaits of [undefined, AWAITED]) {
     const world = new World(6, FAIR)
     const snapshot = await backedUp(world)
     const before = [...world.volumes.diskIds]
-    ask(world, snapshot, awaits)
+    await ask(world, snapshot, awaits)
     const isTooSmall = ({ status }: KubeObject & { status?: { reason?: string } }) =>
       status?.reason === 'TargetTooSmall'
     while (!world.cluster.peekAll('Download').some(isTooSmall)) await world.turn()
@@ -91,6 +114,27 @@ for (const awaits of [undefined, AWAITED]) {
   })
 }
 
+const UNCOUNTED: [string, object | 'none', string][] = [
+  ['without any Restore', 'none', 'data'],
+  ['with a Restore of another Backup', { backupName: 'weekly' }, 'data'],
+  ['with a Restore that leaves the namespace out', { includedNamespaces: ['other'] }, 'data'],
+  ['under another name than the backup has', {}, 'other'],
+]
+for (const [what, restore, name] of UNCOUNTED)
+  test(`a tenant's own waiting claim ${what} gets no disk that is larger than a quota counts`, async () => {
+    const world = new World(8, FAIR)
+    const snapshot = await backedUp(world)
+    const before = [...world.volumes.diskIds]
+    const stored = decodeClaimMetadata(snapshot['status'].metadata)
+    const renamed = encodeClaimMetadata({ ...stored, metadata: { ...stored.metadata, name } })
+    const own = { ...snapshot, status: { ...snapshot['status'], metadata: renamed } }
+    await ask(world, own, AWAITED, restore)
+    await untilOver(world)
+    await world.run(() => world.volumes.diskIds.length === before.length)
+    assert.equal([cloneIn(world)['status'].phase, cloneIn(world)['status'].reason], ['Failed', 'TargetTooSmall'])
+    assert.is(world.cluster.peek('PersistentVolumeClaim', 'restored', name)?.['status'].phase, 'Pending')
+  })
+
 test('a claim that asks for as much as its backup gets one disk', async () => {
   const world = new World(7, FAIR)
   const snapshot = await backedUp(world, '640Ki')
@@ -99,7 +143,7 @@ test('a claim that asks for as much as its backup gets one disk', async () => {
   world.cluster.onWrite((kind, seen) => {
     if (kind === 'Download' && seen === undefined) made++
   })
-  ask(world, snapshot, undefined)
+  await ask(world, snapshot, undefined)
   await untilOver(world)
   assert.equal([made, world.volumes.diskIds.length], [1, disks + 1])
 })

@@ -42,8 +42,10 @@ export function aSnapshot(world: World, name: string, claim: string, backupRepos
 }
 
 /** The Snapshot `snap-1` of a claim `data` with some data, whole in the bucket. */
-export async function aBackup(world: World): Promise<KubeObject> {
+export async function aBackup(world: World, fsType?: string): Promise<KubeObject> {
   world.volumes.write(aVolume(world, 'data'), 64 * KiB, noiseOf('data', 64 * KiB))
+  const volume = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as KubeObject
+  if (fsType !== undefined) await world.cluster.patch('PersistentVolume', volume, { spec: { csi: { fsType } } })
   aSnapshot(world, 'snap-1', 'data')
   const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap-1')
   await world.run(() => isDone(snapshot()) && world.cluster.peekAll('Upload').every(isDone))

@@ -22,18 +22,22 @@ const NOT_OVER = new AbortController().signal
 type Driven = {
   /** `spec` of the Restore. */
   restore?: object
+  /** `spec` of its Backup; undefined: it is not there. */
+  backup?: object
   /** Nobody but the tenant says that there is a restore. */
   byHand?: boolean
   /** Velero's claim, made for this clone. */
   own?: boolean
   storageClass?: string
+  /** Of the volume that was backed up: its successor needs another volume object. */
+  fsType?: string | undefined
 }
 
 /** As Velero's plugin asks, and as Velero makes the claim. */
 async function aDrivenWorld(seed: number, weather: Weather, driven: Driven = {}) {
-  const { restore = {}, byHand = false, own = true, storageClass } = driven
+  const { restore = {}, backup, byHand = false, own = true, storageClass, fsType } = driven
   const world = new World(seed, weather)
-  const snapshot = await aBackup(world)
+  const snapshot = await aBackup(world, fsType)
   const clone = aClone(world, 'clone-1', snapshot, { awaits: AWAITED, storageClass })
   const mark = () => ({
     metadata: {
@@ -41,6 +45,10 @@ async function aDrivenWorld(seed: number, weather: Weather, driven: Driven = {})
       annotations: { [RESTORE_ANNOTATION]: 'back' },
     },
   })
+  if (backup !== undefined) {
+    const metadata = { name: 'daily', namespace: 'velero' }
+    world.cluster.seed('Backup', { apiVersion: 'velero.io/v1', kind: 'Backup', metadata, spec: backup })
+  }
   const marked = byHand ? clone : await world.cluster.patch('CloneFromSnapshot', clone, mark())
   aWaitingClaim(world, own ? marked : { ...marked, metadata: { ...marked.metadata, uid: 'of-another' } })
   return { world, staged: placesOf(world), most: mostClaims(world) }
@@ -131,9 +139,29 @@ for (const [seed, weather] of [[0, FAIR] as const, ...Array.from({ length: SEEDS
   })
 }
 
+/** Into the namespace of the same name. */
+const OF_ALL = { namespaceMapping: {} }
+const NAMED: [string, Driven][] = [
+  ['the Restore names it', { restore: { ...OF_ALL, includedNamespaces: [NAMESPACE] } }],
+  ['the Restore has a pattern of it', { restore: { ...OF_ALL, includedNamespaces: ['res*'] } }],
+  ['its Backup names it', { restore: OF_ALL, backup: { includedNamespaces: [NAMESPACE] } }],
+]
+for (const [what, driven] of NAMED)
+  test(`${what}: the staging claim stands in Velero's namespace`, async () => {
+    const { world, staged } = await aDrivenWorld(1, FAIR, driven)
+    quotaOf(world, NAMESPACE, 1)
+    await world.run(() => staged.size > 0 || isDone(cloneIn(world)))
+    assert.equal([...staged], ['velero'])
+  })
+
 const COUNTED: [string, Driven][] = [
   ['no Restore of Velero', { byHand: true }],
   ['a Restore that leaves the namespace out', { restore: { includedNamespaces: ['other'] } }],
+  ['a Restore of a pattern that is not read', { restore: { includedNamespaces: ['ap[opq]'] } }],
+  ['a Restore that names no namespace, of a Backup of all', { restore: OF_ALL, backup: {} }],
+  ['the same with stars', { restore: { ...OF_ALL, includedNamespaces: ['*'] }, backup: { includedNamespaces: ['*'] } }],
+  ['a Restore that names no namespace, of a Backup that is gone', { restore: OF_ALL }],
+  ['a Backup that leaves the namespace out', { restore: OF_ALL, backup: { includedNamespaces: ['other'] } }],
   ['a Restore of other things', { restore: { includedResources: ['configmaps'] } }],
   ["a claim that was made for another clone's restore", { own: false }],
 ]
@@ -275,6 +303,26 @@ test('the annotation is taken off meanwhile: at the end the disk in Velero’s n
   await wakeForLostStaging(world.sweepDeps(), NOT_OVER)
   await world.drain()
   await untilOver(world)
+})
+
+test('the annotation and the waiting claim are taken away while the data is written: the staging claim goes before its volume, and nothing stays', async () => {
+  for (const fsType of [undefined, 'xfs']) {
+    const { world } = await aDrivenWorld(11, FAIR, { fsType })
+    while (world.cluster.peekAll('Download').length === 0) await world.turn()
+    world.cluster.onWrite((kind, _, after) => {
+      const ref = after?.metadata.deletionTimestamp === undefined ? undefined : after['spec']?.claimRef
+      const claim = ref && world.cluster.peek('PersistentVolumeClaim', ref.namespace, ref.name)
+      if (kind === 'PersistentVolume' && claim !== undefined && claim.metadata.uid === ref.uid)
+        world.broken.push('a volume object is deleted while its claim stands')
+    })
+    const off = { metadata: { annotations: { 'dormouse.dev/restored-volume': null } } }
+    await world.cluster.patch('CloneFromSnapshot', cloneIn(world) as KubeObject, off)
+    await world.cluster.delete('PersistentVolumeClaim', claimIn(world) as KubeObject)
+    const status = await untilOver(world)
+    assert.is(status.phase, 'Completed', world.describe())
+    assert.equal(world.cluster.peekAll('PersistentVolumeClaim').filter(isStaging), [])
+    assertWhole(world)
+  }
 })
 
 test('an earlier version has made the staging claim beside the claim: the restore goes on with it', async () => {

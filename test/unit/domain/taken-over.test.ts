@@ -160,6 +160,11 @@ const REFUSED: unknown[] = [
   { required: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'zone', operator: 'Exists', values: ['a'] }] }] } },
   { required: { nodeSelectorTerms: [{ matchFields: [{ key: 'spec.x', operator: 'In', values: ['a'] }] }] } },
   {
+    required: {
+      nodeSelectorTerms: [{ matchFields: [{ key: 'metadata.name', operator: 'In', values: ['n1', 'n2'] }] }],
+    },
+  },
+  {
     required: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'z', operator: 'In', values: ['x'.repeat(9000)] }] }] },
   },
   {

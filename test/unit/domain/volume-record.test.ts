@@ -199,15 +199,20 @@ const aDownload = (annotation: string | undefined, status: object = {}): KubeObj
 })
 
 record('a Download tells the size of its backup, and what it keeps of the volume', () => {
-  const told = formatBackedUp(1024, { fsType: 'xfs', volumeHandle: 'x' })
-  assert.equal(backedUpOf(aDownload(told)), { capacityBytes: 1024, volume: { fsType: 'xfs' } })
-  assert.equal(backedUpOf(aDownload(formatBackedUp(1024, undefined))), { capacityBytes: 1024 })
+  const told = formatBackedUp(1024, { claim: 'a/b', backup: 'daily', volume: { fsType: 'xfs', volumeHandle: 'x' } })
+  assert.equal(backedUpOf(aDownload(told)), {
+    capacityBytes: 1024,
+    claim: 'a/b',
+    backup: 'daily',
+    volume: { fsType: 'xfs' },
+  })
+  assert.equal(backedUpOf(aDownload(formatBackedUp(1024, {}))), { capacityBytes: 1024 })
   for (const none of [undefined, '', '{}', '[]', '{"capacityBytes":-1}', '{"capacityBytes":"1"}', 'x'])
     assert.is(backedUpOf(aDownload(none)), undefined, none)
 })
 
 record('only a Download whose disk was too small tells how much is needed', () => {
-  const told = formatBackedUp(1024, undefined)
+  const told = formatBackedUp(1024, {})
   assert.is(neededBytes(aDownload(told, { phase: 'Failed', reason: 'TargetTooSmall' })), 1024)
   assert.is(neededBytes(aDownload(told, { phase: 'Failed', reason: 'BackupNotFound' })), undefined)
   assert.is(neededBytes(aDownload(told, { phase: 'Retry', reason: 'TargetTooSmall' })), undefined)
