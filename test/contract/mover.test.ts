@@ -209,7 +209,8 @@ test('a mover whose parent is killed ends by itself', async () => {
     import { createMover } from ${JSON.stringify(new URL('../../shared/mover/client.ts', import.meta.url).href)}
     const mover = createMover(${JSON.stringify({ entry: ENTRY, env: {}, testDisk: { path: source }, testStore: repositoryFolder })})
     const request = ${JSON.stringify({ ...request, sliceMs: 0 })}
-    await mover.upload(request, { signal: new AbortController().signal, onProgress: () => {} })
+    const never = new AbortController().signal
+    await mover.upload(request, { signal: never, kill: never, onProgress: () => {} })
     console.log('ready')
     setInterval(() => {}, 1000)`
   const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
