@@ -10,6 +10,7 @@ import {
   termsOfTenant,
 } from '#shared/domain/repository-claim.ts'
 import { parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { locationDeps, readLocation } from '#shared/steps/storage-location.ts'
 
@@ -22,10 +23,20 @@ export async function termsOf(deps: StepDeps, claim: KubeObject): Promise<Terms>
   return termsOfTenant(claim, namespace, location === 'no such kind' ? undefined : location)
 }
 
+/** undefined also for parameters that cannot be used: the BackupRepository is there to say so. */
+function locationIn(parameters: Record<string, string>): string | undefined {
+  try {
+    return parseRepositoryParameters(parameters).location
+  } catch (error) {
+    if (error instanceof TerminalError) return undefined
+    throw error
+  }
+}
+
 /** An operator who writes other settings beside a location's name means them. What cannot be read is told when it is opened. */
 async function followedBy(deps: StepDeps, claim: KubeObject): Promise<string | undefined> {
   const parameters: Record<string, string> = claim['repopsitoryParameters'] ?? {}
-  const { location: name } = parseRepositoryParameters(parameters)
+  const name = locationIn(parameters)
   const location = name === undefined ? undefined : await readLocation(locationDeps(deps), name)
   if (location === undefined || location === 'no such kind') return undefined
   return saysTheSame(parameters, location) ? name : undefined

@@ -458,4 +458,13 @@ test('conditions that a tenant wrote into the claim do not reach the BackupRepos
   assert.not.match(JSON.stringify(world.repositoryOf(claim)?.['status']), /planted/)
 })
 
+test('parameters that cannot be used are told by the BackupRepository, too', async () => {
+  const world = new World()
+  const claim = world.claim({ namespace: 'velero', parameters: { bucket: 'backups', region: 'us_east' } })
+  await world.handle(claim)
+  const own = world.cluster.peek('BackupRepository', undefined, `br-${claim.metadata.uid}`)
+  const ready = (own?.['status']?.conditions ?? []).find(({ type }: { type: string }) => type === 'Ready')
+  assert.is(ready?.reason, 'RepositoryParametersInvalid')
+})
+
 test.run()
