@@ -153,7 +153,9 @@ slices('an upload whose mover is killed says so, and waits for its next attempt'
   lettersBackup.catch(() => {}) // who waits for it hears of it
   await middleOf(uploads, 3, lettersRead)
   for (const pid of moverPids(environment, 'upload')) process.kill(pid, 'SIGKILL')
-  const hasFailed = (upload: KubeObject | undefined) => upload?.['status'].phase === 'UploadError'
+  // The label follows the status, when the Lease is free.
+  const hasFailed = (upload: KubeObject | undefined) =>
+    upload?.['status'].phase === 'UploadError' && upload.metadata.labels?.['dormouse.dev/step'] !== 'running'
   const { name } = uploads.seen.at(-1)!.object.metadata
   const { object } = await environment.waitFor('Upload', 'velero', name, hasFailed)
   assert.is(object['status'].reason, 'MoverDied')
