@@ -26,14 +26,19 @@ export function isRefusal(error: unknown): error is TerminalError {
   return error instanceof TerminalError && (error.reason === 'QuotaExceeded' || error.reason === 'AdmissionDenied')
 }
 
+/** Older than `DORMOUSE_BIND_TIMEOUT_SECONDS`, by the API server's clock, which has also said when it was made. */
+export function isPastBindTimeout({ cluster, settings }: StepDeps, { metadata }: KubeObject): boolean {
+  const nowMs = cluster.nowMs()
+  return nowMs - (Date.parse(metadata.creationTimestamp ?? '') || nowMs) > settings.bindTimeoutMs
+}
+
 /** RetryableError, and TerminalError of the same reason once the restore is older than `DORMOUSE_BIND_TIMEOUT_SECONDS`. */
 export function waitOrEnd(
-  { cluster, settings }: StepDeps,
-  { metadata }: KubeObject,
+  deps: StepDeps,
+  clone: KubeObject,
   { reason, message }: Obstacle,
 ): RetryableError | TerminalError {
-  const sinceMs = Date.parse(metadata.creationTimestamp ?? '') || cluster.nowMs()
-  return cluster.nowMs() - sinceMs > settings.bindTimeoutMs
-    ? new TerminalError(reason, `${message} (waited ${settings.bindTimeoutMs / SECOND_MS} s)`)
+  return isPastBindTimeout(deps, clone)
+    ? new TerminalError(reason, `${message} (waited ${deps.settings.bindTimeoutMs / SECOND_MS} s)`)
     : new RetryableError(reason, message)
 }

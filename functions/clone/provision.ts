@@ -14,7 +14,7 @@ import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { markedVolumes } from '#shared/steps/restored-disk.ts'
 import { largeEnough, seeOffSmaller } from './exchange.ts'
-import { isRefusal, waitOrEnd } from './patience.ts'
+import { isPastBindTimeout, isRefusal, waitOrEnd } from './patience.ts'
 import { placementOf, refuseFittingVolume } from './placement.ts'
 import { readStaging, stagingStays } from './staging-claim.ts'
 import { placesToStage } from './staging-place.ts'
@@ -130,8 +130,7 @@ async function awaitBound(deps: StepDeps, { signal }: Pick<Claim, 'signal'>, sta
     if (signal.aborted || deps.clock.monotonicMs() - lookedFromMs > LOOK_ON_MS) break
     await deps.clock.sleep(LOOK_EVERY_MS, signal).catch(() => undefined)
   }
-  const sinceMs = Date.parse(staging.metadata.creationTimestamp ?? '') || deps.cluster.nowMs()
-  if (!signal.aborted && deps.cluster.nowMs() - sinceMs > deps.settings.bindTimeoutMs) {
+  if (!signal.aborted && isPastBindTimeout(deps, staging)) {
     throw new TerminalError(
       'ClaimNeverBound',
       `staging claim ${namespace}/${name} was not bound within ${deps.settings.bindTimeoutMs / SECOND_MS} s: look at its Events and at the CSI driver's log`,

@@ -7,6 +7,7 @@ import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
+import { isPastBindTimeout } from './patience.ts'
 
 /** undefined: there is none. TerminalError `TargetExists`: the one of that name is somebody else's. */
 export async function readWaitingClaim(
@@ -33,8 +34,7 @@ export async function requireWaitingClaim(
   const claim = await readWaitingClaim(deps, clone, name, volumeName)
   if (claim !== undefined) return claim
   const where = `${clone.metadata.namespace}/${name}`
-  const sinceMs = Date.parse(clone.metadata.creationTimestamp ?? '') || deps.cluster.nowMs()
-  if (deps.cluster.nowMs() - sinceMs > deps.settings.bindTimeoutMs) {
+  if (isPastBindTimeout(deps, clone)) {
     throw new TerminalError(
       'ClaimNeverCreated',
       `Velero has not created PersistentVolumeClaim ${where} within ${deps.settings.bindTimeoutMs / SECOND_MS} s: look at the Restore`,

@@ -18,7 +18,7 @@ import { progressView, sizeText } from '#shared/domain/progress.ts'
 import { isHandingOver, isZeroed } from '#shared/domain/staged-volume.ts'
 import { isDownloadOf } from '#shared/domain/staging.ts'
 import { stepOf, stepPatch } from '#shared/domain/step-label.ts'
-import { believedWaitMs } from '#shared/domain/waits.ts'
+import { withBelievedRetry } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { asError, TerminalError } from '#shared/kernel/errors.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
@@ -81,10 +81,8 @@ export async function handleDownload(
 /** A clone that was cancelled or deleted wakes nobody while its Download is at work: so the Download looks at it, too. */
 async function decide(deps: TransferDeps, download: KubeObject): Promise<DownloadStep> {
   const nowMs = deps.clock.nowMs()
-  const decideOn = (seen: DownloadSeen) => {
-    const nextRetryMs = believedWaitMs('Download', seen.nextRetryMs, nowMs, deps.settings.backoffUnitMs)
-    return decideDownload({ ...seen, nextRetryMs }, nowMs)
-  }
+  const decideOn = (seen: DownloadSeen) =>
+    decideDownload(withBelievedRetry('Download', seen, nowMs, deps.settings.backoffUnitMs), nowMs)
   const own = decideOn(seeDownload(download))
   if (own.kind === 'nothing' || own.kind === 'cancel') return own // no wish of the clone changes that
   return decideOn(seeDownload(download, (await cloneOf(deps, download)) ?? 'gone'))

@@ -3,7 +3,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { stepPatch } from '#shared/domain/step-label.ts'
 import { decideUpload, seeUpload, type UploadSeen, type UploadStep } from '#shared/domain/upload.ts'
-import { believedWaitMs } from '#shared/domain/waits.ts'
+import { withBelievedRetry } from '#shared/domain/waits.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
@@ -66,10 +66,8 @@ export async function handleUpload(
 /** A Snapshot that was cancelled or deleted wakes nobody while its Upload is at work: so the Upload looks at it, too. */
 async function decide(deps: TransferDeps, upload: KubeObject): Promise<UploadStep> {
   const nowMs = deps.clock.nowMs()
-  const decideOn = (seen: UploadSeen) => {
-    const nextRetryMs = believedWaitMs('Upload', seen.nextRetryMs, nowMs, deps.settings.backoffUnitMs)
-    return decideUpload({ ...seen, nextRetryMs }, nowMs)
-  }
+  const decideOn = (seen: UploadSeen) =>
+    decideUpload(withBelievedRetry('Upload', seen, nowMs, deps.settings.backoffUnitMs), nowMs)
   const own = decideOn(seeUpload(upload))
   if (own.kind === 'nothing' || own.kind === 'abort') return own // no wish of the Snapshot changes that
   return decideOn(seeUpload(upload, await snapshotOf(deps, upload)))

@@ -2,6 +2,7 @@
 // for the clone function, which opens no repository.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { parseJsonObject } from './json-object.ts'
 import { readRecord, type VolumeRecord } from './volume-record.ts'
 
 /** On a Download, JSON. */
@@ -27,7 +28,7 @@ export function formatBackedUp(
 
 /** undefined: its root was not opened yet, or by an earlier version. */
 export function backedUpOf({ metadata }: KubeObject): BackedUp | undefined {
-  const said = parsed(metadata.annotations?.[BACKED_UP_ANNOTATION])
+  const said = parseJsonObject(metadata.annotations?.[BACKED_UP_ANNOTATION])
   const { capacityBytes } = said ?? {}
   if (!Number.isSafeInteger(capacityBytes) || Number(capacityBytes) <= 0) return undefined
   const volume = readRecord(said?.['volume'])
@@ -45,13 +46,4 @@ export function neededBytes(download: KubeObject | undefined): number | undefine
   const { phase, reason } = download?.['status'] ?? {}
   if (download === undefined || phase !== 'Failed' || reason !== 'TargetTooSmall') return undefined
   return backedUpOf(download)?.capacityBytes
-}
-
-function parsed(text: string | undefined): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text ?? '')
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
-  } catch {
-    return undefined
-  }
 }

@@ -7,6 +7,7 @@ import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
 import { backedUpOf } from './backed-up.ts'
 import { parseDiskId } from './ids.ts'
+import { parseJsonObject } from './json-object.ts'
 import { isOfClaim } from './new-volume.ts'
 import { isRestoredVolumePlan, type RestoredVolume } from './restored-volume.ts'
 import { CLONE_LABEL, stagingClaimName } from './staging.ts'
@@ -47,7 +48,7 @@ export function formatStagedVolume(staged: StagedVolume): string {
 
 /** undefined: it says nothing that could be used, such as one that an older version or an operator made. */
 export function stagedVolumeOf(download: KubeObject): StagedVolume | undefined {
-  const said = parsed(download.metadata.annotations?.[STAGED_VOLUME_ANNOTATION])
+  const said = parseJsonObject(download.metadata.annotations?.[STAGED_VOLUME_ANNOTATION])
   const { name, claimUID, namespace, reclaimPolicy, zeroed, exchanged } = said ?? {}
   if (!isObjectName(name) || !isText(claimUID) || !isText(reclaimPolicy)) return undefined
   const backedUp = backedUpOf(download)?.volume?.reclaimPolicy
@@ -82,7 +83,8 @@ export function formatHandOver(handOver: HandOver): string {
 
 /** undefined: it has not begun, or has ended. */
 export function handOverOf(download: KubeObject): HandOver | undefined {
-  const { target, plan, again, since, over } = parsed(download.metadata.annotations?.[HAND_OVER_ANNOTATION]) ?? {}
+  const { target, plan, again, since, over } =
+    parseJsonObject(download.metadata.annotations?.[HAND_OVER_ANNOTATION]) ?? {}
   if (!isObjectName(target) || !isPlanOrNone(plan) || !isPlanOrNone(again)) return undefined
   return {
     target,
@@ -155,15 +157,6 @@ export const NO_VOLUME_MARK = {
   labels: { [CLONE_LABEL]: null },
   annotations: { [STAGING_CLAIM_ANNOTATION]: null, [DOWNLOAD_ANNOTATION]: null, [OWN_POLICY_ANNOTATION]: null },
 } as const
-
-function parsed(text: string | undefined): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text ?? '')
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
-  } catch {
-    return undefined
-  }
-}
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== ''

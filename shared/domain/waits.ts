@@ -35,7 +35,13 @@ export function longestWaitMs(kind: string, backoffUnitMs: number): number {
   return Math.max(units * backoffUnitMs, ms) + CLOCKS_DIFFER_MS
 }
 
-/** A time before which nothing is tried again; 0 when it is farther away than any of ours: a clock that was ahead wrote it, or a hand. */
-export function believedWaitMs(kind: string, untilMs: number, nowMs: number, backoffUnitMs: number): number {
-  return untilMs - nowMs > longestWaitMs(kind, backoffUnitMs) ? 0 : untilMs
+/** Without its time to try again when that is farther away than any of ours: a clock that was ahead wrote it, or a hand. */
+export function withBelievedRetry<Seen extends { nextRetryMs: number }>(
+  kind: string,
+  seen: Seen,
+  nowMs: number,
+  backoffUnitMs: number,
+): Seen {
+  const isTooFar = seen.nextRetryMs - nowMs > longestWaitMs(kind, backoffUnitMs)
+  return isTooFar ? { ...seen, nextRetryMs: 0 } : seen
 }

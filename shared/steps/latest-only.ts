@@ -15,9 +15,7 @@ export class LatestOnly<T> {
   offer(value: T): void {
     if (this.#isEnded) return
     this.#next = { value }
-    this.#running ??= this.#writeAll().finally(() => {
-      this.#running = undefined
-    })
+    this.#running ??= this.#writeAll()
   }
 
   /** What waits is dropped; resolves when nothing is being written. Safe twice. */
@@ -33,5 +31,6 @@ export class LatestOnly<T> {
       this.#next = undefined
       await this.#write(value)
     }
+    this.#running = undefined
   }
 }
