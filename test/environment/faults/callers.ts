@@ -12,17 +12,27 @@ export type Caller = {
 }
 
 const NOBODY: Caller = { label: '?', pid: undefined }
+const LOOKS = 3
 
 /** Of the connection from `fromPort` to `toPort`; `known` are the programs among which it is looked for. */
 export function callerOf(fromPort: number, toPort: number, known: Known[]): Caller {
+  // Linux leaves entries out of these tables when others come and go while they are read (proc(5)).
+  for (let look = 1; look <= LOOKS; look++) {
+    const found = lookFor(fromPort, toPort, known)
+    if (found !== undefined) return found
+  }
+  return NOBODY
+}
+
+function lookFor(fromPort: number, toPort: number, known: Known[]): Caller | undefined {
   const inode = inodeOf(fromPort, toPort)
-  if (inode === undefined) return NOBODY
+  if (inode === undefined) return undefined
   const tree = processTree()
   for (const { label, leashPid } of known) {
     const pid = descendants(leashPid, tree).find((one) => socketsOf(one).has(`socket:[${inode}]`))
     if (pid !== undefined) return { label: isMover(pid) ? `${label} mover` : label, pid }
   }
-  return NOBODY
+  return undefined
 }
 
 /** The movers of a program: child processes that hold the engine and VDDK. */

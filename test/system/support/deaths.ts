@@ -18,9 +18,17 @@ export type Moment = Pick<Rule, 'match' | 'fault'> & { when: 'before' | 'after' 
 /** Resolves when a call that matches has come and `act` is done. */
 export async function atCall({ environment }: Dying, { when, ...rule }: Moment, act: () => Promise<void>) {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const limit = setTimeout(() => reject(new Error(`no call is ${rule.match}`)), CALL_MS)
+  const { weather } = environment.parts.faults!
+  const from = weather.calls.length
+  const came = () =>
+    weather.calls
+      .slice(from)
+      .filter(({ writes }) => writes)
+      .map(({ point }) => point)
+  const missing = () => new Error(`no call is ${rule.match}; these came: ${came().slice(-60).join(', ')}`)
+  const limit = setTimeout(() => reject(missing()), CALL_MS)
   const happen = async () => await act().then(resolve, reject)
-  const { remove } = environment.parts.faults!.weather.add({ ...rule, server: 'kubernetes', [when]: happen })
+  const { remove } = weather.add({ ...rule, server: 'kubernetes', [when]: happen })
   await promise.finally(() => {
     clearTimeout(limit)
     remove()
