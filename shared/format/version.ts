@@ -17,7 +17,6 @@ export const TAG_BYTES = 16
 
 /** What Dormouse offers when it creates a repository; readers take any power of two from 4 KiB on. */
 export const DEFAULT_CHUNK_BYTES = 512 * KiB
-export const MIN_CHUNK_BYTES = 256 * KiB
 export const MAX_CHUNK_BYTES = 4 * MiB
 export const READABLE_CHUNK_BYTES = 4 * KiB
 

@@ -15,8 +15,7 @@ export type Said = {
   nowMs: number
 }
 
-/** Without the newline. The two budgets below leave 4 KiB for the keys that every line has. */
-export const LINE_BYTES = 64 * KiB - 1
+/** A line has at most 64 KiB with its newline: these two budgets leave 4 KiB for the keys that every line has. */
 const MESSAGE_BYTES = 32 * KiB
 const FIELDS_BYTES = 28 * KiB
 const NAME_BYTES = 256

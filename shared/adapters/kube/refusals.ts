@@ -34,13 +34,6 @@ export function requireSuccess(answer: ApiAnswer, attempt: Attempt): void {
   if (answer.status < 200 || answer.status >= 300) throw errorOf(answer, attempt)
 }
 
-/** An answer that was cut off is as good as none. */
-export function bodyOf(answer: ApiAnswer, attempt: Attempt): object {
-  const { status, body } = answer
-  if (status >= 200 && status < 300 && typeof body === 'object' && body !== null) return body
-  throw errorOf(answer, attempt)
-}
-
 export function errorOf(answer: ApiAnswer, attempt: Attempt): DormouseError {
   const { status, retryAfterSeconds } = answer
   const words = statusOf(answer).message

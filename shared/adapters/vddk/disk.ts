@@ -9,7 +9,6 @@ import { check, type VddkLibrary } from './library.ts'
 import { type VddkDiskOptions, VddkSession } from './session.ts'
 import type { VixResult } from './signatures.ts'
 
-export type { VddkConnection } from './connect-params.ts'
 export type { VddkDiskOptions } from './session.ts'
 
 /** VDDK sends a request as one; VMware advises at most 2 MB (vddk-and-fcd §1.6). */

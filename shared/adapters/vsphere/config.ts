@@ -23,15 +23,6 @@ export type VCenter = {
   caPem?: string
 }
 
-/** Secrets that are tried, in this order, when the plugin's ConfigMap names none. */
-export const VSPHERE_SECRET_NAMES = {
-  /** In the Velero namespace (`vsphere_secret_name`, `vsphere_secret_namespace` of `velero-vsphere-plugin-config`). */
-  plugin: ['velero-vsphere-config-secret'],
-  /** Supervisor, and the plugin with `decouple-vsphere-csi-driver: "false"`; `kube-system` is for CSI drivers before 2.3. */
-  driver: ['vsphere-config-secret', 'csi-vsphere-config'],
-  driverNamespaces: ['vmware-system-csi', 'kube-system'],
-} as const
-
 /** The file names that the manuals use (vanilla, Supervisor), when a Secret holds other keys as well. */
 const USUAL_DATA_KEYS = ['csi-vsphere.conf', 'vsphere-cloud-provider.conf', 'cns-csi.conf']
 const DEFAULT_PORT = '443'

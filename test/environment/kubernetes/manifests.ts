@@ -33,7 +33,3 @@ export function parseManifests(text: string, where: string): KubeObject[] {
     return object === null ? [] : [object]
   })
 }
-
-export function ofKind(objects: KubeObject[], kind: string): KubeObject[] {
-  return objects.filter((object) => object.kind === kind)
-}
