@@ -24,6 +24,7 @@ const CHECKS: [name: string, command: string[]][] = [
   ['format and lint', ['biome', 'check', '--error-on-warnings', '.']],
   ['promises and switches', ['oxlint', '--type-aware', '--deny-warnings']],
   ['types', ['tsc', '--noEmit']],
+  ['unused exports and dependencies', ['knip', '--no-progress', '--treat-config-hints-as-errors']],
   ['generated types are up to date', ['node', 'hack/generate.ts', '--check']],
   ['tables of rights are up to date', ['node', 'hack/rights-table.ts', '--check']],
 ]
