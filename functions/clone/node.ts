@@ -4,9 +4,9 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { chooseNode, SELECTED_NODE_ANNOTATION } from '#shared/domain/node-choice.ts'
 import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
-import { waitOrEnd } from './patience.ts'
+import { ObstacleError } from './patience.ts'
 
-/** RetryableErrors, then TerminalErrors `NoNodeForVolume`, `NoNodeInTopology`. `model`: the claim that waits, or the stored one. */
+/** ObstacleErrors `NoNodeForVolume`, `NoNodeInTopology`. `model`: the claim that waits, or the stored one. */
 export async function nodeFor(
   deps: StepDeps,
   clone: KubeObject,
@@ -16,7 +16,7 @@ export async function nodeFor(
   const [nodes, csiNodes] = [await deps.cluster.list('Node'), await deps.cluster.list('CSINode')]
   const choice = chooseNode({ storageClass, nodes, csiNodes, selected: selectedFor(clone, model) })
   if (choice.kind === 'node') return choice.name
-  throw waitOrEnd(deps, clone, choice)
+  throw new ObstacleError(choice.reason, choice.message)
 }
 
 /** What is stored with a backup was said for a disk that was elsewhere, of a node that may be gone. */

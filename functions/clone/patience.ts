@@ -5,7 +5,8 @@ import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 
-export type Obstacle = { reason: string; message: string }
+/** In the way of a staged disk now: whoever waits does so no longer than `withPatience` lets them. */
+export class ObstacleError extends RetryableError {}
 
 /** Worth an Event as soon as it is met: somebody has to do something, and may not look at the clone's status before it is over. */
 const TOLD = new Set([
@@ -27,18 +28,36 @@ export function isRefusal(error: unknown): error is TerminalError {
 }
 
 /** Older than `DORMOUSE_BIND_TIMEOUT_SECONDS`, by the API server's clock, which has also said when it was made. */
-export function isPastBindTimeout({ cluster, settings }: StepDeps, { metadata }: KubeObject): boolean {
-  const nowMs = cluster.nowMs()
-  return nowMs - (Date.parse(metadata.creationTimestamp ?? '') || nowMs) > settings.bindTimeoutMs
+export function isPastBindTimeout(deps: StepDeps, object: KubeObject): boolean {
+  return deps.cluster.nowMs() - createdMs(deps, object) > deps.settings.bindTimeoutMs
 }
 
-/** RetryableError, and TerminalError of the same reason once the restore is older than `DORMOUSE_BIND_TIMEOUT_SECONDS`. */
-export function waitOrEnd(
+/**
+ * What `work` throws; an ObstacleError as TerminalError of the same reason once it was waited for longer than `DORMOUSE_BIND_TIMEOUT_SECONDS`.
+ * `tried`: the Download of a disk that is exchanged; the wait for the next one began when that one was over, however old the restore is.
+ */
+export async function withPatience<T>(
   deps: StepDeps,
-  clone: KubeObject,
-  { reason, message }: Obstacle,
-): RetryableError | TerminalError {
-  return isPastBindTimeout(deps, clone)
-    ? new TerminalError(reason, `${message} (waited ${deps.settings.bindTimeoutMs / SECOND_MS} s)`)
-    : new RetryableError(reason, message)
+  { clone, tried }: { clone: KubeObject; tried: KubeObject | undefined },
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof ObstacleError)) throw error
+    const { bindTimeoutMs } = deps.settings
+    const waitedMs = deps.cluster.nowMs() - (endedMs(deps, tried) ?? createdMs(deps, clone))
+    if (waitedMs <= bindTimeoutMs) throw error
+    throw new TerminalError(error.reason, `${error.message} (waited ${bindTimeoutMs / SECOND_MS} s)`)
+  }
+}
+
+function createdMs({ cluster }: StepDeps, { metadata }: KubeObject): number {
+  return Date.parse(metadata.creationTimestamp ?? '') || cluster.nowMs()
+}
+
+/** undefined: it is not over, or the clock that said so was ahead. */
+function endedMs({ cluster }: StepDeps, tried: KubeObject | undefined): number | undefined {
+  const ms = Date.parse(tried?.['status']?.completionTimestamp ?? '')
+  return ms <= cluster.nowMs() ? ms : undefined
 }

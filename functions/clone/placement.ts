@@ -8,7 +8,7 @@ import { defaultClass, noClass, requireProvisioner, waitsForConsumer } from '#sh
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { nodeFor } from './node.ts'
-import { waitOrEnd } from './patience.ts'
+import { ObstacleError } from './patience.ts'
 
 /** TerminalErrors `StorageClassMissing`, `StorageClassNotFound`, `DriverUnsupported`; what `nodeFor` throws. */
 export async function placementOf(
@@ -37,10 +37,10 @@ async function classOf(deps: StepDeps, name: unknown): Promise<KubeObject> {
 }
 
 /**
- * Kubernetes would bind it before anything is provisioned. Somebody may be about to take it, so it is waited for: RetryableError, then
- * TerminalError `FittingVolumeExists`.
+ * Kubernetes would bind it before anything is provisioned. Somebody may be about to take it, so it is waited for: ObstacleError
+ * `FittingVolumeExists`.
  */
-export async function refuseFittingVolume(deps: StepDeps, clone: KubeObject, wanted: KubeObject): Promise<void> {
+export async function refuseFittingVolume(deps: StepDeps, wanted: KubeObject): Promise<void> {
   const volumes = await deps.cluster.list('PersistentVolume')
   const [name] = volumes
     .filter((volume) => fits(volume, wanted))
@@ -50,5 +50,5 @@ export async function refuseFittingVolume(deps: StepDeps, clone: KubeObject, wan
   const message =
     `PersistentVolume ${name} is free, fits and would be bound instead of a new disk: reserve it with a claimRef, give it another class, ` +
     'or restore with a StorageClass that waits for its first consumer'
-  throw waitOrEnd(deps, clone, { reason: 'FittingVolumeExists', message })
+  throw new ObstacleError('FittingVolumeExists', message)
 }

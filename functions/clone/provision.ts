@@ -5,7 +5,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { isProvisionedFor } from '#shared/domain/new-volume.ts'
 import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
 import { isForeign, stagedVolumeOf } from '#shared/domain/staged-volume.ts'
-import { isOwnClaim, stagingClaim, stagingClaimName } from '#shared/domain/staging.ts'
+import { isOwnClaim, stagingClaim } from '#shared/domain/staging.ts'
 import { isBeingDeleted } from '#shared/domain/step-label.ts'
 import { requireDisk } from '#shared/domain/volume.ts'
 import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
@@ -14,7 +14,7 @@ import type { Claim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { markedVolumes } from '#shared/steps/restored-disk.ts'
 import { largeEnough, seeOffSmaller } from './exchange.ts'
-import { isPastBindTimeout, isRefusal, waitOrEnd } from './patience.ts'
+import { isPastBindTimeout, isRefusal, ObstacleError, withPatience } from './patience.ts'
 import { placementOf, refuseFittingVolume } from './placement.ts'
 import { readStaging, stagingStays } from './staging-claim.ts'
 import { placesToStage } from './staging-place.ts'
@@ -43,7 +43,7 @@ export async function provision(
   const found = tried === undefined ? standing : await seeOffSmaller(deps, clone, standing, tried, until)
   if (tried === undefined) await requireNothingLeft(deps, clone, found)
   if (found !== undefined && isBeingDeleted(found)) throw stagingStays(found)
-  const staging = found ?? (await createStaging(deps, clone, model))
+  const staging = found ?? (await withPatience(deps, { clone, tried }, () => createStaging(deps, clone, model)))
   return await requireNew(deps, await awaitBound(deps, until, staging))
 }
 
@@ -99,24 +99,24 @@ async function createStaging(deps: StepDeps, clone: KubeObject, model: KubeObjec
   const place = await placementOf(deps, clone, model)
   const [namespace = '', ...others] = await placesToStage(deps, clone, model)
   const wanted = stagingClaim(clone, model, { ...place, namespace })
-  if (place.selectedNode === undefined) await refuseFittingVolume(deps, clone, wanted)
-  return await createIn(deps, clone, [
+  if (place.selectedNode === undefined) await refuseFittingVolume(deps, wanted)
+  return await createIn(deps, [
     wanted,
     ...others.map((other) => stagingClaim(clone, model, { ...place, namespace: other })),
   ])
 }
 
 /** In the first namespace that takes it. A quota may have room soon. */
-async function createIn(deps: StepDeps, clone: KubeObject, [wanted, ...others]: KubeObject[]): Promise<KubeObject> {
+async function createIn(deps: StepDeps, [wanted, ...others]: KubeObject[]): Promise<KubeObject> {
   try {
     return await deps.cluster.create('PersistentVolumeClaim', wanted as KubeObject)
   } catch (error) {
-    if (isRefusal(error) && others.length > 0) return await createIn(deps, clone, others)
-    if (isRefusal(error) && error.reason === 'QuotaExceeded') throw waitOrEnd(deps, clone, error)
+    if (isRefusal(error) && others.length > 0) return await createIn(deps, others)
+    if (isRefusal(error) && error.reason === 'QuotaExceeded') throw new ObstacleError(error.reason, error.message)
     if (!(error instanceof ConflictError)) throw error
     throw new TerminalError(
       'TargetExists',
-      `PersistentVolumeClaim ${wanted?.metadata.namespace}/${stagingClaimName(clone)} exists, but was not made by this restore: find out whose it is before it goes`,
+      `PersistentVolumeClaim ${wanted?.metadata.namespace}/${wanted?.metadata.name} exists, but was not made by this restore: find out whose it is before it goes`,
     )
   }
 }

@@ -5,10 +5,12 @@ import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { BACKUP_ANNOTATION, RESTORE_ANNOTATION, RESTORE_UID_LABEL } from '#shared/domain/velero.ts'
-import { KiB } from '#shared/kernel/units.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { KiB, SECOND_MS } from '#shared/kernel/units.ts'
 import { noiseOf } from './choices.ts'
 import { assertNothingLeft } from './invariants.ts'
 import { aClone, aSnapshot, aVolume, aWaitingClaim, isDone, SIZE_BYTES } from './objects.ts'
+import { ruleClaims } from './quota.ts'
 import { FAIR, type Weather } from './weather.ts'
 import { World } from './world.ts'
 
@@ -134,6 +136,23 @@ for (const [what, restore, name] of UNCOUNTED)
     assert.equal([cloneIn(world)['status'].phase, cloneIn(world)['status'].reason], ['Failed', 'TargetTooSmall'])
     assert.is(world.cluster.peek('PersistentVolumeClaim', 'restored', name)?.['status'].phase, 'Pending')
   })
+
+test('a quota that has no room for a moment while the disk is exchanged is waited for, however old the restore is', async () => {
+  const world = new World(9, FAIR)
+  const snapshot = await backedUp(world)
+  /** The first disk comes late, and room for the second a minute after the first has gone. */
+  const roomAtMs: number[] = []
+  const waitsMs = [170 * SECOND_MS, 60 * SECOND_MS]
+  ruleClaims(world, 'restored', ({ spec }) => {
+    const size = spec.resources.requests.storage === '320Ki' ? 0 : 1
+    roomAtMs[size] ??= world.clock.nowMs() + waitsMs[size]!
+    return world.clock.nowMs() < roomAtMs[size] ? new TerminalError('QuotaExceeded', 'exceeded quota') : undefined
+  })
+  await ask(world, snapshot, undefined)
+  await untilOver(world)
+  assert.is(cloneIn(world)['status'].phase, 'Completed', world.describe())
+  assert.is(roomAtMs.length, 2)
+})
 
 test('a claim that asks for as much as its backup gets one disk', async () => {
   const world = new World(7, FAIR)
