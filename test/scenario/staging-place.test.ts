@@ -271,6 +271,16 @@ for (const [when, driven, isThen] of TORN_OUT) {
     // Not `run`, which would let the Download come to its end.
     while (!isThen(world)) await world.turn()
     assert.equal([...staged], ['velero'])
+    world.cluster.onWrite((kind, before, after) => {
+      const isGoing = before !== undefined && (after === undefined || after.metadata.deletionTimestamp !== undefined)
+      if (
+        kind === 'PersistentVolumeClaim' &&
+        isGoing &&
+        isStaging(before) &&
+        !world.cluster.peekAll('Download').every(isDone)
+      )
+        world.broken.push('the staging claim goes while its Download may write')
+    })
     await tearOut(world)
     const deps = world.sweepDeps()
     for (let n = 0; n < 10 && world.cluster.peekAll('PersistentVolumeClaim').some(isStaging); n++) {
