@@ -1,7 +1,7 @@
 # Everything that one does with this repository. `make help` lists it.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup tools check test unit contract scenario system ci demo up down prune generate verify build velero-plugin bench clean soak chaos mutants
+.PHONY: help setup tools check test test-all nightly unit contract scenario system ci demo up down prune generate verify build velero-plugin bench clean soak chaos mutants
 
 # The stamp carries the lock file's hash, so that `make setup` is quick when nothing changed.
 installed := node_modules/.installed-$(firstword $(shell sha256sum package-lock.json))
@@ -22,6 +22,12 @@ check: setup ## Format, lint, import fences, types, unit tests: under 20 s
 
 test: setup tools build ## All tests: unit, contract, scenario, system
 	node test/run-all.ts unit contract scenario system
+
+test-all: setup tools build ## make test, and what takes longer: crash tests, slow servers, load, deaths around Velero, arm64
+	node test/run-all.ts unit contract scenario system nightly
+
+nightly: setup tools build ## Only what make test-all has beyond make test
+	node test/run-all.ts nightly
 
 unit: setup ## Decisions, formats, manifests: no server
 	node test/run-all.ts unit

@@ -44,8 +44,9 @@ export function partsOf(level: string): Part[] {
   if (level === 'scenario') return oneProcess('test/scenario', 15 * MINUTE_MS)
   if (level === 'contract') return processPerFile('test/contract', 5 * MINUTE_MS)
   if (level === 'system') return processPerFile('test/system', 15 * MINUTE_MS)
+  if (level === 'nightly') return processPerFile('test/nightly', 25 * MINUTE_MS)
   if (level.includes('/')) return processPerFile(level.replace(/\/$/, ''), 15 * MINUTE_MS)
-  throw new Error(`no level '${level}': checks, unit, contract, scenario, system or a folder`)
+  throw new Error(`no level '${level}': checks, unit, contract, scenario, system, nightly or a folder`)
 }
 
 function checks(): Part[] {
