@@ -1,5 +1,6 @@
-// The hand-over: the filled volume changes from the staging claim to the claim that the user asked for (design §3.8). What it goes by stands on
-// the Download before anything is taken away. Each part looks at what is there first, so a run that died is simply gone on with.
+// The hand-over: the filled volume changes from the staging claim to the claim that the user asked for
+// (docs/design/0004-trust.md#a-restore-takes-nothing-that-was-there-before). What it goes by stands on the Download before anything is
+// taken away. Each part looks at what is there first, so a run that died is simply gone on with.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { leaseName, leaseState } from '#shared/domain/lease.ts'

@@ -74,7 +74,10 @@ async function keepFinalizer(deps: ClaimDeps, claim: KubeObject): Promise<void> 
   })
 }
 
-/** Only the Kubernetes object goes: no data in the bucket is ever touched by this (design §3.10). */
+/**
+ * Only the Kubernetes object goes: no data in the bucket is ever touched by this
+ * (docs/operations/verify-and-recover.md#what-the-loss-of-a-kubernetes-object-means).
+ */
 async function removeRepository(deps: ClaimDeps, claim: KubeObject): Promise<string> {
   await removeOwn(deps, claim)
   if (claim.metadata.finalizers?.includes(FINALIZER) === true) {

@@ -86,7 +86,10 @@ async function bringUpToDate(
   await deps.cluster.patch('BackupRepository', own, { ...wanted, repopsitoryParameters: change ?? before, status })
 }
 
-/** Only the Kubernetes object goes: no data in the bucket is ever touched by this (design §3.10). */
+/**
+ * Only the Kubernetes object goes: no data in the bucket is ever touched by this
+ * (docs/operations/verify-and-recover.md#what-the-loss-of-a-kubernetes-object-means).
+ */
 export async function removeOwn(deps: StepDeps, claim: KubeObject): Promise<void> {
   const own = await findOwn(deps, claim)
   if (own !== undefined) await deps.cluster.delete('BackupRepository', own)

@@ -4,7 +4,7 @@ import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 
-/** A dead letter puts an Event beside its object; it is never a terminal state (design §3.2). */
+/** A dead letter puts an Event beside its object; it is never a terminal state, as the sweep wakes what is due. */
 export async function noteDeadLetter(deps: StepDeps, ref: ObjectRef, code: string): Promise<string> {
   const object = await deps.cluster.read(ref.kind, ref.namespace, ref.name)
   if (object === undefined) return 'gone'

@@ -26,7 +26,7 @@ const ended = new Counter(
 metrics.all.push(rescues, ended)
 const { brokerUrl, functionUrlTemplate } = deps.settings
 
-/** To the broker; straight to the function when the broker refuses (design §3.1). */
+/** To the broker; straight to the function when the broker refuses, as the sweep is what everything else leans on. */
 async function wake(step: string, ref: ObjectRef): Promise<void> {
   const urls = [brokerUrl, functionUrlTemplate && functionUrl(functionUrlTemplate, step)].filter(
     (url) => url !== undefined,

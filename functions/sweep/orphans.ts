@@ -1,4 +1,4 @@
-// Each hour: removes disk snapshots that carry this cluster's name and belong to nobody any more (design §3.7).
+// Each hour: removes disk snapshots that carry this cluster's name and belong to nobody any more (docs/design/0002-ends.md).
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { glance } from '#shared/domain/glance.ts'

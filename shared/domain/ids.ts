@@ -1,5 +1,5 @@
 // The peer's id grammar: `type:id[:snapshot]`, nested ids in unpadded standard base64.
-// Source: reference of the Velero Plugin for vSphere; examples in test/fixtures/seed.
+// Source: the documents of the Velero Plugin for vSphere; examples in test/fixtures/seed.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 

@@ -10,7 +10,7 @@ const INTENT_PREFIX = 'dormouse/'
 /** Of a snapshot that is the backup itself (local mode): it outlives its object, and only a DeleteSnapshot removes it. */
 const KEEP = '/keep'
 
-/** The name that a disk snapshot of this object carries in vSphere, known before it is made (design §3.7). */
+/** The name that a disk snapshot of this object carries in vSphere, known before it is made (docs/design/0001-shape.md#names). */
 export function snapshotDescription(clusterId: string, objectUid: string, keep = false): string {
   return `${INTENT_PREFIX}${clusterId}/${objectUid}${keep ? KEEP : ''}`
 }

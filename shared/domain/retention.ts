@@ -1,4 +1,4 @@
-// How long ended records are kept, and how long a deletion may be held up. Neither ever touches a backup (design §3.10).
+// How long ended records are kept, and how long a deletion may be held up. Neither ever touches a backup (docs/design/0002-ends.md).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { leaseState } from './lease.ts'

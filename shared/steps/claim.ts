@@ -9,7 +9,7 @@ import type { StepDeps } from './deps.ts'
 import { LatestOnly } from './latest-only.ts'
 import { acquireLease, releaseLease, renewLease } from './lease.ts'
 
-/** The holder reads its object at least this often (design §3.3): a cancel is seen within it. */
+/** The holder reads its object at least this often: a cancel is seen within it (docs/operations/cancel.md). */
 const MAX_RENEW_MS = 5 * SECOND_MS
 
 export type Claim = {

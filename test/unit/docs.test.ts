@@ -1,10 +1,12 @@
 // Holds the documents to the code: reasons, settings, metrics, the tests that prove acceptance rows, links.
 
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
+import { MEANINGS } from '#shared/adapters/vddk/meanings.ts'
+import { anchorsOf, filesBelow } from '../support/documents.ts'
 
 const docs = suite('the documents')
 
@@ -13,16 +15,13 @@ const sorted = (words: Iterable<string>) => [...new Set(words)].sort()
 const missingFrom = (known: readonly string[], wanted: readonly string[]) =>
   wanted.filter((word) => !known.includes(word))
 
-function filesBelow(folder: string, ending: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .map((name) => join(folder, name))
-    .filter((name) => name.endsWith(ending) && !name.includes('node_modules') && statSync(name).isFile())
-    .sort()
-}
+const endsWith = (ending: string) => (file: string) => file.endsWith(ending)
 
 /** What runs in pods and on people's machines; the fakes in memory say nothing to users. */
 function productFiles(): string[] {
-  const all = ['shared', 'functions', 'cli', 'velero'].filter(existsSync).flatMap((folder) => filesBelow(folder, '.ts'))
+  const all = ['shared', 'functions', 'cli', 'velero']
+    .filter(existsSync)
+    .flatMap((folder) => filesBelow(folder, endsWith('.ts')))
   return all.filter((file) => !/^shared\/(adapters\/memory|api\/generated)\//.test(file))
 }
 
@@ -131,6 +130,16 @@ docs('metrics.md has every metric of the code, and no other', () => {
   assert.equal(sorted(rowsOf(read('docs/operations/metrics.md'))), sorted(source))
 })
 
+docs('vddk.md names every error code of VDDK that has a meaning', () => {
+  const [, part = ''] = read('docs/development/vddk.md').split('\n## Error codes\n')
+  const rows = part.split('\n## ')[0]?.match(/^\| [\d, ]+ \|/gm) ?? []
+  const named = rows.flatMap((row) => row.match(/\d+/g) ?? [])
+  const inNetHttp = (code: string) => Number(code) >= 30001 && Number(code) <= 30202
+  const wanted = Object.keys(MEANINGS).filter((code) => !inNetHttp(code))
+  assert.ok(wanted.length > 30, 'the codes are found')
+  assert.equal(missingFrom(named, wanted), [])
+})
+
 const wordsOf = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, word]) => word ?? '')
 
 const ROWS = [
@@ -236,24 +245,13 @@ docs('ARCHITECTURE.md names search terms that are found where it says', () => {
 })
 
 function textBelow(folder: string): string {
-  return ['.ts', '.yaml'].flatMap((ending) => filesBelow(folder, ending).map(read)).join('\n')
+  return ['.ts', '.yaml'].flatMap((ending) => filesBelow(folder, endsWith(ending)).map(read)).join('\n')
 }
 
 function markdownFiles(): string[] {
   const top = readdirSync('.').filter((name) => name.endsWith('.md'))
   const below = ['docs', 'functions', 'test', 'config', 'eventing', 'shared', 'cli', 'velero'].filter(existsSync)
-  return [...top, ...below.flatMap((folder) => filesBelow(folder, '.md'))]
-}
-
-/** As GitHub makes anchors of headings. */
-function anchorsOf(page: string): string[] {
-  const headings = [...page.matchAll(/^#+ (.+)$/gm)].map(([, text]) => text ?? '')
-  return headings.map((text) =>
-    text
-      .toLowerCase()
-      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
-      .replaceAll(' ', '-'),
-  )
+  return [...top, ...below.flatMap((folder) => filesBelow(folder, endsWith('.md')))]
 }
 
 const withoutCode = (page: string) => page.replaceAll(/```[\s\S]*?```/g, '').replaceAll(/`[^`\n]*`/g, '')

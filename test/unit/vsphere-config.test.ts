@@ -1,4 +1,4 @@
-// The Secret with the vSphere credentials: samples from manuals, and every way to get it wrong (acceptance row 42).
+// The Secret with the vSphere credentials: samples from manuals, and every way to get it wrong (row 42 of docs/acceptance.md).
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

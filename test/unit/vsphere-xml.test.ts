@@ -26,7 +26,7 @@ function parse(text: string, pieceBytes = text.length * 4 + 1): XmlObject {
 
 test('any text that XML can hold comes back as it was', () => {
   const xmlText = fc.string({ unit: 'binary' }).map((text) =>
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what XML 1.0 cannot hold (§2.2)
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what XML cannot hold (XML 1.0 §2.2)
     text.replaceAll(/[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]/g, ''),
   )
   fc.assert(

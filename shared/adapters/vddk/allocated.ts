@@ -1,4 +1,4 @@
-// Which parts of a disk hold data, by QueryAllocatedBlocks (reference vddk-and-fcd §1.6).
+// Which parts of a disk hold data, by QueryAllocatedBlocks (docs/development/vddk.md#allocated-blocks).
 
 import koffi from 'koffi'
 import { mergeExtents } from '#shared/domain/extents.ts'
@@ -55,7 +55,10 @@ function query(source: Source, sector: number, sectors: number, chunkSectors: nu
   }
 }
 
-/** undefined: more runs than chunks were asked for, which no answer can hold. Copied in one go: decoding half a million structs one by one takes a third of a second (§5.1). */
+/**
+ * undefined: more runs than chunks were asked for, which no answer can hold. Copied in one go: decoding half a million structs one
+ * by one takes a third of a second (docs/development/vddk.md#koffi).
+ */
 function readBlockList(list: Pointer, mostRuns: number): Extent[] | undefined {
   const count: number = koffi.decode(list, BLOCK_LIST.numBlocks, 'uint32_t')
   if (count > mostRuns) return undefined

@@ -1,4 +1,4 @@
-// The settings that VDDK takes: its config file, and the list of transports (reference vddk-and-fcd §1.6).
+// The settings that VDDK takes: its config file, and the list of transports (docs/development/vddk.md#config-file).
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 

@@ -1,4 +1,4 @@
-// VixDiskLibConnectParams in C memory, filled in place (reference vddk-and-fcd §1.2).
+// VixDiskLibConnectParams in C memory, filled in place (docs/development/vddk.md#structs).
 
 import koffi from 'koffi'
 import { TerminalError } from '#shared/kernel/errors.ts'
@@ -9,7 +9,7 @@ export type VddkConnection = { server: string; port: number; thumbprintSha1: str
 
 export type VddkDiskName = { fcdId: string; datastoreMoref: string; snapshotId: string | undefined }
 
-/** Each ESXi host's port for disk data (§1.2). */
+/** Each ESXi host's port for disk data (docs/development/vddk.md#connections). */
 const NFC_HOST_PORT = 902
 
 /** Owns the struct and its strings; `release` wipes them. The same object serves Prepare, Connect and EndAccess. */
@@ -48,7 +48,7 @@ export class ConnectParams {
     this.#number('nfcHostPort', NFC_HOST_PORT)
     this.#text('fcdId', disk.fcdId)
     this.#text('datastoreMoref', disk.datastoreMoref)
-    // No snapshot is NULL, not "" (§1.2); the struct comes zeroed.
+    // No snapshot is NULL, not "" (docs/development/vddk.md#connections); the struct comes zeroed.
     if (disk.snapshotId !== undefined) this.#text('snapshotId', disk.snapshotId)
     this.#number('specType', SPEC_VSTORAGE_OBJECT)
   }

@@ -11,7 +11,7 @@ import type { VixResult } from './signatures.ts'
 
 export type { VddkDiskOptions } from './session.ts'
 
-/** VDDK sends a request as one; VMware advises at most 2 MB (vddk-and-fcd §1.6). */
+/** VDDK sends a request as one; VMware advises at most 2 MB (docs/development/vddk.md#sizes-and-limits). */
 const REQUEST_BYTES = MiB
 
 /**
@@ -90,7 +90,7 @@ class VddkDisk implements Disk {
     check(this.#library, call, result, `of ${lengthBytes} bytes at ${offsetBytes} of ${this.#session.where()}`)
   }
 
-  /** koffi would turn -1 into 2^64-1 and 1.5 into 1 without a word (§5.1). */
+  /** koffi would turn -1 into 2^64-1 and 1.5 into 1 without a word (docs/development/vddk.md#koffi). */
   #checkRange(offsetBytes: number, lengthBytes: number): void {
     this.#mustBeOpen()
     const aligned = offsetBytes % SECTOR_BYTES === 0 && lengthBytes % SECTOR_BYTES === 0

@@ -1,4 +1,4 @@
-// VDDK's error codes as Dormouse's errors (reference vddk-and-fcd §1.4).
+// VDDK's error codes as Dormouse's errors (docs/development/vddk.md#error-codes).
 
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { HTTP_FAILED, MEANINGS, type Meaning, OPEN_FAILED, UNKNOWN } from './meanings.ts'

@@ -6,8 +6,8 @@ import { check } from './library.ts'
 import { describeDisk, IDENTITY, type VddkDiskOptions } from './session.ts'
 
 /**
- * EndAccess without a PrepareForAccess of this process (reference vddk-and-fcd §1.1, §1.4). What this process has open it ends
- * itself, with its last handle. Nothing left over is fine, and so is an account that may not protect disks; what another
+ * EndAccess without a PrepareForAccess of this process (docs/development/vddk.md#prepareforaccess-and-endaccess). What this process has open
+ * it ends itself, with its last handle. Nothing left over is fine, and so is an account that may not protect disks; what another
  * identity holds is a TerminalError.
  */
 export function endLeftAccess(options: Omit<VddkDiskOptions, 'writable' | 'transportModes'>): void {

@@ -1,4 +1,4 @@
-// Finding, loading and starting VDDK inside a process that was made for it (reference vddk-and-fcd §1.5, §1.8).
+// Finding, loading and starting VDDK inside a process that was made for it (docs/development/vddk.md#life-of-a-process, docs/development/vddk.md#loading).
 
 import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -48,7 +48,7 @@ function unsupported(what: string): TerminalError {
 
 /**
  * The environment for the child process that will load VDDK. LD_LIBRARY_PATH is read by the loader when a process starts:
- * to set it later has no effect (§1.8).
+ * to set it later has no effect (docs/development/vddk.md#loading).
  */
 export function vddkEnvironment(libDir: string, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const folder = dirname(findVddk(libDir))
@@ -66,7 +66,7 @@ export function loadVddk(libDir: string): VddkLibrary {
   return library
 }
 
-/** Deep binding: without it VDDK's calls into its own OpenSSL land in node's (§1.8). */
+/** Deep binding: without it VDDK's calls into its own OpenSSL land in node's (docs/development/vddk.md#loading). */
 function loadDeep(path: string): ReturnType<typeof koffi.load> {
   try {
     return koffi.load(path, { deep: true })
@@ -81,8 +81,8 @@ function loadDeep(path: string): ReturnType<typeof koffi.load> {
 }
 
 /**
- * Starts VDDK: once in a process, on its main thread, before the workers are created (§1.5). Log lines go to stderr through
- * libc's vwarnx, whose signature is the log function's: no JavaScript runs on VDDK's threads (§5.4, decision 3).
+ * Starts VDDK: once in a process, on its main thread, before the workers are created (docs/development/vddk.md#threads). Log lines go to
+ * stderr through libc's vwarnx, whose signature is the log function's: no JavaScript runs on VDDK's threads (docs/development/vddk.md#logging).
  */
 export function initVddk(library: VddkLibrary, configFile: string | undefined): void {
   if (!isMainThread) throw new Error('initVddk must be called on the main thread')

@@ -12,7 +12,7 @@ const HELD_WITH_WAITERS = 2
 const STATE = 0
 const OWNER = 1
 const FIRST_SLOT = 2
-/** Two words of the disk's hash, and its connections. More disks than VDDK can have open at once (§1.6: 50 a host). */
+/** Two words of the disk's hash, and its connections. More disks than VDDK can have open at once, 50 a host (docs/development/vddk.md#sizes-and-limits). */
 const SLOT_WORDS = 3
 const SLOTS = 256
 
@@ -25,8 +25,8 @@ export function createVddkLock(): SharedArrayBuffer {
 }
 
 /**
- * Connect, Open, Close and Disconnect must not overlap in a process (vddk-and-fcd §1.5). The count says who is the first and
- * who is the last at a disk: PrepareForAccess and EndAccess stand for all handles of the process together.
+ * Connect, Open, Close and Disconnect must not overlap in a process (docs/development/vddk.md#threads). The count says who is the first
+ * and who is the last at a disk: PrepareForAccess and EndAccess stand for all handles of the process together.
  */
 export class VddkLock {
   readonly #words: Int32Array

@@ -1,4 +1,4 @@
-// The table of VDDK's error codes: what each means and what the operator can do (reference vddk-and-fcd §1.4).
+// The table of VDDK's error codes: what each means and what the operator can do (docs/development/vddk.md#error-codes).
 
 /** No `retryAfterSeconds`: no retry helps. `fix` is written for the operator who reads the condition. */
 export type Meaning = { reason: string; retryAfterSeconds?: number; text: string; fix: string }
@@ -170,7 +170,7 @@ export const MEANINGS: Readonly<Record<number, Meaning>> = {
   },
 }
 
-/** A wrong thumbprint shows as "unknown" from Open, not from ConnectEx; so do AIO buffers of more than 16 MiB (§1.4, §1.6). */
+/** A wrong thumbprint shows as "unknown" from Open, not from ConnectEx; so do AIO buffers of more than 16 MiB (docs/development/vddk.md#error-codes). */
 export const OPEN_FAILED: Meaning = {
   reason: 'VddkOpenFailed',
   retryAfterSeconds: LATER,

@@ -1,4 +1,5 @@
-// From a disk's name to an open handle and back: the calls that must not overlap in a process (reference vddk-and-fcd §1.1, §1.5).
+// From a disk's name to an open handle and back: the calls that must not overlap in a process (docs/development/vddk.md#connections,
+// docs/development/vddk.md#threads).
 
 import koffi from 'koffi'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
@@ -89,7 +90,8 @@ export class VddkSession {
       functions.connectEx(this.#params.pointer, writable ? 0 : 1, null, transportModes, out),
     )
     this.#undo.push({ call: 'Disconnect', run: () => functions.disconnect(connection) })
-    // Reading skips zero blocks on the wire, writing goes past the host's cache: the peer's flags (§1.3). An FCD's path is "".
+    // Reading skips zero blocks on the wire, writing goes past the host's cache: the peer's flags. An FCD's path is ""
+    // (docs/development/vddk.md#connections).
     const flags = writable ? OPEN_UNBUFFERED : OPEN_COMPRESSION_SKIPZ | OPEN_READ_ONLY
     const handle = this.#out('Open', (out) => functions.open(connection, '', flags, out))
     this.#undo.push({ call: 'Close', run: () => functions.close(handle) })
@@ -106,7 +108,7 @@ export class VddkSession {
 
   /**
    * Keeps vCenter from migrating the disk while it is open. Only the first connection of a process asks, only the last one
-   * ends it. An account without the privilege goes on without (nbdkit never asks, §1.1).
+   * ends it. An account without the privilege goes on without (docs/development/vddk.md#prepareforaccess-and-endaccess).
    */
   #beginAccess(): void {
     const { library, lock, fcdId } = this.#options
@@ -120,7 +122,7 @@ export class VddkSession {
     this.#undo.push({ call: 'EndAccess', run: () => this.#endAccess() })
   }
 
-  /** Left over from a crash: end it once and ask again, as the peer does (§1.4, 20005). */
+  /** Left over from a crash: end it once and ask again, as the peer does (docs/development/vddk.md#prepareforaccess-and-endaccess). */
   #prepare(): VixResult {
     const { functions } = this.#options.library
     const first = functions.prepareForAccess(this.#params.pointer, IDENTITY)

@@ -1,13 +1,13 @@
-// The C side of VDDK: structs, functions and constants in the order of its header (reference vddk-and-fcd §1.1 to §1.3).
+// The C side of VDDK: structs, functions and constants in the order of its header (docs/development/vddk.md#structs, docs/development/vddk.md#constants).
 
 import koffi from 'koffi'
 
-/** An address, or an opaque handle. koffi 3 checks nothing about it (§5.1), so each wrapper keeps its own kind. */
+/** An address, or an opaque handle. koffi 3 checks nothing about it (docs/development/vddk.md#koffi), so each wrapper keeps its own kind. */
 export type Pointer = bigint
-/** VixError: the code is in the low 16 bits. A number where it is safe, else a bigint (§5.1). */
+/** VixError: the code is in the low 16 bits. A number where it is safe, else a bigint (docs/development/vddk.md#koffi). */
 export type VixResult = number | bigint
 
-/** VixDiskLibConnectParams (§1.2), the members that Dormouse fills in. `state` is private: structs come from AllocateConnectParams. */
+/** VixDiskLibConnectParams, the members that Dormouse fills in. `state` is private: structs come from AllocateConnectParams. */
 export const CONNECT_PARAMS = {
   serverName: 8,
   thumbPrint: 16,
@@ -22,13 +22,13 @@ export const CONNECT_PARAMS = {
   specType: 120,
 } as const
 
-/** VixDiskLibInfo: capacity in sectors. What lies behind byte 56 exists since 7.0 only and is not read (§1.2). */
+/** VixDiskLibInfo: capacity in sectors. What lies behind byte 56 exists since 7.0 only and is not read. */
 export const INFO_CAPACITY = 24
 
-/** VixDiskLibBlockList: u32 numBlocks, then {u64 offset, u64 length} in sectors from byte 8 on (§1.2). */
+/** VixDiskLibBlockList: u32 numBlocks, then {u64 offset, u64 length} in sectors from byte 8 on. */
 export const BLOCK_LIST = { numBlocks: 0, blocks: 8, blockBytes: 16 } as const
 
-/** §1.3. */
+// docs/development/vddk.md#constants
 export const CRED_UID = 1
 export const SPEC_VSTORAGE_OBJECT = 1
 export const OPEN_UNBUFFERED = 1
@@ -37,7 +37,7 @@ export const OPEN_COMPRESSION_SKIPZ = 64
 export const MIN_CHUNK_SECTORS = 128
 export const MAX_CHUNKS_PER_CALL = 524_288
 
-/** The API version that is asked of InitEx: the first that knows First Class Disks; newer libraries accept it (§1.1). */
+/** The API version that is asked of InitEx: the first that knows First Class Disks; newer libraries accept it (docs/development/vddk.md#life-of-a-process). */
 export const API_MAJOR = 6
 export const API_MINOR = 7
 
@@ -85,7 +85,7 @@ export type VddkFunctions = {
 
 type Library = ReturnType<typeof koffi.load>
 
-/** Bool is a char in C. ReadAsync, WriteAsync and Wait are left out: their callbacks come from foreign threads (decision 3). */
+/** Bool is a char in C. ReadAsync, WriteAsync and Wait are left out: their callbacks come from foreign threads (docs/development/vddk.md#koffi). */
 export function bindVddk(library: Library): VddkFunctions {
   const freeErrorText = library.func('void VixDiskLib_FreeErrorText(char *text)')
   const errorText = koffi.disposable(null, 'char *', freeErrorText)
@@ -109,7 +109,7 @@ export function bindVddk(library: Library): VddkFunctions {
     freeInfo: library.func('void VixDiskLib_FreeInfo(void *info)'),
     getTransportMode: library.func('const char *VixDiskLib_GetTransportMode(void *handle)'),
     close: library.func('uint64_t VixDiskLib_Close(void *handle)'),
-    // Typed arrays are passed as they are, without a copy, with or without _Out_ (§5.1).
+    // Typed arrays are passed as they are, without a copy, with or without _Out_ (docs/development/vddk.md#koffi).
     read: library.func('uint64_t VixDiskLib_Read(void *handle, uint64_t start, uint64_t count, uint8_t *buffer)'),
     write: library.func('uint64_t VixDiskLib_Write(void *handle, uint64_t start, uint64_t count, uint8_t *buffer)'),
     flush: library.func('uint64_t VixDiskLib_Flush(void *handle)'),

@@ -9,7 +9,8 @@ import type { ChangedPart } from './vslm.ts'
 const MAX_PARTS = 100_000
 
 /**
- * Asks for part after part until the disk's end: a missing loop here once cost a peer the far half of 2 TB disks (reference §2.5).
+ * Asks for part after part until the disk's end: a missing loop here once cost a peer the far half of 2 TB disks
+ * (docs/development/vsphere.md#changed-areas).
  * Areas come out ascending, merged where they touch, and inside of the disk. Throws TerminalError ChangeTrackingLost when the
  * answers contradict themselves, because reading too much is cheap and missing a block is not.
  */

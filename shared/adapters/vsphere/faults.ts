@@ -1,4 +1,4 @@
-// From vSphere's faults to the reactions that Dormouse knows. The table is reference §2.4 of the VDDK and FCD notes.
+// From vSphere's faults to the reactions that Dormouse knows. How they are known: docs/development/vsphere.md#faults.
 
 import { asError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { excerptOf } from '#shared/kernel/excerpt.ts'

@@ -20,7 +20,7 @@ export type VCenterProbe = {
   missingPrivileges: string[]
 }
 
-/** Of the account, at the root folder and below: the disk service, snapshots, and what VDDK asks for (reference §1.6). */
+/** Of the account, at the root folder and below: the disk service, snapshots, and what VDDK asks for (docs/development/vsphere.md#privileges). */
 const NEEDED_PRIVILEGES = [
   'Cns.Searchable',
   'Datastore.AllocateSpace',

@@ -1,4 +1,4 @@
-// Looks once at a vslm task. vslm has no way to wait for one; callers come back (reference §2.3 of the VDDK and FCD notes).
+// Looks once at a vslm task. vslm has no way to wait for one; callers come back (docs/development/vsphere.md#tasks).
 
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { excerptOf } from '#shared/kernel/excerpt.ts'

@@ -16,7 +16,7 @@ import { Vslm } from './vslm.ts'
 
 /** One blip among hundreds of answers should not throw the others away. */
 const AREA_RETRIES = { attempts: 3, firstDelayMs: 500, maxDelayMs: 5 * SECOND_MS }
-/** vCenter may answer "no such snapshot" for a moment after its task was done (reference §2.4); these waits are about 3 s together. */
+/** vCenter may answer "no such snapshot" for a moment after its task was done (docs/development/vsphere.md#faults); these waits are about 3 s together. */
 const FRESH_SNAPSHOT_RETRIES = { attempts: 5, firstDelayMs: 300, maxDelayMs: 2 * SECOND_MS }
 
 export class VCenterVolumes {
@@ -93,7 +93,7 @@ export class VCenterVolumes {
     )
   }
 
-  /** undefined only when the list of snapshots says so: a refusal is never taken for a deletion (design §3.9). */
+  /** undefined only when the list of snapshots says so: a refusal is never taken for a deletion (docs/development/vsphere.md#faults). */
   async startDeleteSnapshot(fcdId: string, snapshotId: string): Promise<TaskRef | undefined> {
     const snapshots = await this.listSnapshots(fcdId)
     if (!snapshots.some((snapshot) => snapshot.snapshotId === snapshotId)) return undefined

@@ -1,5 +1,5 @@
-// The methods of vCenter's disk service (vslm) that Dormouse uses, in values instead of XML. Names and order of parameters: reference
-// §2.2 of the VDDK and FCD notes. Everything here throws VSphereFault as it is; volumes.ts gives it a meaning.
+// The methods of vCenter's disk service (vslm) that Dormouse uses, in values instead of XML. Names and order of parameters:
+// docs/development/vsphere.md#methods. Everything here throws VSphereFault as it is; vcenter.ts gives it a meaning.
 
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'

@@ -1,4 +1,4 @@
-/* Allocated blocks, from the holes of the disk's file, rounded out to the caller's chunks (§1.6). */
+/* Allocated blocks, from the holes of the disk's file, rounded out to the caller's chunks (docs/development/vddk.md#allocated-blocks). */
 #define _GNU_SOURCE
 #include <stdlib.h>
 

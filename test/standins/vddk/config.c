@@ -1,4 +1,4 @@
-/* The file given to InitEx: `name=value` lines. Keys that the reference does not know are logged (§1.6). */
+/* The file given to InitEx: `name=value` lines. Keys that nobody has documented are logged (docs/development/vddk.md#config-file). */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>

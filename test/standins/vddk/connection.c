@@ -27,7 +27,7 @@ static bool matches(const char *setting, const char *value) {
   return !wanted || !*wanted || (value && strcmp(wanted, value) == 0);
 }
 
-/* A First Class Disk and a user's password: the one form that Dormouse uses. "" is no snapshot id, NULL is (§1.2). */
+/* A First Class Disk and a user's password: the one form that Dormouse uses. "" is no snapshot id, NULL is (docs/development/vddk.md#connections). */
 static VixError check_params(const ConnectParams *params) {
   if (!params || !params->serverName) return VIX_E_INVALID_ARG;
   if (params->specType != SPEC_VSTORAGE_OBJECT || params->credType != CRED_UID) return VIX_E_NOT_SUPPORTED;

@@ -7,8 +7,9 @@
 
 static const uint64_t MAGIC = 0xd15c0be4d15c0be4u, DEAD = 0xdeadd15cdeadd15cu;
 static const uint32_t KNOWN_FLAGS = OPEN_UNBUFFERED | OPEN_SINGLE_LINK | OPEN_READ_ONLY | OPEN_COMPRESSION_MASK;
-static const uint64_t DEFAULT_MOST_HANDLES = 50;                /* disks in parallel per ESXi host, §1.6 */
-static const uint64_t DEFAULT_MOST_REQUEST_BYTES = 2ull << 20; /* what VMware advises, §1.6 */
+/* Disks in parallel per ESXi host, and the largest request, as VMware advises (docs/development/vddk.md#sizes-and-limits). */
+static const uint64_t DEFAULT_MOST_HANDLES = 50;
+static const uint64_t DEFAULT_MOST_REQUEST_BYTES = 2ull << 20;
 
 static atomic_int openCount, lastNumber;
 
@@ -32,7 +33,7 @@ VixError check_range(const Handle *handle, SectorType start, SectorType count, c
 }
 
 static VixError open_disk(Connection *connection, uint32_t flags, Handle **out) {
-  /* Neither a wrong certificate nor too large AIO buffers are found before Open (§1.4 code 1, §1.6). */
+  /* Neither a wrong certificate nor too large AIO buffers are found before Open (code 1, docs/development/vddk.md#error-codes). */
   if (connection->wrongThumbprint || config_asks_too_much()) return VIX_E_FAIL;
   if (atomic_load(&openCount) >= (int)number_setting("FAKE_VDDK_MAX_HANDLES", DEFAULT_MOST_HANDLES)) return VIX_E_OUT_OF_MEMORY;
   Handle *handle = calloc(1, sizeof *handle);
@@ -58,7 +59,7 @@ VixError VixDiskLib_Open(Connection *connection, const char *path, uint32_t flag
   checked_connection(connection, "Open");
   Call call = begin_call(CALL_OPEN, 0, 0, 0);
   VixError error = call.planned;
-  /* A First Class Disk is named by the connection, so the path is "" (§1.1). */
+  /* A First Class Disk is named by the connection, so the path is "" (docs/development/vddk.md#connections). */
   if (error == VIX_OK && (!path || *path || !out || (flags & ~KNOWN_FLAGS))) error = VIX_E_INVALID_ARG;
   if (error == VIX_OK) error = open_disk(connection, flags, out);
   if (error == VIX_OK) call.handle = (*out)->number;
@@ -89,7 +90,7 @@ VixError VixDiskLib_GetInfo(Handle *handle, Info **out) {
   if (error == VIX_OK) {
     Info *info = hand_out(KIND_INFO, sizeof *info);
     info->capacity = handle->store.capacity;
-    info->adapterType = 3; /* LSILOGIC, §1.3 */
+    info->adapterType = 3; /* LSILOGIC */
     info->numLinks = 1;
     info->uuid = handle->connection->id;
     info->logicalSectorSize = info->physicalSectorSize = SECTOR_BYTES;
@@ -110,7 +111,7 @@ const char *VixDiskLib_GetTransportMode(Handle *handle) {
   return transport;
 }
 
-/* A handle is synchronous or asynchronous from its first transfer on (§1.4, 26000). */
+/* A handle is synchronous or asynchronous from its first transfer on (code 26000, docs/development/vddk.md#error-codes). */
 static VixError only_sync(Handle *handle) {
   if (handle->mode == IO_ASYNC) return VIX_E_ASYNC_MIXEDMODE_UNSUPPORTED;
   handle->mode = IO_SYNC;

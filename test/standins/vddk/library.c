@@ -8,7 +8,7 @@
 #include "standin.h"
 #include "tls.h"
 
-/* The bundled TLS library must be the one that answers, at both levels: without RTLD_DEEPBIND node's own does (§1.8). */
+/* The bundled TLS library must be the one that answers, at both levels: without RTLD_DEEPBIND node's own does (docs/development/vddk.md#loading). */
 static bool bundled_tls_answers(void) {
   return OpenSSL_version_num() == STANDIN_TLS_VERSION && standin_tls_sees_itself();
 }

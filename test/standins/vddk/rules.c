@@ -1,4 +1,5 @@
-/* The rules of vddk-and-fcd §1.1 and §1.5. Real VDDK may crash, hang or corrupt when they are broken; the stand-in says which. */
+/* The rules of docs/development/vddk.md#life-of-a-process and docs/development/vddk.md#threads. Real VDDK may crash,
+   hang or corrupt when they are broken; the stand-in says which. */
 #define _GNU_SOURCE
 #include <malloc.h>
 #include <stdio.h>

@@ -11,12 +11,12 @@
 /* --- rules.c: what a program must never do ends the process, so that no test can overlook it --- */
 
 _Noreturn void broken_rule(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The calling thread may use the library: InitEx has run, and the thread was created after it (§1.5). */
+/* The calling thread may use the library: InitEx has run, and the thread was created after it (docs/development/vddk.md#threads). */
 bool may_call(const char *call);
 void library_is_ready(void);
 bool library_was_started(void);
 void library_is_gone(void);
-/* Connect, Open, Close, Disconnect and their kin: one at a time in the whole process (§1.5). */
+/* Connect, Open, Close, Disconnect and their kin: one at a time in the whole process (docs/development/vddk.md#threads). */
 void enter_lifecycle(const char *call);
 void leave_lifecycle(void);
 int thread_id(void);
@@ -68,7 +68,7 @@ void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* --- config.c: the file given to InitEx --- */
 
 VixError read_config(const char *path);
-/* The AIO buffers that the config asks for are more than a session may have (§1.6). */
+/* The AIO buffers that the config asks for are more than a session may have (docs/development/vddk.md#config-file). */
 bool config_asks_too_much(void);
 
 /* --- store.c: disks as files under FAKE_VDDK_ROOT --- */

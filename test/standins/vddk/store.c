@@ -117,8 +117,9 @@ static void marker_path(char path[PATH_MAX], const char *datastore, const char *
   snprintf(path, PATH_MAX, "%s/%s+%s", folder, datastore, id);
 }
 
-/* The mark outlives a crash, as the disabled methods in a vCenter do (§1.4, 20005). It is a symbolic link that leads to the
-   identity, because that is made in one step: of a file, a process that is killed could leave the name without the text. */
+/* The mark outlives a crash, as the disabled methods in a vCenter do (docs/development/vddk.md#prepareforaccess-and-endaccess).
+   It is a symbolic link that leads to the identity, because that is made in one step: of a file, a process that is killed could leave
+   the name without the text. */
 VixError mark_prepared(const char *datastore, const char *id, const char *identity) {
   char path[PATH_MAX];
   marker_path(path, datastore, id);

@@ -1,6 +1,6 @@
 /*
  * The binary interface of libvixDiskLib as the STAND-IN offers it (this is not VMware's VDDK and holds none of its code).
- * Signatures, struct layouts and constants: reference vddk-and-fcd §1.1 to §1.4.
+ * Signatures, struct layouts, constants and codes: docs/development/vddk.md#structs and what follows there.
  */
 #ifndef VDDK_STANDIN_VIXDISKLIB_H
 #define VDDK_STANDIN_VIXDISKLIB_H
@@ -55,7 +55,7 @@ typedef struct {
 typedef struct { SectorType offset, length; } Block;
 typedef struct { uint32_t numBlocks; Block blocks[]; } BlockList;
 
-/* A layout that drifts must not compile: the adapter writes at these offsets (§1.2). */
+/* A layout that drifts must not compile: the adapter writes at these offsets (docs/development/vddk.md#structs). */
 _Static_assert(sizeof(ConnectParams) == 128 && offsetof(ConnectParams, credType) == 32, "ConnectParams");
 _Static_assert(offsetof(ConnectParams, creds) == 40 && offsetof(ConnectParams, port) == 64, "ConnectParams.creds, port");
 _Static_assert(offsetof(ConnectParams, vimApiVer) == 72 && offsetof(ConnectParams, state) == 88, "ConnectParams.state");

@@ -1,4 +1,4 @@
-// Acceptance row 46: the cluster's flavour from the ConfigMap, the CSI controller, or the default.
+// Row 46 of docs/acceptance.md: the cluster's flavour from the ConfigMap, the CSI controller, or the default.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
