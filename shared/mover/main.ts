@@ -43,7 +43,7 @@ process.on('message', (message: ToMover) => {
       mover = start(message.setup)
       mover.then(
         () => send({ type: 'ready' }),
-        (error: unknown) => send({ type: 'failed', error: toWire(error) }),
+        (error: unknown) => send({ type: 'unusable', error: toWire(error) }),
       )
       return
     case 'stop':
@@ -159,7 +159,8 @@ function warn(reason: string, message: string): void {
 
 async function close(): Promise<void> {
   try {
-    await (await mover)?.lanes.closeAll()
+    // One that was never set up has nothing open, and has told why.
+    await (await mover?.catch(() => undefined))?.lanes.closeAll()
   } catch (error) {
     warn('DiskNotClosed', String(error))
   }
