@@ -99,7 +99,7 @@ async function move(message: Transfer, signal: AbortSignal): Promise<void> {
         : await download(message.request, deps, options)
     // What is finished must not hold the disk: its snapshot is about to be deleted, or its volume handed over. One that is
     // open for writing is locked, and the next slice may run in another pod.
-    if (outcome.state !== 'more' || message.type === 'download') await started.lanes.closeAll()
+    if (outcome.state === 'sealed' || message.type === 'download') await started.lanes.closeAll()
     send({ type: 'done', outcome })
   } catch (error) {
     await started.lanes.closeAll().catch((closing: unknown) => warn('DiskNotClosed', String(closing)))
