@@ -13,6 +13,7 @@ import { everyOne } from './applies-to.ts'
 import { leaveOut } from './blocked.ts'
 import { type ActionDeps, patient } from './deps.ts'
 import { labelValue } from './digest.ts'
+import { type FileSystemPodOf, fileSystemPods } from './file-system-pods.ts'
 import { cancelOperation, operationProgress } from './operation.ts'
 import { blockedKindsOf, readFeatures } from './settings.ts'
 import { awaitTaken, requestSnapshot } from './snapshot.ts'
@@ -20,7 +21,8 @@ import { fieldsOf, warnOfSecondPlugin } from './twice.ts'
 import { markTaken } from './volume.ts'
 
 export function pvcBackupper(given: ActionDeps, { name }: { name?: string } = {}): BackupItemAction {
-  const deps = patient(given)
+  const patientDeps = patient(given)
+  const deps = { ...patientDeps, fileSystemPodOf: fileSystemPods(patientDeps) }
   const blocked = blockedKindsOf(deps)
   return {
     kind: 'BackupItemActionV2',
@@ -47,8 +49,10 @@ function requireNames(claim: KubeObject): KubeObject {
   throw new TerminalError('VeleroObjectInvalid', 'the claim that Velero sent has no usable name')
 }
 
+type BackupDeps = ActionDeps & { fileSystemPodOf: FileSystemPodOf }
+
 async function backUp(
-  deps: ActionDeps,
+  deps: BackupDeps,
   claim: KubeObject,
   backup: KubeObject,
   log: ActionLog,
@@ -81,19 +85,18 @@ function isDoneBefore(claim: KubeObject, backup: KubeObject, log: ActionLog): bo
 
 /** Pods and PV are read only where they can matter. */
 async function decide(
-  deps: ActionDeps,
+  deps: BackupDeps,
   claim: KubeObject,
   backup: KubeObject,
   csiMigration: boolean,
 ): Promise<ClaimDecision> {
   const early = withoutVolume({ claim, backup })
   if (early !== undefined) return early
-  const namespace = claim.metadata.namespace ?? ''
-  const [volume, pods] = await Promise.all([
+  const [volume, fileSystemPod] = await Promise.all([
     deps.cluster.read('PersistentVolume', undefined, requireVolumeName(claim)),
-    deps.cluster.list('Pod', { namespace }),
+    deps.fileSystemPodOf(claim, backup),
   ])
-  return decideClaim({ claim, volume, pods, backup, csiMigration })
+  return decideClaim({ claim, volume, fileSystemPod, backup, csiMigration })
 }
 
 function requireVolumeName(claim: KubeObject): string {
@@ -104,7 +107,7 @@ function requireVolumeName(claim: KubeObject): string {
 
 /** The operation is over: only what the backup stores is brought up to date. */
 async function finalize(
-  deps: ActionDeps,
+  deps: BackupDeps,
   claim: KubeObject,
   backup: KubeObject,
   log: ActionLog,
