@@ -5,12 +5,14 @@ import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { ActionLog, BackupExecuted, BackupItemAction, ResourceIdentifier } from '../actions.ts'
 import { isBlobOf, peekBlob, withBlob, withoutBlob } from '../domain/blob.ts'
+import { withoutCsiMarks } from '../domain/csi.ts'
 import { ACTION_NAMES, formatOperationId, SKIP_FROM_BACKUP_ANNOTATION, snapshotName } from '../domain/names.ts'
 import { isSnapshotOf } from '../domain/requests.ts'
 import { type ClaimDecision, decideClaim, withoutVolume } from '../domain/selection.ts'
 import { isFinalizing } from '../domain/times.ts'
 import { everyOne } from './applies-to.ts'
 import { leaveOut } from './blocked.ts'
+import { leftToCsi } from './csi.ts'
 import { type ActionDeps, patient } from './deps.ts'
 import { labelValue } from './digest.ts'
 import { type FileSystemPodOf, fileSystemPods } from './file-system-pods.ts'
@@ -63,10 +65,12 @@ async function backUp(
   const decision = await decide(deps, claim, backup, features.csiMigration)
   if (decision.kind === 'skip') return skipped(claim, decision, log)
   if (decision.kind === 'fail') throw failure(claim, decision)
+  const left = await leftToCsi(deps, claim, backup, log)
+  if (left !== undefined) return skipped(claim, left, log)
   const found = await requestSnapshot(deps, { claim, backup, localMode: features.localMode }, log)
   const snapshot = await awaitTaken(deps, found, backup, log)
   return {
-    item: withBlob(claim, snapshot, deps.pluginVersion),
+    item: withBlob(withoutCsiMarks(claim), snapshot, deps.pluginVersion),
     additionalItems: [volumeItem(decision.volumeName)],
     operationId: formatOperationId({ namespace: claim.metadata.namespace ?? '', name: snapshot.metadata.name }),
     // No claim: what goes with it is its PV, and at a PV Velero's finalizer (up to 1.18.3) panics for ever (docs/design/0003).
@@ -115,7 +119,7 @@ async function finalize(
   const name = snapshotName(backup.metadata.uid, claim.metadata.uid)
   const snapshot = await deps.cluster.read('Snapshot', claim.metadata.namespace, name)
   if (snapshot !== undefined && isSnapshotOf(snapshot, claim, backup))
-    return unchanged(withBlob(claim, snapshot, deps.pluginVersion))
+    return unchanged(withBlob(withoutCsiMarks(claim), snapshot, deps.pluginVersion))
   const { csiMigration } = await readFeatures(deps)
   const decision = await decide(deps, claim, backup, csiMigration)
   if (decision.kind === 'skip') return skipped(claim, decision, log)
