@@ -5,7 +5,13 @@ import * as assert from 'uvu/assert'
 import type { Environment } from '#test/environment/environment.ts'
 import { sha256 } from '#test/environment/storage/content.ts'
 import { volumeOf } from '#test/environment/storage/volume.ts'
-import { Snapshotter, serveSnapshotKinds, snapshotClass } from './support/csi-snapshots.ts'
+import {
+  endDataUpload,
+  readyNodeAgent,
+  Snapshotter,
+  serveSnapshotKinds,
+  snapshotClass,
+} from './support/csi-snapshots.ts'
 import { aFilledVolume, assertNothingLeft, listOf, phaseOf, startWithPlugin } from './support/velero.ts'
 
 const csi = suite("beside Velero's CSI feature")
@@ -84,6 +90,16 @@ csi('with a class both take the disk: the Backup says so, and a restore brings o
   })
   assert.is(claim?.['spec'].dataSource, undefined)
   await assertNothingLeft(environment)
+})
+
+csi('what the Backup has moved by Velero is left to it, with a warning', async () => {
+  await aFilledVolume(environment, 'moved', 'orders')
+  await readyNodeAgent(environment)
+  const moving = backUp('moved', '--snapshot-move-data')
+  const moved = await endDataUpload(environment)
+  assert.equal(moved, ['moved/orders'])
+  assert.equal(await moving, { end: 'Completed', ours: 0, theirs: 1 })
+  assert.match(await environment.velero('backup', 'logs', 'moved'), /level=warning.*VeleroDataMover/)
 })
 
 csi.run()

@@ -32,11 +32,18 @@ function crd({ kind, plural, scope }: Names): KubeObject {
 
 /** Velero learns of new kinds when it starts. */
 export async function serveSnapshotKinds(environment: Environment): Promise<void> {
-  for (const names of KINDS) await environment.api.apply(crd(names))
-  await until('the kinds are served', async () => {
-    const lists = KINDS.map(({ kind }) => environment.api.list(API, kind))
-    return (await Promise.allSettled(lists)).every(({ status }) => status === 'fulfilled')
-  })
+  const { api } = environment
+  for (const names of KINDS) {
+    const { apiVersion, kind, metadata } = await api.apply(crd(names))
+    await until(`${names.plural} are served`, async () => {
+      const conditions: { type: string; status: string }[] =
+        (await api.get({ apiVersion, kind, name: metadata.name }))?.['status']?.conditions ?? []
+      return conditions.some(({ type, status }) => type === 'Established' && status === 'True')
+    })
+    // Asked for only now, as the client keeps that a group is not there. Right after that the API server may still say that its storage is being made.
+    const isListed = async () => (await Promise.allSettled([api.list(API, names.kind)]))[0].status === 'fulfilled'
+    await until(`${names.plural} are listed`, isListed)
+  }
   await environment.parts.velero?.down()
   await environment.parts.velero?.up()
 }
@@ -104,4 +111,28 @@ export class Snapshotter {
     const status = { boundVolumeSnapshotContentName: content, readyToUse: true }
     await api.patch({ apiVersion: API, kind: 'VolumeSnapshot', namespace, name }, { status }, 'status')
   }
+}
+
+/** Velero asks whether its data mover runs: one ready Pod, as its DaemonSet says. Nobody runs it. */
+export async function readyNodeAgent({ api }: Environment): Promise<void> {
+  const labels = { name: 'node-agent' }
+  const template = { metadata: { labels }, spec: { containers: [{ name: 'node-agent', image: 'none' }] } }
+  const metadata = { name: 'node-agent', namespace: 'velero' }
+  const spec = { selector: { matchLabels: labels }, template }
+  await api.create({ apiVersion: 'apps/v1', kind: 'DaemonSet', metadata, spec })
+  const counts = { numberReady: 1, currentNumberScheduled: 1, desiredNumberScheduled: 1, numberMisscheduled: 0 }
+  await api.patch({ apiVersion: 'apps/v1', kind: 'DaemonSet', ...metadata }, { status: counts }, 'status')
+}
+
+/** Waits for one, and ends it as the data mover does when all is in the bucket. Answers the claims whose data it was. */
+export async function endDataUpload({ api }: Environment): Promise<string[]> {
+  const list = async (): Promise<KubeObject[]> => await api.list('velero.io/v2alpha1', 'DataUpload', 'velero')
+  await until('Velero asks its data mover', async () => (await list()).length > 0, 60_000)
+  const found = await list()
+  for (const { apiVersion, kind, metadata } of found) {
+    const at = { apiVersion, kind, namespace: 'velero', name: metadata.name }
+    const completionTimestamp = new Date().toISOString()
+    await api.patch(at, { status: { phase: 'Completed', snapshotID: 'x', completionTimestamp } })
+  }
+  return found.map(({ spec }) => `${spec.sourceNamespace}/${spec.sourcePVC}`)
 }
