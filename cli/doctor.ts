@@ -12,6 +12,7 @@ import type { StepDeps } from '#shared/steps/deps.ts'
 import { loadVSphereConfig, wireVolumes } from '#shared/wiring/volumes.ts'
 import { checkChangeTracking } from './checks/change-tracking.ts'
 import { checkCluster } from './checks/cluster.ts'
+import { checkCsiFeature } from './checks/csi-feature.ts'
 import { checkFlavor } from './checks/flavor.ts'
 import { checkNodes } from './checks/nodes.ts'
 import { checkPorts, type Port } from './checks/ports.ts'
@@ -52,6 +53,7 @@ function clusterChecks(access: ClusterAccess, flags: DoctorFlags): (() => Promis
   const loadConfig = () => loadVSphereConfig(deps)
   return [
     () => checkFlavor({ cluster, namespace: settings.veleroNamespace }),
+    () => checkCsiFeature({ cluster, namespace: settings.veleroNamespace }),
     () => checkNodes({ listNodes: () => cluster.list('Node') }),
     () => checkRepositories(access),
     () =>

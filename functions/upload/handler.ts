@@ -7,7 +7,7 @@ import { withBelievedRetry } from '#shared/domain/waits.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
-import type { UploadOutcome, UploadProgress } from '#shared/ports/mover.ts'
+import type { UploadEnd, UploadOutcome, UploadProgress, UploadRequest } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
@@ -27,7 +27,7 @@ import {
 } from '#shared/steps/transfer.ts'
 import { settle, writeEnding } from '#shared/steps/write.ts'
 import { abort, cleanUp, type DiskState, progressOf, recordFailure, seal } from './endings.ts'
-import { prepareUpload } from './prepare.ts'
+import { type PreparedUpload, prepareUpload } from './prepare.ts'
 
 const SHOW_EVERY_MS = 10 * SECOND_MS
 
@@ -138,10 +138,23 @@ async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
     claim.report({ status: { progress: progressOf(progress) } })
     showInSnapshot()
   }
-  const outcome = await moved(deps, claim, (stop) => deps.mover.upload(prepared.request, { ...stop, onProgress }))
+  const move = (request: UploadRequest) =>
+    moved(deps, claim, (stop) => deps.mover.upload(request, { ...stop, onProgress }))
+  const outcome = await withPlan(move, prepared)
   deps.countSlice(outcome.state === 'sealed' ? 'done' : 'more')
   if (outcome.state === 'sealed') return await seal(deps, claim, outcome, leftBy(claim))
   return afterSlice(deps, claim, outcome, outcome.progress.bytesDone > doneBytes)
+}
+
+/** A death before the first checkpoint, or a store that has lost it, left no plan. */
+async function withPlan(
+  move: (request: UploadRequest) => Promise<UploadOutcome>,
+  { request, withAreas }: Extract<PreparedUpload, { kind: 'ready' }>,
+): Promise<UploadEnd> {
+  const first = await move(request)
+  const outcome = first.state === 'unplanned' ? await move(await withAreas()) : first
+  if (outcome.state !== 'unplanned') return outcome
+  throw new Error('the mover asks for the changed areas that it was given')
 }
 
 /** In the first slice nobody else had the disk. Later a mover that was paused, and has lost its Lease, may open it until the snapshot is gone. */
@@ -174,7 +187,7 @@ function seldom(deps: TransferDeps, show: () => Promise<void>): () => void {
   }
 }
 
-function afterSlice(deps: TransferDeps, claim: Claim, outcome: UploadOutcome, gotOn: boolean): StepResult {
+function afterSlice(deps: TransferDeps, claim: Claim, outcome: UploadEnd, gotOn: boolean): StepResult {
   const status = { progress: progressOf(outcome.progress), ...endsFailures(claim.latest(), gotOn) }
   const why = claim.signal.reason === ABORTS.cancelled ? ABORTS.cancelled : 'slice done, more to move'
   return { ending: { status, step: 'upload', dueAtMs: deps.clock.nowMs() }, why, freeSlot: false }

@@ -17,7 +17,10 @@ import type { Claim } from '#shared/steps/claim.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
 import { snapshotReference } from '#shared/steps/mirror.ts'
 
-export type PreparedUpload = { kind: 'sealed'; root: string } | { kind: 'ready'; request: UploadRequest }
+export type PreparedUpload =
+  | { kind: 'sealed'; root: string }
+  /** `withAreas`: the same request, and vCenter was asked for what it leaves out as not asked. */
+  | { kind: 'ready'; request: UploadRequest; withAreas: () => Promise<UploadRequest> }
 
 /** Every choice of the first slice (session, parent) is recorded in the Upload before it is used; later slices repeat it. */
 export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<PreparedUpload> {
@@ -33,22 +36,22 @@ export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<P
 
   const facts = { ...(await requireVolume(deps, fcdId)), ...recordedSize(upload) }
   const about = await describeBackup(deps, upload, facts, snapshotId)
-  const { session, parent } = await begin(deps, claim, access, about, facts)
-  const changed = parent === undefined ? undefined : await changedAreas(deps, facts, snapshotId, parent)
-  return {
-    kind: 'ready',
-    request: {
-      repository: access,
-      disk: { access: await deps.volumes.diskAccess(fcdId), fcdId, snapshotId },
-      session,
-      slice: Number(claim.latest()['status']?.slice ?? 1),
-      sliceMs: deps.settings.sliceMs,
-      capacityBytes: facts.capacityBytes,
-      changedAreas: changed,
-      parentRoot: parent?.root,
-      about,
-    },
+  const { session, parent, isNew } = await begin(deps, claim, access, about, facts)
+  const changes = changesSince(facts, parent)
+  const ask = async () => (changes === undefined ? undefined : await changedAreas(deps, facts, snapshotId, changes))
+  const request: UploadRequest = {
+    repository: access,
+    disk: { access: await deps.volumes.diskAccess(fcdId), fcdId, snapshotId },
+    session,
+    slice: Number(claim.latest()['status']?.slice ?? 1),
+    sliceMs: deps.settings.sliceMs,
+    capacityBytes: facts.capacityBytes,
+    // A later slice goes on by the plan in its checkpoint. To ask at each one would be hundreds of times what one backup needs.
+    changedAreas: isNew || changes === undefined ? await ask() : 'not asked',
+    parentRoot: parent?.root,
+    about,
   }
+  return { kind: 'ready', request, withAreas: async () => ({ ...request, changedAreas: await ask() }) }
 }
 
 /**
@@ -146,7 +149,8 @@ async function claimName(deps: TransferDeps, upload: KubeObject): Promise<string
   return `${namespace}/${isObjectName(claim) ? claim : ''}`
 }
 
-type Beginning = { session: string; parent: BackupSummary | undefined }
+/** `isNew`: no slice has had this session. */
+type Beginning = { session: string; parent: BackupSummary | undefined; isNew: boolean }
 
 /**
  * The session and the backup it starts from. Chosen once and recorded before the first use. A parent that was deleted since is
@@ -165,17 +169,17 @@ async function begin(
   const recorded = backups.find((backup) => backup.root === status.parentRoot)
   const hasSession = typeof status.session === 'string' && status.session !== ''
   if (hasSession && (recorded !== undefined || !hasText(status.parentRoot)))
-    return { session: status.session, parent: recorded }
+    return { session: status.session, parent: recorded, isNew: false }
   const parent = parentOf(backups.filter((backup) => backup.capacityBytes === facts.capacityBytes))
   const parentRoot = parent?.root ?? null
   if (hasSession) {
     await claim.patch({ status: { parentRoot } })
-    return { session: status.session, parent }
+    return { session: status.session, parent, isNew: false }
   }
   const attempt = `${claim.latest().metadata.uid}/${status.slice ?? 1}`
   const session = await deps.repositories.newSessionId(access, about, attempt)
   await claim.patch({ status: { session, parentRoot, volumeBytes: facts.capacityBytes } })
-  return { session, parent }
+  return { session, parent, isNew: true }
 }
 
 /** The newest whose change id counts, else the newest: what it does not tell is read and found again by its content. */
@@ -196,15 +200,18 @@ function hasText(value: unknown): boolean {
   return typeof value === 'string' && value !== ''
 }
 
-/** undefined: the disk is to be asked for its allocated areas instead. */
+/** The change id from which on vCenter can tell; undefined: it cannot, and the disk is to be asked for its allocated areas instead. */
+function changesSince(facts: VolumeFacts, parent: BackupSummary | undefined): string | undefined {
+  return facts.changedBlockTracking && parent !== undefined ? changeIdOf(parent) : undefined
+}
+
+/** undefined: as above. */
 async function changedAreas(
   deps: TransferDeps,
   facts: VolumeFacts,
   snapshotId: string,
-  parent: BackupSummary,
+  changeId: string,
 ): Promise<Extent[] | undefined> {
-  const changeId = changeIdOf(parent)
-  if (!facts.changedBlockTracking || changeId === undefined) return undefined
   try {
     return await deps.volumes.changedAreas(facts.fcdId, snapshotId, changeId, facts.capacityBytes)
   } catch (error) {

@@ -91,6 +91,15 @@ export const KINDS = {
   },
   Backup: { apiVersion: 'velero.io/v1', plural: 'backups', namespaced: true, statusSubresource: false },
   Restore: { apiVersion: 'velero.io/v1', plural: 'restores', namespaced: true, statusSubresource: false },
+  /** Of Velero's own data mover; not served by Velero before 1.12. */
+  DataUpload: { apiVersion: 'velero.io/v2alpha1', plural: 'datauploads', namespaced: true, statusSubresource: false },
+  /** Of the snapshot controller; not served where there is none. */
+  VolumeSnapshotClass: {
+    apiVersion: 'snapshot.storage.k8s.io/v1',
+    plural: 'volumesnapshotclasses',
+    namespaced: false,
+    statusSubresource: false,
+  },
   /** Of vSphere's CSI driver: the First Class Disk behind a volume of the old in-tree driver. */
   CnsVSphereVolumeMigration: {
     apiVersion: 'cns.vmware.com/v1alpha1',

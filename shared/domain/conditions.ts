@@ -2,6 +2,7 @@
 
 import type { Condition } from '#shared/api/kinds.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
+import { beginning, cut } from '#shared/kernel/cut.ts'
 
 export type ConditionChange = Omit<Condition, 'lastTransitionTime' | 'observedGeneration'>
 
@@ -38,9 +39,8 @@ export function isTrue(list: Condition[] | undefined, type: string): boolean {
 
 /** Messages end up in etcd and on a terminal: bounded, one line. */
 export function clip(message: string): string {
-  const line = message
-    .slice(0, 8 * MAX_MESSAGE_CHARS)
+  const line = beginning(message, 8 * MAX_MESSAGE_CHARS)
     .replaceAll(/\s+/g, ' ')
     .trim()
-  return line.length <= MAX_MESSAGE_CHARS ? line : `${line.slice(0, MAX_MESSAGE_CHARS - 1)}…`
+  return cut(line, MAX_MESSAGE_CHARS)
 }

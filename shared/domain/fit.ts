@@ -3,11 +3,21 @@
 import { clip } from './conditions.ts'
 
 /**
- * The change with its `status.message` cut. Asked by every adapter of the port Cluster, so that no writer can forget it; the messages of
- * conditions are cut by setCondition, those of Events by announce.
+ * The object or change with each `message` of its status cut, also those of conditions. Asked by every adapter of the port Cluster at each
+ * write, so that no writer can forget it; the messages of Events are cut by announce. All other texts of a status are our own words, or
+ * ids that were checked: one that was cut would be another one.
  */
-export function fitted<Change extends object>(change: Change): Change {
-  const { status } = change as { status?: { message?: unknown } | null }
-  if (typeof status?.message !== 'string') return change
-  return { ...change, status: { ...status, message: clip(status.message) } }
+export function fitted<Written extends object>(written: Written): Written {
+  const { status } = written as { status?: unknown }
+  return typeof status === 'object' && status !== null ? { ...written, status: fittedValue(status) } : written
+}
+
+function fittedValue(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(fittedValue)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, fittedField(name, field)]))
+}
+
+function fittedField(name: string, field: unknown): unknown {
+  return name === 'message' && typeof field === 'string' ? clip(field) : fittedValue(field)
 }

@@ -3,6 +3,7 @@
 // does not allow.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { beginning } from '#shared/kernel/cut.ts'
 import { CSI_DRIVER } from './volume.ts'
 
 /** On a claim: the scheduler's word, and ours on a staging claim. The provisioner takes it away again when it can make no disk for that node. */
@@ -109,7 +110,7 @@ function topologyText(storageClass: KubeObject): string {
     (matchLabelExpressions ?? []).map(({ key, values = [] }) => `${key} in [${values.join(', ')}]`).join(' and '),
   )
   const text = terms.join(' or ')
-  return text.length > MOST_WORDS ? `${text.slice(0, MOST_WORDS)}…` : text
+  return text.length > MOST_WORDS ? `${beginning(text, MOST_WORDS)}…` : text
 }
 
 function takesPods(node: KubeObject): boolean {

@@ -16,7 +16,10 @@ import { readRoot } from './seal.ts'
 import { UploadState } from './upload-state.ts'
 import type { Warn } from './warn.ts'
 
-export type Begun = { kind: 'sealed'; root: Root } | { kind: 'open'; state: UploadState; isFresh: boolean }
+export type Begun =
+  | { kind: 'sealed'; root: Root }
+  | { kind: 'unplanned' }
+  | { kind: 'open'; state: UploadState; isFresh: boolean }
 
 /**
  * `session/<S>` is written before the retire lists are read, and they before the parent: that order keeps garbage collection
@@ -42,9 +45,10 @@ export async function beginUpload(
       return { kind: 'open', state: UploadState.resume(geometry, { ...checkpoint, unusable }), isFresh: false }
     }
   }
+  if (request.changedAreas === 'not asked') return { kind: 'unplanned' }
   const retired = await readRetiredPacks(repository)
   const parent = await readParent(repository, request.parentRoot, warn)
-  const changesOnly = request.changedAreas !== undefined && parent?.root.capacityBytes === request.capacityBytes
+  const changesOnly = Array.isArray(request.changedAreas) && parent?.root.capacityBytes === request.capacityBytes
   const state = UploadState.begin(geometry, changesOnly ? 'Changed' : 'Allocated', parent, retired)
   return { kind: 'open', state, isFresh: true }
 }

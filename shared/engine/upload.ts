@@ -4,7 +4,14 @@ import { packKey, rootKey } from '#shared/format/names.ts'
 import type { Root } from '#shared/format/root.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
-import type { DiskRef, SliceOptions, UploadOutcome, UploadProgress, UploadRequest } from '#shared/ports/mover.ts'
+import type {
+  DiskRef,
+  SliceOptions,
+  UploadEnd,
+  UploadOutcome,
+  UploadProgress,
+  UploadRequest,
+} from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { BlobReader } from './blob-reader.ts'
 import { budgetFor, DEFAULT_MEMORY_MIB, DEFAULT_WORKERS, pacedBudget, type TransferBudget } from './budget.ts'
@@ -60,6 +67,7 @@ export async function upload(
       await checkpoints.removeAll()
       return sealedOutcome(request, begun.root)
     }
+    if (begun.kind === 'unplanned') return { state: 'unplanned' }
     const { state, isFresh } = begun
     const slice = new UploadSlice({ repository, request, deps, state, checkpoints, stopper, warn, isFresh })
     return await slice.run(options.onProgress)
@@ -107,7 +115,7 @@ class UploadSlice {
     this.#pages = { repository, state, blobs: new BlobReader(repository), metaPacks, warn }
   }
 
-  async run(onProgress: (progress: UploadProgress) => void): Promise<UploadOutcome> {
+  async run(onProgress: (progress: UploadProgress) => void): Promise<UploadEnd> {
     try {
       await this.#move(onProgress)
     } catch (error) {
@@ -136,7 +144,7 @@ class UploadSlice {
   }
 
   /** The next slice reads from the disk what an earlier backup has lost. */
-  async #heal(lost: Lost): Promise<UploadOutcome> {
+  async #heal(lost: Lost): Promise<UploadEnd> {
     const { repository, checkpoints, warn } = this.#context
     const [pack] = lost.packs
     const again = `earlier backups name it: this one reads what it held from the disk again, they cannot be restored as a whole`
@@ -198,7 +206,7 @@ class UploadSlice {
     const state = this.#state
     const [lane] = lanes
     if (state.mode === 'Changed' && !this.#isPlanned) {
-      planChanged(state, request.changedAreas ?? [])
+      planChanged(state, Array.isArray(request.changedAreas) ? request.changedAreas : [])
       await planRetired(this.#pages)
     }
     if (state.plannedPages < state.geometry.pageCount && lane !== undefined) {
@@ -231,7 +239,7 @@ class UploadSlice {
   }
 }
 
-function sealedOutcome({ session }: UploadRequest, { stats, mode, healed }: Root): UploadOutcome {
+function sealedOutcome({ session }: UploadRequest, { stats, mode, healed }: Root): UploadEnd {
   const outcome = { state: 'sealed' as const, root: rootKey(session), progress: { ...stats }, mode }
   return healed === undefined ? outcome : { ...outcome, healed }
 }

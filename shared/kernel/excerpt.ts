@@ -1,6 +1,8 @@
 // Words of somebody else (a server's message, the beginning of a page), made fit for a message of ours: one line, no
 // control characters, never long. Nothing that a server sends goes into a status, an Event or a log line without it.
 
+import { beginning } from './cut.ts'
+
 /** Cut before anything looks at the text: what is matched is as short as what is shown. */
 export function excerptOf(text: string, mostChars: number): string {
   const line = text
@@ -8,7 +10,7 @@ export function excerptOf(text: string, mostChars: number): string {
     // Control and format characters (also those that turn text around), separators of lines, halves of pairs.
     .replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\s]+/gu, ' ')
     .trim()
-  return line.length <= mostChars && text.length <= 4 * mostChars ? line : `${line.slice(0, mostChars).toWellFormed()}…`
+  return line.length <= mostChars && text.length <= 4 * mostChars ? line : `${beginning(line, mostChars)}…`
 }
 
 /** The beginning of a body of unknown kind. */

@@ -169,10 +169,14 @@ class MoverClient implements Mover {
 
   /** At once: what is under way must not write any more. */
   #kill(child: ChildProcess): void {
-    if (child !== this.#child) return
+    if (child === this.#child) this.#dismiss(child, killed())
+  }
+
+  /** Whoever asks next gets a new one: a VDDK that was put right since is loaded by no other. */
+  #dismiss(child: ChildProcess, why: Error): void {
     this.#child = undefined
     child.kill('SIGKILL')
-    this.#fail(killed())
+    this.#fail(why)
   }
 
   #rest(): void {
@@ -223,6 +227,9 @@ class MoverClient implements Mover {
     switch (message.type) {
       case 'ready':
         return
+      case 'unusable':
+        this.#dismiss(child, fromWire(message.error))
+        return
       case 'warning':
         this.#options.onWarning?.(message.reason, message.message)
         return
@@ -253,7 +260,7 @@ class MoverClient implements Mover {
     this.#fail(new RetryableError('MoverDied', `the mover ${how}`))
   }
 
-  #fail(error: RetryableError): void {
+  #fail(error: Error): void {
     this.#transfer?.settled.reject(error)
     this.#ending?.reject(error)
   }

@@ -43,7 +43,7 @@ process.on('message', (message: ToMover) => {
       mover = start(message.setup)
       mover.then(
         () => send({ type: 'ready' }),
-        (error: unknown) => send({ type: 'failed', error: toWire(error) }),
+        (error: unknown) => send({ type: 'unusable', error: toWire(error) }),
       )
       return
     case 'stop':
@@ -99,7 +99,7 @@ async function move(message: Transfer, signal: AbortSignal): Promise<void> {
         : await download(message.request, deps, options)
     // What is finished must not hold the disk: its snapshot is about to be deleted, or its volume handed over. One that is
     // open for writing is locked, and the next slice may run in another pod.
-    if (outcome.state !== 'more' || message.type === 'download') await started.lanes.closeAll()
+    if (outcome.state === 'sealed' || message.type === 'download') await started.lanes.closeAll()
     send({ type: 'done', outcome })
   } catch (error) {
     await started.lanes.closeAll().catch((closing: unknown) => warn('DiskNotClosed', String(closing)))
@@ -159,7 +159,8 @@ function warn(reason: string, message: string): void {
 
 async function close(): Promise<void> {
   try {
-    await (await mover)?.lanes.closeAll()
+    // One that was never set up has nothing open, and has told why.
+    await (await mover?.catch(() => undefined))?.lanes.closeAll()
   } catch (error) {
     warn('DiskNotClosed', String(error))
   }

@@ -40,6 +40,8 @@ export type ToMover =
 
 export type FromMover =
   | { type: 'ready' }
+  /** Its setup has failed, and so will all that it is asked for. */
+  | { type: 'unusable'; error: WireError }
   | { type: 'progress'; progress: UploadProgress | DownloadProgress }
   | { type: 'done'; outcome: UploadOutcome | DownloadOutcome }
   | { type: 'failed'; error: WireError }

@@ -53,8 +53,11 @@ export type UploadRequest = {
   /** The transfer stops by itself, checkpointed, after this long. */
   sliceMs: number
   capacityBytes: number
-  /** Areas to look at; undefined: ask the disk for its allocated ones. Given only together with `parentRoot`. */
-  changedAreas: Extent[] | undefined
+  /**
+   * Areas to look at; undefined: ask the disk for its allocated ones. Given only together with `parentRoot`. `not asked`: vCenter would tell
+   * them, in hundreds of large answers, and an earlier slice has most likely planned already.
+   */
+  changedAreas: Extent[] | 'not asked' | undefined
   /** Root key of the backup whose map this one starts from. */
   parentRoot: string | undefined
   /** Kept inside the sealed root: what a restore on another cluster needs to know. */
@@ -91,6 +94,10 @@ export type UploadProgress = {
 }
 
 export type UploadOutcome =
+  /** The areas were `not asked` and no slice has kept a plan: nothing was moved, the same request is to come again with them. */
+  { state: 'unplanned' } | UploadEnd
+
+export type UploadEnd =
   /** The slice's time is over; what was moved is durable and checkpointed. */
   | { state: 'more'; progress: UploadProgress }
   /** The root is durable, was read back and verified. */

@@ -16,6 +16,7 @@ import { writeKubeconfig } from '#test/environment/kubernetes/kubeconfig.ts'
 import { loadManifests } from '#test/environment/kubernetes/manifests.ts'
 import { Ports } from '#test/environment/process/ports.ts'
 import { findLeash, findTools, PROJECT } from '#test/environment/process/tools.ts'
+import { eventsAreTaken, messagesAreTaken } from './cluster-messages.ts'
 import { rejects } from './cluster-rejects.ts'
 import { anObject, anUpload, aSnapshot, clusterSuite } from './cluster-suite.ts'
 
@@ -84,6 +85,14 @@ test('a refused field is terminal and the message names it', async () => {
   const error = await rejects(wrong, TerminalError, 'InvalidObject')
   assert.match(error.message, `patch status of Snapshot contract-a/${seen.metadata.name}`)
   assert.match(error.message, 'status.phase')
+})
+
+test('a message of any length and of any characters is taken, in each kind, and in each place of its status', async () => {
+  await messagesAreTaken(createCluster({ kubeconfig: plane.kubeconfig }), 'contract-a')
+})
+
+test('an Event with a message of any length and of any characters is written', async () => {
+  await eventsAreTaken(createCluster({ kubeconfig: plane.kubeconfig }), 'contract-a')
 })
 
 test('a field that the server drops is told as a warning', async () => {

@@ -21,7 +21,7 @@ export function anObject(kind: KindName, namespace: string | undefined, fields: 
   return { apiVersion: KINDS[kind].apiVersion, kind, ...rest, metadata: { name, ...place, ...metadata } }
 }
 
-const CLONE_SPEC = {
+export const CLONE_SPEC = {
   snapshotID: 'pvc:a/b:c',
   apiGroup: '',
   kind: 'PersistentVolumeClaim',
@@ -38,7 +38,7 @@ export function anUpload(namespace: string, fields: Partial<KubeObject> = {}): K
   return anObject('Upload', namespace, { spec: { snapshotID: 'ivd:a:b' }, ...fields })
 }
 
-function aRepository(): KubeObject {
+export function aRepository(): KubeObject {
   return anObject('BackupRepository', undefined, {
     allowedNamespaces: [],
     repositoryDriver: 's3repository.astrolabe.vmware-tanzu.com',

@@ -1,5 +1,7 @@
 // The mover as a real child process that holds the VDDK stand-in: what one that was killed leaves in vCenter, the next one ends.
 
+import { execFileSync, fork } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,6 +14,7 @@ import { createRepositories } from '#shared/engine/repositories.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
 import { createMover } from '#shared/mover/client.ts'
+import type { FromMover, ToMover } from '#shared/mover/protocol.ts'
 import type { DiskRef, Mover, UploadOutcome, UploadRequest } from '#shared/ports/mover.ts'
 import { buildVddkStandIn, CONNECTION, DATASTORE, DiskFolder, pattern } from '#test/standins/vddk/harness.ts'
 import { access, CHEAP_SCRYPT } from '#test/support/engine-world.ts'
@@ -133,6 +136,64 @@ test('without a VDDK that can be loaded the reason is told at once', async () =>
   mkdirSync(none)
   writeFileSync(join(none, 'libvixDiskLib.so.8'), 'no library')
   assert.is(await reasonOf(aMover(none).endAccess(diskOf('disk-1'), never)), 'VddkNotLoadable')
+})
+
+/** It can be loaded, and has none of the functions. */
+function aLibraryOfOthers(name: string): string {
+  const vddkDir = join(scratch, name)
+  mkdirSync(join(vddkDir, 'lib64'), { recursive: true })
+  const library = join(vddkDir, 'lib64', 'libvixDiskLib.so.8')
+  execFileSync(process.env['CC'] ?? 'cc', ['-shared', '-fPIC', '-o', library, '-x', 'c', '/dev/null'])
+  return vddkDir
+}
+
+test('a library that is not VDDK is told by its name, to who asks for a transfer and to who ends an access', async () => {
+  const mover = aMover(aLibraryOfOthers('of-others'))
+  assert.is(await reasonOf(mover.endAccess(diskOf('disk-1'), never)), 'VddkNotLoadable')
+  assert.is(await reasonOf(mover.upload(await requestFor('disk-1'), idle)), 'VddkNotLoadable')
+})
+
+test('a VDDK that was put right is used by the next transfer, however soon that comes', async () => {
+  const vddkDir = aLibraryOfOthers('put-right')
+  const mover = aMover(vddkDir)
+  const request = await requestFor('disk-1')
+  assert.is(await reasonOf(mover.upload(request, idle)), 'VddkNotLoadable')
+  rmSync(join(vddkDir, 'lib64'), { recursive: true })
+  buildVddkStandIn(vddkDir)
+  folder.start([])
+  assert.is((await mover.upload(request, idle)).state, 'sealed')
+})
+
+test('a mover that cannot load VDDK answers whatever it is asked for, and ends in order with nothing unhandled', async () => {
+  const vddkDir = aLibraryOfOthers('told')
+  const child = fork(ENTRY, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced' })
+  const ended = once(child, 'exit')
+  const answers: FromMover[] = []
+  const errors: Buffer[] = []
+  child.stderr?.on('data', (chunk: Buffer) => errors.push(chunk))
+  const allAnswered = new Promise<void>((resolve) => {
+    child.on('message', (message: FromMover) => {
+      if (answers.push(message) === 3) resolve()
+    })
+  })
+  const vddk = { libDir: vddkDir, configFile: undefined, transportModes: undefined }
+  const setup = { vddk, memoryMib: 256, workers: 1, bytesPerSecond: undefined, testDisk: undefined, testStore: store }
+  const orders: ToMover[] = [
+    { type: 'setup', setup },
+    { type: 'upload', request: await requestFor('disk-1') },
+    { type: 'endAccess', id: 1, disk: diskOf('disk-1') },
+  ]
+  for (const order of orders) child.send(order)
+  await Promise.race([allAnswered, ended])
+  child.send({ type: 'close' } satisfies ToMover)
+  assert.equal(await ended, [0, null])
+  assert.is(Buffer.concat(errors).toString(), '')
+  const told = answers.map((answer) => [answer.type, 'error' in answer ? answer.error?.reason : undefined])
+  assert.equal(told.sort(), [
+    ['accessEnded', 'VddkNotLoadable'],
+    ['failed', 'VddkNotLoadable'],
+    ['unusable', 'VddkNotLoadable'],
+  ])
 })
 
 test('one that is killed meanwhile rejects', async () => {

@@ -9,14 +9,16 @@ import { createRepositories } from '#shared/engine/repositories.ts'
 import { type EngineDeps, upload } from '#shared/engine/upload.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
-import type { Disk, Extent } from '#shared/ports/disk.ts'
+import type { Disk } from '#shared/ports/disk.ts'
 import type {
   BackupAbout,
   DiskRef,
   DownloadOutcome,
   Repositories,
   RepositoryAccess,
+  UploadEnd,
   UploadOutcome,
+  UploadRequest,
 } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 
@@ -67,7 +69,7 @@ export type UploadOptions = {
   snapshotId: string
   slice?: number
   sliceMs?: number
-  changedAreas?: Extent[] | undefined
+  changedAreas?: UploadRequest['changedAreas']
   parentRoot?: string | undefined
   signal?: AbortSignal
   tellsAllocation?: boolean
@@ -117,7 +119,13 @@ export class EngineWorld {
     return this.repositories.newSessionId(access, this.about(snapshotId, createdMs), attempt)
   }
 
-  async uploadSlice(options: UploadOptions): Promise<UploadOutcome> {
+  async uploadSlice(options: UploadOptions): Promise<UploadEnd> {
+    const outcome = await this.askForSlice(options)
+    if (outcome.state === 'unplanned') throw new Error('the areas are wanted')
+    return outcome
+  }
+
+  async askForSlice(options: UploadOptions): Promise<UploadOutcome> {
     const { content, session, snapshotId, slice = 1, sliceMs = HOUR_MS, changedAreas, parentRoot } = options
     const request = {
       repository: options.repository ?? access,

@@ -10,6 +10,7 @@ import type { ObjectStore } from '#shared/ports/object-store.ts'
 import type { VolumeFacts } from '#shared/ports/volumes.ts'
 import { checkChangeTracking } from '../../cli/checks/change-tracking.ts'
 import { checkCluster } from '../../cli/checks/cluster.ts'
+import { checkCsiFeature } from '../../cli/checks/csi-feature.ts'
 import { checkFlavor } from '../../cli/checks/flavor.ts'
 import { checkNodes } from '../../cli/checks/nodes.ts'
 import { checkPorts } from '../../cli/checks/ports.ts'
@@ -287,6 +288,47 @@ test('each vSphere volume is told with what its change tracking means', async ()
   )
   assert.match(found[2]!.text, 'no vCenter of the Secret knows its disk id-gone')
   assert.equal(levels(await checkChangeTracking({ listVolumes: async () => [], describe })), ['note'])
+})
+
+const csiWorld = (args: unknown, classes: KubeObject[] | Error) => {
+  const containers = [{ command: ['/velero'], args }]
+  const server = anObject('Deployment', 'velero', { spec: { template: { spec: { containers } } } })
+  const list = async () => {
+    if (classes instanceof Error) throw classes
+    return classes
+  }
+  return checkCsiFeature({ cluster: { read: async () => server, list } as unknown as Cluster, namespace: 'velero' })
+}
+const snapshotClass = (name: string, driver = 'csi.vsphere.vmware.com', metadata: object = {}) => {
+  const object = anObject('VolumeSnapshotClass', name, { driver })
+  return { ...object, metadata: { ...object.metadata, ...metadata } }
+}
+const CSI_ON = ['server', '--features=EnableAPIGroupVersions,EnableCSI']
+const CHOSEN = { labels: { 'velero.io/csi-volumesnapshot-class': 'true' } }
+const STANDARD = { annotations: { 'snapshot.storage.kubernetes.io/is-default-class': 'true' } }
+
+test("what Velero's CSI feature does to each claim is told: nothing, a second snapshot, or a failure", async () => {
+  const others = [snapshotClass('ebs', 'ebs.csi.aws.com', CHOSEN)]
+  const [one, two] = [snapshotClass('fast'), snapshotClass('slow')]
+  const missing = new RetryableError('KubernetesKindMissing', '404')
+  const cases: [args: unknown, classes: KubeObject[] | Error, level: string, subject: string][] = [
+    [['server'], [one], 'ok', ''],
+    [undefined, [one], 'ok', ''],
+    [['server', '--features', 'EnableAPIGroupVersions'], [one], 'ok', ''],
+    [CSI_ON, [one, ...others], 'warning', 'VolumeSnapshotClass fast'],
+    [['server', '--features', 'EnableCSI'], [one], 'warning', 'VolumeSnapshotClass fast'],
+    [CSI_ON, [one, snapshotClass('slow', undefined, CHOSEN)], 'warning', 'VolumeSnapshotClass slow'],
+    [CSI_ON, [one, snapshotClass('slow', undefined, STANDARD)], 'warning', 'VolumeSnapshotClass slow'],
+    [CSI_ON, others, 'problem', ''],
+    [CSI_ON, [one, two], 'problem', ''],
+    [CSI_ON, missing, 'problem', ''],
+  ]
+  for (const [args, classes, level, subject] of cases) {
+    const [found, ...more] = await csiWorld(args, classes)
+    assert.equal([found?.level, found?.subject, more], [level, subject, []], JSON.stringify([args, classes]))
+    if (level !== 'ok') assert.match(found?.fix ?? '', 'custom')
+  }
+  assert.equal(levels(await csiWorld(CSI_ON, trouble)), ['problem'])
 })
 
 test('a finding is one line, and only a problem fails the command', () => {

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import { type MemoryDisk, MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
 import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import type { UploadOutcome } from '#shared/ports/mover.ts'
+import type { UploadEnd } from '#shared/ports/mover.ts'
 import { access, bytesOf, CHUNK_BYTES, EngineWorld } from '#test/support/engine-world.ts'
 import { dyingAt, HookedStore, type WriteHook } from '#test/support/store-faults.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
@@ -40,19 +40,15 @@ async function slice(
   hook: WriteHook,
   number: number,
   options: object = {},
-): Promise<UploadOutcome | undefined> {
+): Promise<UploadEnd | undefined> {
   const world = new EngineWorld(new HookedStore(scene.store, hook))
   const { content, session, parentRoot, changedAreas } = scene
+  const request = { content, session, parentRoot, changedAreas, snapshotId: 's1', slice: number, ...options }
   try {
-    return await world.uploadSlice({
-      content,
-      session,
-      parentRoot,
-      changedAreas,
-      snapshotId: 's1',
-      slice: number,
-      ...options,
-    })
+    // As the function does: only the first slice brings the areas unasked.
+    const mayBeLeftOut = number > 1 && request.changedAreas !== undefined
+    const first = mayBeLeftOut ? await world.askForSlice({ ...request, changedAreas: 'not asked' }) : undefined
+    return first === undefined || first.state === 'unplanned' ? await world.uploadSlice(request) : first
   } catch (error) {
     assert.ok(error instanceof RetryableError, `${error}`)
     return undefined
@@ -98,7 +94,7 @@ test('a store that refuses one write ends the slice, and nothing that it refused
 
 test('a process that dies again and again gets there in the end', async () => {
   const scene = await aVolumeWithParent()
-  let outcome: UploadOutcome | undefined
+  let outcome: UploadEnd | undefined
   for (let number = 1; outcome?.state !== 'sealed'; number++) {
     assert.ok(number < 100, 'no end in sight')
     outcome = await slice(scene, dyingAt(2 + number, number % 2 === 0 ? 'die before' : 'die after'), number)
@@ -173,7 +169,7 @@ test('a store that lost a pack is found out before the backup exists, and the ne
 
 test('a stop before the first chunk leaves a checkpoint, and many short slices come to the end', async () => {
   const scene = await aVolumeWithParent()
-  let outcome: UploadOutcome | undefined
+  let outcome: UploadEnd | undefined
   for (let number = 1; outcome?.state !== 'sealed'; number++) {
     assert.ok(number < 200, 'no end in sight')
     const stop = new AbortController()

@@ -150,6 +150,31 @@ test('a parent that is gone or corrupt costs time, not the backup', async () => 
   }
 })
 
+test('areas that were not asked for are wanted only while no slice has kept its plan, whatever became of its checkpoint', async () => {
+  for (const left of ['whole', 'gone', 'corrupt'] as const) {
+    const { store, world, content, parentRoot } = await aBackup()
+    const changedAreas = applyChanges(content, [{ kind: 'write', sector: 0, sectors: 800, fill: 20 }])
+    const session = await world.newSession('s1')
+    const request = { content, session, snapshotId: 's1', parentRoot }
+    const before = world.bytesRead
+    assert.equal(await world.askForSlice({ ...request, changedAreas: 'not asked' }), { state: 'unplanned' })
+    assert.is(world.bytesRead, before, 'nothing was read')
+    const stop = AbortSignal.abort()
+    assert.is((await world.uploadSlice({ ...request, changedAreas, signal: stop })).state, 'more')
+    const checkpoints = [...store.objects.keys()].filter((key) => key.startsWith('checkpoint/'))
+    assert.ok(checkpoints.length > 0)
+    for (const key of checkpoints) {
+      if (left === 'gone') await store.delete(key)
+      if (left === 'corrupt') flip(store, key, 200)
+    }
+    const next = await world.askForSlice({ ...request, slice: 2, changedAreas: 'not asked' })
+    assert.is(next.state, left === 'whole' ? 'sealed' : 'unplanned', left)
+    const outcome = next.state === 'unplanned' ? await world.uploadSlice({ ...request, slice: 2, changedAreas }) : next
+    assert.ok(outcome.state === 'sealed' && outcome.mode === 'Changed')
+    assert.ok(await restores(world, outcome.root, content), left)
+  }
+})
+
 test('the disk must be as large as the backup says', async () => {
   const { world, content, parentRoot } = await aBackup()
   const small = new MemoryDiskContent(content.capacityBytes - CHUNK_BYTES)

@@ -5,14 +5,17 @@ import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { ActionLog, BackupExecuted, BackupItemAction, ResourceIdentifier } from '../actions.ts'
 import { isBlobOf, peekBlob, withBlob, withoutBlob } from '../domain/blob.ts'
+import { withoutCsiMarks } from '../domain/csi.ts'
 import { ACTION_NAMES, formatOperationId, SKIP_FROM_BACKUP_ANNOTATION, snapshotName } from '../domain/names.ts'
 import { isSnapshotOf } from '../domain/requests.ts'
 import { type ClaimDecision, decideClaim, withoutVolume } from '../domain/selection.ts'
 import { isFinalizing } from '../domain/times.ts'
 import { everyOne } from './applies-to.ts'
 import { leaveOut } from './blocked.ts'
+import { leftToCsi } from './csi.ts'
 import { type ActionDeps, patient } from './deps.ts'
 import { labelValue } from './digest.ts'
+import { type FileSystemPodOf, fileSystemPods } from './file-system-pods.ts'
 import { cancelOperation, operationProgress } from './operation.ts'
 import { blockedKindsOf, readFeatures } from './settings.ts'
 import { awaitTaken, requestSnapshot } from './snapshot.ts'
@@ -20,7 +23,8 @@ import { fieldsOf, warnOfSecondPlugin } from './twice.ts'
 import { markTaken } from './volume.ts'
 
 export function pvcBackupper(given: ActionDeps, { name }: { name?: string } = {}): BackupItemAction {
-  const deps = patient(given)
+  const patientDeps = patient(given)
+  const deps = { ...patientDeps, fileSystemPodOf: fileSystemPods(patientDeps) }
   const blocked = blockedKindsOf(deps)
   return {
     kind: 'BackupItemActionV2',
@@ -47,8 +51,10 @@ function requireNames(claim: KubeObject): KubeObject {
   throw new TerminalError('VeleroObjectInvalid', 'the claim that Velero sent has no usable name')
 }
 
+type BackupDeps = ActionDeps & { fileSystemPodOf: FileSystemPodOf }
+
 async function backUp(
-  deps: ActionDeps,
+  deps: BackupDeps,
   claim: KubeObject,
   backup: KubeObject,
   log: ActionLog,
@@ -59,10 +65,12 @@ async function backUp(
   const decision = await decide(deps, claim, backup, features.csiMigration)
   if (decision.kind === 'skip') return skipped(claim, decision, log)
   if (decision.kind === 'fail') throw failure(claim, decision)
+  const left = await leftToCsi(deps, claim, backup, log)
+  if (left !== undefined) return skipped(claim, left, log)
   const found = await requestSnapshot(deps, { claim, backup, localMode: features.localMode }, log)
   const snapshot = await awaitTaken(deps, found, backup, log)
   return {
-    item: withBlob(claim, snapshot, deps.pluginVersion),
+    item: withBlob(withoutCsiMarks(claim), snapshot, deps.pluginVersion),
     additionalItems: [volumeItem(decision.volumeName)],
     operationId: formatOperationId({ namespace: claim.metadata.namespace ?? '', name: snapshot.metadata.name }),
     // No claim: what goes with it is its PV, and at a PV Velero's finalizer (up to 1.18.3) panics for ever (docs/design/0003).
@@ -81,19 +89,18 @@ function isDoneBefore(claim: KubeObject, backup: KubeObject, log: ActionLog): bo
 
 /** Pods and PV are read only where they can matter. */
 async function decide(
-  deps: ActionDeps,
+  deps: BackupDeps,
   claim: KubeObject,
   backup: KubeObject,
   csiMigration: boolean,
 ): Promise<ClaimDecision> {
   const early = withoutVolume({ claim, backup })
   if (early !== undefined) return early
-  const namespace = claim.metadata.namespace ?? ''
-  const [volume, pods] = await Promise.all([
+  const [volume, fileSystemPod] = await Promise.all([
     deps.cluster.read('PersistentVolume', undefined, requireVolumeName(claim)),
-    deps.cluster.list('Pod', { namespace }),
+    deps.fileSystemPodOf(claim, backup),
   ])
-  return decideClaim({ claim, volume, pods, backup, csiMigration })
+  return decideClaim({ claim, volume, fileSystemPod, backup, csiMigration })
 }
 
 function requireVolumeName(claim: KubeObject): string {
@@ -104,7 +111,7 @@ function requireVolumeName(claim: KubeObject): string {
 
 /** The operation is over: only what the backup stores is brought up to date. */
 async function finalize(
-  deps: ActionDeps,
+  deps: BackupDeps,
   claim: KubeObject,
   backup: KubeObject,
   log: ActionLog,
@@ -112,7 +119,7 @@ async function finalize(
   const name = snapshotName(backup.metadata.uid, claim.metadata.uid)
   const snapshot = await deps.cluster.read('Snapshot', claim.metadata.namespace, name)
   if (snapshot !== undefined && isSnapshotOf(snapshot, claim, backup))
-    return unchanged(withBlob(claim, snapshot, deps.pluginVersion))
+    return unchanged(withBlob(withoutCsiMarks(claim), snapshot, deps.pluginVersion))
   const { csiMigration } = await readFeatures(deps)
   const decision = await decide(deps, claim, backup, csiMigration)
   if (decision.kind === 'skip') return skipped(claim, decision, log)

@@ -16,29 +16,26 @@ const INCLUDES = 'backup.velero.io/backup-volumes'
 const POD = ['pods', 'pod', 'po']
 const EXCLUDES = 'backup.velero.io/backup-volumes-excludes'
 
-/** The pod that makes File System Backup take the claim, as its name. undefined: none does. */
-export function podWithFileSystemBackup(
-  pods: readonly KubeObject[],
-  claimName: string,
-  backup: KubeObject,
-): string | undefined {
+/** The claims that File System Backup takes through this pod, by name. */
+export function claimsTakenThrough(pod: KubeObject, backup: KubeObject): string[] {
+  const volumes = volumesOf(pod)
+  if (volumes.length === 0 || !isRunning(pod) || !isInBackup(pod, POD, backup)) return []
   const optOut = backup['spec']?.defaultVolumesToFsBackup === true
-  const isTaken = (pod: KubeObject, volume: string) => takes(pod, volume, optOut) && isReadable(pod, volume)
-  const isAsked = (pod: KubeObject) => isRunning(pod) && isInBackup(pod, POD, backup)
-  return pods.find((pod) => isAsked(pod) && volumesOf(pod, claimName).some((volume) => isTaken(pod, volume)))?.metadata
-    .name
+  return volumes
+    .filter(({ name }) => takes(pod, name, optOut) && isReadable(pod, name))
+    .map(({ claimName }) => claimName)
 }
 
 function isRunning(pod: KubeObject): boolean {
   return pod['status']?.phase === 'Running'
 }
 
-/** One pod may mount a claim under several names. */
-function volumesOf(pod: KubeObject, claimName: string): string[] {
+/** Those that are claims; one pod may mount a claim under several names. */
+function volumesOf(pod: KubeObject): { name: string; claimName: string }[] {
   const volumes: { name?: unknown; persistentVolumeClaim?: { claimName?: unknown } }[] = pod['spec']?.volumes ?? []
   return volumes
-    .filter((volume) => volume.persistentVolumeClaim?.claimName === claimName)
-    .map(({ name }) => String(name))
+    .map(({ name, persistentVolumeClaim }) => ({ name: String(name), claimName: persistentVolumeClaim?.claimName }))
+    .filter((volume): volume is { name: string; claimName: string } => typeof volume.claimName === 'string')
 }
 
 type Uses = { volumeMounts?: { name?: unknown }[]; volumeDevices?: { name?: unknown }[] }

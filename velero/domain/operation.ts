@@ -5,6 +5,7 @@ import { type ClonePhase, isCloneOver, seeClone } from '#shared/domain/clone.ts'
 import { clip } from '#shared/domain/conditions.ts'
 import { isSnapshotOver, type SnapshotPhase, seeSnapshot } from '#shared/domain/snapshot.ts'
 import { seeUpload, type UploadPhase } from '#shared/domain/upload.ts'
+import { beginning } from '#shared/kernel/cut.ts'
 
 export type OperationState = {
   completed: boolean
@@ -89,12 +90,12 @@ function stateOf({ begun, shown, counted, outcome, nowMs }: Seen): OperationStat
 
 /** For an operation of which nothing is known any more. */
 export function failedOperation(error: string, nowMs: number): OperationState {
-  return { ...unknownOperation(error, nowMs), completed: true, error: error.slice(0, MAX_ERROR_CHARS) }
+  return { ...unknownOperation(error, nowMs), completed: true, error: beginning(error, MAX_ERROR_CHARS) }
 }
 
 /** For a passing trouble: Velero asks again, and the deadline is its own. */
 export function unknownOperation(why: string, nowMs: number): OperationState {
-  const description = why.slice(0, MAX_DESCRIPTION_CHARS)
+  const description = beginning(why, MAX_DESCRIPTION_CHARS)
   const bytes = { nCompleted: 0, nTotal: 0, operationUnits: 'bytes' }
   return { completed: false, error: '', ...bytes, description, startedMs: undefined, updatedMs: nowMs }
 }
@@ -132,19 +133,14 @@ function byteCount(value: unknown): number {
 function errorOf(object: KubeObject): string {
   const { phase, reason, message } = object['status'] ?? {}
   const said = [reason, message].filter((part) => typeof part === 'string' && part !== '').join(': ')
-  return clip(`${object.kind} ${placeOf(object)} is ${phase}: ${said || 'no reason was given'}`).slice(
-    0,
-    MAX_ERROR_CHARS,
-  )
+  return clip(`${object.kind} ${placeOf(object)} is ${phase}: ${said || 'no reason was given'}`)
 }
 
 function descriptionOf(object: KubeObject): string {
   const { phase, reason, progress } = object['status'] ?? {}
   const parts = [`${object.kind} ${phase || 'New'}`, reason, progress?.summary]
-  return parts
-    .filter((part) => typeof part === 'string' && part !== '')
-    .join(', ')
-    .slice(0, MAX_DESCRIPTION_CHARS)
+  const said = parts.filter((part) => typeof part === 'string' && part !== '').join(', ')
+  return beginning(said, MAX_DESCRIPTION_CHARS)
 }
 
 function placeOf({ metadata }: KubeObject): string {

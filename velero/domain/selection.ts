@@ -3,14 +3,13 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { CSI_DRIVER, isMigrated, requireDisk } from '#shared/domain/volume.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import { podWithFileSystemBackup } from './file-system-backup.ts'
 
 export type ClaimSeen = {
   claim: KubeObject
   /** The PV that the claim names; undefined: there is none. */
   volume: KubeObject | undefined
-  /** Those of the claim's namespace. */
-  pods: readonly KubeObject[]
+  /** The pod through which File System Backup takes it, by name; undefined: there is none. */
+  fileSystemPod: string | undefined
   backup: KubeObject
   /** `csi-migrated-volume-support` of the feature states. */
   csiMigration: boolean
@@ -46,10 +45,10 @@ export function withoutVolume({ claim, backup }: Pick<ClaimSeen, 'claim' | 'back
   })
 }
 
-function byFileSystem({ claim, pods, backup }: ClaimSeen): ClaimDecision | undefined {
-  const pod = podWithFileSystemBackup(pods, claim.metadata.name, backup)
-  if (pod === undefined) return undefined
-  return skip('info', { reason: 'FileSystemBackup', message: `File System Backup takes it, through pod ${pod}` })
+function byFileSystem({ fileSystemPod }: ClaimSeen): ClaimDecision | undefined {
+  if (fileSystemPod === undefined) return undefined
+  const message = `File System Backup takes it, through pod ${fileSystemPod}`
+  return skip('info', { reason: 'FileSystemBackup', message })
 }
 
 function byVolume(seen: ClaimSeen): ClaimDecision {

@@ -37,11 +37,11 @@ export function wireProgress(progress: OperationProgress): Message<'generated.Op
   const { completed, error, nCompleted, nTotal, operationUnits, description, startedMs, updatedMs } = progress
   return {
     completed,
-    err: error,
+    err: error.toWellFormed(), // Go takes no message with half a character, and Velero would end the operation
     nCompleted: wholeNumber(nCompleted),
     nTotal: wholeNumber(nTotal),
     operationUnits,
-    description,
+    description: description.toWellFormed(),
     started: wireTime(startedMs),
     updated: wireTime(updatedMs),
   }

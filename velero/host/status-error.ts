@@ -1,6 +1,7 @@
 // A thrown error as the gRPC status that Velero's plugin client understands: UNKNOWN, the message, and the stack as a detail.
 
 import { Metadata, type ServerErrorResponse, status } from '@grpc/grpc-js'
+import { cut } from '#shared/kernel/cut.ts'
 import { encode } from './codec.ts'
 import { errorWords, readableError } from './error-words.ts'
 import type { Message } from './messages.ts'
@@ -30,9 +31,4 @@ function details(message: string, frames: Message<'generated.StackFrame'>[]): Me
   }))
   const stack = encode('generated.Stack', { frames: short })
   return { code: status.UNKNOWN, message, details: [{ type_url: STACK_TYPE, value: stack }] }
-}
-
-/** gRPC's percent-encoding throws on half a character. */
-function cut(text: string, length: number): string {
-  return (text.length > length ? `${text.slice(0, length)}…` : text).toWellFormed()
 }

@@ -67,7 +67,7 @@ class KubeCluster implements Cluster {
     const { namespace, name } = object.metadata
     const path = creationPath(kind, namespace)
     const attempt: Attempt = { verb: 'create', kind, namespace, name }
-    return await this.#write({ method: 'POST', path, body: { type: JSON_TYPE, value: object } }, attempt)
+    return await this.#write({ method: 'POST', path, body: { type: JSON_TYPE, value: fitted(object) } }, attempt)
   }
 
   async patch(kind: KindName, seen: KubeObject, change: object): Promise<KubeObject> {

@@ -89,7 +89,7 @@ export class MemoryCluster implements Cluster {
     return this.#call('create', kind, object.metadata.name, () => {
       const { resourceVersion, uid, deletionTimestamp, ...metadata } = object.metadata
       if (resourceVersion !== undefined) refuse(object, 'resourceVersion is set on an object to be created')
-      const { status, ...rest } = object
+      const { status, ...rest } = fitted(object)
       const kept = statusAtCreation(kind, status)
       return this.#insert(kind, { ...rest, metadata, ...(kept === undefined ? {} : { status: kept }) } as KubeObject)
     })

@@ -61,7 +61,7 @@ export function loadVddk(libDir: string): VddkLibrary {
   const path = findVddk(libDir)
   const known = loaded.get(path)
   if (known !== undefined) return known
-  const library = { libDir: resolve(libDir), path, functions: bindVddk(loadDeep(path)) }
+  const library = { libDir: resolve(libDir), path, functions: bind(loadDeep(path), path) }
   loaded.set(path, library)
   return library
 }
@@ -77,6 +77,16 @@ function loadDeep(path: string): ReturnType<typeof koffi.load> {
         `started with LD_LIBRARY_PATH=${dirname(path)} (vddkEnvironment), setting it later has no effect`,
       { cause },
     )
+  }
+}
+
+/** A file of that name may be another library, or one of a distribution that was not unpacked to its end. */
+function bind(library: ReturnType<typeof koffi.load>, path: string): VddkFunctions {
+  try {
+    return bindVddk(library)
+  } catch (cause) {
+    const words = cause instanceof Error ? cause.message : String(cause)
+    throw new TerminalError('VddkNotLoadable', `${path} is not VDDK, or not all of it: ${words}`, { cause })
   }
 }
 

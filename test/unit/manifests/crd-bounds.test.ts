@@ -3,7 +3,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
-import { clip } from '#shared/domain/conditions.ts'
 import { fitted } from '#shared/domain/fit.ts'
 import { MAX_CA_CHARS } from '#shared/domain/repository-parameter-values.ts'
 import { type Field, fieldsOf, type Schema, unboundedIn } from './crd-fields.ts'
@@ -40,16 +39,83 @@ bounds('the walk sees each kind of field that has no bound', () => {
   assert.equal(unboundedIn({ path: 'x', schema: { type: 'string', enum: ['a'] } }), [])
 })
 
-bounds('a message that a function writes is cut to what the kinds take, wherever it is written', () => {
-  const long = 'ä😀 '.repeat(50_000)
-  const { status } = fitted({ status: { message: long, phase: 'Failed' } })
-  for (const one of all.filter(({ path }) => path.endsWith('.message'))) {
-    const maxLength = one.schema.maxLength ?? 0
-    assert.ok(clip(long).length <= maxLength && (status.message?.length ?? 0) <= maxLength, one.path)
+/** As the API server counts (kube-openapi, validate.MaxLength): characters, not UTF-16 units. */
+const characters = (text: string) => [...text].length
+
+for (const kind of crds.map((crd) => String(crd['spec'].names.kind))) {
+  const messages = all.filter(({ path }) => path.startsWith(`${kind}.status.`) && path.endsWith('.message'))
+
+  bounds(`every message in a status is cut to what ${kind} takes, and never in the middle of a character`, () => {
+    assert.ok(messages.length > 0)
+    for (const one of messages) {
+      const keys = one.path.split('.').slice(1)
+      // Beginnings of both parities, so that a pair lies across each place where it may be cut.
+      for (const start of ['', 'x']) {
+        const written = fitted(withText(keys, `${start}${'😀'.repeat(50_000)}`))
+        const text = textAt(keys, written)
+        assert.ok(characters(text) > 500 && characters(text) <= (one.schema.maxLength ?? 0), one.path)
+        assert.ok(text.isWellFormed() && /^x?(😀)+…$/u.test(text), one.path)
+      }
+    }
+  })
+}
+
+/** `['status', 'conditions[]', 'message']` */
+function withText(keys: readonly string[], text: string): object {
+  const [key = '', ...rest] = keys
+  const value = rest.length === 0 ? text : withText(rest, text)
+  return key.endsWith('[]') ? { [key.slice(0, -2)]: [{}, value] } : { [key]: value }
+}
+
+function textAt(keys: readonly string[], value: unknown): string {
+  const found = keys.reduce<unknown>((at, key) => {
+    const field = (at as Record<string, unknown>)[key.replace('[]', '')]
+    return key.endsWith('[]') ? (field as unknown[])[1] : field
+  }, value)
+  return String(found)
+}
+
+bounds('what is no message of a status goes through as it is', () => {
+  const long = 'x'.repeat(5000)
+  const other = {
+    metadata: { annotations: { message: long } },
+    spec: { message: long },
+    status: { phase: 'Failed', metadata: long, conditions: [{ reason: long }], task: null, progress: { percent: 3 } },
   }
-  assert.is(status.phase, 'Failed')
-  const other = { metadata: { labels: { a: 'b' } }, status: { phase: 'Failed' } }
-  assert.is(fitted(other), other, 'what has no message goes through as it is')
+  assert.equal(fitted(other), other)
+  assert.equal(fitted({ status: null }), { status: null })
+})
+
+/** Ours alone, or checked where they come from. One that was cut would name something else. */
+const IDS = {
+  storageLocation: 'name',
+  repositoryId: 'hex',
+  apiGroup: 'of the request',
+  kind: 'of the request',
+  name: 'of the request',
+  stagingClaim: 'name',
+  volumeName: 'name',
+  volumeID: 'checkId',
+  downloadName: 'name',
+  restoredVolume: 'JSON of bounded fields',
+  vcenter: 'of the settings',
+  task: 'checkTask',
+  processingNode: 'name',
+  root: 'key',
+  snapshotID: 'formatClaimSnapshotId',
+  svcSnapshotName: 'name',
+  uploadName: 'name',
+  session: 'formatSession',
+  parentRoot: 'key',
+}
+/** `reason` and `type` are words of the code, `summary` is numbers. */
+const OWN_WORDS = ['reason', 'type', 'summary']
+
+bounds('each text of a status that is no message is known to be short: whoever adds one says why here', () => {
+  const texts = all.filter(({ path, schema }) => /\.status\./.test(path) && schema.type === 'string')
+  const free = texts.filter(({ schema }) => schema.enum === undefined && schema.format === undefined)
+  const names = new Set(free.map(({ path }) => path.split('.').at(-1)))
+  assert.equal([...names].sort(), ['message', ...OWN_WORDS, ...Object.keys(IDS)].sort())
 })
 
 bounds('the largest claim that can be backed up fits, and so does the largest CA bundle', () => {

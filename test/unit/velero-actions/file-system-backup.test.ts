@@ -2,10 +2,16 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { podWithFileSystemBackup } from '../../../velero/domain/file-system-backup.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { claimsTakenThrough } from '../../../velero/domain/file-system-backup.ts'
 import { aBackup, aPod } from './support.ts'
 
 const fsb = suite('File System Backup')
+
+/** The first one, by name. */
+function podWithFileSystemBackup(pods: KubeObject[], claim: string, backup: KubeObject): string | undefined {
+  return pods.find((pod) => claimsTakenThrough(pod, backup).includes(claim))?.metadata.name
+}
 
 const INCLUDES = 'backup.velero.io/backup-volumes'
 const EXCLUDES = 'backup.velero.io/backup-volumes-excludes'

@@ -89,6 +89,19 @@ state('a failure says phase, reason and message, bounded and on one line', () =>
   assert.match(operationState(snapshot({ phase: 'Canceled' }), undefined, NOW_MS).error, 'no reason was given')
 })
 
+state('is cut between characters: Velero fails an operation for good whose texts Go cannot read', () => {
+  for (const start of ['', 'x']) {
+    const words = `${start}${'😀'.repeat(3000)}`
+    const texts = [unknownOperation(words, 1).description, failedOperation(words, 1).error]
+    texts.push(operationState(snapshot({}), upload({ phase: 'UploadFailedAfterRetry', message: words }), NOW_MS).error)
+    texts.push(operationState(snapshot({}), upload({ phase: 'New', reason: words }), NOW_MS).description)
+    assert.equal(
+      texts.map((text) => text.isWellFormed() && text.length > 250),
+      texts.map(() => true),
+    )
+  }
+})
+
 state('has begun with its Snapshot, and ends when that was written', () => {
   const begun = operationState(snapshot({ phase: 'New' }), undefined, NOW_MS)
   assert.is(begun.startedMs, Date.parse('2026-11-26T09:00:00Z'))

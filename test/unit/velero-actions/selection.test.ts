@@ -5,14 +5,14 @@ import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { blockedKinds, decideBlocked } from '../../../velero/domain/blocked.ts'
 import { type ClaimSeen, decideClaim } from '../../../velero/domain/selection.ts'
-import { aBackup, aClaim, aConfigMap, aPod, aVolume } from './support.ts'
+import { aBackup, aClaim, aConfigMap, aVolume } from './support.ts'
 
 const selection = suite('which claim is backed up')
 
 const seen = (change: Partial<ClaimSeen> = {}): ClaimSeen => ({
   claim: aClaim(),
   volume: aVolume(),
-  pods: [],
+  fileSystemPod: undefined,
   backup: aBackup(),
   csiMigration: false,
   ...change,
@@ -23,13 +23,10 @@ const inTree = (migrated: boolean) =>
     migrated ? { 'pv.kubernetes.io/migrated-to': 'csi.vsphere.vmware.com' } : {},
   )
 const ofDriver = (driver: string) => aVolume({ csi: { driver, volumeHandle: 'x' } })
-const filesTaken = aPod({ 'backup.velero.io/backup-volumes': 'data' })
 
 /** What is seen; what is done; the level of the line that the user reads; the reason. */
 const TABLE: [what: string, change: Partial<ClaimSeen>, kind: string, level?: string | undefined, reason?: string][] = [
   ['a bound claim on a vSphere disk', {}, 'take'],
-  ['one that no pod uses', { pods: [] }, 'take'],
-  ['one whose pods leave it to us', { pods: [aPod()] }, 'take'],
   [
     'ReadWriteOnce before another mode',
     { volume: aVolume({ accessModes: ['ReadWriteOnce', 'ReadOnlyMany'] }) },
@@ -39,7 +36,7 @@ const TABLE: [what: string, change: Partial<ClaimSeen>, kind: string, level?: st
   ['ReadWriteOncePod', { volume: aVolume({ accessModes: ['ReadWriteOncePod'] }) }, 'take'],
   ['snapshotVolumes: false', { backup: aBackup({ snapshotVolumes: false }) }, 'skip', 'info', 'SnapshotsDisabled'],
   ['snapshotVolumes: true', { backup: aBackup({ snapshotVolumes: true }) }, 'take'],
-  ['File System Backup', { pods: [filesTaken] }, 'skip', 'info', 'FileSystemBackup'],
+  ['File System Backup', { fileSystemPod: 'db-0' }, 'skip', 'info', 'FileSystemBackup'],
   ['a Pending claim', { claim: aClaim({ phase: 'Pending' }) }, 'skip', 'warn', 'ClaimNotBound'],
   ['a bound claim without a volume', { claim: aClaim({ volumeName: '' }) }, 'skip', 'warn', 'ClaimNotBound'],
   ['a lost claim', { claim: aClaim({ phase: 'Lost' }) }, 'fail', undefined, 'VolumeNotFound'],

@@ -93,6 +93,17 @@ test('numbers that are none are zero, and times are kept to the millisecond', ()
   assert.equal(updated, { seconds: -1, nanos: 999_000_000 })
 })
 
+test('half a character in a progress goes over the wire as one that Go can read', () => {
+  const half = 'away \ud83d'
+  const base = { completed: false, operationUnits: 'bytes', nCompleted: 0, nTotal: 0 }
+  const progress = { ...base, error: half, description: half, startedMs: undefined, updatedMs: undefined }
+  const bytes = encode('generated.OperationProgress', wireProgress(progress))
+  const { err, description } = decode('generated.OperationProgress', bytes)
+  assert.equal([err, description], ['away \ufffd', 'away \ufffd'])
+  // As Go's decoder looks at it: UTF-8, or the whole message is refused.
+  assert.ok(bytes.includes(Buffer.from(err)) && !bytes.includes(Buffer.from([0xed, 0xa0])))
+})
+
 test('a message survives the wire with any whole number', () => {
   const times = fc.record({ seconds: fc.maxSafeInteger(), nanos: fc.integer() }, { noNullPrototype: true })
   fc.assert(

@@ -1,0 +1,45 @@
+// Beside Velero's own CSI actions: who takes the disk, and what is said of it (docs/design/0003-velero.md).
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import type { ActionLog } from '../actions.ts'
+import { type CsiMarks, csiMarks, isDataUploadOf } from '../domain/csi.ts'
+import type { ClaimDecision } from '../domain/selection.ts'
+import type { ActionDeps } from './deps.ts'
+import { fieldsOf } from './twice.ts'
+
+const ADVICE = 'to have it here alone, give the Backup a volume policy `custom` for csi.vsphere.vmware.com'
+
+type Skip = Extract<ClaimDecision, { kind: 'skip' }>
+
+/** undefined: it is ours to take. What Velero's CSI snapshot leaves beside the disk is no backup of it: the disk is taken all the same. */
+export async function leftToCsi(
+  deps: ActionDeps,
+  claim: KubeObject,
+  backup: KubeObject,
+  log: ActionLog,
+): Promise<Skip | undefined> {
+  const marks = csiMarks(claim, backup)
+  if (marks === undefined) return undefined
+  if (await isMoved(deps, marks, claim, backup)) {
+    const message = `Velero's own data mover takes it, as the Backup says snapshotMoveData: ${ADVICE}`
+    return { kind: 'skip', level: 'warn', reason: 'VeleroDataMover', message }
+  }
+  const words = `Velero's CSI feature has taken VolumeSnapshot ${marks.volumeSnapshot} of it, too`
+  const reason = 'CsiSnapshotBeside'
+  log.warn(`${reason}: ${words}, which stays in vCenter as long as this Backup: ${ADVICE}`, {
+    ...fieldsOf(claim),
+    reason,
+  })
+  return undefined
+}
+
+async function isMoved(
+  { cluster, veleroNamespace }: ActionDeps,
+  { dataUpload }: CsiMarks,
+  claim: KubeObject,
+  backup: KubeObject,
+): Promise<boolean> {
+  if (dataUpload === undefined || dataUpload.namespace !== veleroNamespace) return false
+  const found = await cluster.read('DataUpload', dataUpload.namespace, dataUpload.name)
+  return found !== undefined && isDataUploadOf(found, claim, backup)
+}

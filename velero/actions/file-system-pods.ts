@@ -1,0 +1,65 @@
+// Which pod makes File System Backup take a claim: the Pods of a namespace are read once for all its claims, in pages, and only
+// the names of the claims that are taken are kept.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { MINUTE_MS } from '#shared/kernel/units.ts'
+import type { Cursor } from '#shared/ports/cluster.ts'
+import { claimsTakenThrough } from '../domain/file-system-backup.ts'
+import type { ActionDeps } from './deps.ts'
+
+/** The pod's name; undefined: none does. */
+export type FileSystemPodOf = (claim: KubeObject, backup: KubeObject) => Promise<string | undefined>
+
+type Deps = Pick<ActionDeps, 'cluster' | 'clock'>
+/** The first pod for each claim. */
+type Taken = Map<string, string>
+type Looked = { atMs: number; taken: Promise<Taken> }
+
+/** Pods come and go, and a Backup may take hours. Velero itself reads them once for all of it. */
+const KEPT_MS = 5 * MINUTE_MS
+/** Namespaces that are kept in mind: Velero goes through them one after the other, several claims at a time. */
+const MOST_NAMESPACES = 16
+
+/** A process of the plugin lives for one Backup; several claims may be asked about at once. */
+export function fileSystemPods(deps: Deps): FileSystemPodOf {
+  const looks = new Map<string, Looked>()
+  const look = (key: string, namespace: string, backup: KubeObject): Looked => {
+    const looked = { atMs: deps.clock.monotonicMs(), taken: readTaken(deps, namespace, backup) }
+    looks.delete(key)
+    looks.set(key, looked)
+    // A failure is not kept; whoever asked hears of it.
+    looked.taken.catch(() => looks.get(key) === looked && looks.delete(key))
+    const [oldest = key] = looks.keys()
+    if (looks.size > MOST_NAMESPACES) looks.delete(oldest)
+    return looked
+  }
+  return async (claim, backup) => {
+    const { namespace = '', name } = claim.metadata
+    const key = `${backup.metadata.uid}/${namespace}`
+    const known = looks.get(key)
+    const isFresh = known !== undefined && deps.clock.monotonicMs() - known.atMs < KEPT_MS
+    const pod = (await (isFresh ? known : look(key, namespace, backup)).taken).get(name)
+    // What is left to File System Backup is left out by us: that is never believed from memory.
+    if (pod === undefined || !isFresh || (await isStillTaken(deps, pod, claim, backup))) return pod
+    return (await look(key, namespace, backup).taken).get(name)
+  }
+}
+
+async function readTaken({ cluster }: Deps, namespace: string, backup: KubeObject): Promise<Taken> {
+  const taken: Taken = new Map()
+  let from: Cursor | undefined
+  do {
+    const { objects, next } = await cluster.page('Pod', { namespace }, from)
+    for (const pod of objects) {
+      for (const claim of claimsTakenThrough(pod, backup)) if (!taken.has(claim)) taken.set(claim, pod.metadata.name)
+    }
+    from = next
+  } while (from !== undefined)
+  return taken
+}
+
+async function isStillTaken({ cluster }: Deps, pod: string, claim: KubeObject, backup: KubeObject): Promise<boolean> {
+  const { namespace, name } = claim.metadata
+  const fresh = await cluster.read('Pod', namespace, pod)
+  return fresh !== undefined && claimsTakenThrough(fresh, backup).includes(name)
+}

@@ -1,0 +1,47 @@
+// What Velero's own CSI actions (server flag `--features=EnableCSI`) have made of a claim before ours is asked: Velero registers its own actions
+// first (1.18.3: pkg/plugin/clientmgmt/process/registry.go, pkg/backup/actions/csi/pvc_action.go).
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+
+/** Label and annotation: its VolumeSnapshot, by which a restore would fill the claim. */
+const SNAPSHOT_NAME = 'velero.io/volume-snapshot-name'
+/** `<namespace>/<name>`, with `snapshotMoveData` alone. */
+const UPLOAD_NAME = 'velero.io/data-upload-name'
+const BACKUP_NAME = 'velero.io/backup-name'
+
+export type CsiMarks = {
+  volumeSnapshot: string
+  /** undefined: the data stays where the disk is. */
+  dataUpload: { namespace: string; name: string } | undefined
+}
+
+/** undefined: there are none of this Backup. Others an earlier restore has left on the claim. */
+export function csiMarks({ metadata }: KubeObject, backup: KubeObject): CsiMarks | undefined {
+  const volumeSnapshot = metadata.annotations?.[SNAPSHOT_NAME]
+  // The name as it is: Velero does not shorten it here.
+  if (!isObjectName(volumeSnapshot) || metadata.labels?.[BACKUP_NAME] !== backup.metadata.name) return undefined
+  const [namespace, name, ...rest] = (metadata.annotations?.[UPLOAD_NAME] ?? '').slice(0, 512).split('/')
+  const isNamed = isNamespaceName(namespace) && isObjectName(name) && rest.length === 0
+  return { volumeSnapshot, dataUpload: isNamed ? { namespace, name } : undefined }
+}
+
+/** A label and an annotation may be of an earlier Backup of that name: only the DataUpload itself proves that the data goes to the bucket. */
+export function isDataUploadOf(dataUpload: KubeObject, claim: KubeObject, backup: KubeObject): boolean {
+  const { sourceNamespace, sourcePVC } = dataUpload['spec'] ?? {}
+  const isOfClaim = sourceNamespace === claim.metadata.namespace && sourcePVC === claim.metadata.name
+  return isOfClaim && (dataUpload.metadata.ownerReferences ?? []).some(({ uid }) => uid === backup.metadata.uid)
+}
+
+/** As it is stored with our blob: a restore would else fill it twice, or from the snapshot of another backup. */
+export function withoutCsiMarks({ metadata, ...claim }: KubeObject): KubeObject {
+  const { annotations, labels, ...rest } = metadata
+  const kept = { annotations: without(annotations), labels: without(labels) }
+  const given = Object.entries(kept).filter(([, entries]) => entries !== undefined)
+  return { ...claim, metadata: { ...rest, ...Object.fromEntries(given) } } as KubeObject
+}
+
+function without(entries: Record<string, string> | undefined): Record<string, string> | undefined {
+  if (entries === undefined) return undefined
+  return Object.fromEntries(Object.entries(entries).filter(([key]) => key !== SNAPSHOT_NAME && key !== UPLOAD_NAME))
+}
