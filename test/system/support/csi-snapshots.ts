@@ -58,10 +58,6 @@ export function snapshotClass(name: string): KubeObject {
   }
 }
 
-export async function volumeSnapshots(environment: Environment, namespace: string): Promise<KubeObject[]> {
-  return await environment.api.list(API, 'VolumeSnapshot', namespace)
-}
-
 /** Makes each VolumeSnapshot ready. */
 export class Snapshotter {
   /** Names of those that it has seen, as Velero removes them at the end of a Backup. */
