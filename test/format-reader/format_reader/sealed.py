@@ -1,5 +1,6 @@
 """Sealed objects: roots, tombstones, index runs, checkpoints, markers, lists and notes (bytes.md, "Sealed objects")."""
 
+import os
 from typing import NamedTuple
 
 from .crypto import SALT_BYTES, TAG_BYTES, ZERO_NONCE, RepositoryKeys, decompress, decrypt
@@ -53,7 +54,7 @@ def open_sealed(keys: RepositoryKeys, name: str, data: bytes, kinds: tuple[str, 
     if kind not in kinds:
         raise Refusal(reason, f"{name} is of another kind than {' or '.join(kinds)}")
     key = keys.derive(f"object/{kind}", data[HEAD_BYTES:body])
-    plain = decrypt(key, ZERO_NONCE, data[body:], keys.additional(data[8], name.encode()))
+    plain = decrypt(key, ZERO_NONCE, data[body:], keys.additional(data[8], os.fsencode(name)))
     if plain is None:
         raise Refusal(reason, f"{name} is not what was written")
     first, *parts = _parts(_payload(plain, reason, name), reason, name)

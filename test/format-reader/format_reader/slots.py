@@ -1,5 +1,6 @@
 """Key slots: which of them are tried with a secret, in which order, and how one is opened (bytes.md, "Key slots")."""
 
+import os
 import unicodedata
 from collections.abc import Callable
 from typing import NamedTuple
@@ -70,7 +71,7 @@ class Slot(NamedTuple):
     @property
     def label(self) -> bytes:
         """What a wrapping is bound to (bytes.md, "Key slots")."""
-        return f"dormouse/1/key-slot/{self.kind}/{self.slot_id}".encode()
+        return os.fsencode(f"dormouse/1/key-slot/{self.kind}/{self.slot_id}")
 
     @property
     def cost_bytes(self) -> int | None:

@@ -4,6 +4,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -39,7 +40,7 @@ class Store(Protocol):
 
 
 class FolderStore:
-    """A repository in a folder. Only plain files are objects: a link leads nowhere."""
+    """A repository in a folder (README.md, "Objects"). A link leads nowhere."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -47,8 +48,10 @@ class FolderStore:
     def listing(self, prefix: str) -> list[Listed]:
         """See Store."""
         below, slash, beginning = prefix.rpartition("/")
-        found = sorted(self._walk(below + slash, beginning))
-        return found
+        try:
+            return sorted(self._walk(below + slash, beginning))
+        except OSError as error:
+            raise Refusal("StoreUnavailable", f"{prefix or 'the folder'} is not listed: {error.strerror}") from error
 
     def _walk(self, below: str, beginning: str) -> Iterator[Listed]:
         count = 0
@@ -59,7 +62,7 @@ class FolderStore:
                 count += 1
                 if count > LARGEST_LIST:
                     raise Refusal("RepositoryFlooded", f"{below} holds more than {LARGEST_LIST} objects")
-                if not entry.name.startswith(start):
+                if entry.name.startswith(".") or not entry.name.startswith(start):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append((f"{folder}{entry.name}/", ""))
@@ -70,11 +73,9 @@ class FolderStore:
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(self._folder / folder) as entries:
-                return list(entries)
+                return list(islice(entries, LARGEST_LIST + 1))
         except (FileNotFoundError, NotADirectoryError):
             return []
-        except OSError as error:
-            raise Refusal("StoreUnavailable", f"{folder or 'the folder'} is not listed: {error.strerror}") from error
 
     def size(self, name: str) -> int | None:
         """See Store."""
