@@ -10,10 +10,11 @@ import { RepositoryKeys } from '#shared/format/repository-keys.ts'
 import { type Root, rootPayload } from '#shared/format/root.ts'
 
 /** Bytes 00 01 02 …, from `first` on. */
-const counting = (bytes: number, first: number): Buffer =>
+export const counting = (bytes: number, first: number): Buffer =>
   Buffer.from(Array.from({ length: bytes }, (_, n) => (first + n) & 0xff))
 
-export type FormatExample = { name: string; what: string; bytes: Buffer }
+/** `block`: which block of example.md shows it. */
+export type FormatExample = { block: string; name: string; what: string; bytes: Buffer }
 
 /**
  * A volume of 1 MiB in chunks of 256 KiB, of which only the third is not zero. It holds noise, so that no compression is
@@ -24,6 +25,11 @@ export function formatExample(): {
   objects: FormatExample[]
   keys: RepositoryKeys
   root: Root
+  session: string
+  /** The pack with the chunk, and where that lies; the pack with the page. */
+  chunkPack: Buffer
+  chunk: BlobLocation
+  pagePack: Buffer
 } {
   const keys = new RepositoryKeys('000102030405060708090a0b0c0d0e0f', counting(32, 0x40))
   const config = { repositoryId: keys.repositoryId, chunkBytes: 262_144, pageChunks: 16 }
@@ -33,10 +39,10 @@ export function formatExample(): {
     startedMs: 1_700_000_000_000,
     attempt: '00000001',
   })
-  const chunk = exampleChunk()
-  const chunkId = keys.chunkId(chunk)
+  const noise = exampleChunk()
+  const chunkId = keys.chunkId(noise)
   const pack = new PackBuilder(keys, `${session}/0000000000000001`, Buffer.alloc(300_000), counting(32, 0x60))
-  pack.append('chunk', chunkId, { bytes: chunk, rawBytes: chunk.length, compressed: false })
+  pack.append('chunk', chunkId, { bytes: noise, rawBytes: noise.length, compressed: false })
   const chunkPack = Buffer.from(pack.finish())
   const map = new LocationTable(4)
   map.set(2, firstOf(pack.blobs))
@@ -49,24 +55,26 @@ export function formatExample(): {
   const root = exampleRoot(LocationTable.from([firstOf(pages.blobs)]))
   const payload = rootPayload(root)
   const objects = [
-    { name: 'config', what: 'the whole object', bytes: encodeConfig(keys, config) },
+    { block: 'config', name: 'config', what: 'the whole object', bytes: encodeConfig(keys, config) },
     {
+      block: 'chunk pack, head',
       name: packKey(`${session}/0000000000000001`),
       what: 'header and first 16 bytes of the chunk',
       bytes: chunkPack.subarray(0, 56),
     },
     {
+      block: 'chunk pack, end',
       name: packKey(`${session}/0000000000000001`),
       what: 'from the chunk’s tag on',
-      bytes: chunkPack.subarray(40 + chunk.length),
+      bytes: chunkPack.subarray(40 + noise.length),
     },
-    { name: packKey(`${session}/0000000000000002`), what: 'the whole object', bytes: pagePack },
-    { name: 'the page', what: 'before it is sealed', bytes: page },
-    { name: sessionKey(session), what: 'the whole object', bytes: sealed },
-    { name: 'the root', what: 'its payload, before it is compressed and sealed', bytes: payload },
+    { block: 'page pack', name: packKey(`${session}/0000000000000002`), what: 'the whole object', bytes: pagePack },
+    { block: 'page', name: 'the page', what: 'before it is sealed', bytes: page },
+    { block: 'session', name: sessionKey(session), what: 'the whole object', bytes: sealed },
+    { block: 'root', name: 'the root', what: 'its payload, before it is compressed and sealed', bytes: payload },
   ]
   const facts = { session, chunkId: chunkId.toString('hex'), pageId: pageId.toString('hex') }
-  return { facts, objects, keys, root }
+  return { facts, objects, keys, root, session, chunkPack, chunk: firstOf(pack.blobs), pagePack }
 }
 
 /** SHA-256 of 0, 1, 2, … as 32-bit numbers, one after the other. */
@@ -102,7 +110,7 @@ function exampleRoot(pages: LocationTable): Root {
   }
 }
 
-function firstOf(blobs: readonly BlobLocation[]): BlobLocation {
+export function firstOf(blobs: readonly BlobLocation[]): BlobLocation {
   const [first] = blobs
   if (first === undefined) throw new Error('the pack is empty')
   return first

@@ -7,9 +7,12 @@ import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
 import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { requireRepository } from '#shared/engine/repository.ts'
 import { readRetiredPacks } from '#shared/engine/retired.ts'
+import { decodeSlot, unwrapSlot } from '#shared/format/key-slot.ts'
 import { openObject } from '#shared/format/sealed-object.ts'
 import { access, bytesOf, CHUNK_BYTES, EngineWorld, FCD } from '#test/support/engine-world.ts'
 import { exampleChunk, formatExample } from '#test/support/format-example.ts'
+import { exampleObjects, fillExample } from '#test/support/format-example-page.ts'
+import { EXAMPLE_PASSWORD, exampleText, secondExample } from '#test/support/format-example-second.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('format: golden bytes')
@@ -77,12 +80,38 @@ test('its stopped session goes on from its checkpoint', async () => {
 
 test('the worked example in the documents has the bytes that the code makes', () => {
   const page = readFileSync('docs/format/example.md', 'utf8')
-  const { facts, objects } = formatExample()
-  for (const [name, value] of Object.entries(facts)) assert.ok(page.includes(`\`${value}\``), name)
-  for (const { name, what, bytes } of objects) {
-    const text = name === 'config' ? bytes.toString('utf8').trimEnd() : hexLines(bytes)
-    assert.ok(page.includes(`\n${text}\n\`\`\``), `${name}, ${what}:\n${text}`)
+  assert.is(fillExample(page), page, 'node test/support/make-format-example.ts writes what is new')
+  const facts = [...Object.entries(formatExample().facts), ...Object.entries(secondExample().facts)]
+  for (const [name, value] of facts) assert.ok(page.includes(`\`${value}\``), `${name}: ${value}`)
+})
+
+test('a page that lacks a block of the example, or has one too many, is not filled', () => {
+  const page = readFileSync('docs/format/example.md', 'utf8')
+  assert.throws(() => fillExample(page.replace('<!-- bytes: index -->', '')), /does not show index/)
+  assert.throws(() => fillExample(`${page}\n<!-- bytes: index -->\n\`\`\`\n\`\`\`\n`), /shows them twice/)
+})
+
+test('the key slot of the example opens with its password', async () => {
+  const { keys } = formatExample()
+  const { name, bytes } = exampleObjects().find(({ block }) => block === 'key slot')!
+  const key = await unwrapSlot(name.slice('keys/'.length), decodeSlot(bytes)!, EXAMPLE_PASSWORD)
+  assert.equal(Buffer.from(key!), Buffer.from(keys.master))
+})
+
+test('both backups of the example can be restored', async () => {
+  const { repository, facts } = secondExample()
+  const store = new MemoryObjectStore()
+  for (const [key, body] of repository) store.objects.set(key, { body, modifiedMs: 0 })
+  const world = new EngineWorld(store)
+  const target = new MemoryDiskContent(1_048_576)
+  const options = { repository: { ...access, password: EXAMPLE_PASSWORD } }
+  for (const session of [formatExample().session, facts['session']!]) {
+    const zeros = Buffer.alloc(262_144)
+    const second = session === facts['session'] ? exampleText() : zeros
+    assert.is((await world.restoreSlice(target, `roots/${session}`, options)).state, 'done')
+    assert.is(sha256(bytesOf(target)), sha256(Buffer.concat([zeros, second, exampleChunk(), zeros])))
   }
+  assert.equal(world.warnings, [])
 })
 
 test('the example chunk has the hash that its description gives it', () => {
@@ -100,13 +129,6 @@ function sha(number: number): Buffer {
   const bytes = Buffer.alloc(4)
   bytes.writeUInt32LE(number)
   return createHash('sha256').update(bytes).digest()
-}
-
-function hexLines(bytes: Buffer): string {
-  return bytes
-    .toString('hex')
-    .match(/.{1,64}/g)!
-    .join('\n')
 }
 
 test.run()

@@ -1,0 +1,164 @@
+// The second backup of the worked example of docs/format, and what a repository has beside backups.
+
+import { createCipheriv, scryptSync } from 'node:crypto'
+import { Bitmap } from '#shared/format/bitmap.ts'
+import { encodeParts } from '#shared/format/bytes.ts'
+import { type Checkpoint, sealCheckpoint } from '#shared/format/checkpoint.ts'
+import { sealIndexRun } from '#shared/format/index-run.ts'
+import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
+import { checkpointKey, formatSession, indexKey, keySlotKey, packKey, rootKey } from '#shared/format/names.ts'
+import { PackBuilder } from '#shared/format/pack.ts'
+import { type Root, rootPayload, sealRoot } from '#shared/format/root.ts'
+import { type ObjectKind, openObject, sealObject } from '#shared/format/sealed-object.ts'
+import { counting, type FormatExample, firstOf, formatExample } from './format-example.ts'
+
+const DAY_MS = 86_400_000
+const STARTED_MS = 1_700_000_000_000 + DAY_MS
+export const EXAMPLE_PASSWORD = 'correct horse'
+/** Cheap, so that everybody can follow the example; Dormouse writes 32768, 8, 3. */
+const COSTS = { N: 1024, r: 8, p: 1 }
+const SLOT_SALT = counting(32, 0x40)
+const passwordKey = (): Buffer => scryptSync(EXAMPLE_PASSWORD, SLOT_SALT, 32, COSTS)
+
+/**
+ * `dormouse ` again and again, 262,144 bytes, by zstd at level 1. A constant: another version of the library may make other bytes,
+ * which are as good.
+ */
+const TEXT_FRAME = Buffer.from(
+  '28b52ffda0000004008c000048646f726d6f757365200100f4ffcccb114d000008750100fcff391002',
+  'hex',
+)
+export const exampleText = (): Buffer => Buffer.alloc(262_144, 'dormouse ')
+
+type First = ReturnType<typeof formatExample>
+
+type Second = {
+  facts: Record<string, string>
+  objects: FormatExample[]
+  /** The whole repository, both backups, by name. */
+  repository: Map<string, Buffer>
+}
+
+/** Between the backups the second chunk was filled with text; the third is still the first backup's. */
+export function secondExample(): Second {
+  const first = formatExample()
+  const { keys } = first
+  const sessionAt = (snapshot: string, startedMs: number) =>
+    formatSession({
+      volumeTag: keys.volumeTag('disk-1'),
+      snapshotTag: keys.snapshotTag('disk-1', snapshot),
+      startedMs,
+      attempt: '00000002',
+    })
+  const session = sessionAt('snapshot-2', STARTED_MS)
+  const givenUp = sessionAt('snapshot-3', STARTED_MS + DAY_MS)
+  const text = exampleText()
+  const pack = new PackBuilder(keys, `${session}/0000000000000003`, Buffer.alloc(1000), counting(32, 0xc0))
+  pack.append('chunk', keys.chunkId(text), { bytes: TEXT_FRAME, rawBytes: text.length, compressed: true })
+  const textPack = Buffer.from(pack.finish())
+  const chunk = firstOf(pack.blobs)
+  const map = new LocationTable(4)
+  map.set(1, chunk)
+  map.set(2, first.chunk)
+  const page = map.encode()
+  const pages = new PackBuilder(keys, `${session}/0000000000000004`, Buffer.alloc(1000), counting(32, 0xe0))
+  pages.append('page', keys.pageId(page), { bytes: page, rawBytes: page.length, compressed: false })
+  const pagePack = Buffer.from(pages.finish())
+  const root = rootOfSecond(first, LocationTable.from(pages.blobs), textPack.length + pagePack.length)
+  const index = sealIndexRun(keys, session, [], LocationTable.from([chunk]).encode())
+  const checkpoint = sealCheckpoint(keys, checkpointKey(session, 1, 1), checkpointOf(first, chunk, textPack.length))
+  const slot = keySlot(`${keys.repositoryId}-00000001`, keys.master)
+  const tombstone = sealObject(keys, 'tombstone', rootKey(givenUp), tombstonePayload(), counting(32, 0x20))
+  const payload = (kind: ObjectKind, key: string, sealed: Buffer) =>
+    Buffer.from(openObject(keys, kind, key, sealed, key))
+  const whole = 'the whole object'
+  const before = 'its payload, before it is compressed and sealed'
+  const objects = [
+    { block: 'key slot', name: keySlotKey(`${keys.repositoryId}-00000001`), what: whole, bytes: slot },
+    { block: 'text pack', name: packKey(pack.ref), what: whole, bytes: textPack },
+    { block: 'second page', name: 'the second page', what: 'before it is sealed', bytes: page },
+    { block: 'second root', name: rootKey(session), what: before, bytes: rootPayload(root) },
+    { block: 'index', name: indexKey(session), what: before, bytes: payload('index', indexKey(session), index) },
+    {
+      block: 'checkpoint',
+      name: checkpointKey(session, 1, 1),
+      what: before,
+      bytes: payload('checkpoint', checkpointKey(session, 1, 1), checkpoint),
+    },
+    { block: 'tombstone', name: rootKey(givenUp), what: whole, bytes: tombstone },
+  ]
+  const config = first.objects.find(({ name }) => name === 'config')!.bytes
+  const repository = new Map([
+    ['config', config],
+    [objects[0]!.name, slot],
+    [packKey(`${first.session}/0000000000000001`), first.chunkPack],
+    [packKey(`${first.session}/0000000000000002`), first.pagePack],
+    [packKey(pack.ref), textPack],
+    [packKey(pages.ref), pagePack],
+    [rootKey(first.session), sealRoot(keys, first.session, first.root)],
+    [rootKey(session), sealRoot(keys, session, root)],
+    [rootKey(givenUp), tombstone],
+    [indexKey(session), index],
+    [checkpointKey(session, 1, 1), checkpoint],
+  ])
+  const facts = {
+    session,
+    chunkId: Buffer.from(chunk.id).toString('hex'),
+    pageId: keys.pageId(page).toString('hex'),
+    givenUp,
+    frame: TEXT_FRAME.toString('hex'),
+    passwordKey: passwordKey().toString('hex'),
+  }
+  return { facts, objects, repository }
+}
+
+function rootOfSecond({ root, session }: First, pages: LocationTable, bytes: number): Root {
+  return {
+    ...root,
+    about: { ...root.about, snapshotId: 'snapshot-2', createdMs: STARTED_MS, changeId: '52 de c0 de/2' },
+    parent: rootKey(session),
+    mode: 'Changed',
+    stats: { totalBytes: 262_144, bytesDone: 262_144, bytesRead: 262_144, bytesSent: bytes, bytesStored: bytes },
+    sealedMs: STARTED_MS + 1000,
+    pages,
+  }
+}
+
+/** As it may have stood when the second chunk was stored and the fourth was still to be looked at. */
+function checkpointOf({ root, session, chunk: parents }: First, chunk: BlobLocation, bytes: number): Checkpoint {
+  const plan = new Bitmap(4)
+  plan.addRange(1, 2)
+  plan.addRange(3, 4)
+  const todo = new Bitmap(4)
+  todo.add(3)
+  const map = new LocationTable(4)
+  map.set(1, chunk)
+  map.set(2, parents)
+  return {
+    mode: 'Changed',
+    parent: rootKey(session),
+    capacityBytes: root.capacityBytes,
+    plannedPages: 1,
+    stats: { totalBytes: 524_288, bytesDone: 262_144, bytesRead: 262_144, bytesSent: bytes, bytesStored: bytes },
+    plan,
+    finished: new Bitmap(1),
+    pages: root.pages,
+    openPages: [{ page: 0, todo, map }],
+    segments: [],
+    newEntries: LocationTable.from([chunk]).encode(),
+    unusable: new Set([`${session}/00000000000000ff`]),
+    healed: undefined,
+  }
+}
+
+const tombstonePayload = (): Buffer => encodeParts({ why: 'abandoned', atMs: STARTED_MS + DAY_MS }, [])
+
+/** By the letter of bytes.md, as what makes slots takes a salt of its own. */
+function keySlot(slotId: string, master: Uint8Array): Buffer {
+  const cipher = createCipheriv('aes-256-gcm', passwordKey(), Buffer.alloc(12))
+  cipher.setAAD(Buffer.from(`dormouse/1/key-slot/password/${slotId}`))
+  const wrapped = Buffer.concat([cipher.update(master), cipher.final(), cipher.getAuthTag()]).toString('base64')
+  const slot = { format: 'dormouse-repository-key', version: 1, kind: 'password' }
+  const fields = { ...slot, scrypt: { ...COSTS, salt: SLOT_SALT.toString('base64') }, wrapped }
+  return Buffer.from(`${JSON.stringify(fields, undefined, 2)}\n`)
+}
