@@ -2,15 +2,11 @@
 
 import { isPackRef, packKey } from '#shared/format/names.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
-import { inParallel } from './in-parallel.ts'
 import { PackSet } from './pack-set.ts'
 
 /** About 4 TiB in packs of 16 MiB, in up to 6 MB of memory. Of what is beyond it nothing is taken over, which costs space only. */
 const MOST_NAMES = 262_144
 const MOST_SESSIONS = 256
-const PARALLEL_LISTS = 8
-/** A LIST answers a thousand names at a time: a session's packs are asked for in parts. */
-const HEX = [...'0123456789abcdef']
 
 export class ListedPacks {
   readonly #store: ObjectStore
@@ -42,14 +38,12 @@ export class ListedPacks {
 
   async #list(session: string): Promise<PackSet> {
     const packs = new PackSet(session)
-    await inParallel(HEX, PARALLEL_LISTS, async (digit) => {
-      for await (const { key, bytes } of this.#store.list(packKey(`${session}/${digit}`))) {
-        const pack = key.slice(packKey('').length)
-        if (!isPackRef(pack)) continue
-        if (++this.#names > MOST_NAMES) return
-        packs.add(pack, bytes)
-      }
-    })
+    for await (const { key, bytes } of this.#store.list(packKey(`${session}/`))) {
+      const pack = key.slice(packKey('').length)
+      if (!isPackRef(pack)) continue
+      if (++this.#names > MOST_NAMES) break
+      packs.add(pack, bytes)
+    }
     return packs
   }
 }
