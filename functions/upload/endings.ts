@@ -208,8 +208,7 @@ export async function abort(deps: TransferDeps, claim: Claim): Promise<StepResul
   return canceled(deps, Number(upload['status']?.slice ?? 0) === 0 ? NEVER_BEGAN : GOES_ON)
 }
 
-const NEVER_BEGAN =
-  'cancelled before it had a transfer slot; nothing was stored, and the disk has its turn sooner next time'
+const NEVER_BEGAN = 'cancelled before it had a transfer slot; nothing was stored'
 const GOES_ON = 'cancelled; the next backup of this disk goes on from what it had stored'
 
 /** false: the BackupRepository was deleted meanwhile, so there is no way to the bucket; no backup was sealed, prune ends the rest. */

@@ -13,6 +13,7 @@ import { DAY_MS } from '#shared/kernel/units.ts'
 import type { UploadOutcome } from '#shared/ports/mover.ts'
 import { access, CHUNK_BYTES, EngineWorld, FCD, type UploadOptions } from '#test/support/engine-world.ts'
 import { keysOf, prune, restores } from '#test/support/prune-world.ts'
+import { reasonOf } from '#test/support/reason.ts'
 import { HookedStore, type WriteHook } from '#test/support/store-faults.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
@@ -198,6 +199,22 @@ test('what a session wrote after it was given up counts for nothing', async () =
   await world.through(new HookedStore(store, hook)).uploadSlice(request)
   assert.is(keysOf(store, `checkpoint/${late.session}/`).length, 1)
   assert.is((await night(ALL)).packs, await whole)
+})
+
+test('of a session that may have been sealed nothing is taken, though no root stands: somebody may be forgetting it', async () => {
+  for (const isGivenUp of [false, true]) {
+    const { store, world, content, begin, stoppedAfter, night } = await aVolume()
+    const half = await begin()
+    const request = { content, workers: 1, ...half }
+    await stoppedAfter(63, request)
+    const dies: WriteHook = async ({ key }) => (key.startsWith('roots/') ? 'die before' : 'go on')
+    const dying = world.through(new HookedStore(store, dies)).uploadSlice({ ...request, slice: 2 })
+    assert.is(await reasonOf(dying), 'StoreGone')
+    assert.is(keysOf(store, `index/${half.session}`).length, 1)
+    if (isGivenUp) await world.repositories.abandon(access, half.session)
+    assert.is(keysOf(store, `checkpoint/${half.session}/`).length, isGivenUp ? 0 : 1)
+    assert.is((await night(ALL)).packs, await whole)
+  }
 })
 
 test('a checkpoint under another name than its own, and one of another volume, is nobody to go on from', async () => {
