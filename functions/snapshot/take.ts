@@ -8,6 +8,7 @@ import { isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
 import { CLAIM_ANNOTATION, SNAPSHOT_UID_LABEL } from '#shared/domain/upload.ts'
 import { BACKUP_ANNOTATION, DEADLINE_ANNOTATION } from '#shared/domain/velero.ts'
 import { formatRecord, recordOf, VOLUME_ANNOTATION } from '#shared/domain/volume-record.ts'
+import { DISK_LABEL, diskLabel, WAITING_SINCE_ANNOTATION, waitsSince } from '#shared/domain/waited-in-vain.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { TaskRef } from '#shared/ports/volumes.ts'
@@ -127,6 +128,8 @@ export async function ensureUpload(
   volume: KubeObject | undefined,
 ): Promise<void> {
   const now = rfc3339(deps.clock.nowMs())
+  const label = diskLabel(disk.fcdId)
+  const since = label === undefined ? undefined : await diskWaitsSince(deps, label)
   try {
     await deps.cluster.create('Upload', {
       apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
@@ -134,8 +137,15 @@ export async function ensureUpload(
       metadata: {
         name: `upload-${disk.snapshotId}`,
         namespace: deps.settings.veleroNamespace,
-        labels: { 'velero.io/exclude-from-backup': 'true', [SNAPSHOT_UID_LABEL]: snapshot.metadata.uid ?? '' },
-        annotations: annotationsOf(deps, snapshot, volume),
+        labels: {
+          'velero.io/exclude-from-backup': 'true',
+          [SNAPSHOT_UID_LABEL]: snapshot.metadata.uid ?? '',
+          ...(label === undefined ? {} : { [DISK_LABEL]: label }),
+        },
+        annotations: {
+          ...annotationsOf(deps, snapshot, volume),
+          ...(since === undefined ? {} : { [WAITING_SINCE_ANNOTATION]: since }),
+        },
       },
       spec: {
         snapshotID: formatDiskId(disk.fcdId, disk.snapshotId),
@@ -149,6 +159,11 @@ export async function ensureUpload(
     if (!(error instanceof ConflictError)) throw error
     await requireMadeFor(deps, snapshot, disk)
   }
+}
+
+async function diskWaitsSince(deps: VolumeDeps, label: string): Promise<string | undefined> {
+  const labelSelector = `${DISK_LABEL}=${label}`
+  return waitsSince(await deps.cluster.list('Upload', { namespace: deps.settings.veleroNamespace, labelSelector }))
 }
 
 async function requireMadeFor(deps: VolumeDeps, snapshot: KubeObject, disk: DiskSnapshot): Promise<void> {

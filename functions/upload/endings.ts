@@ -204,11 +204,12 @@ export async function abort(deps: TransferDeps, claim: Claim): Promise<StepResul
   const stuck = locked ?? (await endAccess(deps, claim))
   if (stuck !== undefined) return stuck
   const ended = await abandonUnlessGone(deps, upload)
-  const message = ended
-    ? 'cancelled; nothing of it is kept'
-    : 'cancelled; its repository is gone, so what it had stored there was left as it is'
-  return canceled(deps, message)
+  if (!ended) return canceled(deps, 'cancelled; its repository is gone, so what it had stored there was left as it is')
+  return canceled(deps, Number(upload['status']?.slice ?? 0) === 0 ? NEVER_BEGAN : GOES_ON)
 }
+
+const NEVER_BEGAN = 'cancelled before it had a transfer slot; nothing was stored'
+const GOES_ON = 'cancelled; the next backup of this disk goes on from what it had stored'
 
 /** false: the BackupRepository was deleted meanwhile, so there is no way to the bucket; no backup was sealed, prune ends the rest. */
 async function abandonUnlessGone(deps: TransferDeps, upload: KubeObject): Promise<boolean> {

@@ -14,6 +14,7 @@ import {
   RESTORE_ANNOTATION,
   RESTORE_UID_LABEL,
 } from './velero.ts'
+import { WAITING_SINCE_ANNOTATION } from './waited-in-vain.ts'
 
 /** The longest that is read is an id of a Snapshot. What is cut here names nothing, and is read again whole before it is acted on. */
 const MAX_CHARS = 1024
@@ -23,7 +24,14 @@ const MAX_NAME_CHARS = 320
 const META = ['name', 'namespace', 'uid', 'resourceVersion', 'creationTimestamp', 'deletionTimestamp']
 const PART_OF = 'app.kubernetes.io/part-of'
 const LABELS = [STEP_LABEL, BACKUP_UID_LABEL, RESTORE_UID_LABEL, PART_OF, SLOT_LABEL, QUEUE_LABEL, TASK_LABEL]
-const ANNOTATIONS = [DUE_ANNOTATION, BACKUP_ANNOTATION, RESTORE_ANNOTATION, OPERATION_ANNOTATION, STAGED_ANNOTATION]
+const ANNOTATIONS = [
+  DUE_ANNOTATION,
+  BACKUP_ANNOTATION,
+  RESTORE_ANNOTATION,
+  OPERATION_ANNOTATION,
+  STAGED_ANNOTATION,
+  WAITING_SINCE_ANNOTATION,
+]
 const CANCELS = ['snapshotCancel', 'cloneCancel', 'uploadCancel', 'downloadCancel']
 const SPEC = [...CANCELS, 'snapshotReference', 'clonefromSnapshotReference', 'backupRepository']
 const TIMES = ['nextRetryTimestamp', 'completionTimestamp']

@@ -3,6 +3,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { stepOf } from './step-label.ts'
 import { tenantOf } from './tenant.ts'
+import { queuedSince } from './waited-in-vain.ts'
 
 export const SLOT_LABEL = 'dormouse.dev/slot'
 /** On a slot's Lease: the namespaces that it served last, with times, so that the next turn is another one's. */
@@ -109,7 +110,7 @@ function isOlder(a: KubeObject, b: KubeObject): boolean {
   return ageKey(a) < ageKey(b)
 }
 
-/** Creation time has whole seconds; the UID settles what is left the same way everywhere. */
+/** Times have whole seconds; the UID settles what is left the same way everywhere. */
 function ageKey(object: KubeObject): string {
-  return `${object.metadata.creationTimestamp ?? ''} ${object.metadata.uid ?? ''}`
+  return `${queuedSince(object)} ${object.metadata.uid ?? ''}`
 }

@@ -1,7 +1,7 @@
 // Checkpoint objects of one session: the newest that opens wins, older ones go when a newer one is durable.
 
 import { type Checkpoint, openCheckpoint, sealCheckpoint } from '#shared/format/checkpoint.ts'
-import { checkpointKey } from '#shared/format/names.ts'
+import { checkpointKey, checkpointPrefix } from '#shared/format/names.ts'
 import { ConflictError, CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import type { Outbox } from './outbox.ts'
 import type { Repository } from './repository.ts'
@@ -15,7 +15,7 @@ const MOST_PER_SLICE = 9999
 const MOST_KEPT = 1000
 const MOST_TRIED = 16
 
-const folderOf = (session: string): string => checkpointKey(session, 0, 0).slice(0, -'00000000-0000'.length)
+const folderOf = (session: string): string => checkpointPrefix(`${session}/`)
 
 export class Checkpoints {
   readonly #repository: Repository
@@ -71,10 +71,10 @@ export class Checkpoints {
     for (const known of older) await this.#drop(known)
   }
 
-  /** After the root: nothing needs them any more. */
-  async removeAll(): Promise<void> {
+  /** After the root nothing needs them any more. `but`: name of one that the next backup may go by. */
+  async removeAll(but?: string): Promise<void> {
     for await (const { key } of this.#repository.store.list(folderOf(this.#session))) {
-      await this.#drop(key)
+      if (but === undefined || key !== `${folderOf(this.#session)}${but}`) await this.#drop(key)
     }
   }
 

@@ -7,15 +7,16 @@ import { RetryableError } from '#shared/kernel/errors.ts'
 import { putOnce } from './put-once.ts'
 import type { Repository } from './repository.ts'
 
-/** true: a tombstone stands at the root's key now. false: a root does. */
+/** true: a tombstone stands at the root's key now. false: a root does. `checkpoint`: see `sealTombstone`. */
 export async function fenceSession(
   repository: Repository,
   session: string,
   why: TombstoneWhy,
   atMs: number,
+  checkpoint?: string,
 ): Promise<boolean> {
   const key = rootKey(session)
-  const tombstone = sealTombstone(repository.keys, session, { why, atMs })
+  const tombstone = sealTombstone(repository.keys, session, { why, atMs, checkpoint })
   for (let round = 0; round < MOST_ROUNDS; round++) {
     if ((await putOnce(repository.store, key, tombstone)) === 'ours') return true
     const standing = await repository.store.getRange(key, 0, SEALED_PREFIX_BYTES)

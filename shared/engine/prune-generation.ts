@@ -12,6 +12,7 @@ import {
 } from '#shared/format/markers.ts'
 import { doomKey, packKey, retireKey, sessionInKey, sessionKey, waitsKey } from '#shared/format/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import { keptForNext } from './prune-kept.ts'
 import { fenceIdle, type PruneRun } from './prune-run.ts'
 import { putOnce } from './put-once.ts'
 
@@ -26,17 +27,20 @@ export async function standingGenerations({ repository, signal }: PruneRun): Pro
   return found
 }
 
-/** Packs of ended sessions that no root names. Those of sessions that go on are theirs to name. */
+/** Packs of ended sessions that no root names. Those of sessions that go on are theirs to name; some are kept for the next backup. */
 export function unnamedPacks(
-  { survey, reach }: PruneRun,
+  run: PruneRun,
   most = Number.POSITIVE_INFINITY,
   alsoEnded: ReadonlySet<string> = new Set(),
 ): string[] {
+  const { survey, reach } = run
+  const isKeptForNext = keptForNext(run, alsoEnded)
   const unnamed: string[] = []
   for (const pack of survey.packs) {
     if (unnamed.length >= most) break
     const session = pack.slice(0, pack.indexOf('/'))
-    if (!reach.packs.has(pack) && (reach.ended.has(session) || alsoEnded.has(session))) unnamed.push(pack)
+    if (reach.packs.has(pack) || isKeptForNext(session)) continue
+    if (reach.ended.has(session) || alsoEnded.has(session)) unnamed.push(pack)
   }
   return unnamed
 }

@@ -4,6 +4,7 @@ import { indexKey, packKey, retireKey, sessionKey } from '#shared/format/names.t
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { DAY_MS, HOUR_MS } from '#shared/kernel/units.ts'
 import { PROBE_PREFIX } from './conditional-put.ts'
+import { keptForNext } from './prune-kept.ts'
 import type { Doomed } from './prune-remover.ts'
 import type { PruneRun } from './prune-run.ts'
 import { sessionOf } from './prune-survey.ts'
@@ -14,7 +15,7 @@ const PROBE_LIVES_MS = HOUR_MS
 export const INCOMPLETE_LIVES_MS = 7 * DAY_MS
 
 /** What stays of a session that was given up: its tombstone, and the marker where it may have been sealed once. */
-export function isLeftover(
+function isLeftover(
   key: string,
   session: string,
   { sealed, tombstones }: { sealed: ReadonlySet<string>; tombstones: ReadonlyMap<string, string> },
@@ -28,8 +29,11 @@ export function isLeftover(
 export async function removeLeftovers(run: PruneRun, alsoEnded: ReadonlySet<string> = new Set()): Promise<boolean> {
   const { survey, reach, remover } = run
   const tombstones = new Map([...reach.tombstones, ...[...alsoEnded].map((session) => [session, 'idle'] as const)])
-  const doomed: Doomed[] = [...survey.ofSessions.values()].filter(({ key, session }) =>
-    isLeftover(key, session, { sealed: reach.sealed, tombstones }),
+  const isKeptForNext = keptForNext(run, alsoEnded)
+  const doomed: Doomed[] = [...survey.ofSessions.values()].filter(
+    ({ key, session }) =>
+      isLeftover(key, session, { sealed: reach.sealed, tombstones }) &&
+      (key === indexKey(session) || !isKeptForNext(session)),
   )
   for (const { key } of doomed) survey.ofSessions.delete(key)
   return (await remover.removeAll(doomed)) && (await remover.removeAll(await leftoverProbesAndLists(run)))

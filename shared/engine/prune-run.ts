@@ -23,6 +23,8 @@ export type PruneRun = {
   nowMs: number
   /** A session that wrote nothing since then is given up. */
   idleSinceMs: number
+  /** What a session has left that was given up is kept for the next backup when its checkpoint was written after this. */
+  keptSinceMs: number
   clock: Clock
   fenced: string[]
   /** How many of the packs of the list at hand are gone. */
@@ -46,8 +48,9 @@ export async function fenceIdle(run: PruneRun, sessions: Iterable<string>, fallb
     fenced.push(session)
     if (run.dryRun) continue
     // An index run is written just before the root: someone may be half-way through forgetting that root.
-    const mayHaveBeenSealed = survey.ofSessions.has(indexKey(session))
-    await fenceSession(repository, session, mayHaveBeenSealed ? 'forgotten' : 'idle', clock.nowMs())
+    const why = survey.ofSessions.has(indexKey(session)) ? 'forgotten' : 'idle'
+    const checkpoint = why === 'idle' ? survey.checkpoints.get(session)?.name : undefined
+    await fenceSession(repository, session, why, clock.nowMs(), checkpoint)
   }
   return true
 }

@@ -2,11 +2,12 @@
 
 import { randomBytes } from 'node:crypto'
 import {
-  checkpointKey,
+  checkpointPrefix,
   doomKey,
   indexKey,
   isPackRef,
   packKey,
+  parseCheckpointKey,
   parseSession,
   sessionKey,
   waitsKey,
@@ -15,13 +16,13 @@ import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 import { PROBE_PREFIX } from './conditional-put.ts'
 import { PackTable } from './pack-table.ts'
 
-const CHECKPOINTS = checkpointKey('', 0, 0).split('/')[0] ?? ''
-
 export type Survey = {
   /** Bytes of each pack, by `<session>/<16 hex>`. */
   packs: PackTable
   /** Everything that names a session but packs and roots: `checkpoint/`, `index/`, `session/`. */
   ofSessions: Map<string, StoredObject & { session: string }>
+  /** The newest checkpoint of each session that has one. */
+  checkpoints: Map<string, { name: string; modifiedMs: number }>
   /** Probes, and the lists `waits/` and `doom/`. */
   others: Map<string, StoredObject>
   /** When each session last wrote something, by the store's times. */
@@ -30,7 +31,13 @@ export type Survey = {
 
 /** Packs are listed first: what is younger than the list is no concern of this run. */
 export async function surveyOf(store: ObjectStore, signal?: AbortSignal): Promise<Survey> {
-  const survey: Survey = { packs: new PackTable(), ofSessions: new Map(), others: new Map(), lastWriteMs: new Map() }
+  const survey: Survey = {
+    packs: new PackTable(),
+    ofSessions: new Map(),
+    checkpoints: new Map(),
+    others: new Map(),
+    lastWriteMs: new Map(),
+  }
   for await (const { key, bytes, modifiedMs } of store.list(packKey(''), signal)) {
     const session = sessionOf(key)
     const pack = key.slice(packKey('').length)
@@ -39,11 +46,14 @@ export async function surveyOf(store: ObjectStore, signal?: AbortSignal): Promis
     survey.packs.set(pack, bytes)
     noteWrite(survey, session, modifiedMs)
   }
-  for (const prefix of [`${CHECKPOINTS}/`, indexKey(''), sessionKey('')]) {
+  // Index runs after checkpoints: a session that has none by then had not been sealed when its checkpoint was listed.
+  for (const prefix of [checkpointPrefix(''), indexKey(''), sessionKey('')]) {
     for await (const object of store.list(prefix, signal)) {
       const session = sessionOf(object.key)
       if (session === undefined) continue
       survey.ofSessions.set(object.key, { ...object, session })
+      const name = parseCheckpointKey(object.key)?.name
+      if (name !== undefined) survey.checkpoints.set(session, { name, modifiedMs: object.modifiedMs })
       noteWrite(survey, session, object.modifiedMs)
     }
   }

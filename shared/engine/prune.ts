@@ -7,12 +7,13 @@ import { MINUTE_MS } from '#shared/kernel/units.ts'
 import type { PruneProgress, PruneReport, PruneSlice } from '#shared/ports/mover.ts'
 import { probeConditionalPut } from './conditional-put.ts'
 import { unnamedPacks } from './prune-generation.ts'
+import { GIVEN_UP_LIVES_MS, keptForNext } from './prune-kept.ts'
 import { INCOMPLETE_LIVES_MS, isKept, removeIncomplete, removeLeftovers } from './prune-leftovers.ts'
 import { tidyNotes } from './prune-notes.ts'
 import { Remover } from './prune-remover.ts'
 import { retirePacks } from './prune-retire.ts'
 import { fenceIdle, type PruneRun } from './prune-run.ts'
-import { storeNowMs, surveyOf } from './prune-survey.ts'
+import { sessionOf, storeNowMs, surveyOf } from './prune-survey.ts'
 import { Reach, type SurveyProgress } from './reach.ts'
 import { ReachNotes } from './reach-notes.ts'
 import type { Repository } from './repository.ts'
@@ -31,6 +32,8 @@ export type PruneOptions = PruneSlice & {
   /** Somebody vouches for it that nothing else works on the repository: all sessions that have not ended are given up. */
   exclusive?: boolean | undefined
   incompleteLivesMs?: number | undefined
+  /** How long what a session has left that was given up is kept for the next backup of its volume; not with `exclusive`. */
+  givenUpLivesMs?: number | undefined
   warn?: Warn | undefined
   /** Told now and then while a survey goes on that takes long. */
   onProgress?: ((progress: PruneProgress) => void) | undefined
@@ -71,12 +74,20 @@ function deleted(run: PruneRun): PruneProgress {
   return run.packsGone === undefined ? surveyed(run) : { phase: 'delete', packs: run.packsGone }
 }
 
-/** Names of everything that no backup reaches and the format does not keep: for tests, once sessions have ended. */
+/**
+ * Names of everything that no backup reaches, the format does not keep, and the next backup of a volume does not go on from, however old
+ * it is: for tests, once sessions have ended.
+ */
 export async function unreachableObjects(repository: Repository): Promise<string[]> {
+  const survey = await surveyOf(repository.store)
   const reach = new Reach(repository, { warn: () => {} })
   await reach.look({ has: () => false })
+  const isKeptForNext = keptForNext({ survey, reach, keptSinceMs: Number.NEGATIVE_INFINITY })
   const found: string[] = []
-  for await (const { key } of repository.store.list('')) if (!isKept(key, reach)) found.push(key)
+  for await (const { key } of repository.store.list('')) {
+    const session = sessionOf(key)
+    if (!isKept(key, reach) && (session === undefined || !isKeptForNext(session))) found.push(key)
+  }
   return found
 }
 
@@ -90,6 +101,7 @@ async function requireConditionalPut({ store }: Repository): Promise<void> {
 
 async function lookAround(repository: Repository, options: PruneOptions): Promise<PruneRun> {
   const { clock, sessionIdleMs, dryRun = false, exclusive = false, warn = () => {}, signal } = options
+  const { givenUpLivesMs = GIVEN_UP_LIVES_MS } = options
   const slice = sliceOf(options)
   const seen = await surveyOf(repository.store, signal)
   const nowMs = dryRun ? newestMs(seen.lastWriteMs.values()) : await storeNowMs(repository.store, signal)
@@ -116,6 +128,7 @@ async function lookAround(repository: Repository, options: PruneOptions): Promis
     remover: new Remover(repository, slice.isOver, dryRun, signal),
     nowMs,
     idleSinceMs: exclusive ? Number.POSITIVE_INFINITY : nowMs - sessionIdleMs,
+    keptSinceMs: exclusive ? Number.POSITIVE_INFINITY : nowMs - givenUpLivesMs,
     clock,
     fenced: [],
     packsGone: undefined,

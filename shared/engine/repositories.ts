@@ -34,6 +34,7 @@ import {
   type Repository,
   requireRepository,
 } from './repository.ts'
+import { keptName, nameForNext } from './unfinished.ts'
 import type { Warn } from './warn.ts'
 
 export type RepositoriesOptions = {
@@ -94,7 +95,7 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
       const may = (key: string) => only === undefined || only.includes(key)
       const roots = (await rootsBelow(repository, prefix)).filter(({ key }) => may(key))
       for (const root of roots) await forgetRoot(repository, root, options.clock)
-      await fenceSessionsBelow(repository, prefix, options.clock, may)
+      await fenceSessionsBelow(options, repository, prefix, may)
       return roots.length > 0
     },
     abandon: async (access, session) => abandon(options, await open(access), session),
@@ -236,20 +237,28 @@ async function forgetRoot(
  * A root that stands there by now, and may not be forgotten, stays.
  */
 async function fenceSessionsBelow(
+  { clock, warn = () => {} }: RepositoriesOptions,
   repository: Repository,
   prefix: string,
-  clock: Clock,
   may: (root: string) => boolean,
 ): Promise<void> {
   for await (const { key } of repository.store.list(sessionKey(prefix))) {
     const session = sessionInKey(key)
-    if (session === undefined || (await fenceSession(repository, session, 'forgotten', clock.nowMs()))) continue
+    if (session === undefined) continue
+    if (await fenceSession(repository, session, 'forgotten', clock.nowMs())) {
+      // Nothing goes on from what somebody wants gone, if it was given up before or just now.
+      await new Checkpoints(repository, session, 0, warn).removeAll()
+      continue
+    }
     const root = rootKey(session)
     if (may(root)) await forgetRoot(repository, { key: root, session }, clock)
   }
 }
 
-/** false: the session was sealed already, its backup stands. Its marker is left to garbage collection. */
+/**
+ * false: the session was sealed already, its backup stands. Its marker is left to garbage collection, and so is its newest checkpoint: the
+ * next backup of the volume goes on from there.
+ */
 async function abandon(
   { clock, warn = () => {} }: RepositoriesOptions,
   repository: Repository,
@@ -258,7 +267,9 @@ async function abandon(
   if (parseSession(session) === undefined) {
     throw new TerminalError('SessionInvalid', `${JSON.stringify(session)} is no session id`)
   }
-  const fenced = await fenceSession(repository, session, 'abandoned', clock.nowMs())
-  await new Checkpoints(repository, session, 0, warn).removeAll()
+  const newest = await nameForNext(repository, session)
+  const fenced = await fenceSession(repository, session, 'abandoned', clock.nowMs(), newest)
+  // It may have been given up before: then what was said at that time counts.
+  await new Checkpoints(repository, session, 0, warn).removeAll(await keptName(repository, session))
   return fenced
 }

@@ -9,6 +9,7 @@ import { chunkLength, pageSpan } from './geometry.ts'
 import { inParallel } from './in-parallel.ts'
 import type { MetaPacks } from './meta-packs.ts'
 import type { Repository } from './repository.ts'
+import type { Unfinished, UnfinishedPage } from './unfinished.ts'
 import type { OpenPage, UploadState } from './upload-state.ts'
 import type { Warn } from './warn.ts'
 
@@ -19,6 +20,7 @@ export type PageContext = {
   state: UploadState
   blobs: BlobReader
   metaPacks: MetaPacks
+  unfinished: Unfinished
   warn: Warn
 }
 
@@ -33,10 +35,15 @@ export async function loadPage(context: PageContext, page: number): Promise<Open
   for (let chunk = state.plan.next(first, end); chunk !== -1; chunk = state.plan.next(chunk + 1, end))
     todo.add(chunk - first)
   const loaded: OpenPage = { page, first, todo, left: todo.count(), map }
-  const parent = loaded.left > 0 || state.keepsTheRest ? await parentMap(context, page) : 'none'
+  const isLookedAt = loaded.left > 0 || state.keepsTheRest
+  const [parent, unfinished] = await Promise.all([
+    isLookedAt ? parentMap(context, page) : ('none' as const),
+    isLookedAt ? context.unfinished.page(page, state.pages.get(page)) : undefined,
+  ])
   // From here on in one go, so that a checkpoint knows either nothing of it or all.
   takeParent(state, loaded, parent)
   if (parent === 'unreadable') state.pages.clear(page)
+  if (unfinished !== undefined) takeUnfinished(state, loaded, unfinished)
   state.open.set(page, loaded)
   return loaded
 }
@@ -57,6 +64,23 @@ function takeParent(state: UploadState, loaded: OpenPage, parent: ParentMap): vo
     if (isGone && changesOnly) lookAgain(state, loaded, slot)
     if (inParent && !isGone && (changesOnly || loaded.todo.has(slot))) loaded.map.copy(slot, parent, slot)
   }
+}
+
+/**
+ * As something to compare with, and nothing else: only chunks that are looked at in any case, and what the parent has as well stays the
+ * parent's. Of what this session must not take over, or what is not there, nothing is taken.
+ */
+function takeUnfinished(state: UploadState, loaded: OpenPage, { map, stored, listed }: UnfinishedPage): void {
+  const isUsable = (pack: string) => listed.has(pack) && !state.unusable.has(pack)
+  const slots = new Bitmap(loaded.map.length)
+  const end = Math.min(loaded.todo.length, map.length)
+  for (let slot = loaded.todo.next(0, end); slot !== -1; slot = loaded.todo.next(slot + 1, end)) {
+    const location = map.get(slot)
+    if (location === undefined || loaded.map.hasId(slot, location.id, 0) || !isUsable(location.pack)) continue
+    loaded.map.set(slot, location)
+    slots.add(slot)
+  }
+  loaded.unfinished = { slots, stored: stored !== undefined && isUsable(stored.pack) ? stored : undefined }
 }
 
 async function parentMap({ state, blobs, warn }: PageContext, page: number): Promise<ParentMap> {
@@ -82,7 +106,7 @@ function lookAgain(state: UploadState, page: OpenPage, slot: number): void {
 }
 
 /** Stores the page's map unless it is the parent's still, or all zeros. The page is finished when that is durable. */
-export function closePage({ repository, state, metaPacks }: PageContext, { page, map }: OpenPage): void {
+export function closePage({ repository, state, metaPacks }: PageContext, { page, map, unfinished }: OpenPage): void {
   if (map.isAllEmpty()) {
     state.finishPage(page, undefined)
     return
@@ -90,8 +114,10 @@ export function closePage({ repository, state, metaPacks }: PageContext, { page,
   const raw = map.encode()
   countGarbage(2 * raw.length)
   const id = repository.keys.pageId(raw)
-  const parent = state.pages.get(page)
-  if (parent !== undefined && id.equals(parent.id) && !state.unusable.has(parent.pack)) state.finishPage(page, parent)
+  const standing = [state.pages.get(page), unfinished?.stored].find(
+    (stored) => stored !== undefined && id.equals(stored.id) && !state.unusable.has(stored.pack),
+  )
+  if (standing !== undefined) state.finishPage(page, standing)
   else metaPacks.append('page', id, raw, (location) => state.finishPage(page, location))
 }
 

@@ -100,6 +100,7 @@ export class UploadPump {
       return false
     }
     if (page.map.hasId(slot, ids, at)) {
+      this.#rememberUnfinished(page, slot)
       this.#settle(page, chunk)
       return false
     }
@@ -114,6 +115,13 @@ export class UploadPump {
     if (waiting === undefined) this.#pending.set(name, [])
     else waiting.push(chunk)
     return waiting === undefined
+  }
+
+  /** As if this session had stored it just now: the same bytes may be elsewhere in the volume. */
+  #rememberUnfinished(page: OpenPage, slot: number): void {
+    if (page.unfinished?.slots.has(slot) !== true) return
+    const location = page.map.get(slot)
+    if (location !== undefined) this.#context.known.add(location)
   }
 
   #send(lane: Lane, pack: FullPack): void {

@@ -12,7 +12,15 @@ import { NewChunks } from './new-chunks.ts'
 const MOST_SPARE_TABLES = 64
 
 /** A page that is begun. `map` holds the parent's entry wherever `todo` is set. */
-export type OpenPage = { page: number; first: number; todo: Bitmap; left: number; map: LocationTable }
+export type OpenPage = {
+  page: number
+  first: number
+  todo: Bitmap
+  left: number
+  map: LocationTable
+  /** In this slice: entries of `map` that an unfinished backup has stored, and where the whole page lies if it does. */
+  unfinished?: { slots: Bitmap; stored: BlobLocation | undefined } | undefined
+}
 
 /** A checkpoint of which it is known what must not be taken over. */
 export type Resumable = Checkpoint & { unusable: ReadonlySet<string> }

@@ -27,6 +27,7 @@ import { type KeyCache, type Repository, requireRepository } from './repository.
 import { sealUpload } from './seal.ts'
 import { Stopper } from './stopper.ts'
 import { throttled } from './throttled.ts'
+import { loadUnfinished, Unfinished } from './unfinished.ts'
 import { beginUpload } from './upload-begin.ts'
 import { type PageContext, planRetired } from './upload-pages.ts'
 import { planAllocated, planChanged } from './upload-plan.ts'
@@ -112,7 +113,8 @@ class UploadSlice {
     this.#outbox = new Outbox(repository.store, state.stats)
     const { packBytes } = this.#budget()
     const metaPacks = new MetaPacks(repository.keys, request.session, this.#outbox, packBytes)
-    this.#pages = { repository, state, blobs: new BlobReader(repository), metaPacks, warn }
+    const source = { repository, blobs: new BlobReader(repository), warn }
+    this.#pages = { ...source, state, metaPacks, unfinished: new Unfinished(source) }
   }
 
   async run(onProgress: (progress: UploadProgress) => void): Promise<UploadEnd> {
@@ -166,6 +168,8 @@ class UploadSlice {
     const { blobs, warn } = this.#pages
     const source = { repository, blobs, mostEntries: this.#knownEntries(budget.knownChunks), warn }
     const known = await loadKnownChunks(source, request.session, this.#state)
+    if (this.#state.nextUnfinished(0) !== -1)
+      this.#pages.unfinished = await loadUnfinished(this.#pages, request.session, budget.openPages)
     const cadence = new CheckpointCadence(deps.clock, this.#state.stats.bytesStored, () => this.#checkpoint())
     const report = throttled(deps.clock, () => onProgress({ ...this.#state.stats }))
     const isStopping = () => stopper.isStopping

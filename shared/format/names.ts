@@ -7,6 +7,7 @@ export type SessionParts = { volumeTag: string; snapshotTag: string; startedMs: 
 
 const SESSION = /^([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{12})-([0-9a-f]{8})$/
 const PACK_REF = /^[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{12}-[0-9a-f]{8}\/[0-9a-f]{16}$/
+const CHECKPOINT = /^checkpoint\/([0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{12}-[0-9a-f]{8})\/([0-9]{8}-[0-9]{4})$/
 const REACH_NOTE = /^reach\/(pages|roots)-[0-9a-f]{16}$/
 /** A pack reference as bytes: 26 of the session, 8 of the pack's own name. */
 export const PACK_REF_BYTES = 34
@@ -39,6 +40,15 @@ export const packKey = (ref: string): string => `packs/${ref}`
 
 export function checkpointKey(session: string, slice: number, n: number): string {
   return `checkpoint/${session}/${String(slice).padStart(8, '0')}-${String(n).padStart(4, '0')}`
+}
+
+/** Everything below it is a checkpoint of a session whose id begins so. */
+export const checkpointPrefix = (session: string): string => `checkpoint/${session}`
+
+/** The parts of a checkpoint's key; undefined when it is none. `name`: `<slice>-<n>`, which sorts by age within its session. */
+export function parseCheckpointKey(key: string): { session: string; name: string } | undefined {
+  const match = CHECKPOINT.exec(key)
+  return match === null ? undefined : { session: match[1] ?? '', name: match[2] ?? '' }
 }
 
 /** The session in `roots/<S>` or `index/<S>`; undefined when the key is not of that form. */

@@ -82,11 +82,14 @@ function checkShape({ version, capacityBytes, chunkBytes, pageChunks, pages }: R
 /** Why a session can never seal. `forgotten`: it may have been sealed once; its marker must stay (docs/format). */
 export type TombstoneWhy = 'forgotten' | 'abandoned' | 'idle'
 
-/** What stands at a root's key when the session was given up, so that it can never seal. */
+/**
+ * What stands at a root's key when the session was given up, so that it can never seal. `checkpoint`: the last part of the key of one that
+ * was listed before it ended, and that the next backup of the volume may go by.
+ */
 export function sealTombstone(
   keys: RepositoryKeys,
   session: string,
-  tombstone: { why: TombstoneWhy; atMs: number },
+  tombstone: { why: TombstoneWhy; atMs: number; checkpoint?: string | undefined },
 ): Buffer {
   return sealObject(keys, 'tombstone', rootKey(session), encodeParts(tombstone, []))
 }
@@ -97,10 +100,11 @@ export function openTombstone(
   session: string,
   bytes: Uint8Array,
   where: string,
-): { why: string } {
+): { why: string; checkpoint: string | undefined } {
   const payload = openObject(keys, 'tombstone', rootKey(session), bytes, where)
   try {
-    return { why: String((decodeParts(payload).head as { why?: unknown }).why) }
+    const { why, checkpoint } = decodeParts(payload).head as { why?: unknown; checkpoint?: unknown }
+    return { why: String(why), checkpoint: typeof checkpoint === 'string' ? checkpoint : undefined }
   } catch (error) {
     throw new CorruptionError('RootCorrupt', `tombstone ${where}: it opens but makes no sense`, { cause: error })
   }

@@ -14,8 +14,9 @@ import {
   slotHolder,
   slotName,
 } from '#shared/domain/slots.ts'
-import { STEP_OF_KIND, stepPatch } from '#shared/domain/step-label.ts'
+import { STEP_OF_KIND, stepOf, stepPatch } from '#shared/domain/step-label.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
+import { hasWaitedLonger } from '#shared/domain/waited-in-vain.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import { objectText, type StepDeps } from './deps.ts'
 import { fillFront, isQueueEmpty, readFront } from './queue.ts'
@@ -45,6 +46,16 @@ export async function giveSlot(deps: StepDeps, object: KubeObject): Promise<void
   for (const [index, holder] of slots.held.entries())
     if (holder === slotHolder(object)) await vacate(deps, slots.leases[index])
   await gateIn(deps)
+}
+
+/**
+ * Whether an upload that is between two slices gives its slot up: to one whose disk has waited in vain before, and would else wait behind the
+ * same transfers again. It goes on from its checkpoint when its turn comes. One that has just been given its slot moves a slice first.
+ */
+export async function makesRoom(deps: StepDeps, upload: KubeObject): Promise<boolean> {
+  if (stepOf(upload) === 'running' || !(Number(upload['status']?.slice) > 0)) return false
+  const { held } = await readSlots(deps)
+  return hasWaitedLonger(upload, await readFront(deps, new Set(held)))
 }
 
 /**

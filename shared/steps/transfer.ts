@@ -10,7 +10,7 @@ import type { TransferOptions } from '#shared/ports/mover.ts'
 import { ABORTS, type Claim } from './claim.ts'
 import type { TransferDeps } from './deps.ts'
 import { placeInQueue } from './queue.ts'
-import { gateIn, takeSlot } from './slots.ts'
+import { gateIn, giveSlot, makesRoom, takeSlot } from './slots.ts'
 import type { Ending } from './write.ts'
 
 type TransferKind = 'Upload' | 'Download'
@@ -30,6 +30,7 @@ export async function withSlot(
 ): Promise<string> {
   const slot = await takeSlot(deps, object)
   if (!slot.have) return await queue(deps, kind, object, slot.why)
+  if (kind === 'Upload' && (await makesRoom(deps, object))) return await standAside(deps, object)
   if (!deps.permits.tryTake()) {
     const text = 'this pod moves another volume; another pod takes this one'
     throw new RetryableError('MoverBusy', text, { retryAfterSeconds: 2 })
@@ -58,6 +59,17 @@ async function queue(deps: TransferDeps, kind: TransferKind, object: KubeObject,
   // A slot may have come free between the look and the patch, when nobody was queued to be given it.
   await gateIn(deps)
   return 'queued'
+}
+
+/**
+ * Queued first: a slice that another delivery has begun meanwhile makes that patch fail. A death before the slot is free leaves it with one
+ * that waits, and the sweep takes it back.
+ */
+async function standAside(deps: TransferDeps, upload: KubeObject): Promise<string> {
+  const why = 'makes room for a disk whose last backup was ended before it had a slot; it goes on from its checkpoint'
+  await queue(deps, 'Upload', upload, why)
+  await giveSlot(deps, upload)
+  return 'made room'
 }
 
 /** The patch that begins a slice: out of every selector, and one slice more than before. */

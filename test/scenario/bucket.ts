@@ -7,10 +7,10 @@ import { download } from '#shared/engine/download.ts'
 import { inlineLane } from '#shared/engine/inline-lane.ts'
 import { pruneRepository, unreachableObjects } from '#shared/engine/prune.ts'
 import { addPasswordSlot, type Repository } from '#shared/engine/repository.ts'
-import { CONFIG_KEY, formatSession, rootKey, sessionInKey } from '#shared/format/names.ts'
+import { CONFIG_KEY, formatSession, parseCheckpointKey, rootKey, sessionInKey } from '#shared/format/names.ts'
 import { encodeConfig } from '#shared/format/repository-config.ts'
 import { RepositoryKeys } from '#shared/format/repository-keys.ts'
-import { openRoot, type Root, type RootAbout, sealRoot } from '#shared/format/root.ts'
+import { openRoot, openTombstone, type Root, type RootAbout, sealRoot } from '#shared/format/root.ts'
 import { claimedKind } from '#shared/format/sealed-object.ts'
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
 import type { DiskRef } from '#shared/ports/mover.ts'
@@ -71,10 +71,20 @@ export class Bucket {
     return [...this.objects.keys()].sort()
   }
 
-  /** But for those that pods wrote which stood still: they may come after the session's end. The next prune removes them. */
+  /**
+   * But for those by which the next backup goes on from one that was given up, and those that pods wrote which stood still: they may come
+   * after the session's end. A prune removes them.
+   */
   get checkpoints(): string[] {
-    const excused = (key: string) => this.foreign.has(key) || this.late.has(key)
+    const excused = (key: string) => this.foreign.has(key) || this.late.has(key) || this.#isForNext(key)
     return this.keyList.filter((key) => key.startsWith('checkpoint/') && !excused(key))
+  }
+
+  #isForNext(key: string): boolean {
+    const { session = '', name } = parseCheckpointKey(key) ?? {}
+    const end = this.objects.get(rootKey(session))?.body
+    if (end === undefined || claimedKind(end) !== 'tombstone') return false
+    return openTombstone(KEYS, session, end, key).checkpoint === name
   }
 
   /** Roots of backups, by key; tombstones are none. */

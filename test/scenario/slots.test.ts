@@ -2,9 +2,12 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { KubeObject } from '#shared/api/kinds.ts'
 import { conditionOf } from '#shared/domain/conditions.ts'
 import { isQueued, oldestFirst } from '#shared/domain/slots.ts'
-import { KiB } from '#shared/kernel/units.ts'
+import { DISK_LABEL, WAITING_SINCE_ANNOTATION } from '#shared/domain/waited-in-vain.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
 import { noiseOf } from './choices.ts'
 import { assertNothingLeft } from './invariants.ts'
 import { aSnapshot, aVolume, isDone } from './objects.ts'
@@ -74,6 +77,43 @@ test('of those that wait the oldest goes first', async () => {
   const { started } = await backUpAll(world)
   assert.is(started.length, COUNT)
   assert.equal(passedOver, [])
+})
+
+test('between two slices an upload makes room for a disk that had no turn the night before, and goes on after it', async () => {
+  const world = new World(7, FAIR, 1)
+  for (const name of ['large', 'late']) world.volumes.write(aVolume(world, name), 0, noiseOf(name, 640 * KiB))
+  const disk = world.cluster.peek('PersistentVolume', undefined, 'pv-late')?.['spec'].csi.volumeHandle
+  const night = world.cluster.seed('Upload', {
+    apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
+    kind: 'Upload',
+    metadata: {
+      name: 'upload-of-last-night',
+      namespace: 'velero',
+      labels: { 'dormouse.dev/step': 'done', [DISK_LABEL]: disk },
+    },
+    spec: { snapshotID: `ivd:${disk}:gone`, backupRepository: 'br' },
+    status: { phase: 'Canceled', completionTimestamp: rfc3339(world.clock.nowMs() + 4 * HOUR_MS) },
+  })
+  world.clock.advanceTo(world.clock.nowMs() + 20 * HOUR_MS)
+  const began: string[] = []
+  const order: string[] = []
+  const snapshotOf = (upload: KubeObject) => String(upload['spec'].snapshotReference).split('/')[1] ?? ''
+  world.cluster.onWrite((kind, before, after) => {
+    if (kind !== 'Upload' || after === undefined || before === undefined) return
+    const name = snapshotOf(after)
+    if (after['status'].slice !== before['status'].slice && began.push(name) === 2) aSnapshot(world, 'late', 'late')
+    if (after['status'].phase === 'Completed' && before['status'].phase !== 'Completed') order.push(name)
+  })
+  aSnapshot(world, 'large', 'large')
+  const uploads = () => world.cluster.peekAll('Upload')
+  await world.run(() => uploads().length === 3 && uploads().every(isDone))
+  const late = uploads().find((upload) => snapshotOf(upload) === 'late')
+  assert.is(late?.metadata.annotations?.[WAITING_SINCE_ANNOTATION], night.metadata.creationTimestamp)
+  assert.equal(order, ['late', 'large'], began.join())
+  assert.ok(began.filter((name) => name === 'large').length > 1, began.join())
+  await world.run(() => world.heldLeases.length === 0)
+  assert.equal([...world.errors, ...world.broken], [])
+  assertNothingLeft(world)
 })
 
 test('row 60: twice the movers take half the time, up to one for each volume', async () => {

@@ -29,6 +29,8 @@ const SEEDS_PER_TEST = 10
 /** Calls of others before a process begins: as many as a whole prune run makes. */
 const MOST_LATE_CALLS = 200
 const SHORT_WHILE = 10
+/** After all backups of the ground. */
+const LATER_MS = 1_800_000_000_000
 const SECOND_CHANGE = { kind: 'write' as const, sector: 16, sectors: 110, fill: 9 }
 
 /**
@@ -147,23 +149,34 @@ async function mayEnd(work: () => Promise<unknown>): Promise<void> {
   }
 }
 
-async function play(seed: number): Promise<World> {
+/** `goesOn`: B is given up on its way, and D goes on from there. */
+async function play(seed: number, goesOn = false): Promise<World> {
   const base = await ground
   const world = new World(seed)
   for (const [key, entry] of base.store.objects) world.objects.set(key, entry)
   world.repository = await requireRepository(world.store, access.password)
   world.contents.set(base.firstRoot, base.first).set(base.secondRoot, base.second)
   const { random } = world
-  const sessions = { B: await base.world.newSession('B'), C: await base.world.newSession('C') }
+  const sessions = {
+    B: await base.world.newSession('B', '1', goesOn ? LATER_MS : undefined),
+    C: await base.world.newSession('C'),
+    D: await base.world.newSession('D', '1', LATER_MS + 1),
+  }
   // C shares chunks with each of the others and writes all pages itself, in half of the seeds.
   const grown = base.first.snapshot()
   const grownAreas = random.chance(0.5) ? touchEachPage(grown, 12) : [{ offsetBytes: 0, lengthBytes: CHUNK_BYTES }]
-  const contents = { B: grown.snapshot(), C: grown }
+  const contents = { B: grown.snapshot(), C: grown, D: grown }
   const changed = [{ offsetBytes: 0, lengthBytes: CHUNK_BYTES }]
   const touch = random.below(4)
   if (touch < 2) changed.push(...applyChanges(contents.B, [{ kind: 'write', sector: 100, sectors: 30, fill: 11 }]))
   if (touch === 2) changed.push(...touchEachPage(contents.B, 13))
   if (touch === 3) changed.push(...applyChanges(contents.B, [SECOND_CHANGE]))
+  if (goesOn) {
+    // More than a slice moves before it is stopped.
+    changed.push(...applyChanges(contents.B, [{ kind: 'write', sector: 20, sectors: 160, fill: 15 }]))
+    contents.D = contents.B.snapshot()
+    if (random.chance(0.5)) applyChanges(contents.D, [{ kind: 'write', sector: 8, sectors: 9, fill: 14 }])
+  }
   // What each backup knows of the changes since another: its map then names that one's packs from the beginning.
   const areasSince: Record<string, Extent[] | undefined> = {
     [`B ${base.firstRoot}`]: [...grownAreas, ...changed],
@@ -176,12 +189,12 @@ async function play(seed: number): Promise<World> {
   const isForgotten = (key: string) => stands(key) && claimedKind(world.objects.get(key)!.body) === 'tombstone'
   const isRetiring = () => [...world.objects.keys()].some((key) => key.startsWith('retire/'))
   const cue = async (process: string, isDue: () => boolean) => {
-    if (isStory && random.chance(0.9)) await world.steps.until(process, isDue)
+    if ((isStory || goesOn) && random.chance(0.9)) await world.steps.until(process, isDue)
   }
-  const storyParents = { B: `roots/${sessions.C}`, C: base.firstRoot }
-  const upload = (process: string, name: 'B' | 'C', slices: readonly number[]) => async () => {
+  const storyParents = { B: `roots/${sessions.C}`, C: base.firstRoot, D: undefined }
+  const upload = (process: string, name: 'B' | 'C' | 'D', slices: readonly number[]) => async () => {
     const parents = [base.firstRoot, base.firstRoot, `roots/${sessions.C}`, base.secondRoot, undefined]
-    const parentRoot = isStory ? storyParents[name] : parents[random.below(parents.length)]
+    const parentRoot = isStory || name === 'D' ? storyParents[name] : parents[random.below(parents.length)]
     const changedAreas = areasSince[`${name} ${parentRoot}`]
     for (const slice of slices) {
       const stop = new AbortController()
@@ -205,10 +218,12 @@ async function play(seed: number): Promise<World> {
         changedAreas,
         slice,
         workers: 1,
+        ...(goesOn ? { packBytes: 3 * CHUNK_BYTES } : {}),
       }
       // All but the last slice are stopped early, some before they move anything: what they know is in their checkpoint.
-      const signal = slice < (slices.at(-1) ?? 0) ? stop.signal : new AbortController().signal
-      if (random.chance(0.5)) stop.abort()
+      const isStopped = slice < (slices.at(-1) ?? 0) || (goesOn && name === 'B')
+      const signal = isStopped ? stop.signal : new AbortController().signal
+      if (random.chance(goesOn ? 0.1 : 0.5)) stop.abort()
       try {
         const { state } = await engine.uploadSlice({ ...request, signal })
         if (state === 'sealed') return
@@ -224,17 +239,23 @@ async function play(seed: number): Promise<World> {
   }
   const collect = (process: string) => async () => {
     const sessionIdleMs = random.chance(0.3) ? 0 : DAY_MS
+    const givenUpLivesMs = goesOn && random.chance(0.4) ? DAY_MS : 0
     // Whole runs, or so many slices of a few calls that one of them looks, one retires, one deletes.
     const isSliced = random.chance(0.5)
     const [clock, sliceMs, runs] = isSliced ? [new CallClock(), 1 + random.below(6), 14] : [systemClock, HOUR_MS, 3]
     const store = new TickingStore(world.stepped(process), () => clock instanceof CallClock && clock.tick())
     for (let run = 0; run < runs; run++) {
-      const report = await pruneRepository({ ...world.repository!, store }, { clock, sliceMs, sessionIdleMs })
+      const options = { clock, sliceMs, sessionIdleMs, givenUpLivesMs }
+      const report = await pruneRepository({ ...world.repository!, store }, options)
       if (isSliced && report.state === 'more') world.slices++
       else await cue(process, () => isForgotten(`roots/${sessions.C}`))
     }
   }
-  for (const name of ['B', 'C'] as const) world.contents.set(`roots/${sessions[name]}`, contents[name])
+  const names = ['B', 'C', 'D'] as const
+  const abandon = (process: string) => async () => {
+    await new EngineWorld(world.stepped(process)).repositories.abandon(access, sessions.B)
+  }
+  for (const name of names) world.contents.set(`roots/${sessions[name]}`, contents[name])
   const session = (name: 'B' | 'C') => stands(`session/${sessions[name]}`)
   const beginsB = [() => stands(`roots/${sessions.C}`), () => session('C')]
   /** How likely, its work, and in a story: how likely, and what it waits for. */
@@ -249,6 +270,12 @@ async function play(seed: number): Promise<World> {
     [0.3, forget('G', 's0'), 0.1, () => true],
     [0.3, forget('K', 'C'), 1, () => session('B')],
   ]
+  const hasCheckpoint = () => [...world.objects.keys()].some((key) => key.startsWith(`checkpoint/${sessions.B}/`))
+  const isOver = () => isForgotten(`roots/${sessions.B}`)
+  if (goesOn) {
+    cast.push([0.9, abandon('A'), 0.9, hasCheckpoint])
+    cast.push([1, upload('D', 'D', random.chance(0.5) ? [1] : [1, 2]), 1, random.chance(0.8) ? isOver : hasCheckpoint])
+  }
   const started = cast.filter(([usual, , inStory]) => random.chance(isStory ? inStory : usual))
   const processes = started.map(([, work, , isDue], index) =>
     mayEnd(async () => {
@@ -260,13 +287,17 @@ async function play(seed: number): Promise<World> {
   )
   await world.steps.run(processes, () => world.check())
   // Who died comes back, or is given up for dead.
-  for (const name of ['B', 'C'] as const) {
+  for (const name of goesOn ? names : (['B', 'C'] as const)) {
     const engine = new EngineWorld(world.store)
     const request = { content: contents[name], session: sessions[name], snapshotId: name, slice: 9 }
     if (random.chance(0.7)) await mayEnd(() => engine.uploadSlice(request))
     world.messages.push(...engine.messages)
   }
   world.times.nowMs += 2 * DAY_MS
+  await world.check()
+  const namesD = world.named.get(world.objects.get(`roots/${sessions.D}`)?.body ?? new Uint8Array())
+  const isOfB = (pack: string) => pack.startsWith(`${sessions.B}/`)
+  if (isOver() && [...(namesD ?? [])].some(isOfB)) seen.goneOnWith++
   return world
 }
 
@@ -276,7 +307,7 @@ async function endsRight(world: World): Promise<void> {
   // By the protocol nothing goes that a session took over: the look before the seal is for damage, and must find none.
   for (const message of world.messages) assert.not.match(message, /earlier backups name it/)
   for (let run = 0; run < 2; run++) {
-    const options = { clock: systemClock, sliceMs: HOUR_MS, sessionIdleMs: DAY_MS }
+    const options = { clock: systemClock, sliceMs: HOUR_MS, sessionIdleMs: DAY_MS, givenUpLivesMs: 0 }
     assert.equal((await pruneRepository(repository, options)).waitsFor, [])
     await world.check()
   }
@@ -291,7 +322,7 @@ async function endsRight(world: World): Promise<void> {
 }
 
 /** Of all seeds: how much happens in ten of them is chance. */
-const seen = { pruned: 0, slices: 0 }
+const seen = { pruned: 0, slices: 0, goneOnWith: 0 }
 
 for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
   const last = Math.min(SEEDS, first + SEEDS_PER_TEST - 1)
@@ -308,6 +339,23 @@ for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
     }
   })
 }
+
+for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
+  const last = Math.min(SEEDS, first + SEEDS_PER_TEST - 1)
+  test(`a session that goes on from one that was given up loses nothing: orders ${first} to ${last}`, async () => {
+    for (let seed = first; seed <= last; seed++) {
+      try {
+        await endsRight(await play(seed, true))
+      } catch (error) {
+        throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error })
+      }
+    }
+  })
+}
+
+test('sessions went on from one that was given up', () => {
+  assert.ok(seen.goneOnWith > SEEDS / SEEDS_PER_TEST, `${seen.goneOnWith} of ${SEEDS} orders`)
+})
 
 test('packs were deleted while others worked, and prunes took several slices', () => {
   assert.ok(seen.pruned > SEEDS / SEEDS_PER_TEST, `${seen.pruned} packs`)

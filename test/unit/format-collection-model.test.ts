@@ -1,6 +1,7 @@
 // The garbage collection protocol of docs/format, as a model: every order of steps of sessions, collectors and someone who
-// forgets a backup. It knows the retire list and the second look, not the lists of waits and dooms by which the shipped prune goes
-// on after a death: that one is run in seeded orders in engine-prune-interleavings.test.ts.
+// forgets a backup, and of one that goes on from a session that was given up. It knows the retire list and the second look, of the lists
+// of waits and dooms by which the shipped prune goes on after a death only what a sleeper does with the latter: the rest is run in seeded
+// orders in engine-prune-interleavings.test.ts.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,6 +14,10 @@ type Bucket = {
   sessions: string[]
   index: Record<string, string[]>
   retire: Record<string, string[]>
+  doom: Record<string, string[]>
+  checkpoints: Record<string, { name: string; packs: string[] }>
+  /** The checkpoint that a session's tombstone names. */
+  goesBy: Record<string, string>
 }
 
 /** What a process remembers between its steps. */
@@ -121,6 +126,7 @@ function collector(name: string, fences: boolean, leaves: 'nothing' | 'the secon
       (bucket, own) => {
         if (leaves === 'the second look') return undefined
         own.doomed = own.doomed.filter((pack) => !named(bucket, pack))
+        bucket.doom[name] = own.doomed
         return undefined
       },
       (bucket, own) => {
@@ -135,6 +141,101 @@ function collector(name: string, fences: boolean, leaves: 'nothing' | 'the secon
       },
       (bucket) => {
         delete bucket.retire[name]
+        delete bucket.doom[name]
+        return undefined
+      },
+    ],
+  }
+}
+
+/** A collector that helps another one, and falls asleep before it deletes what the other's list dooms. */
+function sleeper(name: string, other: string): Actor {
+  return {
+    name,
+    memory: memory(),
+    steps: [
+      (bucket, own) => {
+        if (bucket.retire[other] === undefined || bucket.doom[other] === undefined) return 'wait'
+        own.doomed = bucket.doom[other]
+        return undefined
+      },
+      (bucket, own) => {
+        bucket.packs = bucket.packs.filter((pack) => !own.doomed.includes(pack))
+        return undefined
+      },
+    ],
+  }
+}
+
+/** Stores a pack, in two attempts as the first one was not answered, and says so in a checkpoint. Then its time is over. */
+function unfinished(name: string): Actor {
+  const put: Step<Bucket, Memory> = (bucket) => {
+    if (!bucket.packs.includes(`${name}1`)) bucket.packs.push(`${name}1`)
+    return undefined
+  }
+  return {
+    name,
+    memory: memory(),
+    steps: [
+      (bucket) => void bucket.sessions.push(name),
+      put,
+      put,
+      (bucket) => {
+        bucket.checkpoints[name] = { name: `${name}-1`, packs: [`${name}1`] }
+        return undefined
+      },
+    ],
+  }
+}
+
+/** Gives a session up, and says by which checkpoint another one may go on. */
+function abandoner(name: string, session: string): Actor {
+  return {
+    name,
+    memory: memory(),
+    steps: [
+      (bucket, own) => {
+        own.packs = Object.values(bucket.checkpoints).map((checkpoint) => checkpoint.name)
+        return undefined
+      },
+      (bucket, own) => {
+        const [newest] = own.packs
+        if (bucket.roots[session] === undefined && newest !== undefined) bucket.goesBy[session] = newest
+        bucket.roots[session] ??= 'tombstone'
+        return undefined
+      },
+    ],
+  }
+}
+
+/** Goes on from the checkpoint of `other`, and stores nothing of its own. */
+function goingOn(name: string, other: string, heeds: 'its end' | 'nothing'): Actor {
+  return {
+    name,
+    memory: memory(),
+    steps: [
+      (bucket) => void bucket.sessions.push(name),
+      (bucket, own) => {
+        own.retired = Object.values(bucket.retire).flat()
+        return undefined
+      },
+      (bucket, own) => {
+        const checkpoint = bucket.checkpoints[other]
+        own.packs = checkpoint?.packs ?? []
+        own.sessions = checkpoint === undefined ? [] : [checkpoint.name]
+        return undefined
+      },
+      (bucket, own) => {
+        const isAsNamed = bucket.goesBy[other] !== undefined && own.sessions.includes(bucket.goesBy[other])
+        if (heeds === 'its end' && bucket.roots[other] !== undefined && !isAsNamed) own.packs = []
+        return undefined
+      },
+      (bucket, own) => {
+        own.packs = own.packs.filter((pack) => bucket.packs.includes(pack) && !own.retired.includes(pack))
+        return undefined
+      },
+      (bucket, own) => {
+        bucket.roots[name] ??= own.packs
         return undefined
       },
     ],
@@ -166,6 +267,9 @@ const bucket = (): Bucket => ({
   sessions: ['A'],
   index: { A: ['A1', 'A2'] },
   retire: {},
+  doom: {},
+  checkpoints: {},
+  goesBy: {},
 })
 
 /** No root names a pack that is gone: the one thing that must never happen. */
@@ -210,6 +314,29 @@ test('a session of two slices keeps to what was retired when it began, whatever 
 
 test('the model notices when a later slice looks at the retire lists as they are then', () => {
   assert.throws(() => explore(bucket(), threeGenerations('what stands then'), nothingIsLost), /C names A/)
+})
+
+/** X is given up half-way and does not notice; B goes on from it while its packs are collected, by two of whom one sleeps. */
+const goesOn = (heeds: Parameters<typeof goingOn>[2]) => [
+  unfinished('X'),
+  abandoner('a', 'X'),
+  goingOn('B', 'X', heeds),
+  collector('g', false),
+  sleeper('h', 'g'),
+]
+
+test('a session that goes on from one that was given up loses nothing', () => {
+  let tookOver = false
+  const states = explore(bucket(), goesOn('its end'), (world, path) => {
+    nothingIsLost(world, path)
+    tookOver ||= world.roots['X'] === 'tombstone' && (world.roots['B'] ?? []).includes('X1')
+  })
+  assert.ok(states > 5000, `${states} states`)
+  assert.ok(tookOver, 'nobody ever went on')
+})
+
+test('the model notices when a checkpoint is heeded that a session wrote after its end', () => {
+  assert.throws(() => explore(bucket(), goesOn('nothing'), nothingIsLost), /B names X1/)
 })
 
 test('what nobody needs is collected in the end', () => {
