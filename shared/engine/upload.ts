@@ -160,7 +160,7 @@ class UploadSlice {
     const known = await loadKnownChunks(source, request.session, this.#state)
     const cadence = new CheckpointCadence(deps.clock, this.#state.stats.bytesStored, () => this.#checkpoint())
     const report = throttled(deps.clock, () => onProgress({ ...this.#state.stats }))
-    const isStopping = () => stopper.isStopping
+    const stops = { isStopping: () => stopper.isStopping, isUrgent: () => stopper.isUrgent }
     const onDurable = () => {
       report()
       cadence.tick(this.#state.stats.bytesStored, (error) => this.#outbox.fail(error))
@@ -168,7 +168,7 @@ class UploadSlice {
     const { pacer } = deps
     const turn = pacer === undefined ? undefined : () => pacer.turn(() => {}, stopper.stopping)
     const outbox = this.#outbox
-    await new UploadPump({ ...this.#pages, lanes, known, outbox, budget, isStopping, turn, onDurable }).run()
+    await new UploadPump({ ...this.#pages, lanes, known, outbox, budget, ...stops, turn, onDurable }).run()
     await cadence.settle()
     await this.#outbox.settle()
   }
@@ -202,7 +202,7 @@ class UploadSlice {
       await planRetired(this.#pages)
     }
     if (state.plannedPages < state.geometry.pageCount && lane !== undefined) {
-      await planAllocated(state, lane, () => stopper.isStopping)
+      await planAllocated(state, lane, stopper)
     }
     this.#isPlanned = true
   }
