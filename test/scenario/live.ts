@@ -12,7 +12,8 @@ import type { Choices, Step } from './choices.ts'
 import { assertNothingLeft } from './invariants.ts'
 import { type Backup, Life, type Restore, weatherOf } from './life.ts'
 import { diskBytes } from './objects.ts'
-import { CLUSTER_ID, World } from './world.ts'
+import { CLUSTER_ID } from './processes.ts'
+import { World } from './world.ts'
 
 export type Lived = { failure: string | undefined; steps: readonly Step[]; deaths: number; troubles: number }
 
@@ -43,6 +44,7 @@ function traceInto(world: World, trace: (line: string) => void): void {
   const startMs = world.clock.nowMs()
   const at = () => `${((world.clock.nowMs() - startMs) / 1000).toFixed(1)} s`
   world.sky.onTrouble = (text) => trace(`${at()} * ${text}`)
+  world.sky.slowness.onDelay = (text) => trace(`${at()} ~ ${text}`)
   world.cluster.onWrite((kind, before, after) => {
     const { name } = (after ?? before)?.metadata ?? {}
     const state = (object: typeof before) =>

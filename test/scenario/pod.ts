@@ -3,7 +3,8 @@
 import type { Clock } from '#shared/kernel/clock.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { VirtualClock } from './clock.ts'
-import type { Port, Sky } from './weather.ts'
+import type { Sky } from './sky.ts'
+import type { Port } from './weather.ts'
 
 /** Thrown into a process that is dead. */
 export class Died extends Error {}
@@ -57,6 +58,12 @@ export class Pod implements Clock {
     await this.awake('function')
   }
 
+  /** Of a request: it is noticed once the process does not stand still. */
+  async limit(ms: number, signal: AbortSignal): Promise<void> {
+    await this.#clock.limit(ms, signal)
+    await this.awake('function')
+  }
+
   onDeath(act: () => void): void {
     this.#onDeath.push(act)
   }
@@ -105,7 +112,9 @@ export class Pod implements Clock {
         break
       case 'none':
     }
-    const answer = await act()
+    const { slowness } = this.#sky
+    const slow = { name: this.name, awake: () => this.awake(caller) }
+    const answer = await (slowness.isOff ? act() : slowness.take(port, name, isWrite, act, slow))
     if (this.dead) throw new Died()
     return answer
   }
