@@ -30,6 +30,18 @@ export const systemClock: Clock = {
     }),
 }
 
+/**
+ * Wall time by `wall`, the rest by `clock`. What one process writes, another one reads: by one clock for all of them, that of the API server,
+ * a time means the same to each, however far the clocks of their nodes are off.
+ */
+export function withWallTime(clock: Clock, wall: Pick<Clock, 'nowMs'>): Clock {
+  return {
+    nowMs: () => wall.nowMs(),
+    monotonicMs: () => clock.monotonicMs(),
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+  }
+}
+
 /** RFC 3339 with seconds, as Kubernetes writes its times. */
 export function rfc3339(epochMs: number): string {
   return `${new Date(epochMs).toISOString().slice(0, 19)}Z`

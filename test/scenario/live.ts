@@ -44,6 +44,7 @@ function traceInto(world: World, trace: (line: string) => void): void {
   const startMs = world.clock.nowMs()
   const at = () => `${((world.clock.nowMs() - startMs) / 1000).toFixed(1)} s`
   world.sky.onTrouble = (text) => trace(`${at()} * ${text}`)
+  world.sky.clocks.onJump = (text) => trace(`${at()} @ ${text}`)
   world.sky.slowness.onDelay = (text) => trace(`${at()} ~ ${text}`)
   world.cluster.onWrite((kind, before, after) => {
     const { name } = (after ?? before)?.metadata ?? {}
@@ -66,10 +67,10 @@ async function liveThrough(world: World): Promise<undefined> {
   await world.bucket.prune()
   for (const backup of life.backups) await checkBackup(life, backup)
   for (const restore of life.restores) checkRestore(life, restore)
-  for (const name of life.deletes)
-    assert.is(world.cluster.peek('DeleteSnapshot', 'velero', name)?.['status'].phase, 'Completed', name)
+  for (const name of life.deletes) checkDelete(world, name)
   assert.equal(world.foreign.harmed, [], `harmed what is others': ${world.foreign.harmed.join(', ')}`)
-  assertNothingLeft(world, new Set([...world.foreign.snapshotIds, ...localSnapshots(life), ...lateSnapshots(world)]))
+  if (!wasLetGo(world))
+    assertNothingLeft(world, new Set([...world.foreign.snapshotIds, ...localSnapshots(life), ...lateSnapshots(world)]))
   await assertNothingUnreachable(world)
 }
 
@@ -106,7 +107,7 @@ async function checkBackup(life: Life, backup: Backup): Promise<void> {
   const { bucket } = life.world
   const snapshot = life.snapshotOf(backup)
   if (snapshot === undefined) {
-    assert.ok(backup.gone, `Snapshot ${backup.name} is gone, and nobody deleted it`)
+    assert.ok(backup.gone || areRecordsOld(life.world), `Snapshot ${backup.name} is gone, and nobody deleted it`)
     return
   }
   const { phase, snapshotID } = snapshot['status']
@@ -120,6 +121,21 @@ async function checkBackup(life: Life, backup: Backup): Promise<void> {
   if (root !== undefined) assert.ok((await bucket.restore(root)).equals(bucket.expected.get(snapshotId)!), text)
 }
 
+function checkDelete(world: World, name: string): void {
+  const request = world.cluster.peek('DeleteSnapshot', 'velero', name)
+  if (request !== undefined || !areRecordsOld(world)) assert.is(request?.['status'].phase, 'Completed', name)
+}
+
+/** By the API server's clock, which has leapt a year ahead: the sweep has ended what was kept for a day. */
+function areRecordsOld({ sky }: World): boolean {
+  return sky.clocks.serverWentAhead
+}
+
+/** A deletion that was a year old by the API server's clock, which has leapt: what it leaves is for the hourly look for orphans. */
+function wasLetGo(world: World): boolean {
+  return areRecordsOld(world) && world.cluster.peekAll('Event').some((event) => event['reason'] === 'FinalizerReleased')
+}
+
 /** All its attempts went into troubles of the weather. A clock that was off is no excuse: ages are told by the API server's. */
 function isExcused(life: Life, name: string, phase: string): boolean {
   const { cluster } = life.world
@@ -131,6 +147,7 @@ function checkRestore(life: Life, restore: Restore): void {
   const { world } = life
   const clone = life.cloneOf(restore)
   if (restore.gone) return
+  if (clone === undefined && areRecordsOld(world)) return
   assert.ok(clone, `CloneFromSnapshot ${restore.name} is gone, and nobody deleted it`)
   const { phase, reason, message, downloadName } = clone['status']
   const download = world.cluster.peek('Download', 'velero', downloadName ?? '-')

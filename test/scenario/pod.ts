@@ -32,7 +32,7 @@ export class Pod implements Clock {
     this.name = name
     this.#clock = clock
     this.#sky = sky
-    this.#offsetMs = sky.clockOffsetMs()
+    this.#offsetMs = sky.clockOffsetMs() + sky.clocks.ofNewProcess()
   }
 
   /** It stood still or its clock was off: it may have lost a Lease without knowing. */
@@ -112,7 +112,8 @@ export class Pod implements Clock {
         break
       case 'none':
     }
-    const { slowness } = this.#sky
+    const { slowness, clocks } = this.#sky
+    if (port === 'cluster') this.#offsetMs = clocks.jump() ?? this.#offsetMs
     const slow = { name: this.name, awake: () => this.awake(caller) }
     const answer = await (slowness.isOff ? act() : slowness.take(port, name, isWrite, act, slow))
     if (this.dead) throw new Died()

@@ -3,6 +3,7 @@
 import type { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
 import { createRepositories } from '#shared/engine/repositories.ts'
+import { withWallTime } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import type { VolumeService } from '#shared/ports/volumes.ts'
@@ -56,13 +57,15 @@ export class Processes {
     const { clock, sky, bucket, movers, onDeath } = this.#world
     const pod = new Pod(`pod-${++this.#pods}`, clock, sky)
     pod.onDeath(onDeath)
-    const repositories = createRepositories({ storeOf: () => bucket.storeOf(pod, 'function'), clock: pod })
+    const cluster = this.#clusterOf(pod)
+    const time = withWallTime(pod, cluster)
+    const repositories = createRepositories({ storeOf: () => bucket.storeOf(pod, 'function'), clock: time })
     const deps: TransferDeps = {
-      cluster: this.#clusterOf(pod),
+      cluster,
       volumes: this.#vcenterOf(pod),
       repositories,
       mover: new EngineMover({ ...this.#world, sessions: this.#sessions }, pod),
-      clock: pod,
+      clock: time,
       settings: readSettings({
         DORMOUSE_CLUSTER_ID: CLUSTER_ID,
         DORMOUSE_MOVERS: String(movers),

@@ -4,6 +4,7 @@ import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import { HOUR_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import type { Choices } from './choices.ts'
 import type { VirtualClock } from './clock.ts'
+import { Clocks } from './clocks.ts'
 import { Slowness } from './slowness.ts'
 import { AWAY, type Port, type Weather } from './weather.ts'
 
@@ -57,6 +58,7 @@ const MOST_SLOW_S = 20
 export class Sky {
   readonly weather: Weather
   readonly slowness: Slowness
+  readonly clocks: Clocks
   readonly #choices: Choices
   readonly #clock: VirtualClock
   readonly #awayUntilMs = new Map<Port, number>()
@@ -69,6 +71,7 @@ export class Sky {
   constructor(weather: Weather, choices: Choices, clock: VirtualClock) {
     this.weather = weather
     this.slowness = new Slowness(weather, choices, clock)
+    this.clocks = new Clocks(weather, choices)
     this.#choices = choices
     this.#clock = clock
   }

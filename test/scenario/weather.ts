@@ -25,6 +25,8 @@ export type Weather = {
   mostDelays?: number
   /** Chance that a process's clock differs from the API server's, by seconds to a year. */
   skew?: number
+  /** Chance per call of the API server that a clock jumps a year, or back to the true time. */
+  jump?: number
 }
 export const FAIR: Weather = { drop: 0, double: 0, die: 0 }
 

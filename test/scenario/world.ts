@@ -78,7 +78,7 @@ export class World {
     this.choices = typeof choices === 'number' ? Choices.ofSeed(choices) : choices
     this.sky = new Sky(weather, this.choices, this.clock)
     this.cluster = new MemoryCluster({
-      clock: this.clock,
+      clock: { nowMs: () => this.clock.nowMs() + this.sky.clocks.serverMs },
       newUid: () => `00000000-0000-4000-8000-${String(++this.#uids).padStart(12, '0')}`,
     })
     this.volumes = new MemoryVolumes({ clock: this.clock })
