@@ -7,6 +7,7 @@ import { download } from '#shared/engine/download.ts'
 import { inlineLane } from '#shared/engine/inline-lane.ts'
 import { pruneRepository, unreachableObjects } from '#shared/engine/prune.ts'
 import { addPasswordSlot, type Repository } from '#shared/engine/repository.ts'
+import { type Checkpoint, openCheckpoint } from '#shared/format/checkpoint.ts'
 import { CONFIG_KEY, formatSession, rootKey, sessionInKey } from '#shared/format/names.ts'
 import { encodeConfig } from '#shared/format/repository-config.ts'
 import { RepositoryKeys } from '#shared/format/repository-keys.ts'
@@ -75,6 +76,18 @@ export class Bucket {
   get checkpoints(): string[] {
     const excused = (key: string) => this.foreign.has(key) || this.late.has(key)
     return this.keyList.filter((key) => key.startsWith('checkpoint/') && !excused(key))
+  }
+
+  /** The newest of a session; undefined: there is none. */
+  checkpointOf(session: string): Checkpoint | undefined {
+    const key = this.keyList.findLast((each) => each.startsWith(`checkpoint/${session}/`))
+    const bytes = key === undefined ? undefined : this.objects.get(key)?.body
+    return key === undefined || bytes === undefined ? undefined : openCheckpoint(KEYS, key, bytes, key)
+  }
+
+  /** It has a root, or a tombstone in its place. */
+  isEnded(session: string): boolean {
+    return session !== '' && this.objects.has(rootKey(session))
   }
 
   /** Roots of backups, by key; tombstones are none. */

@@ -24,7 +24,7 @@ export class Clocks {
   readonly #jump: number
   readonly #choices: Choices
   #serverMs: number | undefined
-  #jumps = 0
+  jumps = 0
   /** The API server's clock jumped ahead; back. Ages by it, of what was made before, are a year off then. */
   serverWentAhead = false
   serverWentBack = false
@@ -50,10 +50,10 @@ export class Clocks {
 
   /** What the clock of the process that calls is ahead from now on; undefined: as it was. */
   jump(): number | undefined {
-    if (this.#jump === 0 || this.#jumps >= MOST_JUMPS) return undefined
+    if (this.#jump === 0 || this.jumps >= MOST_JUMPS) return undefined
     const jump = JUMPS[this.#choices.trouble('a clock jumps', this.#jump, JUMPS.length) - 1]
     if (jump === undefined) return undefined
-    this.#jumps++
+    this.jumps++
     this.onJump(`the clock of the ${jump.whose} jumps to ${jump.toMs} ms from the true time`)
     if (jump.whose === 'process') return jump.toMs
     if (jump.toMs - this.serverMs > AGES_HOLD_MS) this.serverWentAhead = true

@@ -14,6 +14,8 @@ export type Caller = 'function' | 'mover'
 
 /** Two thirds of a Lease: after so long without a renewal its holder is to stop. */
 const LONG_MS = 20 * SECOND_MS
+/** Whoever stands still for so long may lose its Lease, with what else it waits for. */
+const NOTED_MS = 4 * SECOND_MS
 /** It looks at its Lease each five seconds. */
 const KNOWN_WITHIN_MS = 10 * SECOND_MS
 
@@ -42,6 +44,7 @@ export class Pod implements Clock {
 
   /** Between two calls: it may have lost a Lease, and is to know soon. */
   tookItsTime(ms: number): void {
+    if (ms >= NOTED_MS) this.#sky.standstills++
     if (ms >= LONG_MS) this.#slowUntilMs = this.#clock.nowMs() + KNOWN_WITHIN_MS
   }
 

@@ -63,6 +63,12 @@ export class Sky {
   readonly #clock: VirtualClock
   readonly #awayUntilMs = new Map<Port, number>()
   troubles = 0
+  /** Calls that were refused as their server was away. */
+  #refusals = 0
+  /** Processes that died by themselves. */
+  #deaths = 0
+  /** How often a process stood still between two calls. */
+  standstills = 0
   /** For those who look on. */
   onTrouble: (text: string) => void = () => {}
   /** Clocks that were off: deadlines by the wall clock may come early then. */
@@ -76,14 +82,23 @@ export class Sky {
     this.#clock = clock
   }
 
+  /** All that went wrong so far: as long as it does not change, nothing does. */
+  get faults(): number {
+    return this.troubles + this.clocksOff + this.#refusals + this.#deaths + this.standstills + this.slowness.faults + this.clocks.jumps
+  }
+
   get isBad(): boolean {
     return this.troubles < (this.weather.most ?? 0)
   }
 
   /** `name`: the call with its object, as a recorded list shall name it. */
   at(port: Port, name: string, isWrite: boolean): Trouble {
-    if ((this.#awayUntilMs.get(port) ?? 0) > this.#clock.nowMs()) return { kind: 'before', error: away(port, name) }
+    if ((this.#awayUntilMs.get(port) ?? 0) > this.#clock.nowMs()) {
+      this.#refusals++
+      return { kind: 'before', error: away(port, name) }
+    }
     if (isWrite && this.#choices.chance(`dies after ${name}`, this.weather.die)) {
+      this.#deaths++
       this.onTrouble(`die after: ${name}`)
       return { kind: 'die', when: 'after' }
     }

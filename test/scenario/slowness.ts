@@ -54,8 +54,8 @@ export class Slowness {
   #salt: number | undefined
   /** Calls that took seconds, or did not return. */
   delays = 0
-  /** Calls that were given up. */
-  givenUp = 0
+  /** Calls that took long, did not return, or were carried out when nobody waited any more. */
+  faults = 0
   /** For those who look on. */
   onDelay: (text: string) => void = () => {}
 
@@ -83,7 +83,6 @@ export class Slowness {
       const delay = this.#delayOf(port, name, caller)
       if (delay.ms <= (limit?.callMs ?? Number.MAX_SAFE_INTEGER)) return await this.#inTime(delay, act, caller)
       if (limit === undefined) return await new Promise<never>(() => {})
-      this.givenUp++
       if (isWrite) this.#carryOut(delay, limit.latestMs, act)
       await this.#wait(limit.callMs, caller)
       if (attempt >= limit.attempts) throw new NoAnswer(AWAY[port], `${name}: no answer within ${limit.callMs} ms`)
@@ -112,7 +111,7 @@ export class Slowness {
     const isDone = slow === 'answer' || ms <= latestMs
     if (!isDone) return
     const waiting = slow === 'answer' ? Promise.resolve() : this.#clock.sleep(ms)
-    waiting.then(act).catch(() => {})
+    waiting.then(() => (this.faults++, act())).catch(() => {})
   }
 
   async #wait(ms: number, caller: SlowCaller): Promise<void> {
@@ -122,6 +121,7 @@ export class Slowness {
 
   #delayOf(port: Port, name: string, caller: SlowCaller): Delay {
     const stuck = this.#stuckAt(port, caller)
+    if (stuck !== undefined) this.faults++
     if (stuck !== undefined) return { ms: Number.POSITIVE_INFINITY, slow: stuck.slow }
     return this.#drawn(port, name, caller) ?? { ms: this.#usualMs(port), slow: 'request' }
   }
@@ -134,6 +134,7 @@ export class Slowness {
       hang === 0 ? undefined : NEVER[this.#choices.trouble(`never returns: ${name}`, hang, NEVER.length) - 1]
     if (long === undefined && never === undefined) return undefined
     this.delays++
+    this.faults++
     if (never === undefined) {
       this.onDelay(`${long?.slow} of ${name} takes ${long?.ms} ms`)
       return long

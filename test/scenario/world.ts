@@ -21,6 +21,7 @@ import { Foreign } from './foreign.ts'
 import { guard } from './invariants.ts'
 import type { Pod } from './pod.ts'
 import { Processes, type Warm } from './processes.ts'
+import { Progress } from './progress.ts'
 import { request, SWEEP_REQUEST_MS, within } from './requests.ts'
 import { settle } from './settle.ts'
 import { Sky } from './sky.ts'
@@ -54,6 +55,7 @@ export class World {
   readonly csi: CsiDriver
   readonly foreign: Foreign
   readonly asked: Asked
+  readonly progress: Progress
   readonly sky: Sky
   readonly #processes: Processes
   /** Deliveries per function, for those who count. */
@@ -91,6 +93,7 @@ export class World {
     aRepository(this.cluster)
     guard(this)
     this.asked = new Asked(this)
+    this.progress = new Progress(this)
     for (const [kind, labelSelector] of WATCHED)
       this.cluster.onEvent({ kind, labelSelector }, (event) =>
         this.#announce({ kind, namespace: event.namespace, name: event.name }, event.type),
