@@ -94,12 +94,14 @@ class UploadSlice {
   readonly #state: UploadState
   readonly #outbox: Outbox
   readonly #pages: PageContext
+  readonly #bytesBefore: number
   #isPlanned: boolean
 
   constructor(context: SliceContext) {
     const { repository, request, state, warn } = context
     this.#context = context
     this.#state = state
+    this.#bytesBefore = state.stats.bytesDone
     this.#isPlanned = !context.isFresh
     this.#outbox = new Outbox(repository.store, state.stats)
     const { packBytes } = this.#budget()
@@ -119,7 +121,7 @@ class UploadSlice {
     const state = this.#state
     if (state.plannedPages < state.geometry.pageCount || state.nextUnfinished(0) !== -1) {
       await checkpoints.write(state, this.#outbox)
-      return { state: 'more', progress: { ...state.stats } }
+      return this.#more()
     }
     const sealed = await sealUpload({
       repository,
@@ -147,7 +149,11 @@ class UploadSlice {
     if (lost.unreadable !== undefined) warn(lost.unreadable.reason, `${lost.unreadable.message}, and ${again}`)
     this.#state.heal(lost)
     await checkpoints.write(this.#state, this.#outbox)
-    return { state: 'more', progress: { ...this.#state.stats } }
+    return this.#more()
+  }
+
+  #more(): UploadOutcome {
+    return { state: 'more', progress: { ...this.#state.stats }, bytesBefore: this.#bytesBefore }
   }
 
   async #move(onProgress: (progress: UploadProgress) => void): Promise<void> {

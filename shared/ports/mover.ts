@@ -91,8 +91,8 @@ export type UploadProgress = {
 }
 
 export type UploadOutcome =
-  /** The slice's time is over; what was moved is durable and checkpointed. */
-  | { state: 'more'; progress: UploadProgress }
+  /** The slice's time is over; what was moved is durable and checkpointed. `bytesBefore`: what of it was so when the slice began. */
+  | { state: 'more'; progress: UploadProgress; bytesBefore: number }
   /** The root is durable, was read back and verified. */
   | {
       state: 'sealed'

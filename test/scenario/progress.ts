@@ -1,6 +1,7 @@
-// Progress: what of a transfer is durable never becomes less, and grows from slice to slice while nothing goes wrong.
+// Progress: what of a transfer is durable never becomes less, grows from slice to slice while nothing goes wrong, and makes failures good.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { stepOf } from '#shared/domain/step-label.ts'
 import { isOver } from '#shared/domain/sweep.ts'
 import type { World } from './world.ts'
 
@@ -37,7 +38,16 @@ export class Progress {
       faults: this.#world.sky.faults,
     }
     const watched = this.#watched.get(name)
+    if (watched !== undefined && before !== undefined) this.#checkFailures(name, watched.slice, now, before)
     this.#watched.set(name, { slice: now, idle: watched === undefined ? [] : this.#judge(name, watched, now) })
+  }
+
+  /** Failures count in a row: a slice that ended in order and got on makes those before it good. */
+  #checkFailures(name: string, slice: Slice, now: Slice, before: KubeObject): void {
+    const { phase, retryCount = 0 } = before['status'] ?? {}
+    const hasEnded = phase === 'InProgress' && ['upload', 'download'].includes(stepOf(before) ?? '')
+    if (hasEnded && now.position > slice.position && Number(retryCount) > 0)
+      this.#world.broken.push(`${name} still counts ${retryCount} failures, though slice ${slice.number} got on`)
   }
 
   /** What is durable counts for that session, or that backup, only. */
@@ -67,4 +77,3 @@ export class Progress {
     return stood
   }
 }
-

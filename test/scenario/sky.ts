@@ -84,7 +84,15 @@ export class Sky {
 
   /** All that went wrong so far: as long as it does not change, nothing does. */
   get faults(): number {
-    return this.troubles + this.clocksOff + this.#refusals + this.#deaths + this.standstills + this.slowness.faults + this.clocks.jumps
+    return (
+      this.troubles +
+      this.clocksOff +
+      this.#refusals +
+      this.#deaths +
+      this.standstills +
+      this.slowness.faults +
+      this.clocks.jumps
+    )
   }
 
   get isBad(): boolean {

@@ -37,6 +37,7 @@ for (const [mode, options] of [
         assert.ok(bytesOf(target).equals(bytesOf(content)))
         return
       }
+      assert.is(outcome.bytesBefore, done)
       assert.ok(outcome.progress.bytesDone > done, `slice ${slice}: ${outcome.progress.bytesDone} bytes, after ${done}`)
       done = outcome.progress.bytesDone
     }
