@@ -60,7 +60,7 @@ function slownessOf(level: (name: string, values: readonly [number, ...number[]]
     pace: level('pace of calls', [0, 0, 1, 10, 60]),
     slow: level('slow calls', [0, 0, 0.004, 0.02]),
     hang,
-    mostDelays: 12,
+    mostDelays: 4,
     skew: level('clocks that differ', [0, 0, 0.3, 0.8]),
     jump: level('clocks that jump a year', [0, 0, 0.001, 0.01]),
     limits: level('limits of requests', [0, 1]) + hang > 0,

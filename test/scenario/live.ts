@@ -8,6 +8,7 @@ import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { stepOf } from '#shared/domain/step-label.ts'
 import { DEFAULT_UPLOAD_RETRY_MAX } from '#shared/domain/upload.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
+import { boundMs } from './bound.ts'
 import type { Choices, Step } from './choices.ts'
 import { assertNothingLeft } from './invariants.ts'
 import { type Backup, Life, type Restore, weatherOf } from './life.ts'
@@ -60,7 +61,7 @@ async function liveThrough(world: World): Promise<undefined> {
   await world.foreign.useBucket()
   const life = new Life(world)
   await life.act()
-  await world.run(() => world.isQuiet())
+  await world.runWithin(boundOf(world), () => world.isQuiet())
   await world.run(() => world.claimLeases.length === 0, HOUR_MS)
   assert.equal(world.broken, [], `broken: ${world.broken.join('; ')}`)
   assert.equal(world.errors, [], world.errors.join('\n'))
@@ -72,6 +73,12 @@ async function liveThrough(world: World): Promise<undefined> {
   if (!wasLetGo(world))
     assertNothingLeft(world, new Set([...world.foreign.snapshotIds, ...localSnapshots(life), ...lateSnapshots(world)]))
   await assertNothingUnreachable(world)
+}
+
+/** By all transfers that there have been: those that are over may still have held up the others. */
+function boundOf({ cluster, sky }: World): number {
+  const transfers = (['Snapshot', 'CloneFromSnapshot'] as const).flatMap((kind) => cluster.peekAll(kind))
+  return boundMs(transfers.length, sky.weather.pace ?? 0)
 }
 
 /** Once nobody works in the bucket any more, a prune leaves only what backups reach. */

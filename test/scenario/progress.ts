@@ -27,6 +27,14 @@ export class Progress {
     })
   }
 
+  /** Where each transfer's last slice began. */
+  describe(): string {
+    const all = [...this.#watched].map(
+      ([name, { slice }]) => `${name}: slice ${slice.number} began at ${slice.position}`,
+    )
+    return all.join('; ')
+  }
+
   #look(kind: Transfer, before: KubeObject | undefined, after: KubeObject | undefined): void {
     if (after === undefined) return
     const isNext = Number(after['status']?.slice ?? 0) > Number(before?.['status']?.slice ?? 0)

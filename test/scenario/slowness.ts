@@ -53,7 +53,7 @@ export class Slowness {
   #calls = 0
   #salt: number | undefined
   /** Calls that took seconds, or did not return. */
-  delays = 0
+  readonly #delays: Record<Port, number> = { cluster: 0, vcenter: 0, store: 0, disk: 0 }
   /** Calls that took long, did not return, or were carried out when nobody waited any more. */
   faults = 0
   /** For those who look on. */
@@ -111,7 +111,11 @@ export class Slowness {
     const isDone = slow === 'answer' || ms <= latestMs
     if (!isDone) return
     const waiting = slow === 'answer' ? Promise.resolve() : this.#clock.sleep(ms)
-    waiting.then(() => (this.faults++, act())).catch(() => {})
+    const land = async () => {
+      this.faults++
+      await act()
+    }
+    waiting.then(land).catch(() => {})
   }
 
   async #wait(ms: number, caller: SlowCaller): Promise<void> {
@@ -128,12 +132,12 @@ export class Slowness {
 
   #drawn(port: Port, name: string, caller: SlowCaller): Delay | undefined {
     const { slow = 0, hang = 0, mostDelays = 0 } = this.#weather
-    if (this.delays >= mostDelays) return undefined
+    if (this.#delays[port] >= mostDelays) return undefined
     const long = slow === 0 ? undefined : LONG[this.#choices.trouble(`slow: ${name}`, slow, LONG.length) - 1]
     const never =
       hang === 0 ? undefined : NEVER[this.#choices.trouble(`never returns: ${name}`, hang, NEVER.length) - 1]
     if (long === undefined && never === undefined) return undefined
-    this.delays++
+    this.#delays[port]++
     this.faults++
     if (never === undefined) {
       this.onDelay(`${long?.slow} of ${name} takes ${long?.ms} ms`)

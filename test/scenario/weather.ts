@@ -21,7 +21,7 @@ export type Weather = {
   /** Chance per call that it takes seconds to minutes; that it never returns. */
   slow?: number
   hang?: number
-  /** So many of these, and then none. */
+  /** So many of these at each server, and then none: the API server gets most calls, and would have them all. */
   mostDelays?: number
   /** Chance that a process's clock differs from the API server's, by seconds to a year. */
   skew?: number

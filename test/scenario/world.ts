@@ -111,6 +111,21 @@ export class World {
     await this.drain()
   }
 
+  /** Runs until `done` says so, which is to be within `boundMs` since anything went wrong. */
+  async runWithin(boundMs: number, done: () => boolean): Promise<void> {
+    let [faults, sinceMs] = [this.sky.faults, this.clock.nowMs()]
+    for (let turn = 0; !done(); turn++) {
+      if (this.sky.faults !== faults) [faults, sinceMs] = [this.sky.faults, this.clock.nowMs()]
+      const passedMs = this.clock.nowMs() - sinceMs
+      if (turn > MAX_TURNS || passedMs > boundMs) {
+        const text = `no end within ${boundMs / SECOND_MS} s: ${passedMs / SECOND_MS} s and ${turn} turns since anything went wrong`
+        throw new Error(`${text}: ${this.describe()}; ${this.progress.describe()}`)
+      }
+      await this.turn()
+    }
+    await this.drain()
+  }
+
   /** One step of the world: a delivery, or time passes. */
   async turn(): Promise<void> {
     if (this.#pending.length > 0 && !this.choices.chance('no delivery now', 0.3)) this.#deliver()
