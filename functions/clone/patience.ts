@@ -1,6 +1,7 @@
 // What may pass, and what a restore does not wait for without end.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isOlderThan } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
@@ -29,7 +30,7 @@ export function isRefusal(error: unknown): error is TerminalError {
 /** Older than `DORMOUSE_BIND_TIMEOUT_SECONDS`, by the API server's clock, which has also said when it was made. */
 export function isPastBindTimeout({ cluster, settings }: StepDeps, { metadata }: KubeObject): boolean {
   const nowMs = cluster.nowMs()
-  return nowMs - (Date.parse(metadata.creationTimestamp ?? '') || nowMs) > settings.bindTimeoutMs
+  return isOlderThan(settings.bindTimeoutMs, Date.parse(metadata.creationTimestamp ?? '') || nowMs, nowMs)
 }
 
 /** RetryableError, and TerminalError of the same reason once the restore is older than `DORMOUSE_BIND_TIMEOUT_SECONDS`. */

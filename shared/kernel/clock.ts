@@ -1,5 +1,7 @@
 // The one place that reads time. Wall time is for people (statuses, names); monotonic time is for leases and deadlines.
 
+import { DAY_MS } from './units.ts'
+
 export interface Clock {
   /** Epoch milliseconds; may jump either way. */
   nowMs(): number
@@ -40,6 +42,14 @@ export function withWallTime(clock: Clock, wall: Pick<Clock, 'nowMs'>): Clock {
     monotonicMs: () => clock.monotonicMs(),
     sleep: (ms, signal) => clock.sleep(ms, signal),
   }
+}
+
+/**
+ * Whether that much time has passed since. Also of what was made more than a day from now: a clock that was ahead wrote that and was set right since,
+ * and to wait for its age would be to wait until then.
+ */
+export function isOlderThan(limitMs: number, sinceMs: number, nowMs: number): boolean {
+  return nowMs - sinceMs > limitMs || sinceMs - nowMs > DAY_MS
 }
 
 /** RFC 3339 with seconds, as Kubernetes writes its times. */

@@ -56,10 +56,15 @@ export class Clocks {
     this.jumps++
     this.onJump(`the clock of the ${jump.whose} jumps to ${jump.toMs} ms from the true time`)
     if (jump.whose === 'process') return jump.toMs
-    if (jump.toMs - this.serverMs > AGES_HOLD_MS) this.serverWentAhead = true
-    if (jump.toMs - this.serverMs < -AGES_HOLD_MS) this.serverWentBack = true
-    this.#serverMs = jump.toMs
+    this.setServer(jump.toMs)
     return undefined
+  }
+
+  /** The API server's clock jumps: from now on it is so far ahead of the true time. */
+  setServer(ms: number): void {
+    if (ms - this.serverMs > AGES_HOLD_MS) this.serverWentAhead = true
+    if (ms - this.serverMs < -AGES_HOLD_MS) this.serverWentBack = true
+    this.#serverMs = ms
   }
 
   #drawn(name: string): number {

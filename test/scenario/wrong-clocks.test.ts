@@ -3,7 +3,9 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { HOUR_MS } from '#shared/kernel/units.ts'
-import { assertNothingLeft } from './invariants.ts'
+import { YEAR_MS } from './clocks.ts'
+import { NEVER_BINDS } from './csi-driver.ts'
+import { assertNothingLeft, isStaging } from './invariants.ts'
 import { aBackup, aClone, isDone } from './objects.ts'
 import { FAIR } from './weather.ts'
 import { World } from './world.ts'
@@ -24,5 +26,18 @@ for (let seed = 1; seed <= 6; seed++) {
     assertNothingLeft(world)
   })
 }
+
+test('a claim that nobody binds, made by a clock that was a year ahead and is set right since: its restore ends by name', async () => {
+  const world = new World(1, FAIR)
+  const backup = await aBackup(world)
+  world.sky.clocks.setServer(YEAR_MS)
+  aClone(world, 'clone', backup, { storageClass: NEVER_BINDS })
+  while (!world.cluster.peekAll('PersistentVolumeClaim').some(isStaging)) await world.turn()
+  world.sky.clocks.setServer(0)
+  const clone = () => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone')
+  await world.run(() => isDone(clone()), HOUR_MS)
+  assert.is(clone()?.['status'].reason, 'ClaimNeverBound')
+  assertNothingLeft(world)
+})
 
 test.run()
