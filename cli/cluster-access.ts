@@ -5,7 +5,7 @@ import { findAccess } from '#shared/adapters/kube/find-access.ts'
 import { createTransport } from '#shared/adapters/kube/transport.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
-import { systemClock } from '#shared/kernel/clock.ts'
+import { systemClock, withWallTime } from '#shared/kernel/clock.ts'
 import { readSettings, type Settings } from '#shared/kernel/env.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
@@ -41,7 +41,7 @@ export function accessCluster(flags: ClusterFlags): ClusterAccess {
     settings,
     listLocations: () => listLocations(get, settings.veleroNamespace),
     readSecret: (name) => cluster.read('Secret', settings.veleroNamespace, name),
-    deps: { cluster, clock: systemClock, settings, identity: 'dormouse', log: SILENT },
+    deps: { cluster, clock: withWallTime(systemClock, cluster), settings, identity: 'dormouse', log: SILENT },
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
-import { systemClock } from '#shared/kernel/clock.ts'
+import { systemClock, withWallTime } from '#shared/kernel/clock.ts'
 import project from '../package.json' with { type: 'json' }
 import { pvcBackupper } from './actions/backupper.ts'
 import { pvcDeleter } from './actions/deleter.ts'
@@ -23,7 +23,8 @@ export function wireActions(): ItemAction[] {
     userAgent: 'dormouse-velero-plugin',
     onWarning: (warning) => console.warn(warning), // the host makes a log line of it
   })
-  const deps: ActionDeps = { cluster, clock: systemClock, veleroNamespace, pluginVersion: project.version }
+  const clock = withWallTime(systemClock, cluster)
+  const deps: ActionDeps = { cluster, clock, veleroNamespace, pluginVersion: project.version }
   return [
     pvcBackupper(deps, { name: names.backupper }),
     pvcDeleter(deps, { name: names.deleter }),

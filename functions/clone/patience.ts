@@ -1,6 +1,7 @@
 // What may pass, and what a restore does not wait for without end.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isOlderThan } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
@@ -29,7 +30,7 @@ export function isRefusal(error: unknown): error is TerminalError {
 
 /** Older than `DORMOUSE_BIND_TIMEOUT_SECONDS`, by the API server's clock, which has also said when it was made. */
 export function isPastBindTimeout(deps: StepDeps, object: KubeObject): boolean {
-  return deps.cluster.nowMs() - createdMs(deps, object) > deps.settings.bindTimeoutMs
+  return isOlderThan(deps.settings.bindTimeoutMs, createdMs(deps, object), deps.cluster.nowMs())
 }
 
 /**
@@ -46,8 +47,8 @@ export async function withPatience<T>(
   } catch (error) {
     if (!(error instanceof ObstacleError)) throw error
     const { bindTimeoutMs } = deps.settings
-    const waitedMs = deps.cluster.nowMs() - (endedMs(deps, tried) ?? createdMs(deps, clone))
-    if (waitedMs <= bindTimeoutMs) throw error
+    const beganMs = endedMs(deps, tried) ?? createdMs(deps, clone)
+    if (!isOlderThan(bindTimeoutMs, beganMs, deps.cluster.nowMs())) throw error
     throw new TerminalError(error.reason, `${error.message} (waited ${bindTimeoutMs / SECOND_MS} s)`)
   }
 }

@@ -133,7 +133,6 @@ async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   const prepared = await prepareUpload(deps, claim)
   if (prepared.kind === 'sealed') return await seal(deps, claim, { root: prepared.root }, 'perhaps held')
   const showInSnapshot = seldom(deps, () => mirrorToSnapshot(deps, claim.latest()))
-  const doneBytes = Number(claim.latest()['status']?.progress?.bytesDone ?? 0)
   const onProgress = (progress: UploadProgress) => {
     claim.report({ status: { progress: progressOf(progress) } })
     showInSnapshot()
@@ -143,7 +142,7 @@ async function transfer(deps: TransferDeps, claim: Claim): Promise<StepResult> {
   const outcome = await withPlan(move, prepared)
   deps.countSlice(outcome.state === 'sealed' ? 'done' : 'more')
   if (outcome.state === 'sealed') return await seal(deps, claim, outcome, leftBy(claim))
-  return afterSlice(deps, claim, outcome, outcome.progress.bytesDone > doneBytes)
+  return afterSlice(deps, claim, outcome)
 }
 
 /** A death before the first checkpoint, or a store that has lost it, left no plan. */
@@ -187,8 +186,14 @@ function seldom(deps: TransferDeps, show: () => Promise<void>): () => void {
   }
 }
 
-function afterSlice(deps: TransferDeps, claim: Claim, outcome: UploadEnd, gotOn: boolean): StepResult {
-  const status = { progress: progressOf(outcome.progress), ...endsFailures(claim.latest(), gotOn) }
+function afterSlice(
+  deps: TransferDeps,
+  claim: Claim,
+  { progress, bytesBefore }: Extract<UploadEnd, { state: 'more' }>,
+): StepResult {
+  // Not by the status: a slice that died has told of what was not durable.
+  const gotOn = progress.bytesDone > bytesBefore
+  const status = { progress: progressOf(progress), ...endsFailures(claim.latest(), gotOn) }
   const why = claim.signal.reason === ABORTS.cancelled ? ABORTS.cancelled : 'slice done, more to move'
   return { ending: { status, step: 'upload', dueAtMs: deps.clock.nowMs() }, why, freeSlot: false }
 }

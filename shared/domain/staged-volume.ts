@@ -4,6 +4,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { isOlderThan } from '#shared/kernel/clock.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
 import { backedUpOf } from './backed-up.ts'
 import { parseDiskId } from './ids.ts'
@@ -101,7 +102,7 @@ function isPlanOrNone(value: unknown): value is RestoredVolume | undefined {
 
 /** The claim is never going to be bound, and its disk counts towards no quota meanwhile. */
 export function isHandOverLate({ since }: HandOver, nowMs: number): boolean {
-  return nowMs - Date.parse(since ?? '') > HAND_OVER_DEADLINE_MS
+  return isOlderThan(HAND_OVER_DEADLINE_MS, Date.parse(since ?? ''), nowMs)
 }
 
 /** From now on the Download is what tells of the disk; its finalizer keeps it. */

@@ -14,6 +14,8 @@ export type BatchSourceOptions = {
   close: (page: OpenPage) => void
   makeRoom: () => Promise<void>
   isStopping: () => boolean
+  /** It is to stop at once: nothing more is dealt out. Else the first batch is, also when the slice is over. */
+  isUrgent: () => boolean
 }
 
 export class BatchSource {
@@ -26,6 +28,7 @@ export class BatchSource {
   #page: OpenPage | undefined
   #slot = 0
   #turn: Promise<unknown> = Promise.resolve()
+  #isFirstOut = false
 
   constructor(options: BatchSourceOptions) {
     this.#options = options
@@ -39,9 +42,9 @@ export class BatchSource {
   }
 
   async #fill(): Promise<Uint32Array | undefined> {
-    const { batchChunks, mostOpenPages, isStopping } = this.#options
+    const { batchChunks, mostOpenPages } = this.#options
     const chunks: number[] = []
-    while (chunks.length < batchChunks && !isStopping()) {
+    while (chunks.length < batchChunks && !this.#isOver()) {
       // Room comes from pages whose chunks are stored: those in hand must go out first.
       if (this.#page === undefined && chunks.length > 0 && this.#heldOpen() >= mostOpenPages) break
       this.#page ??= await this.#nextPage()
@@ -49,7 +52,14 @@ export class BatchSource {
       this.#takeFrom(this.#page, chunks)
     }
     // What was taken and is not dealt out stays marked as waiting: nothing is lost by stopping here.
-    return chunks.length === 0 || isStopping() ? undefined : Uint32Array.from(chunks)
+    if (chunks.length === 0 || this.#isOver()) return undefined
+    this.#isFirstOut = true
+    return Uint32Array.from(chunks)
+  }
+
+  /** A slice that gets nowhere, as the store took all of its time to tell what there is, would be followed by another. */
+  #isOver(): boolean {
+    return this.#isFirstOut ? this.#options.isStopping() : this.#options.isUrgent()
   }
 
   #takeFrom(page: OpenPage, chunks: number[]): void {
@@ -65,10 +75,10 @@ export class BatchSource {
   }
 
   async #nextPage(): Promise<OpenPage | undefined> {
-    const { mostOpenPages, makeRoom, close, isStopping } = this.#options
+    const { mostOpenPages, makeRoom, close } = this.#options
     for (;;) {
-      while (this.#heldOpen() >= mostOpenPages && !isStopping()) await makeRoom()
-      if (isStopping()) return undefined
+      while (this.#heldOpen() >= mostOpenPages && !this.#isOver()) await makeRoom()
+      if (this.#isOver()) return undefined
       this.#loadAhead()
       const first = this.#loading.entries().next()
       if (first.done === true) return undefined

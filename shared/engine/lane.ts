@@ -12,7 +12,7 @@ export type LaneSetup = {
   capacityBytes: number
   packBytes: number
   packBuffers: number
-  /** Int32, shared: not 0 = stop before the next read, 2 = also before the next write (Stopper). */
+  /** Int32, shared (Stopper): not 0 = stop before the next read, but for the first; 2 = also before that, and before the next write. */
   stop: SharedArrayBuffer
 }
 

@@ -10,6 +10,7 @@ import { MiB } from '#shared/kernel/units.ts'
 import type { Disk } from '#shared/ports/disk.ts'
 import { countGarbage } from './garbage.ts'
 import type { FullPack, LaneSetup, ScanResult } from './lane.ts'
+import { URGENT } from './stopper.ts'
 import { isAllZero } from './zero-test.ts'
 
 /** VMware's advice for one VDDK request. */
@@ -34,6 +35,7 @@ export class UploadLane {
   #pack: PackBuilder | undefined
   #packBuffer: ArrayBuffer | undefined
   #packChunks: number[] = []
+  #hasLooked = false
 
   constructor(disk: Disk, setup: LaneSetup) {
     this.#disk = disk
@@ -50,12 +52,13 @@ export class UploadLane {
     const ids = Buffer.alloc(chunks.length * ID_BYTES)
     let looked = 0
     let bytesRead = 0
-    while (looked < chunks.length && Atomics.load(this.#stop, 0) === 0) {
+    while (looked < chunks.length && this.#mayLook()) {
       const run = this.#runLength(chunks, looked)
       const first = chunks[looked] ?? 0
       const length = Math.min(run * chunkBytes, this.#setup.capacityBytes - first * chunkBytes)
       const into = bytes.subarray(looked * chunkBytes, looked * chunkBytes + length)
       this.#disk.read(first * chunkBytes, into)
+      this.#hasLooked = true
       bytesRead += length
       for (let at = 0; at < length; at += chunkBytes) {
         const chunk = into.subarray(at, Math.min(at + chunkBytes, length))
@@ -65,6 +68,12 @@ export class UploadLane {
     }
     this.#batches.set(number, { bytes, chunks, ids })
     return { ids: Uint8Array.from(ids.subarray(0, looked * ID_BYTES)), bytesRead }
+  }
+
+  /** The first run also when the slice is over: it would else be followed by another that gets nowhere. */
+  #mayLook(): boolean {
+    const stop = Atomics.load(this.#stop, 0)
+    return stop === 0 || (stop !== URGENT && !this.#hasLooked)
   }
 
   async store(number: number, positions: Uint32Array): Promise<void> {

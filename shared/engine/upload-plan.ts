@@ -17,10 +17,15 @@ export function planChanged(state: UploadState, areas: readonly Extent[]): void 
   state.countPlanned()
 }
 
-/** Goes on from `plannedPages`; ends early when `isStopping`. */
-export async function planAllocated(state: UploadState, lane: Lane, isStopping: () => boolean): Promise<void> {
+/** Goes on from `plannedPages`; ends early when the slice is over, but not before the first answer, and at once when that is urgent. */
+export async function planAllocated(
+  state: UploadState,
+  lane: Lane,
+  stop: { readonly isStopping: boolean; readonly isUrgent: boolean },
+): Promise<void> {
   const { pageCount, chunkCount } = state.geometry
-  while (state.plannedPages < pageCount && !isStopping()) {
+  let isOver = stop.isUrgent
+  while (state.plannedPages < pageCount && !isOver) {
     const pages = Math.min(PAGES_PER_QUESTION, pageCount - state.plannedPages)
     const { offsetBytes, lengthBytes } = pageExtent(state.geometry, state.plannedPages, pages)
     const runs = await lane.allocated(offsetBytes, lengthBytes)
@@ -35,6 +40,7 @@ export async function planAllocated(state: UploadState, lane: Lane, isStopping: 
       }
       state.plannedPages += pages
     }
+    isOver = stop.isStopping
   }
   state.countPlanned()
 }

@@ -19,6 +19,8 @@ export type PumpContext = PageContext & {
   outbox: Outbox
   budget: TransferBudget
   isStopping: () => boolean
+  /** Nothing more is read, not even the first batch. */
+  isUrgent: () => boolean
   /** Waits until more may be read, where what moves is limited, and no longer than until the transfer stops. */
   turn?: (() => Promise<void>) | undefined
   /** Called whenever something became durable. */
@@ -35,7 +37,7 @@ export class UploadPump {
 
   constructor(context: PumpContext) {
     this.#context = context
-    const { state, budget, isStopping } = context
+    const { state, budget, isStopping, isUrgent, outbox } = context
     this.#source = new BatchSource({
       state,
       batchChunks: budget.batchBytes / state.geometry.chunkBytes,
@@ -43,7 +45,8 @@ export class UploadPump {
       load: (page) => loadPage(context, page),
       close: (page) => closePage(context, page),
       makeRoom: () => this.flush(),
-      isStopping: () => isStopping() || context.outbox.failure.aborted,
+      isStopping: () => isStopping() || outbox.failure.aborted,
+      isUrgent: () => isUrgent() || outbox.failure.aborted,
     })
     for (const lane of context.lanes) lane.onPack = (pack) => this.#send(lane, pack)
   }

@@ -103,12 +103,14 @@ class UploadSlice {
   readonly #state: UploadState
   readonly #outbox: Outbox
   readonly #pages: PageContext
+  readonly #bytesBefore: number
   #isPlanned: boolean
 
   constructor(context: SliceContext) {
     const { repository, request, state, warn } = context
     this.#context = context
     this.#state = state
+    this.#bytesBefore = state.stats.bytesDone
     this.#isPlanned = !context.isFresh
     this.#outbox = new Outbox(repository.store, state.stats)
     const { packBytes } = this.#budget()
@@ -129,7 +131,7 @@ class UploadSlice {
     const state = this.#state
     if (state.plannedPages < state.geometry.pageCount || state.nextUnfinished(0) !== -1) {
       await checkpoints.write(state, this.#outbox)
-      return { state: 'more', progress: { ...state.stats } }
+      return this.#more()
     }
     const sealed = await sealUpload({
       repository,
@@ -157,7 +159,11 @@ class UploadSlice {
     if (lost.unreadable !== undefined) warn(lost.unreadable.reason, `${lost.unreadable.message}, and ${again}`)
     this.#state.heal(lost)
     await checkpoints.write(this.#state, this.#outbox)
-    return { state: 'more', progress: { ...this.#state.stats } }
+    return this.#more()
+  }
+
+  #more(): UploadEnd {
+    return { state: 'more', progress: { ...this.#state.stats }, bytesBefore: this.#bytesBefore }
   }
 
   async #move(onProgress: (progress: UploadProgress) => void): Promise<void> {
@@ -172,7 +178,7 @@ class UploadSlice {
       this.#pages.unfinished = await loadUnfinished(this.#pages, request.session, budget.openPages)
     const cadence = new CheckpointCadence(deps.clock, this.#state.stats.bytesStored, () => this.#checkpoint())
     const report = throttled(deps.clock, () => onProgress({ ...this.#state.stats }))
-    const isStopping = () => stopper.isStopping
+    const stops = { isStopping: () => stopper.isStopping, isUrgent: () => stopper.isUrgent }
     const onDurable = () => {
       report()
       cadence.tick(this.#state.stats.bytesStored, (error) => this.#outbox.fail(error))
@@ -180,7 +186,7 @@ class UploadSlice {
     const { pacer } = deps
     const turn = pacer === undefined ? undefined : () => pacer.turn(() => {}, stopper.stopping)
     const outbox = this.#outbox
-    await new UploadPump({ ...this.#pages, lanes, known, outbox, budget, isStopping, turn, onDurable }).run()
+    await new UploadPump({ ...this.#pages, lanes, known, outbox, budget, ...stops, turn, onDurable }).run()
     await cadence.settle()
     await this.#outbox.settle()
   }
@@ -214,7 +220,7 @@ class UploadSlice {
       await planRetired(this.#pages)
     }
     if (state.plannedPages < state.geometry.pageCount && lane !== undefined) {
-      await planAllocated(state, lane, () => stopper.isStopping)
+      await planAllocated(state, lane, stopper)
     }
     this.#isPlanned = true
   }

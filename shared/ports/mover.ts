@@ -98,8 +98,8 @@ export type UploadOutcome =
   { state: 'unplanned' } | UploadEnd
 
 export type UploadEnd =
-  /** The slice's time is over; what was moved is durable and checkpointed. */
-  | { state: 'more'; progress: UploadProgress }
+  /** The slice's time is over; what was moved is durable and checkpointed. `bytesBefore`: what of it was so when the slice began. */
+  | { state: 'more'; progress: UploadProgress; bytesBefore: number }
   /** The root is durable, was read back and verified. */
   | {
       state: 'sealed'

@@ -1,6 +1,7 @@
 // From an event to an answer: finds the object, runs the handler, turns its errors into what senders understand.
 
 import type { KindName } from '#shared/api/kinds.ts'
+import { REQUEST_MS } from '#shared/kernel/call-limits.ts'
 import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { asError, ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { backoffMs } from '#shared/kernel/retry.ts'
@@ -32,7 +33,7 @@ export type ReceiverOptions = {
   log: Logger
   metrics: Metrics
   clock?: Clock
-  /** The handler's signal aborts after this long. The default leaves a minute of a Knative request's 600 s. */
+  /** The handler's signal aborts after this long. */
   deadlineMs?: number
 }
 
@@ -42,7 +43,6 @@ export type Receive = (event: EventAttributes, signal?: AbortSignal) => Promise<
 type Work = { log: Logger; run: (signal: AbortSignal) => Promise<string> }
 type Ending = [Outcome, Answer]
 
-const DEADLINE_MS = 540_000
 const RETRY_AFTER_SECONDS = 5
 /** Someone else writes the same object: the second look nearly always settles it. */
 const CONFLICT_RERUNS = 3
@@ -86,7 +86,7 @@ function workFor(event: EventAttributes, options: ReceiverOptions): Work {
 }
 
 async function runWork(work: Work, signal: AbortSignal | undefined, options: ReceiverOptions): Promise<Ending> {
-  const { deadlineMs = DEADLINE_MS, clock = systemClock } = options
+  const { deadlineMs = REQUEST_MS, clock = systemClock } = options
   const deadline = new AbortController()
   const timer = setTimeout(() => deadline.abort(new Error(`the request is ${deadlineMs} ms old`)), deadlineMs)
   const ending = signal === undefined ? deadline.signal : AbortSignal.any([deadline.signal, signal])

@@ -88,6 +88,7 @@ class Keeper implements Claim {
   #object: KubeObject
   #renewedAtMs: number
   #loop: Promise<void> = Promise.resolve()
+  #looking: Promise<void> | undefined
   /** Reads and writes of the object one after the other, so that latest() never goes back. */
   #queue: Promise<unknown> = Promise.resolve()
 
@@ -208,22 +209,50 @@ class Keeper implements Claim {
       if (this.#stopLoop.signal.aborted) return
       await this.#renew()
       if (this.lost.aborted) return
-      await this.#inOrder(() => this.#refresh()).catch((error) =>
-        this.#deps.log.debug({ err: error }, 'could not read the claimed object'),
-      )
+      // Not for as long as it takes: it waits behind the holder's own writes, and the Lease must be renewed meanwhile.
+      await this.#within(everyMs, this.#look(), this.#stopLoop.signal)
     }
+  }
+
+  /** One look at a time. */
+  #look(): Promise<void> {
+    this.#looking ??= this.#inOrder(() => this.#refresh())
+      .catch((error) => this.#deps.log.debug({ err: error }, 'could not read the claimed object'))
+      .finally(() => {
+        this.#looking = undefined
+      })
+    return this.#looking
+  }
+
+  /** true: `work` has ended; what it throws is thrown. false: it goes on, as the time is over, or `cut` aborts. */
+  async #within(limitMs: number, work: Promise<unknown>, cut?: AbortSignal): Promise<boolean> {
+    const over = new AbortController()
+    const signals = cut === undefined ? [over.signal] : [over.signal, cut]
+    const passes = this.#deps.clock.sleep(Math.max(0, limitMs), AbortSignal.any(signals)).catch(() => undefined)
+    const ends = work.then(() => true)
+    // What it throws later is nobody's concern.
+    ends.catch(() => undefined)
+    return await Promise.race([ends, passes.then(() => false)]).finally(() => over.abort())
   }
 
   async #renew(): Promise<void> {
     const startedMs = this.#deps.clock.monotonicMs()
+    const renewing = renewLease(this.#deps, this.#lease, this.#holder)
     try {
-      this.#lease = await renewLease(this.#deps, this.#lease, this.#holder)
-      this.#renewedAtMs = startedMs
+      // By its own clock, whether or not there is an answer by then.
+      if (await this.#within(this.#mayWaitMs(), renewing)) {
+        this.#lease = await renewing
+        this.#renewedAtMs = startedMs
+      } else this.#leave()
     } catch (error) {
-      // A conflict is certain loss. Anything else may pass, until a third of the Lease's time is left.
-      const leftMs = this.#renewedAtMs + this.#deps.settings.leaseMs - this.#deps.clock.monotonicMs()
-      if (error instanceof ConflictError || leftMs < this.#deps.settings.leaseMs / 3) this.#leave()
+      // A conflict is certain loss. Anything else may pass.
+      if (error instanceof ConflictError || this.#mayWaitMs() <= 0) this.#leave()
     }
+  }
+
+  /** Until a third of the Lease's time is left: then it stops, as another one may begin when all of it is over. */
+  #mayWaitMs(): number {
+    return this.#renewedAtMs + (2 / 3) * this.#deps.settings.leaseMs - this.#deps.clock.monotonicMs()
   }
 
   #leave(): void {

@@ -119,7 +119,7 @@ export function endsFailures(upload: KubeObject, gotOn: boolean): { retryCount?:
 /** A mover stops within a second, unless it waits for a server that does not answer. */
 const STOP_MS = 4 * SECOND_MS
 /** All the time that its calls may take, to keep what it has done: the request's 600 s end the pod's patience. */
-const KEEP_MS = 45 * SECOND_MS
+export const KEEP_MS = 45 * SECOND_MS
 
 /**
  * What a cancelled transfer has still under way is for nobody, so a mover that does not stop is killed soon and not waited for: it rejects

@@ -2,7 +2,7 @@
 
 import { hostname } from 'node:os'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
-import { systemClock } from '#shared/kernel/clock.ts'
+import { systemClock, withWallTime } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { createLogger, type Logger } from '#shared/runtime/logger.ts'
 import { createMetrics, type Metrics } from '#shared/runtime/metrics.ts'
@@ -14,5 +14,6 @@ export function wireLight(name: string): Wired {
   const log = createLogger(name)
   const settings = readSettings(process.env)
   const cluster = createCluster({ onWarning: (warning) => log.warn({ reason: 'ApiWarning' }, warning) })
-  return { deps: { cluster, clock: systemClock, settings, identity: hostname(), log }, log, metrics: createMetrics() }
+  const clock = withWallTime(systemClock, cluster)
+  return { deps: { cluster, clock, settings, identity: hostname(), log }, log, metrics: createMetrics() }
 }

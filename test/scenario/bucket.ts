@@ -7,6 +7,7 @@ import { download } from '#shared/engine/download.ts'
 import { inlineLane } from '#shared/engine/inline-lane.ts'
 import { pruneRepository, unreachableObjects } from '#shared/engine/prune.ts'
 import { addPasswordSlot, type Repository } from '#shared/engine/repository.ts'
+import { type Checkpoint, openCheckpoint } from '#shared/format/checkpoint.ts'
 import { CONFIG_KEY, formatSession, parseCheckpointKey, rootKey, sessionInKey } from '#shared/format/names.ts'
 import { encodeConfig } from '#shared/format/repository-config.ts'
 import { RepositoryKeys } from '#shared/format/repository-keys.ts'
@@ -85,6 +86,18 @@ export class Bucket {
     const end = this.objects.get(rootKey(session))?.body
     if (end === undefined || claimedKind(end) !== 'tombstone') return false
     return openTombstone(KEYS, session, end, key).checkpoint === name
+  }
+
+  /** The newest of a session; undefined: there is none. */
+  checkpointOf(session: string): Checkpoint | undefined {
+    const key = this.keyList.findLast((each) => each.startsWith(`checkpoint/${session}/`))
+    const bytes = key === undefined ? undefined : this.objects.get(key)?.body
+    return key === undefined || bytes === undefined ? undefined : openCheckpoint(KEYS, key, bytes, key)
+  }
+
+  /** It has a root, or a tombstone in its place. */
+  isEnded(session: string): boolean {
+    return session !== '' && this.objects.has(rootKey(session))
   }
 
   /** Roots of backups, by key; tombstones are none. */

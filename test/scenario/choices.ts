@@ -61,6 +61,11 @@ export class Choices {
   }
 }
 
+/** 0 <= fraction < 1, the same for the same name. */
+export function fractionOf(name: string): number {
+  return new Random(hashOf(name)).next()
+}
+
 /** Bytes without a pattern, the same for the same name. */
 export function noiseOf(name: string, count: number): Uint8Array {
   return new Random(hashOf(name)).bytes(count)

@@ -2,7 +2,8 @@
 
 import type { Clock } from '#shared/kernel/clock.ts'
 
-type Timer = { atMs: number; order: number; fire: () => void }
+/** `isLimit`: nobody waits for it, it only cuts off what takes too long. */
+type Timer = { atMs: number; order: number; isLimit: boolean; fire: () => void }
 
 export class VirtualClock implements Clock {
   #nowMs: number
@@ -24,12 +25,21 @@ export class VirtualClock implements Clock {
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return this.#timer(ms, signal, false)
+  }
+
+  /** As sleep, but time does not pass for its sake. */
+  limit(ms: number, signal: AbortSignal): Promise<void> {
+    return this.#timer(ms, signal, true)
+  }
+
+  #timer(ms: number, signal: AbortSignal | undefined, isLimit: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted === true) {
         reject(signal.reason)
         return
       }
-      const timer = { atMs: this.#nowMs + ms, order: this.#order++, fire: resolve }
+      const timer = { atMs: this.#nowMs + ms, order: this.#order++, isLimit, fire: resolve }
       this.#timers.push(timer)
       signal?.addEventListener(
         'abort',
@@ -44,7 +54,12 @@ export class VirtualClock implements Clock {
 
   /** When the next timer fires; undefined: nobody waits. */
   get nextMs(): number | undefined {
-    return this.#timers.length === 0 ? undefined : Math.min(...this.#timers.map((timer) => timer.atMs))
+    return earliest(this.#timers.filter(({ isLimit }) => !isLimit))
+  }
+
+  /** When the next limit is reached: for when nothing else happens any more. */
+  get nextLimitMs(): number | undefined {
+    return earliest(this.#timers)
   }
 
   /** Jumps to `atMs` and fires what is due by then, earliest first. */
@@ -54,4 +69,8 @@ export class VirtualClock implements Clock {
     this.#timers = this.#timers.filter((timer) => timer.atMs > this.#nowMs)
     for (const timer of due.sort((a, b) => a.atMs - b.atMs || a.order - b.order)) timer.fire()
   }
+}
+
+function earliest(timers: readonly Timer[]): number | undefined {
+  return timers.length === 0 ? undefined : Math.min(...timers.map(({ atMs }) => atMs))
 }

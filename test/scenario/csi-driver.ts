@@ -1,4 +1,4 @@
-// What the vSphere CSI driver and Kubernetes' volume controllers do in a scenario: provision, bind, reclaim.
+// What the vSphere CSI driver and Kubernetes' volume controllers do in a scenario: provision, bind, reclaim, collect.
 
 import type { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
@@ -54,9 +54,17 @@ export class CsiDriver {
   async play(): Promise<void> {
     for (const claim of this.#cluster.peekAll('PersistentVolumeClaim')) {
       if (claim.metadata.deletionTimestamp !== undefined) await ignoreConflict(this.#unprotect(claim))
+      else if (this.#isLeft(claim)) await ignoreConflict(this.#cluster.delete('PersistentVolumeClaim', claim))
       else if (claim['status']?.phase !== 'Bound') await ignoreConflict(this.#bind(claim))
     }
     for (const volume of this.#cluster.peekAll('PersistentVolume')) await ignoreConflict(this.#reclaim(volume))
+  }
+
+  /** Kubernetes' garbage collector: of a clone that is gone. */
+  #isLeft({ metadata }: KubeObject): boolean {
+    const { ownerReferences: owners = [] } = metadata as { ownerReferences?: { uid: string }[] }
+    const clones = owners.length === 0 ? [] : this.#cluster.peekAll('CloneFromSnapshot')
+    return owners.length > 0 && !clones.some((clone) => owners.some(({ uid }) => uid === clone.metadata.uid))
   }
 
   /** As it is provisioned for a claim. */

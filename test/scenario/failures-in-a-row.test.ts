@@ -4,6 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { DOWNLOAD_RETRIES } from '#shared/domain/download.ts'
+import { STEP_LABEL } from '#shared/domain/step-label.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import { noiseOf } from './choices.ts'
@@ -63,6 +64,20 @@ test('a download', async () => {
   await world.run(() => world.isQuiet() && isDone(clone()))
   assert.ok(failed() > DOWNLOAD_RETRIES, `${failed()} failures`)
   assert.is(clone()?.['status'].phase, 'Completed')
+})
+
+test('an upload that a dead slice has told too much of gets on by what is durable', async () => {
+  const world = new World(3, FAIR)
+  world.volumes.write(aVolume(world, 'data'), 0, noiseOf('data', 640 * KiB))
+  aSnapshot(world, 'snap', 'data')
+  const upload = () => world.cluster.peekAll('Upload')[0]
+  world.eventsOn = false // it is between two slices until the next sweep
+  const isBetween = () => upload()?.['status']?.slice === 1 && upload()?.metadata.labels?.[STEP_LABEL] === 'upload'
+  while (!isBetween()) await world.turn()
+  const told = { progress: { bytesDone: 640 * KiB }, retryCount: 3 }
+  await world.cluster.patch('Upload', upload() as KubeObject, { status: told })
+  while (upload()?.['status']?.slice < 3) await world.turn()
+  assert.is(upload()?.['status'].retryCount, 0, 'the slice after it has got on')
 })
 
 test.run()

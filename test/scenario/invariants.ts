@@ -116,6 +116,6 @@ export function assertNothingLeft(world: World, keeps: ReadonlySet<string> = new
   )
 }
 
-function isStaging(claim: KubeObject): boolean {
+export function isStaging(claim: KubeObject): boolean {
   return claim.metadata.name.startsWith('dormouse-')
 }

@@ -49,6 +49,21 @@ export function weatherOf(choices: Choices): Weather {
     trouble: level('troubles', [0, 0.004, 0.012, 0.03]),
     most: 16,
     clocks: level('clocks', [0, 0, 0, 0.02]),
+    ...slownessOf(level),
+  }
+}
+
+/** In half of all lives calls take no time; the first value of each level is that of lists that were recorded before there was any. */
+function slownessOf(level: (name: string, values: readonly [number, ...number[]]) => number): Partial<Weather> {
+  const hang = level('calls that never return', [0, 0, 0.002, 0.008])
+  return {
+    pace: level('pace of calls', [0, 0, 1, 10, 60]),
+    slow: level('slow calls', [0, 0, 0.004, 0.02]),
+    hang,
+    mostDelays: 4,
+    skew: level('clocks that differ', [0, 0, 0.3, 0.8]),
+    jump: level('clocks that jump a year', [0, 0, 0.001, 0.01]),
+    limits: level('limits of requests', [0, 1]) + hang > 0,
   }
 }
 

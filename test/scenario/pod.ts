@@ -3,7 +3,8 @@
 import type { Clock } from '#shared/kernel/clock.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { VirtualClock } from './clock.ts'
-import type { Port, Sky } from './weather.ts'
+import type { Sky } from './sky.ts'
+import type { Port } from './weather.ts'
 
 /** Thrown into a process that is dead. */
 export class Died extends Error {}
@@ -13,6 +14,8 @@ export type Caller = 'function' | 'mover'
 
 /** Two thirds of a Lease: after so long without a renewal its holder is to stop. */
 const LONG_MS = 20 * SECOND_MS
+/** Whoever stands still for so long may lose its Lease, with what else it waits for. */
+const NOTED_MS = 4 * SECOND_MS
 /** It looks at its Lease each five seconds. */
 const KNOWN_WITHIN_MS = 10 * SECOND_MS
 
@@ -31,7 +34,7 @@ export class Pod implements Clock {
     this.name = name
     this.#clock = clock
     this.#sky = sky
-    this.#offsetMs = sky.clockOffsetMs()
+    this.#offsetMs = sky.clockOffsetMs() + sky.clocks.ofNewProcess()
   }
 
   /** It stood still or its clock was off: it may have lost a Lease without knowing. */
@@ -41,6 +44,7 @@ export class Pod implements Clock {
 
   /** Between two calls: it may have lost a Lease, and is to know soon. */
   tookItsTime(ms: number): void {
+    if (ms >= NOTED_MS) this.#sky.standstills++
     if (ms >= LONG_MS) this.#slowUntilMs = this.#clock.nowMs() + KNOWN_WITHIN_MS
   }
 
@@ -54,6 +58,12 @@ export class Pod implements Clock {
 
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     await this.#clock.sleep(ms, signal)
+    await this.awake('function')
+  }
+
+  /** Of a request: it is noticed once the process does not stand still. */
+  async limit(ms: number, signal: AbortSignal): Promise<void> {
+    await this.#clock.limit(ms, signal)
     await this.awake('function')
   }
 
@@ -105,7 +115,10 @@ export class Pod implements Clock {
         break
       case 'none':
     }
-    const answer = await act()
+    const { slowness, clocks } = this.#sky
+    if (port === 'cluster') this.#offsetMs = clocks.jump() ?? this.#offsetMs
+    const slow = { name: this.name, awake: () => this.awake(caller) }
+    const answer = await (slowness.isOff ? act() : slowness.take(port, name, isWrite, act, slow))
     if (this.dead) throw new Died()
     return answer
   }

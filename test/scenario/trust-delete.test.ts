@@ -10,9 +10,10 @@ import { BACKUP_ANNOTATION } from '#shared/domain/velero.ts'
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
 import { noiseOf } from './choices.ts'
 import { aBackup, aDelete, aSnapshot, aVolume, isDone } from './objects.ts'
+import { CLUSTER_ID } from './processes.ts'
 import { seedOf } from './velero.ts'
 import { FAIR } from './weather.ts'
-import { allowing, CLUSTER_ID, World } from './world.ts'
+import { allowing, World } from './world.ts'
 
 const trust = suite('who may delete')
 

@@ -7,33 +7,25 @@ import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { SLOT_LABEL } from '#shared/domain/slots.ts'
 import { PARKED, STEP_LABEL } from '#shared/domain/step-label.ts'
 import { isOver } from '#shared/domain/sweep.ts'
-import { createRepositories } from '#shared/engine/repositories.ts'
-import { readSettings } from '#shared/kernel/env.ts'
-import { ConflictError } from '#shared/kernel/errors.ts'
 import { HOUR_MS, SECOND_MS } from '#shared/kernel/units.ts'
-import type { Cluster } from '#shared/ports/cluster.ts'
-import type { VolumeService } from '#shared/ports/volumes.ts'
-import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
-import { Permits, type StepDeps, type TransferDeps } from '#shared/steps/deps.ts'
-import { access } from '#test/support/engine-world.ts'
-import { handleClone } from '../../functions/clone/handler.ts'
-import { handleDelete } from '../../functions/delete/handler.ts'
-import { handleDownload } from '../../functions/download/handler.ts'
-import { handleSnapshot } from '../../functions/snapshot/handler.ts'
+import type { StepDeps } from '#shared/steps/deps.ts'
 import { sweep } from '../../functions/sweep/handler.ts'
-import { handleUpload } from '../../functions/upload/handler.ts'
 import { Asked } from './asked.ts'
 import { Bucket } from './bucket.ts'
 import { Choices } from './choices.ts'
 import { VirtualClock } from './clock.ts'
 import { CsiDriver } from './csi-driver.ts'
 import { Disks } from './disks.ts'
-import { EngineMover, Sessions } from './engine-mover.ts'
 import { Foreign } from './foreign.ts'
 import { guard } from './invariants.ts'
-import { Died, Pod } from './pod.ts'
-import { FAIR, Sky, type Weather } from './weather.ts'
+import type { Pod } from './pod.ts'
+import { Processes, type Warm } from './processes.ts'
+import { Progress } from './progress.ts'
+import { request, SWEEP_REQUEST_MS, within } from './requests.ts'
+import { settle } from './settle.ts'
+import { Sky } from './sky.ts'
+import { FAIR, type Weather } from './weather.ts'
 
 const GATE = `${STEP_LABEL} notin (${PARKED.join(', ')})`
 const WATCHED: [KindName, string][] = [
@@ -46,19 +38,12 @@ const WATCHED: [KindName, string][] = [
 ]
 export const STEPPED = ['Snapshot', 'Upload', 'CloneFromSnapshot', 'Download', 'DeleteSnapshot'] as const
 export type Stepped = (typeof STEPPED)[number]
-export const CLUSTER_ID = 'test'
-const CLUSTER_WRITES = ['create', 'patch', 'patchStatus', 'delete']
-const VCENTER_WRITES = ['startSnapshot', 'startDeleteSnapshot']
 const SWEEP_EVERY_MS = 60 * SECOND_MS
-/** Short, so that a small volume takes several. */
-const SLICE_SECONDS = 6
 /** More turns than this without an end is a livelock. */
 const MAX_TURNS = 40_000
+const IDLE_TURNS = 100
 /** Warm pods wait for their next request. */
 const MOST_WARM = 3
-const MOST_CALLS_PER_TASK = 8
-
-type Warm = { pod: Pod; deps: TransferDeps }
 
 export class World {
   readonly choices: Choices
@@ -70,7 +55,9 @@ export class World {
   readonly csi: CsiDriver
   readonly foreign: Foreign
   readonly asked: Asked
+  readonly progress: Progress
   readonly sky: Sky
+  readonly #processes: Processes
   /** Deliveries per function, for those who count. */
   readonly requests: Record<string, number> = {}
   /** What must never be and was. */
@@ -81,22 +68,19 @@ export class World {
   rescues = 0
   deaths = 0
   eventsOn = true
-  readonly #sessions = new Sessions()
-  readonly #movers: number
   #pending: ObjectRef[] = []
   #running = 0
   #sweeping = 0
   #nextSweepMs: number
+  #idleTurns = 0
   #uids = 0
-  #pods = 0
   #warm: Warm[] = []
 
   constructor(choices: Choices | number, weather: Weather = FAIR, movers = 2) {
     this.choices = typeof choices === 'number' ? Choices.ofSeed(choices) : choices
     this.sky = new Sky(weather, this.choices, this.clock)
-    this.#movers = movers
     this.cluster = new MemoryCluster({
-      clock: this.clock,
+      clock: { nowMs: () => this.clock.nowMs() + this.sky.clocks.serverMs },
       newUid: () => `00000000-0000-4000-8000-${String(++this.#uids).padStart(12, '0')}`,
     })
     this.volumes = new MemoryVolumes({ clock: this.clock })
@@ -105,9 +89,11 @@ export class World {
     this.csi = new CsiDriver(this.cluster, this.volumes)
     this.foreign = new Foreign(this.volumes, this.bucket)
     this.#nextSweepMs = this.clock.nowMs() + SWEEP_EVERY_MS
+    this.#processes = new Processes({ ...this, movers, onDeath: () => this.deaths++ })
     aRepository(this.cluster)
     guard(this)
     this.asked = new Asked(this)
+    this.progress = new Progress(this)
     for (const [kind, labelSelector] of WATCHED)
       this.cluster.onEvent({ kind, labelSelector }, (event) =>
         this.#announce({ kind, namespace: event.namespace, name: event.name }, event.type),
@@ -120,6 +106,21 @@ export class World {
     for (let turn = 0; !done(); turn++) {
       if (turn > MAX_TURNS || this.clock.nowMs() > endMs)
         throw new Error(`no end after ${turn} turns: ${this.describe()}`)
+      await this.turn()
+    }
+    await this.drain()
+  }
+
+  /** Runs until `done` says so, which is to be within `boundMs` since anything went wrong. */
+  async runWithin(boundMs: number, done: () => boolean): Promise<void> {
+    let [faults, sinceMs] = [this.sky.faults, this.clock.nowMs()]
+    for (let turn = 0; !done(); turn++) {
+      if (this.sky.faults !== faults) [faults, sinceMs] = [this.sky.faults, this.clock.nowMs()]
+      const passedMs = this.clock.nowMs() - sinceMs
+      if (turn > MAX_TURNS || passedMs > boundMs) {
+        const text = `no end within ${boundMs / SECOND_MS} s: ${passedMs / SECOND_MS} s and ${turn} turns since anything went wrong`
+        throw new Error(`${text}: ${this.describe()}; ${this.progress.describe()}`)
+      }
       await this.turn()
     }
     await this.drain()
@@ -189,27 +190,40 @@ export class World {
       this.clock.nextMs ?? Number.POSITIVE_INFINITY,
       withSweep ? this.#nextSweepMs : Number.POSITIVE_INFINITY,
     )
-    if (next === Number.POSITIVE_INFINITY) return
+    if (next === Number.POSITIVE_INFINITY) {
+      this.#waitForLimits()
+      return
+    }
+    this.#idleTurns = 0
     this.clock.advanceTo(next)
     if (withSweep && this.clock.nowMs() >= this.#nextSweepMs) this.#sweep()
   }
 
+  /** Nobody waits for a time: either somebody needs some more turns, or a call never returns. */
+  #waitForLimits(): void {
+    if (this.#idleTurns++ < IDLE_TURNS) return
+    this.#idleTurns = 0
+    if (this.clock.nextLimitMs !== undefined) this.clock.advanceTo(this.clock.nextLimitMs)
+  }
+
   /** For what the sweep's process does besides the sweep. */
   sweepDeps(): StepDeps & { wake: (step: string, ref: ObjectRef) => Promise<void> } {
-    return { ...this.#newPod().deps, wake: async (_step, ref) => void this.#pending.push(ref) }
+    return { ...this.#processes.start().deps, wake: async (_step, ref) => void this.#pending.push(ref) }
   }
 
   #sweep(): void {
     this.#nextSweepMs = this.clock.nowMs() + SWEEP_EVERY_MS
-    const { pod, deps } = this.#newPod()
+    const warm = this.#processes.start()
     const wake = async (_step: string, ref: ObjectRef) => void this.#pending.push(ref)
     const count = (_kind: KindName, cause: string) => {
       if (cause === 'rescue') this.rescues++
     }
     this.#sweeping++
     this.#track(
-      pod,
-      sweep({ ...deps, wake, count }, new AbortController().signal).finally(() => this.#sweeping--),
+      warm.pod,
+      within(warm, SWEEP_REQUEST_MS, (signal) => sweep({ ...warm.deps, wake, count }, signal)).finally(
+        () => this.#sweeping--,
+      ),
     )
   }
 
@@ -220,7 +234,7 @@ export class World {
     this.requests[ref.kind] = (this.requests[ref.kind] ?? 0) + 1
     this.#track(
       warm.pod,
-      this.#handleWithReruns(ref, warm).finally(() => this.#keepWarm(warm)),
+      request(ref, warm).finally(() => this.#keepWarm(warm)),
     )
   }
 
@@ -236,39 +250,9 @@ export class World {
       .finally(() => this.#running--)
   }
 
-  async #handleWithReruns(ref: ObjectRef, warm: Warm): Promise<unknown> {
-    for (let rerun = 0; ; rerun++) {
-      try {
-        return await this.#handle(ref, warm)
-      } catch (error) {
-        if (!(error instanceof ConflictError) || rerun === 3) throw error
-      }
-    }
-  }
-
-  async #handle(ref: ObjectRef, { pod, deps }: Warm): Promise<string> {
-    const context = { log: deps.log, cause: 'event', id: '1', nowMs: pod.nowMs() } as unknown as Context
-    const signal = new AbortController().signal
-    switch (ref.kind) {
-      case 'Snapshot':
-        return await handleSnapshot(context, ref, deps, signal)
-      case 'Upload':
-        return await handleUpload(context, ref, deps, signal)
-      case 'Download':
-        return await handleDownload(context, ref, deps, signal)
-      case 'CloneFromSnapshot':
-      case 'PersistentVolumeClaim':
-        return await handleClone(context, ref, deps, signal)
-      case 'DeleteSnapshot':
-        return await handleDelete(context, ref, deps, signal)
-      default:
-        throw new Error(`no handler for ${ref.kind}`)
-    }
-  }
-
   #takePod(): Warm {
     const at = this.choices.below('which pod', this.#warm.length + 1)
-    return this.#warm.splice(at, 1)[0] ?? this.#newPod()
+    return this.#warm.splice(at, 1)[0] ?? this.#processes.start()
   }
 
   /** Whoever is too many is stopped in order. */
@@ -276,92 +260,6 @@ export class World {
     if (warm.pod.dead) return
     this.#warm.push(warm)
     if (this.#warm.length > MOST_WARM) void this.#warm.shift()?.deps.mover.close()
-  }
-
-  #newPod(): Warm {
-    const pod = new Pod(`pod-${++this.#pods}`, this.clock, this.sky)
-    pod.onDeath(() => this.deaths++)
-    const repositories = createRepositories({ storeOf: () => this.bucket.storeOf(pod, 'function'), clock: pod })
-    const deps: TransferDeps = {
-      cluster: this.#clusterOf(pod),
-      volumes: this.#vcenterOf(pod),
-      repositories,
-      mover: new EngineMover({ ...this, sessions: this.#sessions }, pod),
-      clock: pod,
-      settings: readSettings({
-        DORMOUSE_CLUSTER_ID: CLUSTER_ID,
-        DORMOUSE_MOVERS: String(this.#movers),
-        DORMOUSE_SLICE_SECONDS: String(SLICE_SECONDS),
-        NODE_NAME: 'node-1',
-      }),
-      identity: pod.name,
-      log: this.#logOf(pod),
-      clusterId: async () => CLUSTER_ID,
-      access: async () => access,
-      permits: new Permits(1),
-      countSlice: () => undefined,
-    }
-    return { pod, deps }
-  }
-
-  /** What a dead process still says is nobody's concern. */
-  #logOf(pod: Pod): TransferDeps['log'] {
-    const error = (fields: object, text: string) => {
-      const cause = (fields as { err?: Error }).err?.stack ?? ''
-      if (!pod.dead) this.errors.push(`${text} ${JSON.stringify(fields)} ${cause}`)
-    }
-    return { debug() {}, info() {}, warn() {}, error }
-  }
-
-  #clusterOf(pod: Pod): Cluster {
-    return this.#through(pod, this.cluster, async (method, args, act) => {
-      const [kind] = args
-      return await pod.call('cluster', `${method} ${kind}`, CLUSTER_WRITES.includes(method), act, 'function')
-    })
-  }
-
-  #vcenterOf(pod: Pod): VolumeService {
-    return this.#through(pod, this.volumes, async (method, args, act) => {
-      const isWrite = VCENTER_WRITES.includes(method)
-      if (isWrite) this.#setTaskTime()
-      try {
-        return await pod.call('vcenter', method, isWrite, act, 'function')
-      } catch (error) {
-        if (error instanceof Died && method === 'startSnapshot') this.lostStarts.add(String(args[1]))
-        throw error
-      }
-    })
-  }
-
-  /** Time that passes meanwhile is time in which the process, its Lease with it, stands still. */
-  async #dawdle(pod: Pod): Promise<void> {
-    const sinceMs = this.clock.nowMs()
-    const { dawdle = 0 } = this.sky.weather
-    for (let turns = this.choices.below('dawdles', 1 + dawdle); turns > 0; turns--) await aTurn()
-    pod.tookItsTime(this.clock.nowMs() - sinceMs)
-  }
-
-  #setTaskTime(): void {
-    const { trouble = 0 } = this.sky.weather
-    this.volumes.callsPerTask = this.choices.trouble('a task takes long', trouble * 20, MOST_CALLS_PER_TASK)
-  }
-
-  #through<T extends object>(
-    pod: Pod,
-    target: T,
-    call: (method: string, args: unknown[], act: () => Promise<unknown>) => Promise<unknown>,
-  ): T {
-    return new Proxy(target, {
-      get: (object, name) => {
-        const member = Reflect.get(object, name)
-        if (typeof member !== 'function') return member
-        if (name === 'nowMs') return member.bind(object) // it is no call
-        return async (...args: unknown[]) => {
-          await this.#dawdle(pod)
-          return await call(String(name), args, async () => await member.apply(object, args))
-        }
-      },
-    })
   }
 }
 
@@ -388,13 +286,4 @@ function isAtRest(object: KubeObject): boolean {
   return (
     isOver(object) && object.metadata.labels?.[STEP_LABEL] === 'done' && object.metadata.deletionTimestamp === undefined
   )
-}
-
-/** Lets every promise that can go on go on. */
-async function settle(): Promise<void> {
-  for (let i = 0; i < 6; i++) await aTurn()
-}
-
-async function aTurn(): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve))
 }

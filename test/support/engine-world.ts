@@ -78,6 +78,9 @@ export type UploadOptions = {
   wrapDisk?: (disk: MemoryDisk) => MemoryDisk
 }
 
+/** A slice of no length is over before it began. */
+const NO_TIME = { ...systemClock, sleep: async () => undefined }
+
 /** One repository over a store; `disks` remembers every disk that was opened. */
 export class EngineWorld {
   store: ObjectStore
@@ -140,8 +143,10 @@ export class EngineWorld {
     }
     const signal = options.signal ?? new AbortController().signal
     const { tellsAllocation = true, workers, packBytes = SMALL_BUDGET.packBytes, wrapDisk = (disk) => disk } = options
+    const clock = sliceMs === 0 ? NO_TIME : this.timing.clock
     const deps = {
       ...this.deps(() => wrapDisk(new MemoryDisk(content, { tellsAllocation })), workers),
+      clock,
       budget: { ...SMALL_BUDGET, packBytes },
     }
     return await upload(request, deps, { signal, onProgress: () => {} })
@@ -172,8 +177,7 @@ export class EngineWorld {
     const { repository = access } = options
     const request = { repository, disk: noDisk, root, sliceMs, nextChunk, targetIsZeroed }
     const signal = options.signal ?? new AbortController().signal
-    // A slice of no length is over before it began.
-    const clock = sliceMs === 0 ? { ...systemClock, sleep: async () => undefined } : this.timing.clock
+    const clock = sliceMs === 0 ? NO_TIME : this.timing.clock
     const { recycle, wrapDisk = (disk) => disk } = options
     const deps = {
       ...this.deps(() => wrapDisk(new MemoryDisk(content))),

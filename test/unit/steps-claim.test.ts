@@ -4,6 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
+import { API_CALL_MS } from '#shared/kernel/call-limits.ts'
 import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
@@ -11,6 +12,7 @@ import type { Cluster } from '#shared/ports/cluster.ts'
 import { type Claim, type Claimed, withClaim } from '#shared/steps/claim.ts'
 import type { StepDeps } from '#shared/steps/deps.ts'
 import { keepOutcome } from '#shared/steps/transfer.ts'
+import { VirtualClock } from '../scenario/clock.ts'
 
 const KIND = 'CloneFromSnapshot'
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
@@ -228,5 +230,65 @@ test('an edit by someone else beside the outcome costs nothing; a new holder kee
   assert.is((lost as RetryableError).reason, 'LeaseLost')
   assert.is(passed.cluster.peek('Upload', 'shop', 'clone-1')?.['status'].message, undefined)
 })
+
+/** From now on no call of the API server has an answer; each is given up after `limitMs`. */
+function unanswering(
+  cluster: MemoryCluster,
+  clock: VirtualClock,
+  limitMs: number,
+): { cluster: Cluster; isAway: boolean } {
+  const state = { cluster: cluster as Cluster, isAway: false }
+  state.cluster = new Proxy<Cluster>(cluster, {
+    get: (target, name) => {
+      const call = Reflect.get(target, name)
+      if (typeof call !== 'function') return call
+      return async (...args: unknown[]) => {
+        if (!state.isAway) return await call.apply(target, args)
+        await clock.sleep(limitMs)
+        throw new RetryableError('KubernetesUnavailable', `${String(name)}: no answer`)
+      }
+    },
+  })
+  return state
+}
+
+async function pass(clock: VirtualClock, ms: number): Promise<void> {
+  const endMs = clock.nowMs() + ms
+  for (;;) {
+    for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve))
+    const next = clock.nextMs
+    if (next === undefined || next > endMs) return
+    clock.advanceTo(next)
+  }
+}
+
+for (const [how, isReading] of [
+  ['renewals', false],
+  ['looks at the object and progress', true],
+] as const) {
+  test(`who gets no answer to ${how} stops by itself after two thirds of the Lease, before another one can begin`, async () => {
+    const clock = new VirtualClock()
+    const world = aWorld()
+    const server = unanswering(world.cluster, clock, API_CALL_MS)
+    world.deps = { ...world.deps, clock, cluster: server.cluster }
+    const { leaseMs } = world.deps.settings
+    const work = Promise.withResolvers<string>()
+    let lostMs = Number.POSITIVE_INFINITY
+    const claimed = claimIt(world, async (claim) => {
+      claim.lost.addEventListener('abort', () => {
+        lostMs = clock.monotonicMs()
+        work.reject(new Error('killed'))
+      })
+      server.isAway = true
+      if (isReading) for (let n = 0; n < 3; n++) claim.patch({ status: { n } }).catch(() => undefined)
+      return await work.promise
+    }).catch(() => undefined)
+    await pass(clock, 2 * leaseMs)
+    assert.is(lostMs, (2 / 3) * leaseMs)
+    server.isAway = false
+    await pass(clock, 10 * leaseMs)
+    await claimed
+  })
+}
 
 test.run()

@@ -1,7 +1,7 @@
 // Sends requests with the credentials of the moment, and turns "no answer" into an error that asks for a retry.
 
+import { API_CALL_MS } from '#shared/kernel/call-limits.ts'
 import { asError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
-import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { Access } from './access.ts'
 import { type ApiAnswer, type ApiRequest, exchange, TooLong } from './exchange.ts'
 import { findAccess } from './find-access.ts'
@@ -15,10 +15,8 @@ export type TransportOptions = {
   timeoutMs?: number
 }
 
-const TIMEOUT_MS = 15 * SECOND_MS
-
 export function createTransport(options: TransportOptions = {}): Transport {
-  const { userAgent = 'dormouse', timeoutMs = TIMEOUT_MS, findAccess: find = findAccess } = options
+  const { userAgent = 'dormouse', timeoutMs = API_CALL_MS, findAccess: find = findAccess } = options
   let access: Promise<Access> | undefined
   const send = async (request: ApiRequest) => {
     access ??= find()

@@ -1,6 +1,7 @@
 // What a caller may set about the transport. Without the SDK, so that reading it loads nothing.
 
-import { MINUTE_MS, MiB, SECOND_MS } from '#shared/kernel/units.ts'
+import { STORE_IDLE_MS } from '#shared/kernel/call-limits.ts'
+import { MiB, SECOND_MS } from '#shared/kernel/units.ts'
 
 export type TransportOptions = {
   /** Bounds the sockets, and with them the bodies in flight. */
@@ -17,7 +18,7 @@ export type TransportOptions = {
 export const DEFAULT_TRANSPORT: TransportOptions = {
   maxConnections: 16,
   connectTimeoutMs: 10 * SECOND_MS,
-  idleTimeoutMs: MINUTE_MS,
+  idleTimeoutMs: STORE_IDLE_MS,
   maxObjectBytes: 256 * MiB,
   keepBufferBytes: 64 * MiB,
 }

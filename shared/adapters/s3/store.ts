@@ -1,10 +1,10 @@
 // ObjectStore over an S3 bucket: keys below `<prefix>/plugins/dormouse/`, every object written once, every call safe to repeat.
 
 import { randomBytes } from 'node:crypto'
+import { STORE_RETRY } from '#shared/kernel/call-limits.ts'
 import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { type RetryPolicy, retry } from '#shared/kernel/retry.ts'
-import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import type { IncompleteUpload, IncompleteUploads, ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 import { ForeignAnswer, isMangled } from './answers.ts'
@@ -39,8 +39,6 @@ const MOST_EMPTY_PAGES = 100
 
 /** A thousand uploads each. */
 const MOST_INCOMPLETE_PAGES = 100
-
-const DEFAULT_RETRY = { attempts: 5, firstDelayMs: 200, maxDelayMs: 5 * SECOND_MS }
 
 export function createS3Store(settings: S3Settings, options: S3StoreOptions = {}): S3Store {
   return new BucketStore(settings, options)
@@ -216,7 +214,7 @@ class BucketStore implements S3Store {
         throw translate(error, context)
       }
     }
-    const policy = { ...DEFAULT_RETRY, ...this.options.retry, ...(signal === undefined ? {} : { signal }) }
+    const policy = { ...STORE_RETRY, ...this.options.retry, ...(signal === undefined ? {} : { signal }) }
     return await retry(attempt, policy, this.options.clock ?? systemClock)
   }
 

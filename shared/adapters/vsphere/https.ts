@@ -6,6 +6,7 @@ import type { TLSSocket } from 'node:tls'
 import { proxyTrust, readBundle, secureContextFor } from '#shared/adapters/net/anchors.ts'
 import { OpeningAgent, openSecure } from '#shared/adapters/net/secure.ts'
 import { isDistrust, type Trust } from '#shared/adapters/net/trust.ts'
+import { VCENTER_CALL_MS } from '#shared/kernel/call-limits.ts'
 import { asError, RetryableError } from '#shared/kernel/errors.ts'
 import { excerptOf } from '#shared/kernel/excerpt.ts'
 import { proxyFor } from '#shared/kernel/proxy.ts'
@@ -14,8 +15,7 @@ import type { VCenter } from './config.ts'
 
 export type HttpsLimits = { connectMs: number; callMs: number; answerBytes: number }
 
-/** 100,000 changed areas are 7.4 MB of XML; reading them off the disks takes vCenter its time. */
-export const HTTPS_LIMITS: HttpsLimits = { connectMs: 15 * SECOND_MS, callMs: 120 * SECOND_MS, answerBytes: 64 * MiB }
+export const HTTPS_LIMITS: HttpsLimits = { connectMs: 15 * SECOND_MS, callMs: VCENTER_CALL_MS, answerBytes: 64 * MiB }
 
 export type HttpsAnswer = {
   status: number
