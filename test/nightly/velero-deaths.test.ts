@@ -6,7 +6,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Environment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
-import { atCall, type Dying, killPlugin, restartServer, untilFinalizing, waits } from './support/deaths.ts'
+import { atCall, type Dying, killPlugin, restartServer, untilFinalizing, waits } from '../system/support/deaths.ts'
 import {
   aFilledVolume,
   assertNothingLeft,
@@ -16,7 +16,7 @@ import {
   runOf,
   startWithPlugin,
   untilPhase,
-} from './support/velero.ts'
+} from '../system/support/velero.ts'
 
 const SECOND_MS = 1000
 

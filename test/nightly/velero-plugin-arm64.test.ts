@@ -5,8 +5,8 @@ import { execFileSync } from 'node:child_process'
 import { suite } from 'uvu'
 import { PROJECT } from '#test/environment/process/tools.ts'
 import { killLeftPlugins } from '#test/unit/velero/go-plugin-client.ts'
-import { assertListed, assertOldLibraries } from './support/plugin-checks.ts'
-import { builtPlugin, debianFiles } from './support/plugin-file.ts'
+import { assertListed, assertOldLibraries } from '../system/support/plugin-checks.ts'
+import { builtPlugin, debianFiles } from '../system/support/plugin-file.ts'
 
 const emulated = suite("Velero's plugin for arm64")
 

@@ -7,7 +7,7 @@ import { type Environment, startEnvironment } from '#test/environment/environmen
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import { type Backup, backUp, claimRepository } from '#test/environment/main-job.ts'
 import { noise, writePieces } from '#test/environment/storage/content.ts'
-import { sumOf } from './support/metrics.ts'
+import { sumOf } from '../system/support/metrics.ts'
 
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }

@@ -14,7 +14,7 @@ import { parseAllDocuments } from 'yaml'
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
 import { writeKubeconfig } from '#test/environment/kubernetes/kubeconfig.ts'
 import { PROJECT } from '#test/environment/process/tools.ts'
-import { type Collections, type Made, ManyObjects } from './support/many-objects.ts'
+import { type Collections, type Made, ManyObjects } from '../system/support/many-objects.ts'
 
 const MIB = 2 ** 20
 const LIMIT_BYTES = 256 * MIB
