@@ -89,8 +89,8 @@ prune('a running session of another cluster is waited for, and nothing of it is 
   assert.is((await keysBelow('plugins/dormouse/')).filter((key) => key.includes(FOREIGN)).length, 3)
 })
 
-prune('once that session is cancelled, nothing is left but what the format keeps', async () => {
-  await fenceSession(repository, FOREIGN, 'abandoned', 0)
+prune('once that session is deleted, nothing is left but what the format keeps', async () => {
+  await fenceSession(repository, FOREIGN, 'forgotten', 0)
   await pruneAll('Pruned')
   assert.equal(await unreachableObjects(repository), [])
   assert.equal(
