@@ -53,7 +53,7 @@ export class Asked {
   /** Something happened since: it may have taken longer. */
   #weather(): string {
     const { sky, deaths } = this.#world
-    return `${sky.troubles} ${sky.clocksOff} ${deaths}`
+    return `${sky.faults} ${deaths}`
   }
 }
 

@@ -17,8 +17,6 @@ type Watched = { slice: Slice; idle: Slice[] }
 export class Progress {
   readonly #world: World
   readonly #watched = new Map<string, Watched>()
-  /** Slices in which nothing went wrong. */
-  clearSlices = 0
 
   constructor(world: World) {
     this.#world = world
@@ -77,7 +75,6 @@ export class Progress {
     const text = (slices: Slice[]) => slices.map(({ number, position }) => `${number} at ${position}`).join(', ')
     if (now.position < slice.position) this.#world.broken.push(`${name} went back: slices ${text([slice, now])}`)
     if (now.faults !== slice.faults) return []
-    this.clearSlices++
     if (now.position > slice.position || now.position === Number.POSITIVE_INFINITY) return []
     const stood = [...idle, slice]
     if (stood.length > MOST_IDLE_SLICES)

@@ -71,11 +71,6 @@ export class Slowness {
     return pace + slow + hang === 0
   }
 
-  /** Whether a call is under way that never returns, or will be. */
-  get isStuck(): boolean {
-    return [...this.#stuck.values()].some(({ untilMs }) => untilMs > this.#clock.nowMs())
-  }
-
   /** Carries `act` out in its time. RetryableError as of the port's adapter: it did not answer in time. */
   async take<T>(port: Port, name: string, isWrite: boolean, act: () => Promise<T>, caller: SlowCaller): Promise<T> {
     const limit = LIMITS[port]
