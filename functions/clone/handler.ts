@@ -9,7 +9,13 @@ import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { stagingClaimName } from '#shared/domain/staging.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { ConflictError, type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import {
+  ConflictError,
+  type DormouseError,
+  isApiTrouble,
+  RetryableError,
+  TerminalError,
+} from '#shared/kernel/errors.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
@@ -146,7 +152,7 @@ async function failedOrLater(deps: StepDeps, claim: Claim, error: TerminalError)
 
 /** A right that is missing may be granted; trouble of the Kubernetes API itself is answered with 503 instead. */
 function isPassing(error: unknown): error is DormouseError {
-  if (error instanceof RetryableError) return !error.reason.startsWith('Kubernetes') && error.reason !== 'LeaseLost'
+  if (error instanceof RetryableError) return !isApiTrouble(error)
   return error instanceof TerminalError && error.reason === 'Forbidden'
 }
 

@@ -9,7 +9,7 @@ import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
 import { UPLOAD_STOP_MS } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { asError, ConflictError, DormouseError, TerminalError } from '#shared/kernel/errors.ts'
+import { asError, DormouseError, isApiTrouble, TerminalError } from '#shared/kernel/errors.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
@@ -58,11 +58,7 @@ async function actOrFail(deps: DeleteDeps, claim: Claim): Promise<Result> {
   try {
     return await act(deps, claim)
   } catch (error) {
-    if (
-      error instanceof ConflictError ||
-      (error instanceof DormouseError && (error.reason.startsWith('Kubernetes') || error.reason === 'LeaseLost'))
-    )
-      throw error
+    if (isApiTrouble(error)) throw error
     return await failed(deps, claim, asError(error))
   }
 }

@@ -20,7 +20,7 @@ import { isDownloadOf } from '#shared/domain/staging.ts'
 import { stepOf, stepPatch } from '#shared/domain/step-label.ts'
 import { withBelievedRetry } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { asError, TerminalError } from '#shared/kernel/errors.ts'
+import { asError, isApiTrouble, TerminalError } from '#shared/kernel/errors.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { BackupSummary, DownloadProgress, DownloadRequest } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
@@ -34,7 +34,6 @@ import {
   beginSlice,
   cutByCancel,
   endsFailures,
-  isNotOurs,
   keepOutcome,
   moved,
   reasonOf,
@@ -131,7 +130,7 @@ async function act(deps: TransferDeps, claim: Claim, step: DownloadStep): Promis
   try {
     return await transfer(deps, claim)
   } catch (error) {
-    if (isNotOurs(error) || claim.signal.reason === ABORTS.lost) throw error
+    if (isApiTrouble(error) || claim.signal.reason === ABORTS.lost) throw error
     if (claim.signal.reason === ABORTS.cancelled) return cutByCancel(deps, 'download', asError(error))
     return await recordFailure(deps, claim, asError(error))
   }

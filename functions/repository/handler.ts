@@ -7,7 +7,7 @@ import { claimNamespace, repositoryNameOf } from '#shared/domain/repository-clai
 import { FINALIZER, isBeingDeleted, stepPatch, withFinalizer, withoutFinalizer } from '#shared/domain/step-label.ts'
 import { messageForTenant } from '#shared/domain/tenant-message.ts'
 import { READ_ONLY_AGAIN_MS } from '#shared/domain/waits.ts'
-import { asError, ConflictError, DormouseError } from '#shared/kernel/errors.ts'
+import { asError, DormouseError, isApiTrouble } from '#shared/kernel/errors.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { announce } from '#shared/steps/announce.ts'
@@ -95,8 +95,7 @@ async function establish(deps: ClaimDeps, claim: Claim): Promise<Result> {
     if (claim.latest()['backupRepository'] !== name) await claim.patch({ backupRepository: name })
     return await open(deps, claim)
   } catch (error) {
-    if (error instanceof ConflictError || (error instanceof DormouseError && error.reason.startsWith('Kubernetes')))
-      throw error
+    if (isApiTrouble(error)) throw error
     return await notReady(deps, claim, asError(error))
   }
 }

@@ -9,7 +9,7 @@ import { isSnapshotOver, seeSnapshot, stepOfSnapshot } from '#shared/domain/snap
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { BUSY_RETRY_UNITS } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { type DormouseError, isApiTrouble, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
@@ -98,7 +98,7 @@ async function snapshotOrFail(deps: VolumeDeps, claim: Claim): Promise<Result> {
 
 /** A right that is missing may be granted, and a quota may have room again; trouble of the Kubernetes API itself is answered with 503 instead. */
 function isPassing(error: unknown): error is DormouseError {
-  if (error instanceof RetryableError) return !error.reason.startsWith('Kubernetes') && error.reason !== 'LeaseLost'
+  if (error instanceof RetryableError) return !isApiTrouble(error)
   return error instanceof TerminalError && (error.reason === 'Forbidden' || error.reason === 'QuotaExceeded')
 }
 

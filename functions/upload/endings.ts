@@ -6,13 +6,13 @@ import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { progressView } from '#shared/domain/progress.ts'
 import { isHopelessTransfer, uploadBackoffUnits } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { asError, CapacityError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
+import { asError, CapacityError, DormouseError, isApiTrouble, RetryableError } from '#shared/kernel/errors.ts'
 import type { UploadProgress } from '#shared/ports/mover.ts'
 import { announce } from '#shared/steps/announce.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import type { TransferDeps } from '#shared/steps/deps.ts'
 import { HEAVY_POLL_MS, removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
-import { isNotOurs, reasonOf, type StepResult } from '#shared/steps/transfer.ts'
+import { reasonOf, type StepResult } from '#shared/steps/transfer.ts'
 import { failuresWith, nextAttemptMs, whyNoOther } from './attempts.ts'
 import { letGoOfDisk } from './let-go.ts'
 
@@ -77,7 +77,7 @@ export async function cleanUp(
     const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
     left = await removeLocalSnapshot(deps, fcdId, snapshotId, claim.signal, HEAVY_POLL_MS)
   } catch (error) {
-    if (isNotOurs(error)) throw error
+    if (isApiTrouble(error)) throw error
     return await cleanUpFailed(deps, claim, asError(error))
   }
   const completed = ends === 'Completed'
@@ -154,7 +154,7 @@ async function attempt(
     await work()
     return undefined
   } catch (error) {
-    if (isNotOurs(error)) throw error
+    if (isApiTrouble(error)) throw error
     const status = upload['status'] ?? {}
     const failures = failuresWith(status)
     if (error instanceof RetryableError && (await whyNoOther(deps, upload, failures)) === undefined) {

@@ -4,7 +4,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { stepPatch } from '#shared/domain/step-label.ts'
 import { decideUpload, seeUpload, type UploadSeen, type UploadStep } from '#shared/domain/upload.ts'
 import { withBelievedRetry } from '#shared/domain/waits.ts'
-import { asError } from '#shared/kernel/errors.ts'
+import { asError, isApiTrouble } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { UploadEnd, UploadOutcome, UploadProgress, UploadRequest } from '#shared/ports/mover.ts'
@@ -18,7 +18,6 @@ import {
   beginSlice,
   cutByCancel,
   endsFailures,
-  isNotOurs,
   keepOutcome,
   moved,
   runningMetadata,
@@ -123,7 +122,7 @@ async function act(deps: TransferDeps, claim: Claim, step: UploadStep): Promise<
     await show(deps, claim.latest())
     return await transfer(deps, claim)
   } catch (error) {
-    if (isNotOurs(error) || claim.signal.reason === ABORTS.lost) throw error
+    if (isApiTrouble(error) || claim.signal.reason === ABORTS.lost) throw error
     if (claim.signal.reason === ABORTS.cancelled) return cutByCancel(deps, 'upload', asError(error))
     return await recordFailure(deps, claim, asError(error))
   }

@@ -1,15 +1,20 @@
 // Errors by the reaction they ask for: retry, re-read, or give up. Reasons are listed in docs/operations/reasons.md.
 
-export type ErrorOptionsWithDelay = { cause?: unknown; retryAfterSeconds?: number }
+/** `api`: the Kubernetes API, with the Leases that it keeps. */
+export type ErrorOrigin = 'api'
+export type ErrorOptionsWithDelay = { cause?: unknown; retryAfterSeconds?: number; origin?: ErrorOrigin }
 
 /** Base of every error that Dormouse understands. `reason` is CamelCase and stable; `message` says what, where, with which input. */
 export abstract class DormouseError extends Error {
   readonly reason: string
+  /** Where it comes from, if anybody asks. */
+  readonly origin: ErrorOrigin | undefined
 
   constructor(reason: string, message: string, options: ErrorOptionsWithDelay = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = new.target.name
     this.reason = reason
+    this.origin = options.origin
   }
 }
 
@@ -41,6 +46,11 @@ export class CapacityError extends TerminalError {
 
 /** Stored bytes are not what was written. Terminal, and always worth an alarm. */
 export class CorruptionError extends TerminalError {}
+
+/** The Kubernetes API is in trouble, or somebody else wrote first: says nothing about the work, whose outcome could not be written now either. */
+export function isApiTrouble(error: unknown): boolean {
+  return error instanceof ConflictError || (error instanceof DormouseError && error.origin === 'api')
+}
 
 /** What a catch clause got, as an Error (JavaScript lets anything be thrown). */
 export function asError(thrown: unknown): Error {

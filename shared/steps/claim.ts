@@ -71,7 +71,7 @@ export async function withClaim<T>(
 }
 
 function leaseLost({ kind, object }: ClaimOptions): RetryableError {
-  return new RetryableError('LeaseLost', `the Lease of ${kind} ${object.metadata.name} was lost`)
+  return new RetryableError('LeaseLost', `the Lease of ${kind} ${object.metadata.name} was lost`, { origin: 'api' })
 }
 
 class Keeper implements Claim {

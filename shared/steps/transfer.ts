@@ -4,7 +4,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { ConflictError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
+import { DormouseError, RetryableError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { TransferOptions } from '#shared/ports/mover.ts'
 import { ABORTS, type Claim } from './claim.ts'
@@ -152,12 +152,6 @@ export async function isLate(deps: Pick<TransferDeps, 'clock'>, limitMs: number,
 export function cutByCancel(deps: TransferDeps, step: 'upload' | 'download', error: Error): StepResult {
   deps.log.info({ err: error }, 'the slice was cut off by the cancel')
   return { ending: { status: {}, step, dueAtMs: deps.clock.nowMs() }, why: ABORTS.cancelled, freeSlot: false }
-}
-
-/** Trouble of the Kubernetes API is answered with 503 and leaves the status alone: it is no failure of the transfer. */
-export function isNotOurs(error: unknown): boolean {
-  if (error instanceof ConflictError) return true
-  return error instanceof DormouseError && (error.reason.startsWith('Kubernetes') || error.reason === 'LeaseLost')
 }
 
 export function reasonOf(deps: TransferDeps, error: Error): string {

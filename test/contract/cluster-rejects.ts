@@ -1,7 +1,7 @@
 // Checks an asynchronous refusal by the class and the reason of its error; uvu's own throws() is synchronous.
 
 import * as assert from 'uvu/assert'
-import { DormouseError } from '#shared/kernel/errors.ts'
+import { ConflictError, DormouseError, isApiTrouble } from '#shared/kernel/errors.ts'
 
 type ErrorClass = abstract new (...args: never[]) => DormouseError
 
@@ -19,5 +19,7 @@ export async function rejects<E extends ErrorClass>(
     throw new Error(`wants ${errorClass.name} ${reason}, not ${String(outcome)}`, { cause: outcome })
   }
   assert.is(outcome.reason, reason, outcome.message)
+  // Trouble of the API itself is no outcome of anybody's work: steps tell it by this, not by its name.
+  assert.is(isApiTrouble(outcome), reason.startsWith('Kubernetes') || outcome instanceof ConflictError, outcome.message)
   return outcome as InstanceType<E>
 }

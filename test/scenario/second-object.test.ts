@@ -119,7 +119,7 @@ test('a claim of the target’s name that is made between the two volume objects
       spec: { accessModes: ['ReadWriteOnce'], storageClassName: 'never', resources: { requests: { storage: '4Ki' } } },
       status: { phase: 'Pending' },
     })
-    throw new RetryableError('KubernetesUnavailable', '503')
+    throw new RetryableError('KubernetesUnavailable', '503', { origin: 'api' })
   })
   const status = await untilOver(world)
   assert.equal([status.phase, status.reason], ['Failed', 'TargetExists'])

@@ -166,5 +166,5 @@ export class Sky {
 }
 
 function away(port: Port, name: string): RetryableError {
-  return new RetryableError(AWAY[port], `${name}: fault of the scenario`)
+  return new RetryableError(AWAY[port], `${name}: fault of the scenario`, port === 'cluster' ? { origin: 'api' } : {})
 }

@@ -108,7 +108,7 @@ fate('a sweep that dies before it has written down what it removed does it again
   const { world } = velero
   await backUpWhole(velero)
   await backupIn(velero, 'Failed')
-  const error = new RetryableError('KubernetesUnreachable', 'gone')
+  const error = new RetryableError('KubernetesUnavailable', 'gone', { origin: 'api' })
   world.cluster.failNext({ verb: 'patch', kind: 'Snapshot', times: 1, error })
   await world.run(() => only(world, 'Snapshot').metadata.annotations?.['dormouse.dev/velero-operation'] === 'removed')
   await world.run(() => isDone(only(world, 'DeleteSnapshot')))
@@ -133,7 +133,7 @@ fate('an operation is not over before it is written down that Velero has asked',
   const { world, backupper } = velero
   const operationId = await backUpWhole(velero)
   const waiting = await backupIn(velero, 'WaitingForPluginOperations')
-  const error = new RetryableError('KubernetesUnreachable', 'away')
+  const error = new RetryableError('KubernetesUnavailable', 'away', { origin: 'api' })
   world.cluster.failNext({ verb: 'patch', kind: 'Snapshot', times: 1, error })
   const early = await backupper.progress(operationId, waiting, silent)
   assert.equal([early.completed, early.error], [false, ''])
@@ -155,7 +155,7 @@ fate('a Backup that cannot be read is not taken for gone', async () => {
   const { world } = velero
   await beginBackup(velero)
   await removeBackup(velero)
-  const error = new RetryableError('KubernetesKindMissing', 'the kind is not served')
+  const error = new RetryableError('KubernetesKindMissing', 'the kind is not served', { origin: 'api' })
   world.cluster.failNext({ verb: 'read', kind: 'Backup', times: 1000, error })
   assert.is(await untilDone(world, 'Snapshot'), 'Uploaded', world.describe())
 })

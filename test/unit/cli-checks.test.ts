@@ -25,7 +25,7 @@ const test = suite('checks of dormouse doctor')
 /** `level subject: text`, for short expectations. */
 const told = (findings: Finding[]) => findings.map(({ level, subject, text }) => `${level} ${subject}: ${text}`)
 const levels = (findings: Finding[]) => findings.map(({ level }) => level)
-const trouble = new RetryableError('KubernetesUnavailable', 'GET /x: no answer')
+const trouble = new RetryableError('KubernetesUnavailable', 'GET /x: no answer', { origin: 'api' })
 
 function anObject(kind: string, name: string, fields: object = {}, metadata: object = {}): KubeObject {
   return { apiVersion: 'v1', kind, metadata: { name, ...metadata }, ...fields }
@@ -310,7 +310,7 @@ const STANDARD = { annotations: { 'snapshot.storage.kubernetes.io/is-default-cla
 test("what Velero's CSI feature does to each claim is told: nothing, a second snapshot, or a failure", async () => {
   const others = [snapshotClass('ebs', 'ebs.csi.aws.com', CHOSEN)]
   const [one, two] = [snapshotClass('fast'), snapshotClass('slow')]
-  const missing = new RetryableError('KubernetesKindMissing', '404')
+  const missing = new RetryableError('KubernetesKindMissing', '404', { origin: 'api' })
   const cases: [args: unknown, classes: KubeObject[] | Error, level: string, subject: string][] = [
     [['server'], [one], 'ok', ''],
     [undefined, [one], 'ok', ''],

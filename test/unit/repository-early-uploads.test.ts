@@ -60,7 +60,11 @@ early('those of another repository, of another trouble, at work or over stay as 
 early('trouble with it is no trouble of the repository', async () => {
   const { cluster, deps, upload, namesOfDue, warnings } = aCluster()
   upload('a', 'br-1', 'UploadError', 'RepositoryNotFound')
-  cluster.failNext({ verb: 'patch', kind: 'Upload', error: new RetryableError('KubernetesUnreachable', 'away') })
+  cluster.failNext({
+    verb: 'patch',
+    kind: 'Upload',
+    error: new RetryableError('KubernetesUnavailable', 'away', { origin: 'api' }),
+  })
   await wakeEarlyUploads(deps, 'br-1')
   assert.equal(namesOfDue(), [])
   assert.match(warnings.join(), 'could not wake')

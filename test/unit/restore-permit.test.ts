@@ -310,7 +310,7 @@ for (const [namespace, reason] of [
     const { cluster } = world
     const read = cluster.read.bind(cluster)
     cluster.read = async (kind, inNamespace, name) => {
-      if (kind === 'Restore') throw new RetryableError('KubernetesKindMissing', 'no')
+      if (kind === 'Restore') throw new RetryableError('KubernetesKindMissing', 'no', { origin: 'api' })
       return await read(kind, inNamespace, name)
     }
     const { status } = await slice(world)

@@ -45,7 +45,7 @@ export function checkDeletion(answer: ApiAnswer, attempt: Attempt): void {
 function unreadable({ status, body }: ApiAnswer, attempt: Attempt): RetryableError {
   const found = body === undefined ? 'it is no JSON' : `it is ${excerptOf(JSON.stringify(body), 100)}`
   const what = `${attemptText(attempt)}: ${status}, but the answer is not the API server's: ${found}`
-  return new RetryableError('KubernetesAnswerUnreadable', `${what}. Does a proxy answer?`)
+  return new RetryableError('KubernetesAnswerUnreadable', `${what}. Does a proxy answer?`, { origin: 'api' })
 }
 
 function isOf(body: Record<string, unknown>, kind: string, apiVersion: string): boolean {

@@ -21,6 +21,8 @@ type Status = {
   details?: { kind?: string; causes?: { reason?: string; field?: string }[] }
 }
 
+const API = { origin: 'api' } as const
+
 /** The server's words about an invalid object may be as long as the object. */
 const MOST_WORDS = 800
 
@@ -38,7 +40,7 @@ export function errorOf(answer: ApiAnswer, attempt: Attempt): DormouseError {
   const { status, retryAfterSeconds } = answer
   const words = statusOf(answer).message
   const message = `${attemptText(attempt)}: ${status} ${typeof words === 'string' ? excerptOf(words, MOST_WORDS) : 'without a reason'}`
-  if (status < 400) return new RetryableError('KubernetesAnswerUnreadable', `${message}. Does a proxy answer?`)
+  if (status < 400) return new RetryableError('KubernetesAnswerUnreadable', `${message}. Does a proxy answer?`, API)
   if (status === 409) return new ConflictError(conflictReason(answer), message)
   if (status === 422 && isOtherObject(answer)) return new ConflictError('Conflict', message)
   if (status === 404) return notFound(answer, attempt, message)
@@ -49,10 +51,10 @@ export function errorOf(answer: ApiAnswer, attempt: Attempt): DormouseError {
     return new RetryableError(
       'KubernetesUnavailable',
       message,
-      retryAfterSeconds === undefined ? {} : { retryAfterSeconds },
+      retryAfterSeconds === undefined ? API : { ...API, retryAfterSeconds },
     )
   }
-  return new TerminalError('KubernetesRefused', message)
+  return new TerminalError('KubernetesRefused', message, API)
 }
 
 function conflictReason(answer: ApiAnswer): string {
@@ -98,7 +100,7 @@ function wordsOf(answer: ApiAnswer): string {
 
 function notFound(answer: ApiAnswer, { verb }: Attempt, message: string): DormouseError {
   // A kind that is not served: its CRD is being installed, or will be.
-  if (!saysNotFound(answer)) return new RetryableError('KubernetesKindMissing', message)
+  if (!saysNotFound(answer)) return new RetryableError('KubernetesKindMissing', message, API)
   if (verb === 'create') return new TerminalError('NamespaceNotFound', message)
   return new ConflictError('NotFound', message) // gone since it was read: read it again, decide again
 }

@@ -40,5 +40,5 @@ export function createTransport(options: TransportOptions = {}): Transport {
 }
 
 function unavailable({ method, path }: ApiRequest, cause: Error): RetryableError {
-  return new RetryableError('KubernetesUnavailable', `${method} ${path}: ${cause.message}`, { cause })
+  return new RetryableError('KubernetesUnavailable', `${method} ${path}: ${cause.message}`, { cause, origin: 'api' })
 }

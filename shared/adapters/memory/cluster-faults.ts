@@ -38,7 +38,10 @@ export class Faults {
     if (fault === undefined) return act()
     if (fault.when === 'after') act()
     throw (
-      fault.error ?? new RetryableError('KubernetesUnavailable', `${call.verb} ${call.kind}: fault ordered by a test`)
+      fault.error ??
+      new RetryableError('KubernetesUnavailable', `${call.verb} ${call.kind}: fault ordered by a test`, {
+        origin: 'api',
+      })
     )
   }
 

@@ -37,7 +37,7 @@ operation('progress never answers a trouble of the API with an error', async () 
   const world = aReadyWorld()
   const { operationId } = await execute(world)
   for (const error of [
-    new RetryableError('KubernetesUnavailable', 'away'),
+    new RetryableError('KubernetesUnavailable', 'away', { origin: 'api' }),
     new TerminalError('Forbidden', 'no right'),
   ]) {
     world.cluster.failNext({ verb: 'read', error })

@@ -179,7 +179,10 @@ restorer(
     const progress = (id = operationId, restore = aRestore()) =>
       pvcRestorer(world.deps).progress(id, restore, world.log)
     assert.is((await progress()).completed, false)
-    world.cluster.failNext({ verb: 'read', error: new RetryableError('KubernetesUnavailable', 'away') })
+    world.cluster.failNext({
+      verb: 'read',
+      error: new RetryableError('KubernetesUnavailable', 'away', { origin: 'api' }),
+    })
     assert.equal([(await progress()).completed, clones(world).length], [false, 1])
     const status = { phase: 'Completed', progress: { totalBytes: 9, bytesDone: 9 } }
     await world.cluster.patchStatus(KIND, clones(world)[0]!, status)
