@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { ScryptCost } from '#shared/format/key-slot.ts'
 import { formatSession, parseSession, rootKey, sessionInKey, sessionKey } from '#shared/format/names.ts'
-import { openRoot } from '#shared/format/root.ts'
+import { openRoot, openTombstone } from '#shared/format/root.ts'
 import { claimedKind, SEALED_PREFIX_BYTES } from '#shared/format/sealed-object.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
@@ -161,15 +161,18 @@ async function rootNames({ store }: Repository, sessionPrefix: string): Promise<
   return names.sort((a, b) => b.startedMs - a.startedMs)
 }
 
-/** A root that was removed since the LIST, and a tombstone, are no backups. With `warn`, one that is too large is none either. */
+/** A root that was removed since the LIST, and a tombstone, are no backups. With `warn`, one that is too large or does not open is none either. */
 async function standingRoot(
-  { store }: Repository,
+  { store, keys }: Repository,
   { key, session }: RootName,
   warn?: Warn,
 ): Promise<StandingRoot | undefined> {
   try {
     const bytes = await store.get(key)
-    return bytes === undefined || claimedKind(bytes) === 'tombstone' ? undefined : { key, session, bytes }
+    if (bytes === undefined) return undefined
+    if (claimedKind(bytes) !== 'tombstone') return { key, session, bytes }
+    openTombstone(keys, session, bytes, `${store.location}/${key}`)
+    return undefined
   } catch (error) {
     if (warn === undefined || !(error instanceof CorruptionError)) throw error
     warn(error.reason, error.message)

@@ -2,7 +2,7 @@
 
 import { sealIndexRun } from '#shared/format/index-run.ts'
 import { indexKey, rootKey } from '#shared/format/names.ts'
-import { openRoot, type Root, sealRoot } from '#shared/format/root.ts'
+import { openRoot, openTombstone, type Root, sealRoot } from '#shared/format/root.ts'
 import { claimedKind } from '#shared/format/sealed-object.ts'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import type { BackupAbout } from '#shared/ports/mover.ts'
@@ -53,16 +53,20 @@ async function told({ checkpoints }: SealContext, lost: Lost | CorruptionError):
   throw lost
 }
 
-/** undefined: not sealed. TerminalError `SessionFenced`: given up, it can never be sealed. */
+/**
+ * undefined: not sealed. TerminalError `SessionFenced`: given up or deleted, it can never be sealed. CorruptionError `RootCorrupt`, also of what only
+ * claims to be a tombstone.
+ */
 export async function readRoot(repository: Repository, session: string): Promise<Root | undefined> {
   const { store, keys } = repository
   const key = rootKey(session)
   const bytes = await store.get(key)
   if (bytes === undefined) return undefined
-  if (claimedKind(bytes) === 'tombstone') {
-    throw new TerminalError('SessionFenced', `session ${session} in ${store.location} was given up, begin a new one`)
-  }
-  return openRoot(keys, session, bytes, `${store.location}/${key}`)
+  const where = `${store.location}/${key}`
+  if (claimedKind(bytes) !== 'tombstone') return openRoot(keys, session, bytes, where)
+  const { why } = openTombstone(keys, session, bytes, where)
+  const words = why === 'forgotten' ? 'was deleted: no restore brings it back' : 'was given up, begin a new one'
+  throw new TerminalError('SessionFenced', `backup ${session} in ${store.location} ${words}`)
 }
 
 function rootOf({ state, repository, about, sealedMs }: SealContext): Root {

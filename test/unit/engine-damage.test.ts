@@ -4,10 +4,15 @@ import * as assert from 'uvu/assert'
 import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
 import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
-import { bytesOf, CHUNK_BYTES, EngineWorld } from '#test/support/engine-world.ts'
+import { access, bytesOf, CHUNK_BYTES, EngineWorld, FCD } from '#test/support/engine-world.ts'
+import { reasonOf } from '#test/support/reason.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: damage')
+
+/** docs/format/bytes.md: where a sealed object says what it is, and as what. */
+const KIND_AT = 8
+const TOMBSTONE_KIND = 0x42
 
 const made = (async () => {
   const store = new MemoryObjectStore()
@@ -47,6 +52,18 @@ async function checkNeverWrong(harm: (objects: MemoryObjectStore['objects']) => 
 function copyOf(objects: MemoryObjectStore['objects']): MemoryObjectStore['objects'] {
   return new Map([...objects].map(([key, entry]) => [key, { ...entry, body: entry.body.slice() }]))
 }
+
+test('a root whose head says that it is a tombstone is damaged, not deleted', async () => {
+  const { objects, backups, capacityBytes } = await made
+  const [{ root } = { root: '' }] = backups
+  const store = new MemoryObjectStore({ objects: copyOf(objects) })
+  store.objects.get(root)!.body[KIND_AT] = TOMBSTONE_KIND
+  const world = new EngineWorld(store)
+  const restored = world.restoreSlice(new MemoryDiskContent(capacityBytes), root)
+  assert.is(await reasonOf(restored), 'RootCorrupt')
+  assert.is((await world.repositories.backupsOf(access, FCD)).length, 1)
+  assert.equal(world.warnings, ['RootCorrupt'])
+})
 
 const CORRUPT = /Corrupt|Missing|KeyWrong|VersionUnknown/
 

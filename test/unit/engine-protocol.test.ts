@@ -106,7 +106,9 @@ test('a forgotten backup is gone, stays gone, and the session cannot bring it ba
   assert.is(await world.repositories.find(access, FCD, 's0'), undefined)
   assert.is(await world.repositories.forget(access, FCD, 's0'), false)
   assert.is((await rejection(world.uploadSlice({ content, session, snapshotId: 's0' }))).reason, 'SessionFenced')
-  assert.is((await rejection(world.restoreSlice(content.snapshot(), parentRoot))).reason, 'SessionFenced')
+  const restored = await rejection(world.restoreSlice(content.snapshot(), parentRoot))
+  assert.is(restored.reason, 'SessionFenced')
+  assert.match(restored.message, /was deleted: no restore brings it back/)
 })
 
 test('a session that is sealed answers so again, without reading the disk', async () => {
