@@ -20,7 +20,7 @@ tools: ## Build the real servers that tests use: kube-apiserver, etcd, … (Go 1
 check: setup ## Format, lint, import fences, types, unit tests: under 20 s
 	node test/run-all.ts checks unit
 
-test: setup tools build ## All tests: unit, contract, scenario, system
+test: setup tools build ## What a change is judged by: unit, contract, scenario, system
 	node test/run-all.ts unit contract scenario system
 
 test-all: setup tools build ## make test, and what takes longer: crash tests, slow servers, load, deaths around Velero, arm64

@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import { asError, DormouseError } from '#shared/kernel/errors.ts'
 import type { DoctorFlags } from './doctor.ts'
 import { exitCodeOf, type Finding, lineOf } from './finding.ts'
+import { requireNode } from './node-version.ts'
 import type { PruneFlags } from './prune.ts'
 import type { OpenFlags } from './repository-open.ts'
 
@@ -97,6 +98,7 @@ addRepositoryOptions(program.command('prune'))
   })
 
 try {
+  requireNode(process.versions.node)
   await program.parseAsync()
 } catch (thrown) {
   const error = asError(thrown)
