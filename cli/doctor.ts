@@ -48,7 +48,8 @@ async function findLibrary(dir: string): Promise<string> {
   return (await import('#shared/adapters/vddk/library.ts')).findVddk(dir)
 }
 
-function clusterChecks(access: ClusterAccess, flags: DoctorFlags): (() => Promise<Finding[]>)[] {
+/** In the order in which they are told. */
+export function clusterChecks(access: ClusterAccess, flags: DoctorFlags): (() => Promise<Finding[]>)[] {
   const { cluster, settings, deps } = access
   const loadConfig = () => loadVSphereConfig(deps)
   return [

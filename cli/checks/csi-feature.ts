@@ -1,11 +1,11 @@
 // With Velero's CSI feature on, Velero itself takes, or fails, each claim before Dormouse is asked.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { hasCsiFeature, veleroSnapshotClass } from '#shared/domain/velero-csi.ts'
 import { CSI_DRIVER } from '#shared/domain/volume.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import { type Finding, note, ok, problem, problemOf, warning } from '../finding.ts'
+import { hasCsiFeature, veleroSnapshotClass } from '../velero-csi.ts'
 
 const FIX = `take EnableCSI out of the features of velero server, or give each Backup a volume policy with the action custom for ${CSI_DRIVER} (velero/README.md)`
 

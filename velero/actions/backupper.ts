@@ -21,6 +21,7 @@ import { blockedKindsOf, readFeatures } from './settings.ts'
 import { awaitTaken, requestSnapshot } from './snapshot.ts'
 import { fieldsOf, warnOfSecondPlugin } from './twice.ts'
 import { markTaken } from './volume.ts'
+import { doubtfulPolicyOf } from './volume-policies.ts'
 
 export function pvcBackupper(given: ActionDeps, { name }: { name?: string } = {}): BackupItemAction {
   const patientDeps = patient(given)
@@ -67,6 +68,7 @@ async function backUp(
   if (decision.kind === 'fail') throw failure(claim, decision)
   const left = await leftToCsi(deps, claim, backup, log)
   if (left !== undefined) return skipped(claim, left, log)
+  if (decision.doubt !== undefined) warnOfDoubt(claim, decision.doubt, log)
   const found = await requestSnapshot(deps, { claim, backup, localMode: features.localMode }, log)
   const snapshot = await awaitTaken(deps, found, backup, log)
   return {
@@ -100,7 +102,8 @@ async function decide(
     deps.cluster.read('PersistentVolume', undefined, requireVolumeName(claim)),
     deps.fileSystemPodOf(claim, backup),
   ])
-  return decideClaim({ claim, volume, fileSystemPod, backup, csiMigration })
+  const doubtfulPolicy = fileSystemPod === undefined ? undefined : await doubtfulPolicyOf(deps, backup)
+  return decideClaim({ claim, volume, fileSystemPod, doubtfulPolicy, backup, csiMigration })
 }
 
 function requireVolumeName(claim: KubeObject): string {
@@ -123,6 +126,8 @@ async function finalize(
   const { csiMigration } = await readFeatures(deps)
   const decision = await decide(deps, claim, backup, csiMigration)
   if (decision.kind === 'skip') return skipped(claim, decision, log)
+  const left = await leftToCsi(deps, claim, backup, log)
+  if (left !== undefined) return skipped(claim, left, log)
   // An error keeps the claim as the first call has stored it; without one, Velero would overwrite the blob.
   throw new TerminalError('SnapshotGone', `Snapshot ${claim.metadata.namespace}/${name} of ${placeOf(claim)} is gone`)
 }
@@ -136,6 +141,10 @@ function skipped(
   log[decision.level](words, { ...fieldsOf(claim), reason: decision.reason })
   // A blob that an earlier restore has left on the claim would make this backup speak for another one's data.
   return unchanged(withoutBlob(claim))
+}
+
+function warnOfDoubt(claim: KubeObject, { reason, message }: { reason: string; message: string }, log: ActionLog) {
+  log.warn(`${reason}: claim ${placeOf(claim)}: ${message}`, { ...fieldsOf(claim), reason })
 }
 
 function markedToSkip(item: KubeObject): BackupExecuted {

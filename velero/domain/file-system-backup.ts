@@ -1,6 +1,7 @@
 // Which volumes Velero's File System Backup takes, so that they are not taken twice (Velero, file-system-backup.md and
 // pkg/util/podvolume, pkg/podvolume/backupper.go). Only volumes of running pods that are in the Backup themselves are, and only those that a container mounts: what is
 // attached as a device, or mounted by an init container alone, Velero leaves out with a line in the log, and calls the Backup Completed.
+// A volume policy stands above all this: volume-policies.ts.
 //
 //   default   annotation of the pod      meaning
 //   opt-in    backup-volumes             these are taken
@@ -11,6 +12,8 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isInBackup } from './in-backup.ts'
 
+/** Such volumes Velero takes for those of a ServiceAccount's token, whatever they are. */
+const TOKEN = 'default-token'
 const INCLUDES = 'backup.velero.io/backup-volumes'
 /** Velero goes by the pods that are in the Backup: of one that is not, no volume is taken. */
 const POD = ['pods', 'pod', 'po']
@@ -27,7 +30,7 @@ export function claimsTakenThrough(pod: KubeObject, backup: KubeObject): string[
 }
 
 function isRunning(pod: KubeObject): boolean {
-  return pod['status']?.phase === 'Running'
+  return pod['status']?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined
 }
 
 /** Those that are claims; one pod may mount a claim under several names. */
@@ -36,6 +39,7 @@ function volumesOf(pod: KubeObject): { name: string; claimName: string }[] {
   return volumes
     .map(({ name, persistentVolumeClaim }) => ({ name: String(name), claimName: persistentVolumeClaim?.claimName }))
     .filter((volume): volume is { name: string; claimName: string } => typeof volume.claimName === 'string')
+    .filter(({ name }) => !name.startsWith(TOKEN))
 }
 
 type Uses = { volumeMounts?: { name?: unknown }[]; volumeDevices?: { name?: unknown }[] }
@@ -47,6 +51,7 @@ function isReadable(pod: KubeObject, volume: string): boolean {
 }
 
 function takes(pod: KubeObject, volume: string, optOut: boolean): boolean {
-  const listed = (pod.metadata.annotations?.[optOut ? EXCLUDES : INCLUDES] ?? '').split(',').map((name) => name.trim())
-  return listed.includes(volume) !== optOut
+  const listed = (pod.metadata.annotations?.[optOut ? EXCLUDES : INCLUDES] ?? '').split(',')
+  // Velero looks for the name with the spaces beside it. What is excluded only without them is taken by both: twice, never by nobody.
+  return optOut ? !listed.some((name) => name.trim() === volume) : listed.includes(volume)
 }

@@ -10,19 +10,22 @@ export type ClaimSeen = {
   volume: KubeObject | undefined
   /** The pod through which File System Backup takes it, by name; undefined: there is none. */
   fileSystemPod: string | undefined
+  /** The volume policies that may keep it from that all the same, by name; undefined: there are none. */
+  doubtfulPolicy: string | undefined
   backup: KubeObject
   /** `csi-migrated-volume-support` of the feature states. */
   csiMigration: boolean
 }
 
 export type ClaimDecision =
-  | { kind: 'take'; volumeName: string }
+  /** `doubt`: another may take it, too. */
+  | { kind: 'take'; volumeName: string; doubt?: { reason: string; message: string } }
   /** Velero still backs the object up. `warn`: the user may believe that its data is safe, too. */
   | { kind: 'skip'; level: 'info' | 'warn'; reason: string; message: string }
   | { kind: 'fail'; reason: string; message: string }
 
 export function decideClaim(seen: ClaimSeen): ClaimDecision {
-  return withoutVolume(seen) ?? byFileSystem(seen) ?? byVolume(seen)
+  return withoutVolume(seen) ?? byFileSystem(seen) ?? inDoubt(seen, byVolume(seen))
 }
 
 /** What needs neither pods nor PV: `undefined` is "look on". */
@@ -45,10 +48,19 @@ export function withoutVolume({ claim, backup }: Pick<ClaimSeen, 'claim' | 'back
   })
 }
 
-function byFileSystem({ fileSystemPod }: ClaimSeen): ClaimDecision | undefined {
-  if (fileSystemPod === undefined) return undefined
+function byFileSystem({ fileSystemPod, doubtfulPolicy }: ClaimSeen): ClaimDecision | undefined {
+  if (fileSystemPod === undefined || doubtfulPolicy !== undefined) return undefined
   const message = `File System Backup takes it, through pod ${fileSystemPod}`
   return skip('info', { reason: 'FileSystemBackup', message })
+}
+
+/** Twice is better than never: what can be taken is taken, and of what cannot nobody is told that File System Backup has it. */
+function inDoubt({ fileSystemPod, doubtfulPolicy }: ClaimSeen, decision: ClaimDecision): ClaimDecision {
+  if (fileSystemPod === undefined || doubtfulPolicy === undefined || decision.kind === 'fail') return decision
+  const reason = 'FileSystemBackupUnsure'
+  const given = `pod ${fileSystemPod} gives it to File System Backup, and the volume policies in ConfigMap ${doubtfulPolicy} may keep it from there`
+  if (decision.kind === 'skip') return skip('warn', { reason, message: `${given}; ${decision.message}` })
+  return { ...decision, doubt: { reason, message: `${given}: it is taken as a disk, too` } }
 }
 
 function byVolume(seen: ClaimSeen): ClaimDecision {

@@ -6,7 +6,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { pvcBackupper } from '../../../velero/actions/backupper.ts'
 import { storedSnapshot } from '../../../velero/domain/blob.ts'
 import { withoutCsiMarks } from '../../../velero/domain/csi.ts'
-import { aBackup, aClaim, aReadyWorld, BACKUP_UID, type World } from './support.ts'
+import { aBackup, aClaim, aReadyWorld, BACKUP_UID, rejects, type World } from './support.ts'
 
 const csi = suite("beside Velero's CSI actions")
 
@@ -86,6 +86,25 @@ csi('what an earlier restore has left on the claim is no word of this Backup, an
     world.lines.filter((line) => line.startsWith('warn')),
     [],
   )
+})
+
+const FINALIZING = { phase: 'Finalizing' }
+
+csi("the claim that Finalizing stores again has no marks of Velero's either", async () => {
+  const world = aReadyWorld()
+  await execute(world, marked())
+  const { item } = await execute(world, marked(), aBackup({}, FINALIZING))
+  assert.ok(storedSnapshot(item) !== undefined)
+  assert.not.match(JSON.stringify([item.metadata.annotations, item.metadata.labels]), 'velero-orders-x7')
+})
+
+csi('a disk that Velero moves is left to it in Finalizing, too, and is no error', async () => {
+  const world = aReadyWorld()
+  world.cluster.seed('DataUpload', dataUpload())
+  const claim = marked({ upload: 'velero/nightly-h2' })
+  const { item, operationId } = await execute(world, claim, aBackup({ snapshotMoveData: true }, FINALIZING))
+  assert.equal([operationId, item], ['', claim])
+  await rejects(execute(world, aClaim(), aBackup({ snapshotMoveData: true }, FINALIZING)), 'SnapshotGone')
 })
 
 csi('a claim without marks goes on as it is', () => {

@@ -19,7 +19,7 @@ const optIn = aBackup()
 const optOut = aBackup({ defaultVolumesToFsBackup: true })
 
 fsb('opt-in: a volume that the pod names is taken', () => {
-  assert.is(podWithFileSystemBackup([aPod({ [INCLUDES]: 'cache, data' })], 'orders', optIn), 'db-0')
+  assert.is(podWithFileSystemBackup([aPod({ [INCLUDES]: 'cache,data' })], 'orders', optIn), 'db-0')
   assert.is(podWithFileSystemBackup([aPod({ [INCLUDES]: 'cache' })], 'orders', optIn), undefined)
   assert.is(podWithFileSystemBackup([aPod()], 'orders', optIn), undefined)
 })
@@ -117,6 +117,24 @@ fsb(
     )
   },
 )
+
+fsb('a name with a space beside it is none to Velero, and is left to nobody: the volume is ours', () => {
+  for (const list of ['cache, data', ' data', 'data ,cache']) {
+    assert.is(podWithFileSystemBackup([aPod({ [INCLUDES]: list })], 'orders', optIn), undefined, list)
+    assert.is(podWithFileSystemBackup([aPod({ [EXCLUDES]: list })], 'orders', optOut), undefined, list)
+  }
+})
+
+fsb('a pod that is being deleted leaves the volume to us: Velero leaves it out', () => {
+  const pod = aPod({ [INCLUDES]: 'data' })
+  const going = { ...pod, metadata: { ...pod.metadata, deletionTimestamp: '2026-11-26T10:00:00Z' } }
+  for (const backup of [optIn, optOut]) assert.is(podWithFileSystemBackup([going], 'orders', backup), undefined)
+})
+
+fsb('a volume with the name of an account token is ours: Velero passes it over', () => {
+  const pod = aPod({ [INCLUDES]: 'default-token-of-orders' }, 'Running', ['default-token-of-orders'])
+  for (const backup of [optIn, optOut]) assert.is(podWithFileSystemBackup([pod], 'orders', backup), undefined)
+})
 
 fsb('one pod of several, and one mount of several, is enough', () => {
   assert.is(podWithFileSystemBackup([aPod(), aPod({ [INCLUDES]: 'data' })], 'orders', optIn), 'db-0')

@@ -2,7 +2,7 @@
 // GetVolumeSnapshotClassForStorageClass). A claim or a Backup may name another one.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { CSI_DRIVER } from './volume.ts'
+import { CSI_DRIVER } from '#shared/domain/volume.ts'
 
 const CHOSEN_LABEL = 'velero.io/csi-volumesnapshot-class'
 const DEFAULT_ANNOTATION = 'snapshot.storage.kubernetes.io/is-default-class'
