@@ -14,7 +14,7 @@ import {
   RESTORE_ANNOTATION,
   RESTORE_UID_LABEL,
 } from './velero.ts'
-import { WAITING_SINCE_ANNOTATION } from './waited-in-vain.ts'
+import { STOOD_ASIDE_ANNOTATION, WAITING_SINCE_ANNOTATION } from './waited-in-vain.ts'
 
 /** The longest that is read is an id of a Snapshot. What is cut here names nothing, and is read again whole before it is acted on. */
 const MAX_CHARS = 1024
@@ -31,6 +31,7 @@ const ANNOTATIONS = [
   OPERATION_ANNOTATION,
   STAGED_ANNOTATION,
   WAITING_SINCE_ANNOTATION,
+  STOOD_ASIDE_ANNOTATION,
 ]
 const CANCELS = ['snapshotCancel', 'cloneCancel', 'uploadCancel', 'downloadCancel']
 const SPEC = [...CANCELS, 'snapshotReference', 'clonefromSnapshotReference', 'backupRepository']

@@ -2,11 +2,14 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
+import { tenantOf } from './tenant.ts'
 
 /** On an Upload: since when its disk waits for a transfer slot. RFC 3339; written when it is made, by who may write into Velero's namespace. */
 export const WAITING_SINCE_ANNOTATION = 'dormouse.dev/waiting-since'
 /** On an Upload: its disk. */
 export const DISK_LABEL = 'dormouse.dev/disk'
+/** On an Upload that has given its slot up between two slices: how many slices it had moved by then. */
+export const STOOD_ASIDE_ANNOTATION = 'dormouse.dev/stood-aside'
 /** Who was stopped sooner has not waited in vain: somebody changed their mind, or would like to be first. */
 const LEAST_WAIT_MS = HOUR_MS
 const LABEL_VALUE = /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/
@@ -18,8 +21,8 @@ export function diskLabel(fcdId: string): string | undefined {
 }
 
 /**
- * `earlier`: the Uploads of the disk that are on record. Since when it waits, when the last of them was cancelled before it had a slot and
- * had waited for an hour; undefined: it does not wait.
+ * `earlier`: the Uploads of the disk that are on record. Since when it waits, when the last of them was cancelled before it had a slot, or after it
+ * had given it up, and had waited for an hour; undefined: it does not wait.
  */
 export function waitsSince(earlier: readonly KubeObject[]): string | undefined {
   const created = (upload: KubeObject) => upload.metadata.creationTimestamp ?? ''
@@ -27,8 +30,10 @@ export function waitsSince(earlier: readonly KubeObject[]): string | undefined {
   if (last === undefined) return undefined
   const { phase, slice, completionTimestamp } = last['status'] ?? {}
   const waitedMs = Date.parse(completionTimestamp ?? '') - Date.parse(created(last))
-  const wasInVain = phase === 'Canceled' && Number(slice ?? 0) === 0 && waitedMs >= LEAST_WAIT_MS
-  return wasInVain ? queuedSince(last) : undefined
+  if (phase !== 'Canceled' || !(waitedMs >= LEAST_WAIT_MS)) return undefined
+  if (Number(slice ?? 0) === 0) return queuedSince(last)
+  // It had its share, and stands behind those that had none.
+  return hasStoodAside(last) ? created(last) : undefined
 }
 
 /** What the order of the queue goes by: its creation, or an earlier time since which its disk waits. */
@@ -38,10 +43,28 @@ export function queuedSince(object: KubeObject): string {
   return WHOLE_SECONDS.test(since) && since < created ? since : created
 }
 
-/** Whether one of those who wait has done so in vain before, and for longer than `mover`, which has a slot. */
-export function hasWaitedLonger(mover: KubeObject, waiting: readonly KubeObject[]): boolean {
-  return waiting.some((other) => {
-    const since = queuedSince(other)
-    return since < (other.metadata.creationTimestamp ?? '') && since < queuedSince(mover)
+function hasStoodAside({ metadata }: KubeObject): boolean {
+  return metadata.annotations?.[STOOD_ASIDE_ANNOTATION] !== undefined
+}
+
+/** Its disk waited in vain before, or it has given its slot up to one that had. */
+function waitsInVain(object: KubeObject): boolean {
+  return hasStoodAside(object) || queuedSince(object) < (object.metadata.creationTimestamp ?? '')
+}
+
+/** `slotsOf`: how many slots a namespace has now. */
+export type Room = { waiting: readonly KubeObject[]; slotsOf: (tenant: string) => number }
+
+/**
+ * Whether `mover`, which is between two slices, gives its slot up: to one that waits in vain, of its own namespace if that one has waited for longer, of
+ * another one if that has fewer slots. So namespaces take turns slice by slice, and in each the oldest goes first. Who was given a slot moves a slice first.
+ */
+export function standsAside(mover: KubeObject, { waiting, slotsOf }: Room): boolean {
+  const moved = Number(mover['status']?.slice ?? 0) - Number(mover.metadata.annotations?.[STOOD_ASIDE_ANNOTATION] ?? 0)
+  if (!(moved > 0)) return false
+  const tenant = tenantOf(mover)
+  return waiting.filter(waitsInVain).some((other) => {
+    const theirs = tenantOf(other)
+    return theirs === tenant ? queuedSince(other) < queuedSince(mover) : slotsOf(theirs) < slotsOf(tenant)
   })
 }

@@ -13,10 +13,11 @@ import {
   servedText,
   slotHolder,
   slotName,
+  TENANT_LABEL,
 } from '#shared/domain/slots.ts'
 import { STEP_OF_KIND, stepOf, stepPatch } from '#shared/domain/step-label.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
-import { hasWaitedLonger } from '#shared/domain/waited-in-vain.ts'
+import { standsAside } from '#shared/domain/waited-in-vain.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import { objectText, type StepDeps } from './deps.ts'
 import { fillFront, isQueueEmpty, readFront } from './queue.ts'
@@ -48,14 +49,15 @@ export async function giveSlot(deps: StepDeps, object: KubeObject): Promise<void
   await gateIn(deps)
 }
 
-/**
- * Whether an upload that is between two slices gives its slot up: to one whose disk has waited in vain before, and would else wait behind the
- * same transfers again. It goes on from its checkpoint when its turn comes. One that has just been given its slot moves a slice first.
- */
+/** Whether an upload that is between two slices gives its slot up: see `standsAside`. It goes on from its checkpoint when its turn comes. */
 export async function makesRoom(deps: StepDeps, upload: KubeObject): Promise<boolean> {
-  if (stepOf(upload) === 'running' || !(Number(upload['status']?.slice) > 0)) return false
-  const { held } = await readSlots(deps)
-  return hasWaitedLonger(upload, await readFront(deps, new Set(held)))
+  if (stepOf(upload) === 'running') return false
+  const { leases, held } = await readSlots(deps)
+  const tenants = leases
+    .filter((_, index) => held[index] !== '')
+    .map((lease) => lease?.metadata.annotations?.[TENANT_LABEL])
+  const slotsOf = (tenant: string) => tenants.filter((each) => each === tenant).length
+  return standsAside(upload, { waiting: await readFront(deps, new Set(held)), slotsOf })
 }
 
 /**
@@ -116,7 +118,11 @@ async function occupy(
   const nowMs = deps.clock.nowMs()
   // A slot belongs to an object, not to a process: it has no end by time, the sweep frees it when its object is over.
   const spec = heldLeaseSpec(slotHolder(object), deps.settings.leaseMs, nowMs)
-  const annotations = { [SERVED_ANNOTATION]: servedText(readServed(slots.leases), tenantOf(object), nowMs) }
+  const tenant = tenantOf(object)
+  const annotations = {
+    [SERVED_ANNOTATION]: servedText(readServed(slots.leases), tenant, nowMs),
+    [TENANT_LABEL]: tenant,
+  }
   try {
     if (lease !== undefined) return await deps.cluster.patch('Lease', lease, { metadata: { annotations }, spec })
     return await deps.cluster.create('Lease', newSlot(deps, index, annotations, spec))

@@ -3,6 +3,7 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
 import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
+import { STOOD_ASIDE_ANNOTATION } from '#shared/domain/waited-in-vain.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { DormouseError, RetryableError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -47,13 +48,23 @@ export async function withSlot(
   }
 }
 
-async function queue(deps: TransferDeps, kind: TransferKind, object: KubeObject, why: string): Promise<string> {
+async function queue(
+  deps: TransferDeps,
+  kind: TransferKind,
+  object: KubeObject,
+  why: string,
+  annotations: Record<string, string> = {},
+): Promise<string> {
   const status = object['status'] ?? {}
   const queued = { type: 'Queued', status: 'True', reason: 'NoFreeSlot', message: why } as const
   const conditions = setCondition(status.conditions, queued, deps.clock.nowMs())
   const { labels, ...metadata } = stepPatch('queued')
   await deps.cluster.patch(kind, object, {
-    metadata: { ...metadata, labels: { ...labels, ...(await placeInQueue(deps, { ...object, kind })) } },
+    metadata: {
+      ...metadata,
+      annotations: { ...metadata.annotations, ...annotations },
+      labels: { ...labels, ...(await placeInQueue(deps, { ...object, kind })) },
+    },
     status: { phase: status.phase ?? 'New', message: why, reason: 'NoFreeSlot', conditions },
   })
   // A slot may have come free between the look and the patch, when nobody was queued to be given it.
@@ -67,7 +78,8 @@ async function queue(deps: TransferDeps, kind: TransferKind, object: KubeObject,
  */
 async function standAside(deps: TransferDeps, upload: KubeObject): Promise<string> {
   const why = 'makes room for a disk whose last backup was ended before it had a slot; it goes on from its checkpoint'
-  await queue(deps, 'Upload', upload, why)
+  const stoodAside = { [STOOD_ASIDE_ANNOTATION]: String(upload['status']?.slice ?? 0) }
+  await queue(deps, 'Upload', upload, why, stoodAside)
   await giveSlot(deps, upload)
   return 'made room'
 }

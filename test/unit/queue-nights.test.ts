@@ -5,7 +5,12 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { queuedSince, WAITING_SINCE_ANNOTATION, waitsSince } from '#shared/domain/waited-in-vain.ts'
+import {
+  queuedSince,
+  STOOD_ASIDE_ANNOTATION,
+  WAITING_SINCE_ANNOTATION,
+  waitsSince,
+} from '#shared/domain/waited-in-vain.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#shared/kernel/units.ts'
@@ -20,7 +25,7 @@ const SLICE_MS = 5 * MINUTE_MS
 
 /** `slices`: what its backup of a night takes, be it ever so many. */
 type Volume = { name: string; tenant: string; slices: number }
-type Outcome = { moved: Set<string>; completed: Set<string>; mostAtOnce: number }
+type Outcome = { moved: Set<string>; completed: Set<string>; slices: Map<string, number>; mostAtOnce: number }
 
 class Nights {
   readonly cluster: MemoryCluster
@@ -43,7 +48,7 @@ class Nights {
 
   async pass(): Promise<Outcome> {
     const night = ++this.#nights
-    const outcome: Outcome = { moved: new Set(), completed: new Set(), mostAtOnce: 0 }
+    const outcome: Outcome = { moved: new Set(), completed: new Set(), slices: new Map(), mostAtOnce: 0 }
     const endMs = this.nowMs + NIGHT_MS
     for (const volume of this.volumes) {
       await this.#ask(volume, night)
@@ -87,6 +92,7 @@ class Nights {
         const moved = await this.cluster.patch('Upload', upload, change)
         const name = nameOf(upload)
         outcome.moved.add(name)
+        outcome.slices.set(name, (outcome.slices.get(name) ?? 0) + 1)
         if (slice >= this.volumes.find((volume) => volume.name === name)!.slices) done.push(moved)
         return 'moved'
       })
@@ -159,6 +165,32 @@ nights(
   },
 )
 
+nights('eight volumes of another namespace that waited in vain leave one volume its half of the time', async () => {
+  const evil = Array.from({ length: 8 }, (_, n) => ({ name: `e${n}`, tenant: 'evil', slices: 11 }))
+  const world = new Nights(1, [{ name: 'victim', tenant: 'good', slices: 1000 }, ...evil])
+  await world.pass()
+  for (let night = 2; night < 4; night++) {
+    const { slices } = await world.pass()
+    const all = [...slices.values()].reduce((sum, count) => sum + count, 0)
+    assert.ok(slices.get('victim')! >= all / 2 - 1, `night ${night}: ${slices.get('victim')} of ${all} slices`)
+  }
+})
+
+nights('volumes of one namespace complete beside another one that has more than a night can do', async () => {
+  const many = Array.from({ length: 8 }, (_, n) => ({ name: `w${n}`, tenant: 'w', slices: 24 }))
+  const few = ['a0', 'a1'].map((name) => ({ name, tenant: 'a', slices: 6 }))
+  for (const volumes of [
+    [...many, ...few],
+    [...few, ...many],
+  ]) {
+    const world = new Nights(1, volumes)
+    await world.pass()
+    // Who had a part of a night is no longer before the others: both need two nights at most.
+    const completed = new Set([...(await world.pass()).completed, ...(await world.pass()).completed])
+    assert.ok(completed.has('a0') && completed.has('a1'), [...completed].join())
+  }
+})
+
 const upload = (created: string, status: object, since?: string): KubeObject => ({
   apiVersion: '',
   kind: 'Upload',
@@ -186,6 +218,26 @@ nights('who had a slot, was stopped within an hour or ended in another way does 
   assert.is(waitsSince([upload(created, { phase: 'UploadFailedAfterRetry' })]), undefined)
   const later = upload('2026-11-22T00:00:00Z', { phase: 'Completed' })
   assert.is(waitsSince([later, upload(created, canceled)]), undefined)
+})
+
+nights('who had a slot and gave it up keeps a place', () => {
+  const created = '2026-11-21T00:00:00Z'
+  const aside = upload(created, { ...canceled, slice: 3 })
+  aside.metadata.annotations![STOOD_ASIDE_ANNOTATION] = '2'
+  assert.is(waitsSince([aside]), created)
+})
+
+nights('an upload makes room for another namespace only while that has fewer slots, and after a slice', () => {
+  const other = upload('2026-11-22T00:00:00Z', {}, '2026-11-21T00:00:00Z')
+  other['spec'] = { snapshotReference: 'b/snap' }
+  const mover = (slice: number) => ({
+    ...upload('2026-11-22T00:00:00Z', { slice }),
+    spec: { snapshotReference: 'a/snap' },
+  })
+  const slots = (a: number, b: number) => ({ waiting: [other], slotsOf: (tenant: string) => (tenant === 'a' ? a : b) })
+  assert.is(standsAside(mover(1), slots(1, 0)), true)
+  assert.is(standsAside(mover(1), slots(1, 1)), false)
+  assert.is(standsAside(mover(0), slots(1, 0)), false)
 })
 
 nights('a time that is none, or lies after the creation, is nobody to go by', () => {
