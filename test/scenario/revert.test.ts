@@ -108,6 +108,9 @@ const atStart = (scene: Scene, moment: 'before' | 'after', act: () => void) => {
 const whenUploadIsMade = (scene: Scene) =>
   atWrite(scene, 'Upload', (before, after) => before === undefined && after !== undefined)
 
+const beforeTheLastSlice = (scene: Scene) =>
+  atWrite(scene, 'Upload', (_before, after) => Number(after?.['status']?.slice ?? 0) >= 3)
+
 const MOMENTS: Record<string, (scene: Scene) => void> = {
   'while the disk snapshot is being taken': (scene) => {
     takeOlder(scene)
@@ -131,11 +134,21 @@ const MOMENTS: Record<string, (scene: Scene) => void> = {
   },
   'before the last slice': (scene) => {
     takeOlder(scene)
-    atWrite(scene, 'Upload', (_before, after) => Number(after?.['status']?.slice ?? 0) >= 3)
+    beforeTheLastSlice(scene)
   },
   'before the first slice, to one that came between the look and the disk snapshot': (scene) => {
     atStart(scene, 'before', () => takeOlder(scene))
     whenUploadIsMade(scene)
+  },
+  'before the last slice, to one that vCenter listed late': (scene) => {
+    takeOlder(scene)
+    const { volumes, cluster } = scene.world
+    const list = volumes.listSnapshots.bind(volumes)
+    volumes.listSnapshots = async (fcdId) => {
+      const isListed = cluster.peekAll('Upload').length > 0
+      return (await list(fcdId)).filter(({ snapshotId }) => isListed || snapshotId !== scene.seen.older)
+    }
+    beforeTheLastSlice(scene)
   },
 }
 
