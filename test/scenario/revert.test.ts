@@ -3,6 +3,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { NO_OLDER_SNAPSHOT_ANNOTATION } from '#shared/domain/revertible.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import { noiseOf } from './choices.ts'
@@ -124,6 +125,13 @@ const MOMENTS: Record<string, (scene: Scene) => void> = {
       throw new RetryableError('VcenterUnavailable', 'the answer was lost')
     })
   },
+  'while taking it outlasts one request': (scene) => {
+    takeOlder(scene)
+    atStart(scene, 'before', () => {
+      scene.world.volumes.callsPerTask = scene.seen.isOver ? 0 : 40
+    })
+    atWrite(scene, 'Snapshot', (_before, after) => after?.['status']?.task !== undefined)
+  },
   'before there is an Upload': (scene) => {
     takeOlder(scene)
     atWrite(scene, 'Snapshot', (_before, after) => after?.['status']?.phase === 'Snapshotted')
@@ -173,5 +181,29 @@ for (const [moment, arrange] of Object.entries(MOMENTS)) {
     }
   })
 }
+
+revert(
+  'that nothing older stood is not believed of a Snapshot, and not assumed of an Upload that does not tell',
+  async () => {
+    const world = new World(4, FAIR)
+    const { cluster } = world
+    const create = cluster.create.bind(cluster)
+    const told: unknown[] = []
+    cluster.create = async (kind, object) => {
+      const { [NO_OLDER_SNAPSHOT_ANNOTATION]: id, ...annotations } = object.metadata.annotations ?? {}
+      if (kind !== 'Upload' || told.length > 0) return await create(kind, object)
+      told.push(id)
+      const snapshot = cluster.peekAll('Snapshot')[0] as KubeObject
+      await cluster.patch('Snapshot', snapshot, { metadata: { annotations: { [NO_OLDER_SNAPSHOT_ANNOTATION]: id } } })
+      return await create(kind, { ...object, metadata: { ...object.metadata, annotations } })
+    }
+    const fcdId = aVolume(world, 'data')
+    for (const mode of ['Allocated', 'Allocated', 'Changed']) {
+      write(world, fcdId, made % 10)
+      assert.is(await backUp(world), mode)
+    }
+    assert.type(told[0], 'string')
+  },
+)
 
 revert.run()
