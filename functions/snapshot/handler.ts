@@ -117,7 +117,7 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
   const snapshotID = formatClaimSnapshotId({
     namespace,
     claim: target.claim.metadata.name,
-    disk: { fcdId: target.fcdId, snapshotId: disk },
+    disk,
   })
   const localMode = snapshot['spec'].backupRepository === ''
   const conditions = setCondition(
@@ -140,13 +140,13 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
     volumeID: formatDiskId(target.fcdId),
     task: null,
     conditions,
-    ...(localMode ? { completionTimestamp: rfc3339(deps.clock.nowMs()) } : { uploadName: `upload-${disk}` }),
+    ...(localMode ? { completionTimestamp: rfc3339(deps.clock.nowMs()) } : { uploadName: `upload-${disk.snapshotId}` }),
   }
   await claim.patchStatus(status)
   await announce(deps, snapshot, 'Normal', 'LocalSnapshotTaken', `took a snapshot of disk ${target.fcdId}`)
   if (localMode) return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: 'snapshotted (local mode)' }
   // As it was checked: what its user has edited since may name a repository that is not for this namespace.
-  await ensureUpload(deps, snapshot, { fcdId: target.fcdId, snapshotId: disk }, target.volume)
+  await ensureUpload(deps, snapshot, disk, target.volume)
   // Not the status once more: the Upload may have written a later phase into it by now.
   return { ending: { status: {}, step: 'waiting' }, why: 'snapshotted' }
 }

@@ -4,6 +4,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { formatDiskId, parseClaimSnapshotId, parseDiskId } from '#shared/domain/ids.ts'
 import { isUploadOf } from '#shared/domain/removal.ts'
+import { isTakenAlone, NO_OLDER_SNAPSHOT_ANNOTATION } from '#shared/domain/revertible.ts'
 import { isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
 import { CLAIM_ANNOTATION, SNAPSHOT_UID_LABEL } from '#shared/domain/upload.ts'
 import { BACKUP_ANNOTATION, DEADLINE_ANNOTATION } from '#shared/domain/velero.ts'
@@ -11,12 +12,18 @@ import { formatRecord, recordOf, VOLUME_ANNOTATION } from '#shared/domain/volume
 import { DISK_LABEL, diskLabel, WAITING_SINCE_ANNOTATION, waitsSince } from '#shared/domain/waited-in-vain.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import type { TaskRef } from '#shared/ports/volumes.ts'
+import type { FcdSnapshot, TaskRef } from '#shared/ports/volumes.ts'
 import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
 import type { Claim } from '#shared/steps/claim.ts'
 import { deadlineOf } from '#shared/steps/deadline.ts'
 import type { VolumeDeps } from '#shared/steps/deps.ts'
-import { findSnapshot, pollUntilDone, removeLocalSnapshot, removeSnapshot } from '#shared/steps/local-snapshot.ts'
+import {
+  findSnapshot,
+  pickSnapshot,
+  pollUntilDone,
+  removeLocalSnapshot,
+  removeSnapshot,
+} from '#shared/steps/local-snapshot.ts'
 import { isMadeFor } from '#shared/steps/mirror.ts'
 import { requirePresent } from '#shared/steps/storage-location.ts'
 import { namesOf } from './proof.ts'
@@ -27,7 +34,8 @@ import { diskOfClaim } from './volume.ts'
 const FIRST_LOOK_MS = 300
 const LAST_LOOK_MS = 2400
 
-export type DiskSnapshot = { fcdId: string; snapshotId: string }
+/** `takenAlone`: it is known that no older one stood beside it. */
+export type DiskSnapshot = { fcdId: string; snapshotId: string; takenAlone?: boolean }
 
 const SNAPSHOTTING = { phase: 'New', reason: 'Snapshotting', message: 'vCenter is taking the disk snapshot' }
 
@@ -38,21 +46,32 @@ export async function requireRepository(deps: VolumeDeps, snapshot: KubeObject):
   if (repository !== undefined) await requirePresent(deps, repository, 'write')
 }
 
-/** The id of the FCD snapshot that carries this object's name; undefined: its task still runs and is in the status. */
-export async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: string): Promise<string | undefined> {
+/** The FCD snapshot that carries this object's name; undefined: its task still runs and is in the status. */
+export async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: string): Promise<DiskSnapshot | undefined> {
   const names = await namesOf(deps, claim.latest())
-  const found = await findSnapshot(deps, fcdId, names)
-  if (found !== undefined) return found
-  const status = claim.latest()['status'] ?? {}
-  const task: TaskRef = status.task ?? (await startSnapshot(deps, claim, fcdId, names[0]))
-  const poll = status.task === undefined ? pollOwnTask : pollToldTask
-  if ((await poll(deps, task, claim.signal)) === 'running') return undefined
-  return await findFresh(deps, fcdId, names, task)
+  const before = await deps.volumes.listSnapshots(fcdId)
+  const found = pickSnapshot(before, names)
+  // Who began it may have died: what that one saw beforehand stands nowhere, as users can write the status.
+  if (found !== undefined) return { fcdId, snapshotId: found }
+  const told: TaskRef | undefined = claim.latest()['status']?.task
+  if (told === undefined) return await takeNow(deps, claim, fcdId, names, before)
+  if ((await pollToldTask(deps, told, claim.signal)) === 'running') return undefined
+  return { fcdId, snapshotId: (await findFresh(deps, fcdId, names, told)).snapshotId }
 }
 
-/** Begun by this very request. */
-async function pollOwnTask(deps: VolumeDeps, task: TaskRef, signal: AbortSignal): Promise<'running' | 'over'> {
-  return (await pollUntilDone(deps, task, signal)).state === 'running' ? 'running' : 'over'
+/** `before`: what the disk had for snapshots right before. Only a task that begins and ends in this request knows what stood beside it. */
+async function takeNow(
+  deps: VolumeDeps,
+  claim: Claim,
+  fcdId: string,
+  names: readonly [string, string],
+  before: readonly FcdSnapshot[],
+): Promise<DiskSnapshot | undefined> {
+  const task = await startSnapshot(deps, claim, fcdId, names[0])
+  const state = await pollUntilDone(deps, task, claim.signal)
+  if (state.state === 'running') return undefined
+  const { snapshotId, all } = await findFresh(deps, fcdId, names, task)
+  return { fcdId, snapshotId, takenAlone: isTakenAlone(before, all, state.result) }
 }
 
 /**
@@ -64,10 +83,11 @@ async function findFresh(
   fcdId: string,
   names: readonly string[],
   { task }: TaskRef,
-): Promise<string> {
+): Promise<{ snapshotId: string; all: FcdSnapshot[] }> {
   for (let waitMs = FIRST_LOOK_MS; ; waitMs *= 2) {
-    const found = await findSnapshot(deps, fcdId, names)
-    if (found !== undefined) return found
+    const all = await deps.volumes.listSnapshots(fcdId)
+    const snapshotId = pickSnapshot(all, names)
+    if (snapshotId !== undefined) return { snapshotId, all }
     if (waitMs > LAST_LOOK_MS) break
     await deps.clock.sleep(waitMs)
   }
@@ -145,6 +165,7 @@ export async function ensureUpload(
         annotations: {
           ...annotationsOf(deps, snapshot, volume),
           ...(since === undefined ? {} : { [WAITING_SINCE_ANNOTATION]: since }),
+          ...(disk.takenAlone === true ? { [NO_OLDER_SNAPSHOT_ANNOTATION]: disk.snapshotId } : {}),
         },
       },
       spec: {

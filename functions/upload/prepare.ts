@@ -5,6 +5,7 @@ import { isObjectName } from '#shared/api/names.ts'
 import { namespaceOf } from '#shared/domain/authority.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { snapshotUidIn } from '#shared/domain/orphans.ts'
+import { hasOlder, NO_OLDER_SNAPSHOT_ANNOTATION } from '#shared/domain/revertible.ts'
 import { CLAIM_ANNOTATION } from '#shared/domain/upload.ts'
 import { BACKUP_ANNOTATION } from '#shared/domain/velero.ts'
 import { readRecord, VOLUME_ANNOTATION } from '#shared/domain/volume-record.ts'
@@ -35,7 +36,7 @@ export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<P
   }
 
   const facts = { ...(await requireVolume(deps, fcdId)), ...recordedSize(upload) }
-  const about = await describeBackup(deps, upload, facts, snapshotId)
+  const about = await describeBackup(deps, claim, facts, snapshotId)
   const { session, parent, isNew } = await begin(deps, claim, access, about, facts)
   const changes = changesSince(facts, parent)
   const ask = async () => (changes === undefined ? undefined : await changedAreas(deps, facts, snapshotId, changes))
@@ -105,10 +106,11 @@ async function requireVolume(deps: TransferDeps, fcdId: string): Promise<VolumeF
 
 async function describeBackup(
   deps: TransferDeps,
-  upload: KubeObject,
+  claim: Claim,
   facts: VolumeFacts,
   snapshotId: string,
 ): Promise<BackupAbout> {
+  const upload = claim.latest()
   const snapshots = await deps.volumes.listSnapshots(facts.fcdId)
   const local = snapshots.find((snapshot) => snapshot.snapshotId === snapshotId)
   if (local === undefined)
@@ -132,9 +134,20 @@ async function describeBackup(
     changeId: await deps.volumes.changeId(facts.fcdId, snapshotId),
     claim: await claimName(deps, upload),
     ...(backup === undefined ? {} : { backup }),
-    revertible: snapshots.some((each) => each.snapshotId !== snapshotId && each.createdMs <= local.createdMs),
+    revertible: await isRevertible(claim, hasOlder(snapshots, local), snapshotId),
     ...(volume === undefined ? {} : { volume }),
   }
+}
+
+/**
+ * What was seen when the disk snapshot was taken counts: a revert to an older one and its removal leave no trace. A slice may only take it
+ * back, for the later ones, too.
+ */
+async function isRevertible(claim: Claim, hasOlderNow: boolean, snapshotId: string): Promise<boolean> {
+  const wasAlone = claim.latest().metadata.annotations?.[NO_OLDER_SNAPSHOT_ANNOTATION] === snapshotId
+  if (wasAlone && hasOlderNow)
+    await claim.patch({ metadata: { annotations: { [NO_OLDER_SNAPSHOT_ANNOTATION]: null } } })
+  return !wasAlone || hasOlderNow
 }
 
 /** The namespace, which owns the backup, by the Upload alone. One that was made before the upgrade does not tell the claim's name. */

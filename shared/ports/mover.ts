@@ -75,8 +75,8 @@ export type BackupAbout = {
   /** Name of the Backup of Velero that it was made for; a Restore of that Backup may map it into another namespace. */
   backup?: string | undefined
   /**
-   * Older snapshots of the disk stood when it was made: a revert to one of them gives epochs of its change tracking once more, so that
-   * its change id proves nothing later. undefined: nobody looked.
+   * Older snapshots of the disk stood when its own was taken, or nobody knows: a revert to one of them gives epochs of its change tracking
+   * once more, so that its change id proves nothing later. undefined: nobody looked.
    */
   revertible?: boolean | undefined
   /** The PersistentVolume as it was; undefined: nobody could read it, or an earlier release made the backup. */

@@ -13,13 +13,16 @@ export const HEAVY_POLL_MS = 4 * MINUTE_MS
 const FIRST_POLL_MS = 200
 const LAST_POLL_MS = 5 * SECOND_MS
 
-/** The oldest snapshot with one of the descriptions; later ones would be doubles. */
 export async function findSnapshot(
   deps: VolumeDeps,
   fcdId: string,
   descriptions: readonly string[],
 ): Promise<string | undefined> {
-  const all = await deps.volumes.listSnapshots(fcdId)
+  return pickSnapshot(await deps.volumes.listSnapshots(fcdId), descriptions)
+}
+
+/** The oldest snapshot with one of the descriptions; later ones would be doubles. */
+export function pickSnapshot(all: readonly FcdSnapshot[], descriptions: readonly string[]): string | undefined {
   const mine = all
     .filter(({ description }) => descriptions.includes(description))
     .sort((a, b) => a.createdMs - b.createdMs)
