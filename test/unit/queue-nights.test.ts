@@ -8,6 +8,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import {
   queuedSince,
   STOOD_ASIDE_ANNOTATION,
+  standsAside,
   WAITING_SINCE_ANNOTATION,
   waitsSince,
 } from '#shared/domain/waited-in-vain.ts'
