@@ -213,7 +213,7 @@ test('the sweep wakes maintenance for a prune that is not through, once, and not
   assert.equal(woken, ['maintenance br-1'])
   const lease = await acquireLease(world.deps, 'dormouse-maintenance', 'another', new AbortController().signal)
   assert.is(await wakeForPrunes(wakes), false)
-  await releaseLease(world.deps, lease!, 'another')
+  await releaseLease(world.deps, lease!)
   assert.is(await wakeForPrunes(wakes), true)
 })
 
