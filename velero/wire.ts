@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
 import { systemClock, withWallTime } from '#shared/kernel/clock.ts'
+import type { Cluster } from '#shared/ports/cluster.ts'
 import project from '../package.json' with { type: 'json' }
 import { pvcBackupper } from './actions/backupper.ts'
 import { pvcDeleter } from './actions/deleter.ts'
@@ -23,8 +24,7 @@ export function wireActions(): ItemAction[] {
     userAgent: 'dormouse-velero-plugin',
     onWarning: (warning) => console.warn(warning), // the host makes a log line of it
   })
-  const clock = withWallTime(systemClock, cluster)
-  const deps: ActionDeps = { cluster, clock, veleroNamespace, pluginVersion: project.version }
+  const deps = actionDeps(cluster, veleroNamespace)
   return [
     pvcBackupper(deps, { name: names.backupper }),
     pvcDeleter(deps, { name: names.deleter }),
@@ -33,6 +33,12 @@ export function wireActions(): ItemAction[] {
     itemRestorer(deps, { name: names.itemRestorer }),
     oldSnapshotter({ name: names.snapshotter }),
   ]
+}
+
+/** Times are written for functions to read: by the API server's clock. */
+export function actionDeps(cluster: Cluster, veleroNamespace: string): ActionDeps {
+  const clock = withWallTime(systemClock, cluster)
+  return { cluster, clock, veleroNamespace, pluginVersion: project.version }
 }
 
 function podNamespace(): string | undefined {

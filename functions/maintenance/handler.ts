@@ -159,7 +159,7 @@ async function holdLease(
     release: async () => {
       stop.abort()
       await keeping
-      if (lease !== undefined) await releaseLease(deps, lease, holder)
+      if (lease !== undefined) await releaseLease(deps, lease)
     },
   }
 
@@ -167,9 +167,10 @@ async function holdLease(
     for (;;) {
       await deps.clock.sleep(deps.settings.leaseMs / 3, stop.signal).catch(() => undefined)
       if (stop.signal.aborted || lease === undefined) return
-      lease = await renewLease(deps, lease, holder).catch((error) => {
+      const held = lease
+      lease = await renewLease(deps, held, holder).catch((error: unknown) => {
         deps.log.debug({ err: asError(error) }, 'could not renew the Lease')
-        return undefined
+        return error instanceof ConflictError ? undefined : held
       })
     }
   }

@@ -203,23 +203,27 @@ export async function abort(deps: TransferDeps, claim: Claim): Promise<StepResul
   await removeLocalSnapshot(deps, fcdId, snapshotId, claim.signal, HEAVY_POLL_MS)
   const stuck = locked ?? (await endAccess(deps, claim))
   if (stuck !== undefined) return stuck
-  const ended = await abandonUnlessGone(deps, upload)
-  if (!ended) return canceled(deps, 'cancelled; its repository is gone, so what it had stored there was left as it is')
-  return canceled(deps, Number(upload['status']?.slice ?? 0) === 0 ? NEVER_BEGAN : GOES_ON)
+  const left = await abandonUnlessGone(deps, upload)
+  return canceled(deps, Number(upload['status']?.slice ?? 0) === 0 ? NEVER_BEGAN : WHAT_IT_LEFT[left])
 }
 
 const NEVER_BEGAN = 'cancelled before it had a transfer slot; nothing was stored'
-const GOES_ON = 'cancelled; the next backup of this disk goes on from what it had stored'
+const WHAT_IT_LEFT = {
+  checkpoint: 'cancelled; the next backup of this disk goes on from what it had stored',
+  nothing: 'cancelled; it left no checkpoint for the next backup of this disk to go on from',
+  unknown: 'cancelled; its repository is gone, so what it had stored there was left as it is',
+} as const
 
-/** false: the BackupRepository was deleted meanwhile, so there is no way to the bucket; no backup was sealed, prune ends the rest. */
-async function abandonUnlessGone(deps: TransferDeps, upload: KubeObject): Promise<boolean> {
+/** `unknown`: the BackupRepository was deleted meanwhile, so there is no way to the bucket; no backup was sealed, prune ends the rest. */
+async function abandonUnlessGone(deps: TransferDeps, upload: KubeObject): Promise<keyof typeof WHAT_IT_LEFT> {
   const session = upload['status']?.session
-  if (typeof session !== 'string' || session === '') return true
+  if (typeof session !== 'string' || session === '') return 'nothing'
   try {
     await abandonBackup(deps, upload, session)
-    return true
+    const access = await deps.access(upload['spec'].backupRepository)
+    return (await deps.repositories.leavesCheckpoint(access, session)) ? 'checkpoint' : 'nothing'
   } catch (error) {
-    if (error instanceof DormouseError && error.reason === 'RepositoryNotFound') return false
+    if (error instanceof DormouseError && error.reason === 'RepositoryNotFound') return 'unknown'
     throw error
   }
 }

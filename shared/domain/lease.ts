@@ -27,6 +27,13 @@ function isFromAhead(lease: KubeObject | undefined, endMs: number, nowMs: number
   return endMs - nowMs > 2000 * Number(lease?.['spec']?.leaseDurationSeconds ?? 0)
 }
 
+/** Whether who holds it `now` is who held it `then`, and has not taken it anew. Nobody's is never the same. */
+export function isSameHold(then: KubeObject, now: KubeObject): boolean {
+  const [before, after] = [then['spec'] ?? {}, now['spec'] ?? {}]
+  const isHeld = typeof after.holderIdentity === 'string' && after.holderIdentity !== ''
+  return isHeld && after.holderIdentity === before.holderIdentity && after.acquireTime === before.acquireTime
+}
+
 /** When it runs out by the wall clock; 0 for a Lease that says nothing usable. */
 export function leaseEndMs(lease: KubeObject | undefined): number {
   const renewedMs = Date.parse(lease?.['spec']?.renewTime ?? '') || 0

@@ -1,6 +1,7 @@
 // How long ended records are kept, and how long a deletion may be held up. Neither ever touches a backup (docs/design/0002-ends.md).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { isOlderThan } from '#shared/kernel/clock.ts'
 import { leaseState } from './lease.ts'
 import { seeSnapshot } from './snapshot.ts'
 import { holdsFinalizer, isBeingDeleted, STEP_OF_KIND, stepOf } from './step-label.ts'
@@ -8,7 +9,7 @@ import { isOver } from './sweep.ts'
 
 export type RecordDecision =
   | { kind: 'keep'; why: string }
-  /** It says no time at which it ended (its phase was set by hand): from now on it does. */
+  /** It says no time at which it ended (its phase was set by hand), or one to come (a clock was ahead): from now on it does. */
   | { kind: 'stamp' }
   | { kind: 'collect' }
 
@@ -31,7 +32,8 @@ export function decideRecord(
   if (owner !== undefined && !isOver(owner)) return { kind: 'keep', why: 'its owner has not seen its end yet' }
   const endedMs = Date.parse(object['status']?.completionTimestamp ?? '')
   if (Number.isNaN(endedMs)) return { kind: 'stamp' }
-  return nowMs - endedMs >= retentionMs ? { kind: 'collect' } : { kind: 'keep', why: 'it ended not long ago' }
+  if (!isOlderThan(retentionMs, endedMs, nowMs)) return { kind: 'keep', why: 'it ended not long ago' }
+  return { kind: endedMs > nowMs ? 'stamp' : 'collect' }
 }
 
 /** Local mode: the disk snapshot is the backup, and this object is all that names it. */
@@ -53,7 +55,7 @@ export function isDeletionOverdue(
 ): boolean {
   if (!holdsFinalizer(object) || !(object.kind in STEP_OF_KIND)) return false
   const sinceMs = Date.parse(object.metadata.deletionTimestamp ?? '')
-  if (Number.isNaN(sinceMs) || nowMs - sinceMs < deadlineMs) return false
+  if (!isOlderThan(deadlineMs, sinceMs, nowMs)) return false
   return leaseState(lease, '', nowMs) !== 'held'
 }
 

@@ -34,7 +34,7 @@ import {
   type Repository,
   requireRepository,
 } from './repository.ts'
-import { keptName, nameForNext } from './unfinished.ts'
+import { hasCheckpoint, keptName, nameForNext } from './unfinished.ts'
 import type { Warn } from './warn.ts'
 
 export type RepositoriesOptions = {
@@ -99,6 +99,7 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
       return roots.length > 0
     },
     abandon: async (access, session) => abandon(options, await open(access), session),
+    leavesCheckpoint: async (access, session) => hasCheckpoint(await open(access), session),
     prune: async (access, { sliceMs, sessionIdleMs, signal }) =>
       pruneRepository(await open(access), { clock: options.clock, sliceMs, sessionIdleMs, signal, warn: options.warn }),
   }

@@ -154,6 +154,13 @@ export async function nameForNext(repository: Repository, session: string): Prom
   return hasRun ? undefined : newest
 }
 
+/** Of a session that has ended, and whose other checkpoints were removed: whether the one that stays is there. */
+export async function hasCheckpoint({ store }: Repository, session: string): Promise<boolean> {
+  for await (const { key } of store.list(checkpointPrefix(`${session}/`)))
+    if (parseCheckpointKey(key) !== undefined) return true
+  return false
+}
+
 /** Name of the checkpoint that stays behind a session that has ended; undefined: none. */
 export async function keptName(repository: Repository, session: string): Promise<string | undefined> {
   const end = await repository.store.getRange(rootKey(session), 0, TOMBSTONE_BYTES)

@@ -2,6 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { DEFAULT_MEMORY_MIB, DEFAULT_WORKERS } from '#shared/engine/budget.ts'
+import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type {
@@ -34,6 +35,8 @@ export type MoverOptions = {
   transportModes?: string | undefined
   /** Idle for so long, the child is ended: its memory and its handles are for the next one. */
   idleMs?: number | undefined
+  /** By whose clock the times are that a transfer writes for others to read; undefined: the node's. */
+  wall?: Pick<Clock, 'nowMs'> | undefined
   /** Hears of what was found wrong and worked around. */
   onWarning?: ((reason: string, message: string) => void) | undefined
   /** Only tests: a disk file in place of every disk, a folder in place of every bucket. */
@@ -75,11 +78,15 @@ class MoverClient implements Mover {
   }
 
   upload(request: UploadRequest, options: TransferOptions<UploadProgress>): Promise<UploadOutcome> {
-    return this.#inTurn(() => this.#ask({ type: 'upload', request }, options) as Promise<UploadOutcome>)
+    return this.#inTurn(
+      () => this.#ask({ type: 'upload', request, aheadMs: this.#aheadMs() }, options) as Promise<UploadOutcome>,
+    )
   }
 
   download(request: DownloadRequest, options: TransferOptions<DownloadProgress>): Promise<DownloadOutcome> {
-    return this.#inTurn(() => this.#ask({ type: 'download', request }, options) as Promise<DownloadOutcome>)
+    return this.#inTurn(
+      () => this.#ask({ type: 'download', request, aheadMs: this.#aheadMs() }, options) as Promise<DownloadOutcome>,
+    )
   }
 
   /** Not in turn with transfers, which take minutes; one after the other among themselves. */
@@ -94,6 +101,11 @@ class MoverClient implements Mover {
       await this.#endings
       await this.#closeChild()
     })
+  }
+
+  #aheadMs(): number {
+    const { wall = systemClock } = this.#options
+    return wall.nowMs() - systemClock.nowMs()
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {

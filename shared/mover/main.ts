@@ -4,9 +4,9 @@ import { download } from '#shared/engine/download.ts'
 import { Pacer } from '#shared/engine/pacer.ts'
 import { KeyCache } from '#shared/engine/repository.ts'
 import { type EngineDeps, upload } from '#shared/engine/upload.ts'
-import { systemClock } from '#shared/kernel/clock.ts'
+import { systemClock, withWallTime } from '#shared/kernel/clock.ts'
 import { MiB } from '#shared/kernel/units.ts'
-import type { DiskRef, DownloadRequest, RepositoryAccess, UploadRequest } from '#shared/ports/mover.ts'
+import type { DiskRef, RepositoryAccess } from '#shared/ports/mover.ts'
 import { endAccess } from './end-access.ts'
 import { LanePool } from './lane-pool.ts'
 import type { FromMover, MoverSetup, ToMover } from './protocol.ts'
@@ -15,7 +15,7 @@ import { toWire } from './wire-error.ts'
 /** Of buffers of downloaded bodies that wait to be used again. */
 const KEPT_BODY_BYTES = 12 * MiB
 
-type Transfer = { type: 'upload'; request: UploadRequest } | { type: 'download'; request: DownloadRequest }
+type Transfer = Extract<ToMover, { type: 'upload' | 'download' }>
 type Mover = {
   setup: MoverSetup
   lock: SharedArrayBuffer | undefined
@@ -91,7 +91,7 @@ async function move(message: Transfer, signal: AbortSignal): Promise<void> {
   const started = await requireSetup()
   const { close: closeStore, ...opened } = await openStore(started.setup, message.request.repository)
   try {
-    const deps = engineDeps(started, opened)
+    const deps = engineDeps(started, opened, message.aheadMs)
     const options = { signal, onProgress: (progress: object) => sendProgress(progress) }
     const outcome =
       message.type === 'upload'
@@ -131,10 +131,11 @@ function sendProgress(progress: object): void {
 
 type OpenedStore = Pick<EngineDeps, 'store' | 'recycle'>
 
-function engineDeps({ setup, lanes, keyCache, pacer }: Mover, opened: OpenedStore): EngineDeps {
+function engineDeps({ setup, lanes, keyCache, pacer }: Mover, opened: OpenedStore, aheadMs: number): EngineDeps {
   const { memoryMib, workers } = setup
   const openLanes: EngineDeps['openLanes'] = (disk, lane, writable) => lanes.open(disk, lane, writable)
-  return { ...opened, clock: systemClock, openLanes, warn, memoryMib, workers, keyCache, pacer }
+  const clock = withWallTime(systemClock, { nowMs: () => systemClock.nowMs() + aheadMs })
+  return { ...opened, clock, openLanes, warn, memoryMib, workers, keyCache, pacer }
 }
 
 async function openStore(

@@ -28,10 +28,13 @@ export type MoverSetup = DiskSettings & {
   testStore: string | undefined
 }
 
+/** `aheadMs`: what the wall time of all processes is ahead of the node's clock, below 0 behind it; as it is when the transfer begins. */
+type Asked = { aheadMs: number }
+
 export type ToMover =
   | { type: 'setup'; setup: MoverSetup }
-  | { type: 'upload'; request: UploadRequest }
-  | { type: 'download'; request: DownloadRequest }
+  | (Asked & { type: 'upload'; request: UploadRequest })
+  | (Asked & { type: 'download'; request: DownloadRequest })
   /** Beside a transfer, too; one at a time. */
   | { type: 'endAccess'; id: number; disk: DiskRef }
   /** The transfer under way stops after what it has in hand. */

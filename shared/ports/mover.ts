@@ -186,6 +186,8 @@ export interface Repositories {
   forget(access: RepositoryAccess, fcdId: string, snapshotId: string, only?: readonly string[]): Promise<boolean>
   /** Gives a session up: fences it (a tombstone at its root's key) and removes its checkpoints. false: it was sealed already. */
   abandon(access: RepositoryAccess, session: string): Promise<boolean>
+  /** Whether a session that was given up has left a checkpoint, for the volume's next backup to go on from. */
+  leavesCheckpoint(access: RepositoryAccess, session: string): Promise<boolean>
   /** One slice of garbage collection. Safe beside everything else, in any number, and when it dies at any point. */
   prune(access: RepositoryAccess, options: PruneSlice): Promise<PruneReport>
 }

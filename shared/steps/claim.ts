@@ -158,7 +158,7 @@ class Keeper implements Claim {
     await this.#reports.end()
     await this.#loop
     await this.#queue
-    if (!this.lost.aborted && !(await releaseLease(this.#deps, this.#lease, this.#holder))) this.#leave()
+    if (!this.lost.aborted && !(await releaseLease(this.#deps, this.#lease))) this.#leave()
   }
 
   /** A user's edit in between is no reason to lose progress: read again and write once more, as long as the Lease is ours. */
@@ -245,7 +245,7 @@ class Keeper implements Claim {
         this.#renewedAtMs = startedMs
       } else this.#leave()
     } catch (error) {
-      // A conflict is certain loss. Anything else may pass.
+      // A conflict is certain loss: renewLease has looked whose it is. Anything else may pass.
       if (error instanceof ConflictError || this.#mayWaitMs() <= 0) this.#leave()
     }
   }

@@ -1,8 +1,9 @@
 // Taking, renewing and letting go of a Lease over the Cluster port.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { heldLeaseSpec, leaseState, RELEASED_LEASE_SPEC } from '#shared/domain/lease.ts'
+import { heldLeaseSpec, isSameHold, leaseState, RELEASED_LEASE_SPEC } from '#shared/domain/lease.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
+import type { Cluster } from '#shared/ports/cluster.ts'
 import type { StepDeps } from './deps.ts'
 
 type LeaseDeps = Pick<StepDeps, 'cluster' | 'clock' | 'settings'>
@@ -29,25 +30,31 @@ export async function acquireLease(
   return await take(deps, lease, holder)
 }
 
+/** `lease`: as `holder` took it or renewed it last. ConflictError: it is `holder`'s no more. */
 export async function renewLease(deps: LeaseDeps, lease: KubeObject, holder: string): Promise<KubeObject> {
-  return await deps.cluster.patch('Lease', lease, {
-    spec: heldLeaseSpec(holder, deps.settings.leaseMs, deps.clock.nowMs()),
-  })
+  return await patchOwnLease(deps.cluster, lease, heldChange(deps, holder))
 }
 
 /**
- * true: it was `holder`'s until now, so nobody else can have begun meanwhile. A conflict may come from a renewal of its own
- * whose answer was lost, so it looks once more before it says false.
+ * A change by the holder whose `lease` this is. A conflict may come from a change of its own whose answer was lost, or from somebody's edit,
+ * so it looks once: still held by the same holder since the same time, nobody else can have begun meanwhile, as holders are named anew for
+ * each claim, and tasks write when they began. ConflictError: another one's, or nobody's.
  */
-export async function releaseLease(deps: LeaseDeps, lease: KubeObject, holder: string): Promise<boolean> {
-  if (await letGo(deps, lease)) return true
-  const now = await deps.cluster.read('Lease', lease.metadata.namespace, lease.metadata.name)
-  return now?.['spec']?.holderIdentity === holder && (await letGo(deps, now))
+export async function patchOwnLease(cluster: Cluster, lease: KubeObject, change: object): Promise<KubeObject> {
+  try {
+    return await cluster.patch('Lease', lease, change)
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error
+    const now = await cluster.read('Lease', lease.metadata.namespace, lease.metadata.name)
+    if (now === undefined || !isSameHold(lease, now)) throw error
+    return await cluster.patch('Lease', now, change)
+  }
 }
 
-async function letGo(deps: LeaseDeps, lease: KubeObject): Promise<boolean> {
+/** true: it was this holder's until now, so nobody else can have begun meanwhile. */
+export async function releaseLease(deps: LeaseDeps, lease: KubeObject): Promise<boolean> {
   try {
-    await deps.cluster.patch('Lease', lease, { spec: RELEASED_LEASE_SPEC })
+    await patchOwnLease(deps.cluster, lease, { spec: RELEASED_LEASE_SPEC })
     return true
   } catch (error) {
     if (error instanceof ConflictError) return false
@@ -78,9 +85,14 @@ async function createLease(deps: LeaseDeps, name: string, holder: string): Promi
 
 async function take(deps: LeaseDeps, lease: KubeObject, holder: string): Promise<KubeObject | undefined> {
   try {
-    return await renewLease(deps, lease, holder)
+    // Another one's until now: whoever wrote to it since was first.
+    return await deps.cluster.patch('Lease', lease, heldChange(deps, holder))
   } catch (error) {
     if (error instanceof ConflictError) return undefined
     throw error
   }
+}
+
+function heldChange({ settings, clock }: LeaseDeps, holder: string): object {
+  return { spec: heldLeaseSpec(holder, settings.leaseMs, clock.nowMs()) }
 }

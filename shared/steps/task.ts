@@ -5,6 +5,7 @@ import { heldLeaseSpec, microTime, RELEASED_LEASE_SPEC } from '#shared/domain/le
 import { RESUME_ANNOTATION, TASK_LABEL, taskLeaseName, taskTurn } from '#shared/domain/task.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from './deps.ts'
+import { patchOwnLease } from './lease.ts'
 
 export type Task = {
   name: string
@@ -57,7 +58,7 @@ async function keep(
     await deps.clock.sleep(deps.settings.leaseMs / 3, over).catch(() => undefined)
     if (over.aborted) return latest
     const spec = heldLeaseSpec(deps.identity, deps.settings.leaseMs, deps.clock.nowMs())
-    latest = await deps.cluster.patch('Lease', latest, { spec, metadata: resumeAfter(kept()) }).catch(() => latest)
+    latest = await patchOwnLease(deps.cluster, latest, { spec, metadata: resumeAfter(kept()) }).catch(() => latest)
   }
 }
 
@@ -93,7 +94,8 @@ function resumeAfter(after: string | undefined): object {
 
 /** It runs out by itself where this fails. */
 async function letGo(deps: TaskDeps, lease: KubeObject, kept: string | undefined): Promise<void> {
-  await deps.cluster
-    .patch('Lease', lease, { spec: RELEASED_LEASE_SPEC, metadata: resumeAfter(kept) })
-    .catch((error: unknown) => deps.log.debug({ err: error }, `the Lease ${lease.metadata.name} is let go by its end`))
+  const change = { spec: RELEASED_LEASE_SPEC, metadata: resumeAfter(kept) }
+  await patchOwnLease(deps.cluster, lease, change).catch((error: unknown) =>
+    deps.log.debug({ err: error }, `the Lease ${lease.metadata.name} is let go by its end`),
+  )
 }

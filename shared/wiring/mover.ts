@@ -70,10 +70,11 @@ class ConfiguredMover implements Mover {
   }
 
   #create(vddkConfigFile: string): Mover {
-    const { settings, log } = this.#deps
+    const { settings, log, clock } = this.#deps
     return createMover({
       entry: moverEntry(),
       env: process.env,
+      wall: clock,
       memoryMib: settings.memoryBytes / MiB,
       bytesPerSecond: settings.moverBytesPerSecond,
       vddkDir: settings.vddkDir,

@@ -16,6 +16,7 @@ export function wireRepositories<Deps extends StepDeps>(deps: Deps): Deps & Repo
     rootsOf: async (...args) => await (await load()).rootsOf(...args),
     forget: async (...args) => await (await load()).forget(...args),
     abandon: async (...args) => await (await load()).abandon(...args),
+    leavesCheckpoint: async (...args) => await (await load()).leavesCheckpoint(...args),
     prune: async (...args) => await (await load()).prune(...args),
   }
   return { ...deps, repositories, access: (name, use) => accessOfRepository(deps, name, use) }

@@ -180,7 +180,7 @@ test('a mover that cannot load VDDK answers whatever it is asked for, and ends i
   const setup = { vddk, memoryMib: 256, workers: 1, bytesPerSecond: undefined, testDisk: undefined, testStore: store }
   const orders: ToMover[] = [
     { type: 'setup', setup },
-    { type: 'upload', request: await requestFor('disk-1') },
+    { type: 'upload', request: await requestFor('disk-1'), aheadMs: 0 },
     { type: 'endAccess', id: 1, disk: diskOf('disk-1') },
   ]
   for (const order of orders) child.send(order)

@@ -11,6 +11,8 @@ import * as assert from 'uvu/assert'
 import { createDiskFile, FileDisk } from '#shared/adapters/folder/file-disk.ts'
 import { FolderObjectStore } from '#shared/adapters/folder/object-store.ts'
 import { createRepositories } from '#shared/engine/repositories.ts'
+import { requireRepository } from '#shared/engine/repository.ts'
+import { readRoot } from '#shared/engine/seal.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { CapacityError, CorruptionError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
@@ -102,6 +104,15 @@ test.after.each(async () => {
   movers = []
 })
 test.after(() => rmSync(folder, { recursive: true, force: true }))
+
+test("a backup says when it was sealed by the wall time that all processes share, whatever its node's clock says", async () => {
+  const wall = { nowMs: () => Date.parse('2001-02-03T04:05:06Z') }
+  const request = await uploadRequest('wall')
+  assert.is((await aMover(source, { wall }).upload(request, idle)).state, 'sealed')
+  const repository = await requireRepository(store, access.password, undefined, undefined)
+  const { sealedMs = 0 } = (await readRoot(repository, request.session)) ?? {}
+  assert.ok(sealedMs >= wall.nowMs() && sealedMs < wall.nowMs() + HOUR_MS, new Date(sealedMs).toISOString())
+})
 
 test('a disk comes back as it was, by way of threads', async () => {
   const mover = aMover(source)

@@ -5,10 +5,12 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { stepOf } from '#shared/domain/step-label.ts'
+import { checkpointPrefix } from '#shared/format/names.ts'
 import { KiB, SECOND_MS } from '#shared/kernel/units.ts'
 import { noiseOf } from './choices.ts'
 import { assertNothingLeft } from './invariants.ts'
 import { aClone, aDelete, aSnapshot, aVolume, isDone } from './objects.ts'
+import { FAIR } from './weather.ts'
 import { World } from './world.ts'
 
 const SEEDS = Number(process.env['SEEDS'] ?? 10)
@@ -167,5 +169,36 @@ for (let seed = 1; seed <= SEEDS; seed++) {
     assertNothingLeft(world)
   })
 }
+
+/** Of each Upload that ended as Canceled: whether it says that the next backup goes on from it, and whether a checkpoint stands then. */
+async function saidAndLeft(seed: number): Promise<{ says: boolean; stands: boolean }[]> {
+  const world = new World(seed, { ...FAIR, die: 0.1 })
+  await begin(world, BACKUP)
+  const ends: { says: boolean; stands: boolean }[] = []
+  world.cluster.onWrite((kind, before, after) => {
+    const isEnd = after?.['status']?.phase === 'Canceled' && before?.['status']?.phase !== 'Canceled'
+    if (kind !== 'Upload' || !isEnd) return
+    const { message, session } = after['status']
+    const stands =
+      session !== undefined && world.bucket.keyList.some((key) => key.startsWith(checkpointPrefix(session)))
+    ends.push({ says: message.includes('goes on from what it had stored'), stands })
+  })
+  const waitMs = world.choices.below('moment of the cancel', 20) * SECOND_MS
+  let begunMs = Number.POSITIVE_INFINITY
+  await cancelAt(world, BACKUP, () => {
+    if (Number(transferOf(world, BACKUP)?.['status']?.slice) >= 1) begunMs = Math.min(begunMs, world.clock.nowMs())
+    return world.clock.nowMs() >= begunMs + waitMs
+  })
+  await world.run(() => world.cluster.peekAll('Upload').every(isDone))
+  return ends
+}
+
+test('a cancelled backup says that the next one goes on from it where a checkpoint stands, and nowhere else', async () => {
+  const ends: { says: boolean; stands: boolean }[] = []
+  for (let seed = 1; seed <= 40; seed++) ends.push(...(await saidAndLeft(seed)))
+  const of = (stands: boolean) => ends.filter((end) => end.stands === stands)
+  assert.ok(of(true).length > 2 && of(false).length > 2, 'both were seen')
+  assert.equal([of(true).every(({ says }) => says), of(false).some(({ says }) => says)], [true, false])
+})
 
 test.run()

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { Condition } from '#shared/api/kinds.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
+import { leaseState } from '#shared/domain/lease.ts'
 import { startingElsewhere } from '#shared/domain/maintenance.ts'
 import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
@@ -12,6 +13,7 @@ import type { PruneReport, PruneSlice, Repositories, RepositoryAccess } from '#s
 import { acquireLease, releaseLease } from '#shared/steps/lease.ts'
 import { maintain, type Occasion } from '../../functions/maintenance/handler.ts'
 import { wakeForPrunes } from '../../functions/sweep/prunes.ts'
+import { VirtualClock } from '../scenario/clock.ts'
 
 const test = suite('maintenance')
 
@@ -111,6 +113,38 @@ test('two runs at once: the second steps back, and the Lease is free afterwards'
   await first
   assert.is(await world.run(), '1 repositories pruned, 0 failed, 0 left for the next time')
 })
+
+for (const [what, isWritten] of [
+  ['whose answer was lost', true],
+  ['that was not written', false],
+] as const) {
+  test(`a renewal ${what} costs nothing: the Lease is renewed, and free afterwards`, async () => {
+    const clock = new VirtualClock()
+    const going = Promise.withResolvers<PruneReport>()
+    const world = aWorld(['br-1'], () => going.promise)
+    const patch = world.cluster.patch.bind(world.cluster)
+    let renewals = 0
+    world.cluster.patch = async (kind, seen, change) => {
+      const isFirst = kind === 'Lease' && renewals++ === 0
+      if (isFirst && !isWritten) throw new RetryableError('KubernetesUnavailable', 'no answer')
+      const written = await patch(kind, seen, change)
+      if (isFirst) throw new RetryableError('KubernetesUnavailable', 'the connection broke')
+      return written
+    }
+    world.deps.clock = clock
+    const run = world.run()
+    const lease = () => world.cluster.peekAll('Lease')[0]
+    for (let n = 0; n < 12; n++) {
+      for (let turn = 0; turn < 8; turn++) await new Promise((resolve) => setImmediate(resolve))
+      assert.is(leaseState(lease(), '', clock.nowMs()), 'held')
+      clock.advanceTo(clock.nextMs ?? Number.NaN)
+    }
+    going.resolve(report())
+    await run
+    assert.ok(renewals > 5)
+    assert.is(leaseState(lease(), '', clock.nowMs()), 'free')
+  })
+}
 
 test('each repository has its share of the time that is left, and one without time is due in the next round', async () => {
   const world = aWorld(['br-1', 'br-2', 'br-3'], async () => {
@@ -213,7 +247,7 @@ test('the sweep wakes maintenance for a prune that is not through, once, and not
   assert.equal(woken, ['maintenance br-1'])
   const lease = await acquireLease(world.deps, 'dormouse-maintenance', 'another', new AbortController().signal)
   assert.is(await wakeForPrunes(wakes), false)
-  await releaseLease(world.deps, lease!, 'another')
+  await releaseLease(world.deps, lease!)
   assert.is(await wakeForPrunes(wakes), true)
 })
 

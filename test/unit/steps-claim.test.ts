@@ -4,6 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
+import { leaseEndMs } from '#shared/domain/lease.ts'
 import { API_CALL_MS } from '#shared/kernel/call-limits.ts'
 import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
@@ -231,27 +232,6 @@ test('an edit by someone else beside the outcome costs nothing; a new holder kee
   assert.is(passed.cluster.peek('Upload', 'shop', 'clone-1')?.['status'].message, undefined)
 })
 
-/** From now on no call of the API server has an answer; each is given up after `limitMs`. */
-function unanswering(
-  cluster: MemoryCluster,
-  clock: VirtualClock,
-  limitMs: number,
-): { cluster: Cluster; isAway: boolean } {
-  const state = { cluster: cluster as Cluster, isAway: false }
-  state.cluster = new Proxy<Cluster>(cluster, {
-    get: (target, name) => {
-      const call = Reflect.get(target, name)
-      if (typeof call !== 'function') return call
-      return async (...args: unknown[]) => {
-        if (!state.isAway) return await call.apply(target, args)
-        await clock.sleep(limitMs)
-        throw new RetryableError('KubernetesUnavailable', `${String(name)}: no answer`)
-      }
-    },
-  })
-  return state
-}
-
 async function pass(clock: VirtualClock, ms: number): Promise<void> {
   const endMs = clock.nowMs() + ms
   for (;;) {
@@ -262,33 +242,120 @@ async function pass(clock: VirtualClock, ms: number): Promise<void> {
   }
 }
 
-for (const [how, isReading] of [
-  ['renewals', false],
-  ['looks at the object and progress', true],
+/** From now on calls for which `isAway` says so have no answer; each is given up after API_CALL_MS. `isDone`: they are done, and the connection breaks. */
+function answeringOnly(
+  { cluster, deps }: ReturnType<typeof aWorld>,
+  clock: VirtualClock,
+  isAway: (member: string, kind: unknown) => boolean,
+  isDone = false,
+): StepDeps {
+  const partly = new Proxy<Cluster>(cluster, {
+    get: (target, name) => {
+      const call = Reflect.get(target, name)
+      if (typeof call !== 'function') return call
+      return async (...args: unknown[]) => {
+        const [of] = args as [KubeObject | string]
+        if (!isAway(String(name), of)) return await call.apply(target, args)
+        if (isDone) await call.apply(target, args)
+        else await clock.sleep(API_CALL_MS)
+        throw new RetryableError('KubernetesUnavailable', `${String(name)}: no answer`)
+      }
+    },
+  })
+  return { ...deps, clock, cluster: partly }
+}
+
+/** The Lease is held for ten of its lengths; `lostMs`: when it was lost, for ever when never. */
+async function holdLong(world: ReturnType<typeof aWorld>, clock: VirtualClock, begin: (claim: Claim) => void) {
+  const { leaseMs } = world.deps.settings
+  const work = Promise.withResolvers<string>()
+  let lostMs = Number.POSITIVE_INFINITY
+  const claimed = claimIt(world, async (claim) => {
+    claim.lost.addEventListener('abort', () => {
+      lostMs = clock.monotonicMs()
+      work.reject(new Error('killed'))
+    })
+    begin(claim)
+    return await work.promise
+  }).catch((error: unknown) => error)
+  await pass(clock, 10 * leaseMs)
+  return { lostMs, claimed, end: () => work.resolve('done') }
+}
+
+test('who gets no answer to renewals stops by itself after two thirds of the Lease, before another one can begin', async () => {
+  const clock = new VirtualClock()
+  const world = aWorld()
+  let isAway = false
+  world.deps = answeringOnly(world, clock, () => isAway)
+  const { lostMs, claimed } = await holdLong(world, clock, () => {
+    isAway = true
+  })
+  assert.is(lostMs, (2 / 3) * world.deps.settings.leaseMs)
+  isAway = false
+  await pass(clock, 10 * world.deps.settings.leaseMs)
+  await claimed
+})
+
+for (const [what, member] of [
+  ['looks at the object', 'read'],
+  ['progress', 'patch'],
 ] as const) {
-  test(`who gets no answer to ${how} stops by itself after two thirds of the Lease, before another one can begin`, async () => {
+  test(`who gets no answer to ${what} goes on renewing its Lease, and looks once at a time`, async () => {
     const clock = new VirtualClock()
     const world = aWorld()
-    const server = unanswering(world.cluster, clock, API_CALL_MS)
-    world.deps = { ...world.deps, clock, cluster: server.cluster }
     const { leaseMs } = world.deps.settings
-    const work = Promise.withResolvers<string>()
-    let lostMs = Number.POSITIVE_INFINITY
-    const claimed = claimIt(world, async (claim) => {
-      claim.lost.addEventListener('abort', () => {
-        lostMs = clock.monotonicMs()
-        work.reject(new Error('killed'))
-      })
-      server.isAway = true
-      if (isReading) for (let n = 0; n < 3; n++) claim.patch({ status: { n } }).catch(() => undefined)
-      return await work.promise
-    }).catch(() => undefined)
-    await pass(clock, 2 * leaseMs)
-    assert.is(lostMs, (2 / 3) * leaseMs)
-    server.isAway = false
-    await pass(clock, 10 * leaseMs)
-    await claimed
+    let isAway = false
+    let looks = 0
+    const renewedMs: number[] = []
+    world.deps = answeringOnly(world, clock, (name, kind) => {
+      if (kind === 'Lease' && name === 'patch') renewedMs.push(clock.monotonicMs())
+      if (kind === KIND && name === 'read') looks++
+      return isAway && kind === KIND && name === member
+    })
+    const { lostMs, claimed, end } = await holdLong(world, clock, (claim) => {
+      isAway = true
+      if (member === 'patch') for (let n = 0; n < 30; n++) claim.patch({ status: { n } }).catch(() => undefined)
+    })
+    assert.is(lostMs, Number.POSITIVE_INFINITY)
+    const gapsMs = renewedMs.map((ms, n) => ms - (renewedMs[n - 1] ?? 0))
+    assert.ok(gapsMs.length > 10 && Math.max(...gapsMs) <= leaseMs / 3, `renewed at ${renewedMs}`)
+    isAway = false
+    // What waited behind the call under way comes now, at once.
+    await pass(clock, API_CALL_MS)
+    assert.ok(looks <= 5 + (member === 'read' ? (10 * leaseMs) / API_CALL_MS : 0), `${looks} looks`)
+    end()
+    assert.not(((await claimed) as Claimed<string>).held)
   })
 }
+
+test('a renewal that was written and whose answer was lost costs nothing: the Lease is held, renewed, and let go', async () => {
+  const clock = new VirtualClock()
+  const world = aWorld()
+  let answersLost = 0
+  world.deps = answeringOnly(
+    world,
+    clock,
+    (name, kind) => name === 'patch' && kind === 'Lease' && answersLost++ % 3 === 0,
+    true,
+  )
+  const { lostMs, claimed, end } = await holdLong(world, clock, () => {})
+  assert.is(lostMs, Number.POSITIVE_INFINITY)
+  assert.ok(answersLost > 3)
+  assert.ok(leaseEndMs(world.cluster.peekAll('Lease')[0]) > clock.nowMs(), 'renewed')
+  answersLost = 1
+  end()
+  assert.not(((await claimed) as Claimed<string>).held)
+  assert.is(leaseHolder(world.cluster) ?? undefined, undefined, 'let go')
+})
+
+test('a renewal that finds another holder is the loss of the Lease, at once, and leaves it to that one', async () => {
+  const clock = new VirtualClock()
+  const world = aWorld()
+  world.deps = { ...world.deps, clock }
+  const { lostMs, claimed } = await holdLong(world, clock, () => void passLeaseOn(world))
+  assert.is(lostMs, 5000)
+  await claimed
+  assert.is(leaseHolder(world.cluster), 'pod-2/x')
+})
 
 test.run()

@@ -3,8 +3,12 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import { leaseState } from '#shared/domain/lease.ts'
 import { readSettings } from '#shared/kernel/env.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
+import type { Cluster } from '#shared/ports/cluster.ts'
 import { type Resume, underTaskLease } from '#shared/steps/task.ts'
+import { VirtualClock } from '../scenario/clock.ts'
 
 const tasks = suite('what a tick asks for')
 const LEASE = 'dormouse-task-orphans'
@@ -80,6 +84,37 @@ tasks('a dead one is followed by another once its Lease has run out', async () =
   assert.match(await run(), 'one is under way')
   pass(2000)
   assert.is(await run(), 'done')
+})
+
+tasks('a renewal whose answer was lost costs nothing: the next one, and the letting go, are written', async () => {
+  const clock = new VirtualClock()
+  const memory = new MemoryCluster({ clock })
+  let patches = 0
+  const patch: Cluster['patch'] = async (...args) => {
+    const written = await memory.patch(...args)
+    if (patches++ === 0) throw new RetryableError('KubernetesUnavailable', 'the connection broke')
+    return written
+  }
+  const cluster = new Proxy<Cluster>(memory, {
+    get: (target, member: keyof Cluster) => (member === 'patch' ? patch : target[member].bind(target)),
+  })
+  const log = { debug() {}, info() {}, warn() {}, error() {} }
+  const settings = readSettings({})
+  const going = Promise.withResolvers<string>()
+  const lease = () => memory.peek('Lease', 'velero', LEASE)
+  const run = underTaskLease(
+    { cluster, clock, settings, identity: 'pod-1', log },
+    { name: 'orphans', gapMs: 0 },
+    () => going.promise,
+  )
+  for (let n = 0; n < 12; n++) {
+    for (let turn = 0; turn < 8; turn++) await new Promise((resolve) => setImmediate(resolve))
+    assert.is(leaseState(lease(), '', clock.nowMs()), 'held')
+    clock.advanceTo(clock.nextMs ?? Number.NaN)
+  }
+  going.resolve('done')
+  assert.is(await run, 'done')
+  assert.is(leaseState(lease(), '', clock.nowMs()), 'free')
 })
 
 tasks('a clock that was ahead does not keep it from running', async () => {

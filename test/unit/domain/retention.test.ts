@@ -41,8 +41,8 @@ const ENDS: [kind: string, phase: string][] = [
 ]
 for (const [kind, phase] of ENDS) {
   test(`a ${kind} that ended as ${phase} is collected a day later, to the millisecond`, () => {
-    assert.is(decide(aRecord(kind, phase, DAY_MS - 1)), 'keep')
-    assert.is(decide(aRecord(kind, phase, DAY_MS)), 'collect')
+    assert.is(decide(aRecord(kind, phase, DAY_MS)), 'keep')
+    assert.is(decide(aRecord(kind, phase, DAY_MS + 1)), 'collect')
   })
 }
 
@@ -84,6 +84,11 @@ test('a record that does not say when it ended is stamped first', () => {
   assert.is(decide({ ...nonsense, status: { phase: 'Canceled', completionTimestamp: 'yesterday' } }), 'stamp')
 })
 
+test('a record that ended in more than a day, by a clock that was ahead, is stamped anew: it is not kept for as long as the clocks differ', () => {
+  assert.is(decide(aRecord('Upload', 'Completed', -DAY_MS)), 'keep')
+  assert.is(decide(aRecord('Upload', 'Completed', -DAY_MS - 1)), 'stamp')
+})
+
 test('no retention keeps records for ever, and claims of repositories are no records', () => {
   assert.is(decide(aRecord('Upload', 'Completed', 9 * DAY_MS), undefined, 0), 'keep')
   assert.is(decide(aRecord('BackupRepositoryClaim', '', 9 * DAY_MS)), 'keep')
@@ -92,13 +97,20 @@ test('no retention keeps records for ever, and claims of repositories are no rec
 test('a deletion is let go at its deadline, unless somebody is at it or nothing holds it', () => {
   const deleted = (agoMs: number, finalizers = ['dormouse.dev/object']) =>
     aRecord('Snapshot', 'Canceling', undefined, { deletionTimestamp: at(-agoMs), finalizers })
-  assert.is(isDeletionOverdue(deleted(DAY_MS - 1), undefined, NOW, DAY_MS), false)
-  assert.is(isDeletionOverdue(deleted(DAY_MS), undefined, NOW, DAY_MS), true)
-  assert.is(isDeletionOverdue(deleted(DAY_MS, ['someone.else/x']), undefined, NOW, DAY_MS), false)
+  assert.is(isDeletionOverdue(deleted(DAY_MS), undefined, NOW, DAY_MS), false)
+  assert.is(isDeletionOverdue(deleted(DAY_MS + 1), undefined, NOW, DAY_MS), true)
+  assert.is(isDeletionOverdue(deleted(DAY_MS + 1, ['someone.else/x']), undefined, NOW, DAY_MS), false)
   assert.is(isDeletionOverdue(aRecord('Snapshot', 'Canceling', undefined), undefined, NOW, DAY_MS), false)
   const spec = { holderIdentity: 'x', leaseDurationSeconds: 30, renewTime: at(-10) }
   const lease = { apiVersion: '', kind: 'Lease', metadata: { name: 'l' }, spec }
-  assert.is(isDeletionOverdue(deleted(DAY_MS), lease, NOW, DAY_MS), false)
+  assert.is(isDeletionOverdue(deleted(DAY_MS + 1), lease, NOW, DAY_MS), false)
+})
+
+test('a deletion that was asked for in more than a day, by a clock that was ahead, is let go', () => {
+  const deleted = (aheadMs: number) =>
+    aRecord('Snapshot', 'Canceling', undefined, { deletionTimestamp: at(aheadMs), finalizers: ['dormouse.dev/object'] })
+  assert.is(isDeletionOverdue(deleted(DAY_MS), undefined, NOW, DAY_MS), false)
+  assert.is(isDeletionOverdue(deleted(DAY_MS + 1), undefined, NOW, DAY_MS), true)
 })
 
 test.run()
