@@ -282,6 +282,81 @@ test('of thousands of sessions the newest few are looked at, and a LIST ends', a
   assert.ok(asked.get <= 16 && asked.listed <= 10_100, JSON.stringify(asked))
 })
 
+test('a volume that is rewritten in part each night and never whole takes no more room with each night', async () => {
+  const { store, world, repository, content, night } = await aVolume()
+  const [rewritten, each] = [64, 50]
+  const sectors = rewritten * CHUNKS_PER_PACK * SECTORS_PER_CHUNK
+  for (let n = 0; n < 12; n++) {
+    applyChanges(content, [{ kind: 'write', sector: 0, sectors, fill: 100 + n }])
+    assert.is((await night(each)).state, 'more')
+    await prune(repository)
+    assert.equal(await unreachableObjects(repository), [])
+  }
+  const stand = keysOf(store, 'packs/').length
+  assert.ok(stand <= 4 * (each + PER_NIGHT), `${stand} packs`)
+  assert.is(keysOf(store, 'checkpoint/').length, 4)
+  const last = await night(ALL)
+  assert.ok(last.packs <= (await whole) - each + PER_NIGHT, `${last.packs} packs`)
+  assert.ok(await restores(world, rootKey(last.session), content))
+})
+
+test('a volume that needs more nights than there are checkpoints to go by has them, with a prune each day', async () => {
+  const { world, repository, content, night } = await aVolume()
+  let sent = 0
+  let nights = 0
+  for (let end = 'more'; end === 'more'; nights++) {
+    const { session, state, packs } = await night(15)
+    sent += packs
+    end = state
+    await prune(repository)
+    if (end === 'sealed') assert.ok(await restores(world, rootKey(session), content))
+  }
+  assert.ok(nights >= 6 && sent <= (await whole) + nights * PER_NIGHT, `${sent} packs of ${await whole} in ${nights} nights`)
+})
+
+/** A volume of which each third chunk was stored by a session of its own, and as many were changed since. */
+async function aLongHistory() {
+  const { world, content, night } = await aVolume()
+  let parentRoot = rootKey((await night(ALL)).session)
+  const change = (chunk: number, chunks: number, fill: number) =>
+    applyChanges(content, [
+      { kind: 'write', sector: chunk * SECTORS_PER_CHUNK, sectors: chunks * SECTORS_PER_CHUNK, fill },
+    ])
+  for (let n = 0; n < 290; n++) {
+    const changedAreas = change(3 * n, 1, 1000 + n)
+    parentRoot = rootKey((await night(ALL, { parentRoot, changedAreas })).session)
+  }
+  const changedAreas = Array.from({ length: 290 }, (_, n) => change(3 * n + 1, 1, 2000 + n)).flat()
+  return { world, content, tonight: (most: number) => night(most, { parentRoot, changedAreas }) }
+}
+
+test('a volume with a long history goes on as well', async () => {
+  const { world, content, tonight } = await aLongHistory()
+  const first = await tonight(25)
+  assert.is(first.state, 'more')
+  const second = await tonight(ALL)
+  const inOneGo = (await (await aLongHistory()).tonight(ALL)).packs
+  assert.ok(second.packs <= inOneGo - 25 + PER_NIGHT, `${second.packs} packs of ${inOneGo}`)
+  assert.ok(await restores(world, rootKey(second.session), content))
+})
+
+test('of a deleted backup that had not ended, what the next one has taken over stays with that one, and the rest goes', async () => {
+  const { store, world, repository, content, night, packsOf } = await aVolume()
+  const first = await night(63)
+  applyChanges(content, [{ kind: 'write', sector: 0, sectors: 20 * CHUNKS_PER_PACK * SECTORS_PER_CHUNK, fill: 9 }])
+  const second = await night(30)
+  assert.is(second.state, 'more')
+  await world.repositories.forget(access, FCD, first.snapshotId)
+  await prune(repository)
+  const left = packsOf(first.session)
+  assert.ok(left >= 38 && left <= 63 - 20 + PER_NIGHT, `${left} packs of the first night`)
+  assert.equal(keysOf(store, `checkpoint/${first.session}/`), [])
+  assert.equal(await unreachableObjects(repository), [])
+  await world.repositories.forget(access, FCD, second.snapshotId)
+  await prune(repository)
+  assert.equal(keysOf(store, 'packs/'), [])
+})
+
 test('what was given up is kept for eight days from its last checkpoint, or until the volume has a backup', async () => {
   const { times, store, repository, night } = await aVolume()
   const first = await night(30)
