@@ -311,7 +311,10 @@ test('a volume that needs more nights than there are checkpoints to go by has th
     await prune(repository)
     if (end === 'sealed') assert.ok(await restores(world, rootKey(session), content))
   }
-  assert.ok(nights >= 6 && sent <= (await whole) + nights * PER_NIGHT, `${sent} packs of ${await whole} in ${nights} nights`)
+  assert.ok(
+    nights >= 6 && sent <= (await whole) + nights * PER_NIGHT,
+    `${sent} packs of ${await whole} in ${nights} nights`,
+  )
 })
 
 /** A volume of which each third chunk was stored by a session of its own, and as many were changed since. */
