@@ -317,30 +317,37 @@ test('a volume that needs more nights than there are checkpoints to go by has th
   )
 })
 
-/** A volume of which each third chunk was stored by a session of its own, and as many were changed since. */
+/** Of a volume's front each second chunk was stored by a session of its own; the others, and a part behind, were changed since. */
 async function aLongHistory() {
-  const { world, content, night } = await aVolume()
+  const { store, world, content, night } = await aVolume()
   let parentRoot = rootKey((await night(ALL)).session)
-  const change = (chunk: number, chunks: number, fill: number) =>
+  const change = (chunk: number, fill: number) =>
     applyChanges(content, [
-      { kind: 'write', sector: chunk * SECTORS_PER_CHUNK, sectors: chunks * SECTORS_PER_CHUNK, fill },
+      { kind: 'write', sector: chunk * SECTORS_PER_CHUNK, sectors: SECTORS_PER_CHUNK, fill: 1000 + fill },
     ])
-  for (let n = 0; n < 290; n++) {
-    const changedAreas = change(3 * n, 1, 1000 + n)
+  for (let n = 0; n < 300; n++) {
+    const changedAreas = change(2 * n, n)
     parentRoot = rootKey((await night(ALL, { parentRoot, changedAreas })).session)
+    // Each night would read hundreds of them, and find nothing.
+    for (const key of keysOf(store, 'index/')) store.objects.delete(key)
   }
-  const changedAreas = Array.from({ length: 290 }, (_, n) => change(3 * n + 1, 1, 2000 + n)).flat()
-  return { world, content, tonight: (most: number) => night(most, { parentRoot, changedAreas }) }
+  const behind = Array.from({ length: 130 }, (_, n) => change(2 * n + 601, 900 + n)).flat()
+  const inFront = Array.from({ length: 300 }, (_, n) => change(2 * n + 1, 500 + n)).flat()
+  const tonight = (most: number, changedAreas = [...inFront, ...behind]) => night(most, { parentRoot, changedAreas })
+  return { store, world, content, behind, tonight }
 }
 
-test('a volume with a long history goes on as well', async () => {
-  const { world, content, tonight } = await aLongHistory()
-  const first = await tonight(25)
-  assert.is(first.state, 'more')
-  const second = await tonight(ALL)
-  const inOneGo = (await (await aLongHistory()).tonight(ALL)).packs
-  assert.ok(second.packs <= inOneGo - 25 + PER_NIGHT, `${second.packs} packs of ${inOneGo}`)
-  assert.ok(await restores(world, rootKey(second.session), content))
+test('a volume that hundreds of backups have a part in goes on as well', async () => {
+  const { store, world, content, behind, tonight } = await aLongHistory()
+  const before = [...store.objects]
+  const inOneGo = (await tonight(ALL)).packs
+  store.objects.clear()
+  for (const [key, object] of before) store.objects.set(key, object)
+  assert.is((await tonight(13, behind)).state, 'more')
+  assert.is((await tonight(35)).state, 'more')
+  const last = await tonight(ALL)
+  assert.ok(last.packs <= inOneGo - 13 - 35 + PER_NIGHT, `${last.packs} packs of ${inOneGo}`)
+  assert.ok(await restores(world, rootKey(last.session), content))
 })
 
 test('of a deleted backup that had not ended, what the next one has taken over stays with that one, and the rest goes', async () => {
