@@ -2,75 +2,19 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { unreachableObjects } from '#shared/engine/prune.ts'
-import { requireRepository } from '#shared/engine/repository.ts'
 import { openCheckpoint } from '#shared/format/checkpoint.ts'
 import { sealRetireList } from '#shared/format/markers.ts'
 import { checkpointKey, retireKey, rootKey } from '#shared/format/names.ts'
 import { DAY_MS } from '#shared/kernel/units.ts'
-import type { UploadOutcome } from '#shared/ports/mover.ts'
-import { access, CHUNK_BYTES, EngineWorld, FCD, type UploadOptions } from '#test/support/engine-world.ts'
+import { access, FCD } from '#test/support/engine-world.ts'
+import { ALL, aVolume, CHUNKS_PER_PACK, PACKS, PER_NIGHT, SECTORS_PER_CHUNK, whole } from '#test/support/nights.ts'
 import { keysOf, prune, restores } from '#test/support/prune-world.ts'
 import { reasonOf } from '#test/support/reason.ts'
 import { HookedStore, type WriteHook } from '#test/support/store-faults.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: a backup goes on where one ended')
-
-const PACKS = 110
-const CHUNKS_PER_PACK = 8
-const SECTORS_PER_CHUNK = CHUNK_BYTES / 512
-
-/** A volume of 110 packs, and nights that each end after so many. */
-async function aVolume() {
-  const times = { nowMs: 1_700_000_000_000 }
-  const store = new MemoryObjectStore({ nowMs: () => times.nowMs })
-  const world = await EngineWorld.create(store)
-  const chunks = PACKS * CHUNKS_PER_PACK
-  const content = new MemoryDiskContent(chunks * CHUNK_BYTES, CHUNK_BYTES)
-  applyChanges(content, [{ kind: 'write', sector: 0, sectors: chunks * SECTORS_PER_CHUNK, fill: 7 }])
-  const repository = await requireRepository(store, access.password)
-  let nights = 0
-  const begin = async () => {
-    times.nowMs += DAY_MS
-    const snapshotId = `night ${++nights}`
-    return { snapshotId, session: await world.newSession(snapshotId, '1', times.nowMs) }
-  }
-  const stoppedAfter = async (packs: number, options: UploadOptions): Promise<UploadOutcome> => {
-    const stop = new AbortController()
-    let sent = 0
-    const hook: WriteHook = async ({ key }) => {
-      if (key.startsWith('packs/') && ++sent >= packs) stop.abort()
-      return 'go on'
-    }
-    const process = world.through(new HookedStore(store, hook))
-    try {
-      return await process.uploadSlice({ ...options, signal: stop.signal })
-    } finally {
-      world.warnings.push(...process.warnings)
-      world.messages.push(...process.messages)
-    }
-  }
-  /** Answers its session and how many packs it has sent. */
-  const night = async (most: number, options: Partial<UploadOptions> = {}) => {
-    const { session, snapshotId } = await begin()
-    const request = { content, workers: 1, ...options, session, snapshotId }
-    const outcome = await stoppedAfter(most, request)
-    if (outcome.state === 'more') await world.repositories.abandon(access, session)
-    return { session, snapshotId, state: outcome.state, packs: packsOf(session) }
-  }
-  const packsOf = (session: string) => keysOf(store, `packs/${session}/`).length
-  return { times, store, world, repository, content, begin, stoppedAfter, night, packsOf }
-}
-
-const ALL = Number.POSITIVE_INFINITY
-/** What a stop costs: packs that are half full, map pages that were cut, and those under way when it came. */
-const PER_NIGHT = 6
-
-/** Packs of a backup that is sent in one go. */
-const whole = aVolume().then(async ({ night }) => (await night(ALL)).packs)
 
 test('what an abandoned backup has stored the next one does not send again', async () => {
   const { world, content, night } = await aVolume()
@@ -183,6 +127,21 @@ test('of packs that are gone or on their way out only those are sent again', asy
   )
 })
 
+test('who is given up twice is gone on from by what was said the first time', async () => {
+  const { store, world, begin, stoppedAfter, content, night } = await aVolume()
+  const { session, snapshotId } = await begin()
+  assert.is((await stoppedAfter(30, { content, workers: 1, session, snapshotId })).state, 'more')
+  const [said] = keysOf(store, `checkpoint/${session}/`)
+  const dies: WriteHook = async ({ key }) => (key.startsWith('roots/') ? 'die after' : 'go on')
+  const dying = world.through(new HookedStore(store, dies)).repositories.abandon(access, session)
+  assert.is(await reasonOf(dying), 'StoreGone')
+  // A process that was thought dead writes one more.
+  store.objects.set(checkpointKey(session, 9, 1), { body: Buffer.from('late'), modifiedMs: 0 })
+  await world.repositories.abandon(access, session)
+  assert.equal(keysOf(store, 'checkpoint/'), [said])
+  assert.ok((await night(ALL)).packs <= (await whole) - 30 + PER_NIGHT)
+})
+
 test('what a session wrote after it was given up counts for nothing', async () => {
   const { store, world, content, begin, night } = await aVolume()
   const late = await begin()
@@ -280,91 +239,6 @@ test('of thousands of sessions the newest few are looked at, and a LIST ends', a
   const request = { content, workers: 1, ...(await begin()) }
   assert.is((await world.through(counting).uploadSlice(request)).state, 'sealed')
   assert.ok(asked.get <= 16 && asked.listed <= 10_100, JSON.stringify(asked))
-})
-
-test('a volume that is rewritten in part each night and never whole takes no more room with each night', async () => {
-  const { store, world, repository, content, night } = await aVolume()
-  const [rewritten, each] = [64, 50]
-  const sectors = rewritten * CHUNKS_PER_PACK * SECTORS_PER_CHUNK
-  for (let n = 0; n < 12; n++) {
-    applyChanges(content, [{ kind: 'write', sector: 0, sectors, fill: 100 + n }])
-    assert.is((await night(each)).state, 'more')
-    await prune(repository)
-    assert.equal(await unreachableObjects(repository), [])
-  }
-  const stand = keysOf(store, 'packs/').length
-  assert.ok(stand <= 4 * (each + PER_NIGHT), `${stand} packs`)
-  assert.is(keysOf(store, 'checkpoint/').length, 4)
-  const last = await night(ALL)
-  assert.ok(last.packs <= (await whole) - each + PER_NIGHT, `${last.packs} packs`)
-  assert.ok(await restores(world, rootKey(last.session), content))
-})
-
-test('a volume that needs more nights than there are checkpoints to go by has them, with a prune each day', async () => {
-  const { world, repository, content, night } = await aVolume()
-  let sent = 0
-  let nights = 0
-  for (let end = 'more'; end === 'more'; nights++) {
-    const { session, state, packs } = await night(15)
-    sent += packs
-    end = state
-    await prune(repository)
-    if (end === 'sealed') assert.ok(await restores(world, rootKey(session), content))
-  }
-  assert.ok(
-    nights >= 6 && sent <= (await whole) + nights * PER_NIGHT,
-    `${sent} packs of ${await whole} in ${nights} nights`,
-  )
-})
-
-/** Of a volume's front each second chunk was stored by a session of its own; the others, and a part behind, were changed since. */
-async function aLongHistory() {
-  const { store, world, content, night } = await aVolume()
-  let parentRoot = rootKey((await night(ALL)).session)
-  const change = (chunk: number, fill: number) =>
-    applyChanges(content, [
-      { kind: 'write', sector: chunk * SECTORS_PER_CHUNK, sectors: SECTORS_PER_CHUNK, fill: 1000 + fill },
-    ])
-  for (let n = 0; n < 300; n++) {
-    const changedAreas = change(2 * n, n)
-    parentRoot = rootKey((await night(ALL, { parentRoot, changedAreas })).session)
-    // Each night would read hundreds of them, and find nothing.
-    for (const key of keysOf(store, 'index/')) store.objects.delete(key)
-  }
-  const behind = Array.from({ length: 130 }, (_, n) => change(2 * n + 601, 900 + n)).flat()
-  const inFront = Array.from({ length: 300 }, (_, n) => change(2 * n + 1, 500 + n)).flat()
-  const tonight = (most: number, changedAreas = [...inFront, ...behind]) => night(most, { parentRoot, changedAreas })
-  return { store, world, content, behind, tonight }
-}
-
-test('a volume that hundreds of backups have a part in goes on as well', async () => {
-  const { store, world, content, behind, tonight } = await aLongHistory()
-  const before = [...store.objects]
-  const inOneGo = (await tonight(ALL)).packs
-  store.objects.clear()
-  for (const [key, object] of before) store.objects.set(key, object)
-  assert.is((await tonight(13, behind)).state, 'more')
-  assert.is((await tonight(35)).state, 'more')
-  const last = await tonight(ALL)
-  assert.ok(last.packs <= inOneGo - 13 - 35 + PER_NIGHT, `${last.packs} packs of ${inOneGo}`)
-  assert.ok(await restores(world, rootKey(last.session), content))
-})
-
-test('of a deleted backup that had not ended, what the next one has taken over stays with that one, and the rest goes', async () => {
-  const { store, world, repository, content, night, packsOf } = await aVolume()
-  const first = await night(63)
-  applyChanges(content, [{ kind: 'write', sector: 0, sectors: 20 * CHUNKS_PER_PACK * SECTORS_PER_CHUNK, fill: 9 }])
-  const second = await night(30)
-  assert.is(second.state, 'more')
-  await world.repositories.forget(access, FCD, first.snapshotId)
-  await prune(repository)
-  const left = packsOf(first.session)
-  assert.ok(left >= 38 && left <= 63 - 20 + PER_NIGHT, `${left} packs of the first night`)
-  assert.equal(keysOf(store, `checkpoint/${first.session}/`), [])
-  assert.equal(await unreachableObjects(repository), [])
-  await world.repositories.forget(access, FCD, second.snapshotId)
-  await prune(repository)
-  assert.equal(keysOf(store, 'packs/'), [])
 })
 
 test('what was given up is kept for eight days from its last checkpoint, or until the volume has a backup', async () => {
