@@ -37,6 +37,11 @@ export class ListedPacks {
     return listed
   }
 
+  /** From here on what stands of this session is known, as far as there is room. */
+  async list(session: string): Promise<void> {
+    await this.#of(session)
+  }
+
   #of(session: string): Promise<SortedNames> {
     const known = this.#sessions.get(session)
     if (known !== undefined) return known

@@ -12,7 +12,6 @@ import {
 } from '#shared/format/markers.ts'
 import { doomKey, packKey, retireKey, sessionInKey, sessionKey, waitsKey } from '#shared/format/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import { keptForNext } from './prune-kept.ts'
 import { fenceIdle, type PruneRun } from './prune-run.ts'
 import { putOnce } from './put-once.ts'
 
@@ -33,13 +32,12 @@ export function unnamedPacks(
   most = Number.POSITIVE_INFINITY,
   alsoEnded: ReadonlySet<string> = new Set(),
 ): string[] {
-  const { survey, reach } = run
-  const isKeptForNext = keptForNext(run, alsoEnded)
+  const { survey, reach, kept } = run
   const unnamed: string[] = []
   for (const pack of survey.packs) {
     if (unnamed.length >= most) break
     const session = pack.slice(0, pack.indexOf('/'))
-    if (reach.packs.has(pack) || isKeptForNext(session)) continue
+    if (reach.packs.has(pack) || kept.pack(pack)) continue
     if (reach.ended.has(session) || alsoEnded.has(session)) unnamed.push(pack)
   }
   return unnamed

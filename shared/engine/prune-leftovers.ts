@@ -4,7 +4,6 @@ import { indexKey, packKey, retireKey, sessionKey } from '#shared/format/names.t
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { DAY_MS, HOUR_MS } from '#shared/kernel/units.ts'
 import { PROBE_PREFIX } from './conditional-put.ts'
-import { keptForNext } from './prune-kept.ts'
 import type { Doomed } from './prune-remover.ts'
 import type { PruneRun } from './prune-run.ts'
 import { sessionOf } from './prune-survey.ts'
@@ -27,13 +26,12 @@ function isLeftover(
 
 /** false: time was up. */
 export async function removeLeftovers(run: PruneRun, alsoEnded: ReadonlySet<string> = new Set()): Promise<boolean> {
-  const { survey, reach, remover } = run
+  const { survey, reach, remover, kept } = run
   const tombstones = new Map([...reach.tombstones, ...[...alsoEnded].map((session) => [session, 'idle'] as const)])
-  const isKeptForNext = keptForNext(run, alsoEnded)
   const doomed: Doomed[] = [...survey.ofSessions.values()].filter(
     ({ key, session }) =>
       isLeftover(key, session, { sealed: reach.sealed, tombstones }) &&
-      (key === indexKey(session) || !isKeptForNext(session)),
+      (key === indexKey(session) || !kept.session(session)),
   )
   for (const { key } of doomed) survey.ofSessions.delete(key)
   return (await remover.removeAll(doomed)) && (await remover.removeAll(await leftoverProbesAndLists(run)))

@@ -3,6 +3,7 @@
 import { indexKey } from '#shared/format/names.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { fenceSession } from './fence.ts'
+import type { KeptForNext } from './prune-kept.ts'
 import type { Remover } from './prune-remover.ts'
 import type { Survey } from './prune-survey.ts'
 import type { Reach } from './reach.ts'
@@ -25,11 +26,15 @@ export type PruneRun = {
   idleSinceMs: number
   /** What a session has left that was given up is kept for the next backup when its checkpoint was written after this. */
   keptSinceMs: number
+  /** That, as it was found once the survey was whole. */
+  kept: KeptForNext
   clock: Clock
   fenced: string[]
   /** How many of the packs of the list at hand are gone. */
   packsGone: { done: number; total: number } | undefined
   isOver: () => boolean
+  /** A part of the time is left for what comes after a look that need not be whole. */
+  isNearlyOver: () => boolean
   dryRun: boolean
   signal: AbortSignal | undefined
   warn: Warn

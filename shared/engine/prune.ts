@@ -1,13 +1,14 @@
 // Garbage collection: deletes what no backup names, beside running backups and other prune runs, in slices.
 // The protocol and why it is safe: docs/format, "Garbage collection".
 
+import { packKey } from '#shared/format/names.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
 import type { PruneProgress, PruneReport, PruneSlice } from '#shared/ports/mover.ts'
 import { probeConditionalPut } from './conditional-put.ts'
 import { unnamedPacks } from './prune-generation.ts'
-import { GIVEN_UP_LIVES_MS, keptForNext } from './prune-kept.ts'
+import { ALL_KEPT, GIVEN_UP_LIVES_MS, keptForNext } from './prune-kept.ts'
 import { INCOMPLETE_LIVES_MS, isKept, removeIncomplete, removeLeftovers } from './prune-leftovers.ts'
 import { tidyNotes } from './prune-notes.ts'
 import { Remover } from './prune-remover.ts'
@@ -53,6 +54,7 @@ export async function pruneRepository(repository: Repository, options: PruneOpti
   if (dryRun) return await rehearse(run, options)
   if (!(await fenceIdle(run, unended(run), Number.POSITIVE_INFINITY)) || !(await survey(run)))
     return reportOf(run, 'more', [], surveyed(run))
+  run.kept = await lookForKept(run)
   // Index runs go before the packs that they name.
   if (!(await removeLeftovers(run))) return reportOf(run, 'more', [], { phase: 'tidy' })
   const { isWhole, waitsFor } = await retirePacks(run)
@@ -65,6 +67,10 @@ export async function pruneRepository(repository: Repository, options: PruneOpti
 
 /** What roots name, as far as the time goes. Nothing is concluded and nothing deleted before it is whole. */
 const survey = (run: PruneRun): Promise<boolean> => run.reach.look(run.survey.packs)
+
+/** It costs space when it is cut short, and no prune must come to nothing by it. */
+const lookForKept = (run: PruneRun, alsoEnded?: ReadonlySet<string>) =>
+  keptForNext({ ...run, isEnough: run.isNearlyOver }, alsoEnded)
 
 function surveyed({ reach }: PruneRun): PruneProgress {
   return { phase: 'survey', ...reach.progress }
@@ -82,13 +88,20 @@ export async function unreachableObjects(repository: Repository): Promise<string
   const survey = await surveyOf(repository.store)
   const reach = new Reach(repository, { warn: () => {} })
   await reach.look({ has: () => false })
-  const isKeptForNext = keptForNext({ survey, reach, keptSinceMs: Number.NEGATIVE_INFINITY })
+  const source = { repository, survey, reach, warn: () => {}, signal: undefined }
+  const kept = await keptForNext({ ...source, keptSinceMs: Number.NEGATIVE_INFINITY, isEnough: () => false })
   const found: string[] = []
   for await (const { key } of repository.store.list('')) {
     const session = sessionOf(key)
-    if (!isKept(key, reach) && (session === undefined || !isKeptForNext(session))) found.push(key)
+    if (isKept(key, reach) || (session !== undefined && isKeptForNext(key, session))) continue
+    found.push(key)
   }
   return found
+
+  function isKeptForNext(key: string, session: string): boolean {
+    const pack = key.startsWith(packKey('')) ? key.slice(packKey('').length) : undefined
+    return pack === undefined ? kept.session(session) : kept.pack(pack)
+  }
 }
 
 async function requireConditionalPut({ store }: Repository): Promise<void> {
@@ -129,10 +142,12 @@ async function lookAround(repository: Repository, options: PruneOptions): Promis
     nowMs,
     idleSinceMs: exclusive ? Number.POSITIVE_INFINITY : nowMs - sessionIdleMs,
     keptSinceMs: exclusive ? Number.POSITIVE_INFINITY : nowMs - givenUpLivesMs,
+    kept: ALL_KEPT,
     clock,
     fenced: [],
     packsGone: undefined,
     isOver: slice.isOver,
+    isNearlyOver: slice.isNearlyOver,
     dryRun,
     signal,
     warn,
@@ -149,6 +164,7 @@ function sliceOf({ clock, sliceMs, signal, onProgress }: PruneOptions) {
   return {
     noteMs: Math.min(NOTE_MS, sliceMs / NOTES_PER_SLICE),
     isOver: () => signal?.aborted === true || clock.monotonicMs() >= untilMs,
+    isNearlyOver: () => signal?.aborted === true || clock.monotonicMs() >= untilMs - sliceMs / 4,
     workBegins: () => {
       untilMs = Math.max(untilMs, clock.monotonicMs() + sliceMs / 2)
     },
@@ -175,6 +191,7 @@ function unended({ survey, reach }: PruneRun): string[] {
 async function rehearse(run: PruneRun, options: PruneOptions): Promise<PruneReport> {
   await fenceIdle(run, unended(run), Number.POSITIVE_INFINITY)
   const alsoEnded = new Set(run.fenced)
+  run.kept = await lookForKept(run, alsoEnded)
   const packs = unnamedPacks(run, Number.POSITIVE_INFINITY, alsoEnded).map((pack) => ({
     key: `packs/${pack}`,
     bytes: run.survey.packs.get(pack) ?? 0,

@@ -17,12 +17,12 @@ import type { Warn } from './warn.ts'
 /** Bounds of what a slice looks at, however many sessions there are: names, checkpoints that are read, and of which the pages count. */
 const MOST_NAMES = 10_000
 const MOST_TRIED = 16
-const MOST_TAKEN = 4
+export const MOST_TAKEN = 4
 /** A tombstone has some 150 bytes, and of a root its kind is enough. */
 const TOMBSTONE_BYTES = 4 * KiB
 
 /** `stored`: where the page lies, when it was finished. */
-export type UnfinishedPage = { map: LocationTable; stored: BlobLocation | undefined; listed: ReadonlySet<string> }
+export type UnfinishedPage = { map: LocationTable; stored: BlobLocation | undefined }
 
 type Source = { repository: Repository; blobs: BlobReader; warn: Warn }
 type Page = { kind: 'stored'; location: BlobLocation } | { kind: 'begun'; map: LocationTable }
@@ -31,6 +31,7 @@ export class Unfinished {
   readonly #source: Source
   readonly #packs: ListedPacks
   readonly #pages = new Map<number, Page>()
+  readonly #sessions: string[] = []
 
   constructor(source: Source) {
     this.#source = source
@@ -38,7 +39,8 @@ export class Unfinished {
   }
 
   /** Of pages that an earlier call has told of nothing is taken: the newest comes first. `mostBegun`: maps that are held in memory. */
-  take(checkpoint: Checkpoint, mostBegun: number): void {
+  take(session: string, checkpoint: Checkpoint, mostBegun: number): void {
+    this.#sessions.push(session)
     const begun = new Map(checkpoint.openPages.map(({ page, map }) => [page, map]))
     let held = [...this.#pages.values()].filter(({ kind }) => kind === 'begun').length
     for (let page = 0; page < checkpoint.pages.length; page++) {
@@ -59,15 +61,18 @@ export class Unfinished {
     const page = this.#pages.get(number)
     if (page === undefined) return undefined
     this.#pages.delete(number)
-    if (page.kind === 'begun') {
-      return { map: page.map, stored: undefined, listed: await this.#packs.among(page.map.packs) }
-    }
+    if (page.kind === 'begun') return { map: page.map, stored: undefined }
     const { location } = page
     if (parent !== undefined && Buffer.compare(parent.id, location.id) === 0) return undefined
-    const isListed = (await this.#packs.among([location.pack])).has(location.pack)
+    const isListed = (await this.listed([location.pack])).has(location.pack)
     const map = isListed ? await this.#read(number, location) : undefined
-    if (map === undefined) return undefined
-    return { map, stored: location, listed: await this.#packs.among([location.pack, ...map.packs]) }
+    return map === undefined ? undefined : { map, stored: location }
+  }
+
+  /** Those of `packs` that stand. What was not finished is listed before all that its pages name beside it: room is bounded. */
+  async listed(packs: readonly string[]): Promise<ReadonlySet<string>> {
+    if (packs.length > 0) for (const session of this.#sessions.splice(0)) await this.#packs.list(session)
+    return await this.#packs.among(packs)
   }
 
   async #read(number: number, location: BlobLocation): Promise<LocationTable | undefined> {
@@ -94,23 +99,41 @@ export class Unfinished {
 export async function loadUnfinished(source: Source, session: string, mostBegun: number): Promise<Unfinished> {
   const unfinished = new Unfinished(source)
   let taken = 0
-  for (const { key, session: other, name } of (await newestFirst(source.repository, session)).slice(0, MOST_TRIED)) {
-    if (taken >= MOST_TAKEN) break
-    const checkpoint = await readCheckpoint(source, key)
-    if (checkpoint === undefined || !(await mayBeTaken(source, other, name))) continue
-    unfinished.take(checkpoint, mostBegun)
-    taken++
+  for await (const { session: other, checkpoint } of checkpointsOf(source, volumeOf(session), session)) {
+    unfinished.take(other, checkpoint, mostBegun)
+    if (++taken >= MOST_TAKEN) break
   }
   return unfinished
+}
+
+const volumeOf = (session: string): string => parseSession(session)?.volumeTag ?? ''
+
+/** `hasEnded`: it was given up; else it goes on. */
+export type CheckpointToTake = { session: string; startedMs: number; checkpoint: Checkpoint; hasEnded: boolean }
+
+/** What a backup of the volume may go on from, the newest sessions first, as far as so many are looked at. */
+export async function* checkpointsOf(
+  source: Pick<Source, 'repository' | 'warn'>,
+  volume: string,
+  own?: string,
+): AsyncGenerator<CheckpointToTake> {
+  for (const { key, session, name, startedMs } of (await newestFirst(source.repository, volume, own)).slice(
+    0,
+    MOST_TRIED,
+  )) {
+    const checkpoint = await readCheckpoint(source, key)
+    if (checkpoint === undefined) continue
+    const end = await endOf(source.repository, session, name)
+    if (end !== 'of no use') yield { session, startedMs, checkpoint, hasEnded: end === 'given up' }
+  }
 }
 
 type Named = { key: string; session: string; name: string; startedMs: number }
 
 /** The newest checkpoint of each session. */
-async function newestFirst({ store }: Repository, own: string): Promise<Named[]> {
+async function newestFirst({ store }: Repository, volume: string, own: string | undefined): Promise<Named[]> {
   const newest = new Map<string, Named>()
   let names = 0
-  const volume = parseSession(own)?.volumeTag ?? ''
   for await (const { key } of store.list(checkpointPrefix(`${volume}-`))) {
     if (++names > MOST_NAMES) break
     const parts = parseCheckpointKey(key)
@@ -120,7 +143,10 @@ async function newestFirst({ store }: Repository, own: string): Promise<Named[]>
   return [...newest.values()].sort((a, b) => b.startedMs - a.startedMs)
 }
 
-async function readCheckpoint({ repository, warn }: Source, key: string): Promise<Checkpoint | undefined> {
+async function readCheckpoint(
+  { repository, warn }: Pick<Source, 'repository' | 'warn'>,
+  key: string,
+): Promise<Checkpoint | undefined> {
   const { store, keys } = repository
   try {
     const bytes = await store.get(key)
@@ -137,11 +163,16 @@ async function readCheckpoint({ repository, warn }: Source, key: string): Promis
  * and does not come back. So the session has not ended yet, or its tombstone names this very checkpoint. An index run stands from before
  * a root to after its tombstone: without one, nobody is half-way through forgetting the session. It is asked for first.
  */
-async function mayBeTaken({ repository }: Source, session: string, name: string): Promise<boolean> {
+async function endOf(
+  repository: Repository,
+  session: string,
+  name: string,
+): Promise<'goes on' | 'given up' | 'of no use'> {
   const { store } = repository
   const hasRun = (await store.getRange(indexKey(session), 0, 1)) !== undefined
   const end = await store.getRange(rootKey(session), 0, TOMBSTONE_BYTES)
-  return end === undefined ? !hasRun : nameIn(repository, session, end) === name
+  if (end === undefined) return hasRun ? 'of no use' : 'goes on'
+  return nameIn(repository, session, end) === name ? 'given up' : 'of no use'
 }
 
 /** Name of the checkpoint by which the next backup may go on from a session that is about to be given up. */

@@ -40,15 +40,47 @@ export async function loadPage(context: PageContext, page: number): Promise<Open
     isLookedAt ? parentMap(context, page) : ('none' as const),
     isLookedAt ? context.unfinished.page(page, state.pages.get(page)) : undefined,
   ])
+  const listed =
+    unfinished === undefined ? NONE : await context.unfinished.listed(packsToTake(state, loaded, parent, unfinished))
   // From here on in one go, so that a checkpoint knows either nothing of it or all.
   takeParent(state, loaded, parent)
   if (parent === 'unreadable') state.pages.clear(page)
-  if (unfinished !== undefined) takeUnfinished(state, loaded, unfinished)
+  if (unfinished !== undefined) takeUnfinished(state, loaded, unfinished, listed)
   state.open.set(page, loaded)
   return loaded
 }
 
 type ParentMap = LocationTable | 'none' | 'unreadable'
+const NONE: ReadonlySet<string> = new Set()
+
+/** Packs that `takeUnfinished` may ask for: of all others that the page names nobody needs to know whether they stand. */
+function packsToTake(
+  state: UploadState,
+  { todo }: OpenPage,
+  parent: ParentMap,
+  { map, stored }: UnfinishedPage,
+): string[] {
+  const packs = new Set<string>()
+  for (let slot = 0; slot < Math.min(todo.length, map.length); slot++) {
+    const location = map.get(slot)
+    const isLookedAt = todo.has(slot) || (state.keepsTheRest && isGone(state, parent, slot))
+    if (location === undefined || !isLookedAt) continue
+    const isParents =
+      typeof parent !== 'string' &&
+      slot < parent.length &&
+      parent.hasId(slot, location.id, 0) &&
+      !isGone(state, parent, slot)
+    if (!isParents) packs.add(location.pack)
+  }
+  if (stored !== undefined) packs.add(stored.pack)
+  return [...packs]
+}
+
+/** The parent cannot give any more what it has in this place. */
+function isGone(state: UploadState, parent: ParentMap, slot: number): boolean {
+  if (typeof parent === 'string') return parent === 'unreadable'
+  return slot < parent.length && !parent.isEmpty(slot) && state.unusable.has(parent.packOf(slot))
+}
 
 /**
  * Takes the parent's entries: all of them when only changes are looked at, else those of planned chunks, as something
@@ -59,10 +91,9 @@ function takeParent(state: UploadState, loaded: OpenPage, parent: ParentMap): vo
   const changesOnly = state.keepsTheRest
   for (let slot = 0; slot < loaded.map.length; slot++) {
     const inParent = parent !== 'unreadable' && slot < parent.length
-    const isGone =
-      parent === 'unreadable' || (inParent && !parent.isEmpty(slot) && state.unusable.has(parent.packOf(slot)))
-    if (isGone && changesOnly) lookAgain(state, loaded, slot)
-    if (inParent && !isGone && (changesOnly || loaded.todo.has(slot))) loaded.map.copy(slot, parent, slot)
+    const isLost = isGone(state, parent, slot)
+    if (isLost && changesOnly) lookAgain(state, loaded, slot)
+    if (inParent && !isLost && (changesOnly || loaded.todo.has(slot))) loaded.map.copy(slot, parent, slot)
   }
 }
 
@@ -70,7 +101,12 @@ function takeParent(state: UploadState, loaded: OpenPage, parent: ParentMap): vo
  * As something to compare with, and nothing else: only chunks that are looked at in any case, and what the parent has as well stays the
  * parent's. Of what this session must not take over, or what is not there, nothing is taken.
  */
-function takeUnfinished(state: UploadState, loaded: OpenPage, { map, stored, listed }: UnfinishedPage): void {
+function takeUnfinished(
+  state: UploadState,
+  loaded: OpenPage,
+  { map, stored }: UnfinishedPage,
+  listed: ReadonlySet<string>,
+): void {
   const isUsable = (pack: string) => listed.has(pack) && !state.unusable.has(pack)
   const slots = new Bitmap(loaded.map.length)
   const end = Math.min(loaded.todo.length, map.length)

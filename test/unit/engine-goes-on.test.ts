@@ -2,75 +2,19 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { unreachableObjects } from '#shared/engine/prune.ts'
-import { requireRepository } from '#shared/engine/repository.ts'
 import { openCheckpoint } from '#shared/format/checkpoint.ts'
 import { sealRetireList } from '#shared/format/markers.ts'
 import { checkpointKey, retireKey, rootKey } from '#shared/format/names.ts'
 import { DAY_MS } from '#shared/kernel/units.ts'
-import type { UploadOutcome } from '#shared/ports/mover.ts'
-import { access, CHUNK_BYTES, EngineWorld, FCD, type UploadOptions } from '#test/support/engine-world.ts'
+import { access, FCD } from '#test/support/engine-world.ts'
+import { ALL, aVolume, CHUNKS_PER_PACK, PACKS, PER_NIGHT, SECTORS_PER_CHUNK, whole } from '#test/support/nights.ts'
 import { keysOf, prune, restores } from '#test/support/prune-world.ts'
 import { reasonOf } from '#test/support/reason.ts'
 import { HookedStore, type WriteHook } from '#test/support/store-faults.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: a backup goes on where one ended')
-
-const PACKS = 110
-const CHUNKS_PER_PACK = 8
-const SECTORS_PER_CHUNK = CHUNK_BYTES / 512
-
-/** A volume of 110 packs, and nights that each end after so many. */
-async function aVolume() {
-  const times = { nowMs: 1_700_000_000_000 }
-  const store = new MemoryObjectStore({ nowMs: () => times.nowMs })
-  const world = await EngineWorld.create(store)
-  const chunks = PACKS * CHUNKS_PER_PACK
-  const content = new MemoryDiskContent(chunks * CHUNK_BYTES, CHUNK_BYTES)
-  applyChanges(content, [{ kind: 'write', sector: 0, sectors: chunks * SECTORS_PER_CHUNK, fill: 7 }])
-  const repository = await requireRepository(store, access.password)
-  let nights = 0
-  const begin = async () => {
-    times.nowMs += DAY_MS
-    const snapshotId = `night ${++nights}`
-    return { snapshotId, session: await world.newSession(snapshotId, '1', times.nowMs) }
-  }
-  const stoppedAfter = async (packs: number, options: UploadOptions): Promise<UploadOutcome> => {
-    const stop = new AbortController()
-    let sent = 0
-    const hook: WriteHook = async ({ key }) => {
-      if (key.startsWith('packs/') && ++sent >= packs) stop.abort()
-      return 'go on'
-    }
-    const process = world.through(new HookedStore(store, hook))
-    try {
-      return await process.uploadSlice({ ...options, signal: stop.signal })
-    } finally {
-      world.warnings.push(...process.warnings)
-      world.messages.push(...process.messages)
-    }
-  }
-  /** Answers its session and how many packs it has sent. */
-  const night = async (most: number, options: Partial<UploadOptions> = {}) => {
-    const { session, snapshotId } = await begin()
-    const request = { content, workers: 1, ...options, session, snapshotId }
-    const outcome = await stoppedAfter(most, request)
-    if (outcome.state === 'more') await world.repositories.abandon(access, session)
-    return { session, snapshotId, state: outcome.state, packs: packsOf(session) }
-  }
-  const packsOf = (session: string) => keysOf(store, `packs/${session}/`).length
-  return { times, store, world, repository, content, begin, stoppedAfter, night, packsOf }
-}
-
-const ALL = Number.POSITIVE_INFINITY
-/** What a stop costs: packs that are half full, map pages that were cut, and those under way when it came. */
-const PER_NIGHT = 6
-
-/** Packs of a backup that is sent in one go. */
-const whole = aVolume().then(async ({ night }) => (await night(ALL)).packs)
 
 test('what an abandoned backup has stored the next one does not send again', async () => {
   const { world, content, night } = await aVolume()
@@ -181,6 +125,21 @@ test('of packs that are gone or on their way out only those are sent again', asy
     world.messages.filter((message) => /earlier backups/.test(message)),
     [],
   )
+})
+
+test('who is given up twice is gone on from by what was said the first time', async () => {
+  const { store, world, begin, stoppedAfter, content, night } = await aVolume()
+  const { session, snapshotId } = await begin()
+  assert.is((await stoppedAfter(30, { content, workers: 1, session, snapshotId })).state, 'more')
+  const [said] = keysOf(store, `checkpoint/${session}/`)
+  const dies: WriteHook = async ({ key }) => (key.startsWith('roots/') ? 'die after' : 'go on')
+  const dying = world.through(new HookedStore(store, dies)).repositories.abandon(access, session)
+  assert.is(await reasonOf(dying), 'StoreGone')
+  // A process that was thought dead writes one more.
+  store.objects.set(checkpointKey(session, 9, 1), { body: Buffer.from('late'), modifiedMs: 0 })
+  await world.repositories.abandon(access, session)
+  assert.equal(keysOf(store, 'checkpoint/'), [said])
+  assert.ok((await night(ALL)).packs <= (await whole) - 30 + PER_NIGHT)
 })
 
 test('what a session wrote after it was given up counts for nothing', async () => {

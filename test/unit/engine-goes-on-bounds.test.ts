@@ -1,0 +1,177 @@
+// How much is kept of backups that were not finished, and how much of them is looked at, however many nights and sessions there are.
+
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { BlobReader } from '#shared/engine/blob-reader.ts'
+import { unreachableObjects } from '#shared/engine/prune.ts'
+import { loadUnfinished, Unfinished } from '#shared/engine/unfinished.ts'
+import { Bitmap } from '#shared/format/bitmap.ts'
+import { type Checkpoint, sealCheckpoint } from '#shared/format/checkpoint.ts'
+import { LocationTable } from '#shared/format/location-table.ts'
+import { checkpointKey, indexKey, rootKey } from '#shared/format/names.ts'
+import { DAY_MS } from '#shared/kernel/units.ts'
+import { access, CHUNK_BYTES, FCD } from '#test/support/engine-world.ts'
+import { ALL, aVolume, CHUNKS_PER_PACK, PER_NIGHT, SECTORS_PER_CHUNK, whole } from '#test/support/nights.ts'
+import { keysOf, prune, restores } from '#test/support/prune-world.ts'
+import { HookedStore } from '#test/support/store-faults.ts'
+import { applyChanges } from '#test/support/volume-history.ts'
+
+const test = suite('engine: bounds of what goes on')
+
+test('a volume that is rewritten in part each night and never whole takes no more room with each night', async () => {
+  const { store, world, repository, content, night } = await aVolume()
+  const [rewritten, each] = [64, 50]
+  const sectors = rewritten * CHUNKS_PER_PACK * SECTORS_PER_CHUNK
+  for (let n = 0; n < 12; n++) {
+    applyChanges(content, [{ kind: 'write', sector: 0, sectors, fill: 100 + n }])
+    assert.is((await night(each)).state, 'more')
+    await prune(repository)
+    assert.equal(await unreachableObjects(repository), [])
+  }
+  const stand = keysOf(store, 'packs/').length
+  assert.ok(stand <= 4 * (each + PER_NIGHT), `${stand} packs`)
+  assert.is(keysOf(store, 'checkpoint/').length, 4)
+  const last = await night(ALL)
+  assert.ok(last.packs <= (await whole) - each + PER_NIGHT, `${last.packs} packs`)
+  assert.ok(await restores(world, rootKey(last.session), content))
+})
+
+test('a volume that needs more nights than there are checkpoints to go by has them, with a prune each day', async () => {
+  const { world, repository, content, night } = await aVolume()
+  let sent = 0
+  let nights = 0
+  for (let end = 'more'; end === 'more'; nights++) {
+    const { session, state, packs } = await night(15)
+    sent += packs
+    end = state
+    await prune(repository)
+    if (end === 'sealed') assert.ok(await restores(world, rootKey(session), content))
+  }
+  assert.ok(
+    nights >= 6 && sent <= (await whole) + nights * PER_NIGHT,
+    `${sent} packs of ${await whole} in ${nights} nights`,
+  )
+})
+
+/** Of a volume's front each second chunk was stored by a session of its own; the others, and a part behind, were changed since. */
+async function aLongHistory() {
+  const { store, world, content, night } = await aVolume()
+  let parentRoot = rootKey((await night(ALL)).session)
+  const change = (chunk: number, fill: number) =>
+    applyChanges(content, [
+      { kind: 'write', sector: chunk * SECTORS_PER_CHUNK, sectors: SECTORS_PER_CHUNK, fill: 1000 + fill },
+    ])
+  for (let n = 0; n < 300; n++) {
+    const changedAreas = change(2 * n, n)
+    parentRoot = rootKey((await night(ALL, { parentRoot, changedAreas })).session)
+    // Each night would read hundreds of them, and find nothing.
+    for (const key of keysOf(store, 'index/')) store.objects.delete(key)
+  }
+  const behind = Array.from({ length: 130 }, (_, n) => change(2 * n + 601, 900 + n)).flat()
+  const inFront = Array.from({ length: 300 }, (_, n) => change(2 * n + 1, 500 + n)).flat()
+  const tonight = (most: number, changedAreas = [...inFront, ...behind]) => night(most, { parentRoot, changedAreas })
+  return { store, world, content, behind, tonight }
+}
+
+test('a volume that hundreds of backups have a part in goes on as well', async () => {
+  const { store, world, content, behind, tonight } = await aLongHistory()
+  const before = [...store.objects]
+  const inOneGo = (await tonight(ALL)).packs
+  store.objects.clear()
+  for (const [key, object] of before) store.objects.set(key, object)
+  assert.is((await tonight(13, behind)).state, 'more')
+  assert.is((await tonight(35)).state, 'more')
+  const last = await tonight(ALL)
+  assert.ok(last.packs <= inOneGo - 13 - 35 + PER_NIGHT, `${last.packs} packs of ${inOneGo}`)
+  assert.ok(await restores(world, rootKey(last.session), content))
+})
+
+test('of a deleted backup that had not ended, what the next one has taken over stays with that one, and the rest goes', async () => {
+  const { store, world, repository, content, night, packsOf } = await aVolume()
+  const first = await night(63)
+  applyChanges(content, [{ kind: 'write', sector: 0, sectors: 20 * CHUNKS_PER_PACK * SECTORS_PER_CHUNK, fill: 9 }])
+  const second = await night(30)
+  assert.is(second.state, 'more')
+  await world.repositories.forget(access, FCD, first.snapshotId)
+  await prune(repository)
+  const left = packsOf(first.session)
+  assert.ok(left >= 38 && left <= 63 - 20 + PER_NIGHT, `${left} packs of the first night`)
+  assert.equal(keysOf(store, `checkpoint/${first.session}/`), [])
+  assert.equal(await unreachableObjects(repository), [])
+  await world.repositories.forget(access, FCD, second.snapshotId)
+  await prune(repository)
+  assert.equal(keysOf(store, 'packs/'), [])
+})
+
+/** One page of 40, begun in each of so many sessions that go on. */
+async function begunPages(sessions: number) {
+  const made = await aVolume()
+  const map = new LocationTable(1)
+  for (let page = 0; page < sessions; page++) {
+    const { session } = await made.begin()
+    const key = checkpointKey(session, 1, 1)
+    const checkpoint = aCheckpoint([{ page, todo: new Bitmap(1), map }])
+    made.store.objects.set(key, { body: sealCheckpoint(made.repository.keys, key, checkpoint), modifiedMs: 0 })
+  }
+  return made
+}
+
+function aCheckpoint(openPages: Checkpoint['openPages']): Checkpoint {
+  const stats = { totalBytes: 0, bytesDone: 0, bytesRead: 0, bytesSent: 0, bytesStored: 0 }
+  const [plan, finished, pages] = [new Bitmap(40), new Bitmap(40), new LocationTable(40)]
+  const newEntries = new LocationTable(0).encode()
+  const fixed = { mode: 'Allocated' as const, parent: undefined, capacityBytes: 40 * CHUNK_BYTES, plannedPages: 40 }
+  return {
+    ...fixed,
+    stats,
+    plan,
+    finished,
+    pages,
+    openPages,
+    segments: [],
+    newEntries,
+    unusable: new Set(),
+    healed: undefined,
+  }
+}
+
+async function pagesIn(unfinished: Unfinished): Promise<number[]> {
+  const found = []
+  for (let page = 0; page < 40; page++) if ((await unfinished.page(page, undefined)) !== undefined) found.push(page)
+  return found
+}
+
+test('the pages of four checkpoints count, those of the newest sessions', async () => {
+  const { repository, begin } = await begunPages(6)
+  const source = { repository, blobs: new BlobReader(repository), warn: () => {} }
+  const unfinished = await loadUnfinished(source, (await begin()).session, 32)
+  assert.equal(await pagesIn(unfinished), [2, 3, 4, 5])
+})
+
+test('of begun pages no more maps are held than there is room for', async () => {
+  const { repository } = await begunPages(0)
+  const unfinished = new Unfinished({ repository, blobs: new BlobReader(repository), warn: () => {} })
+  const openPages = Array.from({ length: 40 }, (_, page) => ({ page, todo: new Bitmap(1), map: new LocationTable(1) }))
+  unfinished.take('1', aCheckpoint(openPages.slice(0, 20)), 32)
+  unfinished.take('2', aCheckpoint(openPages), 32)
+  assert.is((await pagesIn(unfinished)).length, 32)
+})
+
+test('an index run that was written while a prune looked around tells that its session may have been sealed', async () => {
+  const { times, store, repository, content, begin, stoppedAfter, night } = await aVolume()
+  const late = await begin()
+  await stoppedAfter(30, { content, workers: 1, ...late })
+  times.nowMs += 2 * DAY_MS
+  const slow = new HookedStore(store, async () => 'go on')
+  const list = slow.list.bind(slow)
+  slow.list = async function* (prefix, signal) {
+    yield* list(prefix, signal)
+    const isFirst = prefix === 'checkpoint/' || prefix === 'index/'
+    if (isFirst) store.objects.set(indexKey(late.session), { body: Buffer.from('run'), modifiedMs: 0 })
+  }
+  await prune({ ...repository, store: slow })
+  assert.equal(keysOf(store, 'checkpoint/'), [])
+  assert.is((await night(ALL)).packs, await whole)
+})
+
+test.run()
