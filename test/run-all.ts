@@ -10,8 +10,8 @@ import { type Part, partsOf } from './runner/parts.ts'
 import { longestFirst, runPool, type Times } from './runner/pool.ts'
 
 const TIMES = new URL('./runner/times.json', import.meta.url)
-/** A core carries two parts that mostly wait. TEST_LOAD=1 runs one after the other. */
-const CAPACITY = Number(process.env['TEST_LOAD']) || 2 * availableParallelism()
+/** One more part that mostly waits than there are cores: waits of tests are bounded, and a machine may be slow. TEST_LOAD=1 runs one after the other. */
+const CAPACITY = Number(process.env['TEST_LOAD']) || availableParallelism() + 1
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
 

@@ -8,7 +8,7 @@ export type Part = {
   command: string[]
   /** For the whole part, ms; what still runs then is killed with all that it started. */
   limitMs: number
-  /** Half cores that it fills: 1 for a file that mostly waits for its servers, 2 for one that computes all the time. */
+  /** 1 for a file that mostly waits for its servers, 2 for one that computes all the time. */
   load: number
   /** What it makes is used by other parts, which wait for it. */
   builds?: true
@@ -35,7 +35,7 @@ const BUILDS: [name: string, command: string[]][] = [
 ]
 
 /** These compute for most of their time. */
-const BUSY = /\/(sweep-load|sweep-megabytes|chaos|velero-plugin-file|mover-access)\.test\.ts$/
+const BUSY = /\/(sweep-load|sweep-megabytes|chaos|memory|velero-plugin-file|mover-access)\.test\.ts$/
 
 /** @throws Error for a level that there is not. */
 export function partsOf(level: string): Part[] {

@@ -112,7 +112,9 @@ nights('a volume that needs three times the time limit has a backup after the th
   const third = await night('third', Number.POSITIVE_INFINITY)
   const told = JSON.stringify([first, second, third])
   assert.equal([first.phase, second.phase, third.phase], ['PartiallyFailed', 'PartiallyFailed', 'Completed'], told)
-  for (const { packs } of [first, second, third]) assert.ok(packs >= PER_NIGHT && packs < PACKS, told)
+  for (const { packs } of [first, second]) assert.ok(packs >= PER_NIGHT && packs < PACKS, told)
+  // A busy machine lets more through before it hears of the end; what is left for the third night is less, and never the whole.
+  assert.ok(third.packs < PACKS - PER_NIGHT, told)
   const sent = first.bytes + second.bytes + third.bytes
   assert.ok(sent >= DATA_MIB * MIB && sent <= DATA_MIB * MIB + 2 * LOST_BYTES, `${sent} bytes: ${told}`)
 })
