@@ -17,7 +17,7 @@ $(installed):
 tools: ## Build the real servers that tests use: kube-apiserver, etcd, … (Go 1.26 or newer; kept in ~/.cache/dormouse)
 	test/tools/build.sh
 
-check: setup ## Format, lint, import fences, types, unit tests: under 20 s
+check: setup ## Format, lint, import fences, types, unused exports, unit tests: two minutes
 	node test/run-all.ts checks unit
 
 test: setup tools build ## What a change is judged by: unit, contract, scenario, system

@@ -67,8 +67,8 @@ export type Place = {
 }
 
 /**
- * Where a newcomer waits. `front`: that of its namespace; `hasBack`: whether others of its namespace wait behind it. Nobody passes by
- * an older one of the same namespace.
+ * Where a newcomer waits. `front`: that of its namespace; `hasBack`: whether others of its namespace wait behind it. It passes by no older one of
+ * the same namespace, but for those that come while it looks: they may find themselves behind a front of younger ones.
  */
 export function placeOf(me: KubeObject, front: readonly KubeObject[], hasBack: boolean): Place {
   const youngest = oldestFirst(front).at(-1)

@@ -65,7 +65,7 @@ crowd('at no time do more than two transfer', () => {
 /** Who came in the same moment as others, and found the front full, may stand behind as many younger ones. */
 const MOST_PASSED_BY = FRONT_SIZE
 
-crowd('whoever waits says why, and of those that wait the oldest goes first', () => {
+crowd('whoever waits says why, and of those that wait the oldest goes first, but for a front of younger ones', () => {
   const waiting = new Map<string, KubeObject>()
   const passedBy = new Map<string, number>()
   let queued = 0
