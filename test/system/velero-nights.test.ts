@@ -13,6 +13,7 @@ import {
   listOf,
   OVER,
   phaseOf,
+  runOf,
   startWithPlugin,
   untilPhase,
 } from './support/velero.ts'
@@ -91,7 +92,20 @@ function slowStore(most: number) {
   return { end }
 }
 
-async function night(name: string, most: number): Promise<{ phase: string; packs: number; bytes: number }> {
+/** `why`: what Velero has against the Backup itself. */
+type Night = { phase: string; why: unknown; packs: number; bytes: number }
+
+/** Velero looks at the bucket once a minute, and takes no Backup after a look that went wrong. */
+async function untilAvailable(): Promise<void> {
+  const isAvailable = async () => {
+    const locations = await environment.api.list('velero.io/v1', 'BackupStorageLocation', 'velero')
+    return locations.length > 0 && locations.every(({ status }) => status?.phase === 'Available')
+  }
+  await until('the location is available', isAvailable, 90_000)
+}
+
+async function night(name: string, most: number): Promise<Night> {
+  await untilAvailable()
   const store = slowStore(most)
   try {
     const limit = ['--item-operation-timeout', most === Number.POSITIVE_INFINITY ? '5m' : '5s']
@@ -100,7 +114,8 @@ async function night(name: string, most: number): Promise<{ phase: string; packs
     const isOver = async () =>
       (await listOf(environment, 'Upload')).every(({ metadata }) => metadata.labels?.['dormouse.dev/step'] === 'done')
     await until('the upload is over', isOver, 30_000)
-    return { phase, ...store.end() }
+    const why = (await runOf(environment, 'Backup', name))?.['status'].validationErrors
+    return { phase, why, ...store.end() }
   } finally {
     store.end()
   }
