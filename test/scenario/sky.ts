@@ -6,7 +6,7 @@ import type { Choices } from './choices.ts'
 import type { VirtualClock } from './clock.ts'
 import { Clocks } from './clocks.ts'
 import { Slowness } from './slowness.ts'
-import { AWAY, type Port, type Weather } from './weather.ts'
+import { AWAY, originOf, type Port, type Weather } from './weather.ts'
 
 /**
  * `before`: nothing was done. `after`: it was done, its answer is lost. `repeated`: so too, and the adapter asked once more.
@@ -166,5 +166,5 @@ export class Sky {
 }
 
 function away(port: Port, name: string): RetryableError {
-  return new RetryableError(AWAY[port], `${name}: fault of the scenario`, port === 'cluster' ? { origin: 'api' } : {})
+  return new RetryableError(AWAY[port], `${name}: fault of the scenario`, originOf(port))
 }

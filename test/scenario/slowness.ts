@@ -7,7 +7,7 @@ import { backoffMs } from '#shared/kernel/retry.ts'
 import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import { type Choices, fractionOf } from './choices.ts'
 import type { VirtualClock } from './clock.ts'
-import { AWAY, type Port, type Weather } from './weather.ts'
+import { AWAY, originOf, type Port, type Weather } from './weather.ts'
 
 /** Of an ordinary call, before the factor of the life. */
 const USUAL_MS: Record<Port, number> = { cluster: 20, vcenter: 200, store: 60, disk: 10 }
@@ -80,7 +80,8 @@ export class Slowness {
       if (limit === undefined) return await new Promise<never>(() => {})
       if (isWrite) this.#carryOut(delay, limit.latestMs, act)
       await this.#wait(limit.callMs, caller)
-      if (attempt >= limit.attempts) throw new NoAnswer(AWAY[port], `${name}: no answer within ${limit.callMs} ms`)
+      if (attempt >= limit.attempts)
+        throw new NoAnswer(AWAY[port], `${name}: no answer within ${limit.callMs} ms`, originOf(port))
       await this.#wait(
         backoffMs(attempt, STORE_RETRY, () => 1),
         caller,

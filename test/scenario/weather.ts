@@ -39,3 +39,8 @@ export const AWAY: Record<Port, string> = {
   store: 'S3Unavailable',
   disk: 'VddkConnectionLost',
 }
+
+/** And where it says that it comes from. */
+export function originOf(port: Port): { origin?: 'api' } {
+  return port === 'cluster' ? { origin: 'api' } : {}
+}
