@@ -16,23 +16,14 @@ const LOOKS = 3
 
 /** Of the connection from `fromPort` to `toPort`; `known` are the programs among which it is looked for. */
 export function callerOf(fromPort: number, toPort: number, known: Known[]): Caller {
-  // Linux leaves entries out of these tables when others come and go while they are read (proc(5)).
-  for (let look = 1; look <= LOOKS; look++) {
-    const found = lookFor(fromPort, toPort, known)
-    if (found !== undefined) return found
-  }
-  return NOBODY
-}
-
-function lookFor(fromPort: number, toPort: number, known: Known[]): Caller | undefined {
   const inode = inodeOf(fromPort, toPort)
-  if (inode === undefined) return undefined
+  if (inode === undefined) return NOBODY
   const tree = processTree()
   for (const { label, leashPid } of known) {
     const pid = descendants(leashPid, tree).find((one) => socketsOf(one).has(`socket:[${inode}]`))
     if (pid !== undefined) return { label: isMover(pid) ? `${label} mover` : label, pid }
   }
-  return undefined
+  return NOBODY
 }
 
 /** The movers of a program: child processes that hold the engine and VDDK. */
@@ -48,8 +39,17 @@ function isMover(pid: number): boolean {
   return readText(`/proc/${pid}/cmdline`).includes('mover.mjs')
 }
 
-// proc(5): `sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode`, addresses in hexadecimal.
+/** Linux leaves entries out of its table when others come and go while it is read: so it is looked at again. */
 function inodeOf(fromPort: number, toPort: number): string | undefined {
+  for (let look = 1; look <= LOOKS; look++) {
+    const found = inodeInTable(fromPort, toPort)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+// proc(5): `sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode`, addresses in hexadecimal.
+function inodeInTable(fromPort: number, toPort: number): string | undefined {
   for (const line of readText('/proc/net/tcp').split('\n').slice(1)) {
     const fields = line.trim().split(/\s+/)
     if (portIn(fields[1]) === fromPort && portIn(fields[2]) === toPort) return fields[9]

@@ -77,8 +77,7 @@ export class FaultProxy {
     const known = this.callers.get(socket)
     if (known !== undefined) return known
     const found = callerOf(socket.remotePort ?? 0, (socket.address() as AddressInfo).port, this.options.programs())
-    // One that was not found may have been missed while its processes changed: the next call looks again.
-    if (found.pid !== undefined) this.callers.set(socket, found)
+    this.callers.set(socket, found)
     return found
   }
 
