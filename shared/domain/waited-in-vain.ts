@@ -52,16 +52,20 @@ function waitsInVain(object: KubeObject): boolean {
   return hasStoodAside(object) || queuedSince(object) < (object.metadata.creationTimestamp ?? '')
 }
 
+/** Between two slices, the first of them moved since it was given its slot: who was given one moves a slice first. */
+export function hasMovedASlice({ metadata, ...mover }: KubeObject): boolean {
+  return Number(mover['status']?.slice ?? 0) > Number(metadata.annotations?.[STOOD_ASIDE_ANNOTATION] ?? 0)
+}
+
 /** `slotsOf`: how many slots a namespace has now. */
 export type Room = { waiting: readonly KubeObject[]; slotsOf: (tenant: string) => number }
 
 /**
- * Whether `mover`, which is between two slices, gives its slot up: to one that waits in vain, of its own namespace if that one has waited for longer, of
- * another one if that has fewer slots. So namespaces take turns slice by slice, and in each the oldest goes first. Who was given a slot moves a slice first.
+ * Whether `mover`, which has moved a slice, gives its slot up: to one that waits in vain, of its own namespace if that one has waited for longer, of
+ * another one if that has fewer slots. So namespaces take turns slice by slice, and in each the oldest goes first.
  */
 export function standsAside(mover: KubeObject, { waiting, slotsOf }: Room): boolean {
-  const moved = Number(mover['status']?.slice ?? 0) - Number(mover.metadata.annotations?.[STOOD_ASIDE_ANNOTATION] ?? 0)
-  if (!(moved > 0)) return false
+  if (!hasMovedASlice(mover)) return false
   const tenant = tenantOf(mover)
   return waiting.filter(waitsInVain).some((other) => {
     const theirs = tenantOf(other)

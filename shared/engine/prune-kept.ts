@@ -2,15 +2,15 @@
 // nothing is lost does not hang on it. What is kept has a bound: what the checkpoints of a few sessions name.
 
 import type { Checkpoint } from '#shared/format/checkpoint.ts'
-import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
+import type { BlobLocation } from '#shared/format/location-table.ts'
 import { parseSession } from '#shared/format/names.ts'
 import { pageId } from '#shared/format/reach-notes.ts'
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { DAY_MS } from '#shared/kernel/units.ts'
 import { BlobReader } from './blob-reader.ts'
-import { countGarbage } from './garbage.ts'
 import { inParallel } from './in-parallel.ts'
 import { PackTable } from './pack-table.ts'
+import { readPageMap } from './page-map.ts'
 import type { PruneRun } from './prune-run.ts'
 import { checkpointsOf, MOST_TAKEN } from './unfinished.ts'
 
@@ -127,9 +127,7 @@ async function takeNamed(source: Source, checkpoint: Checkpoint, named: Named): 
 /** A page that cannot be read: the next backup leaves it aside as well. */
 async function packsOf({ warn }: Source, blobs: BlobReader, location: BlobLocation): Promise<readonly string[]> {
   try {
-    const raw = await blobs.read('page', location)
-    countGarbage(2 * raw.length)
-    return LocationTable.decode(raw).packs
+    return (await readPageMap(blobs, location)).packs
   } catch (error) {
     if (!(error instanceof CorruptionError)) throw error
     warn(error.reason, `what a page of a backup that was not finished names is not kept: ${error.message}`)

@@ -2,15 +2,15 @@
 // backup compares with it, chunk by chunk, so that what is equal is read and hashed but not sent again.
 
 import { type Checkpoint, openCheckpoint } from '#shared/format/checkpoint.ts'
-import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
+import type { BlobLocation, LocationTable } from '#shared/format/location-table.ts'
 import { checkpointPrefix, indexKey, parseCheckpointKey, parseSession, rootKey } from '#shared/format/names.ts'
 import { openTombstone } from '#shared/format/root.ts'
 import { claimedKind } from '#shared/format/sealed-object.ts'
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import type { BlobReader } from './blob-reader.ts'
-import { countGarbage } from './garbage.ts'
 import { ListedPacks } from './listed-packs.ts'
+import { readPageMap } from './page-map.ts'
 import type { Repository } from './repository.ts'
 import type { Warn } from './warn.ts'
 
@@ -78,9 +78,7 @@ export class Unfinished {
   async #read(number: number, location: BlobLocation): Promise<LocationTable | undefined> {
     const { blobs, warn } = this.#source
     try {
-      const raw = await blobs.read('page', location)
-      countGarbage(4 * raw.length)
-      return LocationTable.decode(raw)
+      return await readPageMap(blobs, location)
     } catch (error) {
       if (!(error instanceof CorruptionError)) throw error
       warn(

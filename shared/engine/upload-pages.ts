@@ -1,13 +1,14 @@
 // Opens the pages of the map that an upload works on, and closes them when every chunk of theirs is settled.
 
 import { Bitmap } from '#shared/format/bitmap.ts'
-import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
+import type { BlobLocation, LocationTable } from '#shared/format/location-table.ts'
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import type { BlobReader } from './blob-reader.ts'
 import { countGarbage } from './garbage.ts'
 import { chunkLength, pageSpan } from './geometry.ts'
 import { inParallel } from './in-parallel.ts'
 import type { MetaPacks } from './meta-packs.ts'
+import { readPageMap } from './page-map.ts'
 import type { Repository } from './repository.ts'
 import type { Unfinished, UnfinishedPage } from './unfinished.ts'
 import type { OpenPage, UploadState } from './upload-state.ts'
@@ -123,10 +124,7 @@ async function parentMap({ state, blobs, warn }: PageContext, page: number): Pro
   const location = state.pages.get(page)
   if (location === undefined) return 'none'
   try {
-    const raw = await blobs.read('page', location)
-    // Stored, decrypted, decompressed, decoded.
-    countGarbage(4 * raw.length)
-    return LocationTable.decode(raw)
+    return await readPageMap(blobs, location)
   } catch (error) {
     if (!(error instanceof CorruptionError)) throw error
     warn(error.reason, `page ${page} of the parent is left aside, its chunks are read anew: ${error.message}`)
@@ -173,10 +171,7 @@ export async function planRetired({ state, blobs, warn }: PageContext): Promise<
 
   async function namesRetired(location: BlobLocation): Promise<boolean> {
     try {
-      const raw = await blobs.read('page', location)
-      countGarbage(4 * raw.length)
-      const map = LocationTable.decode(raw)
-      return map.packs.some((pack) => retired.has(pack))
+      return (await readPageMap(blobs, location)).packs.some((pack) => retired.has(pack))
     } catch (error) {
       if (!(error instanceof CorruptionError)) throw error
       warn(error.reason, error.message)

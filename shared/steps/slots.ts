@@ -17,7 +17,7 @@ import {
 } from '#shared/domain/slots.ts'
 import { STEP_OF_KIND, stepOf, stepPatch } from '#shared/domain/step-label.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
-import { standsAside } from '#shared/domain/waited-in-vain.ts'
+import { hasMovedASlice, standsAside } from '#shared/domain/waited-in-vain.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import { objectText, type StepDeps } from './deps.ts'
 import { fillFront, isQueueEmpty, readFront } from './queue.ts'
@@ -51,7 +51,8 @@ export async function giveSlot(deps: StepDeps, object: KubeObject): Promise<void
 
 /** Whether an upload that is between two slices gives its slot up: see `standsAside`. It goes on from its checkpoint when its turn comes. */
 export async function makesRoom(deps: StepDeps, upload: KubeObject): Promise<boolean> {
-  if (stepOf(upload) === 'running') return false
+  // Before anything is read: most first slices have nobody to make room for.
+  if (stepOf(upload) === 'running' || !hasMovedASlice(upload)) return false
   const { leases, held } = await readSlots(deps)
   const tenants = leases
     .filter((_, index) => held[index] !== '')

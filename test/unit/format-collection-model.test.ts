@@ -95,6 +95,11 @@ function slicedSession(name: string, parent: string, later: 'what the first slic
   }
 }
 
+const removeDoomed: Step<Bucket, Memory> = (bucket, own) => {
+  bucket.packs = bucket.packs.filter((pack) => !own.doomed.includes(pack))
+  return undefined
+}
+
 /** `fences`: does not wait for a session that has not ended, but gives it up. */
 function collector(name: string, fences: boolean, leaves: 'nothing' | 'the second look' = 'nothing'): Actor {
   return {
@@ -135,10 +140,7 @@ function collector(name: string, fences: boolean, leaves: 'nothing' | 'the secon
         }
         return undefined
       },
-      (bucket, own) => {
-        bucket.packs = bucket.packs.filter((pack) => !own.doomed.includes(pack))
-        return undefined
-      },
+      removeDoomed,
       (bucket) => {
         delete bucket.retire[name]
         delete bucket.doom[name]
@@ -159,10 +161,7 @@ function sleeper(name: string, other: string): Actor {
         own.doomed = bucket.doom[other]
         return undefined
       },
-      (bucket, own) => {
-        bucket.packs = bucket.packs.filter((pack) => !own.doomed.includes(pack))
-        return undefined
-      },
+      removeDoomed,
     ],
   }
 }
