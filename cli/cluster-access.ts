@@ -4,14 +4,14 @@ import { createCluster } from '#shared/adapters/kube/cluster.ts'
 import { findAccess } from '#shared/adapters/kube/find-access.ts'
 import { createTransport } from '#shared/adapters/kube/transport.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
+import { requireProved } from '#shared/controllers/repository-proof.ts'
+import { locationDeps, presentRepository } from '#shared/controllers/storage-location.ts'
 import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
 import { systemClock, withWallTime } from '#shared/kernel/clock.ts'
 import { readSettings, type Settings } from '#shared/kernel/env.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
-import { requireProved } from '#shared/steps/repository-proof.ts'
-import { locationDeps, presentRepository } from '#shared/steps/storage-location.ts'
 
 export type ClusterFlags = { kubeconfig?: string; namespace?: string }
 

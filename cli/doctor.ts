@@ -2,13 +2,13 @@
 
 import { realpath } from 'node:fs/promises'
 import net from 'node:net'
-import { probeVCenter } from '#shared/adapters/vsphere/probe.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
 import { DEFAULT_ENCRYPTION_SECRET } from '#shared/domain/secret-purposes.ts'
-import { probeConditionalPut } from '#shared/engine/conditional-put.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
+import { probeVCenter } from '#shared/providers/vsphere/probe.ts'
+import { probeConditionalPut } from '#shared/repository/core/conditional-put.ts'
 import { loadVSphereConfig, wireVolumes } from '#shared/wiring/volumes.ts'
 import { checkChangeTracking } from './checks/change-tracking.ts'
 import { checkCluster } from './checks/cluster.ts'
@@ -45,7 +45,7 @@ export async function* examine(flags: DoctorFlags): AsyncGenerator<Finding> {
 
 /** Loaded late: a machine that only looks from outside needs no native package. */
 async function findLibrary(dir: string): Promise<string> {
-  return (await import('#shared/adapters/vddk/library.ts')).findVddk(dir)
+  return (await import('#shared/providers/vddk/library.ts')).findVddk(dir)
 }
 
 /** In the order in which they are told. */

@@ -1,12 +1,12 @@
 // Names of the ESXi hosts that a vCenter manages, as it would tell them to VDDK. vSphere Web Services API: ContainerView,
 // PropertyCollector.RetrievePropertiesEx. Both managers have the same id at every vCenter.
 
-import type { VCenter } from '#shared/adapters/vsphere/config.ts'
-import { errorOf } from '#shared/adapters/vsphere/faults.ts'
-import { Session } from '#shared/adapters/vsphere/session.ts'
-import { type Moref, morefElement, morefOf, VIM } from '#shared/adapters/vsphere/soap.ts'
-import { childOf, element, listOf, textOf, type XmlObject, type XmlValue } from '#shared/adapters/vsphere/xml.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
+import type { VCenter } from '#shared/providers/vsphere/config.ts'
+import { errorOf } from '#shared/providers/vsphere/faults.ts'
+import { Session } from '#shared/providers/vsphere/session.ts'
+import { type Moref, morefElement, morefOf, VIM } from '#shared/providers/vsphere/soap.ts'
+import { childOf, element, listOf, textOf, type XmlObject, type XmlValue } from '#shared/providers/vsphere/xml.ts'
 
 const VIEW_MANAGER: Moref = { type: 'ViewManager', id: 'ViewManager' }
 const PROPERTY_COLLECTOR: Moref = { type: 'PropertyCollector', id: 'propertyCollector' }

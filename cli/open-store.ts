@@ -1,9 +1,9 @@
 // From repository parameters to the store, with the Secrets that they name.
 
-import { createS3Store, type S3StoreOptions } from '#shared/adapters/s3/store.ts'
 import { parseRepositoryParameters, type RepositorySettings } from '#shared/domain/repository-parameters.ts'
 import { collectSecrets, credentialNotes, credentialOrigin, toS3Settings } from '#shared/domain/repository-secrets.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
+import { createS3Store, type S3StoreOptions } from '#shared/repository/stores/s3/store.ts'
 import type { ClusterAccess } from './cluster-access.ts'
 
 export async function openStore(

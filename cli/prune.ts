@@ -1,11 +1,11 @@
 // `dormouse prune`: deletes what no backup names, from outside of the cluster or beside its functions.
 
 import { pruningCondition } from '#shared/domain/maintenance.ts'
-import { pruneRepository } from '#shared/engine/prune.ts'
-import { requireRepository } from '#shared/engine/repository.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
 import type { PruneReport } from '#shared/ports/mover.ts'
+import { requireRepository } from '#shared/repository/core/repository.ts'
+import { pruneRepository } from '#shared/repository/maintenance/prune.ts'
 import { openStore } from './open-store.ts'
 import { passwordOf, type SourceFlags, sourceOf, usage } from './repository-source.ts'
 

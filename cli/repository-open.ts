@@ -2,11 +2,11 @@
 // another password in. Run it before the Secret's password is changed, or after the Secret was lost. `--close-others`, after that: the old
 // passwords open it no more.
 
-import { closeOthers, letIn, slotUseless } from '#shared/engine/password-slots.ts'
-import { requireRepository } from '#shared/engine/repository.ts'
-import type { ScryptCost } from '#shared/format/key-slot.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
+import { closeOthers, letIn, slotUseless } from '#shared/repository/core/password-slots.ts'
+import { requireRepository } from '#shared/repository/core/repository.ts'
+import type { ScryptCost } from '#shared/repository/format/key-slot.ts'
 import { openStore } from './open-store.ts'
 import { passwordOf, type SourceFlags, sourceOf, textOf, usage } from './repository-source.ts'
 

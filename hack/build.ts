@@ -16,8 +16,8 @@ const CHUNK_STAYS_MS = 600_000
 function entryPoints(): Record<string, string> {
   const functions = readdirSync('functions').map((step) => [`dormouse-${step}`, `functions/${step}/main.ts`] as const)
   const others = [
-    ['mover', 'shared/mover/main.ts'],
-    ['mover-worker', 'shared/mover/worker.ts'],
+    ['mover', 'shared/movers/process/main.ts'],
+    ['mover-worker', 'shared/movers/process/worker.ts'],
     ['dormouse', 'cli/main.ts'],
   ] as const
   return Object.fromEntries([...functions, ...others].filter(([, file]) => existsSync(file)))

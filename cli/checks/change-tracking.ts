@@ -2,9 +2,9 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { CSI_DRIVER, requireDisk } from '#shared/domain/volume.ts'
-import { inParallel } from '#shared/engine/in-parallel.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import type { VolumeFacts } from '#shared/ports/volumes.ts'
+import { inParallel } from '#shared/repository/core/in-parallel.ts'
 import { type Finding, note, ok, problem, problemOf } from '../finding.ts'
 
 export type ChangeTrackingDeps = {

@@ -1,7 +1,7 @@
 // Can the TCP ports be reached that transfers use: 443 of vCenter, 902 of every ESXi host that may hold a volume?
 
-import { inParallel } from '#shared/engine/in-parallel.ts'
 import { asError } from '#shared/kernel/errors.ts'
+import { inParallel } from '#shared/repository/core/in-parallel.ts'
 import { type Finding, note, ok, problem, problemOf } from '../finding.ts'
 
 export type Port = { host: string; port: number; what: string }

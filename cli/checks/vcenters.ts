@@ -1,7 +1,7 @@
 // Does each vCenter of the Secret let us in, is it new enough, and may the account do what backups need?
 
-import type { VCenter, VSphereConfig } from '#shared/adapters/vsphere/config.ts'
-import type { VCenterProbe } from '#shared/adapters/vsphere/probe.ts'
+import type { VCenter, VSphereConfig } from '#shared/providers/vsphere/config.ts'
+import type { VCenterProbe } from '#shared/providers/vsphere/probe.ts'
 import { type Finding, ok, problem, problemOf, warning } from '../finding.ts'
 
 export type VCenterDeps = {

@@ -1,10 +1,10 @@
 // The staged volume as the backup says that it has to be.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { backedUpOf } from '#shared/domain/backed-up.ts'
 import { asksForNodes, isPlaceKept, takenOver } from '#shared/domain/taken-over.ts'
-import { announce } from '#shared/steps/announce.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import type { Disk } from './volume.ts'
 
 /** `claimModes`: of the claim that gets it. */

@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { isDownloadOver, seeDownload } from '#shared/domain/download.ts'
 import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import {
@@ -19,7 +20,6 @@ import { stepPatch, withoutFinalizer } from '#shared/domain/step-label.ts'
 import { requireDisk } from '#shared/domain/volume.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import type { Staged } from './provision.ts'
 
 export function downloadNameOf(clone: KubeObject, source: { snapshotId: string }): string {

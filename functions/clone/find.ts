@@ -1,9 +1,9 @@
 // Whose event it is: the clone's own, or that of a claim which names it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { clonePlaceOf } from '#shared/domain/staging.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import { lostCloneOf } from './orphan.ts'
 
 /** `lost`: of a staging claim in Velero's namespace, as the claim itself tells it. */

@@ -1,14 +1,14 @@
 // The hand-over to a claim that the restore makes: the volume is promised to it by name, and only then it is made.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Claim } from '#shared/controllers/claim.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
+import { lookUntil } from '#shared/controllers/look.ts'
+import { setReclaimPolicy } from '#shared/controllers/restored-disk.ts'
 import { type HandOver, stateOfStaged } from '#shared/domain/staged-volume.ts'
 import { isOwnClaim, restoredClaim } from '#shared/domain/staging.ts'
 import { changesTo, needsOtherObject } from '#shared/domain/taken-over.ts'
 import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
-import type { Claim } from '#shared/steps/claim.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
-import { lookUntil } from '#shared/steps/look.ts'
-import { setReclaimPolicy } from '#shared/steps/restored-disk.ts'
 import { asBackedUp } from './backed-up.ts'
 import { makeAgain, noteAgain } from './make-again.ts'
 import { isRefusal } from './patience.ts'

@@ -3,6 +3,8 @@
 // taken away. Each part looks at what is there first, so a run that died is simply gone on with.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Claim } from '#shared/controllers/claim.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { leaseName, leaseState } from '#shared/domain/lease.ts'
 import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
 import {
@@ -19,8 +21,6 @@ import { isBeingDeleted, withFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
-import type { Claim } from '#shared/steps/claim.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import { requireSameClaim } from './download.ts'
 import { giveToNewClaim } from './give-to-new.ts'
 import { giveToWaitingClaim, planFor } from './give-to-waiting.ts'

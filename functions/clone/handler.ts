@@ -1,6 +1,12 @@
 // Restores a claim: a staged disk, a Download into it, and the hand-over of its volume once the data is whole.
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import { type Claim, withClaim } from '#shared/controllers/claim.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
+import { lookAgainMs, lookUntil, STOP_LOOK_MS } from '#shared/controllers/look.ts'
+import { requireRestoreAllowed } from '#shared/controllers/restore-permit.ts'
+import { type Ending, settle, writeEnding } from '#shared/controllers/write.ts'
 import { neededBytes } from '#shared/domain/backed-up.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type CloneStep, decideClone, seeClone } from '#shared/domain/clone.ts'
@@ -19,12 +25,6 @@ import {
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
-import { announce } from '#shared/steps/announce.ts'
-import { type Claim, withClaim } from '#shared/steps/claim.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
-import { lookAgainMs, lookUntil, STOP_LOOK_MS } from '#shared/steps/look.ts'
-import { requireRestoreAllowed } from '#shared/steps/restore-permit.ts'
-import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import {
   downloadNameOf,
   dropDownload,

@@ -2,6 +2,12 @@
 // to the staging claim is kept with its data, and for nobody's use. Each part looks at what is there first, so a run that died is simply gone on with.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import type { Claim } from '#shared/controllers/claim.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
+import { lookUntil } from '#shared/controllers/look.ts'
+import { volumesToRemove } from '#shared/controllers/remade-volume.ts'
+import { isOfStaging, removeDisk, setReclaimPolicy } from '#shared/controllers/restored-disk.ts'
 import { isOfClaim, isProvisionedFor } from '#shared/domain/new-volume.ts'
 import {
   handOverOf,
@@ -16,12 +22,6 @@ import {
 import { cloneReference, isOwnClaim } from '#shared/domain/staging.ts'
 import { isVolumeOf } from '#shared/domain/volume.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
-import { announce } from '#shared/steps/announce.ts'
-import type { Claim } from '#shared/steps/claim.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
-import { lookUntil } from '#shared/steps/look.ts'
-import { volumesToRemove } from '#shared/steps/remade-volume.ts'
-import { isOfStaging, removeDisk, setReclaimPolicy } from '#shared/steps/restored-disk.ts'
 import { readDownload } from './download.ts'
 import { awaitStagingGone, readAllStaging } from './staging-claim.ts'
 

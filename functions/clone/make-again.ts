@@ -2,10 +2,10 @@
 // be: its file system, for one. As for a claim of Velero's, first the one goes, and then the other comes.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Claim } from '#shared/controllers/claim.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { type RestoredVolume, restoredVolume } from '#shared/domain/restored-volume.ts'
 import { formatHandOver, HAND_OVER_ANNOTATION, type HandOver, stateOfStaged } from '#shared/domain/staged-volume.ts'
-import type { Claim } from '#shared/steps/claim.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import { createVolume, dropStaged } from './give-to-waiting.ts'
 import { type Disk, readStagedVolume } from './volume.ts'
 

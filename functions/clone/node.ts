@@ -1,9 +1,9 @@
 // The node that is named on a staging claim whose class waits for its first consumer, as the scheduler would do for a Pod.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { chooseNode, SELECTED_NODE_ANNOTATION } from '#shared/domain/node-choice.ts'
 import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import { ObstacleError } from './patience.ts'
 
 /** ObstacleErrors `NoNodeForVolume`, `NoNodeInTopology`. `model`: the claim that waits, or the stored one. */

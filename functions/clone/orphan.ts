@@ -3,10 +3,10 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
+import { markedVolumes } from '#shared/controllers/restored-disk.ts'
 import { DOWNLOAD_ANNOTATION } from '#shared/domain/staged-volume.ts'
 import { CLONE_LABEL, clonePlaceOf, stagingClaimName } from '#shared/domain/staging.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
-import { markedVolumes } from '#shared/steps/restored-disk.ts'
 import { isEnded, stopDownload } from './download.ts'
 import { removeStaged } from './leftovers.ts'
 import { asDriven } from './staging-place.ts'

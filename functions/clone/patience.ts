@@ -1,10 +1,10 @@
 // What may pass, and what a restore does not wait for without end.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { isOlderThan } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 
 /** In the way of a staged disk now: whoever waits does so no longer than `withPatience` lets them. */
 export class ObstacleError extends RetryableError {}

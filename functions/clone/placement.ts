@@ -2,11 +2,11 @@
 // instead.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { fits } from '#shared/domain/new-volume.ts'
 import type { Placement } from '#shared/domain/staging.ts'
 import { defaultClass, noClass, requireProvisioner, waitsForConsumer } from '#shared/domain/storage-class.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import { nodeFor } from './node.ts'
 import { ObstacleError } from './patience.ts'
 

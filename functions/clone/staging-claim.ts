@@ -1,11 +1,11 @@
 // The staging claim: found by the clone's UID, and seen off until it is gone.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Claim } from '#shared/controllers/claim.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
+import { lookUntil } from '#shared/controllers/look.ts'
 import { isOwnClaim, stagingClaimName } from '#shared/domain/staging.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
-import type { Claim } from '#shared/steps/claim.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
-import { lookUntil } from '#shared/steps/look.ts'
 import { stagingNamespaces } from './staging-place.ts'
 
 export async function readStaging(deps: StepDeps, clone: KubeObject, stood?: string): Promise<KubeObject | undefined> {

@@ -2,8 +2,8 @@
 // its ResourceQuota sees it: where Velero's own claim waits and counts already, the staging claim stands in Velero's namespace.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { awaitedVolumeName, RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import { isNamespaceNamed } from './vouch.ts'
 
 type Settings = Pick<StepDeps, 'settings'>

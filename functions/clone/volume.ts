@@ -1,9 +1,9 @@
 // The volume object of a staged disk: read and compared right before it is changed, and changed only as it was read.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { NO_VOLUME_MARK, type StagedVolume, stateOfStaged } from '#shared/domain/staged-volume.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 
 /** Whose disk it is, as the Download tells it. `target`: the claim that gets it. */
 export type Disk = { clone: KubeObject; download: KubeObject; staged: StagedVolume; target: string }

@@ -3,13 +3,13 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
+import { openRestore } from '#shared/controllers/restore-permit.ts'
 import { actorOf } from '#shared/domain/authority.ts'
 import { backedUpOf } from '#shared/domain/backed-up.ts'
 import { coversNamespace, mapsTo, reachOf, sourcesOf } from '#shared/domain/restore-scope.ts'
 import { isOwnClaim } from '#shared/domain/staging.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
-import { openRestore } from '#shared/steps/restore-permit.ts'
 
 /** Before the root is opened: an open Restore, it or its Backup, names the clone's namespace, and the claim was made for this clone. */
 export async function isNamespaceNamed(deps: StepDeps, clone: KubeObject, claim: KubeObject): Promise<boolean> {

@@ -1,12 +1,12 @@
 // The claim that Velero has made and that waits, Pending, for its volume: found by name and by the volume that it names.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { awaitedVolumeName, waitsFor } from '#shared/domain/restored-volume.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
-import { announce } from '#shared/steps/announce.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import { isPastBindTimeout } from './patience.ts'
 
 /** undefined: there is none. TerminalError `TargetExists`: the one of that name is somebody else's. */

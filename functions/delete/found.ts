@@ -2,12 +2,12 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import { requireAllowed } from '#shared/controllers/allowed-namespaces.ts'
+import type { RepositoryDeps, VolumeDeps } from '#shared/controllers/deps.ts'
 import { type Actor, actorOf } from '#shared/domain/authority.ts'
 import { type Found, isUploadAtWork, isUploadOf, needsVolume } from '#shared/domain/removal.ts'
 import { isDiskIn, isMigrated, volumesOfDisk } from '#shared/domain/volume.ts'
 import type { FoundRoot } from '#shared/ports/mover.ts'
-import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
-import type { RepositoryDeps, VolumeDeps } from '#shared/steps/deps.ts'
 
 export type DeleteDeps = VolumeDeps & RepositoryDeps
 export type DiskSnapshot = { fcdId: string; snapshotId: string }

@@ -1,6 +1,11 @@
 // Removes a backup: stops its upload, removes the local snapshot, forgets the backup in the repository.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import { type Claim, withClaim } from '#shared/controllers/claim.ts'
+import { removeLocalSnapshot } from '#shared/controllers/local-snapshot.ts'
+import { lookUntil, STOP_LOOK_MS } from '#shared/controllers/look.ts'
+import { type Ending, settle, writeEnding } from '#shared/controllers/write.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { decideDelete, deletePhase } from '#shared/domain/delete.ts'
 import { unwrapToDisk } from '#shared/domain/ids.ts'
@@ -13,11 +18,6 @@ import { asError, DormouseError, isApiTrouble, TerminalError } from '#shared/ker
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
-import { announce } from '#shared/steps/announce.ts'
-import { type Claim, withClaim } from '#shared/steps/claim.ts'
-import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
-import { lookUntil, STOP_LOOK_MS } from '#shared/steps/look.ts'
-import { type Ending, settle, writeEnding } from '#shared/steps/write.ts'
 import { type DeleteDeps, type DiskSnapshot, findAll, findUpload } from './found.ts'
 
 export type { DeleteDeps } from './found.ts'

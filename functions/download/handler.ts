@@ -2,6 +2,23 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import { ABORTS, type Claim, withClaim } from '#shared/controllers/claim.ts'
+import type { TransferDeps } from '#shared/controllers/deps.ts'
+import { requireDownloadAllowed, requireRestorePermit } from '#shared/controllers/restore-permit.ts'
+import { giveSlot } from '#shared/controllers/slots.ts'
+import {
+  beginSlice,
+  cutByCancel,
+  endsFailures,
+  keepOutcome,
+  moved,
+  reasonOf,
+  runningMetadata,
+  type StepResult,
+  withSlot,
+} from '#shared/controllers/transfer.ts'
+import { settle, writeEnding } from '#shared/controllers/write.ts'
 import { BACKED_UP_ANNOTATION, formatBackedUp } from '#shared/domain/backed-up.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import {
@@ -25,23 +42,6 @@ import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { BackupSummary, DownloadProgress, DownloadRequest } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
-import { announce } from '#shared/steps/announce.ts'
-import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
-import type { TransferDeps } from '#shared/steps/deps.ts'
-import { requireDownloadAllowed, requireRestorePermit } from '#shared/steps/restore-permit.ts'
-import { giveSlot } from '#shared/steps/slots.ts'
-import {
-  beginSlice,
-  cutByCancel,
-  endsFailures,
-  keepOutcome,
-  moved,
-  reasonOf,
-  runningMetadata,
-  type StepResult,
-  withSlot,
-} from '#shared/steps/transfer.ts'
-import { settle, writeEnding } from '#shared/steps/write.ts'
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleDownload(

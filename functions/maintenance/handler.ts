@@ -2,6 +2,9 @@
 
 import { randomUUID } from 'node:crypto'
 import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import type { RepositoryDeps } from '#shared/controllers/deps.ts'
+import { acquireLease, releaseLease, renewLease } from '#shared/controllers/lease.ts'
 import { type ConditionChange, isTrue, setCondition } from '#shared/domain/conditions.ts'
 import {
   DUE,
@@ -16,9 +19,6 @@ import {
 } from '#shared/domain/maintenance.ts'
 import { asError, ConflictError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
 import type { PruneReport } from '#shared/ports/mover.ts'
-import { announce } from '#shared/steps/announce.ts'
-import type { RepositoryDeps } from '#shared/steps/deps.ts'
-import { acquireLease, releaseLease, renewLease } from '#shared/steps/lease.ts'
 import { recordPlace } from './place.ts'
 
 export type MaintenanceDeps = RepositoryDeps & {

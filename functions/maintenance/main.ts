@@ -1,8 +1,8 @@
 // Wires the maintenance function: a tick of its PingSource begins a prune, the sweep's events go on with it.
 
+import { underTaskLease } from '#shared/controllers/task.ts'
 import { Counter } from '#shared/runtime/metrics.ts'
 import { serve } from '#shared/runtime/serve.ts'
-import { underTaskLease } from '#shared/steps/task.ts'
 import { wireLight } from '#shared/wiring/light.ts'
 import { wireRepositories } from '#shared/wiring/repositories.ts'
 import { maintain } from './handler.ts'

@@ -2,12 +2,12 @@
 // another name after it has moved, and be moved again.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
+import { locationDeps, presentRepository } from '#shared/controllers/storage-location.ts'
 import { followsLocation, placeOf, placeOfStore } from '#shared/domain/present-location.ts'
 import { parametersChange } from '#shared/domain/repository-claim.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import type { RepositoryAccess } from '#shared/ports/mover.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
-import { locationDeps, presentRepository } from '#shared/steps/storage-location.ts'
 
 /** Nothing hangs on it: what could not be written now is written after the next prune. `access`: what was opened. */
 export async function recordPlace(deps: StepDeps, name: string, access: RepositoryAccess): Promise<void> {

@@ -1,11 +1,11 @@
 // Uploads that came before their repository: the first one of a namespace is asked for together with it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { stepPatch } from '#shared/domain/step-label.ts'
 import { seeUpload } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { asError } from '#shared/kernel/errors.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 
 const NO_REPOSITORY = ['RepositoryNotFound', 'RepositoryMissing']
 

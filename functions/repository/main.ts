@@ -1,8 +1,8 @@
 // Wires the repository function.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { accessOfClaimed } from '#shared/controllers/repository-access.ts'
 import { serve } from '#shared/runtime/serve.ts'
-import { accessOfClaimed } from '#shared/steps/repository-access.ts'
 import { wireLight } from '#shared/wiring/light.ts'
 import { wireRepositories } from '#shared/wiring/repositories.ts'
 import { handleRepository } from './handler.ts'

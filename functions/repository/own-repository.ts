@@ -1,6 +1,7 @@
 // The BackupRepository of a claim: made, brought up to date and deleted only when it is that claim's.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import {
   CLAIM_NAMESPACE_ANNOTATION,
   claimNamespace,
@@ -11,7 +12,6 @@ import {
   type Terms,
 } from '#shared/domain/repository-claim.ts'
 import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 
 /** undefined: there is none, or another one has its name. */
 export async function findOwn(deps: StepDeps, claim: KubeObject): Promise<KubeObject | undefined> {

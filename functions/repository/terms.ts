@@ -1,6 +1,8 @@
 // What a claim may have. Decided before a Secret is read or a server is spoken to.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
+import { locationDeps, readLocation } from '#shared/controllers/storage-location.ts'
 import { saysTheSame } from '#shared/domain/present-location.ts'
 import {
   claimNamespace,
@@ -11,8 +13,6 @@ import {
 } from '#shared/domain/repository-claim.ts'
 import { parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
-import { locationDeps, readLocation } from '#shared/steps/storage-location.ts'
 
 /** Read anew at each look, as an operator may open or close a location meanwhile. Throws what termsOfTenant throws. */
 export async function termsOf(deps: StepDeps, claim: KubeObject): Promise<Terms> {

@@ -2,9 +2,9 @@
 // Velero's namespace, says the same.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { VolumeDeps } from '#shared/controllers/deps.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { seeSnapshot } from '#shared/domain/snapshot.ts'
-import type { VolumeDeps } from '#shared/steps/deps.ts'
 
 /** The name to make it under first: one that is the backup itself says so, for the orphan sweep. The other would be its own, too. */
 export async function namesOf(deps: VolumeDeps, snapshot: KubeObject): Promise<[string, string]> {

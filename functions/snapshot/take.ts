@@ -2,6 +2,19 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import { requireAllowed } from '#shared/controllers/allowed-namespaces.ts'
+import type { Claim } from '#shared/controllers/claim.ts'
+import { deadlineOf } from '#shared/controllers/deadline.ts'
+import type { VolumeDeps } from '#shared/controllers/deps.ts'
+import {
+  findSnapshot,
+  pickSnapshot,
+  pollUntilDone,
+  removeLocalSnapshot,
+  removeSnapshot,
+} from '#shared/controllers/local-snapshot.ts'
+import { isMadeFor } from '#shared/controllers/mirror.ts'
+import { requirePresent } from '#shared/controllers/storage-location.ts'
 import { formatDiskId, parseClaimSnapshotId, parseDiskId } from '#shared/domain/ids.ts'
 import { isUploadOf } from '#shared/domain/removal.ts'
 import { isTakenAlone, NO_OLDER_SNAPSHOT_ANNOTATION } from '#shared/domain/revertible.ts'
@@ -13,19 +26,6 @@ import { DISK_LABEL, diskLabel, WAITING_SINCE_ANNOTATION, waitsSince } from '#sh
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { FcdSnapshot, TaskRef } from '#shared/ports/volumes.ts'
-import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
-import type { Claim } from '#shared/steps/claim.ts'
-import { deadlineOf } from '#shared/steps/deadline.ts'
-import type { VolumeDeps } from '#shared/steps/deps.ts'
-import {
-  findSnapshot,
-  pickSnapshot,
-  pollUntilDone,
-  removeLocalSnapshot,
-  removeSnapshot,
-} from '#shared/steps/local-snapshot.ts'
-import { isMadeFor } from '#shared/steps/mirror.ts'
-import { requirePresent } from '#shared/steps/storage-location.ts'
 import { namesOf } from './proof.ts'
 import { isOverdue, pollToldTask } from './told-task.ts'
 import { diskOfClaim } from './volume.ts'

@@ -2,12 +2,12 @@
 // seconds in each request and not for ever, and what vCenter says about it is not shown.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { VolumeDeps } from '#shared/controllers/deps.ts'
+import { pollUntilDone } from '#shared/controllers/local-snapshot.ts'
 import { CLOCKS_DIFFER_MS } from '#shared/domain/waits.ts'
 import { DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { TaskRef } from '#shared/ports/volumes.ts'
-import type { VolumeDeps } from '#shared/steps/deps.ts'
-import { pollUntilDone } from '#shared/steps/local-snapshot.ts'
 
 const TOLD_POLL_MS = 4 * SECOND_MS
 

@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { VolumeDeps } from '#shared/controllers/deps.ts'
 import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import {
   findMigratedDisk,
@@ -14,7 +15,6 @@ import {
   requireOwnVolume,
 } from '#shared/domain/volume.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import type { VolumeDeps } from '#shared/steps/deps.ts'
 
 /** Read at each snapshot: the ConfigMap may be applied later than the functions. */
 async function requireReachableDisks(deps: VolumeDeps): Promise<void> {

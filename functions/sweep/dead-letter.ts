@@ -1,8 +1,8 @@
 // An event that no function took: its object gets an Event, and stays due.
 
+import { announce } from '#shared/controllers/announce.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
-import { announce } from '#shared/steps/announce.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 
 /** A dead letter puts an Event beside its object; it is never a terminal state, as the sweep wakes what is due. */
 export async function noteDeadLetter(deps: StepDeps, ref: ObjectRef, code: string): Promise<string> {

@@ -1,8 +1,8 @@
 // Reads a kind a page at a time and keeps little of each object: whole objects of strangers may have a megabyte each.
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import type { Cursor, PageOptions } from '#shared/ports/cluster.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 
 /** Of each object what `keep` makes of it, copied, so that nothing else of the object stays in memory. `isLate`: no more pages. */
 export async function gather(

@@ -1,12 +1,12 @@
 // Reads one kind to its end, page by page. A namespace with very much in it is put last, so that it keeps no other one waiting.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { glance } from '#shared/domain/glance.ts'
 import type { SteppedKind } from '#shared/domain/step-label.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { Page, PageOptions } from '#shared/ports/cluster.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 
 /** What one namespace may take of a list before it is put last. */
 const FLOOD_BYTES = 24 * MiB

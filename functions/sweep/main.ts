@@ -1,13 +1,13 @@
 // Wires the sweep: each tick of its PingSource is one look at everything unfinished; another one, each hour, is for orphans in vCenter.
 
 import { KINDS, type KindName } from '#shared/api/kinds.ts'
+import { type Resume, underTaskLease } from '#shared/controllers/task.ts'
 import { STEP_OF_KIND } from '#shared/domain/step-label.ts'
 import { asError, RetryableError } from '#shared/kernel/errors.ts'
 import { Counter } from '#shared/runtime/metrics.ts'
 import { type EventAttributes, type ObjectRef, refFromEvent } from '#shared/runtime/ref.ts'
 import { serve } from '#shared/runtime/serve.ts'
 import { functionUrl, sendWake } from '#shared/runtime/wake.ts'
-import { type Resume, underTaskLease } from '#shared/steps/task.ts'
 import { wireLight } from '#shared/wiring/light.ts'
 import { wireVolumes } from '#shared/wiring/volumes.ts'
 import { noteDeadLetter, statusText } from './dead-letter.ts'

@@ -1,6 +1,10 @@
 // Each hour: removes disk snapshots that carry this cluster's name and belong to nobody any more (docs/design/0002-ends.md).
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import type { VolumeDeps } from '#shared/controllers/deps.ts'
+import { removeSnapshot } from '#shared/controllers/local-snapshot.ts'
+import type { Resume } from '#shared/controllers/task.ts'
 import { glance } from '#shared/domain/glance.ts'
 import {
   candidates,
@@ -13,10 +17,6 @@ import {
   recordedDisks,
 } from '#shared/domain/orphans.ts'
 import { asError, DormouseError } from '#shared/kernel/errors.ts'
-import { announce } from '#shared/steps/announce.ts'
-import type { VolumeDeps } from '#shared/steps/deps.ts'
-import { removeSnapshot } from '#shared/steps/local-snapshot.ts'
-import type { Resume } from '#shared/steps/task.ts'
 import { diskOf, gather, idsOf } from './gather.ts'
 import { placeOf } from './world.ts'
 

@@ -1,6 +1,8 @@
 // The end of records: what has ended long ago is deleted, and a deletion that cannot be finished is let go.
 
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { leaseName } from '#shared/domain/lease.ts'
 import { mayStillBeRead } from '#shared/domain/requester.ts'
 import { decideRecord, isDeletionOverdue } from '#shared/domain/retention.ts'
@@ -8,8 +10,6 @@ import { type SteppedKind, withoutFinalizer } from '#shared/domain/step-label.ts
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
-import { announce } from '#shared/steps/announce.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import type { AskFate } from './requesters.ts'
 
 export type RecordOutcome = 'kept' | 'collected' | 'released'

@@ -1,12 +1,12 @@
 // Looks at the Backups and Restores of Velero that unfinished work was made for, and stops what nobody waits for any more.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { glance } from '#shared/domain/glance.ts'
 import { type Fate, fateOf, isAwaited, type Requester, requesterOf, whyAbandoned } from '#shared/domain/requester.ts'
 import { STEP_OF_KIND, stepPatch } from '#shared/domain/step-label.ts'
 import { asError } from '#shared/kernel/errors.ts'
-import { announce } from '#shared/steps/announce.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 
 /** undefined: Velero did not ask for the object. */
 export type AskFate = (object: KubeObject) => Promise<Fate | undefined>

@@ -3,6 +3,10 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
+import { volumesToRemove } from '#shared/controllers/remade-volume.ts'
+import { type Restored, removeDisk } from '#shared/controllers/restored-disk.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { leaseName, leaseState } from '#shared/domain/lease.ts'
 import { handOverOf, NO_HAND_OVER, stagedVolumeOf } from '#shared/domain/staged-volume.ts'
@@ -10,10 +14,6 @@ import { isDownloadOf } from '#shared/domain/staging.ts'
 import { holdsFinalizer, stepOf, withoutFinalizer } from '#shared/domain/step-label.ts'
 import { isOver } from '#shared/domain/sweep.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import { announce } from '#shared/steps/announce.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
-import { volumesToRemove } from '#shared/steps/remade-volume.ts'
-import { type Restored, removeDisk } from '#shared/steps/restored-disk.ts'
 
 /** Worth a look. `owner`: what stands under the name of its clone. */
 export function mayBeTornOut(download: KubeObject, owner: KubeObject | undefined): boolean {

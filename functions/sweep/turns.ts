@@ -1,9 +1,9 @@
 // Does many small things, several at a time, tenant by tenant in turns, for as long as there is time.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { inRounds, shuffledWhere } from '#shared/domain/shares.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 
 export type TurnOptions = {
   /** At the same time. */

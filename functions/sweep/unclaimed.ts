@@ -1,12 +1,12 @@
 // Data that no backup of Velero names: its plugin died after it had asked for it, so that nobody would ever delete it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { deleteSnapshotOf, isDeleteOf, lacksRights } from '#shared/domain/delete-request.ts'
 import { holdsUnasked, isUnclaimed, requesterOf } from '#shared/domain/requester.ts'
 import { BACKUP_NAME_LABEL, markOperation } from '#shared/domain/velero.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
-import { announce } from '#shared/steps/announce.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import { type AskFate, textOf } from './requesters.ts'
 
 /**

@@ -1,6 +1,8 @@
 // What one sweep knows: a glance at each object, the Leases, and of what it knows nothing.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
+import { readSlots, type Slots } from '#shared/controllers/slots.ts'
 import { glance } from '#shared/domain/glance.ts'
 import { slotHolder } from '#shared/domain/slots.ts'
 import { isHandingOver } from '#shared/domain/staged-volume.ts'
@@ -9,8 +11,6 @@ import { STEP_OF_KIND, type SteppedKind } from '#shared/domain/step-label.ts'
 import type { Unread } from '#shared/domain/sweep.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import type { ListOptions, PageOptions } from '#shared/ports/cluster.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
-import { readSlots, type Slots } from '#shared/steps/slots.ts'
 import { type Listing, listKind } from './listing.ts'
 import { Room } from './room.ts'
 

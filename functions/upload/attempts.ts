@@ -1,9 +1,9 @@
 // How often and when an upload that failed is tried again.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { deadlineOf } from '#shared/controllers/deadline.ts'
+import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { isTooLate, uploadBackoffUnits, uploadRetryMax } from '#shared/domain/upload.ts'
-import { deadlineOf } from '#shared/steps/deadline.ts'
-import type { TransferDeps } from '#shared/steps/deps.ts'
 
 /** How often it has failed, this time included. */
 export function failuresWith(status: { retryCount?: unknown }): number {

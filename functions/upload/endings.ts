@@ -1,6 +1,11 @@
 // How an upload comes to its end: sealed, cleaned up, cancelled, or failed and tried again.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import type { Claim } from '#shared/controllers/claim.ts'
+import type { TransferDeps } from '#shared/controllers/deps.ts'
+import { HEAVY_POLL_MS, removeLocalSnapshot } from '#shared/controllers/local-snapshot.ts'
+import { reasonOf, type StepResult } from '#shared/controllers/transfer.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { progressView } from '#shared/domain/progress.ts'
@@ -8,11 +13,6 @@ import { isHopelessTransfer, uploadBackoffUnits } from '#shared/domain/upload.ts
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { asError, CapacityError, DormouseError, isApiTrouble, RetryableError } from '#shared/kernel/errors.ts'
 import type { UploadProgress } from '#shared/ports/mover.ts'
-import { announce } from '#shared/steps/announce.ts'
-import type { Claim } from '#shared/steps/claim.ts'
-import type { TransferDeps } from '#shared/steps/deps.ts'
-import { HEAVY_POLL_MS, removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
-import { reasonOf, type StepResult } from '#shared/steps/transfer.ts'
 import { failuresWith, nextAttemptMs, whyNoOther } from './attempts.ts'
 import { letGoOfDisk } from './let-go.ts'
 

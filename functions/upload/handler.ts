@@ -1,19 +1,10 @@
 // Moves one slice of a snapshot into the repository; after the last one it seals the backup and removes the local snapshot.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { stepPatch } from '#shared/domain/step-label.ts'
-import { decideUpload, seeUpload, type UploadSeen, type UploadStep } from '#shared/domain/upload.ts'
-import { withBelievedRetry } from '#shared/domain/waits.ts'
-import { asError, isApiTrouble } from '#shared/kernel/errors.ts'
-import { SECOND_MS } from '#shared/kernel/units.ts'
-import { unreachable } from '#shared/kernel/unreachable.ts'
-import type { UploadEnd, UploadOutcome, UploadProgress, UploadRequest } from '#shared/ports/mover.ts'
-import type { Context } from '#shared/runtime/context.ts'
-import type { ObjectRef } from '#shared/runtime/ref.ts'
-import { ABORTS, type Claim, withClaim } from '#shared/steps/claim.ts'
-import type { TransferDeps } from '#shared/steps/deps.ts'
-import { mirrorToSnapshot, snapshotOf } from '#shared/steps/mirror.ts'
-import { giveSlot } from '#shared/steps/slots.ts'
+import { ABORTS, type Claim, withClaim } from '#shared/controllers/claim.ts'
+import type { TransferDeps } from '#shared/controllers/deps.ts'
+import { mirrorToSnapshot, snapshotOf } from '#shared/controllers/mirror.ts'
+import { giveSlot } from '#shared/controllers/slots.ts'
 import {
   beginSlice,
   cutByCancel,
@@ -23,8 +14,17 @@ import {
   runningMetadata,
   type StepResult,
   withSlot,
-} from '#shared/steps/transfer.ts'
-import { settle, writeEnding } from '#shared/steps/write.ts'
+} from '#shared/controllers/transfer.ts'
+import { settle, writeEnding } from '#shared/controllers/write.ts'
+import { stepPatch } from '#shared/domain/step-label.ts'
+import { decideUpload, seeUpload, type UploadSeen, type UploadStep } from '#shared/domain/upload.ts'
+import { withBelievedRetry } from '#shared/domain/waits.ts'
+import { asError, isApiTrouble } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import { unreachable } from '#shared/kernel/unreachable.ts'
+import type { UploadEnd, UploadOutcome, UploadProgress, UploadRequest } from '#shared/ports/mover.ts'
+import type { Context } from '#shared/runtime/context.ts'
+import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { abort, cleanUp, type DiskState, progressOf, recordFailure, seal } from './endings.ts'
 import { type PreparedUpload, prepareUpload } from './prepare.ts'
 

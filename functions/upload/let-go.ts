@@ -1,11 +1,11 @@
 // What a mover that died has left at the disk of an upload that is over.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { TransferDeps } from '#shared/controllers/deps.ts'
+import { isLate } from '#shared/controllers/transfer.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
-import type { TransferDeps } from '#shared/steps/deps.ts'
-import { isLate } from '#shared/steps/transfer.ts'
 
 /** Two calls of vCenter by VDDK, and the start of a process. */
 const LIMIT_MS = 20 * SECOND_MS

@@ -2,6 +2,10 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import { requireAllowed } from '#shared/controllers/allowed-namespaces.ts'
+import type { Claim } from '#shared/controllers/claim.ts'
+import type { TransferDeps } from '#shared/controllers/deps.ts'
+import { snapshotReference } from '#shared/controllers/mirror.ts'
 import { namespaceOf } from '#shared/domain/authority.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { snapshotUidIn } from '#shared/domain/orphans.ts'
@@ -13,10 +17,6 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import type { Extent } from '#shared/ports/disk.ts'
 import type { BackupAbout, BackupSummary, RepositoryAccess, UploadRequest } from '#shared/ports/mover.ts'
 import type { VolumeFacts } from '#shared/ports/volumes.ts'
-import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
-import type { Claim } from '#shared/steps/claim.ts'
-import type { TransferDeps } from '#shared/steps/deps.ts'
-import { snapshotReference } from '#shared/steps/mirror.ts'
 
 export type PreparedUpload =
   | { kind: 'sealed'; root: string }

@@ -1,4 +1,4 @@
-// The transfer of one slice, as the upload and download functions ask for it. It runs in a child process (shared/mover).
+// The transfer of one slice, as the upload and download functions ask for it. It runs in a child process (shared/movers/process).
 
 import type { StoreCredentials } from '#shared/domain/aws-credentials.ts'
 import type { ChecksumAlgorithm } from '#shared/domain/repository-parameter-values.ts'
@@ -6,7 +6,7 @@ import type { VolumeRecord } from '#shared/domain/volume-record.ts'
 import type { Extent } from './disk.ts'
 import type { DiskAccess } from './volumes.ts'
 
-/** Everything needed to open a repository. Holds secrets: memory only. Filled by shared/adapters/s3 settings. */
+/** Everything needed to open a repository. Holds secrets: memory only. Filled by the settings in shared/repository/stores/s3. */
 export type RepositoryAccess = {
   s3: S3Settings
   /** The user's secret that unwraps a key slot. */

@@ -2,11 +2,11 @@
 
 import { hostname } from 'node:os'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { systemClock, withWallTime } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { createLogger, type Logger } from '#shared/runtime/logger.ts'
 import { createMetrics, type Metrics } from '#shared/runtime/metrics.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 
 export type Wired = { deps: StepDeps; log: Logger; metrics: Metrics }
 

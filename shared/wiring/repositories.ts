@@ -1,9 +1,9 @@
 // Repositories in S3 for a function. The engine and the S3 client are heavy: they are loaded when a bucket is first needed.
 
+import type { RepositoryDeps, StepDeps } from '#shared/controllers/deps.ts'
+import { accessOfRepository } from '#shared/controllers/repository-access.ts'
 import type { Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
-import type { RepositoryDeps, StepDeps } from '#shared/steps/deps.ts'
-import { accessOfRepository } from '#shared/steps/repository-access.ts'
 
 export function wireRepositories<Deps extends StepDeps>(deps: Deps): Deps & RepositoryDeps {
   const load = lazily(() => loadRepositories(deps))
@@ -24,8 +24,8 @@ export function wireRepositories<Deps extends StepDeps>(deps: Deps): Deps & Repo
 
 async function loadRepositories(deps: StepDeps): Promise<Repositories> {
   const [{ createRepositories }, { createS3Store }] = await Promise.all([
-    import('#shared/engine/repositories.ts'),
-    import('#shared/adapters/s3/store.ts'),
+    import('#shared/repository/repositories.ts'),
+    import('#shared/repository/stores/s3/store.ts'),
   ])
   const storeOf = rememberingLast((access: RepositoryAccess) =>
     createS3Store(access.s3, { clock: deps.clock, ...originOf(access) }),

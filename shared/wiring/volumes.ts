@@ -1,10 +1,10 @@
 // vSphere for a function: credentials from the documented Secret, read again whenever a login fails, so they may rotate.
 
-import { readVSphereSecret, type VSphereConfig } from '#shared/adapters/vsphere/config.ts'
-import { createVolumeService } from '#shared/adapters/vsphere/service.ts'
+import type { StepDeps, VolumeDeps } from '#shared/controllers/deps.ts'
 import { DEFAULT_VSPHERE_SECRET, requireVSphereSecret } from '#shared/domain/secret-purposes.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import type { StepDeps, VolumeDeps } from '#shared/steps/deps.ts'
+import { readVSphereSecret, type VSphereConfig } from '#shared/providers/vsphere/config.ts'
+import { createVolumeService } from '#shared/providers/vsphere/service.ts'
 
 const CONFIG_MAP = 'velero-vsphere-plugin-config'
 

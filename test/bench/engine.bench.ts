@@ -5,20 +5,20 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { createDiskFile } from '#shared/adapters/folder/file-disk.ts'
-import { FolderObjectStore } from '#shared/adapters/folder/object-store.ts'
-import { createS3Store } from '#shared/adapters/s3/store.ts'
-import { createRepositories } from '#shared/engine/repositories.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { GiB, HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
-import { createMover, type MoverOptions } from '#shared/mover/client.ts'
+import { createMover, type MoverOptions } from '#shared/movers/process/client.ts'
 import type { Extent } from '#shared/ports/disk.ts'
 import type { RepositoryAccess } from '#shared/ports/mover.ts'
+import { createDiskFile } from '#shared/providers/file/disk.ts'
+import { createRepositories } from '#shared/repository/repositories.ts'
+import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
+import { createS3Store } from '#shared/repository/stores/s3/store.ts'
 import { access as plainAccess } from '#test/support/engine-world.ts'
 import { settingsFor, startGateway } from '../contract/store-s3-support.ts'
 
 const BUNDLE = resolve('build/bundles/mover.mjs')
-const ENTRY = existsSync(BUNDLE) ? BUNDLE : resolve('shared/mover/main.ts')
+const ENTRY = existsSync(BUNDLE) ? BUNDLE : resolve('shared/movers/process/main.ts')
 const TICKS_PER_SECOND = 100
 
 type Volume = { name: string; path: string; capacityBytes: number; extents: Extent[] }

@@ -1,6 +1,6 @@
 // One environment for many lives: its settings, its repository, and the moment at which it is calm again.
 
-import type { Repository } from '#shared/engine/repository.ts'
+import type { Repository } from '#shared/repository/core/repository.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import type { Faults } from '#test/environment/faults/faults.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'

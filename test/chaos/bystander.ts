@@ -2,8 +2,8 @@
 
 import * as assert from 'node:assert/strict'
 import { HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
-import { createVolumeService } from '#shared/adapters/vsphere/service.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
+import { createVolumeService } from '#shared/providers/vsphere/service.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 

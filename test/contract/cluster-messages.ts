@@ -2,10 +2,10 @@
 
 import * as assert from 'uvu/assert'
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { announce } from '#shared/controllers/announce.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
-import { announce } from '#shared/steps/announce.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import { anObject, anUpload, aRepository, aSnapshot, CLONE_SPEC } from './cluster-suite.ts'
 
 /** 100,000 characters of two UTF-16 units each; of one parity and of the other, so that a pair lies across each place to cut. */

@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createDiskFile, FileDisk } from '#shared/adapters/folder/file-disk.ts'
+import { createDiskFile, FileDisk } from '#shared/providers/file/disk.ts'
 import { diskSuite, SUITE_CAPACITY_BYTES } from './disk-suite.ts'
 
 diskSuite('disk in a file', async () => {

@@ -1,6 +1,6 @@
 // The disk in memory keeps the contract of the port.
 
-import { MemoryDisk, MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
+import { MemoryDisk, MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 import { diskSuite, SUITE_CAPACITY_BYTES } from './disk-suite.ts'
 
 diskSuite('disk in memory', async () => {

@@ -9,18 +9,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { FolderObjectStore } from '#shared/adapters/folder/object-store.ts'
-import { createRepositories } from '#shared/engine/repositories.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
-import { createMover } from '#shared/mover/client.ts'
-import type { FromMover, ToMover } from '#shared/mover/protocol.ts'
+import { createMover } from '#shared/movers/process/client.ts'
+import type { FromMover, ToMover } from '#shared/movers/process/protocol.ts'
 import type { DiskRef, Mover, UploadOutcome, UploadRequest } from '#shared/ports/mover.ts'
+import { createRepositories } from '#shared/repository/repositories.ts'
+import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
 import { buildVddkStandIn, CONNECTION, DATASTORE, DiskFolder, pattern } from '#test/standins/vddk/harness.ts'
 import { access, CHEAP_SCRYPT } from '#test/support/engine-world.ts'
 import { reasonOf } from '#test/support/reason.ts'
 
-const ENTRY = fileURLToPath(new URL('../../shared/mover/main.ts', import.meta.url))
+const ENTRY = fileURLToPath(new URL('../../shared/movers/process/main.ts', import.meta.url))
 const CAPACITY_BYTES = 8 * MiB
 const scratch = mkdtempSync(join(tmpdir(), 'dormouse-access-'))
 const folder = new DiskFolder(join(scratch, 'disks'))

@@ -8,24 +8,24 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { FolderObjectStore } from '#shared/adapters/folder/object-store.ts'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import { createRepositories } from '#shared/engine/repositories.ts'
+import { ABORTS, type Claim } from '#shared/controllers/claim.ts'
+import type { TransferDeps } from '#shared/controllers/deps.ts'
+import { moved } from '#shared/controllers/transfer.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
-import { createMover } from '#shared/mover/client.ts'
+import { createMover } from '#shared/movers/process/client.ts'
 import type { DiskRef, Mover, TransferOptions } from '#shared/ports/mover.ts'
+import { createRepositories } from '#shared/repository/repositories.ts'
+import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
 import { createMetrics } from '#shared/runtime/metrics.ts'
-import { ABORTS, type Claim } from '#shared/steps/claim.ts'
-import type { TransferDeps } from '#shared/steps/deps.ts'
-import { moved } from '#shared/steps/transfer.ts'
 import { wireTransfers } from '#shared/wiring/mover.ts'
 import { buildVddkStandIn, CONNECTION, DATASTORE, DiskFolder, pattern } from '#test/standins/vddk/harness.ts'
 import { access, CHEAP_SCRYPT } from '#test/support/engine-world.ts'
 import { reasonOf } from '#test/support/reason.ts'
 
-const ENTRY = fileURLToPath(new URL('../../shared/mover/main.ts', import.meta.url))
+const ENTRY = fileURLToPath(new URL('../../shared/movers/process/main.ts', import.meta.url))
 const CAPACITY_BYTES = 4 * MiB
 const scratch = mkdtempSync(join(tmpdir(), 'dormouse-hung-'))
 const folder = new DiskFolder(join(scratch, 'disks'))

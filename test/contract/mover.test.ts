@@ -8,20 +8,20 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createDiskFile, FileDisk } from '#shared/adapters/folder/file-disk.ts'
-import { FolderObjectStore } from '#shared/adapters/folder/object-store.ts'
-import { createRepositories } from '#shared/engine/repositories.ts'
-import { requireRepository } from '#shared/engine/repository.ts'
-import { readRoot } from '#shared/engine/seal.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { CapacityError, CorruptionError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
-import { createMover, type MoverOptions } from '#shared/mover/client.ts'
+import { createMover, type MoverOptions } from '#shared/movers/process/client.ts'
 import type { Mover, UploadRequest } from '#shared/ports/mover.ts'
+import { createDiskFile, FileDisk } from '#shared/providers/file/disk.ts'
+import { requireRepository } from '#shared/repository/core/repository.ts'
+import { readRoot } from '#shared/repository/core/seal.ts'
+import { createRepositories } from '#shared/repository/repositories.ts'
+import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
 import { access, CHEAP_SCRYPT, FCD } from '#test/support/engine-world.ts'
 import { noise } from './disk-suite.ts'
 
-const ENTRY = fileURLToPath(new URL('../../shared/mover/main.ts', import.meta.url))
+const ENTRY = fileURLToPath(new URL('../../shared/movers/process/main.ts', import.meta.url))
 const CAPACITY_BYTES = 24 * MiB + 512
 const folder = mkdtempSync(join(tmpdir(), 'dormouse-mover-'))
 const source = join(folder, 'source.img')
@@ -217,7 +217,7 @@ test('a mover that cannot be set up tells why, to each transfer', async () => {
 test('a mover whose parent is killed ends by itself', async () => {
   const request = await uploadRequest('s12')
   const script = `
-    import { createMover } from ${JSON.stringify(new URL('../../shared/mover/client.ts', import.meta.url).href)}
+    import { createMover } from ${JSON.stringify(new URL('../../shared/movers/process/client.ts', import.meta.url).href)}
     const mover = createMover(${JSON.stringify({ entry: ENTRY, env: {}, testDisk: { path: source }, testStore: repositoryFolder })})
     const request = ${JSON.stringify({ ...request, sliceMs: 0 })}
     const never = new AbortController().signal

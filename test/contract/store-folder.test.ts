@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { FolderObjectStore } from '#shared/adapters/folder/object-store.ts'
+import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
 import { storeSuite } from './store-suite.ts'
 
 storeSuite('object store in a folder', async () => {

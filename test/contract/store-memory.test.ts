@@ -1,6 +1,6 @@
 // The object store in memory keeps the contract of the port.
 
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { storeSuite } from './store-suite.ts'
 
 storeSuite('object store in memory', async () => {

@@ -3,10 +3,10 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createS3Store, type S3Store } from '#shared/adapters/s3/store.ts'
-import { createRepositories } from '#shared/engine/repositories.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { createRepositories } from '#shared/repository/repositories.ts'
+import { createS3Store, type S3Store } from '#shared/repository/stores/s3/store.ts'
 import { access } from '#test/support/engine-world.ts'
 import { rejects } from './cluster-rejects.ts'
 import { type Mischief, type ProxyServer, startProxy } from './store-s3-support.ts'

@@ -4,8 +4,8 @@
 import { CreateMultipartUploadCommand } from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createS3Store } from '#shared/adapters/s3/store.ts'
 import { parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
+import { createS3Store } from '#shared/repository/stores/s3/store.ts'
 import { access } from '#test/support/engine-world.ts'
 import { type Gateway, settingsFor, startGateway, startProxy } from './store-s3-support.ts'
 

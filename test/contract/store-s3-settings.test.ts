@@ -2,9 +2,9 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createS3Store, type S3Store } from '#shared/adapters/s3/store.ts'
 import { DormouseError, TerminalError } from '#shared/kernel/errors.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
+import { createS3Store, type S3Store } from '#shared/repository/stores/s3/store.ts'
 import { access } from '#test/support/engine-world.ts'
 import { rejects } from './cluster-rejects.ts'
 

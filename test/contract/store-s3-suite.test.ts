@@ -1,6 +1,6 @@
 // The S3 store keeps the contract of the port, over a real server with and without TLS.
 
-import { createS3Store } from '#shared/adapters/s3/store.ts'
+import { createS3Store } from '#shared/repository/stores/s3/store.ts'
 import { settingsFor, startGateway } from './store-s3-support.ts'
 import { storeSuite } from './store-suite.ts'
 

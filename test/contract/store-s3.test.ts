@@ -11,12 +11,12 @@ import {
 } from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createS3Store, type S3StoreOptions } from '#shared/adapters/s3/store.ts'
 import { chooseCredentials } from '#shared/domain/aws-credentials.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import { createS3Store, type S3StoreOptions } from '#shared/repository/stores/s3/store.ts'
 import { rejects } from './cluster-rejects.ts'
 import { type Gateway, settingsFor, startGateway } from './store-s3-support.ts'
 

@@ -3,11 +3,11 @@
 import { Worker } from 'node:worker_threads'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type ConfigMapLike, renderVddkConfig, transportModes } from '#shared/adapters/vddk/config.ts'
-import { codeOf, vddkError } from '#shared/adapters/vddk/errors.ts'
-import { createVddkLock, VddkLock } from '#shared/adapters/vddk/lock.ts'
-import { MEANINGS } from '#shared/adapters/vddk/meanings.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { type ConfigMapLike, renderVddkConfig, transportModes } from '#shared/providers/vddk/config.ts'
+import { codeOf, vddkError } from '#shared/providers/vddk/errors.ts'
+import { createVddkLock, VddkLock } from '#shared/providers/vddk/lock.ts'
+import { MEANINGS } from '#shared/providers/vddk/meanings.ts'
 
 function configMap(name: string, data: Record<string, string>, value = 'vix-disk-lib'): ConfigMapLike {
   return { metadata: { name, labels: { 'velero.io/vddk-config': value } }, data }
@@ -174,7 +174,7 @@ lock('threads take turns', async () => {
     const lock = new VddkLock(workerData.shared)
     const words = new Int32Array(workerData.counter)
     for (let i = 0; i < 20000; i++) lock.run(() => { const before = words[0]; words[1] += 1; words[0] = before + 1 })`
-  const module = new URL('../../shared/adapters/vddk/lock.ts', import.meta.url).href
+  const module = new URL('../../shared/providers/vddk/lock.ts', import.meta.url).href
   const done = [1, 2, 3].map(async () => {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const url = new URL(`data:text/javascript,${encodeURIComponent(source)}`)

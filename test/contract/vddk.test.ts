@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { renderVddkConfig } from '#shared/adapters/vddk/config.ts'
-import { vddkEnvironment } from '#shared/adapters/vddk/library.ts'
 import { GiB, MiB } from '#shared/kernel/units.ts'
+import { renderVddkConfig } from '#shared/providers/vddk/config.ts'
+import { vddkEnvironment } from '#shared/providers/vddk/library.ts'
 import type { ChildPlan, ChildReport } from '#test/standins/vddk/child.ts'
 import {
   buildVddkStandIn,

@@ -1,7 +1,7 @@
 // The fake of vSphere keeps the contract of a VolumeService.
 
-import { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
+import { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
 import { volumesSuite } from './volumes-suite.ts'
 
 volumesSuite('volumes in memory', async () => {

@@ -1,7 +1,7 @@
 // The vSphere adapter keeps the contract of a VolumeService against the vCenter stand-in.
 
-import { createVolumeService } from '#shared/adapters/vsphere/service.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
+import { createVolumeService } from '#shared/providers/vsphere/service.ts'
 import { volumesSuite } from './volumes-suite.ts'
 import { TestVcenter } from './vsphere-vcenter.ts'
 

@@ -2,12 +2,12 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { VCenter, VSphereConfig } from '#shared/adapters/vsphere/config.ts'
-import { probeVCenter } from '#shared/adapters/vsphere/probe.ts'
-import { createVolumeService, type VSphereVolumes } from '#shared/adapters/vsphere/service.ts'
 import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS, MiB } from '#shared/kernel/units.ts'
+import type { VCenter, VSphereConfig } from '#shared/providers/vsphere/config.ts'
+import { probeVCenter } from '#shared/providers/vsphere/probe.ts'
+import { createVolumeService, type VSphereVolumes } from '#shared/providers/vsphere/service.ts'
 import { eventually, filled, finished, rejects, takenBy } from './volumes-suite.ts'
 import { TestVcenter } from './vsphere-vcenter.ts'
 

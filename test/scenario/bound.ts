@@ -1,5 +1,6 @@
 // How long anything may take once nothing goes wrong any more: what docs/operations/waits.md says of each wait, one after the other.
 
+import { KEEP_MS } from '#shared/controllers/transfer.ts'
 import { DOWNLOAD_RETRY_UNITS } from '#shared/domain/download.ts'
 import { HAND_OVER_DEADLINE_MS } from '#shared/domain/staged-volume.ts'
 import { MAX_BACKOFF_UNITS } from '#shared/domain/upload.ts'
@@ -7,7 +8,6 @@ import { POLL_AGAIN_AT_MOST_MS } from '#shared/domain/waits.ts'
 import { REQUEST_MS } from '#shared/kernel/call-limits.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
-import { KEEP_MS } from '#shared/steps/transfer.ts'
 import { BUDGET } from './bucket.ts'
 import { SIZE_BYTES } from './objects.ts'
 import { SLICE_SECONDS } from './processes.ts'

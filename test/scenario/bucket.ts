@@ -1,21 +1,27 @@
 // The bucket of a scenario: one repository of format 1 with small chunks in memory, what every process sees of it, and the
 // proof at each root that it names only what is there and restores to what the disk snapshot held.
 
-import { MemoryDisk, MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { download } from '#shared/engine/download.ts'
-import { inlineLane } from '#shared/engine/inline-lane.ts'
-import { pruneRepository, unreachableObjects } from '#shared/engine/prune.ts'
-import { addPasswordSlot, type Repository } from '#shared/engine/repository.ts'
-import { type Checkpoint, openCheckpoint } from '#shared/format/checkpoint.ts'
-import { CONFIG_KEY, formatSession, parseCheckpointKey, rootKey, sessionInKey } from '#shared/format/names.ts'
-import { encodeConfig } from '#shared/format/repository-config.ts'
-import { RepositoryKeys } from '#shared/format/repository-keys.ts'
-import { openRoot, openTombstone, type Root, type RootAbout, sealRoot } from '#shared/format/root.ts'
-import { claimedKind } from '#shared/format/sealed-object.ts'
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
+import { download } from '#shared/movers/block/download.ts'
+import { inlineLane } from '#shared/movers/block/inline-lane.ts'
 import type { DiskRef } from '#shared/ports/mover.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import { MemoryDisk, MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import { addPasswordSlot, type Repository } from '#shared/repository/core/repository.ts'
+import { type Checkpoint, openCheckpoint } from '#shared/repository/format/checkpoint.ts'
+import {
+  CONFIG_KEY,
+  formatSession,
+  parseCheckpointKey,
+  rootKey,
+  sessionInKey,
+} from '#shared/repository/format/names.ts'
+import { encodeConfig } from '#shared/repository/format/repository-config.ts'
+import { RepositoryKeys } from '#shared/repository/format/repository-keys.ts'
+import { openRoot, openTombstone, type Root, type RootAbout, sealRoot } from '#shared/repository/format/root.ts'
+import { claimedKind } from '#shared/repository/format/sealed-object.ts'
+import { pruneRepository, unreachableObjects } from '#shared/repository/maintenance/prune.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access, CHEAP_SCRYPT, PAGE_CHUNKS } from '#test/support/engine-world.ts'
 import type { VirtualClock } from './clock.ts'
 import type { Caller, Pod } from './pod.ts'

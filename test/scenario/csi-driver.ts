@@ -1,10 +1,10 @@
 // What the vSphere CSI driver and Kubernetes' volume controllers do in a scenario: provision, bind, reclaim, collect.
 
 import type { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import type { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import { KiB } from '#shared/kernel/units.ts'
+import type { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
 import { placeOfNode, usesTopology } from '#test/support/provisioner-topology.ts'
 
 /** A class whose driver never answers. */

@@ -1,8 +1,8 @@
 // The disks of a scenario as movers see them: vSphere locks one that is open for writing, and everyone who opens and writes is watched.
 
-import type { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { Disk, Extent } from '#shared/ports/disk.ts'
+import type { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
 import type { Pod } from './pod.ts'
 
 export class Disks {

@@ -1,13 +1,13 @@
 // The mover of one pod with the real engine in it: no child process and no threads, but the same life. It can be killed at any
 // moment, keeps a snapshot open between two slices, and reads and writes disks that vSphere locks.
 
-import { download } from '#shared/engine/download.ts'
-import { inlineLane } from '#shared/engine/inline-lane.ts'
-import type { Lane, LaneSetup } from '#shared/engine/lane.ts'
-import { type EngineDeps, upload } from '#shared/engine/upload.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
+import { download } from '#shared/movers/block/download.ts'
+import { inlineLane } from '#shared/movers/block/inline-lane.ts'
+import type { Lane, LaneSetup } from '#shared/movers/block/lane.ts'
+import { type EngineDeps, upload } from '#shared/movers/block/upload.ts'
 import type {
   DiskRef,
   DownloadOutcome,

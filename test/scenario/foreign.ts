@@ -1,9 +1,9 @@
 // What others have in the same vCenter and bucket: it must be there at the end as it was at the beginning.
 
-import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import type { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
 import { KiB } from '#shared/kernel/units.ts'
+import { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import type { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { EngineWorld } from '#test/support/engine-world.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 import type { Bucket } from './bucket.ts'

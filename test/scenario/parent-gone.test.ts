@@ -2,10 +2,10 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { conditionOf } from '#shared/domain/conditions.ts'
-import { createRepositories } from '#shared/engine/repositories.ts'
 import { HOUR_MS, KiB, SECOND_MS } from '#shared/kernel/units.ts'
+import { createRepositories } from '#shared/repository/repositories.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access } from '#test/support/engine-world.ts'
 import { noiseOf } from './choices.ts'
 import { EngineMover } from './engine-mover.ts'

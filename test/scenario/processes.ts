@@ -1,13 +1,13 @@
 // The processes of a scenario: what each of them is given, and the way of its calls through weather, slowness and death.
 
 import type { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import type { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
-import { createRepositories } from '#shared/engine/repositories.ts'
+import { Permits, type TransferDeps } from '#shared/controllers/deps.ts'
 import { withWallTime } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import type { VolumeService } from '#shared/ports/volumes.ts'
-import { Permits, type TransferDeps } from '#shared/steps/deps.ts'
+import type { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
+import { createRepositories } from '#shared/repository/repositories.ts'
 import { access } from '#test/support/engine-world.ts'
 import type { Bucket } from './bucket.ts'
 import type { Choices } from './choices.ts'

@@ -2,14 +2,14 @@
 // that die, stand still or are refused at any call. Every choice has a name and can be played back.
 
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { SLOT_LABEL } from '#shared/domain/slots.ts'
 import { PARKED, STEP_LABEL } from '#shared/domain/step-label.ts'
 import { isOver } from '#shared/domain/sweep.ts'
 import { HOUR_MS, SECOND_MS } from '#shared/kernel/units.ts'
+import { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import { sweep } from '../../functions/sweep/handler.ts'
 import { Asked } from './asked.ts'
 import { Bucket } from './bucket.ts'

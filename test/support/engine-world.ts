@@ -1,14 +1,11 @@
 // What the engine's tests share: small repositories in memory, disks with a history, one call per backup and restore.
 
-import { MemoryDisk, type MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { download } from '#shared/engine/download.ts'
-import { inlineLane } from '#shared/engine/inline-lane.ts'
-import type { Lane, LaneSetup } from '#shared/engine/lane.ts'
-import { createRepositories } from '#shared/engine/repositories.ts'
-import { type EngineDeps, upload } from '#shared/engine/upload.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
+import { download } from '#shared/movers/block/download.ts'
+import { inlineLane } from '#shared/movers/block/inline-lane.ts'
+import type { Lane, LaneSetup } from '#shared/movers/block/lane.ts'
+import { type EngineDeps, upload } from '#shared/movers/block/upload.ts'
 import type { Disk } from '#shared/ports/disk.ts'
 import type {
   BackupAbout,
@@ -21,6 +18,9 @@ import type {
   UploadRequest,
 } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
+import { MemoryDisk, type MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import { createRepositories } from '#shared/repository/repositories.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 
 export const CHUNK_BYTES = 4 * KiB
 /** Pages of 16 chunks: 64 KiB of volume each, so that small volumes have several. */

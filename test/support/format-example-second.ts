@@ -1,15 +1,22 @@
 // The second backup of the worked example of docs/format, and what a repository has beside backups.
 
 import { createCipheriv, scryptSync } from 'node:crypto'
-import { Bitmap } from '#shared/format/bitmap.ts'
-import { encodeParts } from '#shared/format/bytes.ts'
-import { type Checkpoint, sealCheckpoint } from '#shared/format/checkpoint.ts'
-import { sealIndexRun } from '#shared/format/index-run.ts'
-import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
-import { checkpointKey, formatSession, indexKey, keySlotKey, packKey, rootKey } from '#shared/format/names.ts'
-import { PackBuilder } from '#shared/format/pack.ts'
-import { type Root, rootPayload, sealRoot } from '#shared/format/root.ts'
-import { type ObjectKind, openObject, sealObject } from '#shared/format/sealed-object.ts'
+import { Bitmap } from '#shared/repository/format/bitmap.ts'
+import { encodeParts } from '#shared/repository/format/bytes.ts'
+import { type Checkpoint, sealCheckpoint } from '#shared/repository/format/checkpoint.ts'
+import { sealIndexRun } from '#shared/repository/format/index-run.ts'
+import { type BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
+import {
+  checkpointKey,
+  formatSession,
+  indexKey,
+  keySlotKey,
+  packKey,
+  rootKey,
+} from '#shared/repository/format/names.ts'
+import { PackBuilder } from '#shared/repository/format/pack.ts'
+import { type Root, rootPayload, sealRoot } from '#shared/repository/format/root.ts'
+import { type ObjectKind, openObject, sealObject } from '#shared/repository/format/sealed-object.ts'
 import { counting, type FormatExample, firstOf, formatExample } from './format-example.ts'
 
 const DAY_MS = 86_400_000

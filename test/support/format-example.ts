@@ -1,13 +1,13 @@
 // The worked example of docs/format: fixed keys and salts, so that every byte can be written down.
 
 import { createHash } from 'node:crypto'
-import { type BlobLocation, LocationTable } from '#shared/format/location-table.ts'
-import { sealSession } from '#shared/format/markers.ts'
-import { formatSession, packKey, sessionKey } from '#shared/format/names.ts'
-import { PackBuilder } from '#shared/format/pack.ts'
-import { encodeConfig } from '#shared/format/repository-config.ts'
-import { RepositoryKeys } from '#shared/format/repository-keys.ts'
-import { type Root, rootPayload } from '#shared/format/root.ts'
+import { type BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
+import { sealSession } from '#shared/repository/format/markers.ts'
+import { formatSession, packKey, sessionKey } from '#shared/repository/format/names.ts'
+import { PackBuilder } from '#shared/repository/format/pack.ts'
+import { encodeConfig } from '#shared/repository/format/repository-config.ts'
+import { RepositoryKeys } from '#shared/repository/format/repository-keys.ts'
+import { type Root, rootPayload } from '#shared/repository/format/root.ts'
 
 /** Bytes 00 01 02 …, from `first` on. */
 export const counting = (bytes: number, first: number): Buffer =>

@@ -3,18 +3,26 @@
 import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { FolderObjectStore } from '#shared/adapters/folder/object-store.ts'
-import { MemoryDisk, MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { createRepositories } from '#shared/engine/repositories.ts'
-import { type Repository, requireRepository } from '#shared/engine/repository.ts'
-import { encodeSegment, openIndexRun, sealIndexRun } from '#shared/format/index-run.ts'
-import { newSlotId, wrapForPublicKey } from '#shared/format/key-slot.ts'
-import { sealDoomList, sealRetireList, sealWaitList } from '#shared/format/markers.ts'
-import { doomKey, indexKey, keySlotKey, packKey, reachKey, retireKey, waitsKey } from '#shared/format/names.ts'
-import { PackBuilder, packBlob } from '#shared/format/pack.ts'
-import { PageNotes, RootNotes } from '#shared/format/reach-notes.ts'
-import { openRoot } from '#shared/format/root.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
+import { MemoryDisk, MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import { type Repository, requireRepository } from '#shared/repository/core/repository.ts'
+import { encodeSegment, openIndexRun, sealIndexRun } from '#shared/repository/format/index-run.ts'
+import { newSlotId, wrapForPublicKey } from '#shared/repository/format/key-slot.ts'
+import { sealDoomList, sealRetireList, sealWaitList } from '#shared/repository/format/markers.ts'
+import {
+  doomKey,
+  indexKey,
+  keySlotKey,
+  packKey,
+  reachKey,
+  retireKey,
+  waitsKey,
+} from '#shared/repository/format/names.ts'
+import { PackBuilder, packBlob } from '#shared/repository/format/pack.ts'
+import { PageNotes, RootNotes } from '#shared/repository/format/reach-notes.ts'
+import { openRoot } from '#shared/repository/format/root.ts'
+import { createRepositories } from '#shared/repository/repositories.ts'
+import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
 import { access, bytesOf, CHUNK_BYTES, EngineWorld, FCD, PAGE_CHUNKS } from './engine-world.ts'
 import { HookedStore } from './store-faults.ts'
 import { applyChanges } from './volume-history.ts'

@@ -1,8 +1,8 @@
 // A repository whose survey takes many slices: backups of one volume, each with map pages of its own, and some forgotten.
 
-import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { type Repository, requireRepository } from '#shared/engine/repository.ts'
+import { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import { type Repository, requireRepository } from '#shared/repository/core/repository.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access, CHUNK_BYTES, EngineWorld, FCD, PAGE_CHUNKS } from '#test/support/engine-world.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 

@@ -1,10 +1,10 @@
 // A volume that is backed up night after night, and nights that each end early.
 
-import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { requireRepository } from '#shared/engine/repository.ts'
 import { DAY_MS } from '#shared/kernel/units.ts'
 import type { UploadOutcome } from '#shared/ports/mover.ts'
+import { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import { requireRepository } from '#shared/repository/core/repository.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access, CHUNK_BYTES, EngineWorld, type UploadOptions } from '#test/support/engine-world.ts'
 import { keysOf } from '#test/support/prune-world.ts'
 import { HookedStore, type WriteHook } from '#test/support/store-faults.ts'

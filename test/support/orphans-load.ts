@@ -2,11 +2,11 @@
 // killed after 300 s, as the sweep's service lets a request live no longer.
 
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import type { VolumeDeps } from '#shared/controllers/deps.ts'
+import { underTaskLease } from '#shared/controllers/task.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { HOUR_MS, MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
-import type { VolumeDeps } from '#shared/steps/deps.ts'
-import { underTaskLease } from '#shared/steps/task.ts'
 import { sweepOrphans } from '../../functions/sweep/orphans.ts'
 import { IdleClock } from './idle-clock.ts'
 

@@ -1,13 +1,13 @@
 // A repository with two backups of one volume, and what tests of prune do with it.
 
 import * as assert from 'uvu/assert'
-import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { type PruneOptions, pruneRepository } from '#shared/engine/prune.ts'
-import { type Repository, requireRepository } from '#shared/engine/repository.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { DAY_MS, HOUR_MS } from '#shared/kernel/units.ts'
 import type { PruneReport } from '#shared/ports/mover.ts'
+import { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import { type Repository, requireRepository } from '#shared/repository/core/repository.ts'
+import { type PruneOptions, pruneRepository } from '#shared/repository/maintenance/prune.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access, bytesOf, CHUNK_BYTES, EngineWorld, type UploadOptions } from '#test/support/engine-world.ts'
 import { HookedStore, type WriteHook } from '#test/support/store-faults.ts'
 import { applyChanges } from '#test/support/volume-history.ts'

@@ -2,12 +2,12 @@
 
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { Permits, type TransferDeps } from '#shared/controllers/deps.ts'
+import { giveSlot } from '#shared/controllers/slots.ts'
+import { withSlot } from '#shared/controllers/transfer.ts'
 import { slotHolder } from '#shared/domain/slots.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
-import { Permits, type TransferDeps } from '#shared/steps/deps.ts'
-import { giveSlot } from '#shared/steps/slots.ts'
-import { withSlot } from '#shared/steps/transfer.ts'
 
 export type Cost = { requests: number; objects: number }
 export type QueueCost = { uploads: number; queueing: Cost; draining: Cost }

@@ -2,9 +2,9 @@
 
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
-import { MemoryDisk, type MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
 import { SECTOR_BYTES } from '#shared/kernel/units.ts'
 import type { Extent } from '#shared/ports/disk.ts'
+import { MemoryDisk, type MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 
 /** `fill` below 4 repeats (zeros among them), so that chunks meet again; others are noise of their own. */
 export type Change = { kind: 'write' | 'discard'; sector: number; sectors: number; fill: number }

@@ -3,11 +3,11 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readVSphereConfig } from '#shared/adapters/vsphere/config.ts'
-import { createVolumeService } from '#shared/adapters/vsphere/service.ts'
 import type { Condition, KindName, KubeObject } from '#shared/api/kinds.ts'
 import { STEP_LABEL } from '#shared/domain/step-label.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
+import { readVSphereConfig } from '#shared/providers/vsphere/config.ts'
+import { createVolumeService } from '#shared/providers/vsphere/service.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import { aSnapshot, type Backup, backUp, claimRepository, remove, restore, typeOf } from '#test/environment/main-job.ts'

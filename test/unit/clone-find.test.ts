@@ -3,9 +3,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import type { Context } from '#shared/runtime/context.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import { handleClone } from '../../functions/clone/handler.ts'
 
 const claims = suite('a claim that names a clone')

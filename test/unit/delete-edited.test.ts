@@ -3,10 +3,10 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
+import { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import { type DeleteDeps, handleDelete } from '../../functions/delete/handler.ts'
 

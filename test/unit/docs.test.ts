@@ -5,7 +5,7 @@ import { dirname, join, normalize } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
-import { MEANINGS } from '#shared/adapters/vddk/meanings.ts'
+import { MEANINGS } from '#shared/providers/vddk/meanings.ts'
 import { anchorsOf, filesBelow } from '../support/documents.ts'
 
 const docs = suite('the documents')

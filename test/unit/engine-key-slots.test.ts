@@ -4,17 +4,17 @@
 import { scryptSync } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { KeyCache, openRepository, requireRepository } from '#shared/engine/repository.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import { KeyCache, openRepository, requireRepository } from '#shared/repository/core/repository.ts'
 import {
   decodeSlot,
   MOST_SLOT_WORK_BYTES,
   MOST_WORK_BYTES,
   slotWorkBytes,
   wrapWithPassphrase,
-} from '#shared/format/key-slot.ts'
-import { planTrials } from '#shared/format/slot-trials.ts'
-import { MiB } from '#shared/kernel/units.ts'
+} from '#shared/repository/format/key-slot.ts'
+import { planTrials } from '#shared/repository/format/slot-trials.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access, EngineWorld } from '#test/support/engine-world.ts'
 import { reasonOf } from '#test/support/reason.ts'
 

@@ -2,10 +2,10 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { ListedPacks } from '#shared/engine/listed-packs.ts'
-import { packKey } from '#shared/format/names.ts'
 import type { StoredObject } from '#shared/ports/object-store.ts'
+import { ListedPacks } from '#shared/repository/core/listed-packs.ts'
+import { packKey } from '#shared/repository/format/names.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 
 const test = suite('engine: listed packs')
 

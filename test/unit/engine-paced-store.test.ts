@@ -2,10 +2,10 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { PacedStore } from '#shared/engine/paced-store.ts'
-import { Pacer } from '#shared/engine/pacer.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
+import { PacedStore } from '#shared/repository/core/paced-store.ts'
+import { Pacer } from '#shared/repository/core/pacer.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { IdleClock } from '#test/support/idle-clock.ts'
 
 const test = suite('a store behind a bandwidth limit')

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { PackTable } from '#shared/engine/pack-table.ts'
+import { PackTable } from '#shared/repository/maintenance/pack-table.ts'
 import { Random } from '#test/scenario/random.ts'
 
 const test = suite('engine: table of packs')

@@ -3,9 +3,9 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { claimedKind } from '#shared/format/sealed-object.ts'
+import { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import { claimedKind } from '#shared/repository/format/sealed-object.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access, CHUNK_BYTES, EngineWorld, FCD } from '#test/support/engine-world.ts'
 import { keysOf, prune, restores, twoBackups } from '#test/support/prune-world.ts'
 import { CallClock, TickingStore } from '#test/support/ticking-store.ts'

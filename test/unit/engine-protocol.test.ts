@@ -1,11 +1,11 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryDisk, MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { requireRepository } from '#shared/engine/repository.ts'
-import { LocationTable } from '#shared/format/location-table.ts'
-import { sealRetireList } from '#shared/format/markers.ts'
-import { retireKey } from '#shared/format/names.ts'
+import { MemoryDisk, MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import { requireRepository } from '#shared/repository/core/repository.ts'
+import { LocationTable } from '#shared/repository/format/location-table.ts'
+import { sealRetireList } from '#shared/repository/format/markers.ts'
+import { retireKey } from '#shared/repository/format/names.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access, bytesOf, CHUNK_BYTES, EngineWorld, FCD } from '#test/support/engine-world.ts'
 import { HookedStore, type WriteHook } from '#test/support/store-faults.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
@@ -209,7 +209,7 @@ function flip(store: MemoryObjectStore, key: string, at: number): void {
 
 /** The pack that holds the root's pages. */
 async function pagePack(store: MemoryObjectStore, root: string): Promise<string> {
-  const { openRoot } = await import('#shared/format/root.ts')
+  const { openRoot } = await import('#shared/repository/format/root.ts')
   const { keys } = await requireRepository(store, access.password)
   const { pages } = openRoot(keys, root.slice(6), store.objects.get(root)!.body, root)
   assert.ok(pages instanceof LocationTable)

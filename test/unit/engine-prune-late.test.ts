@@ -3,10 +3,10 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { requireRepository } from '#shared/engine/repository.ts'
 import type { StoredObject } from '#shared/ports/object-store.ts'
+import { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import { requireRepository } from '#shared/repository/core/repository.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access, CHUNK_BYTES, EngineWorld, FCD } from '#test/support/engine-world.ts'
 import { keysOf, pausedSlice, prune, restores } from '#test/support/prune-world.ts'
 import { reasonOf } from '#test/support/reason.ts'

@@ -2,12 +2,18 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { pruneRepository, unreachableObjects } from '#shared/engine/prune.ts'
-import { reachKey, reachNoteKind, sessionInKey } from '#shared/format/names.ts'
-import { openPageNotes, openRootNotes, PageNotes, type RootNote, RootNotes } from '#shared/format/reach-notes.ts'
-import { openRoot, sealRoot } from '#shared/format/root.ts'
 import { DAY_MS, HOUR_MS } from '#shared/kernel/units.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
+import { reachKey, reachNoteKind, sessionInKey } from '#shared/repository/format/names.ts'
+import {
+  openPageNotes,
+  openRootNotes,
+  PageNotes,
+  type RootNote,
+  RootNotes,
+} from '#shared/repository/format/reach-notes.ts'
+import { openRoot, sealRoot } from '#shared/repository/format/root.ts'
+import { pruneRepository, unreachableObjects } from '#shared/repository/maintenance/prune.ts'
 import { access, FCD } from '#test/support/engine-world.ts'
 import { copyOf, type LongRepository, longRepository } from '#test/support/long-repository.ts'
 import { keysOf, prune, restores } from '#test/support/prune-world.ts'

@@ -2,9 +2,9 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type PruneOptions, unreachableObjects } from '#shared/engine/prune.ts'
 import type { PruneReport } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
+import { type PruneOptions, unreachableObjects } from '#shared/repository/maintenance/prune.ts'
 import { access, CHUNK_BYTES, FCD } from '#test/support/engine-world.ts'
 import { copyOf, type LongRepository, longRepository } from '#test/support/long-repository.ts'
 import { keysOf, pausedSlice, prune, restores } from '#test/support/prune-world.ts'

@@ -3,10 +3,10 @@
 import { randomBytes } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryDisk, MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
+import { MemoryDisk, MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { bytesOf, EngineWorld } from '#test/support/engine-world.ts'
 
 const test = suite('engine: recycled buffers')

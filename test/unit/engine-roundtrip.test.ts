@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryDisk, MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
 import { KiB, SECTOR_BYTES } from '#shared/kernel/units.ts'
+import { MemoryDisk, MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access, bytesOf, CHUNK_BYTES, EngineWorld, FCD } from '#test/support/engine-world.ts'
 import { applyChanges, changes } from '#test/support/volume-history.ts'
 

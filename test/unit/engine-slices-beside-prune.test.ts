@@ -3,12 +3,12 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
-import type { MemoryObjectStore } from '#shared/adapters/memory/object-store.ts'
-import { unreachableObjects } from '#shared/engine/prune.ts'
-import type { Repository } from '#shared/engine/repository.ts'
-import { decodeParts, encodeParts } from '#shared/format/bytes.ts'
-import { openObject, sealObject } from '#shared/format/sealed-object.ts'
+import type { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import type { Repository } from '#shared/repository/core/repository.ts'
+import { decodeParts, encodeParts } from '#shared/repository/format/bytes.ts'
+import { openObject, sealObject } from '#shared/repository/format/sealed-object.ts'
+import { unreachableObjects } from '#shared/repository/maintenance/prune.ts'
+import type { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import {
   access,
   CHUNK_BYTES,

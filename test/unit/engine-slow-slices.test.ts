@@ -3,8 +3,8 @@
 import { randomBytes } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryDisk, MemoryDiskContent } from '#shared/adapters/memory/disk.ts'
 import { KiB } from '#shared/kernel/units.ts'
+import { MemoryDisk, MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 import { bytesOf, EngineWorld, type UploadOptions } from '#test/support/engine-world.ts'
 
 const VOLUME = 512 * KiB

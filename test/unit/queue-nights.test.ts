@@ -5,6 +5,9 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { Permits, type TransferDeps } from '#shared/controllers/deps.ts'
+import { giveSlot } from '#shared/controllers/slots.ts'
+import { withSlot } from '#shared/controllers/transfer.ts'
 import {
   queuedSince,
   STOOD_ASIDE_ANNOTATION,
@@ -15,9 +18,6 @@ import {
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#shared/kernel/units.ts'
-import { Permits, type TransferDeps } from '#shared/steps/deps.ts'
-import { giveSlot } from '#shared/steps/slots.ts'
-import { withSlot } from '#shared/steps/transfer.ts'
 import { ensureUpload } from '../../functions/snapshot/take.ts'
 
 const nights = suite('nights that are too short')

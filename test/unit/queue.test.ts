@@ -4,6 +4,10 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { TransferDeps } from '#shared/controllers/deps.ts'
+import { Permits } from '#shared/controllers/deps.ts'
+import { freeDeadSlots, gateIn, giveSlot, takeSlot } from '#shared/controllers/slots.ts'
+import { withSlot } from '#shared/controllers/transfer.ts'
 import {
   FRONT_SIZE,
   frontOf,
@@ -16,10 +20,6 @@ import {
 } from '#shared/domain/slots.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
-import type { TransferDeps } from '#shared/steps/deps.ts'
-import { Permits } from '#shared/steps/deps.ts'
-import { freeDeadSlots, gateIn, giveSlot, takeSlot } from '#shared/steps/slots.ts'
-import { withSlot } from '#shared/steps/transfer.ts'
 import { measureQueue } from '#test/support/queue-load.ts'
 
 const unexpected = () => assert.unreachable()

@@ -3,12 +3,12 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import { requireAllowed } from '#shared/controllers/allowed-namespaces.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
+import { accessOfClaimed, accessOfRepository } from '#shared/controllers/repository-access.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
-import { requireAllowed } from '#shared/steps/allowed-namespaces.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
-import { accessOfClaimed, accessOfRepository } from '#shared/steps/repository-access.ts'
 import { reasonOf } from '#test/support/reason.ts'
 
 const test = suite('who may use a repository')

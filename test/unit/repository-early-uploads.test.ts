@@ -3,9 +3,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 import { wakeEarlyUploads } from '../../functions/repository/early-uploads.ts'
 
 const early = suite('uploads before their repository')

@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { BodyBuffers } from '#shared/adapters/s3/body-buffers.ts'
 import { MiB } from '#shared/kernel/units.ts'
+import { BodyBuffers } from '#shared/repository/stores/s3/body-buffers.ts'
 
 const test = suite('buffers for bodies')
 

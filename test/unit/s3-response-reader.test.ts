@@ -6,7 +6,7 @@ import {
   ResponseError,
   ResponseReader,
   SCRATCH_BYTES,
-} from '#shared/adapters/s3/response-reader.ts'
+} from '#shared/repository/stores/s3/response-reader.ts'
 
 const test = suite('HTTP response reader')
 

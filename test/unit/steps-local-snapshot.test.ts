@@ -2,13 +2,13 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
+import type { VolumeDeps } from '#shared/controllers/deps.ts'
+import { removeLocalSnapshot } from '#shared/controllers/local-snapshot.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
-import type { VolumeDeps } from '#shared/steps/deps.ts'
-import { removeLocalSnapshot } from '#shared/steps/local-snapshot.ts'
+import { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
 
 const removal = suite('the removal of a disk snapshot')
 

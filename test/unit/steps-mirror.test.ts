@@ -3,11 +3,11 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
+import { mirrorToSnapshot } from '#shared/controllers/mirror.ts'
 import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
-import { mirrorToSnapshot } from '#shared/steps/mirror.ts'
 
 const mirroring = suite('what a Snapshot shows of its Upload')
 

@@ -3,11 +3,11 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
+import { type Resume, underTaskLease } from '#shared/controllers/task.ts'
 import { leaseState } from '#shared/domain/lease.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
-import { type Resume, underTaskLease } from '#shared/steps/task.ts'
 import { VirtualClock } from '../scenario/clock.ts'
 
 const tasks = suite('what a tick asks for')

@@ -3,9 +3,9 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ABORTS, type Claim } from '#shared/steps/claim.ts'
-import type { TransferDeps } from '#shared/steps/deps.ts'
-import { moved } from '#shared/steps/transfer.ts'
+import { ABORTS, type Claim } from '#shared/controllers/claim.ts'
+import type { TransferDeps } from '#shared/controllers/deps.ts'
+import { moved } from '#shared/controllers/transfer.ts'
 import { slowSleep } from '#test/support/slow-sleep.ts'
 
 const transfers = suite('a transfer that is to end')

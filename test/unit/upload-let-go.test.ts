@@ -3,9 +3,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { DiskRef } from '#shared/ports/mover.ts'
-import type { TransferDeps } from '#shared/steps/deps.ts'
 import { slowSleep } from '#test/support/slow-sleep.ts'
 import { letGoOfDisk } from '../../functions/upload/let-go.ts'
 

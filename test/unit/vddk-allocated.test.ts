@@ -5,9 +5,9 @@ import * as fc from 'fast-check'
 import koffi from 'koffi'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { allocatedExtents } from '#shared/adapters/vddk/allocated.ts'
-import type { VddkLibrary } from '#shared/adapters/vddk/library.ts'
 import { MiB, SECTOR_BYTES } from '#shared/kernel/units.ts'
+import { allocatedExtents } from '#shared/providers/vddk/allocated.ts'
+import type { VddkLibrary } from '#shared/providers/vddk/library.ts'
 
 const test = suite('VDDK: allocated areas')
 const CAPACITY_MIB = 64

@@ -3,12 +3,12 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { collectChangedAreas } from '#shared/adapters/vsphere/areas.ts'
-import { checkId, parseChangeId } from '#shared/adapters/vsphere/ids.ts'
 import { mergeExtents } from '#shared/domain/extents.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { SECTOR_BYTES } from '#shared/kernel/units.ts'
 import type { Extent } from '#shared/ports/disk.ts'
+import { collectChangedAreas } from '#shared/providers/vsphere/areas.ts'
+import { checkId, parseChangeId } from '#shared/providers/vsphere/ids.ts'
 
 const test = suite('changed areas')
 const extents = (list: [number, number][]) => list.map(([offsetBytes, lengthBytes]) => ({ offsetBytes, lengthBytes }))

@@ -2,8 +2,8 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { readVSphereConfig, readVSphereSecret } from '#shared/adapters/vsphere/config.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import { readVSphereConfig, readVSphereSecret } from '#shared/providers/vsphere/config.ts'
 
 const test = suite('vSphere configuration')
 const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'

@@ -2,11 +2,11 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MemoryVolumes } from '#shared/adapters/memory/volumes.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { KiB, MiB } from '#shared/kernel/units.ts'
 import type { Disk } from '#shared/ports/disk.ts'
+import { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
 
 const test = suite('volumes in memory')
 const bytes = (value: number, lengthBytes = 4 * KiB) => new Uint8Array(lengthBytes).fill(value)

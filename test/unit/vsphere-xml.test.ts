@@ -12,7 +12,7 @@ import {
   typeOf,
   type XmlObject,
   XmlReader,
-} from '#shared/adapters/vsphere/xml.ts'
+} from '#shared/providers/vsphere/xml.ts'
 
 const test = suite('XML')
 const XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'

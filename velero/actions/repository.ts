@@ -2,12 +2,12 @@
 
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import { presentRepository } from '#shared/controllers/storage-location.ts'
 import { conditionOf } from '#shared/domain/conditions.ts'
 import { followsLocation } from '#shared/domain/present-location.ts'
 import { REPOSITORY_DRIVER } from '#shared/domain/repository-claim.ts'
 import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import { presentRepository } from '#shared/steps/storage-location.ts'
 import type { ActionLog } from '../actions.ts'
 import { repositoryName } from '../domain/names.ts'
 import { claimsSamePlace, claimsSameRepository, repositoryClaimOf, sortedText } from '../domain/requests.ts'

@@ -1,8 +1,8 @@
 // The repository in the environment's bucket, opened beside the functions: what tests look into.
 
-import { createS3Store } from '#shared/adapters/s3/store.ts'
-import { type Repository, requireRepository } from '#shared/engine/repository.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
+import { type Repository, requireRepository } from '#shared/repository/core/repository.ts'
+import { createS3Store } from '#shared/repository/stores/s3/store.ts'
 import type { Environment } from '../environment.ts'
 import type { S3Server } from './s3.ts'
 

@@ -4,10 +4,10 @@
 import { text } from 'node:stream/consumers'
 import { Worker } from 'node:worker_threads'
 import koffi from 'koffi'
-import { exitVddk, findVddk, initVddk, loadVddk, type VddkLibrary } from '#shared/adapters/vddk/library.ts'
-import { createVddkLock } from '#shared/adapters/vddk/lock.ts'
-import { bindVddk } from '#shared/adapters/vddk/signatures.ts'
 import { asError } from '#shared/kernel/errors.ts'
+import { exitVddk, findVddk, initVddk, loadVddk, type VddkLibrary } from '#shared/providers/vddk/library.ts'
+import { createVddkLock } from '#shared/providers/vddk/lock.ts'
+import { bindVddk } from '#shared/providers/vddk/signatures.ts'
 import type { Step, StepResult, WorkerOrder } from './worker.ts'
 
 export type ChildPlan = {

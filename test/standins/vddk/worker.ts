@@ -2,12 +2,12 @@
 
 import { createHash } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
-import { openVddkDisk, type VddkDiskOptions } from '#shared/adapters/vddk/disk.ts'
-import { endLeftAccess } from '#shared/adapters/vddk/left-access.ts'
-import { initVddk, loadVddk } from '#shared/adapters/vddk/library.ts'
-import { VddkLock } from '#shared/adapters/vddk/lock.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import type { Disk, Extent } from '#shared/ports/disk.ts'
+import { openVddkDisk, type VddkDiskOptions } from '#shared/providers/vddk/disk.ts'
+import { endLeftAccess } from '#shared/providers/vddk/left-access.ts'
+import { initVddk, loadVddk } from '#shared/providers/vddk/library.ts'
+import { VddkLock } from '#shared/providers/vddk/lock.ts'
 import { CONNECTION, DATASTORE } from './harness.ts'
 
 type Open = {

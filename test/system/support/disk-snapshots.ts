@@ -1,10 +1,10 @@
 // Disk snapshots in the environment's vCenter, taken as somebody else may have taken them.
 
 import * as assert from 'uvu/assert'
-import { readVSphereConfig } from '#shared/adapters/vsphere/config.ts'
-import { createVolumeService } from '#shared/adapters/vsphere/service.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import type { VolumeService } from '#shared/ports/volumes.ts'
+import { readVSphereConfig } from '#shared/providers/vsphere/config.ts'
+import { createVolumeService } from '#shared/providers/vsphere/service.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 

@@ -3,11 +3,11 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { deadlineOf } from '#shared/controllers/deadline.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { DEADLINE_MARGIN_MS, isTooLate } from '#shared/domain/upload.ts'
 import { operationDeadline } from '#shared/domain/velero.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
-import { deadlineOf } from '#shared/steps/deadline.ts'
-import type { StepDeps } from '#shared/steps/deps.ts'
 
 const velero = suite("Velero's operation")
 

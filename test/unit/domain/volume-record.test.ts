@@ -8,7 +8,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { backedUpOf, formatBackedUp, neededBytes } from '#shared/domain/backed-up.ts'
 import type { NodeAffinity } from '#shared/domain/node-affinity.ts'
 import { formatRecord, readRecord, recordOf, type VolumeRecord } from '#shared/domain/volume-record.ts'
-import { openRoot, type RootAbout, sealRoot } from '#shared/format/root.ts'
+import { openRoot, type RootAbout, sealRoot } from '#shared/repository/format/root.ts'
 import { formatExample } from '#test/support/format-example.ts'
 
 const record = suite('what a backup keeps of its volume')

@@ -1,0 +1,181 @@
+// Opens the pages of the map that an upload works on, and closes them when every chunk of theirs is settled.
+
+import { CorruptionError } from '#shared/kernel/errors.ts'
+import type { BlobReader } from '#shared/repository/core/blob-reader.ts'
+import { countGarbage } from '#shared/repository/core/garbage.ts'
+import { chunkLength, pageSpan } from '#shared/repository/core/geometry.ts'
+import { inParallel } from '#shared/repository/core/in-parallel.ts'
+import type { MetaPacks } from '#shared/repository/core/meta-packs.ts'
+import { readPageMap } from '#shared/repository/core/page-map.ts'
+import type { Repository } from '#shared/repository/core/repository.ts'
+import type { Unfinished, UnfinishedPage } from '#shared/repository/core/unfinished.ts'
+import type { OpenPage, UploadState } from '#shared/repository/core/upload-state.ts'
+import type { Warn } from '#shared/repository/core/warn.ts'
+import { Bitmap } from '#shared/repository/format/bitmap.ts'
+import type { BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
+
+const PARALLEL_READS = 8
+
+export type PageContext = {
+  repository: Repository
+  state: UploadState
+  blobs: BlobReader
+  metaPacks: MetaPacks
+  unfinished: Unfinished
+  warn: Warn
+}
+
+/** The page as it is to be worked on: the parent's entries where they still hold, and what is to be looked at. */
+export async function loadPage(context: PageContext, page: number): Promise<OpenPage> {
+  const { state } = context
+  const begun = state.open.get(page)
+  if (begun !== undefined) return begun
+  const { first, end } = pageSpan(state.geometry, page)
+  const map = state.newTable(end - first)
+  const todo = new Bitmap(end - first)
+  for (let chunk = state.plan.next(first, end); chunk !== -1; chunk = state.plan.next(chunk + 1, end))
+    todo.add(chunk - first)
+  const loaded: OpenPage = { page, first, todo, left: todo.count(), map }
+  const isLookedAt = loaded.left > 0 || state.keepsTheRest
+  const [parent, unfinished] = await Promise.all([
+    isLookedAt ? parentMap(context, page) : ('none' as const),
+    isLookedAt ? context.unfinished.page(page, state.pages.get(page)) : undefined,
+  ])
+  const listed =
+    unfinished === undefined ? NONE : await context.unfinished.listed(packsToTake(state, loaded, parent, unfinished))
+  // From here on in one go, so that a checkpoint knows either nothing of it or all.
+  takeParent(state, loaded, parent)
+  if (parent === 'unreadable') state.pages.clear(page)
+  if (unfinished !== undefined) takeUnfinished(state, loaded, unfinished, listed)
+  state.open.set(page, loaded)
+  return loaded
+}
+
+type ParentMap = LocationTable | 'none' | 'unreadable'
+const NONE: ReadonlySet<string> = new Set()
+
+/** Packs that `takeUnfinished` may ask for: of all others that the page names nobody needs to know whether they stand. */
+function packsToTake(
+  state: UploadState,
+  { todo }: OpenPage,
+  parent: ParentMap,
+  { map, stored }: UnfinishedPage,
+): string[] {
+  const packs = new Set<string>()
+  for (let slot = 0; slot < Math.min(todo.length, map.length); slot++) {
+    const location = map.get(slot)
+    const isLookedAt = todo.has(slot) || (state.keepsTheRest && isGone(state, parent, slot))
+    if (location === undefined || !isLookedAt) continue
+    const isParents =
+      typeof parent !== 'string' &&
+      slot < parent.length &&
+      parent.hasId(slot, location.id, 0) &&
+      !isGone(state, parent, slot)
+    if (!isParents) packs.add(location.pack)
+  }
+  if (stored !== undefined) packs.add(stored.pack)
+  return [...packs]
+}
+
+/** The parent cannot give any more what it has in this place. */
+function isGone(state: UploadState, parent: ParentMap, slot: number): boolean {
+  if (typeof parent === 'string') return parent === 'unreadable'
+  return slot < parent.length && !parent.isEmpty(slot) && state.unusable.has(parent.packOf(slot))
+}
+
+/**
+ * Takes the parent's entries: all of them when only changes are looked at, else those of planned chunks, as something
+ * to compare with. What the parent cannot give any more (a retired pack, a page that is corrupt) is looked at again.
+ */
+function takeParent(state: UploadState, loaded: OpenPage, parent: ParentMap): void {
+  if (parent === 'none') return
+  const changesOnly = state.keepsTheRest
+  for (let slot = 0; slot < loaded.map.length; slot++) {
+    const inParent = parent !== 'unreadable' && slot < parent.length
+    const isLost = isGone(state, parent, slot)
+    if (isLost && changesOnly) lookAgain(state, loaded, slot)
+    if (inParent && !isLost && (changesOnly || loaded.todo.has(slot))) loaded.map.copy(slot, parent, slot)
+  }
+}
+
+/**
+ * As something to compare with, and nothing else: only chunks that are looked at in any case, and what the parent has as well stays the
+ * parent's. Of what this session must not take over, or what is not there, nothing is taken.
+ */
+function takeUnfinished(
+  state: UploadState,
+  loaded: OpenPage,
+  { map, stored }: UnfinishedPage,
+  listed: ReadonlySet<string>,
+): void {
+  const isUsable = (pack: string) => listed.has(pack) && !state.unusable.has(pack)
+  const slots = new Bitmap(loaded.map.length)
+  const end = Math.min(loaded.todo.length, map.length)
+  for (let slot = loaded.todo.next(0, end); slot !== -1; slot = loaded.todo.next(slot + 1, end)) {
+    const location = map.get(slot)
+    if (location === undefined || loaded.map.hasId(slot, location.id, 0) || !isUsable(location.pack)) continue
+    loaded.map.set(slot, location)
+    slots.add(slot)
+  }
+  loaded.unfinished = { slots, stored: stored !== undefined && isUsable(stored.pack) ? stored : undefined }
+}
+
+async function parentMap({ state, blobs, warn }: PageContext, page: number): Promise<ParentMap> {
+  const location = state.pages.get(page)
+  if (location === undefined) return 'none'
+  try {
+    return await readPageMap(blobs, location)
+  } catch (error) {
+    if (!(error instanceof CorruptionError)) throw error
+    warn(error.reason, `page ${page} of the parent is left aside, its chunks are read anew: ${error.message}`)
+    return 'unreadable'
+  }
+}
+
+function lookAgain(state: UploadState, page: OpenPage, slot: number): void {
+  if (page.todo.has(slot)) return
+  page.todo.add(slot)
+  page.left++
+  state.stats.totalBytes += chunkLength(state.geometry, page.first + slot)
+}
+
+/** Stores the page's map unless it is the parent's still, or all zeros. The page is finished when that is durable. */
+export function closePage({ repository, state, metaPacks }: PageContext, { page, map, unfinished }: OpenPage): void {
+  if (map.isAllEmpty()) {
+    state.finishPage(page, undefined)
+    return
+  }
+  const raw = map.encode()
+  countGarbage(2 * raw.length)
+  const id = repository.keys.pageId(raw)
+  const standing = [state.pages.get(page), unfinished?.stored].find(
+    (stored) => stored !== undefined && id.equals(stored.id) && !state.unusable.has(stored.pack),
+  )
+  if (standing !== undefined) state.finishPage(page, standing)
+  else metaPacks.append('page', id, raw, (location) => state.finishPage(page, location))
+}
+
+/**
+ * While packs are retired, pages that no change touches may still name them: those are worked on as well. Reads the
+ * whole map of the parent, which is why it is done only then.
+ */
+export async function planRetired({ state, blobs, warn }: PageContext): Promise<void> {
+  const retired = state.unusable
+  if (retired.size === 0 || state.mode !== 'Changed') return
+  const pages = Array.from({ length: state.geometry.pageCount }, (_, page) => page)
+  await inParallel(pages, PARALLEL_READS, async (page) => {
+    const location = state.finished.has(page) ? state.pages.get(page) : undefined
+    if (location === undefined) return
+    if (retired.has(location.pack) || (await namesRetired(location))) state.finished.remove(page)
+  })
+
+  async function namesRetired(location: BlobLocation): Promise<boolean> {
+    try {
+      return (await readPageMap(blobs, location)).packs.some((pack) => retired.has(pack))
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error
+      warn(error.reason, error.message)
+      return true
+    }
+  }
+}

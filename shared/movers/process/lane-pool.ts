@@ -1,0 +1,48 @@
+// Keeps a disk's lanes open from one slice of an upload to the next, as to open a disk through VDDK takes seconds.
+
+import type { Lane, LaneSetup } from '#shared/movers/block/lane.ts'
+import type { DiskRef } from '#shared/ports/mover.ts'
+import type { MoverSetup } from './protocol.ts'
+import { ThreadLane } from './thread-lane.ts'
+
+export class LanePool {
+  readonly #setup: MoverSetup
+  readonly #lock: SharedArrayBuffer | undefined
+  #lanes: ThreadLane[] = []
+  /** What the lanes have open. */
+  #key: string | undefined
+
+  constructor(setup: MoverSetup, lock: SharedArrayBuffer | undefined) {
+    this.#setup = setup
+    this.#lock = lock
+  }
+
+  async open(disk: DiskRef, setup: LaneSetup, writable: boolean): Promise<Lane[]> {
+    // The password is not part of the name: a new one does not disturb an open handle.
+    const key = JSON.stringify([disk.access.server, disk.access.datastoreMoref, disk.fcdId, disk.snapshotId, writable])
+    if (key !== this.#key) {
+      await this.closeAll()
+      const { vddk, testDisk } = this.#setup
+      const birth = { vddk, testDisk, lock: this.#lock, disk, writable }
+      this.#lanes = Array.from({ length: this.#count(writable) }, () => new ThreadLane(birth))
+      this.#key = key
+    }
+    await Promise.all(this.#lanes.map((lane) => lane.begin(setup)))
+    return this.#lanes
+  }
+
+  /** Closes what is open; the first failure is thrown when all were tried. */
+  async closeAll(): Promise<void> {
+    const lanes = this.#lanes
+    this.#lanes = []
+    this.#key = undefined
+    const closed = await Promise.allSettled(lanes.map((lane) => lane.close()))
+    const failed = closed.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+  }
+
+  /** A disk that VDDK has open for writing is locked: one handle only. */
+  #count(writable: boolean): number {
+    return writable && this.#setup.testDisk === undefined ? 1 : this.#setup.workers
+  }
+}

@@ -1,0 +1,169 @@
+// Main file of the mover, the child process that holds VDDK, the disk handles and the engine. Started by client.ts.
+
+import { systemClock, withWallTime } from '#shared/kernel/clock.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import { download } from '#shared/movers/block/download.ts'
+import { type EngineDeps, upload } from '#shared/movers/block/upload.ts'
+import type { DiskRef, RepositoryAccess } from '#shared/ports/mover.ts'
+import { Pacer } from '#shared/repository/core/pacer.ts'
+import { KeyCache } from '#shared/repository/core/repository.ts'
+import { endAccess } from './end-access.ts'
+import { LanePool } from './lane-pool.ts'
+import type { FromMover, MoverSetup, ToMover } from './protocol.ts'
+import { toWire } from './wire-error.ts'
+
+/** Of buffers of downloaded bodies that wait to be used again. */
+const KEPT_BODY_BYTES = 12 * MiB
+
+type Transfer = Extract<ToMover, { type: 'upload' | 'download' }>
+type Mover = {
+  setup: MoverSetup
+  lock: SharedArrayBuffer | undefined
+  lanes: LanePool
+  keyCache: KeyCache
+  pacer: Pacer | undefined
+}
+
+let mover: Promise<Mover> | undefined
+let stop = new AbortController()
+/** 0 or 1: the function asks for one at a time. */
+let transfers = 0
+
+const send = (message: FromMover) => process.send?.(message)
+
+// Whoever started us is gone or has let go of us. Not process.exit: it would wait for a thread that is inside VDDK.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+// A signal to the whole group is the function's to answer: it stops us in order.
+process.on('SIGTERM', () => {})
+process.on('SIGINT', () => {})
+
+process.on('message', (message: ToMover) => {
+  switch (message.type) {
+    case 'setup':
+      mover = start(message.setup)
+      mover.then(
+        () => send({ type: 'ready' }),
+        (error: unknown) => send({ type: 'unusable', error: toWire(error) }),
+      )
+      return
+    case 'stop':
+      stop.abort()
+      return
+    case 'endAccess':
+      void letGo(message.id, message.disk)
+      return
+    case 'close':
+      void close()
+      return
+    default:
+      // What could not even be begun, as the setup failed, has its reason, too.
+      transfer(message).catch((error: unknown) => send({ type: 'failed', error: toWire(error) }))
+  }
+})
+
+async function start(setup: MoverSetup): Promise<Mover> {
+  let lock: SharedArrayBuffer | undefined
+  if (setup.vddk !== undefined) {
+    const [{ createVddkLock }, { initVddk, loadVddk }] = await Promise.all([
+      import('#shared/providers/vddk/lock.ts'),
+      import('#shared/providers/vddk/library.ts'),
+    ])
+    // Before the first worker: threads that call VDDK are to be created after it was started.
+    initVddk(loadVddk(setup.vddk.libDir), setup.vddk.configFile)
+    lock = createVddkLock()
+  }
+  const { bytesPerSecond } = setup
+  const pacer = bytesPerSecond === undefined ? undefined : new Pacer(systemClock, bytesPerSecond)
+  return { setup, lock, lanes: new LanePool(setup, lock), keyCache: new KeyCache(), pacer }
+}
+
+async function transfer(message: Transfer): Promise<void> {
+  stop = new AbortController()
+  transfers++
+  try {
+    await move(message, stop.signal)
+  } finally {
+    transfers--
+  }
+}
+
+async function move(message: Transfer, signal: AbortSignal): Promise<void> {
+  const started = await requireSetup()
+  const { close: closeStore, ...opened } = await openStore(started.setup, message.request.repository)
+  try {
+    const deps = engineDeps(started, opened, message.aheadMs)
+    const options = { signal, onProgress: (progress: object) => sendProgress(progress) }
+    const outcome =
+      message.type === 'upload'
+        ? await upload(message.request, deps, options)
+        : await download(message.request, deps, options)
+    // What is finished must not hold the disk: its snapshot is about to be deleted, or its volume handed over. One that is
+    // open for writing is locked, and the next slice may run in another pod.
+    if (outcome.state === 'sealed' || message.type === 'download') await started.lanes.closeAll()
+    send({ type: 'done', outcome })
+  } catch (error) {
+    await started.lanes.closeAll().catch((closing: unknown) => warn('DiskNotClosed', String(closing)))
+    send({ type: 'failed', error: toWire(error) })
+  } finally {
+    closeStore()
+  }
+}
+
+async function requireSetup(): Promise<Mover> {
+  if (mover === undefined) throw new Error('the setup must come first')
+  return await mover
+}
+
+async function letGo(id: number, disk: DiskRef): Promise<void> {
+  try {
+    const { setup, lock, lanes } = await requireSetup()
+    if (transfers === 0) await lanes.closeAll()
+    await endAccess(disk, setup, lock)
+    send({ type: 'accessEnded', id })
+  } catch (error) {
+    send({ type: 'accessEnded', id, error: toWire(error) })
+  }
+}
+
+function sendProgress(progress: object): void {
+  send({ type: 'progress', progress: progress as Extract<FromMover, { type: 'progress' }>['progress'] })
+}
+
+type OpenedStore = Pick<EngineDeps, 'store' | 'recycle'>
+
+function engineDeps({ setup, lanes, keyCache, pacer }: Mover, opened: OpenedStore, aheadMs: number): EngineDeps {
+  const { memoryMib, workers } = setup
+  const openLanes: EngineDeps['openLanes'] = (disk, lane, writable) => lanes.open(disk, lane, writable)
+  const clock = withWallTime(systemClock, { nowMs: () => systemClock.nowMs() + aheadMs })
+  return { ...opened, clock, openLanes, warn, memoryMib, workers, keyCache, pacer }
+}
+
+async function openStore(
+  { testStore }: MoverSetup,
+  { s3, credentialOrigin }: RepositoryAccess,
+): Promise<OpenedStore & { close: () => void }> {
+  if (testStore !== undefined) {
+    const { FolderObjectStore } = await import('#shared/repository/stores/folder/store.ts')
+    return { store: new FolderObjectStore(testStore, { syncs: false }), close: () => {} }
+  }
+  const { createS3Store } = await import('#shared/repository/stores/s3/store.ts')
+  const store = createS3Store(s3, {
+    keepBufferBytes: KEPT_BODY_BYTES,
+    ...(credentialOrigin === undefined ? {} : { credentialOrigin }),
+  })
+  return { store, recycle: (bytes) => store.release(bytes), close: () => store.close() }
+}
+
+function warn(reason: string, message: string): void {
+  send({ type: 'warning', reason, message })
+}
+
+async function close(): Promise<void> {
+  try {
+    // One that was never set up has nothing open, and has told why.
+    await (await mover?.catch(() => undefined))?.lanes.closeAll()
+  } catch (error) {
+    warn('DiskNotClosed', String(error))
+  }
+  process.exit(0)
+}

@@ -1,0 +1,79 @@
+// What crosses between the function and its mover (IPC), and between the mover's main thread and its workers.
+
+import type { FetchedPart, FullPack, LaneSetup, ScanResult } from '#shared/movers/block/lane.ts'
+import type { Extent } from '#shared/ports/disk.ts'
+import type {
+  DiskRef,
+  DownloadOutcome,
+  DownloadProgress,
+  DownloadRequest,
+  UploadOutcome,
+  UploadProgress,
+  UploadRequest,
+} from '#shared/ports/mover.ts'
+import type { WireError } from './wire-error.ts'
+
+/** How disks are opened. `testDisk` stands in for all of them: only tests set it. */
+export type DiskSettings = {
+  vddk: { libDir: string; configFile: string | undefined; transportModes: string | undefined } | undefined
+  testDisk: { path: string; extents: Extent[] | undefined } | undefined
+}
+
+/** First message to the child. `testStore`: a folder in place of S3, only in tests. */
+export type MoverSetup = DiskSettings & {
+  memoryMib: number
+  workers: number
+  /** undefined: no limit. */
+  bytesPerSecond: number | undefined
+  testStore: string | undefined
+}
+
+/** `aheadMs`: what the wall time of all processes is ahead of the node's clock, below 0 behind it; as it is when the transfer begins. */
+type Asked = { aheadMs: number }
+
+export type ToMover =
+  | { type: 'setup'; setup: MoverSetup }
+  | (Asked & { type: 'upload'; request: UploadRequest })
+  | (Asked & { type: 'download'; request: DownloadRequest })
+  /** Beside a transfer, too; one at a time. */
+  | { type: 'endAccess'; id: number; disk: DiskRef }
+  /** The transfer under way stops after what it has in hand. */
+  | { type: 'stop' }
+  | { type: 'close' }
+
+export type FromMover =
+  | { type: 'ready' }
+  /** Its setup has failed, and so will all that it is asked for. */
+  | { type: 'unusable'; error: WireError }
+  | { type: 'progress'; progress: UploadProgress | DownloadProgress }
+  | { type: 'done'; outcome: UploadOutcome | DownloadOutcome }
+  | { type: 'failed'; error: WireError }
+  /** Of endAccess; `error`: it failed. */
+  | { type: 'accessEnded'; id: number; error?: WireError }
+  | { type: 'warning'; reason: string; message: string }
+
+/** What a worker is born with. `lock`: shared memory of VddkLock. */
+export type WorkerBirth = DiskSettings & { lock: SharedArrayBuffer | undefined; disk: DiskRef; writable: boolean }
+
+/** One order of a Lane; the answer carries the same `id`. */
+export type LaneOrder =
+  | { name: 'begin'; setup: LaneSetup }
+  | { name: 'allocated'; offsetBytes: number; lengthBytes: number }
+  | { name: 'scan'; batch: number; chunks: Uint32Array }
+  | { name: 'store'; batch: number; positions: Uint32Array }
+  | { name: 'flushPack' }
+  | { name: 'write'; part: FetchedPart }
+  | { name: 'writeZeros'; offsetBytes: number; lengthBytes: number }
+  | { name: 'flushDisk' }
+  | { name: 'close' }
+
+/** The part's memory comes back with the answer. */
+export type WriteAnswer = { written: number; buffer: ArrayBuffer }
+export type LaneAnswer = Extent[] | undefined | ScanResult | WriteAnswer
+
+export type ToWorker = { type: 'order'; id: number; order: LaneOrder } | { type: 'buffer'; buffer: ArrayBuffer }
+
+export type FromWorker =
+  | { type: 'answer'; id: number; value: LaneAnswer }
+  | { type: 'refusal'; id: number; error: WireError }
+  | { type: 'pack'; pack: FullPack }

@@ -1,0 +1,91 @@
+// A repository's store, for readers: whoever can write the bucket can put objects of any size and number into it, and what is
+// read whole or listed must fit into a small function.
+
+import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
+import { KiB, MiB } from '#shared/kernel/units.ts'
+import type { IncompleteUploads, ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import { MOST_CONFIG_BYTES } from '#shared/repository/format/repository-config.ts'
+
+/** The largest that Dormouse writes, for disks of 64 TiB in chunks of 256 KiB, and some more (docs/format). */
+const MOST_BYTES: Record<string, { bytes: number; reason: string }> = {
+  config: { bytes: MOST_CONFIG_BYTES, reason: 'RepositoryConfigCorrupt' },
+  roots: { bytes: 8 * MiB, reason: 'RootCorrupt' },
+  index: { bytes: 8 * MiB, reason: 'IndexCorrupt' },
+  session: { bytes: 64 * KiB, reason: 'SessionCorrupt' },
+  // A bit for each chunk of the disk.
+  checkpoint: { bytes: 64 * MiB, reason: 'CheckpointCorrupt' },
+  retire: { bytes: 4 * MiB, reason: 'RetireListCorrupt' },
+  doom: { bytes: 4 * MiB, reason: 'RetireListCorrupt' },
+  waits: { bytes: 8 * MiB, reason: 'RetireListCorrupt' },
+}
+const MOST_OTHER = { bytes: 64 * MiB, reason: 'PackCorrupt' }
+
+/** Names that one LIST may give. A repository has one list of a kind at a time, and some from crashes. */
+const MOST_NAMES: Record<string, number> = {
+  retire: 10_000,
+  doom: 10_000,
+  waits: 10_000,
+  probe: 100_000,
+  packs: 20_000_000,
+}
+const MOST_OTHER_NAMES = 2_000_000
+
+export function boundedStore(store: ObjectStore): ObjectStore {
+  return store instanceof BoundedStore ? store : new BoundedStore(store)
+}
+
+class BoundedStore implements ObjectStore {
+  readonly location: string
+  readonly incompleteUploads: IncompleteUploads | undefined
+  readonly #inner: ObjectStore
+
+  constructor(inner: ObjectStore) {
+    this.#inner = inner
+    this.location = inner.location
+    this.incompleteUploads = inner.incompleteUploads
+  }
+
+  /** CorruptionError when it is larger than any of its kind; no more than that is read. */
+  async get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    const { bytes: mostBytes, reason } = MOST_BYTES[folderOf(key)] ?? MOST_OTHER
+    const bytes = await this.#inner.getRange(key, 0, mostBytes + 1, signal)
+    if (bytes === undefined || bytes.length <= mostBytes) return bytes
+    throw new CorruptionError(
+      reason,
+      `${this.location}/${key} is larger than ${mostBytes} bytes: Dormouse did not write it`,
+    )
+  }
+
+  getRange(key: string, offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    return this.#inner.getRange(key, offset, length, signal)
+  }
+
+  putIfAbsent(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean> {
+    return this.#inner.putIfAbsent(key, body, signal)
+  }
+
+  async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
+    const most = MOST_NAMES[folderOf(prefix)] ?? MOST_OTHER_NAMES
+    let count = 0
+    for await (const object of this.#inner.list(prefix, signal)) {
+      if (++count > most) throw flooded(`${this.location}/${prefix}`, `more than ${most} objects`)
+      yield object
+    }
+  }
+
+  delete(key: string, signal?: AbortSignal): Promise<void> {
+    return this.#inner.delete(key, signal)
+  }
+}
+
+/** TerminalError `RepositoryFlooded`. */
+export function flooded(where: string, what: string): TerminalError {
+  return new TerminalError(
+    'RepositoryFlooded',
+    `${where}: there are ${what}, more than Dormouse writes: somebody else writes the bucket. Change its credentials, and remove what is not Dormouse's`,
+  )
+}
+
+function folderOf(key: string): string {
+  return key.split('/', 1)[0] ?? ''
+}

@@ -1,0 +1,119 @@
+// A repository's key slots: read with a bound on their number and size, tried with a bound on their cost.
+
+import { createHash, randomBytes } from 'node:crypto'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import { decodeSlot, MOST_SLOT_BYTES, slotPrefix, unwrapSlot } from '#shared/repository/format/key-slot.ts'
+import { keySlotKey } from '#shared/repository/format/names.ts'
+import { type FoundSlot, openableBy, planTrials } from '#shared/repository/format/slot-trials.ts'
+import { inParallel } from './in-parallel.ts'
+
+/** Of those that are there, the oldest. A repository has two, and one more for each password that was let in and not closed. */
+export const MOST_SLOTS = 64
+/** A hundred pages of names. Whoever plants more keeps the password out, by name. */
+const MOST_LISTED = 100_000
+export const PARALLEL_READS = 8
+const SHOWN_SLOTS = 5
+
+export type SlotList = {
+  slots: FoundSlot[]
+  /** How many names there are; those that are not in `slots` were not read, or are no slots. */
+  listed: number
+  /** The newest ones' names, for a message. */
+  newest: string[]
+}
+
+export async function readSlots(store: ObjectStore, repositoryId: string): Promise<SlotList> {
+  const { oldest, newest, listed } = await slotNames(store, repositoryId)
+  const read = await inParallel(oldest, PARALLEL_READS, async ({ key, modifiedMs }) => {
+    const slot = await readSlot(store, key)
+    return slot && { ...slot, modifiedMs }
+  })
+  return { slots: read.filter((slot) => slot !== undefined), listed, newest: newest.map(({ key }) => key) }
+}
+
+async function slotNames(store: ObjectStore, repositoryId: string) {
+  let [oldest, newest]: StoredObject[][] = [[], []]
+  let listed = 0
+  const settle = () => {
+    oldest = (oldest ?? []).toSorted((a, b) => a.modifiedMs - b.modifiedMs).slice(0, MOST_SLOTS)
+    newest = (newest ?? []).toSorted((a, b) => b.modifiedMs - a.modifiedMs).slice(0, SHOWN_SLOTS)
+  }
+  for await (const object of store.list(keySlotKey(slotPrefix(repositoryId)))) {
+    if (++listed > MOST_LISTED) break
+    newest?.push(object)
+    if (object.bytes <= MOST_SLOT_BYTES) oldest?.push(object)
+    if (listed % 1024 === 0) settle()
+  }
+  settle()
+  return { oldest: oldest ?? [], newest: newest ?? [], listed }
+}
+
+export async function readSlot(store: ObjectStore, key: string): Promise<Omit<FoundSlot, 'modifiedMs'> | undefined> {
+  // It may have been exchanged for a larger one since it was listed.
+  const bytes = await store.getRange(key, 0, MOST_SLOT_BYTES + 1)
+  const slot = bytes === undefined ? undefined : decodeSlot(bytes)
+  return slot && { slotId: key.slice(keySlotKey('').length), slot }
+}
+
+/** Repository keys that this process has unwrapped already, as scrypt is slow on purpose. Memory only. */
+export class KeyCache {
+  readonly #pepper = randomBytes(32)
+  readonly #masters = new Map<string, { slotId: string; slot: string; master: Uint8Array }>()
+
+  /** Only while the slot that it came from stands as it was: one that was removed lets nobody in. */
+  async get(store: ObjectStore, repositoryId: string, secret: string): Promise<Uint8Array | undefined> {
+    const known = this.#masters.get(this.#name(repositoryId, secret))
+    if (known === undefined) return undefined
+    const standing = await readSlot(store, keySlotKey(known.slotId))
+    return standing !== undefined && JSON.stringify(standing.slot) === known.slot ? known.master : undefined
+  }
+
+  set(repositoryId: string, secret: string, { slotId, slot }: FoundSlot, master: Uint8Array): void {
+    if (this.#masters.size >= MOST_KNOWN) this.#masters.clear()
+    this.#masters.set(this.#name(repositoryId, secret), { slotId, slot: JSON.stringify(slot), master })
+  }
+
+  #name(repositoryId: string, secret: string): string {
+    const hash = createHash('sha256').update(this.#pepper)
+    return hash.update(JSON.stringify([repositoryId, secret])).digest('hex')
+  }
+}
+
+const MOST_KNOWN = 256
+
+export const CLOSING = 'dormouse repository open … --close-others'
+
+/**
+ * TerminalError `RepositoryKeyWrong`: none of them opens. `KeySlotsSuspect`: none of those opens that were tried, and there
+ * are more, or more expensive ones, than a repository has.
+ */
+export async function unwrapAny(
+  store: ObjectStore,
+  repositoryId: string,
+  list: SlotList,
+  secret: string,
+): Promise<{ found: FoundSlot; master: Uint8Array }> {
+  const trials = planTrials(list.slots, secret)
+  for (const found of trials) {
+    const master = await unwrapSlot(found.slotId, found.slot, secret)
+    if (master !== undefined) return { found, master }
+  }
+  const where = `repository ${repositoryId} in ${store.location}`
+  if (list.listed > MOST_SLOTS || trials.length < openableBy(list.slots, secret).length)
+    throw suspicion(where, list, trials.length)
+  const tried = trials.map(({ slotId, slot }) => `${slotId} (${slot.kind})`)
+  const names = tried.length > SHOWN_SLOTS ? [...tried.slice(0, SHOWN_SLOTS), `${tried.length} in all`] : tried
+  throw new TerminalError(
+    'RepositoryKeyWrong',
+    `${where}: the given secret opens none of its key slots: ${names.join(', ') || 'there are none'}`,
+  )
+}
+
+function suspicion(where: string, { listed, newest }: SlotList, tried: number): TerminalError {
+  const many = listed > MOST_LISTED ? `more than ${MOST_LISTED}` : String(listed)
+  return new TerminalError(
+    'KeySlotsSuspect',
+    `${where} holds ${many} key slots, and the secret opens none of the ${tried} that were tried. If passwords were let in many times, close the old ones: ${CLOSING}, with one that opens it. If not, somebody who can write the bucket has planted them: change its credentials, and copy all slots to another place. Only then remove those that you did not make; the right one may be among the newest: ${newest.join(', ')}`,
+  )
+}

@@ -1,0 +1,123 @@
+// Fills the table of known chunks from the repository's index runs, newest first, as far as the table goes.
+
+import { CorruptionError } from '#shared/kernel/errors.ts'
+import { openIndexRun } from '#shared/repository/format/index-run.ts'
+import { type BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
+import { indexKey, isPackRef, packKey, parseSession, rootKey, sessionInKey } from '#shared/repository/format/names.ts'
+import { claimedKind, SEALED_PREFIX_BYTES } from '#shared/repository/format/sealed-object.ts'
+import type { BlobReader } from './blob-reader.ts'
+import { inParallel } from './in-parallel.ts'
+import { KnownChunks } from './known-chunks.ts'
+import { PackSet } from './pack-set.ts'
+import type { Repository } from './repository.ts'
+import type { UploadState } from './upload-state.ts'
+import type { Warn } from './warn.ts'
+
+/** Runs that are looked at however many there are: the start of a slice must not grow with the repository. */
+const MOST_RUNS = 256
+const PARALLEL_READS = 8
+/** Buckets overflow before the table is full; beyond this part, loading more would push out newer entries. */
+const FILL = 0.75
+
+export type KnownSource = {
+  repository: Repository
+  blobs: BlobReader
+  mostEntries: number
+  warn: Warn
+}
+
+export async function loadKnownChunks(source: KnownSource, session: string, state: UploadState): Promise<KnownChunks> {
+  const known = new KnownChunks(source.mostEntries)
+  const isUnusable = (pack: string) => state.unusable.has(pack)
+  // What this session stored in earlier slices comes first.
+  await inParallel(state.newChunks.segments.toReversed(), PARALLEL_READS, (segment) =>
+    addSegment(source, known, segment, isUnusable),
+  )
+  known.addAll(LocationTable.decode(state.newChunks.encodeUnsegmented()), isUnusable)
+  const runs = (await runsNewestFirst(source.repository)).filter((run) => run !== session).slice(0, MOST_RUNS)
+  await inParallel(runs, PARALLEL_READS, (run) => addRun(source, known, run, isUnusable))
+  return known
+}
+
+async function runsNewestFirst({ store }: Repository): Promise<string[]> {
+  const runs: { session: string; startedMs: number }[] = []
+  for await (const { key } of store.list(indexKey(''))) {
+    const session = sessionInKey(key)
+    if (session !== undefined) runs.push({ session, startedMs: parseSession(session)?.startedMs ?? 0 })
+  }
+  return runs.sort((a, b) => b.startedMs - a.startedMs).map(({ session }) => session)
+}
+
+/**
+ * A run is a hint. It may be older than a garbage collection: of a session that was given up and wrote it late, or that named
+ * packs which its root does not. So its root must stand, and only packs count that are listed now, after the retire lists
+ * were read: those no collection deletes before this session has ended.
+ */
+async function addRun(
+  source: KnownSource,
+  known: KnownChunks,
+  session: string,
+  isUnusable: (pack: string) => boolean,
+): Promise<void> {
+  if (isFull(known)) return
+  const { store, keys } = source.repository
+  const key = indexKey(session)
+  const [bytes, isStanding, packs] = await Promise.all([
+    store.get(key),
+    isSealed(source.repository, session),
+    packsOf(source.repository, session, known.mostPacks),
+  ])
+  if (bytes === undefined || !isStanding) return
+  const isLost = (pack: string) => isUnusable(pack) || !packs.has(pack)
+  await unlessCorrupt(source.warn, async () => {
+    const run = openIndexRun(keys, session, bytes, `${store.location}/${key}`)
+    known.addAll(run.rest, isLost)
+    for (const segment of run.segments) await addSegment(source, known, segment, isLost)
+  })
+}
+
+async function isSealed({ store }: Repository, session: string): Promise<boolean> {
+  const head = await store.getRange(rootKey(session), 0, SEALED_PREFIX_BYTES)
+  return head !== undefined && claimedKind(head) === 'root'
+}
+
+/** Those that are listed, as many as the table can name: of a pack beyond them nothing is taken over, which costs space only. */
+async function packsOf({ store }: Repository, session: string, most: number): Promise<PackSet> {
+  const packs = new PackSet(session)
+  for await (const { key, bytes } of store.list(packKey(`${session}/`))) {
+    const pack = key.slice(packKey('').length)
+    if (!isPackRef(pack)) continue
+    packs.add(pack, bytes)
+    if (packs.size >= most) break
+  }
+  return packs
+}
+
+function isFull(known: KnownChunks): boolean {
+  return known.size >= known.capacity * FILL
+}
+
+async function addSegment(
+  source: KnownSource,
+  known: KnownChunks,
+  segment: BlobLocation,
+  isLost: (pack: string) => boolean,
+): Promise<void> {
+  if (isFull(known)) return
+  await unlessCorrupt(source.warn, async () => {
+    // A segment in a retired pack may be gone already; its chunks may live on, and are merely not known.
+    if (isLost(segment.pack)) return
+    const table = LocationTable.decode(await source.blobs.read('segment', segment))
+    known.addAll(table, isLost)
+  })
+}
+
+/** An index run only saves space: one that cannot be read is no reason to have no backup. */
+async function unlessCorrupt(warn: Warn, act: () => Promise<void>): Promise<void> {
+  try {
+    await act()
+  } catch (error) {
+    if (!(error instanceof CorruptionError)) throw error
+    warn(error.reason, error.message)
+  }
+}

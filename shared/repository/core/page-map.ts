@@ -1,0 +1,13 @@
+// A page of a backup's map, as it lies in a pack.
+
+import { type BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
+import type { BlobReader } from './blob-reader.ts'
+import { countGarbage } from './garbage.ts'
+
+/** CorruptionError: it is not there, or does not open. */
+export async function readPageMap(blobs: BlobReader, location: BlobLocation): Promise<LocationTable> {
+  const raw = await blobs.read('page', location)
+  // Stored, decrypted, decompressed, decoded.
+  countGarbage(4 * raw.length)
+  return LocationTable.decode(raw)
+}

@@ -1,0 +1,105 @@
+// The passwords that open a repository: one more is let in when its slot will be tried, and the others are closed.
+
+import { TerminalError } from '#shared/kernel/errors.ts'
+import type { ObjectStore } from '#shared/ports/object-store.ts'
+import {
+  DEFAULT_SCRYPT,
+  MOST_SLOT_BYTES,
+  type ScryptCost,
+  slotPrefix,
+  unwrapSlot,
+} from '#shared/repository/format/key-slot.ts'
+import { keySlotKey } from '#shared/repository/format/names.ts'
+import type { RepositoryKeys } from '#shared/repository/format/repository-keys.ts'
+import { type FoundSlot, hasRoomForPassword, planTrials } from '#shared/repository/format/slot-trials.ts'
+import { inParallel } from './in-parallel.ts'
+import { CLOSING, MOST_SLOTS, PARALLEL_READS, readSlot, readSlots } from './key-slots.ts'
+import { addPasswordSlot } from './repository.ts'
+
+/** Answers the slot's key. TerminalError `KeySlotsFull`: nothing was written, as nobody would try it. */
+export async function letIn(
+  store: ObjectStore,
+  keys: RepositoryKeys,
+  password: string,
+  cost?: ScryptCost,
+): Promise<string> {
+  await requireRoom(store, keys.repositoryId, cost)
+  return await addPasswordSlot(store, keys, password, cost)
+}
+
+/** `slot`: the one that was added; undefined: the password had one. `closed`: the keys of those that were removed. */
+type Closed = { slot: string | undefined; closed: string[] }
+
+/**
+ * From now on this is the only password; recovery keys stay. Nothing is removed before its slot was seen to open. It gets one
+ * even where it would not be tried yet: room is made by this very step.
+ */
+export async function closeOthers(
+  store: ObjectStore,
+  keys: RepositoryKeys,
+  password: string,
+  cost?: ScryptCost,
+): Promise<Closed> {
+  const known = await slotOpenedBy(store, keys, password)
+  const kept = known ?? (await addPasswordSlot(store, keys, password, cost))
+  if (!(await opensSlot(store, kept, keys, password))) throw slotUseless(store, kept)
+  const closed = await removePasswords(store, keys.repositoryId, kept)
+  if (await opensSlot(store, kept, keys, password)) return { slot: known === undefined ? kept : undefined, closed }
+  // Somebody closed this one at the same time. Of two that do so the later one sees it: one password stays in any case.
+  return { slot: await addPasswordSlot(store, keys, password, cost), closed }
+}
+
+export function slotUseless({ location }: ObjectStore, slot: string): TerminalError {
+  return new TerminalError(
+    'RepositoryKeyWrong',
+    `${location}: the slot ${slot} was written and does not open; look at the store: are there other slots below keys/ that nobody of yours made?`,
+  )
+}
+
+/** TerminalError `KeySlotsFull`: a slot for one more password would be left out when slots are tried. */
+async function requireRoom(store: ObjectStore, repositoryId: string, cost: ScryptCost = DEFAULT_SCRYPT): Promise<void> {
+  const { slots, listed } = await readSlots(store, repositoryId)
+  if (listed < MOST_SLOTS && hasRoomForPassword(slots, cost)) return
+  throw new TerminalError(
+    'KeySlotsFull',
+    `repository ${repositoryId} in ${store.location} has ${listed} key slots, and one more password would not be tried; nothing was written: close old ones with ${CLOSING}, which keeps one password and the recovery keys`,
+  )
+}
+
+/** Key of the slot that the password opens; undefined: of those that are tried it opens none. */
+async function slotOpenedBy(store: ObjectStore, keys: RepositoryKeys, password: string): Promise<string | undefined> {
+  const { slots } = await readSlots(store, keys.repositoryId)
+  for (const found of planTrials(slots, password)) {
+    if (await isOpenedBy(found, keys, password)) return keySlotKey(found.slotId)
+  }
+  return undefined
+}
+
+async function opensSlot(store: ObjectStore, key: string, keys: RepositoryKeys, password: string): Promise<boolean> {
+  const found = await readSlot(store, key)
+  return found !== undefined && (await isOpenedBy(found, keys, password))
+}
+
+/** Somebody who knows the password could plant a slot of another key: such a one must not be what is kept. */
+async function isOpenedBy(
+  { slotId, slot }: Pick<FoundSlot, 'slotId' | 'slot'>,
+  { master }: RepositoryKeys,
+  password: string,
+): Promise<boolean> {
+  const found = await unwrapSlot(slotId, slot, password)
+  return found !== undefined && Buffer.compare(found, master) === 0
+}
+
+/** Every slot of a password but `kept`, those that are not tried as well. Answers their keys. */
+async function removePasswords(store: ObjectStore, repositoryId: string, kept: string): Promise<string[]> {
+  const others: string[] = []
+  for await (const { key, bytes } of store.list(keySlotKey(slotPrefix(repositoryId)))) {
+    if (key !== kept && bytes <= MOST_SLOT_BYTES) others.push(key)
+  }
+  const removed = await inParallel(others, PARALLEL_READS, async (key) => {
+    if ((await readSlot(store, key))?.slot.kind !== 'password') return undefined
+    await store.delete(key)
+    return key
+  })
+  return removed.filter((key) => key !== undefined)
+}

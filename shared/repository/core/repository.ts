@@ -1,0 +1,196 @@
+// Opens and creates repositories: config, key slots, and who wins when two create one at the same time.
+
+import { randomBytes } from 'node:crypto'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import type { RecoveryChoice } from '#shared/ports/mover.ts'
+import type { ObjectStore } from '#shared/ports/object-store.ts'
+import {
+  type KeySlot,
+  newSlotId,
+  type ScryptCost,
+  wrapForPublicKey,
+  wrapWithPassphrase,
+} from '#shared/repository/format/key-slot.ts'
+import { CONFIG_KEY, keySlotKey } from '#shared/repository/format/names.ts'
+import {
+  checkConfigMac,
+  decodeConfig,
+  encodeConfig,
+  MOST_CONFIG_BYTES,
+  type RepositoryConfig,
+} from '#shared/repository/format/repository-config.ts'
+import { REPOSITORY_KEY_BYTES, RepositoryKeys } from '#shared/repository/format/repository-keys.ts'
+import {
+  DEFAULT_CHUNK_BYTES,
+  DEFAULT_PAGE_CHUNKS,
+  MAX_CHUNK_BYTES,
+  READABLE_CHUNK_BYTES,
+} from '#shared/repository/format/version.ts'
+import { boundedStore } from './bounded-store.ts'
+import { type KeyCache, readSlots, type SlotList, unwrapAny } from './key-slots.ts'
+
+export { KeyCache } from './key-slots.ts'
+
+export type Repository = { store: ObjectStore; keys: RepositoryKeys; config: RepositoryConfig }
+export type OpenedRepository = Repository & { slots: ReadonlyMap<string, KeySlot> }
+
+export type CreateOptions = {
+  chunkBytes?: number | undefined
+  /** Smaller only in tests. */
+  pageChunks?: number | undefined
+  scrypt?: ScryptCost | undefined
+  keyCache?: KeyCache | undefined
+}
+
+/**
+ * undefined: there is no repository. TerminalErrors `RepositoryKeyWrong`: the secret opens none of its slots; `RepositoryDiffers`: it is
+ * not `repositoryId`.
+ */
+export async function openRepository(
+  store: ObjectStore,
+  secret: string,
+  keyCache?: KeyCache,
+  repositoryId?: string,
+): Promise<OpenedRepository | undefined> {
+  const where = `${store.location}/${CONFIG_KEY}`
+  const bytes = await store.getRange(CONFIG_KEY, 0, MOST_CONFIG_BYTES + 1)
+  if (bytes === undefined) return undefined
+  const { config, mac } = decodeConfig(bytes, where)
+  requireId(store, config, repositoryId)
+  const list = await readSlots(store, config.repositoryId)
+  const master = await masterOf(store, config.repositoryId, list, secret, keyCache)
+  const keys = new RepositoryKeys(config.repositoryId, master)
+  checkConfigMac(keys, config, mac, where)
+  return {
+    store: boundedStore(store),
+    keys,
+    config,
+    slots: new Map(list.slots.map(({ slotId, slot }) => [slotId, slot])),
+  }
+}
+
+/** Before a slot is tried: another repository has other passwords, and that would be the reason then. */
+function requireId(store: ObjectStore, config: RepositoryConfig, wanted: string | undefined): void {
+  if (wanted === undefined || wanted === config.repositoryId) return
+  throw new TerminalError(
+    'RepositoryDiffers',
+    `${store.location} holds repository ${config.repositoryId}, the backups are in ${wanted}: ` +
+      'let a BackupStorageLocation point to where that one is',
+  )
+}
+
+async function masterOf(
+  store: ObjectStore,
+  repositoryId: string,
+  list: SlotList,
+  secret: string,
+  keyCache: KeyCache | undefined,
+): Promise<Uint8Array> {
+  const known = await keyCache?.get(store, repositoryId, secret)
+  if (known !== undefined) return known
+  const { found, master } = await unwrapAny(store, repositoryId, list, secret)
+  keyCache?.set(repositoryId, secret, found, master)
+  return master
+}
+
+/** Opens the repository that must exist. */
+export async function requireRepository(
+  store: ObjectStore,
+  secret: string,
+  keyCache?: KeyCache,
+  repositoryId?: string,
+): Promise<OpenedRepository> {
+  const repository = await openRepository(store, secret, keyCache, repositoryId)
+  if (repository !== undefined) return repository
+  throw missing(store)
+}
+
+export function missing({ location }: ObjectStore): TerminalError {
+  return new TerminalError('RepositoryMissing', `${location} holds no repository`)
+}
+
+/**
+ * Key slots first, under names that carry the new repository's id; then the config, which decides. A crash in between
+ * leaves slots that no config names; whoever loses a race takes the winner's repository (and needs its secret).
+ */
+export async function createRepository(
+  store: ObjectStore,
+  secret: string,
+  recovery: RecoveryChoice | undefined,
+  options: CreateOptions = {},
+): Promise<{ repository: OpenedRepository; created: boolean }> {
+  await refuseLeftovers(store)
+  const { chunkBytes = DEFAULT_CHUNK_BYTES, pageChunks = DEFAULT_PAGE_CHUNKS } = options
+  const config: RepositoryConfig = { repositoryId: randomBytes(16).toString('hex'), chunkBytes, pageChunks }
+  checkChunkBytes(chunkBytes)
+  const keys = new RepositoryKeys(config.repositoryId, randomBytes(REPOSITORY_KEY_BYTES))
+  const slots = [await passwordSlot(keys, secret, options.scrypt)]
+  // Made before the first is written: a recovery key may turn out to be of no use.
+  if (recovery !== undefined) slots.push(await recoverySlot(keys, recovery, options.scrypt))
+  for (const slot of slots) await putSlot(store, slot)
+  await store.putIfAbsent(CONFIG_KEY, encodeConfig(keys, config))
+  const repository = await requireRepository(store, secret, options.keyCache)
+  const created = repository.config.repositoryId === config.repositoryId
+  if (!created) for (const { key } of slots) await store.delete(key)
+  return { repository, created }
+}
+
+/** Answers the slot's key. */
+export async function addPasswordSlot(
+  store: ObjectStore,
+  keys: RepositoryKeys,
+  password: string,
+  cost?: ScryptCost,
+): Promise<string> {
+  return await putSlot(store, await passwordSlot(keys, password, cost))
+}
+
+export async function addRecoverySlot(
+  store: ObjectStore,
+  keys: RepositoryKeys,
+  recovery: RecoveryChoice,
+  cost?: ScryptCost,
+): Promise<string> {
+  return await putSlot(store, await recoverySlot(keys, recovery, cost))
+}
+
+type NewSlot = { key: string; body: Uint8Array }
+
+async function passwordSlot(keys: RepositoryKeys, password: string, cost?: ScryptCost): Promise<NewSlot> {
+  const slotId = newSlotId(keys.repositoryId)
+  return { key: keySlotKey(slotId), body: await wrapWithPassphrase(slotId, 'password', password, keys.master, cost) }
+}
+
+async function recoverySlot(keys: RepositoryKeys, recovery: RecoveryChoice, cost?: ScryptCost): Promise<NewSlot> {
+  const slotId = newSlotId(keys.repositoryId)
+  const body =
+    recovery.kind === 'passphrase'
+      ? await wrapWithPassphrase(slotId, 'recovery-passphrase', recovery.passphrase, keys.master, cost)
+      : wrapForPublicKey(slotId, recovery.pem, keys.master)
+  return { key: keySlotKey(slotId), body }
+}
+
+/** The name is random: should it be taken, it is by this very PUT, repeated after a lost answer. */
+async function putSlot(store: ObjectStore, { key, body }: NewSlot): Promise<string> {
+  await store.putIfAbsent(key, body)
+  return key
+}
+
+/** A config that is gone must not turn into a new repository beside old data. */
+async function refuseLeftovers(store: ObjectStore): Promise<void> {
+  for (const prefix of ['roots/', 'packs/']) {
+    for await (const { key } of store.list(prefix)) {
+      throw new TerminalError(
+        'RepositoryConfigMissing',
+        `${store.location} holds ${key} but no ${CONFIG_KEY}: restore that object, or use an empty place`,
+      )
+    }
+  }
+}
+
+function checkChunkBytes(chunkBytes: number): void {
+  if (Number.isInteger(Math.log2(chunkBytes)) && chunkBytes >= READABLE_CHUNK_BYTES && chunkBytes <= MAX_CHUNK_BYTES) {
+    return
+  }
+  throw new TerminalError('ChunkSizeInvalid', `chunkBytes ${chunkBytes}: use a power of two up to ${MAX_CHUNK_BYTES}`)
+}

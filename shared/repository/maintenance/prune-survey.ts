@@ -1,0 +1,86 @@
+// What stands in a repository, as one prune run sees it, and what time it is by the store.
+
+import { randomBytes } from 'node:crypto'
+import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import { PROBE_PREFIX } from '#shared/repository/core/conditional-put.ts'
+import {
+  checkpointPrefix,
+  doomKey,
+  indexKey,
+  isPackRef,
+  packKey,
+  parseCheckpointKey,
+  parseSession,
+  sessionKey,
+  waitsKey,
+} from '#shared/repository/format/names.ts'
+import { PackTable } from './pack-table.ts'
+
+export type Survey = {
+  /** Bytes of each pack, by `<session>/<16 hex>`. */
+  packs: PackTable
+  /** Everything that names a session but packs and roots: `checkpoint/`, `index/`, `session/`. */
+  ofSessions: Map<string, StoredObject & { session: string }>
+  /** The newest checkpoint of each session that has one. */
+  checkpoints: Map<string, { name: string; modifiedMs: number }>
+  /** Probes, and the lists `waits/` and `doom/`. */
+  others: Map<string, StoredObject>
+  /** When each session last wrote something, by the store's times. */
+  lastWriteMs: Map<string, number>
+}
+
+/** Packs are listed first: what is younger than the list is no concern of this run. */
+export async function surveyOf(store: ObjectStore, signal?: AbortSignal): Promise<Survey> {
+  const survey: Survey = {
+    packs: new PackTable(),
+    ofSessions: new Map(),
+    checkpoints: new Map(),
+    others: new Map(),
+    lastWriteMs: new Map(),
+  }
+  for await (const { key, bytes, modifiedMs } of store.list(packKey(''), signal)) {
+    const session = sessionOf(key)
+    const pack = key.slice(packKey('').length)
+    // Whatever else lies there is not ours to delete.
+    if (session === undefined || !isPackRef(pack)) continue
+    survey.packs.set(pack, bytes)
+    noteWrite(survey, session, modifiedMs)
+  }
+  // Index runs after checkpoints: a session that has none by then had not been sealed when its checkpoint was listed.
+  for (const prefix of [checkpointPrefix(''), indexKey(''), sessionKey('')]) {
+    for await (const object of store.list(prefix, signal)) {
+      const session = sessionOf(object.key)
+      if (session === undefined) continue
+      survey.ofSessions.set(object.key, { ...object, session })
+      const name = parseCheckpointKey(object.key)?.name
+      if (name !== undefined) survey.checkpoints.set(session, { name, modifiedMs: object.modifiedMs })
+      noteWrite(survey, session, object.modifiedMs)
+    }
+  }
+  for (const prefix of [PROBE_PREFIX, waitsKey(''), doomKey('')]) {
+    for await (const object of store.list(prefix, signal)) survey.others.set(object.key, object)
+  }
+  return survey
+}
+
+/** The session in `packs/<S>/…`, `checkpoint/<S>/…`, `index/<S>`, `session/<S>`. */
+export function sessionOf(key: string): string | undefined {
+  const session = key.split('/')[1] ?? ''
+  return parseSession(session) === undefined ? undefined : session
+}
+
+function noteWrite({ lastWriteMs }: Survey, session: string, modifiedMs: number): void {
+  lastWriteMs.set(session, Math.max(modifiedMs, lastWriteMs.get(session) ?? 0))
+}
+
+/** The time of an object that was written just now: it goes with the other objects' times, whatever our own clock says. */
+export async function storeNowMs(store: ObjectStore, signal?: AbortSignal): Promise<number> {
+  const key = `${PROBE_PREFIX}${randomBytes(8).toString('hex')}`
+  try {
+    await store.putIfAbsent(key, Buffer.from('what time is it?'), signal)
+    for await (const { modifiedMs } of store.list(key, signal)) return modifiedMs
+    return 0 // not listed: nothing is old
+  } finally {
+    await store.delete(key)
+  }
+}

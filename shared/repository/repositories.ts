@@ -1,0 +1,279 @@
+// The port Repositories: what can be done with a repository when no disk is involved.
+
+import { createHash } from 'node:crypto'
+import type { Clock } from '#shared/kernel/clock.ts'
+import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import type {
+  BackupAbout,
+  BackupSummary,
+  FoundRoot,
+  RecoveryChoice,
+  Repositories,
+  RepositoryAccess,
+  RepositoryState,
+} from '#shared/ports/mover.ts'
+import type { ObjectStore } from '#shared/ports/object-store.ts'
+import { flooded } from '#shared/repository/core/bounded-store.ts'
+import { Checkpoints } from '#shared/repository/core/checkpoints.ts'
+import { probeConditionalPut } from '#shared/repository/core/conditional-put.ts'
+import { fenceSession, MOST_ROUNDS, unconfirmed } from '#shared/repository/core/fence.ts'
+import { inParallel } from '#shared/repository/core/in-parallel.ts'
+import {
+  addRecoverySlot,
+  createRepository,
+  KeyCache,
+  missing,
+  type OpenedRepository,
+  openRepository,
+  type Repository,
+  requireRepository,
+} from '#shared/repository/core/repository.ts'
+import { hasCheckpoint, keptName, nameForNext } from '#shared/repository/core/unfinished.ts'
+import type { Warn } from '#shared/repository/core/warn.ts'
+import type { ScryptCost } from '#shared/repository/format/key-slot.ts'
+import { formatSession, parseSession, rootKey, sessionInKey, sessionKey } from '#shared/repository/format/names.ts'
+import { openRoot, openTombstone } from '#shared/repository/format/root.ts'
+import { claimedKind, SEALED_PREFIX_BYTES } from '#shared/repository/format/sealed-object.ts'
+import { pruneRepository } from '#shared/repository/maintenance/prune.ts'
+
+export type RepositoriesOptions = {
+  storeOf: (access: RepositoryAccess) => ObjectStore
+  clock: Clock
+  /** For repositories that are created; a power of two from 256 KiB to 4 MiB. */
+  chunkBytes?: number
+  /** Smaller only in tests. */
+  pageChunks?: number
+  scrypt?: ScryptCost
+  warn?: Warn
+}
+
+const PARALLEL_READS = 8
+/** Of one volume: a backup each hour for ten years. */
+const MOST_ROOTS = 100_000
+/** Of one snapshot. */
+const MOST_ROOT_BYTES = 128 * MiB
+
+export function createRepositories(options: RepositoriesOptions): Repositories {
+  const keyCache = new KeyCache()
+  const open = (access: RepositoryAccess) =>
+    requireRepository(options.storeOf(access), access.password, keyCache, access.repositoryId)
+  return {
+    ensure: (access, recovery, onOpened) => ensure(options, keyCache, access, recovery, onOpened),
+    inspect: async (access) => {
+      const repository = await open(access)
+      const recoverySlot = hasRecoverySlot(repository)
+      return { repositoryId: repository.config.repositoryId, created: false, recoverySlot, conditionalPut: undefined }
+    },
+    newSessionId: async (access, about, attempt) => newSessionId(await open(access), about, attempt),
+    backupsOf: async (access, fcdId) => {
+      const repository = await open(access)
+      const names = await rootNames(repository, `${repository.keys.volumeTag(fcdId)}-`)
+      // Opened one by one: all roots of a volume are more than a small function holds.
+      const found = await inParallel(names, PARALLEL_READS, async (name) => {
+        const root = await standingRoot(repository, name, options.warn)
+        return root === undefined ? [] : readableSummaries(repository, [root], options.warn ?? (() => {}))
+      })
+      return found.flat()
+    },
+    find: async (access, fcdId, snapshotId) => {
+      const repository = await open(access)
+      for (const name of await rootNames(repository, snapshotPrefix(repository, fcdId, snapshotId))) {
+        const newest = await standingRoot(repository, name)
+        if (newest !== undefined) return summaryOf(repository, newest)
+      }
+      return undefined
+    },
+    rootsOf: async (access, fcdId, snapshotId) => {
+      const repository = await open(access)
+      const roots = await rootsBelow(repository, snapshotPrefix(repository, fcdId, snapshotId))
+      return roots.map((root) => foundRoot(repository, root, options.warn ?? (() => {})))
+    },
+    forget: async (access, fcdId, snapshotId, only) => {
+      const repository = await open(access)
+      const prefix = snapshotPrefix(repository, fcdId, snapshotId)
+      const may = (key: string) => only === undefined || only.includes(key)
+      const roots = (await rootsBelow(repository, prefix)).filter(({ key }) => may(key))
+      for (const root of roots) await forgetRoot(repository, root, options.clock)
+      await fenceSessionsBelow(options, repository, prefix, may)
+      return roots.length > 0
+    },
+    abandon: async (access, session) => abandon(options, await open(access), session),
+    leavesCheckpoint: async (access, session) => hasCheckpoint(await open(access), session),
+    prune: async (access, { sliceMs, sessionIdleMs, signal }) =>
+      pruneRepository(await open(access), { clock: options.clock, sliceMs, sessionIdleMs, signal, warn: options.warn }),
+  }
+}
+
+async function ensure(
+  { storeOf, chunkBytes, pageChunks, scrypt }: RepositoriesOptions,
+  keyCache: KeyCache,
+  access: RepositoryAccess,
+  recovery: RecoveryChoice | undefined,
+  onOpened?: (repositoryId: string) => Promise<void>,
+): Promise<RepositoryState> {
+  const store = storeOf(access)
+  const conditionalPut = await probeConditionalPut(store)
+  const existing = await openRepository(store, access.password, keyCache, access.repositoryId)
+  if (existing === undefined && access.repositoryId !== undefined) throw missing(store)
+  const { repository, created } =
+    existing === undefined
+      ? await createRepository(store, access.password, recovery, { chunkBytes, pageChunks, scrypt, keyCache })
+      : { repository: existing, created: false }
+  let recoverySlot = hasRecoverySlot(repository)
+  if (!recoverySlot && recovery !== undefined) {
+    await onOpened?.(repository.config.repositoryId)
+    await addRecoverySlot(store, repository.keys, recovery, scrypt)
+    recoverySlot = true
+  }
+  return { repositoryId: repository.config.repositoryId, created, recoverySlot, conditionalPut }
+}
+
+function hasRecoverySlot({ slots }: OpenedRepository): boolean {
+  return [...slots.values()].some(({ kind }) => kind !== 'password')
+}
+
+/** The same backup and attempt give the same id, so that a caller who died before recording it finds it again. */
+function newSessionId({ keys }: Repository, about: BackupAbout, attempt: string): string {
+  return formatSession({
+    volumeTag: keys.volumeTag(about.fcdId),
+    snapshotTag: keys.snapshotTag(about.fcdId, about.snapshotId),
+    startedMs: about.createdMs,
+    attempt: createHash('sha256').update(attempt, 'utf8').digest('hex').slice(0, 8),
+  })
+}
+
+function snapshotPrefix({ keys }: Repository, fcdId: string, snapshotId: string): string {
+  return `${keys.volumeTag(fcdId)}-${keys.snapshotTag(fcdId, snapshotId)}-`
+}
+
+type StandingRoot = { key: string; session: string; bytes: Uint8Array }
+
+type RootName = { key: string; session: string; startedMs: number; bytes: number }
+
+/** Newest first. */
+async function rootNames({ store }: Repository, sessionPrefix: string): Promise<RootName[]> {
+  const names: RootName[] = []
+  for await (const { key, bytes } of store.list(rootKey(sessionPrefix))) {
+    const session = sessionInKey(key)
+    if (session !== undefined) names.push({ key, session, startedMs: parseSession(session)?.startedMs ?? 0, bytes })
+    if (names.length > MOST_ROOTS) throw flooded(`${store.location}/${rootKey(sessionPrefix)}`, `${MOST_ROOTS} backups`)
+  }
+  return names.sort((a, b) => b.startedMs - a.startedMs)
+}
+
+/** A root that was removed since the LIST, and a tombstone, are no backups. With `warn`, one that is too large or does not open is none either. */
+async function standingRoot(
+  { store, keys }: Repository,
+  { key, session }: RootName,
+  warn?: Warn,
+): Promise<StandingRoot | undefined> {
+  try {
+    const bytes = await store.get(key)
+    if (bytes === undefined) return undefined
+    if (claimedKind(bytes) !== 'tombstone') return { key, session, bytes }
+    openTombstone(keys, session, bytes, `${store.location}/${key}`)
+    return undefined
+  } catch (error) {
+    if (warn === undefined || !(error instanceof CorruptionError)) throw error
+    warn(error.reason, error.message)
+    return undefined
+  }
+}
+
+/** The roots of one snapshot, newest first: one, and some more where attempts overlapped. */
+async function rootsBelow(repository: Repository, sessionPrefix: string): Promise<StandingRoot[]> {
+  const names = await rootNames(repository, sessionPrefix)
+  const sumBytes = names.reduce((sum, { bytes }) => sum + bytes, 0)
+  if (sumBytes > MOST_ROOT_BYTES) {
+    throw flooded(`${repository.store.location}/${rootKey(sessionPrefix)}`, `${sumBytes} bytes of roots`)
+  }
+  const roots = await inParallel(names, PARALLEL_READS, (name) => standingRoot(repository, name))
+  return roots.filter((root) => root !== undefined)
+}
+
+function summaryOf({ store, keys }: Repository, { key, session, bytes }: StandingRoot): BackupSummary {
+  const { capacityBytes, about } = openRoot(keys, session, bytes, `${store.location}/${key}`)
+  return { root: key, capacityBytes, about }
+}
+
+function foundRoot(repository: Repository, root: StandingRoot, warn: Warn): FoundRoot {
+  const [summary] = readableSummaries(repository, [root], warn)
+  return { root: root.key, session: root.session, about: summary?.about }
+}
+
+/** One root that does not open must not hide the others, nor hold up the next backup; asked for by name, it throws. */
+function readableSummaries(repository: Repository, roots: readonly StandingRoot[], warn: Warn): BackupSummary[] {
+  return roots.flatMap((root) => {
+    try {
+      return [summaryOf(repository, root)]
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error
+      warn(error.reason, error.message)
+      return []
+    }
+  })
+}
+
+/**
+ * Removes the root and puts a tombstone in its place: a holder of the same session that was thought dead could
+ * otherwise seal it once more. Whoever gets in between the two steps is removed as well. A tombstone that stands there is
+ * never removed, and only the look at it ends this.
+ */
+async function forgetRoot(
+  { store, ...rest }: Repository,
+  { key, session }: Pick<StandingRoot, 'key' | 'session'>,
+  clock: Clock,
+): Promise<void> {
+  const repository = { store, ...rest }
+  for (let round = 0; round < MOST_ROUNDS; round++) {
+    const standing = await store.getRange(key, 0, SEALED_PREFIX_BYTES)
+    // Not what PUT and DELETE were answered: what stands there is the end of it.
+    if (standing !== undefined && claimedKind(standing) === 'tombstone') return
+    if (standing !== undefined) await store.delete(key)
+    await fenceSession(repository, session, 'forgotten', clock.nowMs())
+  }
+  throw unconfirmed(repository, key)
+}
+
+/**
+ * Whoever died between the two steps of forgetRoot has left neither root nor tombstone; the session's own object still tells of it.
+ * A root that stands there by now, and may not be forgotten, stays.
+ */
+async function fenceSessionsBelow(
+  { clock, warn = () => {} }: RepositoriesOptions,
+  repository: Repository,
+  prefix: string,
+  may: (root: string) => boolean,
+): Promise<void> {
+  for await (const { key } of repository.store.list(sessionKey(prefix))) {
+    const session = sessionInKey(key)
+    if (session === undefined) continue
+    if (await fenceSession(repository, session, 'forgotten', clock.nowMs())) {
+      // Nothing goes on from what somebody wants gone, if it was given up before or just now.
+      await new Checkpoints(repository, session, 0, warn).removeAll()
+      continue
+    }
+    const root = rootKey(session)
+    if (may(root)) await forgetRoot(repository, { key: root, session }, clock)
+  }
+}
+
+/**
+ * false: the session was sealed already, its backup stands. Its marker is left to garbage collection, and so is its newest checkpoint: the
+ * next backup of the volume goes on from there.
+ */
+async function abandon(
+  { clock, warn = () => {} }: RepositoriesOptions,
+  repository: Repository,
+  session: string,
+): Promise<boolean> {
+  if (parseSession(session) === undefined) {
+    throw new TerminalError('SessionInvalid', `${JSON.stringify(session)} is no session id`)
+  }
+  const newest = await nameForNext(repository, session)
+  const fenced = await fenceSession(repository, session, 'abandoned', clock.nowMs(), newest)
+  // It may have been given up before: then what was said at that time counts.
+  await new Checkpoints(repository, session, 0, warn).removeAll(await keptName(repository, session))
+  return fenced
+}
