@@ -72,16 +72,16 @@ class Child {
     this.alive = false
     for (const disk of this.opened) disk.close()
     this.opened = []
-    this.died.reject(new RetryableError('MoverKilled', 'the mover was killed'))
+    this.died.reject(killed())
   }
 }
+
+const killed = () => new RetryableError('MoverKilled', 'the mover was killed')
 
 /** Rejects when `kill` aborts. */
 function abortOf(kill: AbortSignal): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>()
-  kill.addEventListener('abort', () => reject(new RetryableError('MoverKilled', 'the mover was killed')), {
-    once: true,
-  })
+  kill.addEventListener('abort', () => reject(killed()), { once: true })
   return promise
 }
 
@@ -159,7 +159,7 @@ export class EngineMover implements Mover {
 
   async #run<T>(kill: AbortSignal, transfer: (child: Child) => Promise<T>): Promise<T> {
     await this.#pod.awake('mover')
-    if (kill.aborted) throw new RetryableError('MoverKilled', 'the mover was killed')
+    if (kill.aborted) throw killed()
     this.#child ??= new Child()
     const child = this.#child
     const mine = ++this.#transfers
@@ -199,6 +199,8 @@ export class EngineMover implements Mover {
       child.closeDisks()
       const opened: OpenDisk[] = []
       await this.#pod.call('disk', 'open disk', false, async () => undefined, 'mover')
+      // A killed process opens nothing, whatever answer was still on its way.
+      if (!child.alive) throw killed()
       for (let lane = 0; lane < (writable ? 1 : WORKERS); lane++) {
         opened.push(this.#world.disks.open(this.#pod, () => child.alive, fcdId, snapshotId, writable))
       }
