@@ -12,7 +12,7 @@ import { shrink } from './shrink.ts'
 const numbers = process.argv.slice(2).filter((word) => /^\d+$/.test(word))
 const [seeds = 200, first = 1] = numbers.map(Number)
 /** One run with the shrinking of its list; it takes a second. */
-const RUN_MS = 240_000
+const RUN_MS = 600_000
 const stops = process.argv.includes('--stop')
 
 type Report = { seed: number; failure: string | undefined; file: string | undefined }
