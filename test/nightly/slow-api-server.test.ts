@@ -47,7 +47,7 @@ slow.before(async () => {
   orders = await environment.createVolume({ ...ORDERS, sizeBytes: VOLUME_BYTES })
   await writePieces(orders.file, [{ offsetBytes: 0, data: noise('orders', VOLUME_BYTES) }])
   trace = new Trace(environment.parts.vddk.traceFile)
-  latency = environment.parts.faults!.weather.add({
+  latency = environment.parts.faults!.plan.add({
     match: OURS,
     server: 'kubernetes',
     times: Number.POSITIVE_INFINITY,

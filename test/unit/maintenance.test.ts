@@ -13,7 +13,7 @@ import { MINUTE_MS } from '#shared/kernel/units.ts'
 import type { PruneReport, PruneSlice, Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
 import { maintain, type Occasion } from '../../functions/maintenance/handler.ts'
 import { wakeForPrunes } from '../../functions/sweep/prunes.ts'
-import { VirtualClock } from '../scenario/clock.ts'
+import { VirtualClock } from '../simulation/clock.ts'
 
 const test = suite('maintenance')
 

@@ -13,7 +13,7 @@ import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
-import { VirtualClock } from '../scenario/clock.ts'
+import { VirtualClock } from '../simulation/clock.ts'
 
 const KIND = 'CloneFromSnapshot'
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
