@@ -2,11 +2,11 @@
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { announce } from '#shared/controllers/announce.ts'
-import { type Claim, withClaim } from '#shared/controllers/claim.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
-import { lookAgainMs, lookUntil, STOP_LOOK_MS } from '#shared/controllers/look.ts'
+import { markDone, type Outcome, writeOutcome } from '#shared/controllers/outcome.ts'
+import { lookAgainMs, pollUntil, STOP_LOOK_MS } from '#shared/controllers/poll.ts'
 import { requireRestoreAllowed } from '#shared/controllers/restore-permit.ts'
-import { type Ending, settle, writeEnding } from '#shared/controllers/write.ts'
+import { type WorkLease, withWorkLease } from '#shared/controllers/work-lease.ts'
 import { neededBytes } from '#shared/domain/backed-up.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type CloneStep, decideClone, seeClone } from '#shared/domain/clone.ts'
@@ -86,7 +86,7 @@ async function endFor(
   }
   await removeStaged(deps, clone, { signal })
   await releaseDownload(deps, clone)
-  await settle(deps, 'CloneFromSnapshot', clone)
+  await markDone(deps, 'CloneFromSnapshot', clone)
   return why
 }
 
@@ -97,7 +97,10 @@ async function asksForAbort(deps: StepDeps, clone: KubeObject): Promise<boolean>
 /** Shows the Download's progress; its end wakes this function, its progress does not. */
 async function followDownload(deps: StepDeps, clone: KubeObject, download: KubeObject | undefined): Promise<void> {
   const progress = progressOf(download)
-  await writeEnding(deps, 'CloneFromSnapshot', clone, { status: { phase: 'InProgress', ...progress }, step: 'waiting' })
+  await writeOutcome(deps, 'CloneFromSnapshot', clone, {
+    status: { phase: 'InProgress', ...progress },
+    step: 'waiting',
+  })
 }
 
 function progressOf(download: KubeObject | undefined): { progress?: object } {
@@ -105,12 +108,12 @@ function progressOf(download: KubeObject | undefined): { progress?: object } {
   return totalBytes === undefined ? {} : { progress: { totalBytes, bytesDone, percent, summary } }
 }
 
-type Result = { ending: Ending; why: string }
+type Result = { outcome: Outcome; why: string }
 
-type Outcome = { why: string; written: KubeObject | undefined }
+type Written = { why: string; written: KubeObject | undefined }
 
-async function underClaim(deps: StepDeps, clone: KubeObject, step: CloneStep, signal: AbortSignal): Promise<Outcome> {
-  const claimed = await withClaim(
+async function underClaim(deps: StepDeps, clone: KubeObject, step: CloneStep, signal: AbortSignal): Promise<Written> {
+  const claimed = await withWorkLease(
     deps,
     {
       kind: 'CloneFromSnapshot',
@@ -120,32 +123,32 @@ async function underClaim(deps: StepDeps, clone: KubeObject, step: CloneStep, si
         step.kind !== 'abort' && step.kind !== 'handOver' && decideClone(seeClone(object, undefined)).kind === 'abort',
       signal,
     },
-    (claim) => actOrFail(deps, claim, step),
+    (lease) => actOrFail(deps, lease, step),
   )
   if (claimed.held) return { why: 'claimed elsewhere', written: undefined }
-  const written = await writeEnding(deps, 'CloneFromSnapshot', claimed.object, claimed.value.ending)
+  const written = await writeOutcome(deps, 'CloneFromSnapshot', claimed.object, claimed.value.outcome)
   // A run that was paused for longer than its Lease may have made a staging claim while this one came to the end; what it makes later
   // has an event of its own, which leads to endFor.
-  if (claimed.value.ending.step === 'done') await removeStaged(deps, written, { signal })
+  if (claimed.value.outcome.step === 'done') await removeStaged(deps, written, { signal })
   return { why: claimed.value.why, written }
 }
 
-async function actOrFail(deps: StepDeps, claim: Claim, step: CloneStep): Promise<Result> {
+async function actOrFail(deps: StepDeps, lease: WorkLease, step: CloneStep): Promise<Result> {
   try {
-    return await act(deps, claim, step)
+    return await act(deps, lease, step)
   } catch (error) {
-    if (isPassing(error)) return await later(deps, claim, error)
-    if (error instanceof TerminalError) return await failedOrLater(deps, claim, error)
+    if (isPassing(error)) return await later(deps, lease, error)
+    if (error instanceof TerminalError) return await failedOrLater(deps, lease, error)
     throw error
   }
 }
 
 /** What has to go first may stay for a while, such as a staging claim that a Pod uses. */
-async function failedOrLater(deps: StepDeps, claim: Claim, error: TerminalError): Promise<Result> {
+async function failedOrLater(deps: StepDeps, lease: WorkLease, error: TerminalError): Promise<Result> {
   try {
-    return await failed(deps, claim, error.reason, error.message)
+    return await failed(deps, lease, error.reason, error.message)
   } catch (left) {
-    if (isPassing(left)) return await later(deps, claim, left)
+    if (isPassing(left)) return await later(deps, lease, left)
     throw left
   }
 }
@@ -156,20 +159,20 @@ function isPassing(error: unknown): error is DormouseError {
   return error instanceof TerminalError && error.reason === 'Forbidden'
 }
 
-async function act(deps: StepDeps, claim: Claim, step: CloneStep): Promise<Result> {
+async function act(deps: StepDeps, lease: WorkLease, step: CloneStep): Promise<Result> {
   // The Download was read before the Lease was taken: whoever held it until then may have come to the end meanwhile.
-  const download = await readDownload(deps, claim.latest())
-  const now = decideClone(seeClone(claim.latest(), download))
-  if (now.kind === 'nothing') return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: now.why }
+  const download = await readDownload(deps, lease.latest())
+  const now = decideClone(seeClone(lease.latest(), download))
+  if (now.kind === 'nothing') return { outcome: { status: {}, step: 'done', dropFinalizer: true }, why: now.why }
   switch (step.kind) {
     case 'provision':
-      return await prepare(deps, claim, neededBytes(download) === undefined ? undefined : download)
+      return await prepare(deps, lease, neededBytes(download) === undefined ? undefined : download)
     case 'handOver':
-      return await complete(deps, claim)
+      return await complete(deps, lease)
     case 'failWithDownload':
-      return await failWithDownload(deps, claim)
+      return await failWithDownload(deps, lease)
     case 'abort':
-      return await abort(deps, claim)
+      return await abort(deps, lease)
     case 'nothing':
     case 'awaitDownload':
       throw new Error(`${step.kind} needs no claim`)
@@ -182,8 +185,8 @@ async function act(deps: StepDeps, claim: Claim, step: CloneStep): Promise<Resul
  * Up to the running Download; each part finds what an earlier run made. All of it goes by the object that was decided on: whoever edits
  * `spec` meanwhile would else have checked one repository, and open another. `tried`: the Download of a disk that was too small.
  */
-async function prepare(deps: StepDeps, claim: Claim, tried: KubeObject | undefined): Promise<Result> {
-  const clone = claim.latest()
+async function prepare(deps: StepDeps, lease: WorkLease, tried: KubeObject | undefined): Promise<Result> {
+  const clone = lease.latest()
   if (clone['spec'].kind !== 'PersistentVolumeClaim' || clone['spec'].apiGroup !== '') {
     throw new TerminalError(
       'ResourceKindUnsupported',
@@ -200,19 +203,19 @@ async function prepare(deps: StepDeps, claim: Claim, tried: KubeObject | undefin
   await requireRestoreAllowed(deps, clone)
   const stored = storedClaim(clone)
   const startTimestamp = clone['status']?.startTimestamp ?? rfc3339(deps.clock.nowMs())
-  await claim.patchStatus({
+  await lease.patchStatus({
     phase: 'InProgress',
     startTimestamp,
     message: tried === undefined ? 'a staged disk is being provisioned' : 'a larger disk is made: the backup needs it',
     reason: 'Provisioning',
     stagingClaim: stagingClaimName(clone),
   })
-  const staged = await provision(deps, clone, stored, claim, tried)
+  const staged = await provision(deps, clone, stored, lease, tried)
   if (tried !== undefined) await dropDownload(deps, tried)
   await requireOnlyDownload(deps, clone, disk, staged)
   const downloadName = downloadNameOf(clone, disk)
   // For people, and a hint for the sweep: it wakes the clone when that Download is over, and nothing else goes by it.
-  await claim.patchStatus({
+  await lease.patchStatus({
     downloadName,
     volumeName: staged.volume.metadata.name,
     volumeID: formatDiskId(staged.fcdId),
@@ -226,7 +229,7 @@ async function prepare(deps: StepDeps, claim: Claim, tried: KubeObject | undefin
     message: 'the backup is being written to a staged disk',
     reason: 'Downloading',
   }
-  return { ending: { status, step: 'waiting' }, why: `started ${downloadName}` }
+  return { outcome: { status, step: 'waiting' }, why: `started ${downloadName}` }
 }
 
 function storedClaim(clone: KubeObject): KubeObject {
@@ -236,13 +239,13 @@ function storedClaim(clone: KubeObject): KubeObject {
   return decodeClaimMetadata(metadata)
 }
 
-async function complete(deps: StepDeps, claim: Claim): Promise<Result> {
-  const download = await readDownload(deps, claim.latest())
+async function complete(deps: StepDeps, lease: WorkLease): Promise<Result> {
+  const download = await readDownload(deps, lease.latest())
   // It was there when this was decided; without it the next look makes another.
   if (download === undefined) throw new ConflictError('Gone', 'the Download is gone')
-  await handOver(deps, claim, download, storedClaim)
+  await handOver(deps, lease, download, storedClaim)
   const nowMs = deps.clock.nowMs()
-  const clone = claim.latest()
+  const clone = lease.latest()
   const conditions = setCondition(
     clone['status']?.conditions,
     { type: 'Restored', status: 'True', reason: 'HandedOver', message: 'the claim is bound to the restored volume' },
@@ -258,27 +261,27 @@ async function complete(deps: StepDeps, claim: Claim): Promise<Result> {
     conditions,
   }
   await announce(deps, clone, 'Normal', 'Completed', 'the claim was restored')
-  await claim.patchStatus(status)
+  await lease.patchStatus(status)
   await releaseDownload(deps, clone)
-  return { ending: { status, step: 'done', dropFinalizer: true }, why: 'Completed' }
+  return { outcome: { status, step: 'done', dropFinalizer: true }, why: 'Completed' }
 }
 
-async function failWithDownload(deps: StepDeps, claim: Claim): Promise<Result> {
-  const download = await readDownload(deps, claim.latest())
+async function failWithDownload(deps: StepDeps, lease: WorkLease): Promise<Result> {
+  const download = await readDownload(deps, lease.latest())
   const status = download?.['status'] ?? {}
   return await failed(
     deps,
-    claim,
+    lease,
     status.reason ?? 'DownloadFailed',
     `its Download failed: ${status.message ?? 'no message'}`,
   )
 }
 
 /** The staged disk goes with its claim: nothing of a failed restore is left behind. */
-async function failed(deps: StepDeps, claim: Claim, reason: string, message: string): Promise<Result> {
+async function failed(deps: StepDeps, lease: WorkLease, reason: string, message: string): Promise<Result> {
   const nowMs = deps.clock.nowMs()
-  const clone = claim.latest()
-  await removeStaged(deps, clone, claim)
+  const clone = lease.latest()
+  await removeStaged(deps, clone, lease)
   await announce(deps, clone, 'Warning', reason, message)
   await tellWaitingClaim(deps, clone, 'Warning', reason, `${message}; no volume comes, delete the claim`)
   const conditions = setCondition(
@@ -287,26 +290,26 @@ async function failed(deps: StepDeps, claim: Claim, reason: string, message: str
     nowMs,
   )
   const status = { phase: 'Failed', message, reason, completionTimestamp: rfc3339(nowMs), conditions }
-  await claim.patchStatus(status)
+  await lease.patchStatus(status)
   await releaseDownload(deps, clone)
-  return { ending: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
+  return { outcome: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
 }
 
-async function later(deps: StepDeps, claim: Claim, error: DormouseError): Promise<Result> {
+async function later(deps: StepDeps, lease: WorkLease, error: DormouseError): Promise<Result> {
   const nowMs = deps.clock.nowMs()
-  const before = conditionOf(claim.latest()['status']?.conditions, 'Restored')
+  const before = conditionOf(lease.latest()['status']?.conditions, 'Restored')
   if (isTold(error.reason) && before?.reason !== error.reason) {
-    await announce(deps, claim.latest(), 'Warning', error.reason, error.message)
-    await tellWaitingClaim(deps, claim.latest(), 'Warning', error.reason, error.message)
+    await announce(deps, lease.latest(), 'Warning', error.reason, error.message)
+    await tellWaitingClaim(deps, lease.latest(), 'Warning', error.reason, error.message)
   }
   const since = before?.reason === error.reason ? before.lastTransitionTime : undefined
   const conditions = setCondition(
-    claim.latest()['status']?.conditions,
+    lease.latest()['status']?.conditions,
     { type: 'Restored', status: 'False', reason: error.reason, message: error.message },
     nowMs,
   )
   return {
-    ending: {
+    outcome: {
       status: { reason: error.reason, message: error.message, conditions },
       step: 'waiting',
       dueAtMs: nowMs + lookAgainMs(Date.parse(since ?? ''), nowMs),
@@ -316,27 +319,27 @@ async function later(deps: StepDeps, claim: Claim, error: DormouseError): Promis
 }
 
 /** Stops the Download first: as long as one may write, the disk it writes to stays. */
-async function abort(deps: StepDeps, claim: Claim): Promise<Result> {
-  await claim.patchStatus({ phase: 'Canceling', reason: 'Canceling', message: 'the restore is being cancelled' })
+async function abort(deps: StepDeps, lease: WorkLease): Promise<Result> {
+  await lease.patchStatus({ phase: 'Canceling', reason: 'Canceling', message: 'the restore is being cancelled' })
   const nowMs = deps.clock.nowMs()
-  const download = await readDownload(deps, claim.latest())
-  const isStopped = async () => isEnded(await readDownload(deps, claim.latest()))
+  const download = await readDownload(deps, lease.latest())
+  const isStopped = async () => isEnded(await readDownload(deps, lease.latest()))
   if (download !== undefined && !isEnded(download)) {
     await stopDownload(deps, download)
-    if (!(await lookUntil(deps, claim, isStopped, STOP_LOOK_MS)))
+    if (!(await pollUntil(deps, lease, isStopped, STOP_LOOK_MS)))
       return {
-        ending: { status: {}, step: 'waiting', dueAtMs: nowMs + lookAgainMs(Number.NaN, nowMs) },
+        outcome: { status: {}, step: 'waiting', dueAtMs: nowMs + lookAgainMs(Number.NaN, nowMs) },
         why: 'told its Download to stop',
       }
   }
-  await removeStaged(deps, claim.latest(), claim)
-  await awaitStagingGone(deps, claim.latest(), claim)
-  await tellWaitingClaim(deps, claim.latest(), 'Warning', 'Canceled', 'cancelled; no volume comes, delete the claim')
+  await removeStaged(deps, lease.latest(), lease)
+  await awaitStagingGone(deps, lease.latest(), lease)
+  await tellWaitingClaim(deps, lease.latest(), 'Warning', 'Canceled', 'cancelled; no volume comes, delete the claim')
   const status = {
     phase: 'Canceled',
     reason: 'Canceled',
     message: 'cancelled; the staged disk is removed',
     completionTimestamp: rfc3339(deps.clock.nowMs()),
   }
-  return { ending: { status, step: 'done', dropFinalizer: true }, why: 'Canceled' }
+  return { outcome: { status, step: 'done', dropFinalizer: true }, why: 'Canceled' }
 }

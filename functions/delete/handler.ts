@@ -2,10 +2,10 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { announce } from '#shared/controllers/announce.ts'
-import { type Claim, withClaim } from '#shared/controllers/claim.ts'
 import { removeLocalSnapshot } from '#shared/controllers/local-snapshot.ts'
-import { lookUntil, STOP_LOOK_MS } from '#shared/controllers/look.ts'
-import { type Ending, settle, writeEnding } from '#shared/controllers/write.ts'
+import { markDone, type Outcome, writeOutcome } from '#shared/controllers/outcome.ts'
+import { pollUntil, STOP_LOOK_MS } from '#shared/controllers/poll.ts'
+import { type WorkLease, withWorkLease } from '#shared/controllers/work-lease.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { decideDelete, deletePhase } from '#shared/domain/delete.ts'
 import { unwrapToDisk } from '#shared/domain/ids.ts'
@@ -33,10 +33,10 @@ export async function handleDelete(
   if (object === undefined) return 'gone'
   const phase = deletePhase(object)
   if (phase === 'Completed' || phase === 'Failed') {
-    await settle(deps, 'DeleteSnapshot', object)
+    await markDone(deps, 'DeleteSnapshot', object)
     return `already ${phase}`
   }
-  const claimed = await withClaim(
+  const claimed = await withWorkLease(
     deps,
     {
       kind: 'DeleteSnapshot',
@@ -45,27 +45,27 @@ export async function handleDelete(
       isCancelled: () => false, // a delete is not taken back: half of it may be done
       signal,
     },
-    (claim) => actOrFail(deps, claim),
+    (lease) => actOrFail(deps, lease),
   )
   if (claimed.held) return 'claimed elsewhere'
-  await writeEnding(deps, 'DeleteSnapshot', claimed.object, claimed.value.ending)
+  await writeOutcome(deps, 'DeleteSnapshot', claimed.object, claimed.value.outcome)
   return claimed.value.why
 }
 
-type Result = { ending: Ending; why: string }
+type Result = { outcome: Outcome; why: string }
 
-async function actOrFail(deps: DeleteDeps, claim: Claim): Promise<Result> {
+async function actOrFail(deps: DeleteDeps, lease: WorkLease): Promise<Result> {
   try {
-    return await act(deps, claim)
+    return await act(deps, lease)
   } catch (error) {
     if (isApiTrouble(error)) throw error
-    return await failed(deps, claim, asError(error))
+    return await failed(deps, lease, asError(error))
   }
 }
 
 /** Whose everything is, is decided before the first of it is touched, and again on what has come since. */
-async function act(deps: DeleteDeps, claim: Claim, forgotten = false): Promise<Result> {
-  const object = claim.latest()
+async function act(deps: DeleteDeps, lease: WorkLease, forgotten = false): Promise<Result> {
+  const object = lease.latest()
   const disk = unwrapToDisk(object['spec'].snapshotID)
   const { actor, ...found } = await findAll(deps, object, disk)
   const removal = decideRemoval(actor, found)
@@ -74,14 +74,14 @@ async function act(deps: DeleteDeps, claim: Claim, forgotten = false): Promise<R
   const step = decideDelete(deletePhase(object), isInTheWay ? seeUpload(upload).phase : undefined)
   switch (step.kind) {
     case 'nothing':
-      return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: step.why }
+      return { outcome: { status: {}, step: 'done', dropFinalizer: true }, why: step.why }
     case 'stopUpload':
-      await stopUpload(deps, claim, upload)
-      return (await lookUntil(deps, claim, async () => isEnded(await findUpload(deps, disk)), STOP_LOOK_MS))
-        ? await act(deps, claim, forgotten)
+      await stopUpload(deps, lease, upload)
+      return (await pollUntil(deps, lease, async () => isEnded(await findUpload(deps, disk)), STOP_LOOK_MS))
+        ? await act(deps, lease, forgotten)
         : stillStopping(deps)
     case 'remove':
-      return await remove(deps, claim, { object, disk, removal, forgotten })
+      return await remove(deps, lease, { object, disk, removal, forgotten })
     default:
       return unreachable(step)
   }
@@ -97,8 +97,8 @@ const STOPPING = {
   message: 'the upload of this snapshot is being stopped first',
 }
 
-async function stopUpload(deps: DeleteDeps, claim: Claim, upload: KubeObject | undefined): Promise<void> {
-  await claim.patchStatus(STOPPING)
+async function stopUpload(deps: DeleteDeps, lease: WorkLease, upload: KubeObject | undefined): Promise<void> {
+  await lease.patchStatus(STOPPING)
   if (upload !== undefined && upload['spec'].uploadCancel !== true) {
     await deps.cluster.patch('Upload', upload, {
       spec: { uploadCancel: true },
@@ -109,7 +109,7 @@ async function stopUpload(deps: DeleteDeps, claim: Claim, upload: KubeObject | u
 
 function stillStopping(deps: DeleteDeps): Result {
   return {
-    ending: { status: STOPPING, step: 'waiting', dueAtMs: deps.clock.nowMs() + UPLOAD_STOP_MS },
+    outcome: { status: STOPPING, step: 'waiting', dueAtMs: deps.clock.nowMs() + UPLOAD_STOP_MS },
     why: 'stops the upload',
   }
 }
@@ -118,22 +118,22 @@ function stillStopping(deps: DeleteDeps): Result {
 type Decided = { object: KubeObject; disk: DiskSnapshot; removal: Removal; forgotten: boolean }
 
 /** Both parts are repeatable; what is gone already counts as removed. */
-async function remove(deps: DeleteDeps, claim: Claim, decided: Decided): Promise<Result> {
+async function remove(deps: DeleteDeps, lease: WorkLease, decided: Decided): Promise<Result> {
   const { object, disk, removal } = decided
-  await claim.patchStatus({ phase: 'InProgress', reason: 'Removing', message: 'the backup is being removed' })
-  if (removal.diskSnapshot === 'remove') await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, claim.signal)
+  await lease.patchStatus({ phase: 'InProgress', reason: 'Removing', message: 'the backup is being removed' })
+  if (removal.diskSnapshot === 'remove') await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, lease.signal)
   const forgotten = decided.forgotten || removal.roots.length > 0
-  if (await forgetOrFind(deps, object, disk, removal)) return await act(deps, claim, forgotten)
+  if (await forgetOrFind(deps, object, disk, removal)) return await act(deps, lease, forgotten)
   const nowMs = deps.clock.nowMs()
   const message = messageOf(forgotten, removal)
   const conditions = setCondition(
-    claim.latest()['status']?.conditions,
+    lease.latest()['status']?.conditions,
     { type: 'Removed', status: 'True', reason: forgotten ? 'BackupForgotten' : 'NothingStored', message },
     nowMs,
   )
   await announce(deps, object, 'Normal', 'Completed', message)
   const status = { phase: 'Completed', reason: 'Completed', message, completionTimestamp: rfc3339(nowMs), conditions }
-  return { ending: { status, step: 'done', dropFinalizer: true }, why: 'Completed' }
+  return { outcome: { status, step: 'done', dropFinalizer: true }, why: 'Completed' }
 }
 
 /** true: a backup was sealed since all was found. It is decided on like the others. */
@@ -162,9 +162,9 @@ function messageOf(forgotten: boolean, { diskSnapshot }: Removal): string {
 const FINAL = ['SnapshotIDInvalid', 'NotPermitted', 'NamespaceNotAllowed']
 
 /** Only what no retry heals ends as Failed; all else is tried again, and says so. */
-async function failed(deps: DeleteDeps, claim: Claim, error: Error): Promise<Result> {
+async function failed(deps: DeleteDeps, lease: WorkLease, error: Error): Promise<Result> {
   const nowMs = deps.clock.nowMs()
-  const object = claim.latest()
+  const object = lease.latest()
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'
   await announce(deps, object, 'Warning', reason, error.message)
   const conditions = setCondition(
@@ -174,10 +174,10 @@ async function failed(deps: DeleteDeps, claim: Claim, error: Error): Promise<Res
   )
   if (error instanceof TerminalError && FINAL.includes(reason)) {
     const status = { phase: 'Failed', reason, message: error.message, completionTimestamp: rfc3339(nowMs), conditions }
-    return { ending: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
+    return { outcome: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
   }
   return {
-    ending: {
+    outcome: {
       status: { phase: 'InProgress', reason, message: error.message, conditions },
       step: 'waiting',
       // It never says that it is done while it is not.

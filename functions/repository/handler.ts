@@ -2,10 +2,10 @@
 
 import type { Condition, KubeObject } from '#shared/api/kinds.ts'
 import { announce } from '#shared/controllers/announce.ts'
-import { type Claim, withClaim } from '#shared/controllers/claim.ts'
 import type { RepositoryDeps } from '#shared/controllers/deps.ts'
+import { type Outcome, writeOutcome } from '#shared/controllers/outcome.ts'
 import type { ResolvedAccess } from '#shared/controllers/repository-access.ts'
-import { type Ending, writeEnding } from '#shared/controllers/write.ts'
+import { type WorkLease, withWorkLease } from '#shared/controllers/work-lease.ts'
 import { type ConditionChange, conditionOf, isTrue } from '#shared/domain/conditions.ts'
 import { recordedId } from '#shared/domain/present-location.ts'
 import { claimNamespace, repositoryNameOf } from '#shared/domain/repository-claim.ts'
@@ -39,7 +39,7 @@ export async function handleRepository(
     await keepFinalizer(deps, object)
     return 'already Ready'
   }
-  const claimed = await withClaim(
+  const claimed = await withWorkLease(
     deps,
     {
       kind: 'BackupRepositoryClaim',
@@ -48,10 +48,10 @@ export async function handleRepository(
       isCancelled: isBeingDeleted,
       signal,
     },
-    (claim) => establish(deps, claim),
+    (lease) => establish(deps, lease),
   )
   if (claimed.held) return 'claimed elsewhere'
-  await writeEnding(deps, 'BackupRepositoryClaim', claimed.object, claimed.value.ending)
+  await writeOutcome(deps, 'BackupRepositoryClaim', claimed.object, claimed.value.outcome)
   return claimed.value.why
 }
 
@@ -86,40 +86,40 @@ async function removeRepository(deps: ClaimDeps, claim: KubeObject): Promise<str
   return 'removed its BackupRepository'
 }
 
-type Result = { ending: Ending; why: string }
+type Result = { outcome: Outcome; why: string }
 
-async function establish(deps: ClaimDeps, claim: Claim): Promise<Result> {
+async function establish(deps: ClaimDeps, lease: WorkLease): Promise<Result> {
   try {
-    const terms = await termsOf(deps, claim.latest())
-    const name = await ensureOwn(deps, claim.latest(), terms)
-    if (claim.latest()['backupRepository'] !== name) await claim.patch({ backupRepository: name })
-    return await open(deps, claim)
+    const terms = await termsOf(deps, lease.latest())
+    const name = await ensureOwn(deps, lease.latest(), terms)
+    if (lease.latest()['backupRepository'] !== name) await lease.patch({ backupRepository: name })
+    return await open(deps, lease)
   } catch (error) {
     if (isApiTrouble(error)) throw error
-    return await notReady(deps, claim, asError(error))
+    return await notReady(deps, lease, asError(error))
   }
 }
 
-async function open(deps: ClaimDeps, claim: Claim): Promise<Result> {
-  const resolved = await deps.accessOf(await requireOwn(deps, claim.latest()))
+async function open(deps: ClaimDeps, lease: WorkLease): Promise<Result> {
+  const resolved = await deps.accessOf(await requireOwn(deps, lease.latest()))
   const state = resolved.readOnly
     ? await deps.repositories.inspect(resolved.access)
-    : await deps.repositories.ensure(resolved.access, resolved.recovery, (id) => recordId(deps, claim.latest(), id))
+    : await deps.repositories.ensure(resolved.access, resolved.recovery, (id) => recordId(deps, lease.latest(), id))
   const changes = readyConditions(state, resolved.plaintextCredentials)
-  await showOnRepository(deps, claim.latest(), changes, { reason: 'Ready', repositoryId: state.repositoryId })
-  if (!resolved.readOnly) await wakeEarlyUploads(deps, repositoryNameOf(claim.latest()))
+  await showOnRepository(deps, lease.latest(), changes, { reason: 'Ready', repositoryId: state.repositoryId })
+  if (!resolved.readOnly) await wakeEarlyUploads(deps, repositoryNameOf(lease.latest()))
   if (state.created)
     await announce(
       deps,
-      claim.latest(),
+      lease.latest(),
       'Normal',
       'RepositoryCreated',
       `created repository ${state.repositoryId} in the bucket`,
     )
   const nowMs = deps.clock.nowMs()
-  const status = { conditions: applied(claim.latest()['status']?.conditions, changes, nowMs), reason: 'Ready' }
-  if (!resolved.readOnly) return { ending: { status, step: 'done' }, why: 'Ready' }
-  return { ending: { status, step: 'waiting', dueAtMs: nowMs + READ_ONLY_AGAIN_MS }, why: 'Ready for restores' }
+  const status = { conditions: applied(lease.latest()['status']?.conditions, changes, nowMs), reason: 'Ready' }
+  if (!resolved.readOnly) return { outcome: { status, step: 'done' }, why: 'Ready' }
+  return { outcome: { status, step: 'waiting', dueAtMs: nowMs + READ_ONLY_AGAIN_MS }, why: 'Ready for restores' }
 }
 
 /** So that nothing else is ever opened in its place, also while a recovery key keeps it from being Ready. */
@@ -130,9 +130,9 @@ async function recordId(deps: ClaimDeps, claim: KubeObject, repositoryId: string
 }
 
 /** The whole is in the log and in the BackupRepository; a tenant's claim and its Event have our own words only. */
-async function notReady(deps: ClaimDeps, claim: Claim, error: Error): Promise<Result> {
+async function notReady(deps: ClaimDeps, lease: WorkLease, error: Error): Promise<Result> {
   const nowMs = deps.clock.nowMs()
-  const object = claim.latest()
+  const object = lease.latest()
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'
   const ready = { type: 'Ready', status: 'False', reason } as const
   deps.log.warn({ err: error, reason }, 'the repository is not ready')
@@ -141,7 +141,7 @@ async function notReady(deps: ClaimDeps, claim: Claim, error: Error): Promise<Re
   await announce(deps, object, 'Warning', reason, message)
   const conditions = applied(object['status']?.conditions, [{ ...ready, message }], nowMs)
   return {
-    ending: { status: { conditions, reason }, step: 'waiting', dueAtMs: nowMs + deps.settings.backoffUnitMs },
+    outcome: { status: { conditions, reason }, step: 'waiting', dueAtMs: nowMs + deps.settings.backoffUnitMs },
     why: `not ready: ${reason}`,
   }
 }

@@ -2,9 +2,9 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { announce } from '#shared/controllers/announce.ts'
-import { ABORTS, type Claim, withClaim } from '#shared/controllers/claim.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
-import { type Ending, settle, writeEnding } from '#shared/controllers/write.ts'
+import { markDone, type Outcome, writeOutcome } from '#shared/controllers/outcome.ts'
+import { ABORTS, type WorkLease, withWorkLease } from '#shared/controllers/work-lease.ts'
 import { asksToStop } from '#shared/domain/cancel.ts'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
@@ -35,7 +35,7 @@ export async function handleSnapshot(
   const step = stepOfSnapshot(snapshot)
   switch (step.kind) {
     case 'nothing':
-      await settle(deps, 'Snapshot', snapshot)
+      await markDone(deps, 'Snapshot', snapshot)
       return step.why
     case 'follow': {
       const followed = await followUpload(deps, snapshot, step.cancel, signal)
@@ -57,7 +57,7 @@ async function underClaim(
   kind: 'snapshot' | 'cancel',
   signal: AbortSignal,
 ): Promise<string> {
-  const claimed = await withClaim(
+  const claimed = await withWorkLease(
     deps,
     {
       kind: 'Snapshot',
@@ -66,10 +66,10 @@ async function underClaim(
       isCancelled: (object) => kind === 'snapshot' && asksToStop(object),
       signal,
     },
-    (claim) => (kind === 'cancel' ? cancelOrWait(deps, claim) : snapshotOrFail(deps, claim)),
+    (lease) => (kind === 'cancel' ? cancelOrWait(deps, lease) : snapshotOrFail(deps, lease)),
   )
   if (claimed.held) return 'claimed elsewhere'
-  const written = await writeEnding(deps, 'Snapshot', claimed.object, claimed.value.ending)
+  const written = await writeOutcome(deps, 'Snapshot', claimed.object, claimed.value.outcome)
   // What was asked for while it was at work (a cancel) would wake nobody now: it is decided on the fresh object, right away.
   if (kind === 'cancel' || signal.aborted || !asksToStop(written) || isOver(written)) return claimed.value.why
   return await handleSnapshot(context, { kind: 'Snapshot', ...placeOf(written) }, deps, signal)
@@ -84,14 +84,14 @@ function placeOf({ metadata }: KubeObject): { namespace: string | undefined; nam
   return { namespace: metadata.namespace, name: metadata.name }
 }
 
-type Result = { ending: Ending; why: string }
+type Result = { outcome: Outcome; why: string }
 
-async function snapshotOrFail(deps: VolumeDeps, claim: Claim): Promise<Result> {
+async function snapshotOrFail(deps: VolumeDeps, lease: WorkLease): Promise<Result> {
   try {
-    return await takeSnapshot(deps, claim)
+    return await takeSnapshot(deps, lease)
   } catch (error) {
-    if (isPassing(error)) return await busy(deps, claim, error)
-    if (error instanceof TerminalError) return await failed(deps, claim, error.reason, error.message)
+    if (isPassing(error)) return await busy(deps, lease, error)
+    if (error instanceof TerminalError) return await failed(deps, lease, error.reason, error.message)
     throw error
   }
 }
@@ -103,14 +103,14 @@ function isPassing(error: unknown): error is DormouseError {
 }
 
 /** Finds or makes the FCD snapshot, writes Snapshotted, and only then creates the Upload, whose name is made from its id. */
-async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
-  const snapshot = claim.latest()
+async function takeSnapshot(deps: VolumeDeps, lease: WorkLease): Promise<Result> {
+  const snapshot = lease.latest()
   const target = await resolveTarget(deps, snapshot)
   await requireRepository(deps, snapshot)
-  const disk = await ensureSnapshot(deps, claim, target.fcdId)
+  const disk = await ensureSnapshot(deps, lease, target.fcdId)
   if (disk === undefined) {
-    requireInTime(deps, claim.latest())
-    return { ending: { status: {}, step: 'waiting', dueAtMs: soon(deps) }, why: 'vCenter is still at it' }
+    requireInTime(deps, lease.latest())
+    return { outcome: { status: {}, step: 'waiting', dueAtMs: soon(deps) }, why: 'vCenter is still at it' }
   }
   const metadata = encodeClaimMetadata(target.claim)
   const namespace = snapshot.metadata.namespace ?? ''
@@ -142,34 +142,34 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
     conditions,
     ...(localMode ? { completionTimestamp: rfc3339(deps.clock.nowMs()) } : { uploadName: `upload-${disk.snapshotId}` }),
   }
-  await claim.patchStatus(status)
+  await lease.patchStatus(status)
   await announce(deps, snapshot, 'Normal', 'LocalSnapshotTaken', `took a snapshot of disk ${target.fcdId}`)
-  if (localMode) return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: 'snapshotted (local mode)' }
+  if (localMode) return { outcome: { status: {}, step: 'done', dropFinalizer: true }, why: 'snapshotted (local mode)' }
   // As it was checked: what its user has edited since may name a repository that is not for this namespace.
   await ensureUpload(deps, snapshot, disk, target.volume)
   // Not the status once more: the Upload may have written a later phase into it by now.
-  return { ending: { status: {}, step: 'waiting' }, why: 'snapshotted' }
+  return { outcome: { status: {}, step: 'waiting' }, why: 'snapshotted' }
 }
 
 /** Cancelled is only said when nothing is left in vCenter; until then the status says why it is not. */
-async function cancelOrWait(deps: VolumeDeps, claim: Claim): Promise<Result> {
+async function cancelOrWait(deps: VolumeDeps, lease: WorkLease): Promise<Result> {
   try {
-    return await cancel(deps, claim)
+    return await cancel(deps, lease)
   } catch (error) {
-    if (isPassing(error) || error instanceof TerminalError) return waitAgain(deps, claim, error)
+    if (isPassing(error) || error instanceof TerminalError) return waitAgain(deps, lease, error)
     throw error
   }
 }
 
-async function cancel(deps: VolumeDeps, claim: Claim): Promise<Result> {
-  await removeTaken(deps, claim.latest(), claim.signal)
+async function cancel(deps: VolumeDeps, lease: WorkLease): Promise<Result> {
+  await removeTaken(deps, lease.latest(), lease.signal)
   const status = {
     phase: 'Canceled',
     message: 'cancelled before the snapshot was taken',
     reason: 'Canceled',
     completionTimestamp: rfc3339(deps.clock.nowMs()),
   }
-  return { ending: { status, step: 'done', dropFinalizer: true }, why: 'cancelled' }
+  return { outcome: { status, step: 'done', dropFinalizer: true }, why: 'cancelled' }
 }
 
 /** A task that vCenter reports as running for ever. */
@@ -180,16 +180,16 @@ function requireInTime(deps: VolumeDeps, snapshot: KubeObject): void {
 }
 
 /** Nothing of a failed snapshot is left in vCenter; while vCenter cannot be asked to remove it, the failure waits. */
-async function failed(deps: VolumeDeps, claim: Claim, reason: string, message: string): Promise<Result> {
+async function failed(deps: VolumeDeps, lease: WorkLease, reason: string, message: string): Promise<Result> {
   try {
-    await removeTaken(deps, claim.latest(), claim.signal)
+    await removeTaken(deps, lease.latest(), lease.signal)
   } catch (error) {
-    const wasStarted = claim.latest()['status']?.task !== undefined
-    if (wasStarted && isPassing(error)) return waitAgain(deps, claim, error)
+    const wasStarted = lease.latest()['status']?.task !== undefined
+    if (wasStarted && isPassing(error)) return waitAgain(deps, lease, error)
     if (!(error instanceof TerminalError) && !isPassing(error)) throw error
   }
   const nowMs = deps.clock.nowMs()
-  const snapshot = claim.latest()
+  const snapshot = lease.latest()
   await announce(deps, snapshot, 'Warning', reason, message)
   const conditions = setCondition(
     snapshot['status']?.conditions,
@@ -204,22 +204,22 @@ async function failed(deps: VolumeDeps, claim: Claim, reason: string, message: s
     task: null,
     conditions,
   }
-  return { ending: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
+  return { outcome: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
 }
 
 /** vCenter is busy or away: try again soon, and give up when the documented time since the start is over. */
-async function busy(deps: VolumeDeps, claim: Claim, error: DormouseError): Promise<Result> {
+async function busy(deps: VolumeDeps, lease: WorkLease, error: DormouseError): Promise<Result> {
   const limitMs = deps.settings.snapshotTimeoutMs
-  if (claim.signal.reason !== ABORTS.shutdown && isOverdue(deps, claim.latest())) {
+  if (lease.signal.reason !== ABORTS.shutdown && isOverdue(deps, lease.latest())) {
     const message = `no snapshot within ${limitMs / SECOND_MS} s: ${error.message}`
-    return await failed(deps, claim, error.reason, message)
+    return await failed(deps, lease, error.reason, message)
   }
-  return waitAgain(deps, claim, error)
+  return waitAgain(deps, lease, error)
 }
 
-function waitAgain(deps: VolumeDeps, claim: Claim, { reason, message }: DormouseError): Result {
+function waitAgain(deps: VolumeDeps, lease: WorkLease, { reason, message }: DormouseError): Result {
   const nowMs = deps.clock.nowMs()
-  const snapshot = claim.latest()
+  const snapshot = lease.latest()
   const waiting = { type: 'Snapshotted', status: 'False', reason, message } as const
   // A task that still runs is polled on: another one would be another snapshot.
   const taskIsOver = reason === 'TaskFailed' || reason === 'TaskNotFound'
@@ -231,7 +231,7 @@ function waitAgain(deps: VolumeDeps, claim: Claim, { reason, message }: Dormouse
     ...(taskIsOver ? { task: null } : {}),
     conditions: setCondition(snapshot['status']?.conditions, waiting, nowMs),
   }
-  return { ending: { status, step: 'waiting', dueAtMs: soon(deps) }, why: `busy: ${reason}` }
+  return { outcome: { status, step: 'waiting', dueAtMs: soon(deps) }, why: `busy: ${reason}` }
 }
 
 function soon({ clock, settings }: VolumeDeps): number {

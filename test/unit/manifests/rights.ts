@@ -44,7 +44,7 @@ function writes(kind: string): string[] {
 function usedIn(source: string): string[] {
   const calls = [...source.matchAll(/cluster\s*\.(read|list|page|create|patch|delete)\(\s*'(\w+)'/g)]
   const statuses = [...source.matchAll(/cluster\s*\.patchStatus\(\s*'(\w+)'/g)]
-  const endings = [...source.matchAll(/(?:writeEnding|settle)\(\s*deps,\s*'(\w+)'/g)]
+  const endings = [...source.matchAll(/(?:writeOutcome|settle)\(\s*deps,\s*'(\w+)'/g)]
   return [
     ...calls.map(([, call = '', kind = '']) => right(VERBS[call] ?? call, kind)),
     ...statuses.map(([, kind = '']) => right('patch', kind, true)),

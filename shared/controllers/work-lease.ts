@@ -1,4 +1,4 @@
-// Claim before work: holds an object's Lease while work runs, renews it, and watches the object for a cancel meanwhile.
+// A Lease before work: holds an object's Lease while work runs, renews it, and watches the object for a cancel meanwhile.
 
 import { randomUUID } from 'node:crypto'
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
@@ -12,7 +12,7 @@ import { acquireLease, releaseLease, renewLease } from './lease.ts'
 /** The holder reads its object at least this often: a cancel is seen within it (docs/operations/cancel.md). */
 const MAX_RENEW_MS = 5 * SECOND_MS
 
-export type Claim = {
+export type WorkLease = {
   /** Aborts with one of ABORTS when the work must come to an end. */
   signal: AbortSignal
   /** Aborts when the Lease is lost: whatever still writes must die at once. */
@@ -29,18 +29,20 @@ export type Claim = {
   endReports(): Promise<void>
 }
 
-export type ClaimOptions = {
+export type FirstPatch = { metadata?: object; status?: object }
+
+export type WorkLeaseOptions = {
   kind: KindName
   object: KubeObject
   /** Part of the first patch, which also takes the object out of every source's selector. */
-  firstPatch: { metadata?: object; status?: object }
+  firstPatch: FirstPatch
   /** True when the object, as it stands now, or whom it was made for, asks the work to stop. */
   isCancelled: (object: KubeObject) => boolean | Promise<boolean>
   /** The request is being cut off, or the pod ends. */
   signal: AbortSignal
 }
 
-export type Claimed<T> = { held: true } | { held: false; value: T; object: KubeObject }
+export type Leased<T> = { held: true } | { held: false; value: T; object: KubeObject }
 
 export const ABORTS = { cancelled: 'cancelled', lost: 'lease lost', shutdown: 'shutting down' } as const
 
@@ -49,11 +51,11 @@ export const ABORTS = { cancelled: 'cancelled', lost: 'lease lost', shutdown: 's
  * is thrown away (RetryableError `LeaseLost`): the next holder decides from what is durable. The Lease is released
  * before this returns, so the caller's last patch may wake the next step.
  */
-export async function withClaim<T>(
+export async function withWorkLease<T>(
   deps: StepDeps,
-  options: ClaimOptions,
-  work: (claim: Claim) => Promise<T>,
-): Promise<Claimed<T>> {
+  options: WorkLeaseOptions,
+  work: (claim: WorkLease) => Promise<T>,
+): Promise<Leased<T>> {
   const holder = `${deps.identity}/${randomUUID()}`
   const lease = await acquireLease(deps, leaseName(options.object), holder, options.signal)
   if (lease === undefined) return { held: true }
@@ -70,13 +72,13 @@ export async function withClaim<T>(
   return { held: false, value, object: keeper.latest() }
 }
 
-function leaseLost({ kind, object }: ClaimOptions): RetryableError {
+function leaseLost({ kind, object }: WorkLeaseOptions): RetryableError {
   return new RetryableError('LeaseLost', `the Lease of ${kind} ${object.metadata.name} was lost`, { origin: 'api' })
 }
 
-class Keeper implements Claim {
+class Keeper implements WorkLease {
   readonly #deps: StepDeps
-  readonly #options: ClaimOptions
+  readonly #options: WorkLeaseOptions
   readonly #holder: string
   readonly #abort = new AbortController()
   readonly #stopLoop = new AbortController()
@@ -92,7 +94,7 @@ class Keeper implements Claim {
   /** Reads and writes of the object one after the other, so that latest() never goes back. */
   #queue: Promise<unknown> = Promise.resolve()
 
-  constructor(deps: StepDeps, options: ClaimOptions, lease: KubeObject, holder: string) {
+  constructor(deps: StepDeps, options: WorkLeaseOptions, lease: KubeObject, holder: string) {
     this.#deps = deps
     this.#options = options
     this.#lease = lease
