@@ -2,25 +2,37 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { announce } from '#shared/controllers/announce.ts'
+import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
 import { removeLocalSnapshot } from '#shared/controllers/local-snapshot.ts'
-import { markDone, type Outcome, writeOutcome } from '#shared/controllers/outcome.ts'
+import { markDone, overWith } from '#shared/controllers/outcome.ts'
 import { pollUntil, STOP_LOOK_MS } from '#shared/controllers/poll.ts'
-import { type WorkLease, withWorkLease } from '#shared/controllers/work-lease.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
-import { decideDelete, deletePhase } from '#shared/domain/delete.ts'
+import { type DeleteStep, decideDelete, deletePhase } from '#shared/domain/delete.ts'
 import { unwrapToDisk } from '#shared/domain/ids.ts'
 import { decideRemoval, type Removal } from '#shared/domain/removal.ts'
-import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
+import { stepPatch } from '#shared/domain/step-label.ts'
 import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
 import { UPLOAD_STOP_MS } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { asError, DormouseError, isApiTrouble, TerminalError } from '#shared/kernel/errors.ts'
+import { DormouseError, TerminalError } from '#shared/kernel/errors.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { type DeleteDeps, type DiskSnapshot, findAll, findUpload } from './found.ts'
 
 export type { DeleteDeps } from './found.ts'
+
+const DELETE: Controller<DeleteDeps, DeleteStep> = {
+  kind: 'DeleteSnapshot',
+  // Whether an Upload is in the way is seen under the Lease. A delete is not taken back: half of it may be done.
+  decide: (_deps, request) => decideDelete(deletePhase(request), undefined),
+  actions: {
+    nothing: { atOnce: rest },
+    stopUpload: { act },
+    remove: { act },
+  },
+  failed: recordFailure,
+}
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleDelete(
@@ -29,42 +41,21 @@ export async function handleDelete(
   deps: DeleteDeps,
   signal: AbortSignal,
 ): Promise<string> {
-  const object = await deps.cluster.read('DeleteSnapshot', ref.namespace, ref.name)
-  if (object === undefined) return 'gone'
-  const phase = deletePhase(object)
-  if (phase === 'Completed' || phase === 'Failed') {
-    await markDone(deps, 'DeleteSnapshot', object)
-    return `already ${phase}`
-  }
-  const claimed = await withWorkLease(
-    deps,
-    {
-      kind: 'DeleteSnapshot',
-      object,
-      firstPatch: { metadata: { ...stepPatch('running'), finalizers: withFinalizer(object) } },
-      isCancelled: () => false, // a delete is not taken back: half of it may be done
-      signal,
-    },
-    (lease) => actOrFail(deps, lease),
-  )
-  if (claimed.held) return 'claimed elsewhere'
-  await writeOutcome(deps, 'DeleteSnapshot', claimed.object, claimed.value.outcome)
-  return claimed.value.why
+  return await runStep(DELETE, deps, ref, signal)
 }
 
-type Result = { outcome: Outcome; why: string }
+async function rest({ deps, object }: Run<DeleteDeps>, { why }: { why: string }): Promise<string> {
+  await markDone(deps, 'DeleteSnapshot', object)
+  return why
+}
 
-async function actOrFail(deps: DeleteDeps, lease: WorkLease): Promise<Result> {
-  try {
-    return await act(deps, lease)
-  } catch (error) {
-    if (isApiTrouble(error)) throw error
-    return await failed(deps, lease, asError(error))
-  }
+async function act(work: Work<DeleteDeps>): Promise<Result> {
+  return await actOnAll(work, false)
 }
 
 /** Whose everything is, is decided before the first of it is touched, and again on what has come since. */
-async function act(deps: DeleteDeps, lease: WorkLease, forgotten = false): Promise<Result> {
+async function actOnAll(work: Work<DeleteDeps>, forgotten: boolean): Promise<Result> {
+  const { deps, lease } = work
   const object = lease.latest()
   const disk = unwrapToDisk(object['spec'].snapshotID)
   const { actor, ...found } = await findAll(deps, object, disk)
@@ -74,14 +65,14 @@ async function act(deps: DeleteDeps, lease: WorkLease, forgotten = false): Promi
   const step = decideDelete(deletePhase(object), isInTheWay ? seeUpload(upload).phase : undefined)
   switch (step.kind) {
     case 'nothing':
-      return { outcome: { status: {}, step: 'done', dropFinalizer: true }, why: step.why }
+      return { outcome: overWith({}), why: step.why }
     case 'stopUpload':
-      await stopUpload(deps, lease, upload)
+      await stopUpload(work, upload)
       return (await pollUntil(deps, lease, async () => isEnded(await findUpload(deps, disk)), STOP_LOOK_MS))
-        ? await act(deps, lease, forgotten)
+        ? await actOnAll(work, forgotten)
         : stillStopping(deps)
     case 'remove':
-      return await remove(deps, lease, { object, disk, removal, forgotten })
+      return await remove(work, { object, disk, removal, forgotten })
     default:
       return unreachable(step)
   }
@@ -97,7 +88,7 @@ const STOPPING = {
   message: 'the upload of this snapshot is being stopped first',
 }
 
-async function stopUpload(deps: DeleteDeps, lease: WorkLease, upload: KubeObject | undefined): Promise<void> {
+async function stopUpload({ deps, lease }: Work<DeleteDeps>, upload: KubeObject | undefined): Promise<void> {
   await lease.patchStatus(STOPPING)
   if (upload !== undefined && upload['spec'].uploadCancel !== true) {
     await deps.cluster.patch('Upload', upload, {
@@ -118,12 +109,13 @@ function stillStopping(deps: DeleteDeps): Result {
 type Decided = { object: KubeObject; disk: DiskSnapshot; removal: Removal; forgotten: boolean }
 
 /** Both parts are repeatable; what is gone already counts as removed. */
-async function remove(deps: DeleteDeps, lease: WorkLease, decided: Decided): Promise<Result> {
+async function remove(work: Work<DeleteDeps>, decided: Decided): Promise<Result> {
+  const { deps, lease } = work
   const { object, disk, removal } = decided
   await lease.patchStatus({ phase: 'InProgress', reason: 'Removing', message: 'the backup is being removed' })
   if (removal.diskSnapshot === 'remove') await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, lease.signal)
   const forgotten = decided.forgotten || removal.roots.length > 0
-  if (await forgetOrFind(deps, object, disk, removal)) return await act(deps, lease, forgotten)
+  if (await forgetOrFind(deps, object, disk, removal)) return await actOnAll(work, forgotten)
   const nowMs = deps.clock.nowMs()
   const message = messageOf(forgotten, removal)
   const conditions = setCondition(
@@ -133,7 +125,7 @@ async function remove(deps: DeleteDeps, lease: WorkLease, decided: Decided): Pro
   )
   await announce(deps, object, 'Normal', 'Completed', message)
   const status = { phase: 'Completed', reason: 'Completed', message, completionTimestamp: rfc3339(nowMs), conditions }
-  return { outcome: { status, step: 'done', dropFinalizer: true }, why: 'Completed' }
+  return { outcome: overWith(status), why: 'Completed' }
 }
 
 /** true: a backup was sealed since all was found. It is decided on like the others. */
@@ -162,7 +154,7 @@ function messageOf(forgotten: boolean, { diskSnapshot }: Removal): string {
 const FINAL = ['SnapshotIDInvalid', 'NotPermitted', 'NamespaceNotAllowed']
 
 /** Only what no retry heals ends as Failed; all else is tried again, and says so. */
-async function failed(deps: DeleteDeps, lease: WorkLease, error: Error): Promise<Result> {
+async function recordFailure({ deps, lease }: Work<DeleteDeps>, error: Error): Promise<Result> {
   const nowMs = deps.clock.nowMs()
   const object = lease.latest()
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'
@@ -174,7 +166,7 @@ async function failed(deps: DeleteDeps, lease: WorkLease, error: Error): Promise
   )
   if (error instanceof TerminalError && FINAL.includes(reason)) {
     const status = { phase: 'Failed', reason, message: error.message, completionTimestamp: rfc3339(nowMs), conditions }
-    return { outcome: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
+    return { outcome: overWith(status), why: `failed: ${reason}` }
   }
   return {
     outcome: {

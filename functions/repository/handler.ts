@@ -2,17 +2,24 @@
 
 import type { Condition, KubeObject } from '#shared/api/kinds.ts'
 import { announce } from '#shared/controllers/announce.ts'
+import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
 import type { RepositoryDeps } from '#shared/controllers/deps.ts'
-import { type Outcome, writeOutcome } from '#shared/controllers/outcome.ts'
 import type { ResolvedAccess } from '#shared/controllers/repository-access.ts'
-import { type WorkLease, withWorkLease } from '#shared/controllers/work-lease.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { type ConditionChange, conditionOf, isTrue } from '#shared/domain/conditions.ts'
 import { recordedId } from '#shared/domain/present-location.ts'
 import { claimNamespace, repositoryNameOf } from '#shared/domain/repository-claim.ts'
-import { FINALIZER, isBeingDeleted, stepPatch, withFinalizer, withoutFinalizer } from '#shared/domain/step-label.ts'
+import {
+  holdsFinalizer,
+  isBeingDeleted,
+  stepOf,
+  stepPatch,
+  withFinalizer,
+  withoutFinalizer,
+} from '#shared/domain/step-label.ts'
 import { messageForTenant } from '#shared/domain/tenant-message.ts'
 import { READ_ONLY_AGAIN_MS } from '#shared/domain/waits.ts'
-import { asError, DormouseError, isApiTrouble } from '#shared/kernel/errors.ts'
+import { DormouseError } from '#shared/kernel/errors.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { applied, readyConditions } from './conditions.ts'
@@ -25,6 +32,20 @@ export type ClaimDeps = RepositoryDeps & {
   accessOf: (repository: KubeObject) => Promise<ResolvedAccess>
 }
 
+type RepositoryStep = { kind: 'remove' } | { kind: 'keep' } | { kind: 'establish' }
+
+const REPOSITORY: Controller<ClaimDeps, RepositoryStep> = {
+  kind: 'BackupRepositoryClaim',
+  decide,
+  actions: {
+    remove: { atOnce: removeRepository },
+    keep: { atOnce: keepFinalizer },
+    establish: { act: establish },
+  },
+  failed: notReady,
+  mustStop: ({ object }) => isBeingDeleted(object),
+}
+
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleRepository(
   _context: Context,
@@ -32,27 +53,12 @@ export async function handleRepository(
   deps: ClaimDeps,
   signal: AbortSignal,
 ): Promise<string> {
-  const object = await deps.cluster.read('BackupRepositoryClaim', ref.namespace, ref.name)
-  if (object === undefined) return 'gone'
-  if (isBeingDeleted(object)) return await removeRepository(deps, object)
-  if (isReady(object) && (await hasMarked(deps, object))) {
-    await keepFinalizer(deps, object)
-    return 'already Ready'
-  }
-  const claimed = await withWorkLease(
-    deps,
-    {
-      kind: 'BackupRepositoryClaim',
-      object,
-      firstPatch: { metadata: { ...stepPatch('running'), finalizers: withFinalizer(object) } },
-      isCancelled: isBeingDeleted,
-      signal,
-    },
-    (lease) => establish(deps, lease),
-  )
-  if (claimed.held) return 'claimed elsewhere'
-  await writeOutcome(deps, 'BackupRepositoryClaim', claimed.object, claimed.value.outcome)
-  return claimed.value.why
+  return await runStep(REPOSITORY, deps, ref, signal)
+}
+
+async function decide(deps: ClaimDeps, claim: KubeObject): Promise<RepositoryStep> {
+  if (isBeingDeleted(claim)) return { kind: 'remove' }
+  return isReady(claim) && (await hasMarked(deps, claim)) ? { kind: 'keep' } : { kind: 'establish' }
 }
 
 function isReady(claim: KubeObject): boolean {
@@ -63,41 +69,32 @@ function isReady(claim: KubeObject): boolean {
 }
 
 /** The finalizer stays as long as the claim does: its repository object goes with it. */
-async function keepFinalizer(deps: ClaimDeps, claim: KubeObject): Promise<void> {
-  if (
-    claim.metadata.labels?.['dormouse.dev/step'] === 'done' &&
-    claim.metadata.finalizers?.includes(FINALIZER) === true
-  )
-    return
+async function keepFinalizer({ deps, object: claim }: Run<ClaimDeps>): Promise<string> {
+  const why = 'already Ready'
+  if (stepOf(claim) === 'done' && holdsFinalizer(claim)) return why
   await deps.cluster.patch('BackupRepositoryClaim', claim, {
     metadata: { ...stepPatch('done'), finalizers: withFinalizer(claim) },
   })
+  return why
 }
 
 /**
  * Only the Kubernetes object goes: no data in the bucket is ever touched by this
  * (docs/operations/verify-and-recover.md#what-the-loss-of-a-kubernetes-object-means).
  */
-async function removeRepository(deps: ClaimDeps, claim: KubeObject): Promise<string> {
+async function removeRepository({ deps, object: claim }: Run<ClaimDeps>): Promise<string> {
   await removeOwn(deps, claim)
-  if (claim.metadata.finalizers?.includes(FINALIZER) === true) {
+  if (holdsFinalizer(claim)) {
     await deps.cluster.patch('BackupRepositoryClaim', claim, { metadata: { finalizers: withoutFinalizer(claim) } })
   }
   return 'removed its BackupRepository'
 }
 
-type Result = { outcome: Outcome; why: string }
-
-async function establish(deps: ClaimDeps, lease: WorkLease): Promise<Result> {
-  try {
-    const terms = await termsOf(deps, lease.latest())
-    const name = await ensureOwn(deps, lease.latest(), terms)
-    if (lease.latest()['backupRepository'] !== name) await lease.patch({ backupRepository: name })
-    return await open(deps, lease)
-  } catch (error) {
-    if (isApiTrouble(error)) throw error
-    return await notReady(deps, lease, asError(error))
-  }
+async function establish({ deps, lease }: Work<ClaimDeps>): Promise<Result> {
+  const terms = await termsOf(deps, lease.latest())
+  const name = await ensureOwn(deps, lease.latest(), terms)
+  if (lease.latest()['backupRepository'] !== name) await lease.patch({ backupRepository: name })
+  return await open(deps, lease)
 }
 
 async function open(deps: ClaimDeps, lease: WorkLease): Promise<Result> {
@@ -130,7 +127,7 @@ async function recordId(deps: ClaimDeps, claim: KubeObject, repositoryId: string
 }
 
 /** The whole is in the log and in the BackupRepository; a tenant's claim and its Event have our own words only. */
-async function notReady(deps: ClaimDeps, lease: WorkLease, error: Error): Promise<Result> {
+async function notReady({ deps, lease }: Work<ClaimDeps>, error: Error): Promise<Result> {
   const nowMs = deps.clock.nowMs()
   const object = lease.latest()
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'

@@ -2,20 +2,26 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { announce } from '#shared/controllers/announce.ts'
+import {
+  type Controller,
+  isPassing,
+  type Result,
+  type Run,
+  runStep,
+  type Work,
+} from '#shared/controllers/controller.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
-import { markDone, type Outcome, writeOutcome } from '#shared/controllers/outcome.ts'
-import { ABORTS, type WorkLease, withWorkLease } from '#shared/controllers/work-lease.ts'
+import { markDone, overWith } from '#shared/controllers/outcome.ts'
+import { ABORTS } from '#shared/controllers/work-lease.ts'
 import { asksToStop } from '#shared/domain/cancel.ts'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { formatClaimSnapshotId, formatDiskId } from '#shared/domain/ids.ts'
-import { isSnapshotOver, seeSnapshot, stepOfSnapshot } from '#shared/domain/snapshot.ts'
-import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
+import { isSnapshotOver, type SnapshotStep, seeSnapshot, stepOfSnapshot } from '#shared/domain/snapshot.ts'
 import { BUSY_RETRY_UNITS } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { type DormouseError, isApiTrouble, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { type DormouseError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
-import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { followUpload } from './follow.ts'
@@ -23,56 +29,42 @@ import { ensureSnapshot, ensureUpload, removeTaken, requireRepository } from './
 import { isOverdue, startedMs } from './told-task.ts'
 import { resolveTarget } from './volume.ts'
 
+const SNAPSHOT: Controller<VolumeDeps, SnapshotStep> = {
+  kind: 'Snapshot',
+  decide: (_deps, snapshot) => stepOfSnapshot(snapshot),
+  actions: {
+    nothing: { atOnce: rest },
+    follow: { atOnce: follow },
+    snapshot: { act: takeSnapshot },
+    cancel: { act: cancel },
+  },
+  failed: recordFailure,
+  mustStop: ({ object }, { kind }) => kind === 'snapshot' && asksToStop(object),
+  goesOn: ({ object }, { kind }) => kind === 'snapshot' && asksToStop(object) && !isOver(object),
+}
+
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleSnapshot(
-  context: Context,
+  _context: Context,
   ref: ObjectRef,
   deps: VolumeDeps,
   signal: AbortSignal,
 ): Promise<string> {
-  const snapshot = await deps.cluster.read('Snapshot', ref.namespace, ref.name)
-  if (snapshot === undefined) return 'gone'
-  const step = stepOfSnapshot(snapshot)
-  switch (step.kind) {
-    case 'nothing':
-      await markDone(deps, 'Snapshot', snapshot)
-      return step.why
-    case 'follow': {
-      const followed = await followUpload(deps, snapshot, step.cancel, signal)
-      // What its status names is not its own: somebody wrote it by hand, and the work begins where it would have.
-      return followed ?? (await underClaim(context, deps, snapshot, step.cancel ? 'cancel' : 'snapshot', signal))
-    }
-    case 'snapshot':
-    case 'cancel':
-      return await underClaim(context, deps, snapshot, step.kind, signal)
-    default:
-      return unreachable(step)
-  }
+  return await runStep(SNAPSHOT, deps, ref, signal)
 }
 
-async function underClaim(
-  context: Context,
-  deps: VolumeDeps,
-  snapshot: KubeObject,
-  kind: 'snapshot' | 'cancel',
-  signal: AbortSignal,
-): Promise<string> {
-  const claimed = await withWorkLease(
-    deps,
-    {
-      kind: 'Snapshot',
-      object: snapshot,
-      firstPatch: { metadata: { ...stepPatch('running'), finalizers: withFinalizer(snapshot) } },
-      isCancelled: (object) => kind === 'snapshot' && asksToStop(object),
-      signal,
-    },
-    (lease) => (kind === 'cancel' ? cancelOrWait(deps, lease) : snapshotOrFail(deps, lease)),
-  )
-  if (claimed.held) return 'claimed elsewhere'
-  const written = await writeOutcome(deps, 'Snapshot', claimed.object, claimed.value.outcome)
-  // What was asked for while it was at work (a cancel) would wake nobody now: it is decided on the fresh object, right away.
-  if (kind === 'cancel' || signal.aborted || !asksToStop(written) || isOver(written)) return claimed.value.why
-  return await handleSnapshot(context, { kind: 'Snapshot', ...placeOf(written) }, deps, signal)
+async function rest({ deps, object }: Run<VolumeDeps>, { why }: { why: string }): Promise<string> {
+  await markDone(deps, 'Snapshot', object)
+  return why
+}
+
+/** What its status names may not be its own: somebody wrote it by hand, and the work begins where it would have. */
+async function follow(
+  { deps, object, signal }: Run<VolumeDeps>,
+  step: { cancel: boolean },
+): Promise<string | SnapshotStep> {
+  const followed = await followUpload(deps, object, step.cancel, signal)
+  return followed ?? { kind: step.cancel ? 'cancel' : 'snapshot' }
 }
 
 function isOver(snapshot: KubeObject): boolean {
@@ -80,30 +72,19 @@ function isOver(snapshot: KubeObject): boolean {
   return isSnapshotOver(phase, localMode)
 }
 
-function placeOf({ metadata }: KubeObject): { namespace: string | undefined; name: string } {
-  return { namespace: metadata.namespace, name: metadata.name }
-}
+/** A quota may have room again. */
+const MAY_PASS = ['Forbidden', 'QuotaExceeded']
 
-type Result = { outcome: Outcome; why: string }
-
-async function snapshotOrFail(deps: VolumeDeps, lease: WorkLease): Promise<Result> {
-  try {
-    return await takeSnapshot(deps, lease)
-  } catch (error) {
-    if (isPassing(error)) return await busy(deps, lease, error)
-    if (error instanceof TerminalError) return await failed(deps, lease, error.reason, error.message)
-    throw error
-  }
-}
-
-/** A right that is missing may be granted, and a quota may have room again; trouble of the Kubernetes API itself is answered with 503 instead. */
-function isPassing(error: unknown): error is DormouseError {
-  if (error instanceof RetryableError) return !isApiTrouble(error)
-  return error instanceof TerminalError && (error.reason === 'Forbidden' || error.reason === 'QuotaExceeded')
+/** Cancelled is only said when nothing is left in vCenter; until then the status says why it is not. */
+async function recordFailure(work: Work<VolumeDeps>, error: Error, { kind }: SnapshotStep): Promise<Result> {
+  if (kind === 'cancel' && (isPassing(error, MAY_PASS) || error instanceof TerminalError)) return waitAgain(work, error)
+  if (isPassing(error, MAY_PASS)) return await busy(work, error)
+  if (error instanceof TerminalError) return await endAsFailed(work, error.reason, error.message)
+  throw error
 }
 
 /** Finds or makes the FCD snapshot, writes Snapshotted, and only then creates the Upload, whose name is made from its id. */
-async function takeSnapshot(deps: VolumeDeps, lease: WorkLease): Promise<Result> {
+async function takeSnapshot({ deps, lease }: Work<VolumeDeps>): Promise<Result> {
   const snapshot = lease.latest()
   const target = await resolveTarget(deps, snapshot)
   await requireRepository(deps, snapshot)
@@ -144,24 +125,14 @@ async function takeSnapshot(deps: VolumeDeps, lease: WorkLease): Promise<Result>
   }
   await lease.patchStatus(status)
   await announce(deps, snapshot, 'Normal', 'LocalSnapshotTaken', `took a snapshot of disk ${target.fcdId}`)
-  if (localMode) return { outcome: { status: {}, step: 'done', dropFinalizer: true }, why: 'snapshotted (local mode)' }
+  if (localMode) return { outcome: overWith({}), why: 'snapshotted (local mode)' }
   // As it was checked: what its user has edited since may name a repository that is not for this namespace.
   await ensureUpload(deps, snapshot, disk, target.volume)
   // Not the status once more: the Upload may have written a later phase into it by now.
   return { outcome: { status: {}, step: 'waiting' }, why: 'snapshotted' }
 }
 
-/** Cancelled is only said when nothing is left in vCenter; until then the status says why it is not. */
-async function cancelOrWait(deps: VolumeDeps, lease: WorkLease): Promise<Result> {
-  try {
-    return await cancel(deps, lease)
-  } catch (error) {
-    if (isPassing(error) || error instanceof TerminalError) return waitAgain(deps, lease, error)
-    throw error
-  }
-}
-
-async function cancel(deps: VolumeDeps, lease: WorkLease): Promise<Result> {
+async function cancel({ deps, lease }: Work<VolumeDeps>): Promise<Result> {
   await removeTaken(deps, lease.latest(), lease.signal)
   const status = {
     phase: 'Canceled',
@@ -169,7 +140,7 @@ async function cancel(deps: VolumeDeps, lease: WorkLease): Promise<Result> {
     reason: 'Canceled',
     completionTimestamp: rfc3339(deps.clock.nowMs()),
   }
-  return { outcome: { status, step: 'done', dropFinalizer: true }, why: 'cancelled' }
+  return { outcome: overWith(status), why: 'cancelled' }
 }
 
 /** A task that vCenter reports as running for ever. */
@@ -180,13 +151,14 @@ function requireInTime(deps: VolumeDeps, snapshot: KubeObject): void {
 }
 
 /** Nothing of a failed snapshot is left in vCenter; while vCenter cannot be asked to remove it, the failure waits. */
-async function failed(deps: VolumeDeps, lease: WorkLease, reason: string, message: string): Promise<Result> {
+async function endAsFailed(work: Work<VolumeDeps>, reason: string, message: string): Promise<Result> {
+  const { deps, lease } = work
   try {
     await removeTaken(deps, lease.latest(), lease.signal)
   } catch (error) {
     const wasStarted = lease.latest()['status']?.task !== undefined
-    if (wasStarted && isPassing(error)) return waitAgain(deps, lease, error)
-    if (!(error instanceof TerminalError) && !isPassing(error)) throw error
+    if (wasStarted && isPassing(error, MAY_PASS)) return waitAgain(work, error)
+    if (!(error instanceof TerminalError) && !isPassing(error, MAY_PASS)) throw error
   }
   const nowMs = deps.clock.nowMs()
   const snapshot = lease.latest()
@@ -204,20 +176,21 @@ async function failed(deps: VolumeDeps, lease: WorkLease, reason: string, messag
     task: null,
     conditions,
   }
-  return { outcome: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
+  return { outcome: overWith(status), why: `failed: ${reason}` }
 }
 
 /** vCenter is busy or away: try again soon, and give up when the documented time since the start is over. */
-async function busy(deps: VolumeDeps, lease: WorkLease, error: DormouseError): Promise<Result> {
+async function busy(work: Work<VolumeDeps>, error: DormouseError): Promise<Result> {
+  const { deps, lease } = work
   const limitMs = deps.settings.snapshotTimeoutMs
   if (lease.signal.reason !== ABORTS.shutdown && isOverdue(deps, lease.latest())) {
     const message = `no snapshot within ${limitMs / SECOND_MS} s: ${error.message}`
-    return await failed(deps, lease, error.reason, message)
+    return await endAsFailed(work, error.reason, message)
   }
-  return waitAgain(deps, lease, error)
+  return waitAgain(work, error)
 }
 
-function waitAgain(deps: VolumeDeps, lease: WorkLease, { reason, message }: DormouseError): Result {
+function waitAgain({ deps, lease }: Work<VolumeDeps>, { reason, message }: DormouseError): Result {
   const nowMs = deps.clock.nowMs()
   const snapshot = lease.latest()
   const waiting = { type: 'Snapshotted', status: 'False', reason, message } as const

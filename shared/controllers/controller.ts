@@ -3,7 +3,7 @@
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { runningMetadata } from '#shared/domain/step-label.ts'
-import { asError, isApiTrouble } from '#shared/kernel/errors.ts'
+import { asError, type DormouseError, isApiTrouble, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from './deps.ts'
 import { keepStatus, type Outcome, writeOutcome } from './outcome.ts'
 import { type FirstPatch, type WorkLease, type WorkLeaseOptions, withWorkLease } from './work-lease.ts'
@@ -148,4 +148,13 @@ async function actOrFail<Deps extends StepDeps, Step extends Decision>(
     if (isApiTrouble(error)) throw error
     return await controller.failed(work, asError(error), step)
   }
+}
+
+/**
+ * What may be better soon, so that the work waits instead of failing: whatever can be tried again, and TerminalErrors of reasons that somebody
+ * may do away with. `reasons`: a right that is missing may be granted.
+ */
+export function isPassing(error: unknown, reasons: readonly string[] = ['Forbidden']): error is DormouseError {
+  if (error instanceof RetryableError) return !isApiTrouble(error)
+  return error instanceof TerminalError && reasons.includes(error.reason)
 }

@@ -8,6 +8,7 @@ import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { StepDeps } from './deps.ts'
 import { LatestOnly } from './latest-only.ts'
 import { acquireLease, releaseLease, renewLease } from './lease.ts'
+import { keepLease } from './lease-keeper.ts'
 
 /** The holder reads its object at least this often: a cancel is seen within it (docs/operations/cancel.md). */
 const MAX_RENEW_MS = 5 * SECOND_MS
@@ -89,7 +90,7 @@ class Keeper implements WorkLease {
   #lease: KubeObject
   #object: KubeObject
   #renewedAtMs: number
-  #loop: Promise<void> = Promise.resolve()
+  #keeping: Promise<KubeObject | undefined>
   #looking: Promise<void> | undefined
   /** Reads and writes of the object one after the other, so that latest() never goes back. */
   #queue: Promise<unknown> = Promise.resolve()
@@ -100,6 +101,7 @@ class Keeper implements WorkLease {
     this.#lease = lease
     this.#object = options.object
     this.#holder = holder
+    this.#keeping = Promise.resolve(lease)
     this.#renewedAtMs = deps.clock.monotonicMs()
     this.signal = this.#abort.signal
     this.#reports = new LatestOnly(async (change) => {
@@ -148,7 +150,15 @@ class Keeper implements WorkLease {
   }
 
   start(): void {
-    this.#loop = this.#keep()
+    const { clock, settings } = this.#deps
+    const everyMs = Math.min(MAX_RENEW_MS, settings.leaseMs / 3)
+    this.#keeping = keepLease(clock, this.#lease, {
+      everyMs,
+      over: this.#stopLoop.signal,
+      renew: (held) => this.#renew(held),
+      // Not for as long as it takes: it waits behind the holder's own writes, and the Lease must be renewed meanwhile.
+      look: () => this.#within(everyMs, this.#look(), this.#stopLoop.signal),
+    })
   }
 
   /**
@@ -158,9 +168,10 @@ class Keeper implements WorkLease {
   async stop(): Promise<void> {
     this.#stopLoop.abort()
     await this.#reports.end()
-    await this.#loop
+    const held = await this.#keeping
     await this.#queue
-    if (!this.lost.aborted && !(await releaseLease(this.#deps, this.#lease))) this.#leave()
+    if (this.lost.aborted || held === undefined) return
+    if (!(await releaseLease(this.#deps, held))) this.#leave()
   }
 
   /** A user's edit in between is no reason to lose progress: read again and write once more, as long as the Lease is ours. */
@@ -203,19 +214,6 @@ class Keeper implements WorkLease {
     if (await this.#options.isCancelled(fresh)) this.#abort.abort(ABORTS.cancelled)
   }
 
-  async #keep(): Promise<void> {
-    const { clock, settings } = this.#deps
-    const everyMs = Math.min(MAX_RENEW_MS, settings.leaseMs / 3)
-    while (!this.#stopLoop.signal.aborted) {
-      await clock.sleep(everyMs, this.#stopLoop.signal).catch(() => undefined)
-      if (this.#stopLoop.signal.aborted) return
-      await this.#renew()
-      if (this.lost.aborted) return
-      // Not for as long as it takes: it waits behind the holder's own writes, and the Lease must be renewed meanwhile.
-      await this.#within(everyMs, this.#look(), this.#stopLoop.signal)
-    }
-  }
-
   /** One look at a time. */
   #look(): Promise<void> {
     this.#looking ??= this.#inOrder(() => this.#refresh())
@@ -237,18 +235,17 @@ class Keeper implements WorkLease {
     return await Promise.race([ends, passes.then(() => false)]).finally(() => over.abort())
   }
 
-  async #renew(): Promise<void> {
+  async #renew(held: KubeObject): Promise<KubeObject | undefined> {
     const startedMs = this.#deps.clock.monotonicMs()
-    const renewing = renewLease(this.#deps, this.#lease, this.#holder)
+    const renewing = renewLease(this.#deps, held, this.#holder)
     try {
       // By its own clock, whether or not there is an answer by then.
-      if (await this.#within(this.#mayWaitMs(), renewing)) {
-        this.#lease = await renewing
-        this.#renewedAtMs = startedMs
-      } else this.#leave()
+      if (!(await this.#within(this.#mayWaitMs(), renewing))) return this.#leave()
+      this.#renewedAtMs = startedMs
+      return await renewing
     } catch (error) {
       // A conflict is certain loss: renewLease has looked whose it is. Anything else may pass.
-      if (error instanceof ConflictError || this.#mayWaitMs() <= 0) this.#leave()
+      return error instanceof ConflictError || this.#mayWaitMs() <= 0 ? this.#leave() : held
     }
   }
 
@@ -257,7 +254,7 @@ class Keeper implements WorkLease {
     return this.#renewedAtMs + (2 / 3) * this.#deps.settings.leaseMs - this.#deps.clock.monotonicMs()
   }
 
-  #leave(): void {
+  #leave(): undefined {
     this.#lose.abort(ABORTS.lost)
     this.#abort.abort(ABORTS.lost)
   }
