@@ -1,7 +1,6 @@
 // Removes a backup: stops its upload, removes the local snapshot, forgets the backup in the repository.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { announce } from '#shared/controllers/announce.ts'
 import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
 import { removeLocalSnapshot } from '#shared/controllers/local-snapshot.ts'
 import { markDone, overWith } from '#shared/controllers/outcome.ts'
@@ -123,9 +122,8 @@ async function remove(work: Work<DeleteDeps>, decided: Decided): Promise<Result>
     { type: 'Removed', status: 'True', reason: forgotten ? 'BackupForgotten' : 'NothingStored', message },
     nowMs,
   )
-  await announce(deps, object, 'Normal', 'Completed', message)
   const status = { phase: 'Completed', reason: 'Completed', message, completionTimestamp: rfc3339(nowMs), conditions }
-  return { outcome: overWith(status), why: 'Completed' }
+  return { outcome: overWith(status), why: 'Completed', event: ['Normal', 'Completed', message] }
 }
 
 /** true: a backup was sealed since all was found. It is decided on like the others. */
@@ -158,7 +156,7 @@ async function recordFailure({ deps, lease }: Work<DeleteDeps>, error: Error): P
   const nowMs = deps.clock.nowMs()
   const object = lease.latest()
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'
-  await announce(deps, object, 'Warning', reason, error.message)
+  const event = ['Warning', reason, error.message] as const
   const conditions = setCondition(
     object['status']?.conditions,
     { type: 'Removed', status: 'False', reason, message: error.message },
@@ -166,7 +164,7 @@ async function recordFailure({ deps, lease }: Work<DeleteDeps>, error: Error): P
   )
   if (error instanceof TerminalError && FINAL.includes(reason)) {
     const status = { phase: 'Failed', reason, message: error.message, completionTimestamp: rfc3339(nowMs), conditions }
-    return { outcome: overWith(status), why: `failed: ${reason}` }
+    return { outcome: overWith(status), why: `failed: ${reason}`, event }
   }
   return {
     outcome: {
@@ -176,5 +174,6 @@ async function recordFailure({ deps, lease }: Work<DeleteDeps>, error: Error): P
       dueAtMs: nowMs + deps.settings.backoffUnitMs,
     },
     why: `waits: ${reason}`,
+    event,
   }
 }

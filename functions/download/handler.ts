@@ -79,7 +79,7 @@ async function park({ deps, object }: DownloadRun, { untilMs }: { untilMs: numbe
 }
 
 async function failed(work: Work<TransferDeps>, error: Error): Promise<Result> {
-  return cutByCancel(work, 'download', error) ?? (await recordFailure(work, error))
+  return cutByCancel(work, 'download', error) ?? recordFailure(work, error)
 }
 
 async function after(run: DownloadRun, result: Result): Promise<void> {

@@ -1,7 +1,6 @@
 // How a download comes to its end: every byte is written, or it failed and is tried again, or not.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { announce } from '#shared/controllers/announce.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { overWith } from '#shared/controllers/outcome.ts'
@@ -15,11 +14,7 @@ import type { DownloadProgress } from '#shared/ports/mover.ts'
 
 type DownloadWork = Work<TransferDeps>
 
-export async function complete(
-  { deps, lease }: DownloadWork,
-  fcdId: string,
-  progress: DownloadProgress,
-): Promise<Result> {
+export function complete({ deps, lease }: DownloadWork, fcdId: string, progress: DownloadProgress): Result {
   const nowMs = deps.clock.nowMs()
   const written = {
     type: 'Downloaded',
@@ -37,18 +32,19 @@ export async function complete(
     progress: progressOf(progress),
     conditions: setCondition(lease.latest()['status']?.conditions, written, nowMs),
   }
-  await announce(deps, lease.latest(), 'Normal', 'Completed', 'the backup was written to the disk')
-  return { outcome: overWith(status), why: 'Completed' }
+  const event = ['Normal', 'Completed', 'the backup was written to the disk'] as const
+  return { outcome: overWith(status), why: 'Completed', event }
 }
 
-export async function recordFailure(work: DownloadWork, error: Error): Promise<Result> {
+export function recordFailure(work: DownloadWork, error: Error): Result {
   const { deps, lease } = work
   const nowMs = deps.clock.nowMs()
   const reason = reasonOf(deps.log, error)
   deps.countSlice('failed')
-  await announce(deps, lease.latest(), 'Warning', reason, error.message)
+  const event = ['Warning', reason, error.message] as const
   const failures = Number(lease.latest()['status']?.retryCount ?? 0) + 1
-  if (isHopelessDownload(reason) || failures > DOWNLOAD_RETRIES) return endAsFailed(work, reason, error.message)
+  if (isHopelessDownload(reason) || failures > DOWNLOAD_RETRIES)
+    return { ...endAsFailed(work, reason, error.message), event }
   const untilMs = nowMs + DOWNLOAD_RETRY_UNITS * deps.settings.backoffUnitMs
   const retry = {
     phase: 'Retry',
@@ -58,7 +54,7 @@ export async function recordFailure(work: DownloadWork, error: Error): Promise<R
     nextRetryTimestamp: rfc3339(untilMs),
     conditions: notDownloaded(lease.latest(), reason, error.message, nowMs),
   }
-  return { outcome: { status: retry, step: 'waiting', dueAtMs: untilMs }, why: `failed: ${reason}` }
+  return { outcome: { status: retry, step: 'waiting', dueAtMs: untilMs }, why: `failed: ${reason}`, event }
 }
 
 export function endAsFailed({ deps, lease }: DownloadWork, reason: string, message: string): Result {

@@ -21,7 +21,7 @@ export async function transfer(work: Work<TransferDeps>): Promise<Result> {
   const onProgress = (progress: DownloadProgress) => lease.report({ status: { progress: progressOf(progress) } })
   const end = await moved(deps.clock, lease, (stop) => deps.mover.download(request, { ...stop, onProgress }))
   deps.countSlice(end.state)
-  if (end.state !== 'more') return await complete(work, request.disk.fcdId, end.progress)
+  if (end.state !== 'more') return complete(work, request.disk.fcdId, end.progress)
   const { nextChunk, progress } = end
   const ended = endsFailures(lease.latest(), nextChunk > request.nextChunk)
   const status = { nextChunk, progress: progressOf(progress), ...ended }

@@ -1,7 +1,6 @@
 // Gives each BackupRepositoryClaim its BackupRepository, and makes sure that the bucket holds a repository that can be opened.
 
 import type { Condition, KubeObject } from '#shared/api/kinds.ts'
-import { announce } from '#shared/controllers/announce.ts'
 import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
 import type { RepositoryDeps } from '#shared/controllers/deps.ts'
 import type { ResolvedAccess } from '#shared/controllers/repository-access.ts'
@@ -105,18 +104,13 @@ async function open(deps: ClaimDeps, lease: WorkLease): Promise<Result> {
   const changes = readyConditions(state, resolved.plaintextCredentials)
   await showOnRepository(deps, lease.latest(), changes, { reason: 'Ready', repositoryId: state.repositoryId })
   if (!resolved.readOnly) await wakeEarlyUploads(deps, repositoryNameOf(lease.latest()))
-  if (state.created)
-    await announce(
-      deps,
-      lease.latest(),
-      'Normal',
-      'RepositoryCreated',
-      `created repository ${state.repositoryId} in the bucket`,
-    )
+  const message = `created repository ${state.repositoryId} in the bucket`
+  const created: Pick<Result, 'event'> = state.created ? { event: ['Normal', 'RepositoryCreated', message] } : {}
   const nowMs = deps.clock.nowMs()
   const status = { conditions: applied(lease.latest()['status']?.conditions, changes, nowMs), reason: 'Ready' }
-  if (!resolved.readOnly) return { outcome: { status, step: 'done' }, why: 'Ready' }
-  return { outcome: { status, step: 'waiting', dueAtMs: nowMs + READ_ONLY_AGAIN_MS }, why: 'Ready for restores' }
+  if (!resolved.readOnly) return { outcome: { status, step: 'done' }, why: 'Ready', ...created }
+  const outcome = { status, step: 'waiting', dueAtMs: nowMs + READ_ONLY_AGAIN_MS } as const
+  return { outcome, why: 'Ready for restores', ...created }
 }
 
 /** So that nothing else is ever opened in its place, also while a recovery key keeps it from being Ready. */
@@ -135,11 +129,11 @@ async function notReady({ deps, lease }: Work<ClaimDeps>, error: Error): Promise
   deps.log.warn({ err: error, reason }, 'the repository is not ready')
   await showOnRepository(deps, object, [{ ...ready, message: error.message }], { reason })
   const message = messageFor(deps, object, reason, error.message)
-  await announce(deps, object, 'Warning', reason, message)
   const conditions = applied(object['status']?.conditions, [{ ...ready, message }], nowMs)
   return {
     outcome: { status: { conditions, reason }, step: 'waiting', dueAtMs: nowMs + deps.settings.backoffUnitMs },
     why: `not ready: ${reason}`,
+    event: ['Warning', reason, message],
   }
 }
 

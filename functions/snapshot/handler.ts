@@ -162,7 +162,6 @@ async function endAsFailed(work: Work<VolumeDeps>, reason: string, message: stri
   }
   const nowMs = deps.clock.nowMs()
   const snapshot = lease.latest()
-  await announce(deps, snapshot, 'Warning', reason, message)
   const conditions = setCondition(
     snapshot['status']?.conditions,
     { type: 'Snapshotted', status: 'False', reason, message },
@@ -176,7 +175,7 @@ async function endAsFailed(work: Work<VolumeDeps>, reason: string, message: stri
     task: null,
     conditions,
   }
-  return { outcome: overWith(status), why: `failed: ${reason}` }
+  return { outcome: overWith(status), why: `failed: ${reason}`, event: ['Warning', reason, message] }
 }
 
 /** vCenter is busy or away: try again soon, and give up when the documented time since the start is over. */

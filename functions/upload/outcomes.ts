@@ -74,7 +74,7 @@ export async function cleanUp(
     left = await removeLocalSnapshot(deps, fcdId, snapshotId, lease.signal, HEAVY_POLL_MS)
   } catch (error) {
     if (isApiTrouble(error)) throw error
-    return await cleanUpFailed(work, asError(error))
+    return cleanUpFailed(work, asError(error))
   }
   const completed = ends === 'Completed'
   const stuck =
@@ -89,8 +89,7 @@ export async function cleanUp(
     ...(completed ? { message: 'Upload completed', reason: 'Completed' } : {}),
   }
   const words = completed ? 'the backup is complete' : (upload['status']?.message ?? 'the upload failed')
-  await announce(deps, upload, completed ? 'Normal' : 'Warning', ends, words)
-  return { outcome: overWith(status), why: ends }
+  return { outcome: overWith(status), why: ends, event: [completed ? 'Normal' : 'Warning', ends, words] }
 }
 
 const REMOVED = {
@@ -108,14 +107,14 @@ const REMOVED = {
   },
 } as const
 
-async function cleanUpFailed({ deps, lease }: UploadWork, error: Error): Promise<Result> {
+function cleanUpFailed({ deps, lease }: UploadWork, error: Error): Result {
   const status = lease.latest()['status'] ?? {}
   const reason = reasonOf(deps.log, error)
   const message = `the disk snapshot could not be removed: ${error.message}`
   const kept = { type: 'LocalSnapshotRemoved', status: 'False', reason, message } as const
   const conditions = setCondition(status.conditions, kept, deps.clock.nowMs())
-  await announce(deps, lease.latest(), 'Warning', 'CleanupFailed', message)
-  return retryLater(deps, { phase: 'CleanupFailed', message, conditions }, failuresWith(status), reason)
+  const later = retryLater(deps, { phase: 'CleanupFailed', message, conditions }, failuresWith(status), reason)
+  return { ...later, event: ['Warning', 'CleanupFailed', message] }
 }
 
 export async function recordFailure(work: UploadWork, error: Error): Promise<Result> {

@@ -4,6 +4,7 @@
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import { runningMetadata } from '#shared/domain/step-label.ts'
 import { asError, type DormouseError, isApiTrouble, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { announce, type EventWords } from './announce.ts'
 import type { StepDeps } from './deps.ts'
 import { keepStatus, type Outcome, writeOutcome } from './outcome.ts'
 import { type FirstPatch, type WorkLease, type WorkLeaseOptions, withWorkLease } from './work-lease.ts'
@@ -14,8 +15,8 @@ export type Run<Deps extends StepDeps = StepDeps> = { deps: Deps; object: KubeOb
 /** What an action under the work lease is given. */
 export type Work<Deps extends StepDeps = StepDeps> = { deps: Deps; lease: WorkLease }
 
-/** What an action leaves to be written, and a few words for the log. */
-export type Result = { outcome: Outcome; why: string }
+/** What an action leaves to be written, and a few words for the log. `event`: told beside the object, before its status says it. */
+export type Result = { outcome: Outcome; why: string; event?: EventWords }
 
 type Decision = { kind: string }
 
@@ -112,6 +113,7 @@ async function underLease<Deps extends StepDeps, Step extends Decision>(
   const { controller, run, step, again } = turn
   const done = await withWorkLease(run.deps, optionsFor(turn, row), async (lease) => {
     const result = await actOrFail(turn, row, { deps: run.deps, lease })
+    if (result.event !== undefined) await announce(run.deps, lease.latest(), ...result.event)
     return controller.keepsStatus === true ? { ...result, outcome: await keepStatus(lease, result.outcome) } : result
   })
   if (done.held) return 'claimed elsewhere'
