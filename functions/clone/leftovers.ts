@@ -98,7 +98,7 @@ async function keepForeign(
   if (isOfStaging(held, clone)) await awaitStagingGone(deps, clone, until)
   const volume = await deps.cluster.read('PersistentVolume', undefined, held.metadata.name)
   if (volume === undefined || !isForeign(volume)) return
-  if (!isOfStaging(volume, clone)) return await letGo(deps, volume, until)
+  if (!isOfStaging(volume, clone)) return await restoreOwnPolicy(deps, volume, until)
   const policy = volume.metadata.annotations?.[OWN_POLICY_ANNOTATION]
   const kept = `bound to the staging claim of CloneFromSnapshot ${cloneReference(clone)}; its own reclaim policy was ${policy}`
   const message = `it was ${kept}: it is kept as Released, with Retain; look at what it holds before you take its claimRef out`
@@ -112,7 +112,7 @@ async function keepForeign(
  * An operator has freed it or given it to another claim meanwhile. Its own policy comes last: the provisioner deletes what is `Released` and has the
  * policy `Delete`, and does not look at the claimRef.
  */
-async function letGo(deps: StepDeps, held: KubeObject, until: Pick<WorkLease, 'signal'>): Promise<void> {
+async function restoreOwnPolicy(deps: StepDeps, held: KubeObject, until: Pick<WorkLease, 'signal'>): Promise<void> {
   const { name } = held.metadata
   const read = async () => await deps.cluster.read('PersistentVolume', undefined, name)
   if (!(await pollUntil(deps, until, async () => isSettled(await read())))) {

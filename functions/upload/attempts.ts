@@ -6,6 +6,30 @@ import { deadlineOf } from '#shared/controllers/deadline.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { isTooLate, uploadBackoffUnits, uploadRetryMax } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
+import { isApiTrouble, RetryableError } from '#shared/kernel/errors.ts'
+
+/** What passes is tried again while there is another attempt. Undefined: done, or left with a warning. */
+export async function attempt(
+  deps: StepDeps,
+  upload: KubeObject,
+  what: { failed: string; left: string },
+  work: () => Promise<void>,
+): Promise<Result | undefined> {
+  try {
+    await work()
+    return undefined
+  } catch (error) {
+    if (isApiTrouble(error)) throw error
+    const status = upload['status'] ?? {}
+    const failures = failuresWith(status)
+    if (error instanceof RetryableError && (await whyNoOther(deps, upload, failures)) === undefined) {
+      const phase = status.phase === 'Canceling' ? 'Canceling' : 'CleanupFailed'
+      return retryLater(deps, { phase, message: `${what.failed}: ${error.message}` }, failures, error.reason)
+    }
+    deps.log.warn({ err: error }, `${what.failed}: ${what.left}`)
+    return undefined
+  }
+}
 
 /** How often it has failed, this time included. */
 export function failuresWith(status: { retryCount?: unknown }): number {

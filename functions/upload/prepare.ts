@@ -18,10 +18,10 @@ import type { Extent } from '#shared/ports/disk.ts'
 import type { BackupAbout, BackupSummary, RepositoryAccess, UploadRequest } from '#shared/ports/mover.ts'
 import type { VolumeFacts } from '#shared/ports/volumes.ts'
 
-export type PreparedUpload =
-  | { kind: 'sealed'; root: string }
-  /** `withAreas`: the same request, and vCenter was asked for what it leaves out as not asked. */
-  | { kind: 'ready'; request: UploadRequest; withAreas: () => Promise<UploadRequest> }
+/** `withAreas`: the same request, and vCenter was asked for what it leaves out as not asked. */
+export type ReadyUpload = { state: 'ready'; request: UploadRequest; withAreas: () => Promise<UploadRequest> }
+
+type PreparedUpload = { state: 'sealed'; root: string } | ReadyUpload
 
 /** Every choice of the first slice (session, parent) is recorded in the Upload before it is used; later slices repeat it. */
 export async function prepareUpload(deps: TransferDeps, lease: WorkLease): Promise<PreparedUpload> {
@@ -52,7 +52,7 @@ export async function prepareUpload(deps: TransferDeps, lease: WorkLease): Promi
     parentRoot: parent?.root,
     about,
   }
-  return { kind: 'ready', request, withAreas: async () => ({ ...request, changedAreas: await ask() }) }
+  return { state: 'ready', request, withAreas: async () => ({ ...request, changedAreas: await ask() }) }
 }
 
 /**
@@ -73,7 +73,7 @@ async function alreadySealed(
 ): Promise<PreparedUpload> {
   const session = upload['status']?.session
   if (hasText(session)) await deps.repositories.abandon(access, session)
-  return { kind: 'sealed', root }
+  return { state: 'sealed', root }
 }
 
 /** Of an Upload that was made for an id whose disk snapshot is gone: what was sealed under it may be anybody's. */

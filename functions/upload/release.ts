@@ -6,9 +6,9 @@ import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { isLate } from '#shared/controllers/slice.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
-import { DormouseError, isApiTrouble, RetryableError } from '#shared/kernel/errors.ts'
+import { DormouseError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
-import { failuresWith, retryLater, whyNoOther } from './attempts.ts'
+import { attempt } from './attempts.ts'
 
 /** Two calls of vCenter by VDDK, and the start of a process. */
 const LIMIT_MS = 20 * SECOND_MS
@@ -35,29 +35,6 @@ export async function endSession({ deps, lease }: Work<TransferDeps>): Promise<R
   if (typeof session !== 'string' || session === '') return undefined
   const what = { failed: "the upload's session could not be given up", left: 'the next prune does it' }
   return await attempt(deps, upload, what, () => abandonBackup(deps, upload, session))
-}
-
-/** What passes is tried again while there is another attempt. Undefined: done, or left with a warning. */
-async function attempt(
-  deps: TransferDeps,
-  upload: KubeObject,
-  what: { failed: string; left: string },
-  work: () => Promise<void>,
-): Promise<Result | undefined> {
-  try {
-    await work()
-    return undefined
-  } catch (error) {
-    if (isApiTrouble(error)) throw error
-    const status = upload['status'] ?? {}
-    const failures = failuresWith(status)
-    if (error instanceof RetryableError && (await whyNoOther(deps, upload, failures)) === undefined) {
-      const phase = status.phase === 'Canceling' ? 'Canceling' : 'CleanupFailed'
-      return retryLater(deps, { phase, message: `${what.failed}: ${error.message}` }, failures, error.reason)
-    }
-    deps.log.warn({ err: error }, `${what.failed}: ${what.left}`)
-    return undefined
-  }
 }
 
 /**

@@ -6,17 +6,23 @@ import { endsFailures, moved, sliceDone } from '#shared/controllers/slice.ts'
 import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import type { UploadEnd, UploadOutcome, UploadProgress, UploadRequest } from '#shared/ports/mover.ts'
 import { type DiskState, progressOf, seal } from './outcomes.ts'
-import { type PreparedUpload, prepareUpload } from './prepare.ts'
+import { prepareUpload, type ReadyUpload } from './prepare.ts'
 import { show, showSeldom } from './show.ts'
 
 export async function transfer(work: Work<TransferDeps>): Promise<Result> {
   const { deps, lease } = work
   await show(deps, lease.latest())
   const prepared = await prepareUpload(deps, lease)
-  if (prepared.kind === 'sealed') return await seal(work, { root: prepared.root }, 'perhaps held')
+  // One that an earlier run has sealed: a mover of it may have died since.
+  const end = prepared.state === 'sealed' ? prepared : await moveSlice(work, prepared)
+  if (end.state === 'more') return afterSlice(work, end)
+  return await seal(work, end, end === prepared ? 'perhaps held' : leftBy(lease))
+}
+
+async function moveSlice(work: Work<TransferDeps>, prepared: ReadyUpload): Promise<UploadEnd> {
   const end = await withPlan(moveBy(work), prepared)
-  deps.countSlice(end.state === 'sealed' ? 'done' : 'more')
-  return end.state === 'sealed' ? await seal(work, end, leftBy(lease)) : afterSlice(work, end)
+  work.deps.countSlice(end.state === 'sealed' ? 'done' : 'more')
+  return end
 }
 
 function moveBy({ deps, lease }: Work<TransferDeps>): (request: UploadRequest) => Promise<UploadOutcome> {
@@ -31,7 +37,7 @@ function moveBy({ deps, lease }: Work<TransferDeps>): (request: UploadRequest) =
 /** A death before the first checkpoint, or a store that has lost it, left no plan. */
 async function withPlan(
   move: (request: UploadRequest) => Promise<UploadOutcome>,
-  { request, withAreas }: Extract<PreparedUpload, { kind: 'ready' }>,
+  { request, withAreas }: ReadyUpload,
 ): Promise<UploadEnd> {
   const first = await move(request)
   const outcome = first.state === 'unplanned' ? await move(await withAreas()) : first

@@ -44,11 +44,11 @@ function isOfSameDisk(snapshot: KubeObject, upload: KubeObject): boolean {
 /** The Snapshot after it was brought up to date with `upload`. */
 export async function mirror(deps: StepDeps, snapshot: KubeObject, upload: KubeObject): Promise<void> {
   const seen = seeSnapshot(snapshot)
-  if (isSnapshotOver(seen.phase, seen.localMode)) return await markDone(deps, 'Snapshot', snapshot)
   // A Snapshot that has not written its own result yet does so first: the table has no edge from New to Uploading.
   const phase = followUpload(seen.phase, seeUpload(upload).phase)
   const over = isSnapshotOver(phase, seen.localMode)
-  const change = statusFromUpload(deps, phase, upload, over)
+  const change = statusFromUpload(phase, upload, over ? rfc3339(deps.clock.nowMs()) : undefined)
+  if (isSnapshotOver(seen.phase, seen.localMode)) return await markDone(deps, 'Snapshot', snapshot)
   if (isSame(snapshot['status'], change) && !over && snapshot.metadata.labels?.[STEP_LABEL] === 'waiting') return
   await writeOutcome(deps, 'Snapshot', snapshot, {
     status: change,
@@ -89,7 +89,8 @@ export function snapshotReference(upload: KubeObject): { namespace: string; name
   return { namespace, name }
 }
 
-function statusFromUpload(deps: StepDeps, phase: string, upload: KubeObject, over: boolean): Record<string, unknown> {
+/** `overSince`: undefined while it goes on. */
+function statusFromUpload(phase: string, upload: KubeObject, overSince: string | undefined): Record<string, unknown> {
   const status = upload['status'] ?? {}
   const { totalBytes, bytesDone, percent, summary } = status.progress ?? {}
   return {
@@ -97,7 +98,7 @@ function statusFromUpload(deps: StepDeps, phase: string, upload: KubeObject, ove
     message: status.message ?? '',
     reason: status.reason ?? '',
     ...(totalBytes === undefined ? {} : { progress: { totalBytes, bytesDone, percent, summary } }),
-    ...(over ? { completionTimestamp: status.completionTimestamp ?? rfc3339(deps.clock.nowMs()) } : {}),
+    ...(overSince === undefined ? {} : { completionTimestamp: status.completionTimestamp ?? overSince }),
   }
 }
 

@@ -5,7 +5,6 @@ import { setCondition } from '#shared/domain/conditions.ts'
 import { heldLeaseSpec } from '#shared/domain/lease.ts'
 import {
   decideSlot,
-  nextInQueue,
   QUEUE_LABEL,
   queueReason,
   readServed,
@@ -22,7 +21,7 @@ import { hasMovedASlice, STOOD_ASIDE_ANNOTATION, standsAside } from '#shared/dom
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import type { Result, Run } from './controller.ts'
 import { objectText, type StepDeps, type TransferDeps } from './deps.ts'
-import { fillFront, isQueueEmpty, placeInQueue, readFront } from './queue.ts'
+import { chooseNext, isQueueEmpty, placeInQueue, readFront } from './queue.ts'
 
 export type Slots = { leases: (KubeObject | undefined)[]; held: string[] }
 
@@ -145,11 +144,8 @@ export async function gateIn(deps: StepDeps): Promise<number> {
     const slots = await readSlots(deps)
     const index = slots.held.indexOf('')
     if (index < 0) break
-    const served = readServed(slots.leases)
-    const front = await readFront(deps, new Set(slots.held))
-    const next = nextInQueue(front, served)
+    const next = await chooseNext(deps, new Set(slots.held), readServed(slots.leases))
     if (next === undefined) break
-    if (front.every((other) => other === next || tenantOf(other) !== tenantOf(next))) await fillFront(deps, next)
     const slot = await occupy(deps, slots, index, next)
     if (slot !== undefined && (await makeDue(deps, next, slot))) count++
   }
