@@ -73,7 +73,7 @@ function isOver(snapshot: KubeObject): boolean {
 }
 
 /** A quota may have room again. */
-const MAY_PASS = ['Forbidden', 'QuotaExceeded']
+const MAY_PASS = ['QuotaExceeded']
 
 /** Cancelled is only said when nothing is left in vCenter; until then the status says why it is not. */
 async function recordFailure(work: Work<VolumeDeps>, error: Error, { kind }: SnapshotStep): Promise<Result> {

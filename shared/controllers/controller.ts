@@ -153,10 +153,10 @@ async function actOrFail<Deps extends StepDeps, Step extends Decision>(
 }
 
 /**
- * What may be better soon, so that the work waits instead of failing: whatever can be tried again, and TerminalErrors of reasons that somebody
- * may do away with. `reasons`: a right that is missing may be granted.
+ * What may be better soon, so that the work waits instead of failing: whatever can be tried again, a right that is missing, as somebody may
+ * grant it, and TerminalErrors of the `others`.
  */
-export function isPassing(error: unknown, reasons: readonly string[] = ['Forbidden']): error is DormouseError {
+export function isPassing(error: unknown, others: readonly string[] = []): error is DormouseError {
   if (error instanceof RetryableError) return !isApiTrouble(error)
-  return error instanceof TerminalError && reasons.includes(error.reason)
+  return error instanceof TerminalError && (error.reason === 'Forbidden' || others.includes(error.reason))
 }
