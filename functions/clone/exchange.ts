@@ -2,10 +2,10 @@
 // minimum, and it may have been bound to a larger volume. How large the backup is says its root, which the download function has opened.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import type { Claim } from '#shared/controllers/claim.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
-import { lookUntil } from '#shared/controllers/look.ts'
+import { pollUntil } from '#shared/controllers/poll.ts'
 import { markedVolumes } from '#shared/controllers/restored-disk.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { neededBytes } from '#shared/domain/backed-up.ts'
 import { sizeText } from '#shared/domain/progress.ts'
 import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
@@ -46,7 +46,7 @@ export async function seeOffSmaller(
   clone: KubeObject,
   staging: KubeObject | undefined,
   tried: KubeObject,
-  until: Pick<Claim, 'signal'>,
+  until: Pick<WorkLease, 'signal'>,
 ): Promise<KubeObject | undefined> {
   const first = stagedVolumeOf(tried)
   if (staging !== undefined && staging.metadata.uid !== first?.claimUID) return staging
@@ -54,7 +54,7 @@ export async function seeOffSmaller(
   await removeStaged(deps, clone, until)
   await awaitStagingGone(deps, clone, until, first?.namespace)
   const isGone = async () => (await markedVolumes(deps, clone)).length === 0
-  if (await lookUntil(deps, until, isGone)) return undefined
+  if (await pollUntil(deps, until, isGone)) return undefined
   throw new RetryableError(
     'VolumeObjectStays',
     `the disk that is too small for the backup is deleted, but its PersistentVolume is not gone: which of its finalizers holds it?`,

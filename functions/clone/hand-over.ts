@@ -3,8 +3,8 @@
 // taken away. Each part looks at what is there first, so a run that died is simply gone on with.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import type { Claim } from '#shared/controllers/claim.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { leaseName, leaseState } from '#shared/domain/lease.ts'
 import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
 import {
@@ -21,21 +21,21 @@ import { isBeingDeleted, withFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
+import { bindExistingClaim, planFor } from './bind-existing-claim.ts'
+import { bindNewClaim } from './bind-new-claim.ts'
 import { requireSameClaim } from './download.ts'
-import { giveToNewClaim } from './give-to-new.ts'
-import { giveToWaitingClaim, planFor } from './give-to-waiting.ts'
 import { isRefusal } from './patience.ts'
 import type { Disk } from './volume.ts'
 
 /** `read`: the claim that a clone stores. It is read only where it is needed, and only as it was when the disk was made. */
 export async function handOver(
   deps: StepDeps,
-  claim: Claim,
+  lease: WorkLease,
   download: KubeObject,
   read: (clone: KubeObject) => KubeObject,
 ): Promise<void> {
   await requireNoWriter(deps, download)
-  const clone = claim.latest()
+  const clone = lease.latest()
   const staged = requireStaged(download)
   const begun = handOverOf(download)
   if (begun?.over === true) throw givenUp(staged)
@@ -46,8 +46,8 @@ export async function handOver(
   const found = { clone, download, staged, target: begun?.target ?? stored().metadata.name }
   const { handOver, disk } = begun === undefined ? await begin(deps, found) : { handOver: begun, disk: found }
   try {
-    if (handOver.plan === undefined) await giveToNewClaim(deps, claim, disk, handOver, stored)
-    else await giveToWaitingClaim(deps, claim, disk, handOver.plan)
+    if (handOver.plan === undefined) await bindNewClaim(deps, lease, disk, handOver, stored)
+    else await bindExistingClaim(deps, lease, disk, handOver.plan)
   } catch (error) {
     throw isHandOverLate(handOver, deps.clock.nowMs()) ? overdue(error, disk) : patient(error)
   }

@@ -3,11 +3,11 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { announce } from '#shared/controllers/announce.ts'
-import type { Claim } from '#shared/controllers/claim.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
-import { lookUntil } from '#shared/controllers/look.ts'
+import { pollUntil } from '#shared/controllers/poll.ts'
 import { volumesToRemove } from '#shared/controllers/remade-volume.ts'
 import { isOfStaging, removeDisk, setReclaimPolicy } from '#shared/controllers/restored-disk.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { isOfClaim, isProvisionedFor } from '#shared/domain/new-volume.ts'
 import {
   handOverOf,
@@ -26,7 +26,7 @@ import { readDownload } from './download.ts'
 import { awaitStagingGone, readAllStaging } from './staging-claim.ts'
 
 /** RetryableError `StagingClaimStays`: a volume cannot be let go as long as its claim stands. */
-export async function removeStaged(deps: StepDeps, clone: KubeObject, until: Pick<Claim, 'signal'>): Promise<void> {
+export async function removeStaged(deps: StepDeps, clone: KubeObject, until: Pick<WorkLease, 'signal'>): Promise<void> {
   const seen = await readDownload(deps, clone)
   const staged = seen === undefined ? undefined : stagedVolumeOf(seen)
   for (const staging of await readAllStaging(deps, clone, staged?.namespace)) await removeClaim(deps, clone, staging)
@@ -93,12 +93,12 @@ async function keepForeign(
   deps: StepDeps,
   clone: KubeObject,
   held: KubeObject,
-  until: Pick<Claim, 'signal'>,
+  until: Pick<WorkLease, 'signal'>,
 ): Promise<void> {
   if (isOfStaging(held, clone)) await awaitStagingGone(deps, clone, until)
   const volume = await deps.cluster.read('PersistentVolume', undefined, held.metadata.name)
   if (volume === undefined || !isForeign(volume)) return
-  if (!isOfStaging(volume, clone)) return await letGo(deps, volume, until)
+  if (!isOfStaging(volume, clone)) return await restoreOwnPolicy(deps, volume, until)
   const policy = volume.metadata.annotations?.[OWN_POLICY_ANNOTATION]
   const kept = `bound to the staging claim of CloneFromSnapshot ${cloneReference(clone)}; its own reclaim policy was ${policy}`
   const message = `it was ${kept}: it is kept as Released, with Retain; look at what it holds before you take its claimRef out`
@@ -112,10 +112,10 @@ async function keepForeign(
  * An operator has freed it or given it to another claim meanwhile. Its own policy comes last: the provisioner deletes what is `Released` and has the
  * policy `Delete`, and does not look at the claimRef.
  */
-async function letGo(deps: StepDeps, held: KubeObject, until: Pick<Claim, 'signal'>): Promise<void> {
+async function restoreOwnPolicy(deps: StepDeps, held: KubeObject, until: Pick<WorkLease, 'signal'>): Promise<void> {
   const { name } = held.metadata
   const read = async () => await deps.cluster.read('PersistentVolume', undefined, name)
-  if (!(await lookUntil(deps, until, async () => isSettled(await read())))) {
+  if (!(await pollUntil(deps, until, async () => isSettled(await read())))) {
     throw new RetryableError(
       'VolumeObjectStays',
       `PersistentVolume ${name} was freed, but Kubernetes has not seen it yet`,

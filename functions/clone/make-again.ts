@@ -2,11 +2,11 @@
 // be: its file system, for one. As for a claim of Velero's, first the one goes, and then the other comes.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import type { Claim } from '#shared/controllers/claim.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { type RestoredVolume, restoredVolume } from '#shared/domain/restored-volume.ts'
 import { formatHandOver, HAND_OVER_ANNOTATION, type HandOver, stateOfStaged } from '#shared/domain/staged-volume.ts'
-import { createVolume, dropStaged } from './give-to-waiting.ts'
+import { createVolume, dropStaged } from './bind-existing-claim.ts'
 import { type Disk, readStagedVolume } from './volume.ts'
 
 /** Written down before anything is taken away: between the two objects only the Download tells of the disk. */
@@ -25,9 +25,9 @@ export async function noteAgain(
   return again
 }
 
-export async function makeAgain(deps: StepDeps, claim: Claim, disk: Disk, again: RestoredVolume): Promise<void> {
+export async function makeAgain(deps: StepDeps, lease: WorkLease, disk: Disk, again: RestoredVolume): Promise<void> {
   const there = await readStagedVolume(deps, disk)
   if (there !== undefined && stateOfStaged(there, disk) === 'given') return
-  await dropStaged(deps, claim, disk)
+  await dropStaged(deps, lease, disk)
   await createVolume(deps, again)
 }

@@ -2,9 +2,9 @@
 // when the API server proves it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import type { Claim } from '#shared/controllers/claim.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { markedVolumes } from '#shared/controllers/restored-disk.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { isProvisionedFor } from '#shared/domain/new-volume.ts'
 import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
 import { isForeign, stagedVolumeOf } from '#shared/domain/staged-volume.ts'
@@ -35,7 +35,7 @@ export async function provision(
   deps: StepDeps,
   clone: KubeObject,
   stored: KubeObject,
-  until: Pick<Claim, 'signal'>,
+  until: Pick<WorkLease, 'signal'>,
   tried?: KubeObject,
 ): Promise<Staged> {
   const model = await largeEnough(deps, clone, await modelOf(deps, clone, stored), tried)
@@ -121,7 +121,11 @@ async function createIn(deps: StepDeps, [wanted, ...others]: KubeObject[]): Prom
   }
 }
 
-async function awaitBound(deps: StepDeps, { signal }: Pick<Claim, 'signal'>, staging: KubeObject): Promise<KubeObject> {
+async function awaitBound(
+  deps: StepDeps,
+  { signal }: Pick<WorkLease, 'signal'>,
+  staging: KubeObject,
+): Promise<KubeObject> {
   const { namespace, name } = staging.metadata
   const lookedFromMs = deps.clock.monotonicMs()
   for (;;) {

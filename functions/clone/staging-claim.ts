@@ -1,9 +1,9 @@
 // The staging claim: found by the clone's UID, and seen off until it is gone.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import type { Claim } from '#shared/controllers/claim.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
-import { lookUntil } from '#shared/controllers/look.ts'
+import { pollUntil } from '#shared/controllers/poll.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { isOwnClaim, stagingClaimName } from '#shared/domain/staging.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { stagingNamespaces } from './staging-place.ts'
@@ -27,17 +27,17 @@ export async function readAllStaging(deps: StepDeps, clone: KubeObject, stood?: 
 }
 
 /** Deletes the staging claim and waits until it is gone: its volume, set to Retain, is nobody's then. */
-export async function dropStaging(deps: StepDeps, claim: Claim, stood: string | undefined): Promise<void> {
-  const all = await readAllStaging(deps, claim.latest(), stood)
+export async function dropStaging(deps: StepDeps, lease: WorkLease, stood: string | undefined): Promise<void> {
+  const all = await readAllStaging(deps, lease.latest(), stood)
   for (const staging of all) await deps.cluster.delete('PersistentVolumeClaim', staging)
-  if (all.length > 0) await awaitStagingGone(deps, claim.latest(), claim, stood)
+  if (all.length > 0) await awaitStagingGone(deps, lease.latest(), lease, stood)
 }
 
 /** Deleted is not gone: Kubernetes keeps a claim for as long as a Pod uses it. RetryableError `StagingClaimStays`. */
 export async function awaitStagingGone(
   deps: StepDeps,
   clone: KubeObject,
-  until: Pick<Claim, 'signal'>,
+  until: Pick<WorkLease, 'signal'>,
   stood?: string,
 ): Promise<void> {
   let there: KubeObject | undefined
@@ -45,7 +45,7 @@ export async function awaitStagingGone(
     there = await readStaging(deps, clone, stood)
     return there === undefined
   }
-  if (!(await lookUntil(deps, until, isGone)) && there !== undefined) throw stagingStays(there)
+  if (!(await pollUntil(deps, until, isGone)) && there !== undefined) throw stagingStays(there)
 }
 
 export function stagingStays({ metadata: { namespace, name } }: KubeObject): RetryableError {

@@ -1,26 +1,37 @@
 // Removes a backup: stops its upload, removes the local snapshot, forgets the backup in the repository.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { announce } from '#shared/controllers/announce.ts'
-import { type Claim, withClaim } from '#shared/controllers/claim.ts'
+import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
 import { removeLocalSnapshot } from '#shared/controllers/local-snapshot.ts'
-import { lookUntil, STOP_LOOK_MS } from '#shared/controllers/look.ts'
-import { type Ending, settle, writeEnding } from '#shared/controllers/write.ts'
+import { markDone, overWith } from '#shared/controllers/outcome.ts'
+import { pollUntil, STOP_LOOK_MS } from '#shared/controllers/poll.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
-import { decideDelete, deletePhase } from '#shared/domain/delete.ts'
+import { type DeleteStep, decideDelete, deletePhase } from '#shared/domain/delete.ts'
 import { unwrapToDisk } from '#shared/domain/ids.ts'
 import { decideRemoval, type Removal } from '#shared/domain/removal.ts'
-import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
+import { stepPatch } from '#shared/domain/step-label.ts'
 import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
 import { UPLOAD_STOP_MS } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { asError, DormouseError, isApiTrouble, TerminalError } from '#shared/kernel/errors.ts'
+import { DormouseError, TerminalError } from '#shared/kernel/errors.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { type DeleteDeps, type DiskSnapshot, findAll, findUpload } from './found.ts'
 
 export type { DeleteDeps } from './found.ts'
+
+const DELETE: Controller<DeleteDeps, DeleteStep> = {
+  kind: 'DeleteSnapshot',
+  // Whether an Upload is in the way is seen under the Lease. A delete is not taken back: half of it may be done.
+  decide: (_deps, request) => decideDelete(deletePhase(request), undefined),
+  actions: {
+    nothing: { atOnce: rest },
+    stopUpload: { act },
+    remove: { act },
+  },
+  failed: recordFailure,
+}
 
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleDelete(
@@ -29,43 +40,22 @@ export async function handleDelete(
   deps: DeleteDeps,
   signal: AbortSignal,
 ): Promise<string> {
-  const object = await deps.cluster.read('DeleteSnapshot', ref.namespace, ref.name)
-  if (object === undefined) return 'gone'
-  const phase = deletePhase(object)
-  if (phase === 'Completed' || phase === 'Failed') {
-    await settle(deps, 'DeleteSnapshot', object)
-    return `already ${phase}`
-  }
-  const claimed = await withClaim(
-    deps,
-    {
-      kind: 'DeleteSnapshot',
-      object,
-      firstPatch: { metadata: { ...stepPatch('running'), finalizers: withFinalizer(object) } },
-      isCancelled: () => false, // a delete is not taken back: half of it may be done
-      signal,
-    },
-    (claim) => actOrFail(deps, claim),
-  )
-  if (claimed.held) return 'claimed elsewhere'
-  await writeEnding(deps, 'DeleteSnapshot', claimed.object, claimed.value.ending)
-  return claimed.value.why
+  return await runStep(DELETE, deps, ref, signal)
 }
 
-type Result = { ending: Ending; why: string }
+async function rest({ deps, object }: Run<DeleteDeps>, { why }: { why: string }): Promise<string> {
+  await markDone(deps, 'DeleteSnapshot', object)
+  return why
+}
 
-async function actOrFail(deps: DeleteDeps, claim: Claim): Promise<Result> {
-  try {
-    return await act(deps, claim)
-  } catch (error) {
-    if (isApiTrouble(error)) throw error
-    return await failed(deps, claim, asError(error))
-  }
+async function act(work: Work<DeleteDeps>): Promise<Result> {
+  return await actOnAll(work, false)
 }
 
 /** Whose everything is, is decided before the first of it is touched, and again on what has come since. */
-async function act(deps: DeleteDeps, claim: Claim, forgotten = false): Promise<Result> {
-  const object = claim.latest()
+async function actOnAll(work: Work<DeleteDeps>, forgotten: boolean): Promise<Result> {
+  const { deps, lease } = work
+  const object = lease.latest()
   const disk = unwrapToDisk(object['spec'].snapshotID)
   const { actor, ...found } = await findAll(deps, object, disk)
   const removal = decideRemoval(actor, found)
@@ -74,14 +64,14 @@ async function act(deps: DeleteDeps, claim: Claim, forgotten = false): Promise<R
   const step = decideDelete(deletePhase(object), isInTheWay ? seeUpload(upload).phase : undefined)
   switch (step.kind) {
     case 'nothing':
-      return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: step.why }
+      return { outcome: overWith({}), why: step.why }
     case 'stopUpload':
-      await stopUpload(deps, claim, upload)
-      return (await lookUntil(deps, claim, async () => isEnded(await findUpload(deps, disk)), STOP_LOOK_MS))
-        ? await act(deps, claim, forgotten)
+      await stopUpload(work, upload)
+      return (await pollUntil(deps, lease, async () => isEnded(await findUpload(deps, disk)), STOP_LOOK_MS))
+        ? await actOnAll(work, forgotten)
         : stillStopping(deps)
     case 'remove':
-      return await remove(deps, claim, { object, disk, removal, forgotten })
+      return await remove(work, { object, disk, removal, forgotten })
     default:
       return unreachable(step)
   }
@@ -97,8 +87,8 @@ const STOPPING = {
   message: 'the upload of this snapshot is being stopped first',
 }
 
-async function stopUpload(deps: DeleteDeps, claim: Claim, upload: KubeObject | undefined): Promise<void> {
-  await claim.patchStatus(STOPPING)
+async function stopUpload({ deps, lease }: Work<DeleteDeps>, upload: KubeObject | undefined): Promise<void> {
+  await lease.patchStatus(STOPPING)
   if (upload !== undefined && upload['spec'].uploadCancel !== true) {
     await deps.cluster.patch('Upload', upload, {
       spec: { uploadCancel: true },
@@ -109,7 +99,7 @@ async function stopUpload(deps: DeleteDeps, claim: Claim, upload: KubeObject | u
 
 function stillStopping(deps: DeleteDeps): Result {
   return {
-    ending: { status: STOPPING, step: 'waiting', dueAtMs: deps.clock.nowMs() + UPLOAD_STOP_MS },
+    outcome: { status: STOPPING, step: 'waiting', dueAtMs: deps.clock.nowMs() + UPLOAD_STOP_MS },
     why: 'stops the upload',
   }
 }
@@ -118,22 +108,22 @@ function stillStopping(deps: DeleteDeps): Result {
 type Decided = { object: KubeObject; disk: DiskSnapshot; removal: Removal; forgotten: boolean }
 
 /** Both parts are repeatable; what is gone already counts as removed. */
-async function remove(deps: DeleteDeps, claim: Claim, decided: Decided): Promise<Result> {
+async function remove(work: Work<DeleteDeps>, decided: Decided): Promise<Result> {
+  const { deps, lease } = work
   const { object, disk, removal } = decided
-  await claim.patchStatus({ phase: 'InProgress', reason: 'Removing', message: 'the backup is being removed' })
-  if (removal.diskSnapshot === 'remove') await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, claim.signal)
+  await lease.patchStatus({ phase: 'InProgress', reason: 'Removing', message: 'the backup is being removed' })
+  if (removal.diskSnapshot === 'remove') await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, lease.signal)
   const forgotten = decided.forgotten || removal.roots.length > 0
-  if (await forgetOrFind(deps, object, disk, removal)) return await act(deps, claim, forgotten)
+  if (await forgetOrFind(deps, object, disk, removal)) return await actOnAll(work, forgotten)
   const nowMs = deps.clock.nowMs()
   const message = messageOf(forgotten, removal)
   const conditions = setCondition(
-    claim.latest()['status']?.conditions,
+    lease.latest()['status']?.conditions,
     { type: 'Removed', status: 'True', reason: forgotten ? 'BackupForgotten' : 'NothingStored', message },
     nowMs,
   )
-  await announce(deps, object, 'Normal', 'Completed', message)
   const status = { phase: 'Completed', reason: 'Completed', message, completionTimestamp: rfc3339(nowMs), conditions }
-  return { ending: { status, step: 'done', dropFinalizer: true }, why: 'Completed' }
+  return { outcome: overWith(status), why: 'Completed', event: ['Normal', 'Completed', message] }
 }
 
 /** true: a backup was sealed since all was found. It is decided on like the others. */
@@ -162,11 +152,11 @@ function messageOf(forgotten: boolean, { diskSnapshot }: Removal): string {
 const FINAL = ['SnapshotIDInvalid', 'NotPermitted', 'NamespaceNotAllowed']
 
 /** Only what no retry heals ends as Failed; all else is tried again, and says so. */
-async function failed(deps: DeleteDeps, claim: Claim, error: Error): Promise<Result> {
+async function recordFailure({ deps, lease }: Work<DeleteDeps>, error: Error): Promise<Result> {
   const nowMs = deps.clock.nowMs()
-  const object = claim.latest()
+  const object = lease.latest()
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'
-  await announce(deps, object, 'Warning', reason, error.message)
+  const event = ['Warning', reason, error.message] as const
   const conditions = setCondition(
     object['status']?.conditions,
     { type: 'Removed', status: 'False', reason, message: error.message },
@@ -174,15 +164,16 @@ async function failed(deps: DeleteDeps, claim: Claim, error: Error): Promise<Res
   )
   if (error instanceof TerminalError && FINAL.includes(reason)) {
     const status = { phase: 'Failed', reason, message: error.message, completionTimestamp: rfc3339(nowMs), conditions }
-    return { ending: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
+    return { outcome: overWith(status), why: `failed: ${reason}`, event }
   }
   return {
-    ending: {
+    outcome: {
       status: { phase: 'InProgress', reason, message: error.message, conditions },
       step: 'waiting',
       // It never says that it is done while it is not.
       dueAtMs: nowMs + deps.settings.backoffUnitMs,
     },
     why: `waits: ${reason}`,
+    event,
   }
 }

@@ -4,7 +4,8 @@ import { randomUUID } from 'node:crypto'
 import type { Condition, KubeObject } from '#shared/api/kinds.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import type { RepositoryDeps } from '#shared/controllers/deps.ts'
-import { acquireLease, releaseLease, renewLease } from '#shared/controllers/lease.ts'
+import { acquireLease, heldChange, releaseLease } from '#shared/controllers/lease.ts'
+import { whileKept } from '#shared/controllers/lease-keeper.ts'
 import { type ConditionChange, isTrue, setCondition } from '#shared/domain/conditions.ts'
 import {
   DUE,
@@ -31,17 +32,16 @@ export type Occasion = 'begin' | 'go on'
 
 /** One repository's trouble does not stop the others. */
 export async function maintain(deps: MaintenanceDeps, signal: AbortSignal, occasion: Occasion): Promise<string> {
-  const lease = await holdLease(deps, signal)
+  const holder = `${deps.identity}/${randomUUID()}`
+  const lease = await acquireLease(deps, MAINTENANCE_LEASE, holder, signal).catch(unlessTaken)
   if (lease === undefined) {
     // The one that is at it may have looked already: what is due stands there for the next round.
     if (occasion === 'begin') await allDue(deps)
     return 'another one is at it'
   }
-  try {
-    return await pruneAll(deps, signal, occasion)
-  } finally {
-    await lease.release()
-  }
+  const change = () => heldChange(deps, holder)
+  const release = (held: KubeObject) => releaseLease(deps, held)
+  return await whileKept(deps, lease, { change, release }, () => pruneAll(deps, signal, occasion))
 }
 
 async function readyOnes({ cluster }: MaintenanceDeps): Promise<KubeObject[]> {
@@ -141,37 +141,6 @@ async function note(deps: MaintenanceDeps, name: string, ...changes: ConditionCh
       if (error instanceof ConflictError && attempt < 3) continue
       deps.log.warn({ repository: name, err: asError(error) }, 'could not write its conditions')
       return
-    }
-  }
-}
-
-/** undefined: somebody else holds it. Who cannot renew it goes on: nothing hangs on it. */
-async function holdLease(
-  deps: MaintenanceDeps,
-  signal: AbortSignal,
-): Promise<{ release: () => Promise<void> } | undefined> {
-  const holder = `${deps.identity}/${randomUUID()}`
-  let lease = await acquireLease(deps, MAINTENANCE_LEASE, holder, signal).catch(unlessTaken)
-  if (lease === undefined) return undefined
-  const stop = new AbortController()
-  const keeping = keep()
-  return {
-    release: async () => {
-      stop.abort()
-      await keeping
-      if (lease !== undefined) await releaseLease(deps, lease)
-    },
-  }
-
-  async function keep(): Promise<void> {
-    for (;;) {
-      await deps.clock.sleep(deps.settings.leaseMs / 3, stop.signal).catch(() => undefined)
-      if (stop.signal.aborted || lease === undefined) return
-      const held = lease
-      lease = await renewLease(deps, held, holder).catch((error: unknown) => {
-        deps.log.debug({ err: asError(error) }, 'could not renew the Lease')
-        return error instanceof ConflictError ? undefined : held
-      })
     }
   }
 }

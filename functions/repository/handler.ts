@@ -1,18 +1,24 @@
 // Gives each BackupRepositoryClaim its BackupRepository, and makes sure that the bucket holds a repository that can be opened.
 
 import type { Condition, KubeObject } from '#shared/api/kinds.ts'
-import { announce } from '#shared/controllers/announce.ts'
-import { type Claim, withClaim } from '#shared/controllers/claim.ts'
+import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
 import type { RepositoryDeps } from '#shared/controllers/deps.ts'
 import type { ResolvedAccess } from '#shared/controllers/repository-access.ts'
-import { type Ending, writeEnding } from '#shared/controllers/write.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { type ConditionChange, conditionOf, isTrue } from '#shared/domain/conditions.ts'
 import { recordedId } from '#shared/domain/present-location.ts'
 import { claimNamespace, repositoryNameOf } from '#shared/domain/repository-claim.ts'
-import { FINALIZER, isBeingDeleted, stepPatch, withFinalizer, withoutFinalizer } from '#shared/domain/step-label.ts'
+import {
+  holdsFinalizer,
+  isBeingDeleted,
+  stepOf,
+  stepPatch,
+  withFinalizer,
+  withoutFinalizer,
+} from '#shared/domain/step-label.ts'
 import { messageForTenant } from '#shared/domain/tenant-message.ts'
 import { READ_ONLY_AGAIN_MS } from '#shared/domain/waits.ts'
-import { asError, DormouseError, isApiTrouble } from '#shared/kernel/errors.ts'
+import { DormouseError } from '#shared/kernel/errors.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { applied, readyConditions } from './conditions.ts'
@@ -25,6 +31,20 @@ export type ClaimDeps = RepositoryDeps & {
   accessOf: (repository: KubeObject) => Promise<ResolvedAccess>
 }
 
+type RepositoryStep = { kind: 'remove' } | { kind: 'keep' } | { kind: 'establish' }
+
+const REPOSITORY: Controller<ClaimDeps, RepositoryStep> = {
+  kind: 'BackupRepositoryClaim',
+  decide,
+  actions: {
+    remove: { atOnce: removeRepository },
+    keep: { atOnce: keepFinalizer },
+    establish: { act: establish },
+  },
+  failed: notReady,
+  mustStop: ({ object }) => isBeingDeleted(object),
+}
+
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleRepository(
   _context: Context,
@@ -32,27 +52,12 @@ export async function handleRepository(
   deps: ClaimDeps,
   signal: AbortSignal,
 ): Promise<string> {
-  const object = await deps.cluster.read('BackupRepositoryClaim', ref.namespace, ref.name)
-  if (object === undefined) return 'gone'
-  if (isBeingDeleted(object)) return await removeRepository(deps, object)
-  if (isReady(object) && (await hasMarked(deps, object))) {
-    await keepFinalizer(deps, object)
-    return 'already Ready'
-  }
-  const claimed = await withClaim(
-    deps,
-    {
-      kind: 'BackupRepositoryClaim',
-      object,
-      firstPatch: { metadata: { ...stepPatch('running'), finalizers: withFinalizer(object) } },
-      isCancelled: isBeingDeleted,
-      signal,
-    },
-    (claim) => establish(deps, claim),
-  )
-  if (claimed.held) return 'claimed elsewhere'
-  await writeEnding(deps, 'BackupRepositoryClaim', claimed.object, claimed.value.ending)
-  return claimed.value.why
+  return await runStep(REPOSITORY, deps, ref, signal)
+}
+
+async function decide(deps: ClaimDeps, claim: KubeObject): Promise<RepositoryStep> {
+  if (isBeingDeleted(claim)) return { kind: 'remove' }
+  return isReady(claim) && (await hasMarked(deps, claim)) ? { kind: 'keep' } : { kind: 'establish' }
 }
 
 function isReady(claim: KubeObject): boolean {
@@ -63,63 +68,49 @@ function isReady(claim: KubeObject): boolean {
 }
 
 /** The finalizer stays as long as the claim does: its repository object goes with it. */
-async function keepFinalizer(deps: ClaimDeps, claim: KubeObject): Promise<void> {
-  if (
-    claim.metadata.labels?.['dormouse.dev/step'] === 'done' &&
-    claim.metadata.finalizers?.includes(FINALIZER) === true
-  )
-    return
+async function keepFinalizer({ deps, object: claim }: Run<ClaimDeps>): Promise<string> {
+  const why = 'already Ready'
+  if (stepOf(claim) === 'done' && holdsFinalizer(claim)) return why
   await deps.cluster.patch('BackupRepositoryClaim', claim, {
     metadata: { ...stepPatch('done'), finalizers: withFinalizer(claim) },
   })
+  return why
 }
 
 /**
  * Only the Kubernetes object goes: no data in the bucket is ever touched by this
  * (docs/operations/verify-and-recover.md#what-the-loss-of-a-kubernetes-object-means).
  */
-async function removeRepository(deps: ClaimDeps, claim: KubeObject): Promise<string> {
+async function removeRepository({ deps, object: claim }: Run<ClaimDeps>): Promise<string> {
   await removeOwn(deps, claim)
-  if (claim.metadata.finalizers?.includes(FINALIZER) === true) {
+  if (holdsFinalizer(claim)) {
     await deps.cluster.patch('BackupRepositoryClaim', claim, { metadata: { finalizers: withoutFinalizer(claim) } })
   }
   return 'removed its BackupRepository'
 }
 
-type Result = { ending: Ending; why: string }
-
-async function establish(deps: ClaimDeps, claim: Claim): Promise<Result> {
-  try {
-    const terms = await termsOf(deps, claim.latest())
-    const name = await ensureOwn(deps, claim.latest(), terms)
-    if (claim.latest()['backupRepository'] !== name) await claim.patch({ backupRepository: name })
-    return await open(deps, claim)
-  } catch (error) {
-    if (isApiTrouble(error)) throw error
-    return await notReady(deps, claim, asError(error))
-  }
+async function establish({ deps, lease }: Work<ClaimDeps>): Promise<Result> {
+  const terms = await termsOf(deps, lease.latest())
+  const name = await ensureOwn(deps, lease.latest(), terms)
+  if (lease.latest()['backupRepository'] !== name) await lease.patch({ backupRepository: name })
+  return await open(deps, lease)
 }
 
-async function open(deps: ClaimDeps, claim: Claim): Promise<Result> {
-  const resolved = await deps.accessOf(await requireOwn(deps, claim.latest()))
+async function open(deps: ClaimDeps, lease: WorkLease): Promise<Result> {
+  const resolved = await deps.accessOf(await requireOwn(deps, lease.latest()))
   const state = resolved.readOnly
     ? await deps.repositories.inspect(resolved.access)
-    : await deps.repositories.ensure(resolved.access, resolved.recovery, (id) => recordId(deps, claim.latest(), id))
+    : await deps.repositories.ensure(resolved.access, resolved.recovery, (id) => recordId(deps, lease.latest(), id))
   const changes = readyConditions(state, resolved.plaintextCredentials)
-  await showOnRepository(deps, claim.latest(), changes, { reason: 'Ready', repositoryId: state.repositoryId })
-  if (!resolved.readOnly) await wakeEarlyUploads(deps, repositoryNameOf(claim.latest()))
-  if (state.created)
-    await announce(
-      deps,
-      claim.latest(),
-      'Normal',
-      'RepositoryCreated',
-      `created repository ${state.repositoryId} in the bucket`,
-    )
+  await showOnRepository(deps, lease.latest(), changes, { reason: 'Ready', repositoryId: state.repositoryId })
+  if (!resolved.readOnly) await wakeEarlyUploads(deps, repositoryNameOf(lease.latest()))
+  const message = `created repository ${state.repositoryId} in the bucket`
+  const created: Pick<Result, 'event'> = state.created ? { event: ['Normal', 'RepositoryCreated', message] } : {}
   const nowMs = deps.clock.nowMs()
-  const status = { conditions: applied(claim.latest()['status']?.conditions, changes, nowMs), reason: 'Ready' }
-  if (!resolved.readOnly) return { ending: { status, step: 'done' }, why: 'Ready' }
-  return { ending: { status, step: 'waiting', dueAtMs: nowMs + READ_ONLY_AGAIN_MS }, why: 'Ready for restores' }
+  const status = { conditions: applied(lease.latest()['status']?.conditions, changes, nowMs), reason: 'Ready' }
+  if (!resolved.readOnly) return { outcome: { status, step: 'done' }, why: 'Ready', ...created }
+  const outcome = { status, step: 'waiting', dueAtMs: nowMs + READ_ONLY_AGAIN_MS } as const
+  return { outcome, why: 'Ready for restores', ...created }
 }
 
 /** So that nothing else is ever opened in its place, also while a recovery key keeps it from being Ready. */
@@ -130,19 +121,19 @@ async function recordId(deps: ClaimDeps, claim: KubeObject, repositoryId: string
 }
 
 /** The whole is in the log and in the BackupRepository; a tenant's claim and its Event have our own words only. */
-async function notReady(deps: ClaimDeps, claim: Claim, error: Error): Promise<Result> {
+async function notReady({ deps, lease }: Work<ClaimDeps>, error: Error): Promise<Result> {
   const nowMs = deps.clock.nowMs()
-  const object = claim.latest()
+  const object = lease.latest()
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'
   const ready = { type: 'Ready', status: 'False', reason } as const
   deps.log.warn({ err: error, reason }, 'the repository is not ready')
   await showOnRepository(deps, object, [{ ...ready, message: error.message }], { reason })
   const message = messageFor(deps, object, reason, error.message)
-  await announce(deps, object, 'Warning', reason, message)
   const conditions = applied(object['status']?.conditions, [{ ...ready, message }], nowMs)
   return {
-    ending: { status: { conditions, reason }, step: 'waiting', dueAtMs: nowMs + deps.settings.backoffUnitMs },
+    outcome: { status: { conditions, reason }, step: 'waiting', dueAtMs: nowMs + deps.settings.backoffUnitMs },
     why: `not ready: ${reason}`,
+    event: ['Warning', reason, message],
   }
 }
 

@@ -5,7 +5,7 @@ import { announce } from '#shared/controllers/announce.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
 import { removeLocalSnapshot } from '#shared/controllers/local-snapshot.ts'
 import { isMadeFor, mirror } from '#shared/controllers/mirror.ts'
-import { writeEnding } from '#shared/controllers/write.ts'
+import { writeOutcome } from '#shared/controllers/outcome.ts'
 import { parseClaimSnapshotId } from '#shared/domain/ids.ts'
 import { isUploadOf } from '#shared/domain/removal.ts'
 import { stepPatch } from '#shared/domain/step-label.ts'
@@ -67,7 +67,7 @@ async function withoutUpload(
     throw error
   }
   const status = { uploadName: `upload-${disk.snapshotId}` }
-  await writeEnding(deps, 'Snapshot', snapshot, { status, step: 'waiting' })
+  await writeOutcome(deps, 'Snapshot', snapshot, { status, step: 'waiting' })
   return 'created its Upload'
 }
 
@@ -76,7 +76,7 @@ async function refused(deps: VolumeDeps, snapshot: KubeObject, { reason, message
   const completionTimestamp = rfc3339(deps.clock.nowMs())
   const status = { phase: 'UploadFailedAfterRetry', reason, message, completionTimestamp }
   await announce(deps, snapshot, 'Warning', reason, message)
-  await writeEnding(deps, 'Snapshot', snapshot, { status, step: 'done', dropFinalizer: true })
+  await writeOutcome(deps, 'Snapshot', snapshot, { status, step: 'done', dropFinalizer: true })
   return `failed: ${reason}`
 }
 
@@ -87,6 +87,6 @@ async function finishCancel(deps: VolumeDeps, snapshot: KubeObject): Promise<str
     reason: 'Canceled',
     completionTimestamp: rfc3339(deps.clock.nowMs()),
   }
-  await writeEnding(deps, 'Snapshot', snapshot, { status, step: 'done', dropFinalizer: true })
+  await writeOutcome(deps, 'Snapshot', snapshot, { status, step: 'done', dropFinalizer: true })
   return 'cancelled'
 }

@@ -2,20 +2,26 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { announce } from '#shared/controllers/announce.ts'
-import { ABORTS, type Claim, withClaim } from '#shared/controllers/claim.ts'
+import {
+  type Controller,
+  isPassing,
+  type Result,
+  type Run,
+  runStep,
+  type Work,
+} from '#shared/controllers/controller.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
-import { type Ending, settle, writeEnding } from '#shared/controllers/write.ts'
+import { markDone, overWith } from '#shared/controllers/outcome.ts'
+import { ABORTS } from '#shared/controllers/work-lease.ts'
 import { asksToStop } from '#shared/domain/cancel.ts'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { formatClaimSnapshotId, formatDiskId } from '#shared/domain/ids.ts'
-import { isSnapshotOver, seeSnapshot, stepOfSnapshot } from '#shared/domain/snapshot.ts'
-import { stepPatch, withFinalizer } from '#shared/domain/step-label.ts'
+import { isSnapshotOver, type SnapshotStep, seeSnapshot, stepOfSnapshot } from '#shared/domain/snapshot.ts'
 import { BUSY_RETRY_UNITS } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { type DormouseError, isApiTrouble, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { type DormouseError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
-import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { followUpload } from './follow.ts'
@@ -23,56 +29,42 @@ import { ensureSnapshot, ensureUpload, removeTaken, requireRepository } from './
 import { isOverdue, startedMs } from './told-task.ts'
 import { resolveTarget } from './volume.ts'
 
+const SNAPSHOT: Controller<VolumeDeps, SnapshotStep> = {
+  kind: 'Snapshot',
+  decide: (_deps, snapshot) => stepOfSnapshot(snapshot),
+  actions: {
+    nothing: { atOnce: rest },
+    follow: { atOnce: follow },
+    snapshot: { act: takeSnapshot },
+    cancel: { act: cancel },
+  },
+  failed: recordFailure,
+  mustStop: ({ object }, { kind }) => kind === 'snapshot' && asksToStop(object),
+  goesOn: ({ object }, { kind }) => kind === 'snapshot' && asksToStop(object) && !isOver(object),
+}
+
 /** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
 export async function handleSnapshot(
-  context: Context,
+  _context: Context,
   ref: ObjectRef,
   deps: VolumeDeps,
   signal: AbortSignal,
 ): Promise<string> {
-  const snapshot = await deps.cluster.read('Snapshot', ref.namespace, ref.name)
-  if (snapshot === undefined) return 'gone'
-  const step = stepOfSnapshot(snapshot)
-  switch (step.kind) {
-    case 'nothing':
-      await settle(deps, 'Snapshot', snapshot)
-      return step.why
-    case 'follow': {
-      const followed = await followUpload(deps, snapshot, step.cancel, signal)
-      // What its status names is not its own: somebody wrote it by hand, and the work begins where it would have.
-      return followed ?? (await underClaim(context, deps, snapshot, step.cancel ? 'cancel' : 'snapshot', signal))
-    }
-    case 'snapshot':
-    case 'cancel':
-      return await underClaim(context, deps, snapshot, step.kind, signal)
-    default:
-      return unreachable(step)
-  }
+  return await runStep(SNAPSHOT, deps, ref, signal)
 }
 
-async function underClaim(
-  context: Context,
-  deps: VolumeDeps,
-  snapshot: KubeObject,
-  kind: 'snapshot' | 'cancel',
-  signal: AbortSignal,
-): Promise<string> {
-  const claimed = await withClaim(
-    deps,
-    {
-      kind: 'Snapshot',
-      object: snapshot,
-      firstPatch: { metadata: { ...stepPatch('running'), finalizers: withFinalizer(snapshot) } },
-      isCancelled: (object) => kind === 'snapshot' && asksToStop(object),
-      signal,
-    },
-    (claim) => (kind === 'cancel' ? cancelOrWait(deps, claim) : snapshotOrFail(deps, claim)),
-  )
-  if (claimed.held) return 'claimed elsewhere'
-  const written = await writeEnding(deps, 'Snapshot', claimed.object, claimed.value.ending)
-  // What was asked for while it was at work (a cancel) would wake nobody now: it is decided on the fresh object, right away.
-  if (kind === 'cancel' || signal.aborted || !asksToStop(written) || isOver(written)) return claimed.value.why
-  return await handleSnapshot(context, { kind: 'Snapshot', ...placeOf(written) }, deps, signal)
+async function rest({ deps, object }: Run<VolumeDeps>, { why }: { why: string }): Promise<string> {
+  await markDone(deps, 'Snapshot', object)
+  return why
+}
+
+/** What its status names may not be its own: somebody wrote it by hand, and the work begins where it would have. */
+async function follow(
+  { deps, object, signal }: Run<VolumeDeps>,
+  step: { cancel: boolean },
+): Promise<string | SnapshotStep> {
+  const followed = await followUpload(deps, object, step.cancel, signal)
+  return followed ?? { kind: step.cancel ? 'cancel' : 'snapshot' }
 }
 
 function isOver(snapshot: KubeObject): boolean {
@@ -80,37 +72,26 @@ function isOver(snapshot: KubeObject): boolean {
   return isSnapshotOver(phase, localMode)
 }
 
-function placeOf({ metadata }: KubeObject): { namespace: string | undefined; name: string } {
-  return { namespace: metadata.namespace, name: metadata.name }
-}
+/** A quota may have room again. */
+const MAY_PASS = ['QuotaExceeded']
 
-type Result = { ending: Ending; why: string }
-
-async function snapshotOrFail(deps: VolumeDeps, claim: Claim): Promise<Result> {
-  try {
-    return await takeSnapshot(deps, claim)
-  } catch (error) {
-    if (isPassing(error)) return await busy(deps, claim, error)
-    if (error instanceof TerminalError) return await failed(deps, claim, error.reason, error.message)
-    throw error
-  }
-}
-
-/** A right that is missing may be granted, and a quota may have room again; trouble of the Kubernetes API itself is answered with 503 instead. */
-function isPassing(error: unknown): error is DormouseError {
-  if (error instanceof RetryableError) return !isApiTrouble(error)
-  return error instanceof TerminalError && (error.reason === 'Forbidden' || error.reason === 'QuotaExceeded')
+/** Cancelled is only said when nothing is left in vCenter; until then the status says why it is not. */
+async function recordFailure(work: Work<VolumeDeps>, error: Error, { kind }: SnapshotStep): Promise<Result> {
+  if (kind === 'cancel' && (isPassing(error, MAY_PASS) || error instanceof TerminalError)) return waitAgain(work, error)
+  if (isPassing(error, MAY_PASS)) return await busy(work, error)
+  if (error instanceof TerminalError) return await endAsFailed(work, error.reason, error.message)
+  throw error
 }
 
 /** Finds or makes the FCD snapshot, writes Snapshotted, and only then creates the Upload, whose name is made from its id. */
-async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
-  const snapshot = claim.latest()
+async function takeSnapshot({ deps, lease }: Work<VolumeDeps>): Promise<Result> {
+  const snapshot = lease.latest()
   const target = await resolveTarget(deps, snapshot)
   await requireRepository(deps, snapshot)
-  const disk = await ensureSnapshot(deps, claim, target.fcdId)
+  const disk = await ensureSnapshot(deps, lease, target.fcdId)
   if (disk === undefined) {
-    requireInTime(deps, claim.latest())
-    return { ending: { status: {}, step: 'waiting', dueAtMs: soon(deps) }, why: 'vCenter is still at it' }
+    requireInTime(deps, lease.latest())
+    return { outcome: { status: {}, step: 'waiting', dueAtMs: soon(deps) }, why: 'vCenter is still at it' }
   }
   const metadata = encodeClaimMetadata(target.claim)
   const namespace = snapshot.metadata.namespace ?? ''
@@ -142,34 +123,24 @@ async function takeSnapshot(deps: VolumeDeps, claim: Claim): Promise<Result> {
     conditions,
     ...(localMode ? { completionTimestamp: rfc3339(deps.clock.nowMs()) } : { uploadName: `upload-${disk.snapshotId}` }),
   }
-  await claim.patchStatus(status)
+  await lease.patchStatus(status)
   await announce(deps, snapshot, 'Normal', 'LocalSnapshotTaken', `took a snapshot of disk ${target.fcdId}`)
-  if (localMode) return { ending: { status: {}, step: 'done', dropFinalizer: true }, why: 'snapshotted (local mode)' }
+  if (localMode) return { outcome: overWith({}), why: 'snapshotted (local mode)' }
   // As it was checked: what its user has edited since may name a repository that is not for this namespace.
   await ensureUpload(deps, snapshot, disk, target.volume)
   // Not the status once more: the Upload may have written a later phase into it by now.
-  return { ending: { status: {}, step: 'waiting' }, why: 'snapshotted' }
+  return { outcome: { status: {}, step: 'waiting' }, why: 'snapshotted' }
 }
 
-/** Cancelled is only said when nothing is left in vCenter; until then the status says why it is not. */
-async function cancelOrWait(deps: VolumeDeps, claim: Claim): Promise<Result> {
-  try {
-    return await cancel(deps, claim)
-  } catch (error) {
-    if (isPassing(error) || error instanceof TerminalError) return waitAgain(deps, claim, error)
-    throw error
-  }
-}
-
-async function cancel(deps: VolumeDeps, claim: Claim): Promise<Result> {
-  await removeTaken(deps, claim.latest(), claim.signal)
+async function cancel({ deps, lease }: Work<VolumeDeps>): Promise<Result> {
+  await removeTaken(deps, lease.latest(), lease.signal)
   const status = {
     phase: 'Canceled',
     message: 'cancelled before the snapshot was taken',
     reason: 'Canceled',
     completionTimestamp: rfc3339(deps.clock.nowMs()),
   }
-  return { ending: { status, step: 'done', dropFinalizer: true }, why: 'cancelled' }
+  return { outcome: overWith(status), why: 'cancelled' }
 }
 
 /** A task that vCenter reports as running for ever. */
@@ -180,17 +151,17 @@ function requireInTime(deps: VolumeDeps, snapshot: KubeObject): void {
 }
 
 /** Nothing of a failed snapshot is left in vCenter; while vCenter cannot be asked to remove it, the failure waits. */
-async function failed(deps: VolumeDeps, claim: Claim, reason: string, message: string): Promise<Result> {
+async function endAsFailed(work: Work<VolumeDeps>, reason: string, message: string): Promise<Result> {
+  const { deps, lease } = work
   try {
-    await removeTaken(deps, claim.latest(), claim.signal)
+    await removeTaken(deps, lease.latest(), lease.signal)
   } catch (error) {
-    const wasStarted = claim.latest()['status']?.task !== undefined
-    if (wasStarted && isPassing(error)) return waitAgain(deps, claim, error)
-    if (!(error instanceof TerminalError) && !isPassing(error)) throw error
+    const wasStarted = lease.latest()['status']?.task !== undefined
+    if (wasStarted && isPassing(error, MAY_PASS)) return waitAgain(work, error)
+    if (!(error instanceof TerminalError) && !isPassing(error, MAY_PASS)) throw error
   }
   const nowMs = deps.clock.nowMs()
-  const snapshot = claim.latest()
-  await announce(deps, snapshot, 'Warning', reason, message)
+  const snapshot = lease.latest()
   const conditions = setCondition(
     snapshot['status']?.conditions,
     { type: 'Snapshotted', status: 'False', reason, message },
@@ -204,22 +175,23 @@ async function failed(deps: VolumeDeps, claim: Claim, reason: string, message: s
     task: null,
     conditions,
   }
-  return { ending: { status, step: 'done', dropFinalizer: true }, why: `failed: ${reason}` }
+  return { outcome: overWith(status), why: `failed: ${reason}`, event: ['Warning', reason, message] }
 }
 
 /** vCenter is busy or away: try again soon, and give up when the documented time since the start is over. */
-async function busy(deps: VolumeDeps, claim: Claim, error: DormouseError): Promise<Result> {
+async function busy(work: Work<VolumeDeps>, error: DormouseError): Promise<Result> {
+  const { deps, lease } = work
   const limitMs = deps.settings.snapshotTimeoutMs
-  if (claim.signal.reason !== ABORTS.shutdown && isOverdue(deps, claim.latest())) {
+  if (lease.signal.reason !== ABORTS.shutdown && isOverdue(deps, lease.latest())) {
     const message = `no snapshot within ${limitMs / SECOND_MS} s: ${error.message}`
-    return await failed(deps, claim, error.reason, message)
+    return await endAsFailed(work, error.reason, message)
   }
-  return waitAgain(deps, claim, error)
+  return waitAgain(work, error)
 }
 
-function waitAgain(deps: VolumeDeps, claim: Claim, { reason, message }: DormouseError): Result {
+function waitAgain({ deps, lease }: Work<VolumeDeps>, { reason, message }: DormouseError): Result {
   const nowMs = deps.clock.nowMs()
-  const snapshot = claim.latest()
+  const snapshot = lease.latest()
   const waiting = { type: 'Snapshotted', status: 'False', reason, message } as const
   // A task that still runs is polled on: another one would be another snapshot.
   const taskIsOver = reason === 'TaskFailed' || reason === 'TaskNotFound'
@@ -231,7 +203,7 @@ function waitAgain(deps: VolumeDeps, claim: Claim, { reason, message }: Dormouse
     ...(taskIsOver ? { task: null } : {}),
     conditions: setCondition(snapshot['status']?.conditions, waiting, nowMs),
   }
-  return { ending: { status, step: 'waiting', dueAtMs: soon(deps) }, why: `busy: ${reason}` }
+  return { outcome: { status, step: 'waiting', dueAtMs: soon(deps) }, why: `busy: ${reason}` }
 }
 
 function soon({ clock, settings }: VolumeDeps): number {

@@ -3,7 +3,6 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { requireAllowed } from '#shared/controllers/allowed-namespaces.ts'
-import type { Claim } from '#shared/controllers/claim.ts'
 import { deadlineOf } from '#shared/controllers/deadline.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
 import {
@@ -15,6 +14,7 @@ import {
 } from '#shared/controllers/local-snapshot.ts'
 import { isMadeFor } from '#shared/controllers/mirror.ts'
 import { requirePresent } from '#shared/controllers/storage-location.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { formatDiskId, parseClaimSnapshotId, parseDiskId } from '#shared/domain/ids.ts'
 import { isUploadOf } from '#shared/domain/removal.ts'
 import { isTakenAlone, NO_OLDER_SNAPSHOT_ANNOTATION } from '#shared/domain/revertible.ts'
@@ -47,28 +47,32 @@ export async function requireRepository(deps: VolumeDeps, snapshot: KubeObject):
 }
 
 /** The FCD snapshot that carries this object's name; undefined: its task still runs and is in the status. */
-export async function ensureSnapshot(deps: VolumeDeps, claim: Claim, fcdId: string): Promise<DiskSnapshot | undefined> {
-  const names = await namesOf(deps, claim.latest())
+export async function ensureSnapshot(
+  deps: VolumeDeps,
+  lease: WorkLease,
+  fcdId: string,
+): Promise<DiskSnapshot | undefined> {
+  const names = await namesOf(deps, lease.latest())
   const before = await deps.volumes.listSnapshots(fcdId)
   const found = pickSnapshot(before, names)
   // Who began it may have died: what that one saw beforehand stands nowhere, as users can write the status.
   if (found !== undefined) return { fcdId, snapshotId: found }
-  const told: TaskRef | undefined = claim.latest()['status']?.task
-  if (told === undefined) return await takeNow(deps, claim, fcdId, names, before)
-  if ((await pollToldTask(deps, told, claim.signal)) === 'running') return undefined
+  const told: TaskRef | undefined = lease.latest()['status']?.task
+  if (told === undefined) return await takeNow(deps, lease, fcdId, names, before)
+  if ((await pollToldTask(deps, told, lease.signal)) === 'running') return undefined
   return { fcdId, snapshotId: (await findFresh(deps, fcdId, names, told)).snapshotId }
 }
 
 /** `before`: what the disk had for snapshots right before. Only a task that begins and ends in this request knows what stood beside it. */
 async function takeNow(
   deps: VolumeDeps,
-  claim: Claim,
+  lease: WorkLease,
   fcdId: string,
   names: readonly [string, string],
   before: readonly FcdSnapshot[],
 ): Promise<DiskSnapshot | undefined> {
-  const task = await startSnapshot(deps, claim, fcdId, names[0])
-  const state = await pollUntilDone(deps, task, claim.signal)
+  const task = await startSnapshot(deps, lease, fcdId, names[0])
+  const state = await pollUntilDone(deps, task, lease.signal)
   if (state.state === 'running') return undefined
   const { snapshotId, all } = await findFresh(deps, fcdId, names, task)
   return { fcdId, snapshotId, takenAlone: isTakenAlone(before, all, state.result) }
@@ -94,14 +98,14 @@ async function findFresh(
   throw new RetryableError('TaskNotFound', `${task} is over, and disk ${fcdId} has no snapshot of this Snapshot's name`)
 }
 
-async function startSnapshot(deps: VolumeDeps, claim: Claim, fcdId: string, name: string): Promise<TaskRef> {
+async function startSnapshot(deps: VolumeDeps, lease: WorkLease, fcdId: string, name: string): Promise<TaskRef> {
   const task = await deps.volumes.startSnapshot(fcdId, name)
-  const startTimestamp = claim.latest()['status']?.startTimestamp ?? rfc3339(deps.clock.nowMs())
+  const startTimestamp = lease.latest()['status']?.startTimestamp ?? rfc3339(deps.clock.nowMs())
   try {
-    await claim.patchStatus({ ...SNAPSHOTTING, task, volumeID: formatDiskId(fcdId), startTimestamp })
+    await lease.patchStatus({ ...SNAPSHOTTING, task, volumeID: formatDiskId(fcdId), startTimestamp })
   } catch (error) {
     if (isTooLate(error))
-      await takeBack(deps, claim.latest(), fcdId, task).catch((left: unknown) =>
+      await takeBack(deps, lease.latest(), fcdId, task).catch((left: unknown) =>
         deps.log.warn(
           { err: left, fcdId },
           'could not remove a disk snapshot that was begun too late; the orphan sweep removes it',
@@ -211,7 +215,7 @@ export async function mayHaveBeenOwn(
 }
 
 function annotationsOf(deps: VolumeDeps, snapshot: KubeObject, volume: KubeObject | undefined): Record<string, string> {
-  const deadlineMs = deadlineOf(deps, snapshot)
+  const deadlineMs = deadlineOf(deps.log, snapshot)
   const claim = snapshot['spec']?.resourceHandle?.name
   const backup = snapshot.metadata.annotations?.[BACKUP_ANNOTATION]
   return {

@@ -1,9 +1,35 @@
 // How often and when an upload that failed is tried again.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Result } from '#shared/controllers/controller.ts'
 import { deadlineOf } from '#shared/controllers/deadline.ts'
-import type { TransferDeps } from '#shared/controllers/deps.ts'
+import type { StepDeps } from '#shared/controllers/deps.ts'
 import { isTooLate, uploadBackoffUnits, uploadRetryMax } from '#shared/domain/upload.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import { isApiTrouble, RetryableError } from '#shared/kernel/errors.ts'
+
+/** What passes is tried again while there is another attempt. Undefined: done, or left with a warning. */
+export async function attempt(
+  deps: StepDeps,
+  upload: KubeObject,
+  what: { failed: string; left: string },
+  work: () => Promise<void>,
+): Promise<Result | undefined> {
+  try {
+    await work()
+    return undefined
+  } catch (error) {
+    if (isApiTrouble(error)) throw error
+    const status = upload['status'] ?? {}
+    const failures = failuresWith(status)
+    if (error instanceof RetryableError && (await whyNoOther(deps, upload, failures)) === undefined) {
+      const phase = status.phase === 'Canceling' ? 'Canceling' : 'CleanupFailed'
+      return retryLater(deps, { phase, message: `${what.failed}: ${error.message}` }, failures, error.reason)
+    }
+    deps.log.warn({ err: error }, `${what.failed}: ${what.left}`)
+    return undefined
+  }
+}
 
 /** How often it has failed, this time included. */
 export function failuresWith(status: { retryCount?: unknown }): number {
@@ -12,19 +38,31 @@ export function failuresWith(status: { retryCount?: unknown }): number {
 
 /** Why there is no other attempt after so many failures; undefined: there is one. */
 export async function whyNoOther(
-  deps: TransferDeps,
+  deps: StepDeps,
   upload: KubeObject,
   failures: number,
 ): Promise<'used up' | 'too late' | undefined> {
   if (failures > (await retryMax(deps))) return 'used up'
-  return isTooLate(nextAttemptMs(deps, failures), deadlineOf(deps, upload)) ? 'too late' : undefined
+  return isTooLate(nextAttemptMs(deps, failures), deadlineOf(deps.log, upload)) ? 'too late' : undefined
 }
 
-export function nextAttemptMs(deps: TransferDeps, failures: number): number {
-  return deps.clock.nowMs() + uploadBackoffUnits(failures) * deps.settings.backoffUnitMs
+/** `status`: what is told of the failure, its back-off aside. */
+export function retryLater(deps: StepDeps, status: object, failures: number, reason: string): Result {
+  const untilMs = nextAttemptMs(deps, failures)
+  const backOff = {
+    reason,
+    retryCount: failures,
+    currentBackOff: uploadBackoffUnits(failures),
+    nextRetryTimestamp: rfc3339(untilMs),
+  }
+  return { outcome: { status: { ...status, ...backOff }, step: 'waiting', dueAtMs: untilMs }, why: `failed: ${reason}` }
 }
 
-async function retryMax(deps: TransferDeps): Promise<number> {
-  const config = await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, 'velero-vsphere-plugin-config')
+function nextAttemptMs({ clock, settings }: StepDeps, failures: number): number {
+  return clock.nowMs() + uploadBackoffUnits(failures) * settings.backoffUnitMs
+}
+
+async function retryMax({ cluster, settings }: StepDeps): Promise<number> {
+  const config = await cluster.read('ConfigMap', settings.veleroNamespace, 'velero-vsphere-plugin-config')
   return uploadRetryMax(config?.['data']?.['upload-cr-retry-max'])
 }

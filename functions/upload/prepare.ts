@@ -3,9 +3,9 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { requireAllowed } from '#shared/controllers/allowed-namespaces.ts'
-import type { Claim } from '#shared/controllers/claim.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { snapshotReference } from '#shared/controllers/mirror.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { namespaceOf } from '#shared/domain/authority.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { snapshotUidIn } from '#shared/domain/orphans.ts'
@@ -18,14 +18,14 @@ import type { Extent } from '#shared/ports/disk.ts'
 import type { BackupAbout, BackupSummary, RepositoryAccess, UploadRequest } from '#shared/ports/mover.ts'
 import type { VolumeFacts } from '#shared/ports/volumes.ts'
 
-export type PreparedUpload =
-  | { kind: 'sealed'; root: string }
-  /** `withAreas`: the same request, and vCenter was asked for what it leaves out as not asked. */
-  | { kind: 'ready'; request: UploadRequest; withAreas: () => Promise<UploadRequest> }
+/** `withAreas`: the same request, and vCenter was asked for what it leaves out as not asked. */
+export type ReadyUpload = { state: 'ready'; request: UploadRequest; withAreas: () => Promise<UploadRequest> }
+
+type PreparedUpload = { state: 'sealed'; root: string } | ReadyUpload
 
 /** Every choice of the first slice (session, parent) is recorded in the Upload before it is used; later slices repeat it. */
-export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<PreparedUpload> {
-  const upload = claim.latest()
+export async function prepareUpload(deps: TransferDeps, lease: WorkLease): Promise<PreparedUpload> {
+  const upload = lease.latest()
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
   await requireRepository(deps, upload)
   const access = await deps.access(upload['spec'].backupRepository, 'write')
@@ -36,15 +36,15 @@ export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<P
   }
 
   const facts = { ...(await requireVolume(deps, fcdId)), ...recordedSize(upload) }
-  const about = await describeBackup(deps, claim, facts, snapshotId)
-  const { session, parent, isNew } = await begin(deps, claim, access, about, facts)
+  const about = await describeBackup(deps, lease, facts, snapshotId)
+  const { session, parent, isNew } = await begin(deps, lease, access, about, facts)
   const changes = changesSince(facts, parent)
   const ask = async () => (changes === undefined ? undefined : await changedAreas(deps, facts, snapshotId, changes))
   const request: UploadRequest = {
     repository: access,
     disk: { access: await deps.volumes.diskAccess(fcdId), fcdId, snapshotId },
     session,
-    slice: Number(claim.latest()['status']?.slice ?? 1),
+    slice: Number(lease.latest()['status']?.slice ?? 1),
     sliceMs: deps.settings.sliceMs,
     capacityBytes: facts.capacityBytes,
     // A later slice goes on by the plan in its checkpoint. To ask at each one would be hundreds of times what one backup needs.
@@ -52,7 +52,7 @@ export async function prepareUpload(deps: TransferDeps, claim: Claim): Promise<P
     parentRoot: parent?.root,
     about,
   }
-  return { kind: 'ready', request, withAreas: async () => ({ ...request, changedAreas: await ask() }) }
+  return { state: 'ready', request, withAreas: async () => ({ ...request, changedAreas: await ask() }) }
 }
 
 /**
@@ -73,7 +73,7 @@ async function alreadySealed(
 ): Promise<PreparedUpload> {
   const session = upload['status']?.session
   if (hasText(session)) await deps.repositories.abandon(access, session)
-  return { kind: 'sealed', root }
+  return { state: 'sealed', root }
 }
 
 /** Of an Upload that was made for an id whose disk snapshot is gone: what was sealed under it may be anybody's. */
@@ -106,11 +106,11 @@ async function requireVolume(deps: TransferDeps, fcdId: string): Promise<VolumeF
 
 async function describeBackup(
   deps: TransferDeps,
-  claim: Claim,
+  lease: WorkLease,
   facts: VolumeFacts,
   snapshotId: string,
 ): Promise<BackupAbout> {
-  const upload = claim.latest()
+  const upload = lease.latest()
   const snapshots = await deps.volumes.listSnapshots(facts.fcdId)
   const local = snapshots.find((snapshot) => snapshot.snapshotId === snapshotId)
   if (local === undefined)
@@ -134,7 +134,7 @@ async function describeBackup(
     changeId: await deps.volumes.changeId(facts.fcdId, snapshotId),
     claim: await claimName(deps, upload),
     ...(backup === undefined ? {} : { backup }),
-    revertible: await isRevertible(claim, hasOlder(snapshots, local), snapshotId),
+    revertible: await isRevertible(lease, hasOlder(snapshots, local), snapshotId),
     ...(volume === undefined ? {} : { volume }),
   }
 }
@@ -143,10 +143,10 @@ async function describeBackup(
  * What was seen when the disk snapshot was taken counts: a revert to an older one and its removal leave no trace. A slice may only take it
  * back, for the later ones, too.
  */
-async function isRevertible(claim: Claim, hasOlderNow: boolean, snapshotId: string): Promise<boolean> {
-  const wasAlone = claim.latest().metadata.annotations?.[NO_OLDER_SNAPSHOT_ANNOTATION] === snapshotId
+async function isRevertible(lease: WorkLease, hasOlderNow: boolean, snapshotId: string): Promise<boolean> {
+  const wasAlone = lease.latest().metadata.annotations?.[NO_OLDER_SNAPSHOT_ANNOTATION] === snapshotId
   if (wasAlone && hasOlderNow)
-    await claim.patch({ metadata: { annotations: { [NO_OLDER_SNAPSHOT_ANNOTATION]: null } } })
+    await lease.patch({ metadata: { annotations: { [NO_OLDER_SNAPSHOT_ANNOTATION]: null } } })
   return !wasAlone || hasOlderNow
 }
 
@@ -172,12 +172,12 @@ type Beginning = { session: string; parent: BackupSummary | undefined; isNew: bo
  */
 async function begin(
   deps: TransferDeps,
-  claim: Claim,
+  lease: WorkLease,
   access: RepositoryAccess,
   about: BackupAbout,
   facts: VolumeFacts,
 ): Promise<Beginning> {
-  const status = claim.latest()['status'] ?? {}
+  const status = lease.latest()['status'] ?? {}
   const backups = await deps.repositories.backupsOf(access, facts.fcdId)
   const recorded = backups.find((backup) => backup.root === status.parentRoot)
   const hasSession = typeof status.session === 'string' && status.session !== ''
@@ -186,12 +186,12 @@ async function begin(
   const parent = parentOf(backups.filter((backup) => backup.capacityBytes === facts.capacityBytes))
   const parentRoot = parent?.root ?? null
   if (hasSession) {
-    await claim.patch({ status: { parentRoot } })
+    await lease.patch({ status: { parentRoot } })
     return { session: status.session, parent, isNew: false }
   }
-  const attempt = `${claim.latest().metadata.uid}/${status.slice ?? 1}`
+  const attempt = `${lease.latest().metadata.uid}/${status.slice ?? 1}`
   const session = await deps.repositories.newSessionId(access, about, attempt)
-  await claim.patch({ status: { session, parentRoot, volumeBytes: facts.capacityBytes } })
+  await lease.patch({ status: { session, parentRoot, volumeBytes: facts.capacityBytes } })
   return { session, parent, isNew: true }
 }
 

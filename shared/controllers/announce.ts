@@ -12,6 +12,8 @@ function shortened(name: string): string {
   return name.slice(0, 200).replace(/[.-]+$/, '')
 }
 
+export type EventWords = readonly [type: 'Normal' | 'Warning', reason: string, message: string]
+
 /**
  * One Event per object, reason and message: its name is made from them, so a second run does not repeat it. Trouble is logged
  * only: what an Event says stands in the status too.
@@ -19,9 +21,7 @@ function shortened(name: string): string {
 export async function announce(
   deps: StepDeps,
   object: KubeObject,
-  type: 'Normal' | 'Warning',
-  reason: string,
-  message: string,
+  ...[type, reason, message]: EventWords
 ): Promise<void> {
   const namespace = object.metadata.namespace ?? deps.settings.veleroNamespace
   const digest = createHash('sha256').update(`${object.metadata.uid}/${reason}/${message}`).digest('hex').slice(0, 16)

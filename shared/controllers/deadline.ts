@@ -2,12 +2,12 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { DEADLINE_ANNOTATION, operationDeadline } from '#shared/domain/velero.ts'
-import { objectText, type StepDeps } from './deps.ts'
+import { type Log, objectText } from './deps.ts'
 
 /** Epoch ms; undefined: there is none. One that cannot be read is none, and the log says so. */
-export function deadlineOf(deps: StepDeps, object: KubeObject): number | undefined {
+export function deadlineOf(log: Log, object: KubeObject): number | undefined {
   const deadline = operationDeadline(object)
   if (deadline !== 'unreadable') return deadline
-  deps.log.warn({}, `ignores the annotation ${DEADLINE_ANNOTATION} of ${objectText(object)}: it is no time in RFC 3339`)
+  log.warn({}, `ignores the annotation ${DEADLINE_ANNOTATION} of ${objectText(object)}: it is no time in RFC 3339`)
   return undefined
 }

@@ -93,6 +93,7 @@ async function take(deps: LeaseDeps, lease: KubeObject, holder: string): Promise
   }
 }
 
-function heldChange({ settings, clock }: LeaseDeps, holder: string): object {
+/** What a holder writes to take a Lease, and to renew it. */
+export function heldChange({ settings, clock }: LeaseDeps, holder: string): object {
   return { spec: heldLeaseSpec(holder, settings.leaseMs, clock.nowMs()) }
 }

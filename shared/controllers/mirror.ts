@@ -10,8 +10,9 @@ import { STEP_LABEL } from '#shared/domain/step-label.ts'
 import { seeUpload } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
+import type { Cluster } from '#shared/ports/cluster.ts'
 import type { StepDeps } from './deps.ts'
-import { settle, writeEnding } from './write.ts'
+import { markDone, writeOutcome } from './outcome.ts'
 
 /** Brings the Snapshot that `upload.spec.snapshotReference` names up to date. A missing Snapshot is fine. */
 export async function mirrorToSnapshot(deps: StepDeps, upload: KubeObject): Promise<void> {
@@ -43,19 +44,19 @@ function isOfSameDisk(snapshot: KubeObject, upload: KubeObject): boolean {
 /** The Snapshot after it was brought up to date with `upload`. */
 export async function mirror(deps: StepDeps, snapshot: KubeObject, upload: KubeObject): Promise<void> {
   const seen = seeSnapshot(snapshot)
-  if (isSnapshotOver(seen.phase, seen.localMode)) return await settle(deps, 'Snapshot', snapshot)
   // A Snapshot that has not written its own result yet does so first: the table has no edge from New to Uploading.
   const phase = followUpload(seen.phase, seeUpload(upload).phase)
   const over = isSnapshotOver(phase, seen.localMode)
-  const change = statusFromUpload(deps, phase, upload, over)
+  const change = statusFromUpload(phase, upload, over ? rfc3339(deps.clock.nowMs()) : undefined)
+  if (isSnapshotOver(seen.phase, seen.localMode)) return await markDone(deps, 'Snapshot', snapshot)
   if (isSame(snapshot['status'], change) && !over && snapshot.metadata.labels?.[STEP_LABEL] === 'waiting') return
-  await writeEnding(deps, 'Snapshot', snapshot, {
+  await writeOutcome(deps, 'Snapshot', snapshot, {
     status: change,
     step: over ? 'done' : stepWhile(snapshot, phase),
     dropFinalizer: over,
   })
   if (over)
-    await settle(
+    await markDone(
       deps,
       'Snapshot',
       (await deps.cluster.read('Snapshot', snapshot.metadata.namespace, snapshot.metadata.name)) ?? snapshot,
@@ -68,10 +69,10 @@ function stepWhile(snapshot: KubeObject, phase: string): 'waiting' | 'snapshot' 
 }
 
 /** The Snapshot that an Upload was made for; undefined when there is none, also when what names it is no name. */
-export async function snapshotOf(deps: StepDeps, upload: KubeObject): Promise<KubeObject | undefined> {
+export async function snapshotOf(cluster: Pick<Cluster, 'read'>, upload: KubeObject): Promise<KubeObject | undefined> {
   const [namespace, name] = String(upload['spec']?.snapshotReference ?? '').split('/')
   if (!isNamespaceName(namespace) || !isObjectName(name)) return undefined
-  const snapshot = await deps.cluster.read('Snapshot', namespace, name)
+  const snapshot = await cluster.read('Snapshot', namespace, name)
   return snapshot === undefined ? undefined : { ...snapshot, kind: 'Snapshot' }
 }
 
@@ -88,7 +89,8 @@ export function snapshotReference(upload: KubeObject): { namespace: string; name
   return { namespace, name }
 }
 
-function statusFromUpload(deps: StepDeps, phase: string, upload: KubeObject, over: boolean): Record<string, unknown> {
+/** `overSince`: undefined while it goes on. */
+function statusFromUpload(phase: string, upload: KubeObject, overSince: string | undefined): Record<string, unknown> {
   const status = upload['status'] ?? {}
   const { totalBytes, bytesDone, percent, summary } = status.progress ?? {}
   return {
@@ -96,7 +98,7 @@ function statusFromUpload(deps: StepDeps, phase: string, upload: KubeObject, ove
     message: status.message ?? '',
     reason: status.reason ?? '',
     ...(totalBytes === undefined ? {} : { progress: { totalBytes, bytesDone, percent, summary } }),
-    ...(over ? { completionTimestamp: status.completionTimestamp ?? rfc3339(deps.clock.nowMs()) } : {}),
+    ...(overSince === undefined ? {} : { completionTimestamp: status.completionTimestamp ?? overSince }),
   }
 }
 

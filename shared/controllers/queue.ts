@@ -6,6 +6,7 @@ import {
   FRONT_SIZE,
   frontOf,
   isQueued,
+  nextInQueue,
   type Place,
   placeOf,
   QUEUE_LABEL,
@@ -51,8 +52,21 @@ export async function readFront(deps: StepDeps, holders: ReadonlySet<string>): P
   return front.length > 0 ? front : await formFronts(deps, (await all(deps, QUEUED)).filter(waits))
 }
 
+/** Who is given a free slot; undefined: nobody waits. `served`: when each namespace was given one last. */
+export async function chooseNext(
+  deps: StepDeps,
+  holders: ReadonlySet<string>,
+  served: Parameters<typeof nextInQueue>[1],
+): Promise<KubeObject | undefined> {
+  const front = await readFront(deps, holders)
+  const next = nextInQueue(front, served)
+  if (next !== undefined && front.every((other) => other === next || tenantOf(other) !== tenantOf(next)))
+    await fillFront(deps, next)
+  return next
+}
+
 /** Before the last one at the front of its namespace goes, so that a namespace that waits always has somebody there. */
-export async function fillFront(deps: StepDeps, last: KubeObject): Promise<void> {
+async function fillFront(deps: StepDeps, last: KubeObject): Promise<void> {
   await formFronts(deps, await all(deps, `${BACK},${TENANT_LABEL}=${tenantOf(last)}`))
 }
 

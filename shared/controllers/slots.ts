@@ -1,10 +1,10 @@
 // An object takes a transfer slot, gives it back, and the next in the queue gets it. The queue is read once for many turns (shared/controllers/queue.ts).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import { setCondition } from '#shared/domain/conditions.ts'
 import { heldLeaseSpec } from '#shared/domain/lease.ts'
 import {
   decideSlot,
-  nextInQueue,
   QUEUE_LABEL,
   queueReason,
   readServed,
@@ -17,12 +17,84 @@ import {
 } from '#shared/domain/slots.ts'
 import { STEP_OF_KIND, stepOf, stepPatch } from '#shared/domain/step-label.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
-import { hasMovedASlice, standsAside } from '#shared/domain/waited-in-vain.ts'
-import { ConflictError } from '#shared/kernel/errors.ts'
-import { objectText, type StepDeps } from './deps.ts'
-import { fillFront, isQueueEmpty, readFront } from './queue.ts'
+import { hasMovedASlice, STOOD_ASIDE_ANNOTATION, standsAside } from '#shared/domain/waited-in-vain.ts'
+import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
+import type { Result, Run } from './controller.ts'
+import { objectText, type StepDeps, type TransferDeps } from './deps.ts'
+import { chooseNext, isQueueEmpty, placeInQueue, readFront } from './queue.ts'
 
 export type Slots = { leases: (KubeObject | undefined)[]; held: string[] }
+
+type TransferKind = 'Upload' | 'Download'
+
+/**
+ * A transfer needs a cluster-wide slot, and a permit of this process, whose memory is cut for so many transfers. `act` gives the
+ * permit back before its last write, as that write's event may start the next slice at once.
+ */
+export async function withSlot(
+  kind: TransferKind,
+  { deps, object }: Pick<Run<TransferDeps>, 'deps' | 'object'>,
+  act: (givePermit: () => void) => Promise<string>,
+): Promise<string> {
+  const slot = await takeSlot(deps, object)
+  if (!slot.have) return await queue(deps, kind, object, slot.why)
+  if (kind === 'Upload' && (await makesRoom(deps, object))) return await standAside(deps, object)
+  if (!deps.permits.tryTake()) {
+    const text = 'this pod moves another volume; another pod takes this one'
+    throw new RetryableError('MoverBusy', text, { retryAfterSeconds: 2 })
+  }
+  let held = true
+  const givePermit = () => {
+    if (held) deps.permits.give()
+    held = false
+  }
+  try {
+    return await act(givePermit)
+  } finally {
+    givePermit()
+  }
+}
+
+async function queue(
+  deps: TransferDeps,
+  kind: TransferKind,
+  object: KubeObject,
+  why: string,
+  annotations: Record<string, string> = {},
+): Promise<string> {
+  const status = object['status'] ?? {}
+  const queued = { type: 'Queued', status: 'True', reason: 'NoFreeSlot', message: why } as const
+  const conditions = setCondition(status.conditions, queued, deps.clock.nowMs())
+  const { labels, ...metadata } = stepPatch('queued')
+  await deps.cluster.patch(kind, object, {
+    metadata: {
+      ...metadata,
+      annotations: { ...metadata.annotations, ...annotations },
+      labels: { ...labels, ...(await placeInQueue(deps, { ...object, kind })) },
+    },
+    status: { phase: status.phase ?? 'New', message: why, reason: 'NoFreeSlot', conditions },
+  })
+  // A slot may have come free between the look and the patch, when nobody was queued to be given it.
+  await gateIn(deps)
+  return 'queued'
+}
+
+/**
+ * Queued first: a slice that another delivery has begun meanwhile makes that patch fail. A death before the slot is free leaves it with one
+ * that waits, and the sweep takes it back.
+ */
+async function standAside(deps: TransferDeps, upload: KubeObject): Promise<string> {
+  const why = 'makes room for a disk whose last backup was ended before it had a slot; it goes on from its checkpoint'
+  const stoodAside = { [STOOD_ASIDE_ANNOTATION]: String(upload['status']?.slice ?? 0) }
+  await queue(deps, 'Upload', upload, why, stoodAside)
+  await giveSlot(deps, upload)
+  return 'made room'
+}
+
+/** The volume moves no further for now: another one may have its slot. Only a slice that ended in time, or was cut off, goes on. */
+export async function freeSlot({ deps, object }: Run<TransferDeps>, { outcome }: Result): Promise<void> {
+  if (outcome.step === 'done' || outcome.step === 'waiting') await giveSlot(deps, object)
+}
 
 /** `have`: the object holds a slot, as it will over all of its slices. Else the words that say why it waits. */
 export async function takeSlot(
@@ -72,11 +144,8 @@ export async function gateIn(deps: StepDeps): Promise<number> {
     const slots = await readSlots(deps)
     const index = slots.held.indexOf('')
     if (index < 0) break
-    const served = readServed(slots.leases)
-    const front = await readFront(deps, new Set(slots.held))
-    const next = nextInQueue(front, served)
+    const next = await chooseNext(deps, new Set(slots.held), readServed(slots.leases))
     if (next === undefined) break
-    if (front.every((other) => other === next || tenantOf(other) !== tenantOf(next))) await fillFront(deps, next)
     const slot = await occupy(deps, slots, index, next)
     if (slot !== undefined && (await makeDue(deps, next, slot))) count++
   }

@@ -6,6 +6,7 @@ import { RESUME_ANNOTATION, TASK_LABEL, taskLeaseName, taskTurn } from '#shared/
 import { ConflictError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from './deps.ts'
 import { patchOwnLease } from './lease.ts'
+import { whileKept } from './lease-keeper.ts'
 
 export type Task = {
   name: string
@@ -32,34 +33,16 @@ export async function underTaskLease(
   if (turn === 'too soon') return `${task.name}: it has begun less than ${task.gapMs / 1000} s ago`
   const lease = turn === 'go' ? await begin(deps, task, seen) : undefined
   if (lease === undefined) return `${task.name}: one is under way`
-  const over = new AbortController()
   let kept = lease.metadata.annotations?.[RESUME_ANNOTATION]
-  const keeping = keep(deps, lease, () => kept, over.signal)
-  const leave = (after: string | undefined) => {
+  const keep = (after: string | undefined) => {
     kept = after
   }
-  try {
-    return await act({ after: kept, keep: leave })
-  } finally {
-    over.abort()
-    await letGo(deps, await keeping, kept)
-  }
-}
-
-/** Who cannot renew it goes on: two at once do the same twice, which does no harm. */
-async function keep(
-  deps: TaskDeps,
-  lease: KubeObject,
-  kept: () => string | undefined,
-  over: AbortSignal,
-): Promise<KubeObject> {
-  let latest = lease
-  for (;;) {
-    await deps.clock.sleep(deps.settings.leaseMs / 3, over).catch(() => undefined)
-    if (over.aborted) return latest
-    const spec = heldLeaseSpec(deps.identity, deps.settings.leaseMs, deps.clock.nowMs())
-    latest = await patchOwnLease(deps.cluster, latest, { spec, metadata: resumeAfter(kept()) }).catch(() => latest)
-  }
+  const renewal = () => ({
+    spec: heldLeaseSpec(deps.identity, deps.settings.leaseMs, deps.clock.nowMs()),
+    metadata: resumeAfter(kept),
+  })
+  const release = (held: KubeObject) => releaseTask(deps, held, kept)
+  return await whileKept(deps, lease, { change: renewal, release }, () => act({ after: kept, keep }))
 }
 
 /** undefined: another one was first. */
@@ -93,9 +76,9 @@ function resumeAfter(after: string | undefined): object {
 }
 
 /** It runs out by itself where this fails. */
-async function letGo(deps: TaskDeps, lease: KubeObject, kept: string | undefined): Promise<void> {
+async function releaseTask(deps: TaskDeps, lease: KubeObject, kept: string | undefined): Promise<void> {
   const change = { spec: RELEASED_LEASE_SPEC, metadata: resumeAfter(kept) }
   await patchOwnLease(deps.cluster, lease, change).catch((error: unknown) =>
-    deps.log.debug({ err: error }, `the Lease ${lease.metadata.name} is let go by its end`),
+    deps.log.debug({ err: error }, `the Lease ${lease.metadata.name} is free when it runs out`),
   )
 }

@@ -48,6 +48,11 @@ export function stepPatch(step: StepLabel, dueAtMs?: number): { labels: object; 
   }
 }
 
+/** The metadata part of the patch that begins a step: out of every source's selector, and held until it is over. */
+export function runningMetadata(object: KubeObject): object {
+  return { ...stepPatch('running'), finalizers: withFinalizer(object) }
+}
+
 export function holdsFinalizer(object: KubeObject): boolean {
   return object.metadata.finalizers?.includes(FINALIZER) === true
 }

@@ -9,9 +9,8 @@ import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import { ABORTS, type Claim } from '#shared/controllers/claim.ts'
-import type { TransferDeps } from '#shared/controllers/deps.ts'
-import { moved } from '#shared/controllers/transfer.ts'
+import { moved } from '#shared/controllers/slice.ts'
+import { ABORTS } from '#shared/controllers/work-lease.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
@@ -120,11 +119,11 @@ for (const [call, move, after] of [
     begin([`${call} 1 ${HANGS}`])
     const abort = new AbortController()
     const bound = Promise.withResolvers<void>()
-    const deps = { clock: { sleep: () => bound.promise } } as unknown as TransferDeps
-    const claim = { signal: abort.signal, lost: never } as Claim
+    const clock = { ...systemClock, sleep: () => bound.promise }
+    const lease = { signal: abort.signal, lost: never }
     const snapshot = `hung-${call}-${move.name}`
     const moving = (stop: Stop): Promise<unknown> => (move === upload ? upload(stop, snapshot) : download(stop))
-    const ended = reasonOf(moved(deps, claim, moving))
+    const ended = reasonOf(moved(clock, lease, moving))
     while (!folder.trace().some((each) => each.call === after)) await sleep(20)
     abort.abort(ABORTS.shutdown)
     bound.resolve()

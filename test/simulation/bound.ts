@@ -1,6 +1,6 @@
 // How long anything may take once nothing goes wrong any more: what docs/operations/waits.md says of each wait, one after the other.
 
-import { KEEP_MS } from '#shared/controllers/transfer.ts'
+import { KEEP_MS } from '#shared/controllers/slice.ts'
 import { DOWNLOAD_RETRY_UNITS } from '#shared/domain/download.ts'
 import { HAND_OVER_DEADLINE_MS } from '#shared/domain/staged-volume.ts'
 import { MAX_BACKOFF_UNITS } from '#shared/domain/upload.ts'

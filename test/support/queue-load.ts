@@ -3,8 +3,7 @@
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { Permits, type TransferDeps } from '#shared/controllers/deps.ts'
-import { giveSlot } from '#shared/controllers/slots.ts'
-import { withSlot } from '#shared/controllers/transfer.ts'
+import { giveSlot, withSlot } from '#shared/controllers/slots.ts'
 import { slotHolder } from '#shared/domain/slots.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
@@ -39,7 +38,7 @@ export async function measureQueue(uploads: number): Promise<QueueCost> {
     })
   }
   const peek = (name: string) => memory.peek('Upload', 'velero', name) as KubeObject
-  const start = (name: string) => withSlot(deps, 'Upload', peek(name), async () => 'runs')
+  const start = (name: string) => withSlot('Upload', { deps, object: peek(name) }, async () => 'runs')
   for (const name of names) await start(name)
   const queueing = { ...cost }
   Object.assign(cost, { requests: 0, objects: 0 })

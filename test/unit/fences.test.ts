@@ -33,7 +33,7 @@ const IMPORTS: [file: string, stopped: string, passes: string][] = [
   ['shared/movers/block/sdk.ts', 'koffi', '#shared/repository/format/pack.ts'],
   ['shared/controllers/x.ts', '#shared/adapters/kube/cluster.ts', '#shared/ports/cluster.ts'],
   ['shared/controllers/sdk.ts', '@kubernetes/client-node', './lease.ts'],
-  ['shared/runtime/x.ts', '#shared/controllers/claim.ts', 'express'],
+  ['shared/runtime/x.ts', '#shared/controllers/work-lease.ts', 'express'],
   ['shared/wiring/x.ts', '@aws-sdk/client-s3', '#shared/repository/stores/s3/store.ts'],
   ['shared/movers/process/x.ts', 'koffi', '#shared/providers/vddk/disk.ts'],
   ['cli/x.ts', 'koffi', 'commander'],

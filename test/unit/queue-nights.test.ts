@@ -6,8 +6,7 @@ import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { Permits, type TransferDeps } from '#shared/controllers/deps.ts'
-import { giveSlot } from '#shared/controllers/slots.ts'
-import { withSlot } from '#shared/controllers/transfer.ts'
+import { giveSlot, withSlot } from '#shared/controllers/slots.ts'
 import {
   queuedSince,
   STOOD_ASIDE_ANNOTATION,
@@ -84,7 +83,7 @@ class Nights {
     const due = this.#open().filter(({ metadata }) => metadata.labels?.['dormouse.dev/step'] !== 'queued')
     const done: KubeObject[] = []
     for (const upload of due)
-      await withSlot(this.deps, 'Upload', upload, async () => {
+      await withSlot('Upload', { deps: this.deps, object: upload }, async () => {
         const slice = Number(upload['status'].slice ?? 0) + 1
         const change = {
           metadata: { labels: { 'dormouse.dev/step': 'upload' } },

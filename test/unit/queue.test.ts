@@ -6,8 +6,7 @@ import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { Permits } from '#shared/controllers/deps.ts'
-import { freeDeadSlots, gateIn, giveSlot, takeSlot } from '#shared/controllers/slots.ts'
-import { withSlot } from '#shared/controllers/transfer.ts'
+import { freeDeadSlots, gateIn, giveSlot, takeSlot, withSlot } from '#shared/controllers/slots.ts'
 import {
   FRONT_SIZE,
   frontOf,
@@ -48,7 +47,7 @@ function aQueue(movers = MOVERS) {
   /** As its function does it, with nothing to move. */
   const start = async (name: string) => {
     const upload = read(name)
-    return await withSlot(deps, 'Upload', upload, async () => {
+    return await withSlot('Upload', { deps, object: upload }, async () => {
       await cluster.patch('Upload', upload, { metadata: { labels: { 'dormouse.dev/step': 'running' } } })
       return 'runs'
     })

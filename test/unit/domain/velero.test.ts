@@ -4,7 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { deadlineOf } from '#shared/controllers/deadline.ts'
-import type { StepDeps } from '#shared/controllers/deps.ts'
+import type { Log } from '#shared/controllers/deps.ts'
 import { DEADLINE_MARGIN_MS, isTooLate } from '#shared/domain/upload.ts'
 import { operationDeadline } from '#shared/domain/velero.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
@@ -34,8 +34,8 @@ velero('a deadline is read as RFC 3339 writes it', () => {
 velero('a deadline that is no time is none, and the log names the object', () => {
   for (const text of ['', 'soon', '2026', '2026-11-26', '2026-13-41T12:00:00Z', '1 2026-11-26T12:00:00Z']) {
     const lines: string[] = []
-    const deps = { log: { warn: (_fields: object, line: string) => void lines.push(line) } } as unknown as StepDeps
-    assert.is(deadlineOf(deps, anObject(text)), undefined, text)
+    const log = { warn: (_fields: object, line: string) => void lines.push(line) } as unknown as Log
+    assert.is(deadlineOf(log, anObject(text)), undefined, text)
     assert.match(lines.join(), 'dormouse.dev/operation-deadline of Upload velero/upload-1')
   }
 })

@@ -44,11 +44,14 @@ function writes(kind: string): string[] {
 function usedIn(source: string): string[] {
   const calls = [...source.matchAll(/cluster\s*\.(read|list|page|create|patch|delete)\(\s*'(\w+)'/g)]
   const statuses = [...source.matchAll(/cluster\s*\.patchStatus\(\s*'(\w+)'/g)]
-  const endings = [...source.matchAll(/(?:writeEnding|settle)\(\s*deps,\s*'(\w+)'/g)]
+  const outcomes = [...source.matchAll(/(?:writeOutcome|markDone)\(\s*(?:run\.)?deps,\s*'(\w+)'/g)]
+  // A step reads its object, and writes how it has ended (shared/controllers/controller.ts).
+  const controllers = [...source.matchAll(/: Controller<[^>]*> = \{\s*kind: '(\w+)'/g)]
   return [
     ...calls.map(([, call = '', kind = '']) => right(VERBS[call] ?? call, kind)),
     ...statuses.map(([, kind = '']) => right('patch', kind, true)),
-    ...endings.flatMap(([, kind = '']) => writes(kind)),
+    ...outcomes.flatMap(([, kind = '']) => writes(kind)),
+    ...controllers.flatMap(([, kind = '']) => [right('get', kind), ...writes(kind)]),
   ]
 }
 
@@ -63,7 +66,7 @@ export function sourcesOf(step: string): string[] {
 
 function importsOf(file: string): string[] {
   const source = readFileSync(file, 'utf8')
-  const shared = [...source.matchAll(/from '#shared\/((?:steps|wiring)\/[\w-]+\.ts)'/g)].map(
+  const shared = [...source.matchAll(/from '#shared\/((?:controllers|wiring)\/[\w-]+\.ts)'/g)].map(
     ([, name]) => `shared/${name}`,
   )
   const beside = [...source.matchAll(/from '\.\/([\w-]+\.ts)'/g)].map(([, name]) => join(dirname(file), name ?? ''))

@@ -5,8 +5,9 @@ import { leaseName } from '#shared/domain/lease.ts'
 import { holdsFinalizer, type StepLabel, stepPatch, withoutFinalizer } from '#shared/domain/step-label.ts'
 import type { StepDeps } from './deps.ts'
 import { removeLease } from './lease.ts'
+import type { WorkLease } from './work-lease.ts'
 
-export type Ending = {
+export type Outcome = {
   /** Merge patch of the status; null fields are removed. */
   status: object
   step: StepLabel
@@ -15,28 +16,44 @@ export type Ending = {
   dropFinalizer?: boolean
 }
 
+/** The object is over: with this status it holds nothing any more. */
+export function overWith(status: object): Outcome {
+  return { status, step: 'done', dropFinalizer: true }
+}
+
 /**
  * One patch for kinds without a status subresource; else status first and label second, so that whoever dies in between leaves
  * a status ahead of its label, which every handler accepts. Both carry the resourceVersion that was read.
  */
-export async function writeEnding(
+export async function writeOutcome(
   deps: StepDeps,
   kind: KindName,
   seen: KubeObject,
-  ending: Ending,
+  outcome: Outcome,
 ): Promise<KubeObject> {
   const metadata = {
-    ...stepPatch(ending.step, ending.dueAtMs),
-    ...(ending.dropFinalizer === true && holdsFinalizer(seen) ? { finalizers: withoutFinalizer(seen) } : {}),
+    ...stepPatch(outcome.step, outcome.dueAtMs),
+    ...(outcome.dropFinalizer === true && holdsFinalizer(seen) ? { finalizers: withoutFinalizer(seen) } : {}),
   }
-  if (!KINDS[kind].statusSubresource) return await deps.cluster.patch(kind, seen, { metadata, status: ending.status })
-  const status = { ...ending.status, observedGeneration: seen.metadata.generation ?? 0 }
+  if (!KINDS[kind].statusSubresource) return await deps.cluster.patch(kind, seen, { metadata, status: outcome.status })
+  const status = { ...outcome.status, observedGeneration: seen.metadata.generation ?? 0 }
   const written = await deps.cluster.patchStatus(kind, seen, status)
   return await deps.cluster.patch(kind, written, { metadata })
 }
 
+/**
+ * Writes the outcome's status while the Lease is still held: what a slice has done must not hang on one write that may meet another. What is
+ * left is the label, which follows when the Lease is free, as its event starts the next step.
+ */
+export async function keepStatus(lease: WorkLease, outcome: Outcome): Promise<Outcome> {
+  await lease.endReports()
+  if (Object.keys(outcome.status).length === 0) return outcome
+  await lease.patch({ status: outcome.status })
+  return { ...outcome, status: {} }
+}
+
 /** For an object that is over: label done, finalizer and Lease gone. Repeatable. */
-export async function settle(deps: StepDeps, kind: KindName, object: KubeObject): Promise<void> {
+export async function markDone(deps: StepDeps, kind: KindName, object: KubeObject): Promise<void> {
   const labelled =
     object.metadata.labels?.['dormouse.dev/step'] === 'done' &&
     object.metadata.annotations?.['dormouse.dev/due'] === undefined

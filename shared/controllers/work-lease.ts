@@ -1,4 +1,4 @@
-// Claim before work: holds an object's Lease while work runs, renews it, and watches the object for a cancel meanwhile.
+// A Lease before work: holds an object's Lease while work runs, renews it, and watches the object for a cancel meanwhile.
 
 import { randomUUID } from 'node:crypto'
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
@@ -8,11 +8,12 @@ import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { StepDeps } from './deps.ts'
 import { LatestOnly } from './latest-only.ts'
 import { acquireLease, releaseLease, renewLease } from './lease.ts'
+import { keepLease } from './lease-keeper.ts'
 
 /** The holder reads its object at least this often: a cancel is seen within it (docs/operations/cancel.md). */
 const MAX_RENEW_MS = 5 * SECOND_MS
 
-export type Claim = {
+export type WorkLease = {
   /** Aborts with one of ABORTS when the work must come to an end. */
   signal: AbortSignal
   /** Aborts when the Lease is lost: whatever still writes must die at once. */
@@ -29,18 +30,20 @@ export type Claim = {
   endReports(): Promise<void>
 }
 
-export type ClaimOptions = {
+export type FirstPatch = { metadata?: object; status?: object }
+
+export type WorkLeaseOptions = {
   kind: KindName
   object: KubeObject
   /** Part of the first patch, which also takes the object out of every source's selector. */
-  firstPatch: { metadata?: object; status?: object }
+  firstPatch: FirstPatch
   /** True when the object, as it stands now, or whom it was made for, asks the work to stop. */
   isCancelled: (object: KubeObject) => boolean | Promise<boolean>
   /** The request is being cut off, or the pod ends. */
   signal: AbortSignal
 }
 
-export type Claimed<T> = { held: true } | { held: false; value: T; object: KubeObject }
+export type Leased<T> = { held: true } | { held: false; value: T; object: KubeObject }
 
 export const ABORTS = { cancelled: 'cancelled', lost: 'lease lost', shutdown: 'shutting down' } as const
 
@@ -49,11 +52,11 @@ export const ABORTS = { cancelled: 'cancelled', lost: 'lease lost', shutdown: 's
  * is thrown away (RetryableError `LeaseLost`): the next holder decides from what is durable. The Lease is released
  * before this returns, so the caller's last patch may wake the next step.
  */
-export async function withClaim<T>(
+export async function withWorkLease<T>(
   deps: StepDeps,
-  options: ClaimOptions,
-  work: (claim: Claim) => Promise<T>,
-): Promise<Claimed<T>> {
+  options: WorkLeaseOptions,
+  work: (claim: WorkLease) => Promise<T>,
+): Promise<Leased<T>> {
   const holder = `${deps.identity}/${randomUUID()}`
   const lease = await acquireLease(deps, leaseName(options.object), holder, options.signal)
   if (lease === undefined) return { held: true }
@@ -70,13 +73,13 @@ export async function withClaim<T>(
   return { held: false, value, object: keeper.latest() }
 }
 
-function leaseLost({ kind, object }: ClaimOptions): RetryableError {
+function leaseLost({ kind, object }: WorkLeaseOptions): RetryableError {
   return new RetryableError('LeaseLost', `the Lease of ${kind} ${object.metadata.name} was lost`, { origin: 'api' })
 }
 
-class Keeper implements Claim {
+class Keeper implements WorkLease {
   readonly #deps: StepDeps
-  readonly #options: ClaimOptions
+  readonly #options: WorkLeaseOptions
   readonly #holder: string
   readonly #abort = new AbortController()
   readonly #stopLoop = new AbortController()
@@ -87,17 +90,18 @@ class Keeper implements Claim {
   #lease: KubeObject
   #object: KubeObject
   #renewedAtMs: number
-  #loop: Promise<void> = Promise.resolve()
+  #keeping: Promise<KubeObject | undefined>
   #looking: Promise<void> | undefined
   /** Reads and writes of the object one after the other, so that latest() never goes back. */
   #queue: Promise<unknown> = Promise.resolve()
 
-  constructor(deps: StepDeps, options: ClaimOptions, lease: KubeObject, holder: string) {
+  constructor(deps: StepDeps, options: WorkLeaseOptions, lease: KubeObject, holder: string) {
     this.#deps = deps
     this.#options = options
     this.#lease = lease
     this.#object = options.object
     this.#holder = holder
+    this.#keeping = Promise.resolve(lease)
     this.#renewedAtMs = deps.clock.monotonicMs()
     this.signal = this.#abort.signal
     this.#reports = new LatestOnly(async (change) => {
@@ -146,7 +150,15 @@ class Keeper implements Claim {
   }
 
   start(): void {
-    this.#loop = this.#keep()
+    const { clock, settings } = this.#deps
+    const everyMs = Math.min(MAX_RENEW_MS, settings.leaseMs / 3)
+    this.#keeping = keepLease(clock, this.#lease, {
+      everyMs,
+      over: this.#stopLoop.signal,
+      renew: (held) => this.#renew(held),
+      // Not for as long as it takes: it waits behind the holder's own writes, and the Lease must be renewed meanwhile.
+      look: () => this.#within(everyMs, this.#look(), this.#stopLoop.signal),
+    })
   }
 
   /**
@@ -156,9 +168,10 @@ class Keeper implements Claim {
   async stop(): Promise<void> {
     this.#stopLoop.abort()
     await this.#reports.end()
-    await this.#loop
+    const held = await this.#keeping
     await this.#queue
-    if (!this.lost.aborted && !(await releaseLease(this.#deps, this.#lease))) this.#leave()
+    if (this.lost.aborted || held === undefined) return
+    if (!(await releaseLease(this.#deps, held))) this.#leave()
   }
 
   /** A user's edit in between is no reason to lose progress: read again and write once more, as long as the Lease is ours. */
@@ -201,19 +214,6 @@ class Keeper implements Claim {
     if (await this.#options.isCancelled(fresh)) this.#abort.abort(ABORTS.cancelled)
   }
 
-  async #keep(): Promise<void> {
-    const { clock, settings } = this.#deps
-    const everyMs = Math.min(MAX_RENEW_MS, settings.leaseMs / 3)
-    while (!this.#stopLoop.signal.aborted) {
-      await clock.sleep(everyMs, this.#stopLoop.signal).catch(() => undefined)
-      if (this.#stopLoop.signal.aborted) return
-      await this.#renew()
-      if (this.lost.aborted) return
-      // Not for as long as it takes: it waits behind the holder's own writes, and the Lease must be renewed meanwhile.
-      await this.#within(everyMs, this.#look(), this.#stopLoop.signal)
-    }
-  }
-
   /** One look at a time. */
   #look(): Promise<void> {
     this.#looking ??= this.#inOrder(() => this.#refresh())
@@ -235,18 +235,17 @@ class Keeper implements Claim {
     return await Promise.race([ends, passes.then(() => false)]).finally(() => over.abort())
   }
 
-  async #renew(): Promise<void> {
+  async #renew(held: KubeObject): Promise<KubeObject | undefined> {
     const startedMs = this.#deps.clock.monotonicMs()
-    const renewing = renewLease(this.#deps, this.#lease, this.#holder)
+    const renewing = renewLease(this.#deps, held, this.#holder)
     try {
       // By its own clock, whether or not there is an answer by then.
-      if (await this.#within(this.#mayWaitMs(), renewing)) {
-        this.#lease = await renewing
-        this.#renewedAtMs = startedMs
-      } else this.#leave()
+      if (!(await this.#within(this.#mayWaitMs(), renewing))) return this.#leave()
+      this.#renewedAtMs = startedMs
+      return await renewing
     } catch (error) {
       // A conflict is certain loss: renewLease has looked whose it is. Anything else may pass.
-      if (error instanceof ConflictError || this.#mayWaitMs() <= 0) this.#leave()
+      return error instanceof ConflictError || this.#mayWaitMs() <= 0 ? this.#leave() : held
     }
   }
 
@@ -255,7 +254,7 @@ class Keeper implements Claim {
     return this.#renewedAtMs + (2 / 3) * this.#deps.settings.leaseMs - this.#deps.clock.monotonicMs()
   }
 
-  #leave(): void {
+  #leave(): undefined {
     this.#lose.abort(ABORTS.lost)
     this.#abort.abort(ABORTS.lost)
   }

@@ -3,11 +3,11 @@
 // object goes, and puts it in when one comes.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import type { Claim } from '#shared/controllers/claim.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
-import { lookUntil } from '#shared/controllers/look.ts'
+import { pollUntil } from '#shared/controllers/poll.ts'
 import { insistOn } from '#shared/controllers/remade-volume.ts'
 import { setReclaimPolicy } from '#shared/controllers/restored-disk.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { isRestoredVolume, type RestoredVolume, restoredVolume, waitsFor } from '#shared/domain/restored-volume.ts'
 import { stateOfStaged } from '#shared/domain/staged-volume.ts'
 import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
@@ -30,21 +30,21 @@ export async function planFor(deps: StepDeps, disk: Disk, volumeName: string): P
   throw new TerminalError('VolumeNameTaken', taken(volumeName))
 }
 
-export async function giveToWaitingClaim(
+export async function bindExistingClaim(
   deps: StepDeps,
-  claim: Claim,
+  lease: WorkLease,
   disk: Disk,
   plan: RestoredVolume,
 ): Promise<void> {
   if ((await ownVolume(deps, plan)) === undefined) {
-    await dropStaged(deps, claim, disk)
+    await dropStaged(deps, lease, disk)
     await createVolume(deps, plan)
   }
-  const target = await awaitBound(deps, claim, plan)
+  const target = await awaitBound(deps, lease, plan)
   const volume = await ownVolume(deps, plan)
   if (volume === undefined) throw targetNotBound(target.metadata.namespace, target.metadata.name, plan.metadata.name)
   await finishVolume(deps, volume, target, disk.staged)
-  await claim.patchStatus({ volumeName: plan.metadata.name })
+  await lease.patchStatus({ volumeName: plan.metadata.name })
 }
 
 async function readVolume(deps: StepDeps, plan: RestoredVolume): Promise<KubeObject | undefined> {
@@ -59,11 +59,11 @@ async function ownVolume(deps: StepDeps, plan: RestoredVolume): Promise<KubeObje
 }
 
 /** Staging claim and first volume object; the disk stays. */
-export async function dropStaged(deps: StepDeps, claim: Claim, disk: Disk): Promise<void> {
+export async function dropStaged(deps: StepDeps, lease: WorkLease, disk: Disk): Promise<void> {
   const { name } = disk.staged
   const staged = await readStagedVolume(deps, disk)
   if (staged !== undefined) await setReclaimPolicy(deps, staged, 'Retain')
-  await dropStaging(deps, claim, disk.staged.namespace)
+  await dropStaging(deps, lease, disk.staged.namespace)
   const released = await readStagedVolume(deps, disk)
   if (released === undefined) return
   const isRetained = released['spec'].persistentVolumeReclaimPolicy === 'Retain'
@@ -71,7 +71,7 @@ export async function dropStaged(deps: StepDeps, claim: Claim, disk: Disk): Prom
     throw standing(`PersistentVolume ${name} is not set to Retain: somebody changes it`)
   if (await hasClaim(deps, released)) throw standing(`PersistentVolume ${name} is still its staging claim's`)
   await deps.cluster.delete('PersistentVolume', released, 'unchanged')
-  if (await lookUntil(deps, claim, async () => (await readStagedVolume(deps, disk)) === undefined)) return
+  if (await pollUntil(deps, lease, async () => (await readStagedVolume(deps, disk)) === undefined)) return
   throw new RetryableError(
     'VolumeObjectStays',
     `PersistentVolume ${name} is deleted, but not gone: which of its finalizers holds it?`,
@@ -100,10 +100,10 @@ export async function createVolume(deps: StepDeps, plan: RestoredVolume): Promis
 }
 
 /** A claim of the same name that came after Velero's may have the volume too: its data is whole. */
-async function awaitBound(deps: StepDeps, claim: Claim, plan: RestoredVolume): Promise<KubeObject> {
+async function awaitBound(deps: StepDeps, lease: WorkLease, plan: RestoredVolume): Promise<KubeObject> {
   const { namespace, name } = plan.spec.claimRef
   let target: KubeObject | undefined
-  const bound = await lookUntil(deps, claim, async () => {
+  const bound = await pollUntil(deps, lease, async () => {
     target = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
     const other = target?.['spec']?.volumeName
     if (target !== undefined && waitsFor(target, plan.metadata.name)) return target['status']?.phase === 'Bound'

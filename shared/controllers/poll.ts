@@ -2,8 +2,8 @@
 
 import { POLL_AGAIN_AT_MOST_MS, POLL_AGAIN_MS } from '#shared/domain/waits.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
-import type { Claim } from './claim.ts'
 import type { StepDeps } from './deps.ts'
+import type { WorkLease } from './work-lease.ts'
 
 /**
  * Somebody else decides when it is so: a claim may never be bound, and a Pod may keep one for days. Whoever makes many such objects must not
@@ -22,9 +22,9 @@ export function lookAgainMs(sinceMs: number, nowMs: number): number {
 }
 
 /** true: it is so. false: not within the time, or the claim is to stop. */
-export async function lookUntil(
+export async function pollUntil(
   deps: StepDeps,
-  { signal }: Pick<Claim, 'signal'>,
+  { signal }: Pick<WorkLease, 'signal'>,
   isSo: () => Promise<boolean>,
   limitMs = LOOK_ON_MS,
 ): Promise<boolean> {

@@ -1,12 +1,12 @@
-// Claim before work: what was decided on an older version of the object is not begun on a newer one.
+// A Lease before work: what was decided on an older version of the object is not begun on a newer one.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
-import { type Claim, type Claimed, withClaim } from '#shared/controllers/claim.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
-import { keepOutcome } from '#shared/controllers/transfer.ts'
+import { keepStatus } from '#shared/controllers/outcome.ts'
+import { type Leased, type WorkLease, withWorkLease } from '#shared/controllers/work-lease.ts'
 import { leaseEndMs } from '#shared/domain/lease.ts'
 import { API_CALL_MS } from '#shared/kernel/call-limits.ts'
 import { type Clock, systemClock } from '#shared/kernel/clock.ts'
@@ -41,8 +41,8 @@ function aWorld(kind: Kind = KIND): { kind: Kind; deps: StepDeps; cluster: Memor
 
 async function claimIt(
   { kind, deps, seen }: ReturnType<typeof aWorld>,
-  work: (claim: Claim) => Promise<string>,
-): Promise<Claimed<string>> {
+  work: (lease: WorkLease) => Promise<string>,
+): Promise<Leased<string>> {
   const options = {
     kind,
     object: seen,
@@ -50,7 +50,7 @@ async function claimIt(
     isCancelled: () => false,
     signal: new AbortController().signal,
   } as const
-  return await withClaim(deps, options, work)
+  return await withWorkLease(deps, options, work)
 }
 
 function leaseHolder(cluster: MemoryCluster): unknown {
@@ -76,9 +76,9 @@ test('what has ended since it was read is not begun again, and the Lease is let 
 
 test('an edit by someone else while the work runs costs no progress', async () => {
   const world = aWorld()
-  const claimed = await claimIt(world, async (claim) => {
-    await world.cluster.patch(KIND, claim.latest(), { metadata: { annotations: { note: 'mine' } } })
-    await claim.patchStatus({ message: 'half done' })
+  const claimed = await claimIt(world, async (lease) => {
+    await world.cluster.patch(KIND, lease.latest(), { metadata: { annotations: { note: 'mine' } } })
+    await lease.patchStatus({ message: 'half done' })
     return 'done'
   })
   assert.not(claimed.held)
@@ -108,10 +108,10 @@ test('work whose Lease passed on unseen counts for nothing, and the new holder k
 
 test('who lost the Lease does not write over what the next holder wrote', async () => {
   const world = aWorld()
-  const work = async (claim: Claim) => {
+  const work = async (lease: WorkLease) => {
     await passLeaseOn(world)
-    await world.cluster.patchStatus(KIND, claim.latest(), { phase: 'Failed' })
-    await claim.patchStatus({ phase: 'InProgress' })
+    await world.cluster.patchStatus(KIND, lease.latest(), { phase: 'Failed' })
+    await lease.patchStatus({ phase: 'InProgress' })
     return 'done'
   }
   const lost = await claimIt(world, work).catch((error: unknown) => error)
@@ -144,9 +144,9 @@ test('who was paused while it looked at its object does not go on from what the 
     get: (target, member: keyof Cluster) => (member === 'read' ? pausedRead : target[member].bind(target)),
   })
   const deps = { ...world.deps, cluster, clock: oneLook() }
-  const work = async (claim: Claim) => {
+  const work = async (lease: WorkLease) => {
     await look
-    await claim.patchStatus({ volumeName: "the old holder's" })
+    await lease.patchStatus({ volumeName: "the old holder's" })
     return 'done'
   }
   const lost = await claimIt({ ...world, deps }, work).catch((error: unknown) => error)
@@ -184,8 +184,8 @@ function slowPatches({ cluster, deps }: ReturnType<typeof aWorld>) {
 test('reports are written one at a time, the newest next, and the Lease is held until the last has come', async () => {
   const world = aWorld('Upload')
   const { deps, pass, underWay } = slowPatches(world)
-  const work = async (claim: Claim) => {
-    for (const message of ['1', '2', '3', '4']) claim.report({ status: { message } })
+  const work = async (lease: WorkLease) => {
+    for (const message of ['1', '2', '3', '4']) lease.report({ status: { message } })
     return 'done'
   }
   const claimed = claimIt({ ...world, deps }, work)
@@ -199,13 +199,13 @@ test('reports are written one at a time, the newest next, and the Lease is held 
 test('an outcome comes behind the report that is under way, and is written over it', async () => {
   const world = aWorld('Upload')
   const { deps, pass } = slowPatches(world)
-  const result = { ending: { status: { message: 'outcome' }, step: 'upload' }, why: 'more', freeSlot: false } as const
-  const work = async (claim: Claim) => {
-    claim.report({ status: { message: 'report' } })
-    const kept = await keepOutcome(claim, result)
-    assert.equal(kept.ending.status, {}, 'only the label is left to be written')
+  const result = { outcome: { status: { message: 'outcome' }, step: 'upload' }, why: 'more' } as const
+  const work = async (lease: WorkLease) => {
+    lease.report({ status: { message: 'report' } })
+    const kept = await keepStatus(lease, result.outcome)
+    assert.equal(kept.status, {}, 'only the label is left to be written')
     assert.ok(leaseHolder(world.cluster), 'under the Lease')
-    return kept.why
+    return result.why
   }
   const claimed = claimIt({ ...world, deps }, work)
   void pass().then(pass)
@@ -214,19 +214,21 @@ test('an outcome comes behind the report that is under way, and is written over 
 })
 
 test('an edit by someone else beside the outcome costs nothing; a new holder keeps what it wrote', async () => {
-  const result = { ending: { status: { message: 'outcome' }, step: 'upload' }, why: 'more', freeSlot: false } as const
+  const result = { outcome: { status: { message: 'outcome' }, step: 'upload' }, why: 'more' } as const
   const edited = aWorld('Upload')
-  await claimIt(edited, async (claim) => {
-    await edited.cluster.patch('Upload', claim.latest(), { metadata: { annotations: { note: 'mine' } } })
-    return (await keepOutcome(claim, result)).why
+  await claimIt(edited, async (lease) => {
+    await edited.cluster.patch('Upload', lease.latest(), { metadata: { annotations: { note: 'mine' } } })
+    await keepStatus(lease, result.outcome)
+    return result.why
   })
   const now = edited.cluster.peek('Upload', 'shop', 'clone-1')
   assert.equal([now?.['status'].message, now?.metadata.annotations?.['note']], ['outcome', 'mine'])
   const passed = aWorld('Upload')
-  const lost = await claimIt(passed, async (claim) => {
+  const lost = await claimIt(passed, async (lease) => {
     await passLeaseOn(passed)
-    await passed.cluster.patch('Upload', claim.latest(), { metadata: { annotations: { note: 'next' } } })
-    return (await keepOutcome(claim, result)).why
+    await passed.cluster.patch('Upload', lease.latest(), { metadata: { annotations: { note: 'next' } } })
+    await keepStatus(lease, result.outcome)
+    return result.why
   }).catch((error: unknown) => error)
   assert.is((lost as RetryableError).reason, 'LeaseLost')
   assert.is(passed.cluster.peek('Upload', 'shop', 'clone-1')?.['status'].message, undefined)
@@ -266,16 +268,16 @@ function answeringOnly(
 }
 
 /** The Lease is held for ten of its lengths; `lostMs`: when it was lost, for ever when never. */
-async function holdLong(world: ReturnType<typeof aWorld>, clock: VirtualClock, begin: (claim: Claim) => void) {
+async function holdLong(world: ReturnType<typeof aWorld>, clock: VirtualClock, begin: (lease: WorkLease) => void) {
   const { leaseMs } = world.deps.settings
   const work = Promise.withResolvers<string>()
   let lostMs = Number.POSITIVE_INFINITY
-  const claimed = claimIt(world, async (claim) => {
-    claim.lost.addEventListener('abort', () => {
+  const claimed = claimIt(world, async (lease) => {
+    lease.lost.addEventListener('abort', () => {
       lostMs = clock.monotonicMs()
       work.reject(new Error('killed'))
     })
-    begin(claim)
+    begin(lease)
     return await work.promise
   }).catch((error: unknown) => error)
   await pass(clock, 10 * leaseMs)
@@ -312,9 +314,9 @@ for (const [what, member] of [
       if (kind === KIND && name === 'read') looks++
       return isAway && kind === KIND && name === member
     })
-    const { lostMs, claimed, end } = await holdLong(world, clock, (claim) => {
+    const { lostMs, claimed, end } = await holdLong(world, clock, (lease) => {
       isAway = true
-      if (member === 'patch') for (let n = 0; n < 30; n++) claim.patch({ status: { n } }).catch(() => undefined)
+      if (member === 'patch') for (let n = 0; n < 30; n++) lease.patch({ status: { n } }).catch(() => undefined)
     })
     assert.is(lostMs, Number.POSITIVE_INFINITY)
     const gapsMs = renewedMs.map((ms, n) => ms - (renewedMs[n - 1] ?? 0))
@@ -324,7 +326,7 @@ for (const [what, member] of [
     await pass(clock, API_CALL_MS)
     assert.ok(looks <= 5 + (member === 'read' ? (10 * leaseMs) / API_CALL_MS : 0), `${looks} looks`)
     end()
-    assert.not(((await claimed) as Claimed<string>).held)
+    assert.not(((await claimed) as Leased<string>).held)
   })
 }
 
@@ -344,7 +346,7 @@ test('a renewal that was written and whose answer was lost costs nothing: the Le
   assert.ok(leaseEndMs(world.cluster.peekAll('Lease')[0]) > clock.nowMs(), 'renewed')
   answersLost = 1
   end()
-  assert.not(((await claimed) as Claimed<string>).held)
+  assert.not(((await claimed) as Leased<string>).held)
   assert.is(leaseHolder(world.cluster) ?? undefined, undefined, 'let go')
 })
 

@@ -7,7 +7,7 @@ import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { DiskRef } from '#shared/ports/mover.ts'
 import { slowSleep } from '#test/support/slow-sleep.ts'
-import { letGoOfDisk } from '../../functions/upload/let-go.ts'
+import { releaseDisk } from '../../functions/upload/release.ts'
 
 const FCD = '0d9d1d5e-0000-4000-8000-000000000001'
 const SNAPSHOT = '0d9d1d5e-0000-4000-8000-000000000002'
@@ -37,7 +37,7 @@ const letGo = suite('letting go of a disk')
 
 letGo('once a slice was begun the mover is asked, with disk and snapshot', async () => {
   const { deps, asked, pass } = aWorld()
-  await letGoOfDisk(deps, anUpload(1))
+  await releaseDisk(deps, anUpload(1))
   pass()
   await new Promise((resolve) => setImmediate(resolve))
   assert.equal(asked, [`${FCD} ${SNAPSHOT}`])
@@ -46,18 +46,18 @@ letGo('once a slice was begun the mover is asked, with disk and snapshot', async
 letGo('without a slice nobody is asked', async () => {
   for (const slice of [undefined, 0]) {
     const { deps, asked } = aWorld()
-    await letGoOfDisk(deps, anUpload(slice))
+    await releaseDisk(deps, anUpload(slice))
     assert.equal(asked, [])
   }
 })
 
 letGo('a disk that is gone needs nothing; any other trouble is thrown', async () => {
   const gone = aWorld({ diskAccess: () => Promise.reject(new TerminalError('VolumeNotFound', 'gone')) })
-  await letGoOfDisk(gone.deps, anUpload(1))
+  await releaseDisk(gone.deps, anUpload(1))
   assert.equal(gone.asked, [])
   for (const error of [new RetryableError('VCenterUnreachable', 'away'), new Error('else')]) {
     const { deps } = aWorld({ diskAccess: () => Promise.reject(error) })
-    await letGoOfDisk(deps, anUpload(1)).then(
+    await releaseDisk(deps, anUpload(1)).then(
       () => assert.unreachable(),
       (thrown: unknown) => assert.is(thrown, error),
     )
@@ -67,7 +67,7 @@ letGo('a disk that is gone needs nothing; any other trouble is thrown', async ()
 letGo('a mover that does not answer is killed', async () => {
   const never = Promise.withResolvers<void>()
   const { deps, asked, pass, sleptMs } = aWorld({ endAccess: () => never.promise })
-  const going = letGoOfDisk(deps, anUpload(1))
+  const going = releaseDisk(deps, anUpload(1))
   await new Promise((resolve) => setImmediate(resolve))
   assert.is(sleptMs(), 20_000)
   pass()

@@ -3,9 +3,9 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ABORTS, type Claim } from '#shared/controllers/claim.ts'
-import type { TransferDeps } from '#shared/controllers/deps.ts'
-import { moved } from '#shared/controllers/transfer.ts'
+import { moved } from '#shared/controllers/slice.ts'
+import { ABORTS } from '#shared/controllers/work-lease.ts'
+import { systemClock } from '#shared/kernel/clock.ts'
 import { slowSleep } from '#test/support/slow-sleep.ts'
 
 const transfers = suite('a transfer that is to end')
@@ -17,10 +17,10 @@ function aTransfer() {
   const moving = Promise.withResolvers<string>()
   const { sleep, pass, sleptMs } = slowSleep()
   let kills = 0
-  const deps = { clock: { sleep } } as unknown as TransferDeps
-  const claim = { signal: abort.signal, lost: lose.signal } as Claim
+  const clock = { ...systemClock, sleep }
+  const lease = { signal: abort.signal, lost: lose.signal }
   const outcome = () =>
-    moved(deps, claim, async ({ kill }) => {
+    moved(clock, lease, async ({ kill }) => {
       kill.addEventListener('abort', () => {
         kills++
         moving.reject(new Error('killed'))

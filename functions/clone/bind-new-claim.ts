@@ -1,10 +1,10 @@
 // The hand-over to a claim that the restore makes: the volume is promised to it by name, and only then it is made.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import type { Claim } from '#shared/controllers/claim.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
-import { lookUntil } from '#shared/controllers/look.ts'
+import { pollUntil } from '#shared/controllers/poll.ts'
 import { setReclaimPolicy } from '#shared/controllers/restored-disk.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { type HandOver, stateOfStaged } from '#shared/domain/staged-volume.ts'
 import { isOwnClaim, restoredClaim } from '#shared/domain/staging.ts'
 import { changesTo, needsOtherObject } from '#shared/domain/taken-over.ts'
@@ -15,27 +15,27 @@ import { isRefusal } from './patience.ts'
 import { dropStaging } from './staging-claim.ts'
 import { type Disk, finishVolume, requireStagedVolume, targetNotBound } from './volume.ts'
 
-export async function giveToNewClaim(
+export async function bindNewClaim(
   deps: StepDeps,
-  claim: Claim,
+  lease: WorkLease,
   disk: Disk,
   handOver: HandOver,
   stored: () => KubeObject,
 ): Promise<void> {
   // First: the disk may have no volume object by now, and whatever ends the restore needs one.
-  if (handOver.again !== undefined) await makeAgain(deps, claim, disk, handOver.again)
+  if (handOver.again !== undefined) await makeAgain(deps, lease, disk, handOver.again)
   await requireFreeTarget(deps, disk)
-  if (handOver.again === undefined) await promise(deps, claim, disk, handOver, stored)
-  await awaitReserved(deps, claim, disk)
-  await createTarget(deps, claim, disk, stored)
-  const target = await awaitTargetBound(deps, claim, disk)
+  if (handOver.again === undefined) await promise(deps, lease, disk, handOver, stored)
+  await awaitReserved(deps, lease, disk)
+  await createTarget(deps, lease, disk, stored)
+  const target = await awaitTargetBound(deps, lease, disk)
   await finishVolume(deps, await requireStagedVolume(deps, disk), target, disk.staged)
 }
 
 /** The volume of the staging claim becomes the target's, as it is or as another object over the same disk. */
 async function promise(
   deps: StepDeps,
-  claim: Claim,
+  lease: WorkLease,
   disk: Disk,
   handOver: HandOver,
   stored: () => KubeObject,
@@ -45,10 +45,10 @@ async function promise(
   const wanted = await asBackedUp(deps, disk, volume, stored()['spec']?.accessModes)
   if (needsOtherObject(volume, wanted)) {
     const again = await noteAgain(deps, disk, handOver, wanted)
-    return await makeAgain(deps, claim, disk, again)
+    return await makeAgain(deps, lease, disk, again)
   }
   await setReclaimPolicy(deps, volume, 'Retain')
-  await dropStaging(deps, claim, disk.staged.namespace)
+  await dropStaging(deps, lease, disk.staged.namespace)
   await reserve(deps, disk, changesTo(volume, wanted))
 }
 
@@ -88,12 +88,12 @@ async function reserve(deps: StepDeps, disk: Disk, changes: { metadata: object; 
  * A claim that comes before the controller has seen the reservation waits for the binder's next round (15 s by default). Only for
  * speed: when it takes too long the claim is created all the same.
  */
-async function awaitReserved(deps: StepDeps, claim: Claim, disk: Disk): Promise<void> {
+async function awaitReserved(deps: StepDeps, lease: WorkLease, disk: Disk): Promise<void> {
   const isSeen = async () => ['Available', 'Bound'].includes((await requireStagedVolume(deps, disk))['status']?.phase)
-  await lookUntil(deps, claim, isSeen)
+  await pollUntil(deps, lease, isSeen)
 }
 
-async function createTarget(deps: StepDeps, claim: Claim, disk: Disk, read: () => KubeObject): Promise<void> {
+async function createTarget(deps: StepDeps, lease: WorkLease, disk: Disk, read: () => KubeObject): Promise<void> {
   if ((await requireFreeTarget(deps, disk)) !== undefined) return
   const volume = await requireStagedVolume(deps, disk)
   const stored = read()
@@ -113,12 +113,12 @@ async function createTarget(deps: StepDeps, claim: Claim, disk: Disk, read: () =
       return true
     }
   }
-  if (!(await lookUntil(deps, claim, isThere))) throw refusal
+  if (!(await pollUntil(deps, lease, isThere))) throw refusal
 }
 
-async function awaitTargetBound(deps: StepDeps, claim: Claim, disk: Disk): Promise<KubeObject> {
+async function awaitTargetBound(deps: StepDeps, lease: WorkLease, disk: Disk): Promise<KubeObject> {
   let target: KubeObject | undefined
-  const bound = await lookUntil(deps, claim, async () => {
+  const bound = await pollUntil(deps, lease, async () => {
     target = await requireFreeTarget(deps, disk)
     return target?.['status']?.phase === 'Bound'
   })

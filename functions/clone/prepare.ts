@@ -1,0 +1,74 @@
+// The first part of a restore: the staged disk, and the Download that fills it.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Result, Work } from '#shared/controllers/controller.ts'
+import { requireRestoreAllowed } from '#shared/controllers/restore-permit.ts'
+import { neededBytes } from '#shared/domain/backed-up.ts'
+import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
+import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
+import { stagingClaimName } from '#shared/domain/staging.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import { downloadNameOf, dropDownload, ensureDownload, requireOnlyDownload } from './download.ts'
+import { provision } from './provision.ts'
+import { tellWaitingClaim } from './waiting-claim.ts'
+
+/**
+ * Up to the running Download; each part finds what an earlier run made. All of it goes by the object that was decided on: whoever edits
+ * `spec` meanwhile would else have checked one repository, and open another. `download`: of a disk that was too small it may be, which is
+ * exchanged then.
+ */
+export async function prepare({ deps, lease }: Work, download: KubeObject | undefined): Promise<Result> {
+  const tried = neededBytes(download) === undefined ? undefined : download
+  const clone = lease.latest()
+  if (clone['spec'].kind !== 'PersistentVolumeClaim' || clone['spec'].apiGroup !== '') {
+    throw new TerminalError(
+      'ResourceKindUnsupported',
+      `spec.kind is ${JSON.stringify(clone['spec'].kind)}: only PersistentVolumeClaim of the core group can be restored`,
+    )
+  }
+  if (clone['spec'].backupRepository === '') {
+    throw new TerminalError(
+      'LocalModeRestoreUnsupported',
+      'spec.backupRepository is empty: a snapshot kept in vCenter (local mode) cannot be restored this way',
+    )
+  }
+  const disk = unwrapToDisk(clone['spec'].snapshotID)
+  await requireRestoreAllowed(deps, clone)
+  const stored = storedClaim(clone)
+  const startTimestamp = clone['status']?.startTimestamp ?? rfc3339(deps.clock.nowMs())
+  await lease.patchStatus({
+    phase: 'InProgress',
+    startTimestamp,
+    message: tried === undefined ? 'a staged disk is being provisioned' : 'a larger disk is made: the backup needs it',
+    reason: 'Provisioning',
+    stagingClaim: stagingClaimName(clone),
+  })
+  const staged = await provision(deps, clone, stored, lease, tried)
+  if (tried !== undefined) await dropDownload(deps, tried)
+  await requireOnlyDownload(deps, clone, disk, staged)
+  const downloadName = downloadNameOf(clone, disk)
+  // For people, and a hint for the sweep: it wakes the clone when that Download is over, and nothing else goes by it.
+  await lease.patchStatus({
+    downloadName,
+    volumeName: staged.volume.metadata.name,
+    volumeID: formatDiskId(staged.fcdId),
+    reclaimPolicy: staged.volume['spec'].persistentVolumeReclaimPolicy ?? 'Delete',
+  })
+  await ensureDownload(deps, clone, disk, staged, tried !== undefined)
+  await tellWaitingClaim(deps, clone, 'Normal', 'Downloading', 'its data is being restored')
+  const status = {
+    phase: 'InProgress',
+    downloadName,
+    message: 'the backup is being written to a staged disk',
+    reason: 'Downloading',
+  }
+  return { outcome: { status, step: 'waiting' }, why: `started ${downloadName}` }
+}
+
+export function storedClaim(clone: KubeObject): KubeObject {
+  const metadata = clone['spec'].metadata
+  if (typeof metadata !== 'string' || metadata === '')
+    throw new TerminalError('MetadataInvalid', 'spec.metadata is empty: it must hold the claim that was backed up')
+  return decodeClaimMetadata(metadata)
+}

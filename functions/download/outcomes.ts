@@ -1,0 +1,81 @@
+// How a download comes to its end: every byte is written, or it failed and is tried again, or not.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Result, Work } from '#shared/controllers/controller.ts'
+import type { TransferDeps } from '#shared/controllers/deps.ts'
+import { overWith } from '#shared/controllers/outcome.ts'
+import { reasonOf } from '#shared/controllers/slice.ts'
+import { setCondition } from '#shared/domain/conditions.ts'
+import { DOWNLOAD_RETRIES, DOWNLOAD_RETRY_UNITS, isHopelessDownload } from '#shared/domain/download.ts'
+import { formatDiskId } from '#shared/domain/ids.ts'
+import { progressView } from '#shared/domain/progress.ts'
+import { rfc3339 } from '#shared/kernel/clock.ts'
+import type { DownloadProgress } from '#shared/ports/mover.ts'
+
+type DownloadWork = Work<TransferDeps>
+
+export function complete({ deps, lease }: DownloadWork, fcdId: string, progress: DownloadProgress): Result {
+  const nowMs = deps.clock.nowMs()
+  const written = {
+    type: 'Downloaded',
+    status: 'True',
+    reason: 'DataWritten',
+    message: 'every byte was authenticated, written and flushed',
+  } as const
+  const status = {
+    phase: 'Completed',
+    message: 'Download completed',
+    reason: 'Completed',
+    completionTimestamp: rfc3339(nowMs),
+    nextRetryTimestamp: null,
+    volumeID: formatDiskId(fcdId),
+    progress: progressOf(progress),
+    conditions: setCondition(lease.latest()['status']?.conditions, written, nowMs),
+  }
+  const event = ['Normal', 'Completed', 'the backup was written to the disk'] as const
+  return { outcome: overWith(status), why: 'Completed', event }
+}
+
+export function recordFailure(work: DownloadWork, error: Error): Result {
+  const { deps, lease } = work
+  const nowMs = deps.clock.nowMs()
+  const reason = reasonOf(deps.log, error)
+  deps.countSlice('failed')
+  const event = ['Warning', reason, error.message] as const
+  const failures = Number(lease.latest()['status']?.retryCount ?? 0) + 1
+  if (isHopelessDownload(reason) || failures > DOWNLOAD_RETRIES)
+    return { ...endAsFailed(work, reason, error.message), event }
+  const untilMs = nowMs + DOWNLOAD_RETRY_UNITS * deps.settings.backoffUnitMs
+  const retry = {
+    phase: 'Retry',
+    message: error.message,
+    reason,
+    retryCount: failures,
+    nextRetryTimestamp: rfc3339(untilMs),
+    conditions: notDownloaded(lease.latest(), reason, error.message, nowMs),
+  }
+  return { outcome: { status: retry, step: 'waiting', dueAtMs: untilMs }, why: `failed: ${reason}`, event }
+}
+
+export function endAsFailed({ deps, lease }: DownloadWork, reason: string, message: string): Result {
+  const nowMs = deps.clock.nowMs()
+  const status = {
+    phase: 'Failed',
+    message,
+    reason,
+    completionTimestamp: rfc3339(nowMs),
+    nextRetryTimestamp: null,
+    conditions: notDownloaded(lease.latest(), reason, message, nowMs),
+  }
+  return { outcome: overWith(status), why: `failed: ${reason}` }
+}
+
+function notDownloaded(download: KubeObject, reason: string, message: string, nowMs: number): object {
+  const failed = { type: 'Downloaded', status: 'False', reason, message } as const
+  return setCondition(download['status']?.conditions, failed, nowMs)
+}
+
+export function progressOf(progress: DownloadProgress): object {
+  const { bytesReceived, bytesWritten } = progress
+  return { ...progressView(progress.bytesDone, progress.totalBytes), bytesReceived, bytesWritten }
+}

@@ -1,0 +1,78 @@
+// One slice of a download: what is known of backup and disk first, then the data.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Result, Work } from '#shared/controllers/controller.ts'
+import type { TransferDeps } from '#shared/controllers/deps.ts'
+import { requireDownloadAllowed, requireRestorePermit } from '#shared/controllers/restore-permit.ts'
+import { endsFailures, moved, sliceDone } from '#shared/controllers/slice.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
+import { BACKED_UP_ANNOTATION, formatBackedUp } from '#shared/domain/backed-up.ts'
+import { parseDiskId, parseDiskSnapshotId } from '#shared/domain/ids.ts'
+import { sizeText } from '#shared/domain/progress.ts'
+import { isZeroed } from '#shared/domain/staged-volume.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
+import type { BackupSummary, DownloadProgress, DownloadRequest } from '#shared/ports/mover.ts'
+import { cloneOf } from './clone.ts'
+import { complete, progressOf } from './outcomes.ts'
+
+export async function transfer(work: Work<TransferDeps>): Promise<Result> {
+  const { deps, lease } = work
+  const request = await prepare(deps, lease)
+  const onProgress = (progress: DownloadProgress) => lease.report({ status: { progress: progressOf(progress) } })
+  const end = await moved(deps.clock, lease, (stop) => deps.mover.download(request, { ...stop, onProgress }))
+  deps.countSlice(end.state)
+  if (end.state !== 'more') return complete(work, request.disk.fcdId, end.progress)
+  const { nextChunk, progress } = end
+  const ended = endsFailures(lease.latest(), nextChunk > request.nextChunk)
+  const status = { nextChunk, progress: progressOf(progress), ...ended }
+  return sliceDone(work, 'download', status, 'slice done, more to write')
+}
+
+async function prepare(deps: TransferDeps, lease: WorkLease): Promise<DownloadRequest> {
+  const download = lease.latest()
+  const source = parseDiskSnapshotId(download['spec'].snapshotID)
+  const target = parseDiskId(download['spec'].protectedEntityID)
+  const clone = await cloneOf(deps.cluster, download)
+  await requireDownloadAllowed(deps, download, clone)
+  const access = await deps.access(download['spec'].backupRepositoryName)
+  const backup = await deps.repositories.find(access, source.fcdId, source.snapshotId)
+  if (backup === undefined)
+    throw new TerminalError('BackupNotFound', `the repository holds no sealed backup of ${download['spec'].snapshotID}`)
+  await requireRestorePermit(deps, download, clone, backup)
+  const facts = await deps.volumes.describe(target.fcdId)
+  if (facts === undefined)
+    throw new TerminalError('VolumeNotFound', `no configured vCenter knows the target disk ${target.fcdId}`)
+  await tellRoot(lease, backup)
+  if (facts.capacityBytes < backup.capacityBytes) {
+    throw new TerminalError(
+      'TargetTooSmall',
+      `the target disk has ${sizeText(facts.capacityBytes)}, the backup needs ${sizeText(backup.capacityBytes)}`,
+    )
+  }
+  return {
+    repository: access,
+    disk: { access: await deps.volumes.diskAccess(target.fcdId), fcdId: target.fcdId, snapshotId: undefined },
+    root: backup.root,
+    sliceMs: deps.settings.sliceMs,
+    nextChunk: Number(lease.latest()['status']?.nextChunk ?? 0),
+    targetIsZeroed: isZeroed(lease.latest()),
+  }
+}
+
+/** What the clone function goes by: it opens no repository, and nobody else's word counts. */
+async function tellRoot(lease: WorkLease, { root, capacityBytes, about }: BackupSummary): Promise<void> {
+  const download = lease.latest()
+  const told = formatBackedUp(capacityBytes, about)
+  const isNew = download['status']?.root !== root
+  if (!isNew && download.metadata.annotations?.[BACKED_UP_ANNOTATION] === told) return
+  await lease.patch({
+    metadata: { annotations: { [BACKED_UP_ANNOTATION]: told } },
+    ...(isNew ? { status: beginRoot(download, root) } : {}),
+  })
+}
+
+/** Another backup's data may be on the disk already: from now on its zeros are written too. Recorded before a byte is. */
+function beginRoot(download: KubeObject, root: string): object {
+  const isOther = (download['status']?.root ?? '') !== ''
+  return { root, nextChunk: 0, ...(isOther ? { holdsOtherData: true } : {}) }
+}

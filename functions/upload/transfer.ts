@@ -1,0 +1,61 @@
+// One slice of an upload: prepared, moved, and sealed when it was the last.
+
+import type { Result, Work } from '#shared/controllers/controller.ts'
+import type { TransferDeps } from '#shared/controllers/deps.ts'
+import { endsFailures, moved, sliceDone } from '#shared/controllers/slice.ts'
+import type { WorkLease } from '#shared/controllers/work-lease.ts'
+import type { UploadEnd, UploadOutcome, UploadProgress, UploadRequest } from '#shared/ports/mover.ts'
+import { type DiskState, progressOf, seal } from './outcomes.ts'
+import { prepareUpload, type ReadyUpload } from './prepare.ts'
+import { show, showSeldom } from './show.ts'
+
+export async function transfer(work: Work<TransferDeps>): Promise<Result> {
+  const { deps, lease } = work
+  await show(deps, lease.latest())
+  const prepared = await prepareUpload(deps, lease)
+  // One that an earlier run has sealed: a mover of it may have died since.
+  const end = prepared.state === 'sealed' ? prepared : await moveSlice(work, prepared)
+  if (end.state === 'more') return afterSlice(work, end)
+  return await seal(work, end, end === prepared ? 'perhaps held' : leftBy(lease))
+}
+
+async function moveSlice(work: Work<TransferDeps>, prepared: ReadyUpload): Promise<UploadEnd> {
+  const end = await withPlan(moveBy(work), prepared)
+  work.deps.countSlice(end.state === 'sealed' ? 'done' : 'more')
+  return end
+}
+
+function moveBy({ deps, lease }: Work<TransferDeps>): (request: UploadRequest) => Promise<UploadOutcome> {
+  const showInSnapshot = showSeldom(deps, () => lease.latest())
+  const onProgress = (progress: UploadProgress) => {
+    lease.report({ status: { progress: progressOf(progress) } })
+    showInSnapshot()
+  }
+  return (request) => moved(deps.clock, lease, (stop) => deps.mover.upload(request, { ...stop, onProgress }))
+}
+
+/** A death before the first checkpoint, or a store that has lost it, left no plan. */
+async function withPlan(
+  move: (request: UploadRequest) => Promise<UploadOutcome>,
+  { request, withAreas }: ReadyUpload,
+): Promise<UploadEnd> {
+  const first = await move(request)
+  const outcome = first.state === 'unplanned' ? await move(await withAreas()) : first
+  if (outcome.state !== 'unplanned') return outcome
+  throw new Error('the mover asks for the changed areas that it was given')
+}
+
+/** In the first slice nobody else had the disk. Later a mover that was paused, and has lost its Lease, may open it until the snapshot is gone. */
+function leftBy(lease: WorkLease): DiskState {
+  return Number(lease.latest()['status']?.slice) === 1 ? 'closed' : 'perhaps held'
+}
+
+function afterSlice(
+  work: Work<TransferDeps>,
+  { progress, bytesBefore }: Extract<UploadEnd, { state: 'more' }>,
+): Result {
+  // Not by the status: a slice that died has told of what was not durable.
+  const gotOn = progress.bytesDone > bytesBefore
+  const status = { progress: progressOf(progress), ...endsFailures(work.lease.latest(), gotOn) }
+  return sliceDone(work, 'upload', status, 'slice done, more to move')
+}

@@ -1,0 +1,104 @@
+// What the slices of uploads and downloads share: the patch that begins one, how its mover is stopped, and how it ends.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
+import { runningMetadata } from '#shared/domain/step-label.ts'
+import { type Clock, rfc3339 } from '#shared/kernel/clock.ts'
+import { DormouseError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
+import type { TransferOptions } from '#shared/ports/mover.ts'
+import type { Result, Run, Work } from './controller.ts'
+import type { Log, TransferDeps } from './deps.ts'
+import { ABORTS, type FirstPatch, type WorkLease } from './work-lease.ts'
+
+/** The patch that begins a slice: out of every selector, and one slice more than before. */
+export function beginSlice({ deps, object }: Run<TransferDeps>, message: string): FirstPatch {
+  const status = object['status'] ?? {}
+  return {
+    metadata: runningMetadata(object),
+    status: {
+      phase: 'InProgress',
+      message,
+      reason: 'Transferring',
+      slice: Number(status.slice ?? 0) + 1,
+      processingNode: deps.settings.nodeName ?? deps.identity,
+      startTimestamp: status.startTimestamp ?? rfc3339(deps.clock.nowMs()),
+      ...noLongerQueued(status, deps.clock.nowMs()),
+    },
+  }
+}
+
+function noLongerQueued(status: Record<string, never>, nowMs: number): object {
+  if (conditionOf(status['conditions'], 'Queued') === undefined) return {}
+  const taken = { type: 'Queued', status: 'False', reason: 'SlotTaken', message: 'it has a transfer slot' } as const
+  return { conditions: setCondition(status['conditions'], taken, nowMs) }
+}
+
+/** Failures count in a row: a slice that got on ends the row. */
+export function endsFailures(upload: KubeObject, gotOn: boolean): { retryCount?: 0 } {
+  return gotOn && Number(upload['status']?.retryCount ?? 0) > 0 ? { retryCount: 0 } : {}
+}
+
+/** A mover stops within a second, unless it waits for a server that does not answer. */
+const STOP_MS = 4 * SECOND_MS
+/** All the time that its calls may take, to keep what it has done: the request's 600 s end the pod's patience. */
+export const KEEP_MS = 45 * SECOND_MS
+
+/**
+ * What a cancelled transfer has still under way is for nobody, so a mover that does not stop is killed soon and not waited for: it rejects
+ * then. One that is stopped for any other reason may be inside of a native call that never returns, and is killed later.
+ */
+export async function moved<End>(
+  clock: Clock,
+  lease: Pick<WorkLease, 'signal' | 'lost'>,
+  move: (stop: Pick<TransferOptions<never>, 'signal' | 'kill'>) => Promise<End>,
+): Promise<End> {
+  const over = new AbortController()
+  const late = new AbortController()
+  const killLate = async () => {
+    const limitMs = lease.signal.reason === ABORTS.cancelled ? STOP_MS : KEEP_MS
+    if (await isLate(clock, limitMs, over.signal)) late.abort()
+  }
+  lease.signal.addEventListener('abort', () => void killLate(), { once: true, signal: over.signal })
+  if (lease.signal.aborted) void killLate()
+  const kill = AbortSignal.any([lease.lost, late.signal])
+  return await move({ signal: lease.signal, kill }).finally(() => over.abort())
+}
+
+/** Whether something has not come to an end by then; `over` aborts when it has. */
+export async function isLate(clock: Clock, limitMs: number, over: AbortSignal): Promise<boolean> {
+  await clock.sleep(limitMs, over).catch(() => undefined)
+  return !over.aborted
+}
+
+/**
+ * A cancel that cut the slice off is no failure of the transfer: what is to be done next is decided on the object, which is about to be read
+ * again. undefined: no cancel did. Throws what the loss of the Lease brought about.
+ */
+export function cutByCancel(
+  { deps, lease }: Work<TransferDeps>,
+  step: 'upload' | 'download',
+  error: Error,
+): Result | undefined {
+  if (lease.signal.reason === ABORTS.lost) throw error
+  if (lease.signal.reason !== ABORTS.cancelled) return undefined
+  deps.log.info({ err: error }, 'the slice was cut off by the cancel')
+  return { outcome: { status: {}, step, dueAtMs: deps.clock.nowMs() }, why: ABORTS.cancelled }
+}
+
+/** When a slice has ended in time, and there is more to do: due at once, unless it was a cancel that ended it. */
+export function sliceDone(
+  { deps, lease }: Work<TransferDeps>,
+  step: 'upload' | 'download',
+  status: object,
+  why: string,
+): Result {
+  const isCut = lease.signal.reason === ABORTS.cancelled
+  return { outcome: { status, step, dueAtMs: deps.clock.nowMs() }, why: isCut ? ABORTS.cancelled : why }
+}
+
+export function reasonOf(log: Log, error: Error): string {
+  if (error instanceof DormouseError) return error.reason
+  log.error({ err: error, reason: 'InternalError' }, 'the transfer failed unexpectedly')
+  return 'InternalError'
+}
