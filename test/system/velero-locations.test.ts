@@ -22,7 +22,7 @@ let volume: Volume
 let hash: string
 
 locations.before(async () => {
-  environment = await startWithPlugin({ faults: false })
+  environment = await startWithPlugin({ faults: false, velero: { flags: { 'backup-sync-period': '1s' } } })
   volume = await aFilledVolume(environment, 'shop', 'orders')
   hash = await sha256(volume.file)
 })
@@ -102,8 +102,9 @@ async function assertGoesOn(name: string, from: string): Promise<void> {
   assert.ok(second < first / 10, `nothing has changed: ${from} has sent ${first} bytes, ${name} ${second}`)
 }
 
-/** A server that starts looks for backups at once, one that runs once a minute. */
+/** A server that starts looks for backups at once where it may, one that runs once a minute. */
 async function untilFoundIn(location: string, ...names: string[]): Promise<void> {
+  await untilAvailable(location)
   await environment.parts.velero?.down()
   await environment.parts.velero?.up()
   for (const name of names) {
@@ -165,8 +166,6 @@ locations(
 
 locations('two of one place: each has backups of its own in one repository', async () => {
   await environment.api.apply(anywhere('second', () => {}, { default: undefined }))
-  await environment.parts.velero?.down()
-  await environment.parts.velero?.up()
   await untilAvailable('second')
   await backUp('five', '--storage-location', 'second')
   await assertGoesOn('five', 'one')
@@ -202,9 +201,10 @@ async function moveBucket(from: string, to: string): Promise<void> {
   const { client } = environment.s3
   await client.send(new CreateBucketCommand({ Bucket: to }))
   const keys = (await environment.bucketObjects('')).map(({ key }) => key)
-  for (const Key of keys)
-    await client.send(new CopyObjectCommand({ Bucket: to, Key, CopySource: encodeURI(`${from}/${Key}`) }))
-  for (const Key of keys) await client.send(new DeleteObjectCommand({ Bucket: from, Key }))
+  const copy = (Key: string) =>
+    client.send(new CopyObjectCommand({ Bucket: to, Key, CopySource: encodeURI(`${from}/${Key}`) }))
+  await Promise.all(keys.map(copy))
+  await Promise.all(keys.map((Key) => client.send(new DeleteObjectCommand({ Bucket: from, Key }))))
 }
 
 locations('pointing to a copy of the bucket: it is followed to the same repository, and to no other one', async () => {
