@@ -22,7 +22,7 @@ let volume: Volume
 let hash: string
 
 locations.before(async () => {
-  environment = await startWithPlugin({ faults: false, velero: { flags: { 'backup-sync-period': '1s' } } })
+  environment = await startWithPlugin({ faults: false })
   volume = await aFilledVolume(environment, 'shop', 'orders')
   hash = await sha256(volume.file)
 })
@@ -102,11 +102,9 @@ async function assertGoesOn(name: string, from: string): Promise<void> {
   assert.ok(second < first / 10, `nothing has changed: ${from} has sent ${first} bytes, ${name} ${second}`)
 }
 
-/** A server that starts looks for backups at once where it may, one that runs once a minute. */
 async function untilFoundIn(location: string, ...names: string[]): Promise<void> {
   await untilAvailable(location)
-  await environment.parts.velero?.down()
-  await environment.parts.velero?.up()
+  await environment.parts.velero?.findBackups()
   for (const name of names) {
     const isThere = async () => (await runOf(environment, 'Backup', name))?.['spec'].storageLocation === location
     await until(`Velero has found ${name} in ${location}`, isThere, 120_000)
