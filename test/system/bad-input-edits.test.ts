@@ -28,9 +28,10 @@ let backup: Backup
 
 edits.before(async () => {
   environment = await startEnvironment({
-    movers: 8,
+    movers: 4,
+    idleMs: 120_000,
     env: {
-      DORMOUSE_SLICE_SECONDS: '3',
+      DORMOUSE_SLICE_SECONDS: '20',
       FAKE_VDDK_MBPS: '2',
       DORMOUSE_DUE_SECONDS: '2',
       DORMOUSE_BACKOFF_UNIT_SECONDS: '1',

@@ -29,6 +29,7 @@ let letters: Backup
 cancelling.before(async () => {
   environment = await startEnvironment({
     movers: 4,
+    idleMs: 120_000,
     env: { ...SLOW, DORMOUSE_DUE_SECONDS: '1' },
     pingEveryMs: { 'dormouse-sweep': 0 },
   })

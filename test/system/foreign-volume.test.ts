@@ -30,7 +30,7 @@ let volumes: Recorder
 foreign.before(async () => {
   environment = await startEnvironment({
     movers: 4,
-    env: { DORMOUSE_BIND_TIMEOUT_SECONDS: '5' },
+    env: { DORMOUSE_BIND_TIMEOUT_SECONDS: '15' },
     pingEveryMs: { 'dormouse-sweep': 2000 },
   })
   repository = await claimRepository(environment)

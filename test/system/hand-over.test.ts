@@ -34,7 +34,7 @@ let downloads: Recorder
 
 handOver.before(async () => {
   environment = await startEnvironment({
-    movers: 6,
+    idleMs: 120_000,
     env: { DORMOUSE_SLICE_SECONDS: '2', DORMOUSE_BIND_TIMEOUT_SECONDS: '5' },
     envOf: { download: { FAKE_VDDK_MBPS: '6', DORMOUSE_MEMORY_MIB: '256' } },
     pingEveryMs: { 'dormouse-sweep': 2000 },
