@@ -30,6 +30,7 @@ let volumes: Recorder
 foreign.before(async () => {
   environment = await startEnvironment({
     movers: 4,
+    idleMs: 60_000,
     env: { DORMOUSE_BIND_TIMEOUT_SECONDS: '15' },
     pingEveryMs: { 'dormouse-sweep': 2000 },
   })
