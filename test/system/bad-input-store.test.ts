@@ -40,7 +40,11 @@ let backup: Backup
 let before: Standing
 
 badStore.before(async () => {
-  environment = await startEnvironment({ pingEveryMs: { 'dormouse-sweep': 2000 }, env: { DORMOUSE_DUE_SECONDS: '2' } })
+  environment = await startEnvironment({
+    idleMs: 60_000,
+    pingEveryMs: { 'dormouse-sweep': 2000 },
+    env: { DORMOUSE_DUE_SECONDS: '2' },
+  })
   repository = await claimRepository(environment)
   volume = await environment.createVolume({ ...CLAIM, sizeBytes: 16 * MIB })
   await writePieces(volume.file, [{ offsetBytes: MIB, data: noise('orders', 4 * MIB) }])
