@@ -1,7 +1,7 @@
 # Everything that one does with this repository. `make help` lists it.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup tools check test test-all nightly unit contract scenario system ci demo up down prune generate verify build velero-plugin bench clean soak chaos mutants
+.PHONY: help setup tools check test test-all nightly unit contract simulation scenario system ci demo up down prune generate verify build velero-plugin bench clean soak crash-tests chaos mutants
 
 # The stamp carries the lock file's hash, so that `make setup` is quick when nothing changed.
 installed := node_modules/.installed-$(firstword $(shell sha256sum package-lock.json))
@@ -20,11 +20,11 @@ tools: ## Build the real servers that tests use: kube-apiserver, etcd, … (Go 1
 check: setup ## Format, lint, import fences, types, unused exports, unit tests: two minutes
 	node test/run-all.ts checks unit
 
-test: setup tools build ## What a change is judged by: unit, contract, scenario, system
-	node test/run-all.ts unit contract scenario system
+test: setup tools build ## What a change is judged by: unit, contract, simulation, system
+	node test/run-all.ts unit contract simulation system
 
 test-all: setup tools build ## make test, and what takes longer: crash tests, slow servers, load, deaths around Velero, arm64
-	node test/run-all.ts unit contract scenario system nightly
+	node test/run-all.ts unit contract simulation system nightly
 
 nightly: setup tools build ## Only what make test-all has beyond make test
 	node test/run-all.ts nightly
@@ -35,20 +35,24 @@ unit: setup ## Decisions, formats, manifests: no server
 contract: setup tools ## Each port over its memory and its real adapter
 	node test/run-all.ts contract
 
-scenario: setup ## All functions in one process, with faults
-	node test/run-all.ts scenario
+simulation: setup ## All functions in one process, under fault plans
+	node test/run-all.ts simulation
 
-soak: setup ## Many lives by seed on all cores: make soak SEEDS=200
-	node test/scenario/soak.ts $(or $(SEEDS),200) $(or $(FIRST),1)
+scenario: simulation # the name of earlier versions
 
-mutants: setup ## Break the code on purpose, patch by patch: the lives must notice; writes docs/mutants.md
+soak: setup ## Many simulation runs by seed on all cores: make soak SEEDS=200
+	node test/simulation/soak.ts $(or $(SEEDS),200) $(or $(FIRST),1)
+
+mutants: setup ## Break the code on purpose, patch by patch: the tests must notice; writes docs/mutants.md
 	node test/mutants/run.ts
 
 system: setup tools build ## Real API server, real event sources, bundled functions
 	node test/run-all.ts system
 
-chaos: setup tools build ## Kill every process at every write, for an hour: ONLY=<pattern> runs some, SEED=<n> moves the moments
-	node test/chaos/run.ts
+crash-tests: setup tools build ## Kill every process at every write, for an hour: ONLY=<pattern> runs some, SEED=<n> moves the moments
+	node test/crash/run.ts
+
+chaos: crash-tests # the name of earlier versions
 
 ci: ## check and test in one go, from a clean checkout
 	.ci/run

@@ -1,5 +1,5 @@
 // Runs levels of tests, side by side as far as the machine carries it, one line per part, and sums up.
-// Usage: node test/run-all.ts [checks|unit|contract|scenario|system|nightly|FOLDER]...; the last line is `N passed, N failed`.
+// Usage: node test/run-all.ts [checks|unit|contract|simulation|system|nightly|FOLDER]...; the last line is `N passed, N failed`.
 // build/junit.xml gets the results. RECORD_TIMES=1 writes how long each part took to test/runner/times.json, which only sets the order.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -26,7 +26,7 @@ async function report(part: Part): Promise<Ended> {
 }
 
 const levels = process.argv.slice(2)
-const wanted = levels.length > 0 ? levels : ['unit', 'contract', 'scenario', 'system']
+const wanted = levels.length > 0 ? levels : ['unit', 'contract', 'simulation', 'system']
 const times: Times = JSON.parse(readFileSync(TIMES, 'utf8'))
 const parts = longestFirst(wanted.flatMap(partsOf), times)
 const results = await runPool(

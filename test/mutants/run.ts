@@ -1,4 +1,4 @@
-// Breaks the code on purpose, one patch at a time in a copy of the tree, and looks whether the scenarios notice.
+// Breaks the code on purpose, one patch at a time in a copy of the tree, and looks whether the tests notice.
 // Usage: node test/mutants/run.ts [PATTERN]; writes docs/mutants.md when all were run. The last line is `N passed, N failed`.
 
 import { spawnSync } from 'node:child_process'
@@ -12,7 +12,7 @@ const TEST_MS = 300_000
 const FOLDER = 'test/mutants'
 const [pattern = ''] = process.argv.slice(2)
 
-/** First line of the patch: what it breaks. `Test: <folder> <pattern>`: what finds it, where lives by seed need too many. */
+/** First line of the patch: what it breaks. `Test: <folder> <pattern>`: what finds it, where simulation runs by seed need too many. */
 type Mutant = { name: string; patch: string; breaks: string; test: string | undefined }
 type Verdict = { mutant: Mutant; killed: boolean; seeds: string; by: string }
 
@@ -50,7 +50,7 @@ function runIn(copy: string, program: string, args: string[]): { code: number | 
 }
 
 function soak(copy: string): { failure: string | undefined; seeds: string } {
-  const { code, output } = runIn(copy, process.execPath, ['test/scenario/soak.ts', String(SEEDS), '1', '--stop'])
+  const { code, output } = runIn(copy, process.execPath, ['test/simulation/soak.ts', String(SEEDS), '1', '--stop'])
   const [, failure] = /^seed \d+ failed: (.+)$/m.exec(output) ?? []
   const [, passed = '0'] = /^(\d+) passed, \d+ failed$/m.exec(output) ?? []
   // A mutant that does not even run proves nothing.
@@ -58,7 +58,7 @@ function soak(copy: string): { failure: string | undefined; seeds: string } {
   return { failure, seeds: failure === undefined ? `more than ${SEEDS}` : String(Number(passed) + 1) }
 }
 
-function live(copy: string, mutant: Mutant): Verdict {
+function play(copy: string, mutant: Mutant): Verdict {
   const { failure, seeds } = soak(copy)
   return { mutant, killed: failure !== undefined, seeds, by: failure ?? 'nothing' }
 }
@@ -75,7 +75,7 @@ function tryMutant(copy: string, mutant: Mutant): Verdict {
   try {
     if (applied.code !== 0)
       return { mutant, killed: false, seeds: '', by: `the patch does not apply: ${applied.output}` }
-    return mutant.test === undefined ? live(copy, mutant) : testOne(copy, mutant, mutant.test)
+    return mutant.test === undefined ? play(copy, mutant) : testOne(copy, mutant, mutant.test)
   } finally {
     runIn(copy, 'patch', ['--strip=1', '--reverse', '--force', '--no-backup-if-mismatch', `--input=${mutant.patch}`])
   }
@@ -97,12 +97,12 @@ function table(verdicts: Verdict[]): string {
   )
   return `# Mutants
 
-\`make mutants\` breaks the code on purpose, one patch of \`test/mutants\` at a time in a copy of the tree, and lives up to ${SEEDS} lives by
-seed (\`make soak\`) with it. One that lives through all of them, or whose patch does not apply any more, is a failure. Without a patch all
-lives end right. *Lives*: how many it took until one ended wrong; two cores take turns, so it varies a little; where lives by seed need
+\`make mutants\` breaks the code on purpose, one patch of \`test/mutants\` at a time in a copy of the tree, and plays up to ${SEEDS} simulation runs by
+seed (\`make soak\`) with it. One that survives all of them, or whose patch does not apply any more, is a failure. Without a patch all
+runs end right. *Runs*: how many it took until one ended wrong; two cores take turns, so it varies a little; where runs by seed need
 too many, \`one test\` was run instead, which the last column names. This page is written by the run.
 
-| Mutant | What it breaks | Lives | What ended wrong |
+| Mutant | What it breaks | Runs | What ended wrong |
 |---|---|---|---|
 ${rows.join('\n')}
 `
@@ -115,13 +115,13 @@ try {
   // One of them by itself is for those who write it.
   const unpatched = pattern === '' ? soak(copy).failure : undefined
   if (pattern === '')
-    console.log(unpatched === undefined ? `ok   unpatched: ${SEEDS} lives end right` : `FAIL ${unpatched}`)
+    console.log(unpatched === undefined ? `ok   unpatched: ${SEEDS} runs end right` : `FAIL ${unpatched}`)
   if (unpatched !== undefined) failed++
   for (const mutant of readMutants()) {
     const verdict = tryMutant(copy, mutant)
     verdicts.push(verdict)
     if (!verdict.killed) failed++
-    console.log(`${verdict.killed ? 'ok  ' : 'FAIL'} ${mutant.name}: ${verdict.seeds} lives, ${cell(verdict.by)}`)
+    console.log(`${verdict.killed ? 'ok  ' : 'FAIL'} ${mutant.name}: ${verdict.seeds} runs, ${cell(verdict.by)}`)
   }
   if (pattern === '' && failed === 0) writeFileSync('docs/mutants.md', table(verdicts))
   const total = verdicts.length + (pattern === '' ? 1 : 0)

@@ -17,9 +17,10 @@ const SLICES = 8
 const SLICE_SECONDS = 3
 const BYTES_PER_SECOND = 6e6
 const SLICE_BYTES = SLICE_SECONDS * BYTES_PER_SECOND
-const VOLUME_BYTES = Math.ceil((SLICES * SLICE_BYTES) / MIB) * MIB
 /** At the end of a slice what is in hand is still written: at most what a mover with so little memory may hold. */
 const IN_HAND_BYTES = 8 * MIB
+/** One slice fewer could not move it all, not even with all that a mover may have in hand at the end of each. */
+const VOLUME_BYTES = MIB + Math.ceil(((SLICES - 1) * (SLICE_BYTES + IN_HAND_BYTES)) / MIB) * MIB
 const ORDERS = { namespace: 'shop', name: 'orders' }
 const AREA: Area = { fromBytes: 0, endBytes: VOLUME_BYTES }
 const WAITING = { timeoutMs: 10 * 60_000 }
@@ -47,7 +48,7 @@ slow.before(async () => {
   orders = await environment.createVolume({ ...ORDERS, sizeBytes: VOLUME_BYTES })
   await writePieces(orders.file, [{ offsetBytes: 0, data: noise('orders', VOLUME_BYTES) }])
   trace = new Trace(environment.parts.vddk.traceFile)
-  latency = environment.parts.faults!.weather.add({
+  latency = environment.parts.faults!.plan.add({
     match: OURS,
     server: 'kubernetes',
     times: Number.POSITIVE_INFINITY,

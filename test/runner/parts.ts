@@ -35,18 +35,18 @@ const BUILDS: [name: string, command: string[]][] = [
 ]
 
 /** These compute for most of their time. */
-const BUSY = /\/(sweep-load|sweep-megabytes|chaos|memory|velero-plugin-file|mover-access)\.test\.ts$/
+const BUSY = /\/(sweep-load|sweep-megabytes|crash|memory|velero-plugin-file|mover-access)\.test\.ts$/
 
 /** @throws Error for a level that there is not. */
 export function partsOf(level: string): Part[] {
   if (level === 'checks') return checks()
   if (level === 'unit') return oneProcess('test/unit', 10 * MINUTE_MS)
-  if (level === 'scenario') return oneProcess('test/scenario', 15 * MINUTE_MS)
+  if (level === 'simulation') return oneProcess('test/simulation', 15 * MINUTE_MS)
   if (level === 'contract') return processPerFile('test/contract', 5 * MINUTE_MS)
   if (level === 'system') return processPerFile('test/system', 15 * MINUTE_MS)
   if (level === 'nightly') return processPerFile('test/nightly', 25 * MINUTE_MS)
   if (level.includes('/')) return processPerFile(level.replace(/\/$/, ''), 15 * MINUTE_MS)
-  throw new Error(`no level '${level}': checks, unit, contract, scenario, system, nightly or a folder`)
+  throw new Error(`no level '${level}': checks, unit, contract, simulation, system, nightly or a folder`)
 }
 
 function checks(): Part[] {

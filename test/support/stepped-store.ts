@@ -3,7 +3,7 @@
 
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
-import type { Random } from '#test/scenario/random.ts'
+import type { Random } from '#test/simulation/random.ts'
 
 const PAGE_OBJECTS = 6
 /** Turns of the event loop after which nobody will ask for another call by himself. */
@@ -13,7 +13,7 @@ const QUIET_TURNS = 3
 const NEW_FAVOURITE = 0.04
 /** A process that waits for nothing of the store never comes back. */
 const MOST_IDLE_TURNS = 100_000
-const DAWDLES = 'dawdles'
+const LATENCY = 'latency in turns'
 /** How likely a process falls asleep before a call, and for how many calls of the others at most. */
 const FALLS_ASLEEP = 0.01
 const LONGEST_SLEEP = 400
@@ -43,14 +43,14 @@ export class Steps {
   }
 
   /** Lets `process` be late: others take their calls meanwhile. */
-  async dawdle(process: string, calls: number): Promise<void> {
-    for (let call = 0; call < calls; call++) await this.enter(process, DAWDLES)
+  async latencyTurns(process: string, calls: number): Promise<void> {
+    for (let call = 0; call < calls; call++) await this.enter(process, LATENCY)
   }
 
   /** Others take their calls until `isDue`, or until nobody else can. */
   async until(process: string, isDue: () => boolean): Promise<void> {
     if (isDue()) return
-    await new Promise<void>((go, die) => void this.#waiting.push({ process, what: DAWDLES, go, die, isDue }))
+    await new Promise<void>((go, die) => void this.#waiting.push({ process, what: LATENCY, go, die, isDue }))
   }
 
   /** Until all have ended. `check` runs after each write. */
@@ -65,7 +65,7 @@ export class Steps {
         continue
       }
       idle = 0
-      if (next.what !== DAWDLES && this.#random.chance(this.#deadliness)) {
+      if (next.what !== LATENCY && this.#random.chance(this.#deadliness)) {
         this.#kill(next)
         continue
       }

@@ -7,7 +7,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
-import type { Weather } from '#test/environment/faults/weather.ts'
+import type { FaultPlan } from '#test/environment/faults/fault-plan.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import { aSnapshot, backUp, claimRepository, restore } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
@@ -20,7 +20,7 @@ const CLAIM = { namespace: 'shop', name: 'orders' }
 
 const refusals = suite('a store that takes no more')
 let environment: Environment
-let weather: Weather
+let plan: FaultPlan
 let repository: string
 let volume: Volume
 
@@ -30,7 +30,7 @@ refusals.before(async () => {
     pingEveryMs: { 'dormouse-sweep': 2000 },
     env: { DORMOUSE_DUE_SECONDS: '2' },
   })
-  weather = environment.parts.faults!.weather
+  plan = environment.parts.faults!.plan
   repository = await claimRepository(environment)
   volume = await environment.createVolume({ ...CLAIM, sizeBytes: 16 * MIB })
   await writePieces(volume.file, [{ offsetBytes: MIB, data: noise('orders', 4 * MIB) }])
@@ -43,7 +43,7 @@ refusals.after(async () => {
 function refuse(point: RegExp, status: number, code: string): () => void {
   const body = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>refused</Message></Error>`
   const answer = { status, headers: { 'content-type': 'application/xml' }, body }
-  const rule = weather.add({ match: point, server: 's3', times: Number.POSITIVE_INFINITY, fault: { answer } })
+  const rule = plan.add({ match: point, server: 's3', times: Number.POSITIVE_INFINITY, fault: { answer } })
   return () => {
     assert.ok(rule.hits() > 0, `nobody was refused with ${code}`)
     rule.remove()

@@ -6,9 +6,9 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { isAlive, moversOf } from '#test/environment/faults/callers.ts'
+import type { Rule } from '#test/environment/faults/fault-plan.ts'
 import type { Faults } from '#test/environment/faults/faults.ts'
 import { kill, VICTIMS, type Victim } from '#test/environment/faults/victims.ts'
-import type { Rule } from '#test/environment/faults/weather.ts'
 import { aSnapshot as anEcho, echoes, startEcho, until } from '#test/environment/fixtures/echo/start.ts'
 import { Api } from '#test/environment/kubernetes/api.ts'
 import { aSnapshot, backUp, claimRepository } from '#test/environment/main-job.ts'
@@ -37,14 +37,14 @@ bench.before(async () => {
   const volume = await environment.createVolume({ ...CLAIM, sizeBytes: 16 * MIB })
   await writePieces(volume.file, [{ offsetBytes: 0, data: noise('orders', 8 * MIB) }])
 })
-bench.before.each(() => faults.weather.clear())
+bench.before.each(() => faults.plan.clear())
 bench.after(async () => {
   throughProxy?.close()
   await environment.stop()
 })
 
 const during = async <T>(rule: Rule, act: () => Promise<T>): Promise<{ hits: number; value: T | Error }> => {
-  const held = faults.weather.add(rule)
+  const held = faults.plan.add(rule)
   const value = await act().catch((error: Error) => error)
   held.remove()
   return { hits: held.hits(), value }
@@ -132,9 +132,9 @@ bench('a watch comes through event by event while it stays open', async () => {
 })
 
 bench('each write of a backup is known by its process and name', async () => {
-  const from = faults.weather.calls.length
+  const from = faults.plan.calls.length
   await backUp(environment, CLAIM, repository)
-  const points = faults.weather.points(from)
+  const points = faults.plan.points(from)
   for (const point of [
     TAKE,
     'upload mover: PUT packs/',
@@ -142,7 +142,7 @@ bench('each write of a backup is known by its process and name', async () => {
     'upload: SOAP VslmDeleteSnapshot_Task',
   ])
     assert.ok(points.includes(point), `${point} is not among ${points.join('; ')}`)
-  const watches = faults.weather.calls.filter(({ point }) => /^adapter-\S+: WATCH uploads$/.test(point))
+  const watches = faults.plan.calls.filter(({ point }) => /^adapter-\S+: WATCH uploads$/.test(point))
   assert.ok(watches.length > 0, 'the event sources go through the proxy, too')
 })
 
@@ -160,7 +160,7 @@ for (const [when, snapshots] of [
       await sleep(500)
       left.push((await environment.vcenterState()).fcds.flatMap((disk) => disk.snapshots).length)
     }
-    faults.weather.add({ match: TAKE, [when]: act })
+    faults.plan.add({ match: TAKE, [when]: act })
     await backUp(environment, CLAIM, repository)
     assert.equal(left, [snapshots])
     assert.not(isAlive(killed))
@@ -213,7 +213,7 @@ const pidsOf = (victim: Victim): number[] => {
 for (const victim of VICTIMS) {
   bench(`${victim} is killed, and is back`, async () => {
     if (victim === 'mover' || victim === 'function') {
-      faults.weather.add({ match: /PUT checkpoint|PUT packs/, before: async () => await sleep(300) })
+      faults.plan.add({ match: /PUT checkpoint|PUT packs/, before: async () => await sleep(300) })
       await environment.api.create(aSnapshot(`to-kill-${victim}`, CLAIM, repository))
       await until('it runs', () => pidsOf('mover').length > 0, 30_000)
     }

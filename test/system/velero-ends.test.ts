@@ -48,8 +48,8 @@ ends('an upload that fails for good makes the Backup PartiallyFailed, with our r
     metadata: { name: 'velero-vsphere-plugin-config', namespace: 'velero' },
     data: { 'upload-cr-retry-max': '1' },
   } as never)
-  const { weather } = environment.parts.faults!
-  const broken = weather.add({
+  const { plan } = environment.parts.faults!
+  const broken = plan.add({
     match: /^upload mover: PUT (packs|session)/,
     server: 's3',
     times: Number.POSITIVE_INFINITY,

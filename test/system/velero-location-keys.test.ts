@@ -10,7 +10,7 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { CONFIG_KEYS, SPEC_FIELDS } from '#shared/repository/stores/s3/location-keys.ts'
 import { parametersFromLocation } from '#shared/repository/stores/s3/parameters.ts'
 import type { Environment } from '#test/environment/environment.ts'
-import type { Call } from '#test/environment/faults/weather.ts'
+import type { Call } from '#test/environment/faults/fault-plan.ts'
 import { backUp } from '#test/environment/main-job.ts'
 import { CREDENTIALS_SECRET, secret } from '#test/environment/seed.ts'
 import { sha256 } from '#test/environment/storage/content.ts'
@@ -87,8 +87,8 @@ locations(
   async () => {
     const body = '<?xml version="1.0"?><Error><Code>InvalidArgument</Code><Message>Unsupported header</Message></Error>'
     const headers = { 'content-type': 'application/xml' }
-    const { weather } = environment.parts.faults!
-    const fussy = weather.add({
+    const { plan } = environment.parts.faults!
+    const fussy = plan.add({
       match: /^/,
       server: 's3',
       where: hasChecksum,

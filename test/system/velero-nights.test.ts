@@ -48,12 +48,12 @@ nights.after(async () => {
  * Packs beyond `most` wait until the upload function has read that it is to stop. `end` answers what was sent.
  */
 function slowStore(most: number) {
-  const { weather } = environment.parts.faults!
+  const { plan } = environment.parts.faults!
   const { promise: told, resolve: tell } = Promise.withResolvers<void>()
   const { promise: isFull, resolve: fill } = Promise.withResolvers<void>()
   const sent = { packs: 0, bytes: 0 }
   const asked = { snapshot: false, upload: false }
-  const packs = weather.add({
+  const packs = plan.add({
     match: 'upload mover: PUT packs/',
     server: 's3',
     times: Number.POSITIVE_INFINITY,
@@ -80,8 +80,8 @@ function slowStore(most: number) {
       times: Number.POSITIVE_INFINITY,
     }
     // However slow the machine is: Velero's time is over when so much has got through.
-    rules.push(weather.add({ match, server: 'kubernetes', before: () => isFull, after: ask }))
-    rules.push(weather.add({ ...heard, server: 'kubernetes' }))
+    rules.push(plan.add({ match, server: 'kubernetes', before: () => isFull, after: ask }))
+    rules.push(plan.add({ ...heard, server: 'kubernetes' }))
   }
   const end = () => {
     fill()

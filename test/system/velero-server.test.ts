@@ -104,7 +104,7 @@ server('what Velero itself stores lies in the bucket in plain, Secrets too, unle
 })
 
 server('its calls pass the proxies under its name', () => {
-  const points = environment.parts.faults!.weather.points()
+  const points = environment.parts.faults!.plan.points()
   assert.ok(points.includes('velero: PATCH backups phase=InProgress'), points.join('\n'))
   assert.ok(points.includes('velero: PUT velero/'), points.join('\n'))
 })

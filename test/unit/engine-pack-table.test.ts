@@ -1,7 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { PackTable } from '#shared/repository/maintenance/pack-table.ts'
-import { Random } from '#test/scenario/random.ts'
+import { Random } from '#test/simulation/random.ts'
 
 const test = suite('engine: table of packs')
 

@@ -14,7 +14,7 @@ import { claimedKind } from '#shared/repository/format/sealed-object.ts'
 import { pruneRepository, unreachableObjects } from '#shared/repository/maintenance/prune.ts'
 import { Reach } from '#shared/repository/maintenance/reach.ts'
 import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
-import { Random } from '#test/scenario/random.ts'
+import { Random } from '#test/simulation/random.ts'
 import { access, bytesOf, CHUNK_BYTES, EngineWorld, FCD, PAGE_CHUNKS } from '#test/support/engine-world.ts'
 import { reasonOf } from '#test/support/reason.ts'
 import { SteppedStore, Steps } from '#test/support/stepped-store.ts'
@@ -231,7 +231,7 @@ async function play(seed: number, goesOn = false): Promise<World> {
         world.messages.push(...engine.messages)
       }
       await cue(process, () => !isRetiring())
-      await world.steps.dawdle(`${process} between slices`, random.below(isStory ? SHORT_WHILE : MOST_LATE_CALLS))
+      await world.steps.latencyTurns(`${process} between slices`, random.below(isStory ? SHORT_WHILE : MOST_LATE_CALLS))
     }
   }
   const forget = (process: string, snapshot: string) => async () => {
@@ -281,7 +281,7 @@ async function play(seed: number, goesOn = false): Promise<World> {
     mayEnd(async () => {
       const late = random.chance(0.4) ? 0 : random.below(isStory ? SHORT_WHILE : MOST_LATE_CALLS)
       await cue(`due ${index}`, isDue)
-      await world.steps.dawdle(`late ${index}`, late)
+      await world.steps.latencyTurns(`late ${index}`, late)
       await work()
     }),
   )

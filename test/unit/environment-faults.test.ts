@@ -3,9 +3,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { unreliable } from '#test/environment/faults/delivery.ts'
-import { type Call, Weather } from '#test/environment/faults/weather.ts'
+import { type Call, FaultPlan } from '#test/environment/faults/fault-plan.ts'
 import { nameCall } from '#test/environment/faults/write-points.ts'
-import { Random } from '#test/scenario/random.ts'
+import { Random } from '#test/simulation/random.ts'
 
 const points = suite('names of write points')
 const named = (...[server, method, url, body = '']: [Parameters<typeof nameCall>[0], string, string, string?]) =>
@@ -61,46 +61,46 @@ points('a call to vCenter is named by its SOAP method', () => {
 })
 points.run()
 
-const weather = suite('weather')
+const plan = suite('plan')
 const aCall = (point: string, writes = true): Call => {
   const [label = '', name = ''] = point.split(': ')
   return { server: 's3', caller: { label, pid: 1 }, name, writes, headers: {}, point }
 }
 
-weather('a rule holds from its n-th call on, for so many calls', () => {
-  const sky = new Weather()
-  const rule = sky.add({ match: 'upload mover: PUT packs/', nth: 2, times: 2 })
-  const met = () => sky.met(aCall('upload mover: PUT packs/')).length
+plan('a rule holds from its n-th call on, for so many calls', () => {
+  const faults = new FaultPlan()
+  const rule = faults.add({ match: 'upload mover: PUT packs/', nth: 2, times: 2 })
+  const met = () => faults.met(aCall('upload mover: PUT packs/')).length
   assert.equal([met(), met(), met(), met()], [0, 1, 1, 0])
   assert.is(rule.hits(), 2)
   rule.remove()
 })
 
-weather('a text is the whole point, a pattern finds its part, and another server is another matter', () => {
-  const sky = new Weather()
-  sky.add({ match: 'upload: PUT', times: 9 })
-  sky.add({ match: /PUT packs/, server: 'vcenter', times: 9 })
-  assert.is(sky.met(aCall('upload: PUT packs/')).length, 0)
-  sky.add({ match: /PUT packs/, times: 9 })
-  assert.is(sky.met(aCall('upload: PUT packs/')).length, 1)
+plan('a text is the whole point, a pattern finds its part, and another server is another matter', () => {
+  const faults = new FaultPlan()
+  faults.add({ match: 'upload: PUT', times: 9 })
+  faults.add({ match: /PUT packs/, server: 'vcenter', times: 9 })
+  assert.is(faults.met(aCall('upload: PUT packs/')).length, 0)
+  faults.add({ match: /PUT packs/, times: 9 })
+  assert.is(faults.met(aCall('upload: PUT packs/')).length, 1)
 })
 
-weather('a rule may ask for more than the name, such as a header, and counts only what it holds for', () => {
-  const sky = new Weather()
-  const rule = sky.add({ match: /PUT/, where: ({ headers }) => headers['x-odd'] !== undefined, times: 9 })
-  assert.is(sky.met(aCall('upload: PUT packs/')).length, 0)
-  assert.is(sky.met({ ...aCall('upload: PUT packs/'), headers: { 'x-odd': '1' } }).length, 1)
+plan('a rule may ask for more than the name, such as a header, and counts only what it holds for', () => {
+  const faults = new FaultPlan()
+  const rule = faults.add({ match: /PUT/, where: ({ headers }) => headers['x-odd'] !== undefined, times: 9 })
+  assert.is(faults.met(aCall('upload: PUT packs/')).length, 0)
+  assert.is(faults.met({ ...aCall('upload: PUT packs/'), headers: { 'x-odd': '1' } }).length, 1)
   assert.is(rule.hits(), 1)
 })
 
-weather('the points are the writes, each once, in their order', () => {
-  const sky = new Weather()
-  for (const point of ['a: PUT b', 'a: PUT a', 'a: PUT b']) sky.met(aCall(point))
-  sky.met(aCall('a: GET c', false))
-  assert.equal(sky.points(), ['a: PUT b', 'a: PUT a'])
-  assert.equal(sky.points(1), ['a: PUT a', 'a: PUT b'])
+plan('the points are the writes, each once, in their order', () => {
+  const faults = new FaultPlan()
+  for (const point of ['a: PUT b', 'a: PUT a', 'a: PUT b']) faults.met(aCall(point))
+  faults.met(aCall('a: GET c', false))
+  assert.equal(faults.points(), ['a: PUT b', 'a: PUT a'])
+  assert.equal(faults.points(1), ['a: PUT a', 'a: PUT b'])
 })
-weather.run()
+plan.run()
 
 const broker = suite('a bad broker')
 const passage = (trigger: string) => ({

@@ -14,7 +14,7 @@ import type { PruneReport, PruneSlice, Repositories, RepositoryAccess } from '#s
 import { stores } from '#test/support/stores.ts'
 import { maintain, type Occasion } from '../../functions/maintenance/handler.ts'
 import { wakeForPrunes } from '../../functions/sweep/prunes.ts'
-import { VirtualClock } from '../scenario/clock.ts'
+import { VirtualClock } from '../simulation/clock.ts'
 
 const test = suite('maintenance')
 

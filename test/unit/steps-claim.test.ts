@@ -14,7 +14,7 @@ import { readSettings } from '#shared/kernel/env.ts'
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import { stores } from '#test/support/stores.ts'
-import { VirtualClock } from '../scenario/clock.ts'
+import { VirtualClock } from '../simulation/clock.ts'
 
 const KIND = 'CloneFromSnapshot'
 const silent = { debug() {}, info() {}, warn() {}, error() {} }

@@ -8,7 +8,7 @@ import { leaseState } from '#shared/domain/lease.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
-import { VirtualClock } from '../scenario/clock.ts'
+import { VirtualClock } from '../simulation/clock.ts'
 
 const tasks = suite('what a tick asks for')
 const LEASE = 'dormouse-task-orphans'

@@ -33,7 +33,7 @@ export type MemoryClusterOptions = {
   clock: Pick<Clock, 'nowMs'>
   /** For tests that need the same UIDs in every run. */
   newUid?: () => string
-  /** Runs before each call: a scenario's seeded scheduler waits or throws here. */
+  /** Runs before each call: a simulation's seeded scheduler waits or throws here. */
   beforeCall?: (verb: Verb, kind: KindName, name: string | undefined) => Promise<void>
   /** Objects of a page. */
   pageObjects?: number

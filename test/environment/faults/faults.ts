@@ -8,8 +8,8 @@ import type { Ports } from '../process/ports.ts'
 import type { S3Server } from '../storage/s3.ts'
 import type { Vcenter } from '../storage/vcenter.ts'
 import type { Known } from './callers.ts'
+import { FaultPlan } from './fault-plan.ts'
 import { FaultProxy, type ProxyOptions } from './proxy.ts'
-import { Weather } from './weather.ts'
 import type { ServerName } from './write-points.ts'
 
 type Servers = { controlPlane: ControlPlane; s3: S3Server; vcenter: Vcenter }
@@ -17,16 +17,16 @@ type Servers = { controlPlane: ControlPlane; s3: S3Server; vcenter: Vcenter }
 const CLOCK_SHIFT = path.join(import.meta.dirname, 'clock-shift.mjs')
 
 export class Faults {
-  readonly weather = new Weather()
+  readonly plan = new FaultPlan()
   readonly kubernetes: FaultProxy
   readonly s3: FaultProxy
   readonly vcenter: FaultProxy
   private readonly known: (() => Known[])[] = []
   private readonly clockFile: string
 
-  private constructor(proxies: Record<ServerName, Omit<ProxyOptions, 'weather' | 'programs'>>, folder: string) {
-    const proxy = (options: Omit<ProxyOptions, 'weather' | 'programs'>) =>
-      new FaultProxy({ ...options, weather: this.weather, programs: () => this.known.flatMap((now) => now()) })
+  private constructor(proxies: Record<ServerName, Omit<ProxyOptions, 'plan' | 'programs'>>, folder: string) {
+    const proxy = (options: Omit<ProxyOptions, 'plan' | 'programs'>) =>
+      new FaultProxy({ ...options, plan: this.plan, programs: () => this.known.flatMap((now) => now()) })
     this.kubernetes = proxy(proxies.kubernetes)
     this.s3 = proxy(proxies.s3)
     this.vcenter = proxy(proxies.vcenter)

@@ -1,4 +1,4 @@
-// Stands between the functions and one server. It ends TLS with the server's own certificate, asks the weather about each call,
+// Stands between the functions and one server. It ends TLS with the server's own certificate, asks the fault plan about each call,
 // and hands everything else on as it came: also a watch, byte by byte.
 
 import http from 'node:http'
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createSecureContext } from 'node:tls'
 import type { KeyPair } from '../kubernetes/certificates.ts'
 import { type Caller, callerOf, isAlive, type Known } from './callers.ts'
-import type { Call, Fault, Rule, Weather } from './weather.ts'
+import type { Call, Fault, FaultPlan, Rule } from './fault-plan.ts'
 import { nameCall, type ServerName } from './write-points.ts'
 
 export type ProxyOptions = {
@@ -18,7 +18,7 @@ export type ProxyOptions = {
   port: number
   /** With it the proxy speaks TLS, and so does the server. */
   tls?: KeyPair & { caPem: string }
-  weather: Weather
+  plan: FaultPlan
   programs: () => Known[]
 }
 
@@ -91,13 +91,13 @@ export class FaultProxy {
   }
 
   private async pass(incoming: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
-    const { server, weather } = this.options
+    const { server, plan } = this.options
     const caller = this.callerOn(incoming.socket)
     const body = await bodyOf(incoming)
     const { name, writes } = nameCall(server, incoming.method ?? '', incoming.url ?? '', body)
     const { headers } = incoming
     const call: Call = { server, caller, name, writes, point: `${caller.label}: ${name}`, headers }
-    const rules = weather.met(call)
+    const rules = plan.met(call)
     const fault: Fault = Object.assign({}, ...rules.map((rule) => rule.fault))
     for (const { before } of rules) await before?.(call)
     if (fault.answer !== undefined) {

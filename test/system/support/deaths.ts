@@ -2,8 +2,8 @@
 
 import * as assert from 'uvu/assert'
 import type { Environment } from '#test/environment/environment.ts'
+import type { Rule } from '#test/environment/faults/fault-plan.ts'
 import { killProcess } from '#test/environment/faults/victims.ts'
-import type { Rule } from '#test/environment/faults/weather.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import { type holdUploads, untilPhase } from './velero.ts'
 
@@ -18,17 +18,17 @@ export type Moment = Pick<Rule, 'match' | 'fault'> & { when: 'before' | 'after' 
 /** Resolves when a call that matches has come and `act` is done. */
 export async function atCall({ environment }: Dying, { when, ...rule }: Moment, act: () => Promise<void>) {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const { weather } = environment.parts.faults!
-  const from = weather.calls.length
+  const { plan } = environment.parts.faults!
+  const from = plan.calls.length
   const came = () =>
-    weather.calls
+    plan.calls
       .slice(from)
       .filter(({ writes }) => writes)
       .map(({ point }) => point)
   const missing = () => new Error(`no call is ${rule.match}; these came: ${came().slice(-60).join(', ')}`)
   const limit = setTimeout(() => reject(missing()), CALL_MS)
   const happen = async () => await act().then(resolve, reject)
-  const { remove } = weather.add({ ...rule, server: 'kubernetes', [when]: happen })
+  const { remove } = plan.add({ ...rule, server: 'kubernetes', [when]: happen })
   await promise.finally(() => {
     clearTimeout(limit)
     remove()

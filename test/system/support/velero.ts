@@ -14,7 +14,7 @@ import { noise, writePieces } from '#test/environment/storage/content.ts'
 import { openRepository } from '#test/environment/storage/repository.ts'
 import type { NewVolume, Volume } from '#test/environment/storage/volume.ts'
 import { VELERO_PREFIX } from '#test/environment/velero/start.ts'
-import { atWork } from '../../chaos/leftovers.ts'
+import { atWork } from '../../crash/leftovers.ts'
 import { builtPlugin } from './plugin-file.ts'
 
 const MIB = 2 ** 20
@@ -90,8 +90,8 @@ export function holdStore(environment: Environment, match: string | RegExp): Hol
     held++
     await promise
   }
-  const { weather } = environment.parts.faults!
-  const rule = weather.add({ match, server: 's3', times: Number.POSITIVE_INFINITY, before: hold })
+  const { plan } = environment.parts.faults!
+  const rule = plan.add({ match, server: 's3', times: Number.POSITIVE_INFINITY, before: hold })
   return {
     held: () => held,
     release: () => {

@@ -1,0 +1,62 @@
+// Who asked for a cancel, and how long it took until it was heard: without faults in between never longer than the sweep needs.
+
+import type { KubeObject } from '#shared/api/kinds.ts'
+import { isOver } from '#shared/domain/sweep.ts'
+import { seeUpload } from '#shared/domain/upload.ts'
+import { MINUTE_MS } from '#shared/kernel/units.ts'
+import type { Stepped, World } from './world.ts'
+
+/** The sweep after next, and the chunk in hand; a back-off lasts up to an hour. */
+const HEARD_WITHIN_MS = 5 * MINUTE_MS
+
+type Question = { atMs: number; faults: string; heard: boolean }
+
+export class Asked {
+  readonly #world: World
+  readonly #open = new Map<string, Question>()
+
+  constructor(world: World) {
+    this.#world = world
+    world.cluster.onWrite((kind, _before, after) => {
+      const name = after && nameOf(kind, after.metadata.namespace, after.metadata.name)
+      const question = name === undefined ? undefined : this.#open.get(name)
+      if (after === undefined || question === undefined || question.heard) return
+      if (!this.#hasHeard({ ...after, kind })) return
+      question.heard = true
+      const tookMs = world.clock.nowMs() - question.atMs
+      if (tookMs > HEARD_WITHIN_MS && question.faults === this.#faults())
+        world.broken.push(`${name} was cancelled only after ${Math.round(tookMs / MINUTE_MS)} minutes`)
+    })
+  }
+
+  cancel(kind: Stepped, namespace: string | undefined, name: string): void {
+    const key = nameOf(kind, namespace, name)
+    if (this.#open.has(key)) return
+    const object = this.#world.cluster.peek(kind, namespace, name)
+    const heard = object === undefined || this.#hasHeard({ ...object, kind })
+    this.#open.set(key, { atMs: this.#world.clock.nowMs(), faults: this.#faults(), heard })
+  }
+
+  /** A cancel comes too late for what is sealed or given up: only its clean-up is left, in its own time. */
+  #hasHeard(object: KubeObject): boolean {
+    if (object['status']?.phase === 'Canceling' || isOver(object)) return true
+    const upload = this.#uploadOf(object)
+    return upload !== undefined && (seeUpload(upload).sealed || seeUpload(upload).givenUp)
+  }
+
+  #uploadOf(object: KubeObject): KubeObject | undefined {
+    if (object.kind !== 'Snapshot') return object.kind === 'Upload' ? object : undefined
+    const place = `${object.metadata.namespace}/${object.metadata.name}`
+    return this.#world.cluster.peekAll('Upload').find((upload) => upload['spec'].snapshotReference === place)
+  }
+
+  /** Something happened since: it may have taken longer. */
+  #faults(): string {
+    const { faults, deaths } = this.#world
+    return `${faults.count} ${deaths}`
+  }
+}
+
+function nameOf(kind: string, namespace: string | undefined, name: string): string {
+  return `${kind} ${namespace}/${name}`
+}

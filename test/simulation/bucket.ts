@@ -1,0 +1,266 @@
+// The bucket of a simulation run: one repository of format 1 with small chunks in memory, what every process sees of it, and the
+// proof at each root that it names only what is there and restores to what the disk snapshot held.
+
+import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
+import { download } from '#shared/movers/block/download.ts'
+import { inlineLane } from '#shared/movers/block/inline-lane.ts'
+import type { DiskRef } from '#shared/ports/mover.ts'
+import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import { MemoryDisk, MemoryDiskContent } from '#shared/providers/memory/disk.ts'
+import { addPasswordSlot, type Repository } from '#shared/repository/core/repository.ts'
+import { type Checkpoint, openCheckpoint } from '#shared/repository/format/checkpoint.ts'
+import {
+  CONFIG_KEY,
+  formatSession,
+  parseCheckpointKey,
+  rootKey,
+  sessionInKey,
+} from '#shared/repository/format/names.ts'
+import { encodeConfig } from '#shared/repository/format/repository-config.ts'
+import { RepositoryKeys } from '#shared/repository/format/repository-keys.ts'
+import { openRoot, openTombstone, type Root, type RootAbout, sealRoot } from '#shared/repository/format/root.ts'
+import { claimedKind } from '#shared/repository/format/sealed-object.ts'
+import { pruneRepository, unreachableObjects } from '#shared/repository/maintenance/prune.ts'
+import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
+import { access, CHEAP_SCRYPT, PAGE_CHUNKS } from '#test/support/engine-world.ts'
+import type { VirtualClock } from './clock.ts'
+import type { Caller, Pod } from './pod.ts'
+
+/** Pages of 128 KiB: a volume of 640 KiB has five. */
+export const CHUNK_BYTES = 8 * KiB
+export const BUDGET = {
+  packBytes: 8 * CHUNK_BYTES,
+  packBuffersPerLane: 2,
+  batchBytes: 4 * CHUNK_BYTES,
+  knownChunks: 1024,
+  openPages: 3,
+  fetchBytes: 16 * CHUNK_BYTES,
+}
+const PACK_MS = 300
+/** Fixed, so that every tag and with it every order of keys is the same in each run. */
+const KEYS = new RepositoryKeys('00112233445566778899aabbccddeeff', Buffer.alloc(32, 7))
+const CONFIG = { repositoryId: KEYS.repositoryId, chunkBytes: CHUNK_BYTES, pageChunks: PAGE_CHUNKS }
+const NO_DISK: DiskRef = {
+  access: { server: '', port: 0, thumbprintSha1: '', user: '', password: '', datastoreMoref: '' },
+  fcdId: '',
+  snapshotId: undefined,
+}
+
+export class Bucket {
+  readonly clock: VirtualClock
+  readonly objects: MemoryObjectStore['objects']
+  readonly #store: MemoryObjectStore
+  /** Bytes that the backup of a disk snapshot must restore to. */
+  readonly expected = new Map<string, Buffer>()
+  /** Objects of others: not ours to count, and not ours to remove. */
+  readonly foreign = new Set<string>()
+  readonly late = new Set<string>()
+  readonly broken: string[]
+  /** Its key slot is written. */
+  readonly ready: Promise<unknown>
+
+  constructor(clock: VirtualClock, broken: string[]) {
+    const nowMs = () => clock.nowMs()
+    this.clock = clock
+    this.#store = new MemoryObjectStore({ location: 's3://bucket', nowMs })
+    this.objects = this.#store.objects
+    this.broken = broken
+    this.objects.set(CONFIG_KEY, { body: encodeConfig(KEYS, CONFIG), modifiedMs: nowMs() })
+    this.ready = addPasswordSlot(this.#store, KEYS, access.password, CHEAP_SCRYPT)
+  }
+
+  /** As one process sees it. `isAlive`: a mover that was killed writes nothing more. */
+  storeOf(pod: Pod, caller: Caller, isAlive: () => boolean = () => true): ObjectStore {
+    return new PodStore(this, this.#store, pod, caller, isAlive, this.ready)
+  }
+
+  get keyList(): string[] {
+    return [...this.objects.keys()].sort()
+  }
+
+  /**
+   * But for those by which the next backup goes on from one that was given up, and those that pods wrote which stood still: they may come
+   * after the session's end. A prune removes them.
+   */
+  get checkpoints(): string[] {
+    const excused = (key: string) => this.foreign.has(key) || this.late.has(key) || this.#isForNext(key)
+    return this.keyList.filter((key) => key.startsWith('checkpoint/') && !excused(key))
+  }
+
+  #isForNext(key: string): boolean {
+    const { session = '', name } = parseCheckpointKey(key) ?? {}
+    const end = this.objects.get(rootKey(session))?.body
+    if (end === undefined || claimedKind(end) !== 'tombstone') return false
+    return openTombstone(KEYS, session, end, key).checkpoint === name
+  }
+
+  /** The newest of a session; undefined: there is none. */
+  checkpointOf(session: string): Checkpoint | undefined {
+    const key = this.keyList.findLast((each) => each.startsWith(`checkpoint/${session}/`))
+    const bytes = key === undefined ? undefined : this.objects.get(key)?.body
+    return key === undefined || bytes === undefined ? undefined : openCheckpoint(KEYS, key, bytes, key)
+  }
+
+  /** It has a root, or a tombstone in its place. */
+  isEnded(session: string): boolean {
+    return session !== '' && this.objects.has(rootKey(session))
+  }
+
+  /** Roots of backups, by key; tombstones are none. */
+  get backups(): Map<string, Root> {
+    const found = new Map<string, Root>()
+    for (const key of this.keyList.filter((each) => !this.foreign.has(each))) {
+      const root = this.rootAt(key)
+      if (root !== undefined) found.set(key, root)
+    }
+    return found
+  }
+
+  rootAt(key: string): Root | undefined {
+    const session = key.startsWith('roots/') ? sessionInKey(key) : undefined
+    const bytes = this.objects.get(key)?.body
+    if (session === undefined || bytes === undefined || claimedKind(bytes) === 'tombstone') return undefined
+    return openRoot(KEYS, session, bytes, key)
+  }
+
+  backupOf(snapshotId: string): string | undefined {
+    return [...this.backups].find(([, root]) => root.about.snapshotId === snapshotId)?.[0]
+  }
+
+  /** The same backup once more, as another cluster or namespace would have sealed it. Answers its root. */
+  plantRoot(like: string, change: Partial<RootAbout>): string {
+    const root = this.rootAt(like)
+    if (root === undefined) throw new Error(`${like} is no backup`)
+    const about = { ...root.about, ...change }
+    const session = formatSession({
+      volumeTag: KEYS.volumeTag(about.fcdId),
+      snapshotTag: KEYS.snapshotTag(about.fcdId, about.snapshotId),
+      startedMs: about.createdMs,
+      attempt: 'ffffffff',
+    })
+    const key = rootKey(session)
+    this.objects.set(key, { body: sealRoot(KEYS, session, { ...root, about }), modifiedMs: this.clock.nowMs() })
+    return key
+  }
+
+  /** Every byte of a backup, restored from what is in the bucket at this moment. */
+  async restore(rootKey: string): Promise<Buffer> {
+    const store = new MemoryObjectStore({ location: 's3://bucket', objects: new Map(this.objects) })
+    const root = this.rootAt(rootKey)
+    if (root === undefined) throw new Error(`${rootKey} is no backup`)
+    const content = new MemoryDiskContent(root.capacityBytes, CHUNK_BYTES)
+    const request = { repository: access, disk: NO_DISK, root: rootKey, sliceMs: HOUR_MS, nextChunk: 0 }
+    const openLanes = async (_disk: DiskRef, setup: Parameters<typeof inlineLane>[1]) => [
+      inlineLane(new MemoryDisk(content), setup),
+    ]
+    const deps = { store, clock: STANDING_CLOCK, openLanes, workers: 1, budget: BUDGET }
+    const options = { signal: new AbortController().signal, onProgress: () => {} }
+    const outcome = await download({ ...request, targetIsZeroed: true }, deps, options)
+    if (outcome.state !== 'done') throw new Error(`${rootKey} was restored in part only`)
+    const bytes = Buffer.alloc(content.capacityBytes)
+    new MemoryDisk(content).read(0, bytes)
+    return bytes
+  }
+
+  /** As the maintenance function does it, beside sessions that have not ended. `exclusive`: none of them goes on. */
+  async prune(exclusive = false): Promise<void> {
+    const options = { clock: STANDING_CLOCK, sliceMs: HOUR_MS, sessionIdleMs: Number.MAX_SAFE_INTEGER, exclusive }
+    await pruneRepository(this.#repository, options)
+  }
+
+  /** What no backup reaches and the format does not keep. */
+  async unreachable(): Promise<string[]> {
+    return await unreachableObjects(this.#repository)
+  }
+
+  get #repository(): Repository {
+    return { store: this.#store, keys: KEYS, config: CONFIG }
+  }
+
+  /** A root promises a whole backup from its first moment on. */
+  async checkRoot(key: string): Promise<void> {
+    const root = this.rootAt(key)
+    if (root === undefined) return
+    const wanted = this.expected.get(root.about.snapshotId)
+    try {
+      const found = await this.restore(key)
+      if (wanted === undefined) this.broken.push(`${key} is of a snapshot that nobody has seen`)
+      else if (!found.equals(wanted)) this.broken.push(`${key} does not restore to what the disk snapshot held`)
+    } catch (error) {
+      this.broken.push(`${key} names what is not there: ${error}`)
+    }
+  }
+}
+
+/** The check takes no time. */
+const STANDING_CLOCK = { nowMs: () => 0, monotonicMs: () => 0, sleep: () => new Promise<void>(() => {}) }
+
+class PodStore implements ObjectStore {
+  readonly location: string
+  readonly #bucket: Bucket
+  readonly #inner: MemoryObjectStore
+  readonly #pod: Pod
+  readonly #caller: Caller
+  readonly #isAlive: () => boolean
+  readonly #ready: Promise<unknown>
+
+  constructor(
+    bucket: Bucket,
+    inner: MemoryObjectStore,
+    pod: Pod,
+    caller: Caller,
+    isAlive: () => boolean,
+    ready: Promise<unknown>,
+  ) {
+    this.#bucket = bucket
+    this.#inner = inner
+    this.#pod = pod
+    this.#caller = caller
+    this.#isAlive = isAlive
+    this.#ready = ready
+    this.location = inner.location
+  }
+
+  get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    return this.#call('get', key, false, () => this.#inner.get(key, signal))
+  }
+
+  getRange(key: string, offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    return this.#call('getRange', key, false, () => this.#inner.getRange(key, offset, length, signal))
+  }
+
+  putIfAbsent(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean> {
+    return this.#call('put', key, true, async () => {
+      // What is large takes time, so that nobody may lean on its being there at once.
+      if (key.startsWith('packs/')) await this.#bucket.clock.sleep(PACK_MS)
+      const created = await this.#inner.putIfAbsent(key, body, signal)
+      if (this.#pod.wasPaused) this.#bucket.late.add(key)
+      if (created && key.startsWith('roots/')) await this.#bucket.checkRoot(key)
+      return created
+    })
+  }
+
+  async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
+    const found = await this.#call('list', prefix, false, async () => {
+      const all: StoredObject[] = []
+      for await (const object of this.#inner.list(prefix, signal)) all.push(object)
+      return all
+    })
+    yield* found
+  }
+
+  delete(key: string, signal?: AbortSignal): Promise<void> {
+    return this.#call('delete', key, true, () => this.#inner.delete(key, signal))
+  }
+
+  async #call<T>(verb: string, key: string, isWrite: boolean, act: () => Promise<T>): Promise<T> {
+    await this.#ready
+    const name = `${verb} ${key.split('/', 1)[0]}`
+    return await this.#pod.call('store', name, isWrite, () => this.#ifAlive(act), this.#caller)
+  }
+
+  async #ifAlive<T>(act: () => Promise<T>): Promise<T> {
+    if (!this.#isAlive()) return await new Promise<T>(() => {}) // a killed process hears nothing any more
+    return await act()
+  }
+}
