@@ -5,22 +5,19 @@ import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { actorOf } from './authority.ts'
-import { parametersFromLocation } from './repository-parameters.ts'
+import { type StoreRules, type StoreSpec, specOfRepository } from './store-rules.ts'
 
 /** On a BackupStorageLocation in Velero's namespace: namespaces whose claims may refer to it, separated by commas; `*`: all. */
 export const OPEN_TO_ANNOTATION = 'dormouse.dev/allowed-namespaces'
 /** On a BackupRepository (cluster-scoped): the namespace whose claim it was made for. Velero's: its parameters are an operator's word. */
 export const CLAIM_NAMESPACE_ANNOTATION = 'dormouse.dev/claim-namespace'
-export const REPOSITORY_DRIVER = 's3repository.astrolabe.vmware-tanzu.com'
 
 const MAX_LIST_CHARS = 64 * 1024
 const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** What its BackupRepository holds. Never anything else of a tenant's claim: no annotation, no label, no condition. */
-export type Terms = {
-  parameters: Record<string, string>
+export type Terms = StoreSpec & {
   allowedNamespaces: string[]
-  driver: string
   /** The parameters say what this location says, no more: its settings are followed from then on. undefined: they count as they are. */
   follows: string | undefined
 }
@@ -33,10 +30,9 @@ export function claimNamespace(claim: KubeObject, veleroNamespace: string): stri
 
 export function termsOfOperator(claim: KubeObject, follows: string | undefined): Terms {
   return {
+    ...specOfRepository(claim),
     follows,
-    parameters: claim['repopsitoryParameters'] ?? {},
     allowedNamespaces: claim['allowedNamespaces'] ?? [],
-    driver: claim['repositoryDriver'],
   }
 }
 
@@ -51,13 +47,18 @@ export function locationOfTenant(claim: KubeObject, namespace: string): string {
  * TerminalErrors `LocationNotAllowed` (the same for one that is not there, so that nobody learns which there are),
  * `NamespaceNotAllowed`, `ParametersNotAllowed`.
  */
-export function termsOfTenant(claim: KubeObject, namespace: string, location: KubeObject | undefined): Terms {
+export function termsOfTenant(
+  stores: StoreRules,
+  claim: KubeObject,
+  namespace: string,
+  location: KubeObject | undefined,
+): Terms {
   const name = locationOfTenant(claim, namespace)
   if (location === undefined || !isOpenTo(location, namespace)) throw notAllowed(name, namespace)
   requireOwnNamespace(claim['allowedNamespaces'], namespace)
-  const parameters = parametersFromLocation(location)
-  requireSame(claim['repopsitoryParameters'] ?? {}, parameters)
-  return { parameters, allowedNamespaces: [namespace], driver: REPOSITORY_DRIVER, follows: name }
+  const spec = stores.specOf(location)
+  requireSame(claim['repopsitoryParameters'] ?? {}, spec.parameters)
+  return { ...spec, allowedNamespaces: [namespace], follows: name }
 }
 
 export function isOpenTo({ metadata }: KubeObject, namespace: string): boolean {

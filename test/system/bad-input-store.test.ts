@@ -6,7 +6,7 @@ import { CreateBucketCommand, DeleteObjectCommand, GetObjectCommand, PutObjectCo
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
+import { parametersFromLocation } from '#shared/repository/stores/s3/parameters.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { aSnapshot, type Backup, backUp, claimRepository, remove, restore, typeOf } from '#test/environment/main-job.ts'
 import { CREDENTIALS_SECRET, REPOSITORY_SECRET, secret } from '#test/environment/seed.ts'

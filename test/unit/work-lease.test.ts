@@ -13,6 +13,7 @@ import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
+import { stores } from '#test/support/stores.ts'
 import { VirtualClock } from '../simulation/clock.ts'
 
 const KIND = 'CloneFromSnapshot'
@@ -22,7 +23,14 @@ type Kind = 'CloneFromSnapshot' | 'Upload'
 
 function aWorld(kind: Kind = KIND): { kind: Kind; deps: StepDeps; cluster: MemoryCluster; seen: KubeObject } {
   const cluster = new MemoryCluster({ clock: systemClock })
-  const deps: StepDeps = { cluster, clock: systemClock, settings: readSettings({}), identity: 'pod-1', log: silent }
+  const deps: StepDeps = {
+    cluster,
+    clock: systemClock,
+    settings: readSettings({}),
+    stores,
+    identity: 'pod-1',
+    log: silent,
+  }
   const seen = cluster.seed(kind, {
     apiVersion: KINDS[kind].apiVersion,
     kind,
