@@ -188,10 +188,10 @@ async function prepare(deps: TransferDeps, claim: Claim): Promise<DownloadReques
   if (facts === undefined)
     throw new TerminalError('VolumeNotFound', `no configured vCenter knows the target disk ${target.fcdId}`)
   await tellRoot(claim, backup)
-  if (facts.capacityBytes < backup.capacityBytes) {
+  if (facts.capacityBytes < backup.source.capacityBytes) {
     throw new TerminalError(
       'TargetTooSmall',
-      `the target disk has ${sizeText(facts.capacityBytes)}, the backup needs ${sizeText(backup.capacityBytes)}`,
+      `the target disk has ${sizeText(facts.capacityBytes)}, the backup needs ${sizeText(backup.source.capacityBytes)}`,
     )
   }
   return {
@@ -205,9 +205,9 @@ async function prepare(deps: TransferDeps, claim: Claim): Promise<DownloadReques
 }
 
 /** What the clone function goes by: it opens no repository, and nobody else's word counts. */
-async function tellRoot(claim: Claim, { root, capacityBytes, about }: BackupSummary): Promise<void> {
+async function tellRoot(claim: Claim, { root, about, source }: BackupSummary): Promise<void> {
   const download = claim.latest()
-  const told = formatBackedUp(capacityBytes, about)
+  const told = formatBackedUp(source.capacityBytes, { ...about, volume: source.volume })
   const isNew = download['status']?.root !== root
   if (!isNew && download.metadata.annotations?.[BACKED_UP_ANNOTATION] === told) return
   await claim.patch({

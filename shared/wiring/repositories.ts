@@ -23,15 +23,16 @@ export function wireRepositories<Deps extends StepDeps>(deps: Deps): Deps & Repo
 }
 
 async function loadRepositories(deps: StepDeps): Promise<Repositories> {
-  const [{ createRepositories }, { createS3Store }] = await Promise.all([
+  const [{ createRepositories }, { createS3Store }, { blockSourceOf: sourceOf }] = await Promise.all([
     import('#shared/repository/repositories.ts'),
     import('#shared/repository/stores/s3/store.ts'),
+    import('#shared/movers/block/block-source.ts'),
   ])
   const storeOf = rememberingLast((access: RepositoryAccess) =>
     createS3Store(access.s3, { clock: deps.clock, ...originOf(access) }),
   )
   const warn = (reason: string, message: string) => deps.log.warn({ reason }, message)
-  return createRepositories({ storeOf, clock: deps.clock, chunkBytes: deps.settings.chunkBytes, warn })
+  return createRepositories({ storeOf, clock: deps.clock, chunkBytes: deps.settings.chunkBytes, warn, sourceOf })
 }
 
 /** One store for calls with the same settings, so that its connections are used again; other settings replace it. */

@@ -71,7 +71,7 @@ for (const [what, harm] of Object.entries(harms)) {
         assert.match(world.warnings.join(), /P(ack|age)Missing|PageCorrupt/)
         assert.ok(await restores(world, `roots/${session}`, content), `without ${packs[which]}`)
         const root = await rootOf(store, `roots/${session}`)
-        assert.is(root.mode, { changes: 'Changed', allocated: 'Allocated', everything: 'Everything' }[how])
+        assert.is(root.source['mode'], { changes: 'Changed', allocated: 'Allocated', everything: 'Everything' }[how])
         // The one after that begins from a backup that is whole: nothing to say.
         world.warnings.length = 0
         assert.is(

@@ -9,14 +9,17 @@ import type { BlobLocation } from './location-table.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
 import { ID_BYTES, PACK_MAGIC, PACK_TRAILER_MAGIC, SALT_BYTES, TAG_BYTES } from './version.ts'
 
-const KIND_CODE = { chunk: 1, page: 2, segment: 3, footer: 4 } as const
-export type BlobKind = 'chunk' | 'page' | 'segment'
+/** `root`: the copy of one (root-copy.ts). */
+const KIND_CODE = { chunk: 1, page: 2, segment: 3, footer: 4, root: 5 } as const
+export type BlobKind = Exclude<keyof typeof KIND_CODE, 'footer'>
+const BLOB_KINDS = ['chunk', 'page', 'segment', 'root'] as const satisfies BlobKind[]
 
 /** Reasons of the CorruptionError for each kind of blob. */
 export const BLOB_REASONS = {
   chunk: { corrupt: 'ChunkCorrupt', missing: 'ChunkMissing' },
   page: { corrupt: 'PageCorrupt', missing: 'PageMissing' },
   segment: { corrupt: 'IndexCorrupt', missing: 'IndexMissing' },
+  root: { corrupt: 'RootCorrupt', missing: 'RootMissing' },
 } as const satisfies Record<BlobKind, { corrupt: string; missing: string }>
 
 const SALT_AT = 8
@@ -115,7 +118,7 @@ export class PackReader {
   readonly #where: string
   readonly #codec: ChunkCodec | undefined
 
-  /** `where` (`s3://…/packs/…`) goes into messages. With a codec, what `open` answers is overwritten by its next call. */
+  /** `where` (the store's location and the pack's key) goes into messages. With a codec, what `open` answers is overwritten by its next call. */
   constructor(keys: RepositoryKeys, header: Uint8Array, where: string, codec?: ChunkCodec) {
     const head = asBuffer(header)
     if (head.length < PACK_HEADER_BYTES || head.toString('latin1', 0, SALT_AT) !== PACK_MAGIC) {
@@ -181,7 +184,7 @@ function footerEntries(plain: Buffer, pack: string): { kind: BlobKind; blob: Blo
   return Array.from({ length: plain.length / FOOTER_ENTRY_BYTES }, (_, index) => {
     const entry = plain.subarray(index * FOOTER_ENTRY_BYTES, (index + 1) * FOOTER_ENTRY_BYTES)
     const code = entry.readUInt32LE(28)
-    const kind = (['chunk', 'page', 'segment'] as const).find((name) => KIND_CODE[name] === code)
+    const kind = BLOB_KINDS.find((name) => KIND_CODE[name] === code)
     if (kind === undefined) throw new RangeError(`blob ${index} is of the unknown kind ${code}`)
     const raw = entry.readUInt32LE(24)
     const blob: BlobLocation = {

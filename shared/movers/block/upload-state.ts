@@ -2,12 +2,14 @@
 // Nothing gets in before it is durable in the store, so that a checkpoint of it is true at any moment.
 
 import type { UploadProgress } from '#shared/ports/mover.ts'
+import { NewChunks } from '#shared/repository/core/new-chunks.ts'
 import { Bitmap } from '#shared/repository/format/bitmap.ts'
 import type { Checkpoint } from '#shared/repository/format/checkpoint.ts'
 import { type BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
-import type { Healed, Root, UploadMode } from '#shared/repository/format/root.ts'
+import type { Healed } from '#shared/repository/format/root.ts'
+import { type BlockProgress, encodeProgress } from './block-checkpoint.ts'
+import type { UploadMode } from './block-source.ts'
 import { chunkLength, type Geometry, pageSpan, spanBytes } from './geometry.ts'
-import { NewChunks } from './new-chunks.ts'
 
 const MOST_SPARE_TABLES = 64
 
@@ -22,8 +24,11 @@ export type OpenPage = {
   unfinished?: { slots: Bitmap; stored: BlobLocation | undefined } | undefined
 }
 
-/** A checkpoint of which it is known what must not be taken over. */
-export type Resumable = Checkpoint & { unusable: ReadonlySet<string> }
+/** The backup whose map this one begins from. `key`: its root's. */
+export type ParentBackup = { key: string; capacityBytes: number; pages: LocationTable }
+
+type Beginning = Pick<Checkpoint, 'finished' | 'pages' | 'stats' | 'parent' | 'unusable' | 'healed'> &
+  Pick<BlockProgress, 'mode' | 'plannedPages' | 'plan'>
 
 export class UploadState {
   readonly geometry: Geometry
@@ -43,10 +48,7 @@ export class UploadState {
   /** Tables of finished pages: new ones of 128 KiB each would outlive many a garbage collection. */
   readonly #spareTables: LocationTable[] = []
 
-  private constructor(
-    geometry: Geometry,
-    from: Omit<Resumable, 'capacityBytes' | 'openPages' | 'segments' | 'newEntries'>,
-  ) {
+  private constructor(geometry: Geometry, from: Beginning) {
     this.geometry = geometry
     this.plan = from.plan
     this.finished = from.finished
@@ -63,12 +65,12 @@ export class UploadState {
   static begin(
     geometry: Geometry,
     mode: UploadMode,
-    parent: { key: string; root: Root } | undefined,
+    parent: ParentBackup | undefined,
     unusable: ReadonlySet<string>,
   ): UploadState {
     const pages = new LocationTable(geometry.pageCount)
-    const shared = Math.min(geometry.pageCount, parent?.root.pages.length ?? 0)
-    for (let page = 0; page < shared; page++) if (parent !== undefined) pages.copy(page, parent.root.pages, page)
+    const shared = Math.min(geometry.pageCount, parent?.pages.length ?? 0)
+    for (let page = 0; page < shared; page++) if (parent !== undefined) pages.copy(page, parent.pages, page)
     const finished = new Bitmap(geometry.pageCount)
     if (mode === 'Changed') finished.addRange(0, geometry.pageCount)
     return new UploadState(geometry, {
@@ -84,9 +86,11 @@ export class UploadState {
     })
   }
 
-  static resume(geometry: Geometry, checkpoint: Resumable): UploadState {
-    const state = new UploadState(geometry, checkpoint)
-    for (const { page, todo, map } of checkpoint.openPages) {
+  static resume(geometry: Geometry, checkpoint: Checkpoint, progress: BlockProgress): UploadState {
+    const state = new UploadState(geometry, { ...checkpoint, ...progress })
+    for (const [index, { page, map }] of checkpoint.openPages.entries()) {
+      const todo = progress.todos[index]
+      if (todo === undefined) throw new Error(`open page ${page} has no chunks that wait`)
       state.open.set(page, { page, first: pageSpan(geometry, page).first, todo, left: todo.count(), map })
     }
     for (const segment of checkpoint.segments) state.newChunks.segments.push(segment)
@@ -96,16 +100,15 @@ export class UploadState {
 
   /** Only while nothing that is not durable has been let in; that is always. */
   checkpoint(): Checkpoint {
+    const openPages = [...this.open.values()]
+    const { mode, plannedPages, plan } = this
     return {
-      mode: this.mode,
       parent: this.parent,
-      capacityBytes: this.geometry.capacityBytes,
-      plannedPages: this.plannedPages,
       stats: this.stats,
-      plan: this.plan,
       finished: this.finished,
       pages: this.pages,
-      openPages: [...this.open.values()],
+      openPages,
+      ...encodeProgress(this.geometry, { mode, plannedPages, plan, todos: openPages.map(({ todo }) => todo) }),
       segments: this.newChunks.segments,
       newEntries: this.newChunks.encodeUnsegmented(),
       unusable: this.unusable,
