@@ -2,6 +2,7 @@
 
 import type { Condition } from '#shared/api/kinds.ts'
 import { type ConditionChange, setCondition } from '#shared/domain/conditions.ts'
+import { keySlotCondition } from '#shared/domain/key-slot-condition.ts'
 import type { RepositoryState } from '#shared/ports/mover.ts'
 
 /** What a tenant wrote into the status of a claim does not come along to the BackupRepository, nor the other way round. */
@@ -13,7 +14,7 @@ export function readyConditions(state: RepositoryState, plaintextCredentials: bo
   return [
     { type: 'Ready', status: 'True', reason: 'RepositoryOpened', message: `repository ${state.repositoryId} is open` },
     recoveryCondition(state.recoverySlot),
-    slotsCondition(state.damagedSlots),
+    keySlotCondition(state.damagedSlots),
     conditionalPutCondition(state.conditionalPut),
     credentialsCondition(plaintextCredentials),
   ]
@@ -34,26 +35,6 @@ function recoveryCondition(present: boolean): ConditionChange {
         message:
           'if the Secret with the repository key is lost, so are the backups: add recovery-passphrase or recovery-public-key to it',
       }
-}
-
-const SHOWN_SLOTS = 3
-
-function slotsCondition(damaged: readonly string[]): ConditionChange {
-  if (damaged.length === 0)
-    return {
-      type: 'KeySlotDamaged',
-      status: 'False',
-      reason: 'KeySlotsIntact',
-      message: 'each key slot is what was written',
-    }
-  const rest = damaged.length - SHOWN_SLOTS
-  const names = [...damaged.slice(0, SHOWN_SLOTS), ...(rest > 0 ? [`${rest} more`] : [])].join(', ')
-  return {
-    type: 'KeySlotDamaged',
-    status: 'True',
-    reason: 'KeySlotDamaged',
-    message: `${names}: damaged, put there by somebody without the repository key, or of a newer version; look whether a recovery key is among them before it is needed`,
-  }
 }
 
 function credentialsCondition(inPlainText: boolean): ConditionChange {

@@ -206,7 +206,7 @@ export interface Repositories {
   /** Whether a session that was given up has left a checkpoint, for the volume's next backup to go on from. */
   leavesCheckpoint(access: RepositoryAccess, session: string): Promise<boolean>
   /** One slice of garbage collection. Safe beside everything else, in any number, and when it dies at any point. */
-  prune(access: RepositoryAccess, options: PruneSlice): Promise<PruneReport>
+  prune(access: RepositoryAccess, options: PruneSlice): Promise<PruneReport & Pick<RepositoryState, 'damagedSlots'>>
 }
 
 export type PruneSlice = {

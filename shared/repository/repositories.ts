@@ -106,8 +106,12 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
     },
     abandon: async (access, session) => abandon(options, await open(access), session),
     leavesCheckpoint: async (access, session) => hasCheckpoint(await open(access), session),
-    prune: async (access, { sliceMs, sessionIdleMs, signal }) =>
-      pruneRepository(await open(access), { clock: options.clock, sliceMs, sessionIdleMs, signal, warn: options.warn }),
+    prune: async (access, { sliceMs, sessionIdleMs, signal }) => {
+      const repository = await open(access)
+      const { clock, warn } = options
+      const report = await pruneRepository(repository, { clock, sliceMs, sessionIdleMs, signal, warn })
+      return { ...report, damagedSlots: repository.damagedSlots }
+    },
   }
 }
 
