@@ -67,7 +67,7 @@ class World {
         await onOpened?.('id')
         throw new TerminalError('RecoveryKeyInvalid', 'no PEM')
       }
-      return { repositoryId: 'id', created: false, recoverySlot: true, conditionalPut: true }
+      return { repositoryId: 'id', created: false, recoverySlot: true, damagedSlots: [], conditionalPut: true }
     }
     const repositories = { ensure: open, inspect: open } as unknown as Repositories
     const accessOf = (repository: KubeObject) => accessOfClaimed(deps, repository)
