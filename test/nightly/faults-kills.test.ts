@@ -72,7 +72,7 @@ for (const victim of VICTIMS) {
     if (victim === 'mover' || victim === 'function') {
       faults.plan.add({ match: /PUT checkpoint|PUT packs/, before: async () => await sleep(300) })
       await environment.api.create(aSnapshot(`to-kill-${victim}`, CLAIM, repository))
-      await until('it runs', () => pidsOf('mover').length > 0, 30_000)
+      await until('it runs', () => pidsOf('mover').length > 0, 90_000)
     }
     const before = pidsOf(victim)
     const held = victim === 'router' ? environment.router.url : ''
