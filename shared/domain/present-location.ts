@@ -1,7 +1,7 @@
 // Which of today's BackupStorageLocations speaks for a repository, and what of it counts (docs/design/0004-trust.md). Locations are renamed,
 // edited and moved; what a BackupRepository holds is what one said when the repository was made.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepository, BackupStorageLocation } from '#shared/api/types.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import { claimNamespaceOf, isOpenTo } from './repository-claim.ts'
 import { bucketOf, type Parameters, prefixOf, urlOf } from './repository-parameter-values.ts'
@@ -25,7 +25,7 @@ export type Recorded = {
 
 export type Present = {
   /** undefined: no location speaks for it. */
-  location: KubeObject | undefined
+  location: BackupStorageLocation | undefined
   parameters: Map
   /**
    * What is there must be this very repository; undefined: none was ever opened. Also where bucket, prefix and endpoint are as they were: a
@@ -37,8 +37,8 @@ export type Present = {
 }
 
 /** undefined: its parameters name no location and count as they are (by hand, the peer's). */
-export function recordedOf(repository: KubeObject, veleroNamespace: string): Recorded | undefined {
-  const parameters: Map = repository['repopsitoryParameters'] ?? {}
+export function recordedOf(repository: BackupRepository, veleroNamespace: string): Recorded | undefined {
+  const parameters: Map = repository.repopsitoryParameters ?? {}
   const { location } = parseRepositoryParameters(parameters)
   if (location === undefined) return undefined
   const namespace = claimNamespaceOf(repository) ?? veleroNamespace
@@ -52,13 +52,13 @@ export function recordedOf(repository: KubeObject, veleroNamespace: string): Rec
 }
 
 /** Of the repository that was opened as it; undefined: none was. */
-export function recordedId(repository: KubeObject): string | undefined {
-  const repositoryId: string = repository['status']?.repositoryId ?? ''
+export function recordedId(repository: BackupRepository): string | undefined {
+  const repositoryId: string = repository.status?.repositoryId ?? ''
   return repositoryId === '' ? undefined : repositoryId
 }
 
-export function followsLocation(repository: KubeObject): boolean {
-  const location: unknown = repository['status']?.storageLocation ?? ''
+export function followsLocation(repository: BackupRepository): boolean {
+  const location: unknown = repository.status?.storageLocation ?? ''
   return location !== ''
 }
 
@@ -81,7 +81,7 @@ export function placeOfStore({
 }
 
 /** false also for a location that cannot be used at all. */
-export function pointsAt(location: KubeObject, place: string): boolean {
+export function pointsAt(location: BackupStorageLocation, place: string): boolean {
   try {
     return placeOf(parametersFromLocation(location)) === place
   } catch (error) {
@@ -91,7 +91,7 @@ export function pointsAt(location: KubeObject, place: string): boolean {
 }
 
 /** Each key says what the location says, of the same place. The Secret of the repository's key is no part of a location. */
-export function saysTheSame({ encryptionSecretName: _, ...parameters }: Map, location: KubeObject): boolean {
+export function saysTheSame({ encryptionSecretName: _, ...parameters }: Map, location: BackupStorageLocation): boolean {
   if (!pointsAt(location, placeOf(parameters))) return false
   const own = parametersFromLocation(location)
   return Object.entries(parameters).every(([key, value]) => own[key] === value)
@@ -103,8 +103,8 @@ export function saysTheSame({ encryptionSecretName: _, ...parameters }: Map, loc
  */
 export async function decidePresent(
   recorded: Recorded,
-  named: KubeObject | undefined,
-  others: () => Promise<KubeObject[]>,
+  named: BackupStorageLocation | undefined,
+  others: () => Promise<BackupStorageLocation[]>,
 ): Promise<Present> {
   const { parameters, follows, repositoryId, tenant } = recorded
   const place = placeOf(parameters)
@@ -116,7 +116,7 @@ export async function decidePresent(
 }
 
 /** TerminalError `RepositoryParametersInvalid`: it is followed, and cannot be used by now. */
-function present(recorded: Recorded, location: KubeObject, isMoved: boolean): Present {
+function present(recorded: Recorded, location: BackupStorageLocation, isMoved: boolean): Present {
   const { follows, repositoryId } = recorded
   const own = recorded.parameters
   const parameters = follows ? parametersFromLocation(location, own['encryptionSecretName']) : own
@@ -125,8 +125,8 @@ function present(recorded: Recorded, location: KubeObject, isMoved: boolean): Pr
 
 /** One that the tenant may use, then one that takes writes, then by name: always the same one. */
 function byFitness(tenant: string | undefined) {
-  const isClosed = (location: KubeObject) => Number(tenant !== undefined && !isOpenTo(location, tenant))
-  return (a: KubeObject, b: KubeObject) =>
+  const isClosed = (location: BackupStorageLocation) => Number(tenant !== undefined && !isOpenTo(location, tenant))
+  return (a: BackupStorageLocation, b: BackupStorageLocation) =>
     isClosed(a) - isClosed(b) ||
     Number(isReadOnly(a)) - Number(isReadOnly(b)) ||
     (a.metadata.name < b.metadata.name ? -1 : 1)

@@ -3,6 +3,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { BackupRepository, BackupRepositoryClaim, BackupStorageLocation } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { actorOf } from './authority.ts'
 import { parametersFromLocation } from './repository-parameters.ts'
@@ -26,23 +27,23 @@ export type Terms = {
 }
 
 /** The namespace with whose rights a claim acts; Velero's for an operator's. */
-export function claimNamespace(claim: KubeObject, veleroNamespace: string): string {
+export function claimNamespace(claim: BackupRepositoryClaim, veleroNamespace: string): string {
   const actor = actorOf(claim, veleroNamespace)
   return actor.kind === 'operator' ? veleroNamespace : actor.namespace
 }
 
-export function termsOfOperator(claim: KubeObject, follows: string | undefined): Terms {
+export function termsOfOperator(claim: BackupRepositoryClaim, follows: string | undefined): Terms {
   return {
     follows,
-    parameters: claim['repopsitoryParameters'] ?? {},
-    allowedNamespaces: claim['allowedNamespaces'] ?? [],
-    driver: claim['repositoryDriver'],
+    parameters: claim.repopsitoryParameters ?? {},
+    allowedNamespaces: claim.allowedNamespaces ?? [],
+    driver: claim.repositoryDriver,
   }
 }
 
 /** The location that a tenant's claim refers to. TerminalError `LocationNotAllowed`: it names none. */
-export function locationOfTenant(claim: KubeObject, namespace: string): string {
-  const name: unknown = claim['repopsitoryParameters']?.backupStorageLocation
+export function locationOfTenant(claim: BackupRepositoryClaim, namespace: string): string {
+  const name: unknown = claim.repopsitoryParameters?.['backupStorageLocation']
   if (isObjectName(name)) return name
   throw notAllowed('none', namespace)
 }
@@ -51,12 +52,16 @@ export function locationOfTenant(claim: KubeObject, namespace: string): string {
  * TerminalErrors `LocationNotAllowed` (the same for one that is not there, so that nobody learns which there are),
  * `NamespaceNotAllowed`, `ParametersNotAllowed`.
  */
-export function termsOfTenant(claim: KubeObject, namespace: string, location: KubeObject | undefined): Terms {
+export function termsOfTenant(
+  claim: BackupRepositoryClaim,
+  namespace: string,
+  location: BackupStorageLocation | undefined,
+): Terms {
   const name = locationOfTenant(claim, namespace)
   if (location === undefined || !isOpenTo(location, namespace)) throw notAllowed(name, namespace)
-  requireOwnNamespace(claim['allowedNamespaces'], namespace)
+  requireOwnNamespace(claim.allowedNamespaces, namespace)
   const parameters = parametersFromLocation(location)
-  requireSame(claim['repopsitoryParameters'] ?? {}, parameters)
+  requireSame(claim.repopsitoryParameters ?? {}, parameters)
   return { parameters, allowedNamespaces: [namespace], driver: REPOSITORY_DRIVER, follows: name }
 }
 
@@ -107,7 +112,7 @@ export function parametersChange(
   return isEqual ? undefined : { ...Object.fromEntries(gone.map((key) => [key, null])), ...wanted }
 }
 
-export function repositoryNameOf(claim: KubeObject): string {
+export function repositoryNameOf(claim: BackupRepositoryClaim): string {
   return `br-${claim.metadata.uid}`
 }
 
@@ -122,10 +127,10 @@ export function claimNamespaceOf({ metadata }: KubeObject): string | undefined {
 }
 
 /** `repository` has the name that this claim's has: was it made for this claim? One of an earlier version names only the claim. */
-export function isMadeFor(repository: KubeObject, claim: KubeObject, namespace: string): boolean {
+export function isMadeFor(repository: BackupRepository, claim: BackupRepositoryClaim, namespace: string): boolean {
   return (
     repository.metadata.name === repositoryNameOf(claim) &&
-    repository['backupRepositoryClaim'] === claim.metadata.name &&
+    repository.backupRepositoryClaim === claim.metadata.name &&
     (claimNamespaceOf(repository) ?? namespace) === namespace
   )
 }

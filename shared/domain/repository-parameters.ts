@@ -2,7 +2,7 @@
 // settings. The map names Secrets and never holds what is in them. Keys of the location: velero-plugin-for-aws,
 // backupstoragelocation.md; velero.io/v1 BackupStorageLocation.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupStorageLocation } from '#shared/api/types.ts'
 import type { AwsCredentials } from './aws-credentials.ts'
 import { requireKnownKeys } from './location-keys.ts'
 import {
@@ -104,9 +104,12 @@ const SAID_BY_EMPTY: readonly string[] = ['checksumAlgorithm']
  * The map for a BackupStorageLocation: only what is set, in a fixed order, so that equal locations make equal maps.
  * TerminalError `RepositoryParametersInvalid` for a location that no repository can be made from.
  */
-export function parametersFromLocation(location: KubeObject, encryptionSecretName?: string): Record<string, string> {
+export function parametersFromLocation(
+  location: BackupStorageLocation,
+  encryptionSecretName?: string,
+): Record<string, string> {
   const name = `BackupStorageLocation ${location.metadata.namespace ?? ''}/${location.metadata.name}`
-  const { provider, config = {}, objectStorage = {}, credential } = location['spec'] ?? {}
+  const { provider, config = {}, objectStorage = {}, credential } = location.spec ?? {}
   if (!/^(velero\.io\/)?aws$/.test(String(provider))) {
     throw invalid(
       'provider',
@@ -117,10 +120,10 @@ export function parametersFromLocation(location: KubeObject, encryptionSecretNam
   const found: Parameters = Object.fromEntries(COPIED.map((key) => [key, config[key]]))
   found['bucket'] = objectStorage.bucket
   found['prefix'] = trimSlashes(objectStorage.prefix ?? '')
-  const caCert = objectStorage.caCert ?? (objectStorage.caCertRef === undefined ? config.caCert : undefined)
+  const caCert = objectStorage.caCert ?? (objectStorage.caCertRef === undefined ? config['caCert'] : undefined)
   found['caCert'] = isSet(caCert) ? decodeCaCert(String(caCert)) : undefined
   found['caCertSecret'] = refText(objectStorage.caCertRef)
-  const mounted = credential === undefined ? mountedKey('credentialsFile', config.credentialsFile) : undefined
+  const mounted = credential === undefined ? mountedKey('credentialsFile', config['credentialsFile']) : undefined
   found['credentialSecretName'] = credential?.name ?? (mounted === undefined ? undefined : DEFAULT_CREDENTIAL_SECRET)
   found['credentialSecretKey'] = credential?.key ?? mounted
   found['customerKeyEncryptionSecret'] = customerKeyOf(config)

@@ -1,6 +1,6 @@
 // What the Secrets hold that a repository's parameters name: store credentials, CA, customer key, and the repository's own key.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Secret } from '#shared/api/types.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { type AwsCredentials, type ChosenProfile, chooseProfile } from './aws-credentials.ts'
 import { decodeCaCert, isRegion, type SecretRef } from './repository-parameter-values.ts'
@@ -52,14 +52,14 @@ export function credentialOrigin(settings: RepositorySettings): string {
  * A Secret's value as bytes. RetryableError `SecretMissing`: it may be applied a moment later. TerminalError
  * `RepositoryParametersInvalid`: it serves another purpose.
  */
-export function secretValue(secret: KubeObject | undefined, reference: Reference): Uint8Array {
+export function secretValue(secret: Secret | undefined, reference: Reference): Uint8Array {
   const { ref, purpose } = reference
   if (secret === undefined)
     throw new RetryableError(
       'SecretMissing',
       `Secret ${ref.name} (${purpose}) does not exist: create it in Velero's namespace`,
     )
-  const data: Record<string, string> = secret['data'] ?? {}
+  const data: Record<string, string> = secret.data ?? {}
   const key = ref.key ?? (data['cloud'] === undefined ? Object.keys(data)[0] : 'cloud')
   if (key !== undefined) requireStoreSecret(secret, reference, key)
   const value = key === undefined ? undefined : data[key]
@@ -72,7 +72,7 @@ export function secretValue(secret: KubeObject | undefined, reference: Reference
 /** Reads through `readSecret` what the settings name. An absent default Secret means the SDK's own chain, no error. */
 export async function collectSecrets(
   settings: RepositorySettings,
-  readSecret: (name: string) => Promise<KubeObject | undefined>,
+  readSecret: (name: string) => Promise<Secret | undefined>,
 ): Promise<RepositorySecrets> {
   const values = new Map<string, Uint8Array>()
   for (const reference of storeReferences(settings)) {
@@ -93,7 +93,7 @@ export async function collectSecrets(
 }
 
 /** `dormouse-repository-key`: `password`, and `recovery-passphrase` or `recovery-public-key`. Values end before a final newline. */
-export function parseRepositoryKey(secret: KubeObject | undefined, name: string): RepositoryKey {
+export function parseRepositoryKey(secret: Secret | undefined, name: string): RepositoryKey {
   requireKeySecret(secret, name)
   const password = keyText(secret, 'password')
   if (password === undefined) {
@@ -108,8 +108,8 @@ export function parseRepositoryKey(secret: KubeObject | undefined, name: string)
   return { password, recovery: pem === undefined ? undefined : { kind: 'publicKey', pem } }
 }
 
-function keyText(secret: KubeObject | undefined, key: string): string | undefined {
-  const value: string | undefined = secret?.['data']?.[key]
+function keyText(secret: Secret | undefined, key: string): string | undefined {
+  const value: string | undefined = secret?.data?.[key]
   // `kubectl create secret --from-file` keeps the newline that editors put at the end.
   const text =
     value === undefined

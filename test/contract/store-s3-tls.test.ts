@@ -11,6 +11,7 @@ import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
 import { createS3Store } from '#shared/repository/stores/s3/store.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { Authority } from '../environment/kubernetes/certificates.ts'
 import { rejects } from './cluster-rejects.ts'
 import { issue } from './go-certificates.ts'
@@ -41,7 +42,7 @@ test("the location's CA bundle is trusted, also as one of several", async () => 
 
 test('a location with region, bucket, prefix, URL, path style, private CA and profile is a store (row 43)', async () => {
   const { s3 } = gateway
-  const location = {
+  const location: LooseObject = {
     apiVersion: 'velero.io/v1',
     kind: 'BackupStorageLocation',
     metadata: { name: 'default', namespace: 'velero' },
@@ -54,7 +55,7 @@ test('a location with region, bucket, prefix, URL, path style, private CA and pr
   }
   const file = `[default]\naws_access_key_id=x\naws_secret_access_key=y\n${s3.credentialsText().replace('default', 'backups')}`
   const data = { cloud: Buffer.from(file).toString('base64') }
-  const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'bsl' }, data }
+  const secret: LooseObject = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'bsl' }, data }
   const settings = parseRepositoryParameters(parametersFromLocation(location))
   const located = createS3Store(toS3Settings(settings, await collectSecrets(settings, async () => secret)))
   assert.ok(await located.putIfAbsent('config', Buffer.from('x')))

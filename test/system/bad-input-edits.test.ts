@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { unreachableObjects } from '#shared/repository/maintenance/prune.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
@@ -13,6 +13,7 @@ import { noise, sha256, writePieces } from '#test/environment/storage/content.ts
 import { openRepository } from '#test/environment/storage/repository.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import { isHeldClaim } from '#test/support/held-claim.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { askForClone, assertStanding, endOf, heldObjects, type Standing, settledStanding } from './support/bad-input.ts'
 
 const MIB = 2 ** 20
@@ -50,10 +51,10 @@ async function runningBackup(): Promise<{ name: string; upload: string }> {
   const name = `snap-${randomUUID()}`
   await writePieces(volume.file, [{ offsetBytes: 0, data: noise(name, 16 * MIB) }])
   await environment.api.create(aSnapshot(name, CLAIM, repository))
-  const isNamed = (object: KubeObject | undefined) => Boolean(object?.['status']?.uploadName)
+  const isNamed = (object: LooseObject | undefined) => Boolean(object?.['status']?.uploadName)
   const upload: string = (await environment.waitFor('Snapshot', CLAIM.namespace, name, isNamed)).object['status']
     .uploadName
-  const isMoving = (seen: KubeObject | undefined) => seen?.['status']?.progress?.bytesRead > 0
+  const isMoving = (seen: LooseObject | undefined) => seen?.['status']?.progress?.bytesRead > 0
   await environment.waitFor('Upload', 'velero', upload, isMoving)
   return { name, upload }
 }
@@ -61,7 +62,7 @@ async function runningBackup(): Promise<{ name: string; upload: string }> {
 async function runningRestore(namespace: string): Promise<{ name: string; download: string }> {
   const { snapshotID, metadata } = backup.snapshot['status']
   const name = await askForClone(environment, namespace, { snapshotID, metadata, repository })
-  const isNamed = (object: KubeObject | undefined) => Boolean(object?.['status']?.downloadName)
+  const isNamed = (object: LooseObject | undefined) => Boolean(object?.['status']?.downloadName)
   const { object } = await environment.waitFor('CloneFromSnapshot', namespace, name, isNamed)
   const download: string = object['status'].downloadName
   await environment.waitFor('Download', 'velero', download, (seen) => seen?.['status']?.progress?.bytesDone > 0)

@@ -1,6 +1,5 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { parametersFromLocation, parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
 import {
   collectSecrets,
@@ -10,6 +9,7 @@ import {
 } from '#shared/domain/repository-secrets.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { S3Settings } from '#shared/ports/mover.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const test = suite('repository parameters')
 
@@ -20,7 +20,12 @@ const FILE =
 
 type Spec = { config?: object; objectStorage?: object; credential?: object; provider?: string }
 
-function aLocation({ config = {}, objectStorage = {}, credential, provider = 'velero.io/aws' }: Spec = {}): KubeObject {
+function aLocation({
+  config = {},
+  objectStorage = {},
+  credential,
+  provider = 'velero.io/aws',
+}: Spec = {}): LooseObject {
   return {
     apiVersion: 'velero.io/v1',
     kind: 'BackupStorageLocation',
@@ -29,7 +34,7 @@ function aLocation({ config = {}, objectStorage = {}, credential, provider = 've
   }
 }
 
-function aSecret(data: Record<string, string>): KubeObject {
+function aSecret(data: Record<string, string>): LooseObject {
   const encoded = Object.fromEntries(Object.entries(data).map(([key, value]) => [key, base64(value)]))
   return { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's', namespace: 'velero' }, data: encoded }
 }
@@ -247,7 +252,7 @@ test('Secrets become settings: profile, CA and customer key', async () => {
     credentialSecretName: 'bsl',
     customerKeyEncryptionSecret: 'bsl/key',
   })
-  const secrets: Record<string, KubeObject> = {
+  const secrets: Record<string, LooseObject> = {
     bsl: aSecret({ other: 'x', cloud: FILE, key: 'k'.repeat(32) }),
     ca: aSecret({ 'ca.crt': PEM }),
   }

@@ -1,7 +1,14 @@
 // The objects that the actions make for the functions, in full.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { KINDS } from '#shared/api/kinds.ts'
+import type {
+  Backup,
+  BackupRepositoryClaim,
+  CloneFromSnapshot,
+  PersistentVolumeClaim,
+  Restore,
+  Snapshot,
+} from '#shared/api/types.ts'
 import { placeOf } from '#shared/domain/present-location.ts'
 import { REPOSITORY_DRIVER } from '#shared/domain/repository-claim.ts'
 import { RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
@@ -24,8 +31,8 @@ import {
 import { operationDeadlineMs } from './times.ts'
 
 export type SnapshotRequest = {
-  claim: KubeObject
-  backup: KubeObject
+  claim: PersistentVolumeClaim
+  backup: Backup
   /** Empty: local mode, the disk snapshot is the backup. */
   backupRepository: string
   /** The Backup's name as Velero writes it into labels. */
@@ -33,7 +40,7 @@ export type SnapshotRequest = {
   nowMs: number
 }
 
-export function snapshotOf({ claim, backup, backupRepository, backupLabel, nowMs }: SnapshotRequest): KubeObject {
+export function snapshotOf({ claim, backup, backupRepository, backupLabel, nowMs }: SnapshotRequest): Snapshot {
   return {
     apiVersion: KINDS.Snapshot.apiVersion,
     kind: 'Snapshot',
@@ -59,16 +66,16 @@ export function snapshotOf({ claim, backup, backupRepository, backupLabel, nowMs
 }
 
 /** True: it was made for this Backup and this claim, and not put at that name by someone else. */
-export function isSnapshotOf(snapshot: KubeObject, claim: KubeObject, backup: KubeObject): boolean {
-  return isOfBackup(snapshot, backup) && snapshot['spec']?.resourceHandle?.name === claim.metadata.name
+export function isSnapshotOf(snapshot: Snapshot, claim: PersistentVolumeClaim, backup: Backup): boolean {
+  return isOfBackup(snapshot, backup) && snapshot.spec?.resourceHandle?.name === claim.metadata.name
 }
 
-export function isOfBackup(snapshot: KubeObject, backup: KubeObject): boolean {
+export function isOfBackup(snapshot: Snapshot, backup: Backup): boolean {
   return backup.metadata.uid !== undefined && snapshot.metadata.labels?.[BACKUP_UID_LABEL] === backup.metadata.uid
 }
 
 export type CloneRequest = {
-  restore: KubeObject
+  restore: Restore
   /** UID of the claim in the backup. */
   claimUid: string | undefined
   namespace: string
@@ -80,7 +87,7 @@ export type CloneRequest = {
   nowMs: number
 }
 
-export function cloneOf(request: CloneRequest): KubeObject {
+export function cloneOf(request: CloneRequest): CloneFromSnapshot {
   const { restore, claimUid, namespace, snapshotID, metadata, backupRepository, restoreLabel } = request
   return {
     apiVersion: KINDS.CloneFromSnapshot.apiVersion,
@@ -104,14 +111,19 @@ export function cloneOf(request: CloneRequest): KubeObject {
   }
 }
 
-export function isOfRestore(clone: KubeObject, restore: KubeObject): boolean {
+export function isOfRestore(clone: CloneFromSnapshot, restore: Restore): boolean {
   return restore.metadata.uid !== undefined && clone.metadata.labels?.[RESTORE_UID_LABEL] === restore.metadata.uid
 }
 
 export type RepositoryRequest = { name: string; veleroNamespace: string; namespace: string; parameters: Parameters }
 type Parameters = Record<string, string>
 
-export function repositoryClaimOf({ name, veleroNamespace, namespace, parameters }: RepositoryRequest): KubeObject {
+export function repositoryClaimOf({
+  name,
+  veleroNamespace,
+  namespace,
+  parameters,
+}: RepositoryRequest): BackupRepositoryClaim {
   return {
     apiVersion: KINDS.BackupRepositoryClaim.apiVersion,
     kind: 'BackupRepositoryClaim',
@@ -123,15 +135,15 @@ export function repositoryClaimOf({ name, veleroNamespace, namespace, parameters
 }
 
 /** The peer's rule: driver, parameters and namespaces are equal, whoever made the claim. */
-export function claimsSameRepository(claim: KubeObject, parameters: Parameters, namespace: string): boolean {
-  return isClaimFor(claim, namespace) && sortedText(claim['repopsitoryParameters']) === sortedText(parameters)
+export function claimsSameRepository(claim: BackupRepositoryClaim, parameters: Parameters, namespace: string): boolean {
+  return isClaimFor(claim, namespace) && sortedText(claim.repopsitoryParameters) === sortedText(parameters)
 }
 
 /** It was made when the location had other settings, or another name: where it points to is the same. */
-export function claimsSamePlace(claim: KubeObject, parameters: Parameters, namespace: string): boolean {
+export function claimsSamePlace(claim: BackupRepositoryClaim, parameters: Parameters, namespace: string): boolean {
   if (!isClaimFor(claim, namespace)) return false
   try {
-    return placeOf(claim['repopsitoryParameters'] ?? {}) === placeOf(parameters)
+    return placeOf(claim.repopsitoryParameters ?? {}) === placeOf(parameters)
   } catch (error) {
     // It may be of anybody's hand: what cannot be read is another claim.
     if (error instanceof DormouseError) return false
@@ -139,11 +151,11 @@ export function claimsSamePlace(claim: KubeObject, parameters: Parameters, names
   }
 }
 
-function isClaimFor(claim: KubeObject, namespace: string): boolean {
-  const allowed: unknown = claim['allowedNamespaces']
+function isClaimFor(claim: BackupRepositoryClaim, namespace: string): boolean {
+  const allowed: unknown = claim.allowedNamespaces
   return (
     claim.metadata.deletionTimestamp === undefined &&
-    claim['repositoryDriver'] === REPOSITORY_DRIVER &&
+    claim.repositoryDriver === REPOSITORY_DRIVER &&
     Array.isArray(allowed) &&
     allowed.length === 1 &&
     allowed[0] === namespace
