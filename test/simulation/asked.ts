@@ -40,6 +40,8 @@ export class Asked {
   /** A cancel comes too late for what is sealed or given up: only its clean-up is left, in its own time. */
   #hasHeard(object: LooseObject): boolean {
     if (object['status']?.phase === 'Canceling' || isOver(object)) return true
+    // A Snapshot that takes its disk snapshot back has heard it, however long vCenter takes.
+    if (object['status']?.reason === 'SnapshotDeletionRunning') return true
     const upload = this.#uploadOf(object)
     return upload !== undefined && (seeUpload(upload).sealed || seeUpload(upload).givenUp)
   }
