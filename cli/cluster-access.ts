@@ -7,11 +7,12 @@ import type { BackupRepository, BackupStorageLocation, Secret } from '#shared/ap
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { requireProved } from '#shared/controllers/repository-proof.ts'
 import { locationDeps, presentRepository } from '#shared/controllers/storage-location.ts'
-import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
+import type { StoreSpec } from '#shared/domain/store-rules.ts'
 import { systemClock, withWallTime } from '#shared/kernel/clock.ts'
 import { readSettings, type Settings } from '#shared/kernel/env.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
+import { createStores } from '#shared/repository/stores/registry.ts'
 
 export type ClusterFlags = { kubeconfig?: string; namespace?: string }
 
@@ -41,7 +42,14 @@ export function accessCluster(flags: ClusterFlags): ClusterAccess {
     settings,
     listLocations: () => listLocations(get, settings.veleroNamespace),
     readSecret: (name) => cluster.read('Secret', settings.veleroNamespace, name),
-    deps: { cluster, clock: withWallTime(systemClock, cluster), settings, identity: 'dormouse', log: SILENT },
+    deps: {
+      cluster,
+      clock: withWallTime(systemClock, cluster),
+      settings,
+      stores: createStores(settings),
+      identity: 'dormouse',
+      log: SILENT,
+    },
   }
 }
 
@@ -56,13 +64,13 @@ async function listLocations(get: ClusterAccess['get'], namespace: string): Prom
 }
 
 /** `repositoryId`: that of the repository that has to be there, where its location points elsewhere by now. */
-export type Named = { parameters: Record<string, string>; repositoryId: string | undefined }
+export type Named = { spec: StoreSpec; repositoryId: string | undefined }
 
 /** As its location says today. An operator's command opens no store that a tenant chose, either. RetryableError `RepositoryNotProved`. */
 export async function provedRepository(deps: StepDeps, repository: BackupRepository): Promise<Named> {
   await requireProved(deps, repository)
-  const { parameters, repositoryId } = await presentRepository(locationDeps(deps), repository)
-  return { parameters, repositoryId }
+  const { spec, repositoryId } = await presentRepository(locationDeps(deps), repository)
+  return { spec, repositoryId }
 }
 
 /** A location or a BackupRepository, by name. TerminalError `RepositoryNotFound`. */
@@ -78,7 +86,7 @@ export async function namedRepository(
   const wanted = name.location ?? 'default'
   const locations = await access.listLocations()
   const location = locations.find(({ metadata }) => metadata.name === wanted)
-  if (location !== undefined) return { parameters: parametersFromLocation(location), repositoryId: undefined }
+  if (location !== undefined) return { spec: access.deps.stores.specOf(location), repositoryId: undefined }
   const names = locations.map(({ metadata }) => metadata.name).sort()
   const known = names.length === 0 ? 'there is none' : `there are ${names.join(', ')}`
   throw new TerminalError('RepositoryNotFound', `there is no BackupStorageLocation ${wanted}; ${known}`)

@@ -4,8 +4,8 @@ import { realpath } from 'node:fs/promises'
 import net from 'node:net'
 import type { BackupRepository, BackupStorageLocation } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
-import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
 import { DEFAULT_ENCRYPTION_SECRET } from '#shared/domain/secret-purposes.ts'
+import type { StoreSpec } from '#shared/domain/store-rules.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { probeVCenter } from '#shared/providers/vsphere/probe.ts'
 import { probeConditionalPut } from '#shared/repository/core/conditional-put.ts'
@@ -23,7 +23,7 @@ import { checkVddk } from './checks/vddk.ts'
 import { accessCluster, type ClusterAccess, type ClusterFlags, provedRepository } from './cluster-access.ts'
 import { listEsxiHosts } from './esxi-hosts.ts'
 import { type Finding, note, problemOf } from './finding.ts'
-import { openStore } from './open-store.ts'
+import { openNamedStore } from './open-store.ts'
 
 export type DoctorFlags = ClusterFlags & { esxiHost?: string[]; vddkDir?: string }
 
@@ -74,10 +74,10 @@ async function checkRepositories(access: ClusterAccess): Promise<Finding[]> {
     const [locations, repositories] = await Promise.all([access.listLocations(), listRepositories()])
     const sources = sourcesOf(access.deps, locations, repositories)
     const secretNames = new Set([DEFAULT_ENCRYPTION_SECRET, ...repositories.map(encryptionSecretName)])
-    const { readSecret } = access
-    const stores: StoreToCheck[] = sources.map(({ parameters, ...source }) => ({
+    const { readSecret, deps } = access
+    const stores: StoreToCheck[] = sources.map(({ spec, ...source }) => ({
       ...source,
-      open: async () => await openStore(await parameters(), readSecret),
+      open: async () => await openNamedStore(deps.stores, await spec(), readSecret),
     }))
     const keys = await checkRepositoryKeys({ secretNames: [...secretNames], readSecret, listRepositories })
     const none =
@@ -88,20 +88,20 @@ async function checkRepositories(access: ClusterAccess): Promise<Finding[]> {
   }
 }
 
-type Source = { subject: string; parameters: () => Promise<Record<string, string>>; readOnly?: boolean }
+type Source = { subject: string; spec: () => Promise<StoreSpec>; readOnly?: boolean }
 
 /** Locations of other providers hold no volumes of ours. */
 function sourcesOf(deps: StepDeps, locations: BackupStorageLocation[], repositories: BackupRepository[]): Source[] {
-  const usable = locations.filter((location) => /(^|\/)aws$/.test(String(location.spec?.provider)))
+  const usable = locations.filter((location) => deps.stores.isUsable(location))
   return [
     ...usable.map((location) => ({
       subject: `location ${location.metadata.name}`,
-      parameters: async () => parametersFromLocation(location),
+      spec: async () => deps.stores.specOf(location),
       readOnly: location.spec?.accessMode === 'ReadOnly',
     })),
     ...repositories.map((repository) => ({
       subject: `repository ${repository.metadata.name}`,
-      parameters: async () => (await provedRepository(deps, repository)).parameters,
+      spec: async () => (await provedRepository(deps, repository)).spec,
     })),
   ]
 }

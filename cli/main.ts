@@ -38,18 +38,19 @@ addClusterOptions(program.command('doctor'))
     process.exitCode = exitCodeOf(findings)
   })
 
-const repository = program.command('repository').description('work with the repository in a bucket')
+const repository = program.command('repository').description('work with a repository in a bucket or in a folder')
 
 function addRepositoryOptions(command: Command): Command {
   return addClusterOptions(command)
     .option('--location <name>', 'BackupStorageLocation that names the bucket (else "default")')
-    .option('--repository <name>', 'BackupRepository that names the bucket')
+    .option('--repository <name>', 'BackupRepository that names the bucket or the folder')
     .option(
       '--parameter <key=value...>',
       "without a cluster: the repository's parameters (bucket, prefix, region, s3Url, …)",
     )
     .option('--credentials-file <file>', 'with --parameter: AWS credentials file')
     .option('--customer-key-file <file>', "with --parameter: the store's key for SSE-C, 32 bytes or their base64")
+    .option('--folder <path>', 'without a cluster: the repository is in this folder')
 }
 
 addRepositoryOptions(repository.command('open'))
@@ -80,7 +81,7 @@ addRepositoryOptions(repository.command('open'))
   })
 
 addRepositoryOptions(program.command('prune'))
-  .description('delete what no backup in the bucket names any more; safe beside running backups')
+  .description('delete what no backup in the repository names any more; safe beside running backups')
   .option('--password-file <file>', "file with a password that opens the repository (else the Secret's)")
   .option('--dry-run', 'show what would go, and write nothing')
   .option(

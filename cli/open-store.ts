@@ -1,25 +1,29 @@
-// From repository parameters to the store, with the Secrets that they name.
+// From what a repository says of its store to the store, with the Secrets that it names.
 
-import { parseRepositoryParameters, type RepositorySettings } from '#shared/domain/repository-parameters.ts'
-import { collectSecrets, credentialNotes, credentialOrigin, toS3Settings } from '#shared/domain/repository-secrets.ts'
-import type { ObjectStore } from '#shared/ports/object-store.ts'
-import { createS3Store, type S3StoreOptions } from '#shared/repository/stores/s3/store.ts'
+import { collectSecrets } from '#shared/domain/repository-secrets.ts'
+import type { StoreParameters, StoreSpec } from '#shared/domain/store-rules.ts'
+import type { OpenedStore, StoreOptions, Stores } from '#shared/ports/stores.ts'
+import { openStore } from '#shared/repository/stores/open.ts'
 import type { ClusterAccess } from './cluster-access.ts'
 
-export async function openStore(
-  parameters: Record<string, string>,
+export type NamedStore = {
+  parameters: StoreParameters
+  store: OpenedStore
+  /** What is odd in the Secrets. */
+  notes: string[]
+  /** Equal for stores that are opened in the same way. Holds secrets: only to be compared. */
+  settingsText: string
+}
+
+export async function openNamedStore(
+  stores: Stores,
+  spec: StoreSpec,
   readSecret: ClusterAccess['readSecret'],
-  more: Pick<S3StoreOptions, 'conditionalPut'> = {},
-): Promise<{ settings: RepositorySettings; store: ObjectStore; notes: string[] }> {
-  const settings = parseRepositoryParameters(parameters)
-  const secrets = await collectSecrets(settings, readSecret)
-  const s3 = toS3Settings(settings, secrets)
+  more: Pick<StoreOptions, 'conditionalPut'> = {},
+): Promise<NamedStore> {
+  const parameters = stores.parse(spec)
+  const { settings, notes } = stores.settingsFrom(spec, await collectSecrets(parameters.secrets, readSecret))
   // A person waits for the answer: less patience than a function has.
-  const options = {
-    credentialOrigin: credentialOrigin(settings),
-    connectTimeoutMs: 5000,
-    retry: { attempts: 2 },
-    ...more,
-  }
-  return { settings, store: createS3Store(s3, options), notes: credentialNotes(settings, secrets) }
+  const store = await openStore(settings, { connectTimeoutMs: 5000, attempts: 2, ...more })
+  return { parameters, store, notes, settingsText: JSON.stringify(settings) }
 }

@@ -6,7 +6,7 @@ import { HOUR_MS } from '#shared/kernel/units.ts'
 import type { PruneReport } from '#shared/ports/mover.ts'
 import { requireRepository } from '#shared/repository/core/repository.ts'
 import { pruneRepository } from '#shared/repository/maintenance/prune.ts'
-import { openStore } from './open-store.ts'
+import { openNamedStore } from './open-store.ts'
 import { passwordOf, type SourceFlags, sourceOf, usage } from './repository-source.ts'
 
 export type PruneFlags = SourceFlags & { dryRun?: true; exclusive?: true; sessionIdleHours: string }
@@ -17,11 +17,11 @@ export const EXIT_CODES = { done: 0, waiting: 2, more: 2 } as const satisfies Re
 /** `onLine` is told each name of a dry run, and what was worked around. */
 export async function pruneCommand(flags: PruneFlags, onLine: (line: string) => void): Promise<PruneReport> {
   const sessionIdleMs = HOUR_MS * hoursOf(flags.sessionIdleHours)
-  const { parameters, repositoryId, readSecret } = await sourceOf(flags)
+  const { stores, spec, repositoryId, readSecret } = await sourceOf(flags)
   // Somebody vouches for it that nobody else writes: then to look first and to write then is as good.
   const more = flags.exclusive === true ? { conditionalPut: false } : {}
-  const { settings, store } = await openStore(parameters, readSecret, more)
-  const password = await passwordOf(flags, settings, readSecret)
+  const { parameters, store } = await openNamedStore(stores, spec, readSecret, more)
+  const password = await passwordOf(flags, parameters, readSecret)
   const repository = await requireRepository(store, password, undefined, repositoryId)
   return await pruneRepository(repository, {
     clock: systemClock,

@@ -7,8 +7,8 @@ import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { closeOthers, letIn, slotUseless } from '#shared/repository/core/password-slots.ts'
 import { requireRepository } from '#shared/repository/core/repository.ts'
 import type { ScryptCost } from '#shared/repository/format/key-slot.ts'
-import { openStore } from './open-store.ts'
-import { passwordOf, type SourceFlags, sourceOf, textOf, usage } from './repository-source.ts'
+import { openNamedStore } from './open-store.ts'
+import { isWithoutCluster, passwordOf, type SourceFlags, sourceOf, textOf, usage } from './repository-source.ts'
 
 export type OpenFlags = SourceFlags & {
   recoveryPassphraseFile?: string
@@ -47,9 +47,9 @@ export async function letPasswordIn(
 
 export async function openRepositoryCommand(flags: OpenFlags): Promise<Opened> {
   const file = openingFile(flags)
-  const { parameters, repositoryId, readSecret } = await sourceOf(flags)
-  const { settings, store } = await openStore(parameters, readSecret)
-  const secretsPassword = () => passwordOf({}, settings, readSecret)
+  const { stores, spec, repositoryId, readSecret } = await sourceOf(flags)
+  const { parameters, store } = await openNamedStore(stores, spec, readSecret)
+  const secretsPassword = () => passwordOf({}, parameters, readSecret)
   const secret = file === undefined ? await secretsPassword() : await textOf(file)
   const password = flags.passwordFile === undefined ? await secretsPassword() : await textOf(flags.passwordFile)
   if (flags.closeOthers !== true) return await letPasswordIn(store, secret, password, { repositoryId })
@@ -71,11 +71,11 @@ export async function keepOnlyPassword(
 
 /** The functions work with the Secret's: closing that one would stop every backup. Without a cluster nobody can look. */
 export async function requireSecretsPassword(
-  { parameter, secretDiffers }: OpenFlags,
+  flags: OpenFlags,
   password: string,
   secretsPassword: () => Promise<string>,
 ): Promise<void> {
-  if (parameter !== undefined || secretDiffers === true) return
+  if (isWithoutCluster(flags) || flags.secretDiffers === true) return
   if (password === (await secretsPassword())) return
   throw usage(
     'the Secret holds another password than the one to keep: change the Secret first, then close the others (or give --secret-differs)',
@@ -86,8 +86,7 @@ export async function requireSecretsPassword(
 function openingFile(flags: OpenFlags): string | undefined {
   const ways = [flags.recoveryPassphraseFile, flags.recoveryKeyFile, flags.currentPasswordFile]
   const [file, another] = ways.filter((way) => way !== undefined)
-  const secretOpensIt =
-    (flags.passwordFile !== undefined || flags.closeOthers === true) && flags.parameter === undefined
+  const secretOpensIt = (flags.passwordFile !== undefined || flags.closeOthers === true) && !isWithoutCluster(flags)
   if (another === undefined && (file !== undefined || secretOpensIt)) return file
   throw usage(
     "give one of --recovery-passphrase-file, --recovery-key-file and --current-password-file, or with --password-file or --close-others none: the Secret's password opens it then",

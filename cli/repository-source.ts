@@ -1,54 +1,86 @@
 // Which repository a command is about: one that a cluster names, or everything from the command line.
 
 import { readFile } from 'node:fs/promises'
-import { parseRepositoryParameters, type RepositorySettings } from '#shared/domain/repository-parameters.ts'
+import { resolve } from 'node:path'
 import { parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
+import type { StoreParameters, StoreSpec } from '#shared/domain/store-rules.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import type { Stores } from '#shared/ports/stores.ts'
+import { folder } from '#shared/repository/stores/folder/kind.ts'
+import { createStores } from '#shared/repository/stores/registry.ts'
+import { s3 } from '#shared/repository/stores/s3/kind.ts'
 import { accessCluster, type ClusterAccess, type ClusterFlags, type Named, namedRepository } from './cluster-access.ts'
 
 export type SourceFlags = ClusterFlags & {
   location?: string
   repository?: string
-  /** Without a cluster: `key=value` as in repopsitoryParameters. */
+  /** Without a cluster: `key=value` as in repopsitoryParameters, of a bucket. */
   parameter?: string[]
+  /** Without a cluster: a repository in this folder. */
+  folder?: string
   credentialsFile?: string
   /** With the store's key for SSE-C, as it lies in the Secret: 32 bytes, or their base64. */
   customerKeyFile?: string
   passwordFile?: string
 }
 
-export type Source = Named & { readSecret: ClusterAccess['readSecret'] }
+export type Source = Named & { stores: Stores; readSecret: ClusterAccess['readSecret'] }
 
-/** A cluster's location or repository; or everything from the command line, on a machine that has no cluster yet. */
+/** Who says so on the command line may open any folder of this machine. */
+const ANY_FOLDER = { folderStores: '/' }
+
+/** Everything is on the command line, for a machine that has no cluster yet. */
+export function isWithoutCluster(flags: SourceFlags): boolean {
+  return flags.parameter !== undefined || flags.folder !== undefined
+}
+
+/** A cluster's location or repository; or everything from the command line. */
 export async function sourceOf(flags: SourceFlags): Promise<Source> {
-  if (flags.parameter === undefined) {
+  if (!isWithoutCluster(flags)) {
     const access = accessCluster(flags)
-    return { ...(await namedRepository(access, flags)), readSecret: access.readSecret }
+    const { readSecret, deps } = access
+    return { ...(await namedRepository(access, flags)), stores: deps.stores, readSecret }
   }
-  if (flags.location !== undefined || flags.repository !== undefined) {
-    throw usage('--parameter stands for a whole repository: leave --location and --repository away')
-  }
+  const stores = createStores(ANY_FOLDER)
+  const spec = givenSpec(flags)
+  return { stores, spec, repositoryId: undefined, readSecret: await secretsFrom(flags, stores.parse(spec)) }
+}
+
+function givenSpec(flags: SourceFlags): StoreSpec {
+  const { parameter, folder: path } = flags
+  const option = path === undefined ? '--parameter' : '--folder'
+  if (flags.location !== undefined || flags.repository !== undefined)
+    throw usage(`${option} stands for a whole repository: leave --location and --repository away`)
   if (flags.passwordFile === undefined)
     throw usage('give --password-file: without a cluster there is no Secret to read')
+  if (path === undefined) return bucketSpec(flags)
+  const ofBuckets = [parameter, flags.credentialsFile, flags.customerKeyFile]
+  if (ofBuckets.some((flag) => flag !== undefined))
+    throw usage('--folder is a store of its own: leave --parameter, --credentials-file and --customer-key-file away')
+  return { driver: folder.driver, parameters: { path: resolve(path) } }
+}
+
+function bucketSpec({ parameter = [], customerKeyFile }: SourceFlags): StoreSpec {
   const parameters = {
     // Whatever the Secret was called: the file stands for it.
-    ...(flags.customerKeyFile === undefined ? {} : { customerKeyEncryptionSecret: 'customer-key/key' }),
-    ...Object.fromEntries(flags.parameter.map(keyAndValue)),
+    ...(customerKeyFile === undefined ? {} : { customerKeyEncryptionSecret: 'customer-key/key' }),
+    ...Object.fromEntries(parameter.map(keyAndValue)),
   }
-  return { parameters, repositoryId: undefined, readSecret: await secretsFrom(flags, parameters) }
+  return { driver: s3.driver, parameters }
 }
 
 /** The files in place of the Secrets that the parameters name; one Secret may hold both. */
-async function secretsFrom(flags: SourceFlags, parameters: Record<string, string>): Promise<Source['readSecret']> {
-  const { credentialSecret, customerKeySecret } = parseRepositoryParameters(parameters)
-  const files = [
-    { ref: credentialSecret, key: credentialSecret.key ?? 'cloud', file: flags.credentialsFile },
-    { ref: customerKeySecret, key: customerKeySecret?.key ?? '', file: flags.customerKeyFile },
-  ]
+async function secretsFrom(flags: SourceFlags, parameters: StoreParameters): Promise<Source['readSecret']> {
+  const files: Record<string, string | undefined> = {
+    credentialSecretName: flags.credentialsFile,
+    customerKeyEncryptionSecret: flags.customerKeyFile,
+  }
   const secrets = new Map<string, Record<string, string>>()
-  for (const { ref, key, file } of files) {
-    if (ref === undefined || file === undefined) continue
-    secrets.set(ref.name, { ...secrets.get(ref.name), [key]: (await readFile(file)).toString('base64') })
+  for (const { parameter, ref } of parameters.secrets) {
+    const file = files[parameter]
+    if (file === undefined) continue
+    const value = (await readFile(file)).toString('base64')
+    secrets.set(ref.name, { ...secrets.get(ref.name), [ref.key ?? 'cloud']: value })
   }
   return async (name) => {
     const data = secrets.get(name)
@@ -65,11 +97,11 @@ function keyAndValue(text: string): [string, string] {
 /** From the file, else from the Secret that the repository's settings name. */
 export async function passwordOf(
   flags: SourceFlags,
-  settings: RepositorySettings,
+  { encryptionSecretName }: Pick<StoreParameters, 'encryptionSecretName'>,
   readSecret: Source['readSecret'],
 ): Promise<string> {
   if (flags.passwordFile !== undefined) return await textOf(flags.passwordFile)
-  return parseRepositoryKey(await readSecret(settings.encryptionSecretName), settings.encryptionSecretName).password
+  return parseRepositoryKey(await readSecret(encryptionSecretName), encryptionSecretName).password
 }
 
 /** Editors end a file with a newline, which is no part of a secret. */

@@ -1,6 +1,6 @@
 // Runs uvu's test files in one process, without the ways in which uvu goes green although nothing was tested.
 // Usage: node test/run.ts DIR [PATTERN] [TIMEOUT_MS]: every *.test.ts below DIR whose path in it matches PATTERN. The last
-// line of its output is `N passed, N failed`.
+// line of its output is `N passed, N failed`; a test or a hook that took a second or more is named with its time.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { registerHooks } from 'node:module'
@@ -16,6 +16,7 @@ declare global {
   var UVU_INDEX: number | undefined
   var UVU_QUEUE: Suite[][]
   var UVU_LOST: (thrown: unknown) => void
+  var UVU_TIMED: (name: string, act: () => unknown) => Promise<void>
 }
 
 const [dir = 'test/unit', pattern = '', timeoutMs = '60000'] = process.argv.slice(2)
@@ -28,13 +29,35 @@ globalThis.UVU_DEFER = 1 // read when uvu loads: `.run()` then queues its suite 
 // uvu ends a suite by a return in a finally block, which throws away what a hook threw. This hands it over first.
 const lost: unknown[] = []
 globalThis.UVU_LOST = (thrown) => void lost.push(thrown)
+const SHOWN_FROM_MS = 1000
+const slow: string[] = []
+globalThis.UVU_TIMED = async (name, act) => {
+  const startMs = performance.now()
+  try {
+    await act()
+  } finally {
+    const tookMs = performance.now() - startMs
+    if (tookMs >= SHOWN_FROM_MS) slow.push(`${(tookMs / 1000).toFixed(1).padStart(7)} s  ${name}`)
+  }
+}
+const CHANGES: [string, string][] = [
+  ['} finally {', '} catch (e) { UVU_LOST(e) } finally {'],
+  ['for (hook of before) await hook(state)', 'for (hook of before) await UVU_TIMED("before", () => hook(state))'],
+  ['await test.handler(state)', 'await UVU_TIMED(test.name, () => test.handler(state))'],
+  ['for (hook of after) await hook(state)', 'for (hook of after) await UVU_TIMED("after", () => hook(state))'],
+]
 registerHooks({
   load(url, context, nextLoad) {
     const loaded = nextLoad(url, context)
     if (!url.endsWith('/uvu/dist/index.mjs')) return loaded
-    return { ...loaded, source: String(loaded.source).replace('} finally {', '} catch (e) { UVU_LOST(e) } finally {') }
+    return { ...loaded, source: CHANGES.reduce(changed, String(loaded.source)) }
   },
 })
+
+function changed(source: string, [from, to]: [string, string]): string {
+  if (!source.includes(from)) throw new Error(`uvu has changed: it has no '${from}' any more`)
+  return source.replace(from, to)
+}
 
 function fail(words: string, failures = 1): void {
   console.log(`  ${running}: ${words}`)
@@ -83,7 +106,9 @@ async function inTime(suite: Suite): Promise<Outcome | undefined> {
 
 async function runSuite(suite: Suite): Promise<void> {
   lost.length = 0
+  slow.length = 0
   const outcome = await inTime(suite)
+  if (slow.length > 0) console.log(slow.join('\n'))
   if (outcome === undefined) {
     fail(`no result in ${timeoutMs} ms; what comes after it was not run`)
     finish()

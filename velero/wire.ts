@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
 import { systemClock, withWallTime } from '#shared/kernel/clock.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
+import { storeRules } from '#shared/repository/stores/registry.ts'
 import project from '../package.json' with { type: 'json' }
 import { pvcBackupper } from './actions/backupper.ts'
 import { pvcDeleter } from './actions/deleter.ts'
@@ -38,7 +39,7 @@ export function wireActions(): ItemAction[] {
 /** Times are written for functions to read: by the API server's clock. */
 export function actionDeps(cluster: Cluster, veleroNamespace: string): ActionDeps {
   const clock = withWallTime(systemClock, cluster)
-  return { cluster, clock, veleroNamespace, pluginVersion: project.version }
+  return { cluster, clock, veleroNamespace, stores: storeRules, pluginVersion: project.version }
 }
 
 function podNamespace(): string | undefined {

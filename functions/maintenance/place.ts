@@ -4,7 +4,7 @@
 import type { BackupRepository } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { locationDeps, presentRepository } from '#shared/controllers/storage-location.ts'
-import { followsLocation, placeOf, placeOfStore } from '#shared/domain/present-location.ts'
+import { followsLocation } from '#shared/domain/present-location.ts'
 import { parametersChange } from '#shared/domain/repository-claim.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import type { RepositoryAccess } from '#shared/ports/mover.ts'
@@ -14,10 +14,10 @@ export async function recordPlace(deps: StepDeps, name: string, access: Reposito
   try {
     const repository = await deps.cluster.read('BackupRepository', undefined, name)
     if (repository === undefined || !followsLocation(repository)) return
-    const { location, parameters } = await presentRepository(locationDeps(deps), repository)
+    const { location, spec } = await presentRepository(locationDeps(deps), repository)
     // The location may have been edited since: nobody has proved what is there.
-    if (location === undefined || placeOfStore(access.s3) !== placeOf(parameters)) return
-    await write(deps, repository, location.metadata.name, parameters)
+    if (location === undefined || deps.stores.placeOfSettings(access.store) !== deps.stores.placeOf(spec)) return
+    await write(deps, repository, location.metadata.name, spec.parameters)
   } catch (error) {
     deps.log.warn({ repository: name, err: asError(error) }, 'could not record where it is')
   }

@@ -11,7 +11,7 @@ import {
   termsOfOperator,
   termsOfTenant,
 } from '#shared/domain/repository-claim.ts'
-import { parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
+import { type StoreSpec, specOfRepository } from '#shared/domain/store-rules.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
 /** Read anew at each look, as an operator may open or close a location meanwhile. Throws what termsOfTenant throws. */
@@ -20,13 +20,13 @@ export async function termsOf(deps: StepDeps, claim: BackupRepositoryClaim): Pro
   const namespace = claimNamespace(claim, veleroNamespace)
   if (namespace === veleroNamespace) return termsOfOperator(claim, await followedBy(deps, claim))
   const location = await readLocation(locationDeps(deps), locationOfTenant(claim, namespace))
-  return termsOfTenant(claim, namespace, location === 'no such kind' ? undefined : location)
+  return termsOfTenant(deps.stores, claim, namespace, location === 'no such kind' ? undefined : location)
 }
 
 /** undefined also for parameters that cannot be used: the BackupRepository is there to say so. */
-function locationIn(parameters: Record<string, string>): string | undefined {
+function locationIn({ stores }: StepDeps, spec: StoreSpec): string | undefined {
   try {
-    return parseRepositoryParameters(parameters).location
+    return stores.parse(spec).location
   } catch (error) {
     if (error instanceof TerminalError) return undefined
     throw error
@@ -35,9 +35,9 @@ function locationIn(parameters: Record<string, string>): string | undefined {
 
 /** An operator who writes other settings beside a location's name means them. What cannot be read is told when it is opened. */
 async function followedBy(deps: StepDeps, claim: BackupRepositoryClaim): Promise<string | undefined> {
-  const parameters: Record<string, string> = claim.repopsitoryParameters ?? {}
-  const name = locationIn(parameters)
+  const spec = specOfRepository(claim)
+  const name = locationIn(deps, spec)
   const location = name === undefined ? undefined : await readLocation(locationDeps(deps), name)
   if (location === undefined || location === 'no such kind') return undefined
-  return saysTheSame(parameters, location) ? name : undefined
+  return saysTheSame(deps.stores, spec, location) ? name : undefined
 }

@@ -6,6 +6,7 @@ import type { Clock } from '#shared/kernel/clock.ts'
 import type { Settings } from '#shared/kernel/env.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import type { Mover, Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
+import type { Stores } from '#shared/ports/stores.ts'
 import type { VolumeService } from '#shared/ports/volumes.ts'
 
 export type Log = {
@@ -19,6 +20,7 @@ export type StepDeps = {
   cluster: Cluster
   clock: Clock
   settings: Settings
+  stores: Stores
   /** Name of this pod, for Leases and messages. */
   identity: string
   log: Log

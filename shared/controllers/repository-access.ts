@@ -1,16 +1,8 @@
 // From a BackupRepository's name to everything needed to open its bucket. Secrets are read at each call, so they may rotate.
 
 import type { BackupRepository } from '#shared/api/types.ts'
-import { parseRepositoryParameters, type RepositorySettings } from '#shared/domain/repository-parameters.ts'
-import {
-  collectSecrets,
-  credentialNotes,
-  credentialOrigin,
-  parseRepositoryKey,
-  toS3Settings,
-} from '#shared/domain/repository-secrets.ts'
+import { collectSecrets, parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
 import type { RepositoryUse } from '#shared/domain/repository-use.ts'
-import { DEFAULT_ENCRYPTION_SECRET } from '#shared/domain/secret-purposes.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { RecoveryChoice, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { StepDeps } from './deps.ts'
@@ -50,27 +42,17 @@ export async function accessOfClaimed(deps: StepDeps, repository: BackupReposito
 
 async function openPresent(
   deps: StepDeps,
-  { parameters, repositoryId }: PresentRepository,
+  { spec, repositoryId }: PresentRepository,
 ): Promise<Omit<ResolvedAccess, 'readOnly'>> {
-  const settings = parseRepositoryParameters(parameters)
+  const { secrets: references, encryptionSecretName, plaintextCredentials } = deps.stores.parse(spec)
   const readSecret = (name: string) => deps.cluster.read('Secret', deps.settings.veleroNamespace, name)
-  const secrets = await collectSecrets(settings, readSecret)
-  const s3 = toS3Settings(settings, secrets)
-  for (const note of credentialNotes(settings, secrets)) deps.log.warn({}, note)
-  const keyName = encryptionSecretName(settings)
-  const { password, recovery } = parseRepositoryKey(await readSecret(keyName), keyName)
+  const secrets = await collectSecrets(references, readSecret)
+  const { settings: store, notes } = deps.stores.settingsFrom(spec, secrets)
+  for (const note of notes) deps.log.warn({}, note)
+  const { password, recovery } = parseRepositoryKey(await readSecret(encryptionSecretName), encryptionSecretName)
   return {
-    access: {
-      s3,
-      password,
-      credentialOrigin: credentialOrigin(settings),
-      ...(repositoryId === undefined ? {} : { repositoryId }),
-    },
+    access: { store, password, ...(repositoryId === undefined ? {} : { repositoryId }) },
     recovery,
-    plaintextCredentials: settings.plaintextCredentials,
+    plaintextCredentials,
   }
-}
-
-function encryptionSecretName(settings: RepositorySettings): string {
-  return settings.encryptionSecretName === '' ? DEFAULT_ENCRYPTION_SECRET : settings.encryptionSecretName
 }

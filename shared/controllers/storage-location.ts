@@ -5,26 +5,26 @@ import { decidePresent, type Present, type Recorded, recordedId, recordedOf } fr
 import { isOpenTo, notAllowed } from '#shared/domain/repository-claim.ts'
 import type { RepositoryUse } from '#shared/domain/repository-use.ts'
 import { isReadOnly, requireWritable } from '#shared/domain/repository-use.ts'
+import { type StoreRules, specOfRepository } from '#shared/domain/store-rules.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import type { StepDeps } from './deps.ts'
 
-export type LocationDeps = { cluster: Pick<Cluster, 'read' | 'list'>; veleroNamespace: string }
+export type LocationDeps = { cluster: Pick<Cluster, 'read' | 'list'>; veleroNamespace: string; stores: StoreRules }
 
 /** `asked`: undefined where no location is named, or Velero's kind is not served: the parameters count as they are. */
 export type PresentRepository = Present & { asked: Recorded | undefined }
 
 /** Read anew each time: locations are edited, renamed and moved. */
 export async function presentRepository(deps: LocationDeps, repository: BackupRepository): Promise<PresentRepository> {
-  const recorded = recordedOf(repository, deps.veleroNamespace)
+  const recorded = recordedOf(deps.stores, repository, deps.veleroNamespace)
   const named = recorded === undefined ? 'no such kind' : await readLocation(deps, recorded.name)
   if (recorded === undefined || named === 'no such kind') {
-    const parameters: Record<string, string> = repository.repopsitoryParameters ?? {}
-    const repositoryId = recordedId(repository)
-    return { asked: undefined, location: undefined, parameters, repositoryId, isMoved: false }
+    const spec = specOfRepository(repository)
+    return { asked: undefined, location: undefined, spec, repositoryId: recordedId(repository), isMoved: false }
   }
   const others = () => deps.cluster.list('BackupStorageLocation', { namespace: deps.veleroNamespace })
-  return { asked: recorded, ...(await decidePresent(recorded, named, others)) }
+  return { asked: recorded, ...(await decidePresent(deps.stores, recorded, named, others)) }
 }
 
 /**
@@ -70,6 +70,6 @@ export async function readLocation(
   }
 }
 
-export function locationDeps({ cluster, settings }: StepDeps): LocationDeps {
-  return { cluster, veleroNamespace: settings.veleroNamespace }
+export function locationDeps({ cluster, settings, stores }: StepDeps): LocationDeps {
+  return { cluster, veleroNamespace: settings.veleroNamespace, stores }
 }

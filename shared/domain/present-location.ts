@@ -4,17 +4,16 @@
 import type { BackupRepository, BackupStorageLocation } from '#shared/api/types.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import { claimNamespaceOf, isOpenTo } from './repository-claim.ts'
-import { bucketOf, type Parameters, prefixOf, urlOf } from './repository-parameter-values.ts'
-import { parametersFromLocation, parseRepositoryParameters } from './repository-parameters.ts'
 import { isReadOnly } from './repository-use.ts'
-
-type Map = Record<string, string>
+import { type StoreRules, type StoreSpec, specOfRepository } from './store-rules.ts'
 
 /** What a BackupRepository says of its location. */
 export type Recorded = {
-  parameters: Map
+  spec: StoreSpec
   /** Of the location that its parameters name. */
   name: string
+  /** Where it was, for people. */
+  placeText: () => string
   /** Its parameters said the same as that location when it was made: they are the location's, and not a word of their own. */
   follows: boolean
   /** Of the repository that was opened as it; undefined: none was. */
@@ -26,10 +25,10 @@ export type Recorded = {
 export type Present = {
   /** undefined: no location speaks for it. */
   location: BackupStorageLocation | undefined
-  parameters: Map
+  spec: StoreSpec
   /**
-   * What is there must be this very repository; undefined: none was ever opened. Also where bucket, prefix and endpoint are as they were: a
-   * bucket's name belongs to an account, so other credentials, or another partition of AWS, make another bucket of it.
+   * What is there must be this very repository; undefined: none was ever opened. Also where the place is as it was: a bucket's name belongs
+   * to an account, so that other credentials make another bucket of it.
    */
   repositoryId: string | undefined
   /** Only a location's edit has led there. */
@@ -37,14 +36,19 @@ export type Present = {
 }
 
 /** undefined: its parameters name no location and count as they are (by hand, the peer's). */
-export function recordedOf(repository: BackupRepository, veleroNamespace: string): Recorded | undefined {
-  const parameters: Map = repository.repopsitoryParameters ?? {}
-  const { location } = parseRepositoryParameters(parameters)
+export function recordedOf(
+  stores: StoreRules,
+  repository: BackupRepository,
+  veleroNamespace: string,
+): Recorded | undefined {
+  const spec = specOfRepository(repository)
+  const { location } = stores.parse(spec)
   if (location === undefined) return undefined
   const namespace = claimNamespaceOf(repository) ?? veleroNamespace
   return {
-    parameters,
+    spec,
     name: location,
+    placeText: () => stores.placeText(spec),
     follows: followsLocation(repository),
     repositoryId: recordedId(repository),
     tenant: namespace === veleroNamespace ? undefined : namespace,
@@ -62,28 +66,10 @@ export function followsLocation(repository: BackupRepository): boolean {
   return location !== ''
 }
 
-/** Bucket, prefix and endpoint as one text: where to look, and no proof of what is there. TerminalError `RepositoryParametersInvalid`. */
-export function placeOf(parameters: Parameters): string {
-  return placeOfStore({ bucket: bucketOf(parameters), prefix: prefixOf(parameters), url: urlOf(parameters) })
-}
-
-/** The same of a store that was opened. */
-export function placeOfStore({
-  bucket,
-  prefix,
-  url,
-}: {
-  bucket: string
-  prefix: string
-  url: string | undefined
-}): string {
-  return JSON.stringify([bucket, prefix, url ?? ''])
-}
-
 /** false also for a location that cannot be used at all. */
-export function pointsAt(location: BackupStorageLocation, place: string): boolean {
+function pointsAt(stores: StoreRules, location: BackupStorageLocation, place: string): boolean {
   try {
-    return placeOf(parametersFromLocation(location)) === place
+    return stores.placeOf(stores.specOf(location)) === place
   } catch (error) {
     if (error instanceof DormouseError) return false
     throw error
@@ -91,10 +77,11 @@ export function pointsAt(location: BackupStorageLocation, place: string): boolea
 }
 
 /** Each key says what the location says, of the same place. The Secret of the repository's key is no part of a location. */
-export function saysTheSame({ encryptionSecretName: _, ...parameters }: Map, location: BackupStorageLocation): boolean {
-  if (!pointsAt(location, placeOf(parameters))) return false
-  const own = parametersFromLocation(location)
-  return Object.entries(parameters).every(([key, value]) => own[key] === value)
+export function saysTheSame(stores: StoreRules, spec: StoreSpec, location: BackupStorageLocation): boolean {
+  if (!pointsAt(stores, location, stores.placeOf(spec))) return false
+  const { encryptionSecretName: _, ...parameters } = spec.parameters
+  const own = stores.specOf(location)
+  return own.driver === spec.driver && Object.entries(parameters).every(([key, value]) => own.parameters[key] === value)
 }
 
 /**
@@ -102,25 +89,27 @@ export function saysTheSame({ encryptionSecretName: _, ...parameters }: Map, loc
  * one that points elsewhere by now is followed, and has to lead to the same repository. `others`: asked for only when they are needed.
  */
 export async function decidePresent(
+  stores: StoreRules,
   recorded: Recorded,
   named: BackupStorageLocation | undefined,
   others: () => Promise<BackupStorageLocation[]>,
 ): Promise<Present> {
-  const { parameters, follows, repositoryId, tenant } = recorded
-  const place = placeOf(parameters)
-  if (named !== undefined && (!follows || pointsAt(named, place))) return present(recorded, named, false)
-  const there = (await others()).filter((location) => pointsAt(location, place)).sort(byFitness(tenant))[0]
-  if (there !== undefined) return present(recorded, there, false)
-  if (named !== undefined) return present(recorded, named, true)
-  return { location: undefined, parameters, repositoryId, isMoved: false }
+  const { spec, follows, repositoryId, tenant } = recorded
+  const place = stores.placeOf(spec)
+  if (named !== undefined && (!follows || pointsAt(stores, named, place)))
+    return present(stores, recorded, named, false)
+  const there = (await others()).filter((location) => pointsAt(stores, location, place)).sort(byFitness(tenant))[0]
+  if (there !== undefined) return present(stores, recorded, there, false)
+  if (named !== undefined) return present(stores, recorded, named, true)
+  return { location: undefined, spec, repositoryId, isMoved: false }
 }
 
 /** TerminalError `RepositoryParametersInvalid`: it is followed, and cannot be used by now. */
-function present(recorded: Recorded, location: BackupStorageLocation, isMoved: boolean): Present {
+function present(stores: StoreRules, recorded: Recorded, location: BackupStorageLocation, isMoved: boolean): Present {
   const { follows, repositoryId } = recorded
-  const own = recorded.parameters
-  const parameters = follows ? parametersFromLocation(location, own['encryptionSecretName']) : own
-  return { location, parameters, repositoryId, isMoved }
+  const own = recorded.spec
+  const spec = follows ? stores.specOf(location, own.parameters['encryptionSecretName']) : own
+  return { location, spec, repositoryId, isMoved }
 }
 
 /** One that the tenant may use, then one that takes writes, then by name: always the same one. */

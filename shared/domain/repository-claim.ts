@@ -6,22 +6,19 @@ import { isObjectName } from '#shared/api/names.ts'
 import type { BackupRepository, BackupRepositoryClaim, BackupStorageLocation } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { actorOf } from './authority.ts'
-import { parametersFromLocation } from './repository-parameters.ts'
+import { type StoreRules, type StoreSpec, specOfRepository } from './store-rules.ts'
 
 /** On a BackupStorageLocation in Velero's namespace: namespaces whose claims may refer to it, separated by commas; `*`: all. */
 export const OPEN_TO_ANNOTATION = 'dormouse.dev/allowed-namespaces'
 /** On a BackupRepository (cluster-scoped): the namespace whose claim it was made for. Velero's: its parameters are an operator's word. */
 export const CLAIM_NAMESPACE_ANNOTATION = 'dormouse.dev/claim-namespace'
-export const REPOSITORY_DRIVER = 's3repository.astrolabe.vmware-tanzu.com'
 
 const MAX_LIST_CHARS = 64 * 1024
 const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** What its BackupRepository holds. Never anything else of a tenant's claim: no annotation, no label, no condition. */
-export type Terms = {
-  parameters: Record<string, string>
+export type Terms = StoreSpec & {
   allowedNamespaces: string[]
-  driver: string
   /** The parameters say what this location says, no more: its settings are followed from then on. undefined: they count as they are. */
   follows: string | undefined
 }
@@ -34,10 +31,9 @@ export function claimNamespace(claim: BackupRepositoryClaim, veleroNamespace: st
 
 export function termsOfOperator(claim: BackupRepositoryClaim, follows: string | undefined): Terms {
   return {
+    ...specOfRepository(claim),
     follows,
-    parameters: claim.repopsitoryParameters ?? {},
     allowedNamespaces: claim.allowedNamespaces ?? [],
-    driver: claim.repositoryDriver,
   }
 }
 
@@ -53,6 +49,7 @@ export function locationOfTenant(claim: BackupRepositoryClaim, namespace: string
  * `NamespaceNotAllowed`, `ParametersNotAllowed`.
  */
 export function termsOfTenant(
+  stores: StoreRules,
   claim: BackupRepositoryClaim,
   namespace: string,
   location: BackupStorageLocation | undefined,
@@ -60,9 +57,9 @@ export function termsOfTenant(
   const name = locationOfTenant(claim, namespace)
   if (location === undefined || !isOpenTo(location, namespace)) throw notAllowed(name, namespace)
   requireOwnNamespace(claim.allowedNamespaces, namespace)
-  const parameters = parametersFromLocation(location)
-  requireSame(claim.repopsitoryParameters ?? {}, parameters)
-  return { parameters, allowedNamespaces: [namespace], driver: REPOSITORY_DRIVER, follows: name }
+  const spec = stores.specOf(location)
+  requireSame(claim.repopsitoryParameters ?? {}, spec.parameters)
+  return { ...spec, allowedNamespaces: [namespace], follows: name }
 }
 
 export function isOpenTo({ metadata }: KubeObject, namespace: string): boolean {

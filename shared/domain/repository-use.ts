@@ -2,7 +2,6 @@
 
 import type { BackupRepository, BackupStorageLocation } from '#shared/api/types.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import { bucketOf, prefixOf, urlOf } from './repository-parameter-values.ts'
 
 /** `write`: new backups, deletions, prune. A restore only reads, and needs nothing but the bucket. */
 export type RepositoryUse = 'read' | 'write'
@@ -24,11 +23,11 @@ export function requireNamespace(repository: BackupRepository, namespaces: reado
 }
 
 /** Velero backs up into no location that is gone (it may be applied a moment later) or that is set to ReadOnly. */
-export function requireWritable(location: BackupStorageLocation | undefined, { name, parameters }: Named): void {
+export function requireWritable(location: BackupStorageLocation | undefined, { name, placeText }: Named): void {
   if (location === undefined) {
     throw new RetryableError(
       'LocationMissing',
-      `BackupStorageLocation ${name} does not exist in Velero's namespace, and no other one points at ${placeText(parameters)}: ` +
+      `BackupStorageLocation ${name} does not exist in Velero's namespace, and no other one points at ${placeText()}: ` +
         'create one that does, under any name; a CloneFromSnapshot by hand goes on without it, and Velero restores nothing meanwhile',
     )
   }
@@ -39,14 +38,8 @@ export function requireWritable(location: BackupStorageLocation | undefined, { n
   )
 }
 
-type Named = { name: string; parameters: Record<string, string> }
-
-function placeText(parameters: Record<string, string>): string {
-  const prefix = prefixOf(parameters)
-  const folder = prefix === '' ? 'without a prefix' : `prefix ${prefix}`
-  const url = urlOf(parameters)
-  return `bucket ${bucketOf(parameters)}, ${folder}${url === undefined ? '' : `, at ${url}`}`
-}
+/** `placeText`: where the repository is, for people. */
+type Named = { name: string; placeText: () => string }
 
 export function isReadOnly(location: BackupStorageLocation): boolean {
   return location.spec?.accessMode === 'ReadOnly'

@@ -13,39 +13,16 @@ const KEY_PARTS = ['password', 'recovery-passphrase', 'recovery-public-key']
 /** Nothing else has these; a password may lie in many Secrets. */
 const UNMISTAKABLE = ['recovery-passphrase', 'recovery-public-key']
 
-/** A parameter that names a Secret, and what the value is for. */
-export type Reference = { parameter: string; purpose: string; ref: SecretRef }
+/** A parameter that names a Secret, and what the value is for. `optional`: it may be absent. */
+export type Reference = { parameter: string; purpose: string; ref: SecretRef; optional?: boolean }
 
-/** What of a repository's settings names Secrets. */
-type SecretSettings = {
-  credentialSecret: SecretRef
-  credentialSecretNamed: boolean
-  inlineCredentials: unknown
-  caCertSecret: SecretRef | undefined
-  customerKeySecret: SecretRef | undefined
-  encryptionSecretName: string
-}
-
-/** Everything that the store's client gets out of Secrets. */
-export function storeReferences(settings: SecretSettings): Reference[] {
-  const { credentialSecret, caCertSecret, customerKeySecret } = settings
-  const usesInline = settings.inlineCredentials !== undefined && !settings.credentialSecretNamed
-  const all: [string, string, SecretRef | undefined][] = [
-    ['credentialSecretName', "the S3 store's credentials", usesInline ? undefined : credentialSecret],
-    ['caCertSecret', "the S3 store's CA", caCertSecret],
-    ['customerKeyEncryptionSecret', 'the SSE-C key', customerKeySecret],
-  ]
-  return all.flatMap(([parameter, purpose, ref]) => (ref === undefined ? [] : [{ parameter, purpose, ref }]))
-}
-
-/** Before anything is read. TerminalError `RepositoryParametersInvalid` names the parameter. */
-export function requirePurposes(settings: SecretSettings): void {
-  const { encryptionSecretName } = settings
+/** Before anything is read. `references`: all that the store gets out of Secrets. TerminalError `RepositoryParametersInvalid` names the parameter. */
+export function requirePurposes(encryptionSecretName: string, references: readonly Reference[]): void {
   if (encryptionSecretName === DEFAULT_CREDENTIAL_SECRET || encryptionSecretName === DEFAULT_VSPHERE_SECRET) {
     throw invalid('encryptionSecretName', `Secret ${encryptionSecretName} serves another purpose: ${keyFix}`)
   }
   const seen = new Set<string>()
-  for (const reference of storeReferences(settings)) {
+  for (const reference of references) {
     const { name } = reference.ref
     if (name === DEFAULT_ENCRYPTION_SECRET || name === encryptionSecretName) throw isKey(reference)
     if (name === DEFAULT_VSPHERE_SECRET) throw isVSphere(reference)

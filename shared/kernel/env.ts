@@ -36,6 +36,8 @@ export type Settings = {
   vddkTransport: string
   chunkBytes: number
   veleroNamespace: string
+  /** The folder below which repositories in folders may lie; undefined: there are none. */
+  folderStores: string | undefined
   /** Where the sweep sends its wake-ups; undefined: straight to the functions. */
   brokerUrl: string | undefined
   /** Address of a function; `{step}` stands for its name. */
@@ -77,6 +79,7 @@ export function readSettings(env: Env): Settings {
     vddkTransport: list(env, 'DORMOUSE_VDDK_TRANSPORT', ['nbdssl', 'nbd'], VDDK_TRANSPORTS, ':').join(':'),
     chunkBytes: KiB * chunkKib(env),
     veleroNamespace: matching(env, 'DORMOUSE_VELERO_NAMESPACE', NAMESPACE, 'a namespace') ?? 'velero',
+    folderStores: folder(env, 'DORMOUSE_FOLDER_STORES'),
     brokerUrl: httpUrl(env, 'DORMOUSE_BROKER_URL'),
     functionUrlTemplate: urlTemplate(env, 'DORMOUSE_FUNCTION_URL_TEMPLATE'),
     dueMs: SECOND_MS * integer(env, 'DORMOUSE_DUE_SECONDS', 30, { min: 0, max: 3600 }),
@@ -142,6 +145,12 @@ function matching(env: Env, name: string, pattern: RegExp, wanted: string): stri
   const value = text(env, name)
   if (value === undefined || pattern.test(value)) return value
   throw wrong(name, value, wanted)
+}
+
+/** Without a slash at its end. */
+function folder(env: Env, name: string): string | undefined {
+  const path = matching(env, name, /^(\/(?!\.{1,2}(\/|$))[^/\0]+)+\/?$/, 'an absolute path such as /backups')
+  return path?.replace(/\/$/, '')
 }
 
 function httpUrl(env: Env, name: string): string | undefined {

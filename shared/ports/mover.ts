@@ -1,44 +1,17 @@
 // The transfer of one slice, as the upload and download functions ask for it. It runs in a child process (shared/movers/process).
 
-import type { StoreCredentials } from '#shared/domain/aws-credentials.ts'
-import type { ChecksumAlgorithm } from '#shared/domain/repository-parameter-values.ts'
 import type { VolumeRecord } from '#shared/domain/volume-record.ts'
 import type { Extent } from './disk.ts'
+import type { StoreSettings } from './stores.ts'
 import type { DiskAccess } from './volumes.ts'
 
-/** Everything needed to open a repository. Holds secrets: memory only. Filled by the settings in shared/repository/stores/s3. */
+/** Everything needed to open a repository. Holds secrets: memory only. */
 export type RepositoryAccess = {
-  s3: S3Settings
+  store: StoreSettings
   /** The user's secret that unwraps a key slot. */
   password: string
-  /** For messages: where the store's credentials come from, such as a Secret's name. */
-  credentialOrigin?: string
   /** What is there must be this very repository, else TerminalError `RepositoryDiffers`. */
   repositoryId?: string
-}
-
-/** A bucket as a BackupStorageLocation describes it. */
-export type S3Settings = {
-  region: string
-  bucket: string
-  /** '' or a path without slashes at its ends; the repository lives in `<prefix>/plugins/dormouse/`. */
-  prefix: string
-  /** undefined: the provider's own address for the region. */
-  url: string | undefined
-  forcePathStyle: boolean
-  /** PEM bundle that is trusted beside the system's. */
-  caCert: string | undefined
-  insecureSkipTlsVerify: boolean
-  /** undefined: the SDK's default chain (IRSA, instance role). */
-  credentials: StoreCredentials | undefined
-  serverSideEncryption: 'AES256' | 'aws:kms' | undefined
-  kmsKeyId: string | undefined
-  /** SSE-C: 32 bytes, base64. */
-  customerKey: string | undefined
-  /** Object tags, as `key=value&…`. */
-  tagging: string | undefined
-  /** Of what is written; undefined: CRC32, and none where the store refuses it. */
-  checksumAlgorithm?: ChecksumAlgorithm | undefined
 }
 
 export type DiskRef = { access: DiskAccess; fcdId: string; snapshotId: string | undefined }

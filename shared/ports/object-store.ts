@@ -1,4 +1,4 @@
-// Where a repository keeps its objects. S3 is the first adapter, a folder the second.
+// Where a repository keeps its objects (docs/development/add-a-store.md#what-the-engine-asks-of-a-store).
 
 /**
  * Needs of the protocol: a read after a write sees it, a list after a write names it (both strong), and `putIfAbsent` is
@@ -21,7 +21,7 @@ export interface ObjectStore {
    * none. Dormouse itself writes every object in one piece.
    */
   readonly incompleteUploads?: IncompleteUploads | undefined
-  /** For messages: `s3://bucket/prefix`. Never a credential. */
+  /** For messages, as an address: `file:///backups/shop`. Never a credential. */
   readonly location: string
 }
 

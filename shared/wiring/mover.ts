@@ -69,17 +69,16 @@ class ConfiguredMover implements Mover {
     return this.#current.mover
   }
 
-  #create(vddkConfigFile: string): Mover {
+  #create(configFile: string): Mover {
     const { settings, log, clock } = this.#deps
+    const { vddkDir: libDir, vddkTransport: transportModes } = settings
     return createMover({
       entry: moverEntry(),
       env: process.env,
       wall: clock,
       memoryMib: settings.memoryBytes / MiB,
       bytesPerSecond: settings.moverBytesPerSecond,
-      vddkDir: settings.vddkDir,
-      vddkConfigFile,
-      transportModes: settings.vddkTransport,
+      disks: libDir === undefined ? undefined : { provider: 'vddk', libDir, configFile, transportModes },
       idleMs: settings.idleCloseMs,
       onWarning: (reason, message) => log.warn({ reason }, message),
     })
@@ -100,5 +99,5 @@ class ConfiguredMover implements Mover {
 function moverEntry(): string {
   const here = fileURLToPath(import.meta.url)
   if (basename(here).endsWith('.mjs')) return join(dirname(here), 'mover.mjs')
-  return join(dirname(here), '../mover/main.ts')
+  return join(dirname(here), '../movers/process/main.ts')
 }

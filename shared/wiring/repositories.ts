@@ -1,9 +1,11 @@
-// Repositories in S3 for a function. The engine and the S3 client are heavy: they are loaded when a bucket is first needed.
+// Repositories for a function. The engine and the clients of stores are heavy: they are loaded when a repository is first needed.
 
 import type { RepositoryDeps, StepDeps } from '#shared/controllers/deps.ts'
 import { accessOfRepository } from '#shared/controllers/repository-access.ts'
 import type { Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
+import type { OpenedStore } from '#shared/ports/stores.ts'
+import { loadStores } from '#shared/repository/stores/open.ts'
 
 export function wireRepositories<Deps extends StepDeps>(deps: Deps): Deps & RepositoryDeps {
   const load = lazily(() => loadRepositories(deps))
@@ -23,32 +25,23 @@ export function wireRepositories<Deps extends StepDeps>(deps: Deps): Deps & Repo
 }
 
 async function loadRepositories(deps: StepDeps): Promise<Repositories> {
-  const [{ createRepositories }, { createS3Store }] = await Promise.all([
-    import('#shared/repository/repositories.ts'),
-    import('#shared/repository/stores/s3/store.ts'),
-  ])
-  const storeOf = rememberingLast((access: RepositoryAccess) =>
-    createS3Store(access.s3, { clock: deps.clock, ...originOf(access) }),
-  )
+  const [{ createRepositories }, open] = await Promise.all([import('#shared/repository/repositories.ts'), loadStores()])
+  const storeOf = rememberingLast(({ store }: RepositoryAccess) => open(store, { clock: deps.clock }))
   const warn = (reason: string, message: string) => deps.log.warn({ reason }, message)
   return createRepositories({ storeOf, clock: deps.clock, chunkBytes: deps.settings.chunkBytes, warn })
 }
 
 /** One store for calls with the same settings, so that its connections are used again; other settings replace it. */
-function rememberingLast(create: (access: RepositoryAccess) => ObjectStore & { close(): void }) {
-  let last: { settings: string; store: ObjectStore & { close(): void } } | undefined
+function rememberingLast(create: (access: RepositoryAccess) => OpenedStore) {
+  let last: { settings: string; store: OpenedStore } | undefined
   return (access: RepositoryAccess): ObjectStore => {
-    const settings = JSON.stringify(access.s3)
+    const settings = JSON.stringify(access.store)
     if (last?.settings !== settings) {
       last?.store.close()
       last = { settings, store: create(access) }
     }
     return last.store
   }
-}
-
-function originOf({ credentialOrigin }: RepositoryAccess): { credentialOrigin?: string } {
-  return credentialOrigin === undefined ? {} : { credentialOrigin }
 }
 
 function lazily<T>(create: () => Promise<T>): () => Promise<T> {

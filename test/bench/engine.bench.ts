@@ -10,11 +10,12 @@ import { GiB, HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
 import { createMover, type MoverOptions } from '#shared/movers/process/client.ts'
 import type { Extent } from '#shared/ports/disk.ts'
 import type { RepositoryAccess } from '#shared/ports/mover.ts'
+import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { createDiskFile } from '#shared/providers/file/disk.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
-import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
 import { createS3Store } from '#shared/repository/stores/s3/store.ts'
 import { access as plainAccess } from '#test/support/engine-world.ts'
+import { folderSettings, folderStore } from '#test/support/stores.ts'
 import { settingsFor, startGateway } from '../contract/store-s3-support.ts'
 
 const BUNDLE = resolve('build/bundles/mover.mjs')
@@ -24,8 +25,7 @@ const TICKS_PER_SECOND = 100
 type Volume = { name: string; path: string; capacityBytes: number; extents: Extent[] }
 type Place = {
   access: RepositoryAccess
-  options: Partial<MoverOptions>
-  storeOf: () => FolderObjectStore | ReturnType<typeof createS3Store>
+  storeOf: () => ObjectStore
   stop: () => Promise<void>
 }
 
@@ -101,14 +101,15 @@ function randomNumbers(seed: number): () => number {
 
 async function folderPlace(): Promise<Place> {
   const path = join(folder, 'repository')
-  const store = new FolderObjectStore(path, { syncs: false })
-  return { access: plainAccess, options: { testStore: path }, storeOf: () => store, stop: async () => undefined }
+  const store = folderStore(path)
+  const access = { ...plainAccess, store: folderSettings(path) }
+  return { access, storeOf: () => store, stop: async () => undefined }
 }
 
 async function s3Place(): Promise<Place> {
   const gateway = await startGateway(false)
-  const s3 = settingsFor(gateway.s3)
-  return { access: { ...plainAccess, s3 }, options: {}, storeOf: () => createS3Store(s3), stop: () => gateway.stop() }
+  const store = settingsFor(gateway.s3)
+  return { access: { ...plainAccess, store }, storeOf: () => createS3Store(store), stop: () => gateway.stop() }
 }
 
 /** Runs one transfer in a mover of its own and tells what it took. */
@@ -151,15 +152,15 @@ async function measured<T>(
 }
 
 async function bench(volume: Volume, place: Place): Promise<void> {
-  const { access, options } = place
+  const { access } = place
   const repositories = createRepositories({ storeOf: place.storeOf, clock: systemClock })
   await repositories.ensure(access, undefined)
-  const source = {
+  const moverOn = (path: string, extents: Extent[] | undefined): MoverOptions => ({
     entry: ENTRY,
     env: process.env,
-    testDisk: { path: volume.path, extents: volume.extents },
-    ...options,
-  }
+    disks: { provider: 'file', path, extents },
+  })
+  const source = moverOn(volume.path, volume.extents)
   const data = volume.extents.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)
   const upload = async (what: string, snapshotId: string, bytes: number, parent: object) => {
     const about = {
@@ -192,7 +193,7 @@ async function bench(volume: Volume, place: Place): Promise<void> {
   await upload('changed areas, 5 %', 's3', changedBytes, { parentRoot, changedAreas })
   const path = `${volume.path}.restored`
   createDiskFile(path, volume.capacityBytes)
-  const target = { ...source, testDisk: { path, extents: undefined } }
+  const target = moverOn(path, undefined)
   const request = {
     repository: access,
     disk: vmdk,

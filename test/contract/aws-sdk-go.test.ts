@@ -7,10 +7,10 @@ import os from 'node:os'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
-import { toS3Settings } from '#shared/domain/repository-secrets.ts'
+import { parseS3Parameters } from '#shared/repository/stores/s3/parameters.ts'
+import { toS3Settings } from '#shared/repository/stores/s3/secrets.ts'
 import { createS3Store } from '#shared/repository/stores/s3/store.ts'
-import { access } from '#test/support/engine-world.ts'
+import { bucketSettings } from '#test/support/stores.ts'
 import { findTools } from '../environment/process/tools.ts'
 import { type Sts, startSts } from '../standins/sts/server.ts'
 import { FILES, PREFIXES, REGIONS } from './aws-sdk-go-lists.ts'
@@ -81,13 +81,13 @@ async function throughDormouse(text: string, profile: string): Promise<Outcome> 
   sts.calls.length = 0
   const seen = bucket.requests.length
   try {
-    const settings = parseRepositoryParameters({
+    const settings = parseS3Parameters({
       bucket: 'bucket',
       s3Url: bucket.url,
       s3ForcePathStyle: 'true',
       profile,
     })
-    const s3 = toS3Settings(settings, { credentialsFile: text, caCert: undefined, customerKey: undefined })
+    const s3 = toS3Settings(settings, new Map([['credentialSecretName', Buffer.from(text)]]))
     const { credentials } = s3
     await createS3Store(s3, { retry: { attempts: 1 } }).delete('x')
     const { headers } = bucket.requests[seen]!
@@ -166,10 +166,10 @@ for (const algorithm of ALGORITHMS) {
 /** '' or the reason. */
 async function writeWith(parameters: Record<string, string>): Promise<string> {
   try {
-    const { checksumAlgorithm } = parseRepositoryParameters({ bucket: 'bucket', ...parameters })
+    const { checksumAlgorithm } = parseS3Parameters({ bucket: 'bucket', ...parameters })
     const credentials = { accessKeyId: 'id', secretAccessKey: 'secret' }
     const store = createS3Store(
-      { ...access.s3, url: bucket.url, credentials, checksumAlgorithm },
+      { ...bucketSettings, url: bucket.url, credentials, checksumAlgorithm },
       { retry: { attempts: 1 } },
     )
     await store.putIfAbsent('k', Buffer.from('dormouse'))
@@ -193,7 +193,7 @@ for (const { region, differs } of REGIONS) {
     const [go] = (await ask({ puts: [put] })).puts
     let own = ''
     try {
-      parseRepositoryParameters({ bucket: 'bucket', s3Url: bucket.url, region })
+      parseS3Parameters({ bucket: 'bucket', s3Url: bucket.url, region })
     } catch (error) {
       own = (error as Error).message
     }
@@ -204,7 +204,7 @@ for (const { region, differs } of REGIONS) {
 test('prefixes lead to the folder where Velero lets plugins write', async () => {
   const { prefixes } = await ask({ prefixes: PREFIXES })
   for (const [index, prefix] of PREFIXES.entries()) {
-    const own = parseRepositoryParameters({ bucket: 'bucket', prefix }).prefix
+    const own = parseS3Parameters({ bucket: 'bucket', prefix }).prefix
     assert.is(own === '' ? 'plugins/' : `${own}/plugins/`, prefixes[index], JSON.stringify(prefix))
   }
 })

@@ -9,9 +9,10 @@ import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DormouseError } from '#shared/kernel/errors.ts'
-import type { S3Settings } from '#shared/ports/mover.ts'
 import { SoapConnection, VIM } from '#shared/providers/vsphere/soap.ts'
+import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
 import { createS3Store } from '#shared/repository/stores/s3/store.ts'
+import { bucketSettings } from '#test/support/stores.ts'
 import { askTls, type GoAnswer, type TlsRow } from './go-peer.ts'
 import { HOST, ROWS, type Row, system, systemFolder } from './go-tls-rows.ts'
 
@@ -40,18 +41,9 @@ const DIFFERENCES: Record<string, { dormouse: Answer['answer']; why: string }> =
 }
 
 const SETTINGS: S3Settings = {
-  region: 'us-east-1',
+  ...bucketSettings,
   bucket: 'bucket',
-  prefix: '',
-  url: undefined,
-  forcePathStyle: true,
-  caCert: undefined,
-  insecureSkipTlsVerify: false,
   credentials: { accessKeyId: 'x', secretAccessKey: 'y' },
-  serverSideEncryption: undefined,
-  kmsKeyId: undefined,
-  customerKey: undefined,
-  tagging: undefined,
 }
 
 const test = suite('certificates as in Go')

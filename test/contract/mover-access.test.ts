@@ -13,22 +13,28 @@ import { systemClock } from '#shared/kernel/clock.ts'
 import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
 import { createMover } from '#shared/movers/process/client.ts'
 import type { FromMover, ToMover } from '#shared/movers/process/protocol.ts'
+import type { DiskSettings } from '#shared/movers/process/providers.ts'
 import type { DiskRef, Mover, UploadOutcome, UploadRequest } from '#shared/ports/mover.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
-import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
 import { buildVddkStandIn, CONNECTION, DATASTORE, DiskFolder, pattern } from '#test/standins/vddk/harness.ts'
-import { access, CHEAP_SCRYPT } from '#test/support/engine-world.ts'
+import { CHEAP_SCRYPT, access as plainAccess } from '#test/support/engine-world.ts'
 import { reasonOf } from '#test/support/reason.ts'
+import { folderSettings, folderStore } from '#test/support/stores.ts'
 
 const ENTRY = fileURLToPath(new URL('../../shared/movers/process/main.ts', import.meta.url))
 const CAPACITY_BYTES = 8 * MiB
 const scratch = mkdtempSync(join(tmpdir(), 'dormouse-access-'))
 const folder = new DiskFolder(join(scratch, 'disks'))
 const store = join(scratch, 'repository')
+const access = { ...plainAccess, store: folderSettings(store) }
 const never = new AbortController().signal
 const idle = { signal: never, kill: never, onProgress: () => {} }
 const movers: Mover[] = []
 let attempts = 0
+
+function vddkIn(libDir: string): DiskSettings {
+  return { provider: 'vddk', libDir, configFile: undefined, transportModes: undefined }
+}
 
 function diskOf(fcdId: string): DiskRef {
   return { access: { ...CONNECTION, datastoreMoref: DATASTORE }, fcdId, snapshotId: 'snap-1' }
@@ -36,14 +42,14 @@ function diskOf(fcdId: string): DiskRef {
 
 function aMover(vddkDir = scratch): Mover {
   const env = { ...process.env, ...folder.environment(), NODE_COMPILE_CACHE: join(scratch, 'compiled') }
-  const mover = createMover({ entry: ENTRY, env, vddkDir, testStore: store })
+  const mover = createMover({ entry: ENTRY, env, disks: vddkIn(vddkDir) })
   movers.push(mover)
   return mover
 }
 
 async function requestFor(fcdId: string): Promise<UploadRequest> {
   const repositories = createRepositories({
-    storeOf: () => new FolderObjectStore(store, { syncs: false }),
+    storeOf: () => folderStore(store),
     clock: systemClock,
     chunkBytes: 256 * KiB,
     scrypt: CHEAP_SCRYPT,
@@ -63,9 +69,14 @@ async function requestFor(fcdId: string): Promise<UploadRequest> {
   }
 }
 
-/** Until the disk is being read; every read takes its time. */
-async function startUpload(mover: Mover, fcdId: string, kill = never): Promise<{ moving: Promise<UploadOutcome> }> {
-  folder.start(['Read * sleep:100'])
+/** Until the disk is being read; every read takes its time. `plan`: of the stand-in, beside that. */
+async function startUpload(
+  mover: Mover,
+  fcdId: string,
+  kill = never,
+  plan: string[] = [],
+): Promise<{ moving: Promise<UploadOutcome> }> {
+  folder.start(['Read * sleep:100', ...plan])
   const moving = mover.upload(await requestFor(fcdId), { ...idle, kill })
   moving.catch(() => {}) // each test looks at it
   while (!folder.trace().some(({ call }) => call === 'Open')) await sleep(20)
@@ -130,6 +141,17 @@ test('what is refused is told, and the mover goes on', async () => {
   assert.is(folder.markOf('disk-2'), 'someone else')
 })
 
+test('a disk is written through one handle, however many threads there are', async () => {
+  folder.start([])
+  folder.addDisk('target', CAPACITY_BYTES)
+  const mover = aMover()
+  const request = await requestFor('disk-1')
+  assert.is((await mover.upload(request, idle)).state, 'sealed')
+  const target = { ...diskOf('target'), snapshotId: undefined }
+  const slice = { root: `roots/${request.session}`, sliceMs: HOUR_MS, nextChunk: 0, targetIsZeroed: true }
+  assert.is((await mover.download({ repository: access, disk: target, ...slice }, idle)).state, 'done')
+})
+
 test('without a VDDK that can be loaded the reason is told at once', async () => {
   const none = join(scratch, 'none')
   assert.is(await reasonOf(aMover(none).endAccess(diskOf('disk-1'), never)), 'VddkNotFound')
@@ -176,8 +198,7 @@ test('a mover that cannot load VDDK answers whatever it is asked for, and ends i
       if (answers.push(message) === 3) resolve()
     })
   })
-  const vddk = { libDir: vddkDir, configFile: undefined, transportModes: undefined }
-  const setup = { vddk, memoryMib: 256, workers: 1, bytesPerSecond: undefined, testDisk: undefined, testStore: store }
+  const setup = { disks: vddkIn(vddkDir), memoryMib: 256, workers: 1, bytesPerSecond: undefined }
   const orders: ToMover[] = [
     { type: 'setup', setup },
     { type: 'upload', request: await requestFor('disk-1'), aheadMs: 0 },
@@ -209,7 +230,8 @@ test('one that is killed meanwhile rejects', async () => {
 
 test('one that is given up beside a transfer leaves that at work, and its late answer is for nobody', async () => {
   const mover = aMover()
-  const { moving } = await startUpload(mover, 'disk-1')
+  // Or its answer may be there before it is given up.
+  const { moving } = await startUpload(mover, 'disk-1', never, ['EndAccess 1 sleep:500'])
   const kill = new AbortController()
   const given = mover.endAccess(diskOf('disk-2'), kill.signal)
   const next = mover.endAccess(diskOf('disk-1'), never)

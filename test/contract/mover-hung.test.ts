@@ -17,22 +17,23 @@ import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
 import { createMover } from '#shared/movers/process/client.ts'
 import type { DiskRef, Mover, TransferOptions } from '#shared/ports/mover.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
-import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
 import { createMetrics } from '#shared/runtime/metrics.ts'
 import { wireTransfers } from '#shared/wiring/mover.ts'
 import { buildVddkStandIn, CONNECTION, DATASTORE, DiskFolder, pattern } from '#test/standins/vddk/harness.ts'
-import { access, CHEAP_SCRYPT } from '#test/support/engine-world.ts'
+import { CHEAP_SCRYPT, access as plainAccess } from '#test/support/engine-world.ts'
 import { reasonOf } from '#test/support/reason.ts'
+import { folderSettings, folderStore, stores } from '#test/support/stores.ts'
 
 const ENTRY = fileURLToPath(new URL('../../shared/movers/process/main.ts', import.meta.url))
 const CAPACITY_BYTES = 4 * MiB
 const scratch = mkdtempSync(join(tmpdir(), 'dormouse-hung-'))
 const folder = new DiskFolder(join(scratch, 'disks'))
 const store = join(scratch, 'repository')
+const access = { ...plainAccess, store: folderSettings(store) }
 const never = new AbortController().signal
 const onProgress = () => {}
 const repositories = createRepositories({
-  storeOf: () => new FolderObjectStore(store, { syncs: false }),
+  storeOf: () => folderStore(store),
   clock: systemClock,
   chunkBytes: 256 * KiB,
   scrypt: CHEAP_SCRYPT,
@@ -80,7 +81,8 @@ async function download(stop: Stop) {
 function begin(plan: string[]): void {
   folder.start(plan)
   const env = { ...process.env, ...folder.environment(), NODE_COMPILE_CACHE: join(scratch, 'compiled') }
-  mover = createMover({ entry: ENTRY, env, vddkDir: scratch, testStore: store, workers: 1 })
+  const disks = { provider: 'vddk', libDir: scratch, configFile: undefined, transportModes: undefined } as const
+  mover = createMover({ entry: ENTRY, env, disks, workers: 1 })
 }
 
 const test = suite('a mover that hangs')
@@ -138,7 +140,7 @@ for (const [call, move, after] of [
 test('two that ask at once, with a list of settings that takes its time, have one child', async () => {
   const cluster = new MemoryCluster({ clock: systemClock })
   const log = { debug() {}, info() {}, warn() {}, error() {} }
-  const deps = { cluster, clock: systemClock, settings: readSettings({}), identity: 'pod-1', log }
+  const deps = { cluster, clock: systemClock, settings: readSettings({}), stores, identity: 'pod-1', log }
   const { mover: configured } = wireTransfers('upload', deps, createMetrics())
   const before = childrenOf(process.pid)
   await Promise.all(['disk-1', 'disk-2'].map((id) => configured.endAccess(diskOf(id), never)))

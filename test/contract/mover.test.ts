@@ -17,8 +17,8 @@ import { createDiskFile, FileDisk } from '#shared/providers/file/disk.ts'
 import { requireRepository } from '#shared/repository/core/repository.ts'
 import { readRoot } from '#shared/repository/core/seal.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
-import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
-import { access, CHEAP_SCRYPT, FCD } from '#test/support/engine-world.ts'
+import { CHEAP_SCRYPT, FCD, access as plainAccess } from '#test/support/engine-world.ts'
+import { folderSettings, folderStore } from '#test/support/stores.ts'
 import { noise } from './disk-suite.ts'
 
 const ENTRY = fileURLToPath(new URL('../../shared/movers/process/main.ts', import.meta.url))
@@ -26,7 +26,8 @@ const CAPACITY_BYTES = 24 * MiB + 512
 const folder = mkdtempSync(join(tmpdir(), 'dormouse-mover-'))
 const source = join(folder, 'source.img')
 const repositoryFolder = join(folder, 'repository')
-const store = new FolderObjectStore(repositoryFolder, { syncs: false })
+const store = folderStore(repositoryFolder)
+const access = { ...plainAccess, store: folderSettings(repositoryFolder) }
 const repositories = createRepositories({
   storeOf: () => store,
   clock: systemClock,
@@ -47,8 +48,7 @@ function aMover(path: string, options: Partial<MoverOptions> = {}): Mover {
   const mover = createMover({
     entry: ENTRY,
     env,
-    testDisk: { path, extents: undefined },
-    testStore: repositoryFolder,
+    disks: { provider: 'file', path, extents: undefined },
     ...options,
   })
   movers.push(mover)
@@ -204,10 +204,12 @@ test('an idle mover ends, and is started again when there is work', async () => 
 })
 
 test('a mover that cannot be set up tells why, to each transfer', async () => {
-  const vddkDir = join(folder, 'no-vddk')
-  mkdirSync(join(vddkDir, 'lib64'), { recursive: true })
-  writeFileSync(join(vddkDir, 'lib64', 'libvixDiskLib.so.8'), 'no library')
-  const broken = aMover(source, { vddkDir, testDisk: undefined })
+  const libDir = join(folder, 'no-vddk')
+  mkdirSync(join(libDir, 'lib64'), { recursive: true })
+  writeFileSync(join(libDir, 'lib64', 'libvixDiskLib.so.8'), 'no library')
+  const broken = aMover(source, {
+    disks: { provider: 'vddk', libDir, configFile: undefined, transportModes: undefined },
+  })
   for (let time = 0; time < 2; time++) {
     const error = await rejection(broken.upload(await uploadRequest(`broken-${time}`), idle))
     assert.is((error as { reason?: string }).reason, 'VddkNotLoadable', String(error))
@@ -218,7 +220,7 @@ test('a mover whose parent is killed ends by itself', async () => {
   const request = await uploadRequest('s12')
   const script = `
     import { createMover } from ${JSON.stringify(new URL('../../shared/movers/process/client.ts', import.meta.url).href)}
-    const mover = createMover(${JSON.stringify({ entry: ENTRY, env: {}, testDisk: { path: source }, testStore: repositoryFolder })})
+    const mover = createMover(${JSON.stringify({ entry: ENTRY, env: {}, disks: { provider: 'file', path: source } })})
     const request = ${JSON.stringify({ ...request, sliceMs: 0 })}
     const never = new AbortController().signal
     await mover.upload(request, { signal: never, kill: never, onProgress: () => {} })

@@ -12,8 +12,8 @@ import * as assert from 'uvu/assert'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
-import type { S3Settings } from '#shared/ports/mover.ts'
 import { SoapConnection, VIM } from '#shared/providers/vsphere/soap.ts'
+import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
 import { createS3Store } from '#shared/repository/stores/s3/store.ts'
 import { createMetrics } from '#shared/runtime/metrics.ts'
 import { pushMetrics } from '#shared/runtime/otlp.ts'
@@ -109,6 +109,7 @@ function rangeOf(from: string, part: Buffer, whole: Buffer): string {
 
 function store(url: string, change: Partial<S3Settings> = {}) {
   const settings: S3Settings = {
+    kind: 's3',
     region: 'us-east-1',
     bucket: 'bucket',
     prefix: randomBytes(4).toString('hex'),

@@ -10,11 +10,11 @@ import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 import { requireRepository } from '#shared/repository/core/repository.ts'
 import { unreachableObjects } from '#shared/repository/maintenance/prune.ts'
-import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
 import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { createS3Store } from '#shared/repository/stores/s3/store.ts'
 import { access, bytesOf, CHUNK_BYTES, EngineWorld, FCD } from '#test/support/engine-world.ts'
 import { HookedStore } from '#test/support/store-faults.ts'
+import { folderStore } from '#test/support/stores.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 import { type Gateway, settingsFor, startGateway } from './store-s3-support.ts'
 
@@ -34,10 +34,7 @@ test.after(async () => {
 /** Two places beside each other: prefixes of one bucket, folders of one file system. */
 const PLACES: Record<string, () => [ObjectStore, ObjectStore]> = {
   memory: () => [new MemoryObjectStore(), new MemoryObjectStore()],
-  folder: () => [
-    new FolderObjectStore(join(folder, 'a'), { syncs: false }),
-    new FolderObjectStore(join(folder, 'b'), { syncs: false }),
-  ],
+  folder: () => [folderStore(join(folder, 'a')), folderStore(join(folder, 'b'))],
   S3: () => [
     createS3Store(settingsFor(gateway.s3, { prefix: 'shared' })),
     createS3Store(settingsFor(gateway.s3, { prefix: 'shared/dormouse-too' })),

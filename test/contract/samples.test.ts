@@ -62,4 +62,11 @@ samples('company-ca gives all functions the company’s authorities beside the p
   assert.is(dataOf(objects).SSL_CERT_DIR, '/etc/ssl/certs:/etc/company-ca')
 })
 
+samples('folder-store mounts the volume in the functions that open repositories, and gives it to stores', async () => {
+  const objects = await rendered('folder-store')
+  assert.equal(functionsWith(objects, 'Service', mounts('folder-stores')), OF_BUCKET)
+  assert.equal(functionsWith(objects, 'Service', mounts('vddk')), ['download', 'upload'])
+  assert.is(dataOf(objects).DORMOUSE_FOLDER_STORES, '/backups')
+})
+
 samples.run()

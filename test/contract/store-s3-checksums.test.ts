@@ -5,9 +5,9 @@ import { crc32 } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { TerminalError } from '#shared/kernel/errors.ts'
-import type { S3Settings } from '#shared/ports/mover.ts'
+import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
 import { createS3Store, type S3Store } from '#shared/repository/stores/s3/store.ts'
-import { access } from '#test/support/engine-world.ts'
+import { bucketSettings } from '#test/support/stores.ts'
 import { rejects } from './cluster-rejects.ts'
 import { type Mischief, type ProxyServer, startProxy } from './store-s3-support.ts'
 
@@ -41,7 +41,7 @@ test.after.each(async () => {
 const BODY = Buffer.from('dormouse')
 const store = (change: Partial<S3Settings> = {}): S3Store => {
   const credentials = { accessKeyId: 'id', secretAccessKey: 'secret' }
-  return createS3Store({ ...access.s3, url: proxy.url, credentials, ...change }, { retry: { attempts: 1 } })
+  return createS3Store({ ...bucketSettings, url: proxy.url, credentials, ...change }, { retry: { attempts: 1 } })
 }
 
 test('a store that answers 400 or 501 to a checksum is written to without one, and asked only once', async () => {

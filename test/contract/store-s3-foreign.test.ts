@@ -8,6 +8,7 @@ import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
 import { createS3Store, type S3Store } from '#shared/repository/stores/s3/store.ts'
 import { access } from '#test/support/engine-world.ts'
+import { bucketSettings } from '#test/support/stores.ts'
 import { rejects } from './cluster-rejects.ts'
 import { type Mischief, type ProxyServer, startProxy } from './store-s3-support.ts'
 
@@ -25,7 +26,7 @@ test.after.each(async () => {
 
 const ROOT = 'p/plugins/dormouse/'
 const settings = () => ({
-  ...access.s3,
+  ...bucketSettings,
   bucket: 'mine',
   prefix: 'p',
   url: proxy.url,

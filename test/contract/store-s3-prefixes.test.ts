@@ -4,9 +4,9 @@
 import { CreateMultipartUploadCommand } from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
+import { parseS3Parameters } from '#shared/repository/stores/s3/parameters.ts'
 import { createS3Store } from '#shared/repository/stores/s3/store.ts'
-import { access } from '#test/support/engine-world.ts'
+import { bucketSettings } from '#test/support/stores.ts'
 import { type Gateway, settingsFor, startGateway, startProxy } from './store-s3-support.ts'
 
 const test = suite('S3 store: prefixes')
@@ -33,7 +33,7 @@ const PREFIXES = [
   '日本/😀',
   'a&amp;b',
 ]
-const prefixOf = (prefix: string) => parseRepositoryParameters({ bucket: 'bucket', prefix }).prefix
+const prefixOf = (prefix: string) => parseS3Parameters({ bucket: 'bucket', prefix }).prefix
 
 for (const given of PREFIXES) {
   test(`below ${JSON.stringify(given)} objects are written, read, listed and deleted`, async () => {
@@ -81,7 +81,7 @@ for (const [how, told] of Object.entries(ESCAPES)) {
         body,
       }))
       const credentials = { accessKeyId: 'id', secretAccessKey: 'secret' }
-      const settings = { ...access.s3, bucket: 'bucket', prefix, url: proxy.url, credentials }
+      const settings = { ...bucketSettings, bucket: 'bucket', prefix, url: proxy.url, credentials }
       const store = createS3Store(settings, { retry: { attempts: 1 } })
       const keys = (await Array.fromAsync(store.list('roots/'))).map(({ key }) => key)
       assert.equal(keys, ['roots/a'], prefix)

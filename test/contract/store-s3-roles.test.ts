@@ -6,11 +6,11 @@ import os from 'node:os'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { chooseCredentials } from '#shared/domain/aws-credentials.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import type { S3Settings } from '#shared/ports/mover.ts'
+import { chooseCredentials } from '#shared/repository/stores/s3/aws-credentials.ts'
+import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
 import { createS3Store } from '#shared/repository/stores/s3/store.ts'
-import { access } from '#test/support/engine-world.ts'
+import { bucketSettings } from '#test/support/stores.ts'
 import { Authority } from '../environment/kubernetes/certificates.ts'
 import { type Sts, startSts } from '../standins/sts/server.ts'
 import { rejects } from './cluster-rejects.ts'
@@ -49,8 +49,9 @@ test.after.each(async () => {
 
 const storeOf = (text: string | undefined, change: Partial<S3Settings> = {}) => {
   const credentials = text === undefined ? undefined : chooseCredentials(text, 'default', 'Secret cloud-credentials')
-  const settings = { ...access.s3, region: 'eu-west-1', url: bucket.url, credentials, ...change }
-  return createS3Store(settings, { retry: { attempts: 1 }, credentialOrigin: 'Secret cloud-credentials' })
+  const credentialOrigin = 'Secret cloud-credentials'
+  const settings = { ...bucketSettings, region: 'eu-west-1', url: bucket.url, credentials, credentialOrigin, ...change }
+  return createS3Store(settings, { retry: { attempts: 1 } })
 }
 /** With whose keys the bucket was asked. */
 const askedBy = () =>

@@ -3,9 +3,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DormouseError, TerminalError } from '#shared/kernel/errors.ts'
-import type { S3Settings } from '#shared/ports/mover.ts'
+import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
 import { createS3Store, type S3Store } from '#shared/repository/stores/s3/store.ts'
-import { access } from '#test/support/engine-world.ts'
+import { bucketSettings } from '#test/support/stores.ts'
 import { rejects } from './cluster-rejects.ts'
 
 const test = suite('S3 store: settings that its client does not take')
@@ -15,7 +15,7 @@ const NOWHERE = 'http://127.0.0.1:1'
 const store = (change: Partial<S3Settings>): S3Store =>
   createS3Store(
     {
-      ...access.s3,
+      ...bucketSettings,
       url: NOWHERE,
       forcePathStyle: false,
       credentials: { accessKeyId: 'id', secretAccessKey: 'secret' },

@@ -5,11 +5,12 @@ import http from 'node:http'
 import https from 'node:https'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parametersFromLocation, parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
-import { collectSecrets, toS3Settings } from '#shared/domain/repository-secrets.ts'
+import { collectSecrets } from '#shared/domain/repository-secrets.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
-import type { S3Settings } from '#shared/ports/mover.ts'
+import { parametersFromLocation, parseS3Parameters, referencesOf } from '#shared/repository/stores/s3/parameters.ts'
+import { toS3Settings } from '#shared/repository/stores/s3/secrets.ts'
+import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
 import { createS3Store } from '#shared/repository/stores/s3/store.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { Authority } from '../environment/kubernetes/certificates.ts'
@@ -56,8 +57,9 @@ test('a location with region, bucket, prefix, URL, path style, private CA and pr
   const file = `[default]\naws_access_key_id=x\naws_secret_access_key=y\n${s3.credentialsText().replace('default', 'backups')}`
   const data = { cloud: Buffer.from(file).toString('base64') }
   const secret: LooseObject = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'bsl' }, data }
-  const settings = parseRepositoryParameters(parametersFromLocation(location))
-  const located = createS3Store(toS3Settings(settings, await collectSecrets(settings, async () => secret)))
+  const settings = parseS3Parameters(parametersFromLocation(location))
+  const secrets = await collectSecrets(referencesOf(settings), async () => secret)
+  const located = createS3Store(toS3Settings(settings, secrets))
   assert.ok(await located.putIfAbsent('config', Buffer.from('x')))
   assert.equal(await s3.objects('one/'), [{ key: 'one/two/plugins/dormouse/config', bytes: 1 }])
 })

@@ -5,7 +5,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { KiB, MiB } from '#shared/kernel/units.ts'
-import type { S3Settings } from '#shared/ports/mover.ts'
+import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
 import { createS3Store, type S3StoreOptions } from '#shared/repository/stores/s3/store.ts'
 import { rejects } from './cluster-rejects.ts'
 import {

@@ -11,11 +11,11 @@ import {
 } from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { chooseCredentials } from '#shared/domain/aws-credentials.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
-import type { S3Settings } from '#shared/ports/mover.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import { chooseCredentials } from '#shared/repository/stores/s3/aws-credentials.ts'
+import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
 import { createS3Store, type S3StoreOptions } from '#shared/repository/stores/s3/store.ts'
 import { rejects } from './cluster-rejects.ts'
 import { type Gateway, settingsFor, startGateway } from './store-s3-support.ts'
@@ -113,7 +113,7 @@ test("the credentials of the location's profile are used, and wrong ones are nam
     chooseCredentials(file, 'default', 'Secret cloud-credentials'),
     { accessKeyId, secretAccessKey: 'wrong-secret' },
   ]) {
-    const wrong = store({ credentials }, { credentialOrigin })
+    const wrong = store({ credentials, credentialOrigin })
     const error = await rejects(wrong.get('config'), TerminalError, 'S3AccessDenied')
     assert.match(error.message, credentialOrigin)
     assert.not.match(inspect(error, { depth: 9, showHidden: true }), new RegExp(`nobody|wrong-secret|${accessKeyId}`))

@@ -9,6 +9,7 @@ import type { VolumeService } from '#shared/ports/volumes.ts'
 import type { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
 import { access } from '#test/support/engine-world.ts'
+import { stores } from '#test/support/stores.ts'
 import type { Bucket } from './bucket.ts'
 import type { Choices } from './choices.ts'
 import type { VirtualClock } from './clock.ts'
@@ -72,6 +73,7 @@ export class Processes {
         DORMOUSE_SLICE_SECONDS: String(SLICE_SECONDS),
         NODE_NAME: 'node-1',
       }),
+      stores,
       identity: pod.name,
       log: this.#logOf(pod),
       clusterId: async () => CLUSTER_ID,

@@ -25,6 +25,7 @@ function aClosedRepository(world: World): void {
     kind: 'BackupRepository',
     metadata: { name: 'closed' },
     allowedNamespaces: ['somebody-else'],
+    repositoryDriver: 's3repository.astrolabe.vmware-tanzu.com',
     repopsitoryParameters: { bucket: 'theirs' },
   })
 }

@@ -3,6 +3,7 @@
 import * as assert from 'uvu/assert'
 import { KiB } from '#shared/kernel/units.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { stores } from '#test/support/stores.ts'
 import { pvcBackupper } from '../../velero/actions/backupper.ts'
 import type { ActionDeps } from '../../velero/actions/deps.ts'
 import type { ActionLog, BackupItemAction } from '../../velero/actions.ts'
@@ -42,7 +43,7 @@ function actIn(world: World): ActionDeps {
   const { cluster, clock } = world
   const sleep = () => world.turn()
   const waiting = { nowMs: () => clock.nowMs(), monotonicMs: () => clock.monotonicMs(), sleep }
-  return { cluster, clock: waiting, veleroNamespace: 'velero', pluginVersion: '0.1.0' }
+  return { cluster, clock: waiting, veleroNamespace: 'velero', stores, pluginVersion: '0.1.0' }
 }
 
 /** The Backup as Velero hands it over in that phase, and as it stands from now on. */

@@ -272,6 +272,7 @@ function aRepository(cluster: MemoryCluster): void {
     kind: 'BackupRepository',
     metadata: { name: 'br' },
     allowedNamespaces: ['app', 'restored', ...restored],
+    repositoryDriver: 's3repository.astrolabe.vmware-tanzu.com',
     repopsitoryParameters: { bucket: 'backups' },
   })
 }

@@ -21,6 +21,7 @@ import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { MemoryDisk, type MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
 import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
+import { bucketSettings } from './stores.ts'
 
 export const CHUNK_BYTES = 4 * KiB
 /** Pages of 16 chunks: 64 KiB of volume each, so that small volumes have several. */
@@ -40,20 +41,7 @@ const SMALL_BUDGET = {
 
 export const access: RepositoryAccess = {
   password: 'correct horse',
-  s3: {
-    region: 'r',
-    bucket: 'b',
-    prefix: '',
-    url: undefined,
-    forcePathStyle: true,
-    caCert: undefined,
-    insecureSkipTlsVerify: false,
-    credentials: undefined,
-    serverSideEncryption: undefined,
-    kmsKeyId: undefined,
-    customerKey: undefined,
-    tagging: undefined,
-  },
+  store: bucketSettings,
 }
 
 const noDisk: DiskRef = {

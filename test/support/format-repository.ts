@@ -22,7 +22,7 @@ import { PackBuilder, packBlob } from '#shared/repository/format/pack.ts'
 import { PageNotes, RootNotes } from '#shared/repository/format/reach-notes.ts'
 import { openRoot } from '#shared/repository/format/root.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
-import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
+import { folderStore } from '#test/support/stores.ts'
 import { access, bytesOf, CHUNK_BYTES, EngineWorld, FCD, PAGE_CHUNKS } from './engine-world.ts'
 import { HookedStore } from './store-faults.ts'
 import { applyChanges } from './volume-history.ts'
@@ -46,7 +46,7 @@ export type MadeRepository = {
 
 /** Writes the repository to `<folder>/repository` and the secrets beside it. Keys and salts are new each time. */
 export async function makeFormatRepository(folder: string): Promise<MadeRepository> {
-  const store = new FolderObjectStore(join(folder, 'repository'), { syncs: false })
+  const store = folderStore(join(folder, 'repository'))
   // Not the cheap scrypt of other tests: the costs are a part of the format.
   const repositories = createRepositories({
     storeOf: () => store,

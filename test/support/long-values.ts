@@ -2,12 +2,14 @@
 // tried; the parent gives it a limit that work of any power above one cannot keep.
 
 import { isOpenTo, OPEN_TO_ANNOTATION } from '#shared/domain/repository-claim.ts'
-import { KNOWN_KEYS, parametersFromLocation, parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
+import { folder } from '#shared/repository/stores/folder/kind.ts'
+import { KNOWN_KEYS } from '#shared/repository/stores/s3/parameters.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { bucketSpec, stores } from './stores.ts'
 
 const CHARS = 300_000
-const KEYS = [...KNOWN_KEYS, 'unknown']
+const KEYS = [...KNOWN_KEYS, 'path', 'unknown']
 const UNITS = ['/', ' ', 'a', '=', '&', '=&', 'a/', '.', '-', '\n', ':', 'arn:aws:s3:::', '"', '\0', '%2f', ',']
 const FRAMES: [string, string][] = [
   ['', ''],
@@ -50,11 +52,13 @@ for (const unit of UNITS) {
   for (const [before, after] of FRAMES) {
     const value = before + body + after
     for (const key of KEYS) {
-      attempt(() => parseRepositoryParameters({ bucket: 'backups', [key]: value }))
-      attempt(() => parametersFromLocation(aLocation(key, value)))
+      attempt(() => stores.parse(bucketSpec({ bucket: 'backups', [key]: value })))
+      attempt(() => stores.parse({ driver: folder.driver, parameters: { path: '/backups/a', [key]: value } }))
+      attempt(() => stores.specOf(aLocation(key, value)))
     }
-    attempt(() => parametersFromLocation(aLocation('provider', value)))
-    attempt(() => parseRepositoryParameters({ bucket: 'backups', [value]: 'x' }))
+    attempt(() => stores.specOf(aLocation('provider', value)))
+    attempt(() => stores.parse({ driver: value, parameters: {} }))
+    attempt(() => stores.parse(bucketSpec({ bucket: 'backups', [value]: 'x' })))
     attempt(() => isOpenTo(aLocation('x', value), 'a'))
   }
 }

@@ -8,7 +8,7 @@ import { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 import { requireRepository } from '#shared/repository/core/repository.ts'
 import { sealRetireList } from '#shared/repository/format/markers.ts'
 import { retireKey } from '#shared/repository/format/names.ts'
-import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
+import { folderStore } from '#test/support/stores.ts'
 import { access, bytesOf, CHUNK_BYTES, EngineWorld } from './engine-world.ts'
 import { HookedStore } from './store-faults.ts'
 import { applyChanges } from './volume-history.ts'
@@ -16,7 +16,7 @@ import { applyChanges } from './volume-history.ts'
 const [folder] = process.argv.slice(2)
 if (folder === undefined) throw new Error('usage: node test/support/make-format-fixture.ts FOLDER')
 mkdirSync(folder, { recursive: true })
-const store = new FolderObjectStore(join(folder, 'repository'))
+const store = folderStore(join(folder, 'repository'))
 const world = new EngineWorld(store)
 await world.repositories.ensure(access, { kind: 'passphrase', passphrase: 'on paper' })
 

@@ -7,6 +7,7 @@ import { underTaskLease } from '#shared/controllers/task.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { HOUR_MS, MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
+import { stores } from '#test/support/stores.ts'
 import { sweepOrphans } from '../../functions/sweep/orphans.ts'
 import { IdleClock } from './idle-clock.ts'
 
@@ -62,6 +63,7 @@ export async function liveOrphansDay(disks: number, callMs: number, named = 0): 
       volumes: { listSnapshots: (fcdId: string) => listSnapshots(process, fcdId) },
       clock,
       settings: readSettings({}),
+      stores,
       identity: crypto.randomUUID(),
       log: { debug() {}, info() {}, warn() {}, error() {} },
       clusterId: async () => 'mine',

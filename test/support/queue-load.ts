@@ -6,6 +6,7 @@ import { giveSlot, withSlot } from '#shared/controllers/slots.ts'
 import { slotHolder } from '#shared/domain/slots.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
+import { stores } from '#test/support/stores.ts'
 
 export type Cost = { requests: number; objects: number }
 export type QueueCost = { uploads: number; queueing: Cost; draining: Cost }
@@ -22,6 +23,7 @@ export async function measureQueue(uploads: number): Promise<QueueCost> {
     cluster: counted(memory, cost),
     clock,
     settings: readSettings({}),
+    stores,
     identity: 'pod',
     log: { debug() {}, info() {}, warn() {}, error() {} },
     permits: new Permits(2),

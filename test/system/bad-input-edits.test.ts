@@ -14,22 +14,25 @@ import { openRepository } from '#test/environment/storage/repository.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import { isHeldClaim } from '#test/support/held-claim.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
-import { askForClone, assertStanding, endOf, heldObjects, type Standing, settledStanding } from './support/bad-input.ts'
+import { sideBySide } from '#test/support/side-by-side.ts'
+import { askForClone, endOf, heldObjects, settledStanding, standing } from './support/bad-input.ts'
 
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
+const NAME = CLAIM.name
 
 const edits = suite('objects edited in mid-flight')
 let environment: Environment
 let repository: string
 let volume: Volume
 let backup: Backup
-let before: Standing
 
 edits.before(async () => {
   environment = await startEnvironment({
+    movers: 4,
+    idleMs: 120_000,
     env: {
-      DORMOUSE_SLICE_SECONDS: '3',
+      DORMOUSE_SLICE_SECONDS: '20',
       FAKE_VDDK_MBPS: '2',
       DORMOUSE_DUE_SECONDS: '2',
       DORMOUSE_BACKOFF_UNIT_SECONDS: '1',
@@ -37,26 +40,29 @@ edits.before(async () => {
     pingEveryMs: { 'dormouse-sweep': 2000 },
   })
   repository = await claimRepository(environment)
-  volume = await environment.createVolume({ ...CLAIM, sizeBytes: 24 * MIB })
-  await writePieces(volume.file, [{ offsetBytes: 0, data: noise('orders', 16 * MIB) }])
+  volume = await aVolume(CLAIM.namespace)
   backup = await backUp(environment, CLAIM, repository)
-  before = await settledStanding(environment)
 })
 edits.after(async () => {
   await environment.stop()
 })
 
-/** Begins a backup of new data, and waits until its Upload has moved something of it. */
-async function runningBackup(): Promise<{ name: string; upload: string }> {
+async function aVolume(namespace: string): Promise<Volume> {
+  const made = await environment.createVolume({ namespace, name: NAME, sizeBytes: 24 * MIB })
+  await writePieces(made.file, [{ offsetBytes: 0, data: noise(namespace, 16 * MIB) }])
+  return made
+}
+
+/** Begins a backup of a new volume, and waits until its Upload has moved something of it. */
+async function runningBackup(namespace: string): Promise<{ file: string; name: string; upload: string }> {
+  const { file } = await aVolume(namespace)
   const name = `snap-${randomUUID()}`
-  await writePieces(volume.file, [{ offsetBytes: 0, data: noise(name, 16 * MIB) }])
-  await environment.api.create(aSnapshot(name, CLAIM, repository))
+  await environment.api.create(aSnapshot(name, { namespace, name: NAME }, repository))
   const isNamed = (object: LooseObject | undefined) => Boolean(object?.['status']?.uploadName)
-  const upload: string = (await environment.waitFor('Snapshot', CLAIM.namespace, name, isNamed)).object['status']
-    .uploadName
+  const upload: string = (await environment.waitFor('Snapshot', namespace, name, isNamed)).object['status'].uploadName
   const isMoving = (seen: LooseObject | undefined) => seen?.['status']?.progress?.bytesRead > 0
   await environment.waitFor('Upload', 'velero', upload, isMoving)
-  return { name, upload }
+  return { file, name, upload }
 }
 
 async function runningRestore(namespace: string): Promise<{ name: string; download: string }> {
@@ -80,22 +86,16 @@ async function tearOut(kind: KindName, namespace: string, name: string): Promise
   })
 }
 
-/** Nothing of it is in vCenter or Kubernetes. */
-async function assertNothingStands(): Promise<void> {
+/** Nothing but these claims stands, each on a disk of its own; nobody holds anything. */
+async function assertNothingStands(claims: string[]): Promise<void> {
   await until('nothing is held', async () => (await heldObjects(environment)).length === 0, 60_000)
   await until('no Lease is held', async () => (await heldLeases()).length === 0, 60_000)
-  await assertStanding(environment, before)
-}
-
-/** Nor, after a prune, in the bucket. */
-async function assertNothingLeft(): Promise<void> {
-  await assertNothingStands()
-  const data = await openRepository(environment)
-  const isPruned = async () => {
-    await environment.ping('dormouse-maintenance')
-    return (await unreachableObjects(data)).length === 0
-  }
-  await until('nothing is unreachable', isPruned, 60_000)
+  const isRight = async () => (await standing(environment)).claims.length === claims.length
+  await until('no other claim stands', isRight, 30_000).catch(() => undefined)
+  const stands = await settledStanding(environment)
+  const [claimed, snapshots] = [claims.sort(), [] as string[]]
+  assert.equal({ claims: stands.claims, snapshots: stands.snapshots }, { claims: claimed, snapshots })
+  assert.equal([stands.volumes.length, stands.disks.length], [claims.length, claims.length])
 }
 
 async function heldLeases(): Promise<string[]> {
@@ -103,79 +103,89 @@ async function heldLeases(): Promise<string[]> {
   return leases.filter(isHeldClaim).map(({ metadata }) => metadata.name)
 }
 
-edits('phases set by hand in mid-flight make no false end', async () => {
-  const ref = { ...typeOf('Snapshot'), namespace: CLAIM.namespace, name: 'by-hand' }
+const atOnce = sideBySide(edits)
+
+atOnce('phases set by hand in mid-flight make no false end', async () => {
+  const ref = { ...typeOf('Snapshot'), namespace: 'by-hand', name: 'by-hand' }
+  await aVolume(ref.namespace)
   await environment.api.create({
-    ...aSnapshot('by-hand', CLAIM, repository),
-    metadata: { name: 'by-hand', namespace: CLAIM.namespace, labels: { 'dormouse.dev/step': 'done' } },
+    ...aSnapshot(ref.name, { namespace: ref.namespace, name: NAME }, repository),
+    metadata: { name: ref.name, namespace: ref.namespace, labels: { 'dormouse.dev/step': 'done' } },
   })
   await environment.api.patch(ref, { status: { phase: 'Uploading' } }, 'status')
   await environment.api.patch(ref, { metadata: { labels: { 'dormouse.dev/step': 'snapshot' } } })
-  const snapshot = await endOf(environment, 'Snapshot', CLAIM.namespace, 'by-hand')
+  const snapshot = await endOf(environment, 'Snapshot', ref.namespace, ref.name)
   assert.is(snapshot['status'].phase, 'Uploaded', snapshot['status'].message)
-  await assertNothingLeft()
 })
 
-edits('a running backup whose finalizers are taken away goes on to its end', async () => {
-  const { name, upload } = await runningBackup()
+atOnce('a running backup whose finalizers are taken away goes on to its end', async () => {
+  const { file, name, upload } = await runningBackup('freed')
   for (const ref of [
-    { ...typeOf('Snapshot'), namespace: CLAIM.namespace, name },
+    { ...typeOf('Snapshot'), namespace: 'freed', name },
     { ...typeOf('Upload'), namespace: 'velero', name: upload },
   ])
     await environment.api.patch(ref, { metadata: { finalizers: null } })
-  const snapshot = await endOf(environment, 'Snapshot', CLAIM.namespace, name)
+  const snapshot = await endOf(environment, 'Snapshot', 'freed', name)
   assert.is(snapshot['status'].phase, 'Uploaded', snapshot['status'].message)
   const copy = await restore(environment, { snapshot }, 'after-edit')
-  assert.is(await sha256(copy.volume.file), await sha256(volume.file))
-  before = await settledStanding(environment)
-  await assertNothingLeft()
+  assert.is(await sha256(copy.volume.file), await sha256(file))
 })
 
-edits(
+atOnce(
   'a Snapshot that is torn out in mid-flight costs no backup: its Upload ends, and vCenter keeps nothing',
   async () => {
-    const { name, upload } = await runningBackup()
-    const seen = await environment.api.get({ ...typeOf('Snapshot'), namespace: CLAIM.namespace, name })
-    await tearOut('Snapshot', CLAIM.namespace, name)
+    const { file, name, upload } = await runningBackup('torn-snapshot')
+    const seen = await environment.api.get({ ...typeOf('Snapshot'), namespace: 'torn-snapshot', name })
+    await tearOut('Snapshot', 'torn-snapshot', name)
     const end = await endOf(environment, 'Upload', 'velero', upload)
     assert.is(end['status'].phase, 'Completed', end['status'].message)
     const copy = await restore(environment, { snapshot: seen! }, 'after-lost-record')
-    assert.is(await sha256(copy.volume.file), await sha256(volume.file))
-    before = await settledStanding(environment)
-    await assertNothingLeft()
+    assert.is(await sha256(copy.volume.file), await sha256(file))
   },
 )
 
-edits('a CloneFromSnapshot that is torn out in mid-flight leaves no claim and no disk', async () => {
+atOnce('a CloneFromSnapshot that is torn out in mid-flight leaves no claim and no disk', async () => {
   const { name, download } = await runningRestore('torn-clone')
   await tearOut('CloneFromSnapshot', 'torn-clone', name)
   const end = await endOf(environment, 'Download', 'velero', download)
   assert.equal([end['status'].phase, end['status'].reason], ['Failed', 'Canceled'])
-  await assertNothingLeft()
 })
 
-edits('a Download that is torn out in mid-flight is made anew, and the claim is whole', async () => {
+atOnce('a Download that is torn out in mid-flight is made anew, and the claim is whole', async () => {
   const { name, download } = await runningRestore('torn-download')
   await tearOut('Download', 'velero', download)
   const clone = await endOf(environment, 'CloneFromSnapshot', 'torn-download', name)
   assert.is(clone['status'].phase, 'Completed', clone['status'].message)
-  const copy = await volumeOf(environment, 'torn-download', CLAIM.name)
-  const whole = await restore(environment, backup, 'whole')
-  assert.is(await sha256(copy.file), await sha256(whole.volume.file))
-  before = await settledStanding(environment)
-  await assertNothingLeft()
+  const copy = await volumeOf(environment, 'torn-download', NAME)
+  assert.is(await sha256(copy.file), await sha256(volume.file))
 })
 
+/** Of the tests so far, one in each of these namespaces: what was backed up, and what was restored. */
+const STANDING = ['shop', 'by-hand', 'freed', 'after-edit', 'torn-snapshot', 'after-lost-record', 'torn-download']
+const claimsIn = (namespaces: string[]) => namespaces.map((namespace) => `${namespace}/${NAME}`)
+
+edits(
+  'nothing is left of what was edited and torn out: in vCenter, in Kubernetes, and after a prune in the bucket',
+  async () => {
+    await assertNothingStands(claimsIn(STANDING))
+    const data = await openRepository(environment)
+    const isPruned = async () => {
+      await environment.ping('dormouse-maintenance')
+      return (await unreachableObjects(data)).length === 0
+    }
+    await until('nothing is unreachable', isPruned, 60_000)
+  },
+)
+
 edits('an Upload that is torn out in mid-flight is made anew, and the backup is whole', async () => {
-  const { name, upload } = await runningBackup()
+  const { file, name, upload } = await runningBackup('torn-upload')
   await tearOut('Upload', 'velero', upload)
-  const snapshot = await endOf(environment, 'Snapshot', CLAIM.namespace, name)
+  const snapshot = await endOf(environment, 'Snapshot', 'torn-upload', name)
   assert.is(snapshot['status'].phase, 'Uploaded', snapshot['status'].message)
   const copy = await restore(environment, { snapshot }, 'after-tear')
-  assert.is(await sha256(copy.volume.file), await sha256(volume.file))
-  before = await settledStanding(environment)
+  assert.is(await sha256(copy.volume.file), await sha256(file))
   // The first one's session is known to nobody: prune gives it up when it has stood still for a day.
-  await assertNothingStands()
+  await assertNothingStands(claimsIn([...STANDING, 'torn-upload', 'after-tear']))
 })
 
 edits.run()

@@ -27,6 +27,7 @@ let volume: Volume
 refusals.before(async () => {
   environment = await startEnvironment({
     faults: true,
+    idleMs: 60_000,
     pingEveryMs: { 'dormouse-sweep': 2000 },
     env: { DORMOUSE_DUE_SECONDS: '2' },
   })

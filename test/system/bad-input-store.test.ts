@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { CreateBucketCommand, DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
+import { parametersFromLocation } from '#shared/repository/stores/s3/parameters.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { aSnapshot, type Backup, backUp, claimRepository, remove, restore, typeOf } from '#test/environment/main-job.ts'
 import { CREDENTIALS_SECRET, REPOSITORY_SECRET, secret } from '#test/environment/seed.ts'
@@ -40,7 +40,11 @@ let backup: Backup
 let before: Standing
 
 badStore.before(async () => {
-  environment = await startEnvironment({ pingEveryMs: { 'dormouse-sweep': 2000 }, env: { DORMOUSE_DUE_SECONDS: '2' } })
+  environment = await startEnvironment({
+    idleMs: 60_000,
+    pingEveryMs: { 'dormouse-sweep': 2000 },
+    env: { DORMOUSE_DUE_SECONDS: '2' },
+  })
   repository = await claimRepository(environment)
   volume = await environment.createVolume({ ...CLAIM, sizeBytes: 16 * MIB })
   await writePieces(volume.file, [{ offsetBytes: MIB, data: noise('orders', 4 * MIB) }])

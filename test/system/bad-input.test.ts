@@ -84,10 +84,11 @@ const VOLUMES: [name: string, spec: Record<string, unknown>, reason: string, mes
 badInput('a volume that has no disk of vSphere behind it is refused by name', async () => {
   for (const [name, spec] of VOLUMES) await bindByHand(environment, { namespace: 'foreign', name }, spec)
   before = await settledStanding(environment)
-  for (const [name, , reason, message] of VOLUMES) {
+  const assertVolume = async ([name, , reason, message]: (typeof VOLUMES)[number]) => {
     const snapshot = await snapshotOf('foreign', name)
     await assertRefused(environment, snapshot, { phase: 'SnapshotFailed', reason, message, condition: 'Snapshotted' })
   }
+  await Promise.all(VOLUMES.map(assertVolume))
   const missing = await snapshotOf('foreign', 'nobody')
   const wanted = { phase: 'SnapshotFailed', reason: 'ClaimNotFound', message: /foreign\/nobody does not exist/ }
   await assertRefused(environment, missing, wanted)
@@ -194,11 +195,12 @@ badInput('what a restore cannot be made of is refused before a disk is made', as
       /StorageClass gone does not exist: create it/,
     ],
   ]
-  for (const [wish, reason, message] of cases) {
+  const assertWish = async ([wish, reason, message]: (typeof cases)[number]) => {
     const name = await askForClone(environment, 'refused', wish)
     const end = await endOf(environment, 'CloneFromSnapshot', 'refused', name)
     await assertRefused(environment, end, { phase: 'Failed', reason, message, condition: 'Restored' })
   }
+  await Promise.all(cases.map(assertWish))
 })
 
 badInput('row 25: restoring twice leaves the first claim alone and says so', async () => {
@@ -293,7 +295,7 @@ badInput('a repository that is not there is waited for, and cancelling leaves no
 const nameOf = (length: number) => `a${'.b'.repeat(length)}`.slice(0, length).replace(/\.$/, 'b')
 
 badInput('names of 1 to 253 characters go through backup, restore and deletion, with their Events', async () => {
-  for (const length of [1, 63, 64, 200, 253]) {
+  const assertLength = async (length: number) => {
     const claim = { namespace: length === 1 ? 'n' : nameOf(63).replaceAll('.', '-'), name: nameOf(length) }
     const named = await environment.createVolume({ ...claim, sizeBytes: MIB })
     await writePieces(named.file, [{ offsetBytes: 0, data: noise(claim.name, 4096) }])
@@ -326,6 +328,7 @@ badInput('names of 1 to 253 characters go through backup, restore and deletion, 
     const gone = await endOf(environment, 'DeleteSnapshot', 'velero', nameOf(length))
     assert.is(gone['status'].phase, 'Completed', gone['status'].message)
   }
+  await Promise.all([1, 63, 64, 200, 253].map(assertLength))
   before = await settledStanding(environment)
 })
 

@@ -1,40 +1,41 @@
-// Cancel, measured on the real API: 10 s while a slice runs, 15 s when nothing runs and events arrive, 75 s by the sweep alone.
+// Cancel, measured on the real API: 10 s while a slice runs, 15 s when nothing runs and an event arrives or the sweep looks, which it
+// does each minute in a cluster.
 
 import { randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { KindName } from '#shared/api/kinds.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
+import { until } from '#test/environment/fixtures/echo/start.ts'
 import { aSnapshot, type Backup, backUp, claimRepository, typeOf } from '#test/environment/main-job.ts'
 import { noise, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { sideBySide } from '#test/support/side-by-side.ts'
 
 const MIB = 2 ** 20
-const CLAIM = { namespace: 'shop', name: 'orders' }
 /** Slow enough that a transfer of 40 MiB takes several slices. */
 const SLOW = { DORMOUSE_SLICE_SECONDS: '20', FAKE_VDDK_MBPS: '2' }
 const WHILE_RUNNING_MS = 10_000
 const BY_EVENT_MS = 15_000
-const BY_SWEEP_MS = 75_000
+const SWEEP_EVERY_MS = 10_000
+const BY_SWEEP_MS = SWEEP_EVERY_MS + 15_000
 
 const cancelling = suite('cancel')
 let environment: Environment
 let repository: string
-let volume: Volume
 /** A small one, of another claim: what the restores begin from. */
 let letters: Backup
 
 cancelling.before(async () => {
   environment = await startEnvironment({
+    movers: 4,
+    idleMs: 120_000,
     env: { ...SLOW, DORMOUSE_DUE_SECONDS: '1' },
     pingEveryMs: { 'dormouse-sweep': 0 },
   })
   repository = await claimRepository(environment)
-  volume = await environment.createVolume({ ...CLAIM, sizeBytes: 64 * MIB })
-  await writePieces(volume.file, [{ offsetBytes: 0, data: noise('orders', 40 * MIB) }])
-  const small = await environment.createVolume({ namespace: 'shop', name: 'letters', sizeBytes: 64 * MIB })
-  await writePieces(small.file, [{ offsetBytes: 0, data: noise('letters', 24 * MIB) }])
+  await aVolume('letters', 24)
   letters = await backUp(environment, { namespace: 'shop', name: 'letters' }, repository)
 })
 cancelling.after(async () => {
@@ -50,16 +51,23 @@ async function read(kind: KindName, namespace: string, name: string): Promise<Lo
   return object
 }
 
-/** Begins a backup and waits until its Upload has moved something. */
-async function runningBackup(): Promise<{ name: string; upload: string }> {
+async function aVolume(name: string, mib: number): Promise<Volume> {
+  const volume = await environment.createVolume({ namespace: 'shop', name, sizeBytes: 64 * MIB })
+  await writePieces(volume.file, [{ offsetBytes: 0, data: noise(name, mib * MIB) }])
+  return volume
+}
+
+/** Begins a backup of a new claim and waits until its Upload has moved something. */
+async function runningBackup(claim: string): Promise<{ name: string; upload: string; disk: string }> {
+  const { fcdId: disk } = await aVolume(claim, 40)
   const name = `snap-${randomUUID()}`
-  await environment.api.create(aSnapshot(name, CLAIM, repository))
+  await environment.api.create(aSnapshot(name, { namespace: 'shop', name: claim }, repository))
   const isNamed = (object: LooseObject | undefined) => Boolean(object?.['status']?.uploadName)
   const { object } = await environment.waitFor('Snapshot', 'shop', name, isNamed)
   const upload: string = object['status'].uploadName
   const isMoving = (seen: LooseObject | undefined) => seen?.['status']?.progress?.bytesRead > 0
   await environment.waitFor('Upload', 'velero', upload, isMoving)
-  return { name, upload }
+  return { name, upload, disk }
 }
 
 function aClone(namespace: string, name: string, snapshot = letters.snapshot): LooseObject {
@@ -98,27 +106,29 @@ async function cancel(kind: KindName, namespace: string, name: string, field: st
   return object
 }
 
-async function assertVcenterIsClean(): Promise<void> {
-  for (const disk of (await environment.vcenterState()).fcds) assert.equal(disk.snapshots, [], disk.name)
-  assert.equal(await environment.heldDisks(), [], 'kept from migrating')
+async function assertVcenterIsClean(disk: string): Promise<void> {
+  assert.equal((await environment.vcenter.disk(disk))?.snapshots, [])
+  assert.not((await environment.heldDisks()).includes(disk), 'kept from migrating')
 }
 
-cancelling('a Snapshot and its Upload are Canceled within 10 s while a slice runs', async () => {
-  const { name, upload } = await runningBackup()
+const atOnce = sideBySide(cancelling)
+
+atOnce('a Snapshot and its Upload are Canceled within 10 s while a slice runs', async () => {
+  const { name, upload, disk } = await runningBackup('orders')
   await cancel('Snapshot', 'shop', name, 'snapshotCancel', WHILE_RUNNING_MS)
   assert.is(phaseOf(await read('Upload', 'velero', upload)), 'Canceled')
-  await assertVcenterIsClean()
+  await assertVcenterIsClean(disk)
 })
 
-cancelling('an Upload and its Snapshot are Canceled within 10 s while a slice runs', async () => {
-  const { name, upload } = await runningBackup()
+atOnce('an Upload and its Snapshot are Canceled within 10 s while a slice runs', async () => {
+  const { name, upload, disk } = await runningBackup('invoices')
   await cancel('Upload', 'velero', upload, 'uploadCancel', WHILE_RUNNING_MS)
   await environment.waitFor('Snapshot', 'shop', name, (object) => phaseOf(object) === 'Canceled', 5000)
-  await assertVcenterIsClean()
+  await assertVcenterIsClean(disk)
 })
 
-cancelling('row 32: a DeleteSnapshot of a running backup is Completed only after the backup was stopped', async () => {
-  const { name, upload } = await runningBackup()
+atOnce('row 32: a DeleteSnapshot of a running backup is Completed only after the backup was stopped', async () => {
+  const { name, upload, disk } = await runningBackup('stock')
   const { snapshotID } = (await read('Snapshot', 'shop', name))['status']
   await environment.api.create({
     ...typeOf('DeleteSnapshot'),
@@ -132,75 +142,79 @@ cancelling('row 32: a DeleteSnapshot of a running backup is Completed only after
   assert.is(phaseOf(stopped), 'Canceled')
   assert.ok(stopped['status'].completionTimestamp <= object['status'].completionTimestamp)
   await environment.waitFor('Snapshot', 'shop', name, (seen) => phaseOf(seen) === 'Canceled', 5000)
-  await assertVcenterIsClean()
+  await assertVcenterIsClean(disk)
   await environment.createNamespace('nowhere')
   await environment.api.create(aClone('nowhere', 'clone-0', await read('Snapshot', 'shop', name)))
   const { object: clone } = await environment.waitFor('CloneFromSnapshot', 'nowhere', 'clone-0', isDone)
   assert.equal([phaseOf(clone), clone['status'].reason], ['Failed', 'BackupNotFound'], 'no backup was sealed')
 })
 
-cancelling(
+atOnce(
   'a CloneFromSnapshot is Canceled within 10 s while a slice runs: no claim, no disk, a Failed Download',
   async () => {
     await environment.createNamespace('back')
-    const disks = (await environment.vcenterState()).fcds.length
     await environment.api.create(aClone('back', 'clone-1'))
     const { object } = await environment.waitFor('CloneFromSnapshot', 'back', 'clone-1', (seen) =>
       Boolean(seen?.['status']?.downloadName),
     )
-    const { downloadName } = object['status']
+    const { downloadName, volumeID } = object['status']
+    const staged: string = volumeID.slice('ivd:'.length)
+    assert.ok(await environment.vcenter.disk(staged), 'the staged disk is there')
     await environment.waitFor('Download', 'velero', downloadName, (seen) => phaseOf(seen) === 'InProgress')
     await new Promise((resolve) => setTimeout(resolve, 1000)) // 24 MiB take 12 s
     await cancel('CloneFromSnapshot', 'back', 'clone-1', 'cloneCancel', WHILE_RUNNING_MS)
     const download = (await read('Download', 'velero', downloadName))['status']
     assert.equal([download.phase, download.reason], ['Failed', 'Canceled'])
-    await assertNoClaimLeft('back', disks)
+    await assertNoClaimLeft('back', staged)
   },
 )
 
 /** The claim and, by the driver, its disk. */
-async function assertNoClaimLeft(namespace: string, disks: number): Promise<void> {
+async function assertNoClaimLeft(namespace: string, staged: string): Promise<void> {
   assert.equal(await environment.api.list('v1', 'PersistentVolumeClaim', namespace), [])
-  const deadline = performance.now() + 15_000
-  while ((await environment.vcenterState()).fcds.length > disks && performance.now() < deadline)
-    await new Promise((resolve) => setTimeout(resolve, 200))
-  assert.is((await environment.vcenterState()).fcds.length, disks, 'the staged disk is gone')
+  const isGone = async () => (await environment.vcenter.disk(staged)) === undefined
+  await until('the staged disk is gone', isGone, 15_000)
 }
 
 cancelling('a Snapshot that waits for vCenter is Canceled within 15 s by its event', async () => {
   // Gated in again and again: nothing holds it while its due step is announced.
   await environment.vcenter.delay('VslmCreateSnapshot', 3000)
+  const { fcdId } = await aVolume('late', 1)
   const name = `snap-${randomUUID()}`
-  await environment.api.create(aSnapshot(name, CLAIM, repository))
+  await environment.api.create(aSnapshot(name, { namespace: 'shop', name: 'late' }, repository))
   await environment.waitFor('Snapshot', 'shop', name, (seen) => seen?.['status']?.task !== undefined)
   await cancel('Snapshot', 'shop', name, 'snapshotCancel', BY_EVENT_MS)
   await environment.vcenter.delay('VslmCreateSnapshot', 0)
-  await assertVcenterIsClean()
+  await assertVcenterIsClean(fcdId)
 })
 
-cancelling('by the sweep alone a backup in back-off and a restore in back-off are Canceled within 75 s', async () => {
-  await environment.stopAdapters()
-  const sweeping = setInterval(() => void environment.ping('dormouse-sweep').catch(() => {}), 60_000)
-  try {
-    const waiting = await inBackOff()
-    await environment.s3.up()
-    const [snapshot] = await Promise.all([
-      cancel('Snapshot', 'shop', waiting.snapshot, 'snapshotCancel', BY_SWEEP_MS),
-      cancel('CloneFromSnapshot', 'back', waiting.clone, 'cloneCancel', BY_SWEEP_MS),
-    ])
-    assert.is(phaseOf(await read('Upload', 'velero', snapshot['status'].uploadName)), 'Canceled')
-    assert.equal(await environment.api.list('v1', 'PersistentVolumeClaim', 'back'), [])
-    await assertVcenterIsClean()
-  } finally {
-    clearInterval(sweeping)
-  }
-})
+cancelling(
+  'by the sweep alone a backup in back-off and a restore in back-off are Canceled within 15 s of it',
+  async () => {
+    await environment.stopAdapters()
+    const sweeping = setInterval(() => void environment.ping('dormouse-sweep').catch(() => {}), SWEEP_EVERY_MS)
+    try {
+      const waiting = await inBackOff()
+      await environment.s3.up()
+      const [snapshot] = await Promise.all([
+        cancel('Snapshot', 'shop', waiting.snapshot, 'snapshotCancel', BY_SWEEP_MS),
+        cancel('CloneFromSnapshot', 'back', waiting.clone, 'cloneCancel', BY_SWEEP_MS),
+      ])
+      assert.is(phaseOf(await read('Upload', 'velero', snapshot['status'].uploadName)), 'Canceled')
+      assert.equal(await environment.api.list('v1', 'PersistentVolumeClaim', 'back'), [])
+      for (const disk of (await environment.vcenterState()).fcds) assert.equal(disk.snapshots, [], disk.name)
+      assert.equal(await environment.heldDisks(), [], 'kept from migrating')
+    } finally {
+      clearInterval(sweeping)
+    }
+  },
+)
 
 /** With the bucket away both transfers fail and wait a minute and more for the next attempt; no event wakes them. */
 async function inBackOff(): Promise<{ snapshot: string; clone: string }> {
   await environment.s3.down()
   const [snapshot, clone] = [`snap-${randomUUID()}`, 'clone-2']
-  await environment.api.create(aSnapshot(snapshot, CLAIM, repository))
+  await environment.api.create(aSnapshot(snapshot, { namespace: 'shop', name: 'orders' }, repository))
   await environment.api.create(aClone('back', clone))
   const wake = setInterval(() => void environment.ping('dormouse-sweep').catch(() => {}), 1500)
   try {

@@ -13,6 +13,7 @@ import { noise, sha256, writePieces } from '#test/environment/storage/content.ts
 import { DRIVER, quantity } from '#test/environment/storage/csi.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { sideBySide } from '#test/support/side-by-side.ts'
 import { askForClone, endOf } from './support/bad-input.ts'
 
 const MIB = 2 ** 20
@@ -28,7 +29,9 @@ let volumes: Recorder
 
 foreign.before(async () => {
   environment = await startEnvironment({
-    env: { DORMOUSE_BIND_TIMEOUT_SECONDS: '5' },
+    movers: 4,
+    idleMs: 60_000,
+    env: { DORMOUSE_BIND_TIMEOUT_SECONDS: '15' },
     pingEveryMs: { 'dormouse-sweep': 2000 },
   })
   repository = await claimRepository(environment)
@@ -117,7 +120,9 @@ foreign('a class that binds at once: the restore fails by the name of the volume
   await assertNothingLeft('at-once')
 })
 
-foreign('a class that waits for its first consumer: the restore is whole beside them', async () => {
+const atOnce = sideBySide(foreign)
+
+atOnce('a class that waits for its first consumer: the restore is whole beside them', async () => {
   const same = await aFreeVolume('wait-same', STORAGE_CLASSES.waiting)
   const larger = await aFreeVolume('wait-larger', STORAGE_CLASSES.waiting, 4 * SIZE_BYTES)
   const clone = await restoreWith('waiting', STORAGE_CLASSES.waiting)
@@ -130,7 +135,7 @@ foreign('a class that waits for its first consumer: the restore is whole beside 
   }
 })
 
-foreign("volumes without a class, and of another class, are in nobody's way", async () => {
+atOnce("volumes without a class, and of another class, are in nobody's way", async () => {
   const free = await aFreeVolume('no-class', '')
   const clone = await restoreWith('beside', STORAGE_CLASSES.immediate)
   assert.is(clone['status'].phase, 'Completed', clone['status'].message)
@@ -140,7 +145,7 @@ foreign("volumes without a class, and of another class, are in nobody's way", as
   assertNeverBound(free)
 })
 
-foreign('a claim of the class "", or of none where there is no default: the restore fails by name', async () => {
+atOnce('a claim of the class "", or of none where there is no default: the restore fails by name', async () => {
   const free = await aFreeVolume('no-class-2', '')
   assertFailed(await restoreWith('class-empty', ''), 'StorageClassMissing', /has the storage class ""/)
   assertFailed(await restoreWith('class-none', undefined), 'StorageClassMissing', /no StorageClass is the default/)
@@ -149,7 +154,7 @@ foreign('a claim of the class "", or of none where there is no default: the rest
   await assertNothingLeft('class-empty')
 })
 
-foreign(
+atOnce(
   'a volume that comes free when the staging claim stands is bound by Kubernetes, and kept for an operator to look at',
   async () => {
     const name = await ask('raced', STORAGE_CLASSES.never)
@@ -189,7 +194,7 @@ foreign(
   },
 )
 
-foreign("a status that names another claim's volume, Download and plan hands over nothing of it", async () => {
+atOnce("a status that names another claim's volume, Download and plan hands over nothing of it", async () => {
   const theirs = await environment.api.get({ apiVersion: 'v1', kind: 'PersistentVolume', name: volume.volumeName })
   const name = await ask('forger', STORAGE_CLASSES.immediate)
   const ref = { ...typeOf('CloneFromSnapshot'), namespace: 'forger', name }

@@ -14,6 +14,7 @@ import { applyNode, NODE_NAME, STORAGE_CLASSES, storageClass } from '#test/envir
 import { sha256 } from '#test/environment/storage/content.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { sideBySide } from '#test/support/side-by-side.ts'
 import { askForClone, assertRefused, endOf, hasEvent, untilTold } from './support/bad-input.ts'
 import { aFilledVolume, listOf, OVER, phaseOf, startWithPlugin, untilPhase } from './support/velero.ts'
 
@@ -31,7 +32,8 @@ let claims: Recorder
 let hash: string
 
 rules.before(async () => {
-  environment = await startWithPlugin({ quota: true, env: { DORMOUSE_BIND_TIMEOUT_SECONDS: '10' } })
+  environment = await startWithPlugin({ quota: true, movers: 4, env: { DORMOUSE_BIND_TIMEOUT_SECONDS: '10' } })
+  await addZones()
   repository = await claimRepository(environment)
   volume = await aFilledVolume(environment, CLAIM.namespace, CLAIM.name, { labels: { team: 'orders' } })
   hash = await sha256(volume.file)
@@ -72,9 +74,11 @@ async function assertRestored(namespace: string): Promise<LooseObject> {
   return copy.claim
 }
 
-async function assertNoStaging(): Promise<void> {
-  const isGone = async () =>
-    (await listOf(environment, 'PersistentVolumeClaim')).every(({ metadata }) => !metadata.name.startsWith('dormouse-'))
+async function assertNoStaging(namespace?: string): Promise<void> {
+  const isGone = async () => {
+    const claims = await listOf(environment, 'PersistentVolumeClaim', namespace)
+    return claims.every(({ metadata }) => !metadata.name.startsWith('dormouse-'))
+  }
   await until('no staging claim is left', isGone, 30_000)
 }
 
@@ -89,7 +93,9 @@ async function restoredByHand(namespace: string, change?: (stored: LooseObject) 
   return await endOf(environment, 'CloneFromSnapshot', namespace, await ask(namespace, change), 120_000)
 }
 
-rules('a restore of Velero fits into a quota in which its claim alone fits', async () => {
+const atOnce = sideBySide(rules)
+
+atOnce('a restore of Velero fits into a quota in which its claim alone fits', async () => {
   await aQuota('tight', ONE_CLAIM)
   await environment.velero('backup', 'create', 'nightly', '--include-namespaces', 'shop', '--wait')
   await untilPhase(environment, 'Backup', 'nightly', OVER)
@@ -101,10 +107,10 @@ rules('a restore of Velero fits into a quota in which its claim alone fits', asy
   assert.is(await phaseOf(environment, 'Restore', 'tight'), 'Completed', told)
   await assertRestored('tight')
   assert.equal(stagedFor('tight'), ['velero'])
-  await assertNoStaging()
+  await assertNoStaging('velero')
 })
 
-rules('a restore by hand fits into a quota in which its claim alone fits', async () => {
+atOnce('a restore by hand fits into a quota in which its claim alone fits', async () => {
   await aQuota('tight-by-hand', ONE_CLAIM)
   const clone = await restoredByHand('tight-by-hand')
   assert.is(clone['status'].phase, 'Completed', clone['status'].message)
@@ -112,7 +118,7 @@ rules('a restore by hand fits into a quota in which its claim alone fits', async
   assert.equal(stagedFor('tight-by-hand'), ['tight-by-hand'])
 })
 
-rules('a quota without room ends the restore soon, by a reason of its own and with an Event', async () => {
+atOnce('a quota without room ends the restore soon, by a reason of its own and with an Event', async () => {
   await aQuota('full', { ...ONE_CLAIM, 'requests.storage': '8Mi' })
   const name = await ask('full')
   await untilTold(environment, 'CloneFromSnapshot', 'full', name, 'QuotaExceeded')
@@ -125,7 +131,7 @@ rules('a quota without room ends the restore soon, by a reason of its own and wi
   assert.equal(await listOf(environment, 'PersistentVolumeClaim', 'full'), [])
 })
 
-rules(
+atOnce(
   'a claim that waits for a restore of nobody but its tenant counts twice, and the end stands beside it, too',
   async () => {
     await aQuota('forged', ONE_CLAIM)
@@ -157,7 +163,7 @@ rules(
   },
 )
 
-rules('a LimitRange against the claim ends the restore at once, by name', async () => {
+atOnce('a LimitRange against the claim ends the restore at once, by name', async () => {
   await environment.createNamespace('limited')
   await environment.api.apply({
     apiVersion: 'v1',
@@ -209,7 +215,7 @@ async function aPolicy(namespace: string): Promise<void> {
   await until('the policy acts', acts, 30_000)
 }
 
-rules(
+atOnce(
   'an admission policy that wants a label takes the staging claim with the labels of its claim, and refuses by name',
   async () => {
     await aPolicy('owned')
@@ -224,6 +230,58 @@ rules(
     assert.is((await assertRestored('owned')).metadata.labels?.['team'], 'orders')
   },
 )
+
+async function addZones(): Promise<void> {
+  const node = (name: string, zone: string) => ({ name, labels: { [ZONE]: zone }, topologyKeys: [ZONE] })
+  await applyNode(environment.api, node('a', 'zone-a'))
+  await applyNode(environment.api, node('z', 'zone-b'))
+  await applyNode(environment.api, { ...node('y', 'zone-b'), topologyKeys: null })
+  await applyNode(environment.api, { ...node('x', 'zone-b'), taints: [{ key: 'gpu', effect: 'NoSchedule' }] })
+  for (const [name, zone] of [
+    [ZONAL, 'zone-b'],
+    [`${ZONAL}-c`, 'zone-c'],
+  ] as const)
+    await environment.api.apply({
+      ...storageClass(name, 'WaitForFirstConsumer'),
+      allowedTopologies: [{ matchLabelExpressions: [{ key: ZONE, values: [zone] }] }],
+    })
+}
+
+const ofClass = (storageClassName: string) => (stored: LooseObject) => {
+  Object.assign(stored['spec'], { storageClassName })
+}
+
+atOnce('a class of one zone gets the node of that zone, and not the first one', async () => {
+  const clone = await restoredByHand('zonal', ofClass(ZONAL))
+  assert.is(clone['status'].phase, 'Completed', clone['status'].message)
+  const claim = await assertRestored('zonal')
+  const ref = { apiVersion: 'v1', kind: 'PersistentVolume', name: claim['spec'].volumeName }
+  const { nodeAffinity } = (await environment.api.get(ref))?.['spec'] ?? {}
+  const matchExpressions = [{ key: ZONE, operator: 'In', values: ['zone-b'] }]
+  assert.equal(nodeAffinity, { required: { nodeSelectorTerms: [{ matchExpressions }] } })
+  assert.equal(environment.parts.csi.refusals, [])
+})
+
+atOnce('a class that allows every zone passes over the node without one, where the driver knows zones', async () => {
+  assert.ok(NODE_NAME > 'a')
+  const clone = await restoredByHand('anywhere', ofClass(STORAGE_CLASSES.waiting))
+  assert.is(clone['status'].phase, 'Completed', clone['status'].message)
+  assert.equal(environment.parts.csi.refusals, [])
+})
+
+atOnce('no node in the zones of the class: the restore ends by a reason that names them', async () => {
+  const name = await ask('nowhere', ofClass(`${ZONAL}-c`))
+  await untilTold(environment, 'CloneFromSnapshot', 'nowhere', name, 'NoNodeInTopology')
+  await assertRefused(environment, await endOf(environment, 'CloneFromSnapshot', 'nowhere', name), {
+    phase: 'Failed',
+    reason: 'NoNodeInTopology',
+    message:
+      /allows only topology\.csi\.vmware\.com\/k8s-zone in \[zone-c\], where no node can have its disk.*waited 10 s/,
+    condition: 'Restored',
+  })
+  assert.equal(await listOf(environment, 'PersistentVolumeClaim', 'nowhere'), [])
+  assert.equal(environment.parts.csi.refusals, [])
+})
 
 rules("a restore of Velero that is torn out leaves nothing in Velero's namespace", async () => {
   const map = { apiVersion: 'v1', kind: 'ConfigMap', namespace: 'velero', name: 'classes' }
@@ -248,59 +306,6 @@ rules("a restore of Velero that is torn out leaves nothing in Velero's namespace
   await environment.api.patch(ref, { metadata: { finalizers: null } }).catch(() => undefined)
   await environment.api.delete(map)
   await assertNoStaging()
-})
-
-async function addZones(): Promise<void> {
-  const node = (name: string, zone: string) => ({ name, labels: { [ZONE]: zone }, topologyKeys: [ZONE] })
-  await applyNode(environment.api, node('a', 'zone-a'))
-  await applyNode(environment.api, node('z', 'zone-b'))
-  await applyNode(environment.api, { ...node('y', 'zone-b'), topologyKeys: null })
-  await applyNode(environment.api, { ...node('x', 'zone-b'), taints: [{ key: 'gpu', effect: 'NoSchedule' }] })
-  for (const [name, zone] of [
-    [ZONAL, 'zone-b'],
-    [`${ZONAL}-c`, 'zone-c'],
-  ] as const)
-    await environment.api.apply({
-      ...storageClass(name, 'WaitForFirstConsumer'),
-      allowedTopologies: [{ matchLabelExpressions: [{ key: ZONE, values: [zone] }] }],
-    })
-}
-
-const ofClass = (storageClassName: string) => (stored: LooseObject) => {
-  Object.assign(stored['spec'], { storageClassName })
-}
-
-rules('a class of one zone gets the node of that zone, and not the first one', async () => {
-  await addZones()
-  const clone = await restoredByHand('zonal', ofClass(ZONAL))
-  assert.is(clone['status'].phase, 'Completed', clone['status'].message)
-  const claim = await assertRestored('zonal')
-  const ref = { apiVersion: 'v1', kind: 'PersistentVolume', name: claim['spec'].volumeName }
-  const { nodeAffinity } = (await environment.api.get(ref))?.['spec'] ?? {}
-  const matchExpressions = [{ key: ZONE, operator: 'In', values: ['zone-b'] }]
-  assert.equal(nodeAffinity, { required: { nodeSelectorTerms: [{ matchExpressions }] } })
-  assert.equal(environment.parts.csi.refusals, [])
-})
-
-rules('a class that allows every zone passes over the node without one, where the driver knows zones', async () => {
-  assert.ok(NODE_NAME > 'a')
-  const clone = await restoredByHand('anywhere', ofClass(STORAGE_CLASSES.waiting))
-  assert.is(clone['status'].phase, 'Completed', clone['status'].message)
-  assert.equal(environment.parts.csi.refusals, [])
-})
-
-rules('no node in the zones of the class: the restore ends by a reason that names them', async () => {
-  const name = await ask('nowhere', ofClass(`${ZONAL}-c`))
-  await untilTold(environment, 'CloneFromSnapshot', 'nowhere', name, 'NoNodeInTopology')
-  await assertRefused(environment, await endOf(environment, 'CloneFromSnapshot', 'nowhere', name), {
-    phase: 'Failed',
-    reason: 'NoNodeInTopology',
-    message:
-      /allows only topology\.csi\.vmware\.com\/k8s-zone in \[zone-c\], where no node can have its disk.*waited 10 s/,
-    condition: 'Restored',
-  })
-  assert.equal(await listOf(environment, 'PersistentVolumeClaim', 'nowhere'), [])
-  assert.equal(environment.parts.csi.refusals, [])
 })
 
 rules.run()

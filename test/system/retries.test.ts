@@ -34,6 +34,7 @@ let backup: Backup
 
 retries.before(async () => {
   environment = await startEnvironment({
+    idleMs: 60_000,
     env: { DORMOUSE_BACKOFF_UNIT_SECONDS: '1', DORMOUSE_DUE_SECONDS: '1' },
     pingEveryMs: { 'dormouse-sweep': 500 },
   })

@@ -247,11 +247,7 @@ two(
   "Velero of B restores A's Backup that it has found in the bucket, and takes its data along when it deletes it",
   async () => {
     const isKnown = async () => (await runOf(second, 'Backup', 'nightly')) !== undefined
-    if (!(await isKnown())) {
-      // A server that starts looks for backups at once, one that runs once a minute.
-      await second.parts.velero?.down()
-      await second.parts.velero?.up()
-    }
+    if (!(await isKnown())) await second.parts.velero?.findBackups()
     await until('Velero of B has found the backup', isKnown, 90_000)
     await second.velero('restore', 'create', 'back', '--from-backup', 'nightly', '--wait')
     const told = await second.velero('restore', 'describe', 'back', '--details')

@@ -17,7 +17,8 @@ import { filesOfTarball } from './support/tarball.ts'
 import { aFilledVolume, holdUploads, listOf, startWithPlugin } from './support/velero.ts'
 
 const MIB = 2 ** 20
-const HELD_MS = 30_000
+/** Velero asks each second how far it is. */
+const HELD_MS = 6000
 const SIZES = { orders: 24 * MIB, stock: 16 * MIB }
 const SKIPPED_CLASS = 'vsphere-scratch'
 const HEALTH = 'volumehealth.storage.kubernetes.io/health'

@@ -1,11 +1,13 @@
 // How Velero's backups end when it does not go well, and when they are no longer wanted: never a false Completed, and nothing is left.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Environment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import { sideBySide } from '#test/support/side-by-side.ts'
 import {
   aFilledVolume,
   assertNothingLeft,
@@ -26,8 +28,9 @@ let volume: Volume
 
 ends.before(async () => {
   environment = await startWithPlugin({
+    movers: 4,
     envOf: { upload: { FAKE_VDDK_MBPS: '2' } },
-    velero: { flags: { 'garbage-collection-frequency': '20s' } },
+    velero: { flags: { 'garbage-collection-frequency': '5s', 'concurrent-backups': '4' } },
   })
   volume = await aFilledVolume(environment, 'shop', 'orders')
 })
@@ -66,7 +69,9 @@ ends('an upload that fails for good makes the Backup PartiallyFailed, with our r
   await assertNothingLeft(environment)
 })
 
-ends('an operation that Velero times out is cancelled, and leaves nothing', async () => {
+const atOnce = sideBySide(ends)
+
+atOnce('an operation that Velero times out is cancelled, and leaves nothing', async () => {
   const slow = await environment.createVolume({ namespace: 'slow', name: 'archive', sizeBytes: 48 * MIB })
   await writePieces(slow.file, [{ offsetBytes: 0, data: noise('archive', 40 * MIB) }])
   await environment.velero(
@@ -76,11 +81,9 @@ ends('an operation that Velero times out is cancelled, and leaves nothing', asyn
   const phase = async () => (await listOf(environment, 'Snapshot', 'slow'))[0]?.['status'].phase
   await until('the Snapshot is cancelled', async () => (await phase()) === 'Canceled', 30_000)
   assert.match(await environment.velero('backup', 'describe', 'late', '--details'), 'Asynchronous action timed out')
-  await assertNothingLeft(environment)
-  await environment.kubectl('delete', 'namespace', 'slow')
 })
 
-ends('row 31: a Backup that is deleted takes its data with it, and another one stays whole', async () => {
+atOnce('row 31: a Backup that is deleted takes its data with it, and another one stays whole', async () => {
   await create('kept', '--wait')
   await create('doomed', '--wait')
   assert.equal(
@@ -90,18 +93,64 @@ ends('row 31: a Backup that is deleted takes its data with it, and another one s
   await environment.velero('backup', 'delete', 'doomed', '--confirm')
   await until('it is gone', async () => (await runOf(environment, 'Backup', 'doomed')) === undefined, 60_000)
   const deletions = await listOf(environment, 'DeleteSnapshot', 'velero')
+  const own = deletions.filter(({ metadata }) => metadata.labels?.['velero.io/backup-name'] === 'doomed')
   assert.equal(
-    deletions.map(({ status }) => status.phase),
+    own.map(({ status }) => status.phase),
     ['Completed'],
   )
-  await assertNothingLeft(environment)
   const mapping = ['--namespace-mappings', 'shop:kept']
   await environment.velero('restore', 'create', 'of-kept', '--from-backup', 'kept', ...mapping, '--wait')
   assert.is(await phaseOf(environment, 'Restore', 'of-kept'), 'Completed')
   assert.is(await sha256((await volumeOf(environment, 'kept', 'orders')).file), await sha256(volume.file))
 })
 
-ends('row 26: with --restore-volumes=false the claim is left to Velero, and nothing is cloned', async () => {
+/** The schedule makes one Backup, as soon as it may. */
+async function oneScheduled(): Promise<string> {
+  const schedule = { apiVersion: 'velero.io/v1', kind: 'Schedule', namespace: 'velero', name: 'often' }
+  const before = await scheduled()
+  // A schedule is looked at each minute, and whenever its spec changes.
+  await environment.api.patch(schedule, { spec: { paused: false } })
+  await until('it has made a Backup', async () => (await scheduled()).length > before.length, 70_000)
+  await environment.api.patch(schedule, { spec: { paused: true } })
+  const [name = ''] = (await scheduled()).filter((one) => !before.includes(one))
+  assert.is(await untilPhase(environment, 'Backup', name, OVER, 180_000), 'Completed')
+  return name
+}
+
+async function scheduled(): Promise<string[]> {
+  const all = await environment.api.list('velero.io/v1', 'Backup', 'velero')
+  const own = all.filter(({ metadata }) => metadata.labels?.['velero.io/schedule-name'] === 'often')
+  return own.map(({ metadata }) => metadata.name).sort()
+}
+
+let expired: string
+let last: string
+
+atOnce('row 58: a schedule’s expired backups go with their data, and the rest restores', async () => {
+  const how = ['--schedule', '@every 1s', '--paused', '--ttl', '1h', '--include-namespaces', 'shop']
+  await environment.velero('schedule', 'create', 'often', ...how)
+  await sleep(1500) // then it is due
+  expired = await oneScheduled()
+  last = await oneScheduled()
+  // As if its hour were over.
+  const backup = { apiVersion: 'velero.io/v1', kind: 'Backup', namespace: 'velero', name: expired }
+  await environment.api.patch(backup, { status: { expiration: new Date(Date.now() - 1000).toISOString() } })
+  await until('the first of them is gone', async () => !(await scheduled()).includes(expired), 90_000)
+  assert.ok((await scheduled()).includes(last))
+  const into = ['--namespace-mappings', 'shop:scheduled', '--wait']
+  await environment.velero('restore', 'create', 'of-last', '--from-backup', last, ...into)
+  assert.is(await phaseOf(environment, 'Restore', 'of-last'), 'Completed')
+  assert.is(await sha256((await volumeOf(environment, 'scheduled', 'orders')).file), await sha256(volume.file))
+})
+
+ends('nothing is left of what was given up, deleted or expired, and only the data of the expired is gone', async () => {
+  await assertNothingLeft(environment)
+  assert.equal([await hasData(environment, expired), await hasData(environment, last)], [false, true])
+})
+
+const atOnceAfter = sideBySide(ends)
+
+atOnceAfter('row 26: with --restore-volumes=false the claim is left to Velero, and nothing is cloned', async () => {
   const before = (await listOf(environment, 'CloneFromSnapshot')).length
   const how = ['--namespace-mappings', 'shop:bare', '--restore-volumes=false']
   await environment.velero('restore', 'create', 'bare', '--from-backup', 'kept', ...how, '--wait')
@@ -116,7 +165,7 @@ ends('row 26: with --restore-volumes=false the claim is left to Velero, and noth
   assert.not.match(String(claim?.['spec'].volumeName), /^dormouse-/)
 })
 
-ends('row 25: a claim that exists is left as it is, with a warning', async () => {
+atOnceAfter('row 25: a claim that exists is left as it is, with a warning', async () => {
   const clones = (await listOf(environment, 'CloneFromSnapshot')).length
   await environment.velero('restore', 'create', 'again', '--from-backup', 'kept', '--wait')
   const status = (await runOf(environment, 'Restore', 'again'))?.['status']
@@ -126,44 +175,11 @@ ends('row 25: a claim that exists is left as it is, with a warning', async () =>
   assert.match(await environment.velero('restore', 'logs', 'again'), /TargetExists/)
 })
 
-ends('row 12: with --snapshot-volumes=false no Snapshot is made', async () => {
+atOnceAfter('row 12: with --snapshot-volumes=false no Snapshot is made', async () => {
   const before = (await listOf(environment, 'Snapshot')).length
   await create('plain', '--snapshot-volumes=false', '--wait')
   assert.is(await phaseOf(environment, 'Backup', 'plain'), 'Completed')
   assert.is((await listOf(environment, 'Snapshot')).length, before)
-})
-
-ends('row 58: a schedule’s expired backups go with their data, and the rest restores', async () => {
-  await environment.velero(
-    ...['schedule', 'create', 'often', '--schedule', '@every 1m', '--ttl', '3m', '--include-namespaces', 'shop'],
-  )
-  const scheduled = async () =>
-    (await environment.api.list('velero.io/v1', 'Backup', 'velero')).filter(
-      ({ metadata }) => metadata.labels?.['velero.io/schedule-name'] === 'often',
-    )
-  let first = ''
-  await until(
-    'backups were made and the first of them is gone',
-    async () => {
-      const names = (await scheduled()).map(({ metadata }) => metadata.name).sort()
-      first ||= names[0] ?? ''
-      return first !== '' && !names.includes(first) && names.length > 0
-    },
-    6 * 60_000,
-  )
-  await environment.velero('schedule', 'pause', 'often')
-  const last =
-    (await scheduled())
-      .map(({ metadata }) => metadata.name)
-      .sort()
-      .at(-1) ?? ''
-  assert.is(await untilPhase(environment, 'Backup', last, OVER, 60_000), 'Completed')
-  const how = ['--namespace-mappings', 'shop:scheduled', '--wait']
-  await environment.velero('restore', 'create', 'of-last', '--from-backup', last, ...how)
-  assert.is(await phaseOf(environment, 'Restore', 'of-last'), 'Completed')
-  assert.is(await sha256((await volumeOf(environment, 'scheduled', 'orders')).file), await sha256(volume.file))
-  await assertNothingLeft(environment)
-  assert.equal([await hasData(environment, first), await hasData(environment, last)], [false, true])
 })
 
 ends.run()

@@ -4,6 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Environment } from '#test/environment/environment.ts'
 import { NODE_NAME } from '#test/environment/seed.ts'
+import { sideBySide } from '#test/support/side-by-side.ts'
 import { NodeAgent, runningPod } from './support/node-agent.ts'
 import { aFilledVolume, assertNothingLeft, listOf, phaseOf, startWithPlugin } from './support/velero.ts'
 
@@ -34,9 +35,11 @@ const MEANINGS: Meaning[] = [
 
 const files = suite('File System Backup beside us')
 let environment: Environment
+let agent: NodeAgent
 
 files.before(async () => {
-  environment = await startWithPlugin()
+  environment = await startWithPlugin({ velero: { flags: { 'concurrent-backups': String(MEANINGS.length) } } })
+  agent = await NodeAgent.start(environment, NODE_NAME)
 })
 files.after(async () => {
   await environment.stop()
@@ -55,21 +58,22 @@ async function backUp(
   return { end: await phaseOf(environment, 'Backup', name), ours }
 }
 
+const atOnce = sideBySide(files)
+
 for (const [index, meaning] of MEANINGS.entries())
-  files(`${meaning.means}: the disk is taken by ${meaning.takenBy}, once, and the Backup is Completed`, async () => {
+  atOnce(`${meaning.means}: the disk is taken by ${meaning.takenBy}, once, and the Backup is Completed`, async () => {
     const name = `meaning-${index}`
-    const agent = await NodeAgent.start(environment, NODE_NAME)
-    const taken = await backUp(meaning, name).finally(() => agent.stop())
+    const taken = await backUp(meaning, name)
     const isOurs = meaning.takenBy === 'us'
     const told = await environment.velero('backup', 'logs', name)
     assert.equal(taken, { end: 'Completed', ours: isOurs ? 1 : 0 }, told)
-    assert.equal(agent.asked, isOurs ? [] : [`${name}/data`], told)
-    await assertNothingLeft(environment)
+    assert.equal(agent.askedIn(name), isOurs ? [] : ['data'], told)
   })
 
 files(
   'what File System Backup should have taken, and could not, is PartiallyFailed, and not taken by us in silence',
   async () => {
+    agent.stop()
     await environment.api.delete({ apiVersion: 'v1', kind: 'Pod', namespace: 'velero', name: 'node-agent' })
     const taken = await backUp(MEANINGS[0]!, 'without-agent')
     assert.equal(taken, { end: 'PartiallyFailed', ours: 0 })

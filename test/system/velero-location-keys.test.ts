@@ -6,8 +6,8 @@ import os from 'node:os'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { CONFIG_KEYS, SPEC_FIELDS } from '#shared/domain/location-keys.ts'
-import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
+import { CONFIG_KEYS, SPEC_FIELDS } from '#shared/repository/stores/s3/location-keys.ts'
+import { parametersFromLocation } from '#shared/repository/stores/s3/parameters.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import type { Call } from '#test/environment/faults/fault-plan.ts'
 import { backUp } from '#test/environment/main-job.ts'
@@ -16,6 +16,7 @@ import { sha256 } from '#test/environment/storage/content.ts'
 import { aLocation, type LocationWish } from '#test/environment/storage/location.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { sideBySide } from '#test/support/side-by-side.ts'
 import { type Sts, startSts } from '../standins/sts/server.ts'
 import { claimWith, untilReady } from './support/repository-claim.ts'
 import { aFilledVolume, phaseOf, startWithPlugin } from './support/velero.ts'
@@ -34,6 +35,8 @@ locations.before(async () => {
   await writeFile(tokenFile, 'web.identity')
   sts = await startSts({ region: '', keys: {}, roles: { [ROLE]: { takenBy: ['web.identity'] } } })
   environment = await startWithPlugin({
+    movers: 4,
+    velero: { flags: { 'concurrent-backups': '4' } },
     env: { AWS_ENDPOINT_URL_STS: sts.url, AWS_WEB_IDENTITY_TOKEN_FILE: tokenFile },
   })
   volume = await aFilledVolume(environment, 'shop', 'orders')
@@ -65,18 +68,17 @@ async function assertBacksUpAndRestores(location: string): Promise<void> {
 
 const PREFIXES = { letters: 'équipe/x', slashes: 'team//y', signs: "a b+c%2F&d=e'(f)", decomposed: 'e\u0301te\u0301' }
 
+const atOnce = sideBySide(locations)
+
 for (const [name, prefix] of Object.entries(PREFIXES)) {
-  locations(
-    `a location with the prefix ${prefix} backs up and restores, beside what Velero itself stores`,
-    async () => {
-      await locationIn('Available', name, { prefix })
-      await assertBacksUpAndRestores(name)
-      const folder = prefix.replace('//', '/')
-      const keys = (await environment.s3.objects(`${folder}/`)).map(({ key }) => key)
-      for (const own of [`${folder}/backups/${name}/velero-backup.json`, `${folder}/plugins/dormouse/config`])
-        assert.ok(keys.includes(own), `${own} of ${keys}`)
-    },
-  )
+  atOnce(`a location with the prefix ${prefix} backs up and restores, beside what Velero itself stores`, async () => {
+    await locationIn('Available', name, { prefix })
+    await assertBacksUpAndRestores(name)
+    const folder = prefix.replace('//', '/')
+    const keys = (await environment.s3.objects(`${folder}/`)).map(({ key }) => key)
+    for (const own of [`${folder}/backups/${name}/velero-backup.json`, `${folder}/plugins/dormouse/config`])
+      assert.ok(keys.includes(own), `${own} of ${keys}`)
+  })
 }
 
 const hasChecksum = ({ headers }: Call) =>

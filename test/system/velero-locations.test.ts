@@ -103,10 +103,9 @@ async function assertGoesOn(name: string, from: string): Promise<void> {
   assert.ok(second < first / 10, `nothing has changed: ${from} has sent ${first} bytes, ${name} ${second}`)
 }
 
-/** A server that starts looks for backups at once, one that runs once a minute. */
 async function untilFoundIn(location: string, ...names: string[]): Promise<void> {
-  await environment.parts.velero?.down()
-  await environment.parts.velero?.up()
+  await untilAvailable(location)
+  await environment.parts.velero?.findBackups()
   for (const name of names) {
     const isThere = async () => (await runOf(environment, 'Backup', name))?.['spec'].storageLocation === location
     await until(`Velero has found ${name} in ${location}`, isThere, 120_000)
@@ -166,8 +165,6 @@ locations(
 
 locations('two of one place: each has backups of its own in one repository', async () => {
   await environment.api.apply(anywhere('second', () => {}, { default: undefined }))
-  await environment.parts.velero?.down()
-  await environment.parts.velero?.up()
   await untilAvailable('second')
   await backUp('five', '--storage-location', 'second')
   await assertGoesOn('five', 'one')
@@ -203,9 +200,10 @@ async function moveBucket(from: string, to: string): Promise<void> {
   const { client } = environment.s3
   await client.send(new CreateBucketCommand({ Bucket: to }))
   const keys = (await environment.bucketObjects('')).map(({ key }) => key)
-  for (const Key of keys)
-    await client.send(new CopyObjectCommand({ Bucket: to, Key, CopySource: encodeURI(`${from}/${Key}`) }))
-  for (const Key of keys) await client.send(new DeleteObjectCommand({ Bucket: from, Key }))
+  const copy = (Key: string) =>
+    client.send(new CopyObjectCommand({ Bucket: to, Key, CopySource: encodeURI(`${from}/${Key}`) }))
+  await Promise.all(keys.map(copy))
+  await Promise.all(keys.map((Key) => client.send(new DeleteObjectCommand({ Bucket: from, Key }))))
 }
 
 locations('pointing to a copy of the bucket: it is followed to the same repository, and to no other one', async () => {

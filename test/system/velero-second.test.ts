@@ -35,9 +35,7 @@ async function bringOver(): Promise<void> {
   await second.api.apply(secret(CREDENTIALS_SECRET, { cloud: first.s3.credentialsText() }))
   await second.api.apply(secret(REPOSITORY_SECRET, { password, 'recovery-passphrase': recoveryPassphrase }))
   await second.api.apply(aLocation(first.s3, DEFAULT_LOCATION, { prefix: VELERO_PREFIX, default: true }))
-  // A server that starts looks for backups at once, one that runs once a minute.
-  await second.parts.velero?.down()
-  await second.parts.velero?.up()
+  await second.parts.velero?.findBackups()
 }
 
 fresh('row 29: a backup of the lost cluster is found there and restored, byte for byte', async () => {

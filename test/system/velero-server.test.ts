@@ -122,9 +122,7 @@ server('a second environment’s Velero runs beside it, and restores from its bu
       'shared',
       (location) => location?.['status']?.phase === 'Available',
     )
-    // A server looks for backups in the bucket when it starts, and then once a minute.
-    await other.parts.velero?.down()
-    await other.parts.velero?.up()
+    await other.parts.velero?.findBackups()
     await other.waitFor('Backup', 'velero', 'first', (backup) => backup?.['status']?.phase === 'Completed')
     await other.velero('restore', 'create', 'back', '--from-backup', 'first', '--wait')
     const restored = await other.api.get({ apiVersion: 'v1', kind: 'ConfigMap', namespace: 'app', name: 'settings' })

@@ -1,13 +1,13 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { TerminalError } from '#shared/kernel/errors.ts'
 import {
   type AwsCredentials,
   chooseCredentials,
   chooseProfile,
   profileNames,
   type StoreCredentials,
-} from '#shared/domain/aws-credentials.ts'
-import { TerminalError } from '#shared/kernel/errors.ts'
+} from '#shared/repository/stores/s3/aws-credentials.ts'
 
 const test = suite('AWS credentials file')
 

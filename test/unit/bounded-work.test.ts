@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MAX_CA_CHARS, MAX_VALUE_CHARS, trimSlashes } from '#shared/domain/repository-parameter-values.ts'
-import { parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
 import type { DormouseError } from '#shared/kernel/errors.ts'
+import { parseS3Parameters } from '#shared/repository/stores/s3/parameters.ts'
 import { patternsIn } from '#test/support/patterns.ts'
 
 const test = suite('bounded work')
@@ -29,12 +29,12 @@ test('every regular expression of the product does linear work, or never sees a 
 })
 
 test('the search for regular expressions finds them', () => {
-  const found = patternsIn(['shared/domain']).map(({ source }) => source)
+  const found = patternsIn(['shared/domain', 'shared/repository/stores']).map(({ source }) => source)
   for (const known of ['^arn:[\\x21-\\x7e]{1,2000}$', '\\s+', '\\r\\n|\\r|\\n']) assert.ok(found.includes(known), known)
 })
 
 test('a value has a length before anything looks at it, and the longest real ones fit', () => {
-  const parse = (parameters: Record<string, string>) => parseRepositoryParameters({ bucket: 'backups', ...parameters })
+  const parse = (parameters: Record<string, string>) => parseS3Parameters({ bucket: 'backups', ...parameters })
   const tooLong = (key: string) => (error: DormouseError) =>
     error.reason === 'RepositoryParametersInvalid' && error.message.startsWith(`repository parameter ${key}: it has`)
   for (const key of ['s3Url', 'prefix', 'profile', 'kmsKeyId', 'tagging', 'region', 'backupStorageLocation'])

@@ -1,6 +1,5 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
@@ -8,6 +7,7 @@ import type { VolumeFacts } from '#shared/ports/volumes.ts'
 import type { VCenter } from '#shared/providers/vsphere/config.ts'
 import type { VCenterProbe } from '#shared/providers/vsphere/probe.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { bucketSpec, stores } from '#test/support/stores.ts'
 import { checkChangeTracking } from '../../cli/checks/change-tracking.ts'
 import { checkCluster } from '../../cli/checks/cluster.ts'
 import { checkCsiFeature } from '../../cli/checks/csi-feature.ts'
@@ -157,18 +157,23 @@ const aStore = (exists: boolean, name = 'b') =>
   }) as unknown as ObjectStore
 const toCheck = (subject: string, parameters: Record<string, string>, store: ObjectStore): StoreToCheck => ({
   subject,
-  open: async () => ({ settings: parseRepositoryParameters({ bucket: 'bucket', ...parameters }), store }),
+  open: async () => ({
+    parameters: stores.parse(bucketSpec({ bucket: 'bucket', ...parameters })),
+    store: { ...store, close: () => undefined },
+    notes: [],
+    settingsText: store.location,
+  }),
 })
 
 test('a store is read, written, and asked for conditional PUT, once for each place', async () => {
-  const stores = [
+  const toLookInto = [
     toCheck('location a', {}, aStore(true)),
     toCheck('repository b', {}, aStore(true)),
     toCheck('location c', {}, aStore(false, 'c')),
   ]
   let probes = 0
   const probeConditionalPut = async () => probes++ === 0
-  const found = await checkStores({ stores, probeConditionalPut })
+  const found = await checkStores({ stores: toLookInto, probeConditionalPut })
   assert.is(probes, 2)
   assert.equal(levels(found), ['ok', 'ok', 'ok', 'warning'])
   assert.match(found[0]!.text, 'it holds a repository')

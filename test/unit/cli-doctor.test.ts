@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
+import { stores } from '#test/support/stores.ts'
 import type { ClusterAccess } from '../../cli/cluster-access.ts'
 import { clusterChecks } from '../../cli/doctor.ts'
 
@@ -21,7 +22,7 @@ function anEmptyCluster(): ClusterAccess {
     settings,
     listLocations: async () => [],
     readSecret: async () => undefined,
-    deps: { cluster, clock: systemClock, settings, identity: 'dormouse', log: SILENT },
+    deps: { cluster, clock: systemClock, settings, stores, identity: 'dormouse', log: SILENT },
   }
 }
 

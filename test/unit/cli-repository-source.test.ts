@@ -5,7 +5,6 @@ import os from 'node:os'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
 import { collectSecrets } from '#shared/domain/repository-secrets.ts'
 import { type SourceFlags, sourceOf } from '../../cli/repository-source.ts'
 
@@ -24,8 +23,8 @@ function file(name: string, content: string | Buffer): string {
 
 async function secretsOf(flags: SourceFlags) {
   const passwordFile = file('password', 'secret')
-  const { parameters, readSecret } = await sourceOf({ ...flags, passwordFile })
-  return await collectSecrets(parseRepositoryParameters(parameters), readSecret)
+  const { stores, spec, readSecret } = await sourceOf({ ...flags, passwordFile })
+  return await collectSecrets(stores.parse(spec).secrets, readSecret)
 }
 
 source('a file stands for the customer’s key of the store, whatever its Secret was called', async () => {
@@ -37,15 +36,16 @@ source('a file stands for the customer’s key of the store, whatever its Secret
     ['customerKeyEncryptionSecret=cloud-credentials/sse'],
   ]) {
     const parameter = ['bucket=backups', ...named]
-    const { customerKey, credentialsFile: text } = await secretsOf({ parameter, customerKeyFile, credentialsFile })
-    assert.equal([Buffer.from(customerKey ?? []), text], [KEY, '[default]\n'], named[0])
+    const secrets = await secretsOf({ parameter, customerKeyFile, credentialsFile })
+    const values = ['customerKeyEncryptionSecret', 'credentialSecretName'].map((name) => secrets.get(name))
+    assert.equal(values, [KEY, Buffer.from('[default]\n')], named[0])
   }
 })
 
 source(
   'without that file no store is asked for with a customer’s key, and a Secret that is named is missed',
   async () => {
-    assert.is((await secretsOf({ parameter: ['bucket=backups'] })).customerKey, undefined)
+    assert.not((await secretsOf({ parameter: ['bucket=backups'] })).has('customerKeyEncryptionSecret'))
     const missed = secretsOf({ parameter: ['bucket=backups', 'customerKeyEncryptionSecret=sse/key'] })
     assert.match(String(await missed.catch((error: unknown) => error)), /Secret sse .* does not exist/)
   },

@@ -10,6 +10,7 @@ import { stepOf } from '#shared/domain/step-label.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { createStores } from '#shared/repository/stores/registry.ts'
 import { reasonOf } from '#test/support/reason.ts'
 
 type Step = { kind: 'work' } | { kind: 'instead' } | { kind: 'nothing' }
@@ -22,7 +23,15 @@ const DONE: Result<'Upload'> = { outcome: { status: { phase: 'Completed' }, step
 function aWorld(change: Partial<Table> = {}, act: () => Promise<Result<'Upload'>> = async () => DONE) {
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   const cluster = new MemoryCluster({ clock: systemClock })
-  const deps: StepDeps = { cluster, clock: systemClock, settings: readSettings({}), identity: 'pod-1', log }
+  const settings = readSettings({})
+  const deps: StepDeps = {
+    cluster,
+    clock: systemClock,
+    settings,
+    identity: 'pod-1',
+    log,
+    stores: createStores(settings),
+  }
   cluster.seed(KIND, {
     apiVersion: KINDS[KIND].apiVersion,
     kind: KIND,

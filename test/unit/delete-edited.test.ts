@@ -8,6 +8,7 @@ import { readSettings } from '#shared/kernel/env.ts'
 import { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { stores } from '#test/support/stores.ts'
 import { type DeleteDeps, handleDelete } from '../../functions/delete/handler.ts'
 
 const edited = suite('an edited DeleteSnapshot')
@@ -52,6 +53,7 @@ edited('the repository that it names afterwards is not opened', async () => {
     clock: { ...systemClock, sleep: aTurn },
     settings: readSettings({}),
     clusterId: async () => 'mine',
+    stores,
     identity: 'pod',
     log,
   } as unknown as DeleteDeps

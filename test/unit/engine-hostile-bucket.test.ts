@@ -9,10 +9,10 @@ import { KiB, MiB } from '#shared/kernel/units.ts'
 import { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 import { boundedStore } from '#shared/repository/core/bounded-store.ts'
 import { formatSession, parseSession } from '#shared/repository/format/names.ts'
-import { FolderObjectStore } from '#shared/repository/stores/folder/store.ts'
 import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access, CHUNK_BYTES, EngineWorld, FCD } from '#test/support/engine-world.ts'
 import { reasonOf } from '#test/support/reason.ts'
+import { folderStore } from '#test/support/stores.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: a hostile bucket')
@@ -141,7 +141,7 @@ test('a folder that is not mounted any more is no empty repository', async () =>
   await mkdir(place)
   try {
     for (const isEmpty of [true, false]) {
-      const store = new FolderObjectStore(place, { syncs: false })
+      const store = folderStore(place)
       await store.putIfAbsent('roots/a', Buffer.from('x'))
       await rename(place, away)
       if (isEmpty) await mkdir(place)

@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { CONFIG_KEYS, SPEC_FIELDS } from '#shared/domain/location-keys.ts'
-import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import { CONFIG_KEYS, SPEC_FIELDS } from '#shared/repository/stores/s3/location-keys.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { stores } from '#test/support/stores.ts'
 
 const test = suite('keys of a BackupStorageLocation')
 
@@ -21,7 +21,7 @@ function fromLocation({ objectStorage = {}, ...spec }: Spec): Record<string, str
     metadata: { name: 'default', namespace: 'velero' },
     spec: { provider: 'aws', objectStorage: { bucket: 'backups', ...objectStorage }, ...spec },
   }
-  return parametersFromLocation(location)
+  return stores.specOf(location).parameters
 }
 const PLAIN = { bucket: 'backups', backupStorageLocation: 'default' }
 

@@ -9,9 +9,11 @@ import type { RepositoryAccess } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { unreachableObjects } from '#shared/repository/maintenance/prune.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
+import { requireS3 } from '#shared/repository/stores/s3/settings.ts'
 import { access, CHEAP_SCRYPT } from '#test/support/engine-world.ts'
 import { copyOf, longRepository } from '#test/support/long-repository.ts'
 import { keysOf, restores } from '#test/support/prune-world.ts'
+import { bucketSettings, stores } from '#test/support/stores.ts'
 import { CallClock, TickingStore } from '#test/support/ticking-store.ts'
 import { maintain } from '../../functions/maintenance/handler.ts'
 import { wakeForPrunes } from '../../functions/sweep/prunes.ts'
@@ -54,8 +56,8 @@ async function aWorld(killAfter: () => number) {
     let left = killAfter()
     const killed = Promise.withResolvers<'killed'>()
     const gone = () => new Promise<never>(() => {})
-    const storeOf = ({ s3 }: RepositoryAccess): ObjectStore =>
-      new TickingStore(s3.bucket === 'large' ? long.store : small.store, () => {
+    const storeOf = ({ store }: RepositoryAccess): ObjectStore =>
+      new TickingStore(requireS3(store).bucket === 'large' ? long.store : small.store, () => {
         clock.tick()
         if (--left < 0) killed.resolve('killed')
         if (left < 0) throw new Error('killed')
@@ -66,9 +68,10 @@ async function aWorld(killAfter: () => number) {
       }),
       clock: { nowMs: () => clock.nowMs(), monotonicMs: () => clock.monotonicMs(), sleep: sleepless },
       settings: { ...readSettings({}), sliceMs: SLICE_CALLS },
+      stores,
       identity: 'pod',
       log: { debug() {}, info() {}, warn() {}, error() {} },
-      access: async (name: string) => ({ ...access, s3: { ...access.s3, bucket: name } }),
+      access: async (name: string) => ({ ...access, store: { ...bucketSettings, bucket: name } }),
       repositories: createRepositories({ storeOf, clock, scrypt: CHEAP_SCRYPT }),
       count: () => undefined,
     }

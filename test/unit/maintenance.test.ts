@@ -11,6 +11,7 @@ import { readSettings } from '#shared/kernel/env.ts'
 import { CorruptionError, RetryableError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
 import type { PruneReport, PruneSlice, Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
+import { stores } from '#test/support/stores.ts'
 import { maintain, type Occasion } from '../../functions/maintenance/handler.ts'
 import { wakeForPrunes } from '../../functions/sweep/prunes.ts'
 import { VirtualClock } from '../simulation/clock.ts'
@@ -50,6 +51,7 @@ function aWorld(names: string[], prune: (name: string, slice: PruneSlice) => Pro
     cluster,
     clock: systemClock as Clock,
     settings: readSettings({}),
+    stores,
     identity: 'pod-1',
     log: { debug() {}, info() {}, warn() {}, error() {} },
     access: async (name: string) => ({ password: name }) as RepositoryAccess,

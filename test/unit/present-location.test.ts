@@ -5,14 +5,16 @@ import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { KindName } from '#shared/api/kinds.ts'
 import { accessOfClaimed, accessOfRepository } from '#shared/controllers/repository-access.ts'
-import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
 import type { RepositoryUse } from '#shared/domain/repository-use.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
+import { parametersFromLocation } from '#shared/repository/stores/s3/parameters.ts'
+import { requireS3, type S3Settings } from '#shared/repository/stores/s3/settings.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { reasonOf } from '#test/support/reason.ts'
+import { stores } from '#test/support/stores.ts'
 import { recordPlace } from '../../functions/maintenance/place.ts'
 import { type ClaimDeps, handleRepository } from '../../functions/repository/handler.ts'
 import { wakeForUnidentified } from '../../functions/sweep/unidentified.ts'
@@ -25,6 +27,11 @@ const CA = `-----BEGIN CERTIFICATE-----\n${'A'.repeat(64)}\n-----END CERTIFICATE
 const base64 = (text: string) => Buffer.from(text).toString('base64')
 const keys = (id: string) =>
   `[default]\naws_access_key_id=${id}\naws_secret_access_key=b\n[two]\naws_access_key_id=two\naws_secret_access_key=b\n`
+
+/** With the bucket's settings, which only S3's own code sees otherwise. */
+type Opened = RepositoryAccess & { s3: S3Settings }
+
+const withBucket = (access: RepositoryAccess): Opened => ({ ...access, s3: requireS3(access.store) })
 
 type Wish = {
   namespace?: string
@@ -41,7 +48,7 @@ type Wish = {
 class World {
   readonly cluster: MemoryCluster
   readonly deps: ClaimDeps
-  readonly opened: RepositoryAccess[] = []
+  readonly opened: Opened[] = []
   trouble: Error | undefined
   uselessRecovery = false
 
@@ -53,9 +60,9 @@ class World {
         new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve(), { once: true })),
     }
     this.cluster = new MemoryCluster({ clock })
-    const deps = { cluster: this.cluster, clock, settings: readSettings({}), identity: 'pod-1', log: silent }
+    const deps = { cluster: this.cluster, clock, settings: readSettings({}), stores, identity: 'pod-1', log: silent }
     const open = async (access: RepositoryAccess, _: unknown, onOpened?: (repositoryId: string) => Promise<void>) => {
-      this.opened.push(access)
+      this.opened.push(withBucket(access))
       if (this.trouble !== undefined) throw this.trouble
       if (this.uselessRecovery) {
         await onOpened?.('id')
@@ -173,8 +180,8 @@ class World {
     return calls
   }
 
-  access(name: string, use: RepositoryUse = 'write'): Promise<RepositoryAccess> {
-    return accessOfRepository(this.deps, name, use)
+  async access(name: string, use: RepositoryUse = 'write'): Promise<Opened> {
+    return withBucket(await accessOfRepository(this.deps, name, use))
   }
 }
 
@@ -197,12 +204,12 @@ test('a location that has a new name is found by where it points, with the setti
 })
 
 /** Of plain keys; undefined: there are none. */
-function keyOf(credentials: RepositoryAccess['s3']['credentials']): string | undefined {
+function keyOf(credentials: S3Settings['credentials']): string | undefined {
   return credentials !== undefined && 'accessKeyId' in credentials ? credentials.accessKeyId : undefined
 }
 
 test('what is edited in a location counts from the next use on', async () => {
-  const edits: [Wish, (access: RepositoryAccess) => unknown, wanted: unknown][] = [
+  const edits: [Wish, (access: Opened) => unknown, wanted: unknown][] = [
     [{ config: { region: 'two' } }, ({ s3 }) => s3.region, 'two'],
     [{ config: { s3ForcePathStyle: 'true' } }, ({ s3 }) => s3.forcePathStyle, true],
     [{ config: { insecureSkipTLSVerify: 'true' } }, ({ s3 }) => s3.insecureSkipTlsVerify, true],

@@ -17,6 +17,7 @@ import { rfc3339 } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#shared/kernel/units.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { stores } from '#test/support/stores.ts'
 import { ensureUpload } from '../../functions/snapshot/take.ts'
 
 const nights = suite('nights that are too short')
@@ -43,7 +44,15 @@ class Nights {
     const log = { debug() {}, info() {}, warn() {}, error() {} }
     const settings = readSettings({ DORMOUSE_MOVERS: String(movers) })
     const permits = new Permits(1000)
-    this.deps = { cluster: this.cluster, clock, settings, identity: 'pod', log, permits } as unknown as TransferDeps
+    this.deps = {
+      cluster: this.cluster,
+      clock,
+      settings,
+      stores,
+      identity: 'pod',
+      log,
+      permits,
+    } as unknown as TransferDeps
   }
 
   async pass(): Promise<Outcome> {

@@ -20,6 +20,7 @@ import { readSettings } from '#shared/kernel/env.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { measureQueue } from '#test/support/queue-load.ts'
+import { stores } from '#test/support/stores.ts'
 
 const unexpected = () => assert.unreachable()
 const queue = suite('the queue for transfers')
@@ -33,7 +34,15 @@ function aQueue(movers = MOVERS) {
   const cluster = new MemoryCluster({ clock, newUid })
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   const settings = readSettings({ DORMOUSE_MOVERS: String(movers) })
-  const deps = { cluster, clock, settings, identity: 'pod', log, permits: new Permits(1000) } as unknown as TransferDeps
+  const deps = {
+    cluster,
+    clock,
+    settings,
+    stores,
+    identity: 'pod',
+    log,
+    permits: new Permits(1000),
+  } as unknown as TransferDeps
   const add = (name: string, tenant: string, step = 'upload') => {
     nowMs += 1000
     return cluster.seed('Upload', {

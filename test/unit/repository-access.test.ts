@@ -9,7 +9,9 @@ import { accessOfClaimed, accessOfRepository } from '#shared/controllers/reposit
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
+import { s3 } from '#shared/repository/stores/s3/kind.ts'
 import { reasonOf } from '#test/support/reason.ts'
+import { stores } from '#test/support/stores.ts'
 
 const test = suite('who may use a repository')
 
@@ -26,6 +28,7 @@ function aWorld({ accessMode, location = true, allowed = [], parameters = PARAME
     kind: 'BackupRepository',
     metadata: { name: 'br-1' },
     allowedNamespaces: allowed,
+    repositoryDriver: s3.driver,
     repopsitoryParameters: parameters,
   })
   cluster.seed('Secret', {
@@ -41,7 +44,7 @@ function aWorld({ accessMode, location = true, allowed = [], parameters = PARAME
       metadata: { name: 'default', namespace: 'velero' },
       spec: { provider: 'aws', objectStorage: { bucket: 'backups' }, ...(accessMode ? { accessMode } : {}) },
     })
-  return { cluster, clock: systemClock, settings: readSettings({}), identity: 'pod-1', log: silent }
+  return { cluster, clock: systemClock, settings: readSettings({}), stores, identity: 'pod-1', log: silent }
 }
 
 async function claimedIn(deps: StepDeps) {

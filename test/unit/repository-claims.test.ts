@@ -11,6 +11,7 @@ import type { Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { reasonOf } from '#test/support/reason.ts'
+import { stores } from '#test/support/stores.ts'
 import { type ClusterAccess, namedRepository } from '../../cli/cluster-access.ts'
 import { type ClaimDeps, handleRepository } from '../../functions/repository/handler.ts'
 
@@ -54,7 +55,7 @@ class World {
         `${JSON.stringify(fields, (_key, value) => (value instanceof Error ? value.message : value))} ${text}`,
       )
     const log = { debug: say, info: say, warn: say, error: say }
-    const deps = { cluster: this.cluster, clock, settings: readSettings({}), identity: 'pod-1', log }
+    const deps = { cluster: this.cluster, clock, settings: readSettings({}), stores, identity: 'pod-1', log }
     const open = async (access: RepositoryAccess) => {
       this.opened.push(access)
       if (this.trouble !== undefined) throw this.trouble
@@ -361,7 +362,7 @@ test('an operator who opens a repository by hand opens none of a tenant either',
   assert.is(await reasonOf(namedRepository(access, { repository: name })), 'RepositoryNotProved')
   const metadata = { annotations: { [FROM]: 'velero' } }
   await world.cluster.patch('BackupRepository', world.cluster.peek('BackupRepository', undefined, name)!, { metadata })
-  assert.is((await namedRepository(access, { repository: name })).parameters['s3Url'], ATTACKER)
+  assert.is((await namedRepository(access, { repository: name })).spec.parameters['s3Url'], ATTACKER)
 })
 
 test('a location that was closed again takes no writes of that namespace, and serves its restores', async () => {

@@ -6,6 +6,7 @@ import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
+import { stores } from '#test/support/stores.ts'
 import { wakeEarlyUploads } from '../../functions/repository/early-uploads.ts'
 
 const early = suite('uploads before their repository')
@@ -18,7 +19,7 @@ function aCluster() {
   const clock = { nowMs: () => Date.parse(NOW), monotonicMs: () => 0, sleep: async () => undefined }
   const cluster = new MemoryCluster({ clock })
   const log = { debug() {}, info() {}, error() {}, warn: (_: object, line: string) => void warnings.push(line) }
-  const deps = { cluster, clock, settings: readSettings({}), identity: 'x', log } as unknown as StepDeps
+  const deps = { cluster, clock, settings: readSettings({}), stores, identity: 'x', log } as unknown as StepDeps
   const upload = (name: string, backupRepository: string, phase: string, reason: string) =>
     cluster.seed('Upload', {
       apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',

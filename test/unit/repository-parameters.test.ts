@@ -1,15 +1,12 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parametersFromLocation, parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
-import {
-  collectSecrets,
-  credentialOrigin,
-  parseRepositoryKey,
-  toS3Settings,
-} from '#shared/domain/repository-secrets.ts'
+import { collectSecrets, parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import type { S3Settings } from '#shared/ports/mover.ts'
+import { parametersFromLocation, parseS3Parameters, referencesOf } from '#shared/repository/stores/s3/parameters.ts'
+import { credentialOrigin, toS3Settings } from '#shared/repository/stores/s3/secrets.ts'
+import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { stores } from '#test/support/stores.ts'
 
 const test = suite('repository parameters')
 
@@ -90,7 +87,7 @@ test('equal locations make equal maps, and a small location a small one', () => 
 })
 
 test('a map is read back as settings', () => {
-  assert.equal(parseRepositoryParameters(parametersFromLocation(full, 'my-key')), {
+  assert.equal(parseS3Parameters(parametersFromLocation(full, 'my-key')), {
     bucket: 'backups',
     prefix: 'velero/one',
     region: 'eu-west-1',
@@ -117,9 +114,9 @@ test('a map is read back as settings', () => {
 })
 
 test('what is left out has its default', () => {
-  const settings = parseRepositoryParameters({ bucket: 'backups', region: '' })
+  const settings = parseS3Parameters({ bucket: 'backups', region: '' })
   assert.is(settings.region, 'us-east-1')
-  assert.is(parseRepositoryParameters({ bucket: 'backups', region: 'Lab', s3Url: 'https://store' }).region, 'Lab')
+  assert.is(parseS3Parameters({ bucket: 'backups', region: 'Lab', s3Url: 'https://store' }).region, 'Lab')
   assert.is(settings.profile, 'default')
   assert.is(settings.prefix, '')
   assert.is(settings.url, undefined)
@@ -129,7 +126,7 @@ test('what is left out has its default', () => {
 })
 
 test("the peer's map is read, its plain keys are flagged and used, its unknown keys are told", () => {
-  const settings = parseRepositoryParameters({
+  const settings = parseS3Parameters({
     region: 'minio',
     bucket: 'velero',
     s3ForcePathStyle: 'true',
@@ -142,7 +139,7 @@ test("the peer's map is read, its plain keys are flagged and used, its unknown k
   })
   assert.ok(settings.plaintextCredentials)
   assert.equal(settings.unknownKeys, ['aaa', 'zzz'])
-  const s3 = toS3Settings(settings, { credentialsFile: undefined, caCert: undefined, customerKey: undefined })
+  const s3 = toS3Settings(settings, new Map())
   assert.equal(s3.credentials, { accessKeyId: 'AKID', secretAccessKey: 's3cr3t' })
   assert.not.match(credentialOrigin(settings), /AKID|s3cr3t/)
 })
@@ -184,7 +181,7 @@ const bad: [string, Record<string, string>, string][] = [
 for (const [key, change, words] of bad) {
   test(`${JSON.stringify(change).slice(0, 60)} is refused, with what to write instead`, () => {
     assert.throws(
-      () => parseRepositoryParameters({ bucket: 'backups', ...change }),
+      () => parseS3Parameters({ bucket: 'backups', ...change }),
       (error: TerminalError) => invalid(key, words)(error) && !/hidden|AKID/.test(error.message),
     )
   })
@@ -208,28 +205,26 @@ const prefixes: [string, string][] = [
 
 for (const [given, wanted] of prefixes) {
   test(`the prefix ${JSON.stringify(given.slice(0, 40))} leads where Velero's own objects are`, () => {
-    const { prefix } = parseRepositoryParameters(
-      parametersFromLocation(aLocation({ objectStorage: { prefix: given } })),
-    )
+    const { prefix } = parseS3Parameters(parametersFromLocation(aLocation({ objectStorage: { prefix: given } })))
     assert.is(prefix, wanted)
   })
 }
 
 test("a bucket's name counts without slashes around it, as for Velero", () => {
-  assert.is(parseRepositoryParameters({ bucket: '/backups/' }).bucket, 'backups')
+  assert.is(parseS3Parameters({ bucket: '/backups/' }).bucket, 'backups')
 })
 
 test('truth values are those of Velero', () => {
   for (const yes of ['true', 'True', '1', 't']) {
-    assert.ok(parseRepositoryParameters({ bucket: 'backups', s3ForcePathStyle: yes }).forcePathStyle)
+    assert.ok(parseS3Parameters({ bucket: 'backups', s3ForcePathStyle: yes }).forcePathStyle)
   }
   for (const no of ['false', 'FALSE', '0', 'f', '']) {
-    assert.not(parseRepositoryParameters({ bucket: 'backups', s3ForcePathStyle: no }).forcePathStyle)
+    assert.not(parseS3Parameters({ bucket: 'backups', s3ForcePathStyle: no }).forcePathStyle)
   }
 })
 
 test('a location of another provider, and one with a wrong value, make no map', () => {
-  assert.throws(() => parametersFromLocation(aLocation({ provider: 'azure' })), invalid('provider', 'azure'))
+  assert.throws(() => stores.specOf(aLocation({ provider: 'azure' })), invalid('provider', 'azure'))
   assert.throws(
     () => parametersFromLocation(aLocation({ objectStorage: { bucket: undefined } })),
     invalid('bucket', 'missing'),
@@ -244,7 +239,7 @@ test("a customer key file is found in Velero's Secret when it is mounted from th
 })
 
 test('Secrets become settings: profile, CA and customer key', async () => {
-  const settings = parseRepositoryParameters({
+  const settings = parseS3Parameters({
     bucket: 'backups',
     profile: 'backups',
     caCert: PEM,
@@ -256,17 +251,19 @@ test('Secrets become settings: profile, CA and customer key', async () => {
     bsl: aSecret({ other: 'x', cloud: FILE, key: 'k'.repeat(32) }),
     ca: aSecret({ 'ca.crt': PEM }),
   }
-  const s3: S3Settings = toS3Settings(settings, await collectSecrets(settings, async (name) => secrets[name]))
+  const s3: S3Settings = toS3Settings(
+    settings,
+    await collectSecrets(referencesOf(settings), async (name) => secrets[name]),
+  )
   assert.equal(s3.credentials, { accessKeyId: 'B', secretAccessKey: 'b' })
   assert.is(s3.caCert?.match(/BEGIN/g)?.length, 2)
   assert.is(s3.customerKey, base64('k'.repeat(32)))
 })
 
 test('a customer key is 32 bytes or their base64, and a newline after it is forgiven', async () => {
-  const settings = parseRepositoryParameters({ bucket: 'backups', customerKeyEncryptionSecret: 's/k' })
+  const settings = parseS3Parameters({ bucket: 'backups', customerKeyEncryptionSecret: 's/k' })
   const keyOf = (text: string) =>
-    toS3Settings(settings, { credentialsFile: undefined, caCert: undefined, customerKey: Buffer.from(text) })
-      .customerKey
+    toS3Settings(settings, new Map([['customerKeyEncryptionSecret', Buffer.from(text)]])).customerKey
   const key = 'k'.repeat(32)
   for (const text of [key, `${key}\n`, base64(key), `${base64(key)}\n`]) assert.is(keyOf(text), base64(key))
   for (const text of ['', 'short', 'k'.repeat(33)]) {
@@ -279,12 +276,12 @@ test('a customer key is 32 bytes or their base64, and a newline after it is forg
 
 test('an absent default Secret means the SDK chain, an absent named one is worth a retry', async () => {
   const absent = async () => undefined
-  const chain = parseRepositoryParameters({ bucket: 'backups' })
-  const secrets = await collectSecrets(chain, absent)
+  const chain = parseS3Parameters({ bucket: 'backups' })
+  const secrets = await collectSecrets(referencesOf(chain), absent)
   assert.is(toS3Settings(chain, secrets).credentials, undefined)
-  const named = parseRepositoryParameters({ bucket: 'backups', credentialSecretName: 'bsl', credentialSecretKey: 'x' })
+  const named = parseS3Parameters({ bucket: 'backups', credentialSecretName: 'bsl', credentialSecretKey: 'x' })
   for (const read of [absent, async () => aSecret({ cloud: FILE })]) {
-    const error = (await collectSecrets(named, read).catch((thrown: unknown) => thrown)) as RetryableError
+    const error = (await collectSecrets(referencesOf(named), read).catch((thrown: unknown) => thrown)) as RetryableError
     assert.instance(error, RetryableError)
     assert.is(error.reason, 'SecretMissing')
   }
@@ -292,11 +289,10 @@ test('an absent default Secret means the SDK chain, an absent named one is worth
 
 test("a profile's region counts where the location names none, and its address is not followed without a word", () => {
   const s3Of = (parameters: object, more: string) =>
-    toS3Settings(parseRepositoryParameters({ bucket: 'backups', ...parameters }), {
-      credentialsFile: `${FILE.split('[backups]')[0]}${more}\n`,
-      caCert: undefined,
-      customerKey: undefined,
-    })
+    toS3Settings(
+      parseS3Parameters({ bucket: 'backups', ...parameters }),
+      new Map([['credentialSecretName', Buffer.from(`${FILE.split('[backups]')[0]}${more}\n`)]]),
+    )
   assert.is(s3Of({}, 'region = eu-west-1').region, 'eu-west-1')
   assert.is(s3Of({ region: 'us-west-2' }, 'region = eu-west-1').region, 'us-west-2')
   assert.is(s3Of({}, '').region, 'us-east-1')
@@ -310,8 +306,8 @@ test("a profile's region counts where the location names none, and its address i
 })
 
 test("the Secret's first key is read when it has no key named cloud", async () => {
-  const settings = parseRepositoryParameters({ bucket: 'backups' })
-  const secrets = await collectSecrets(settings, async () => aSecret({ creds: FILE }))
+  const settings = parseS3Parameters({ bucket: 'backups' })
+  const secrets = await collectSecrets(referencesOf(settings), async () => aSecret({ creds: FILE }))
   assert.equal(toS3Settings(settings, secrets).credentials, { accessKeyId: 'AKID', secretAccessKey: 's3cr3t' })
 })
 

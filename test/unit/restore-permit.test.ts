@@ -14,6 +14,7 @@ import type { BackupAbout, DownloadRequest } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { reasonOf } from '#test/support/reason.ts'
+import { stores } from '#test/support/stores.ts'
 import { handleDownload } from '../../functions/download/handler.ts'
 
 const test = suite('who may restore')
@@ -115,6 +116,7 @@ function theDeps(cluster: MemoryCluster, about: Partial<BackupAbout> | undefined
     cluster,
     clock: systemClock,
     settings: readSettings({}),
+    stores,
     identity: 'pod-1',
     log: silent,
     mover,

@@ -65,6 +65,15 @@ for (const [why, source, last] of RED) {
   })
 }
 
+runner('tests and hooks that took a second or more are named with their time, others are not', () => {
+  const slowly = 'async () => { await new Promise((resolve) => setTimeout(resolve, 1100)) }'
+  const source = `test.before(${slowly})\ntest('slow', ${slowly})\ntest('quick', () => {})\ntest.run()`
+  const { out } = run({ 'case.test.ts': source })
+  assert.match(out, /^ +1\.\d s {2}before$/m)
+  assert.match(out, /^ +1\.\d s {2}slow$/m)
+  assert.not.match(out, /quick/)
+})
+
 runner('what a hook threw is told', () => {
   const source = "test.before(() => { throw new Error('no such server') })\ntest('a', () => {})\ntest.run()"
   assert.match(run({ 'case.test.ts': source }).out, /no such server/)

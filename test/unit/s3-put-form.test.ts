@@ -2,8 +2,8 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { S3Settings } from '#shared/ports/mover.ts'
 import { formsOf, mayBeTaken } from '#shared/repository/stores/s3/put-form.ts'
+import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
 
 const forms = suite('forms of a PUT')
 

@@ -2,10 +2,10 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { parametersFromLocation, parseRepositoryParameters } from '#shared/domain/repository-parameters.ts'
 import { collectSecrets, parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
 import { requireVSphereSecret } from '#shared/domain/secret-purposes.ts'
 import { type DormouseError, TerminalError } from '#shared/kernel/errors.ts'
+import { parametersFromLocation, parseS3Parameters, referencesOf } from '#shared/repository/stores/s3/parameters.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 
 const test = suite('what a Secret is for')
@@ -37,7 +37,7 @@ const STORE: [parameter: string, of: (name: string, key: string) => Record<strin
   ['caCertSecret', (name, key) => ({ caCertSecret: `${name}/${key}` })],
   ['customerKeyEncryptionSecret', (name, key) => ({ customerKeyEncryptionSecret: `${name}/${key}` })],
 ]
-const parse = (parameters: Record<string, string>) => parseRepositoryParameters({ bucket: 'backups', ...parameters })
+const parse = (parameters: Record<string, string>) => parseS3Parameters({ bucket: 'backups', ...parameters })
 
 for (const [parameter, of] of STORE) {
   test(`${parameter} never leads to a repository's key, by name or by key`, () => {
@@ -59,7 +59,7 @@ for (const [parameter, of] of STORE) {
     const settings = parse({ ...(parameter === 'credentialSecretName' ? {} : inlined), ...of('s', 'x') })
     for (const beside of ['recovery-passphrase', 'recovery-public-key', 'csi-vsphere.conf']) {
       const secret = aSecret({ x: PASSWORD, [beside]: 'y' })
-      const error = await collectSecrets(settings, async () => secret).catch((thrown: unknown) => thrown)
+      const error = await collectSecrets(referencesOf(settings), async () => secret).catch((thrown: unknown) => thrown)
       assert.ok(refused(parameter)(error as DormouseError))
     }
   })
@@ -67,7 +67,9 @@ for (const [parameter, of] of STORE) {
 
 test('without a key named, the first one of a Secret is not taken when it is a password', async () => {
   const settings = parse({ credentialSecretName: 's' })
-  const error = await collectSecrets(settings, async () => aSecret({ password: FILE })).catch((thrown) => thrown)
+  const error = await collectSecrets(referencesOf(settings), async () => aSecret({ password: FILE })).catch(
+    (thrown) => thrown,
+  )
   assert.ok(refused('credentialSecretName')(error))
 })
 

@@ -9,6 +9,7 @@ import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { stores } from '#test/support/stores.ts'
 
 const mirroring = suite('what a Snapshot shows of its Upload')
 
@@ -18,7 +19,7 @@ const [FIRST, SECOND] = ['22222222-2222-4222-8222-222222222222', '33333333-3333-
 async function phaseAfter(snapshotId: string | undefined, phase = 'Completed'): Promise<string> {
   const cluster = new MemoryCluster({ clock: systemClock })
   const log = { debug() {}, info() {}, warn() {}, error() {} }
-  const deps: StepDeps = { cluster, clock: systemClock, settings: readSettings({}), identity: 'pod', log }
+  const deps: StepDeps = { cluster, clock: systemClock, settings: readSettings({}), stores, identity: 'pod', log }
   const disk = snapshotId === undefined ? undefined : { fcdId: FCD, snapshotId }
   const snapshotID = disk && formatClaimSnapshotId({ namespace: 'shop', claim: 'data', disk })
   cluster.seed('Snapshot', {

@@ -9,6 +9,7 @@ import { slotHolder } from '#shared/domain/slots.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { stores } from '#test/support/stores.ts'
 import { type SweepDeps, sweep } from '../../functions/sweep/handler.ts'
 
 const fair = suite('the sweep and its tenants')
@@ -63,7 +64,7 @@ function aSweep(options: { limits?: SweepDeps['limits']; pageObjects?: number; w
   const run = async () => {
     const settings = readSettings({ DORMOUSE_MOVERS: '2' })
     const { limits } = options
-    const deps = { cluster, clock, settings, identity: 'sweep', log, wake, count: () => undefined }
+    const deps = { cluster, clock, settings, stores, identity: 'sweep', log, wake, count: () => undefined }
     return await sweep(limits === undefined ? deps : { ...deps, limits }, over.signal)
   }
   const of = (namespace: string) => new Set(woken.filter((each) => each.startsWith(`${namespace}/`))).size

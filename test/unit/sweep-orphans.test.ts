@@ -11,6 +11,7 @@ import { HOUR_MS, MiB } from '#shared/kernel/units.ts'
 import type { Cluster, Cursor, Page } from '#shared/ports/cluster.ts'
 import { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { stores } from '#test/support/stores.ts'
 import { gather, idsOf } from '../../functions/sweep/gather.ts'
 import { sweepOrphans } from '../../functions/sweep/orphans.ts'
 
@@ -43,6 +44,7 @@ function aWorld() {
     clock,
     settings: readSettings({}),
     log,
+    stores,
     identity: 'p',
     clusterId: async () => 'mine',
   }

@@ -7,6 +7,7 @@ import { KINDS } from '#shared/api/kinds.ts'
 import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import { stores } from '#test/support/stores.ts'
 import { sweep } from '../../functions/sweep/handler.ts'
 
 const looks = suite("the sweep's look at Backups")
@@ -58,6 +59,7 @@ function aSweep() {
         cluster,
         clock,
         settings: readSettings({}),
+        stores,
         identity: 'sweep',
         log,
         wake: async () => undefined,

@@ -14,6 +14,7 @@ import { readSettings } from '#shared/kernel/env.ts'
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { stores } from '#test/support/stores.ts'
 import { VirtualClock } from '../simulation/clock.ts'
 
 const KIND = 'CloneFromSnapshot'
@@ -23,7 +24,14 @@ type Kind = 'CloneFromSnapshot' | 'Upload'
 
 function aWorld(kind: Kind = KIND): { kind: Kind; deps: StepDeps; cluster: MemoryCluster; seen: LooseObject } {
   const cluster = new MemoryCluster({ clock: systemClock })
-  const deps: StepDeps = { cluster, clock: systemClock, settings: readSettings({}), identity: 'pod-1', log: silent }
+  const deps: StepDeps = {
+    cluster,
+    clock: systemClock,
+    settings: readSettings({}),
+    stores,
+    identity: 'pod-1',
+    log: silent,
+  }
   const seen = cluster.seed(kind, {
     apiVersion: KINDS[kind].apiVersion,
     kind,

@@ -1,5 +1,6 @@
 // What every action gets, and the patience with which it asks.
 
+import type { StoreRules } from '#shared/domain/store-rules.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { retry } from '#shared/kernel/retry.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -9,6 +10,7 @@ export type ActionDeps = {
   cluster: Cluster
   clock: Clock
   veleroNamespace: string
+  stores: StoreRules
   /** Written beside the blob. */
   pluginVersion: string
 }

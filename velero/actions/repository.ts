@@ -5,8 +5,7 @@ import type { Backup, BackupRepositoryClaim, BackupStorageLocation } from '#shar
 import { presentRepository } from '#shared/controllers/storage-location.ts'
 import { conditionOf } from '#shared/domain/conditions.ts'
 import { followsLocation } from '#shared/domain/present-location.ts'
-import { REPOSITORY_DRIVER } from '#shared/domain/repository-claim.ts'
-import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
+import type { StoreSpec } from '#shared/domain/store-rules.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { ActionLog } from '../actions.ts'
 import { repositoryName } from '../domain/names.ts'
@@ -26,10 +25,9 @@ export async function repositoryFor(
   log: ActionLog,
 ): Promise<string> {
   const location = await requireLocation(deps, backup)
-  const parameters = parametersFromLocation(location)
+  const spec = deps.stores.specOf(location)
   const claim =
-    (await findClaim(deps, parameters, namespace, location.metadata.name)) ??
-    (await makeClaim(deps, parameters, namespace))
+    (await findClaim(deps, spec, namespace, location.metadata.name)) ?? (await makeClaim(deps, spec, namespace))
   const ready = conditionOf(claim.status?.conditions, 'Ready')
   if (ready?.status === 'False')
     log.warn(`the repository is not ready, the upload waits for it: ${ready.reason}: ${ready.message}`)
@@ -78,14 +76,14 @@ async function requireLocation(deps: ActionDeps, backup: Backup): Promise<Backup
  */
 async function findClaim(
   deps: ActionDeps,
-  parameters: Record<string, string>,
+  spec: StoreSpec,
   namespace: string,
   location: string,
 ): Promise<BackupRepositoryClaim | undefined> {
   const claims = await deps.cluster.list('BackupRepositoryClaim', { namespace: deps.veleroNamespace })
-  const same = claims.filter((claim) => claimsSameRepository(claim, parameters, namespace))
+  const same = claims.filter((claim) => claimsSameRepository(claim, spec, namespace))
   if (same.length > 0) return same.find((claim) => isObjectName(claim.backupRepository)) ?? same[0]
-  for (const claim of claims.filter((one) => claimsSamePlace(one, parameters, namespace)))
+  for (const claim of claims.filter((one) => claimsSamePlace(deps.stores, one, spec, namespace)))
     if (await isFollowing(deps, claim, location)) return claim
   return undefined
 }
@@ -101,14 +99,10 @@ async function isFollowing(deps: ActionDeps, claim: BackupRepositoryClaim, locat
   return present.location?.metadata.name === location && !(present.isMoved && present.repositoryId !== undefined)
 }
 
-async function makeClaim(
-  deps: ActionDeps,
-  parameters: Record<string, string>,
-  namespace: string,
-): Promise<BackupRepositoryClaim> {
-  const name = repositoryClaimName(JSON.stringify([REPOSITORY_DRIVER, namespace, sortedText(parameters)]))
-  const wanted = repositoryClaimOf({ name, veleroNamespace: deps.veleroNamespace, namespace, parameters })
-  const own = (claim: BackupRepositoryClaim) => claimsSameRepository(claim, parameters, namespace)
+async function makeClaim(deps: ActionDeps, spec: StoreSpec, namespace: string): Promise<BackupRepositoryClaim> {
+  const name = repositoryClaimName(JSON.stringify([spec.driver, namespace, sortedText(spec.parameters)]))
+  const wanted = repositoryClaimOf({ name, veleroNamespace: deps.veleroNamespace, namespace, spec })
+  const own = (claim: BackupRepositoryClaim) => claimsSameRepository(claim, spec, namespace)
   const { object } = await findOrCreate(deps, 'BackupRepositoryClaim', wanted, own)
   return object
 }

@@ -9,9 +9,8 @@ import type {
   Restore,
   Snapshot,
 } from '#shared/api/types.ts'
-import { placeOf } from '#shared/domain/present-location.ts'
-import { REPOSITORY_DRIVER } from '#shared/domain/repository-claim.ts'
 import { RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
+import { type StoreRules, type StoreSpec, specOfRepository } from '#shared/domain/store-rules.ts'
 import { markOperation } from '#shared/domain/velero.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
@@ -115,35 +114,39 @@ export function isOfRestore(clone: CloneFromSnapshot, restore: Restore): boolean
   return restore.metadata.uid !== undefined && clone.metadata.labels?.[RESTORE_UID_LABEL] === restore.metadata.uid
 }
 
-export type RepositoryRequest = { name: string; veleroNamespace: string; namespace: string; parameters: Parameters }
-type Parameters = Record<string, string>
+export type RepositoryRequest = { name: string; veleroNamespace: string; namespace: string; spec: StoreSpec }
 
 export function repositoryClaimOf({
   name,
   veleroNamespace,
   namespace,
-  parameters,
+  spec,
 }: RepositoryRequest): BackupRepositoryClaim {
   return {
     apiVersion: KINDS.BackupRepositoryClaim.apiVersion,
     kind: 'BackupRepositoryClaim',
     metadata: { name, namespace: veleroNamespace, labels: { [EXCLUDE_LABEL]: 'true' } },
     allowedNamespaces: [namespace],
-    repositoryDriver: REPOSITORY_DRIVER,
-    repopsitoryParameters: parameters,
+    repositoryDriver: spec.driver,
+    repopsitoryParameters: spec.parameters,
   }
 }
 
 /** The peer's rule: driver, parameters and namespaces are equal, whoever made the claim. */
-export function claimsSameRepository(claim: BackupRepositoryClaim, parameters: Parameters, namespace: string): boolean {
-  return isClaimFor(claim, namespace) && sortedText(claim.repopsitoryParameters) === sortedText(parameters)
+export function claimsSameRepository(claim: BackupRepositoryClaim, spec: StoreSpec, namespace: string): boolean {
+  return isClaimFor(claim, spec, namespace) && sortedText(claim.repopsitoryParameters) === sortedText(spec.parameters)
 }
 
 /** It was made when the location had other settings, or another name: where it points to is the same. */
-export function claimsSamePlace(claim: BackupRepositoryClaim, parameters: Parameters, namespace: string): boolean {
-  if (!isClaimFor(claim, namespace)) return false
+export function claimsSamePlace(
+  stores: StoreRules,
+  claim: BackupRepositoryClaim,
+  spec: StoreSpec,
+  namespace: string,
+): boolean {
+  if (!isClaimFor(claim, spec, namespace)) return false
   try {
-    return placeOf(claim.repopsitoryParameters ?? {}) === placeOf(parameters)
+    return stores.placeOf(specOfRepository(claim)) === stores.placeOf(spec)
   } catch (error) {
     // It may be of anybody's hand: what cannot be read is another claim.
     if (error instanceof DormouseError) return false
@@ -151,11 +154,11 @@ export function claimsSamePlace(claim: BackupRepositoryClaim, parameters: Parame
   }
 }
 
-function isClaimFor(claim: BackupRepositoryClaim, namespace: string): boolean {
+function isClaimFor(claim: BackupRepositoryClaim, { driver }: StoreSpec, namespace: string): boolean {
   const allowed: unknown = claim.allowedNamespaces
   return (
     claim.metadata.deletionTimestamp === undefined &&
-    claim.repositoryDriver === REPOSITORY_DRIVER &&
+    claim.repositoryDriver === driver &&
     Array.isArray(allowed) &&
     allowed.length === 1 &&
     allowed[0] === namespace
@@ -163,5 +166,5 @@ function isClaimFor(claim: BackupRepositoryClaim, namespace: string): boolean {
 }
 
 export function sortedText(map: unknown): string {
-  return JSON.stringify(Object.entries((map ?? {}) as Parameters).sort(([a], [b]) => (a < b ? -1 : 1)))
+  return JSON.stringify(Object.entries((map ?? {}) as Record<string, string>).sort(([a], [b]) => (a < b ? -1 : 1)))
 }

@@ -18,11 +18,11 @@ export type BackupRepository = {
    */
   allowedNamespaces: string[]
   /**
-   * What kind of repository it is; always s3repository.astrolabe.vmware-tanzu.com.
+   * Where the repository is: s3repository.astrolabe.vmware-tanzu.com for a bucket, folder.dormouse.dev for a folder.
    */
   repositoryDriver: string
   /**
-   * Settings of the repository (the spelling is the peer's). region, bucket, s3Url, s3ForcePathStyle, caCert and profile as in a BackupStorageLocation. aws_access_key_id and aws_secret_access_key of repositories that the peer made are read and reported with the condition PlaintextCredentials; Dormouse never writes them.
+   * Settings of the repository (the spelling is the peer's). region, bucket, s3Url, s3ForcePathStyle, caCert and profile as in a BackupStorageLocation; for a folder only its path. aws_access_key_id and aws_secret_access_key of repositories that the peer made are read and reported with the condition PlaintextCredentials; Dormouse never writes them.
    */
   repopsitoryParameters: {
     /**

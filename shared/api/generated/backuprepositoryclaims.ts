@@ -18,11 +18,11 @@ export type BackupRepositoryClaim = {
    */
   allowedNamespaces?: string[]
   /**
-   * What kind of repository it is; always s3repository.astrolabe.vmware-tanzu.com.
+   * Where the repository is: s3repository.astrolabe.vmware-tanzu.com for a bucket, folder.dormouse.dev for a folder, which only counts in a claim in the Velero namespace.
    */
   repositoryDriver: string
   /**
-   * Settings of the repository (the spelling is the peer's). region, bucket, s3Url, s3ForcePathStyle, caCert and profile as in a BackupStorageLocation. aws_access_key_id and aws_secret_access_key of repositories that the peer made are read and reported with the condition PlaintextCredentials; Dormouse never writes them. In a claim outside of the Velero namespace only backupStorageLocation counts: the name of a BackupStorageLocation that an operator has opened to that namespace with the annotation dormouse.dev/allowed-namespaces; the other settings are taken from there.
+   * Settings of the repository (the spelling is the peer's). region, bucket, s3Url, s3ForcePathStyle, caCert and profile as in a BackupStorageLocation; for a folder only its path. aws_access_key_id and aws_secret_access_key of repositories that the peer made are read and reported with the condition PlaintextCredentials; Dormouse never writes them. In a claim outside of the Velero namespace only backupStorageLocation counts: the name of a BackupStorageLocation that an operator has opened to that namespace with the annotation dormouse.dev/allowed-namespaces; the other settings are taken from there.
    */
   repopsitoryParameters: {
     /**

@@ -16,32 +16,27 @@ import type {
   UploadProgress,
   UploadRequest,
 } from '#shared/ports/mover.ts'
-import type { DiskSettings, FromMover, MoverSetup, ToMover } from './protocol.ts'
+import type { FromMover, MoverSetup, ToMover } from './protocol.ts'
+import { type DiskSettings, environmentFor } from './providers.ts'
 import { fromWire } from './wire-error.ts'
 
 export type MoverOptions = {
   /** The mover's main file: `shared/movers/process/main.ts` or the bundle `mover.mjs`. */
   entry: string
-  /** Environment of the child; the loader's path for VDDK is added. */
+  /** Environment of the child; what its provider of disks needs is added. */
   env: NodeJS.ProcessEnv
   memoryMib?: number | undefined
   workers?: number | undefined
   /** What it may send to the store and receive from it, in both directions together; undefined: no limit. */
   bytesPerSecond?: number | undefined
-  /** Where the VDDK was unpacked. Without it only test disks can be opened. */
-  vddkDir?: string | undefined
-  vddkConfigFile?: string | undefined
-  /** As in `DORMOUSE_VDDK_TRANSPORT`; undefined: the default order. */
-  transportModes?: string | undefined
+  /** What opens disks; undefined: none can be opened. */
+  disks?: DiskSettings | undefined
   /** Idle for so long, the child is ended: its memory and its handles are for the next one. */
   idleMs?: number | undefined
   /** By whose clock the times are that a transfer writes for others to read; undefined: the node's. */
   wall?: Pick<Clock, 'nowMs'> | undefined
   /** Hears of what was found wrong and worked around. */
   onWarning?: ((reason: string, message: string) => void) | undefined
-  /** Only tests: a disk file in place of every disk, a folder in place of every bucket. */
-  testDisk?: DiskSettings['testDisk']
-  testStore?: string | undefined
 }
 
 const IDLE_MS = 45 * SECOND_MS
@@ -198,7 +193,7 @@ class MoverClient implements Mover {
 
   async #start(): Promise<ChildProcess> {
     const { entry, env } = this.#options
-    const own = await this.#environment({ ...CHILD_ENVIRONMENT, ...env })
+    const own = await environmentFor(this.#options.disks, { ...CHILD_ENVIRONMENT, ...env })
     const child = spawn(process.execPath, [...CHILD_ARGUMENTS, entry], {
       env: own,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -212,25 +207,13 @@ class MoverClient implements Mover {
     return child
   }
 
-  /** The adapter is loaded here, not with this file: its native code would slow every start of the function. */
-  async #environment(env: NodeJS.ProcessEnv): Promise<NodeJS.ProcessEnv> {
-    const { vddkDir } = this.#options
-    if (vddkDir === undefined) return env
-    const { vddkEnvironment } = await import('#shared/providers/vddk/library.ts')
-    return vddkEnvironment(vddkDir, env)
-  }
-
   #setup(): MoverSetup {
-    const { memoryMib, workers, bytesPerSecond, vddkDir, vddkConfigFile, transportModes, testDisk, testStore } =
-      this.#options
-    const vddk = vddkDir === undefined ? undefined : { libDir: vddkDir, configFile: vddkConfigFile, transportModes }
+    const { disks, memoryMib, workers, bytesPerSecond } = this.#options
     return {
+      disks,
       memoryMib: memoryMib ?? DEFAULT_MEMORY_MIB,
       workers: workers ?? DEFAULT_WORKERS,
       bytesPerSecond,
-      vddk,
-      testDisk,
-      testStore,
     }
   }
 

@@ -1,20 +1,21 @@
 // Keeps a disk's lanes open from one slice of an upload to the next, as to open a disk through VDDK takes seconds.
 
 import type { Lane, LaneSetup } from '#shared/movers/block/lane.ts'
+import type { DiskProvider } from '#shared/ports/disk-provider.ts'
 import type { DiskRef } from '#shared/ports/mover.ts'
 import type { MoverSetup } from './protocol.ts'
 import { ThreadLane } from './thread-lane.ts'
 
 export class LanePool {
   readonly #setup: MoverSetup
-  readonly #lock: SharedArrayBuffer | undefined
+  readonly #provider: DiskProvider
   #lanes: ThreadLane[] = []
   /** What the lanes have open. */
   #key: string | undefined
 
-  constructor(setup: MoverSetup, lock: SharedArrayBuffer | undefined) {
+  constructor(setup: MoverSetup, provider: DiskProvider) {
     this.#setup = setup
-    this.#lock = lock
+    this.#provider = provider
   }
 
   async open(disk: DiskRef, setup: LaneSetup, writable: boolean): Promise<Lane[]> {
@@ -22,8 +23,7 @@ export class LanePool {
     const key = JSON.stringify([disk.access.server, disk.access.datastoreMoref, disk.fcdId, disk.snapshotId, writable])
     if (key !== this.#key) {
       await this.closeAll()
-      const { vddk, testDisk } = this.#setup
-      const birth = { vddk, testDisk, lock: this.#lock, disk, writable }
+      const birth = { disks: this.#setup.disks, shared: this.#provider.shared, disk, writable }
       this.#lanes = Array.from({ length: this.#count(writable) }, () => new ThreadLane(birth))
       this.#key = key
     }
@@ -41,8 +41,8 @@ export class LanePool {
     if (failed !== undefined) throw failed.reason
   }
 
-  /** A disk that VDDK has open for writing is locked: one handle only. */
   #count(writable: boolean): number {
-    return writable && this.#setup.testDisk === undefined ? 1 : this.#setup.workers
+    const { workers } = this.#setup
+    return writable ? Math.min(workers, this.#provider.writers) : workers
   }
 }

@@ -4,12 +4,15 @@ import { systemClock, withWallTime } from '#shared/kernel/clock.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import { download } from '#shared/movers/block/download.ts'
 import { type EngineDeps, upload } from '#shared/movers/block/upload.ts'
-import type { DiskRef, RepositoryAccess } from '#shared/ports/mover.ts'
+import type { DiskProvider } from '#shared/ports/disk-provider.ts'
+import type { DiskRef } from '#shared/ports/mover.ts'
+import type { OpenedStore } from '#shared/ports/stores.ts'
 import { Pacer } from '#shared/repository/core/pacer.ts'
 import { KeyCache } from '#shared/repository/core/repository.ts'
-import { endAccess } from './end-access.ts'
+import { openStore } from '#shared/repository/stores/open.ts'
 import { LanePool } from './lane-pool.ts'
 import type { FromMover, MoverSetup, ToMover } from './protocol.ts'
+import { startProvider } from './providers.ts'
 import { toWire } from './wire-error.ts'
 
 /** Of buffers of downloaded bodies that wait to be used again. */
@@ -18,7 +21,7 @@ const KEPT_BODY_BYTES = 12 * MiB
 type Transfer = Extract<ToMover, { type: 'upload' | 'download' }>
 type Mover = {
   setup: MoverSetup
-  lock: SharedArrayBuffer | undefined
+  provider: DiskProvider
   lanes: LanePool
   keyCache: KeyCache
   pacer: Pacer | undefined
@@ -62,19 +65,10 @@ process.on('message', (message: ToMover) => {
 })
 
 async function start(setup: MoverSetup): Promise<Mover> {
-  let lock: SharedArrayBuffer | undefined
-  if (setup.vddk !== undefined) {
-    const [{ createVddkLock }, { initVddk, loadVddk }] = await Promise.all([
-      import('#shared/providers/vddk/lock.ts'),
-      import('#shared/providers/vddk/library.ts'),
-    ])
-    // Before the first worker: threads that call VDDK are to be created after it was started.
-    initVddk(loadVddk(setup.vddk.libDir), setup.vddk.configFile)
-    lock = createVddkLock()
-  }
+  const provider = await startProvider(setup.disks)
   const { bytesPerSecond } = setup
   const pacer = bytesPerSecond === undefined ? undefined : new Pacer(systemClock, bytesPerSecond)
-  return { setup, lock, lanes: new LanePool(setup, lock), keyCache: new KeyCache(), pacer }
+  return { setup, provider, lanes: new LanePool(setup, provider), keyCache: new KeyCache(), pacer }
 }
 
 async function transfer(message: Transfer): Promise<void> {
@@ -89,9 +83,9 @@ async function transfer(message: Transfer): Promise<void> {
 
 async function move(message: Transfer, signal: AbortSignal): Promise<void> {
   const started = await requireSetup()
-  const { close: closeStore, ...opened } = await openStore(started.setup, message.request.repository)
+  const store = await openStore(message.request.repository.store, { keepBufferBytes: KEPT_BODY_BYTES })
   try {
-    const deps = engineDeps(started, opened, message.aheadMs)
+    const deps = engineDeps(started, store, message.aheadMs)
     const options = { signal, onProgress: (progress: object) => sendProgress(progress) }
     const outcome =
       message.type === 'upload'
@@ -105,7 +99,7 @@ async function move(message: Transfer, signal: AbortSignal): Promise<void> {
     await started.lanes.closeAll().catch((closing: unknown) => warn('DiskNotClosed', String(closing)))
     send({ type: 'failed', error: toWire(error) })
   } finally {
-    closeStore()
+    store.close()
   }
 }
 
@@ -116,9 +110,9 @@ async function requireSetup(): Promise<Mover> {
 
 async function letGo(id: number, disk: DiskRef): Promise<void> {
   try {
-    const { setup, lock, lanes } = await requireSetup()
+    const { provider, lanes } = await requireSetup()
     if (transfers === 0) await lanes.closeAll()
-    await endAccess(disk, setup, lock)
+    provider.endAccess(disk)
     send({ type: 'accessEnded', id })
   } catch (error) {
     send({ type: 'accessEnded', id, error: toWire(error) })
@@ -129,29 +123,12 @@ function sendProgress(progress: object): void {
   send({ type: 'progress', progress: progress as Extract<FromMover, { type: 'progress' }>['progress'] })
 }
 
-type OpenedStore = Pick<EngineDeps, 'store' | 'recycle'>
-
-function engineDeps({ setup, lanes, keyCache, pacer }: Mover, opened: OpenedStore, aheadMs: number): EngineDeps {
+function engineDeps({ setup, lanes, keyCache, pacer }: Mover, store: OpenedStore, aheadMs: number): EngineDeps {
   const { memoryMib, workers } = setup
   const openLanes: EngineDeps['openLanes'] = (disk, lane, writable) => lanes.open(disk, lane, writable)
   const clock = withWallTime(systemClock, { nowMs: () => systemClock.nowMs() + aheadMs })
-  return { ...opened, clock, openLanes, warn, memoryMib, workers, keyCache, pacer }
-}
-
-async function openStore(
-  { testStore }: MoverSetup,
-  { s3, credentialOrigin }: RepositoryAccess,
-): Promise<OpenedStore & { close: () => void }> {
-  if (testStore !== undefined) {
-    const { FolderObjectStore } = await import('#shared/repository/stores/folder/store.ts')
-    return { store: new FolderObjectStore(testStore, { syncs: false }), close: () => {} }
-  }
-  const { createS3Store } = await import('#shared/repository/stores/s3/store.ts')
-  const store = createS3Store(s3, {
-    keepBufferBytes: KEPT_BODY_BYTES,
-    ...(credentialOrigin === undefined ? {} : { credentialOrigin }),
-  })
-  return { store, recycle: (bytes) => store.release(bytes), close: () => store.close() }
+  const recycle = store.release?.bind(store)
+  return { store, recycle, clock, openLanes, warn, memoryMib, workers, keyCache, pacer }
 }
 
 function warn(reason: string, message: string): void {

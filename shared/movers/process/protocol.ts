@@ -2,6 +2,7 @@
 
 import type { FetchedPart, FullPack, LaneSetup, ScanResult } from '#shared/movers/block/lane.ts'
 import type { Extent } from '#shared/ports/disk.ts'
+import type { DiskProvider } from '#shared/ports/disk-provider.ts'
 import type {
   DiskRef,
   DownloadOutcome,
@@ -11,21 +12,17 @@ import type {
   UploadProgress,
   UploadRequest,
 } from '#shared/ports/mover.ts'
+import type { DiskSettings } from './providers.ts'
 import type { WireError } from './wire-error.ts'
 
-/** How disks are opened. `testDisk` stands in for all of them: only tests set it. */
-export type DiskSettings = {
-  vddk: { libDir: string; configFile: string | undefined; transportModes: string | undefined } | undefined
-  testDisk: { path: string; extents: Extent[] | undefined } | undefined
-}
-
-/** First message to the child. `testStore`: a folder in place of S3, only in tests. */
-export type MoverSetup = DiskSettings & {
+/** First message to the child. */
+export type MoverSetup = {
+  /** undefined: no disk can be opened. */
+  disks: DiskSettings | undefined
   memoryMib: number
   workers: number
   /** undefined: no limit. */
   bytesPerSecond: number | undefined
-  testStore: string | undefined
 }
 
 /** `aheadMs`: what the wall time of all processes is ahead of the node's clock, below 0 behind it; as it is when the transfer begins. */
@@ -52,8 +49,9 @@ export type FromMover =
   | { type: 'accessEnded'; id: number; error?: WireError }
   | { type: 'warning'; reason: string; message: string }
 
-/** What a worker is born with. `lock`: shared memory of VddkLock. */
-export type WorkerBirth = DiskSettings & { lock: SharedArrayBuffer | undefined; disk: DiskRef; writable: boolean }
+/** What a worker is born with. `shared`: of the provider in the main thread. */
+export type WorkerBirth = Pick<MoverSetup, 'disks'> &
+  Pick<DiskProvider, 'shared'> & { disk: DiskRef; writable: boolean }
 
 /** One order of a Lane; the answer carries the same `id`. */
 export type LaneOrder =

@@ -1,7 +1,7 @@
 // The repository in the environment's bucket, opened beside the functions: what tests look into.
 
-import type { S3Settings } from '#shared/ports/mover.ts'
 import { type Repository, requireRepository } from '#shared/repository/core/repository.ts'
+import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
 import { createS3Store } from '#shared/repository/stores/s3/store.ts'
 import type { Environment } from '../environment.ts'
 import type { S3Server } from './s3.ts'
@@ -9,6 +9,7 @@ import type { S3Server } from './s3.ts'
 /** Of the server itself, without a fault bench before it. */
 export function settingsOf(s3: S3Server, prefix: string): S3Settings {
   return {
+    kind: 's3',
     region: s3.region,
     bucket: s3.bucket,
     prefix,

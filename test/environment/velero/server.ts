@@ -31,14 +31,14 @@ const READY_MS = 60_000
 const TYPE = { apiVersion: 'velero.io/v1', kind: 'ServerStatusRequest' }
 
 /**
- * Short enough for tests; but whether a validation is due is looked at every 10 s, and whether a synchronization is, at the start
- * and then every minute. The port is the namespace's own: nobody outside sees it.
+ * Short enough for tests; but whether a validation is due is looked at every 10 s and when a location changes, and whether a synchronization
+ * is, at the start and then every minute (`findBackups`). The port is the namespace's own: nobody outside sees it.
  */
 const FLAGS: Record<string, string> = {
   'log-level': 'debug',
   'item-operation-sync-frequency': '1s',
   'store-validation-frequency': '5s',
-  'backup-sync-period': '5s',
+  'backup-sync-period': '1s',
   'metrics-address': '127.0.0.1:8085',
   'profiler-address': '',
 }
@@ -84,6 +84,15 @@ export class VeleroServer {
   /** SIGTERM, as when a pod is deleted. */
   async stop(): Promise<void> {
     await this.server?.stop()
+  }
+
+  /**
+   * Starts anew, and so looks into its locations at once, where it would look once a minute. Those that it shall look into have to be
+   * Available. What it has found is there soon after this resolves.
+   */
+  async findBackups(): Promise<void> {
+    await this.down()
+    await this.up()
   }
 
   get running(): boolean {

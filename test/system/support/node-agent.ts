@@ -13,8 +13,7 @@ export class NodeAgent {
   private readonly nodeName: string
   private looking: NodeJS.Timeout | undefined
   private problem: unknown
-  /** `<namespace>/<volume>` of what it was asked for: Velero removes its PodVolumeBackups when they are over. */
-  readonly asked: string[] = []
+  private readonly asked: { namespace: string; volume: string }[] = []
 
   private constructor(environment: Environment, nodeName: string) {
     this.environment = environment
@@ -28,7 +27,12 @@ export class NodeAgent {
     return agent
   }
 
-  /** Rejects with what kept it from its work. */
+  /** The volumes of that namespace that it was asked for: Velero removes its PodVolumeBackups when they are over. */
+  askedIn(namespace: string): string[] {
+    return this.asked.filter((one) => one.namespace === namespace).map(({ volume }) => volume)
+  }
+
+  /** Throws what kept it from its work. */
   stop(): void {
     clearTimeout(this.looking)
     if (this.problem !== undefined) throw this.problem
@@ -52,7 +56,7 @@ export class NodeAgent {
 
   private async complete({ apiVersion, kind, metadata, ...wanted }: LooseObject): Promise<void> {
     const { node, volume, pod } = wanted['spec']
-    this.asked.push(`${pod.namespace}/${volume}`)
+    this.asked.push({ namespace: pod.namespace, volume })
     if (node !== this.nodeName) throw new Error(`PodVolumeBackup ${metadata.name} is for node ${node}`)
     const nowText = new Date().toISOString()
     const status = {

@@ -24,6 +24,8 @@ const MIB = 2 ** 20
 export async function startWithPlugin({ env, velero, ...options }: EnvironmentOptions = {}): Promise<Environment> {
   return await startEnvironment({
     faults: true,
+    // A function that is started anew costs more than one that waits.
+    idleMs: 60_000,
     ...options,
     pingEveryMs: { 'dormouse-sweep': 5000, 'dormouse-maintenance': 0, ...options.pingEveryMs },
     env: { DORMOUSE_BACKOFF_UNIT_SECONDS: '1', DORMOUSE_LEASE_SECONDS: '10', ...env },

@@ -3,7 +3,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
-import { parametersFromLocation } from '#shared/domain/repository-parameters.ts'
+import { parametersFromLocation } from '#shared/repository/stores/s3/parameters.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { pvcBackupper } from '../../../velero/actions/backupper.ts'
 import { pvcDeleter } from '../../../velero/actions/deleter.ts'
@@ -32,11 +32,12 @@ async function answerClaims({ cluster }: World): Promise<void> {
   for (const claim of claims({ cluster } as World)) {
     const name = `br-${claim.metadata.uid}`
     if (cluster.peek('BackupRepository', undefined, name) !== undefined) continue
-    const { repopsitoryParameters, allowedNamespaces } = claim
+    const { repositoryDriver, repopsitoryParameters, allowedNamespaces } = claim
     cluster.seed('BackupRepository', {
       apiVersion: APP,
       kind: 'BackupRepository',
       metadata: { name, annotations: { 'dormouse.dev/claim-namespace': 'velero' } },
+      repositoryDriver,
       repopsitoryParameters,
       allowedNamespaces,
       status: { storageLocation: repopsitoryParameters['backupStorageLocation'], repositoryId: 'id' },

@@ -6,6 +6,7 @@ import type { PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
+import { stores } from '#test/support/stores.ts'
 import type { ActionDeps } from '../../../velero/actions/deps.ts'
 import type { ActionLog } from '../../../velero/actions.ts'
 
@@ -45,7 +46,13 @@ export function aWorld(): World {
     info: (message: string) => void lines.push(`info ${message}`),
     warn: (message: string) => void lines.push(`warn ${message}`),
   }
-  return { cluster, clock, log, lines, deps: { cluster, clock, veleroNamespace: 'velero', pluginVersion: '0.1.0' } }
+  return {
+    cluster,
+    clock,
+    log,
+    lines,
+    deps: { cluster, clock, veleroNamespace: 'velero', stores, pluginVersion: '0.1.0' },
+  }
 }
 
 export function aBackup(

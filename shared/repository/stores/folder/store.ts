@@ -1,33 +1,46 @@
-// An object store in a folder: each object is a file. A file appears whole or not at all, and only where none stands.
+// An object store in a folder: each object is a file. A file appears whole or not at all, and only where none stands; once a call has
+// answered, a power cut takes nothing of it back.
 
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, link, mkdir, open, readdir, readFile, stat, unlink } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { type FileHandle, mkdir, open, readdir, readFile, realpath, stat, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import type { IncompleteUpload, IncompleteUploads, StoredObject } from '#shared/ports/object-store.ts'
+import type { OpenedStore, OpenStore } from '#shared/ports/stores.ts'
+import { linkIfAbsent, syncFolder, writeWhole } from './durable.ts'
+import { codeOf, folderError } from './errors.ts'
+import { isBelow, notAllowed } from './parameters.ts'
+import { type FolderSettings, requireFolder } from './settings.ts'
 
-/** Files being written; `link` moves them into place. Never listed. */
+/** Files being written; `link` moves them into place. No list names them. */
 const PARTIAL = '.partial-'
 
-export class FolderObjectStore implements ObjectStore {
+/** Nothing is looked at before the first call. The folder has to be there. */
+export const openFolder: OpenStore = (settings) => new FolderObjectStore(requireFolder(settings))
+
+class FolderObjectStore implements OpenedStore {
   readonly location: string
+  /** What a crash has left of an object that was being written. */
+  readonly incompleteUploads: IncompleteUploads = {
+    list: (signal) => this.#listPartial(signal),
+    abort: ({ id }, signal) => this.#removePartial(id, signal),
+  }
   readonly #root: string
-  readonly #syncs: boolean
+  readonly #within: string
+  /** Folders whose names are durable, up to the store's own. */
+  readonly #durable = new Set<string>()
   /** Device and number of the folder when it was first seen. */
   #identity: string | undefined
 
-  /** `syncs: false` trades durability at a power cut for speed; tests use it. */
-  constructor(folder: string, options: { syncs?: boolean } = {}) {
-    this.#root = resolve(folder)
-    this.location = `file://${this.#root}`
-    this.#syncs = options.syncs ?? true
+  constructor({ path, within }: FolderSettings) {
+    this.#root = path
+    this.#within = within
+    this.location = `file://${path}`
   }
 
   async get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    signal?.throwIfAborted()
-    const path = this.#path(key)
-    await this.#checkFolder()
-    return absentIsUndefined(() => readFile(path, { signal }))
+    const path = await this.#begin(key, signal)
+    return await absentIsUndefined(this.#text('get', key), () => readFile(path, { signal }))
   }
 
   async getRange(
@@ -36,35 +49,31 @@ export class FolderObjectStore implements ObjectStore {
     lengthBytes: number,
     signal?: AbortSignal,
   ): Promise<Uint8Array | undefined> {
-    signal?.throwIfAborted()
-    const path = this.#path(key)
-    await this.#checkFolder()
-    const file = await absentIsUndefined(() => open(path))
-    if (file === undefined) return undefined
-    try {
-      return await readFully(file, offsetBytes, lengthBytes)
-    } finally {
-      await file.close()
-    }
+    const path = await this.#begin(key, signal)
+    return await absentIsUndefined(this.#text('get part of', key), async () => {
+      const file = await open(path)
+      try {
+        return await readFully(file, offsetBytes, lengthBytes)
+      } finally {
+        await file.close()
+      }
+    })
   }
 
   async putIfAbsent(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean> {
-    signal?.throwIfAborted()
-    const path = this.#path(key)
+    const path = await this.#begin(key, signal)
+    const what = this.#text('put', key)
     const partial = join(this.#root, `${PARTIAL}${randomBytes(8).toString('hex')}`)
-    await this.#checkFolder()
-    await mkdir(dirname(path), { recursive: true })
-    await this.#checkFolder()
     try {
-      await writeWhole(partial, body, this.#syncs)
-      await link(partial, path)
-      if (this.#syncs) await syncFolder(dirname(path))
-      return true
+      await this.#makeFolder(dirname(path))
+      // The folder may have been unmounted since, and a new one made in its place.
+      await this.#checkFolder()
+      await writeWhole(partial, body)
+      return await linkIfAbsent(partial, path, what)
     } catch (error) {
-      if (codeOf(error) === 'EEXIST') return false
-      throw folderError(`put ${key} in ${this.location}`, error)
+      throw folderError(what, error)
     } finally {
-      await absentIsUndefined(() => unlink(partial))
+      await absentIsUndefined(what, () => unlink(partial))
     }
   }
 
@@ -74,30 +83,58 @@ export class FolderObjectStore implements ObjectStore {
     await this.#checkFolder()
     for await (const key of this.#keysBelow(folder, prefix)) {
       signal?.throwIfAborted()
-      const facts = await absentIsUndefined(() => stat(this.#path(key)))
+      const facts = await absentIsUndefined(this.#text('list', key), () => stat(this.#path(key)))
       if (facts !== undefined) yield { key, bytes: facts.size, modifiedMs: Math.floor(facts.mtimeMs) }
     }
   }
 
   async delete(key: string, signal?: AbortSignal): Promise<void> {
+    const path = await this.#begin(key, signal)
+    await absentIsUndefined(this.#text('delete', key), async () => {
+      await unlink(path)
+      await syncFolder(dirname(path))
+    })
+  }
+
+  close(): void {}
+
+  async #begin(key: string, signal: AbortSignal | undefined): Promise<string> {
     signal?.throwIfAborted()
     const path = this.#path(key)
     await this.#checkFolder()
-    await absentIsUndefined(() => unlink(path))
+    return path
   }
 
   /** A disk that is not mounted any more leaves an empty folder, or none: that is not "nothing there". */
   async #checkFolder(): Promise<void> {
-    const facts = await absentIsUndefined(() => stat(this.#root))
-    const identity = facts && `${facts.dev}:${facts.ino}`
-    this.#identity ??= identity
+    const facts = await absentIsUndefined(`look at ${this.location}`, () => stat(this.#root))
+    if (facts === undefined)
+      throw this.#missing('is not there: make it on its volume, and look whether that is mounted')
+    if (!facts.isDirectory()) throw notAllowed(`${this.location} is no folder: choose another path`)
+    const identity = `${facts.dev}:${facts.ino}`
     if (this.#identity === identity) return
-    throw new RetryableError('StoreUnavailable', `${this.location} is not the folder that it was: is it still mounted?`)
+    if (this.#identity !== undefined) throw this.#missing('is not the folder that it was: is it still mounted?')
+    await this.#checkPlace()
+    this.#identity = identity
+  }
+
+  /** A link must not lead out of what the deployment gives to stores. */
+  async #checkPlace(): Promise<void> {
+    const what = `look at ${this.location}`
+    const real = await absentIsUndefined(what, () => realpath(this.#root))
+    const within = await absentIsUndefined(what, () => realpath(this.#within))
+    if (real === undefined || within === undefined) throw this.#missing('went away')
+    if (!isBelow(real, within)) throw notAllowed(`${this.location} is a link to ${real}, which is not below ${within}`)
+  }
+
+  #missing(why: string): RetryableError {
+    return new RetryableError('StoreUnavailable', `${this.location} ${why}`)
   }
 
   /** Keys in order: names are compared as a whole key would be, a folder with its slash. */
   async *#keysBelow(folder: string, prefix: string): AsyncIterable<string> {
-    const found = await absentIsUndefined(() => readdir(join(this.#root, folder), { withFileTypes: true }))
+    const what = this.#text('list', folder)
+    const found = await absentIsUndefined(what, () => readdir(join(this.#root, folder), { withFileTypes: true }))
     const names = (found ?? []).map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name)).sort()
     for (const name of names) {
       const key = `${folder}${name}`
@@ -108,11 +145,43 @@ export class FolderObjectStore implements ObjectStore {
     }
   }
 
-  #path(key: string): string {
-    if (key === '' || key.split('/').some((part) => part === '' || part.startsWith('.'))) {
-      throw new TerminalError('ObjectNameInvalid', `${JSON.stringify(key)} cannot name an object in ${this.location}`)
+  /** One that another process has made may not be durable yet. */
+  async #makeFolder(path: string): Promise<void> {
+    await mkdir(path, { recursive: true })
+    if (this.#durable.has(path)) return
+    for (let name = path; name !== this.#root; name = dirname(name)) await syncFolder(dirname(name))
+    this.#durable.add(path)
+  }
+
+  async *#listPartial(signal?: AbortSignal): AsyncIterable<IncompleteUpload> {
+    signal?.throwIfAborted()
+    await this.#checkFolder()
+    const what = `list ${this.location}`
+    for (const name of (await absentIsUndefined(what, () => readdir(this.#root))) ?? []) {
+      signal?.throwIfAborted()
+      if (!name.startsWith(PARTIAL)) continue
+      const facts = await absentIsUndefined(what, () => stat(join(this.#root, name)))
+      if (facts !== undefined) yield { key: name, id: name, startedMs: Math.floor(facts.mtimeMs) }
     }
+  }
+
+  async #removePartial(name: string, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    if (!name.startsWith(PARTIAL) || name.includes('/')) throw this.#noName(name)
+    await absentIsUndefined(this.#text('remove', name), () => unlink(join(this.#root, name)))
+  }
+
+  #path(key: string): string {
+    if (key === '' || key.split('/').some((part) => part === '' || part.startsWith('.'))) throw this.#noName(key)
     return join(this.#root, key)
+  }
+
+  #noName(key: string): TerminalError {
+    return new TerminalError('ObjectNameInvalid', `${JSON.stringify(key)} cannot name an object in ${this.location}`)
+  }
+
+  #text(verb: string, key: string): string {
+    return `${verb} ${key} in ${this.location}`
   }
 }
 
@@ -127,43 +196,12 @@ async function readFully(file: FileHandle, offsetBytes: number, lengthBytes: num
   return into
 }
 
-async function writeWhole(path: string, body: Uint8Array, syncs: boolean): Promise<void> {
-  const file = await open(path, 'wx')
-  try {
-    await file.writeFile(body)
-    if (syncs) await file.sync()
-  } finally {
-    await file.close()
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path)
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
-}
-
-async function absentIsUndefined<T>(act: () => Promise<T>): Promise<T | undefined> {
+async function absentIsUndefined<T>(what: string, act: () => Promise<T>): Promise<T | undefined> {
   try {
     return await act()
   } catch (error) {
     const code = codeOf(error)
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-    throw folderError('read the folder', error)
+    throw folderError(what, error)
   }
-}
-
-const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | undefined)?.code
-
-/** A full or unreachable file system may recover; a refused one will not. */
-function folderError(what: string, error: unknown): unknown {
-  const code = codeOf(error)
-  if (code === undefined || code === 'ABORT_ERR') return error
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
-    return new TerminalError('StoreRefused', `${what}: ${code}`, { cause: error })
-  }
-  return new RetryableError('StoreUnavailable', `${what}: ${code}`, { cause: error })
 }

@@ -12,7 +12,6 @@ import {
   PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3'
-import type { S3Settings } from '#shared/ports/mover.ts'
 import type { IncompleteUpload, StoredObject } from '#shared/ports/object-store.ts'
 import { checkBucket, checkList, checkNext, checkRange, ForeignAnswer, nameBelow, nextOf } from './answers.ts'
 import { readBody } from './body.ts'
@@ -22,6 +21,7 @@ import { createClient } from './client.ts'
 import { statusOf } from './errors.ts'
 import type { TransportOptions } from './options.ts'
 import { checksumFields, formsOf, mayBeTaken, type PutForm } from './put-form.ts'
+import type { S3Settings } from './settings.ts'
 
 /** User metadata on every object: which call made it. */
 const TOKEN = 'dormouse-put'

@@ -4,11 +4,11 @@ import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { proxyTrust, secureContextFor } from '#shared/adapters/net/anchors.ts'
 import type { Trust } from '#shared/adapters/net/trust.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
-import type { S3Settings } from '#shared/ports/mover.ts'
 import type { BodyBuffers } from './body-buffers.ts'
 import type { TransportOptions } from './options.ts'
 import { SocketHandler } from './request-handler.ts'
 import { type RoleContext, roleOfEnvironment, roleProvider } from './role-credentials.ts'
+import type { S3Settings } from './settings.ts'
 
 export function createClient(settings: S3Settings, transport: TransportOptions, buffers: BodyBuffers): S3Client {
   const credentials = credentialsFor(settings, () => {

@@ -3,9 +3,9 @@
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import type { PutObjectCommandInput } from '@aws-sdk/client-s3'
-import type { ChecksumAlgorithm } from '#shared/domain/repository-parameter-values.ts'
-import type { S3Settings } from '#shared/ports/mover.ts'
 import { statusOf } from './errors.ts'
+import type { ChecksumAlgorithm } from './parameter-values.ts'
+import type { S3Settings } from './settings.ts'
 
 export type PutForm = { payload: 'unsigned' | 'signed'; checksum: ChecksumAlgorithm }
 

@@ -3,10 +3,10 @@
 
 import { readFile } from 'node:fs/promises'
 import type { getDefaultRoleAssumer } from '@aws-sdk/nested-clients/sts'
-import type { AssumedRole, AwsCredentials } from '#shared/domain/aws-credentials.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { excerptOf } from '#shared/kernel/excerpt.ts'
 import { KiB } from '#shared/kernel/units.ts'
+import type { AssumedRole, AwsCredentials } from './aws-credentials.ts'
 import { codeOf, statusOf } from './errors.ts'
 
 type StsOptions = Exclude<Parameters<typeof getDefaultRoleAssumer>[0], undefined>

@@ -5,19 +5,18 @@ import { STORE_RETRY } from '#shared/kernel/call-limits.ts'
 import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { type RetryPolicy, retry } from '#shared/kernel/retry.ts'
-import type { S3Settings } from '#shared/ports/mover.ts'
-import type { IncompleteUpload, IncompleteUploads, ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import type { IncompleteUpload, IncompleteUploads, StoredObject } from '#shared/ports/object-store.ts'
+import type { OpenedStore, OpenStore } from '#shared/ports/stores.ts'
 import { ForeignAnswer, isMangled } from './answers.ts'
 import type { IncompletePosition, PutCall, S3Calls } from './calls.ts'
 import { type CallContext, statusOf, translate } from './errors.ts'
 import { DEFAULT_TRANSPORT, type TransportOptions } from './options.ts'
+import { requireS3, type S3Settings } from './settings.ts'
 
 /** Velero refuses a location with other folders than its own; `plugins` is one of them (pkg/persistence/object_store_layout.go). */
 const REPOSITORY_FOLDER = 'plugins/dormouse/'
 
 export type S3StoreOptions = Partial<TransportOptions> & {
-  /** For messages: where the credentials come from, such as a Secret's name. */
-  credentialOrigin?: string
   /**
    * false: the server ignores or refuses `If-None-Match`, and putIfAbsent looks first and writes then. Two writers that do
    * so at the same moment both believe that they were first: only for one writer at a time (exclusive prune).
@@ -27,18 +26,16 @@ export type S3StoreOptions = Partial<TransportOptions> & {
   clock?: Clock
 }
 
-export type S3Store = ObjectStore & {
-  /** Ends idle connections at once. Without it they end by themselves and keep no process alive. */
-  close(): void
-  /** Gives a buffer of get or getRange back, to be used for another answer: the caller reads it no more. May be left out. */
-  release(bytes: Uint8Array): void
-}
-
 /** In a row, with the promise of more and none that leads on: some stores give a few when many objects were deleted. */
 const MOST_EMPTY_PAGES = 100
 
 /** A thousand uploads each. */
 const MOST_INCOMPLETE_PAGES = 100
+
+export type S3Store = Required<OpenedStore>
+
+export const openS3: OpenStore = (settings, { attempts, ...options } = {}) =>
+  createS3Store(requireS3(settings), { ...options, ...(attempts === undefined ? {} : { retry: { attempts } }) })
 
 export function createS3Store(settings: S3Settings, options: S3StoreOptions = {}): S3Store {
   return new BucketStore(settings, options)
@@ -239,7 +236,7 @@ class BucketStore implements S3Store {
       region: this.settings.region,
       caCert: this.settings.caCert,
       address: this.settings.url ?? `the S3 endpoint of ${this.settings.region}`,
-      credentialOrigin: this.options.credentialOrigin ?? defaultOrigin(this.settings),
+      credentialOrigin: this.settings.credentialOrigin ?? defaultOrigin(this.settings),
     }
   }
 }

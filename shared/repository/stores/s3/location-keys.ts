@@ -1,7 +1,7 @@
 // What becomes of each field of a BackupStorageLocation's spec and of each key of its config: docs/operations/locations.md has a row for
 // each. Fields: velero.io/v1 BackupStorageLocationSpec; keys: velero-plugin-for-aws, object_store.go.
 
-import { invalid } from './repository-parameter-values.ts'
+import { invalid } from '#shared/domain/repository-parameter-values.ts'
 
 export type Fate = 'honoured' | 'not applicable'
 

@@ -1,35 +1,41 @@
-// `repopsitoryParameters` (sic, the peer's wire name): a Velero BackupStorageLocation as a map of strings, and back into
-// settings. The map names Secrets and never holds what is in them. Keys of the location: velero-plugin-for-aws,
+// `repopsitoryParameters` (sic, the peer's wire name) of a bucket: a Velero BackupStorageLocation as a map of strings, and back into what it
+// says. The map names Secrets and never holds what is in them. Keys of the location: velero-plugin-for-aws,
 // backupstoragelocation.md; velero.io/v1 BackupStorageLocation.
 
 import type { BackupStorageLocation } from '#shared/api/types.ts'
-import type { AwsCredentials } from './aws-credentials.ts'
-import { requireKnownKeys } from './location-keys.ts'
 import {
   booleanOf,
-  bucketOf,
-  type ChecksumAlgorithm,
-  checksumOf,
   decodeCaCert,
-  encryptionOf,
-  inlineOf,
   invalid,
   isSet,
   type Parameters,
-  prefixOf,
-  quoted,
   read,
   refOf,
-  regionOf,
   requireBounded,
   type SecretRef,
-  taggingOf,
   trimSlashes,
+} from '#shared/domain/repository-parameter-values.ts'
+import {
+  DEFAULT_CREDENTIAL_SECRET,
+  DEFAULT_ENCRYPTION_SECRET,
+  type Reference,
+  requirePurposes,
+} from '#shared/domain/secret-purposes.ts'
+import type { AwsCredentials } from './aws-credentials.ts'
+import { requireKnownKeys } from './location-keys.ts'
+import {
+  bucketOf,
+  type ChecksumAlgorithm,
+  checksumOf,
+  encryptionOf,
+  inlineOf,
+  prefixOf,
+  regionOf,
+  taggingOf,
   urlOf,
-} from './repository-parameter-values.ts'
-import { DEFAULT_CREDENTIAL_SECRET, DEFAULT_ENCRYPTION_SECRET, requirePurposes } from './secret-purposes.ts'
+} from './parameter-values.ts'
 
-export type RepositorySettings = {
+export type S3Parameters = {
   bucket: string
   /** Without slashes at its ends; '' is none. */
   prefix: string
@@ -108,14 +114,7 @@ export function parametersFromLocation(
   location: BackupStorageLocation,
   encryptionSecretName?: string,
 ): Record<string, string> {
-  const name = `BackupStorageLocation ${location.metadata.namespace ?? ''}/${location.metadata.name}`
-  const { provider, config = {}, objectStorage = {}, credential } = location.spec ?? {}
-  if (!/^(velero\.io\/)?aws$/.test(String(provider))) {
-    throw invalid(
-      'provider',
-      `${name} has the provider ${quoted(provider)}; backups of volumes go to "aws" (any S3 store)`,
-    )
-  }
+  const { config = {}, objectStorage = {}, credential } = location.spec ?? {}
   requireKnownKeys(config)
   const found: Parameters = Object.fromEntries(COPIED.map((key) => [key, config[key]]))
   found['bucket'] = objectStorage.bucket
@@ -132,7 +131,7 @@ export function parametersFromLocation(
   const parameters = Object.fromEntries(
     KNOWN_KEYS.flatMap((key) => (isSaid(key, found[key]) ? [[key, String(found[key])] as const] : [])),
   )
-  parseRepositoryParameters(parameters)
+  parseS3Parameters(parameters)
   return parameters
 }
 
@@ -141,9 +140,9 @@ function isSaid(key: string, value: unknown): boolean {
 }
 
 /** Reads a map of ours or of the peer. TerminalError `RepositoryParametersInvalid` names the key and what to write there. */
-export function parseRepositoryParameters(parameters: Parameters): RepositorySettings {
+export function parseS3Parameters(parameters: Parameters): S3Parameters {
   requireBounded(parameters)
-  const settings: RepositorySettings = {
+  const settings: S3Parameters = {
     bucket: bucketOf(parameters),
     prefix: prefixOf(parameters),
     region: regionOf(parameters),
@@ -177,8 +176,8 @@ export function parseRepositoryParameters(parameters: Parameters): RepositorySet
 }
 
 /** What is right key by key and still cannot go together. */
-function checkTogether(settings: RepositorySettings): void {
-  requirePurposes(settings)
+function checkTogether(settings: S3Parameters): void {
+  requirePurposes(settings.encryptionSecretName, referencesOf(settings))
   if (settings.customerKeySecret === undefined) return
   if (settings.serverSideEncryption !== undefined) {
     throw invalid('customerKeyEncryptionSecret', 'it excludes serverSideEncryption and kmsKeyId: keep one of them')
@@ -186,6 +185,22 @@ function checkTogether(settings: RepositorySettings): void {
   if (settings.url?.startsWith('http:') === true) {
     throw invalid('customerKeyEncryptionSecret', 'the key would cross the network readably: use https:// in s3Url')
   }
+}
+
+/** Everything that the store's client gets out of Secrets. */
+export function referencesOf(settings: S3Parameters): Reference[] {
+  const { credentialSecret, credentialSecretNamed, caCertSecret, customerKeySecret } = settings
+  const usesInline = settings.inlineCredentials !== undefined && !credentialSecretNamed
+  const all: [string, string, SecretRef | undefined][] = [
+    ['credentialSecretName', "the S3 store's credentials", usesInline ? undefined : credentialSecret],
+    ['caCertSecret', "the S3 store's CA", caCertSecret],
+    ['customerKeyEncryptionSecret', 'the SSE-C key', customerKeySecret],
+  ]
+  return all.flatMap(([parameter, purpose, ref]) => {
+    // Without Velero's default Secret the SDK's own chain counts.
+    const optional = parameter === 'credentialSecretName' && !credentialSecretNamed
+    return ref === undefined ? [] : [{ parameter, purpose, ref, optional }]
+  })
 }
 
 function refText(ref: { name?: string; key?: string } | undefined): string | undefined {

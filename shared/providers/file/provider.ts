@@ -1,0 +1,29 @@
+// Files as a provider of disks for the mover: one file stands for the disk that is moved.
+
+import { asError, TerminalError } from '#shared/kernel/errors.ts'
+import type { Disk, Extent } from '#shared/ports/disk.ts'
+import type { DiskProvider } from '#shared/ports/disk-provider.ts'
+import { FileDisk } from './disk.ts'
+
+export type FileSettings = {
+  provider: 'file'
+  /** Of an image of the disk, byte for byte; whatever disk is asked for. */
+  path: string
+  /** Allocated runs, ascending; undefined: the whole file is looked at. */
+  extents: Extent[] | undefined
+}
+
+/** Any number of threads may write to a file, each elsewhere; nothing is left of one that died. */
+export function startFiles(): DiskProvider {
+  return { shared: undefined, writers: Number.POSITIVE_INFINITY, endAccess: () => {} }
+}
+
+/** TerminalError `DiskFileUnusable`. */
+export function openFile({ path, extents }: FileSettings, writable: boolean): Disk {
+  try {
+    return new FileDisk(path, { writable, extents })
+  } catch (error) {
+    const cause = asError(error)
+    throw new TerminalError('DiskFileUnusable', `the disk's file cannot be opened: ${cause.message}`, { cause })
+  }
+}

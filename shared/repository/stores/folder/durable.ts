@@ -1,0 +1,39 @@
+// Files that appear whole or not at all, and stay after a power cut.
+
+import { link, open, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { codeOf, linkError } from './errors.ts'
+
+/** A new file whose bytes are durable; its name is so once its folder is (syncFolder). */
+export async function writeWhole(path: string, body: Uint8Array): Promise<void> {
+  const file = await open(path, 'wx')
+  try {
+    await file.writeFile(body)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/** Gives `partial` its name, durably. false: something stood there already. `what`: for messages. */
+export async function linkIfAbsent(partial: string, path: string, what: string): Promise<boolean> {
+  try {
+    await link(partial, path)
+  } catch (error) {
+    // NFS may repeat a call whose answer was lost, and then refuses what it has done: the number of links tells.
+    const isOurs = codeOf(error) === 'EEXIST' && (await stat(partial)).nlink > 1
+    if (codeOf(error) === 'EEXIST' && !isOurs) return false
+    if (!isOurs) throw linkError(what, error)
+  }
+  await syncFolder(dirname(path))
+  return true
+}
+
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path)
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}

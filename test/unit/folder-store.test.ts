@@ -1,0 +1,178 @@
+// The store in a folder: which folders it takes, what it says of the others, and what a crash leaves.
+
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { DAY_MS, HOUR_MS } from '#shared/kernel/units.ts'
+import { linkIfAbsent } from '#shared/repository/stores/folder/durable.ts'
+import { folderError, linkError } from '#shared/repository/stores/folder/errors.ts'
+import { folder as kind } from '#shared/repository/stores/folder/kind.ts'
+import { loadStores } from '#shared/repository/stores/open.ts'
+import { createStores } from '#shared/repository/stores/registry.ts'
+import { access, EngineWorld } from '#test/support/engine-world.ts'
+import { reasonOf } from '#test/support/reason.ts'
+import { folderStore } from '#test/support/stores.ts'
+
+const test = suite('a store in a folder')
+const folder = mkdtempSync(join(tmpdir(), 'dormouse-folder-store-'))
+const given = join(folder, 'given')
+const open = await loadStores()
+
+const of = (parameters: Record<string, string>) => ({ driver: kind.driver, parameters })
+const settingsOf = (path: string, folderStores: string | undefined = given) =>
+  createStores({ folderStores }).settingsFrom(of({ path }), new Map()).settings
+const refused = (reason: string, words: string) => (error: DormouseError) =>
+  error.reason === reason && error.message.includes(words)
+
+test.before(() => {
+  mkdirSync(join(given, 'inside'), { recursive: true })
+  mkdirSync(join(folder, 'outside'))
+  mkdirSync(join(folder, 'given-too'))
+})
+test.after(() => rmSync(folder, { recursive: true }))
+
+const unusable: [string, Record<string, string>, parameter: string][] = [
+  ['no path', {}, 'path'],
+  ['an empty path', { path: '' }, 'path'],
+  ['a relative path', { path: 'backups/a' }, 'path'],
+  ['a path that leads out of itself', { path: '/backups/a/../../etc' }, 'path'],
+  ['a control character', { path: '/backups/a\nb' }, 'path'],
+  ['a path without end', { path: `/${'a'.repeat(5000)}` }, 'path'],
+  ['a location beside it', { path: '/backups/a', backupStorageLocation: 'default' }, 'backupStorageLocation'],
+  [
+    'the Secret of the store credentials as key',
+    { path: '/backups/a', encryptionSecretName: 'cloud-credentials' },
+    'encryptionSecretName',
+  ],
+]
+for (const [what, parameters, parameter] of unusable) {
+  test(`${what} is refused by its name`, () => {
+    const words = `repository parameter ${parameter}:`
+    assert.throws(
+      () => createStores({ folderStores: '/backups' }).parse(of(parameters)),
+      refused('RepositoryParametersInvalid', words),
+    )
+  })
+}
+
+test('a parameter that means nothing is worth a warning', () => {
+  const { warnings } = createStores({ folderStores: '/backups' }).parse(of({ path: '/backups/a', bucket: 'b' }))
+  assert.match(warnings[0]?.text ?? '', /: bucket$/)
+})
+
+test('without a folder that is given to stores each one is refused, and the setting is named', () => {
+  const { parse, settingsFrom } = createStores({ folderStores: undefined })
+  assert.is(parse(of({ path: join(given, 'inside') })).encryptionSecretName, 'dormouse-repository-key')
+  assert.throws(
+    () => settingsFrom(of({ path: join(given, 'inside') }), new Map()),
+    refused('FolderNotAllowed', 'DORMOUSE_FOLDER_STORES'),
+  )
+})
+
+test('only what is below the given folder is taken: not that folder, and not one whose name begins alike', () => {
+  for (const path of [given, `${given}/`, join(folder, 'outside'), join(folder, 'given-too'), '/'])
+    assert.throws(() => settingsOf(path), refused('FolderNotAllowed', given), path)
+  assert.equal(settingsOf(`${given}//inside/./`), { kind: 'folder', path: join(given, 'inside'), within: given })
+})
+
+test('a link that leads out of the given folder is refused before anything is read or written there', async () => {
+  symlinkSync(join(folder, 'outside'), join(given, 'link'))
+  const store = open(settingsOf(join(given, 'link')))
+  assert.is(await reasonOf(store.get('config')), 'FolderNotAllowed')
+  assert.is(await reasonOf(store.putIfAbsent('config', Buffer.from('x'))), 'FolderNotAllowed')
+  assert.equal(readdirSync(join(folder, 'outside')), [])
+  symlinkSync(join(given, 'inside'), join(given, 'link-inside'))
+  assert.is(await open(settingsOf(join(given, 'link-inside'))).get('config'), undefined)
+})
+
+test('a folder that is not there is made by nobody: its volume may not be mounted', async () => {
+  const store = open(settingsOf(join(given, 'missing')))
+  for (const call of [store.get('config'), store.putIfAbsent('config', Buffer.from('x')), store.delete('config')])
+    assert.is(await reasonOf(call), 'StoreUnavailable')
+  assert.is(await reasonOf(Array.fromAsync(store.list(''))), 'StoreUnavailable')
+  assert.not(existsSync(join(given, 'missing')))
+})
+
+test('a file is no folder', async () => {
+  writeFileSync(join(given, 'file'), '')
+  assert.is(await reasonOf(open(settingsOf(join(given, 'file'))).get('config')), 'FolderNotAllowed')
+})
+
+test('a folder that may not be written says so for good, and who has to be let in', async () => {
+  const store = open(settingsOf('/sys/kernel', '/sys'))
+  const error: unknown = await store.putIfAbsent('config', Buffer.from('x')).catch((thrown: unknown) => thrown)
+  assert.ok(error instanceof TerminalError && error.reason === 'StoreRefused', String(error))
+})
+
+test('what a file system answers is told with what to do, and only what may pass is tried again', () => {
+  const told = (code: string, translate = folderError) => translate('put a', Object.assign(new Error(code), { code }))
+  const table: [unknown, typeof RetryableError | typeof TerminalError, string, RegExp][] = [
+    [told('EACCES'), TerminalError, 'StoreRefused', /user \d+ or group \d+ write there; on NFS/],
+    [told('EROFS'), TerminalError, 'StoreRefused', /read-only$/],
+    [told('ENOSPC'), RetryableError, 'StoreUnavailable', /full/],
+    [told('EDQUOT'), RetryableError, 'StoreUnavailable', /quota/],
+    [told('ESTALE'), RetryableError, 'StoreUnavailable', /NFS/],
+    [told('EMFILE'), RetryableError, 'StoreUnavailable', /EMFILE/],
+    [told('EPERM', linkError), TerminalError, 'StoreUnsupported', /hard links/],
+    [told('ENOSPC', linkError), RetryableError, 'StoreUnavailable', /full/],
+  ]
+  for (const [error, wanted, reason, words] of table) {
+    assert.instance(error, wanted)
+    assert.is((error as DormouseError).reason, reason)
+    assert.match((error as Error).message, words)
+  }
+  const bug = new TypeError('a bug')
+  assert.is(folderError('put a', bug), bug)
+})
+
+test('a link that was made although its answer was lost is known by its file again', async () => {
+  const [partial, path] = [join(given, 'partial'), join(given, 'object')]
+  writeFileSync(partial, 'mine')
+  linkSync(partial, path)
+  assert.is(await linkIfAbsent(partial, path, 'put'), true)
+  writeFileSync(join(given, 'other'), 'other')
+  assert.is(await linkIfAbsent(join(given, 'other'), path, 'put'), false)
+})
+
+test('what a crash has left half-written is in no list, and prune removes it once it is old', async () => {
+  const path = join(given, 'crashed')
+  const store = folderStore(path)
+  const { repositories } = await EngineWorld.create(store)
+  const partial = join(path, '.partial-0011223344556677')
+  writeFileSync(partial, 'half')
+  const keys = (await Array.fromAsync(store.list(''))).map(({ key }) => key)
+  assert.not(keys.some((key) => key.includes('partial')))
+  const found = await Array.fromAsync(store.incompleteUploads?.list() ?? [])
+  assert.equal(
+    found.map(({ id }) => id),
+    ['.partial-0011223344556677'],
+  )
+  const slice = { sliceMs: HOUR_MS, sessionIdleMs: DAY_MS }
+  await repositories.prune(access, slice)
+  assert.ok(existsSync(partial), 'it may still be written')
+  const longAgo = (Date.now() - 8 * DAY_MS) / 1000
+  utimesSync(partial, longAgo, longAgo)
+  await repositories.prune(access, slice)
+  assert.not(existsSync(partial))
+  for (const id of ['config', '.partial-/../config'])
+    assert.is(
+      await reasonOf(store.incompleteUploads?.abort({ key: id, id, startedMs: 0 }) ?? Promise.resolve()),
+      'ObjectNameInvalid',
+    )
+  assert.ok(existsSync(join(path, 'config')))
+})
+
+test.run()
