@@ -55,7 +55,7 @@ function findingsOf(repository: BackupRepository): Finding[] {
   const found: Finding[] = []
   if (ready.status === 'True') found.push(ok('repositories', name, ready.message))
   else found.push({ check: 'repositories', subject: name, level: 'problem', text: ready.message, reason: ready.reason })
-  for (const type of ['RecoveryKeyMissing', 'PlaintextCredentials']) {
+  for (const type of ['RecoveryKeyMissing', 'KeySlotDamaged', 'PlaintextCredentials']) {
     const condition = find(type)
     if (condition?.status === 'True') {
       found.push({

@@ -43,10 +43,10 @@ async function prepare(deps: TransferDeps, lease: WorkLease<'Download'>): Promis
   if (facts === undefined)
     throw new TerminalError('VolumeNotFound', `no configured vCenter knows the target disk ${target.fcdId}`)
   await tellRoot(lease, backup)
-  if (facts.capacityBytes < backup.capacityBytes) {
+  if (facts.capacityBytes < backup.source.capacityBytes) {
     throw new TerminalError(
       'TargetTooSmall',
-      `the target disk has ${sizeText(facts.capacityBytes)}, the backup needs ${sizeText(backup.capacityBytes)}`,
+      `the target disk has ${sizeText(facts.capacityBytes)}, the backup needs ${sizeText(backup.source.capacityBytes)}`,
     )
   }
   return {
@@ -60,9 +60,9 @@ async function prepare(deps: TransferDeps, lease: WorkLease<'Download'>): Promis
 }
 
 /** What the clone function goes by: it opens no repository, and nobody else's word counts. */
-async function tellRoot(lease: WorkLease<'Download'>, { root, capacityBytes, about }: BackupSummary): Promise<void> {
+async function tellRoot(lease: WorkLease<'Download'>, { root, about, source }: BackupSummary): Promise<void> {
   const download = lease.latest()
-  const told = formatBackedUp(capacityBytes, about)
+  const told = formatBackedUp(source.capacityBytes, { ...about, volume: source.volume })
   const isNew = download.status?.root !== root
   if (!isNew && download.metadata.annotations?.[BACKED_UP_ANNOTATION] === told) return
   await lease.patch({

@@ -8,6 +8,7 @@ import type { RepositoryDeps } from '#shared/controllers/deps.ts'
 import { acquireLease, heldChange, releaseLease } from '#shared/controllers/lease.ts'
 import { whileKept } from '#shared/controllers/lease-keeper.ts'
 import { type ConditionChange, isTrue, setCondition } from '#shared/domain/conditions.ts'
+import { keySlotCondition } from '#shared/domain/key-slot-condition.ts'
 import {
   DUE,
   ENDED,
@@ -20,7 +21,7 @@ import {
   startingElsewhere,
 } from '#shared/domain/maintenance.ts'
 import { asError, ConflictError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
-import type { PruneReport } from '#shared/ports/mover.ts'
+import type { Repositories } from '#shared/ports/mover.ts'
 import { recordPlace } from './place.ts'
 
 export type MaintenanceDeps = RepositoryDeps & {
@@ -106,7 +107,10 @@ async function tellFailure(deps: MaintenanceDeps, repository: BackupRepository, 
   await note(deps, name, failed, ...(error instanceof RetryableError ? [] : [ENDED]))
 }
 
-async function tell(deps: MaintenanceDeps, repository: BackupRepository, report: PruneReport): Promise<void> {
+/** What a prune tells, and what it saw of the key slots when it opened the repository. */
+type PruneEnd = Awaited<ReturnType<Repositories['prune']>>
+
+async function tell(deps: MaintenanceDeps, repository: BackupRepository, report: PruneEnd): Promise<void> {
   const { name } = repository.metadata
   for (const [kind, { objects, bytes }] of Object.entries(report.removed)) deps.count(kind, objects, bytes)
   deps.log.info({ repository: name, ...report }, `pruned: ${removedText(report)}`)
@@ -122,7 +126,8 @@ async function tell(deps: MaintenanceDeps, repository: BackupRepository, report:
   if (removedOf(report).objects > 0) {
     await announce(deps, asKind(repository), 'Normal', 'Pruned', removedText(report))
   }
-  await note(deps, name, prunedCondition(report), report.state === 'more' ? pruningCondition(report.progress) : ENDED)
+  const pruning = report.state === 'more' ? pruningCondition(report.progress) : ENDED
+  await note(deps, name, prunedCondition(report), pruning, keySlotCondition(report.damagedSlots))
 }
 
 const asKind = (repository: BackupRepository): BackupRepository => ({ ...repository, kind: 'BackupRepository' })

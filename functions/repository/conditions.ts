@@ -2,6 +2,7 @@
 
 import type { Condition } from '#shared/api/kinds.ts'
 import { type ConditionChange, setCondition } from '#shared/domain/conditions.ts'
+import { keySlotCondition } from '#shared/domain/key-slot-condition.ts'
 import type { RepositoryState } from '#shared/ports/mover.ts'
 
 /** What a tenant wrote into the status of a claim does not come along to the BackupRepository, nor the other way round. */
@@ -13,6 +14,7 @@ export function readyConditions(state: RepositoryState, plaintextCredentials: bo
   return [
     { type: 'Ready', status: 'True', reason: 'RepositoryOpened', message: `repository ${state.repositoryId} is open` },
     recoveryCondition(state.recoverySlot),
+    keySlotCondition(state.damagedSlots),
     conditionalPutCondition(state.conditionalPut),
     credentialsCondition(plaintextCredentials),
   ]

@@ -15,7 +15,14 @@ import { BACKUP_ANNOTATION } from '#shared/domain/velero.ts'
 import { readRecord, VOLUME_ANNOTATION } from '#shared/domain/volume-record.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { Extent } from '#shared/ports/disk.ts'
-import type { BackupAbout, BackupSummary, RepositoryAccess, UploadRequest } from '#shared/ports/mover.ts'
+import type {
+  BackupAbout,
+  BackupSummary,
+  BlockFacts,
+  RepositoryAccess,
+  SourcePoint,
+  UploadRequest,
+} from '#shared/ports/mover.ts'
 import type { VolumeFacts } from '#shared/ports/volumes.ts'
 
 /** `withAreas`: the same request, and vCenter was asked for what it leaves out as not asked. */
@@ -36,8 +43,9 @@ export async function prepareUpload(deps: TransferDeps, lease: WorkLease<'Upload
   }
 
   const facts = { ...(await requireVolume(deps, fcdId)), ...recordedSize(upload) }
-  const about = await describeBackup(deps, lease, facts, snapshotId)
-  const { session, parent, isNew } = await begin(deps, lease, access, about, facts)
+  const { about, source } = await describeBackup(deps, lease, facts, snapshotId)
+  const point = { sourceId: source.diskId, snapshotId, createdMs: about.createdMs }
+  const { session, parent, isNew } = await begin(deps, lease, access, point, facts)
   const changes = changesSince(facts, parent)
   const ask = async () => (changes === undefined ? undefined : await changedAreas(deps, facts, snapshotId, changes))
   const request: UploadRequest = {
@@ -51,6 +59,7 @@ export async function prepareUpload(deps: TransferDeps, lease: WorkLease<'Upload
     changedAreas: isNew || changes === undefined ? await ask() : 'not asked',
     parentRoot: parent?.root,
     about,
+    source,
   }
   return { state: 'ready', request, withAreas: async () => ({ ...request, changedAreas: await ask() }) }
 }
@@ -110,7 +119,7 @@ async function describeBackup(
   lease: WorkLease<'Upload'>,
   facts: VolumeFacts,
   snapshotId: string,
-): Promise<BackupAbout> {
+): Promise<{ about: BackupAbout; source: BlockFacts }> {
   const upload = lease.latest()
   const snapshots = await deps.volumes.listSnapshots(facts.fcdId)
   const local = snapshots.find((snapshot) => snapshot.snapshotId === snapshotId)
@@ -127,17 +136,21 @@ async function describeBackup(
     )
   const backup = upload.metadata.annotations?.[BACKUP_ANNOTATION]
   const volume = readRecord(upload.metadata.annotations?.[VOLUME_ANNOTATION])
-  return {
-    fcdId: facts.fcdId,
-    snapshotId,
+  const changeId = await deps.volumes.changeId(facts.fcdId, snapshotId)
+  const about: BackupAbout = {
     clusterId,
     createdMs: local.createdMs,
-    changeId: await deps.volumes.changeId(facts.fcdId, snapshotId),
     claim: await claimName(deps, upload),
     ...(backup === undefined ? {} : { backup }),
+  }
+  const source: BlockFacts = {
+    diskId: facts.fcdId,
+    snapshotId,
+    changeId,
     revertible: await isRevertible(lease, hasOlder(snapshots, local), snapshotId),
     ...(volume === undefined ? {} : { volume }),
   }
+  return { about, source }
 }
 
 /**
@@ -175,7 +188,7 @@ async function begin(
   deps: TransferDeps,
   lease: WorkLease<'Upload'>,
   access: RepositoryAccess,
-  about: BackupAbout,
+  point: SourcePoint,
   facts: VolumeFacts,
 ): Promise<Beginning> {
   const status = lease.latest().status ?? {}
@@ -184,14 +197,14 @@ async function begin(
   const before = hasText(status.session) ? status.session : undefined
   if (before !== undefined && (recorded !== undefined || !hasText(status.parentRoot)))
     return { session: before, parent: recorded, isNew: false }
-  const parent = parentOf(backups.filter((backup) => backup.capacityBytes === facts.capacityBytes))
+  const parent = parentOf(backups.filter((backup) => backup.source.capacityBytes === facts.capacityBytes))
   const parentRoot = parent?.root ?? null
   if (before !== undefined) {
     await lease.patch({ status: { parentRoot } })
     return { session: before, parent, isNew: false }
   }
   const attempt = `${lease.latest().metadata.uid}/${status.slice ?? 1}`
-  const session = await deps.repositories.newSessionId(access, about, attempt)
+  const session = await deps.repositories.newSessionId(access, point, attempt)
   await lease.patch({ status: { session, parentRoot, volumeBytes: facts.capacityBytes } })
   return { session, parent, isNew: true }
 }
@@ -206,8 +219,8 @@ function parentOf(fitting: readonly BackupSummary[]): BackupSummary | undefined 
  * tracking then gives the same epochs once more, and is silent about what differs from the backup. It cannot be seen afterwards, as the
  * snapshot may be gone; where none stood when the backup was made, no revert can have led behind it.
  */
-function changeIdOf({ about }: BackupSummary): string | undefined {
-  return about.revertible === false ? about.changeId : undefined
+function changeIdOf({ source }: BackupSummary): string | undefined {
+  return source.revertible === false ? source.changeId : undefined
 }
 
 function hasText(value: unknown): value is string {

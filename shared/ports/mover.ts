@@ -33,20 +33,26 @@ export type UploadRequest = {
   changedAreas: Extent[] | 'not asked' | undefined
   /** Root key of the backup whose map this one starts from. */
   parentRoot: string | undefined
-  /** Kept inside the sealed root: what a restore on another cluster needs to know. */
+  /** Both are kept inside the sealed root: what a restore on another cluster needs to know. */
   about: BackupAbout
+  source: BlockFacts
 }
 
+/** What every backup says of itself, whatever it is of. */
 export type BackupAbout = {
-  fcdId: string
-  snapshotId: string
   clusterId: string
   createdMs: number
-  changeId: string | undefined
   /** `<namespace>/<name>` of the PVC. The namespace is the owner of the backup (docs/design/0004-trust.md). */
   claim: string
   /** Name of the Backup of Velero that it was made for; a Restore of that Backup may map it into another namespace. */
   backup?: string | undefined
+}
+
+/** A block volume as it was when its snapshot was taken. */
+export type BlockFacts = {
+  diskId: string
+  snapshotId: string
+  changeId: string | undefined
   /**
    * Older snapshots of the disk stood when its own was taken, or nobody knows: a revert to one of them gives epochs of its change tracking
    * once more, so that its change id proves nothing later. undefined: nobody looked.
@@ -55,6 +61,16 @@ export type BackupAbout = {
   /** The PersistentVolume as it was; undefined: nobody could read it, or an earlier release made the backup. */
   volume?: VolumeRecord | undefined
 }
+
+/** What the root of a block volume's backup says of it. */
+export type BlockSource = Omit<BlockFacts, 'volume'> & {
+  capacityBytes: number
+  /** Whoever reads it looks at each part: `readRecord`. */
+  volume?: object | undefined
+}
+
+/** What is backed up, by ids that a repository keeps only as keyed hashes, in the names of sessions. */
+export type SourcePoint = { sourceId: string; snapshotId: string; createdMs: number }
 
 export type UploadProgress = {
   /** Bytes of the volume that this backup has to look at, and has looked at, over all slices. */
@@ -101,10 +117,10 @@ export type DownloadOutcome =
   /** Every byte was authenticated, written and flushed. */
   | { state: 'done'; progress: DownloadProgress }
 
-/** A backup as its root tells it. */
-export type BackupSummary = { root: string; capacityBytes: number; about: BackupAbout }
+/** A block volume's backup as its root tells it. */
+export type BackupSummary = { root: string; about: BackupAbout; source: BlockSource }
 
-/** `about` undefined: the root does not open, so that nothing proves whose it is. */
+/** Of a backup of any kind. `about` undefined: the root does not open, so that nothing proves whose it is. */
 export type FoundRoot = { root: string; session: string; about: BackupAbout | undefined }
 
 export type SliceOptions<Progress> = {
@@ -146,23 +162,24 @@ export interface Repositories {
   ): Promise<RepositoryState>
   /** As ensure, for a location that must not be written: nothing is created, added or probed. TerminalError `RepositoryMissing`. */
   inspect(access: RepositoryAccess): Promise<RepositoryState>
-  newSessionId(access: RepositoryAccess, about: BackupAbout, attempt: string): Promise<string>
-  /** Sealed backups of a volume, newest first. */
-  backupsOf(access: RepositoryAccess, fcdId: string): Promise<BackupSummary[]>
-  find(access: RepositoryAccess, fcdId: string, snapshotId: string): Promise<BackupSummary | undefined>
-  /** Every root of a disk snapshot, newest first, also one that does not open: whose each is, is decided before it is forgotten. */
-  rootsOf(access: RepositoryAccess, fcdId: string, snapshotId: string): Promise<FoundRoot[]>
+  newSessionId(access: RepositoryAccess, point: SourcePoint, attempt: string): Promise<string>
+  /** Sealed backups of a volume, newest first; those that cannot be read, or are of another kind, are left out with a warning. */
+  backupsOf(access: RepositoryAccess, sourceId: string): Promise<BackupSummary[]>
+  /** TerminalError `RepositoryVersionUnknown`: what is there is of another kind than a block volume's, or of a newer version. */
+  find(access: RepositoryAccess, sourceId: string, snapshotId: string): Promise<BackupSummary | undefined>
+  /** Every root of a snapshot, of any kind, newest first, also one that does not open: whose each is, is decided before it is forgotten. */
+  rootsOf(access: RepositoryAccess, sourceId: string, snapshotId: string): Promise<FoundRoot[]>
   /**
-   * Removes the disk snapshot's roots, and fences its sessions; the data goes with the next prune. `only`: these roots; one that was
+   * Removes the snapshot's roots, and fences its sessions; the data goes with the next prune. `only`: these roots; one that was
    * sealed since stays, to be decided on. Without it every one. false: there was none.
    */
-  forget(access: RepositoryAccess, fcdId: string, snapshotId: string, only?: readonly string[]): Promise<boolean>
+  forget(access: RepositoryAccess, sourceId: string, snapshotId: string, only?: readonly string[]): Promise<boolean>
   /** Gives a session up: fences it (a tombstone at its root's key) and removes its checkpoints. false: it was sealed already. */
   abandon(access: RepositoryAccess, session: string): Promise<boolean>
   /** Whether a session that was given up has left a checkpoint, for the volume's next backup to go on from. */
   leavesCheckpoint(access: RepositoryAccess, session: string): Promise<boolean>
   /** One slice of garbage collection. Safe beside everything else, in any number, and when it dies at any point. */
-  prune(access: RepositoryAccess, options: PruneSlice): Promise<PruneReport>
+  prune(access: RepositoryAccess, options: PruneSlice): Promise<PruneReport & Pick<RepositoryState, 'damagedSlots'>>
 }
 
 export type PruneSlice = {
@@ -206,6 +223,8 @@ export type RepositoryState = {
   repositoryId: string
   created: boolean
   recoverySlot: boolean
+  /** Names of key slots that were damaged or planted (their MAC is not right), sorted. A recovery slot among them is none. */
+  damagedSlots: readonly string[]
   /** PUT with if-none-match and list-after-write behave as the protocol needs them; undefined: not tried. */
   conditionalPut: boolean | undefined
 }

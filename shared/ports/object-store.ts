@@ -14,7 +14,7 @@ export interface ObjectStore {
   putIfAbsent(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean>
   /** Every object whose key starts with `prefix`, in key order. */
   list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject>
-  /** Removes it; nothing there is a success. */
+  /** Removes it; nothing there is a success. TerminalError `OBJECT_LOCKED`: the store keeps it for now. */
   delete(key: string, signal?: AbortSignal): Promise<void>
   /**
    * What was begun to be written here and never finished: it is in no list, and is paid for. Left out by stores that have
@@ -24,6 +24,9 @@ export interface ObjectStore {
   /** For messages, as an address: `file:///backups/shop`. Never a credential. */
   readonly location: string
 }
+
+/** Reason of the TerminalError when a retention or a legal hold keeps an object. */
+export const OBJECT_LOCKED = 'S3ObjectLocked'
 
 export type StoredObject = { key: string; bytes: number; modifiedMs: number }
 

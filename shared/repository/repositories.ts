@@ -5,13 +5,14 @@ import type { Clock } from '#shared/kernel/clock.ts'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type {
-  BackupAbout,
   BackupSummary,
+  BlockSource,
   FoundRoot,
   RecoveryChoice,
   Repositories,
   RepositoryAccess,
   RepositoryState,
+  SourcePoint,
 } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { flooded } from '#shared/repository/core/bounded-store.ts'
@@ -33,7 +34,7 @@ import { hasCheckpoint, keptName, nameForNext } from '#shared/repository/core/un
 import type { Warn } from '#shared/repository/core/warn.ts'
 import type { ScryptCost } from '#shared/repository/format/key-slot.ts'
 import { formatSession, parseSession, rootKey, sessionInKey, sessionKey } from '#shared/repository/format/names.ts'
-import { openRoot, openTombstone } from '#shared/repository/format/root.ts'
+import { openRoot, openTombstone, type Root } from '#shared/repository/format/root.ts'
 import { claimedKind, SEALED_PREFIX_BYTES } from '#shared/repository/format/sealed-object.ts'
 import { pruneRepository } from '#shared/repository/maintenance/prune.ts'
 
@@ -46,6 +47,8 @@ export type RepositoriesOptions = {
   pageChunks?: number
   scrypt?: ScryptCost
   warn?: Warn
+  /** What the one kind of source that this port tells of makes of a root; throws as `blockSourceOf` of shared/movers/block does. */
+  sourceOf: (root: Root, where: string) => BlockSource
 }
 
 const PARALLEL_READS = 8
@@ -62,36 +65,39 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
     ensure: (access, recovery, onOpened) => ensure(options, keyCache, access, recovery, onOpened),
     inspect: async (access) => {
       const repository = await open(access)
-      const recoverySlot = hasRecoverySlot(repository)
-      return { repositoryId: repository.config.repositoryId, created: false, recoverySlot, conditionalPut: undefined }
+      return stateOf(repository, {
+        created: false,
+        recoverySlot: hasRecoverySlot(repository),
+        conditionalPut: undefined,
+      })
     },
-    newSessionId: async (access, about, attempt) => newSessionId(await open(access), about, attempt),
-    backupsOf: async (access, fcdId) => {
+    newSessionId: async (access, point, attempt) => newSessionId(await open(access), point, attempt),
+    backupsOf: async (access, sourceId) => {
       const repository = await open(access)
-      const names = await rootNames(repository, `${repository.keys.volumeTag(fcdId)}-`)
+      const names = await rootNames(repository, `${repository.keys.volumeTag(sourceId)}-`)
       // Opened one by one: all roots of a volume are more than a small function holds.
       const found = await inParallel(names, PARALLEL_READS, async (name) => {
         const root = await standingRoot(repository, name, options.warn)
-        return root === undefined ? [] : readableSummaries(repository, [root], options.warn ?? (() => {}))
+        return root === undefined ? [] : readable(options, repository, root, summaryOf)
       })
       return found.flat()
     },
-    find: async (access, fcdId, snapshotId) => {
+    find: async (access, sourceId, snapshotId) => {
       const repository = await open(access)
-      for (const name of await rootNames(repository, snapshotPrefix(repository, fcdId, snapshotId))) {
+      for (const name of await rootNames(repository, snapshotPrefix(repository, sourceId, snapshotId))) {
         const newest = await standingRoot(repository, name)
-        if (newest !== undefined) return summaryOf(repository, newest)
+        if (newest !== undefined) return summaryOf(options, repository, newest)
       }
       return undefined
     },
-    rootsOf: async (access, fcdId, snapshotId) => {
+    rootsOf: async (access, sourceId, snapshotId) => {
       const repository = await open(access)
-      const roots = await rootsBelow(repository, snapshotPrefix(repository, fcdId, snapshotId))
-      return roots.map((root) => foundRoot(repository, root, options.warn ?? (() => {})))
+      const roots = await rootsBelow(repository, snapshotPrefix(repository, sourceId, snapshotId))
+      return roots.map((root) => foundRoot(options, repository, root))
     },
-    forget: async (access, fcdId, snapshotId, only) => {
+    forget: async (access, sourceId, snapshotId, only) => {
       const repository = await open(access)
-      const prefix = snapshotPrefix(repository, fcdId, snapshotId)
+      const prefix = snapshotPrefix(repository, sourceId, snapshotId)
       const may = (key: string) => only === undefined || only.includes(key)
       const roots = (await rootsBelow(repository, prefix)).filter(({ key }) => may(key))
       for (const root of roots) await forgetRoot(repository, root, options.clock)
@@ -100,8 +106,12 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
     },
     abandon: async (access, session) => abandon(options, await open(access), session),
     leavesCheckpoint: async (access, session) => hasCheckpoint(await open(access), session),
-    prune: async (access, { sliceMs, sessionIdleMs, signal }) =>
-      pruneRepository(await open(access), { clock: options.clock, sliceMs, sessionIdleMs, signal, warn: options.warn }),
+    prune: async (access, { sliceMs, sessionIdleMs, signal }) => {
+      const repository = await open(access)
+      const { clock, warn } = options
+      const report = await pruneRepository(repository, { clock, sliceMs, sessionIdleMs, signal, warn })
+      return { ...report, damagedSlots: repository.damagedSlots }
+    },
   }
 }
 
@@ -126,7 +136,14 @@ async function ensure(
     await addRecoverySlot(store, repository.keys, recovery, scrypt)
     recoverySlot = true
   }
-  return { repositoryId: repository.config.repositoryId, created, recoverySlot, conditionalPut }
+  return stateOf(repository, { created, recoverySlot, conditionalPut })
+}
+
+function stateOf(
+  { config, damagedSlots }: OpenedRepository,
+  state: Omit<RepositoryState, 'repositoryId' | 'damagedSlots'>,
+): RepositoryState {
+  return { repositoryId: config.repositoryId, damagedSlots, ...state }
 }
 
 function hasRecoverySlot({ slots }: OpenedRepository): boolean {
@@ -134,17 +151,17 @@ function hasRecoverySlot({ slots }: OpenedRepository): boolean {
 }
 
 /** The same backup and attempt give the same id, so that a caller who died before recording it finds it again. */
-function newSessionId({ keys }: Repository, about: BackupAbout, attempt: string): string {
+function newSessionId({ keys }: Repository, point: SourcePoint, attempt: string): string {
   return formatSession({
-    volumeTag: keys.volumeTag(about.fcdId),
-    snapshotTag: keys.snapshotTag(about.fcdId, about.snapshotId),
-    startedMs: about.createdMs,
+    volumeTag: keys.volumeTag(point.sourceId),
+    snapshotTag: keys.snapshotTag(point.sourceId, point.snapshotId),
+    startedMs: point.createdMs,
     attempt: createHash('sha256').update(attempt, 'utf8').digest('hex').slice(0, 8),
   })
 }
 
-function snapshotPrefix({ keys }: Repository, fcdId: string, snapshotId: string): string {
-  return `${keys.volumeTag(fcdId)}-${keys.snapshotTag(fcdId, snapshotId)}-`
+function snapshotPrefix({ keys }: Repository, sourceId: string, snapshotId: string): string {
+  return `${keys.volumeTag(sourceId)}-${keys.snapshotTag(sourceId, snapshotId)}-`
 }
 
 type StandingRoot = { key: string; session: string; bytes: Uint8Array }
@@ -192,28 +209,35 @@ async function rootsBelow(repository: Repository, sessionPrefix: string): Promis
   return roots.filter((root) => root !== undefined)
 }
 
-function summaryOf({ store, keys }: Repository, { key, session, bytes }: StandingRoot): BackupSummary {
-  const { capacityBytes, about } = openRoot(keys, session, bytes, `${store.location}/${key}`)
-  return { root: key, capacityBytes, about }
+type Read<T> = (options: RepositoriesOptions, repository: Repository, root: StandingRoot) => T
+
+const rootOf: Read<Root> = (_, { store, keys }, { key, session, bytes }) =>
+  openRoot(keys, session, bytes, `${store.location}/${key}`)
+
+const summaryOf: Read<BackupSummary> = (options, repository, standing) => {
+  const root = rootOf(options, repository, standing)
+  const source = options.sourceOf(root, `${repository.store.location}/${standing.key}`)
+  return { root: standing.key, about: root.about, source }
 }
 
-function foundRoot(repository: Repository, root: StandingRoot, warn: Warn): FoundRoot {
-  const [summary] = readableSummaries(repository, [root], warn)
-  return { root: root.key, session: root.session, about: summary?.about }
+const foundRoot: Read<FoundRoot> = (options, repository, standing) => {
+  const [root] = readable(options, repository, standing, rootOf)
+  return { root: standing.key, session: standing.session, about: root?.about }
 }
 
-/** One root that does not open must not hide the others, nor hold up the next backup; asked for by name, it throws. */
-function readableSummaries(repository: Repository, roots: readonly StandingRoot[], warn: Warn): BackupSummary[] {
-  return roots.flatMap((root) => {
-    try {
-      return [summaryOf(repository, root)]
-    } catch (error) {
-      if (!(error instanceof CorruptionError)) throw error
-      warn(error.reason, error.message)
-      return []
-    }
-  })
+/** One root that does not open, or is a newer version's, must not hide the others, nor hold up the next backup; asked for by name, it throws. */
+function readable<T>(options: RepositoriesOptions, repository: Repository, root: StandingRoot, read: Read<T>): T[] {
+  try {
+    return [read(options, repository, root)]
+  } catch (error) {
+    if (!(error instanceof CorruptionError) && !isVersionUnknown(error)) throw error
+    options.warn?.(error.reason, error.message)
+    return []
+  }
 }
+
+const isVersionUnknown = (error: unknown): error is TerminalError =>
+  error instanceof TerminalError && error.reason === 'RepositoryVersionUnknown'
 
 /**
  * Removes the root and puts a tombstone in its place: a holder of the same session that was thought dead could

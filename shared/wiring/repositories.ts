@@ -25,10 +25,14 @@ export function wireRepositories<Deps extends StepDeps>(deps: Deps): Deps & Repo
 }
 
 async function loadRepositories(deps: StepDeps): Promise<Repositories> {
-  const [{ createRepositories }, open] = await Promise.all([import('#shared/repository/repositories.ts'), loadStores()])
+  const [{ createRepositories }, open, { blockSourceOf: sourceOf }] = await Promise.all([
+    import('#shared/repository/repositories.ts'),
+    loadStores(),
+    import('#shared/movers/block/block-source.ts'),
+  ])
   const storeOf = rememberingLast(({ store }: RepositoryAccess) => open(store, { clock: deps.clock }))
   const warn = (reason: string, message: string) => deps.log.warn({ reason }, message)
-  return createRepositories({ storeOf, clock: deps.clock, chunkBytes: deps.settings.chunkBytes, warn })
+  return createRepositories({ storeOf, clock: deps.clock, chunkBytes: deps.settings.chunkBytes, warn, sourceOf })
 }
 
 /** One store for calls with the same settings, so that its connections are used again; other settings replace it. */

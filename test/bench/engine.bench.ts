@@ -7,6 +7,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readSync, r
 import { join, resolve } from 'node:path'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { GiB, HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import { createMover, type MoverOptions } from '#shared/movers/process/client.ts'
 import type { Extent } from '#shared/ports/disk.ts'
 import type { RepositoryAccess } from '#shared/ports/mover.ts'
@@ -14,7 +15,7 @@ import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { createDiskFile } from '#shared/providers/file/disk.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
 import { createS3Store } from '#shared/repository/stores/s3/store.ts'
-import { access as plainAccess } from '#test/support/engine-world.ts'
+import { factsOf, access as plainAccess, pointOf } from '#test/support/engine-world.ts'
 import { folderSettings, folderStore } from '#test/support/stores.ts'
 import { settingsFor, startGateway } from '../contract/store-s3-support.ts'
 
@@ -153,7 +154,7 @@ async function measured<T>(
 
 async function bench(volume: Volume, place: Place): Promise<void> {
   const { access } = place
-  const repositories = createRepositories({ storeOf: place.storeOf, clock: systemClock })
+  const repositories = createRepositories({ storeOf: place.storeOf, clock: systemClock, sourceOf: blockSourceOf })
   await repositories.ensure(access, undefined)
   const moverOn = (path: string, extents: Extent[] | undefined): MoverOptions => ({
     entry: ENTRY,
@@ -163,20 +164,14 @@ async function bench(volume: Volume, place: Place): Promise<void> {
   const source = moverOn(volume.path, volume.extents)
   const data = volume.extents.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)
   const upload = async (what: string, snapshotId: string, bytes: number, parent: object) => {
-    const about = {
-      fcdId: volume.name,
-      snapshotId,
-      clusterId: 'c',
-      createdMs: Date.now(),
-      changeId: undefined,
-      claim: 'a/b',
-    }
-    const session = await repositories.newSessionId(access, about, 'bench')
+    const about = { clusterId: 'c', createdMs: Date.now(), claim: 'a/b' }
+    const session = await repositories.newSessionId(access, pointOf(snapshotId, volume.name, about.createdMs), 'bench')
     const base = {
       repository: access,
       disk: vmdk,
       session,
       about,
+      source: factsOf(snapshotId, volume.name),
       slice: 1,
       sliceMs: HOUR_MS,
       capacityBytes: volume.capacityBytes,

@@ -11,13 +11,14 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import { createMover } from '#shared/movers/process/client.ts'
 import type { FromMover, ToMover } from '#shared/movers/process/protocol.ts'
 import type { DiskSettings } from '#shared/movers/process/providers.ts'
 import type { DiskRef, Mover, UploadOutcome, UploadRequest } from '#shared/ports/mover.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
 import { buildVddkStandIn, CONNECTION, DATASTORE, DiskFolder, pattern } from '#test/standins/vddk/harness.ts'
-import { CHEAP_SCRYPT, access as plainAccess } from '#test/support/engine-world.ts'
+import { ABOUT, CHEAP_SCRYPT, factsOf, access as plainAccess, pointOf } from '#test/support/engine-world.ts'
 import { reasonOf } from '#test/support/reason.ts'
 import { folderSettings, folderStore } from '#test/support/stores.ts'
 
@@ -53,19 +54,20 @@ async function requestFor(fcdId: string): Promise<UploadRequest> {
     clock: systemClock,
     chunkBytes: 256 * KiB,
     scrypt: CHEAP_SCRYPT,
+    sourceOf: blockSourceOf,
   })
   await repositories.ensure(access, undefined)
-  const about = { fcdId, snapshotId: 'snap-1', clusterId: 'c', createdMs: 1, changeId: undefined, claim: 'a/b' }
   return {
     repository: access,
     disk: diskOf(fcdId),
-    session: await repositories.newSessionId(access, about, String(++attempts)),
+    session: await repositories.newSessionId(access, pointOf('snap-1', fcdId), String(++attempts)),
     slice: 1,
     sliceMs: HOUR_MS,
     capacityBytes: CAPACITY_BYTES,
     changedAreas: undefined,
     parentRoot: undefined,
-    about,
+    about: ABOUT,
+    source: factsOf('snap-1', fcdId),
   }
 }
 

@@ -14,13 +14,14 @@ import { ABORTS } from '#shared/controllers/work-lease.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import { createMover } from '#shared/movers/process/client.ts'
 import type { DiskRef, Mover, TransferOptions } from '#shared/ports/mover.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
 import { createMetrics } from '#shared/runtime/metrics.ts'
 import { wireTransfers } from '#shared/wiring/mover.ts'
 import { buildVddkStandIn, CONNECTION, DATASTORE, DiskFolder, pattern } from '#test/standins/vddk/harness.ts'
-import { CHEAP_SCRYPT, access as plainAccess } from '#test/support/engine-world.ts'
+import { ABOUT, CHEAP_SCRYPT, factsOf, access as plainAccess, pointOf } from '#test/support/engine-world.ts'
 import { reasonOf } from '#test/support/reason.ts'
 import { folderSettings, folderStore, stores } from '#test/support/stores.ts'
 
@@ -37,6 +38,7 @@ const repositories = createRepositories({
   clock: systemClock,
   chunkBytes: 256 * KiB,
   scrypt: CHEAP_SCRYPT,
+  sourceOf: blockSourceOf,
 })
 let root = ''
 let mover: Mover
@@ -50,17 +52,10 @@ const diskOf = (fcdId: string, snapshotId?: string): DiskRef => ({
 })
 
 async function upload(stop: Stop, snapshot = 'snap-1') {
-  const about = {
-    fcdId: 'disk-1',
-    snapshotId: snapshot,
-    clusterId: 'c',
-    createdMs: 1,
-    changeId: undefined,
-    claim: 'a/b',
-  }
-  const session = await repositories.newSessionId(access, about, '1')
+  const session = await repositories.newSessionId(access, pointOf(snapshot, 'disk-1'), '1')
   const sizes = { sliceMs: HOUR_MS, capacityBytes: CAPACITY_BYTES, changedAreas: undefined, parentRoot: undefined }
-  const request = { repository: access, disk: diskOf('disk-1', 'snap-1'), session, slice: 1, ...sizes, about }
+  const said = { about: ABOUT, source: factsOf(snapshot, 'disk-1') }
+  const request = { repository: access, disk: diskOf('disk-1', 'snap-1'), session, slice: 1, ...sizes, ...said }
   const outcome = await mover.upload(request, { ...stop, onProgress })
   return { ...outcome, session }
 }

@@ -11,13 +11,14 @@ import * as assert from 'uvu/assert'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { CapacityError, CorruptionError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { HOUR_MS, KiB, MiB } from '#shared/kernel/units.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import { createMover, type MoverOptions } from '#shared/movers/process/client.ts'
 import type { Mover, UploadRequest } from '#shared/ports/mover.ts'
 import { createDiskFile, FileDisk } from '#shared/providers/file/disk.ts'
 import { requireRepository } from '#shared/repository/core/repository.ts'
 import { readRoot } from '#shared/repository/core/seal.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
-import { CHEAP_SCRYPT, FCD, access as plainAccess } from '#test/support/engine-world.ts'
+import { ABOUT, CHEAP_SCRYPT, FCD, factsOf, access as plainAccess, pointOf } from '#test/support/engine-world.ts'
 import { folderSettings, folderStore } from '#test/support/stores.ts'
 import { noise } from './disk-suite.ts'
 
@@ -33,6 +34,7 @@ const repositories = createRepositories({
   clock: systemClock,
   chunkBytes: 256 * KiB,
   scrypt: CHEAP_SCRYPT,
+  sourceOf: blockSourceOf,
 })
 const never = new AbortController().signal
 const idle = { signal: never, kill: never, onProgress: () => {} }
@@ -56,15 +58,7 @@ function aMover(path: string, options: Partial<MoverOptions> = {}): Mover {
 }
 
 async function uploadRequest(snapshotId: string, changes: Partial<UploadRequest> = {}): Promise<UploadRequest> {
-  const about = {
-    fcdId: FCD,
-    snapshotId,
-    clusterId: 'c',
-    createdMs: 1_700_000_000_000,
-    changeId: undefined,
-    claim: 'a/b',
-  }
-  const session = await repositories.newSessionId(access, about, '1')
+  const session = await repositories.newSessionId(access, pointOf(snapshotId), '1')
   const rest = {
     slice: 1,
     sliceMs: HOUR_MS,
@@ -72,7 +66,7 @@ async function uploadRequest(snapshotId: string, changes: Partial<UploadRequest>
     changedAreas: undefined,
     parentRoot: undefined,
   }
-  return { repository: access, disk, session, about, ...rest, ...changes }
+  return { repository: access, disk, session, about: ABOUT, source: factsOf(snapshotId), ...rest, ...changes }
 }
 
 async function downloadTo(path: string, root: string, options: Partial<MoverOptions> = {}) {

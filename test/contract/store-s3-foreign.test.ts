@@ -5,6 +5,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
 import { createS3Store, type S3Store } from '#shared/repository/stores/s3/store.ts'
 import { access } from '#test/support/engine-world.ts'
@@ -352,7 +353,7 @@ test('an error of any length and any wording stays a short line', async () => {
 })
 
 test('neither a deletion nor a search believes a page', async () => {
-  const repositories = createRepositories({ storeOf: () => store(), clock: systemClock })
+  const repositories = createRepositories({ storeOf: () => store(), clock: systemClock, sourceOf: blockSourceOf })
   for (const mischief of [LOGIN_PAGE, EMPTY, JSON_PAGE, PLAIN_XML]) {
     decide = () => mischief
     for (const work of [

@@ -38,6 +38,8 @@ CONFIG_FIELDS = (
     "hash",
     "compression",
     "cipher",
+    "requiredFeatures",
+    "optionalFeatures",
     "mac",
 )
 RESERVED = range(9, 16)

@@ -2,6 +2,7 @@
 // proof at each root that it names only what is there and restores to what the disk snapshot held.
 
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import { download } from '#shared/movers/block/download.ts'
 import { inlineLane } from '#shared/movers/block/inline-lane.ts'
 import type { DiskRef } from '#shared/ports/mover.ts'
@@ -9,6 +10,7 @@ import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 import { MemoryDisk, MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 import { addPasswordSlot, type Repository } from '#shared/repository/core/repository.ts'
 import { type Checkpoint, openCheckpoint } from '#shared/repository/format/checkpoint.ts'
+import { NO_FEATURES } from '#shared/repository/format/features.ts'
 import {
   CONFIG_KEY,
   formatSession,
@@ -39,7 +41,7 @@ export const BUDGET = {
 const PACK_MS = 300
 /** Fixed, so that every tag and with it every order of keys is the same in each run. */
 const KEYS = new RepositoryKeys('00112233445566778899aabbccddeeff', Buffer.alloc(32, 7))
-const CONFIG = { repositoryId: KEYS.repositoryId, chunkBytes: CHUNK_BYTES, pageChunks: PAGE_CHUNKS }
+const CONFIG = { repositoryId: KEYS.repositoryId, chunkBytes: CHUNK_BYTES, pageChunks: PAGE_CHUNKS, ...NO_FEATURES }
 const NO_DISK: DiskRef = {
   access: { server: '', port: 0, thumbprintSha1: '', user: '', password: '', datastoreMoref: '' },
   fcdId: '',
@@ -124,7 +126,7 @@ export class Bucket {
   }
 
   backupOf(snapshotId: string): string | undefined {
-    return [...this.backups].find(([, root]) => root.about.snapshotId === snapshotId)?.[0]
+    return [...this.backups].find(([key, root]) => blockSourceOf(root, key).snapshotId === snapshotId)?.[0]
   }
 
   /** The same backup once more, as another cluster or namespace would have sealed it. Answers its root. */
@@ -132,9 +134,10 @@ export class Bucket {
     const root = this.rootAt(like)
     if (root === undefined) throw new Error(`${like} is no backup`)
     const about = { ...root.about, ...change }
+    const { diskId, snapshotId } = blockSourceOf(root, like)
     const session = formatSession({
-      volumeTag: KEYS.volumeTag(about.fcdId),
-      snapshotTag: KEYS.snapshotTag(about.fcdId, about.snapshotId),
+      volumeTag: KEYS.volumeTag(diskId),
+      snapshotTag: KEYS.snapshotTag(diskId, snapshotId),
       startedMs: about.createdMs,
       attempt: 'ffffffff',
     })
@@ -148,7 +151,7 @@ export class Bucket {
     const store = new MemoryObjectStore({ location: 's3://bucket', objects: new Map(this.objects) })
     const root = this.rootAt(rootKey)
     if (root === undefined) throw new Error(`${rootKey} is no backup`)
-    const content = new MemoryDiskContent(root.capacityBytes, CHUNK_BYTES)
+    const content = new MemoryDiskContent(blockSourceOf(root, rootKey).capacityBytes, CHUNK_BYTES)
     const request = { repository: access, disk: NO_DISK, root: rootKey, sliceMs: HOUR_MS, nextChunk: 0 }
     const openLanes = async (_disk: DiskRef, setup: Parameters<typeof inlineLane>[1]) => [
       inlineLane(new MemoryDisk(content), setup),
@@ -181,7 +184,7 @@ export class Bucket {
   async checkRoot(key: string): Promise<void> {
     const root = this.rootAt(key)
     if (root === undefined) return
-    const wanted = this.expected.get(root.about.snapshotId)
+    const wanted = this.expected.get(blockSourceOf(root, key).snapshotId)
     try {
       const found = await this.restore(key)
       if (wanted === undefined) this.broken.push(`${key} is of a snapshot that nobody has seen`)

@@ -42,7 +42,7 @@ capacity(
       tell(world, () => bytes)
       await backUp(world, 'first')
       await backUp(world, 'second')
-      const sizes = [...world.bucket.backups.values()].map((root) => root.capacityBytes)
+      const sizes = [...world.bucket.backups.values()].map(({ source }) => source['capacityBytes'])
       assert.equal(sizes, [640 * KiB, 640 * KiB], `${bytes} bytes more`)
     }
   },

@@ -4,6 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { conditionOf } from '#shared/domain/conditions.ts'
 import { HOUR_MS, KiB, SECOND_MS } from '#shared/kernel/units.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
 import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access } from '#test/support/engine-world.ts'
@@ -27,10 +28,11 @@ function intercept(before: (slice: number) => Promise<number>): void {
 
 async function forgetTheOnlyBackup(world: World): Promise<void> {
   const store = new MemoryObjectStore({ objects: world.bucket.objects, location: 's3://bucket' })
-  const repositories = createRepositories({ storeOf: () => store, clock: world.clock })
+  const repositories = createRepositories({ storeOf: () => store, clock: world.clock, sourceOf: blockSourceOf })
   const [root] = [...world.bucket.backups.values()]
+  const { diskId, snapshotId } = blockSourceOf(root!, 'the only backup')
   assert.is(world.bucket.backups.size, 1)
-  assert.is(await repositories.forget(access, root!.about.fcdId, root!.about.snapshotId), true)
+  assert.is(await repositories.forget(access, diskId, snapshotId), true)
 }
 
 const isUploaded = (world: World, name: string) =>

@@ -4,6 +4,7 @@ import type { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import { Permits, type TransferDeps } from '#shared/controllers/deps.ts'
 import { withWallTime } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import type { VolumeService } from '#shared/ports/volumes.ts'
 import type { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
@@ -60,7 +61,11 @@ export class Processes {
     pod.onDeath(onDeath)
     const cluster = this.#clusterOf(pod)
     const time = withWallTime(pod, cluster)
-    const repositories = createRepositories({ storeOf: () => bucket.storeOf(pod, 'function'), clock: time })
+    const repositories = createRepositories({
+      storeOf: () => bucket.storeOf(pod, 'function'),
+      clock: time,
+      sourceOf: blockSourceOf,
+    })
     const deps: TransferDeps = {
       cluster,
       volumes: this.#vcenterOf(pod),

@@ -67,7 +67,7 @@ export class Progress {
     const session = String(status?.session ?? '')
     if (this.#world.bucket.isEnded(session)) return Number.POSITIVE_INFINITY
     const checkpoint = this.#world.bucket.checkpointOf(session)
-    return checkpoint === undefined ? 0 : checkpoint.stats.bytesDone + checkpoint.plannedPages
+    return checkpoint === undefined ? 0 : checkpoint.stats.bytesDone + Number(checkpoint.source['plannedPages'])
   }
 
   /** The slices in a row that got nowhere. */

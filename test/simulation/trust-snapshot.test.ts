@@ -46,7 +46,7 @@ async function set(world: World, kind: KindName, object: LooseObject, spec: obje
 function assertOwnOnly(world: World, fcdId: string): void {
   const theirs = [...world.bucket.backups.values()].filter(({ about }) => about.claim.startsWith(`${B}/`))
   assert.equal(
-    [...new Set(theirs.map(({ about }) => about.fcdId))].filter((id) => id !== fcdId),
+    [...new Set(theirs.map(({ source }) => source['diskId']))].filter((id) => id !== fcdId),
     [],
   )
   for (const upload of uploadsFor(world, B)) assert.is(unwrapToDisk(upload['spec'].snapshotID).fcdId, fcdId)

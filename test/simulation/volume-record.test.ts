@@ -137,7 +137,7 @@ for (const awaits of [undefined, AWAITED]) {
     const world = new World(1, NO_FAULTS)
     const metadataOfOld = { labels: { tier: 'gold' } }
     const snapshot = await backedUp(world, { ...KNOWN, csi: { fsType: 'xfs' } }, metadataOfOld, withoutRecord)
-    for (const root of world.bucket.backups.values()) assert.is(root.about.volume, undefined)
+    for (const root of world.bucket.backups.values()) assert.is(root.source['volume'], undefined)
     const { metadata, spec } = await restored(world, snapshot, awaits)
     assert.equal(
       [spec.csi.fsType, spec.mountOptions, spec.persistentVolumeReclaimPolicy],

@@ -2,6 +2,7 @@
 
 import { systemClock } from '#shared/kernel/clock.ts'
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import { download } from '#shared/movers/block/download.ts'
 import { inlineLane } from '#shared/movers/block/inline-lane.ts'
 import type { Lane, LaneSetup } from '#shared/movers/block/lane.ts'
@@ -9,10 +10,12 @@ import { type EngineDeps, upload } from '#shared/movers/block/upload.ts'
 import type { Disk } from '#shared/ports/disk.ts'
 import type {
   BackupAbout,
+  BlockFacts,
   DiskRef,
   DownloadOutcome,
   Repositories,
   RepositoryAccess,
+  SourcePoint,
   UploadEnd,
   UploadOutcome,
   UploadRequest,
@@ -66,6 +69,16 @@ export type UploadOptions = {
   wrapDisk?: (disk: MemoryDisk) => MemoryDisk
 }
 
+export const ABOUT: BackupAbout = { clusterId: 'c', createdMs: 1_700_000_000_000, claim: 'ns/pvc' }
+
+export const factsOf = (snapshotId: string, diskId = FCD): BlockFacts => ({ diskId, snapshotId, changeId: undefined })
+
+export const pointOf = (snapshotId: string, sourceId = FCD, createdMs = ABOUT.createdMs): SourcePoint => ({
+  sourceId,
+  snapshotId,
+  createdMs,
+})
+
 /** A slice of no length is over before it began. */
 const NO_TIME = { ...systemClock, sleep: async () => undefined }
 
@@ -88,6 +101,7 @@ export class EngineWorld {
       pageChunks: PAGE_CHUNKS,
       scrypt: CHEAP_SCRYPT,
       warn: (reason) => this.warnings.push(reason),
+      sourceOf: blockSourceOf,
     })
   }
 
@@ -102,12 +116,8 @@ export class EngineWorld {
     return new EngineWorld(store)
   }
 
-  about(snapshotId: string, createdMs = 1_700_000_000_000): BackupAbout {
-    return { fcdId: FCD, snapshotId, clusterId: 'c', createdMs, changeId: undefined, claim: 'ns/pvc' }
-  }
-
   newSession(snapshotId: string, attempt = '1', createdMs?: number): Promise<string> {
-    return this.repositories.newSessionId(access, this.about(snapshotId, createdMs), attempt)
+    return this.repositories.newSessionId(access, pointOf(snapshotId, FCD, createdMs), attempt)
   }
 
   async uploadSlice(options: UploadOptions): Promise<UploadEnd> {
@@ -127,7 +137,8 @@ export class EngineWorld {
       capacityBytes: content.capacityBytes,
       changedAreas,
       parentRoot,
-      about: this.about(snapshotId),
+      about: ABOUT,
+      source: factsOf(snapshotId),
     }
     const signal = options.signal ?? new AbortController().signal
     const { tellsAllocation = true, workers, packBytes = SMALL_BUDGET.packBytes, wrapDisk = (disk) => disk } = options

@@ -1,6 +1,6 @@
 // The second backup of the worked example of docs/format, and what a repository has beside backups.
 
-import { createCipheriv, scryptSync } from 'node:crypto'
+import { createCipheriv, createHmac, hkdfSync, scryptSync } from 'node:crypto'
 import { Bitmap } from '#shared/repository/format/bitmap.ts'
 import { encodeParts } from '#shared/repository/format/bytes.ts'
 import { type Checkpoint, sealCheckpoint } from '#shared/repository/format/checkpoint.ts'
@@ -15,9 +15,10 @@ import {
   rootKey,
 } from '#shared/repository/format/names.ts'
 import { PackBuilder } from '#shared/repository/format/pack.ts'
+import type { RepositoryKeys } from '#shared/repository/format/repository-keys.ts'
 import { type Root, rootPayload, sealRoot } from '#shared/repository/format/root.ts'
 import { type ObjectKind, openObject, sealObject } from '#shared/repository/format/sealed-object.ts'
-import { counting, type FormatExample, firstOf, formatExample } from './format-example.ts'
+import { counting, type FormatExample, firstOf, formatExample, packOfCopy } from './format-example.ts'
 
 const DAY_MS = 86_400_000
 const STARTED_MS = 1_700_000_000_000 + DAY_MS
@@ -74,7 +75,7 @@ export function secondExample(): Second {
   const root = rootOfSecond(first, LocationTable.from(pages.blobs), textPack.length + pagePack.length)
   const index = sealIndexRun(keys, session, [], LocationTable.from([chunk]).encode())
   const checkpoint = sealCheckpoint(keys, checkpointKey(session, 1, 1), checkpointOf(first, chunk, textPack.length))
-  const slot = keySlot(`${keys.repositoryId}-00000001`, keys.master)
+  const slot = keySlot(`${keys.repositoryId}-00000001`, keys)
   const tombstone = sealObject(keys, 'tombstone', rootKey(givenUp), tombstonePayload(), counting(32, 0x20))
   const payload = (kind: ObjectKind, key: string, sealed: Buffer) =>
     Buffer.from(openObject(keys, kind, key, sealed, key))
@@ -102,6 +103,8 @@ export function secondExample(): Second {
     [packKey(`${first.session}/0000000000000002`), first.pagePack],
     [packKey(pack.ref), textPack],
     [packKey(pages.ref), pagePack],
+    [packKey(`${first.session}/${first.root.copy}`), first.copyPack],
+    [packKey(`${session}/${root.copy}`), packOfCopy(keys, session, root, 0x30)],
     [rootKey(first.session), sealRoot(keys, first.session, first.root)],
     [rootKey(session), sealRoot(keys, session, root)],
     [rootKey(givenUp), tombstone],
@@ -122,11 +125,12 @@ export function secondExample(): Second {
 function rootOfSecond({ root, session }: First, pages: LocationTable, bytes: number): Root {
   return {
     ...root,
-    about: { ...root.about, snapshotId: 'snapshot-2', createdMs: STARTED_MS, changeId: '52 de c0 de/2' },
+    about: { ...root.about, createdMs: STARTED_MS },
+    source: { ...root.source, snapshotId: 'snapshot-2', mode: 'Changed', changeId: '52 de c0 de/2' },
     parent: rootKey(session),
-    mode: 'Changed',
     stats: { totalBytes: 262_144, bytesDone: 262_144, bytesRead: 262_144, bytesSent: bytes, bytesStored: bytes },
     sealedMs: STARTED_MS + 1000,
+    copy: '0000000000000006',
     pages,
   }
 }
@@ -142,30 +146,35 @@ function checkpointOf({ root, session, chunk: parents }: First, chunk: BlobLocat
   map.set(1, chunk)
   map.set(2, parents)
   return {
-    mode: 'Changed',
     parent: rootKey(session),
-    capacityBytes: root.capacityBytes,
-    plannedPages: 1,
     stats: { totalBytes: 524_288, bytesDone: 262_144, bytesRead: 262_144, bytesSent: bytes, bytesStored: bytes },
-    plan,
     finished: new Bitmap(1),
     pages: root.pages,
-    openPages: [{ page: 0, todo, map }],
+    openPages: [{ page: 0, map }],
     segments: [],
     newEntries: LocationTable.from([chunk]).encode(),
     unusable: new Set([`${session}/00000000000000ff`]),
     healed: undefined,
+    source: { kind: 'block', capacityBytes: 1_048_576, mode: 'Changed', plannedPages: 1 },
+    sourceParts: [plan.bytes, todo.bytes],
   }
 }
 
-const tombstonePayload = (): Buffer => encodeParts({ why: 'abandoned', atMs: STARTED_MS + DAY_MS }, [])
+const tombstonePayload = (): Buffer =>
+  encodeParts({ why: 'abandoned', atMs: STARTED_MS + DAY_MS, checkpoint: '00000003-0002' }, [])
 
 /** By the letter of bytes.md, as what makes slots takes a salt of its own. */
-function keySlot(slotId: string, master: Uint8Array): Buffer {
+function keySlot(slotId: string, keys: RepositoryKeys): Buffer {
   const cipher = createCipheriv('aes-256-gcm', passwordKey(), Buffer.alloc(12))
   cipher.setAAD(Buffer.from(`dormouse/1/key-slot/password/${slotId}`))
-  const wrapped = Buffer.concat([cipher.update(master), cipher.final(), cipher.getAuthTag()]).toString('base64')
+  const wrapped = Buffer.concat([cipher.update(keys.master), cipher.final(), cipher.getAuthTag()]).toString('base64')
+  const salt = SLOT_SALT.toString('base64')
+  const lines = ['dormouse-repository-key', 1, slotId, 'password', COSTS.N, COSTS.r, COSTS.p, salt, wrapped]
+  const macKey = hkdfSync('sha256', keys.master, Buffer.from(keys.repositoryId, 'hex'), 'dormouse/1/key-slot-mac', 32)
+  const mac = createHmac('sha256', Buffer.from(macKey))
+    .update(lines.map((line) => `${line}\n`).join(''))
+    .digest('hex')
   const slot = { format: 'dormouse-repository-key', version: 1, kind: 'password' }
-  const fields = { ...slot, scrypt: { ...COSTS, salt: SLOT_SALT.toString('base64') }, wrapped }
+  const fields = { ...slot, scrypt: { ...COSTS, salt }, wrapped, mac }
   return Buffer.from(`${JSON.stringify(fields, undefined, 2)}\n`)
 }

@@ -1,6 +1,7 @@
 // The worked example of docs/format: fixed keys and salts, so that every byte can be written down.
 
 import { createHash } from 'node:crypto'
+import { NO_FEATURES } from '#shared/repository/format/features.ts'
 import { type BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
 import { sealSession } from '#shared/repository/format/markers.ts'
 import { formatSession, packKey, sessionKey } from '#shared/repository/format/names.ts'
@@ -8,6 +9,7 @@ import { PackBuilder } from '#shared/repository/format/pack.ts'
 import { encodeConfig } from '#shared/repository/format/repository-config.ts'
 import { RepositoryKeys } from '#shared/repository/format/repository-keys.ts'
 import { type Root, rootPayload } from '#shared/repository/format/root.ts'
+import { encodeRootCopy } from '#shared/repository/format/root-copy.ts'
 
 /** Bytes 00 01 02 …, from `first` on. */
 export const counting = (bytes: number, first: number): Buffer =>
@@ -30,9 +32,10 @@ export function formatExample(): {
   chunkPack: Buffer
   chunk: BlobLocation
   pagePack: Buffer
+  copyPack: Buffer
 } {
   const keys = new RepositoryKeys('000102030405060708090a0b0c0d0e0f', counting(32, 0x40))
-  const config = { repositoryId: keys.repositoryId, chunkBytes: 262_144, pageChunks: 16 }
+  const config = { repositoryId: keys.repositoryId, chunkBytes: 262_144, pageChunks: 16, ...NO_FEATURES }
   const session = formatSession({
     volumeTag: keys.volumeTag('disk-1'),
     snapshotTag: keys.snapshotTag('disk-1', 'snapshot-1'),
@@ -54,6 +57,7 @@ export function formatExample(): {
   const sealed = sealSession(keys, session, 1_700_000_000_000, counting(32, 0xa0))
   const root = exampleRoot(LocationTable.from([firstOf(pages.blobs)]))
   const payload = rootPayload(root)
+  const copyPack = packOfCopy(keys, session, root, 0x10)
   const objects = [
     { block: 'config', name: 'config', what: 'the whole object', bytes: encodeConfig(keys, config) },
     {
@@ -72,9 +76,18 @@ export function formatExample(): {
     { block: 'page', name: 'the page', what: 'before it is sealed', bytes: page },
     { block: 'session', name: sessionKey(session), what: 'the whole object', bytes: sealed },
     { block: 'root', name: 'the root', what: 'its payload, before it is compressed and sealed', bytes: payload },
+    { block: 'copy pack', name: packKey(`${session}/${root.copy}`), what: 'the whole object', bytes: copyPack },
   ]
   const facts = { session, chunkId: chunkId.toString('hex'), pageId: pageId.toString('hex') }
-  return { facts, objects, keys, root, session, chunkPack, chunk: firstOf(pack.blobs), pagePack }
+  return { facts, objects, keys, root, session, chunkPack, chunk: firstOf(pack.blobs), pagePack, copyPack }
+}
+
+/** The pack with the copy of a root, its salt counting from `first` on. */
+export function packOfCopy(keys: RepositoryKeys, session: string, root: Root, first: number): Buffer {
+  const raw = encodeRootCopy(session, root)
+  const pack = new PackBuilder(keys, `${session}/${root.copy}`, Buffer.alloc(2000), counting(32, first))
+  pack.append('root', keys.pageId(raw), { bytes: raw, rawBytes: raw.length, compressed: false })
+  return Buffer.from(pack.finish())
 }
 
 /** SHA-256 of 0, 1, 2, … as 32-bit numbers, one after the other. */
@@ -91,21 +104,21 @@ export function exampleChunk(): Buffer {
 function exampleRoot(pages: LocationTable): Root {
   return {
     version: 1,
-    capacityBytes: 1_048_576,
-    chunkBytes: 262_144,
-    pageChunks: 16,
-    about: {
-      fcdId: 'disk-1',
+    ...NO_FEATURES,
+    about: { clusterId: 'cluster-1', createdMs: 1_700_000_000_000, claim: 'default/data' },
+    source: {
+      kind: 'block',
+      diskId: 'disk-1',
       snapshotId: 'snapshot-1',
-      clusterId: 'cluster-1',
-      createdMs: 1_700_000_000_000,
-      changeId: undefined,
-      claim: 'default/data',
+      capacityBytes: 1_048_576,
+      chunkBytes: 262_144,
+      pageChunks: 16,
+      mode: 'Allocated',
     },
     parent: undefined,
-    mode: 'Allocated',
     stats: { totalBytes: 262_144, bytesDone: 262_144, bytesRead: 262_144, bytesSent: 262_894, bytesStored: 262_894 },
     sealedMs: 1_700_000_001_000,
+    copy: '0000000000000005',
     pages,
   }
 }

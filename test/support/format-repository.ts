@@ -4,6 +4,7 @@ import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock } from '#shared/kernel/clock.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import { MemoryDisk, MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 import { type Repository, requireRepository } from '#shared/repository/core/repository.ts'
 import { encodeSegment, openIndexRun, sealIndexRun } from '#shared/repository/format/index-run.ts'
@@ -54,6 +55,7 @@ export async function makeFormatRepository(folder: string): Promise<MadeReposito
     chunkBytes: CHUNK_BYTES,
     pageChunks: PAGE_CHUNKS,
     warn: () => {},
+    sourceOf: blockSourceOf,
   })
   await repositories.ensure(access, { kind: 'passphrase', passphrase: PASSPHRASE })
   const repository = await requireRepository(store, access.password)
@@ -87,7 +89,7 @@ async function letIn(
 ): Promise<string> {
   const slotId = newSlotId(keys.repositoryId)
   const publicPem = pair.publicKey.export({ format: 'pem', type: 'spki' }).toString()
-  await store.putIfAbsent(keySlotKey(slotId), wrapForPublicKey(slotId, publicPem, keys.master))
+  await store.putIfAbsent(keySlotKey(slotId), wrapForPublicKey(slotId, publicPem, keys))
   return pair.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString()
 }
 

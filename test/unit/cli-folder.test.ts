@@ -7,6 +7,7 @@ import { join, relative } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { systemClock } from '#shared/kernel/clock.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import { requireRepository } from '#shared/repository/core/repository.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
 import { CHEAP_SCRYPT, access as plainAccess } from '#test/support/engine-world.ts'
@@ -29,6 +30,7 @@ test.before(async () => {
     storeOf: () => folderStore(folder),
     clock: systemClock,
     scrypt: CHEAP_SCRYPT,
+    sourceOf: blockSourceOf,
   })
   await repositories.ensure({ ...plainAccess, store: folderSettings(folder) }, undefined)
 })

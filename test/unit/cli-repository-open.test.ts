@@ -3,6 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import type { RecoveryChoice } from '#shared/ports/mover.ts'
 import { addRecoverySlot, createRepository, requireRepository } from '#shared/repository/core/repository.ts'
 import { DEFAULT_SCRYPT, newSlotId } from '#shared/repository/format/key-slot.ts'
@@ -75,7 +76,12 @@ test('a wrong recovery key changes nothing, and an empty bucket is no repository
 
 /** What the functions do with the password of the Secret; a process of theirs keeps the keys that it has unwrapped. */
 function functionsOver(store: MemoryObjectStore) {
-  const repositories = createRepositories({ storeOf: () => store, clock: systemClock, scrypt: cheap })
+  const repositories = createRepositories({
+    storeOf: () => store,
+    clock: systemClock,
+    scrypt: cheap,
+    sourceOf: blockSourceOf,
+  })
   return (password: string) => repositories.backupsOf({ ...access, password }, FCD)
 }
 

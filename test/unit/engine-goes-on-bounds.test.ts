@@ -10,7 +10,7 @@ import { type Checkpoint, sealCheckpoint } from '#shared/repository/format/check
 import { LocationTable } from '#shared/repository/format/location-table.ts'
 import { checkpointKey, indexKey, rootKey } from '#shared/repository/format/names.ts'
 import { unreachableObjects } from '#shared/repository/maintenance/prune.ts'
-import { access, CHUNK_BYTES, FCD } from '#test/support/engine-world.ts'
+import { access, FCD } from '#test/support/engine-world.ts'
 import { ALL, aVolume, CHUNKS_PER_PACK, PER_NIGHT, SECTORS_PER_CHUNK, whole } from '#test/support/nights.ts'
 import { keysOf, prune, restores } from '#test/support/prune-world.ts'
 import { HookedStore } from '#test/support/store-faults.ts'
@@ -110,7 +110,7 @@ async function begunPages(sessions: number) {
   for (let page = 0; page < sessions; page++) {
     const { session } = await made.begin()
     const key = checkpointKey(session, 1, 1)
-    const checkpoint = aCheckpoint([{ page, todo: new Bitmap(1), map }])
+    const checkpoint = aCheckpoint([{ page, map }])
     made.store.objects.set(key, { body: sealCheckpoint(made.repository.keys, key, checkpoint), modifiedMs: 0 })
   }
   return made
@@ -118,13 +118,11 @@ async function begunPages(sessions: number) {
 
 function aCheckpoint(openPages: Checkpoint['openPages']): Checkpoint {
   const stats = { totalBytes: 0, bytesDone: 0, bytesRead: 0, bytesSent: 0, bytesStored: 0 }
-  const [plan, finished, pages] = [new Bitmap(40), new Bitmap(40), new LocationTable(40)]
+  const [finished, pages] = [new Bitmap(40), new LocationTable(40)]
   const newEntries = new LocationTable(0).encode()
-  const fixed = { mode: 'Allocated' as const, parent: undefined, capacityBytes: 40 * CHUNK_BYTES, plannedPages: 40 }
   return {
-    ...fixed,
+    parent: undefined,
     stats,
-    plan,
     finished,
     pages,
     openPages,
@@ -132,6 +130,8 @@ function aCheckpoint(openPages: Checkpoint['openPages']): Checkpoint {
     newEntries,
     unusable: new Set(),
     healed: undefined,
+    source: { kind: 'block' },
+    sourceParts: [],
   }
 }
 

@@ -7,7 +7,7 @@ import { openCheckpoint } from '#shared/repository/format/checkpoint.ts'
 import { sealRetireList } from '#shared/repository/format/markers.ts'
 import { checkpointKey, retireKey, rootKey } from '#shared/repository/format/names.ts'
 import { unreachableObjects } from '#shared/repository/maintenance/prune.ts'
-import { access, FCD } from '#test/support/engine-world.ts'
+import { access, FCD, pointOf } from '#test/support/engine-world.ts'
 import { ALL, aVolume, CHUNKS_PER_PACK, PACKS, PER_NIGHT, SECTORS_PER_CHUNK, whole } from '#test/support/nights.ts'
 import { keysOf, prune, restores } from '#test/support/prune-world.ts'
 import { reasonOf } from '#test/support/reason.ts'
@@ -178,8 +178,7 @@ test('of a session that may have been sealed nothing is taken, though no root st
 
 test('a checkpoint under another name than its own, and one of another volume, is nobody to go on from', async () => {
   const { store, world, content, begin, stoppedAfter, night } = await aVolume()
-  const about = { ...world.about('x'), fcdId: 'fcd-2' }
-  const other = await world.repositories.newSessionId(access, about, '1')
+  const other = await world.repositories.newSessionId(access, pointOf('x', 'fcd-2'), '1')
   assert.is((await stoppedAfter(63, { content, workers: 1, session: other, snapshotId: 'x' })).state, 'more')
   const [key] = keysOf(store, `checkpoint/${other}/`)
   const planted = await begin()

@@ -148,7 +148,7 @@ test('the loop turns while a slot is tried', async () => {
   const { store, repositoryId } = await aRepository()
   const keys = await requireRepository(store, access.password)
   const slotId = `${repositoryId}-00000000`
-  await store.putIfAbsent(`keys/${slotId}`, await wrapWithPassphrase(slotId, 'password', 'real', keys.keys.master))
+  await store.putIfAbsent(`keys/${slotId}`, await wrapWithPassphrase(slotId, 'password', 'real', keys.keys))
   let turns = 0
   let going = true
   const turn = () => {

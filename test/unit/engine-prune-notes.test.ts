@@ -3,6 +3,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DAY_MS, HOUR_MS } from '#shared/kernel/units.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { reachKey, reachNoteKind, sessionInKey } from '#shared/repository/format/names.ts'
 import {
@@ -121,7 +122,7 @@ test('a root that stands in the place of the one that was noted is read', async 
     const { modifiedMs } = long.objects.get(small)!
     long.objects.set(small, { body: sealed, modifiedMs: isSameTime ? modifiedMs : modifiedMs + 1 })
     long.contents.set(small, long.contents.get(large)!)
-    const snapshot = open(large).about.snapshotId
+    const { snapshotId: snapshot } = blockSourceOf(open(large), large)
     await long.world.repositories.forget(access, FCD, snapshot)
     long.contents.delete(large)
     await prune(long.repository)
@@ -142,15 +143,15 @@ test('a root so young that another one could have its time is known again by its
   const { keys } = long.repository
   const [first = '', second = ''] = long.contents.keys()
   const open = (key: string) => openRoot(keys, sessionInKey(key)!, long.objects.get(key)!.body, key)
-  const about = { ...open(first).about }
+  const { source } = open(first)
   const { modifiedMs, body } = long.objects.get(first)!
   for (let n = 0, isEqual = false; !isEqual; n++) {
-    const other = sealRoot(keys, sessionInKey(first)!, { ...open(second), about })
+    const other = sealRoot(keys, sessionInKey(first)!, { ...open(second), source })
     long.objects.set(first, { body: other, modifiedMs })
     isEqual = other.length === body.length || n > 50
   }
   long.contents.set(first, long.contents.get(second)!)
-  await long.world.repositories.forget(access, FCD, open(second).about.snapshotId)
+  await long.world.repositories.forget(access, FCD, blockSourceOf(open(second), second).snapshotId)
   long.contents.delete(second)
   await prune(long.repository)
   await assertWhole(long)

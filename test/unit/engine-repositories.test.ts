@@ -207,13 +207,13 @@ test('backups of a volume are found newest first, and only its own', async () =>
   }
   const found = await world.repositories.backupsOf(access, FCD)
   assert.equal(
-    found.map(({ about }) => about.snapshotId),
+    found.map(({ source }) => source.snapshotId),
     ['a', 'c', 'b'],
   )
   assert.equal(await world.repositories.backupsOf(access, 'fcd-2'), [])
   const one = await world.repositories.find(access, FCD, 'c')
   assert.is(one?.about.claim, 'ns/pvc')
-  assert.is(one?.capacityBytes, CHUNK_BYTES)
+  assert.is(one?.source.capacityBytes, CHUNK_BYTES)
 })
 
 test('one corrupt root hides no other backup', async () => {

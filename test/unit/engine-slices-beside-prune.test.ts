@@ -4,11 +4,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
-import type { Repository } from '#shared/repository/core/repository.ts'
-import { decodeParts, encodeParts } from '#shared/repository/format/bytes.ts'
-import { openObject, sealObject } from '#shared/repository/format/sealed-object.ts'
 import { unreachableObjects } from '#shared/repository/maintenance/prune.ts'
-import type { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import {
   access,
   CHUNK_BYTES,
@@ -83,24 +79,6 @@ for (const modes of ['changes', 'allocated'] as const) {
   })
 }
 
-for (const parent of ['is gone', 'stands'] as const) {
-  test(`a checkpoint of version 1 is gone on from only while its parent stands: it ${parent}`, async () => {
-    const { store, world, repository, late, request } = await lateSession('changes')
-    for (const key of keysOf(store, `checkpoint/${late}/`)) toVersion1(store, repository, key)
-    if (parent === 'is gone') await world.repositories.forget(access, FCD, 'early')
-    await prune(repository)
-    await sealedAndWhole(world, request)
-    assert.is(world.warnings.includes('ParentMissing'), parent === 'is gone')
-  })
-}
-
-/** As it was written before it held what was retired. */
-function toVersion1(store: MemoryObjectStore, { keys }: Repository, key: string): void {
-  const { head, parts } = decodeParts(openObject(keys, 'checkpoint', key, store.objects.get(key)!.body, key))
-  const payload = encodeParts({ ...(head as object), version: 1 }, parts.slice(0, -1))
-  store.objects.set(key, { body: sealObject(keys, 'checkpoint', key, payload), modifiedMs: 0 })
-}
-
 test('a parent that is forgotten between two slices costs no second transfer', async () => {
   const { store, world, repository, second, secondRoot } = await twoBackups()
   const session = await world.newSession('s2')
@@ -113,7 +91,7 @@ test('a parent that is forgotten between two slices costs no second transfer', a
   const before = world.bytesRead
   await sealedAndWhole(world, { ...request, parentRoot: undefined, changedAreas: undefined })
   assert.ok(world.bytesRead - before <= CHUNK_BYTES, 'only what had changed was read')
-  assert.is(keysOf(store, `packs/${session}/`).length, 2, 'one of the chunk, one of its page')
+  assert.is(keysOf(store, `packs/${session}/`).length, 3, 'one of the chunk, one of its page, one of the root’s copy')
 })
 
 test.run()

@@ -10,6 +10,7 @@ import type { Condition } from '#shared/api/kinds.ts'
 import { accessOfClaimed, accessOfRepository } from '#shared/controllers/repository-access.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import { createRepositories } from '#shared/repository/repositories.ts'
 import { loadStores } from '#shared/repository/stores/open.ts'
 import { createStores } from '#shared/repository/stores/registry.ts'
@@ -49,6 +50,7 @@ class World {
       storeOf: ({ store }) => open(store),
       clock: systemClock,
       scrypt: CHEAP_SCRYPT,
+      sourceOf: blockSourceOf,
     })
     this.deps = {
       ...deps,

@@ -217,7 +217,7 @@ test('a sealed object opens for its own name, kind and repository only', () => {
 })
 
 test('a key slot opens for its own name and secret only', async () => {
-  const bytes = await wrapWithPassphrase('slot-1', 'password', 'pässword', keys.master, { N: 16, r: 1, p: 1 })
+  const bytes = await wrapWithPassphrase('slot-1', 'password', 'pässword', keys, { N: 16, r: 1, p: 1 })
   const slot = decodeSlot(bytes)!
   assert.ok(Buffer.from(keys.master).equals((await unwrapSlot('slot-1', slot, 'pässword'))!))
   assert.ok(await unwrapSlot('slot-1', slot, 'pa\u0308ssword'), 'the same letters in another spelling')
@@ -227,7 +227,7 @@ test('a key slot opens for its own name and secret only', async () => {
 })
 
 test('a planted slot that asks for absurd work is passed over', async () => {
-  const bytes = await wrapWithPassphrase('slot-1', 'password', 'x', keys.master, { N: 16, r: 1, p: 1 })
+  const bytes = await wrapWithPassphrase('slot-1', 'password', 'x', keys, { N: 16, r: 1, p: 1 })
   const slot = decodeSlot(bytes)!
   for (const scrypt of [
     { N: 2 ** 30, r: 8, p: 1 },

@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { Condition } from '#shared/api/kinds.ts'
 import { readSettings } from '#shared/kernel/env.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import type { RepositoryAccess } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { unreachableObjects } from '#shared/repository/maintenance/prune.ts'
@@ -72,7 +73,7 @@ async function aWorld(killAfter: () => number) {
       identity: 'pod',
       log: { debug() {}, info() {}, warn() {}, error() {} },
       access: async (name: string) => ({ ...access, store: { ...bucketSettings, bucket: name } }),
-      repositories: createRepositories({ storeOf, clock, scrypt: CHEAP_SCRYPT }),
+      repositories: createRepositories({ storeOf, clock, scrypt: CHEAP_SCRYPT, sourceOf: blockSourceOf }),
       count: () => undefined,
     }
     const working = maintain(deps, new AbortController().signal, occasion).then(() => 'ended' as const)

@@ -10,7 +10,7 @@ import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { CorruptionError, RetryableError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
-import type { PruneReport, PruneSlice, Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
+import type { PruneSlice, Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
 import { stores } from '#test/support/stores.ts'
 import { maintain, type Occasion } from '../../functions/maintenance/handler.ts'
 import { wakeForPrunes } from '../../functions/sweep/prunes.ts'
@@ -18,18 +18,21 @@ import { VirtualClock } from '../simulation/clock.ts'
 
 const test = suite('maintenance')
 
-const report = (change: Partial<PruneReport> = {}): PruneReport => ({
+type PruneEnd = Awaited<ReturnType<Repositories['prune']>>
+
+const report = (change: Partial<PruneEnd> = {}): PruneEnd => ({
   state: 'done',
   waitsFor: [],
   fenced: [],
   removed: {},
   kept: { objects: 0, bytes: 0 },
   progress: { phase: 'tidy' },
+  damagedSlots: [],
   ...change,
 })
 
 /** Repositories `br-1`, … that are ready unless their name says otherwise. */
-function aWorld(names: string[], prune: (name: string, slice: PruneSlice) => Promise<PruneReport>) {
+function aWorld(names: string[], prune: (name: string, slice: PruneSlice) => Promise<PruneEnd>) {
   const cluster = new MemoryCluster({ clock: systemClock })
   for (const name of names) {
     const status = name.includes('unready') ? 'False' : 'True'
@@ -102,6 +105,18 @@ test('what a prune waits for, or had no time for, is told in the condition', asy
   assert.is(world.condition('br-2')?.reason, 'PruneUnfinished')
 })
 
+test('key slots that are damaged are told in a condition by each prune, until they are gone', async () => {
+  let damagedSlots = ['keys/1', 'keys/2', 'keys/3', 'keys/4', 'keys/5']
+  const world = aWorld(['br-1'], async () => report({ damagedSlots }))
+  const told = () => world.condition('br-1', 'KeySlotDamaged')
+  await world.run()
+  assert.equal([told()?.status, told()?.reason], ['True', 'KeySlotDamaged'])
+  assert.match(told()?.message ?? '', /^keys\/1, keys\/2, keys\/3, 2 more: /)
+  damagedSlots = []
+  await world.run()
+  assert.equal([told()?.status, told()?.reason], ['False', 'KeySlotsIntact'])
+})
+
 test('two runs at once: the second steps back, and the Lease is free afterwards', async () => {
   const { promise, resolve } = Promise.withResolvers<void>()
   const world = aWorld(['br-1'], async () => {
@@ -122,7 +137,7 @@ for (const [what, isWritten] of [
 ] as const) {
   test(`a renewal ${what} costs nothing: the Lease is renewed, and free afterwards`, async () => {
     const clock = new VirtualClock()
-    const going = Promise.withResolvers<PruneReport>()
+    const going = Promise.withResolvers<PruneEnd>()
     const world = aWorld(['br-1'], () => going.promise)
     const patch = world.cluster.patch.bind(world.cluster)
     let renewals = 0

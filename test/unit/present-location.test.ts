@@ -68,7 +68,7 @@ class World {
         await onOpened?.('id')
         throw new TerminalError('RecoveryKeyInvalid', 'no PEM')
       }
-      return { repositoryId: 'id', created: false, recoverySlot: true, conditionalPut: true }
+      return { repositoryId: 'id', created: false, recoverySlot: true, damagedSlots: [], conditionalPut: true }
     }
     const repositories = { ensure: open, inspect: open } as unknown as Repositories
     const accessOf = (repository: LooseObject) => accessOfClaimed(deps, repository)

@@ -59,7 +59,7 @@ class World {
     const open = async (access: RepositoryAccess) => {
       this.opened.push(access)
       if (this.trouble !== undefined) throw this.trouble
-      return { repositoryId: 'id', created: false, recoverySlot: true, conditionalPut: true }
+      return { repositoryId: 'id', created: false, recoverySlot: true, damagedSlots: [], conditionalPut: true }
     }
     const repositories = { ensure: open, inspect: open } as unknown as Repositories
     const access = (name: string) => accessOfRepository(deps, name)

@@ -95,15 +95,9 @@ function aClone(cluster: MemoryCluster, namespace: string, restoreUid: string | 
 }
 
 function theDeps(cluster: MemoryCluster, about: Partial<BackupAbout> | undefined, asked: DownloadRequest[]) {
-  const origin = {
-    fcdId: 'a1',
-    snapshotId: 'b2',
-    clusterId: 'here',
-    createdMs: 0,
-    changeId: undefined,
-    claim: 'app/data',
-  }
-  const backup = { root: 'roots/2', capacityBytes: 1024, about: { ...origin, backup: 'nightly', ...about } }
+  const origin = { clusterId: 'here', createdMs: 0, claim: 'app/data' }
+  const source = { diskId: 'a1', snapshotId: 'b2', capacityBytes: 1024, changeId: undefined }
+  const backup = { root: 'roots/2', source, about: { ...origin, backup: 'nightly', ...about } }
   const mover = {
     kill() {},
     download: async (request: DownloadRequest) => {

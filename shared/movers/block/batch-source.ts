@@ -1,6 +1,6 @@
 // Deals out the chunks that wait, page after page, in batches; opens pages a little ahead of their turn.
 
-import type { OpenPage, UploadState } from '#shared/repository/core/upload-state.ts'
+import type { OpenPage, UploadState } from './upload-state.ts'
 
 const PAGES_AHEAD = 4
 

@@ -6,17 +6,17 @@ import { MiB } from '#shared/kernel/units.ts'
 import type { DownloadOutcome, DownloadProgress, DownloadRequest, SliceOptions } from '#shared/ports/mover.ts'
 import { BlobReader, type PackPart } from '#shared/repository/core/blob-reader.ts'
 import { countGarbage } from '#shared/repository/core/garbage.ts'
-import { type Geometry, geometryOf, pageSpan, spanBytes } from '#shared/repository/core/geometry.ts'
 import type { Repository } from '#shared/repository/core/repository.ts'
 import { readRoot } from '#shared/repository/core/seal.ts'
 import { Stopper } from '#shared/repository/core/stopper.ts'
 import { throttled } from '#shared/repository/core/throttled.ts'
 import { type BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
 import { rootKey, sessionInKey } from '#shared/repository/format/names.ts'
-import type { Root } from '#shared/repository/format/root.ts'
+import { type BlockRoot, blockSourceOf } from './block-source.ts'
 import { budgetFor, DEFAULT_MEMORY_MIB, DEFAULT_WORKERS, pacedBudget } from './budget.ts'
 import { ByteGate } from './byte-gate.ts'
 import { type Fetch, planFetches } from './download-plan.ts'
+import { type Geometry, geometryOf, pageSpan, spanBytes } from './geometry.ts'
 import type { Lane } from './lane.ts'
 import { type EngineDeps, openPaced } from './upload.ts'
 
@@ -33,31 +33,34 @@ export async function download(
   options: SliceOptions<DownloadProgress>,
 ): Promise<DownloadOutcome> {
   const repository = await openPaced(deps, request.repository)
-  const root = await requireRoot(repository, request.root)
+  const backup = await requireBackup(repository, request.root)
   const stopper = new Stopper(deps.clock, request.sliceMs, options.signal)
   try {
-    return await new DownloadSlice({ repository, request, deps, root, stopper }, options.onProgress).run()
+    return await new DownloadSlice({ repository, request, deps, backup, stopper }, options.onProgress).run()
   } finally {
     stopper.dispose()
   }
 }
 
-async function requireRoot(repository: Repository, key: string): Promise<Root> {
+async function requireBackup(repository: Repository, key: string): Promise<BlockBackup> {
   const session = sessionInKey(key)
   const root = session === undefined ? undefined : await readRoot(repository, session)
   if (session === undefined || root === undefined || key !== rootKey(session)) {
     throw new TerminalError('RootMissing', `${repository.store.location}/${key}: there is no such backup`)
   }
+  const source = blockSourceOf(root, `${repository.store.location}/${key}`)
   const { chunkBytes, pageChunks } = repository.config
-  if (root.chunkBytes === chunkBytes && root.pageChunks === pageChunks) return root
+  if (source.chunkBytes === chunkBytes && source.pageChunks === pageChunks) return { pages: root.pages, source }
   throw new CorruptionError('RootCorrupt', `${repository.store.location}/${key}: cut otherwise than its repository`)
 }
+
+type BlockBackup = { pages: LocationTable; source: BlockRoot }
 
 type DownloadContext = {
   repository: Repository
   request: DownloadRequest
   deps: EngineDeps
-  root: Root
+  backup: BlockBackup
   stopper: Stopper
 }
 
@@ -72,7 +75,7 @@ class DownloadSlice {
   readonly #request: DownloadRequest
   readonly #repository: Repository
   readonly #deps: EngineDeps
-  readonly #root: Root
+  readonly #pages: LocationTable
   readonly #geometry: Geometry
   readonly #stopper: Stopper
   readonly #failed = new AbortController()
@@ -88,20 +91,20 @@ class DownloadSlice {
   #nextLane = 0
 
   constructor(
-    { repository, request, deps, root, stopper }: DownloadContext,
+    { repository, request, deps, backup, stopper }: DownloadContext,
     onProgress: (progress: DownloadProgress) => void,
   ) {
     this.#repository = repository
     this.#request = request
     this.#deps = deps
-    this.#root = root
+    this.#pages = backup.pages
     this.#stopper = stopper
-    this.#geometry = geometryOf(root.capacityBytes, root)
+    this.#geometry = geometryOf(backup.source.capacityBytes, backup.source)
     this.#blobs = new BlobReader(repository, this.#failed.signal)
     this.#begin = Math.min(request.nextChunk, this.#geometry.chunkCount)
     this.#plannedEnd = this.#begin
     const bytesDone = spanBytes(this.#geometry, 0, this.#begin)
-    this.#progress = { totalBytes: root.capacityBytes, bytesDone, bytesWritten: 0 }
+    this.#progress = { totalBytes: backup.source.capacityBytes, bytesDone, bytesWritten: 0 }
     this.#report = throttled(deps.clock, () => onProgress(this.#progressNow()))
   }
 
@@ -185,7 +188,7 @@ class DownloadSlice {
   }
 
   async #readMap(page: number): Promise<LocationTable | undefined> {
-    const location = this.#root.pages.get(page)
+    const location = this.#pages.get(page)
     if (location === undefined) return undefined
     const map = LocationTable.decode(await this.#blobs.read('page', location))
     const { first, end } = pageSpan(this.#geometry, page)

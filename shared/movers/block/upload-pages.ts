@@ -3,16 +3,16 @@
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import type { BlobReader } from '#shared/repository/core/blob-reader.ts'
 import { countGarbage } from '#shared/repository/core/garbage.ts'
-import { chunkLength, pageSpan } from '#shared/repository/core/geometry.ts'
 import { inParallel } from '#shared/repository/core/in-parallel.ts'
 import type { MetaPacks } from '#shared/repository/core/meta-packs.ts'
 import { readPageMap } from '#shared/repository/core/page-map.ts'
 import type { Repository } from '#shared/repository/core/repository.ts'
 import type { Unfinished, UnfinishedPage } from '#shared/repository/core/unfinished.ts'
-import type { OpenPage, UploadState } from '#shared/repository/core/upload-state.ts'
 import type { Warn } from '#shared/repository/core/warn.ts'
 import { Bitmap } from '#shared/repository/format/bitmap.ts'
 import type { BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
+import { chunkLength, pageSpan } from './geometry.ts'
+import type { OpenPage, UploadState } from './upload-state.ts'
 
 const PARALLEL_READS = 8
 

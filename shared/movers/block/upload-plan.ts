@@ -1,9 +1,9 @@
 // Which chunks an upload looks at: the changed areas, or what the disk says is allocated, or everything.
 
 import type { Extent } from '#shared/ports/disk.ts'
-import { chunksOf, pageExtent } from '#shared/repository/core/geometry.ts'
-import type { UploadState } from '#shared/repository/core/upload-state.ts'
+import { chunksOf, pageExtent } from './geometry.ts'
 import type { Lane } from './lane.ts'
+import type { UploadState } from './upload-state.ts'
 
 /** Pages per question to the disk: 32 GiB at the default chunk size. */
 const PAGES_PER_QUESTION = 16

@@ -2,13 +2,13 @@
 
 import type { KnownChunks } from '#shared/repository/core/known-chunks.ts'
 import type { Outbox } from '#shared/repository/core/outbox.ts'
-import type { OpenPage } from '#shared/repository/core/upload-state.ts'
 import { LocationTable } from '#shared/repository/format/location-table.ts'
 import { ID_BYTES } from '#shared/repository/format/version.ts'
 import { BatchSource } from './batch-source.ts'
 import type { TransferBudget } from './budget.ts'
 import type { FullPack, Lane } from './lane.ts'
 import { closePage, loadPage, type PageContext } from './upload-pages.ts'
+import type { OpenPage } from './upload-state.ts'
 
 /** So many batches of a lane are under way: one being read while the verdict on the other is made. */
 const BATCHES_PER_LANE = 2

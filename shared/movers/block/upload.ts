@@ -20,21 +20,22 @@ import { Outbox } from '#shared/repository/core/outbox.ts'
 import { PacedStore } from '#shared/repository/core/paced-store.ts'
 import type { Pacer } from '#shared/repository/core/pacer.ts'
 import { type KeyCache, type Repository, requireRepository } from '#shared/repository/core/repository.ts'
-import { sealUpload } from '#shared/repository/core/seal.ts'
+import { sealBackup } from '#shared/repository/core/seal.ts'
 import { Stopper } from '#shared/repository/core/stopper.ts'
 import { throttled } from '#shared/repository/core/throttled.ts'
 import { loadUnfinished, Unfinished } from '#shared/repository/core/unfinished.ts'
-import { beginUpload } from '#shared/repository/core/upload-begin.ts'
-import type { UploadState } from '#shared/repository/core/upload-state.ts'
 import type { Lost } from '#shared/repository/core/verify-stored.ts'
 import type { Warn } from '#shared/repository/core/warn.ts'
 import { packKey, rootKey } from '#shared/repository/format/names.ts'
 import type { Root } from '#shared/repository/format/root.ts'
+import { type BlockRoot, blockRootSource, blockSourceOf } from './block-source.ts'
 import { budgetFor, DEFAULT_MEMORY_MIB, DEFAULT_WORKERS, pacedBudget, type TransferBudget } from './budget.ts'
 import type { Lane, LaneSetup } from './lane.ts'
+import { beginUpload } from './upload-begin.ts'
 import { type PageContext, planRetired } from './upload-pages.ts'
 import { planAllocated, planChanged } from './upload-plan.ts'
 import { UploadPump } from './upload-pump.ts'
+import type { UploadState } from './upload-state.ts'
 
 export type EngineDeps = {
   store: ObjectStore
@@ -66,7 +67,7 @@ export async function upload(
     const begun = await beginUpload(repository, request, checkpoints, deps.clock.nowMs(), warn)
     if (begun.kind === 'sealed') {
       await checkpoints.removeAll()
-      return sealedOutcome(request, begun.root)
+      return sealedOutcome(request, begun.root, begun.source)
     }
     if (begun.kind === 'unplanned') return { state: 'unplanned' }
     const { state, isFresh } = begun
@@ -130,21 +131,24 @@ class UploadSlice {
     const { repository, request, deps, checkpoints } = this.#context
     const state = this.#state
     if (state.plannedPages < state.geometry.pageCount || state.nextUnfinished(0) !== -1) {
-      await checkpoints.write(state, this.#outbox)
+      await checkpoints.write(state.checkpoint(), this.#outbox)
       return this.#more()
     }
-    const sealed = await sealUpload({
+    const { pages, parent, stats, healed, newChunks } = state
+    const source = blockRootSource(state.geometry, request.source, state.mode)
+    const sealed = await sealBackup({
       repository,
       session: request.session,
-      state,
+      newChunks,
       checkpoints,
       outbox: this.#outbox,
-      about: request.about,
+      backup: { about: request.about, source, parent, stats, healed, pages },
       sealedMs: deps.clock.nowMs(),
     })
     if (!('version' in sealed)) return await this.#heal(sealed)
     await checkpoints.removeAll()
-    return sealedOutcome(request, sealed)
+    const root = `${repository.store.location}/${rootKey(request.session)}`
+    return sealedOutcome(request, sealed, blockSourceOf(sealed, root))
   }
 
   /** The next slice reads from the disk what an earlier backup has lost. */
@@ -158,7 +162,7 @@ class UploadSlice {
     }
     if (lost.unreadable !== undefined) warn(lost.unreadable.reason, `${lost.unreadable.message}, and ${again}`)
     this.#state.heal(lost)
-    await checkpoints.write(this.#state, this.#outbox)
+    await checkpoints.write(this.#state.checkpoint(), this.#outbox)
     return this.#more()
   }
 
@@ -234,7 +238,7 @@ class UploadSlice {
     const { checkpoints } = this.#context
     if (!checkpoints.hasRoom) return
     this.#pages.metaPacks.sendPack()
-    await checkpoints.write(this.#state, this.#outbox)
+    await checkpoints.write(this.#state.checkpoint(), this.#outbox)
   }
 
   /** The slice failed, but its packs stand: the next one need not send them again. */
@@ -242,14 +246,15 @@ class UploadSlice {
     // A plan that is not whole must not be taken for one (see `fits`).
     if (!this.#isPlanned) return
     try {
-      await this.#context.checkpoints.write(this.#state, new Outbox(this.#context.repository.store, this.#state.stats))
+      const outbox = new Outbox(this.#context.repository.store, this.#state.stats)
+      await this.#context.checkpoints.write(this.#state.checkpoint(), outbox)
     } catch {
       // The first error is the one to tell; without this checkpoint the next slice starts from an older one.
     }
   }
 }
 
-function sealedOutcome({ session }: UploadRequest, { stats, mode, healed }: Root): UploadEnd {
+function sealedOutcome({ session }: UploadRequest, { stats, healed }: Root, { mode }: BlockRoot): UploadEnd {
   const outcome = { state: 'sealed' as const, root: rootKey(session), progress: { ...stats }, mode }
   return healed === undefined ? outcome : { ...outcome, healed }
 }

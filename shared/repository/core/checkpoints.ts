@@ -1,11 +1,11 @@
 // Checkpoint objects of one session: the newest that opens wins, older ones go when a newer one is durable.
 
 import { ConflictError, CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
+import { OBJECT_LOCKED } from '#shared/ports/object-store.ts'
 import { type Checkpoint, openCheckpoint, sealCheckpoint } from '#shared/repository/format/checkpoint.ts'
 import { checkpointKey, checkpointPrefix } from '#shared/repository/format/names.ts'
 import type { Outbox } from './outbox.ts'
 import type { Repository } from './repository.ts'
-import type { UploadState } from './upload-state.ts'
 import type { Warn } from './warn.ts'
 
 /** Four digits in the name. The last one is kept for the slice's end. */
@@ -60,9 +60,9 @@ export class Checkpoints {
     return this.#written < MOST_PER_SLICE - 1
   }
 
-  async write(state: UploadState, outbox: Outbox): Promise<void> {
+  async write(checkpoint: Checkpoint, outbox: Outbox): Promise<void> {
     const key = this.#key(++this.#written)
-    const body = sealCheckpoint(this.#repository.keys, key, state.checkpoint())
+    const body = sealCheckpoint(this.#repository.keys, key, checkpoint)
     if ((await outbox.put(key, body)) === 'theirs') {
       throw new ConflictError('SliceTaken', `${key} exists: someone else works on slice ${this.#slice} of this session`)
     }
@@ -83,7 +83,7 @@ export class Checkpoints {
     try {
       await this.#repository.store.delete(key)
     } catch (error) {
-      if (!(error instanceof TerminalError && error.reason === 'S3ObjectLocked')) throw error
+      if (!(error instanceof TerminalError && error.reason === OBJECT_LOCKED)) throw error
       this.#warn(error.reason, error.message)
     }
   }

@@ -5,6 +5,8 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 import { decodeSlot, MOST_SLOT_BYTES, slotPrefix, unwrapSlot } from '#shared/repository/format/key-slot.ts'
 import { keySlotKey } from '#shared/repository/format/names.ts'
+import type { RepositoryKeys } from '#shared/repository/format/repository-keys.ts'
+import { isSlotIntact } from '#shared/repository/format/slot-mac.ts'
 import { type FoundSlot, openableBy, planTrials } from '#shared/repository/format/slot-trials.ts'
 import { inParallel } from './in-parallel.ts'
 
@@ -21,19 +23,25 @@ export type SlotList = {
   listed: number
   /** The newest ones' names, for a message. */
   newest: string[]
+  /** Names of those that were read, or are too large for it, and are no slot that this version knows. */
+  unreadable: string[]
 }
 
 export async function readSlots(store: ObjectStore, repositoryId: string): Promise<SlotList> {
-  const { oldest, newest, listed } = await slotNames(store, repositoryId)
+  const { oldest, newest, tooLarge, listed } = await slotNames(store, repositoryId)
+  const unreadable = tooLarge.map(({ key }) => key)
   const read = await inParallel(oldest, PARALLEL_READS, async ({ key, modifiedMs }) => {
-    const slot = await readSlot(store, key)
-    return slot && { ...slot, modifiedMs }
+    const bytes = await readSlotBytes(store, key)
+    const slot = bytes && decodeSlot(bytes)
+    if (bytes !== undefined && slot === undefined) unreadable.push(key)
+    return slot && { slotId: slotIdIn(key), slot, modifiedMs }
   })
-  return { slots: read.filter((slot) => slot !== undefined), listed, newest: newest.map(({ key }) => key) }
+  return { slots: read.filter((slot) => slot !== undefined), listed, newest: newest.map(({ key }) => key), unreadable }
 }
 
 async function slotNames(store: ObjectStore, repositoryId: string) {
   let [oldest, newest]: StoredObject[][] = [[], []]
+  const tooLarge: StoredObject[] = []
   let listed = 0
   const settle = () => {
     oldest = (oldest ?? []).toSorted((a, b) => a.modifiedMs - b.modifiedMs).slice(0, MOST_SLOTS)
@@ -43,17 +51,28 @@ async function slotNames(store: ObjectStore, repositoryId: string) {
     if (++listed > MOST_LISTED) break
     newest?.push(object)
     if (object.bytes <= MOST_SLOT_BYTES) oldest?.push(object)
+    else if (tooLarge.length < MOST_SLOTS) tooLarge.push(object)
     if (listed % 1024 === 0) settle()
   }
   settle()
-  return { oldest: oldest ?? [], newest: newest ?? [], listed }
+  return { oldest: oldest ?? [], newest: newest ?? [], tooLarge, listed }
 }
 
 export async function readSlot(store: ObjectStore, key: string): Promise<Omit<FoundSlot, 'modifiedMs'> | undefined> {
-  // It may have been exchanged for a larger one since it was listed.
-  const bytes = await store.getRange(key, 0, MOST_SLOT_BYTES + 1)
-  const slot = bytes === undefined ? undefined : decodeSlot(bytes)
-  return slot && { slotId: key.slice(keySlotKey('').length), slot }
+  const bytes = await readSlotBytes(store, key)
+  const slot = bytes && decodeSlot(bytes)
+  return slot && { slotId: slotIdIn(key), slot }
+}
+
+/** It may have been exchanged for a larger one since it was listed. */
+const readSlotBytes = (store: ObjectStore, key: string) => store.getRange(key, 0, MOST_SLOT_BYTES + 1)
+
+const slotIdIn = (key: string): string => key.slice(keySlotKey('').length)
+
+/** Names of slots that nobody wrote who had the repository key, or that were damaged since; of a later version, too. */
+export function damagedSlots(keys: RepositoryKeys, { slots, unreadable }: SlotList): string[] {
+  const changed = slots.filter(({ slotId, slot }) => !isSlotIntact(keys, slotId, slot))
+  return [...unreadable, ...changed.map(({ slotId }) => keySlotKey(slotId))].sort()
 }
 
 /** Repository keys that this process has unwrapped already, as scrypt is slow on purpose. Memory only. */

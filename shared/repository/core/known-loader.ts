@@ -8,9 +8,9 @@ import { claimedKind, SEALED_PREFIX_BYTES } from '#shared/repository/format/seal
 import type { BlobReader } from './blob-reader.ts'
 import { inParallel } from './in-parallel.ts'
 import { KnownChunks } from './known-chunks.ts'
+import type { NewChunks } from './new-chunks.ts'
 import { PackSet } from './pack-set.ts'
 import type { Repository } from './repository.ts'
-import type { UploadState } from './upload-state.ts'
 import type { Warn } from './warn.ts'
 
 /** Runs that are looked at however many there are: the start of a slice must not grow with the repository. */
@@ -26,14 +26,18 @@ export type KnownSource = {
   warn: Warn
 }
 
-export async function loadKnownChunks(source: KnownSource, session: string, state: UploadState): Promise<KnownChunks> {
+export async function loadKnownChunks(
+  source: KnownSource,
+  session: string,
+  own: { newChunks: NewChunks; unusable: ReadonlySet<string> },
+): Promise<KnownChunks> {
   const known = new KnownChunks(source.mostEntries)
-  const isUnusable = (pack: string) => state.unusable.has(pack)
+  const isUnusable = (pack: string) => own.unusable.has(pack)
   // What this session stored in earlier slices comes first.
-  await inParallel(state.newChunks.segments.toReversed(), PARALLEL_READS, (segment) =>
+  await inParallel(own.newChunks.segments.toReversed(), PARALLEL_READS, (segment) =>
     addSegment(source, known, segment, isUnusable),
   )
-  known.addAll(LocationTable.decode(state.newChunks.encodeUnsegmented()), isUnusable)
+  known.addAll(LocationTable.decode(own.newChunks.encodeUnsegmented()), isUnusable)
   const runs = (await runsNewestFirst(source.repository)).filter((run) => run !== session).slice(0, MOST_RUNS)
   await inParallel(runs, PARALLEL_READS, (run) => addRun(source, known, run, isUnusable))
   return known

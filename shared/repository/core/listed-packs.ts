@@ -90,7 +90,7 @@ class SortedNames {
 
   constructor(parts: readonly BigUint64Array[]) {
     this.#parts = parts.filter(({ length }) => length > 0)
-    // S3 lists in order, and some stores that speak its language do not.
+    // Most stores list in order, and some do not.
     for (const part of this.#parts) if (!isSorted(part)) part.sort()
   }
 

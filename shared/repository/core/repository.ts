@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { RecoveryChoice } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
+import { NO_FEATURES } from '#shared/repository/format/features.ts'
 import {
   type KeySlot,
   newSlotId,
@@ -27,12 +28,13 @@ import {
   READABLE_CHUNK_BYTES,
 } from '#shared/repository/format/version.ts'
 import { boundedStore } from './bounded-store.ts'
-import { type KeyCache, readSlots, type SlotList, unwrapAny } from './key-slots.ts'
+import { damagedSlots, type KeyCache, readSlots, type SlotList, unwrapAny } from './key-slots.ts'
 
 export { KeyCache } from './key-slots.ts'
 
 export type Repository = { store: ObjectStore; keys: RepositoryKeys; config: RepositoryConfig }
-export type OpenedRepository = Repository & { slots: ReadonlyMap<string, KeySlot> }
+/** `slots`: those that were read and are intact. `damagedSlots`: names of the others, sorted. */
+export type OpenedRepository = Repository & { slots: ReadonlyMap<string, KeySlot>; damagedSlots: readonly string[] }
 
 export type CreateOptions = {
   chunkBytes?: number | undefined
@@ -61,12 +63,10 @@ export async function openRepository(
   const master = await masterOf(store, config.repositoryId, list, secret, keyCache)
   const keys = new RepositoryKeys(config.repositoryId, master)
   checkConfigMac(keys, config, mac, where)
-  return {
-    store: boundedStore(store),
-    keys,
-    config,
-    slots: new Map(list.slots.map(({ slotId, slot }) => [slotId, slot])),
-  }
+  const damaged = damagedSlots(keys, list)
+  const intact = list.slots.filter(({ slotId }) => !damaged.includes(keySlotKey(slotId)))
+  const slots = new Map(intact.map(({ slotId, slot }) => [slotId, slot]))
+  return { store: boundedStore(store), keys, config, slots, damagedSlots: damaged }
 }
 
 /** Before a slot is tried: another repository has other passwords, and that would be the reason then. */
@@ -121,7 +121,8 @@ export async function createRepository(
 ): Promise<{ repository: OpenedRepository; created: boolean }> {
   await refuseLeftovers(store)
   const { chunkBytes = DEFAULT_CHUNK_BYTES, pageChunks = DEFAULT_PAGE_CHUNKS } = options
-  const config: RepositoryConfig = { repositoryId: randomBytes(16).toString('hex'), chunkBytes, pageChunks }
+  const repositoryId = randomBytes(16).toString('hex')
+  const config: RepositoryConfig = { repositoryId, chunkBytes, pageChunks, ...NO_FEATURES }
   checkChunkBytes(chunkBytes)
   const keys = new RepositoryKeys(config.repositoryId, randomBytes(REPOSITORY_KEY_BYTES))
   const slots = [await passwordSlot(keys, secret, options.scrypt)]
@@ -158,15 +159,15 @@ type NewSlot = { key: string; body: Uint8Array }
 
 async function passwordSlot(keys: RepositoryKeys, password: string, cost?: ScryptCost): Promise<NewSlot> {
   const slotId = newSlotId(keys.repositoryId)
-  return { key: keySlotKey(slotId), body: await wrapWithPassphrase(slotId, 'password', password, keys.master, cost) }
+  return { key: keySlotKey(slotId), body: await wrapWithPassphrase(slotId, 'password', password, keys, cost) }
 }
 
 async function recoverySlot(keys: RepositoryKeys, recovery: RecoveryChoice, cost?: ScryptCost): Promise<NewSlot> {
   const slotId = newSlotId(keys.repositoryId)
   const body =
     recovery.kind === 'passphrase'
-      ? await wrapWithPassphrase(slotId, 'recovery-passphrase', recovery.passphrase, keys.master, cost)
-      : wrapForPublicKey(slotId, recovery.pem, keys.master)
+      ? await wrapWithPassphrase(slotId, 'recovery-passphrase', recovery.passphrase, keys, cost)
+      : wrapForPublicKey(slotId, recovery.pem, keys)
   return { key: keySlotKey(slotId), body }
 }
 

@@ -1,24 +1,28 @@
 // The end of an upload: what was written is checked, then the root says that the backup exists.
 
+import { randomBytes } from 'node:crypto'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
-import type { BackupAbout } from '#shared/ports/mover.ts'
+import { NO_FEATURES } from '#shared/repository/format/features.ts'
 import { sealIndexRun } from '#shared/repository/format/index-run.ts'
-import { indexKey, rootKey } from '#shared/repository/format/names.ts'
+import { indexKey, packKey, rootKey } from '#shared/repository/format/names.ts'
+import { PackBuilder, packBlob, packOverheadBytes } from '#shared/repository/format/pack.ts'
 import { openRoot, openTombstone, type Root, sealRoot } from '#shared/repository/format/root.ts'
+import { encodeRootCopy } from '#shared/repository/format/root-copy.ts'
 import { claimedKind } from '#shared/repository/format/sealed-object.ts'
 import type { Checkpoints } from './checkpoints.ts'
+import type { NewChunks } from './new-chunks.ts'
 import type { Outbox } from './outbox.ts'
 import type { Repository } from './repository.ts'
-import type { UploadState } from './upload-state.ts'
 import { type Lost, verifyStored } from './verify-stored.ts'
 
 export type SealContext = {
   repository: Repository
   session: string
-  state: UploadState
   checkpoints: Checkpoints
   outbox: Outbox
-  about: BackupAbout
+  newChunks: NewChunks
+  /** What the source has put together. Its pages name all packs that the backup needs. */
+  backup: Pick<Root, 'about' | 'source' | 'parent' | 'stats' | 'healed' | 'pages'>
   sealedMs: number
 }
 
@@ -26,19 +30,33 @@ export type SealContext = {
  * Answers the root that stands: ours, or the one another holder of the same session sealed first. Or what was lost of what this
  * backup took over: nothing is written then.
  */
-export async function sealUpload(context: SealContext): Promise<Root | Lost> {
-  const { repository, session, state, outbox } = context
-  const lost = await verifyStored(repository, session, state).catch((error: unknown) => asCorruption(error))
+export async function sealBackup(context: SealContext): Promise<Root | Lost> {
+  const { repository, session, newChunks, outbox } = context
+  const lost = await verifyStored(repository, session, context.backup.pages).catch((error: unknown) =>
+    asCorruption(error),
+  )
   // Of a session that was given up anything may be gone: nothing is wrong then.
   if (lost !== undefined) return (await readRoot(repository, session)) ?? (await told(context, lost))
-  const { segments } = state.newChunks
-  const run = sealIndexRun(repository.keys, session, segments, state.newChunks.encodeUnsegmented())
+  const root = rootOf(context)
+  await putCopy(context, root)
+  const run = sealIndexRun(repository.keys, session, newChunks.segments, newChunks.encodeUnsegmented())
   await outbox.put(indexKey(session), run)
-  await outbox.put(rootKey(session), sealRoot(repository.keys, session, rootOf(context)))
+  await outbox.put(rootKey(session), sealRoot(repository.keys, session, root))
   // Read back in any case: what stands there counts, whoever wrote it.
-  const root = await readRoot(repository, session)
-  if (root === undefined) throw new CorruptionError('RootMissing', `${where(context)} was written and is not there`)
-  return root
+  const standing = await readRoot(repository, session)
+  if (standing === undefined) throw new CorruptionError('RootMissing', `${where(context)} was written and is not there`)
+  return standing
+}
+
+/** In a pack of its own: whoever loses all of `roots/` makes the root again from it (`rebuildRoot`). */
+async function putCopy({ repository, session, outbox }: SealContext, root: Root): Promise<void> {
+  const raw = encodeRootCopy(session, root)
+  const blob = packBlob(raw)
+  const ref = `${session}/${root.copy}`
+  const pack = new PackBuilder(repository.keys, ref, Buffer.alloc(blob.bytes.length + packOverheadBytes(1)))
+  pack.append('root', repository.keys.pageId(raw), blob)
+  // The name is random: should it be taken, it is by this very PUT, repeated after a lost answer.
+  await outbox.put(packKey(ref), pack.finish())
 }
 
 function asCorruption(error: unknown): CorruptionError {
@@ -54,8 +72,8 @@ async function told({ checkpoints }: SealContext, lost: Lost | CorruptionError):
 }
 
 /**
- * undefined: not sealed. TerminalError `SessionFenced`: given up or deleted, it can never be sealed. CorruptionError `RootCorrupt`, also of what only
- * claims to be a tombstone.
+ * undefined: not sealed. TerminalError `SessionFenced`: given up or deleted, it can never be sealed. `RepositoryVersionUnknown`: see `openRoot`.
+ * CorruptionError `RootCorrupt`, also of what only claims to be a tombstone.
  */
 export async function readRoot(repository: Repository, session: string): Promise<Root | undefined> {
   const { store, keys } = repository
@@ -69,19 +87,19 @@ export async function readRoot(repository: Repository, session: string): Promise
   throw new TerminalError('SessionFenced', `backup ${session} in ${store.location} ${words}`)
 }
 
-function rootOf({ state, repository, about, sealedMs }: SealContext): Root {
+/** What its own copy, its index run and itself take is not in its stats: the copy is the same. */
+function rootOf({ backup, sealedMs }: SealContext): Root {
   return {
     version: 1,
-    capacityBytes: state.geometry.capacityBytes,
-    chunkBytes: repository.config.chunkBytes,
-    pageChunks: repository.config.pageChunks,
-    about,
-    parent: state.parent,
-    mode: state.mode,
-    stats: { ...state.stats },
+    ...NO_FEATURES,
+    about: backup.about,
+    source: backup.source,
+    parent: backup.parent,
+    stats: { ...backup.stats },
     sealedMs,
-    healed: state.healed,
-    pages: state.pages,
+    healed: backup.healed,
+    copy: randomBytes(8).toString('hex'),
+    pages: backup.pages,
   }
 }
 

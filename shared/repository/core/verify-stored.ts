@@ -8,7 +8,6 @@ import { countGarbage } from './garbage.ts'
 import { inParallel } from './in-parallel.ts'
 import { NamedPacks } from './named-packs.ts'
 import type { Repository } from './repository.ts'
-import type { UploadState } from './upload-state.ts'
 
 const PARALLEL_READS = 8
 /** They go into the checkpoint; what is lost beyond them, the next look finds. */
@@ -19,14 +18,14 @@ export type Lost = { packs: ReadonlySet<string>; pages: number[]; unreadable: Co
 
 /**
  * Reads and decodes every page, and looks in a LIST for every pack that they name, each with room for what it is said to hold.
- * What this session wrote and is not there throws a CorruptionError; what it took over from others is answered: the disk has it still.
+ * What this session wrote and is not there throws a CorruptionError; what it took over from others is answered: the source has it still.
  */
 export async function verifyStored(
   repository: Repository,
   session: string,
-  state: UploadState,
+  pages: LocationTable,
 ): Promise<Lost | undefined> {
-  const look = { repository, session, state, blobs: new BlobReader(repository) }
+  const look = { repository, session, table: pages, blobs: new BlobReader(repository) }
   const named = new NamedPacks()
   const unreadable = await eachPage(look, (page, map) => {
     named.add(page, map)
@@ -35,26 +34,26 @@ export async function verifyStored(
   requireOwn(look, named)
   const packs = new Set(named.missing(MOST_LOST))
   if (packs.size === 0 && unreadable.size === 0) return undefined
-  const pages = new Set(unreadable.keys())
+  const lost = new Set(unreadable.keys())
   if (packs.size > 0) {
     await eachPage(look, (page, map, number) => {
-      if (packs.has(page.pack) || map.packs.some((pack) => packs.has(pack))) pages.add(number)
+      if (packs.has(page.pack) || map.packs.some((pack) => packs.has(pack))) lost.add(number)
     })
   }
-  return { packs, pages: [...pages], unreadable: [...unreadable.values()][0] }
+  return { packs, pages: [...lost], unreadable: [...unreadable.values()][0] }
 }
 
-type Look = { repository: Repository; session: string; state: UploadState; blobs: BlobReader }
+type Look = { repository: Repository; session: string; table: LocationTable; blobs: BlobReader }
 
 /** Answers the pages of others that cannot be read. */
 async function eachPage(
-  { blobs, session, state }: Look,
+  { blobs, session, table }: Look,
   visit: (page: BlobLocation, map: LocationTable, number: number) => void,
 ): Promise<Map<number, CorruptionError>> {
   const unreadable = new Map<number, CorruptionError>()
-  const numbers = Array.from({ length: state.pages.length }, (_, number) => number)
+  const numbers = Array.from({ length: table.length }, (_, number) => number)
   await inParallel(numbers, PARALLEL_READS, async (number) => {
-    const page = state.pages.get(number)
+    const page = table.get(number)
     if (page === undefined) return
     try {
       const raw = await blobs.read('page', page)

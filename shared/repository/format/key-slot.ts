@@ -19,8 +19,9 @@ import {
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { KiB, MiB } from '#shared/kernel/units.ts'
 import { asBuffer } from './bytes.ts'
-import { REPOSITORY_KEY_BYTES } from './repository-keys.ts'
-import { CONFIG_MARK, FORMAT_VERSION, TAG_BYTES } from './version.ts'
+import { REPOSITORY_KEY_BYTES, type RepositoryKeys } from './repository-keys.ts'
+import { encodeSlot } from './slot-mac.ts'
+import { FORMAT_VERSION, SLOT_MARK, TAG_BYTES } from './version.ts'
 
 export type SlotKind = 'password' | 'recovery-passphrase' | 'recovery-public-key'
 export type ScryptCost = { N: number; r: number; p: number }
@@ -42,7 +43,8 @@ const LEAST_RSA_BITS = 2048
 type PassphraseSlot = { kind: 'password' | 'recovery-passphrase'; scrypt: ScryptCost & { salt: string } }
 type RsaSlot = { kind: 'recovery-public-key'; algorithm: 'rsa-oaep-sha256' }
 type X25519Slot = { kind: 'recovery-public-key'; algorithm: 'x25519-hkdf-aes-256-gcm'; ephemeral: string }
-export type KeySlot = (PassphraseSlot | RsaSlot | X25519Slot) & { wrapped: string }
+/** `mac`: see `slot-mac.ts`. A slot opens without it, and is told of then. */
+export type KeySlot = (PassphraseSlot | RsaSlot | X25519Slot) & { wrapped: string; mac?: string | undefined }
 
 export function newSlotId(repositoryId: string): string {
   return `${repositoryId}-${randomBytes(4).toString('hex')}`
@@ -55,29 +57,34 @@ export async function wrapWithPassphrase(
   slotId: string,
   kind: PassphraseSlot['kind'],
   passphrase: string,
-  master: Uint8Array,
+  keys: RepositoryKeys,
   cost: ScryptCost = DEFAULT_SCRYPT,
 ): Promise<Buffer> {
   const salt = randomBytes(32)
-  const wrapped = gcmWrap(await scryptKey(passphrase, salt, cost), slotId, kind, master)
-  return encodeSlot({ kind, scrypt: { ...cost, salt: salt.toString('base64') }, wrapped })
+  const wrapped = gcmWrap(await scryptKey(passphrase, salt, cost), slotId, kind, keys.master)
+  return encodeSlot(keys, slotId, { kind, scrypt: { ...cost, salt: salt.toString('base64') }, wrapped })
 }
 
 /** `pem`: an RSA (2048 bits or more) or X25519 public key. */
-export function wrapForPublicKey(slotId: string, pem: string, master: Uint8Array): Buffer {
+export function wrapForPublicKey(slotId: string, pem: string, keys: RepositoryKeys): Buffer {
   const kind = 'recovery-public-key'
   const recipient = readKey(() => createPublicKey(pem))
   if (recipient.asymmetricKeyType === 'rsa') {
     const bits = recipient.asymmetricKeyDetails?.modulusLength ?? 0
     if (bits < LEAST_RSA_BITS) throw keyInvalid(`an RSA key of ${bits} bits is too short`)
-    const sealed = publicEncrypt({ key: recipient, oaepHash: 'sha256', oaepLabel: label(slotId, kind) }, master)
-    return encodeSlot({ kind, algorithm: 'rsa-oaep-sha256', wrapped: sealed.toString('base64') })
+    const sealed = publicEncrypt({ key: recipient, oaepHash: 'sha256', oaepLabel: label(slotId, kind) }, keys.master)
+    return encodeSlot(keys, slotId, { kind, algorithm: 'rsa-oaep-sha256', wrapped: sealed.toString('base64') })
   }
   if (recipient.asymmetricKeyType === 'x25519') {
     const own = generateKeyPairSync('x25519')
     const key = agreedKey(own.privateKey, recipient, own.publicKey)
-    const wrapped = gcmWrap(key, slotId, kind, master)
-    return encodeSlot({ kind, algorithm: 'x25519-hkdf-aes-256-gcm', ephemeral: spki(own.publicKey), wrapped })
+    const wrapped = gcmWrap(key, slotId, kind, keys.master)
+    return encodeSlot(keys, slotId, {
+      kind,
+      algorithm: 'x25519-hkdf-aes-256-gcm',
+      ephemeral: spki(own.publicKey),
+      wrapped,
+    })
   }
   throw keyInvalid(`a key of type ${recipient.asymmetricKeyType} cannot wrap, use RSA or X25519`)
 }
@@ -87,7 +94,7 @@ export function decodeSlot(bytes: Uint8Array): KeySlot | undefined {
   if (bytes.length > MOST_SLOT_BYTES) return undefined
   try {
     const { format, version, ...slot } = JSON.parse(asBuffer(bytes).toString('utf8'))
-    const isSlot = format === `${CONFIG_MARK}-key` && version === FORMAT_VERSION && typeof slot.wrapped === 'string'
+    const isSlot = format === SLOT_MARK && version === FORMAT_VERSION && typeof slot.wrapped === 'string'
     return isSlot && KINDS.includes(slot.kind) ? slot : undefined
   } catch {
     return undefined
@@ -199,11 +206,6 @@ function gcmUnwrap(key: Uint8Array, slotId: string, kind: SlotKind, wrapped: str
 /** Binds a wrapping to its slot, and so to its repository. */
 function label(slotId: string, kind: SlotKind): Buffer {
   return Buffer.from(`dormouse/${FORMAT_VERSION}/key-slot/${kind}/${slotId}`, 'utf8')
-}
-
-function encodeSlot(slot: KeySlot): Buffer {
-  const text = JSON.stringify({ format: `${CONFIG_MARK}-key`, version: FORMAT_VERSION, ...slot }, undefined, 2)
-  return Buffer.from(`${text}\n`, 'utf8')
 }
 
 const spki = (key: KeyObject): string => key.export({ format: 'der', type: 'spki' }).toString('base64')

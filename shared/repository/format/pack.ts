@@ -9,20 +9,23 @@ import type { BlobLocation } from './location-table.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
 import { ID_BYTES, PACK_MAGIC, PACK_TRAILER_MAGIC, SALT_BYTES, TAG_BYTES } from './version.ts'
 
-const KIND_CODE = { chunk: 1, page: 2, segment: 3, footer: 4 } as const
-export type BlobKind = 'chunk' | 'page' | 'segment'
+/** `root`: the copy of one (root-copy.ts). */
+const KIND_CODE = { chunk: 1, page: 2, segment: 3, footer: 4, root: 5 } as const
+export type BlobKind = Exclude<keyof typeof KIND_CODE, 'footer'>
+const BLOB_KINDS = ['chunk', 'page', 'segment', 'root'] as const satisfies BlobKind[]
 
 /** Reasons of the CorruptionError for each kind of blob. */
 export const BLOB_REASONS = {
   chunk: { corrupt: 'ChunkCorrupt', missing: 'ChunkMissing' },
   page: { corrupt: 'PageCorrupt', missing: 'PageMissing' },
   segment: { corrupt: 'IndexCorrupt', missing: 'IndexMissing' },
+  root: { corrupt: 'RootCorrupt', missing: 'RootMissing' },
 } as const satisfies Record<BlobKind, { corrupt: string; missing: string }>
 
 const SALT_AT = 8
 /** Magic and salt: what a reader needs beside a blob's bytes. */
 export const PACK_HEADER_BYTES = SALT_AT + SALT_BYTES
-const TRAILER_BYTES = 12
+export const PACK_TRAILER_BYTES = 12
 /** id 16 | offset 4 | stored 4 | raw 4, top bit: compressed | kind 4 */
 const FOOTER_ENTRY_BYTES = 32
 const COMPRESSED_BIT = 0x8000_0000
@@ -30,7 +33,13 @@ const FOOTER_ID = Buffer.alloc(ID_BYTES)
 
 /** Room that a pack of `blobs` blobs needs beside their ciphertext. */
 export function packOverheadBytes(blobs: number): number {
-  return PACK_HEADER_BYTES + TAG_BYTES * (blobs + 1) + FOOTER_ENTRY_BYTES * blobs + TRAILER_BYTES
+  return PACK_HEADER_BYTES + TAG_BYTES * (blobs + 1) + FOOTER_ENTRY_BYTES * blobs + PACK_TRAILER_BYTES
+}
+
+/** Length of the footer that lies before these last bytes of a pack; 0 when they are no trailer. */
+export function footerBytes(trailer: Uint8Array): number {
+  const end = asBuffer(trailer)
+  return end.length === PACK_TRAILER_BYTES ? end.readUInt32LE(0) : 0
 }
 
 /** Fills one pack in place. A pack is begun when its first blob comes and is never added to after `finish`. */
@@ -56,7 +65,7 @@ export class PackBuilder {
 
   /** Bytes of the pack if it were finished now. */
   get bytes(): number {
-    return this.#at + TAG_BYTES + FOOTER_ENTRY_BYTES * this.blobs.length + TRAILER_BYTES
+    return this.#at + TAG_BYTES + FOOTER_ENTRY_BYTES * this.blobs.length + PACK_TRAILER_BYTES
   }
 
   /** Seals a blob into the pack. false: it does not fit, and nothing was changed. */
@@ -85,7 +94,7 @@ export class PackBuilder {
     this.#seal(KIND_CODE.footer, FOOTER_ID, footer)
     this.#into.writeUInt32LE(this.#at - footerAt, this.#at)
     this.#into.write(PACK_TRAILER_MAGIC, this.#at + 4, 'latin1')
-    return this.#into.subarray(0, this.#at + TRAILER_BYTES)
+    return this.#into.subarray(0, this.#at + PACK_TRAILER_BYTES)
   }
 
   #seal(kindCode: number, id: Uint8Array, plain: Uint8Array): void {
@@ -115,7 +124,7 @@ export class PackReader {
   readonly #where: string
   readonly #codec: ChunkCodec | undefined
 
-  /** `where` (`s3://…/packs/…`) goes into messages. With a codec, what `open` answers is overwritten by its next call. */
+  /** `where` (the store's location and the pack's key) goes into messages. With a codec, what `open` answers is overwritten by its next call. */
   constructor(keys: RepositoryKeys, header: Uint8Array, where: string, codec?: ChunkCodec) {
     const head = asBuffer(header)
     if (head.length < PACK_HEADER_BYTES || head.toString('latin1', 0, SALT_AT) !== PACK_MAGIC) {
@@ -155,7 +164,7 @@ export class PackReader {
   /** What the footer lists; `tail` are the pack's last bytes, the footer wholly among them. */
   footer(tail: Uint8Array, packBytes: number): { kind: BlobKind; blob: BlobLocation }[] {
     const end = asBuffer(tail)
-    const lengthAt = end.length - TRAILER_BYTES
+    const lengthAt = end.length - PACK_TRAILER_BYTES
     try {
       if (end.toString('latin1', lengthAt + 4) !== PACK_TRAILER_MAGIC) throw new RangeError('no trailer')
       const at = lengthAt - end.readUInt32LE(lengthAt)
@@ -181,7 +190,7 @@ function footerEntries(plain: Buffer, pack: string): { kind: BlobKind; blob: Blo
   return Array.from({ length: plain.length / FOOTER_ENTRY_BYTES }, (_, index) => {
     const entry = plain.subarray(index * FOOTER_ENTRY_BYTES, (index + 1) * FOOTER_ENTRY_BYTES)
     const code = entry.readUInt32LE(28)
-    const kind = (['chunk', 'page', 'segment'] as const).find((name) => KIND_CODE[name] === code)
+    const kind = BLOB_KINDS.find((name) => KIND_CODE[name] === code)
     if (kind === undefined) throw new RangeError(`blob ${index} is of the unknown kind ${code}`)
     const raw = entry.readUInt32LE(24)
     const blob: BlobLocation = {

@@ -23,7 +23,7 @@ export type RootNote = {
   modifiedMs?: number | undefined
   /** A tombstone stands there, and why; it names nothing. */
   why?: string | undefined
-  /** Packs that its pages lie in, and segments of its index run. */
+  /** Packs that its pages, its copy and the segments of its index run lie in. */
   packs: readonly string[]
   /** Ids of its map pages, 16 bytes each. */
   pages: Uint8Array

@@ -1,10 +1,10 @@
 // The object `config`: plain JSON that says how to read the repository, with a MAC under its key.
 
 import { timingSafeEqual } from 'node:crypto'
-import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
-import { excerptOf } from '#shared/kernel/excerpt.ts'
+import { CorruptionError } from '#shared/kernel/errors.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import { asBuffer } from './bytes.ts'
+import { type Features, readFeatures, requireFeatures, versionUnknown } from './features.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
 import {
   CONFIG_MARK,
@@ -16,7 +16,7 @@ import {
 } from './version.ts'
 
 /** What the format leaves to a repository. */
-export type RepositoryConfig = { repositoryId: string; chunkBytes: number; pageChunks: number }
+export type RepositoryConfig = Features & { repositoryId: string; chunkBytes: number; pageChunks: number }
 
 /** It has half a kilobyte. */
 export const MOST_CONFIG_BYTES = 16 * KiB
@@ -24,7 +24,15 @@ export const MOST_CONFIG_BYTES = 16 * KiB
 const ALGORITHMS = { hash: 'blake3-keyed-128', compression: 'zstd', cipher: 'aes-256-gcm' }
 
 export function encodeConfig(keys: RepositoryKeys, config: RepositoryConfig): Buffer {
-  const body = { format: CONFIG_MARK, version: FORMAT_VERSION, ...config, ...ALGORITHMS }
+  const { requiredFeatures, optionalFeatures, ...cut } = config
+  const body = {
+    format: CONFIG_MARK,
+    version: FORMAT_VERSION,
+    ...cut,
+    ...ALGORITHMS,
+    requiredFeatures,
+    optionalFeatures,
+  }
   return Buffer.from(`${JSON.stringify({ ...body, mac: keys.configMac(macText(config)) }, undefined, 2)}\n`, 'utf8')
 }
 
@@ -43,14 +51,26 @@ export function decodeConfig(bytes: Uint8Array, where: string): { config: Reposi
   if (format !== CONFIG_MARK) throw refuse(`not the config of a Dormouse repository`)
   const algorithmsKnown = Object.entries(ALGORITHMS).every(([name, value]) => rest[name] === value)
   if (version !== FORMAT_VERSION || !algorithmsKnown) {
-    const found = excerptOf(JSON.stringify({ version, ...rest }), 200)
-    throw new TerminalError('RepositoryVersionUnknown', `${where}: this Dormouse reads format 1, found ${found}`)
+    throw versionUnknown(
+      where,
+      `it is of another format than ${FORMAT_VERSION}: ${JSON.stringify({ version, ...rest })}`,
+    )
   }
+  const features = featuresIn(fields, refuse)
+  requireFeatures(features, where)
   if (typeof repositoryId !== 'string' || !/^[0-9a-f]{32}$/.test(repositoryId)) throw refuse('no repository id')
   if (typeof mac !== 'string' || !/^[0-9a-f]{64}$/.test(mac)) throw refuse('no MAC')
   if (!isPowerOfTwo(chunkBytes, READABLE_CHUNK_BYTES, MAX_CHUNK_BYTES)) throw refuse(`chunkBytes is ${chunkBytes}`)
   if (!isPowerOfTwo(pageChunks, READABLE_PAGE_CHUNKS, DEFAULT_PAGE_CHUNKS)) throw refuse(`pageChunks is ${pageChunks}`)
-  return { config: { repositoryId, chunkBytes, pageChunks }, mac }
+  return { config: { repositoryId, chunkBytes, pageChunks, ...features }, mac }
+}
+
+function featuresIn(fields: Record<string, unknown>, refuse: (what: string) => CorruptionError): Features {
+  try {
+    return readFeatures(fields)
+  } catch (error) {
+    throw refuse(String(error))
+  }
 }
 
 export function checkConfigMac(keys: RepositoryKeys, config: RepositoryConfig, mac: string, where: string): void {
@@ -61,7 +81,8 @@ export function checkConfigMac(keys: RepositoryKeys, config: RepositoryConfig, m
 /** The MAC covers these lines, so that the JSON's spelling does not matter. */
 function macText(config: RepositoryConfig): string {
   const values = [CONFIG_MARK, FORMAT_VERSION, config.repositoryId, config.chunkBytes, config.pageChunks]
-  return `${[...values, ...Object.values(ALGORITHMS)].join('\n')}\n`
+  const features = [config.requiredFeatures.join(','), config.optionalFeatures.join(',')]
+  return `${[...values, ...Object.values(ALGORITHMS), ...features].join('\n')}\n`
 }
 
 function isPowerOfTwo(value: unknown, least: number, most: number): value is number {

@@ -39,17 +39,21 @@ export class RepositoryKeys {
     return keyedHash(this.#pageHasher, raw).subarray(0, ID_BYTES)
   }
 
-  /** 16 hex digits that find a volume's backups without telling its id. */
-  volumeTag(fcdId: string): string {
-    return keyedHash(this.#tagHasher, Buffer.from(fcdId, 'utf8')).toString('hex', 0, 8)
+  /** 16 hex digits that find a source's backups without telling its id, which may be any text. */
+  volumeTag(sourceId: string): string {
+    return keyedHash(this.#tagHasher, Buffer.from(sourceId, 'utf8')).toString('hex', 0, 8)
   }
 
-  snapshotTag(fcdId: string, snapshotId: string): string {
-    return this.volumeTag(`${fcdId}:${snapshotId}`)
+  snapshotTag(sourceId: string, snapshotId: string): string {
+    return this.volumeTag(`${sourceId}:${snapshotId}`)
   }
 
   configMac(text: string): string {
     return createHmac('sha256', this.#derive('config', this.#idBytes)).update(text, 'utf8').digest('hex')
+  }
+
+  slotMac(text: string): string {
+    return createHmac('sha256', this.#derive('key-slot-mac', this.#idBytes)).update(text, 'utf8').digest('hex')
   }
 
   /** A key of its own for each pack, from the salt that the pack carries. */

@@ -1,28 +1,29 @@
-// The root of a backup: the object `roots/<S>`. A backup exists when its root does, and the root names all it needs.
+// The root of a backup: the object `roots/<S>`. A backup exists when its root does, and the root names all it needs. What the backup is of stands
+// in `source`, which this file does not look into: who knows that kind of source does.
 
-import { CorruptionError } from '#shared/kernel/errors.ts'
+import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import { decodeParts, encodeParts, partAt } from './bytes.ts'
+import { type Features, isShortName, readFeatures, requireFeatures, versionUnknown } from './features.ts'
 import { LocationTable } from './location-table.ts'
 import { rootKey } from './names.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
 import { openObject, sealObject } from './sealed-object.ts'
 
-export const UPLOAD_MODES = ['Changed', 'Allocated', 'Everything'] as const
-export type UploadMode = (typeof UPLOAD_MODES)[number]
+const ROOT_VERSION = 1
+const COPY = /^[0-9a-f]{16}$/
 
-/** Same shape as BackupAbout of the mover's port, which this folder may not import. */
+/** What every backup says of itself; same shape as BackupAbout of the mover's port, which this folder may not import. */
 export type RootAbout = {
-  fcdId: string
-  snapshotId: string
   clusterId: string
   createdMs: number
-  changeId: string | undefined
+  /** `<namespace>/<name>`. The namespace is the backup's owner. */
   claim: string
+  /** Of Velero. */
   backup?: string | undefined
-  revertible?: boolean | undefined
-  /** Whoever reads it looks at each part: `readRecord`. */
-  volume?: object | undefined
 }
+
+/** What a backup is of: `kind` (a short name), and what that kind has to say. */
+export type RootSource = { kind: string; [field: string]: unknown }
 
 /** Bytes over all slices of the backup. */
 export type RootStats = {
@@ -33,24 +34,23 @@ export type RootStats = {
   bytesStored: number
 }
 
-/** What the backup could not take over from its parent, as packs were lost, and has read from the disk again. */
+/** What the backup could not take over from its parent, as packs were lost, and has read from the source again. */
 export type Healed = { packs: number; pages: number }
 
-export type RootHead = {
-  version: 1
-  capacityBytes: number
-  chunkBytes: number
-  pageChunks: number
+export type RootHead = Features & {
+  version: typeof ROOT_VERSION
   about: RootAbout
+  source: RootSource
   /** Root key of the backup that this one began from. */
   parent: string | undefined
-  mode: UploadMode
   stats: RootStats
   sealedMs: number
   healed?: Healed | undefined
+  /** Last part of the name of the pack of this session that holds a copy of the root: 16 hex digits. */
+  copy: string
 }
 
-/** `pages`: where each leaf page lies, in order; an empty entry is a page of zeros. */
+/** `pages`: where each page lies, in order. Together they name every pack that the backup needs; an empty entry names none. */
 export type Root = RootHead & { pages: LocationTable }
 
 export function sealRoot(keys: RepositoryKeys, session: string, root: Root): Buffer {
@@ -61,22 +61,33 @@ export function rootPayload({ pages, ...head }: Root): Buffer {
   return encodeParts(head, [pages.encode()])
 }
 
+/** TerminalError `RepositoryVersionUnknown`: a newer version, or a feature that is required and not known here. */
 export function openRoot(keys: RepositoryKeys, session: string, bytes: Uint8Array, where: string): Root {
-  const payload = openObject(keys, 'root', rootKey(session), bytes, where)
+  return decodeRoot(openObject(keys, 'root', rootKey(session), bytes, where), where)
+}
+
+export function decodeRoot(payload: Uint8Array, where: string): Root {
   try {
     const { head, parts } = decodeParts(payload)
-    const root = { ...(head as RootHead), pages: LocationTable.decode(partAt(parts, 0)) }
-    checkShape(root)
-    return root
+    const known = readHead(head as Record<string, unknown>, where)
+    return { ...known, pages: LocationTable.decode(partAt(parts, 0)) }
   } catch (error) {
+    if (error instanceof TerminalError) throw error
     throw new CorruptionError('RootCorrupt', `root ${where}: it opens but makes no sense`, { cause: error })
   }
 }
 
-function checkShape({ version, capacityBytes, chunkBytes, pageChunks, pages }: Root): void {
-  if (version !== 1) throw new RangeError(`version ${version}`)
-  const pageCount = Math.ceil(Math.ceil(capacityBytes / chunkBytes) / pageChunks)
-  if (pages.length !== pageCount) throw new RangeError(`${pages.length} pages for ${capacityBytes} bytes`)
+function readHead(head: Record<string, unknown>, where: string): RootHead {
+  const { version, source, about, copy } = head
+  // First of all: in another version everything else may be something else.
+  if (version !== ROOT_VERSION) throw versionUnknown(`root ${where}`, `it is of version ${String(version)}`)
+  const features = readFeatures(head)
+  requireFeatures(features, `root ${where}`)
+  if (!isShortName((source as Partial<RootSource> | undefined)?.kind))
+    throw new RangeError('it is of no kind of source')
+  if (typeof about !== 'object' || about === null) throw new RangeError('it says nothing of itself')
+  if (typeof copy !== 'string' || !COPY.test(copy)) throw new RangeError('it names no copy')
+  return { ...(head as RootHead), ...features }
 }
 
 /** Why a session can never seal. `forgotten`: it may have been sealed once; its marker must stay (docs/format). */

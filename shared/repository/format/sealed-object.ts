@@ -70,7 +70,7 @@ export function claimedKind(bytes: Uint8Array): ObjectKind | undefined {
   return (Object.keys(KIND_CODE) as ObjectKind[]).find((kind) => KIND_CODE[kind] === bytes[8])
 }
 
-/** The payload. `where` (`s3://…/roots/…`) goes into the message of the CorruptionError. */
+/** The payload. `where` (the store's location and the key) goes into the message of the CorruptionError. */
 export function openObject(
   keys: RepositoryKeys,
   kind: ObjectKind,

@@ -7,6 +7,8 @@ export const FORMAT_VERSION = 1
 export const AAD_MARK = 'DORM'
 /** First line of the text that the config's MAC covers, and `format` in the config itself. */
 export const CONFIG_MARK = 'dormouse-repository'
+/** `format` in a key slot, and the first line of what its MAC covers. */
+export const SLOT_MARK = `${CONFIG_MARK}-key`
 export const OBJECT_MAGIC = 'DORMOBJ1'
 export const PACK_MAGIC = 'DORMPAK1'
 export const PACK_TRAILER_MAGIC = 'DORMEND1'

@@ -243,7 +243,7 @@ export class Reach {
     }
   }
 
-  /** The packs that its pages and the segments of its index run lie in. */
+  /** The packs that its pages, its copy and the segments of its index run lie in. What the backup is of does not matter. */
   async #walk(session: string, root: Root, listed: Listed): Promise<ReadonlySet<string> | 'cut'> {
     const pages = listOf(root.pages)
     const unlisted = new Set<string>()
@@ -255,6 +255,8 @@ export class Reach {
     const isWhole = await this.#readPages(pages, take)
     const own = new Set(pages.map(({ pack }) => pack))
     for (const pack of own) take(pack)
+    // Not taken in: a copy that is lost costs no backup.
+    own.add(`${session}/${root.copy}`)
     await inParallel([...unlisted], PARALLEL_READS, (pack) => this.#require(session, pack))
     if (!isWhole) return 'cut'
     for (const pack of await this.#segmentsOf(session)) own.add(pack)

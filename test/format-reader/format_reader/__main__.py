@@ -108,9 +108,9 @@ def _list(arguments: argparse.Namespace) -> None:
             wrong = wrong or refusal
             continue
         if backup:
-            about = {field: backup.about.text(field) for field in ("fcdId", "snapshotId", "clusterId")}
-            created = {"createdMs": backup.about.integer("createdMs")}
-            print(json.dumps({"backup": name, "capacityBytes": backup.capacity_bytes, **about, **created}))
+            source = {field: backup.source.text(field) for field in ("diskId", "snapshotId")}
+            about = {"clusterId": backup.about.text("clusterId"), "createdMs": backup.about.integer("createdMs")}
+            print(json.dumps({"backup": name, "capacityBytes": backup.capacity_bytes, **source, **about}))
     if wrong:
         raise wrong
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from .errors import Refusal
+from .features import NAME, read_features
 from .jsontext import Fields
 from .names import SESSION, parse_session
 from .repository import Repository
@@ -11,11 +12,12 @@ from .tables import Table, largest_table, parse_table
 
 LARGEST_ROOT_BYTES = 8 * MIB
 SECTOR_BYTES = 512
+BLOCK = "block"
 REASON = "RootCorrupt"
 
 
 class Backup(NamedTuple):
-    """A backup: its size, the table of its pages, and what its root tells about it."""
+    """A backup of a block volume: its size, the table of its pages, and what its root tells about it."""
 
     name: str
     capacity_bytes: int
@@ -23,6 +25,7 @@ class Backup(NamedTuple):
     page_chunks: int
     pages: Table
     about: Fields
+    source: Fields
 
     @property
     def chunks(self) -> int:
@@ -50,23 +53,38 @@ def read_backup(repository: Repository, name: str) -> Backup | None:
 
 def _parse_root(repository: Repository, name: str, at: str, sealed: Sealed) -> Backup:
     """A root's fields and its table (bytes.md, "Sealed objects": root)."""
-    fields = sealed.fields
-    if fields.integer("version") != 1 or len(sealed.parts) != 1:
-        raise Refusal(REASON, f"{at} is not of version 1, with one table")
+    check_head(sealed.fields, at)
+    source = sealed.fields.inner("source")
+    if source.text("kind") != BLOCK:
+        raise Refusal("RepositoryVersionUnknown", f"{at} is of the kind {source.text('kind')}")
+    if len(sealed.parts) != 1:
+        raise Refusal(REASON, f"{at} has not one table")
     config = repository.config
-    if (fields.integer("chunkBytes"), fields.integer("pageChunks")) != (config.chunk_bytes, config.page_chunks):
+    if (source.integer("chunkBytes"), source.integer("pageChunks")) != (config.chunk_bytes, config.page_chunks):
         raise Refusal(REASON, f"{at} has other chunks or pages than the repository")
-    capacity_bytes = fields.integer("capacityBytes")
-    if capacity_bytes % SECTOR_BYTES:
+    capacity_bytes = source.integer("capacityBytes")
+    if capacity_bytes == 0 or capacity_bytes % SECTOR_BYTES:
         raise Refusal(REASON, f"{at}: capacityBytes is not in whole sectors")
     table = parse_table(sealed.parts[0], REASON, at)
-    backup = Backup(name, capacity_bytes, config.chunk_bytes, config.page_chunks, table, fields.inner("about"))
+    about = sealed.fields.inner("about")
+    backup = Backup(name, capacity_bytes, config.chunk_bytes, config.page_chunks, table, about, source)
     if len(table.entries) != -(-backup.chunks // config.page_chunks):
         raise Refusal(REASON, f"{at} names {len(table.entries)} pages for {backup.chunks} chunks")
     for number, place in enumerate(table.entries):
         if place and place.raw_bytes > largest_table(backup.page_length(number)):
             raise Refusal(REASON, f"{at}: page {number} is longer than any of its kind")
     return backup
+
+
+def check_head(fields: Fields, at: str) -> None:
+    """What holds for a root of any kind (bytes.md, "Sealed objects", "Features" and "Any kind of source")."""
+    if not fields.holds("version", 1):
+        raise Refusal("RepositoryVersionUnknown", f"{at} is not of version 1")
+    read_features(fields, at)
+    if not NAME.fullmatch(fields.inner("source").text("kind")):
+        raise Refusal(REASON, f"{at} is of no kind")
+    fields.inner("about")
+    fields.hexadecimal("copy", 16)
 
 
 def backup_names(repository: Repository) -> list[str]:

@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from .errors import Refusal
+from .features import Features, read_features
 from .jsontext import Fields
 from .store import Store, read_whole
 
@@ -19,6 +20,7 @@ class Config(NamedTuple):
     repository_id: str
     chunk_bytes: int
     page_chunks: int
+    features: Features
     mac: str
 
 
@@ -42,10 +44,12 @@ def read_config(store: Store) -> Config:
     for name, known in wanted.items():
         if not fields.holds(name, known):
             raise Refusal("RepositoryVersionUnknown", f"config: {name} is not {known}")
+    features = read_features(fields, "config")
     return Config(
         repository_id=fields.hexadecimal("repositoryId", 32),
         chunk_bytes=_power_of_two(fields, "chunkBytes", 4096, 4 * 2**20),
         page_chunks=_power_of_two(fields, "pageChunks", 16, 4096),
+        features=features,
         mac=fields.hexadecimal("mac", 64),
     )
 
@@ -53,6 +57,7 @@ def read_config(store: Store) -> Config:
 def check_mac(config: Config, key: bytes) -> None:
     """The HMAC over the config's lines, each ended by a line feed (bytes.md, "`config`")."""
     lines = ["dormouse-repository", "1", config.repository_id, str(config.chunk_bytes), str(config.page_chunks)]
-    text = "".join(f"{line}\n" for line in [*lines, *ALGORITHMS.values()])
+    features = (",".join(names) for names in config.features)
+    text = "".join(f"{line}\n" for line in [*lines, *ALGORITHMS.values(), *features])
     if not hmac.compare_digest(hmac.new(key, text.encode(), sha256).hexdigest(), config.mac):
         raise Refusal(REASON, "config does not have the MAC of what it says")

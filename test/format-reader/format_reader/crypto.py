@@ -58,6 +58,7 @@ class RepositoryKeys:
         self._chunk_id = self._of_repository("chunk-id")
         self._page_id = self._of_repository("page-id")
         self.config = self._of_repository("config")
+        self.key_slot_mac = self._of_repository("key-slot-mac")
 
     def _of_repository(self, label: str) -> bytes:
         return self.derive(label, self.repository_id)
@@ -71,7 +72,7 @@ class RepositoryKeys:
         return keyed_hash(self._chunk_id, data)
 
     def page_id(self, data: bytes) -> bytes:
-        """The id of a page or an index segment (bytes.md, "Keys": `page-id`)."""
+        """The id of a page, an index segment or the copy of a root (bytes.md, "Keys": `page-id`)."""
         return keyed_hash(self._page_id, data)
 
     def additional(self, kind: int, rest: bytes) -> bytes:

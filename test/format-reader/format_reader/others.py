@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
+from .backups import BLOCK
 from .crypto import ID_BYTES
 from .errors import Refusal
 from .jsontext import Fields
@@ -69,25 +70,32 @@ def _check_index(repository: Repository, name: str, sealed: Sealed) -> None:
 
 
 def _check_checkpoint(repository: Repository, name: str, sealed: Sealed) -> None:
-    """The parts of a checkpoint and the lengths of its bitmaps (bytes.md, "Parts of a checkpoint after the JSON")."""
+    """The parts of a checkpoint and the lengths of its bitmaps (bytes.md, "Parts of a checkpoint")."""
     reason = "CheckpointCorrupt"
-    _version(name, sealed, (1, 2), reason)
-    chunks = -(-sealed.fields.integer("capacityBytes") // repository.config.chunk_bytes)
-    pages = -(-chunks // repository.config.page_chunks)
-    open_pages = len(sealed.fields.items("openPages"))
-    last = 1 if sealed.fields.integer("version") == 2 else 0
-    _part_count(name, sealed, 5 + 2 * open_pages + last, reason)
-    for part, bits in ((sealed.parts[0], chunks), (sealed.parts[1], pages)):
-        if len(part) != -(-bits // 8):
-            raise _refuse(name, reason, f"a bitmap of {len(part)} bytes is not of {bits} bits")
-    if len(parse_table(sealed.parts[2], reason, name).entries) != pages:
-        raise _refuse(name, reason, "its table does not have all pages")
-    parse_table(sealed.parts[3], reason, name)
-    _sorted_segment(parse_table(sealed.parts[4], reason, name), name, reason)
-    for index in range(open_pages):
-        parse_table(sealed.parts[6 + 2 * index], reason, name)
-    if last:
-        _rows(name, sealed.parts[-1], PACK_NAME_BYTES, reason)
+    _version(name, sealed, (1,), reason)
+    open_pages = [page for page in sealed.fields.items("openPages") if isinstance(page, int)]
+    first = 5 + len(open_pages)
+    if len(sealed.parts) < first:
+        raise _refuse(name, reason, f"it has {len(sealed.parts)} parts behind the JSON, less than {first}")
+    pages = len(parse_table(sealed.parts[1], reason, name).entries)
+    _bitmap(name, sealed.parts[0], pages, reason)
+    parse_table(sealed.parts[2], reason, name)
+    _sorted_segment(parse_table(sealed.parts[3], reason, name), name, reason)
+    _rows(name, sealed.parts[4], PACK_NAME_BYTES, reason)
+    lengths = [len(parse_table(part, reason, name).entries) for part in sealed.parts[5:first]]
+    source = sealed.fields.inner("source")
+    if source.text("kind") == BLOCK:
+        chunks = -(-source.integer("capacityBytes") // repository.config.chunk_bytes)
+        _part_count(name, sealed, first + 1 + len(open_pages), reason)
+        if pages != -(-chunks // repository.config.page_chunks):
+            raise _refuse(name, reason, "its table does not have all pages")
+        for part, bits in zip(sealed.parts[first:], (chunks, *lengths), strict=True):
+            _bitmap(name, part, bits, reason)
+
+
+def _bitmap(name: str, part: bytes, bits: int, reason: str) -> None:
+    if len(part) != -(-bits // 8):
+        raise _refuse(name, reason, f"a bitmap of {len(part)} bytes is not of {bits} bits")
 
 
 def _check_session(_repository: Repository, name: str, sealed: Sealed) -> None:

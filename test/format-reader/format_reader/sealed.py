@@ -57,7 +57,7 @@ def open_sealed(keys: RepositoryKeys, name: str, data: bytes, kinds: tuple[str, 
     plain = decrypt(key, ZERO_NONCE, data[body:], keys.additional(data[8], os.fsencode(name)))
     if plain is None:
         raise Refusal(reason, f"{name} is not what was written")
-    first, *parts = _parts(_payload(plain, reason, name), reason, name)
+    first, *parts = split_parts(_payload(plain, reason, name), reason, name)
     return Sealed(kind, Fields.parse(first, reason, name), parts)
 
 
@@ -72,7 +72,7 @@ def _payload(plain: bytes, reason: str, name: str) -> bytes:
     return payload
 
 
-def _parts(payload: bytes, reason: str, name: str) -> list[bytes]:
+def split_parts(payload: bytes, reason: str, name: str) -> list[bytes]:
     """The parts, each with its length in four bytes before it (bytes.md, "Sealed objects")."""
     parts, at = [], 0
     while at < len(payload):

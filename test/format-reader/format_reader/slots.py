@@ -1,8 +1,10 @@
 """Key slots: which of them are tried with a secret, in which order, and how one is opened (bytes.md, "Key slots")."""
 
+import hmac
 import os
 import unicodedata
 from collections.abc import Callable
+from hashlib import sha256
 from typing import NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -33,6 +35,8 @@ KINDS = (*PASSWORDS, PUBLIC_KEY)
 RSA = "rsa-oaep-sha256"
 X25519 = "x25519-hkdf-aes-256-gcm"
 NS_OF_MS = 1_000_000
+KEYS_PREFIX = "keys/"
+DAMAGED = "KeySlotDamaged"
 PEM_MARK = "PRIVATE KEY-----"
 CORRUPT = "KeySlotCorrupt"  # never leaves this module: such a slot is passed over
 
@@ -234,3 +238,32 @@ def _read_slot(store: Store, item: Listed) -> Slot | None:
     except Refusal:
         return None
     return None if data is None else parse_slot(item.name.removeprefix("keys/"), item.modified_ns // NS_OF_MS, data)
+
+
+def check_slot(store: Store, key: bytes, item: Listed) -> None:
+    """Whether a slot is one that somebody wrote who had the repository key (bytes.md, "Key slots": `mac`)."""
+    data = read_whole(store, item.name, LARGEST_SLOT_BYTES, DAMAGED)
+    if data is None:
+        return
+    slot_id = item.name.removeprefix(KEYS_PREFIX)
+    if parse_slot(slot_id, 0, data) is None:
+        raise Refusal(DAMAGED, f"{item.name} is no slot of a kind and version that are known")
+    fields = Fields.parse(data, DAMAGED, item.name)
+    text = "".join(f"{line}\n" for line in _mac_lines(fields, slot_id, item.name))
+    if not hmac.compare_digest(hmac.new(key, text.encode(), sha256).hexdigest(), fields.hexadecimal("mac", 64)):
+        raise Refusal(DAMAGED, f"{item.name} does not have the MAC of what it says")
+
+
+def _mac_lines(fields: Fields, slot_id: str, name: str) -> list[str]:
+    """The lines that the MAC covers (bytes.md, "Key slots": `mac`)."""
+    kind = fields.text("kind")
+    lines = ["dormouse-repository-key", "1", slot_id, kind]
+    if kind in PASSWORDS:
+        costs = fields.inner("scrypt")
+        lines += [*(str(costs.integer(number)) for number in ("N", "r", "p")), costs.text("salt")]
+    else:
+        lines += [fields.text(field) for field in ("algorithm", "ephemeral") if fields.has(field)]
+    lines.append(fields.text("wrapped"))
+    if any("\n" in line for line in lines):
+        raise Refusal(DAMAGED, f"{name} has a text with a line end")
+    return lines

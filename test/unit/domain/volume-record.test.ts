@@ -7,7 +7,8 @@ import * as assert from 'uvu/assert'
 import { backedUpOf, formatBackedUp, neededBytes } from '#shared/domain/backed-up.ts'
 import type { NodeAffinity } from '#shared/domain/node-affinity.ts'
 import { formatRecord, readRecord, recordOf, type VolumeRecord } from '#shared/domain/volume-record.ts'
-import { openRoot, type RootAbout, sealRoot } from '#shared/repository/format/root.ts'
+import { blockSourceOf } from '#shared/movers/block/block-source.ts'
+import { openRoot, type RootSource, sealRoot } from '#shared/repository/format/root.ts'
 import { formatExample } from '#test/support/format-example.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 
@@ -182,10 +183,11 @@ record('the record of the first release is read for ever, and written alike', ()
 record('a root keeps it, with fields that this release does not know; one without it opens as before', () => {
   const { keys, root } = formatExample()
   const session = '6c9bb57cc0c80ae4-d251bfc93233eefc-018bcfe56800-00000001'
-  const aboutOf = (about: RootAbout) => openRoot(keys, session, sealRoot(keys, session, { ...root, about }), 'x').about
+  const sourceOf = (source: RootSource) =>
+    blockSourceOf(openRoot(keys, session, sealRoot(keys, session, { ...root, source }), 'x'), 'x')
   const volume = { fsType: 'xfs', later: { a: 1 } }
-  assert.equal(aboutOf({ ...root.about, volume }).volume, volume)
-  assert.is(aboutOf(root.about).volume, undefined)
+  assert.equal(sourceOf({ ...root.source, volume }).volume, volume)
+  assert.is(sourceOf(root.source).volume, undefined)
 })
 
 const aDownload = (annotation: string | undefined, status: object = {}): LooseObject => ({

@@ -1,0 +1,20 @@
+// The condition that tells of key slots which were damaged or planted: a recovery key that is among them opens nothing on the day it is needed.
+
+import type { ConditionChange } from './conditions.ts'
+
+const SHOWN_SLOTS = 3
+
+/** `damaged`: names of objects, sorted. */
+export function keySlotCondition(damaged: readonly string[]): ConditionChange {
+  if (damaged.length === 0)
+    return {
+      type: 'KeySlotDamaged',
+      status: 'False',
+      reason: 'KeySlotsIntact',
+      message: 'each key slot is what was written',
+    }
+  const rest = damaged.length - SHOWN_SLOTS
+  const names = [...damaged.slice(0, SHOWN_SLOTS), ...(rest > 0 ? [`${rest} more`] : [])].join(', ')
+  const message = `${names}: damaged, put there by somebody without the repository key, or of a newer version; look whether a recovery key is among them before it is needed`
+  return { type: 'KeySlotDamaged', status: 'True', reason: 'KeySlotDamaged', message }
+}
