@@ -3,7 +3,7 @@
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
 import { findAccess } from '#shared/adapters/kube/find-access.ts'
 import { createTransport } from '#shared/adapters/kube/transport.ts'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepository, BackupStorageLocation, Secret } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { requireProved } from '#shared/controllers/repository-proof.ts'
 import { locationDeps, presentRepository } from '#shared/controllers/storage-location.ts'
@@ -21,8 +21,8 @@ export type ClusterAccess = {
   cluster: Cluster
   settings: Settings
   /** [] where Velero is not installed. */
-  listLocations: () => Promise<KubeObject[]>
-  readSecret: (name: string) => Promise<KubeObject | undefined>
+  listLocations: () => Promise<BackupStorageLocation[]>
+  readSecret: (name: string) => Promise<Secret | undefined>
   /** For the shared parts that are made for functions. */
   deps: StepDeps
 }
@@ -53,21 +53,21 @@ export function accessCluster(flags: ClusterFlags): ClusterAccess {
   }
 }
 
-async function listLocations(get: ClusterAccess['get'], namespace: string): Promise<KubeObject[]> {
+async function listLocations(get: ClusterAccess['get'], namespace: string): Promise<BackupStorageLocation[]> {
   const { status, body } = await get(`/apis/velero.io/v1/namespaces/${namespace}/backupstoragelocations`)
   if (status === 404) return []
   if (status !== 200) {
     const message = `listing the BackupStorageLocations of ${namespace}: the API server answers HTTP ${status}`
     throw new TerminalError(status === 403 ? 'Forbidden' : 'KubernetesRefused', message)
   }
-  return (body as { items?: KubeObject[] }).items ?? []
+  return (body as { items?: BackupStorageLocation[] }).items ?? []
 }
 
 /** `repositoryId`: that of the repository that has to be there, where its location points elsewhere by now. */
 export type Named = { spec: StoreSpec; repositoryId: string | undefined }
 
 /** As its location says today. An operator's command opens no store that a tenant chose, either. RetryableError `RepositoryNotProved`. */
-export async function provedRepository(deps: StepDeps, repository: KubeObject): Promise<Named> {
+export async function provedRepository(deps: StepDeps, repository: BackupRepository): Promise<Named> {
   await requireProved(deps, repository)
   const { spec, repositoryId } = await presentRepository(locationDeps(deps), repository)
   return { spec, repositoryId }

@@ -2,7 +2,7 @@
 
 import { realpath } from 'node:fs/promises'
 import net from 'node:net'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepository, BackupStorageLocation } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { DEFAULT_ENCRYPTION_SECRET } from '#shared/domain/secret-purposes.ts'
 import type { StoreSpec } from '#shared/domain/store-rules.ts'
@@ -91,13 +91,13 @@ async function checkRepositories(access: ClusterAccess): Promise<Finding[]> {
 type Source = { subject: string; spec: () => Promise<StoreSpec>; readOnly?: boolean }
 
 /** Locations of other providers hold no volumes of ours. */
-function sourcesOf(deps: StepDeps, locations: KubeObject[], repositories: KubeObject[]): Source[] {
+function sourcesOf(deps: StepDeps, locations: BackupStorageLocation[], repositories: BackupRepository[]): Source[] {
   const usable = locations.filter((location) => deps.stores.isUsable(location))
   return [
     ...usable.map((location) => ({
       subject: `location ${location.metadata.name}`,
       spec: async () => deps.stores.specOf(location),
-      readOnly: location['spec']?.accessMode === 'ReadOnly',
+      readOnly: location.spec?.accessMode === 'ReadOnly',
     })),
     ...repositories.map((repository) => ({
       subject: `repository ${repository.metadata.name}`,
@@ -106,8 +106,8 @@ function sourcesOf(deps: StepDeps, locations: KubeObject[], repositories: KubeOb
   ]
 }
 
-function encryptionSecretName(repository: KubeObject): string {
-  return repository['repopsitoryParameters']?.encryptionSecretName || DEFAULT_ENCRYPTION_SECRET
+function encryptionSecretName(repository: BackupRepository): string {
+  return repository.repopsitoryParameters?.['encryptionSecretName'] || DEFAULT_ENCRYPTION_SECRET
 }
 
 async function vcenterPorts({ deps }: ClusterAccess): Promise<Port[]> {

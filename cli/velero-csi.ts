@@ -1,15 +1,15 @@
 // Whether Velero's CSI feature is on, and which VolumeSnapshotClass it would take for our driver (Velero 1.18.3: pkg/util/csi/volume_snapshot.go,
 // GetVolumeSnapshotClassForStorageClass). A claim or a Backup may name another one.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Deployment, VolumeSnapshotClass } from '#shared/api/types.ts'
 import { CSI_DRIVER } from '#shared/domain/volume.ts'
 
 const CHOSEN_LABEL = 'velero.io/csi-volumesnapshot-class'
 const DEFAULT_ANNOTATION = 'snapshot.storage.kubernetes.io/is-default-class'
 
 /** By the flags of `velero server`, in either of the forms `--features=A,B` and `--features A,B`. */
-export function hasCsiFeature(deployment: KubeObject): boolean {
-  const containers: { command?: unknown; args?: unknown }[] = deployment['spec']?.template?.spec?.containers ?? []
+export function hasCsiFeature(deployment: Deployment): boolean {
+  const containers: { command?: unknown; args?: unknown }[] = deployment.spec?.template?.spec?.containers ?? []
   const words = containers.flatMap(({ command, args }) => [command, args].flat()).map(String)
   const features = words.flatMap((word, index) => {
     if (word.startsWith('--features=')) return word.slice('--features='.length).split(',')
@@ -19,9 +19,9 @@ export function hasCsiFeature(deployment: KubeObject): boolean {
 }
 
 /** The one that Velero takes; undefined: it finds none and fails each claim of the driver. The first by name, where several are marked. */
-export function veleroSnapshotClass(classes: readonly KubeObject[]): KubeObject | undefined {
+export function veleroSnapshotClass(classes: readonly VolumeSnapshotClass[]): VolumeSnapshotClass | undefined {
   const own = classes
-    .filter((each) => each['driver'] === CSI_DRIVER)
+    .filter((each) => each.driver === CSI_DRIVER)
     .sort((one, other) => (one.metadata.name < other.metadata.name ? -1 : 1))
   const labelled = own.find(({ metadata }) => metadata.labels?.[CHOSEN_LABEL] !== undefined)
   const standard = own.find(({ metadata }) => metadata.annotations?.[DEFAULT_ANNOTATION] !== undefined)

@@ -60,16 +60,16 @@ function rootOf(crd: Crd): JSONSchema {
   }
 }
 
-/** `SNAPSHOT_PHASES` and `SnapshotPhase`, for tables that must name every phase. */
+/** `SNAPSHOT_PHASES` and `SnapshotPhase`, for tables that must name every phase. '' is none: nobody has written the status yet. */
 function phasesOf(crd: Crd): string {
-  const phases = crd.spec.versions[0].schema.openAPIV3Schema.properties?.['status']?.properties?.['phase']?.enum
-  if (phases === undefined) return ''
+  const listed = crd.spec.versions[0].schema.openAPIV3Schema.properties?.['status']?.properties?.['phase']?.enum
+  if (listed === undefined) return ''
+  const phases = listed.filter((phase) => phase !== '')
   const { kind } = crd.spec.names
   const constant = `${kind.replace(/(?<=[a-z])(?=[A-Z])/g, '_').toUpperCase()}_PHASES`
   const list = phases.map((phase) => `  '${phase}',`).join('\n')
-  const empty = phases.includes('') ? " '' is an object whose status nobody has written yet." : ''
   return `
-/** Every phase that the API server accepts.${empty} */
+/** Every phase that the API server accepts${listed.includes('') ? ", beside '' where nobody has written the status yet" : ''}. */
 export const ${constant} = [
 ${list}
 ] as const

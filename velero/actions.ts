@@ -2,6 +2,9 @@
 // (velero pkg/plugin/velero: backupitemaction/v2, restoreitemaction/v2, delete_item_action).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Backup, Restore } from '#shared/api/types.ts'
+
+export type { Backup, Restore }
 
 /** Which items an action is called for; empty lists mean all. Resources as Velero writes them: `persistentvolumeclaims`, `apps/deployments`. */
 export type ResourceSelector = {
@@ -30,6 +33,7 @@ export type OperationProgress = {
 }
 
 export type BackupExecuted = {
+  /** As Velero has read it: JSON, of which nobody has looked at more than the kind. */
   item: KubeObject
   /** Backed up now, too. */
   additionalItems: ResourceIdentifier[]
@@ -45,9 +49,9 @@ export type BackupItemAction = {
   name: string
   /** Asked when a run begins: what it depends on is not read before. */
   appliesTo: () => Promise<ResourceSelector>
-  execute: (item: KubeObject, backup: KubeObject, log: ActionLog) => Promise<BackupExecuted>
-  progress: (operationId: string, backup: KubeObject, log: ActionLog) => Promise<OperationProgress>
-  cancel: (operationId: string, backup: KubeObject, log: ActionLog) => Promise<void>
+  execute: (item: KubeObject, backup: Backup, log: ActionLog) => Promise<BackupExecuted>
+  progress: (operationId: string, backup: Backup, log: ActionLog) => Promise<OperationProgress>
+  cancel: (operationId: string, backup: Backup, log: ActionLog) => Promise<void>
 }
 
 export type RestoreExecuted = {
@@ -62,21 +66,16 @@ export type RestoreItemAction = {
   name: string
   appliesTo: () => Promise<ResourceSelector>
   /** `item` still has the namespace of the backup; `itemFromBackup` is what the tarball holds. */
-  execute: (
-    item: KubeObject,
-    itemFromBackup: KubeObject,
-    restore: KubeObject,
-    log: ActionLog,
-  ) => Promise<RestoreExecuted>
-  progress: (operationId: string, restore: KubeObject, log: ActionLog) => Promise<OperationProgress>
-  cancel: (operationId: string, restore: KubeObject, log: ActionLog) => Promise<void>
+  execute: (item: KubeObject, itemFromBackup: KubeObject, restore: Restore, log: ActionLog) => Promise<RestoreExecuted>
+  progress: (operationId: string, restore: Restore, log: ActionLog) => Promise<OperationProgress>
+  cancel: (operationId: string, restore: Restore, log: ActionLog) => Promise<void>
 }
 
 export type DeleteItemAction = {
   kind: 'DeleteItemAction'
   name: string
   appliesTo: () => Promise<ResourceSelector>
-  execute: (item: KubeObject, backup: KubeObject, log: ActionLog) => Promise<void>
+  execute: (item: KubeObject, backup: Backup, log: ActionLog) => Promise<void>
 }
 
 /** Takes no snapshots: Velero passes volumes of a VolumeSnapshotLocation with its name by. What older backups name it refuses. */

@@ -1,6 +1,6 @@
 // Which volumes can be backed up by what changed, which by what is allocated, and which not at all?
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { PersistentVolume } from '#shared/api/types.ts'
 import { CSI_DRIVER, requireDisk } from '#shared/domain/volume.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import type { VolumeFacts } from '#shared/ports/volumes.ts'
@@ -8,7 +8,7 @@ import { inParallel } from '#shared/repository/core/in-parallel.ts'
 import { type Finding, note, ok, problem, problemOf } from '../finding.ts'
 
 export type ChangeTrackingDeps = {
-  listVolumes: () => Promise<KubeObject[]>
+  listVolumes: () => Promise<PersistentVolume[]>
   describe: (fcdId: string) => Promise<VolumeFacts | undefined>
 }
 
@@ -16,7 +16,7 @@ const PARALLEL = 8
 
 export async function checkChangeTracking(deps: ChangeTrackingDeps): Promise<Finding[]> {
   try {
-    const volumes = (await deps.listVolumes()).filter((volume) => volume['spec']?.csi?.driver === CSI_DRIVER)
+    const volumes = (await deps.listVolumes()).filter((volume) => volume.spec?.csi?.driver === CSI_DRIVER)
     if (volumes.length === 0) return [note('volumes', '', `there is no PersistentVolume of ${CSI_DRIVER}`)]
     return await inParallel(volumes, PARALLEL, (volume) => checkVolume(deps, volume))
   } catch (error) {
@@ -24,7 +24,7 @@ export async function checkChangeTracking(deps: ChangeTrackingDeps): Promise<Fin
   }
 }
 
-async function checkVolume(deps: ChangeTrackingDeps, volume: KubeObject): Promise<Finding> {
+async function checkVolume(deps: ChangeTrackingDeps, volume: PersistentVolume): Promise<Finding> {
   const subject = subjectOf(volume)
   let fcdId: string
   try {
@@ -54,7 +54,7 @@ async function checkVolume(deps: ChangeTrackingDeps, volume: KubeObject): Promis
   }
 }
 
-function subjectOf(volume: KubeObject): string {
-  const claim: { namespace: string; name: string } | undefined = volume['spec']?.claimRef
+function subjectOf(volume: PersistentVolume): string {
+  const claim = volume.spec?.claimRef
   return claim === undefined ? volume.metadata.name : `${claim.namespace}/${claim.name}`
 }

@@ -1,6 +1,6 @@
 // With Velero's CSI feature on, Velero itself takes, or fails, each claim before Dormouse is asked.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { VolumeSnapshotClass } from '#shared/api/types.ts'
 import { CSI_DRIVER } from '#shared/domain/volume.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
@@ -21,7 +21,7 @@ export async function checkCsiFeature(deps: { cluster: Cluster; namespace: strin
   }
 }
 
-function findingOf(taken: KubeObject | undefined): Finding {
+function findingOf(taken: VolumeSnapshotClass | undefined): Finding {
   if (taken === undefined) {
     const text = `EnableCSI is on, and Velero finds no VolumeSnapshotClass for ${CSI_DRIVER}: it fails each claim before Dormouse is asked`
     return problem('csi', '', text, FIX)
@@ -31,7 +31,7 @@ function findingOf(taken: KubeObject | undefined): Finding {
 }
 
 /** A cluster without a snapshot controller does not serve them. */
-async function snapshotClasses(cluster: Cluster): Promise<KubeObject[]> {
+async function snapshotClasses(cluster: Cluster): Promise<VolumeSnapshotClass[]> {
   try {
     return await cluster.list('VolumeSnapshotClass')
   } catch (error) {

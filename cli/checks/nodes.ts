@@ -1,11 +1,11 @@
 // Do upload and download have a node to run on?
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Node } from '#shared/api/types.ts'
 import { type Finding, ok, problem, problemOf, warning } from '../finding.ts'
 
 export const VDDK_LABEL = 'dormouse.dev/vddk'
 
-export async function checkNodes(deps: { listNodes: () => Promise<KubeObject[]> }): Promise<Finding[]> {
+export async function checkNodes(deps: { listNodes: () => Promise<Node[]> }): Promise<Finding[]> {
   try {
     const nodes = await deps.listNodes()
     const labelled = nodes.filter(({ metadata }) => metadata.labels?.[VDDK_LABEL] === 'true')
@@ -25,13 +25,13 @@ function noNode(count: number): Finding {
   return problem('nodes', '', text, `put the VDDK on a node, then kubectl label node NODE ${VDDK_LABEL}=true`)
 }
 
-function isUsable(node: KubeObject): boolean {
-  const conditions: { type: string; status: string }[] = node['status']?.conditions ?? []
+function isUsable(node: Node): boolean {
+  const conditions: { type: string; status: string }[] = node.status?.conditions ?? []
   const ready = conditions.some(({ type, status }) => type === 'Ready' && status === 'True')
-  return ready && node['spec']?.unschedulable !== true
+  return ready && node.spec?.unschedulable !== true
 }
 
-function names(nodes: KubeObject[]): string {
+function names(nodes: Node[]): string {
   return nodes
     .map(({ metadata }) => metadata.name)
     .sort()

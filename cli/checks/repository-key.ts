@@ -1,14 +1,15 @@
 // Is there a key for the repositories, and something that opens them when that key is lost?
 
-import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import type { Condition } from '#shared/api/kinds.ts'
+import type { BackupRepository, Secret } from '#shared/api/types.ts'
 import { parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
 import { type Finding, note, ok, problemOf, warning } from '../finding.ts'
 
 export type RepositoryKeyDeps = {
   /** Names of the Secrets that the locations and repositories use. */
   secretNames: readonly string[]
-  readSecret: (name: string) => Promise<KubeObject | undefined>
-  listRepositories: () => Promise<KubeObject[]>
+  readSecret: (name: string) => Promise<Secret | undefined>
+  listRepositories: () => Promise<BackupRepository[]>
 }
 
 const ADD_RECOVERY = 'add recovery-public-key or recovery-passphrase to the Secret, and keep the recovery key elsewhere'
@@ -45,9 +46,9 @@ async function checkConditions(deps: RepositoryKeyDeps): Promise<Finding[]> {
   }
 }
 
-function findingsOf(repository: KubeObject): Finding[] {
+function findingsOf(repository: BackupRepository): Finding[] {
   const { name } = repository.metadata
-  const conditions: Condition[] = repository['status']?.conditions ?? []
+  const conditions: Condition[] = repository.status?.conditions ?? []
   const find = (type: string) => conditions.find((condition) => condition.type === type)
   const ready = find('Ready')
   if (ready === undefined) return [note('repositories', name, 'nothing is known of it yet')]

@@ -1,6 +1,6 @@
 // The staged volume as the backup says that it has to be.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { PersistentVolume } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { backedUpOf } from '#shared/domain/backed-up.ts'
@@ -11,9 +11,9 @@ import type { Disk } from './volume.ts'
 export async function asBackedUp(
   deps: StepDeps,
   { clone, download }: Disk,
-  staged: KubeObject,
+  staged: PersistentVolume,
   claimModes: unknown,
-): Promise<KubeObject> {
+): Promise<PersistentVolume> {
   const record = backedUpOf(download)?.volume
   const nodes = asksForNodes(staged, record) ? await deps.cluster.list('Node') : []
   const wanted = { record, claimModes, nodes }

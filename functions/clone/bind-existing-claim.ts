@@ -2,7 +2,7 @@
 // claim waits for. One after the other: vSphere's driver takes the disk of a retained volume out of its inventory when the volume
 // object goes, and puts it in when one comes.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { pollUntil } from '#shared/controllers/poll.ts'
 import { insistOn } from '#shared/controllers/remade-volume.ts'
@@ -23,7 +23,7 @@ export async function planFor(deps: StepDeps, disk: Disk, volumeName: string): P
   // It was there when the disk was made for it.
   if (target === undefined) throw targetGone(clone.metadata.namespace ?? '', name)
   const staged = await requireStagedVolume(deps, disk)
-  const wanted = await asBackedUp(deps, disk, staged, target['spec']?.accessModes)
+  const wanted = await asBackedUp(deps, disk, staged, target.spec?.accessModes)
   const plan = restoredVolume(clone, wanted, target, volumeName)
   const there = await readVolume(deps, plan)
   if (there === undefined || isRestoredVolume(there, plan)) return plan
@@ -32,7 +32,7 @@ export async function planFor(deps: StepDeps, disk: Disk, volumeName: string): P
 
 export async function bindExistingClaim(
   deps: StepDeps,
-  lease: WorkLease,
+  lease: WorkLease<'CloneFromSnapshot'>,
   disk: Disk,
   plan: RestoredVolume,
 ): Promise<void> {
@@ -47,26 +47,26 @@ export async function bindExistingClaim(
   await lease.patchStatus({ volumeName: plan.metadata.name })
 }
 
-async function readVolume(deps: StepDeps, plan: RestoredVolume): Promise<KubeObject | undefined> {
+async function readVolume(deps: StepDeps, plan: RestoredVolume): Promise<PersistentVolume | undefined> {
   return await deps.cluster.read('PersistentVolume', undefined, plan.metadata.name)
 }
 
 /** RetryableError when the name is taken, and not the end: the disk may have no other volume object by now. */
-async function ownVolume(deps: StepDeps, plan: RestoredVolume): Promise<KubeObject | undefined> {
+async function ownVolume(deps: StepDeps, plan: RestoredVolume): Promise<PersistentVolume | undefined> {
   const volume = await readVolume(deps, plan)
   if (volume === undefined || isRestoredVolume(volume, plan)) return volume
   throw new RetryableError('VolumeNameTaken', taken(plan.metadata.name))
 }
 
 /** Staging claim and first volume object; the disk stays. */
-export async function dropStaged(deps: StepDeps, lease: WorkLease, disk: Disk): Promise<void> {
+export async function dropStaged(deps: StepDeps, lease: WorkLease<'CloneFromSnapshot'>, disk: Disk): Promise<void> {
   const { name } = disk.staged
   const staged = await readStagedVolume(deps, disk)
   if (staged !== undefined) await setReclaimPolicy(deps, staged, 'Retain')
   await dropStaging(deps, lease, disk.staged.namespace)
   const released = await readStagedVolume(deps, disk)
   if (released === undefined) return
-  const isRetained = released['spec'].persistentVolumeReclaimPolicy === 'Retain'
+  const isRetained = released.spec.persistentVolumeReclaimPolicy === 'Retain'
   if (!isRetained || stateOfStaged(released, disk) !== 'staged')
     throw standing(`PersistentVolume ${name} is not set to Retain: somebody changes it`)
   if (await hasClaim(deps, released)) throw standing(`PersistentVolume ${name} is still its staging claim's`)
@@ -79,9 +79,9 @@ export async function dropStaged(deps: StepDeps, lease: WorkLease, disk: Disk): 
 }
 
 /** Bound to it by its UID, whatever labels it has by now: Kubernetes would keep the object on its way out for ever. */
-async function hasClaim(deps: StepDeps, volume: KubeObject): Promise<boolean> {
-  const { namespace, name, uid } = volume['spec'].claimRef
-  return (await deps.cluster.read('PersistentVolumeClaim', namespace, name))?.metadata.uid === uid
+async function hasClaim(deps: StepDeps, volume: PersistentVolume): Promise<boolean> {
+  const { namespace, name, uid } = volume.spec.claimRef ?? {}
+  return (await deps.cluster.read('PersistentVolumeClaim', namespace, name ?? ''))?.metadata.uid === uid
 }
 
 /** The hour of the hand-over may end it: the first object stands, and the disk goes by it. */
@@ -100,13 +100,17 @@ export async function createVolume(deps: StepDeps, plan: RestoredVolume): Promis
 }
 
 /** A claim of the same name that came after Velero's may have the volume too: its data is whole. */
-async function awaitBound(deps: StepDeps, lease: WorkLease, plan: RestoredVolume): Promise<KubeObject> {
+async function awaitBound(
+  deps: StepDeps,
+  lease: WorkLease<'CloneFromSnapshot'>,
+  plan: RestoredVolume,
+): Promise<PersistentVolumeClaim> {
   const { namespace, name } = plan.spec.claimRef
-  let target: KubeObject | undefined
+  let target: PersistentVolumeClaim | undefined
   const bound = await pollUntil(deps, lease, async () => {
     target = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
-    const other = target?.['spec']?.volumeName
-    if (target !== undefined && waitsFor(target, plan.metadata.name)) return target['status']?.phase === 'Bound'
+    const other = target?.spec?.volumeName
+    if (target !== undefined && waitsFor(target, plan.metadata.name)) return target.status?.phase === 'Bound'
     if (target !== undefined && (other === undefined || other === '')) return false
     throw targetGone(namespace, name)
   })

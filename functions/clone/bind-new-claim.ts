@@ -1,6 +1,6 @@
 // The hand-over to a claim that the restore makes: the volume is promised to it by name, and only then it is made.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { ChangeOf, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { pollUntil } from '#shared/controllers/poll.ts'
 import { setReclaimPolicy } from '#shared/controllers/restored-disk.ts'
@@ -17,10 +17,10 @@ import { type Disk, finishVolume, requireStagedVolume, targetNotBound } from './
 
 export async function bindNewClaim(
   deps: StepDeps,
-  lease: WorkLease,
+  lease: WorkLease<'CloneFromSnapshot'>,
   disk: Disk,
   handOver: HandOver,
-  stored: () => KubeObject,
+  stored: () => PersistentVolumeClaim,
 ): Promise<void> {
   // First: the disk may have no volume object by now, and whatever ends the restore needs one.
   if (handOver.again !== undefined) await makeAgain(deps, lease, disk, handOver.again)
@@ -35,14 +35,14 @@ export async function bindNewClaim(
 /** The volume of the staging claim becomes the target's, as it is or as another object over the same disk. */
 async function promise(
   deps: StepDeps,
-  lease: WorkLease,
+  lease: WorkLease<'CloneFromSnapshot'>,
   disk: Disk,
   handOver: HandOver,
-  stored: () => KubeObject,
+  stored: () => PersistentVolumeClaim,
 ): Promise<void> {
   const volume = await requireStagedVolume(deps, disk)
   if (stateOfStaged(volume, disk) !== 'staged') return
-  const wanted = await asBackedUp(deps, disk, volume, stored()['spec']?.accessModes)
+  const wanted = await asBackedUp(deps, disk, volume, stored().spec?.accessModes)
   if (needsOtherObject(volume, wanted)) {
     const again = await noteAgain(deps, disk, handOver, wanted)
     return await makeAgain(deps, lease, disk, again)
@@ -52,14 +52,14 @@ async function promise(
   await reserve(deps, disk, changesTo(volume, wanted))
 }
 
-async function readTarget(deps: StepDeps, { clone, target }: Disk): Promise<KubeObject | undefined> {
+async function readTarget(deps: StepDeps, { clone, target }: Disk): Promise<PersistentVolumeClaim | undefined> {
   return await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, target)
 }
 
 /** Someone else's claim is never touched. One that has our volume got it by its name: its data is whole. */
-async function requireFreeTarget(deps: StepDeps, disk: Disk): Promise<KubeObject | undefined> {
+async function requireFreeTarget(deps: StepDeps, disk: Disk): Promise<PersistentVolumeClaim | undefined> {
   const target = await readTarget(deps, disk)
-  const volumeName = target?.['spec']?.volumeName ?? ''
+  const volumeName = target?.spec?.volumeName ?? ''
   const isOurs = target !== undefined && isOwnClaim(target, disk.clone) && volumeName === ''
   if (target === undefined || isOurs || volumeName === disk.staged.name) return target
   throw new TerminalError(
@@ -69,7 +69,7 @@ async function requireFreeTarget(deps: StepDeps, disk: Disk): Promise<KubeObject
 }
 
 /** The volume's claimRef names the target without a UID: only that claim can take it. In one patch with what the backup knows of the volume. */
-async function reserve(deps: StepDeps, disk: Disk, changes: { metadata: object; spec: object }): Promise<void> {
+async function reserve(deps: StepDeps, disk: Disk, changes: ChangeOf<'PersistentVolume'>): Promise<void> {
   const volume = await requireStagedVolume(deps, disk)
   if (stateOfStaged(volume, disk) !== 'staged') return
   const claimRef = {
@@ -88,12 +88,18 @@ async function reserve(deps: StepDeps, disk: Disk, changes: { metadata: object; 
  * A claim that comes before the controller has seen the reservation waits for the binder's next round (15 s by default). Only for
  * speed: when it takes too long the claim is created all the same.
  */
-async function awaitReserved(deps: StepDeps, lease: WorkLease, disk: Disk): Promise<void> {
-  const isSeen = async () => ['Available', 'Bound'].includes((await requireStagedVolume(deps, disk))['status']?.phase)
+async function awaitReserved(deps: StepDeps, lease: WorkLease<'CloneFromSnapshot'>, disk: Disk): Promise<void> {
+  const phaseOf = async () => (await requireStagedVolume(deps, disk)).status?.phase ?? ''
+  const isSeen = async () => ['Available', 'Bound'].includes(await phaseOf())
   await pollUntil(deps, lease, isSeen)
 }
 
-async function createTarget(deps: StepDeps, lease: WorkLease, disk: Disk, read: () => KubeObject): Promise<void> {
+async function createTarget(
+  deps: StepDeps,
+  lease: WorkLease<'CloneFromSnapshot'>,
+  disk: Disk,
+  read: () => PersistentVolumeClaim,
+): Promise<void> {
   if ((await requireFreeTarget(deps, disk)) !== undefined) return
   const volume = await requireStagedVolume(deps, disk)
   const stored = read()
@@ -116,11 +122,15 @@ async function createTarget(deps: StepDeps, lease: WorkLease, disk: Disk, read: 
   if (!(await pollUntil(deps, lease, isThere))) throw refusal
 }
 
-async function awaitTargetBound(deps: StepDeps, lease: WorkLease, disk: Disk): Promise<KubeObject> {
-  let target: KubeObject | undefined
+async function awaitTargetBound(
+  deps: StepDeps,
+  lease: WorkLease<'CloneFromSnapshot'>,
+  disk: Disk,
+): Promise<PersistentVolumeClaim> {
+  let target: PersistentVolumeClaim | undefined
   const bound = await pollUntil(deps, lease, async () => {
     target = await requireFreeTarget(deps, disk)
-    return target?.['status']?.phase === 'Bound'
+    return target?.status?.phase === 'Bound'
   })
   if (bound && target !== undefined) return target
   throw targetNotBound(disk.clone.metadata.namespace, disk.target, disk.staged.name)

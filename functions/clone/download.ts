@@ -1,7 +1,7 @@
 // The Download of a clone: one per clone, its name made from the clone's UID. It lies in Velero's namespace, so what it says is trusted.
 
 import { createHash } from 'node:crypto'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CloneFromSnapshot, Download } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { isDownloadOver, seeDownload } from '#shared/domain/download.ts'
 import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
@@ -22,12 +22,12 @@ import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { Staged } from './provision.ts'
 
-export function downloadNameOf(clone: KubeObject, source: { snapshotId: string }): string {
+export function downloadNameOf(clone: CloneFromSnapshot, source: { snapshotId: string }): string {
   return `download-${source.snapshotId}-${clone.metadata.uid}`
 }
 
 /** By the name that this clone gives, and never by what its status says. */
-export async function readDownload(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {
+export async function readDownload(deps: StepDeps, clone: CloneFromSnapshot): Promise<Download | undefined> {
   const name = knownName(clone)
   const download =
     name === undefined ? undefined : await deps.cluster.read('Download', deps.settings.veleroNamespace, name)
@@ -35,9 +35,9 @@ export async function readDownload(deps: StepDeps, clone: KubeObject): Promise<K
 }
 
 /** undefined: the clone names no backup, so that it never had one. */
-function knownName(clone: KubeObject): string | undefined {
+function knownName(clone: CloneFromSnapshot): string | undefined {
   try {
-    return downloadNameOf(clone, unwrapToDisk(String(clone['spec']?.snapshotID ?? '')))
+    return downloadNameOf(clone, unwrapToDisk(String(clone.spec?.snapshotID ?? '')))
   } catch (error) {
     if (error instanceof TerminalError) return undefined
     throw error
@@ -50,7 +50,7 @@ function knownName(clone: KubeObject): string | undefined {
  */
 export async function requireOnlyDownload(
   deps: StepDeps,
-  clone: KubeObject,
+  clone: CloneFromSnapshot,
   source: { snapshotId: string },
   { volume }: Staged,
 ): Promise<void> {
@@ -67,8 +67,8 @@ export async function requireOnlyDownload(
   )
 }
 
-export async function stopDownload(deps: StepDeps, download: KubeObject): Promise<void> {
-  if (download['spec'].downloadCancel === true) return
+export async function stopDownload(deps: StepDeps, download: Download): Promise<void> {
+  if (download.spec.downloadCancel === true) return
   await deps.cluster.patch('Download', download, {
     spec: { downloadCancel: true },
     metadata: stepPatch('download', deps.clock.nowMs()),
@@ -76,11 +76,11 @@ export async function stopDownload(deps: StepDeps, download: KubeObject): Promis
 }
 
 /** It was made for a disk that is gone: another one of its name is made for the next. */
-export async function dropDownload(deps: StepDeps, download: KubeObject): Promise<void> {
+export async function dropDownload(deps: StepDeps, download: Download): Promise<void> {
   await deps.cluster.delete('Download', download)
 }
 
-export function isEnded(download: KubeObject | undefined): boolean {
+export function isEnded(download: Download | undefined): boolean {
   return download === undefined || isDownloadOver(seeDownload(download).phase)
 }
 
@@ -90,7 +90,7 @@ export function isEnded(download: KubeObject | undefined): boolean {
  */
 export async function ensureDownload(
   deps: StepDeps,
-  clone: KubeObject,
+  clone: CloneFromSnapshot,
   source: { fcdId: string; snapshotId: string },
   { volume, claimUID, namespace }: Staged,
   exchanged: boolean,
@@ -106,7 +106,7 @@ export async function ensureDownload(
     name: volume.metadata.name,
     claimUID,
     namespace,
-    reclaimPolicy: volume['spec'].persistentVolumeReclaimPolicy ?? 'Delete',
+    reclaimPolicy: volume.spec.persistentVolumeReclaimPolicy ?? 'Delete',
     zeroed,
     ...(exchanged ? { exchanged } : {}),
   }
@@ -128,7 +128,7 @@ export async function ensureDownload(
         snapshotID: formatDiskId(source.fcdId, source.snapshotId),
         restoreTimestamp: now,
         protectedEntityID: formatDiskId(requireDisk(volume, volume.metadata.name)),
-        backupRepositoryName: clone['spec'].backupRepository,
+        backupRepositoryName: clone.spec.backupRepository,
         clonefromSnapshotReference: cloneReference(clone),
       },
       status: { phase: 'New', nextRetryTimestamp: now, progress: {} },
@@ -142,7 +142,7 @@ export async function ensureDownload(
  * TerminalError `MetadataChanged`: the disk was made for another claim than is stored now, of another size perhaps. A digest, as what is stored
  * may be larger than an annotation.
  */
-export function requireSameClaim(download: KubeObject, clone: KubeObject): void {
+export function requireSameClaim(download: Download, clone: CloneFromSnapshot): void {
   const digest = download.metadata.annotations?.[CLAIM_DIGEST_ANNOTATION]
   // An earlier version has written none.
   if (digest === undefined || digest === digestOf(clone)) return
@@ -152,12 +152,12 @@ export function requireSameClaim(download: KubeObject, clone: KubeObject): void 
   )
 }
 
-function digestOf(clone: KubeObject): string {
-  return createHash('sha256').update(String(clone['spec'].metadata)).digest('hex')
+function digestOf(clone: CloneFromSnapshot): string {
+  return createHash('sha256').update(String(clone.spec.metadata)).digest('hex')
 }
 
 /** The hand-over has come to its end, which the clone's status says by now: the Download may go. */
-export async function releaseDownload(deps: StepDeps, clone: KubeObject): Promise<void> {
+export async function releaseDownload(deps: StepDeps, clone: CloneFromSnapshot): Promise<void> {
   const download = await readDownload(deps, clone)
   if (download === undefined || handOverOf(download) === undefined) return
   await deps.cluster.patch('Download', download, {

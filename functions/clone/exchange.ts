@@ -1,7 +1,7 @@
 // A staged disk that turned out to be too small for its backup is exchanged for one of the backup's size: what a claim asks for is only a
 // minimum, and it may have been bound to a larger volume. How large the backup is says its root, which the download function has opened.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CloneFromSnapshot, Download, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { pollUntil } from '#shared/controllers/poll.ts'
 import { markedVolumes } from '#shared/controllers/restored-disk.ts'
@@ -22,10 +22,10 @@ import { isClaimOfRestore } from './vouch.ts'
  */
 export async function largeEnough(
   deps: StepDeps,
-  clone: KubeObject,
-  model: KubeObject,
-  tried: KubeObject | undefined,
-): Promise<KubeObject> {
+  clone: CloneFromSnapshot,
+  model: PersistentVolumeClaim,
+  tried: Download | undefined,
+): Promise<PersistentVolumeClaim> {
   const bytes = neededBytes(tried)
   if (tried === undefined || bytes === undefined) return model
   const wanted = asksForBytes(model, bytes)
@@ -43,11 +43,11 @@ export async function largeEnough(
  */
 export async function seeOffSmaller(
   deps: StepDeps,
-  clone: KubeObject,
-  staging: KubeObject | undefined,
-  tried: KubeObject,
+  clone: CloneFromSnapshot,
+  staging: PersistentVolumeClaim | undefined,
+  tried: Download,
   until: Pick<WorkLease, 'signal'>,
-): Promise<KubeObject | undefined> {
+): Promise<PersistentVolumeClaim | undefined> {
   const first = stagedVolumeOf(tried)
   if (staging !== undefined && staging.metadata.uid !== first?.claimUID) return staging
   if (first?.exchanged === true) throw stillTooSmall(tried)
@@ -62,7 +62,7 @@ export async function seeOffSmaller(
 }
 
 /** Once only: whoever makes smaller disks than they are asked for does so for ever. */
-function stillTooSmall(tried: KubeObject): TerminalError {
+function stillTooSmall(tried: Download): TerminalError {
   const needed = sizeText(neededBytes(tried) ?? 0)
   return new TerminalError(
     'TargetTooSmall',

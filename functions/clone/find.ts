@@ -1,13 +1,13 @@
 // Whose event it is: the clone's own, or that of a claim which names it.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CloneFromSnapshot } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { clonePlaceOf } from '#shared/domain/staging.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { lostCloneOf } from './orphan.ts'
 
 /** `lost`: of a staging claim in Velero's namespace, as the claim itself tells it. */
-type Found = { clone: KubeObject | undefined; lost?: KubeObject | undefined }
+type Found = { clone: CloneFromSnapshot | undefined; lost?: CloneFromSnapshot | undefined }
 
 /** A claim names its clone in an annotation. Anyone can write one: the clone must know the claim too. */
 export async function findClone(deps: StepDeps, ref: ObjectRef): Promise<Found> {

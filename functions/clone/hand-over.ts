@@ -2,7 +2,7 @@
 // (docs/design/0004-trust.md#a-restore-takes-nothing-that-was-there-before). What it goes by stands on the Download before anything is
 // taken away. Each part looks at what is there first, so a run that died is simply gone on with.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CloneFromSnapshot, Download, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { leaseName, leaseState } from '#shared/domain/lease.ts'
@@ -30,9 +30,9 @@ import type { Disk } from './volume.ts'
 /** `read`: the claim that a clone stores. It is read only where it is needed, and only as it was when the disk was made. */
 export async function handOver(
   deps: StepDeps,
-  lease: WorkLease,
-  download: KubeObject,
-  read: (clone: KubeObject) => KubeObject,
+  lease: WorkLease<'CloneFromSnapshot'>,
+  download: Download,
+  read: (clone: CloneFromSnapshot) => PersistentVolumeClaim,
 ): Promise<void> {
   await requireNoWriter(deps, download)
   const clone = lease.latest()
@@ -77,7 +77,7 @@ function givenUp({ name }: StagedVolume): TerminalError {
 }
 
 /** Nobody may still hold the Download: its writes would land in a disk that a Pod already uses. */
-async function requireNoWriter(deps: StepDeps, download: KubeObject): Promise<void> {
+async function requireNoWriter(deps: StepDeps, download: Download): Promise<void> {
   const lease = await deps.cluster.read('Lease', deps.settings.veleroNamespace, leaseName(download))
   const state = leaseState(lease, '', deps.clock.nowMs())
   if (state === 'held' || state === 'stale')
@@ -88,7 +88,7 @@ async function requireNoWriter(deps: StepDeps, download: KubeObject): Promise<vo
 }
 
 /** TerminalError: somebody made or changed it by hand. */
-function requireStaged(download: KubeObject): StagedVolume {
+function requireStaged(download: Download): StagedVolume {
   const staged = stagedVolumeOf(download)
   if (staged !== undefined) return staged
   throw new TerminalError(

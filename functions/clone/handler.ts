@@ -1,6 +1,7 @@
 // Restores a claim: a staged disk, a Download into it, and the hand-over of its volume once the data is whole.
 
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
+import type { CloneFromSnapshot, Download } from '#shared/api/types.ts'
 import { type Controller, type Result, type Run, reconcile, type Work } from '#shared/controllers/controller.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { markDone, overWith, writeOutcome } from '#shared/controllers/outcome.ts'
@@ -18,9 +19,9 @@ import { asDriven } from './staging-place.ts'
 export const CLONE_KINDS = ['CloneFromSnapshot', 'PersistentVolumeClaim'] as const satisfies readonly KindName[]
 
 /** With the Download that it was decided by. */
-type Decided = CloneStep & { download: KubeObject | undefined }
+type Decided = CloneStep & { download: Download | undefined }
 
-const CLONE: Controller<StepDeps, Decided> = {
+const CLONE: Controller<'CloneFromSnapshot', StepDeps, Decided> = {
   kind: 'CloneFromSnapshot',
   decide,
   actions: {
@@ -60,13 +61,16 @@ export async function handleClone(
   return await reconcile(lost === undefined ? CLONE : WITH_LOST_CLAIM, { deps, object: clone, signal }, again)
 }
 
-async function decide(deps: StepDeps, clone: KubeObject): Promise<Decided> {
+async function decide(deps: StepDeps, clone: CloneFromSnapshot): Promise<Decided> {
   const download = await readDownload(deps, clone)
   return { ...decideClone(seeClone(clone, download)), download }
 }
 
 /** A run that was paused for longer than its Lease may have made the staging claim after the end: its event leads here. */
-async function rest({ deps, object, signal }: Run, { why, download }: Decided & { why: string }): Promise<string> {
+async function rest(
+  { deps, object, signal }: Run<'CloneFromSnapshot'>,
+  { why, download }: Decided & { why: string },
+): Promise<string> {
   // An end that somebody wrote by hand: as long as one may write, the disk it writes to stays.
   if (download !== undefined && !isEnded(download)) {
     await stopDownload(deps, download)
@@ -79,15 +83,17 @@ async function rest({ deps, object, signal }: Run, { why, download }: Decided & 
 }
 
 /** Shows the Download's progress; its end wakes this function, its progress does not. */
-async function followDownload({ deps, object }: Run, { download }: Decided): Promise<string> {
-  const status = { phase: 'InProgress', ...progressOf(download) }
+async function followDownload({ deps, object }: Run<'CloneFromSnapshot'>, { download }: Decided): Promise<string> {
+  const status = { phase: 'InProgress', ...progressOf(download) } as const
   await writeOutcome(deps, 'CloneFromSnapshot', object, { status, step: 'waiting' })
-  return `waits for its Download: ${download?.['status']?.phase ?? 'New'}`
+  return `waits for its Download: ${download?.status?.phase ?? 'New'}`
 }
 
 /** The Download was read before the Lease was taken: whoever held it until then may have come to the end meanwhile. */
-function unlessOver(act: (work: Work, download: KubeObject | undefined) => Promise<Result>) {
-  return async (work: Work): Promise<Result> => {
+function unlessOver(
+  act: (work: Work<'CloneFromSnapshot'>, download: Download | undefined) => Promise<Result<'CloneFromSnapshot'>>,
+) {
+  return async (work: Work<'CloneFromSnapshot'>): Promise<Result<'CloneFromSnapshot'>> => {
     const { download, ...now } = await decide(work.deps, work.lease.latest())
     return now.kind === 'nothing' ? { outcome: overWith({}), why: now.why } : await act(work, download)
   }
@@ -97,6 +103,9 @@ function unlessOver(act: (work: Work, download: KubeObject | undefined) => Promi
  * A run that was paused for longer than its Lease may have made a staging claim while this one came to the end; what it makes later has an
  * event of its own, which leads to `rest`.
  */
-async function after({ deps, object, signal }: Run, { outcome }: Result): Promise<void> {
+async function after(
+  { deps, object, signal }: Run<'CloneFromSnapshot'>,
+  { outcome }: Result<'CloneFromSnapshot'>,
+): Promise<void> {
   if (outcome.step === 'done') await removeStaged(deps, object, { signal })
 }

@@ -1,7 +1,13 @@
 // What a restore that has ended otherwise takes away: its staging claim, and with it the new disk. A volume that was there before and was bound
 // to the staging claim is kept with its data, and for nobody's use. Each part looks at what is there first, so a run that died is simply gone on with.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type {
+  CloneFromSnapshot,
+  Download,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  ReclaimPolicy,
+} from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { pollUntil } from '#shared/controllers/poll.ts'
@@ -26,7 +32,11 @@ import { readDownload } from './download.ts'
 import { awaitStagingGone, readAllStaging } from './staging-claim.ts'
 
 /** RetryableError `StagingClaimStays`: a volume cannot be let go as long as its claim stands. */
-export async function removeStaged(deps: StepDeps, clone: KubeObject, until: Pick<WorkLease, 'signal'>): Promise<void> {
+export async function removeStaged(
+  deps: StepDeps,
+  clone: CloneFromSnapshot,
+  until: Pick<WorkLease, 'signal'>,
+): Promise<void> {
   const seen = await readDownload(deps, clone)
   const staged = seen === undefined ? undefined : stagedVolumeOf(seen)
   for (const staging of await readAllStaging(deps, clone, staged?.namespace)) await removeClaim(deps, clone, staging)
@@ -41,21 +51,21 @@ export async function removeStaged(deps: StepDeps, clone: KubeObject, until: Pic
 /** Made for a volume that it never gets. After the volume: from then on nothing can bind it. One that Velero has made is not ours to remove. */
 async function removeTarget(
   deps: StepDeps,
-  clone: KubeObject,
-  download: KubeObject,
+  clone: CloneFromSnapshot,
+  download: Download,
   staged: StagedVolume,
 ): Promise<void> {
   const handOver = handOverOf(download)
   if (handOver === undefined || handOver.plan !== undefined) return
   const target = await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, handOver.target)
-  if (target === undefined || !isOwnClaim(target, clone) || target['spec']?.volumeName !== staged.name) return
+  if (target === undefined || !isOwnClaim(target, clone) || target.spec?.volumeName !== staged.name) return
   const volume = await deps.cluster.read('PersistentVolume', undefined, staged.name)
   if (volume === undefined || !isVolumeOf(volume, target))
     await deps.cluster.delete('PersistentVolumeClaim', target, 'unchanged')
 }
 
 /** As it was seen (precondition): it may be bound at any moment, and what it is bound to decides. */
-async function removeClaim(deps: StepDeps, clone: KubeObject, staging: KubeObject): Promise<void> {
+async function removeClaim(deps: StepDeps, clone: CloneFromSnapshot, staging: PersistentVolumeClaim): Promise<void> {
   const volume = await boundVolume(deps, staging)
   if (volume !== undefined) {
     if (isProvisionedFor(volume, staging)) await setReclaimPolicy(deps, volume, 'Delete')
@@ -65,8 +75,8 @@ async function removeClaim(deps: StepDeps, clone: KubeObject, staging: KubeObjec
 }
 
 /** The API server's word in both directions. Kubernetes writes the volume before the claim, so a claim that names none may have one. */
-async function boundVolume(deps: StepDeps, staging: KubeObject): Promise<KubeObject | undefined> {
-  const name = staging['spec'].volumeName ?? ''
+async function boundVolume(deps: StepDeps, staging: PersistentVolumeClaim): Promise<PersistentVolume | undefined> {
+  const name = staging.spec.volumeName ?? ''
   const volume =
     name === ''
       ? (await deps.cluster.list('PersistentVolume')).find((each) => isOfClaim(each, staging.metadata as never))
@@ -75,10 +85,15 @@ async function boundVolume(deps: StepDeps, staging: KubeObject): Promise<KubeObj
 }
 
 /** Its disk stays when the claim goes. What it was like is written in the same patch. */
-async function hold(deps: StepDeps, clone: KubeObject, staging: KubeObject, volume: KubeObject): Promise<void> {
+async function hold(
+  deps: StepDeps,
+  clone: CloneFromSnapshot,
+  staging: PersistentVolumeClaim,
+  volume: PersistentVolume,
+): Promise<void> {
   if (isForeign(volume)) return
   const { labels, annotations } = volumeMark(clone, staging.metadata.uid ?? '')
-  const own = { [OWN_POLICY_ANNOTATION]: volume['spec'].persistentVolumeReclaimPolicy ?? 'Retain' }
+  const own = { [OWN_POLICY_ANNOTATION]: volume.spec.persistentVolumeReclaimPolicy ?? 'Retain' }
   await deps.cluster.patch('PersistentVolume', volume, {
     metadata: { labels, annotations: { ...annotations, ...own } },
     spec: { persistentVolumeReclaimPolicy: 'Retain' },
@@ -91,8 +106,8 @@ async function hold(deps: StepDeps, clone: KubeObject, staging: KubeObject, volu
  */
 async function keepForeign(
   deps: StepDeps,
-  clone: KubeObject,
-  held: KubeObject,
+  clone: CloneFromSnapshot,
+  held: PersistentVolume,
   until: Pick<WorkLease, 'signal'>,
 ): Promise<void> {
   if (isOfStaging(held, clone)) await awaitStagingGone(deps, clone, until)
@@ -112,7 +127,11 @@ async function keepForeign(
  * An operator has freed it or given it to another claim meanwhile. Its own policy comes last: the provisioner deletes what is `Released` and has the
  * policy `Delete`, and does not look at the claimRef.
  */
-async function restoreOwnPolicy(deps: StepDeps, held: KubeObject, until: Pick<WorkLease, 'signal'>): Promise<void> {
+async function restoreOwnPolicy(
+  deps: StepDeps,
+  held: PersistentVolume,
+  until: Pick<WorkLease, 'signal'>,
+): Promise<void> {
   const { name } = held.metadata
   const read = async () => await deps.cluster.read('PersistentVolume', undefined, name)
   if (!(await pollUntil(deps, until, async () => isSettled(await read())))) {
@@ -123,14 +142,16 @@ async function restoreOwnPolicy(deps: StepDeps, held: KubeObject, until: Pick<Wo
   }
   const volume = await read()
   if (volume === undefined || !isForeign(volume)) return
-  const persistentVolumeReclaimPolicy = volume.metadata.annotations?.[OWN_POLICY_ANNOTATION]
+  const persistentVolumeReclaimPolicy = volume.metadata.annotations?.[OWN_POLICY_ANNOTATION] as
+    | ReclaimPolicy
+    | undefined
   await deps.cluster.patch('PersistentVolume', volume, {
     metadata: NO_VOLUME_MARK,
     spec: { persistentVolumeReclaimPolicy },
   })
 }
 
-function isSettled(volume: KubeObject | undefined): boolean {
-  const phase = volume?.['status']?.phase
-  return volume === undefined || phase === 'Available' || (phase === 'Bound' && volume['spec'].claimRef !== undefined)
+function isSettled(volume: PersistentVolume | undefined): boolean {
+  const phase = volume?.status?.phase
+  return volume === undefined || phase === 'Available' || (phase === 'Bound' && volume.spec.claimRef !== undefined)
 }

@@ -1,7 +1,7 @@
 // Another volume object of the same name over the staged disk, where the one that the provisioner has made cannot be changed into what it has to
 // be: its file system, for one. As for a claim of Velero's, first the one goes, and then the other comes.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { PersistentVolume } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { type RestoredVolume, restoredVolume } from '#shared/domain/restored-volume.ts'
@@ -14,18 +14,23 @@ export async function noteAgain(
   deps: StepDeps,
   { clone, download, staged, target }: Disk,
   handOver: HandOver,
-  wanted: KubeObject,
+  wanted: PersistentVolume,
 ): Promise<RestoredVolume> {
-  const { storageClassName } = wanted['spec']
+  const { storageClassName } = wanted.spec
   const { namespace } = clone.metadata
-  const claim = { ...clone, metadata: { name: target, namespace: namespace ?? '' }, spec: { storageClassName } }
+  const claim = { metadata: { name: target, namespace: namespace ?? '' }, spec: { storageClassName } }
   const again = restoredVolume(clone, wanted, claim, staged.name)
   const annotations = { [HAND_OVER_ANNOTATION]: formatHandOver({ ...handOver, again }) }
   await deps.cluster.patch('Download', download, { metadata: { annotations } })
   return again
 }
 
-export async function makeAgain(deps: StepDeps, lease: WorkLease, disk: Disk, again: RestoredVolume): Promise<void> {
+export async function makeAgain(
+  deps: StepDeps,
+  lease: WorkLease<'CloneFromSnapshot'>,
+  disk: Disk,
+  again: RestoredVolume,
+): Promise<void> {
   const there = await readStagedVolume(deps, disk)
   if (there !== undefined && stateOfStaged(there, disk) === 'given') return
   await dropStaged(deps, lease, disk)

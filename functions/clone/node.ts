@@ -1,6 +1,6 @@
 // The node that is named on a staging claim whose class waits for its first consumer, as the scheduler would do for a Pod.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CloneFromSnapshot, PersistentVolumeClaim, StorageClass } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { chooseNode, SELECTED_NODE_ANNOTATION } from '#shared/domain/node-choice.ts'
 import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
@@ -9,9 +9,9 @@ import { ObstacleError } from './patience.ts'
 /** ObstacleErrors `NoNodeForVolume`, `NoNodeInTopology`. `model`: the claim that waits, or the stored one. */
 export async function nodeFor(
   deps: StepDeps,
-  clone: KubeObject,
-  storageClass: KubeObject,
-  model: KubeObject,
+  clone: CloneFromSnapshot,
+  storageClass: StorageClass,
+  model: PersistentVolumeClaim,
 ): Promise<string> {
   const [nodes, csiNodes] = [await deps.cluster.list('Node'), await deps.cluster.list('CSINode')]
   const choice = chooseNode({ storageClass, nodes, csiNodes, selected: selectedFor(clone, model) })
@@ -20,6 +20,6 @@ export async function nodeFor(
 }
 
 /** What is stored with a backup was said for a disk that was elsewhere, of a node that may be gone. */
-function selectedFor(clone: KubeObject, model: KubeObject): string | undefined {
+function selectedFor(clone: CloneFromSnapshot, model: PersistentVolumeClaim): string | undefined {
   return awaitedVolumeName(clone) === undefined ? undefined : model.metadata.annotations?.[SELECTED_NODE_ANNOTATION]
 }

@@ -1,8 +1,9 @@
 // A staging claim in Velero's namespace whose restore was torn out, finalizer and all: no owner takes it away there. The sweep finds it and wakes
 // this function by its name.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import { KINDS } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { CloneFromSnapshot, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { markedVolumes } from '#shared/controllers/restored-disk.ts'
 import { DOWNLOAD_ANNOTATION } from '#shared/domain/staged-volume.ts'
@@ -11,18 +12,31 @@ import { isEnded, stopDownload } from './download.ts'
 import { removeStaged } from './leftovers.ts'
 import { asDriven } from './staging-place.ts'
 
+/** What the claim does not tell of. */
+const UNKNOWN_SPEC: CloneFromSnapshot['spec'] = {
+  snapshotID: '',
+  apiGroup: '',
+  kind: 'PersistentVolumeClaim',
+  backupRepository: '',
+  cloneCancel: true,
+}
+
 /** undefined: it is none of ours. What its clone was is read off the claim: in Velero's namespace only operators and Dormouse write. */
-export function lostCloneOf(deps: Pick<StepDeps, 'settings'>, claim: KubeObject): KubeObject | undefined {
+export function lostCloneOf(
+  deps: Pick<StepDeps, 'settings'>,
+  claim: PersistentVolumeClaim,
+): CloneFromSnapshot | undefined {
   const uid = claim.metadata.labels?.[CLONE_LABEL]
   const place = clonePlaceOf(claim)
   if (place === undefined || uid === undefined || claim.metadata.namespace !== deps.settings.veleroNamespace)
     return undefined
-  const clone = asDriven({ metadata: { ...place, uid } })
+  const { apiVersion } = KINDS.CloneFromSnapshot
+  const clone = asDriven({ apiVersion, kind: 'CloneFromSnapshot', metadata: { ...place, uid }, spec: UNKNOWN_SPEC })
   return stagingClaimName(clone) === claim.metadata.name ? clone : undefined
 }
 
 /** As long as a Download may write to the disk it stays. */
-export async function removeOrphan(deps: StepDeps, clone: KubeObject, signal: AbortSignal): Promise<string> {
+export async function removeOrphan(deps: StepDeps, clone: CloneFromSnapshot, signal: AbortSignal): Promise<string> {
   const names = (await markedVolumes(deps, clone)).map(({ metadata }) => metadata.annotations?.[DOWNLOAD_ANNOTATION])
   for (const name of names.filter(isObjectName)) {
     const download = await deps.cluster.read('Download', deps.settings.veleroNamespace, name)

@@ -1,6 +1,6 @@
 // How a restore comes to its end: handed over, failed, cancelled; and what it waits for until then.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Download, StatusChangeOf } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import { isPassing, type Result, type Work } from '#shared/controllers/controller.ts'
 import { overWith } from '#shared/controllers/outcome.ts'
@@ -16,7 +16,7 @@ import { storedClaim } from './prepare.ts'
 import { awaitStagingGone } from './staging-claim.ts'
 import { tellWaitingClaim } from './waiting-claim.ts'
 
-export async function complete({ deps, lease }: Work): Promise<Result> {
+export async function complete({ deps, lease }: Work<'CloneFromSnapshot'>): Promise<Result<'CloneFromSnapshot'>> {
   const download = await readDownload(deps, lease.latest())
   // It was there when this was decided; without it the next look makes another.
   if (download === undefined) throw new ConflictError('Gone', 'the Download is gone')
@@ -24,17 +24,17 @@ export async function complete({ deps, lease }: Work): Promise<Result> {
   const nowMs = deps.clock.nowMs()
   const clone = lease.latest()
   const conditions = setCondition(
-    clone['status']?.conditions,
+    clone.status?.conditions,
     { type: 'Restored', status: 'True', reason: 'HandedOver', message: 'the claim is bound to the restored volume' },
     nowMs,
   )
-  const status = {
+  const status: StatusChangeOf<'CloneFromSnapshot'> = {
     phase: 'Completed',
     ...progressOf(download),
     message: 'Download completed',
     reason: 'Completed',
     completionTimestamp: rfc3339(nowMs),
-    resourceHandle: { apiGroup: '', kind: 'PersistentVolumeClaim', name: download['spec'].protectedEntityID },
+    resourceHandle: { apiGroup: '', kind: 'PersistentVolumeClaim', name: download.spec.protectedEntityID },
     conditions,
   }
   await announce(deps, clone, 'Normal', 'Completed', 'the claim was restored')
@@ -43,10 +43,10 @@ export async function complete({ deps, lease }: Work): Promise<Result> {
   return { outcome: overWith(status), why: 'Completed' }
 }
 
-export async function failWithDownload(work: Work): Promise<Result> {
+export async function failWithDownload(work: Work<'CloneFromSnapshot'>): Promise<Result<'CloneFromSnapshot'>> {
   const { deps, lease } = work
   const download = await readDownload(deps, lease.latest())
-  const status = download?.['status'] ?? {}
+  const status = download?.status ?? {}
   return await endAsFailed(
     work,
     status.reason ?? 'DownloadFailed',
@@ -54,14 +54,20 @@ export async function failWithDownload(work: Work): Promise<Result> {
   )
 }
 
-export async function recordFailure(work: Work, error: Error): Promise<Result> {
+export async function recordFailure(
+  work: Work<'CloneFromSnapshot'>,
+  error: Error,
+): Promise<Result<'CloneFromSnapshot'>> {
   if (isPassing(error)) return await later(work, error)
   if (error instanceof TerminalError) return await failedOrLater(work, error)
   throw error
 }
 
 /** What has to go first may stay for a while, such as a staging claim that a Pod uses. */
-async function failedOrLater(work: Work, error: TerminalError): Promise<Result> {
+async function failedOrLater(
+  work: Work<'CloneFromSnapshot'>,
+  error: TerminalError,
+): Promise<Result<'CloneFromSnapshot'>> {
   try {
     return await endAsFailed(work, error.reason, error.message)
   } catch (left) {
@@ -71,33 +77,41 @@ async function failedOrLater(work: Work, error: TerminalError): Promise<Result> 
 }
 
 /** The staged disk goes with its claim: nothing of a failed restore is left behind. */
-async function endAsFailed({ deps, lease }: Work, reason: string, message: string): Promise<Result> {
+async function endAsFailed(
+  { deps, lease }: Work<'CloneFromSnapshot'>,
+  reason: string,
+  message: string,
+): Promise<Result<'CloneFromSnapshot'>> {
   const nowMs = deps.clock.nowMs()
   const clone = lease.latest()
   await removeStaged(deps, clone, lease)
   await announce(deps, clone, 'Warning', reason, message)
   await tellWaitingClaim(deps, clone, 'Warning', reason, `${message}; no volume comes, delete the claim`)
   const conditions = setCondition(
-    clone['status']?.conditions,
+    clone.status?.conditions,
     { type: 'Restored', status: 'False', reason, message },
     nowMs,
   )
-  const status = { phase: 'Failed', message, reason, completionTimestamp: rfc3339(nowMs), conditions }
+  const completionTimestamp = rfc3339(nowMs)
+  const status = { phase: 'Failed', message, reason, completionTimestamp, conditions } as const
   await lease.patchStatus(status)
   await releaseDownload(deps, clone)
   return { outcome: overWith(status), why: `failed: ${reason}` }
 }
 
-async function later({ deps, lease }: Work, error: DormouseError): Promise<Result> {
+async function later(
+  { deps, lease }: Work<'CloneFromSnapshot'>,
+  error: DormouseError,
+): Promise<Result<'CloneFromSnapshot'>> {
   const nowMs = deps.clock.nowMs()
-  const before = conditionOf(lease.latest()['status']?.conditions, 'Restored')
+  const before = conditionOf(lease.latest().status?.conditions, 'Restored')
   if (isTold(error.reason) && before?.reason !== error.reason) {
     await announce(deps, lease.latest(), 'Warning', error.reason, error.message)
     await tellWaitingClaim(deps, lease.latest(), 'Warning', error.reason, error.message)
   }
   const since = before?.reason === error.reason ? before.lastTransitionTime : undefined
   const conditions = setCondition(
-    lease.latest()['status']?.conditions,
+    lease.latest().status?.conditions,
     { type: 'Restored', status: 'False', reason: error.reason, message: error.message },
     nowMs,
   )
@@ -112,7 +126,7 @@ async function later({ deps, lease }: Work, error: DormouseError): Promise<Resul
 }
 
 /** Stops the Download first: as long as one may write, the disk it writes to stays. */
-export async function abort({ deps, lease }: Work): Promise<Result> {
+export async function abort({ deps, lease }: Work<'CloneFromSnapshot'>): Promise<Result<'CloneFromSnapshot'>> {
   await lease.patchStatus({ phase: 'Canceling', reason: 'Canceling', message: 'the restore is being cancelled' })
   const nowMs = deps.clock.nowMs()
   const download = await readDownload(deps, lease.latest())
@@ -128,7 +142,7 @@ export async function abort({ deps, lease }: Work): Promise<Result> {
   await removeStaged(deps, lease.latest(), lease)
   await awaitStagingGone(deps, lease.latest(), lease)
   await tellWaitingClaim(deps, lease.latest(), 'Warning', 'Canceled', 'cancelled; no volume comes, delete the claim')
-  const status = {
+  const status: StatusChangeOf<'CloneFromSnapshot'> = {
     phase: 'Canceled',
     reason: 'Canceled',
     message: 'cancelled; the staged disk is removed',
@@ -137,7 +151,7 @@ export async function abort({ deps, lease }: Work): Promise<Result> {
   return { outcome: overWith(status), why: 'Canceled' }
 }
 
-export function progressOf(download: KubeObject | undefined): { progress?: object } {
-  const { totalBytes, bytesDone, percent, summary } = download?.['status']?.progress ?? {}
+export function progressOf(download: Download | undefined): Pick<StatusChangeOf<'CloneFromSnapshot'>, 'progress'> {
+  const { totalBytes, bytesDone, percent, summary } = download?.status?.progress ?? {}
   return totalBytes === undefined ? {} : { progress: { totalBytes, bytesDone, percent, summary } }
 }

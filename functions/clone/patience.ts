@@ -1,6 +1,7 @@
 // What may pass, and what a restore does not wait for without end.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CloneFromSnapshot, Download } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { isOlderThan } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
@@ -39,7 +40,7 @@ export function isPastBindTimeout(deps: StepDeps, object: KubeObject): boolean {
  */
 export async function withPatience<T>(
   deps: StepDeps,
-  { clone, tried }: { clone: KubeObject; tried: KubeObject | undefined },
+  { clone, tried }: { clone: CloneFromSnapshot; tried: Download | undefined },
   work: () => Promise<T>,
 ): Promise<T> {
   try {
@@ -58,7 +59,7 @@ function createdMs({ cluster }: StepDeps, { metadata }: KubeObject): number {
 }
 
 /** undefined: it is not over, or the clock that said so was ahead. */
-function endedMs({ cluster }: StepDeps, tried: KubeObject | undefined): number | undefined {
-  const ms = Date.parse(tried?.['status']?.completionTimestamp ?? '')
+function endedMs({ cluster }: StepDeps, tried: Download | undefined): number | undefined {
+  const ms = Date.parse(tried?.status?.completionTimestamp ?? '')
   return ms <= cluster.nowMs() ? ms : undefined
 }

@@ -1,7 +1,7 @@
 // Where the staged disk comes from: a class that provisions, a node where it waits for one, and no existing volume that Kubernetes would bind
 // instead.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CloneFromSnapshot, PersistentVolumeClaim, StorageClass } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { fits } from '#shared/domain/new-volume.ts'
 import type { Placement } from '#shared/domain/staging.ts'
@@ -13,15 +13,15 @@ import { ObstacleError } from './patience.ts'
 /** TerminalErrors `StorageClassMissing`, `StorageClassNotFound`, `DriverUnsupported`; what `nodeFor` throws. */
 export async function placementOf(
   deps: StepDeps,
-  clone: KubeObject,
-  model: KubeObject,
+  clone: CloneFromSnapshot,
+  model: PersistentVolumeClaim,
 ): Promise<Omit<Placement, 'namespace'>> {
-  const storageClass = requireProvisioner(await classOf(deps, model['spec']?.storageClassName))
+  const storageClass = requireProvisioner(await classOf(deps, model.spec?.storageClassName))
   const selectedNode = waitsForConsumer(storageClass) ? await nodeFor(deps, clone, storageClass, model) : undefined
   return { storageClass: storageClass.metadata.name, selectedNode }
 }
 
-async function classOf(deps: StepDeps, name: unknown): Promise<KubeObject> {
+async function classOf(deps: StepDeps, name: unknown): Promise<StorageClass> {
   if (name === '') throw noClass('the claim has the storage class ""')
   if (typeof name !== 'string') {
     const found = defaultClass(await deps.cluster.list('StorageClass'))
@@ -40,7 +40,7 @@ async function classOf(deps: StepDeps, name: unknown): Promise<KubeObject> {
  * Kubernetes would bind it before anything is provisioned. Somebody may be about to take it, so it is waited for: ObstacleError
  * `FittingVolumeExists`.
  */
-export async function refuseFittingVolume(deps: StepDeps, wanted: KubeObject): Promise<void> {
+export async function refuseFittingVolume(deps: StepDeps, wanted: PersistentVolumeClaim): Promise<void> {
   const volumes = await deps.cluster.list('PersistentVolume')
   const [name] = volumes
     .filter((volume) => fits(volume, wanted))

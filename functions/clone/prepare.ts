@@ -1,6 +1,6 @@
 // The first part of a restore: the staged disk, and the Download that fills it.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CloneFromSnapshot, Download, PersistentVolumeClaim, StatusChangeOf } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
 import { requireRestoreAllowed } from '#shared/controllers/restore-permit.ts'
 import { neededBytes } from '#shared/domain/backed-up.ts'
@@ -18,25 +18,28 @@ import { tellWaitingClaim } from './waiting-claim.ts'
  * `spec` meanwhile would else have checked one repository, and open another. `download`: of a disk that was too small it may be, which is
  * exchanged then.
  */
-export async function prepare({ deps, lease }: Work, download: KubeObject | undefined): Promise<Result> {
+export async function prepare(
+  { deps, lease }: Work<'CloneFromSnapshot'>,
+  download: Download | undefined,
+): Promise<Result<'CloneFromSnapshot'>> {
   const tried = neededBytes(download) === undefined ? undefined : download
   const clone = lease.latest()
-  if (clone['spec'].kind !== 'PersistentVolumeClaim' || clone['spec'].apiGroup !== '') {
+  if (clone.spec.kind !== 'PersistentVolumeClaim' || clone.spec.apiGroup !== '') {
     throw new TerminalError(
       'ResourceKindUnsupported',
-      `spec.kind is ${JSON.stringify(clone['spec'].kind)}: only PersistentVolumeClaim of the core group can be restored`,
+      `spec.kind is ${JSON.stringify(clone.spec.kind)}: only PersistentVolumeClaim of the core group can be restored`,
     )
   }
-  if (clone['spec'].backupRepository === '') {
+  if (clone.spec.backupRepository === '') {
     throw new TerminalError(
       'LocalModeRestoreUnsupported',
       'spec.backupRepository is empty: a snapshot kept in vCenter (local mode) cannot be restored this way',
     )
   }
-  const disk = unwrapToDisk(clone['spec'].snapshotID)
+  const disk = unwrapToDisk(clone.spec.snapshotID)
   await requireRestoreAllowed(deps, clone)
   const stored = storedClaim(clone)
-  const startTimestamp = clone['status']?.startTimestamp ?? rfc3339(deps.clock.nowMs())
+  const startTimestamp = clone.status?.startTimestamp ?? rfc3339(deps.clock.nowMs())
   await lease.patchStatus({
     phase: 'InProgress',
     startTimestamp,
@@ -53,11 +56,11 @@ export async function prepare({ deps, lease }: Work, download: KubeObject | unde
     downloadName,
     volumeName: staged.volume.metadata.name,
     volumeID: formatDiskId(staged.fcdId),
-    reclaimPolicy: staged.volume['spec'].persistentVolumeReclaimPolicy ?? 'Delete',
+    reclaimPolicy: staged.volume.spec.persistentVolumeReclaimPolicy ?? 'Delete',
   })
   await ensureDownload(deps, clone, disk, staged, tried !== undefined)
   await tellWaitingClaim(deps, clone, 'Normal', 'Downloading', 'its data is being restored')
-  const status = {
+  const status: StatusChangeOf<'CloneFromSnapshot'> = {
     phase: 'InProgress',
     downloadName,
     message: 'the backup is being written to a staged disk',
@@ -66,8 +69,8 @@ export async function prepare({ deps, lease }: Work, download: KubeObject | unde
   return { outcome: { status, step: 'waiting' }, why: `started ${downloadName}` }
 }
 
-export function storedClaim(clone: KubeObject): KubeObject {
-  const metadata = clone['spec'].metadata
+export function storedClaim(clone: CloneFromSnapshot): PersistentVolumeClaim {
+  const metadata = clone.spec.metadata
   if (typeof metadata !== 'string' || metadata === '')
     throw new TerminalError('MetadataInvalid', 'spec.metadata is empty: it must hold the claim that was backed up')
   return decodeClaimMetadata(metadata)

@@ -2,6 +2,7 @@
 // when the API server proves it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CloneFromSnapshot, Download, PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { markedVolumes } from '#shared/controllers/restored-disk.ts'
 import type { WorkLease } from '#shared/controllers/work-lease.ts'
@@ -25,7 +26,7 @@ const LOOK_ON_MS = 2 * SECOND_MS
 const LOOK_EVERY_MS = 250
 
 /** A volume that was provisioned for the staging claim of that UID, and its disk. */
-export type Staged = { volume: KubeObject; claimUID: string; namespace: string; fcdId: string }
+export type Staged = { volume: PersistentVolume; claimUID: string; namespace: string; fcdId: string }
 
 /**
  * The staged disk, bound. RetryableError `ClaimNotBoundYet` while it is not; TerminalError once that takes too long. `tried`: the Download of a
@@ -33,10 +34,10 @@ export type Staged = { volume: KubeObject; claimUID: string; namespace: string; 
  */
 export async function provision(
   deps: StepDeps,
-  clone: KubeObject,
-  stored: KubeObject,
+  clone: CloneFromSnapshot,
+  stored: PersistentVolumeClaim,
   until: Pick<WorkLease, 'signal'>,
-  tried?: KubeObject,
+  tried?: Download,
 ): Promise<Staged> {
   const model = await largeEnough(deps, clone, await modelOf(deps, clone, stored), tried)
   const standing = await readStaging(deps, clone, tried && stagedVolumeOf(tried)?.namespace)
@@ -48,7 +49,11 @@ export async function provision(
 }
 
 /** The claim that says class, size and modes. Velero's own as it stands: resource modifiers have changed it after it was stored. */
-async function modelOf(deps: StepDeps, clone: KubeObject, stored: KubeObject): Promise<KubeObject> {
+async function modelOf(
+  deps: StepDeps,
+  clone: CloneFromSnapshot,
+  stored: PersistentVolumeClaim,
+): Promise<PersistentVolumeClaim> {
   const awaited = awaitedVolumeName(clone)
   if (awaited !== undefined) return await requireWaitingClaim(deps, clone, stored.metadata.name, awaited)
   await refuseExistingTarget(deps, clone, stored)
@@ -56,7 +61,11 @@ async function modelOf(deps: StepDeps, clone: KubeObject, stored: KubeObject): P
 }
 
 /** An earlier run has come further, and what it knew is gone: the restore ends, and takes away what is left. */
-async function requireNothingLeft(deps: StepDeps, clone: KubeObject, staging: KubeObject | undefined): Promise<void> {
+async function requireNothingLeft(
+  deps: StepDeps,
+  clone: CloneFromSnapshot,
+  staging: PersistentVolumeClaim | undefined,
+): Promise<void> {
   const marked = await markedVolumes(deps, clone)
   const foreign = marked.find(isForeign)
   if (foreign !== undefined) throw notNew(clone, foreign.metadata.name)
@@ -69,8 +78,8 @@ async function requireNothingLeft(deps: StepDeps, clone: KubeObject, staging: Ku
 }
 
 /** TerminalError `VolumeNotNew`: Kubernetes has bound a volume that was there before, or it cannot be told. Nothing is written to it. */
-async function requireNew(deps: StepDeps, staging: KubeObject): Promise<Staged> {
-  const name = String(staging['spec'].volumeName)
+async function requireNew(deps: StepDeps, staging: PersistentVolumeClaim): Promise<Staged> {
+  const name = String(staging.spec.volumeName)
   const volume = await deps.cluster.read('PersistentVolume', undefined, name)
   if (volume === undefined) throw new TerminalError('VolumeNotFound', `PersistentVolume ${name} does not exist`)
   if (!isProvisionedFor(volume, staging)) throw notNew(staging, name)
@@ -86,7 +95,11 @@ function notNew({ metadata }: KubeObject, volumeName: string): TerminalError {
   )
 }
 
-async function refuseExistingTarget(deps: StepDeps, clone: KubeObject, stored: KubeObject): Promise<void> {
+async function refuseExistingTarget(
+  deps: StepDeps,
+  clone: CloneFromSnapshot,
+  stored: PersistentVolumeClaim,
+): Promise<void> {
   const target = await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, stored.metadata.name)
   if (target === undefined || isOwnClaim(target, clone)) return
   throw new TerminalError(
@@ -95,7 +108,11 @@ async function refuseExistingTarget(deps: StepDeps, clone: KubeObject, stored: K
   )
 }
 
-async function createStaging(deps: StepDeps, clone: KubeObject, model: KubeObject): Promise<KubeObject> {
+async function createStaging(
+  deps: StepDeps,
+  clone: CloneFromSnapshot,
+  model: PersistentVolumeClaim,
+): Promise<PersistentVolumeClaim> {
   const place = await placementOf(deps, clone, model)
   const [namespace = '', ...others] = await placesToStage(deps, clone, model)
   const wanted = stagingClaim(clone, model, { ...place, namespace })
@@ -107,9 +124,9 @@ async function createStaging(deps: StepDeps, clone: KubeObject, model: KubeObjec
 }
 
 /** In the first namespace that takes it. A quota may have room soon. */
-async function createIn(deps: StepDeps, [wanted, ...others]: KubeObject[]): Promise<KubeObject> {
+async function createIn(deps: StepDeps, [wanted, ...others]: PersistentVolumeClaim[]): Promise<PersistentVolumeClaim> {
   try {
-    return await deps.cluster.create('PersistentVolumeClaim', wanted as KubeObject)
+    return await deps.cluster.create('PersistentVolumeClaim', wanted as PersistentVolumeClaim)
   } catch (error) {
     if (isRefusal(error) && others.length > 0) return await createIn(deps, others)
     if (isRefusal(error) && error.reason === 'QuotaExceeded') throw new ObstacleError(error.reason, error.message)
@@ -124,13 +141,13 @@ async function createIn(deps: StepDeps, [wanted, ...others]: KubeObject[]): Prom
 async function awaitBound(
   deps: StepDeps,
   { signal }: Pick<WorkLease, 'signal'>,
-  staging: KubeObject,
-): Promise<KubeObject> {
+  staging: PersistentVolumeClaim,
+): Promise<PersistentVolumeClaim> {
   const { namespace, name } = staging.metadata
   const lookedFromMs = deps.clock.monotonicMs()
   for (;;) {
     const now = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
-    if (now?.['status']?.phase === 'Bound') return now
+    if (now?.status?.phase === 'Bound') return now
     if (signal.aborted || deps.clock.monotonicMs() - lookedFromMs > LOOK_ON_MS) break
     await deps.clock.sleep(LOOK_EVERY_MS, signal).catch(() => undefined)
   }

@@ -1,6 +1,7 @@
 // The staging claim: found by the clone's UID, and seen off until it is gone.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CloneFromSnapshot, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { pollUntil } from '#shared/controllers/poll.ts'
 import type { WorkLease } from '#shared/controllers/work-lease.ts'
@@ -8,7 +9,11 @@ import { isOwnClaim, stagingClaimName } from '#shared/domain/staging.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { stagingNamespaces } from './staging-place.ts'
 
-export async function readStaging(deps: StepDeps, clone: KubeObject, stood?: string): Promise<KubeObject | undefined> {
+export async function readStaging(
+  deps: StepDeps,
+  clone: CloneFromSnapshot,
+  stood?: string,
+): Promise<PersistentVolumeClaim | undefined> {
   return (await readAllStaging(deps, clone, stood))[0]
 }
 
@@ -16,8 +21,12 @@ export async function readStaging(deps: StepDeps, clone: KubeObject, stood?: str
  * One; a run that was paused for longer than its Lease may have made another in the other namespace. `stood`: where its Download says, whatever
  * has become of the clone's annotation, which a tenant can take off.
  */
-export async function readAllStaging(deps: StepDeps, clone: KubeObject, stood?: string): Promise<KubeObject[]> {
-  const found: KubeObject[] = []
+export async function readAllStaging(
+  deps: StepDeps,
+  clone: CloneFromSnapshot,
+  stood?: string,
+): Promise<PersistentVolumeClaim[]> {
+  const found: PersistentVolumeClaim[] = []
   const places = [...stagingNamespaces(deps, clone), ...(stood === undefined ? [] : [stood])]
   for (const namespace of new Set(places)) {
     const staging = await deps.cluster.read('PersistentVolumeClaim', namespace, stagingClaimName(clone))
@@ -27,7 +36,11 @@ export async function readAllStaging(deps: StepDeps, clone: KubeObject, stood?: 
 }
 
 /** Deletes the staging claim and waits until it is gone: its volume, set to Retain, is nobody's then. */
-export async function dropStaging(deps: StepDeps, lease: WorkLease, stood: string | undefined): Promise<void> {
+export async function dropStaging(
+  deps: StepDeps,
+  lease: WorkLease<'CloneFromSnapshot'>,
+  stood: string | undefined,
+): Promise<void> {
   const all = await readAllStaging(deps, lease.latest(), stood)
   for (const staging of all) await deps.cluster.delete('PersistentVolumeClaim', staging)
   if (all.length > 0) await awaitStagingGone(deps, lease.latest(), lease, stood)
@@ -36,11 +49,11 @@ export async function dropStaging(deps: StepDeps, lease: WorkLease, stood: strin
 /** Deleted is not gone: Kubernetes keeps a claim for as long as a Pod uses it. RetryableError `StagingClaimStays`. */
 export async function awaitStagingGone(
   deps: StepDeps,
-  clone: KubeObject,
+  clone: CloneFromSnapshot,
   until: Pick<WorkLease, 'signal'>,
   stood?: string,
 ): Promise<void> {
-  let there: KubeObject | undefined
+  let there: PersistentVolumeClaim | undefined
   const isGone = async () => {
     there = await readStaging(deps, clone, stood)
     return there === undefined

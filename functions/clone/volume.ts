@@ -1,15 +1,15 @@
 // The volume object of a staged disk: read and compared right before it is changed, and changed only as it was read.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CloneFromSnapshot, Download, PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { NO_VOLUME_MARK, type StagedVolume, stateOfStaged } from '#shared/domain/staged-volume.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 
 /** Whose disk it is, as the Download tells it. `target`: the claim that gets it. */
-export type Disk = { clone: KubeObject; download: KubeObject; staged: StagedVolume; target: string }
+export type Disk = { clone: CloneFromSnapshot; download: Download; staged: StagedVolume; target: string }
 
 /** undefined: it is gone. TerminalError `VolumeNotOurs`. */
-export async function readStagedVolume(deps: StepDeps, disk: Disk): Promise<KubeObject | undefined> {
+export async function readStagedVolume(deps: StepDeps, disk: Disk): Promise<PersistentVolume | undefined> {
   const { name } = disk.staged
   const volume = await deps.cluster.read('PersistentVolume', undefined, name)
   if (volume === undefined || stateOfStaged(volume, disk) !== 'foreign') return volume
@@ -19,7 +19,7 @@ export async function readStagedVolume(deps: StepDeps, disk: Disk): Promise<Kube
   )
 }
 
-export async function requireStagedVolume(deps: StepDeps, disk: Disk): Promise<KubeObject> {
+export async function requireStagedVolume(deps: StepDeps, disk: Disk): Promise<PersistentVolume> {
   const volume = await readStagedVolume(deps, disk)
   if (volume !== undefined) return volume
   throw new TerminalError(
@@ -31,12 +31,12 @@ export async function requireStagedVolume(deps: StepDeps, disk: Disk): Promise<K
 /** The last change: the policy that its class wants, and no mark any more. RetryableError when it is not bound to this very claim. */
 export async function finishVolume(
   deps: StepDeps,
-  volume: KubeObject,
-  claim: KubeObject,
+  volume: PersistentVolume,
+  claim: PersistentVolumeClaim,
   { reclaimPolicy }: StagedVolume,
 ): Promise<void> {
   const { namespace, name, uid } = claim.metadata
-  if (volume['spec'].claimRef?.uid !== uid) throw targetNotBound(namespace, name, volume.metadata.name)
+  if (volume.spec.claimRef?.uid !== uid) throw targetNotBound(namespace, name, volume.metadata.name)
   await deps.cluster.patch('PersistentVolume', volume, {
     metadata: NO_VOLUME_MARK,
     spec: { persistentVolumeReclaimPolicy: reclaimPolicy },

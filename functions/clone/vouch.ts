@@ -1,8 +1,8 @@
 // Does an operator vouch for this very restore? Asked where a disk would be made that the user's ResourceQuota does not count
 // (docs/design/0006-staging.md): labels and annotations of the clone and of its claim are a tenant's word.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { Backup, CloneFromSnapshot, Download, PersistentVolumeClaim, Restore } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { openRestore } from '#shared/controllers/restore-permit.ts'
 import { actorOf } from '#shared/domain/authority.ts'
@@ -12,7 +12,11 @@ import { isOwnClaim } from '#shared/domain/staging.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 
 /** Before the root is opened: an open Restore, it or its Backup, names the clone's namespace, and the claim was made for this clone. */
-export async function isNamespaceNamed(deps: StepDeps, clone: KubeObject, claim: KubeObject): Promise<boolean> {
+export async function isNamespaceNamed(
+  deps: StepDeps,
+  clone: CloneFromSnapshot,
+  claim: PersistentVolumeClaim,
+): Promise<boolean> {
   const own = clone.metadata.namespace ?? ''
   const restore = isOwnClaim(claim, clone) ? await openRestore(deps, clone) : undefined
   if (restore === undefined) return false
@@ -25,8 +29,8 @@ export async function isNamespaceNamed(deps: StepDeps, clone: KubeObject, claim:
 }
 
 /** Without Velero its kinds are not served. */
-async function readBackup({ cluster, settings }: StepDeps, restore: KubeObject): Promise<KubeObject | undefined> {
-  const name = restore['spec']?.backupName
+async function readBackup({ cluster, settings }: StepDeps, restore: Restore): Promise<Backup | undefined> {
+  const name = restore.spec?.backupName
   try {
     return isObjectName(name) ? await cluster.read('Backup', settings.veleroNamespace, name) : undefined
   } catch (error) {
@@ -38,14 +42,14 @@ async function readBackup({ cluster, settings }: StepDeps, restore: KubeObject):
 /** Once the root was opened: it is of this very claim, and the open Restore is of the Backup that it names. An operator needs no Restore. */
 export async function isClaimOfRestore(
   deps: StepDeps,
-  clone: KubeObject,
-  claim: KubeObject,
-  download: KubeObject,
+  clone: CloneFromSnapshot,
+  claim: PersistentVolumeClaim,
+  download: Download,
 ): Promise<boolean> {
   if (actorOf(clone, deps.settings.veleroNamespace).kind === 'operator') return true
   const { claim: saved = '', backup = '' } = backedUpOf(download) ?? {}
   const restore = isOwnClaim(claim, clone) ? await openRestore(deps, clone) : undefined
-  if (restore === undefined || backup === '' || restore['spec']?.backupName !== backup) return false
+  if (restore === undefined || backup === '' || restore.spec?.backupName !== backup) return false
   return sourcesOf(restore, clone.metadata.namespace ?? '').some(
     (one) => coversNamespace(restore, one) && saved === `${one}/${claim.metadata.name}`,
   )

@@ -1,6 +1,6 @@
 // The claim that Velero has made and that waits, Pending, for its volume: found by name and by the volume that it names.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CloneFromSnapshot, PersistentVolumeClaim } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
@@ -12,10 +12,10 @@ import { isPastBindTimeout } from './patience.ts'
 /** undefined: there is none. TerminalError `TargetExists`: the one of that name is somebody else's. */
 export async function readWaitingClaim(
   deps: StepDeps,
-  clone: KubeObject,
+  clone: CloneFromSnapshot,
   name: string,
   volumeName: string,
-): Promise<KubeObject | undefined> {
+): Promise<PersistentVolumeClaim | undefined> {
   const claim = await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, name)
   if (claim === undefined || waitsFor(claim, volumeName)) return claim
   throw new TerminalError(
@@ -27,10 +27,10 @@ export async function readWaitingClaim(
 /** RetryableError `ClaimNotThereYet`: Velero makes it after it has asked for the clone. */
 export async function requireWaitingClaim(
   deps: StepDeps,
-  clone: KubeObject,
+  clone: CloneFromSnapshot,
   name: string,
   volumeName: string,
-): Promise<KubeObject> {
+): Promise<PersistentVolumeClaim> {
   const claim = await readWaitingClaim(deps, clone, name, volumeName)
   if (claim !== undefined) return claim
   const where = `${clone.metadata.namespace}/${name}`
@@ -46,7 +46,7 @@ export async function requireWaitingClaim(
 /** Who looks at a claim that stays Pending finds the reason beside it. */
 export async function tellWaitingClaim(
   deps: StepDeps,
-  clone: KubeObject,
+  clone: CloneFromSnapshot,
   type: 'Normal' | 'Warning',
   reason: string,
   message: string,
@@ -56,7 +56,7 @@ export async function tellWaitingClaim(
   await announce(deps, claim, type, reason, `CloneFromSnapshot ${clone.metadata.name}: ${message}`)
 }
 
-async function findWaitingClaim(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {
+async function findWaitingClaim(deps: StepDeps, clone: CloneFromSnapshot): Promise<PersistentVolumeClaim | undefined> {
   const place = placeOf(clone)
   if (place === undefined) return undefined
   const claim = await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, place.name)
@@ -64,12 +64,12 @@ async function findWaitingClaim(deps: StepDeps, clone: KubeObject): Promise<Kube
 }
 
 /** undefined: no claim waits, or the clone cannot be read; that is the reason then which its status has. */
-function placeOf(clone: KubeObject): { name: string; volumeName: string } | undefined {
+function placeOf(clone: CloneFromSnapshot): { name: string; volumeName: string } | undefined {
   try {
     const volumeName = awaitedVolumeName(clone)
     return volumeName === undefined
       ? undefined
-      : { name: decodeClaimMetadata(clone['spec'].metadata).metadata.name, volumeName }
+      : { name: decodeClaimMetadata(clone.spec.metadata).metadata.name, volumeName }
   } catch (error) {
     if (error instanceof TerminalError) return undefined
     throw error

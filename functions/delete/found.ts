@@ -1,7 +1,7 @@
 // All that there is of the backup that a DeleteSnapshot names: its Upload, its disk snapshot, its roots, and whose the disk is.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { DeleteSnapshot, Upload } from '#shared/api/types.ts'
 import { requireAllowed } from '#shared/controllers/allowed-namespaces.ts'
 import type { RepositoryDeps, VolumeDeps } from '#shared/controllers/deps.ts'
 import { type Actor, actorOf } from '#shared/domain/authority.ts'
@@ -14,7 +14,7 @@ export type DiskSnapshot = { fcdId: string; snapshotId: string }
 export type FoundFor = Found & { actor: Actor }
 
 /** Read anew each time that something is about to be removed. */
-export async function findAll(deps: DeleteDeps, request: KubeObject, disk: DiskSnapshot): Promise<FoundFor> {
+export async function findAll(deps: DeleteDeps, request: DeleteSnapshot, disk: DiskSnapshot): Promise<FoundFor> {
   const actor = actorOf(request, deps.settings.veleroNamespace)
   const upload = await findUpload(deps, disk)
   const clusterId = await deps.clusterId()
@@ -27,7 +27,7 @@ export async function findAll(deps: DeleteDeps, request: KubeObject, disk: DiskS
   return { ...found, isOwnDisk: needsVolume(actor, found) && (await isDiskOf(deps, actor, disk)) }
 }
 
-export async function findUpload(deps: DeleteDeps, disk: DiskSnapshot): Promise<KubeObject | undefined> {
+export async function findUpload(deps: DeleteDeps, disk: DiskSnapshot): Promise<Upload | undefined> {
   const upload = await deps.cluster.read('Upload', deps.settings.veleroNamespace, `upload-${disk.snapshotId}`)
   return upload !== undefined && isUploadOf(upload, disk) ? upload : undefined
 }
@@ -41,11 +41,11 @@ async function describe(deps: DeleteDeps, { fcdId, snapshotId }: DiskSnapshot): 
 /** For a namespace no repository is opened that it may not use. */
 async function findRoots(
   deps: DeleteDeps,
-  request: KubeObject,
+  request: DeleteSnapshot,
   actor: Actor,
   { fcdId, snapshotId }: DiskSnapshot,
 ): Promise<FoundRoot[]> {
-  const repository: string = request['spec'].backupRepository
+  const repository = request.spec.backupRepository
   if (repository === '') return []
   if (actor.kind !== 'operator') await requireAllowed(deps, repository, [actor.namespace])
   return await deps.repositories.rootsOf(await deps.access(repository, 'write'), fcdId, snapshotId)
@@ -57,7 +57,7 @@ async function isDiskOf(deps: DeleteDeps, actor: Actor, { fcdId }: DiskSnapshot)
   const all = await deps.cluster.list('PersistentVolume')
   const migrations = all.some(isMigrated) ? await deps.cluster.list('CnsVSphereVolumeMigration') : []
   const volumes = volumesOfDisk(fcdId, all, migrations)
-  const names = volumes.map((volume) => volume['spec'].claimRef?.name).filter(isObjectName)
+  const names = volumes.map((volume) => volume.spec.claimRef?.name).filter(isObjectName)
   const read = (name: string) => deps.cluster.read('PersistentVolumeClaim', actor.namespace, name)
   return isDiskIn(actor.namespace, volumes, await Promise.all(names.map(read)))
 }

@@ -1,6 +1,6 @@
 // Removes a backup: stops its upload, removes the local snapshot, forgets the backup in the repository.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { DeleteSnapshot, Upload } from '#shared/api/types.ts'
 import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
 import { removeLocalSnapshot } from '#shared/controllers/local-snapshot.ts'
 import { markDone, overWith } from '#shared/controllers/outcome.ts'
@@ -21,7 +21,7 @@ import { type DeleteDeps, type DiskSnapshot, findAll, findUpload } from './found
 
 export type { DeleteDeps } from './found.ts'
 
-const DELETE: Controller<DeleteDeps, DeleteStep> = {
+const DELETE: Controller<'DeleteSnapshot', DeleteDeps, DeleteStep> = {
   kind: 'DeleteSnapshot',
   // Whether an Upload is in the way is seen under the Lease. A delete is not taken back: half of it may be done.
   decide: (_deps, request) => decideDelete(deletePhase(request), undefined),
@@ -43,20 +43,23 @@ export async function handleDelete(
   return await runStep(DELETE, deps, ref, signal)
 }
 
-async function rest({ deps, object }: Run<DeleteDeps>, { why }: { why: string }): Promise<string> {
+async function rest({ deps, object }: Run<'DeleteSnapshot', DeleteDeps>, { why }: { why: string }): Promise<string> {
   await markDone(deps, 'DeleteSnapshot', object)
   return why
 }
 
-async function act(work: Work<DeleteDeps>): Promise<Result> {
+async function act(work: Work<'DeleteSnapshot', DeleteDeps>): Promise<Result<'DeleteSnapshot'>> {
   return await actOnAll(work, false)
 }
 
 /** Whose everything is, is decided before the first of it is touched, and again on what has come since. */
-async function actOnAll(work: Work<DeleteDeps>, forgotten: boolean): Promise<Result> {
+async function actOnAll(
+  work: Work<'DeleteSnapshot', DeleteDeps>,
+  forgotten: boolean,
+): Promise<Result<'DeleteSnapshot'>> {
   const { deps, lease } = work
   const object = lease.latest()
-  const disk = unwrapToDisk(object['spec'].snapshotID)
+  const disk = unwrapToDisk(object.spec.snapshotID)
   const { actor, ...found } = await findAll(deps, object, disk)
   const removal = decideRemoval(actor, found)
   const { upload } = found
@@ -77,7 +80,7 @@ async function actOnAll(work: Work<DeleteDeps>, forgotten: boolean): Promise<Res
   }
 }
 
-function isEnded(upload: KubeObject | undefined): boolean {
+function isEnded(upload: Upload | undefined): boolean {
   return upload === undefined || isUploadOver(seeUpload(upload).phase)
 }
 
@@ -85,11 +88,14 @@ const STOPPING = {
   phase: 'InProgress',
   reason: 'StoppingUpload',
   message: 'the upload of this snapshot is being stopped first',
-}
+} as const
 
-async function stopUpload({ deps, lease }: Work<DeleteDeps>, upload: KubeObject | undefined): Promise<void> {
+async function stopUpload(
+  { deps, lease }: Work<'DeleteSnapshot', DeleteDeps>,
+  upload: Upload | undefined,
+): Promise<void> {
   await lease.patchStatus(STOPPING)
-  if (upload !== undefined && upload['spec'].uploadCancel !== true) {
+  if (upload !== undefined && upload.spec.uploadCancel !== true) {
     await deps.cluster.patch('Upload', upload, {
       spec: { uploadCancel: true },
       metadata: stepPatch('upload', deps.clock.nowMs()),
@@ -97,7 +103,7 @@ async function stopUpload({ deps, lease }: Work<DeleteDeps>, upload: KubeObject 
   }
 }
 
-function stillStopping(deps: DeleteDeps): Result {
+function stillStopping(deps: DeleteDeps): Result<'DeleteSnapshot'> {
   return {
     outcome: { status: STOPPING, step: 'waiting', dueAtMs: deps.clock.nowMs() + UPLOAD_STOP_MS },
     why: 'stops the upload',
@@ -105,10 +111,10 @@ function stillStopping(deps: DeleteDeps): Result {
 }
 
 /** `object`: as it was decided on. Its user may have edited it since, and name another repository. */
-type Decided = { object: KubeObject; disk: DiskSnapshot; removal: Removal; forgotten: boolean }
+type Decided = { object: DeleteSnapshot; disk: DiskSnapshot; removal: Removal; forgotten: boolean }
 
 /** Both parts are repeatable; what is gone already counts as removed. */
-async function remove(work: Work<DeleteDeps>, decided: Decided): Promise<Result> {
+async function remove(work: Work<'DeleteSnapshot', DeleteDeps>, decided: Decided): Promise<Result<'DeleteSnapshot'>> {
   const { deps, lease } = work
   const { object, disk, removal } = decided
   await lease.patchStatus({ phase: 'InProgress', reason: 'Removing', message: 'the backup is being removed' })
@@ -118,22 +124,23 @@ async function remove(work: Work<DeleteDeps>, decided: Decided): Promise<Result>
   const nowMs = deps.clock.nowMs()
   const message = messageOf(forgotten, removal)
   const conditions = setCondition(
-    lease.latest()['status']?.conditions,
+    lease.latest().status?.conditions,
     { type: 'Removed', status: 'True', reason: forgotten ? 'BackupForgotten' : 'NothingStored', message },
     nowMs,
   )
-  const status = { phase: 'Completed', reason: 'Completed', message, completionTimestamp: rfc3339(nowMs), conditions }
+  const completionTimestamp = rfc3339(nowMs)
+  const status = { phase: 'Completed', reason: 'Completed', message, completionTimestamp, conditions } as const
   return { outcome: overWith(status), why: 'Completed', event: ['Normal', 'Completed', message] }
 }
 
 /** true: a backup was sealed since all was found. It is decided on like the others. */
 async function forgetOrFind(
   { repositories, access: accessOf }: DeleteDeps,
-  object: KubeObject,
+  object: DeleteSnapshot,
   { fcdId, snapshotId }: DiskSnapshot,
   { roots, mayFence }: Removal,
 ): Promise<boolean> {
-  const repository = object['spec'].backupRepository
+  const repository = object.spec.backupRepository
   if (repository === '' || !mayFence) return false
   const access = await accessOf(repository, 'write')
   await repositories.forget(access, fcdId, snapshotId, roots)
@@ -152,18 +159,22 @@ function messageOf(forgotten: boolean, { diskSnapshot }: Removal): string {
 const FINAL = ['SnapshotIDInvalid', 'NotPermitted', 'NamespaceNotAllowed']
 
 /** Only what no retry heals ends as Failed; all else is tried again, and says so. */
-async function recordFailure({ deps, lease }: Work<DeleteDeps>, error: Error): Promise<Result> {
+async function recordFailure(
+  { deps, lease }: Work<'DeleteSnapshot', DeleteDeps>,
+  error: Error,
+): Promise<Result<'DeleteSnapshot'>> {
   const nowMs = deps.clock.nowMs()
   const object = lease.latest()
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'
   const event = ['Warning', reason, error.message] as const
   const conditions = setCondition(
-    object['status']?.conditions,
+    object.status?.conditions,
     { type: 'Removed', status: 'False', reason, message: error.message },
     nowMs,
   )
   if (error instanceof TerminalError && FINAL.includes(reason)) {
-    const status = { phase: 'Failed', reason, message: error.message, completionTimestamp: rfc3339(nowMs), conditions }
+    const completionTimestamp = rfc3339(nowMs)
+    const status = { phase: 'Failed', reason, message: error.message, completionTimestamp, conditions } as const
     return { outcome: overWith(status), why: `failed: ${reason}`, event }
   }
   return {

@@ -1,21 +1,24 @@
 // The CloneFromSnapshot that a Download was made for.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import type { CloneFromSnapshot, Download } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { isDownloadOf } from '#shared/domain/staging.ts'
 import { stepOf, stepPatch } from '#shared/domain/step-label.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 
 /** undefined when there is none, also when what names it is no name. */
-export async function cloneOf(cluster: Pick<Cluster, 'read'>, download: KubeObject): Promise<KubeObject | undefined> {
-  const [namespace, name, ...rest] = String(download['spec']?.clonefromSnapshotReference ?? '').split('/')
+export async function cloneOf(
+  cluster: Pick<Cluster, 'read'>,
+  download: Download,
+): Promise<CloneFromSnapshot | undefined> {
+  const [namespace, name, ...rest] = String(download.spec?.clonefromSnapshotReference ?? '').split('/')
   if (!isNamespaceName(namespace) || !isObjectName(name) || rest.length > 0) return undefined
   return await cluster.read('CloneFromSnapshot', namespace, name)
 }
 
 /** The clone waits for this Download; it is due now. One that is not waiting is on it already, or over. */
-export async function wakeClone({ cluster, clock }: StepDeps, download: KubeObject): Promise<void> {
+export async function wakeClone({ cluster, clock }: StepDeps, download: Download): Promise<void> {
   const clone = await cloneOf(cluster, download)
   if (clone === undefined || stepOf(clone) !== 'waiting' || !isDownloadOf(download, clone)) return
   await cluster.patch('CloneFromSnapshot', clone, { metadata: stepPatch('clone', clock.nowMs()) })

@@ -1,6 +1,6 @@
 // Writes one slice of a backup into a staged disk; when the last byte is flushed its clone is due for the hand-over.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Download } from '#shared/api/types.ts'
 import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { markDone } from '#shared/controllers/outcome.ts'
@@ -16,16 +16,16 @@ import { cloneOf, wakeClone } from './clone.ts'
 import { endAsFailed, recordFailure } from './outcomes.ts'
 import { transfer } from './transfer.ts'
 
-type DownloadRun = Run<TransferDeps>
+type DownloadRun = Run<'Download', TransferDeps>
 
-const DOWNLOAD: Controller<TransferDeps, DownloadStep> = {
+const DOWNLOAD: Controller<'Download', TransferDeps, DownloadStep> = {
   kind: 'Download',
   decide,
   actions: {
     nothing: { atOnce: rest },
     wait: { atOnce: park },
     transfer: {
-      around: (run, work) => withSlot('Download', run, work),
+      around: withSlot,
       begin: (run) => beginSlice(run, 'the backup is being written to the disk'),
       act: transfer,
     },
@@ -51,7 +51,7 @@ export async function handleDownload(
 }
 
 /** A clone that was cancelled or deleted wakes nobody while its Download is at work: so the Download looks at it, too. */
-async function decide({ cluster, clock, settings }: TransferDeps, download: KubeObject): Promise<DownloadStep> {
+async function decide({ cluster, clock, settings }: TransferDeps, download: Download): Promise<DownloadStep> {
   const nowMs = clock.nowMs()
   const decideOn = (seen: DownloadSeen) =>
     decideDownload(withBelievedRetry('Download', seen, nowMs, settings.backoffUnitMs), nowMs)
@@ -78,11 +78,11 @@ async function park({ deps, object }: DownloadRun, { untilMs }: { untilMs: numbe
   return 'not due yet'
 }
 
-async function failed(work: Work<TransferDeps>, error: Error): Promise<Result> {
+async function failed(work: Work<'Download', TransferDeps>, error: Error): Promise<Result<'Download'>> {
   return cutByCancel(work, 'download', error) ?? recordFailure(work, error)
 }
 
-async function after(run: DownloadRun, result: Result): Promise<void> {
+async function after(run: DownloadRun, result: Result<'Download'>): Promise<void> {
   await freeSlot(run, result)
   if (result.outcome.step !== 'done') return
   await wakeClone(run.deps, run.object)

@@ -1,6 +1,7 @@
 // How a download comes to its end: every byte is written, or it failed and is tried again, or not.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Condition } from '#shared/api/kinds.ts'
+import type { Download, StatusChangeOf } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { overWith } from '#shared/controllers/outcome.ts'
@@ -12,9 +13,9 @@ import { progressView } from '#shared/domain/progress.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import type { DownloadProgress } from '#shared/ports/mover.ts'
 
-type DownloadWork = Work<TransferDeps>
+type DownloadWork = Work<'Download', TransferDeps>
 
-export function complete({ deps, lease }: DownloadWork, fcdId: string, progress: DownloadProgress): Result {
+export function complete({ deps, lease }: DownloadWork, fcdId: string, progress: DownloadProgress): Result<'Download'> {
   const nowMs = deps.clock.nowMs()
   const written = {
     type: 'Downloaded',
@@ -22,7 +23,7 @@ export function complete({ deps, lease }: DownloadWork, fcdId: string, progress:
     reason: 'DataWritten',
     message: 'every byte was authenticated, written and flushed',
   } as const
-  const status = {
+  const status: StatusChangeOf<'Download'> = {
     phase: 'Completed',
     message: 'Download completed',
     reason: 'Completed',
@@ -30,23 +31,23 @@ export function complete({ deps, lease }: DownloadWork, fcdId: string, progress:
     nextRetryTimestamp: null,
     volumeID: formatDiskId(fcdId),
     progress: progressOf(progress),
-    conditions: setCondition(lease.latest()['status']?.conditions, written, nowMs),
+    conditions: setCondition(lease.latest().status?.conditions, written, nowMs),
   }
   const event = ['Normal', 'Completed', 'the backup was written to the disk'] as const
   return { outcome: overWith(status), why: 'Completed', event }
 }
 
-export function recordFailure(work: DownloadWork, error: Error): Result {
+export function recordFailure(work: DownloadWork, error: Error): Result<'Download'> {
   const { deps, lease } = work
   const nowMs = deps.clock.nowMs()
   const reason = reasonOf(deps.log, error)
   deps.countSlice('failed')
   const event = ['Warning', reason, error.message] as const
-  const failures = Number(lease.latest()['status']?.retryCount ?? 0) + 1
+  const failures = Number(lease.latest().status?.retryCount ?? 0) + 1
   if (isHopelessDownload(reason) || failures > DOWNLOAD_RETRIES)
     return { ...endAsFailed(work, reason, error.message), event }
   const untilMs = nowMs + DOWNLOAD_RETRY_UNITS * deps.settings.backoffUnitMs
-  const retry = {
+  const retry: StatusChangeOf<'Download'> = {
     phase: 'Retry',
     message: error.message,
     reason,
@@ -57,9 +58,9 @@ export function recordFailure(work: DownloadWork, error: Error): Result {
   return { outcome: { status: retry, step: 'waiting', dueAtMs: untilMs }, why: `failed: ${reason}`, event }
 }
 
-export function endAsFailed({ deps, lease }: DownloadWork, reason: string, message: string): Result {
+export function endAsFailed({ deps, lease }: DownloadWork, reason: string, message: string): Result<'Download'> {
   const nowMs = deps.clock.nowMs()
-  const status = {
+  const status: StatusChangeOf<'Download'> = {
     phase: 'Failed',
     message,
     reason,
@@ -70,12 +71,12 @@ export function endAsFailed({ deps, lease }: DownloadWork, reason: string, messa
   return { outcome: overWith(status), why: `failed: ${reason}` }
 }
 
-function notDownloaded(download: KubeObject, reason: string, message: string, nowMs: number): object {
+function notDownloaded(download: Download, reason: string, message: string, nowMs: number): Condition[] {
   const failed = { type: 'Downloaded', status: 'False', reason, message } as const
-  return setCondition(download['status']?.conditions, failed, nowMs)
+  return setCondition(download.status?.conditions, failed, nowMs)
 }
 
-export function progressOf(progress: DownloadProgress): object {
+export function progressOf(progress: DownloadProgress): NonNullable<StatusChangeOf<'Download'>['progress']> {
   const { bytesReceived, bytesWritten } = progress
   return { ...progressView(progress.bytesDone, progress.totalBytes), bytesReceived, bytesWritten }
 }

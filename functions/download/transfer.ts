@@ -1,6 +1,6 @@
 // One slice of a download: what is known of backup and disk first, then the data.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Download, StatusChangeOf } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { requireDownloadAllowed, requireRestorePermit } from '#shared/controllers/restore-permit.ts'
@@ -15,7 +15,7 @@ import type { BackupSummary, DownloadProgress, DownloadRequest } from '#shared/p
 import { cloneOf } from './clone.ts'
 import { complete, progressOf } from './outcomes.ts'
 
-export async function transfer(work: Work<TransferDeps>): Promise<Result> {
+export async function transfer(work: Work<'Download', TransferDeps>): Promise<Result<'Download'>> {
   const { deps, lease } = work
   const request = await prepare(deps, lease)
   const onProgress = (progress: DownloadProgress) => lease.report({ status: { progress: progressOf(progress) } })
@@ -28,16 +28,16 @@ export async function transfer(work: Work<TransferDeps>): Promise<Result> {
   return sliceDone(work, 'download', status, 'slice done, more to write')
 }
 
-async function prepare(deps: TransferDeps, lease: WorkLease): Promise<DownloadRequest> {
+async function prepare(deps: TransferDeps, lease: WorkLease<'Download'>): Promise<DownloadRequest> {
   const download = lease.latest()
-  const source = parseDiskSnapshotId(download['spec'].snapshotID)
-  const target = parseDiskId(download['spec'].protectedEntityID)
+  const source = parseDiskSnapshotId(download.spec.snapshotID)
+  const target = parseDiskId(download.spec.protectedEntityID)
   const clone = await cloneOf(deps.cluster, download)
   await requireDownloadAllowed(deps, download, clone)
-  const access = await deps.access(download['spec'].backupRepositoryName)
+  const access = await deps.access(download.spec.backupRepositoryName ?? '')
   const backup = await deps.repositories.find(access, source.fcdId, source.snapshotId)
   if (backup === undefined)
-    throw new TerminalError('BackupNotFound', `the repository holds no sealed backup of ${download['spec'].snapshotID}`)
+    throw new TerminalError('BackupNotFound', `the repository holds no sealed backup of ${download.spec.snapshotID}`)
   await requireRestorePermit(deps, download, clone, backup)
   const facts = await deps.volumes.describe(target.fcdId)
   if (facts === undefined)
@@ -54,16 +54,16 @@ async function prepare(deps: TransferDeps, lease: WorkLease): Promise<DownloadRe
     disk: { access: await deps.volumes.diskAccess(target.fcdId), fcdId: target.fcdId, snapshotId: undefined },
     root: backup.root,
     sliceMs: deps.settings.sliceMs,
-    nextChunk: Number(lease.latest()['status']?.nextChunk ?? 0),
+    nextChunk: Number(lease.latest().status?.nextChunk ?? 0),
     targetIsZeroed: isZeroed(lease.latest()),
   }
 }
 
 /** What the clone function goes by: it opens no repository, and nobody else's word counts. */
-async function tellRoot(lease: WorkLease, { root, about, source }: BackupSummary): Promise<void> {
+async function tellRoot(lease: WorkLease<'Download'>, { root, about, source }: BackupSummary): Promise<void> {
   const download = lease.latest()
   const told = formatBackedUp(source.capacityBytes, { ...about, volume: source.volume })
-  const isNew = download['status']?.root !== root
+  const isNew = download.status?.root !== root
   if (!isNew && download.metadata.annotations?.[BACKED_UP_ANNOTATION] === told) return
   await lease.patch({
     metadata: { annotations: { [BACKED_UP_ANNOTATION]: told } },
@@ -72,7 +72,7 @@ async function tellRoot(lease: WorkLease, { root, about, source }: BackupSummary
 }
 
 /** Another backup's data may be on the disk already: from now on its zeros are written too. Recorded before a byte is. */
-function beginRoot(download: KubeObject, root: string): object {
-  const isOther = (download['status']?.root ?? '') !== ''
+function beginRoot(download: Download, root: string): StatusChangeOf<'Download'> {
+  const isOther = (download.status?.root ?? '') !== ''
   return { root, nextChunk: 0, ...(isOther ? { holdsOtherData: true } : {}) }
 }

@@ -1,7 +1,8 @@
 // By the clock: prunes every repository that is ready, one slice of each after the other; what is not through is gone on with.
 
 import { randomUUID } from 'node:crypto'
-import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import type { Condition } from '#shared/api/kinds.ts'
+import type { BackupRepository, Lease } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import type { RepositoryDeps } from '#shared/controllers/deps.ts'
 import { acquireLease, heldChange, releaseLease } from '#shared/controllers/lease.ts'
@@ -41,20 +42,20 @@ export async function maintain(deps: MaintenanceDeps, signal: AbortSignal, occas
     return 'another one is at it'
   }
   const change = () => heldChange(deps, holder)
-  const release = (held: KubeObject) => releaseLease(deps, held)
+  const release = (held: Lease) => releaseLease(deps, held)
   return await whileKept(deps, lease, { change, release }, () => pruneAll(deps, signal, occasion))
 }
 
-async function readyOnes({ cluster }: MaintenanceDeps): Promise<KubeObject[]> {
+async function readyOnes({ cluster }: MaintenanceDeps): Promise<BackupRepository[]> {
   const all = await cluster.list('BackupRepository')
-  return all.filter((repository) => isTrue(repository['status']?.conditions, 'Ready'))
+  return all.filter((repository) => isTrue(repository.status?.conditions, 'Ready'))
 }
 
 /** Recorded before anything is done: the sweep wakes us for what stands there, should we die at any point. */
-async function allDue(deps: MaintenanceDeps): Promise<KubeObject[]> {
+async function allDue(deps: MaintenanceDeps): Promise<BackupRepository[]> {
   const ready = await readyOnes(deps)
   for (const { metadata, ...repository } of ready) {
-    if (!isPruning(repository['status']?.conditions)) await note(deps, metadata.name, DUE)
+    if (!isPruning(repository.status?.conditions)) await note(deps, metadata.name, DUE)
   }
   return ready
 }
@@ -76,7 +77,7 @@ async function pruneAll(deps: MaintenanceDeps, signal: AbortSignal, occasion: Oc
 
 async function pruneOne(
   deps: MaintenanceDeps,
-  repository: KubeObject,
+  repository: BackupRepository,
   sliceMs: number,
   signal: AbortSignal,
 ): Promise<'pruned' | 'failed' | 'left'> {
@@ -97,7 +98,7 @@ async function pruneOne(
 }
 
 /** What may be better in a minute is tried again in a minute, and goes on where it was. */
-async function tellFailure(deps: MaintenanceDeps, repository: KubeObject, error: Error): Promise<void> {
+async function tellFailure(deps: MaintenanceDeps, repository: BackupRepository, error: Error): Promise<void> {
   const { name } = repository.metadata
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'
   deps.log.error({ repository: name, reason, err: error }, 'could not prune')
@@ -109,7 +110,7 @@ async function tellFailure(deps: MaintenanceDeps, repository: KubeObject, error:
 /** What a prune tells, and what it saw of the key slots when it opened the repository. */
 type PruneEnd = Awaited<ReturnType<Repositories['prune']>>
 
-async function tell(deps: MaintenanceDeps, repository: KubeObject, report: PruneEnd): Promise<void> {
+async function tell(deps: MaintenanceDeps, repository: BackupRepository, report: PruneEnd): Promise<void> {
   const { name } = repository.metadata
   for (const [kind, { objects, bytes }] of Object.entries(report.removed)) deps.count(kind, objects, bytes)
   deps.log.info({ repository: name, ...report }, `pruned: ${removedText(report)}`)
@@ -129,7 +130,7 @@ async function tell(deps: MaintenanceDeps, repository: KubeObject, report: Prune
   await note(deps, name, prunedCondition(report), pruning, keySlotCondition(report.damagedSlots))
 }
 
-const asKind = (repository: KubeObject): KubeObject => ({ ...repository, kind: 'BackupRepository' })
+const asKind = (repository: BackupRepository): BackupRepository => ({ ...repository, kind: 'BackupRepository' })
 
 /** Somebody else's write in between is read again; what still fails is told in the log, the next run writes it anew. */
 async function note(deps: MaintenanceDeps, name: string, ...changes: ConditionChange[]): Promise<void> {
@@ -137,7 +138,7 @@ async function note(deps: MaintenanceDeps, name: string, ...changes: ConditionCh
     try {
       const repository = await deps.cluster.read('BackupRepository', undefined, name)
       if (repository === undefined) return
-      const before: Condition[] | undefined = repository['status']?.conditions
+      const before: Condition[] | undefined = repository.status?.conditions
       let conditions = before
       for (const change of changes) conditions = setCondition(conditions, change, deps.clock.nowMs())
       await deps.cluster.patch('BackupRepository', repository, { status: { conditions } })

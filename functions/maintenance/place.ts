@@ -1,7 +1,7 @@
 // A prune that went well has opened the repository where its location points today: from then on that is its place. So a location may get
 // another name after it has moved, and be moved again.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepository } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { locationDeps, presentRepository } from '#shared/controllers/storage-location.ts'
 import { followsLocation } from '#shared/domain/present-location.ts'
@@ -25,11 +25,11 @@ export async function recordPlace(deps: StepDeps, name: string, access: Reposito
 
 async function write(
   deps: StepDeps,
-  repository: KubeObject,
+  repository: BackupRepository,
   storageLocation: string,
   parameters: Record<string, string>,
 ): Promise<void> {
-  const change = parametersChange(repository['repopsitoryParameters'] ?? {}, parameters)
+  const change = parametersChange(repository.repopsitoryParameters ?? {}, parameters)
   if (change === undefined) return
   await deps.cluster.patch('BackupRepository', repository, {
     repopsitoryParameters: change,

@@ -1,6 +1,6 @@
 // Uploads that came before their repository: the first one of a namespace is asked for together with it.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Upload } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { stepPatch } from '#shared/domain/step-label.ts'
 import { seeUpload } from '#shared/domain/upload.ts'
@@ -25,12 +25,12 @@ export async function wakeEarlyUploads(deps: StepDeps, repository: string): Prom
   }
 }
 
-function waitsFor(upload: KubeObject, repository: string): boolean {
-  const isBackingOff = seeUpload(upload).phase === 'UploadError' && NO_REPOSITORY.includes(upload['status']?.reason)
-  return isBackingOff && upload['spec']?.backupRepository === repository
+function waitsFor(upload: Upload, repository: string): boolean {
+  const isBackingOff = seeUpload(upload).phase === 'UploadError' && NO_REPOSITORY.includes(upload.status?.reason ?? '')
+  return isBackingOff && upload.spec?.backupRepository === repository
 }
 
-async function wake({ cluster, clock }: StepDeps, upload: KubeObject): Promise<void> {
+async function wake({ cluster, clock }: StepDeps, upload: Upload): Promise<void> {
   const nowMs = clock.nowMs()
   const status = { nextRetryTimestamp: rfc3339(nowMs) }
   await cluster.patch('Upload', upload, { metadata: stepPatch('upload', nowMs), status })

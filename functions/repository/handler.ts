@@ -1,6 +1,7 @@
 // Gives each BackupRepositoryClaim its BackupRepository, and makes sure that the bucket holds a repository that can be opened.
 
-import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import type { Condition } from '#shared/api/kinds.ts'
+import type { BackupRepository, BackupRepositoryClaim } from '#shared/api/types.ts'
 import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
 import type { RepositoryDeps } from '#shared/controllers/deps.ts'
 import type { ResolvedAccess } from '#shared/controllers/repository-access.ts'
@@ -28,12 +29,12 @@ import { termsOf } from './terms.ts'
 
 export type ClaimDeps = RepositoryDeps & {
   /** For the BackupRepository of the claim, which holds what the claim may have (termsOf). */
-  accessOf: (repository: KubeObject) => Promise<ResolvedAccess>
+  accessOf: (repository: BackupRepository) => Promise<ResolvedAccess>
 }
 
 type RepositoryStep = { kind: 'remove' } | { kind: 'keep' } | { kind: 'establish' }
 
-const REPOSITORY: Controller<ClaimDeps, RepositoryStep> = {
+const REPOSITORY: Controller<'BackupRepositoryClaim', ClaimDeps, RepositoryStep> = {
   kind: 'BackupRepositoryClaim',
   decide,
   actions: {
@@ -55,20 +56,20 @@ export async function handleRepository(
   return await runStep(REPOSITORY, deps, ref, signal)
 }
 
-async function decide(deps: ClaimDeps, claim: KubeObject): Promise<RepositoryStep> {
+async function decide(deps: ClaimDeps, claim: BackupRepositoryClaim): Promise<RepositoryStep> {
   if (isBeingDeleted(claim)) return { kind: 'remove' }
   return isReady(claim) && (await hasMarked(deps, claim)) ? { kind: 'keep' } : { kind: 'establish' }
 }
 
-function isReady(claim: KubeObject): boolean {
-  const conditions: Condition[] | undefined = claim['status']?.conditions
+function isReady(claim: BackupRepositoryClaim): boolean {
+  const conditions: Condition[] | undefined = claim.status?.conditions
   if (conditionOf(conditions, 'ConcurrentPruneSafe')?.status === 'Unknown') return false
-  const hasName = typeof claim['backupRepository'] === 'string' && claim['backupRepository'] !== ''
+  const hasName = typeof claim.backupRepository === 'string' && claim.backupRepository !== ''
   return hasName && isTrue(conditions, 'Ready')
 }
 
 /** The finalizer stays as long as the claim does: its repository object goes with it. */
-async function keepFinalizer({ deps, object: claim }: Run<ClaimDeps>): Promise<string> {
+async function keepFinalizer({ deps, object: claim }: Run<'BackupRepositoryClaim', ClaimDeps>): Promise<string> {
   const why = 'already Ready'
   if (stepOf(claim) === 'done' && holdsFinalizer(claim)) return why
   await deps.cluster.patch('BackupRepositoryClaim', claim, {
@@ -81,7 +82,7 @@ async function keepFinalizer({ deps, object: claim }: Run<ClaimDeps>): Promise<s
  * Only the Kubernetes object goes: no data in the bucket is ever touched by this
  * (docs/operations/verify-and-recover.md#what-the-loss-of-a-kubernetes-object-means).
  */
-async function removeRepository({ deps, object: claim }: Run<ClaimDeps>): Promise<string> {
+async function removeRepository({ deps, object: claim }: Run<'BackupRepositoryClaim', ClaimDeps>): Promise<string> {
   await removeOwn(deps, claim)
   if (holdsFinalizer(claim)) {
     await deps.cluster.patch('BackupRepositoryClaim', claim, { metadata: { finalizers: withoutFinalizer(claim) } })
@@ -89,14 +90,20 @@ async function removeRepository({ deps, object: claim }: Run<ClaimDeps>): Promis
   return 'removed its BackupRepository'
 }
 
-async function establish({ deps, lease }: Work<ClaimDeps>): Promise<Result> {
+async function establish({
+  deps,
+  lease,
+}: Work<'BackupRepositoryClaim', ClaimDeps>): Promise<Result<'BackupRepositoryClaim'>> {
   const terms = await termsOf(deps, lease.latest())
   const name = await ensureOwn(deps, lease.latest(), terms)
-  if (lease.latest()['backupRepository'] !== name) await lease.patch({ backupRepository: name })
+  if (lease.latest().backupRepository !== name) await lease.patch({ backupRepository: name })
   return await open(deps, lease)
 }
 
-async function open(deps: ClaimDeps, lease: WorkLease): Promise<Result> {
+async function open(
+  deps: ClaimDeps,
+  lease: WorkLease<'BackupRepositoryClaim'>,
+): Promise<Result<'BackupRepositoryClaim'>> {
   const resolved = await deps.accessOf(await requireOwn(deps, lease.latest()))
   const state = resolved.readOnly
     ? await deps.repositories.inspect(resolved.access)
@@ -105,23 +112,28 @@ async function open(deps: ClaimDeps, lease: WorkLease): Promise<Result> {
   await showOnRepository(deps, lease.latest(), changes, { reason: 'Ready', repositoryId: state.repositoryId })
   if (!resolved.readOnly) await wakeEarlyUploads(deps, repositoryNameOf(lease.latest()))
   const message = `created repository ${state.repositoryId} in the bucket`
-  const created: Pick<Result, 'event'> = state.created ? { event: ['Normal', 'RepositoryCreated', message] } : {}
+  const created: Pick<Result<'BackupRepositoryClaim'>, 'event'> = state.created
+    ? { event: ['Normal', 'RepositoryCreated', message] }
+    : {}
   const nowMs = deps.clock.nowMs()
-  const status = { conditions: applied(lease.latest()['status']?.conditions, changes, nowMs), reason: 'Ready' }
+  const status = { conditions: applied(lease.latest().status?.conditions, changes, nowMs), reason: 'Ready' }
   if (!resolved.readOnly) return { outcome: { status, step: 'done' }, why: 'Ready', ...created }
   const outcome = { status, step: 'waiting', dueAtMs: nowMs + READ_ONLY_AGAIN_MS } as const
   return { outcome, why: 'Ready for restores', ...created }
 }
 
 /** So that nothing else is ever opened in its place, also while a recovery key keeps it from being Ready. */
-async function recordId(deps: ClaimDeps, claim: KubeObject, repositoryId: string): Promise<void> {
+async function recordId(deps: ClaimDeps, claim: BackupRepositoryClaim, repositoryId: string): Promise<void> {
   const own = await findOwn(deps, claim)
   if (own === undefined || recordedId(own) === repositoryId) return
   await deps.cluster.patch('BackupRepository', own, { status: { repositoryId } })
 }
 
 /** The whole is in the log and in the BackupRepository; a tenant's claim and its Event have our own words only. */
-async function notReady({ deps, lease }: Work<ClaimDeps>, error: Error): Promise<Result> {
+async function notReady(
+  { deps, lease }: Work<'BackupRepositoryClaim', ClaimDeps>,
+  error: Error,
+): Promise<Result<'BackupRepositoryClaim'>> {
   const nowMs = deps.clock.nowMs()
   const object = lease.latest()
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'
@@ -129,7 +141,7 @@ async function notReady({ deps, lease }: Work<ClaimDeps>, error: Error): Promise
   deps.log.warn({ err: error, reason }, 'the repository is not ready')
   await showOnRepository(deps, object, [{ ...ready, message: error.message }], { reason })
   const message = messageFor(deps, object, reason, error.message)
-  const conditions = applied(object['status']?.conditions, [{ ...ready, message }], nowMs)
+  const conditions = applied(object.status?.conditions, [{ ...ready, message }], nowMs)
   return {
     outcome: { status: { conditions, reason }, step: 'waiting', dueAtMs: nowMs + deps.settings.backoffUnitMs },
     why: `not ready: ${reason}`,
@@ -137,7 +149,7 @@ async function notReady({ deps, lease }: Work<ClaimDeps>, error: Error): Promise
   }
 }
 
-function messageFor(deps: ClaimDeps, claim: KubeObject, reason: string, message: string): string {
+function messageFor(deps: ClaimDeps, claim: BackupRepositoryClaim, reason: string, message: string): string {
   const { veleroNamespace } = deps.settings
   if (claimNamespace(claim, veleroNamespace) === veleroNamespace) return message
   const whole = `BackupRepository ${repositoryNameOf(claim)} and in the log of the function`
@@ -147,12 +159,12 @@ function messageFor(deps: ClaimDeps, claim: KubeObject, reason: string, message:
 /** The BackupRepository shows what its claim shows. One that is not the claim's own is left alone. */
 async function showOnRepository(
   deps: ClaimDeps,
-  claim: KubeObject,
+  claim: BackupRepositoryClaim,
   changes: ConditionChange[],
   more: { reason: string; repositoryId?: string },
 ): Promise<void> {
   const repository = await findOwn(deps, claim)
   if (repository === undefined) return
-  const conditions = applied(repository['status']?.conditions, changes, deps.clock.nowMs())
+  const conditions = applied(repository.status?.conditions, changes, deps.clock.nowMs())
   await deps.cluster.patch('BackupRepository', repository, { status: { conditions, ...more } })
 }

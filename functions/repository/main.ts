@@ -1,6 +1,6 @@
 // Wires the repository function.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepository } from '#shared/api/types.ts'
 import { accessOfClaimed } from '#shared/controllers/repository-access.ts'
 import { serve } from '#shared/runtime/serve.ts'
 import { wireLight } from '#shared/wiring/light.ts'
@@ -10,7 +10,7 @@ import { handleRepository } from './handler.ts'
 const { deps, log, metrics } = wireLight('repository')
 const wired = {
   ...wireRepositories(deps),
-  accessOf: (repository: KubeObject) => accessOfClaimed(deps, repository),
+  accessOf: (repository: BackupRepository) => accessOfClaimed(deps, repository),
 }
 await serve({
   name: 'repository',

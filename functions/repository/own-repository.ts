@@ -1,6 +1,6 @@
 // The BackupRepository of a claim: made, brought up to date and deleted only when it is that claim's.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepository, BackupRepositoryClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import {
   CLAIM_NAMESPACE_ANNOTATION,
@@ -14,14 +14,14 @@ import {
 import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
 
 /** undefined: there is none, or another one has its name. */
-export async function findOwn(deps: StepDeps, claim: KubeObject): Promise<KubeObject | undefined> {
+export async function findOwn(deps: StepDeps, claim: BackupRepositoryClaim): Promise<BackupRepository | undefined> {
   const repository = await deps.cluster.read('BackupRepository', undefined, repositoryNameOf(claim))
   const namespace = claimNamespace(claim, deps.settings.veleroNamespace)
   return repository !== undefined && isMadeFor(repository, claim, namespace) ? repository : undefined
 }
 
 /** TerminalError `RepositoryNotOwn`: it was deleted in this very moment, and the next look makes it anew. */
-export async function requireOwn(deps: StepDeps, claim: KubeObject): Promise<KubeObject> {
+export async function requireOwn(deps: StepDeps, claim: BackupRepositoryClaim): Promise<BackupRepository> {
   const own = await findOwn(deps, claim)
   if (own !== undefined) return own
   throw notOwn(`BackupRepository ${repositoryNameOf(claim)} was made for another claim`)
@@ -31,9 +31,9 @@ export async function requireOwn(deps: StepDeps, claim: KubeObject): Promise<Kub
  * An earlier version left no mark, or did not say which repository it is: such a one is looked at again, as its parameters may be a tenant's,
  * and as nobody could tell later whether a place that its location was moved to holds the same one.
  */
-export async function hasMarked(deps: StepDeps, claim: KubeObject): Promise<boolean> {
+export async function hasMarked(deps: StepDeps, claim: BackupRepositoryClaim): Promise<boolean> {
   const own = await findOwn(deps, claim)
-  return own !== undefined && claimNamespaceOf(own) !== undefined && isText(own['status']?.repositoryId)
+  return own !== undefined && claimNamespaceOf(own) !== undefined && isText(own.status?.repositoryId)
 }
 
 function isText(value: unknown): boolean {
@@ -41,9 +41,9 @@ function isText(value: unknown): boolean {
 }
 
 /** Repeatable: the name is made from the claim's UID, and what is there already gets the terms. TerminalError `RepositoryNotOwn`. */
-export async function ensureOwn(deps: StepDeps, claim: KubeObject, terms: Terms): Promise<string> {
+export async function ensureOwn(deps: StepDeps, claim: BackupRepositoryClaim, terms: Terms): Promise<string> {
   const name = repositoryNameOf(claim)
-  const given: unknown = claim['backupRepository'] ?? ''
+  const given: unknown = claim.backupRepository ?? ''
   if (given !== '' && given !== name) throw notOwn(`the claim names another BackupRepository than ${name}`)
   const namespace = claimNamespace(claim, deps.settings.veleroNamespace)
   const wanted = {
@@ -71,15 +71,15 @@ export async function ensureOwn(deps: StepDeps, claim: KubeObject, terms: Terms)
 /** A key that the terms do not have is taken away, or what an earlier version copied from a tenant would stay. */
 async function bringUpToDate(
   deps: StepDeps,
-  claim: KubeObject,
+  claim: BackupRepositoryClaim,
   { follows }: Terms,
   wanted: { repopsitoryParameters: Record<string, string>; allowedNamespaces: string[]; metadata: object },
 ): Promise<void> {
   const own = await requireOwn(deps, claim)
-  const before: Record<string, string> = own['repopsitoryParameters'] ?? {}
+  const before: Record<string, string> = own.repopsitoryParameters ?? {}
   const change = parametersChange(before, wanted.repopsitoryParameters)
   // The location may have been edited or be gone since: that it was followed stays true of the same parameters.
-  const kept = change === undefined ? own['status']?.storageLocation : undefined
+  const kept = change === undefined ? own.status?.storageLocation : undefined
   // What an operator writes anew is meant, and may be another repository; a location's edit has to lead to the same one.
   const isNewWord = follows === undefined && change !== undefined
   const status = { storageLocation: follows ?? kept ?? null, ...(isNewWord ? { repositoryId: null } : {}) }
@@ -90,7 +90,7 @@ async function bringUpToDate(
  * Only the Kubernetes object goes: no data in the bucket is ever touched by this
  * (docs/operations/verify-and-recover.md#what-the-loss-of-a-kubernetes-object-means).
  */
-export async function removeOwn(deps: StepDeps, claim: KubeObject): Promise<void> {
+export async function removeOwn(deps: StepDeps, claim: BackupRepositoryClaim): Promise<void> {
   const own = await findOwn(deps, claim)
   if (own !== undefined) await deps.cluster.delete('BackupRepository', own)
 }

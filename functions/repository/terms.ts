@@ -1,6 +1,6 @@
 // What a claim may have. Decided before a Secret is read or a server is spoken to.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepositoryClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { locationDeps, readLocation } from '#shared/controllers/storage-location.ts'
 import { saysTheSame } from '#shared/domain/present-location.ts'
@@ -15,7 +15,7 @@ import { type StoreSpec, specOfRepository } from '#shared/domain/store-rules.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
 /** Read anew at each look, as an operator may open or close a location meanwhile. Throws what termsOfTenant throws. */
-export async function termsOf(deps: StepDeps, claim: KubeObject): Promise<Terms> {
+export async function termsOf(deps: StepDeps, claim: BackupRepositoryClaim): Promise<Terms> {
   const { veleroNamespace } = deps.settings
   const namespace = claimNamespace(claim, veleroNamespace)
   if (namespace === veleroNamespace) return termsOfOperator(claim, await followedBy(deps, claim))
@@ -34,7 +34,7 @@ function locationIn({ stores }: StepDeps, spec: StoreSpec): string | undefined {
 }
 
 /** An operator who writes other settings beside a location's name means them. What cannot be read is told when it is opened. */
-async function followedBy(deps: StepDeps, claim: KubeObject): Promise<string | undefined> {
+async function followedBy(deps: StepDeps, claim: BackupRepositoryClaim): Promise<string | undefined> {
   const spec = specOfRepository(claim)
   const name = locationIn(deps, spec)
   const location = name === undefined ? undefined : await readLocation(locationDeps(deps), name)

@@ -1,6 +1,6 @@
 // A Snapshot whose disk snapshot is taken follows its Upload, and makes it anew when it is gone.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Snapshot, StatusChangeOf } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
 import { removeLocalSnapshot } from '#shared/controllers/local-snapshot.ts'
@@ -22,15 +22,15 @@ import { volumeStill } from './volume.ts'
  */
 export async function followUpload(
   deps: VolumeDeps,
-  snapshot: KubeObject,
+  snapshot: Snapshot,
   cancelled: boolean,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const { disk } = parseClaimSnapshotId(snapshot['status']?.snapshotID ?? '')
+  const { disk } = parseClaimSnapshotId(snapshot.status?.snapshotID ?? '')
   const upload = await deps.cluster.read('Upload', deps.settings.veleroNamespace, `upload-${disk.snapshotId}`)
   if (upload === undefined) return await withoutUpload(deps, snapshot, disk, signal)
   if (!isMadeFor(upload, snapshot) || !isUploadOf(upload, disk)) return undefined
-  if (cancelled && !isUploadOver(seeUpload(upload).phase) && upload['spec'].uploadCancel !== true) {
+  if (cancelled && !isUploadOver(seeUpload(upload).phase) && upload.spec.uploadCancel !== true) {
     await deps.cluster.patch('Upload', upload, {
       spec: { uploadCancel: true },
       metadata: stepPatch('upload', deps.clock.nowMs()),
@@ -38,7 +38,7 @@ export async function followUpload(
     return 'told its Upload to stop'
   }
   await mirror(deps, snapshot, upload)
-  return `follows its Upload: ${upload['status']?.phase ?? 'New'}`
+  return `follows its Upload: ${upload.status?.phase ?? 'New'}`
 }
 
 /**
@@ -47,13 +47,13 @@ export async function followUpload(
  */
 async function withoutUpload(
   deps: VolumeDeps,
-  snapshot: KubeObject,
+  snapshot: Snapshot,
   disk: DiskSnapshot,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const whose = await whoseSnapshot(deps, snapshot, disk)
   if (whose === 'foreign') return undefined
-  if (snapshot['status'].phase === 'Canceling') {
+  if (snapshot.status?.phase === 'Canceling') {
     if (whose === 'own') await removeLocalSnapshot(deps, disk.fcdId, disk.snapshotId, signal)
     return await finishCancel(deps, snapshot)
   }
@@ -72,16 +72,16 @@ async function withoutUpload(
 }
 
 /** Its user has named another repository since the disk snapshot was taken. That stays: it may be a backup that is kept in vCenter. */
-async function refused(deps: VolumeDeps, snapshot: KubeObject, { reason, message }: TerminalError): Promise<string> {
+async function refused(deps: VolumeDeps, snapshot: Snapshot, { reason, message }: TerminalError): Promise<string> {
   const completionTimestamp = rfc3339(deps.clock.nowMs())
-  const status = { phase: 'UploadFailedAfterRetry', reason, message, completionTimestamp }
+  const status = { phase: 'UploadFailedAfterRetry', reason, message, completionTimestamp } as const
   await announce(deps, snapshot, 'Warning', reason, message)
   await writeOutcome(deps, 'Snapshot', snapshot, { status, step: 'done', dropFinalizer: true })
   return `failed: ${reason}`
 }
 
-async function finishCancel(deps: VolumeDeps, snapshot: KubeObject): Promise<string> {
-  const status = {
+async function finishCancel(deps: VolumeDeps, snapshot: Snapshot): Promise<string> {
+  const status: StatusChangeOf<'Snapshot'> = {
     phase: 'Canceled',
     message: 'cancelled; its Upload is gone',
     reason: 'Canceled',

@@ -1,6 +1,6 @@
 // Takes a vSphere snapshot of the claim's disk, names it in the Snapshot, and starts its Upload.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Snapshot, StatusChangeOf } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import {
   type Controller,
@@ -29,7 +29,7 @@ import { ensureSnapshot, ensureUpload, removeTaken, requireRepository } from './
 import { isOverdue, startedMs } from './told-task.ts'
 import { resolveTarget } from './volume.ts'
 
-const SNAPSHOT: Controller<VolumeDeps, SnapshotStep> = {
+const SNAPSHOT: Controller<'Snapshot', VolumeDeps, SnapshotStep> = {
   kind: 'Snapshot',
   decide: (_deps, snapshot) => stepOfSnapshot(snapshot),
   actions: {
@@ -53,21 +53,21 @@ export async function handleSnapshot(
   return await runStep(SNAPSHOT, deps, ref, signal)
 }
 
-async function rest({ deps, object }: Run<VolumeDeps>, { why }: { why: string }): Promise<string> {
+async function rest({ deps, object }: Run<'Snapshot', VolumeDeps>, { why }: { why: string }): Promise<string> {
   await markDone(deps, 'Snapshot', object)
   return why
 }
 
 /** What its status names may not be its own: somebody wrote it by hand, and the work begins where it would have. */
 async function follow(
-  { deps, object, signal }: Run<VolumeDeps>,
+  { deps, object, signal }: Run<'Snapshot', VolumeDeps>,
   step: { cancel: boolean },
 ): Promise<string | SnapshotStep> {
   const followed = await followUpload(deps, object, step.cancel, signal)
   return followed ?? { kind: step.cancel ? 'cancel' : 'snapshot' }
 }
 
-function isOver(snapshot: KubeObject): boolean {
+function isOver(snapshot: Snapshot): boolean {
   const { phase, localMode } = seeSnapshot(snapshot)
   return isSnapshotOver(phase, localMode)
 }
@@ -76,7 +76,11 @@ function isOver(snapshot: KubeObject): boolean {
 const MAY_PASS = ['QuotaExceeded']
 
 /** Cancelled is only said when nothing is left in vCenter; until then the status says why it is not. */
-async function recordFailure(work: Work<VolumeDeps>, error: Error, { kind }: SnapshotStep): Promise<Result> {
+async function recordFailure(
+  work: Work<'Snapshot', VolumeDeps>,
+  error: Error,
+  { kind }: SnapshotStep,
+): Promise<Result<'Snapshot'>> {
   if (kind === 'cancel' && (isPassing(error, MAY_PASS) || error instanceof TerminalError)) return waitAgain(work, error)
   if (isPassing(error, MAY_PASS)) return await busy(work, error)
   if (error instanceof TerminalError) return await endAsFailed(work, error.reason, error.message)
@@ -84,7 +88,7 @@ async function recordFailure(work: Work<VolumeDeps>, error: Error, { kind }: Sna
 }
 
 /** Finds or makes the FCD snapshot, writes Snapshotted, and only then creates the Upload, whose name is made from its id. */
-async function takeSnapshot({ deps, lease }: Work<VolumeDeps>): Promise<Result> {
+async function takeSnapshot({ deps, lease }: Work<'Snapshot', VolumeDeps>): Promise<Result<'Snapshot'>> {
   const snapshot = lease.latest()
   const target = await resolveTarget(deps, snapshot)
   await requireRepository(deps, snapshot)
@@ -100,9 +104,9 @@ async function takeSnapshot({ deps, lease }: Work<VolumeDeps>): Promise<Result> 
     claim: target.claim.metadata.name,
     disk,
   })
-  const localMode = snapshot['spec'].backupRepository === ''
+  const localMode = snapshot.spec.backupRepository === ''
   const conditions = setCondition(
-    snapshot['status']?.conditions,
+    snapshot.status?.conditions,
     {
       type: 'Snapshotted',
       status: 'True',
@@ -111,7 +115,7 @@ async function takeSnapshot({ deps, lease }: Work<VolumeDeps>): Promise<Result> 
     },
     deps.clock.nowMs(),
   )
-  const status = {
+  const status: StatusChangeOf<'Snapshot'> = {
     phase: 'Snapshotted',
     message: localMode ? 'the snapshot stays in vCenter (local mode)' : 'the snapshot waits for its upload',
     reason: 'LocalSnapshotTaken',
@@ -132,9 +136,9 @@ async function takeSnapshot({ deps, lease }: Work<VolumeDeps>): Promise<Result> 
   return { outcome: { status: {}, step: 'waiting' }, why: 'snapshotted' }
 }
 
-async function cancel({ deps, lease }: Work<VolumeDeps>): Promise<Result> {
+async function cancel({ deps, lease }: Work<'Snapshot', VolumeDeps>): Promise<Result<'Snapshot'>> {
   await removeTaken(deps, lease.latest(), lease.signal)
-  const status = {
+  const status: StatusChangeOf<'Snapshot'> = {
     phase: 'Canceled',
     message: 'cancelled before the snapshot was taken',
     reason: 'Canceled',
@@ -144,30 +148,34 @@ async function cancel({ deps, lease }: Work<VolumeDeps>): Promise<Result> {
 }
 
 /** A task that vCenter reports as running for ever. */
-function requireInTime(deps: VolumeDeps, snapshot: KubeObject): void {
+function requireInTime(deps: VolumeDeps, snapshot: Snapshot): void {
   if (!isOverdue(deps, snapshot)) return
   const seconds = deps.settings.snapshotTimeoutMs / SECOND_MS
   throw new TerminalError('SnapshotTimedOut', `vCenter has not finished the disk snapshot within ${seconds} s`)
 }
 
 /** Nothing of a failed snapshot is left in vCenter; while vCenter cannot be asked to remove it, the failure waits. */
-async function endAsFailed(work: Work<VolumeDeps>, reason: string, message: string): Promise<Result> {
+async function endAsFailed(
+  work: Work<'Snapshot', VolumeDeps>,
+  reason: string,
+  message: string,
+): Promise<Result<'Snapshot'>> {
   const { deps, lease } = work
   try {
     await removeTaken(deps, lease.latest(), lease.signal)
   } catch (error) {
-    const wasStarted = lease.latest()['status']?.task !== undefined
+    const wasStarted = lease.latest().status?.task !== undefined
     if (wasStarted && isPassing(error, MAY_PASS)) return waitAgain(work, error)
     if (!(error instanceof TerminalError) && !isPassing(error, MAY_PASS)) throw error
   }
   const nowMs = deps.clock.nowMs()
   const snapshot = lease.latest()
   const conditions = setCondition(
-    snapshot['status']?.conditions,
+    snapshot.status?.conditions,
     { type: 'Snapshotted', status: 'False', reason, message },
     nowMs,
   )
-  const status = {
+  const status: StatusChangeOf<'Snapshot'> = {
     phase: 'SnapshotFailed',
     reason,
     message,
@@ -179,7 +187,7 @@ async function endAsFailed(work: Work<VolumeDeps>, reason: string, message: stri
 }
 
 /** vCenter is busy or away: try again soon, and give up when the documented time since the start is over. */
-async function busy(work: Work<VolumeDeps>, error: DormouseError): Promise<Result> {
+async function busy(work: Work<'Snapshot', VolumeDeps>, error: DormouseError): Promise<Result<'Snapshot'>> {
   const { deps, lease } = work
   const limitMs = deps.settings.snapshotTimeoutMs
   if (lease.signal.reason !== ABORTS.shutdown && isOverdue(deps, lease.latest())) {
@@ -189,19 +197,22 @@ async function busy(work: Work<VolumeDeps>, error: DormouseError): Promise<Resul
   return waitAgain(work, error)
 }
 
-function waitAgain({ deps, lease }: Work<VolumeDeps>, { reason, message }: DormouseError): Result {
+function waitAgain(
+  { deps, lease }: Work<'Snapshot', VolumeDeps>,
+  { reason, message }: DormouseError,
+): Result<'Snapshot'> {
   const nowMs = deps.clock.nowMs()
   const snapshot = lease.latest()
   const waiting = { type: 'Snapshotted', status: 'False', reason, message } as const
   // A task that still runs is polled on: another one would be another snapshot.
   const taskIsOver = reason === 'TaskFailed' || reason === 'TaskNotFound'
-  const status = {
+  const status: StatusChangeOf<'Snapshot'> = {
     phase: 'New',
     reason,
     message,
     startTimestamp: rfc3339(startedMs(deps, snapshot)),
     ...(taskIsOver ? { task: null } : {}),
-    conditions: setCondition(snapshot['status']?.conditions, waiting, nowMs),
+    conditions: setCondition(snapshot.status?.conditions, waiting, nowMs),
   }
   return { outcome: { status, step: 'waiting', dueAtMs: soon(deps) }, why: `busy: ${reason}` }
 }

@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { PersistentVolume, Snapshot } from '#shared/api/types.ts'
 import { requireAllowed } from '#shared/controllers/allowed-namespaces.ts'
 import { deadlineOf } from '#shared/controllers/deadline.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
@@ -37,19 +38,19 @@ const LAST_LOOK_MS = 2400
 /** `takenAlone`: it is known that no older one stood beside it. */
 export type DiskSnapshot = { fcdId: string; snapshotId: string; takenAlone?: boolean }
 
-const SNAPSHOTTING = { phase: 'New', reason: 'Snapshotting', message: 'vCenter is taking the disk snapshot' }
+const SNAPSHOTTING = { phase: 'New', reason: 'Snapshotting', message: 'vCenter is taking the disk snapshot' } as const
 
 /** A backup that its repository would not take ends before a disk snapshot, or an Upload, is made for it. */
-export async function requireRepository(deps: VolumeDeps, snapshot: KubeObject): Promise<void> {
+export async function requireRepository(deps: VolumeDeps, snapshot: Snapshot): Promise<void> {
   const namespaces = [snapshot.metadata.namespace ?? '']
-  const repository = await requireAllowed(deps, snapshot['spec'].backupRepository, namespaces)
+  const repository = await requireAllowed(deps, snapshot.spec.backupRepository, namespaces)
   if (repository !== undefined) await requirePresent(deps, repository, 'write')
 }
 
 /** The FCD snapshot that carries this object's name; undefined: its task still runs and is in the status. */
 export async function ensureSnapshot(
   deps: VolumeDeps,
-  lease: WorkLease,
+  lease: WorkLease<'Snapshot'>,
   fcdId: string,
 ): Promise<DiskSnapshot | undefined> {
   const names = await namesOf(deps, lease.latest())
@@ -57,7 +58,7 @@ export async function ensureSnapshot(
   const found = pickSnapshot(before, names)
   // Who began it may have died: what that one saw beforehand stands nowhere, as users can write the status.
   if (found !== undefined) return { fcdId, snapshotId: found }
-  const told: TaskRef | undefined = lease.latest()['status']?.task
+  const told: TaskRef | undefined = lease.latest().status?.task
   if (told === undefined) return await takeNow(deps, lease, fcdId, names, before)
   if ((await pollToldTask(deps, told, lease.signal)) === 'running') return undefined
   return { fcdId, snapshotId: (await findFresh(deps, fcdId, names, told)).snapshotId }
@@ -66,7 +67,7 @@ export async function ensureSnapshot(
 /** `before`: what the disk had for snapshots right before. Only a task that begins and ends in this request knows what stood beside it. */
 async function takeNow(
   deps: VolumeDeps,
-  lease: WorkLease,
+  lease: WorkLease<'Snapshot'>,
   fcdId: string,
   names: readonly [string, string],
   before: readonly FcdSnapshot[],
@@ -98,9 +99,14 @@ async function findFresh(
   throw new RetryableError('TaskNotFound', `${task} is over, and disk ${fcdId} has no snapshot of this Snapshot's name`)
 }
 
-async function startSnapshot(deps: VolumeDeps, lease: WorkLease, fcdId: string, name: string): Promise<TaskRef> {
+async function startSnapshot(
+  deps: VolumeDeps,
+  lease: WorkLease<'Snapshot'>,
+  fcdId: string,
+  name: string,
+): Promise<TaskRef> {
   const task = await deps.volumes.startSnapshot(fcdId, name)
-  const startTimestamp = lease.latest()['status']?.startTimestamp ?? rfc3339(deps.clock.nowMs())
+  const startTimestamp = lease.latest().status?.startTimestamp ?? rfc3339(deps.clock.nowMs())
   try {
     await lease.patchStatus({ ...SNAPSHOTTING, task, volumeID: formatDiskId(fcdId), startTimestamp })
   } catch (error) {
@@ -134,8 +140,8 @@ function isTooLate(error: unknown): boolean {
   return error instanceof DormouseError && ['LeaseLost', 'Gone'].includes(error.reason)
 }
 
-function mayGoOnWith(snapshot: KubeObject, snapshotId: string): boolean {
-  const named = snapshot['status']?.snapshotID
+function mayGoOnWith(snapshot: Snapshot, snapshotId: string): boolean {
+  const named = snapshot.status?.snapshotID
   if (typeof named === 'string' && named !== '') return parseClaimSnapshotId(named).disk.snapshotId === snapshotId
   const { phase, localMode } = seeSnapshot(snapshot)
   return !isSnapshotOver(phase, localMode)
@@ -147,9 +153,9 @@ function mayGoOnWith(snapshot: KubeObject, snapshotId: string): boolean {
  */
 export async function ensureUpload(
   deps: VolumeDeps,
-  snapshot: KubeObject,
+  snapshot: Snapshot,
   disk: DiskSnapshot,
-  volume: KubeObject | undefined,
+  volume: PersistentVolume | undefined,
 ): Promise<void> {
   const now = rfc3339(deps.clock.nowMs())
   const label = diskLabel(disk.fcdId)
@@ -174,7 +180,7 @@ export async function ensureUpload(
       },
       spec: {
         snapshotID: formatDiskId(disk.fcdId, disk.snapshotId),
-        backupRepository: snapshot['spec'].backupRepository,
+        backupRepository: snapshot.spec.backupRepository,
         backupTimestamp: now,
         snapshotReference: `${snapshot.metadata.namespace}/${snapshot.metadata.name}`,
       },
@@ -191,7 +197,7 @@ async function diskWaitsSince(deps: VolumeDeps, label: string): Promise<string |
   return waitsSince(await deps.cluster.list('Upload', { namespace: deps.settings.veleroNamespace, labelSelector }))
 }
 
-async function requireMadeFor(deps: VolumeDeps, snapshot: KubeObject, disk: DiskSnapshot): Promise<void> {
+async function requireMadeFor(deps: VolumeDeps, snapshot: Snapshot, disk: DiskSnapshot): Promise<void> {
   const name = `upload-${disk.snapshotId}`
   const found = await deps.cluster.read('Upload', deps.settings.veleroNamespace, name)
   // One that is gone by now is made anew, as any that is gone.
@@ -203,20 +209,20 @@ async function requireMadeFor(deps: VolumeDeps, snapshot: KubeObject, disk: Disk
  * For an id of the status that nothing stands behind any more: the disk is the claim's own right now, and no Upload of another id was made for this
  * very Snapshot. Whoever made ids up would else get an Upload for each.
  */
-export async function mayHaveBeenOwn(
-  deps: VolumeDeps,
-  snapshot: KubeObject,
-  { fcdId }: DiskSnapshot,
-): Promise<boolean> {
+export async function mayHaveBeenOwn(deps: VolumeDeps, snapshot: Snapshot, { fcdId }: DiskSnapshot): Promise<boolean> {
   if ((await diskOfClaim(deps, snapshot)) !== fcdId) return false
   const labelSelector = `${SNAPSHOT_UID_LABEL}=${snapshot.metadata.uid}`
   const made = await deps.cluster.list('Upload', { namespace: deps.settings.veleroNamespace, labelSelector })
   return made.length === 0
 }
 
-function annotationsOf(deps: VolumeDeps, snapshot: KubeObject, volume: KubeObject | undefined): Record<string, string> {
+function annotationsOf(
+  deps: VolumeDeps,
+  snapshot: Snapshot,
+  volume: PersistentVolume | undefined,
+): Record<string, string> {
   const deadlineMs = deadlineOf(deps.log, snapshot)
-  const claim = snapshot['spec']?.resourceHandle?.name
+  const claim = snapshot.spec?.resourceHandle?.name
   const backup = snapshot.metadata.annotations?.[BACKUP_ANNOTATION]
   return {
     ...(deadlineMs === undefined ? {} : { [DEADLINE_ANNOTATION]: rfc3339(deadlineMs) }),
@@ -227,8 +233,8 @@ function annotationsOf(deps: VolumeDeps, snapshot: KubeObject, volume: KubeObjec
 }
 
 /** That which was written down with the task, and that of the claim: the first may have been written by somebody else. */
-async function disksOf(deps: VolumeDeps, snapshot: KubeObject): Promise<string[]> {
-  const found = [readDisk(snapshot['status']?.volumeID), readDisk(`ivd:${await diskOfClaim(deps, snapshot)}`)]
+async function disksOf(deps: VolumeDeps, snapshot: Snapshot): Promise<string[]> {
+  const found = [readDisk(snapshot.status?.volumeID), readDisk(`ivd:${await diskOfClaim(deps, snapshot)}`)]
   return [...new Set(found.filter((fcdId) => fcdId !== undefined))]
 }
 
@@ -242,14 +248,14 @@ function readDisk(id: unknown): string | undefined {
   }
 }
 
-async function isStillTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<boolean> {
-  const task: TaskRef | undefined = snapshot['status']?.task
+async function isStillTaken(deps: VolumeDeps, snapshot: Snapshot, signal: AbortSignal): Promise<boolean> {
+  const task: TaskRef | undefined = snapshot.status?.task
   if (task === undefined || isOverdue(deps, snapshot)) return false
   return (await pollToldTask(deps, task, signal)) === 'running'
 }
 
 /** A snapshot that was made, but never written into the status, must not be left behind. */
-export async function removeTaken(deps: VolumeDeps, snapshot: KubeObject, signal: AbortSignal): Promise<void> {
+export async function removeTaken(deps: VolumeDeps, snapshot: Snapshot, signal: AbortSignal): Promise<void> {
   for (const fcdId of await disksOf(deps, snapshot)) {
     if ((await deps.volumes.describe(fcdId)) === undefined) continue
     if (await isStillTaken(deps, snapshot, signal))

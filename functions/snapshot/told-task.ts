@@ -1,7 +1,7 @@
 // The task that a Snapshot's status names. Users can write it, so it may be any task of vCenter (docs/design/0004-trust.md): it is waited for, a few
 // seconds in each request and not for ever, and what vCenter says about it is not shown.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Snapshot } from '#shared/api/types.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
 import { pollUntilDone } from '#shared/controllers/local-snapshot.ts'
 import { CLOCKS_DIFFER_MS } from '#shared/domain/waits.ts'
@@ -26,14 +26,14 @@ export async function pollToldTask(deps: VolumeDeps, task: TaskRef, signal: Abor
 }
 
 /** When its work began, as far as that can be true: not before the Snapshot was made, and not in times to come. */
-export function startedMs({ cluster }: VolumeDeps, { metadata, ...snapshot }: KubeObject): number {
+export function startedMs({ cluster }: VolumeDeps, { metadata, ...snapshot }: Snapshot): number {
   const nowMs = cluster.nowMs()
-  const { startTimestamp, task } = snapshot['status'] ?? {}
+  const { startTimestamp, task } = snapshot.status ?? {}
   const createdMs = Math.min(Date.parse(metadata.creationTimestamp ?? '') || nowMs, nowMs)
   const toldMs = Date.parse(startTimestamp ?? '') || (task === undefined ? nowMs : createdMs)
   return toldMs > nowMs + CLOCKS_DIFFER_MS ? createdMs : Math.max(toldMs, createdMs)
 }
 
-export function isOverdue(deps: VolumeDeps, snapshot: KubeObject): boolean {
+export function isOverdue(deps: VolumeDeps, snapshot: Snapshot): boolean {
   return deps.cluster.nowMs() - startedMs(deps, snapshot) >= deps.settings.snapshotTimeoutMs
 }

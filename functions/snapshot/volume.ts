@@ -1,7 +1,7 @@
 // The volume behind the claim of a Snapshot, and its disk.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { PersistentVolume, PersistentVolumeClaim, Snapshot } from '#shared/api/types.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
 import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import {
@@ -25,15 +25,15 @@ async function requireReachableDisks(deps: VolumeDeps): Promise<void> {
 
 export async function resolveTarget(
   deps: VolumeDeps,
-  snapshot: KubeObject,
-): Promise<{ claim: KubeObject; volume: KubeObject; fcdId: string }> {
-  const name = requireClaimHandle(snapshot['spec']?.resourceHandle)
+  snapshot: Snapshot,
+): Promise<{ claim: PersistentVolumeClaim; volume: PersistentVolume; fcdId: string }> {
+  const name = requireClaimHandle(snapshot.spec?.resourceHandle)
   await requireReachableDisks(deps)
   const namespace = snapshot.metadata.namespace ?? ''
   const claim = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
   const volumeName = requireBoundVolume(claim, `${namespace}/${name}`)
   const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
-  requireOwnVolume(volume, claim as KubeObject)
+  requireOwnVolume(volume, claim as PersistentVolumeClaim)
   const fcdId = await diskBehind(deps, volume, volumeName)
   if ((await deps.volumes.describe(fcdId)) === undefined) {
     throw new TerminalError(
@@ -42,34 +42,34 @@ export async function resolveTarget(
     )
   }
   return {
-    claim: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...(claim as object) } as KubeObject,
-    volume: volume as KubeObject,
+    claim: claim as PersistentVolumeClaim,
+    volume: volume as PersistentVolume,
     fcdId,
   }
 }
 
 /** TerminalError when there is no such volume, too. */
-async function diskBehind(deps: VolumeDeps, volume: KubeObject | undefined, volumeName: string): Promise<string> {
+async function diskBehind(deps: VolumeDeps, volume: PersistentVolume | undefined, volumeName: string): Promise<string> {
   if (volume === undefined || !isMigrated(volume)) return requireDisk(volume, volumeName)
   return requireMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
 }
 
-async function volumeOfClaim(deps: VolumeDeps, snapshot: KubeObject): Promise<KubeObject | undefined> {
+async function volumeOfClaim(deps: VolumeDeps, snapshot: Snapshot): Promise<PersistentVolume | undefined> {
   const namespace = snapshot.metadata.namespace ?? ''
-  const name = snapshot['spec']?.resourceHandle?.name
+  const name = snapshot.spec?.resourceHandle?.name
   const claim = isObjectName(name) ? await deps.cluster.read('PersistentVolumeClaim', namespace, name) : undefined
-  const volumeName = claim?.['spec']?.volumeName
+  const volumeName = claim?.spec?.volumeName
   if (!isObjectName(volumeName)) return undefined
   const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
   return claim !== undefined && volume !== undefined && isVolumeOf(volume, claim) ? volume : undefined
 }
 
-async function diskOf(deps: VolumeDeps, volume: KubeObject): Promise<unknown> {
+async function diskOf(deps: VolumeDeps, volume: PersistentVolume): Promise<unknown> {
   if (isMigrated(volume)) return findMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
-  return volume['spec']?.csi?.volumeHandle
+  return volume.spec?.csi?.volumeHandle
 }
 
-export async function diskOfClaim(deps: VolumeDeps, snapshot: KubeObject): Promise<unknown> {
+export async function diskOfClaim(deps: VolumeDeps, snapshot: Snapshot): Promise<unknown> {
   const volume = await volumeOfClaim(deps, snapshot)
   return volume === undefined ? undefined : await diskOf(deps, volume)
 }
@@ -77,9 +77,9 @@ export async function diskOfClaim(deps: VolumeDeps, snapshot: KubeObject): Promi
 /** The volume of the claim as it is now; undefined: it is gone, or has another disk by now. */
 export async function volumeStill(
   deps: VolumeDeps,
-  snapshot: KubeObject,
+  snapshot: Snapshot,
   { fcdId }: { fcdId: string },
-): Promise<KubeObject | undefined> {
+): Promise<PersistentVolume | undefined> {
   const volume = await volumeOfClaim(deps, snapshot)
   return volume !== undefined && (await diskOf(deps, volume)) === fcdId ? volume : undefined
 }

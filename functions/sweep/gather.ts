@@ -1,18 +1,20 @@
 // Reads a kind a page at a time and keeps little of each object: whole objects of strangers may have a megabyte each.
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindTypes, PersistentVolume } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
+import type { Naming } from '#shared/domain/orphans.ts'
 import type { Cursor, PageOptions } from '#shared/ports/cluster.ts'
 
 /** Of each object what `keep` makes of it, copied, so that nothing else of the object stays in memory. `isLate`: no more pages. */
-export async function gather(
+export async function gather<Name extends KindName>(
   { cluster }: Pick<StepDeps, 'cluster'>,
-  kind: KindName,
+  kind: Name,
   options: PageOptions,
-  keep: (object: KubeObject) => object,
+  keep: (object: KindTypes[Name]) => object,
   isLate: () => boolean = () => false,
-): Promise<KubeObject[]> {
-  const kept: KubeObject[] = []
+): Promise<KindTypes[Name][]> {
+  const kept: KindTypes[Name][] = []
   let from: Cursor | undefined
   do {
     const { objects, next } = await cluster.page(kind, options, from)
@@ -26,7 +28,8 @@ export async function gather(
 const MAX_ID_CHARS = 1024
 
 /** The ids of disks and disk snapshots that an object names. */
-export function idsOf({ metadata, spec, status }: KubeObject): object {
+export function idsOf({ metadata, ...object }: KubeObject): object {
+  const { spec, status } = object as Naming
   const id = (value: unknown) => (typeof value === 'string' ? value.slice(0, MAX_ID_CHARS) : undefined)
   return {
     metadata: { uid: metadata.uid },
@@ -36,7 +39,7 @@ export function idsOf({ metadata, spec, status }: KubeObject): object {
 }
 
 /** Whose a disk is. */
-export function diskOf({ metadata, spec }: KubeObject): object {
+export function diskOf({ metadata, spec }: PersistentVolume): object {
   const { driver, volumeHandle } = spec?.csi ?? {}
   const { namespace, name, uid } = spec?.claimRef ?? {}
   const claimRef = spec?.claimRef === undefined ? undefined : { namespace, name, uid }

@@ -1,6 +1,7 @@
 // The guarantee behind the events: once a minute, wakes what is due and was reached by no event, frees dead slots, ends old records.
 
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName, type KubeObject, STEPPED_KINDS, type SteppedKind } from '#shared/api/kinds.ts'
+import type { SteppedObject, TransferObject } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { removeLease } from '#shared/controllers/lease.ts'
 import { formFronts } from '#shared/controllers/queue.ts'
@@ -9,7 +10,6 @@ import { leaseName } from '#shared/domain/lease.ts'
 import { holdsUnasked, isAwaited, requesterOf } from '#shared/domain/requester.ts'
 import { mayEnd } from '#shared/domain/retention.ts'
 import { isQueued, QUEUE_LABEL, SLOT_LABEL, slotHolder } from '#shared/domain/slots.ts'
-import { STEP_OF_KIND, type SteppedKind } from '#shared/domain/step-label.ts'
 import { decideWake, isOver, keepsSlot, type WakeDecision } from '#shared/domain/sweep.ts'
 import { TASK_LABEL } from '#shared/domain/task.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
@@ -21,7 +21,7 @@ import { type AskFate, askFates, stopAbandoned } from './requesters.ts'
 import { endTornOut, mayBeTornOut } from './torn-out.ts'
 import { takeTurns, within } from './turns.ts'
 import { removeUnclaimed } from './unclaimed.ts'
-import { type Limits, ownerOf, partnerOf, readWorld, SWEPT, unreadOf, type World } from './world.ts'
+import { type Limits, ownerOf, partnerOf, readWorld, unreadOf, type World } from './world.ts'
 
 export type SweepDeps = StepDeps & {
   /** Sends the wake-up; resolves once it is taken, never waits for the work itself. */
@@ -116,11 +116,11 @@ const NOTHING_DONE: SweepReport = {
 
 /** Lists that failed count as failures: they are in the log by name. */
 function failuresIn(world: World): number {
-  return SWEPT.filter((kind) => !world.isListed(kind)).length + (world.leases === undefined ? 1 : 0)
+  return STEPPED_KINDS.filter((kind) => !world.isListed(kind)).length + (world.leases === undefined ? 1 : 0)
 }
 
-function refOf({ kind, metadata }: KubeObject): ObjectRef & { kind: SteppedKind } {
-  return { kind: kind as SteppedKind, namespace: metadata.namespace, name: metadata.name }
+function refOf({ kind, metadata }: SteppedObject): ObjectRef & { kind: SteppedKind } {
+  return { kind, namespace: metadata.namespace, name: metadata.name }
 }
 
 /** What was written to since the list is looked at again by the next sweep. */
@@ -150,8 +150,8 @@ async function settleSlots(one: Sweep): Promise<void> {
 }
 
 /** Who waits at the back of a namespace that has nobody at the front: whoever was to bring them forward has died. */
-function forgotten({ objects }: World): KubeObject[] {
-  const queued = objects.filter(isQueued)
+function forgotten({ objects }: World): TransferObject[] {
+  const queued = objects.filter((object) => object.kind === 'Upload' || object.kind === 'Download').filter(isQueued)
   const isFront = ({ metadata }: KubeObject) => metadata.labels?.[QUEUE_LABEL] === 'front'
   const fronts = new Set(queued.filter(isFront).map(tenantOf))
   return queued.filter((object) => !fronts.has(tenantOf(object)))
@@ -164,34 +164,34 @@ async function isDeadHolder({ cluster }: StepDeps, world: World, holder: string)
   if (listed === undefined) return world.isListed(holder.split('/', 1)[0] as SteppedKind)
   if (keepsSlot(listed)) return false
   const { namespace, name, uid } = listed.metadata
-  const fresh = await cluster.read(listed.kind as SteppedKind, namespace, name)
-  return fresh === undefined || fresh.metadata.uid !== uid || !keepsSlot({ ...fresh, kind: listed.kind })
+  const fresh = await cluster.read(listed.kind, namespace, name)
+  return fresh === undefined || fresh.metadata.uid !== uid || !keepsSlot(fresh)
 }
 
 /** Whether it is due, or somebody else's end may be its own. */
-function isWorthALook(one: Sweep): (object: KubeObject) => boolean {
+function isWorthALook(one: Sweep): (object: SteppedObject) => boolean {
   return (object) => wakeOf(one, object).wake || mayBeAbandoned(one, object) || holdsUnasked(object)
 }
 
-function mayBeAbandoned({ world }: Sweep, object: KubeObject): boolean {
+function mayBeAbandoned({ world }: Sweep, object: SteppedObject): boolean {
   return requesterOf(object) !== undefined && isAwaited(object, partnerOf(world, object).partner)
 }
 
-function wakeOf({ deps, world }: Sweep, object: KubeObject): WakeDecision {
+function wakeOf({ deps, world }: Sweep, object: SteppedObject): WakeDecision {
   const { partner } = partnerOf(world, object)
   return decideWake(object, {
     nowMs: deps.clock.nowMs(),
     graceMs: deps.settings.dueMs,
     backoffUnitMs: deps.settings.backoffUnitMs,
     lease: world.leases?.get(leaseName(object)),
-    upload: partner,
-    download: partner,
+    upload: partner?.kind === 'Upload' ? partner : undefined,
+    download: partner?.kind === 'Download' ? partner : undefined,
     owner: ownerOf(world, object).owner,
     unread: unreadOf(world, object),
   })
 }
 
-async function visitOne(one: Sweep, object: KubeObject): Promise<number> {
+async function visitOne(one: Sweep, object: SteppedObject): Promise<number> {
   const { deps, world, askFate, report } = one
   const unfinished = { object, askFate, upload: partnerOf(world, object).partner }
   const stopped = await attempt(one, refOf(object), 'stop it', () => stopAbandoned(deps, unfinished))
@@ -205,13 +205,13 @@ async function visitOne(one: Sweep, object: KubeObject): Promise<number> {
 }
 
 /** true: it was due, and was woken or not. */
-async function wakeOne(one: Sweep, object: KubeObject): Promise<boolean> {
+async function wakeOne(one: Sweep, object: SteppedObject): Promise<boolean> {
   const { deps, report } = one
   const decision = wakeOf(one, object)
   if (!decision.wake) return false
   const ref = refOf(object)
   try {
-    await deps.wake(STEP_OF_KIND[ref.kind], ref)
+    await deps.wake(KINDS[ref.kind].step, ref)
     deps.count(ref.kind, decision.cause)
     if (decision.cause === 'rescue') report.rescued++
     else report.scheduled++
@@ -244,7 +244,7 @@ async function endAllTornOut(one: Sweep, isLate: () => boolean): Promise<void> {
   })
 }
 
-async function endOne(one: Sweep, object: KubeObject): Promise<number> {
+async function endOne(one: Sweep, object: SteppedObject): Promise<number> {
   const { deps, world, askFate, report } = one
   const { owner, isUnread } = ownerOf(world, object)
   if (isUnread || world.leases === undefined) return 0
@@ -264,7 +264,7 @@ async function endOne(one: Sweep, object: KubeObject): Promise<number> {
 async function removeDeadLeases(one: Sweep, isLate: () => boolean): Promise<void> {
   const { deps, world } = one
   const wanted = new Set(world.objects.filter((object) => !isOver(object)).map(leaseName))
-  const known = SWEPT.filter((kind) => world.knowsAll(kind)).map((kind) => `${kind.toLowerCase()}-lease.`)
+  const known = STEPPED_KINDS.filter((kind) => world.knowsAll(kind)).map((kind) => `${kind.toLowerCase()}-lease.`)
   for (const lease of world.leases?.values() ?? []) {
     const { name, labels } = lease.metadata
     const isOfNobody = labels?.[OURS] === 'dormouse' && !wanted.has(name) && known.some((kind) => name.startsWith(kind))

@@ -1,9 +1,9 @@
 // Reads one kind to its end, page by page. A namespace with very much in it is put last, so that it keeps no other one waiting.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { SteppedKind } from '#shared/api/kinds.ts'
+import type { KindTypes } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { glance } from '#shared/domain/glance.ts'
-import type { SteppedKind } from '#shared/domain/step-label.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { Page, PageOptions } from '#shared/ports/cluster.ts'
@@ -20,16 +20,16 @@ export type Listing = {
   unseen: Set<string>
 }
 
-export type ListingWork = {
-  kind: SteppedKind
+export type ListingWork<Name extends SteppedKind> = {
+  kind: Name
   options: PageOptions
-  take: (object: KubeObject) => void
+  take: (object: KindTypes[Name]) => void
   isLate: () => boolean
   floodBytes?: number
 }
 
 /** Trouble with one kind, or one namespace, is told in the answer and in the log. */
-export async function listKind(deps: StepDeps, work: ListingWork): Promise<Listing> {
+export async function listKind<Name extends SteppedKind>(deps: StepDeps, work: ListingWork<Name>): Promise<Listing> {
   const floods: string[] = []
   try {
     while (!(await readAll(deps, work, floods))) if (work.isLate()) return { whole: false, unseen: new Set() }
@@ -43,7 +43,11 @@ export async function listKind(deps: StepDeps, work: ListingWork): Promise<Listi
 }
 
 /** false: a namespace turned out to be a flood, and is in `floods` now; or the time is over. */
-async function readAll(deps: StepDeps, work: ListingWork, floods: string[]): Promise<boolean> {
+async function readAll<Name extends SteppedKind>(
+  deps: StepDeps,
+  work: ListingWork<Name>,
+  floods: string[],
+): Promise<boolean> {
   const { kind, options, isLate, floodBytes = FLOOD_BYTES } = work
   const bytes = new Map<string, number>()
   for await (const page of pages(deps, work, { ...options, ...(floods.length > 0 ? { notNamespaces: floods } : {}) })) {
@@ -58,7 +62,11 @@ async function readAll(deps: StepDeps, work: ListingWork, floods: string[]): Pro
   return true
 }
 
-async function readFlood(deps: StepDeps, work: ListingWork, namespace: string): Promise<boolean> {
+async function readFlood<Name extends SteppedKind>(
+  deps: StepDeps,
+  work: ListingWork<Name>,
+  namespace: string,
+): Promise<boolean> {
   try {
     if (work.isLate()) return false
     for await (const page of pages(deps, work, { ...work.options, namespace })) {
@@ -72,7 +80,11 @@ async function readFlood(deps: StepDeps, work: ListingWork, namespace: string): 
   }
 }
 
-async function* pages(deps: StepDeps, { kind }: ListingWork, options: PageOptions): AsyncGenerator<Page> {
+async function* pages<Name extends SteppedKind>(
+  deps: StepDeps,
+  { kind }: ListingWork<Name>,
+  options: PageOptions,
+): AsyncGenerator<Page<Name>> {
   let page = await deps.cluster.page(kind, options)
   for (;;) {
     yield page
@@ -81,7 +93,7 @@ async function* pages(deps: StepDeps, { kind }: ListingWork, options: PageOption
   }
 }
 
-function takePage({ kind, take }: ListingWork, page: Page): void {
+function takePage<Name extends SteppedKind>({ kind, take }: ListingWork<Name>, page: Page<Name>): void {
   for (const object of page.objects) take(glance(kind, object))
 }
 

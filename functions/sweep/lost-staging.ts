@@ -1,6 +1,6 @@
 // Staging claims in Velero's namespace whose restore is gone or over: no owner takes them away there, as an owner is of the same namespace.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { PersistentVolumeClaim } from '#shared/api/types.ts'
 import { CLONE_LABEL, clonePlaceOf } from '#shared/domain/staging.ts'
 import { stepOf } from '#shared/domain/step-label.ts'
 import { isOver } from '#shared/domain/sweep.ts'
@@ -38,12 +38,12 @@ export async function wakeForLostStaging(deps: Deps, signal: AbortSignal): Promi
 }
 
 /** Its namespace is that of its clone: whose turn it is. */
-function sketch(claim: KubeObject): object {
+function sketch(claim: PersistentVolumeClaim): object {
   const { name, uid, labels, annotations } = claim.metadata
   return { metadata: { name, uid, labels, annotations, namespace: clonePlaceOf(claim)?.namespace } }
 }
 
-async function wakeIfLost(deps: Deps, claim: KubeObject): Promise<boolean> {
+async function wakeIfLost(deps: Deps, claim: PersistentVolumeClaim): Promise<boolean> {
   if (!(await isLost(deps, claim))) return false
   const { veleroNamespace: namespace } = deps.settings
   const ref = { kind: 'PersistentVolumeClaim', namespace, name: claim.metadata.name } as const
@@ -58,7 +58,7 @@ async function wakeIfLost(deps: Deps, claim: KubeObject): Promise<boolean> {
 }
 
 /** Not while its restore goes on. What could not be read is not gone. */
-async function isLost({ cluster, log }: Deps, claim: KubeObject): Promise<boolean> {
+async function isLost({ cluster, log }: Deps, claim: PersistentVolumeClaim): Promise<boolean> {
   const place = clonePlaceOf(claim)
   if (place === undefined) return false
   try {

@@ -1,8 +1,7 @@
 // Wires the sweep: each tick of its PingSource is one look at everything unfinished; another one, each hour, is for orphans in vCenter.
 
-import { KINDS, type KindName } from '#shared/api/kinds.ts'
+import { STEPPED_KINDS } from '#shared/api/kinds.ts'
 import { type Resume, underTaskLease } from '#shared/controllers/task.ts'
-import { STEP_OF_KIND } from '#shared/domain/step-label.ts'
 import { asError, RetryableError } from '#shared/kernel/errors.ts'
 import { Counter } from '#shared/runtime/metrics.ts'
 import { type EventAttributes, type ObjectRef, refFromEvent } from '#shared/runtime/ref.ts'
@@ -50,8 +49,6 @@ async function wake(step: string, ref: ObjectRef): Promise<void> {
   throw last
 }
 
-const SWEPT = Object.keys(STEP_OF_KIND).filter((kind): kind is KindName => kind in KINDS)
-
 const SWEEP = { name: 'sweep', gapMs: deps.settings.sweepGapMs }
 /** Recorded before vCenter is contacted: whoever can send events cannot make it log in more often. */
 const ORPHANS = { name: 'orphans', gapMs: deps.settings.orphanGapMs }
@@ -60,7 +57,7 @@ const ORPHANS = { name: 'orphans', gapMs: deps.settings.orphanGapMs }
 async function onEvent(event: EventAttributes, signal: AbortSignal): Promise<string> {
   const code = event['knativeerrorcode']
   if (code !== undefined)
-    return await noteDeadLetter(deps, refFromEvent(event, [...SWEPT, 'BackupRepository']), statusText(code))
+    return await noteDeadLetter(deps, refFromEvent(event, [...STEPPED_KINDS, 'BackupRepository']), statusText(code))
   if (event['dormousetask'] === 'orphans')
     return await underTaskLease(deps, ORPHANS, (resume) => orphans(signal, resume))
   return await underTaskLease(deps, SWEEP, () => sweepOnce(signal))

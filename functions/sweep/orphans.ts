@@ -1,6 +1,7 @@
 // Each hour: removes disk snapshots that carry this cluster's name and belong to nobody any more (docs/design/0002-ends.md).
 
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KubeObject, SteppedKind } from '#shared/api/kinds.ts'
+import type { PersistentVolume } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
 import { removeSnapshot } from '#shared/controllers/local-snapshot.ts'
@@ -22,7 +23,13 @@ import { placeOf } from './world.ts'
 
 export type OrphanReport = { disks: number; removed: number; failed: number }
 
-const NAMING: KindName[] = ['Snapshot', 'Upload', 'Download', 'CloneFromSnapshot', 'DeleteSnapshot']
+const NAMING = [
+  'Snapshot',
+  'Upload',
+  'Download',
+  'CloneFromSnapshot',
+  'DeleteSnapshot',
+] as const satisfies SteppedKind[]
 
 /**
  * One disk's trouble does not keep the others from being looked at; what failed is tried again in an hour. Cut off by `signal`, the next run
@@ -81,18 +88,27 @@ async function readOwners(deps: VolumeDeps, clusterId: string): Promise<Owners> 
   const snapshots = await gather(deps, 'Snapshot', {}, (object) => glance('Snapshot', object))
   const uploads = await gather(deps, 'Upload', place, (object) => {
     const { spec, ...seen } = glance('Upload', object)
-    return { ...seen, spec: { ...spec, snapshotID: object['spec']?.snapshotID } }
+    return { ...seen, spec: { ...spec, snapshotID: object.spec?.snapshotID } }
   })
   return { clusterId, snapshots, uploads }
 }
 
 /** The object it was made for is gone, so it is told beside the claim whose disk it was. */
-async function tell(deps: VolumeDeps, volumes: KubeObject[], fcdId: string, orphan: ListedSnapshot): Promise<void> {
+async function tell(
+  deps: VolumeDeps,
+  volumes: PersistentVolume[],
+  fcdId: string,
+  orphan: ListedSnapshot,
+): Promise<void> {
   const message = `removed the left-over backup snapshot ${orphan.snapshotId} (${orphan.description}) of disk ${fcdId}`
   deps.log.info({ reason: 'OrphanRemoved' }, message)
-  const claim = volumes.find((volume) => volume['spec']?.csi?.volumeHandle === fcdId)?.['spec']?.claimRef
+  const claim = volumes.find((volume) => volume.spec?.csi?.volumeHandle === fcdId)?.spec?.claimRef
   if (claim === undefined) return
   const { namespace, name, uid } = claim
-  const beside = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { namespace, name, uid } }
+  const beside = {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: { namespace: namespace ?? '', name: name ?? '', ...(uid === undefined ? {} : { uid }) },
+  }
   await announce(deps, beside, 'Normal', 'OrphanRemoved', message)
 }

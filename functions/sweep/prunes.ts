@@ -10,7 +10,7 @@ export async function wakeForPrunes(
 ): Promise<boolean> {
   const { cluster, clock, settings, wake } = deps
   const repositories = await cluster.list('BackupRepository')
-  const unfinished = repositories.find((repository) => isPruning(repository['status']?.conditions))
+  const unfinished = repositories.find((repository) => isPruning(repository.status?.conditions))
   if (unfinished === undefined) return false
   const lease = await cluster.read('Lease', settings.veleroNamespace, MAINTENANCE_LEASE)
   if (leaseState(lease, '', clock.nowMs()) === 'held') return false

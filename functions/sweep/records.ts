@@ -1,12 +1,13 @@
 // The end of records: what has ended long ago is deleted, and a deletion that cannot be finished is let go.
 
-import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS } from '#shared/api/kinds.ts'
+import type { Lease, SteppedObject } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { leaseName } from '#shared/domain/lease.ts'
 import { mayStillBeRead } from '#shared/domain/requester.ts'
 import { decideRecord, isDeletionOverdue } from '#shared/domain/retention.ts'
-import { type SteppedKind, withoutFinalizer } from '#shared/domain/step-label.ts'
+import { withoutFinalizer } from '#shared/domain/step-label.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
@@ -17,8 +18,8 @@ export type RecordOutcome = 'kept' | 'collected' | 'released'
 /** Deletes exactly what was seen: a record that somebody wrote to meanwhile is looked at by the next sweep. ConflictError then. */
 export async function endRecord(
   deps: StepDeps,
-  object: KubeObject,
-  around: { owner: KubeObject | undefined; leases: Map<string, KubeObject>; askFate: AskFate },
+  object: SteppedObject,
+  around: { owner: SteppedObject | undefined; leases: Map<string, Lease>; askFate: AskFate },
 ): Promise<RecordOutcome> {
   const nowMs = deps.clock.nowMs()
   const { recordRetentionMs, finalizerDeadlineMs } = deps.settings
@@ -32,12 +33,12 @@ export async function endRecord(
   // A transfer's record goes with that of the object which Velero knows: together they say how it ended.
   const fate = await around.askFate(around.owner ?? object)
   if (fate !== undefined && mayStillBeRead(fate)) return 'kept'
-  await deps.cluster.delete(object.kind as SteppedKind, object, 'unchanged')
+  await deps.cluster.delete(object.kind, object, 'unchanged')
   return 'collected'
 }
 
-async function stamp(deps: StepDeps, object: KubeObject, nowMs: number): Promise<'kept'> {
-  const kind = object.kind as SteppedKind
+async function stamp(deps: StepDeps, object: SteppedObject, nowMs: number): Promise<'kept'> {
+  const kind = object.kind
   const status = { completionTimestamp: rfc3339(nowMs) }
   if (KINDS[kind].statusSubresource) await deps.cluster.patchStatus(kind, object, status)
   else await deps.cluster.patch(kind, object, { status })
@@ -45,21 +46,21 @@ async function stamp(deps: StepDeps, object: KubeObject, nowMs: number): Promise
 }
 
 /** Said before it is done: afterwards there is no object to say it of. */
-async function release(deps: StepDeps, object: KubeObject): Promise<void> {
+async function release(deps: StepDeps, object: SteppedObject): Promise<void> {
   const hours = Math.round((10 * deps.settings.finalizerDeadlineMs) / HOUR_MS) / 10
-  const why = String(object['status']?.reason ?? 'no reason known')
+  const why = String(object.status?.reason ?? 'no reason known')
   const message = `could not clean up within ${hours} h of its deletion (${why}): it is let go; the orphan sweep and prune look for what is left`
   await announce(deps, object, 'Warning', 'FinalizerReleased', message)
   const { name, namespace } = object.metadata
   deps.log.warn({ kind: object.kind, name, namespace, reason: 'FinalizerReleased' }, message)
-  await deps.cluster.patch(object.kind as SteppedKind, object, { metadata: { finalizers: withoutFinalizer(object) } })
+  await deps.cluster.patch(object.kind, object, { metadata: { finalizers: withoutFinalizer(object) } })
 }
 
 /** Whole: of what was listed only a part was kept, and other finalizers and the reason are not in it. Gone, or changed: ConflictError. */
-async function readWhole({ cluster }: StepDeps, listed: KubeObject): Promise<KubeObject> {
+async function readWhole({ cluster }: StepDeps, listed: SteppedObject): Promise<SteppedObject> {
   const { namespace, name, resourceVersion } = listed.metadata
-  const found = await cluster.read(listed.kind as SteppedKind, namespace, name)
+  const found = await cluster.read(listed.kind, namespace, name)
   if (found?.metadata.resourceVersion !== resourceVersion || found === undefined)
     throw new ConflictError('Conflict', `${listed.kind} ${name} has changed since it was listed`)
-  return { ...found, kind: listed.kind }
+  return found
 }

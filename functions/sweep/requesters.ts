@@ -1,16 +1,17 @@
 // Looks at the Backups and Restores of Velero that unfinished work was made for, and stops what nobody waits for any more.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import { KINDS } from '#shared/api/kinds.ts'
+import type { Backup, Restore, SteppedObject, TransferObject } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { glance } from '#shared/domain/glance.ts'
 import { type Fate, fateOf, isAwaited, type Requester, requesterOf, whyAbandoned } from '#shared/domain/requester.ts'
-import { STEP_OF_KIND, stepPatch } from '#shared/domain/step-label.ts'
+import { stepPatch } from '#shared/domain/step-label.ts'
 import { asError } from '#shared/kernel/errors.ts'
 
 /** undefined: Velero did not ask for the object. */
-export type AskFate = (object: KubeObject) => Promise<Fate | undefined>
-type Found = { object: KubeObject | undefined } | 'unknown'
+export type AskFate = (object: SteppedObject) => Promise<Fate | undefined>
+type Found = { object: Backup | Restore | undefined } | 'unknown'
 
 /**
  * Each Backup and Restore is read once, and only when somebody asks, and for one tenant no more than so many: their names are what
@@ -46,7 +47,7 @@ async function find(deps: StepDeps, requester: Requester): Promise<Found> {
   }
 }
 
-async function read({ cluster, settings }: StepDeps, { kind, name }: Requester): Promise<KubeObject | undefined> {
+async function read({ cluster, settings }: StepDeps, { kind, name }: Requester): Promise<Backup | Restore | undefined> {
   if (kind === 'Backup') return await cluster.read('Backup', settings.veleroNamespace, name)
   return await cluster.read('Restore', settings.veleroNamespace, name)
 }
@@ -55,9 +56,7 @@ export function textOf({ kind, name }: Requester): string {
   return `${kind} ${name}`
 }
 
-const CANCEL = { Snapshot: { snapshotCancel: true }, CloneFromSnapshot: { cloneCancel: true } } as const
-
-type Unfinished = { object: KubeObject; upload: KubeObject | undefined; askFate: AskFate }
+type Unfinished = { object: SteppedObject; upload: TransferObject | undefined; askFate: AskFate }
 
 /**
  * true: it was asked to stop. The label makes it an event; the next sweep is the guarantee (docs/operations/cancel.md). ConflictError:
@@ -69,10 +68,15 @@ export async function stopAbandoned(deps: StepDeps, { object, upload, askFate }:
   const fate = await askFate(object)
   const why = fate && whyAbandoned(fate)
   if (why === undefined) return false
-  const kind = object.kind as keyof typeof CANCEL
-  const metadata = stepPatch(STEP_OF_KIND[kind], deps.clock.nowMs())
-  await deps.cluster.patch(kind, object, { metadata, spec: CANCEL[kind] })
+  await tellToStop(deps, object)
   const message = `${textOf(requester)} ${why}: nobody waits for this any more, so it was cancelled`
   await announce(deps, object, 'Warning', 'VeleroGaveUp', message)
   return true
+}
+
+async function tellToStop({ cluster, clock }: StepDeps, object: SteppedObject): Promise<void> {
+  const metadata = stepPatch(KINDS[object.kind].step, clock.nowMs())
+  if (object.kind === 'Snapshot') await cluster.patch('Snapshot', object, { metadata, spec: { snapshotCancel: true } })
+  if (object.kind === 'CloneFromSnapshot')
+    await cluster.patch('CloneFromSnapshot', object, { metadata, spec: { cloneCancel: true } })
 }

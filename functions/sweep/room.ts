@@ -1,6 +1,7 @@
 // Room for what the sweep has read: so much for each tenant, and so much in all.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { SteppedKind } from '#shared/api/kinds.ts'
+import type { KindTypes, SteppedObject } from '#shared/api/types.ts'
 import { rankOf } from '#shared/domain/shares.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
 
@@ -10,10 +11,10 @@ export type RoomOptions = {
   /** Changes from sweep to sweep: of too many, others stay each time. */
   salt: number
   /** Stays in any case. */
-  isNeeded: (object: KubeObject) => boolean
+  isNeeded: (object: SteppedObject) => boolean
 }
 
-type Kept = { object: KubeObject; rank: number }
+type Kept = { object: SteppedObject; rank: number }
 
 export class Room {
   readonly #options: RoomOptions
@@ -30,7 +31,7 @@ export class Room {
   }
 
   /** An object that was seen before is replaced. */
-  add(object: KubeObject): void {
+  add(object: SteppedObject): void {
     const tenant = tenantOf(object)
     const kept = this.#tenants.get(tenant) ?? new Map<string, Kept>()
     this.#tenants.set(tenant, kept)
@@ -43,13 +44,14 @@ export class Room {
     if (this.#count > this.#options.inAll) this.#thinAll()
   }
 
-  get(kind: string, namespace: string | undefined, name: string): KubeObject | undefined {
+  get<Name extends SteppedKind>(kind: Name, namespace: string | undefined, name: string): KindTypes[Name] | undefined {
     const place = `${kind}/${namespace}/${name}`
-    return this.#tenants.get(this.#owners.get(place) ?? '')?.get(place)?.object
+    const kept = this.#tenants.get(this.#owners.get(place) ?? '')?.get(place)
+    return kept?.object as KindTypes[Name] | undefined
   }
 
   /** In an order that does not depend on who was read first. */
-  all(): KubeObject[] {
+  all(): SteppedObject[] {
     const kept = [...this.#tenants.values()].flatMap((each) => [...each])
     return kept.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, { object }]) => object)
   }
@@ -83,6 +85,6 @@ export class Room {
   }
 }
 
-function placeOf({ kind, metadata }: KubeObject): string {
+function placeOf({ kind, metadata }: SteppedObject): string {
   return `${kind}/${metadata.namespace}/${metadata.name}`
 }

@@ -1,8 +1,8 @@
 // A hand-over whose CloneFromSnapshot was torn out, finalizer and all: nobody goes on with it, and its disk, set to Retain, would stay for ever and
 // count towards no quota. The Download in Velero's namespace still tells of it.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import type { Download, Lease, SteppedObject } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { volumesToRemove } from '#shared/controllers/remade-volume.ts'
@@ -16,16 +16,16 @@ import { isOver } from '#shared/domain/sweep.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
 /** Worth a look. `owner`: what stands under the name of its clone. */
-export function mayBeTornOut(download: KubeObject, owner: KubeObject | undefined): boolean {
+export function mayBeTornOut(download: SteppedObject, owner: SteppedObject | undefined): boolean {
   if (download.kind !== 'Download' || !isOver(download) || stepOf(download) !== 'done') return false
-  return holdsFinalizer(download) && (owner === undefined || !isDownloadOf(download, owner))
+  return holdsFinalizer(download) && (owner?.kind !== 'CloneFromSnapshot' || !isDownloadOf(download, owner))
 }
 
 /** true: it was ended. Each part looks at what is there first, so a sweep that died is simply gone on with. */
 export async function endTornOut(
   deps: StepDeps,
-  listed: KubeObject,
-  leases: ReadonlyMap<string, KubeObject>,
+  listed: SteppedObject,
+  leases: ReadonlyMap<string, Lease>,
 ): Promise<boolean> {
   const download = await deps.cluster.read('Download', listed.metadata.namespace, listed.metadata.name)
   const clone = download === undefined ? undefined : tornOutOf(download)
@@ -38,7 +38,7 @@ export async function endTornOut(
   if (state === 'held' || state === 'stale') return false
   const noted = await removeDisks(deps, download, clone)
   const message = 'its CloneFromSnapshot is gone: what was not handed over is removed'
-  await announce(deps, { ...download, kind: 'Download' }, 'Warning', 'CloneGone', message)
+  await announce(deps, download, 'Warning', 'CloneGone', message)
   await deps.cluster.patch('Download', noted, {
     metadata: { finalizers: withoutFinalizer(noted), annotations: NO_HAND_OVER },
   })
@@ -46,8 +46,8 @@ export async function endTornOut(
 }
 
 /** Place and UID of the clone, as the Download's reference and name say; undefined: it hands nothing over. */
-function tornOutOf(download: KubeObject): Restored | undefined {
-  const [namespace, name, ...rest] = String(download['spec']?.clonefromSnapshotReference ?? '').split('/')
+function tornOutOf(download: Download): Restored | undefined {
+  const [namespace, name, ...rest] = String(download.spec?.clonefromSnapshotReference ?? '').split('/')
   if (handOverOf(download) === undefined || !isNamespaceName(namespace) || !isObjectName(name) || rest.length > 0)
     return undefined
   const head = headOf(download)
@@ -57,9 +57,9 @@ function tornOutOf(download: KubeObject): Restored | undefined {
   return uid === '' ? undefined : clone
 }
 
-function headOf(download: KubeObject): string | undefined {
+function headOf(download: Download): string | undefined {
   try {
-    return `download-${parseDiskSnapshotId(download['spec'].snapshotID).snapshotId}-`
+    return `download-${parseDiskSnapshotId(download.spec.snapshotID).snapshotId}-`
   } catch (error) {
     if (error instanceof TerminalError) return undefined
     throw error
@@ -71,7 +71,7 @@ async function isThere(deps: StepDeps, { metadata }: Restored): Promise<boolean>
   return found !== undefined && found.metadata.uid === metadata.uid
 }
 
-async function removeDisks(deps: StepDeps, download: KubeObject, clone: Restored): Promise<KubeObject> {
+async function removeDisks(deps: StepDeps, download: Download, clone: Restored): Promise<Download> {
   const found = await volumesToRemove(deps, clone, download)
   for (const volume of found.volumes) await removeDisk(deps, clone, volume, stagedVolumeOf(download)?.reclaimPolicy)
   return found.download ?? download

@@ -16,10 +16,10 @@ export type TurnOptions = {
 }
 
 /** `act` tells what it has cost: 0 when it asked nobody for anything. Returns how many were left for the next sweep. */
-export async function takeTurns(
-  objects: readonly KubeObject[],
+export async function takeTurns<Each extends KubeObject>(
+  objects: readonly Each[],
   options: TurnOptions,
-  act: (object: KubeObject) => Promise<number>,
+  act: (object: Each) => Promise<number>,
 ): Promise<number> {
   const { perTenant, salt, isLate } = options
   const byTenant = Map.groupBy(objects, tenantOf)

@@ -1,6 +1,7 @@
 // Data that no backup of Velero names: its plugin died after it had asked for it, so that nobody would ever delete it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { DeleteSnapshot, Snapshot, SteppedObject } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { deleteSnapshotOf, isDeleteOf, lacksRights } from '#shared/domain/delete-request.ts'
@@ -13,7 +14,7 @@ import { type AskFate, textOf } from './requesters.ts'
  * true: a DeleteSnapshot was asked for; the delete function does the rest. A death before the mark is written repeats it under the
  * same name.
  */
-export async function removeUnclaimed(deps: StepDeps, listed: KubeObject, askFate: AskFate): Promise<boolean> {
+export async function removeUnclaimed(deps: StepDeps, listed: SteppedObject, askFate: AskFate): Promise<boolean> {
   const requester = requesterOf(listed)
   if (requester === undefined || !holdsUnasked(listed)) return false
   const fate = await askFate(listed)
@@ -29,24 +30,24 @@ export async function removeUnclaimed(deps: StepDeps, listed: KubeObject, askFat
   return true
 }
 
-async function readAgain(deps: StepDeps, { metadata }: KubeObject): Promise<KubeObject | undefined> {
+async function readAgain(deps: StepDeps, { metadata }: KubeObject): Promise<Snapshot | undefined> {
   const found = await deps.cluster.read('Snapshot', metadata.namespace, metadata.name)
   if (found === undefined || found.metadata.uid !== metadata.uid) return undefined
-  return { ...found, kind: 'Snapshot' }
+  return found
 }
 
-function removalOf({ settings }: StepDeps, snapshot: KubeObject): KubeObject {
+function removalOf({ settings }: StepDeps, snapshot: Snapshot): DeleteSnapshot {
   return deleteSnapshotOf({
     snapshotUid: snapshot.metadata.uid ?? '',
-    snapshotID: snapshot['status']?.snapshotID,
-    backupRepository: String(snapshot['spec']?.backupRepository ?? ''),
+    snapshotID: snapshot.status?.snapshotID ?? '',
+    backupRepository: String(snapshot.spec?.backupRepository ?? ''),
     veleroNamespace: settings.veleroNamespace,
     namespace: snapshot.metadata.namespace ?? '',
     backupLabel: snapshot.metadata.labels?.[BACKUP_NAME_LABEL] ?? '',
   })
 }
 
-async function ensure(deps: StepDeps, removal: KubeObject): Promise<void> {
+async function ensure(deps: StepDeps, removal: DeleteSnapshot): Promise<void> {
   try {
     await deps.cluster.create('DeleteSnapshot', removal)
   } catch (error) {

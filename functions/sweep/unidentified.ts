@@ -1,7 +1,7 @@
 // Repositories of an earlier version, which did not record which repository was opened and whose settings it has: their claims are done, so
 // nobody would look at them again, and a location that is edited would not be followed.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepository, BackupRepositoryClaim } from '#shared/api/types.ts'
 import { startingElsewhere } from '#shared/domain/maintenance.ts'
 import { claimNamespaceOf, isMadeFor } from '#shared/domain/repository-claim.ts'
 import { stepOf } from '#shared/domain/step-label.ts'
@@ -29,13 +29,16 @@ export async function wakeForUnidentified(deps: Deps): Promise<number> {
   return woken
 }
 
-function isUnidentified(repository: KubeObject): boolean {
-  return (repository['status']?.repositoryId ?? '') === ''
+function isUnidentified(repository: BackupRepository): boolean {
+  return (repository.status?.repositoryId ?? '') === ''
 }
 
 /** undefined also where it is unfinished: then the sweep, or an event, wakes it all the same. */
-async function readyClaimOf({ cluster, settings }: Deps, repository: KubeObject): Promise<KubeObject | undefined> {
-  const name: unknown = repository['backupRepositoryClaim']
+async function readyClaimOf(
+  { cluster, settings }: Deps,
+  repository: BackupRepository,
+): Promise<BackupRepositoryClaim | undefined> {
+  const name: unknown = repository.backupRepositoryClaim
   if (typeof name !== 'string' || name === '') return undefined
   const namespace = claimNamespaceOf(repository) ?? settings.veleroNamespace
   const claim = await cluster.read('BackupRepositoryClaim', namespace, name)

@@ -1,21 +1,26 @@
 // What one sweep knows: a glance at each object, the Leases, and of what it knows nothing.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import { STEPPED_KINDS, type SteppedKind } from '#shared/api/kinds.ts'
+import type {
+  CloneFromSnapshot,
+  Download,
+  KindTypes,
+  Lease,
+  Snapshot,
+  SteppedObject,
+  TransferObject,
+} from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { readSlots, type Slots } from '#shared/controllers/slots.ts'
 import { glance } from '#shared/domain/glance.ts'
 import { slotHolder } from '#shared/domain/slots.ts'
 import { isHandingOver } from '#shared/domain/staged-volume.ts'
 import { cloneReference, isDownloadOf } from '#shared/domain/staging.ts'
-import { STEP_OF_KIND, type SteppedKind } from '#shared/domain/step-label.ts'
 import type { Unread } from '#shared/domain/sweep.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import type { ListOptions, PageOptions } from '#shared/ports/cluster.ts'
 import { type Listing, listKind } from './listing.ts'
 import { Room } from './room.ts'
-
-/** Kinds in the order in which work flows. */
-export const SWEPT = Object.keys(STEP_OF_KIND) as SteppedKind[]
 
 export type Limits = {
   perTenant: number
@@ -28,14 +33,18 @@ const LIMITS: Limits = { perTenant: 6000, inAll: 30_000 }
 
 export type World = {
   veleroNamespace: string
-  objects: KubeObject[]
+  objects: SteppedObject[]
   /** Downloads whose volume changes hands, by the clone that they name. */
-  handOvers: Map<string, KubeObject[]>
+  handOvers: Map<string, Download[]>
   /** undefined: they could not be read. */
-  leases: Map<string, KubeObject> | undefined
+  leases: Map<string, Lease> | undefined
   /** As they were before the objects were read; undefined: they could not be. */
   slots: Slots | undefined
-  find: (kind: SteppedKind, namespace: string | undefined, name: unknown) => KubeObject | undefined
+  find: <Name extends SteppedKind>(
+    kind: Name,
+    namespace: string | undefined,
+    name: unknown,
+  ) => KindTypes[Name] | undefined
   /** Whether what is not found is not there. */
   knows: (kind: SteppedKind, namespace: string, tenant: string) => boolean
   /** It was listed; of a kind that nobody knows there is nothing. */
@@ -61,23 +70,23 @@ export async function readWorld(deps: StepDeps, isLate: () => boolean, limits: L
   const { floodBytes } = limits
   const read = async (kind: SteppedKind): Promise<[SteppedKind, Listing]> => {
     const options: PageOptions = placeOf(kind, veleroNamespace)
-    const work = { kind, options, take: (object: KubeObject) => room.add(object), isLate }
+    const work = { kind, options, take: (object: SteppedObject) => room.add(object), isLate }
     return [kind, await listKind(deps, { ...work, ...(floodBytes === undefined ? {} : { floodBytes }) })]
   }
-  const listings = new Map(await Promise.all(SWEPT.map(read)))
+  const listings = new Map(await Promise.all(STEPPED_KINDS.map(read)))
   // After the objects: whose holder has begun meanwhile is not taken for dead.
   const leases = await orUndefined(deps, 'Leases', () => readLeases(deps))
   return { veleroNamespace, leases, slots, ...knowledgeOf(room, listings) }
 }
 
 function knowledgeOf(room: Room, listings: Map<SteppedKind, Listing>) {
-  const objects = room.all().sort((a, b) => SWEPT.indexOf(a.kind as SteppedKind) - SWEPT.indexOf(b.kind as SteppedKind))
+  const objects = room.all().sort((a, b) => STEPPED_KINDS.indexOf(a.kind) - STEPPED_KINDS.indexOf(b.kind))
   const listing = (kind: SteppedKind) => listings.get(kind) ?? { whole: false, unseen: new Set() }
-  const handOvers = objects.filter((object) => object.kind === 'Download' && isHandingOver(object))
+  const handOvers = objects.filter((object) => object.kind === 'Download').filter(isHandingOver)
   return {
     objects,
     handOvers: Map.groupBy(handOvers, ({ spec }) => String(spec?.clonefromSnapshotReference ?? '')),
-    find: (kind: SteppedKind, namespace: string | undefined, name: unknown) =>
+    find: <Name extends SteppedKind>(kind: Name, namespace: string | undefined, name: unknown) =>
       typeof name === 'string' ? room.get(kind, namespace, name) : undefined,
     knows: (kind: SteppedKind, namespace: string, tenant: string) =>
       listing(kind).whole && !listing(kind).unseen.has(namespace) && !room.isCrowded(tenant),
@@ -86,8 +95,8 @@ function knowledgeOf(room: Room, listings: Map<SteppedKind, Listing>) {
   }
 }
 
-async function readLeases(deps: StepDeps): Promise<Map<string, KubeObject>> {
-  const leases = new Map<string, KubeObject>()
+async function readLeases(deps: StepDeps): Promise<Map<string, Lease>> {
+  const leases = new Map<string, Lease>()
   let from: Parameters<StepDeps['cluster']['page']>[2]
   do {
     const { objects, next } = await deps.cluster.page('Lease', { namespace: deps.settings.veleroNamespace }, from)
@@ -107,38 +116,43 @@ async function orUndefined<T>(deps: StepDeps, what: string, read: () => Promise<
 }
 
 /** The Snapshot that an Upload, the CloneFromSnapshot that a Download was made for. */
-export function ownerOf(world: World, object: KubeObject): { owner: KubeObject | undefined; isUnread: boolean } {
-  const { kind } = object
-  if (kind !== 'Upload' && kind !== 'Download') return { owner: undefined, isUnread: false }
+export function ownerOf(
+  world: World,
+  object: SteppedObject,
+): { owner: Snapshot | CloneFromSnapshot | undefined; isUnread: boolean } {
+  if (object.kind !== 'Upload' && object.kind !== 'Download') return { owner: undefined, isUnread: false }
   const [ownerKind, reference] =
-    kind === 'Upload'
-      ? (['Snapshot', object['spec']?.snapshotReference] as const)
-      : (['CloneFromSnapshot', object['spec']?.clonefromSnapshotReference] as const)
+    object.kind === 'Upload'
+      ? (['Snapshot', object.spec?.snapshotReference] as const)
+      : (['CloneFromSnapshot', object.spec?.clonefromSnapshotReference] as const)
   const [namespace = '', name] = String(reference ?? '').split('/')
   const owner = world.find(ownerKind, namespace, name)
   return { owner, isUnread: owner === undefined && !world.knows(ownerKind, namespace, namespace) }
 }
 
 /** A Download that hands its volume over to this clone: the clone's own word for it may have been written by hand. */
-function handOverTo({ handOvers }: World, clone: KubeObject): KubeObject | undefined {
+function handOverTo({ handOvers }: World, clone: SteppedObject): Download | undefined {
   if (clone.kind !== 'CloneFromSnapshot') return undefined
   return handOvers.get(cloneReference(clone))?.find((download) => isDownloadOf(download, clone))
 }
 
 /** The transfer that a Snapshot or CloneFromSnapshot names. */
-export function partnerOf(world: World, object: KubeObject): { partner: KubeObject | undefined; isUnread: boolean } {
-  const { kind, metadata } = object
-  if (kind !== 'Snapshot' && kind !== 'CloneFromSnapshot') return { partner: undefined, isUnread: false }
+export function partnerOf(
+  world: World,
+  object: SteppedObject,
+): { partner: TransferObject | undefined; isUnread: boolean } {
+  const { metadata } = object
+  if (object.kind !== 'Snapshot' && object.kind !== 'CloneFromSnapshot') return { partner: undefined, isUnread: false }
   const [partnerKind, name] =
-    kind === 'Snapshot'
-      ? (['Upload', object['status']?.uploadName] as const)
-      : (['Download', object['status']?.downloadName] as const)
+    object.kind === 'Snapshot'
+      ? (['Upload', object.status?.uploadName] as const)
+      : (['Download', object.status?.downloadName] as const)
   const partner = handOverTo(world, object) ?? world.find(partnerKind, world.veleroNamespace, name)
   const isKnown = world.knows(partnerKind, world.veleroNamespace, metadata.namespace ?? '')
   return { partner, isUnread: partner === undefined && !isKnown }
 }
 
-export function unreadOf(world: World, object: KubeObject): ReadonlySet<Unread> {
+export function unreadOf(world: World, object: SteppedObject): ReadonlySet<Unread> {
   const unread: Unread[] = []
   if (world.leases === undefined) unread.push('lease')
   if (partnerOf(world, object).isUnread) unread.push('partner')

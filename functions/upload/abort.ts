@@ -1,6 +1,6 @@
 // An upload that is cancelled: nothing of it stays in vCenter, and no backup of it can be sealed any more.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StatusChangeOf, Upload } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { HEAVY_POLL_MS, removeLocalSnapshot } from '#shared/controllers/local-snapshot.ts'
@@ -14,16 +14,16 @@ import { abandonBackup, endAccess } from './release.ts'
  * Before the bucket, which may be out of reach, what is in vCenter. A warm mover may still have the snapshot open: it would be locked.
  * A mover that was paused may open it until the snapshot is gone, and nobody can after that: so only what is released then stays so.
  */
-export async function abort(work: Work<TransferDeps>): Promise<Result> {
+export async function abort(work: Work<'Upload', TransferDeps>): Promise<Result<'Upload'>> {
   const { deps, lease } = work
   const upload = lease.latest()
-  const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
+  const { fcdId, snapshotId } = parseDiskSnapshotId(upload.spec.snapshotID)
   const locked = await endAccess(work)
   await removeLocalSnapshot(deps, fcdId, snapshotId, lease.signal, HEAVY_POLL_MS)
   const stuck = locked ?? (await endAccess(work))
   if (stuck !== undefined) return stuck
   const left = await abandonUnlessGone(deps, upload)
-  const message = Number(upload['status']?.slice ?? 0) === 0 ? NEVER_BEGAN : WHAT_IT_LEFT[left]
+  const message = Number(upload.status?.slice ?? 0) === 0 ? NEVER_BEGAN : WHAT_IT_LEFT[left]
   return canceled(message, deps.clock.nowMs())
 }
 
@@ -37,13 +37,13 @@ const WHAT_IT_LEFT = {
 /** `unknown`: the BackupRepository was deleted meanwhile, so there is no way to the bucket; no backup was sealed, prune ends the rest. */
 async function abandonUnlessGone(
   deps: Pick<TransferDeps, 'access' | 'repositories'>,
-  upload: KubeObject,
+  upload: Upload,
 ): Promise<keyof typeof WHAT_IT_LEFT> {
-  const session = upload['status']?.session
+  const session = upload.status?.session
   if (typeof session !== 'string' || session === '') return 'nothing'
   try {
     await abandonBackup(deps, upload, session)
-    const access = await deps.access(upload['spec'].backupRepository)
+    const access = await deps.access(upload.spec.backupRepository ?? '')
     return (await deps.repositories.leavesCheckpoint(access, session)) ? 'checkpoint' : 'nothing'
   } catch (error) {
     if (error instanceof DormouseError && error.reason === 'RepositoryNotFound') return 'unknown'
@@ -51,8 +51,8 @@ async function abandonUnlessGone(
   }
 }
 
-export function canceled(message: string, nowMs: number): Result {
-  const status = {
+export function canceled(message: string, nowMs: number): Result<'Upload'> {
+  const status: StatusChangeOf<'Upload'> = {
     phase: 'Canceled',
     message,
     reason: 'Canceled',

@@ -1,6 +1,6 @@
 // How often and when an upload that failed is tried again.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StatusChangeOf, Upload } from '#shared/api/types.ts'
 import type { Result } from '#shared/controllers/controller.ts'
 import { deadlineOf } from '#shared/controllers/deadline.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -11,16 +11,16 @@ import { isApiTrouble, RetryableError } from '#shared/kernel/errors.ts'
 /** What passes is tried again while there is another attempt. Undefined: done, or left with a warning. */
 export async function attempt(
   deps: StepDeps,
-  upload: KubeObject,
+  upload: Upload,
   what: { failed: string; left: string },
   work: () => Promise<void>,
-): Promise<Result | undefined> {
+): Promise<Result<'Upload'> | undefined> {
   try {
     await work()
     return undefined
   } catch (error) {
     if (isApiTrouble(error)) throw error
-    const status = upload['status'] ?? {}
+    const status = upload.status ?? {}
     const failures = failuresWith(status)
     if (error instanceof RetryableError && (await whyNoOther(deps, upload, failures)) === undefined) {
       const phase = status.phase === 'Canceling' ? 'Canceling' : 'CleanupFailed'
@@ -39,7 +39,7 @@ export function failuresWith(status: { retryCount?: unknown }): number {
 /** Why there is no other attempt after so many failures; undefined: there is one. */
 export async function whyNoOther(
   deps: StepDeps,
-  upload: KubeObject,
+  upload: Upload,
   failures: number,
 ): Promise<'used up' | 'too late' | undefined> {
   if (failures > (await retryMax(deps))) return 'used up'
@@ -47,7 +47,12 @@ export async function whyNoOther(
 }
 
 /** `status`: what is told of the failure, its back-off aside. */
-export function retryLater(deps: StepDeps, status: object, failures: number, reason: string): Result {
+export function retryLater(
+  deps: StepDeps,
+  status: StatusChangeOf<'Upload'>,
+  failures: number,
+  reason: string,
+): Result<'Upload'> {
   const untilMs = nextAttemptMs(deps, failures)
   const backOff = {
     reason,
@@ -64,5 +69,5 @@ function nextAttemptMs({ clock, settings }: StepDeps, failures: number): number 
 
 async function retryMax({ cluster, settings }: StepDeps): Promise<number> {
   const config = await cluster.read('ConfigMap', settings.veleroNamespace, 'velero-vsphere-plugin-config')
-  return uploadRetryMax(config?.['data']?.['upload-cr-retry-max'])
+  return uploadRetryMax(config?.data?.['upload-cr-retry-max'])
 }

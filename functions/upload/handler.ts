@@ -1,6 +1,6 @@
 // Moves one slice of a snapshot into the repository; after the last one it seals the backup and removes the local snapshot.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Upload } from '#shared/api/types.ts'
 import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { snapshotOf } from '#shared/controllers/mirror.ts'
@@ -17,16 +17,16 @@ import { cleanUp, recordFailure } from './outcomes.ts'
 import { show } from './show.ts'
 import { transfer } from './transfer.ts'
 
-type UploadRun = Run<TransferDeps>
+type UploadRun = Run<'Upload', TransferDeps>
 
-const UPLOAD: Controller<TransferDeps, UploadStep> = {
+const UPLOAD: Controller<'Upload', TransferDeps, UploadStep> = {
   kind: 'Upload',
   decide,
   actions: {
     nothing: { atOnce: rest },
     wait: { atOnce: park },
     transfer: {
-      around: (run, work) => withSlot('Upload', run, work),
+      around: withSlot,
       begin: (run) => beginSlice(run, 'the snapshot is being uploaded'),
       act: transfer,
     },
@@ -53,7 +53,7 @@ export async function handleUpload(
 }
 
 /** A Snapshot that was cancelled or deleted wakes nobody while its Upload is at work: so the Upload looks at it, too. */
-async function decide({ cluster, clock, settings }: TransferDeps, upload: KubeObject): Promise<UploadStep> {
+async function decide({ cluster, clock, settings }: TransferDeps, upload: Upload): Promise<UploadStep> {
   const nowMs = clock.nowMs()
   const decideOn = (seen: UploadSeen) =>
     decideUpload(withBelievedRetry('Upload', seen, nowMs, settings.backoffUnitMs), nowMs)
@@ -83,11 +83,11 @@ function beginAbort({ object }: UploadRun): { metadata: object; status: object }
   return { metadata: runningMetadata(object), status }
 }
 
-async function failed(work: Work<TransferDeps>, error: Error): Promise<Result> {
+async function failed(work: Work<'Upload', TransferDeps>, error: Error): Promise<Result<'Upload'>> {
   return cutByCancel(work, 'upload', error) ?? (await recordFailure(work, error))
 }
 
-async function after(run: UploadRun, result: Result): Promise<void> {
+async function after(run: UploadRun, result: Result<'Upload'>): Promise<void> {
   await freeSlot(run, result)
   await show(run.deps, run.object)
   if (result.outcome.step === 'done') await markDone(run.deps, 'Upload', run.object)

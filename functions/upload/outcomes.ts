@@ -1,5 +1,6 @@
 // How an upload comes to its end: sealed, cleaned up, or failed and tried again. How it is cancelled: ./abort.ts.
 
+import type { StatusChangeOf, Upload } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
@@ -17,20 +18,22 @@ import { canceled } from './abort.ts'
 import { failuresWith, retryLater, whyNoOther } from './attempts.ts'
 import { endAccess, endSession } from './release.ts'
 
-type UploadWork = Work<TransferDeps>
+type UploadWork = Work<'Upload', TransferDeps>
 type Conditions = Parameters<typeof setCondition>[0]
 
 /** `closed`: by the mover that had it open last, in order. `perhaps held`: a mover may have died since. */
 export type DiskState = 'closed' | 'perhaps held'
+
+type UploadMode = NonNullable<NonNullable<Upload['status']>['mode']>
 
 type Healed = { packs: number; pages: number }
 
 /** The root is durable and was verified: from here on nothing can make this backup a failure. */
 export async function seal(
   work: UploadWork,
-  end: { root: string; mode?: string; progress?: UploadProgress; healed?: Healed },
+  end: { root: string; mode?: UploadMode; progress?: UploadProgress; healed?: Healed },
   disk: DiskState,
-): Promise<Result> {
+): Promise<Result<'Upload'>> {
   const sealed = {
     type: 'Uploaded',
     status: 'True',
@@ -51,7 +54,7 @@ export async function seal(
 
 /** This backup is whole, earlier ones are not: that is worth an alarm. Answers the conditions. */
 async function tellOfDamage({ deps, lease }: UploadWork, healed: Healed | undefined): Promise<Conditions> {
-  const { conditions } = lease.latest()['status'] ?? {}
+  const { conditions } = lease.latest().status ?? {}
   if (healed === undefined) return conditions
   const message =
     `earlier backups of this volume have lost data in the repository (${healed.packs} packs, ${healed.pages} pages of the map): ` +
@@ -65,12 +68,12 @@ export async function cleanUp(
   work: UploadWork,
   ends: 'Completed' | 'UploadFailedAfterRetry',
   disk: DiskState = 'perhaps held',
-): Promise<Result> {
+): Promise<Result<'Upload'>> {
   const { deps, lease } = work
   const upload = lease.latest()
   let left: 'gone' | 'foreign'
   try {
-    const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
+    const { fcdId, snapshotId } = parseDiskSnapshotId(upload.spec.snapshotID)
     left = await removeLocalSnapshot(deps, fcdId, snapshotId, lease.signal, HEAVY_POLL_MS)
   } catch (error) {
     if (isApiTrouble(error)) throw error
@@ -81,14 +84,14 @@ export async function cleanUp(
     (disk === 'closed' ? undefined : await endAccess(work)) ?? (completed ? undefined : await endSession(work))
   if (stuck !== undefined) return stuck
   const nowMs = deps.clock.nowMs()
-  const status = {
+  const status: StatusChangeOf<'Upload'> = {
     phase: ends,
-    conditions: setCondition(lease.latest()['status']?.conditions, REMOVED[left], nowMs),
+    conditions: setCondition(lease.latest().status?.conditions, REMOVED[left], nowMs),
     completionTimestamp: rfc3339(nowMs),
     nextRetryTimestamp: null,
     ...(completed ? { message: 'Upload completed', reason: 'Completed' } : {}),
   }
-  const words = completed ? 'the backup is complete' : (upload['status']?.message ?? 'the upload failed')
+  const words = completed ? 'the backup is complete' : (upload.status?.message ?? 'the upload failed')
   return { outcome: overWith(status), why: ends, event: [completed ? 'Normal' : 'Warning', ends, words] }
 }
 
@@ -107,8 +110,8 @@ const REMOVED = {
   },
 } as const
 
-function cleanUpFailed({ deps, lease }: UploadWork, error: Error): Result {
-  const status = lease.latest()['status'] ?? {}
+function cleanUpFailed({ deps, lease }: UploadWork, error: Error): Result<'Upload'> {
+  const status = lease.latest().status ?? {}
   const reason = reasonOf(deps.log, error)
   const message = `the disk snapshot could not be removed: ${error.message}`
   const kept = { type: 'LocalSnapshotRemoved', status: 'False', reason, message } as const
@@ -117,9 +120,9 @@ function cleanUpFailed({ deps, lease }: UploadWork, error: Error): Result {
   return { ...later, event: ['Warning', 'CleanupFailed', message] }
 }
 
-export async function recordFailure(work: UploadWork, error: Error): Promise<Result> {
+export async function recordFailure(work: UploadWork, error: Error): Promise<Result<'Upload'>> {
   const { deps, lease } = work
-  const status = lease.latest()['status'] ?? {}
+  const status = lease.latest().status ?? {}
   const reason = reasonOf(deps.log, error)
   deps.countSlice('failed')
   const failures = failuresWith(status)
@@ -144,15 +147,15 @@ export async function recordFailure(work: UploadWork, error: Error): Promise<Res
 }
 
 /** The next attempt goes by the size of the disk snapshot itself, and not by an earlier backup of another size. */
-function trueSize(error: Error): object {
+function trueSize(error: Error): StatusChangeOf<'Upload'> {
   return error instanceof CapacityError ? { volumeBytes: error.diskBytes, parentRoot: null } : {}
 }
 
 const NO_ROOM = "the backup's time limit of operations leaves no room for another attempt"
 
 /** An id that cannot be read names no snapshot that could be removed. */
-function unusable(error: Error, nowMs: number): Result {
-  const status = {
+function unusable(error: Error, nowMs: number): Result<'Upload'> {
+  const status: StatusChangeOf<'Upload'> = {
     phase: 'UploadFailedAfterRetry',
     message: error.message,
     reason: 'SnapshotIDInvalid',
@@ -161,7 +164,7 @@ function unusable(error: Error, nowMs: number): Result {
   return { outcome: overWith(status), why: 'SnapshotIDInvalid' }
 }
 
-export function progressOf(progress: UploadProgress): object {
+export function progressOf(progress: UploadProgress): NonNullable<StatusChangeOf<'Upload'>['progress']> {
   const { bytesRead, bytesSent, bytesStored } = progress
   return { ...progressView(progress.bytesDone, progress.totalBytes), bytesRead, bytesSent, bytesStored }
 }

@@ -1,7 +1,7 @@
 // What a slice needs to know before it can move data: the repository, the disk, the parent backup, the areas to look at.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { Upload } from '#shared/api/types.ts'
 import { requireAllowed } from '#shared/controllers/allowed-namespaces.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { snapshotReference } from '#shared/controllers/mirror.ts'
@@ -31,11 +31,11 @@ export type ReadyUpload = { state: 'ready'; request: UploadRequest; withAreas: (
 type PreparedUpload = { state: 'sealed'; root: string } | ReadyUpload
 
 /** Every choice of the first slice (session, parent) is recorded in the Upload before it is used; later slices repeat it. */
-export async function prepareUpload(deps: TransferDeps, lease: WorkLease): Promise<PreparedUpload> {
+export async function prepareUpload(deps: TransferDeps, lease: WorkLease<'Upload'>): Promise<PreparedUpload> {
   const upload = lease.latest()
-  const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
+  const { fcdId, snapshotId } = parseDiskSnapshotId(upload.spec.snapshotID)
   await requireRepository(deps, upload)
-  const access = await deps.access(upload['spec'].backupRepository, 'write')
+  const access = await deps.access(upload.spec.backupRepository ?? '', 'write')
   const sealed = await deps.repositories.find(access, fcdId, snapshotId)
   if (sealed !== undefined) {
     await requireOwnBackup(deps, upload, sealed.about)
@@ -52,7 +52,7 @@ export async function prepareUpload(deps: TransferDeps, lease: WorkLease): Promi
     repository: access,
     disk: { access: await deps.volumes.diskAccess(fcdId), fcdId, snapshotId },
     session,
-    slice: Number(lease.latest()['status']?.slice ?? 1),
+    slice: Number(lease.latest().status?.slice ?? 1),
     sliceMs: deps.settings.sliceMs,
     capacityBytes: facts.capacityBytes,
     // A later slice goes on by the plan in its checkpoint. To ask at each one would be hundreds of times what one backup needs.
@@ -68,29 +68,29 @@ export async function prepareUpload(deps: TransferDeps, lease: WorkLease): Promi
  * Before anything is opened, at each slice: a Snapshot may name a repository before there is one, and a permission may be taken back. An
  * Upload without a reference is an operator's.
  */
-async function requireRepository(deps: TransferDeps, upload: KubeObject): Promise<void> {
+async function requireRepository(deps: TransferDeps, upload: Upload): Promise<void> {
   const reference = snapshotReference(upload)
-  if (reference !== undefined) await requireAllowed(deps, upload['spec'].backupRepository, [reference.namespace])
+  if (reference !== undefined) await requireAllowed(deps, upload.spec.backupRepository ?? '', [reference.namespace])
 }
 
 /** Whoever sealed it may have died before it removed the session's checkpoints: abandoning leaves the backup and removes them. */
 async function alreadySealed(
   deps: TransferDeps,
-  upload: KubeObject,
+  upload: Upload,
   access: RepositoryAccess,
   root: string,
 ): Promise<PreparedUpload> {
-  const session = upload['status']?.session
+  const session = upload.status?.session
   if (hasText(session)) await deps.repositories.abandon(access, session)
   return { state: 'sealed', root }
 }
 
 /** Of an Upload that was made for an id whose disk snapshot is gone: what was sealed under it may be anybody's. */
-async function requireOwnBackup(deps: TransferDeps, upload: KubeObject, about: BackupAbout): Promise<void> {
+async function requireOwnBackup(deps: TransferDeps, upload: Upload, about: BackupAbout): Promise<void> {
   const isOwn =
     namespaceOf(about) === snapshotReference(upload)?.namespace && about.clusterId === (await deps.clusterId())
   if (isOwn) return
-  const snapshotID: string = upload['spec'].snapshotID
+  const { snapshotID } = upload.spec
   throw new TerminalError('NotPermitted', `the backup of ${snapshotID} was made for another namespace or cluster`)
 }
 
@@ -98,9 +98,10 @@ async function requireOwnBackup(deps: TransferDeps, upload: KubeObject, about: B
  * vCenter tells the size of the disk as it is now, in whole MiB. The disk snapshot is as large as the disk was: what an earlier slice
  * has found out counts.
  */
-function recordedSize(upload: KubeObject): { capacityBytes?: number } {
-  const { session, volumeBytes } = upload['status'] ?? {}
-  return hasText(session) && Number.isSafeInteger(volumeBytes) && volumeBytes > 0 ? { capacityBytes: volumeBytes } : {}
+function recordedSize(upload: Upload): { capacityBytes?: number } {
+  const { session, volumeBytes } = upload.status ?? {}
+  if (!hasText(session) || volumeBytes === undefined) return {}
+  return Number.isSafeInteger(volumeBytes) && volumeBytes > 0 ? { capacityBytes: volumeBytes } : {}
 }
 
 async function requireVolume(deps: TransferDeps, fcdId: string): Promise<VolumeFacts> {
@@ -115,7 +116,7 @@ async function requireVolume(deps: TransferDeps, fcdId: string): Promise<VolumeF
 
 async function describeBackup(
   deps: TransferDeps,
-  lease: WorkLease,
+  lease: WorkLease<'Upload'>,
   facts: VolumeFacts,
   snapshotId: string,
 ): Promise<{ about: BackupAbout; source: BlockFacts }> {
@@ -156,7 +157,7 @@ async function describeBackup(
  * What was seen when the disk snapshot was taken counts: a revert to an older one and its removal leave no trace. A slice may only take it
  * back, for the later ones, too.
  */
-async function isRevertible(lease: WorkLease, hasOlderNow: boolean, snapshotId: string): Promise<boolean> {
+async function isRevertible(lease: WorkLease<'Upload'>, hasOlderNow: boolean, snapshotId: string): Promise<boolean> {
   const wasAlone = lease.latest().metadata.annotations?.[NO_OLDER_SNAPSHOT_ANNOTATION] === snapshotId
   if (wasAlone && hasOlderNow)
     await lease.patch({ metadata: { annotations: { [NO_OLDER_SNAPSHOT_ANNOTATION]: null } } })
@@ -164,14 +165,14 @@ async function isRevertible(lease: WorkLease, hasOlderNow: boolean, snapshotId: 
 }
 
 /** The namespace, which owns the backup, by the Upload alone. One that was made before the upgrade does not tell the claim's name. */
-async function claimName(deps: TransferDeps, upload: KubeObject): Promise<string> {
+async function claimName(deps: TransferDeps, upload: Upload): Promise<string> {
   const reference = snapshotReference(upload)
   if (reference === undefined) return ''
   const { namespace, name } = reference
   const told = upload.metadata.annotations?.[CLAIM_ANNOTATION]
   if (told !== undefined) return `${namespace}/${told}`
   const snapshot = await deps.cluster.read('Snapshot', namespace, name)
-  const claim: unknown = snapshot?.['spec']?.resourceHandle?.name
+  const claim: unknown = snapshot?.spec?.resourceHandle?.name
   return `${namespace}/${isObjectName(claim) ? claim : ''}`
 }
 
@@ -185,22 +186,22 @@ type Beginning = { session: string; parent: BackupSummary | undefined; isNew: bo
  */
 async function begin(
   deps: TransferDeps,
-  lease: WorkLease,
+  lease: WorkLease<'Upload'>,
   access: RepositoryAccess,
   point: SourcePoint,
   facts: VolumeFacts,
 ): Promise<Beginning> {
-  const status = lease.latest()['status'] ?? {}
+  const status = lease.latest().status ?? {}
   const backups = await deps.repositories.backupsOf(access, facts.fcdId)
   const recorded = backups.find((backup) => backup.root === status.parentRoot)
-  const hasSession = typeof status.session === 'string' && status.session !== ''
-  if (hasSession && (recorded !== undefined || !hasText(status.parentRoot)))
-    return { session: status.session, parent: recorded, isNew: false }
+  const before = hasText(status.session) ? status.session : undefined
+  if (before !== undefined && (recorded !== undefined || !hasText(status.parentRoot)))
+    return { session: before, parent: recorded, isNew: false }
   const parent = parentOf(backups.filter((backup) => backup.source.capacityBytes === facts.capacityBytes))
   const parentRoot = parent?.root ?? null
-  if (hasSession) {
+  if (before !== undefined) {
     await lease.patch({ status: { parentRoot } })
-    return { session: status.session, parent, isNew: false }
+    return { session: before, parent, isNew: false }
   }
   const attempt = `${lease.latest().metadata.uid}/${status.slice ?? 1}`
   const session = await deps.repositories.newSessionId(access, point, attempt)
@@ -222,7 +223,7 @@ function changeIdOf({ source }: BackupSummary): string | undefined {
   return source.revertible === false ? source.changeId : undefined
 }
 
-function hasText(value: unknown): boolean {
+function hasText(value: unknown): value is string {
   return typeof value === 'string' && value !== ''
 }
 

@@ -1,6 +1,6 @@
 // What an upload that is over gives back: its disk, which a mover that died has left protected, and its session in the repository.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Upload } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { isLate } from '#shared/controllers/slice.ts'
@@ -14,7 +14,7 @@ import { attempt } from './attempts.ts'
 const LIMIT_MS = 20 * SECOND_MS
 
 /** Undefined: done, or left to the next backup of the disk. */
-export async function endAccess({ deps, lease }: Work<TransferDeps>): Promise<Result | undefined> {
+export async function endAccess({ deps, lease }: Work<'Upload', TransferDeps>): Promise<Result<'Upload'> | undefined> {
   const upload = lease.latest()
   return await attempt(deps, upload, LEFT_HELD, () => releaseDisk(deps, upload))
 }
@@ -29,9 +29,9 @@ const LEFT_HELD = {
  * somebody in the last moment it goes, too, as it was told to have failed. Undefined: done, or left to the next prune, as a store
  * that cannot be used may be why the upload was given up.
  */
-export async function endSession({ deps, lease }: Work<TransferDeps>): Promise<Result | undefined> {
+export async function endSession({ deps, lease }: Work<'Upload', TransferDeps>): Promise<Result<'Upload'> | undefined> {
   const upload = lease.latest()
-  const session = upload['status']?.session
+  const session = upload.status?.session
   if (typeof session !== 'string' || session === '') return undefined
   const what = { failed: "the upload's session could not be given up", left: 'the next prune does it' }
   return await attempt(deps, upload, what, () => abandonBackup(deps, upload, session))
@@ -44,10 +44,10 @@ export async function endSession({ deps, lease }: Work<TransferDeps>): Promise<R
  */
 export async function releaseDisk(
   { clock, volumes, mover }: Pick<TransferDeps, 'clock' | 'volumes' | 'mover'>,
-  upload: KubeObject,
+  upload: Upload,
 ): Promise<void> {
-  if (Number(upload['status']?.slice ?? 0) === 0) return
-  const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
+  if (Number(upload.status?.slice ?? 0) === 0) return
+  const { fcdId, snapshotId } = parseDiskSnapshotId(upload.spec.snapshotID)
   try {
     const access = await volumes.diskAccess(fcdId)
     await inTime(clock, (kill) => mover.endAccess({ access, fcdId, snapshotId }, kill))
@@ -68,11 +68,11 @@ async function inTime(clock: Clock, work: (kill: AbortSignal) => Promise<void>):
 /** No backup of this session can be sealed any more, and none is left. */
 export async function abandonBackup(
   { access: accessOf, repositories }: Pick<TransferDeps, 'access' | 'repositories'>,
-  upload: KubeObject,
+  upload: Upload,
   session: string,
 ): Promise<void> {
-  const { fcdId, snapshotId } = parseDiskSnapshotId(upload['spec'].snapshotID)
-  const access = await accessOf(upload['spec'].backupRepository)
+  const { fcdId, snapshotId } = parseDiskSnapshotId(upload.spec.snapshotID)
+  const access = await accessOf(upload.spec.backupRepository ?? '')
   // Sealed in the last moment: nobody was told of it yet, so it goes as the user asked.
   if (await repositories.abandon(access, session)) return
   const roots = await repositories.rootsOf(access, fcdId, snapshotId)

@@ -1,6 +1,6 @@
 // What the Snapshot shows of its Upload: news for whoever looks at it.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Upload } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { mirrorToSnapshot } from '#shared/controllers/mirror.ts'
 import { asError } from '#shared/kernel/errors.ts'
@@ -12,7 +12,7 @@ const SHOW_EVERY_MS = 10 * SECOND_MS
  * Never worth an upload: who keeps writing to a Snapshot would hold its Upload and its slot. What is not shown here the Snapshot's own
  * function shows, which the sweep wakes.
  */
-export async function show(deps: StepDeps, upload: KubeObject): Promise<void> {
+export async function show(deps: StepDeps, upload: Upload): Promise<void> {
   try {
     await mirrorToSnapshot(deps, upload)
   } catch (error) {
@@ -24,7 +24,7 @@ export async function show(deps: StepDeps, upload: KubeObject): Promise<void> {
 }
 
 /** At most every ten seconds; what it could not show, the next call shows. */
-export function showSeldom(deps: StepDeps, latest: () => KubeObject): () => void {
+export function showSeldom(deps: StepDeps, latest: () => Upload): () => void {
   const { clock, log } = deps
   let shownAtMs = clock.monotonicMs()
   return () => {

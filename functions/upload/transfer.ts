@@ -9,7 +9,7 @@ import { type DiskState, progressOf, seal } from './outcomes.ts'
 import { prepareUpload, type ReadyUpload } from './prepare.ts'
 import { show, showSeldom } from './show.ts'
 
-export async function transfer(work: Work<TransferDeps>): Promise<Result> {
+export async function transfer(work: Work<'Upload', TransferDeps>): Promise<Result<'Upload'>> {
   const { deps, lease } = work
   await show(deps, lease.latest())
   const prepared = await prepareUpload(deps, lease)
@@ -19,13 +19,13 @@ export async function transfer(work: Work<TransferDeps>): Promise<Result> {
   return await seal(work, end, end === prepared ? 'perhaps held' : leftBy(lease))
 }
 
-async function moveSlice(work: Work<TransferDeps>, prepared: ReadyUpload): Promise<UploadEnd> {
+async function moveSlice(work: Work<'Upload', TransferDeps>, prepared: ReadyUpload): Promise<UploadEnd> {
   const end = await withPlan(moveBy(work), prepared)
   work.deps.countSlice(end.state === 'sealed' ? 'done' : 'more')
   return end
 }
 
-function moveBy({ deps, lease }: Work<TransferDeps>): (request: UploadRequest) => Promise<UploadOutcome> {
+function moveBy({ deps, lease }: Work<'Upload', TransferDeps>): (request: UploadRequest) => Promise<UploadOutcome> {
   const showInSnapshot = showSeldom(deps, () => lease.latest())
   const onProgress = (progress: UploadProgress) => {
     lease.report({ status: { progress: progressOf(progress) } })
@@ -46,14 +46,14 @@ async function withPlan(
 }
 
 /** In the first slice nobody else had the disk. Later a mover that was paused, and has lost its Lease, may open it until the snapshot is gone. */
-function leftBy(lease: WorkLease): DiskState {
-  return Number(lease.latest()['status']?.slice) === 1 ? 'closed' : 'perhaps held'
+function leftBy(lease: WorkLease<'Upload'>): DiskState {
+  return Number(lease.latest().status?.slice) === 1 ? 'closed' : 'perhaps held'
 }
 
 function afterSlice(
-  work: Work<TransferDeps>,
+  work: Work<'Upload', TransferDeps>,
   { progress, bytesBefore }: Extract<UploadEnd, { state: 'more' }>,
-): Result {
+): Result<'Upload'> {
   // Not by the status: a slice that died has told of what was not durable.
   const gotOn = progress.bytesDone > bytesBefore
   const status = { progress: progressOf(progress), ...endsFailures(work.lease.latest(), gotOn) }

@@ -1,6 +1,6 @@
 // Asked before anything is made for a backup, and at each slice of its upload: may these namespaces use the repository?
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepository } from '#shared/api/types.ts'
 import { requireNamespace } from '#shared/domain/repository-use.ts'
 import type { StepDeps } from './deps.ts'
 
@@ -12,7 +12,7 @@ export async function requireAllowed(
   deps: StepDeps,
   name: string,
   namespaces: readonly string[],
-): Promise<KubeObject | undefined> {
+): Promise<BackupRepository | undefined> {
   const repository = name === '' ? undefined : await deps.cluster.read('BackupRepository', undefined, name)
   if (repository !== undefined) requireNamespace(repository, namespaces)
   return repository

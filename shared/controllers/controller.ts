@@ -1,7 +1,8 @@
 // Runs a step: observe the object, decide, act under its work lease, write the outcome, decide again. What a step is stands in a table of its
 // own function (docs/design/0009-controllers.md).
 
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { SteppedKind } from '#shared/api/kinds.ts'
+import type { KindTypes } from '#shared/api/types.ts'
 import { runningMetadata } from '#shared/domain/step-label.ts'
 import { asError, type DormouseError, isApiTrouble, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { announce, type EventWords } from './announce.ts'
@@ -10,53 +11,57 @@ import { keepStatus, type Outcome, writeOutcome } from './outcome.ts'
 import { type FirstPatch, type WorkLease, type WorkLeaseOptions, withWorkLease } from './work-lease.ts'
 
 /** One delivery: the object as it was read last. `signal` aborts when the request has to come to an end. */
-export type Run<Deps extends StepDeps = StepDeps> = { deps: Deps; object: KubeObject; signal: AbortSignal }
+export type Run<Name extends SteppedKind, Deps extends StepDeps = StepDeps> = {
+  deps: Deps
+  object: KindTypes[Name]
+  signal: AbortSignal
+}
 
 /** What an action under the work lease is given. */
-export type Work<Deps extends StepDeps = StepDeps> = { deps: Deps; lease: WorkLease }
+export type Work<Name extends SteppedKind, Deps extends StepDeps = StepDeps> = { deps: Deps; lease: WorkLease<Name> }
 
 /** What an action leaves to be written, and a few words for the log. `event`: told beside the object, before its status says it. */
-export type Result = { outcome: Outcome; why: string; event?: EventWords }
+export type Result<Name extends SteppedKind> = { outcome: Outcome<Name>; why: string; event?: EventWords }
 
 type Decision = { kind: string }
 
 /** Needs no work lease. Answers words for the log, or another decision, which is acted on instead. */
-type ActionAtOnce<Deps extends StepDeps, Own extends Decision, Any extends Decision> = {
-  atOnce: (run: Run<Deps>, step: Own) => Promise<string | Any>
+type ActionAtOnce<Name extends SteppedKind, Deps extends StepDeps, Own extends Decision, Any extends Decision> = {
+  atOnce: (run: Run<Name, Deps>, step: Own) => Promise<string | Any>
 }
 
-type ActionUnderLease<Deps extends StepDeps, Own extends Decision> = {
-  act: (work: Work<Deps>, step: Own) => Promise<Result>
+type ActionUnderLease<Name extends SteppedKind, Deps extends StepDeps, Own extends Decision> = {
+  act: (work: Work<Name, Deps>, step: Own) => Promise<Result<Name>>
   /** The patch that begins it, which also takes the object out of every source's selector. Default: `running`, and the finalizer. */
-  begin?: (run: Run<Deps>) => FirstPatch
+  begin?: (run: Run<Name, Deps>) => FirstPatch<Name>
   /** What has to be had before the Lease is taken; `work` calls what it is given before the last write, whose event may start the next step. */
-  around?: (run: Run<Deps>, work: (free: () => void) => Promise<string>) => Promise<string>
+  around?: (run: Run<Name, Deps>, work: (free: () => void) => Promise<string>) => Promise<string>
 }
 
 /** A step as a table: its kind, what is decided, and what is done for each decision. */
-export type Controller<Deps extends StepDeps, Step extends Decision> = {
-  kind: KindName
-  decide: (deps: Deps, object: KubeObject) => Step | Promise<Step>
+export type Controller<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision> = {
+  kind: Name
+  decide: (deps: Deps, object: KindTypes[Name]) => Step | Promise<Step>
   actions: {
     [Kind in Step['kind']]:
-      | ActionAtOnce<Deps, Extract<Step, { kind: Kind }>, Step>
-      | ActionUnderLease<Deps, Extract<Step, { kind: Kind }>>
+      | ActionAtOnce<Name, Deps, Extract<Step, { kind: Kind }>, Step>
+      | ActionUnderLease<Name, Deps, Extract<Step, { kind: Kind }>>
   }
   /** What an error of an action leaves to be written; what it throws is answered with 503. Never asked about trouble of the Kubernetes API. */
-  failed: (work: Work<Deps>, error: Error, step: Step) => Promise<Result>
+  failed: (work: Work<Name, Deps>, error: Error, step: Step) => Promise<Result<Name>>
   /** Asked with the object as it stands at each renewal: must the work that `step` began stop? Default: never. */
-  mustStop?: (run: Run<Deps>, step: Step) => boolean | Promise<boolean>
+  mustStop?: (run: Run<Name, Deps>, step: Step) => boolean | Promise<boolean>
   /** The status is written while the Lease is held, and not with the label: the work was dear, and must not hang on one write that meets another. */
   keepsStatus?: true
   /** After the outcome is written: what others are shown or given. */
-  after?: (run: Run<Deps>, result: Result) => Promise<void>
+  after?: (run: Run<Name, Deps>, result: Result<Name>) => Promise<void>
   /** What was asked for meanwhile wakes nobody, as the label keeps the object out of every selector: is it decided on right away? Default: no. */
-  goesOn?: (run: Run<Deps>, step: Step) => boolean | Promise<boolean>
+  goesOn?: (run: Run<Name, Deps>, step: Step) => boolean | Promise<boolean>
 }
 
 /** Reads the object and does at most one step. Safe twice and in any order. */
-export async function runStep<Deps extends StepDeps, Step extends Decision>(
-  controller: Controller<Deps, Step>,
+export async function runStep<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(
+  controller: Controller<Name, Deps, Step>,
   deps: Deps,
   { namespace, name }: { namespace: string | undefined; name: string },
   signal: AbortSignal,
@@ -68,9 +73,9 @@ export async function runStep<Deps extends StepDeps, Step extends Decision>(
 }
 
 /** As runStep, for an object that was just read. `again` reads it once more, and decides anew. */
-export async function reconcile<Deps extends StepDeps, Step extends Decision>(
-  controller: Controller<Deps, Step>,
-  run: Run<Deps>,
+export async function reconcile<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(
+  controller: Controller<Name, Deps, Step>,
+  run: Run<Name, Deps>,
   again: () => Promise<string>,
 ): Promise<string> {
   let step = await controller.decide(run.deps, run.object)
@@ -87,27 +92,29 @@ export async function reconcile<Deps extends StepDeps, Step extends Decision>(
   }
 }
 
-type Row<Deps extends StepDeps, Step extends Decision> = ActionAtOnce<Deps, Step, Step> | ActionUnderLease<Deps, Step>
+type Row<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision> =
+  | ActionAtOnce<Name, Deps, Step, Step>
+  | ActionUnderLease<Name, Deps, Step>
 
 /** The row of a decision takes decisions of its own kind only, so this one fits. */
-function rowOf<Deps extends StepDeps, Step extends Decision>(
-  { actions }: Controller<Deps, Step>,
+function rowOf<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(
+  { actions }: Controller<Name, Deps, Step>,
   { kind }: Step,
-): Row<Deps, Step> {
-  return actions[kind as Step['kind']] as Row<Deps, Step>
+): Row<Name, Deps, Step> {
+  return actions[kind as Step['kind']] as Row<Name, Deps, Step>
 }
 
 /** What was decided on an object, and how to come back to it. */
-type Turn<Deps extends StepDeps, Step extends Decision> = {
-  controller: Controller<Deps, Step>
-  run: Run<Deps>
+type Turn<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision> = {
+  controller: Controller<Name, Deps, Step>
+  run: Run<Name, Deps>
   step: Step
   again: () => Promise<string>
 }
 
-async function underLease<Deps extends StepDeps, Step extends Decision>(
-  turn: Turn<Deps, Step>,
-  row: ActionUnderLease<Deps, Step>,
+async function underLease<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(
+  turn: Turn<Name, Deps, Step>,
+  row: ActionUnderLease<Name, Deps, Step>,
   free: () => void,
 ): Promise<string> {
   const { controller, run, step, again } = turn
@@ -125,10 +132,10 @@ async function underLease<Deps extends StepDeps, Step extends Decision>(
   return goesOn ? await again() : done.value.why
 }
 
-function optionsFor<Deps extends StepDeps, Step extends Decision>(
-  { controller, run, step }: Turn<Deps, Step>,
-  row: ActionUnderLease<Deps, Step>,
-): WorkLeaseOptions {
+function optionsFor<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(
+  { controller, run, step }: Turn<Name, Deps, Step>,
+  row: ActionUnderLease<Name, Deps, Step>,
+): WorkLeaseOptions<Name> {
   return {
     kind: controller.kind,
     object: run.object,
@@ -139,11 +146,11 @@ function optionsFor<Deps extends StepDeps, Step extends Decision>(
 }
 
 /** Trouble of the Kubernetes API says nothing about the work, and its outcome could not be written now. */
-async function actOrFail<Deps extends StepDeps, Step extends Decision>(
-  { controller, step }: Turn<Deps, Step>,
-  row: ActionUnderLease<Deps, Step>,
-  work: Work<Deps>,
-): Promise<Result> {
+async function actOrFail<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(
+  { controller, step }: Turn<Name, Deps, Step>,
+  row: ActionUnderLease<Name, Deps, Step>,
+  work: Work<Name, Deps>,
+): Promise<Result<Name>> {
   try {
     return await row.act(work, step)
   } catch (error) {

@@ -1,6 +1,6 @@
 // Keeps a Lease for as long as work goes on. What a renewal that fails means, is up to the work: a step stops (./work-lease.ts), a task goes on.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { ChangeOf, Lease } from '#shared/api/types.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from './deps.ts'
@@ -11,7 +11,7 @@ export type Keeping = {
   /** Aborts when the work has come to its end. */
   over: AbortSignal
   /** The Lease as it stands then; undefined: it is lost, and renewed no more. Does not reject. */
-  renew: (lease: KubeObject) => Promise<KubeObject | undefined>
+  renew: (lease: Lease) => Promise<Lease | undefined>
   /** What is looked at after each renewal. Does not reject. */
   look?: () => Promise<unknown>
 }
@@ -19,9 +19,9 @@ export type Keeping = {
 /** `lease`: as it was taken. Resolves, once the work is over, to the Lease as it was renewed last; undefined: it was lost. */
 export async function keepLease(
   clock: Clock,
-  lease: KubeObject,
+  lease: Lease,
   { everyMs, over, renew, look }: Keeping,
-): Promise<KubeObject | undefined> {
+): Promise<Lease | undefined> {
   let held = lease
   for (;;) {
     await clock.sleep(everyMs, over).catch(() => undefined)
@@ -41,12 +41,12 @@ type TaskLeaseDeps = Pick<StepDeps, 'cluster' | 'clock' | 'settings' | 'log'>
  */
 export async function whileKept<T>(
   { cluster, clock, settings, log }: TaskLeaseDeps,
-  lease: KubeObject,
-  { change, release }: { change: () => object; release: (lease: KubeObject) => Promise<unknown> },
+  lease: Lease,
+  { change, release }: { change: () => ChangeOf<'Lease'>; release: (lease: Lease) => Promise<unknown> },
   work: () => Promise<T>,
 ): Promise<T> {
   const over = new AbortController()
-  const renew = async (held: KubeObject) => {
+  const renew = async (held: Lease) => {
     try {
       return await patchOwnLease(cluster, held, change())
     } catch (error) {

@@ -1,6 +1,6 @@
 // Taking, renewing and letting go of a Lease over the Cluster port.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { ChangeOf, Lease } from '#shared/api/types.ts'
 import { heldLeaseSpec, isSameHold, leaseState, RELEASED_LEASE_SPEC } from '#shared/domain/lease.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
@@ -17,21 +17,21 @@ export async function acquireLease(
   name: string,
   holder: string,
   signal: AbortSignal,
-): Promise<KubeObject | undefined> {
+): Promise<Lease | undefined> {
   const namespace = deps.settings.veleroNamespace
   const lease = await deps.cluster.read('Lease', namespace, name)
   const state = leaseState(lease, holder, deps.clock.nowMs())
   if (state === 'held') return undefined
   if (lease === undefined) return await createLease(deps, name, holder)
   if (state === 'stale') {
-    await deps.clock.sleep(1000 * Number(lease['spec']?.leaseDurationSeconds ?? 0), signal)
+    await deps.clock.sleep(1000 * Number(lease.spec?.leaseDurationSeconds ?? 0), signal)
     // The write below carries the resourceVersion seen before the wait: any renewal in between makes it fail.
   }
   return await take(deps, lease, holder)
 }
 
 /** `lease`: as `holder` took it or renewed it last. ConflictError: it is `holder`'s no more. */
-export async function renewLease(deps: LeaseDeps, lease: KubeObject, holder: string): Promise<KubeObject> {
+export async function renewLease(deps: LeaseDeps, lease: Lease, holder: string): Promise<Lease> {
   return await patchOwnLease(deps.cluster, lease, heldChange(deps, holder))
 }
 
@@ -40,7 +40,7 @@ export async function renewLease(deps: LeaseDeps, lease: KubeObject, holder: str
  * so it looks once: still held by the same holder since the same time, nobody else can have begun meanwhile, as holders are named anew for
  * each claim, and tasks write when they began. ConflictError: another one's, or nobody's.
  */
-export async function patchOwnLease(cluster: Cluster, lease: KubeObject, change: object): Promise<KubeObject> {
+export async function patchOwnLease(cluster: Cluster, lease: Lease, change: ChangeOf<'Lease'>): Promise<Lease> {
   try {
     return await cluster.patch('Lease', lease, change)
   } catch (error) {
@@ -52,7 +52,7 @@ export async function patchOwnLease(cluster: Cluster, lease: KubeObject, change:
 }
 
 /** true: it was this holder's until now, so nobody else can have begun meanwhile. */
-export async function releaseLease(deps: LeaseDeps, lease: KubeObject): Promise<boolean> {
+export async function releaseLease(deps: LeaseDeps, lease: Lease): Promise<boolean> {
   try {
     await patchOwnLease(deps.cluster, lease, { spec: RELEASED_LEASE_SPEC })
     return true
@@ -69,7 +69,7 @@ export async function removeLease(deps: LeaseDeps, name: string): Promise<void> 
   await deps.cluster.delete('Lease', lease)
 }
 
-async function createLease(deps: LeaseDeps, name: string, holder: string): Promise<KubeObject | undefined> {
+async function createLease(deps: LeaseDeps, name: string, holder: string): Promise<Lease | undefined> {
   try {
     return await deps.cluster.create('Lease', {
       apiVersion: 'coordination.k8s.io/v1',
@@ -83,7 +83,7 @@ async function createLease(deps: LeaseDeps, name: string, holder: string): Promi
   }
 }
 
-async function take(deps: LeaseDeps, lease: KubeObject, holder: string): Promise<KubeObject | undefined> {
+async function take(deps: LeaseDeps, lease: Lease, holder: string): Promise<Lease | undefined> {
   try {
     // Another one's until now: whoever wrote to it since was first.
     return await deps.cluster.patch('Lease', lease, heldChange(deps, holder))
@@ -94,6 +94,6 @@ async function take(deps: LeaseDeps, lease: KubeObject, holder: string): Promise
 }
 
 /** What a holder writes to take a Lease, and to renew it. */
-export function heldChange({ settings, clock }: LeaseDeps, holder: string): object {
+export function heldChange({ settings, clock }: LeaseDeps, holder: string): ChangeOf<'Lease'> {
   return { spec: heldLeaseSpec(holder, settings.leaseMs, clock.nowMs()) }
 }

@@ -3,6 +3,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import type { Snapshot, SnapshotPhase, StatusChangeOf, Upload } from '#shared/api/types.ts'
 import { isClaimSnapshotId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { isUploadOf } from '#shared/domain/removal.ts'
 import { followUpload, isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
@@ -15,7 +16,7 @@ import type { StepDeps } from './deps.ts'
 import { markDone, writeOutcome } from './outcome.ts'
 
 /** Brings the Snapshot that `upload.spec.snapshotReference` names up to date. A missing Snapshot is fine. */
-export async function mirrorToSnapshot(deps: StepDeps, upload: KubeObject): Promise<void> {
+export async function mirrorToSnapshot(deps: StepDeps, upload: Upload): Promise<void> {
   const reference = snapshotReference(upload)
   if (reference === undefined) return
   for (let attempt = 0; ; attempt++) {
@@ -31,25 +32,25 @@ export async function mirrorToSnapshot(deps: StepDeps, upload: KubeObject): Prom
 }
 
 /** By the Upload's own word, in Velero's namespace: the Snapshot's word for its Upload is a user's. */
-export function isMadeFor(upload: KubeObject, { metadata }: KubeObject): boolean {
-  return upload['spec']?.snapshotReference === `${metadata.namespace}/${metadata.name}`
+export function isMadeFor(upload: Upload, { metadata }: KubeObject): boolean {
+  return upload.spec?.snapshotReference === `${metadata.namespace}/${metadata.name}`
 }
 
 /** Another Snapshot may stand under that name by now: how this upload ends says nothing about it. */
-function isOfSameDisk(snapshot: KubeObject, upload: KubeObject): boolean {
-  const named = snapshot['status']?.snapshotID
+function isOfSameDisk(snapshot: Snapshot, upload: Upload): boolean {
+  const named = snapshot.status?.snapshotID
   return isClaimSnapshotId(named) && isUploadOf(upload, unwrapToDisk(named))
 }
 
 /** The Snapshot after it was brought up to date with `upload`. */
-export async function mirror(deps: StepDeps, snapshot: KubeObject, upload: KubeObject): Promise<void> {
+export async function mirror(deps: StepDeps, snapshot: Snapshot, upload: Upload): Promise<void> {
   const seen = seeSnapshot(snapshot)
   // A Snapshot that has not written its own result yet does so first: the table has no edge from New to Uploading.
   const phase = followUpload(seen.phase, seeUpload(upload).phase)
   const over = isSnapshotOver(phase, seen.localMode)
   const change = statusFromUpload(phase, upload, over ? rfc3339(deps.clock.nowMs()) : undefined)
   if (isSnapshotOver(seen.phase, seen.localMode)) return await markDone(deps, 'Snapshot', snapshot)
-  if (isSame(snapshot['status'], change) && !over && snapshot.metadata.labels?.[STEP_LABEL] === 'waiting') return
+  if (isSame(snapshot.status, change) && !over && snapshot.metadata.labels?.[STEP_LABEL] === 'waiting') return
   await writeOutcome(deps, 'Snapshot', snapshot, {
     status: change,
     step: over ? 'done' : stepWhile(snapshot, phase),
@@ -64,20 +65,20 @@ export async function mirror(deps: StepDeps, snapshot: KubeObject, upload: KubeO
 }
 
 /** Before Snapshotted the label is the snapshot function's own. */
-function stepWhile(snapshot: KubeObject, phase: string): 'waiting' | 'snapshot' {
-  return phase === 'New' || phase === 'InProgress' || snapshot['status']?.phase === undefined ? 'snapshot' : 'waiting'
+function stepWhile(snapshot: Snapshot, phase: string): 'waiting' | 'snapshot' {
+  return phase === 'New' || phase === 'InProgress' || snapshot.status?.phase === undefined ? 'snapshot' : 'waiting'
 }
 
 /** The Snapshot that an Upload was made for; undefined when there is none, also when what names it is no name. */
-export async function snapshotOf(cluster: Pick<Cluster, 'read'>, upload: KubeObject): Promise<KubeObject | undefined> {
-  const [namespace, name] = String(upload['spec']?.snapshotReference ?? '').split('/')
+export async function snapshotOf(cluster: Pick<Cluster, 'read'>, upload: Upload): Promise<Snapshot | undefined> {
+  const [namespace, name] = String(upload.spec?.snapshotReference ?? '').split('/')
   if (!isNamespaceName(namespace) || !isObjectName(name)) return undefined
   const snapshot = await cluster.read('Snapshot', namespace, name)
-  return snapshot === undefined ? undefined : { ...snapshot, kind: 'Snapshot' }
+  return snapshot
 }
 
-export function snapshotReference(upload: KubeObject): { namespace: string; name: string } | undefined {
-  const text = upload['spec']?.snapshotReference
+export function snapshotReference(upload: Upload): { namespace: string; name: string } | undefined {
+  const text = upload.spec?.snapshotReference
   if (typeof text !== 'string' || text === '') return undefined
   const [namespace, name, ...rest] = text.split('/')
   if (namespace === undefined || namespace === '' || name === undefined || name === '' || rest.length > 0) {
@@ -90,8 +91,12 @@ export function snapshotReference(upload: KubeObject): { namespace: string; name
 }
 
 /** `overSince`: undefined while it goes on. */
-function statusFromUpload(phase: string, upload: KubeObject, overSince: string | undefined): Record<string, unknown> {
-  const status = upload['status'] ?? {}
+function statusFromUpload(
+  phase: SnapshotPhase,
+  upload: Upload,
+  overSince: string | undefined,
+): StatusChangeOf<'Snapshot'> {
+  const status = upload.status ?? {}
   const { totalBytes, bytesDone, percent, summary } = status.progress ?? {}
   return {
     phase,
@@ -102,6 +107,8 @@ function statusFromUpload(phase: string, upload: KubeObject, overSince: string |
   }
 }
 
-function isSame(status: Record<string, unknown> | undefined, change: Record<string, unknown>): boolean {
-  return Object.entries(change).every(([key, value]) => JSON.stringify(status?.[key]) === JSON.stringify(value))
+function isSame(status: Snapshot['status'], change: StatusChangeOf<'Snapshot'>): boolean {
+  return Object.entries(change).every(
+    ([key, value]) => JSON.stringify(status?.[key as keyof typeof status]) === JSON.stringify(value),
+  )
 }

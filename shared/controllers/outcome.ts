@@ -1,15 +1,16 @@
 // The last write of a step: status and step label, in the order that the kind allows.
 
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type SteppedKind } from '#shared/api/kinds.ts'
+import type { ChangeOf, KindTypes, StatusChangeOf } from '#shared/api/types.ts'
 import { leaseName } from '#shared/domain/lease.ts'
 import { holdsFinalizer, type StepLabel, stepPatch, withoutFinalizer } from '#shared/domain/step-label.ts'
 import type { StepDeps } from './deps.ts'
 import { removeLease } from './lease.ts'
 import type { WorkLease } from './work-lease.ts'
 
-export type Outcome = {
+export type Outcome<Name extends SteppedKind = SteppedKind> = {
   /** Merge patch of the status; null fields are removed. */
-  status: object
+  status: StatusChangeOf<Name>
   step: StepLabel
   dueAtMs?: number
   /** The object holds nothing any more. */
@@ -17,7 +18,7 @@ export type Outcome = {
 }
 
 /** The object is over: with this status it holds nothing any more. */
-export function overWith(status: object): Outcome {
+export function overWith<Status>(status: Status): { status: Status; step: 'done'; dropFinalizer: true } {
   return { status, step: 'done', dropFinalizer: true }
 }
 
@@ -25,18 +26,19 @@ export function overWith(status: object): Outcome {
  * One patch for kinds without a status subresource; else status first and label second, so that whoever dies in between leaves
  * a status ahead of its label, which every handler accepts. Both carry the resourceVersion that was read.
  */
-export async function writeOutcome(
+export async function writeOutcome<Name extends SteppedKind>(
   deps: StepDeps,
-  kind: KindName,
-  seen: KubeObject,
-  outcome: Outcome,
-): Promise<KubeObject> {
+  kind: Name,
+  seen: KindTypes[Name],
+  outcome: Outcome<Name>,
+): Promise<KindTypes[Name]> {
   const metadata = {
     ...stepPatch(outcome.step, outcome.dueAtMs),
     ...(outcome.dropFinalizer === true && holdsFinalizer(seen) ? { finalizers: withoutFinalizer(seen) } : {}),
   }
-  if (!KINDS[kind].statusSubresource) return await deps.cluster.patch(kind, seen, { metadata, status: outcome.status })
-  const status = { ...outcome.status, observedGeneration: seen.metadata.generation ?? 0 }
+  if (!KINDS[kind].statusSubresource)
+    return await deps.cluster.patch(kind, seen, { metadata, status: outcome.status } as ChangeOf<Name>)
+  const status = { ...outcome.status, observedGeneration: seen.metadata.generation ?? 0 } as StatusChangeOf<Name>
   const written = await deps.cluster.patchStatus(kind, seen, status)
   return await deps.cluster.patch(kind, written, { metadata })
 }
@@ -45,15 +47,22 @@ export async function writeOutcome(
  * Writes the outcome's status while the Lease is still held: what a slice has done must not hang on one write that may meet another. What is
  * left is the label, which follows when the Lease is free, as its event starts the next step.
  */
-export async function keepStatus(lease: WorkLease, outcome: Outcome): Promise<Outcome> {
+export async function keepStatus<Name extends SteppedKind>(
+  lease: WorkLease<Name>,
+  outcome: Outcome<Name>,
+): Promise<Outcome<Name>> {
   await lease.endReports()
   if (Object.keys(outcome.status).length === 0) return outcome
-  await lease.patch({ status: outcome.status })
-  return { ...outcome, status: {} }
+  await lease.patch({ status: outcome.status } as ChangeOf<Name>)
+  return { ...outcome, status: {} as StatusChangeOf<Name> }
 }
 
 /** For an object that is over: label done, finalizer and Lease gone. Repeatable. */
-export async function markDone(deps: StepDeps, kind: KindName, object: KubeObject): Promise<void> {
+export async function markDone<Name extends SteppedKind>(
+  deps: StepDeps,
+  kind: Name,
+  object: KindTypes[Name],
+): Promise<void> {
   const labelled =
     object.metadata.labels?.['dormouse.dev/step'] === 'done' &&
     object.metadata.annotations?.['dormouse.dev/due'] === undefined

@@ -1,6 +1,7 @@
 // Who waits for a transfer slot. Of each namespace a few stand at the front, by a label: neither a newcomer nor a free slot makes anybody read all.
 
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import type { TransferObject } from '#shared/api/types.ts'
 import { glance } from '#shared/domain/glance.ts'
 import {
   FRONT_SIZE,
@@ -46,7 +47,7 @@ export async function placeInQueue(deps: StepDeps, me: KubeObject): Promise<Reco
  * The fronts of all namespaces, of whom the next is chosen. `holders`: have been given a slot already. Without any front (a death, or
  * an earlier version that knew of none) everybody who waits is read.
  */
-export async function readFront(deps: StepDeps, holders: ReadonlySet<string>): Promise<KubeObject[]> {
+export async function readFront(deps: StepDeps, holders: ReadonlySet<string>): Promise<TransferObject[]> {
   const waits = (object: KubeObject) => !holders.has(slotHolder(object))
   const front = (await all(deps, FRONT)).filter(waits)
   return front.length > 0 ? front : await formFronts(deps, (await all(deps, QUEUED)).filter(waits))
@@ -57,7 +58,7 @@ export async function chooseNext(
   deps: StepDeps,
   holders: ReadonlySet<string>,
   served: Parameters<typeof nextInQueue>[1],
-): Promise<KubeObject | undefined> {
+): Promise<TransferObject | undefined> {
   const front = await readFront(deps, holders)
   const next = nextInQueue(front, served)
   if (next !== undefined && front.every((other) => other === next || tenantOf(other) !== tenantOf(next)))
@@ -66,19 +67,19 @@ export async function chooseNext(
 }
 
 /** Before the last one at the front of its namespace goes, so that a namespace that waits always has somebody there. */
-async function fillFront(deps: StepDeps, last: KubeObject): Promise<void> {
+async function fillFront(deps: StepDeps, last: TransferObject): Promise<void> {
   await formFronts(deps, await all(deps, `${BACK},${TENANT_LABEL}=${tenantOf(last)}`))
 }
 
 /** `waiting`: any who wait, and are not at the front. */
-export async function formFronts(deps: StepDeps, waiting: readonly KubeObject[]): Promise<KubeObject[]> {
+export async function formFronts(deps: StepDeps, waiting: readonly TransferObject[]): Promise<TransferObject[]> {
   const fronts = [...Map.groupBy(waiting, tenantOf).values()].flatMap(frontOf)
   return await Promise.all(fronts.map((object) => move(deps, object, 'front')))
 }
 
 /** Only an order of precedence: who was given a slot meanwhile, or has changed, stays where it is. */
-async function move(deps: StepDeps, object: KubeObject, queue: Place['queue']): Promise<KubeObject> {
-  const kind = object.kind as (typeof KINDS)[number]
+async function move(deps: StepDeps, object: TransferObject, queue: Place<never>['queue']): Promise<TransferObject> {
+  const { kind } = object
   const labels = { [QUEUE_LABEL]: queue, [TENANT_LABEL]: tenantOf(object) }
   try {
     return glance(kind, await deps.cluster.patch(kind, object, { metadata: { labels } }))
@@ -88,18 +89,18 @@ async function move(deps: StepDeps, object: KubeObject, queue: Place['queue']): 
   }
 }
 
-async function some(deps: StepDeps, labelSelector: string, limit: number): Promise<KubeObject[]> {
+async function some(deps: StepDeps, labelSelector: string, limit: number): Promise<TransferObject[]> {
   const options = { namespace: deps.settings.veleroNamespace, labelSelector, limit }
   const found = await Promise.all(KINDS.map(async (kind) => (await deps.cluster.page(kind, options)).objects))
   return found.flat()
 }
 
-async function all(deps: StepDeps, labelSelector: string): Promise<KubeObject[]> {
+async function all(deps: StepDeps, labelSelector: string): Promise<TransferObject[]> {
   return (await Promise.all(KINDS.map((kind) => allOf(deps, kind, labelSelector)))).flat()
 }
 
-async function allOf(deps: StepDeps, kind: KindName, labelSelector: string): Promise<KubeObject[]> {
-  const found: KubeObject[] = []
+async function allOf(deps: StepDeps, kind: TransferObject['kind'], labelSelector: string): Promise<TransferObject[]> {
+  const found: TransferObject[] = []
   let from: Cursor | undefined
   do {
     const options = { namespace: deps.settings.veleroNamespace, labelSelector }

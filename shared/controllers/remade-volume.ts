@@ -2,6 +2,7 @@
 // tells of it: then one is made again first, as the driver removes only a disk that has one.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Download, PersistentVolume } from '#shared/api/types.ts'
 import { bareVolume, type RestoredVolume } from '#shared/domain/restored-volume.ts'
 import { formatHandOver, HAND_OVER_ANNOTATION, handOverOf } from '#shared/domain/staged-volume.ts'
 import { isBeingDeleted } from '#shared/domain/step-label.ts'
@@ -10,13 +11,13 @@ import type { StepDeps } from './deps.ts'
 import { markedVolumes, type Restored } from './restored-disk.ts'
 
 /** The Download as it stands now; whoever patches it needs it so. */
-export type ToRemove = { volumes: KubeObject[]; download: KubeObject | undefined }
+export type ToRemove = { volumes: PersistentVolume[]; download: Download | undefined }
 
 /** Noted before anything is removed: a run that dies makes no object for a disk that is gone, and gives it to nobody. */
 export async function volumesToRemove(
   deps: StepDeps,
   clone: Restored,
-  download: KubeObject | undefined,
+  download: Download | undefined,
 ): Promise<ToRemove> {
   const marked = await markedVolumes(deps, clone)
   const handOver = download === undefined ? undefined : handOverOf(download)
@@ -39,12 +40,12 @@ function objectStays({ metadata: { name } }: KubeObject): RetryableError {
   )
 }
 
-function isOfDisk(volume: KubeObject, { spec }: RestoredVolume): boolean {
-  return volume['spec']?.csi?.volumeHandle === spec.csi.volumeHandle
+function isOfDisk(volume: PersistentVolume, { spec }: RestoredVolume): boolean {
+  return volume.spec?.csi?.volumeHandle === spec.csi.volumeHandle
 }
 
 /** None when another volume object has the disk: it was given to its claim. RetryableError `VolumeNameTaken`. */
-async function remake(deps: StepDeps, plan: RestoredVolume): Promise<KubeObject[]> {
+async function remake(deps: StepDeps, plan: RestoredVolume): Promise<PersistentVolume[]> {
   const all = await deps.cluster.list('PersistentVolume')
   if (all.some((volume) => isOfDisk(volume, plan))) return []
   const { name } = plan.metadata
@@ -57,7 +58,7 @@ async function remake(deps: StepDeps, plan: RestoredVolume): Promise<KubeObject[
 }
 
 /** Whatever is against it may pass: the disk may have no other volume object by now. RetryableError of the refusal's reason. */
-export async function insistOn(deps: StepDeps, volume: KubeObject): Promise<KubeObject> {
+export async function insistOn(deps: StepDeps, volume: PersistentVolume): Promise<PersistentVolume> {
   try {
     return await deps.cluster.create('PersistentVolume', volume)
   } catch (error) {

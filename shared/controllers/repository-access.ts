@@ -1,6 +1,6 @@
 // From a BackupRepository's name to everything needed to open its bucket. Secrets are read at each call, so they may rotate.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepository } from '#shared/api/types.ts'
 import { collectSecrets, parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
 import type { RepositoryUse } from '#shared/domain/repository-use.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
@@ -35,7 +35,7 @@ export async function accessOfRepository(
 }
 
 /** For the claim that the repository was just made for: the location must be there, and may be one that is only read. */
-export async function accessOfClaimed(deps: StepDeps, repository: KubeObject): Promise<ResolvedAccess> {
+export async function accessOfClaimed(deps: StepDeps, repository: BackupRepository): Promise<ResolvedAccess> {
   const present = await requireLocation(deps, repository)
   return { ...(await openPresent(deps, present)), readOnly: present.readOnly }
 }

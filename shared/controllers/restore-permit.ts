@@ -1,8 +1,8 @@
 // May this backup be restored there? Asked with its opened root at each slice, before a byte is written; and, as far as it can be known
 // without, before anything is made (docs/design/0004-trust.md).
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import type { BackupRepository, CloneFromSnapshot, Download, Restore } from '#shared/api/types.ts'
 import { type Actor, actorOf, decideRestore, namespaceOf, requirePermitted } from '#shared/domain/authority.ts'
 import { allowsNamespace, requireNamespace } from '#shared/domain/repository-use.ts'
 import { fateOf, type Requester, requesterOf } from '#shared/domain/requester.ts'
@@ -13,7 +13,7 @@ import type { BackupSummary } from '#shared/ports/mover.ts'
 import type { StepDeps, VolumeDeps } from './deps.ts'
 
 /** The Restore of Velero that the clone was made for, as long as it is open and brings back claims; undefined: none, so there is no proof. */
-export async function openRestore(deps: StepDeps, clone: KubeObject): Promise<KubeObject | undefined> {
+export async function openRestore(deps: StepDeps, clone: CloneFromSnapshot): Promise<Restore | undefined> {
   const requester = requesterOf({ ...clone, kind: 'CloneFromSnapshot' })
   const restore = requester === undefined ? undefined : await readRestore(deps, requester)
   if (requester === undefined || restore === undefined || fateOf(restore, requester).kind !== 'open') return undefined
@@ -21,7 +21,7 @@ export async function openRestore(deps: StepDeps, clone: KubeObject): Promise<Ku
 }
 
 /** Without Velero its kinds are not served. */
-async function readRestore({ cluster, settings }: StepDeps, { name }: Requester): Promise<KubeObject | undefined> {
+async function readRestore({ cluster, settings }: StepDeps, { name }: Requester): Promise<Restore | undefined> {
   try {
     return await cluster.read('Restore', settings.veleroNamespace, name)
   } catch (error) {
@@ -34,8 +34,8 @@ async function readRestore({ cluster, settings }: StepDeps, { name }: Requester)
  * As far as it can be known without the backup: its namespace is allowed, or a Restore of Velero maps an allowed one to it. The namespace in
  * the snapshotID is no proof, as whoever made the clone wrote it. What decides is the root, which the Download reads.
  */
-export async function requireRestoreAllowed(deps: StepDeps, clone: KubeObject): Promise<void> {
-  const repository = await deps.cluster.read('BackupRepository', undefined, clone['spec'].backupRepository)
+export async function requireRestoreAllowed(deps: StepDeps, clone: CloneFromSnapshot): Promise<void> {
+  const repository = await deps.cluster.read('BackupRepository', undefined, clone.spec.backupRepository)
   if (repository !== undefined)
     await requireAllowedFor(deps, actorOf(clone, deps.settings.veleroNamespace), repository, clone)
 }
@@ -46,20 +46,20 @@ export async function requireRestoreAllowed(deps: StepDeps, clone: KubeObject): 
  */
 export async function requireDownloadAllowed(
   deps: StepDeps,
-  download: KubeObject,
-  clone: KubeObject | undefined,
+  download: Download,
+  clone: CloneFromSnapshot | undefined,
 ): Promise<void> {
   const own = ownClone(download, clone)
   const actor = askerOf(download, own, deps.settings.veleroNamespace)
   if (actor.kind === 'operator') return
-  await requireAllowedFor(deps, actor, await requireRepository(deps, download['spec'].backupRepositoryName), own)
+  await requireAllowedFor(deps, actor, await requireRepository(deps, download.spec.backupRepositoryName), own)
 }
 
 async function requireAllowedFor(
   deps: StepDeps,
   actor: Actor,
-  repository: KubeObject,
-  clone: KubeObject | undefined,
+  repository: BackupRepository,
+  clone: CloneFromSnapshot | undefined,
 ): Promise<void> {
   if (actor.kind === 'operator' || allowsNamespace(repository, actor.namespace)) return
   const { namespace } = actor
@@ -73,29 +73,29 @@ async function requireAllowedFor(
 /** `clone`: what stands where the Download's reference says. TerminalError `NotPermitted`. */
 export async function requireRestorePermit(
   deps: VolumeDeps,
-  download: KubeObject,
-  clone: KubeObject | undefined,
+  download: Download,
+  clone: CloneFromSnapshot | undefined,
   { about }: BackupSummary,
 ): Promise<void> {
   const own = ownClone(download, clone)
   const actor = askerOf(download, own, deps.settings.veleroNamespace)
   if (actor.kind === 'operator') return
-  const repository = await requireRepository(deps, download['spec'].backupRepositoryName)
+  const repository = await requireRepository(deps, download.spec.backupRepositoryName)
   const question = { actor, origin: about, clusterId: await deps.clusterId(), repository }
   if (decideRestore({ ...question, restore: undefined }).allowed) return
   const restore = own === undefined ? undefined : await openRestore(deps, own)
   const covers = restore !== undefined && coversNamespace(restore, namespaceOf(about) ?? '')
   const verdict = decideRestore({ ...question, restore: covers ? restore : undefined })
-  requirePermitted(verdict, `the backup ${download['spec'].snapshotID} cannot be restored for ${actor.namespace}`)
+  requirePermitted(verdict, `the backup ${download.spec.snapshotID} cannot be restored for ${actor.namespace}`)
 }
 
-function ownClone(download: KubeObject, clone: KubeObject | undefined): KubeObject | undefined {
+function ownClone(download: Download, clone: CloneFromSnapshot | undefined): CloneFromSnapshot | undefined {
   return clone !== undefined && isDownloadOf(download, clone) ? clone : undefined
 }
 
 /** Downloads lie in Velero's namespace and are trusted: one without a reference was made there by hand. */
-function askerOf(download: KubeObject, clone: KubeObject | undefined, veleroNamespace: string): Actor {
-  const reference = download['spec']?.clonefromSnapshotReference ?? ''
+function askerOf(download: Download, clone: CloneFromSnapshot | undefined, veleroNamespace: string): Actor {
+  const reference = download.spec?.clonefromSnapshotReference ?? ''
   if (reference === '') return { kind: 'operator' }
   const [namespace, name, ...rest] = String(reference).split('/')
   if (!isNamespaceName(namespace) || !isObjectName(name) || rest.length > 0)
@@ -103,8 +103,8 @@ function askerOf(download: KubeObject, clone: KubeObject | undefined, veleroName
   return actorOf(clone ?? { ...download, metadata: { name, namespace } }, veleroNamespace)
 }
 
-async function requireRepository(deps: StepDeps, name: string): Promise<KubeObject> {
-  const repository = await deps.cluster.read('BackupRepository', undefined, name)
+async function requireRepository(deps: StepDeps, name: string | undefined): Promise<BackupRepository> {
+  const repository = await deps.cluster.read('BackupRepository', undefined, name ?? '')
   if (repository !== undefined) return repository
   throw new RetryableError('RepositoryNotFound', `BackupRepository ${name} does not exist: was its claim deleted?`)
 }

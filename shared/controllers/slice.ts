@@ -1,19 +1,25 @@
 // What the slices of uploads and downloads share: the patch that begins one, how its mover is stopped, and how it ends.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Condition } from '#shared/api/kinds.ts'
+import type { StatusChangeOf, TransferObject } from '#shared/api/types.ts'
 import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
 import { runningMetadata } from '#shared/domain/step-label.ts'
 import { type Clock, rfc3339 } from '#shared/kernel/clock.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { TransferOptions } from '#shared/ports/mover.ts'
-import type { Result, Run, Work } from './controller.ts'
+import type { Result } from './controller.ts'
 import type { Log, TransferDeps } from './deps.ts'
 import { ABORTS, type FirstPatch, type WorkLease } from './work-lease.ts'
 
+type TransferKind = TransferObject['kind']
+
 /** The patch that begins a slice: out of every selector, and one slice more than before. */
-export function beginSlice({ deps, object }: Run<TransferDeps>, message: string): FirstPatch {
-  const status = object['status'] ?? {}
+export function beginSlice(
+  { deps, object }: { deps: TransferDeps; object: TransferObject },
+  message: string,
+): FirstPatch<'Upload'> & FirstPatch<'Download'> {
+  const status = object.status ?? {}
   return {
     metadata: runningMetadata(object),
     status: {
@@ -23,20 +29,20 @@ export function beginSlice({ deps, object }: Run<TransferDeps>, message: string)
       slice: Number(status.slice ?? 0) + 1,
       processingNode: deps.settings.nodeName ?? deps.identity,
       startTimestamp: status.startTimestamp ?? rfc3339(deps.clock.nowMs()),
-      ...noLongerQueued(status, deps.clock.nowMs()),
+      ...noLongerQueued(status.conditions, deps.clock.nowMs()),
     },
   }
 }
 
-function noLongerQueued(status: Record<string, never>, nowMs: number): object {
-  if (conditionOf(status['conditions'], 'Queued') === undefined) return {}
+function noLongerQueued(conditions: Condition[] | undefined, nowMs: number): { conditions?: Condition[] } {
+  if (conditionOf(conditions, 'Queued') === undefined) return {}
   const taken = { type: 'Queued', status: 'False', reason: 'SlotTaken', message: 'it has a transfer slot' } as const
-  return { conditions: setCondition(status['conditions'], taken, nowMs) }
+  return { conditions: setCondition(conditions, taken, nowMs) }
 }
 
 /** Failures count in a row: a slice that got on ends the row. */
-export function endsFailures(upload: KubeObject, gotOn: boolean): { retryCount?: 0 } {
-  return gotOn && Number(upload['status']?.retryCount ?? 0) > 0 ? { retryCount: 0 } : {}
+export function endsFailures(upload: TransferObject, gotOn: boolean): { retryCount?: 0 } {
+  return gotOn && Number(upload.status?.retryCount ?? 0) > 0 ? { retryCount: 0 } : {}
 }
 
 /** A mover stops within a second, unless it waits for a server that does not answer. */
@@ -75,24 +81,24 @@ export async function isLate(clock: Clock, limitMs: number, over: AbortSignal): 
  * A cancel that cut the slice off is no failure of the transfer: what is to be done next is decided on the object, which is about to be read
  * again. undefined: no cancel did. Throws what the loss of the Lease brought about.
  */
-export function cutByCancel(
-  { deps, lease }: Work<TransferDeps>,
+export function cutByCancel<Name extends TransferKind>(
+  { deps, lease }: { deps: TransferDeps; lease: Pick<WorkLease, 'signal'> },
   step: 'upload' | 'download',
   error: Error,
-): Result | undefined {
+): Result<Name> | undefined {
   if (lease.signal.reason === ABORTS.lost) throw error
   if (lease.signal.reason !== ABORTS.cancelled) return undefined
   deps.log.info({ err: error }, 'the slice was cut off by the cancel')
-  return { outcome: { status: {}, step, dueAtMs: deps.clock.nowMs() }, why: ABORTS.cancelled }
+  return { outcome: { status: {} as StatusChangeOf<Name>, step, dueAtMs: deps.clock.nowMs() }, why: ABORTS.cancelled }
 }
 
 /** When a slice has ended in time, and there is more to do: due at once, unless it was a cancel that ended it. */
-export function sliceDone(
-  { deps, lease }: Work<TransferDeps>,
+export function sliceDone<Name extends TransferKind>(
+  { deps, lease }: { deps: TransferDeps; lease: Pick<WorkLease, 'signal'> },
   step: 'upload' | 'download',
-  status: object,
+  status: StatusChangeOf<Name>,
   why: string,
-): Result {
+): Result<Name> {
   const isCut = lease.signal.reason === ABORTS.cancelled
   return { outcome: { status, step, dueAtMs: deps.clock.nowMs() }, why: isCut ? ABORTS.cancelled : why }
 }

@@ -1,6 +1,7 @@
 // An object takes a transfer slot, gives it back, and the next in the queue gets it. The queue is read once for many turns (shared/controllers/queue.ts).
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import { KINDS } from '#shared/api/kinds.ts'
+import type { Lease, TransferObject, Upload } from '#shared/api/types.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { heldLeaseSpec } from '#shared/domain/lease.ts'
 import {
@@ -15,7 +16,7 @@ import {
   slotName,
   TENANT_LABEL,
 } from '#shared/domain/slots.ts'
-import { STEP_OF_KIND, stepOf, stepPatch } from '#shared/domain/step-label.ts'
+import { stepOf, stepPatch } from '#shared/domain/step-label.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
 import { hasMovedASlice, STOOD_ASIDE_ANNOTATION, standsAside } from '#shared/domain/waited-in-vain.ts'
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
@@ -23,22 +24,19 @@ import type { Result, Run } from './controller.ts'
 import { objectText, type StepDeps, type TransferDeps } from './deps.ts'
 import { chooseNext, isQueueEmpty, placeInQueue, readFront } from './queue.ts'
 
-export type Slots = { leases: (KubeObject | undefined)[]; held: string[] }
-
-type TransferKind = 'Upload' | 'Download'
+export type Slots = { leases: (Lease | undefined)[]; held: string[] }
 
 /**
  * A transfer needs a cluster-wide slot, and a permit of this process, whose memory is cut for so many transfers. `act` gives the
  * permit back before its last write, as that write's event may start the next slice at once.
  */
 export async function withSlot(
-  kind: TransferKind,
-  { deps, object }: Pick<Run<TransferDeps>, 'deps' | 'object'>,
+  { deps, object }: { deps: TransferDeps; object: TransferObject },
   act: (givePermit: () => void) => Promise<string>,
 ): Promise<string> {
   const slot = await takeSlot(deps, object)
-  if (!slot.have) return await queue(deps, kind, object, slot.why)
-  if (kind === 'Upload' && (await makesRoom(deps, object))) return await standAside(deps, object)
+  if (!slot.have) return await queue(deps, object, slot.why)
+  if (object.kind === 'Upload' && (await makesRoom(deps, object))) return await standAside(deps, object)
   if (!deps.permits.tryTake()) {
     const text = 'this pod moves another volume; another pod takes this one'
     throw new RetryableError('MoverBusy', text, { retryAfterSeconds: 2 })
@@ -57,20 +55,19 @@ export async function withSlot(
 
 async function queue(
   deps: TransferDeps,
-  kind: TransferKind,
-  object: KubeObject,
+  object: TransferObject,
   why: string,
   annotations: Record<string, string> = {},
 ): Promise<string> {
-  const status = object['status'] ?? {}
+  const status = object.status ?? {}
   const queued = { type: 'Queued', status: 'True', reason: 'NoFreeSlot', message: why } as const
   const conditions = setCondition(status.conditions, queued, deps.clock.nowMs())
   const { labels, ...metadata } = stepPatch('queued')
-  await deps.cluster.patch(kind, object, {
+  await deps.cluster.patch(object.kind, object, {
     metadata: {
       ...metadata,
       annotations: { ...metadata.annotations, ...annotations },
-      labels: { ...labels, ...(await placeInQueue(deps, { ...object, kind })) },
+      labels: { ...labels, ...(await placeInQueue(deps, object)) },
     },
     status: { phase: status.phase ?? 'New', message: why, reason: 'NoFreeSlot', conditions },
   })
@@ -83,23 +80,26 @@ async function queue(
  * Queued first: a slice that another delivery has begun meanwhile makes that patch fail. A death before the slot is free leaves it with one
  * that waits, and the sweep takes it back.
  */
-async function standAside(deps: TransferDeps, upload: KubeObject): Promise<string> {
+async function standAside(deps: TransferDeps, upload: Upload): Promise<string> {
   const why = 'makes room for a disk whose last backup was ended before it had a slot; it goes on from its checkpoint'
-  const stoodAside = { [STOOD_ASIDE_ANNOTATION]: String(upload['status']?.slice ?? 0) }
-  await queue(deps, 'Upload', upload, why, stoodAside)
+  const stoodAside = { [STOOD_ASIDE_ANNOTATION]: String(upload.status?.slice ?? 0) }
+  await queue(deps, upload, why, stoodAside)
   await giveSlot(deps, upload)
   return 'made room'
 }
 
 /** The volume moves no further for now: another one may have its slot. Only a slice that ended in time, or was cut off, goes on. */
-export async function freeSlot({ deps, object }: Run<TransferDeps>, { outcome }: Result): Promise<void> {
+export async function freeSlot<Name extends TransferObject['kind']>(
+  { deps, object }: Run<Name, TransferDeps>,
+  { outcome }: Result<Name>,
+): Promise<void> {
   if (outcome.step === 'done' || outcome.step === 'waiting') await giveSlot(deps, object)
 }
 
 /** `have`: the object holds a slot, as it will over all of its slices. Else the words that say why it waits. */
 export async function takeSlot(
   deps: StepDeps,
-  object: KubeObject,
+  object: TransferObject,
 ): Promise<{ have: true } | { have: false; why: string }> {
   for (let attempt = 0; attempt < 5; attempt++) {
     const slots = await readSlots(deps)
@@ -114,7 +114,7 @@ export async function takeSlot(
 }
 
 /** Frees the object's slot and wakes the next in the queue. Repeatable. */
-export async function giveSlot(deps: StepDeps, object: KubeObject): Promise<void> {
+export async function giveSlot(deps: StepDeps, object: TransferObject): Promise<void> {
   const slots = await readSlots(deps)
   for (const [index, holder] of slots.held.entries())
     if (holder === slotHolder(object)) await vacate(deps, slots.leases[index])
@@ -122,7 +122,7 @@ export async function giveSlot(deps: StepDeps, object: KubeObject): Promise<void
 }
 
 /** Whether an upload that is between two slices gives its slot up: see `standsAside`. It goes on from its checkpoint when its turn comes. */
-export async function makesRoom(deps: StepDeps, upload: KubeObject): Promise<boolean> {
+export async function makesRoom(deps: StepDeps, upload: Upload): Promise<boolean> {
   // Before anything is read: most first slices have nobody to make room for.
   if (stepOf(upload) === 'running' || !hasMovedASlice(upload)) return false
   const { leases, held } = await readSlots(deps)
@@ -174,16 +174,11 @@ export async function readSlots(deps: StepDeps): Promise<Slots> {
   })
   const byName = new Map(leases.map((lease) => [lease.metadata.name, lease]))
   const ordered = Array.from({ length: deps.settings.movers }, (_, index) => byName.get(slotName(index)))
-  return { leases: ordered, held: ordered.map((lease) => lease?.['spec']?.holderIdentity ?? '') }
+  return { leases: ordered, held: ordered.map((lease) => lease?.spec?.holderIdentity ?? '') }
 }
 
 /** The slot's Lease, held by `object` now; undefined: someone else was first. */
-async function occupy(
-  deps: StepDeps,
-  slots: Slots,
-  index: number,
-  object: KubeObject,
-): Promise<KubeObject | undefined> {
+async function occupy(deps: StepDeps, slots: Slots, index: number, object: TransferObject): Promise<Lease | undefined> {
   const lease = slots.leases[index]
   const nowMs = deps.clock.nowMs()
   // A slot belongs to an object, not to a process: it has no end by time, the sweep frees it when its object is over.
@@ -202,7 +197,12 @@ async function occupy(
   }
 }
 
-function newSlot(deps: StepDeps, index: number, annotations: Record<string, string>, spec: object): KubeObject {
+function newSlot(
+  deps: StepDeps,
+  index: number,
+  annotations: Record<string, string>,
+  spec: NonNullable<Lease['spec']>,
+): Lease {
   return {
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
@@ -216,15 +216,15 @@ function newSlot(deps: StepDeps, index: number, annotations: Record<string, stri
   }
 }
 
-async function vacate(deps: StepDeps, lease: KubeObject | undefined): Promise<void> {
+async function vacate(deps: StepDeps, lease: Lease | undefined): Promise<void> {
   if (lease === undefined) return
   await ignoreConflict(deps.cluster.patch('Lease', lease, { spec: { holderIdentity: null } }))
 }
 
 /** false: someone has written to it since it was read, so the slot is given again. */
-async function makeDue(deps: StepDeps, object: KubeObject, slot: KubeObject): Promise<boolean> {
-  const kind = object.kind as 'Upload' | 'Download'
-  const due = stepPatch(STEP_OF_KIND[kind], deps.clock.nowMs())
+async function makeDue(deps: StepDeps, object: TransferObject, slot: Lease): Promise<boolean> {
+  const { kind } = object
+  const due = stepPatch(KINDS[kind].step, deps.clock.nowMs())
   try {
     await deps.cluster.patch(kind, object, { metadata: { ...due, labels: { ...due.labels, [QUEUE_LABEL]: null } } })
   } catch (error) {
@@ -232,7 +232,7 @@ async function makeDue(deps: StepDeps, object: KubeObject, slot: KubeObject): Pr
     await vacate(deps, slot)
     return false
   }
-  deps.log.info({ step: STEP_OF_KIND[kind] }, `a slot is free: ${objectText(object)} is due`)
+  deps.log.info({ step: KINDS[kind].step }, `a slot is free: ${objectText(object)} is due`)
   return true
 }
 

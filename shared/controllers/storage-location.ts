@@ -1,6 +1,6 @@
 // Velero's BackupStorageLocation of a repository, when its parameters name one: where is it today, and does it take writes?
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepository, BackupStorageLocation } from '#shared/api/types.ts'
 import { decidePresent, type Present, type Recorded, recordedId, recordedOf } from '#shared/domain/present-location.ts'
 import { isOpenTo, notAllowed } from '#shared/domain/repository-claim.ts'
 import type { RepositoryUse } from '#shared/domain/repository-use.ts'
@@ -16,7 +16,7 @@ export type LocationDeps = { cluster: Pick<Cluster, 'read' | 'list'>; veleroName
 export type PresentRepository = Present & { asked: Recorded | undefined }
 
 /** Read anew each time: locations are edited, renamed and moved. */
-export async function presentRepository(deps: LocationDeps, repository: KubeObject): Promise<PresentRepository> {
+export async function presentRepository(deps: LocationDeps, repository: BackupRepository): Promise<PresentRepository> {
   const recorded = recordedOf(deps.stores, repository, deps.veleroNamespace)
   const named = recorded === undefined ? 'no such kind' : await readLocation(deps, recorded.name)
   if (recorded === undefined || named === 'no such kind') {
@@ -33,7 +33,7 @@ export async function presentRepository(deps: LocationDeps, repository: KubeObje
  */
 export async function requirePresent(
   deps: StepDeps,
-  repository: KubeObject,
+  repository: BackupRepository,
   use: RepositoryUse,
 ): Promise<PresentRepository> {
   const present = await presentRepository(locationDeps(deps), repository)
@@ -49,7 +49,7 @@ export async function requirePresent(
 /** As the repository function opens it: a location that is only read serves restores. RetryableError `LocationMissing`. */
 export async function requireLocation(
   deps: StepDeps,
-  repository: KubeObject,
+  repository: BackupRepository,
 ): Promise<PresentRepository & { readOnly: boolean }> {
   const present = await presentRepository(locationDeps(deps), repository)
   const { asked, location } = present
@@ -61,7 +61,7 @@ export async function requireLocation(
 export async function readLocation(
   { cluster, veleroNamespace }: Pick<LocationDeps, 'veleroNamespace'> & { cluster: Pick<Cluster, 'read'> },
   name: string,
-): Promise<KubeObject | undefined | 'no such kind'> {
+): Promise<BackupStorageLocation | undefined | 'no such kind'> {
   try {
     return await cluster.read('BackupStorageLocation', veleroNamespace, name)
   } catch (error) {

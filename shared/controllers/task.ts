@@ -1,6 +1,6 @@
 // Runs what a tick asks for under a Lease of its own, so that many ticks, on many pods, make no more work than one.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { ChangeOf, Lease } from '#shared/api/types.ts'
 import { heldLeaseSpec, microTime, RELEASED_LEASE_SPEC } from '#shared/domain/lease.ts'
 import { RESUME_ANNOTATION, TASK_LABEL, taskLeaseName, taskTurn } from '#shared/domain/task.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
@@ -41,12 +41,12 @@ export async function underTaskLease(
     spec: heldLeaseSpec(deps.identity, deps.settings.leaseMs, deps.clock.nowMs()),
     metadata: resumeAfter(kept),
   })
-  const release = (held: KubeObject) => releaseTask(deps, held, kept)
+  const release = (held: Lease) => releaseTask(deps, held, kept)
   return await whileKept(deps, lease, { change: renewal, release }, () => act({ after: kept, keep }))
 }
 
 /** undefined: another one was first. */
-async function begin(deps: TaskDeps, task: Task, seen: KubeObject | undefined): Promise<KubeObject | undefined> {
+async function begin(deps: TaskDeps, task: Task, seen: Lease | undefined): Promise<Lease | undefined> {
   const nowMs = deps.clock.nowMs()
   const spec = { ...heldLeaseSpec(deps.identity, deps.settings.leaseMs, nowMs), acquireTime: microTime(nowMs) }
   try {
@@ -58,7 +58,7 @@ async function begin(deps: TaskDeps, task: Task, seen: KubeObject | undefined): 
   }
 }
 
-function newLease({ settings }: TaskDeps, { name }: Task, spec: object): KubeObject {
+function newLease({ settings }: TaskDeps, { name }: Task, spec: NonNullable<Lease['spec']>): Lease {
   return {
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
@@ -71,12 +71,12 @@ function newLease({ settings }: TaskDeps, { name }: Task, spec: object): KubeObj
   }
 }
 
-function resumeAfter(after: string | undefined): object {
+function resumeAfter(after: string | undefined): NonNullable<ChangeOf<'Lease'>['metadata']> {
   return { annotations: { [RESUME_ANNOTATION]: after ?? null } }
 }
 
 /** It runs out by itself where this fails. */
-async function releaseTask(deps: TaskDeps, lease: KubeObject, kept: string | undefined): Promise<void> {
+async function releaseTask(deps: TaskDeps, lease: Lease, kept: string | undefined): Promise<void> {
   const change = { spec: RELEASED_LEASE_SPEC, metadata: resumeAfter(kept) }
   await patchOwnLease(deps.cluster, lease, change).catch((error: unknown) =>
     deps.log.debug({ err: error }, `the Lease ${lease.metadata.name} is free when it runs out`),

@@ -1,7 +1,8 @@
 // A Lease before work: holds an object's Lease while work runs, renews it, and watches the object for a cancel meanwhile.
 
 import { randomUUID } from 'node:crypto'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { SteppedKind } from '#shared/api/kinds.ts'
+import type { ChangeOf, KindTypes, Lease, MetadataChange, StatusChangeOf } from '#shared/api/types.ts'
 import { HOLDER_ANNOTATION, leaseName } from '#shared/domain/lease.ts'
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -13,37 +14,40 @@ import { keepLease } from './lease-keeper.ts'
 /** The holder reads its object at least this often: a cancel is seen within it (docs/operations/cancel.md). */
 const MAX_RENEW_MS = 5 * SECOND_MS
 
-export type WorkLease = {
+export type WorkLease<Name extends SteppedKind = SteppedKind> = {
   /** Aborts with one of ABORTS when the work must come to an end. */
   signal: AbortSignal
   /** Aborts when the Lease is lost: whatever still writes must die at once. */
   lost: AbortSignal
   /** The object as it was last read or written. */
-  latest(): KubeObject
+  latest(): KindTypes[Name]
   /** A progress or status patch by the holder; it follows the object's resourceVersion by itself. */
-  patch(change: object): Promise<KubeObject>
+  patch(change: ChangeOf<Name>): Promise<KindTypes[Name]>
   /** As patch, for the status of kinds with a status subresource. */
-  patchStatus(status: object): Promise<KubeObject>
+  patchStatus(status: StatusChangeOf<Name>): Promise<KindTypes[Name]>
   /** As patch, for what is news for people only: one write at a time, of the newest; one that fails is made up for by the next. */
-  report(change: object): void
+  report(change: ChangeOf<Name>): void
   /** From now on nothing is reported; resolves when no report is under way, so that none comes behind the outcome. */
   endReports(): Promise<void>
 }
 
-export type FirstPatch = { metadata?: object; status?: object }
+/** What the first write of a step changes: its labels, annotations and finalizers, and its status. */
+export type FirstPatch<Name extends SteppedKind = SteppedKind> = Partial<MetadataChange> & {
+  status?: StatusChangeOf<Name>
+}
 
-export type WorkLeaseOptions = {
-  kind: KindName
-  object: KubeObject
+export type WorkLeaseOptions<Name extends SteppedKind> = {
+  kind: Name
+  object: KindTypes[Name]
   /** Part of the first patch, which also takes the object out of every source's selector. */
-  firstPatch: FirstPatch
+  firstPatch: FirstPatch<Name>
   /** True when the object, as it stands now, or whom it was made for, asks the work to stop. */
-  isCancelled: (object: KubeObject) => boolean | Promise<boolean>
+  isCancelled: (object: KindTypes[Name]) => boolean | Promise<boolean>
   /** The request is being cut off, or the pod ends. */
   signal: AbortSignal
 }
 
-export type Leased<T> = { held: true } | { held: false; value: T; object: KubeObject }
+export type Leased<T, Name extends SteppedKind> = { held: true } | { held: false; value: T; object: KindTypes[Name] }
 
 export const ABORTS = { cancelled: 'cancelled', lost: 'lease lost', shutdown: 'shutting down' } as const
 
@@ -52,11 +56,11 @@ export const ABORTS = { cancelled: 'cancelled', lost: 'lease lost', shutdown: 's
  * is thrown away (RetryableError `LeaseLost`): the next holder decides from what is durable. The Lease is released
  * before this returns, so the caller's last patch may wake the next step.
  */
-export async function withWorkLease<T>(
+export async function withWorkLease<T, Name extends SteppedKind>(
   deps: StepDeps,
-  options: WorkLeaseOptions,
-  work: (claim: WorkLease) => Promise<T>,
-): Promise<Leased<T>> {
+  options: WorkLeaseOptions<Name>,
+  work: (claim: WorkLease<Name>) => Promise<T>,
+): Promise<Leased<T, Name>> {
   const holder = `${deps.identity}/${randomUUID()}`
   const lease = await acquireLease(deps, leaseName(options.object), holder, options.signal)
   if (lease === undefined) return { held: true }
@@ -73,29 +77,29 @@ export async function withWorkLease<T>(
   return { held: false, value, object: keeper.latest() }
 }
 
-function leaseLost({ kind, object }: WorkLeaseOptions): RetryableError {
+function leaseLost<Name extends SteppedKind>({ kind, object }: WorkLeaseOptions<Name>): RetryableError {
   return new RetryableError('LeaseLost', `the Lease of ${kind} ${object.metadata.name} was lost`, { origin: 'api' })
 }
 
-class Keeper implements WorkLease {
+class Keeper<Name extends SteppedKind> implements WorkLease<Name> {
   readonly #deps: StepDeps
-  readonly #options: WorkLeaseOptions
+  readonly #options: WorkLeaseOptions<Name>
   readonly #holder: string
   readonly #abort = new AbortController()
   readonly #stopLoop = new AbortController()
-  readonly #reports: LatestOnly<object>
+  readonly #reports: LatestOnly<ChangeOf<Name>>
   readonly signal: AbortSignal
   readonly #lose = new AbortController()
   readonly lost = this.#lose.signal
-  #lease: KubeObject
-  #object: KubeObject
+  #lease: Lease
+  #object: KindTypes[Name]
   #renewedAtMs: number
-  #keeping: Promise<KubeObject | undefined>
+  #keeping: Promise<Lease | undefined>
   #looking: Promise<void> | undefined
   /** Reads and writes of the object one after the other, so that latest() never goes back. */
   #queue: Promise<unknown> = Promise.resolve()
 
-  constructor(deps: StepDeps, options: WorkLeaseOptions, lease: KubeObject, holder: string) {
+  constructor(deps: StepDeps, options: WorkLeaseOptions<Name>, lease: Lease, holder: string) {
     this.#deps = deps
     this.#options = options
     this.#lease = lease
@@ -112,7 +116,7 @@ class Keeper implements WorkLease {
     options.signal.addEventListener('abort', onCut, { signal: this.#stopLoop.signal })
   }
 
-  latest(): KubeObject {
+  latest(): KindTypes[Name] {
     return this.#object
   }
 
@@ -123,25 +127,25 @@ class Keeper implements WorkLease {
    */
   async begin(): Promise<void> {
     const { metadata, ...rest } = this.#options.firstPatch
-    const { annotations: others } = (metadata ?? {}) as { annotations?: object }
-    const annotations = { ...others, [HOLDER_ANNOTATION]: this.#holder }
-    const change = { ...rest, metadata: { ...metadata, annotations } }
+    const annotations = { ...metadata?.annotations, [HOLDER_ANNOTATION]: this.#holder }
+    // A patch of each kind has these two parts, which the compiler cannot tell of a kind that is not known yet.
+    const change = { ...rest, metadata: { ...metadata, annotations } } as unknown as ChangeOf<Name>
     this.#object = await this.#deps.cluster.patch(this.#options.kind, this.#object, change)
   }
 
-  async patch(change: object): Promise<KubeObject> {
+  async patch(change: ChangeOf<Name>): Promise<KindTypes[Name]> {
     return await this.#inOrder(
       async () => await this.#write((seen) => this.#deps.cluster.patch(this.#options.kind, seen, change)),
     )
   }
 
-  async patchStatus(status: object): Promise<KubeObject> {
+  async patchStatus(status: StatusChangeOf<Name>): Promise<KindTypes[Name]> {
     return await this.#inOrder(
       async () => await this.#write((seen) => this.#deps.cluster.patchStatus(this.#options.kind, seen, status)),
     )
   }
 
-  report(change: object): void {
+  report(change: ChangeOf<Name>): void {
     this.#reports.offer(change)
   }
 
@@ -175,7 +179,7 @@ class Keeper implements WorkLease {
   }
 
   /** A user's edit in between is no reason to lose progress: read again and write once more, as long as the Lease is ours. */
-  async #write(write: (seen: KubeObject) => Promise<KubeObject>): Promise<KubeObject> {
+  async #write(write: (seen: KindTypes[Name]) => Promise<KindTypes[Name]>): Promise<KindTypes[Name]> {
     try {
       this.#object = await write(this.#object)
     } catch (error) {
@@ -190,7 +194,7 @@ class Keeper implements WorkLease {
   async #requireLease(): Promise<void> {
     const { namespace, name } = this.#lease.metadata
     const now = await this.#deps.cluster.read('Lease', namespace, name)
-    if (now?.['spec']?.holderIdentity === this.#holder) return
+    if (now?.spec?.holderIdentity === this.#holder) return
     this.#leave()
     throw leaseLost(this.#options)
   }
@@ -235,7 +239,7 @@ class Keeper implements WorkLease {
     return await Promise.race([ends, passes.then(() => false)]).finally(() => over.abort())
   }
 
-  async #renew(held: KubeObject): Promise<KubeObject | undefined> {
+  async #renew(held: Lease): Promise<Lease | undefined> {
     const startedMs = this.#deps.clock.monotonicMs()
     const renewing = renewLease(this.#deps, held, this.#holder)
     try {

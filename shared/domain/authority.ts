@@ -3,6 +3,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName } from '#shared/api/names.ts'
+import type { BackupRepository, Restore } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { BACKUP_ANNOTATION } from './velero.ts'
 
@@ -59,9 +60,9 @@ export type RestoreQuestion = {
   origin: Origin
   clusterId: string
   /** The BackupRepository that the backup was found in. */
-  repository: KubeObject
+  repository: BackupRepository
   /** The Restore of Velero that the object was made for, found by name in Velero's namespace, with the right UID and not over yet. */
-  restore: KubeObject | undefined
+  restore: Restore | undefined
 }
 
 /** What a restore needs beyond being the operators' own: its namespace's own backup, a Restore that maps it, or a repository that names both namespaces. */
@@ -76,7 +77,7 @@ export function decideRestore({ actor, origin, clusterId, repository, restore }:
   if (source === undefined) return { allowed: false, why: 'its root names no namespace: only operators can restore it' }
   if (!isOfThisCluster && !trustsCluster(repository, origin.clusterId))
     return { allowed: false, why: whyNotTrusted(origin, repository) }
-  const named: readonly unknown[] = repository['allowedNamespaces'] ?? []
+  const named: readonly unknown[] = repository.allowedNamespaces ?? []
   if (named.includes(source) && named.includes(namespace))
     return { allowed: true, by: `BackupRepository ${repository.metadata.name}` }
   return { allowed: false, why: whyNotNamed(source === namespace, origin, namespace, repository) }
@@ -94,9 +95,9 @@ function whyNotNamed(isOwn: boolean, { clusterId }: Origin, namespace: string, {
 }
 
 /** The root names the Backup, and the Restore is of that Backup and maps the root's namespace to this one. */
-function isMappedBy(restore: KubeObject, origin: Origin, namespace: string): boolean {
+function isMappedBy(restore: Restore, origin: Origin, namespace: string): boolean {
   const source = namespaceOf(origin)
-  const { backupName, namespaceMapping } = restore['spec'] ?? {}
+  const { backupName, namespaceMapping } = restore.spec ?? {}
   if (source === undefined || origin.backup === undefined || origin.backup === '' || origin.backup !== backupName)
     return false
   const mapping: Record<string, unknown> = namespaceMapping ?? {}

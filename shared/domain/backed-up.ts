@@ -2,6 +2,7 @@
 // for the clone function, which opens no repository.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Download } from '#shared/api/types.ts'
 import { parseJsonObject } from './json-object.ts'
 import { readRecord, type VolumeRecord } from './volume-record.ts'
 
@@ -42,8 +43,8 @@ export function backedUpOf({ metadata }: KubeObject): BackedUp | undefined {
 }
 
 /** Bytes that the backup needs of a disk; undefined: the Download has not ended because its disk was too small. */
-export function neededBytes(download: KubeObject | undefined): number | undefined {
-  const { phase, reason } = download?.['status'] ?? {}
+export function neededBytes(download: Download | undefined): number | undefined {
+  const { phase, reason } = download?.status ?? {}
   if (download === undefined || phase !== 'Failed' || reason !== 'TargetTooSmall') return undefined
   return backedUpOf(download)?.capacityBytes
 }

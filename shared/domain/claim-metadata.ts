@@ -2,6 +2,7 @@
 // Field numbers: k8s.io/api/core/v1/generated.proto and k8s.io/apimachinery meta/v1/generated.proto, 1.34.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { PersistentVolumeClaim } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { decodeMessage, encodeMessage, type MessageType, type MessageValue } from './protobuf.ts'
 
@@ -90,7 +91,7 @@ const CLAIM: MessageType = {
 const MAX_METADATA_BYTES = 512 * 1024
 
 /** The claim as the base64 text of `status.metadata`. */
-export function encodeClaimMetadata(claim: KubeObject): string {
+export function encodeClaimMetadata(claim: PersistentVolumeClaim): string {
   const bytes = encodeMessage(CLAIM, toWire(claim))
   if (bytes.length > MAX_METADATA_BYTES) {
     const name = `${claim.metadata.namespace}/${claim.metadata.name}`
@@ -103,7 +104,7 @@ export function encodeClaimMetadata(claim: KubeObject): string {
 }
 
 /** The claim that a `metadata` blob holds, as the API would show it. TerminalError `MetadataInvalid` otherwise. */
-export function decodeClaimMetadata(base64: string): KubeObject {
+export function decodeClaimMetadata(base64 = ''): PersistentVolumeClaim {
   if (base64.length > MAX_METADATA_BYTES * 2)
     throw new TerminalError('MetadataInvalid', `the stored metadata is longer than ${MAX_METADATA_BYTES} bytes`)
   const claim = fromWire(decodeMessage(CLAIM, Buffer.from(base64, 'base64')))
@@ -113,7 +114,7 @@ export function decodeClaimMetadata(base64: string): KubeObject {
   return claim
 }
 
-function toWire(claim: KubeObject): MessageValue {
+function toWire(claim: PersistentVolumeClaim): MessageValue {
   const metadata = claim.metadata as unknown as Record<string, unknown>
   const managed = (metadata['managedFields'] as Record<string, unknown>[] | undefined)?.map((entry) => ({
     ...entry,
@@ -127,12 +128,12 @@ function toWire(claim: KubeObject): MessageValue {
       deletionTimestamp: timeToWire(metadata['deletionTimestamp']),
       managedFields: managed,
     },
-    spec: mapQuantities(claim['spec'], (text) => ({ string: text })),
-    status: mapQuantities(claim['status'] ?? {}, (text) => ({ string: text })),
+    spec: mapQuantities(claim.spec, (text) => ({ string: text })),
+    status: mapQuantities(claim.status ?? {}, (text) => ({ string: text })),
   }
 }
 
-function fromWire(value: MessageValue): KubeObject {
+function fromWire(value: MessageValue): PersistentVolumeClaim {
   const metadata = { ...(value['metadata'] as Record<string, unknown> | undefined) }
   for (const key of ['creationTimestamp', 'deletionTimestamp']) {
     const text = timeFromWire(metadata[key])

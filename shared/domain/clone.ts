@@ -3,16 +3,19 @@
 //   New ──▶ InProgress: provision ─▶ await binding ─▶ download ─▶ hand over ──▶ Completed
 //    └────────┴──▶ Failed | Canceling ──▶ Canceled
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import {
+  CLONE_FROM_SNAPSHOT_PHASES,
+  type CloneFromSnapshot,
+  type CloneFromSnapshotPhase,
+  type Download,
+  type DownloadPhase,
+} from '#shared/api/types.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import { neededBytes } from './backed-up.ts'
-import { type DownloadPhase, seeDownload } from './download.ts'
+import { seeDownload } from './download.ts'
 import { isHandingOver } from './staged-volume.ts'
 import { isDownloadOf } from './staging.ts'
 import { isBeingDeleted } from './step-label.ts'
-
-export const CLONE_PHASES = ['New', 'InProgress', 'Retry', 'Completed', 'Failed', 'Canceling', 'Canceled'] as const
-export type ClonePhase = (typeof CLONE_PHASES)[number]
 
 export const CLONE_NEXT = {
   New: ['New', 'InProgress', 'Failed', 'Canceling'],
@@ -22,10 +25,10 @@ export const CLONE_NEXT = {
   Canceled: [],
   Completed: [],
   Failed: [],
-} as const satisfies Record<ClonePhase, readonly ClonePhase[]>
+} as const satisfies Record<CloneFromSnapshotPhase, readonly CloneFromSnapshotPhase[]>
 
 export type CloneSeen = {
-  phase: ClonePhase
+  phase: CloneFromSnapshotPhase
   cancelRequested: boolean
   downloadPhase: DownloadPhase | undefined
   /** It has failed as its disk was too small, and tells how large the backup is. */
@@ -69,17 +72,17 @@ function decideDownloadPart({ downloadPhase: phase, needsLarger }: CloneSeen): C
 }
 
 /** A Download of another clone says nothing about this one. While the volume changes hands, no phase is an end: anyone may have written it. */
-export function seeClone(clone: KubeObject, found: KubeObject | undefined): CloneSeen {
+export function seeClone(clone: CloneFromSnapshot, found: Download | undefined): CloneSeen {
   const download = found !== undefined && isDownloadOf(found, clone) ? found : undefined
-  const phase = isHandingOver(download) ? 'InProgress' : clone['status']?.phase
+  const phase = isHandingOver(download) ? 'InProgress' : clone.status?.phase
   return {
-    phase: CLONE_PHASES.includes(phase) ? phase : 'New',
-    cancelRequested: clone['spec']?.cloneCancel === true || isBeingDeleted(clone),
+    phase: CLONE_FROM_SNAPSHOT_PHASES.find((known) => known === phase) ?? 'New',
+    cancelRequested: clone.spec?.cloneCancel === true || isBeingDeleted(clone),
     downloadPhase: download === undefined ? undefined : seeDownload(download).phase,
     needsLarger: neededBytes(download) !== undefined,
   }
 }
 
-export function isCloneOver(phase: ClonePhase): boolean {
+export function isCloneOver(phase: CloneFromSnapshotPhase): boolean {
   return CLONE_NEXT[phase].length === 0
 }

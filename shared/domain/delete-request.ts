@@ -1,6 +1,7 @@
 // The DeleteSnapshot for the data of a Snapshot: one per Snapshot, whoever asks for it.
 
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
+import type { DeleteSnapshot } from '#shared/api/types.ts'
 import { ON_BEHALF_OF_ANNOTATION } from './authority.ts'
 import { BACKUP_ANNOTATION, BACKUP_NAME_LABEL, EXCLUDE_LABEL, requireUid } from './velero.ts'
 
@@ -21,7 +22,7 @@ export function deleteName(snapshotUid: unknown): string {
   return `delete-${requireUid(snapshotUid, 'the stored Snapshot')}`
 }
 
-export function deleteSnapshotOf(request: DeleteRequest): KubeObject {
+export function deleteSnapshotOf(request: DeleteRequest): DeleteSnapshot {
   const { snapshotUid, snapshotID, backupRepository, veleroNamespace, namespace, backupLabel, backup } = request
   return {
     apiVersion: KINDS.DeleteSnapshot.apiVersion,
@@ -40,8 +41,8 @@ export function deleteSnapshotOf(request: DeleteRequest): KubeObject {
 }
 
 /** False: its name was made for another backup, or it acts for another namespace. */
-export function isDeleteOf(object: KubeObject, wanted: KubeObject): boolean {
-  const isSame = object['spec']?.snapshotID === wanted['spec'].snapshotID
+export function isDeleteOf(object: DeleteSnapshot, wanted: DeleteSnapshot): boolean {
+  const isSame = object.spec?.snapshotID === wanted.spec.snapshotID
   return isSame && (actsFor(object) === undefined || actsFor(object) === actsFor(wanted))
 }
 

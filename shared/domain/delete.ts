@@ -2,19 +2,21 @@
 //
 //   New ──▶ InProgress ──▶ Completed | Failed
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import {
+  DELETE_SNAPSHOT_PHASES,
+  type DeleteSnapshot,
+  type DeleteSnapshotPhase,
+  type UploadPhase,
+} from '#shared/api/types.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
-import { isUploadOver, type UploadPhase } from './upload.ts'
-
-export const DELETE_PHASES = ['New', 'InProgress', 'Completed', 'Failed'] as const
-export type DeletePhase = (typeof DELETE_PHASES)[number]
+import { isUploadOver } from './upload.ts'
 
 export const DELETE_NEXT = {
   New: ['New', 'InProgress', 'Completed', 'Failed'],
   InProgress: ['InProgress', 'Completed', 'Failed'],
   Completed: [],
   Failed: [],
-} as const satisfies Record<DeletePhase, readonly DeletePhase[]>
+} as const satisfies Record<DeleteSnapshotPhase, readonly DeleteSnapshotPhase[]>
 
 export type DeleteStep =
   | { kind: 'nothing'; why: string }
@@ -23,7 +25,7 @@ export type DeleteStep =
   | { kind: 'remove' }
 
 /** `upload`: the phase of the snapshot's Upload; undefined: there is none (any more). */
-export function decideDelete(phase: DeletePhase, upload: UploadPhase | undefined): DeleteStep {
+export function decideDelete(phase: DeleteSnapshotPhase, upload: UploadPhase | undefined): DeleteStep {
   switch (phase) {
     case 'Completed':
     case 'Failed':
@@ -36,11 +38,11 @@ export function decideDelete(phase: DeletePhase, upload: UploadPhase | undefined
   }
 }
 
-export function deletePhase(object: KubeObject): DeletePhase {
-  const phase = object['status']?.phase
-  return DELETE_PHASES.includes(phase) ? phase : 'New'
+export function deletePhase(object: DeleteSnapshot): DeleteSnapshotPhase {
+  const phase = object.status?.phase
+  return DELETE_SNAPSHOT_PHASES.find((known) => known === phase) ?? 'New'
 }
 
-export function isDeleteOver(phase: DeletePhase): boolean {
+export function isDeleteOver(phase: DeleteSnapshotPhase): boolean {
   return DELETE_NEXT[phase].length === 0
 }

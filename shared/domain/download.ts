@@ -5,14 +5,11 @@
 //             ▼  │ 5 min
 //            Retry ──(six retries)──▶ Failed ◀──(cancel, hopeless)── any unfinished
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import { type CloneFromSnapshot, DOWNLOAD_PHASES, type Download, type DownloadPhase } from '#shared/api/types.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import { asksToStop, ownerAsksToStop } from './cancel.ts'
 import { isTrue } from './conditions.ts'
 import { isDownloadOf, STAGED_ANNOTATION } from './staging.ts'
-
-export const DOWNLOAD_PHASES = ['New', 'InProgress', 'Retry', 'Completed', 'Failed'] as const
-export type DownloadPhase = (typeof DOWNLOAD_PHASES)[number]
 
 export const DOWNLOAD_NEXT = {
   New: ['New', 'InProgress', 'Retry', 'Failed'],
@@ -47,9 +44,9 @@ export function decideDownload(seen: DownloadSeen, nowMs: number): DownloadStep 
 }
 
 /** `clone`: the one that it was made for; undefined: nobody looked. */
-export function seeDownload(download: KubeObject, clone?: KubeObject | 'gone'): DownloadSeen {
-  const status = download['status'] ?? {}
-  const known: DownloadPhase = DOWNLOAD_PHASES.includes(status.phase) ? status.phase : 'New'
+export function seeDownload(download: Download, clone?: CloneFromSnapshot | 'gone'): DownloadSeen {
+  const status = download.status ?? {}
+  const known: DownloadPhase = DOWNLOAD_PHASES.find((each) => each === status.phase) ?? 'New'
   const phase = known === 'Completed' && isMadeUp(download) ? 'InProgress' : known
   return {
     phase,
@@ -59,7 +56,7 @@ export function seeDownload(download: KubeObject, clone?: KubeObject | 'gone'): 
 }
 
 /** Nobody would hand over a staged disk whose clone was torn out, or has ended: it goes with its claim. */
-function cloneAsksToStop(download: KubeObject, clone: KubeObject | 'gone' | undefined): boolean {
+function cloneAsksToStop(download: Download, clone: CloneFromSnapshot | 'gone' | undefined): boolean {
   if (clone === 'gone') return fillsStagedDisk(download)
   return (
     ownerAsksToStop(download, clone) || (clone !== undefined && fillsStagedDisk(download) && isLeft(download, clone))
@@ -67,12 +64,12 @@ function cloneAsksToStop(download: KubeObject, clone: KubeObject | 'gone' | unde
 }
 
 /** Its clone has ended, or another one has its name. */
-function isLeft(download: KubeObject, clone: KubeObject): boolean {
-  const hasEnded = ['Completed', 'Failed', 'Canceled'].includes(clone['status']?.phase)
+function isLeft(download: Download, clone: CloneFromSnapshot): boolean {
+  const hasEnded = ['Completed', 'Failed', 'Canceled'].includes(clone.status?.phase ?? '')
   return hasEnded || !isDownloadOf(download, clone)
 }
 
-function fillsStagedDisk(download: KubeObject): boolean {
+function fillsStagedDisk(download: Download): boolean {
   return download.metadata.annotations?.[STAGED_ANNOTATION] !== undefined
 }
 
@@ -80,8 +77,8 @@ function fillsStagedDisk(download: KubeObject): boolean {
  * `Completed` without its condition was written by hand: taken at its word, half a disk would be handed over. The peer's own
  * Downloads have no conditions, and fill no staged disk.
  */
-function isMadeUp(download: KubeObject): boolean {
-  return fillsStagedDisk(download) && !isTrue(download['status']?.conditions, 'Downloaded')
+function isMadeUp(download: Download): boolean {
+  return fillsStagedDisk(download) && !isTrue(download.status?.conditions, 'Downloaded')
 }
 
 export function isDownloadOver(phase: DownloadPhase): boolean {

@@ -1,6 +1,6 @@
 // Vanilla, Supervisor or guest cluster: from the peer's ConfigMap, else from the CSI controller's environment, else vanilla.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { ConfigMap, Deployment } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
 export type Flavor = 'VANILLA' | 'SUPERVISOR' | 'GUEST'
@@ -10,8 +10,8 @@ const CSI_FLAVORS: Record<string, Flavor> = { WORKLOAD: 'SUPERVISOR', GUEST_CLUS
 const FLAVORS: readonly string[] = ['VANILLA', 'SUPERVISOR', 'GUEST']
 
 /** `pluginConfig`: ConfigMap velero-vsphere-plugin-config; `csiController`: Deployment vsphere-csi-controller. Either may be absent. */
-export function detectFlavor(pluginConfig: KubeObject | undefined, csiController: KubeObject | undefined): Flavor {
-  const named = pluginConfig?.['data']?.cluster_flavor
+export function detectFlavor(pluginConfig: ConfigMap | undefined, csiController: Deployment | undefined): Flavor {
+  const named = pluginConfig?.data?.['cluster_flavor']
   if (named !== undefined && named !== '') {
     if (FLAVORS.includes(named)) return named as Flavor
     throw new TerminalError(
@@ -19,9 +19,9 @@ export function detectFlavor(pluginConfig: KubeObject | undefined, csiController
       `cluster_flavor is ${JSON.stringify(named)} in ConfigMap velero-vsphere-plugin-config: write one of ${FLAVORS.join(', ')}`,
     )
   }
-  const containers: KubeObject[] = csiController?.['spec']?.template?.spec?.containers ?? []
-  const container = containers.find((each) => each['name'] === 'vsphere-csi-controller')
-  const variable = container?.['env']?.find((each: { name: string }) => each.name === 'CLUSTER_FLAVOR')
+  const containers = csiController?.spec?.template?.spec?.containers ?? []
+  const container = containers.find((each) => each.name === 'vsphere-csi-controller')
+  const variable = container?.env?.find((each) => each.name === 'CLUSTER_FLAVOR')
   return CSI_FLAVORS[variable?.value ?? 'VANILLA'] ?? 'VANILLA'
 }
 

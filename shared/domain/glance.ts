@@ -1,6 +1,7 @@
 // What the sweep keeps of an object: the fields that its decisions read, cut in length. Whole objects of strangers may have a megabyte each.
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { Download, KindTypes, Lease } from '#shared/api/types.ts'
 import { leaseTimes } from './lease.ts'
 import { QUEUE_LABEL, SLOT_LABEL } from './slots.ts'
 import { formatHandOver, HAND_OVER_ANNOTATION, handOverOf } from './staged-volume.ts'
@@ -39,17 +40,17 @@ const TIMES = ['nextRetryTimestamp', 'completionTimestamp']
 const STATUS = ['phase', 'uploadName', 'downloadName', 'volumeName', 'root', 'session', 'givenUp', ...TIMES]
 
 /** Enough for `decideWake`, `decideRecord`, `keepsSlot` and the look at a requester; never enough to write from but for labels and flags. */
-export function glance(kind: KindName, object: KubeObject): KubeObject {
-  const { spec, status } = object
+export function glance<Name extends KindName>(kind: Name, object: KindTypes[Name]): KindTypes[Name] {
+  const { spec, status }: KubeObject = object
   return detached({
     apiVersion: object.apiVersion,
     kind,
     metadata: glanceAtMetadata(kind, object),
-    spec: { ...picked(spec, SPEC, MAX_NAME_CHARS), ...(kind === 'Lease' ? leaseTimes(object) : {}) },
+    spec: { ...picked(spec, SPEC, MAX_NAME_CHARS), ...(kind === 'Lease' ? leaseTimes(object as Lease) : {}) },
     status: {
       ...picked(status, STATUS, MAX_NAME_CHARS),
       ...picked(status, ['snapshotID'], MAX_CHARS),
-      conditions: conditionsOf(status?.conditions),
+      conditions: conditionsOf((status as { conditions?: unknown } | undefined)?.conditions),
     },
   })
 }
@@ -61,14 +62,14 @@ function glanceAtMetadata(kind: KindName, object: KubeObject): object {
     labels: picked(metadata.labels, LABELS, MAX_NAME_CHARS),
     annotations: {
       ...picked(metadata.annotations, ANNOTATIONS, MAX_NAME_CHARS),
-      ...(kind === 'Download' ? handOverIn(object) : {}),
+      ...(kind === 'Download' ? handOverIn(object as Download) : {}),
     },
     finalizers: holdsFinalizer(object) ? [FINALIZER] : undefined,
   }
 }
 
 /** Of a Download. Without the plan, which is long: what is cut could not be read. */
-function handOverIn(object: KubeObject): object {
+function handOverIn(object: Download): object {
   const begun = handOverOf(object)
   return begun === undefined ? {} : { [HAND_OVER_ANNOTATION]: formatHandOver({ target: begun.target }) }
 }
@@ -87,11 +88,11 @@ function scalar(field: string, value: unknown, maxChars: number): [string, unkno
 /** The one that tells a Download that is whole from one whose phase was written by hand. */
 function conditionsOf(conditions: unknown): object[] | undefined {
   if (!Array.isArray(conditions)) return undefined
-  const found = conditions.find((each) => each?.type === 'Downloaded')
+  const found: unknown = conditions.find((each) => each?.type === 'Downloaded')
   return found === undefined ? undefined : [picked(found, ['type', 'status'], MAX_NAME_CHARS)]
 }
 
 /** A piece of a long text keeps all of it in memory; a copy of the piece does not. */
-function detached(object: object): KubeObject {
+function detached<T>(object: object): T {
   return JSON.parse(JSON.stringify(object))
 }

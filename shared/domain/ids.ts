@@ -19,7 +19,7 @@ export function formatDiskId(fcdId: string, snapshotId?: string): string {
 }
 
 /** `ivd:<fcd>` or `ivd:<fcd>:<snapshot>`; anything else is a TerminalError `SnapshotIDInvalid`. */
-export function parseDiskId(text: string): DiskId {
+export function parseDiskId(text = ''): DiskId {
   const [type, fcdId, snapshotId, ...rest] = split(text)
   if (type !== 'ivd') throw invalid(text, `its type is not "ivd"`)
   if (rest.length > 0) throw invalid(text, 'it has more than three parts')
@@ -29,7 +29,7 @@ export function parseDiskId(text: string): DiskId {
 }
 
 /** As parseDiskId, and the snapshot part must be there. */
-export function parseDiskSnapshotId(text: string): { fcdId: string; snapshotId: string } {
+export function parseDiskSnapshotId(text = ''): { fcdId: string; snapshotId: string } {
   const { fcdId, snapshotId } = parseDiskId(text)
   if (snapshotId === undefined) throw invalid(text, 'it names no snapshot')
   return { fcdId, snapshotId }
@@ -72,7 +72,7 @@ export function isClaimSnapshotId(value: unknown): value is string {
 }
 
 /** The innermost disk snapshot of an id of any flavour: `ivd`, `pvc`, `paravirt-pv`. */
-export function unwrapToDisk(text: string): { fcdId: string; snapshotId: string } {
+export function unwrapToDisk(text = ''): { fcdId: string; snapshotId: string } {
   let inner = text
   for (let depth = 0; depth < MAX_NESTING; depth++) {
     const parts = split(inner)

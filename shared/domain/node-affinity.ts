@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { Node } from '#shared/api/types.ts'
 import { isLabelKey, isLabelValue } from './kept-keys.ts'
 
 const OPERATORS = ['In', 'NotIn', 'Exists', 'DoesNotExist', 'Gt', 'Lt'] as const
@@ -62,7 +63,7 @@ function isNodeValue(value: string): boolean {
 }
 
 /** Of several terms one is enough; a term without requirements has no node. */
-export function hasNode({ required }: NodeAffinity, nodes: readonly KubeObject[]): boolean {
+export function hasNode({ required }: NodeAffinity, nodes: readonly Node[]): boolean {
   return nodes.some((node) => required.nodeSelectorTerms.some((term) => isIn(term, node)))
 }
 

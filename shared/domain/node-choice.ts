@@ -2,7 +2,7 @@
 // taints) together with what external-provisioner refuses (pkg/controller/topology.go): a node without the driver, or of a place that the class
 // does not allow.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CSINode, Node, StorageClass } from '#shared/api/types.ts'
 import { beginning } from '#shared/kernel/cut.ts'
 import { CSI_DRIVER } from './volume.ts'
 
@@ -10,9 +10,9 @@ import { CSI_DRIVER } from './volume.ts'
 export const SELECTED_NODE_ANNOTATION = 'volume.kubernetes.io/selected-node'
 
 export type Candidates = {
-  storageClass: KubeObject
-  nodes: readonly KubeObject[]
-  csiNodes: readonly KubeObject[]
+  storageClass: StorageClass
+  nodes: readonly Node[]
+  csiNodes: readonly CSINode[]
   /** What the scheduler has written on the claim that waits; undefined: nothing. */
   selected: string | undefined
 }
@@ -25,7 +25,7 @@ export type NodeChoice =
 type Labels = Record<string, string>
 
 /** Of a node on which the driver runs. */
-type Seat = { name: string; node: KubeObject; labels: Labels; topologyKeys: readonly string[] }
+type Seat = { name: string; node: Node; labels: Labels; topologyKeys: readonly string[] }
 
 /** Taints that keep off a Pod which tolerates nothing. */
 const REPELLING = ['NoSchedule', 'NoExecute']
@@ -48,7 +48,7 @@ export function chooseNode(candidates: Candidates): NodeChoice {
   return none(storageClass, counts)
 }
 
-function none(storageClass: KubeObject, counts: string): NodeChoice {
+function none(storageClass: StorageClass, counts: string): NodeChoice {
   const { name } = storageClass.metadata
   const topology = topologyText(storageClass)
   const waits = `StorageClass ${name} waits for its first consumer`
@@ -76,8 +76,8 @@ function seatsOf({ nodes, csiNodes }: Candidates): Seat[] {
 
 type Driver = { name: string; topologyKeys?: string[] | null; allocatable?: { count?: number } }
 
-function driverIn(csiNode: KubeObject): Driver | undefined {
-  const drivers: Driver[] = csiNode['spec']?.drivers ?? []
+function driverIn(csiNode: CSINode): Driver | undefined {
+  const drivers: Driver[] = csiNode.spec?.drivers ?? []
   return drivers.find(({ name }) => name === CSI_DRIVER)
 }
 
@@ -88,12 +88,12 @@ function knowsItsPlace({ topologyKeys, labels }: Seat): boolean {
 
 type Term = { matchLabelExpressions?: { key: string; values?: string[] }[] | null }
 
-function termsOf(storageClass: KubeObject): Term[] {
-  return storageClass['allowedTopologies'] ?? []
+function termsOf(storageClass: StorageClass): Term[] {
+  return storageClass.allowedTopologies ?? []
 }
 
 /** One of the terms, with all that it says. A key that the driver has not told is in no place of the driver's. */
-function isAllowed({ labels, topologyKeys }: Seat, storageClass: KubeObject): boolean {
+function isAllowed({ labels, topologyKeys }: Seat, storageClass: StorageClass): boolean {
   const terms = termsOf(storageClass)
   const matches = ({ matchLabelExpressions }: Term) => {
     const expressions = matchLabelExpressions ?? []
@@ -105,7 +105,7 @@ function isAllowed({ labels, topologyKeys }: Seat, storageClass: KubeObject): bo
 }
 
 /** Empty: the class allows every place. */
-function topologyText(storageClass: KubeObject): string {
+function topologyText(storageClass: StorageClass): string {
   const terms = termsOf(storageClass).map(({ matchLabelExpressions }) =>
     (matchLabelExpressions ?? []).map(({ key, values = [] }) => `${key} in [${values.join(', ')}]`).join(' and '),
   )
@@ -113,18 +113,18 @@ function topologyText(storageClass: KubeObject): string {
   return text.length > MOST_WORDS ? `${beginning(text, MOST_WORDS)}…` : text
 }
 
-function takesPods(node: KubeObject): boolean {
-  const taints: { effect?: string }[] = node['spec']?.taints ?? []
+function takesPods(node: Node): boolean {
+  const taints: { effect?: string }[] = node.spec?.taints ?? []
   return (
     node.metadata.deletionTimestamp === undefined &&
-    node['spec']?.unschedulable !== true &&
+    node.spec?.unschedulable !== true &&
     !taints.some(({ effect = '' }) => REPELLING.includes(effect)) &&
     isReady(node)
   )
 }
 
-function isReady(node: KubeObject): boolean {
-  const conditions: { type: string; status: string }[] = node['status']?.conditions ?? []
+function isReady(node: Node): boolean {
+  const conditions: { type: string; status: string }[] = node.status?.conditions ?? []
   return conditions.some(({ type, status }) => type === 'Ready' && status === 'True')
 }
 

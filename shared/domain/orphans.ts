@@ -1,6 +1,7 @@
 // Which disk snapshots in vCenter nobody owns any more. When in doubt one stays: a lost snapshot is worse than a leaked one.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { PersistentVolume, Snapshot, Upload } from '#shared/api/types.ts'
 import { parseDiskId, unwrapToDisk } from './ids.ts'
 import { isKeptInVcenter } from './retention.ts'
 import { isOver } from './sweep.ts'
@@ -35,8 +36,8 @@ export type ListedSnapshot = { snapshotId: string; description: string; createdM
 
 export type Owners = {
   clusterId: string
-  snapshots: KubeObject[]
-  uploads: KubeObject[]
+  snapshots: Snapshot[]
+  uploads: Upload[]
 }
 
 /** Old enough, and of this cluster: worth asking who owns them. */
@@ -68,14 +69,14 @@ export function orphansOf(old: ListedSnapshot[], all: ListedSnapshot[], owners: 
 }
 
 /** Of doubles the one that the status names wins, else the oldest (as the snapshot function finds it). */
-function winnerOf(owner: KubeObject, doubles: ListedSnapshot[]): string | undefined {
+function winnerOf(owner: Snapshot, doubles: ListedSnapshot[]): string | undefined {
   const [named] = snapshotNamedBy(owner)
   if (named !== undefined && doubles.some(({ snapshotId }) => snapshotId === named)) return named
   return [...doubles].sort((a, b) => a.createdMs - b.createdMs)[0]?.snapshotId
 }
 
-function snapshotNamedBy(object: KubeObject): string[] {
-  const text = object.kind === 'Snapshot' ? object['status']?.snapshotID : object['spec']?.snapshotID
+function snapshotNamedBy(object: Snapshot | Upload): string[] {
+  const text = object.kind === 'Snapshot' ? object.status?.snapshotID : object.spec?.snapshotID
   const id = safely(() => unwrapToDisk(String(text ?? '')).snapshotId)
   return id === undefined ? [] : [id]
 }
@@ -94,15 +95,21 @@ export function parseLastDisks(text: string | undefined): LastDisks {
   return { ofVolumes, named }
 }
 
+/** What an object says of disks; users write what they like there. */
+export type Naming = {
+  spec?: { snapshotID?: unknown }
+  status?: { snapshotID?: unknown; volumeID?: unknown }
+}
+
 /** Disks of this cluster: of its own driver's volumes, and those that our objects name. */
-export function recordedDisks(volumes: KubeObject[], objects: KubeObject[]): RecordedDisks {
+export function recordedDisks(volumes: PersistentVolume[], objects: readonly KubeObject[]): RecordedDisks {
   const ofVolumes = volumes
-    .filter((volume) => volume['spec']?.csi?.driver === CSI_DRIVER)
-    .map((volume) => String(volume['spec'].csi.volumeHandle ?? ''))
-  const ofObjects = objects.flatMap((object) => [
-    safely(() => unwrapToDisk(String(object['spec']?.snapshotID ?? '')).fcdId),
-    safely(() => unwrapToDisk(String(object['status']?.snapshotID ?? '')).fcdId),
-    safely(() => parseDiskId(String(object['status']?.volumeID ?? '')).fcdId),
+    .filter((volume) => volume.spec?.csi?.driver === CSI_DRIVER)
+    .map((volume) => String(volume.spec.csi?.volumeHandle ?? ''))
+  const ofObjects = (objects as readonly Naming[]).flatMap(({ spec, status }) => [
+    safely(() => unwrapToDisk(String(spec?.snapshotID ?? '')).fcdId),
+    safely(() => unwrapToDisk(String(status?.snapshotID ?? '')).fcdId),
+    safely(() => parseDiskId(String(status?.volumeID ?? '')).fcdId),
   ])
   const first = new Set(diskIdsOf(ofVolumes))
   const others = [...new Set(diskIdsOf(ofObjects))].filter((id) => !first.has(id))

@@ -1,7 +1,7 @@
 // Which of today's BackupStorageLocations speaks for a repository, and what of it counts (docs/design/0004-trust.md). Locations are renamed,
 // edited and moved; what a BackupRepository holds is what one said when the repository was made.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepository, BackupStorageLocation } from '#shared/api/types.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import { claimNamespaceOf, isOpenTo } from './repository-claim.ts'
 import { isReadOnly } from './repository-use.ts'
@@ -24,7 +24,7 @@ export type Recorded = {
 
 export type Present = {
   /** undefined: no location speaks for it. */
-  location: KubeObject | undefined
+  location: BackupStorageLocation | undefined
   spec: StoreSpec
   /**
    * What is there must be this very repository; undefined: none was ever opened. Also where the place is as it was: a bucket's name belongs
@@ -36,7 +36,11 @@ export type Present = {
 }
 
 /** undefined: its parameters name no location and count as they are (by hand, the peer's). */
-export function recordedOf(stores: StoreRules, repository: KubeObject, veleroNamespace: string): Recorded | undefined {
+export function recordedOf(
+  stores: StoreRules,
+  repository: BackupRepository,
+  veleroNamespace: string,
+): Recorded | undefined {
   const spec = specOfRepository(repository)
   const { location } = stores.parse(spec)
   if (location === undefined) return undefined
@@ -52,18 +56,18 @@ export function recordedOf(stores: StoreRules, repository: KubeObject, veleroNam
 }
 
 /** Of the repository that was opened as it; undefined: none was. */
-export function recordedId(repository: KubeObject): string | undefined {
-  const repositoryId: string = repository['status']?.repositoryId ?? ''
+export function recordedId(repository: BackupRepository): string | undefined {
+  const repositoryId: string = repository.status?.repositoryId ?? ''
   return repositoryId === '' ? undefined : repositoryId
 }
 
-export function followsLocation(repository: KubeObject): boolean {
-  const location: unknown = repository['status']?.storageLocation ?? ''
+export function followsLocation(repository: BackupRepository): boolean {
+  const location: unknown = repository.status?.storageLocation ?? ''
   return location !== ''
 }
 
 /** false also for a location that cannot be used at all. */
-function pointsAt(stores: StoreRules, location: KubeObject, place: string): boolean {
+function pointsAt(stores: StoreRules, location: BackupStorageLocation, place: string): boolean {
   try {
     return stores.placeOf(stores.specOf(location)) === place
   } catch (error) {
@@ -73,7 +77,7 @@ function pointsAt(stores: StoreRules, location: KubeObject, place: string): bool
 }
 
 /** Each key says what the location says, of the same place. The Secret of the repository's key is no part of a location. */
-export function saysTheSame(stores: StoreRules, spec: StoreSpec, location: KubeObject): boolean {
+export function saysTheSame(stores: StoreRules, spec: StoreSpec, location: BackupStorageLocation): boolean {
   if (!pointsAt(stores, location, stores.placeOf(spec))) return false
   const { encryptionSecretName: _, ...parameters } = spec.parameters
   const own = stores.specOf(location)
@@ -87,8 +91,8 @@ export function saysTheSame(stores: StoreRules, spec: StoreSpec, location: KubeO
 export async function decidePresent(
   stores: StoreRules,
   recorded: Recorded,
-  named: KubeObject | undefined,
-  others: () => Promise<KubeObject[]>,
+  named: BackupStorageLocation | undefined,
+  others: () => Promise<BackupStorageLocation[]>,
 ): Promise<Present> {
   const { spec, follows, repositoryId, tenant } = recorded
   const place = stores.placeOf(spec)
@@ -101,7 +105,7 @@ export async function decidePresent(
 }
 
 /** TerminalError `RepositoryParametersInvalid`: it is followed, and cannot be used by now. */
-function present(stores: StoreRules, recorded: Recorded, location: KubeObject, isMoved: boolean): Present {
+function present(stores: StoreRules, recorded: Recorded, location: BackupStorageLocation, isMoved: boolean): Present {
   const { follows, repositoryId } = recorded
   const own = recorded.spec
   const spec = follows ? stores.specOf(location, own.parameters['encryptionSecretName']) : own
@@ -110,8 +114,8 @@ function present(stores: StoreRules, recorded: Recorded, location: KubeObject, i
 
 /** One that the tenant may use, then one that takes writes, then by name: always the same one. */
 function byFitness(tenant: string | undefined) {
-  const isClosed = (location: KubeObject) => Number(tenant !== undefined && !isOpenTo(location, tenant))
-  return (a: KubeObject, b: KubeObject) =>
+  const isClosed = (location: BackupStorageLocation) => Number(tenant !== undefined && !isOpenTo(location, tenant))
+  return (a: BackupStorageLocation, b: BackupStorageLocation) =>
     isClosed(a) - isClosed(b) ||
     Number(isReadOnly(a)) - Number(isReadOnly(b)) ||
     (a.metadata.name < b.metadata.name ? -1 : 1)

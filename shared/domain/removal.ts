@@ -1,8 +1,8 @@
 // What a DeleteSnapshot may stop, remove and forget: decided from all that was found for its id, before anything is touched. Its id is
 // a user's word (docs/design/0004-trust.md).
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName } from '#shared/api/names.ts'
+import type { Upload } from '#shared/api/types.ts'
 import { type Actor, decideDeletion, type Origin, requirePermitted, type Verdict } from './authority.ts'
 import { unwrapToDisk } from './ids.ts'
 import { snapshotUidIn } from './orphans.ts'
@@ -11,7 +11,7 @@ import { isUploadOver, seeUpload } from './upload.ts'
 export type Found = {
   clusterId: string
   /** In Velero's namespace, of exactly this disk snapshot. */
-  upload: KubeObject | undefined
+  upload: Upload | undefined
   /** `about` undefined: it does not open. */
   roots: readonly { root: string; about: Origin | undefined }[]
   /** Of the disk snapshot, as vCenter lists it; undefined: it is not there. */
@@ -50,14 +50,14 @@ export function decideRemoval(actor: Actor, found: Found): Removal {
   }
 }
 
-export function isUploadAtWork(upload: KubeObject | undefined): upload is KubeObject {
+export function isUploadAtWork(upload: Upload | undefined): upload is Upload {
   return upload !== undefined && !isUploadOver(seeUpload(upload).phase)
 }
 
 /** False: it has the name that the disk snapshot's Upload would have, and moves something else. */
-export function isUploadOf(upload: KubeObject, disk: { fcdId: string; snapshotId: string }): boolean {
+export function isUploadOf(upload: Upload, disk: { fcdId: string; snapshotId: string }): boolean {
   try {
-    const named = unwrapToDisk(String(upload['spec']?.snapshotID ?? ''))
+    const named = unwrapToDisk(String(upload.spec?.snapshotID ?? ''))
     return named.fcdId === disk.fcdId && named.snapshotId === disk.snapshotId
   } catch {
     return false
@@ -79,8 +79,8 @@ function isProved(actor: Actor, found: Found): boolean {
   return (counts && isNamedBy(actor, upload)) || (isOurs(found) && found.isOwnDisk)
 }
 
-function hasSealed(upload: KubeObject | undefined): boolean {
-  const root: unknown = upload?.['status']?.root
+function hasSealed(upload: Upload | undefined): boolean {
+  const root: unknown = upload?.status?.root
   return typeof root === 'string' && root !== ''
 }
 
@@ -90,8 +90,8 @@ function onRoot(actor: Actor, about: Origin | undefined, clusterId: string): Ver
   return { allowed: false, why: 'its root cannot be read, so that only operators can delete it' }
 }
 
-function isNamedBy(actor: Actor, upload: KubeObject | undefined): boolean {
-  const [namespace] = String(upload?.['spec']?.snapshotReference ?? '').split('/', 1)
+function isNamedBy(actor: Actor, upload: Upload | undefined): boolean {
+  const [namespace] = String(upload?.spec?.snapshotReference ?? '').split('/', 1)
   return actor.kind !== 'operator' && isNamespaceName(namespace) && namespace === actor.namespace
 }
 

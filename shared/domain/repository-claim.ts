@@ -3,6 +3,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { BackupRepository, BackupRepositoryClaim, BackupStorageLocation } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { actorOf } from './authority.ts'
 import { type StoreRules, type StoreSpec, specOfRepository } from './store-rules.ts'
@@ -23,22 +24,22 @@ export type Terms = StoreSpec & {
 }
 
 /** The namespace with whose rights a claim acts; Velero's for an operator's. */
-export function claimNamespace(claim: KubeObject, veleroNamespace: string): string {
+export function claimNamespace(claim: BackupRepositoryClaim, veleroNamespace: string): string {
   const actor = actorOf(claim, veleroNamespace)
   return actor.kind === 'operator' ? veleroNamespace : actor.namespace
 }
 
-export function termsOfOperator(claim: KubeObject, follows: string | undefined): Terms {
+export function termsOfOperator(claim: BackupRepositoryClaim, follows: string | undefined): Terms {
   return {
     ...specOfRepository(claim),
     follows,
-    allowedNamespaces: claim['allowedNamespaces'] ?? [],
+    allowedNamespaces: claim.allowedNamespaces ?? [],
   }
 }
 
 /** The location that a tenant's claim refers to. TerminalError `LocationNotAllowed`: it names none. */
-export function locationOfTenant(claim: KubeObject, namespace: string): string {
-  const name: unknown = claim['repopsitoryParameters']?.backupStorageLocation
+export function locationOfTenant(claim: BackupRepositoryClaim, namespace: string): string {
+  const name: unknown = claim.repopsitoryParameters?.['backupStorageLocation']
   if (isObjectName(name)) return name
   throw notAllowed('none', namespace)
 }
@@ -49,15 +50,15 @@ export function locationOfTenant(claim: KubeObject, namespace: string): string {
  */
 export function termsOfTenant(
   stores: StoreRules,
-  claim: KubeObject,
+  claim: BackupRepositoryClaim,
   namespace: string,
-  location: KubeObject | undefined,
+  location: BackupStorageLocation | undefined,
 ): Terms {
   const name = locationOfTenant(claim, namespace)
   if (location === undefined || !isOpenTo(location, namespace)) throw notAllowed(name, namespace)
-  requireOwnNamespace(claim['allowedNamespaces'], namespace)
+  requireOwnNamespace(claim.allowedNamespaces, namespace)
   const spec = stores.specOf(location)
-  requireSame(claim['repopsitoryParameters'] ?? {}, spec.parameters)
+  requireSame(claim.repopsitoryParameters ?? {}, spec.parameters)
   return { ...spec, allowedNamespaces: [namespace], follows: name }
 }
 
@@ -108,7 +109,7 @@ export function parametersChange(
   return isEqual ? undefined : { ...Object.fromEntries(gone.map((key) => [key, null])), ...wanted }
 }
 
-export function repositoryNameOf(claim: KubeObject): string {
+export function repositoryNameOf(claim: BackupRepositoryClaim): string {
   return `br-${claim.metadata.uid}`
 }
 
@@ -123,10 +124,10 @@ export function claimNamespaceOf({ metadata }: KubeObject): string | undefined {
 }
 
 /** `repository` has the name that this claim's has: was it made for this claim? One of an earlier version names only the claim. */
-export function isMadeFor(repository: KubeObject, claim: KubeObject, namespace: string): boolean {
+export function isMadeFor(repository: BackupRepository, claim: BackupRepositoryClaim, namespace: string): boolean {
   return (
     repository.metadata.name === repositoryNameOf(claim) &&
-    repository['backupRepositoryClaim'] === claim.metadata.name &&
+    repository.backupRepositoryClaim === claim.metadata.name &&
     (claimNamespaceOf(repository) ?? namespace) === namespace
   )
 }

@@ -1,6 +1,6 @@
 // What the Secrets hold that a repository's parameters name: store credentials, CA, customer key, and the repository's own key.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Secret } from '#shared/api/types.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { type Reference, requireKeySecret, requireStoreSecret } from './secret-purposes.ts'
 
@@ -16,14 +16,14 @@ export type RepositoryKey = {
  * A Secret's value as bytes. RetryableError `SecretMissing`: it may be applied a moment later. TerminalError
  * `RepositoryParametersInvalid`: it serves another purpose.
  */
-export function secretValue(secret: KubeObject | undefined, reference: Reference): Uint8Array {
+export function secretValue(secret: Secret | undefined, reference: Reference): Uint8Array {
   const { ref, purpose } = reference
   if (secret === undefined)
     throw new RetryableError(
       'SecretMissing',
       `Secret ${ref.name} (${purpose}) does not exist: create it in Velero's namespace`,
     )
-  const data: Record<string, string> = secret['data'] ?? {}
+  const data: Record<string, string> = secret.data ?? {}
   const key = ref.key ?? (data['cloud'] === undefined ? Object.keys(data)[0] : 'cloud')
   if (key !== undefined) requireStoreSecret(secret, reference, key)
   const value = key === undefined ? undefined : data[key]
@@ -36,7 +36,7 @@ export function secretValue(secret: KubeObject | undefined, reference: Reference
 /** Reads through `readSecret` what is referred to. An optional Secret that is absent has no value. */
 export async function collectSecrets(
   references: readonly Reference[],
-  readSecret: (name: string) => Promise<KubeObject | undefined>,
+  readSecret: (name: string) => Promise<Secret | undefined>,
 ): Promise<SecretValues> {
   const values = new Map<string, Uint8Array>()
   for (const reference of references) {
@@ -48,7 +48,7 @@ export async function collectSecrets(
 }
 
 /** `dormouse-repository-key`: `password`, and `recovery-passphrase` or `recovery-public-key`. Values end before a final newline. */
-export function parseRepositoryKey(secret: KubeObject | undefined, name: string): RepositoryKey {
+export function parseRepositoryKey(secret: Secret | undefined, name: string): RepositoryKey {
   requireKeySecret(secret, name)
   const password = keyText(secret, 'password')
   if (password === undefined) {
@@ -63,8 +63,8 @@ export function parseRepositoryKey(secret: KubeObject | undefined, name: string)
   return { password, recovery: pem === undefined ? undefined : { kind: 'publicKey', pem } }
 }
 
-function keyText(secret: KubeObject | undefined, key: string): string | undefined {
-  const value: string | undefined = secret?.['data']?.[key]
+function keyText(secret: Secret | undefined, key: string): string | undefined {
+  const value: string | undefined = secret?.data?.[key]
   // `kubectl create secret --from-file` keeps the newline that editors put at the end.
   const text =
     value === undefined

@@ -1,19 +1,19 @@
 // Who may use a repository, and for what: the namespaces that it allows, and the BackupStorageLocation that its parameters name.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepository, BackupStorageLocation } from '#shared/api/types.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 
 /** `write`: new backups, deletions, prune. A restore only reads, and needs nothing but the bucket. */
 export type RepositoryUse = 'read' | 'write'
 
 /** An empty list allows all. */
-export function allowsNamespace(repository: KubeObject, namespace: string): boolean {
-  const allowed: string[] = repository['allowedNamespaces'] ?? []
+export function allowsNamespace(repository: BackupRepository, namespace: string): boolean {
+  const allowed: string[] = repository.allowedNamespaces ?? []
   return allowed.length === 0 || allowed.includes(namespace)
 }
 
 /** One of them must be named. */
-export function requireNamespace(repository: KubeObject, namespaces: readonly string[]): void {
+export function requireNamespace(repository: BackupRepository, namespaces: readonly string[]): void {
   if (namespaces.some((namespace) => allowsNamespace(repository, namespace))) return
   throw new TerminalError(
     'NamespaceNotAllowed',
@@ -23,7 +23,7 @@ export function requireNamespace(repository: KubeObject, namespaces: readonly st
 }
 
 /** Velero backs up into no location that is gone (it may be applied a moment later) or that is set to ReadOnly. */
-export function requireWritable(location: KubeObject | undefined, { name, placeText }: Named): void {
+export function requireWritable(location: BackupStorageLocation | undefined, { name, placeText }: Named): void {
   if (location === undefined) {
     throw new RetryableError(
       'LocationMissing',
@@ -41,6 +41,6 @@ export function requireWritable(location: KubeObject | undefined, { name, placeT
 /** `placeText`: where the repository is, for people. */
 type Named = { name: string; placeText: () => string }
 
-export function isReadOnly(location: KubeObject): boolean {
-  return location['spec']?.accessMode === 'ReadOnly'
+export function isReadOnly(location: BackupStorageLocation): boolean {
+  return location.spec?.accessMode === 'ReadOnly'
 }

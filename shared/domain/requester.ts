@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { Backup, Download, Restore, Snapshot, SteppedObject, Upload } from '#shared/api/types.ts'
 import { asksToStop } from './cancel.ts'
 import { isClaimSnapshotId } from './ids.ts'
 import { isSnapshotWhole, seeSnapshot } from './snapshot.ts'
@@ -37,11 +38,11 @@ function named(kind: Requester['kind'], name: unknown, uid: string | undefined):
 }
 
 /** `found`: what stands under the requester's name; undefined: nothing does. Phases that are not known yet are no end. */
-export function fateOf(found: KubeObject | undefined, { uid }: Requester): Fate {
+export function fateOf(found: Backup | Restore | undefined, { uid }: Requester): Fate {
   if (found === undefined) return { kind: 'lost', why: 'is gone' }
   if (found.metadata.uid !== uid) return { kind: 'lost', why: 'is gone, another one has its name' }
   if (isBeingDeleted(found)) return { kind: 'lost', why: 'is being deleted' }
-  const phase = found['status']?.phase
+  const phase = found.status?.phase
   switch (phase) {
     case 'Failed':
     case 'FailedValidation':
@@ -60,9 +61,10 @@ export function fateOf(found: KubeObject | undefined, { uid }: Requester): Fate 
  * Unfinished, and not asked to stop yet: whether somebody still waits for it is worth a look. `upload`: that of a Snapshot. When it is over,
  * all that is left is to say so; when it is named and gone, the snapshot function finds out what became of it, which may be a whole backup.
  */
-export function isAwaited(object: KubeObject, upload: KubeObject | undefined): boolean {
+export function isAwaited(object: SteppedObject, upload: Upload | Download | undefined): boolean {
   if (isOver(object) || asksToStop(object)) return false
-  return upload === undefined ? (object['status']?.uploadName ?? '') === '' : !isOver(upload)
+  const named = object.kind === 'Snapshot' ? object.status?.uploadName : undefined
+  return upload === undefined ? (named ?? '') === '' : !isOver(upload)
 }
 
 /**
@@ -77,14 +79,14 @@ export function whyAbandoned(fate: Fate): string | undefined {
 /**
  * Whole data that no backup names. Not of a Backup that is gone: Velero may have found it in the bucket again, under another UID.
  */
-export function isUnclaimed(snapshot: KubeObject, fate: Fate): boolean {
+export function isUnclaimed(snapshot: Snapshot, fate: Fate): boolean {
   return holdsUnasked(snapshot) && (fate.kind === 'ended' || fate.kind === 'failed')
 }
 
 /** Whole, and Velero has never asked about it: the Backup's fate is worth a look. */
-export function holdsUnasked(snapshot: KubeObject): boolean {
+export function holdsUnasked(snapshot: SteppedObject): snapshot is Snapshot {
   if (snapshot.kind !== 'Snapshot' || operationMark(snapshot) !== 'requested') return false
-  return isSnapshotWhole(seeSnapshot(snapshot)) && isClaimSnapshotId(snapshot['status']?.snapshotID)
+  return isSnapshotWhole(seeSnapshot(snapshot)) && isClaimSnapshotId(snapshot.status?.snapshotID)
 }
 
 /** Velero may ask for its end, and in Finalizing for what it has stored: its record has to stand until then. */

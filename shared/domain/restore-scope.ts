@@ -1,14 +1,15 @@
 // What of its Backup a Restore of Velero brings back: which namespaces, and whether their claims with their data. It only narrows.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Backup, CloneFromSnapshot, Restore } from '#shared/api/types.ts'
 import { cloneNamePrefix } from './velero.ts'
 
 /**
  * False: the Restore brings back no claim's data, or leaves it to a selector which claims, and the clone does not have the name that the plugin
  * gives. What a selector has chosen cannot be judged here: the labels that are stored are a tenant's word.
  */
-export function coversClaims(restore: KubeObject, clone: KubeObject): boolean {
-  const { restorePVs, includedResources, excludedResources, labelSelector, orLabelSelectors } = restore['spec'] ?? {}
+export function coversClaims(restore: Restore, clone: CloneFromSnapshot): boolean {
+  const { restorePVs, includedResources, excludedResources, labelSelector, orLabelSelectors } = restore.spec ?? {}
   if (restorePVs === false || names(excludedResources).some(isClaims)) return false
   const included = names(includedResources)
   if (included.length > 0 && !included.some(isClaims)) return false
@@ -28,14 +29,14 @@ function isSet(selector: unknown): boolean {
   return typeof selector === 'object' && selector !== null && Object.keys(selector).length > 0
 }
 
-function isPluginsName({ metadata }: KubeObject, restore: KubeObject): boolean {
+function isPluginsName({ metadata }: KubeObject, restore: Restore): boolean {
   const { uid } = restore.metadata
   return uid !== undefined && metadata.name.startsWith(cloneNamePrefix(uid))
 }
 
 /** False: the Restore leaves that namespace of the backup out, so it proves nothing about it. */
-export function coversNamespace(restore: KubeObject, namespace: string): boolean {
-  const { includedNamespaces, excludedNamespaces } = restore['spec'] ?? {}
+export function coversNamespace(restore: Restore, namespace: string): boolean {
+  const { includedNamespaces, excludedNamespaces } = restore.spec ?? {}
   const included = names(includedNamespaces)
   if (names(excludedNamespaces).includes(namespace)) return false
   return included.length === 0 || included.some((one) => includes(one, namespace))
@@ -45,8 +46,8 @@ export function coversNamespace(restore: KubeObject, namespace: string): boolean
  * Whether a Restore or Backup says of that very namespace that it is meant; `all`: it leaves none out. What lets disks be made that nobody counts
  * must be somebody's word about this namespace, so a pattern that is only stars names none, and a richer one is not read here.
  */
-export function reachOf(object: KubeObject, namespace: string): 'named' | 'all' | 'none' {
-  const { includedNamespaces, excludedNamespaces } = object['spec'] ?? {}
+export function reachOf(object: Backup | Restore, namespace: string): 'named' | 'all' | 'none' {
+  const { includedNamespaces, excludedNamespaces } = object.spec ?? {}
   if (names(excludedNamespaces).some((one) => includes(one, namespace))) return 'none'
   const included = names(includedNamespaces)
   if (included.some((one) => !RICH.test(one) && !ALL.test(one) && includes(one, namespace))) return 'named'
@@ -54,14 +55,14 @@ export function reachOf(object: KubeObject, namespace: string): 'named' | 'all' 
 }
 
 /** True: it maps that namespace of the backup to this one by name. */
-export function mapsTo(restore: KubeObject, source: string, namespace: string): boolean {
-  const mapping: Record<string, unknown> = restore['spec']?.namespaceMapping ?? {}
+export function mapsTo(restore: Restore, source: string, namespace: string): boolean {
+  const mapping: Record<string, unknown> = restore.spec?.namespaceMapping ?? {}
   return Object.hasOwn(mapping, source) && mapping[source] === namespace
 }
 
 /** The namespaces of the backup that it maps to this one. */
-export function sourcesOf(restore: KubeObject, namespace: string): string[] {
-  const mapping: Record<string, unknown> = restore['spec']?.namespaceMapping ?? {}
+export function sourcesOf(restore: Restore, namespace: string): string[] {
+  const mapping: Record<string, unknown> = restore.spec?.namespaceMapping ?? {}
   const mapped = Object.keys(mapping).filter((source) => mapping[source] === namespace)
   return Object.hasOwn(mapping, namespace) ? mapped : [...mapped, namespace]
 }

@@ -1,8 +1,9 @@
 // A restore that Velero drives: the claim is Velero's and waits for a volume of a name that does not exist yet. When the data is
 // whole the staged disk gets a volume object of that name (docs/design/0003-velero.md).
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { ObjectMeta } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { ClaimRef, CloneFromSnapshot, PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { CLONE_ANNOTATION, CLONE_LABEL, cloneReference } from './staging.ts'
 
@@ -23,14 +24,14 @@ export type RestoredVolume = {
   /** UID of the claim that waits. */
   claimUID: string
   metadata: { name: string; labels?: Record<string, string>; annotations?: Record<string, string> }
-  spec: Record<string, unknown> & {
-    claimRef: { namespace: string; name: string }
-    csi: { volumeHandle: string }
+  spec: PersistentVolume['spec'] & {
+    claimRef: ClaimRef & { namespace: string; name: string }
+    csi: NonNullable<PersistentVolume['spec']['csi']>
   }
 }
 
 /** undefined: the clone makes its claim itself. TerminalError `VolumeNameInvalid`: anyone can write an annotation. */
-export function awaitedVolumeName(clone: KubeObject): string | undefined {
+export function awaitedVolumeName(clone: CloneFromSnapshot): string | undefined {
   const name = clone.metadata.annotations?.[RESTORED_VOLUME_ANNOTATION]
   if (name === undefined) return undefined
   if (isObjectName(name) && name.startsWith(OWN_NAMES)) return name
@@ -40,21 +41,23 @@ export function awaitedVolumeName(clone: KubeObject): string | undefined {
   )
 }
 
-export function waitsFor(claim: KubeObject, volumeName: string): boolean {
-  return claim['spec']?.volumeName === volumeName
+export function waitsFor(claim: PersistentVolumeClaim, volumeName: string): boolean {
+  return claim.spec?.volumeName === volumeName
 }
 
 /** The staged disk's second volume object: `staged` under another name, promised to `target`. */
 export function restoredVolume(
-  clone: KubeObject,
-  staged: KubeObject,
-  target: KubeObject,
+  clone: CloneFromSnapshot,
+  staged: PersistentVolume,
+  target: { metadata: ObjectMeta; spec: { storageClassName?: string | undefined } },
   name: string,
 ): RestoredVolume {
-  const { claimRef: _, csi, ...spec } = staged['spec']
+  const { claimRef: _, csi, ...spec } = staged.spec
+  if (csi === undefined)
+    throw new TerminalError('DriverUnsupported', `PersistentVolume ${staged.metadata.name} has no CSI driver`)
   const { [PROVISIONER_IDENTITY]: _identity, ...volumeAttributes } = csi.volumeAttributes ?? {}
   const { [BOUND_BY_CONTROLLER]: _bound, ...annotations } = staged.metadata.annotations ?? {}
-  const { storageClassName } = target['spec'] ?? {}
+  const { storageClassName } = target.spec ?? {}
   return {
     claimUID: target.metadata.uid ?? '',
     metadata: {
@@ -82,8 +85,8 @@ export function restoredVolume(
 const NEEDED = /^(dormouse\.dev|pv\.kubernetes\.io|volume\.kubernetes\.io)\//
 
 /** The same disk's object with what its removal needs, so that no rule has anything against what else the plan says. */
-export function bareVolume({ metadata: { name, labels, annotations }, spec }: RestoredVolume): KubeObject {
-  const { driver, volumeHandle, volumeAttributes } = spec.csi as RestoredVolume['spec']['csi'] & Record<string, unknown>
+export function bareVolume({ metadata: { name, labels, annotations }, spec }: RestoredVolume): PersistentVolume {
+  const { driver, volumeHandle, volumeAttributes } = spec.csi
   const { capacity, storageClassName, volumeMode, claimRef } = spec
   const mark = labels?.[CLONE_LABEL]
   return {
@@ -95,7 +98,8 @@ export function bareVolume({ metadata: { name, labels, annotations }, spec }: Re
       annotations: Object.fromEntries(Object.entries(annotations ?? {}).filter(([key]) => NEEDED.test(key))),
     },
     spec: {
-      ...{ capacity, accessModes: ['ReadWriteOnce'], persistentVolumeReclaimPolicy: 'Retain', claimRef },
+      ...(capacity === undefined ? {} : { capacity }),
+      ...{ accessModes: ['ReadWriteOnce'], persistentVolumeReclaimPolicy: 'Retain', claimRef },
       ...(storageClassName === undefined ? {} : { storageClassName }),
       ...(volumeMode === undefined ? {} : { volumeMode }),
       csi: { driver, volumeHandle, ...(volumeAttributes === undefined ? {} : { volumeAttributes }) },
@@ -110,8 +114,8 @@ export function isRestoredVolumePlan(value: unknown): value is RestoredVolume {
 }
 
 /** False: somebody else's volume has the name. */
-export function isRestoredVolume(volume: KubeObject, { spec }: RestoredVolume): boolean {
-  const { csi, claimRef } = volume['spec'] ?? {}
+export function isRestoredVolume(volume: PersistentVolume, { spec }: RestoredVolume): boolean {
+  const { csi, claimRef } = volume.spec ?? {}
   return (
     csi?.volumeHandle === spec.csi.volumeHandle &&
     claimRef?.namespace === spec.claimRef.namespace &&

@@ -1,10 +1,11 @@
 // How long ended records are kept, and how long a deletion may be held up. Neither ever touches a backup (docs/design/0002-ends.md).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Lease, SteppedObject } from '#shared/api/types.ts'
 import { isOlderThan } from '#shared/kernel/clock.ts'
 import { leaseState } from './lease.ts'
 import { seeSnapshot } from './snapshot.ts'
-import { holdsFinalizer, isBeingDeleted, STEP_OF_KIND, stepOf } from './step-label.ts'
+import { holdsFinalizer, isBeingDeleted, isStepped, stepOf } from './step-label.ts'
 import { isOver } from './sweep.ts'
 
 export type RecordDecision =
@@ -20,8 +21,8 @@ const COLLECTED = ['Snapshot', 'Upload', 'Download', 'CloneFromSnapshot', 'Delet
  * from this record. `retentionMs` 0: records are kept for ever.
  */
 export function decideRecord(
-  object: KubeObject,
-  owner: KubeObject | undefined,
+  object: SteppedObject,
+  owner: SteppedObject | undefined,
   nowMs: number,
   retentionMs: number,
 ): RecordDecision {
@@ -30,14 +31,18 @@ export function decideRecord(
   if (holdsFinalizer(object) || isBeingDeleted(object)) return { kind: 'keep', why: 'its finalizer is still to go' }
   if (isKeptInVcenter(object)) return { kind: 'keep', why: 'the only record of a backup that is kept in vCenter' }
   if (owner !== undefined && !isOver(owner)) return { kind: 'keep', why: 'its owner has not seen its end yet' }
-  const endedMs = Date.parse(object['status']?.completionTimestamp ?? '')
+  const endedMs = Date.parse(endOf(object) ?? '')
   if (Number.isNaN(endedMs)) return { kind: 'stamp' }
   if (!isOlderThan(retentionMs, endedMs, nowMs)) return { kind: 'keep', why: 'it ended not long ago' }
   return { kind: endedMs > nowMs ? 'stamp' : 'collect' }
 }
 
+function endOf(object: SteppedObject): string | null | undefined {
+  return object.kind === 'BackupRepositoryClaim' ? undefined : object.status?.completionTimestamp
+}
+
 /** Local mode: the disk snapshot is the backup, and this object is all that names it. */
-export function isKeptInVcenter(object: KubeObject): boolean {
+export function isKeptInVcenter(object: SteppedObject): boolean {
   if (object.kind !== 'Snapshot') return false
   const { phase, localMode } = seeSnapshot(object)
   return localMode && phase === 'Snapshotted'
@@ -49,11 +54,11 @@ export function isKeptInVcenter(object: KubeObject): boolean {
  */
 export function isDeletionOverdue(
   object: KubeObject,
-  lease: KubeObject | undefined,
+  lease: Lease | undefined,
   nowMs: number,
   deadlineMs: number,
 ): boolean {
-  if (!holdsFinalizer(object) || !(object.kind in STEP_OF_KIND)) return false
+  if (!holdsFinalizer(object) || !isStepped(object)) return false
   const sinceMs = Date.parse(object.metadata.deletionTimestamp ?? '')
   if (!isOlderThan(deadlineMs, sinceMs, nowMs)) return false
   return leaseState(lease, '', nowMs) !== 'held'
@@ -61,7 +66,7 @@ export function isDeletionOverdue(
 
 /** Worth a closer look: it is done, or deleted for so long that it may be let go. */
 export function mayEnd(
-  object: KubeObject,
+  object: SteppedObject,
   nowMs: number,
   limits: { recordRetentionMs: number; finalizerDeadlineMs: number },
 ): boolean {

@@ -1,7 +1,7 @@
 // A Secret serves the purpose it was named for and no other: whatever goes to a store never comes from a repository's key or from the
 // vSphere configuration, and these never come from elsewhere. One rule over all references, before and after the Secret is read.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Secret } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { invalid, type SecretRef } from './repository-parameter-values.ts'
 
@@ -34,16 +34,16 @@ export function requirePurposes(encryptionSecretName: string, references: readon
 }
 
 /** Once the Secret is there: `key` is the one that is about to be used. */
-export function requireStoreSecret(secret: KubeObject, reference: Reference, key: string): void {
+export function requireStoreSecret(secret: Secret, reference: Reference, key: string): void {
   requireKeyName(reference, key)
-  const names = Object.keys(secret['data'] ?? {})
+  const names = Object.keys(secret.data ?? {})
   if (names.some((name) => UNMISTAKABLE.includes(name))) throw isKey(reference)
   if (names.some(isVSphereFile)) throw isVSphere(reference)
 }
 
 /** The Secret of a repository's key holds nothing of vSphere. */
-export function requireKeySecret(secret: KubeObject | undefined, name: string): void {
-  if (!Object.keys(secret?.['data'] ?? {}).some(isVSphereFile)) return
+export function requireKeySecret(secret: Secret | undefined, name: string): void {
+  if (!Object.keys(secret?.data ?? {}).some(isVSphereFile)) return
   throw invalid('encryptionSecretName', `Secret ${name} holds the vSphere configuration: ${keyFix}`)
 }
 

@@ -26,7 +26,7 @@ export function* inRounds<T>(items: Iterable<T>, tenantOf: (item: T) => string):
 }
 
 /** Whoever has more than the limit is looked at in an order that changes, so that each of them has its turn. */
-export function shuffledWhere(objects: KubeObject[], limit: number, salt: number): KubeObject[] {
+export function shuffledWhere<Each extends KubeObject>(objects: Each[], limit: number, salt: number): Each[] {
   if (objects.length <= limit) return objects
   return objects
     .map((object) => ({ object, rank: rankOf(object, salt) }))

@@ -46,8 +46,11 @@ export type Served = ReadonlyMap<string, number>
  * Who gets a slot next: of the namespace that was served longest ago, or never, the oldest. So one that waits with thousands of
  * transfers delays each other one by a single turn.
  */
-export function nextInQueue(waiting: readonly KubeObject[], served: Served): KubeObject | undefined {
-  const servedMs = (object: KubeObject) => served.get(tenantOf(object)) ?? 0
+export function nextInQueue<Waiting extends KubeObject>(
+  waiting: readonly Waiting[],
+  served: Served,
+): Waiting | undefined {
+  const servedMs = (object: Waiting) => served.get(tenantOf(object)) ?? 0
   return [...waiting].sort((a, b) => servedMs(a) - servedMs(b) || (isOlder(a, b) ? -1 : 1))[0]
 }
 
@@ -55,22 +58,26 @@ export function nextInQueue(waiting: readonly KubeObject[], served: Served): Kub
  * Who of one namespace comes to the front next. The more wait the more come at a time: the square root of their number makes what is read
  * for a turn, the front each time and all of them once for each front, least.
  */
-export function frontOf(waiting: readonly KubeObject[]): KubeObject[] {
+export function frontOf<Waiting extends KubeObject>(waiting: readonly Waiting[]): Waiting[] {
   const size = Math.min(MOST_AT_FRONT, Math.max(FRONT_SIZE, Math.ceil(Math.sqrt(waiting.length))))
   return oldestFirst(waiting).slice(0, size)
 }
 
-export type Place = {
+export type Place<Waiting extends KubeObject> = {
   queue: 'front' | 'back'
   /** Goes to the back instead. */
-  makesWay?: KubeObject
+  makesWay?: Waiting
 }
 
 /**
  * Where a newcomer waits. `front`: that of its namespace; `hasBack`: whether others of its namespace wait behind it. It passes by no older one of
  * the same namespace, but for those that come while it looks: they may find themselves behind a front of younger ones.
  */
-export function placeOf(me: KubeObject, front: readonly KubeObject[], hasBack: boolean): Place {
+export function placeOf<Waiting extends KubeObject>(
+  me: KubeObject,
+  front: readonly Waiting[],
+  hasBack: boolean,
+): Place<Waiting> {
   const youngest = oldestFirst(front).at(-1)
   if (youngest !== undefined && isOlder(me, youngest))
     return front.length < FRONT_SIZE ? { queue: 'front' } : { queue: 'front', makesWay: youngest }
@@ -98,7 +105,7 @@ export function servedText(served: Served, tenant: string, nowMs: number): strin
   return latest.map(([name, ms]) => `${name}=${ms}`).join(',')
 }
 
-export function oldestFirst(objects: readonly KubeObject[]): KubeObject[] {
+export function oldestFirst<Waiting extends KubeObject>(objects: readonly Waiting[]): Waiting[] {
   return [...objects].sort((a, b) => (isOlder(a, b) ? -1 : 1))
 }
 

@@ -6,26 +6,10 @@
 //    ▼          ▼              └──▶ Canceling ──▶ Canceled
 //  SnapshotFailed, Canceled   (local mode ends at Snapshotted)
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import { SNAPSHOT_PHASES, type Snapshot, type SnapshotPhase, type UploadPhase } from '#shared/api/types.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import { isClaimSnapshotId } from './ids.ts'
 import { isBeingDeleted } from './step-label.ts'
-import type { UploadPhase } from './upload.ts'
-
-export const SNAPSHOT_PHASES = [
-  'New',
-  'InProgress',
-  'Snapshotted',
-  'SnapshotFailed',
-  'Uploading',
-  'Uploaded',
-  'UploadFailed',
-  'UploadFailedAfterRetry',
-  'Canceling',
-  'Canceled',
-  'CleanupAfterUploadFailed',
-] as const
-export type SnapshotPhase = (typeof SNAPSHOT_PHASES)[number]
 
 const FOLLOWING = [
   'Uploading',
@@ -97,20 +81,20 @@ export function decideSnapshot(seen: SnapshotSeen): SnapshotStep {
  * What is due for the object as it stands. Dormouse writes the id together with the first phase that follows an Upload: without it
  * the phase was written by hand, there is nothing to follow, and the work begins where it would have.
  */
-export function stepOfSnapshot(snapshot: KubeObject): SnapshotStep {
+export function stepOfSnapshot(snapshot: Snapshot): SnapshotStep {
   const seen = seeSnapshot(snapshot)
   const step = decideSnapshot(seen)
-  const isMadeUp = step.kind === 'follow' && !isClaimSnapshotId(snapshot['status']?.snapshotID)
+  const isMadeUp = step.kind === 'follow' && !isClaimSnapshotId(snapshot.status?.snapshotID)
   return isMadeUp ? decideSnapshot({ ...seen, phase: 'New' }) : step
 }
 
-export function seeSnapshot(snapshot: KubeObject): SnapshotSeen {
-  const phase = snapshot['status']?.phase
+export function seeSnapshot(snapshot: Snapshot): SnapshotSeen {
+  const phase = snapshot.status?.phase
   return {
-    phase: SNAPSHOT_PHASES.includes(phase) ? phase : 'New',
-    cancelRequested: snapshot['spec']?.snapshotCancel === true,
+    phase: SNAPSHOT_PHASES.find((known) => known === phase) ?? 'New',
+    cancelRequested: snapshot.spec?.snapshotCancel === true,
     beingDeleted: isBeingDeleted(snapshot),
-    localMode: snapshot['spec']?.backupRepository === '',
+    localMode: snapshot.spec?.backupRepository === '',
   }
 }
 

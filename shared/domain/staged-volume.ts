@@ -4,6 +4,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import type { CloneFromSnapshot, Download, PersistentVolume, ReclaimPolicy } from '#shared/api/types.ts'
 import { isOlderThan } from '#shared/kernel/clock.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
 import { backedUpOf } from './backed-up.ts'
@@ -36,7 +37,7 @@ export type StagedVolume = {
   /** Where the staging claim stood; undefined: beside the clone, by an earlier version. */
   namespace?: string | undefined
   /** As the backup says, else as its class wants it; it is `Retain` during the hand-over. */
-  reclaimPolicy: string
+  reclaimPolicy: ReclaimPolicy
   /** Proved to be new when the Download was made: it reads as zeros where nothing was written. */
   zeroed: boolean
   /** It is there in place of one that was too small for the backup. */
@@ -48,21 +49,21 @@ export function formatStagedVolume(staged: StagedVolume): string {
 }
 
 /** undefined: it says nothing that could be used, such as one that an older version or an operator made. */
-export function stagedVolumeOf(download: KubeObject): StagedVolume | undefined {
+export function stagedVolumeOf(download: Download): StagedVolume | undefined {
   const said = parseJsonObject(download.metadata.annotations?.[STAGED_VOLUME_ANNOTATION])
   const { name, claimUID, namespace, reclaimPolicy, zeroed, exchanged } = said ?? {}
   if (!isObjectName(name) || !isText(claimUID) || !isText(reclaimPolicy)) return undefined
   const backedUp = backedUpOf(download)?.volume?.reclaimPolicy
   return {
-    ...{ name, claimUID, reclaimPolicy: backedUp ?? reclaimPolicy, zeroed: zeroed === true },
+    ...{ name, claimUID, reclaimPolicy: backedUp ?? (reclaimPolicy as ReclaimPolicy), zeroed: zeroed === true },
     ...(isNamespaceName(namespace) ? { namespace } : {}),
     ...(exchanged === true ? { exchanged } : {}),
   }
 }
 
 /** Zeros need not be written to it. False once another backup's data was. */
-export function isZeroed(download: KubeObject): boolean {
-  return stagedVolumeOf(download)?.zeroed === true && download['status']?.holdsOtherData !== true
+export function isZeroed(download: Download): boolean {
+  return stagedVolumeOf(download)?.zeroed === true && download.status?.holdsOtherData !== true
 }
 
 export type HandOver = {
@@ -83,7 +84,7 @@ export function formatHandOver(handOver: HandOver): string {
 }
 
 /** undefined: it has not begun, or has ended. */
-export function handOverOf(download: KubeObject): HandOver | undefined {
+export function handOverOf(download: Download): HandOver | undefined {
   const { target, plan, again, since, over } =
     parseJsonObject(download.metadata.annotations?.[HAND_OVER_ANNOTATION]) ?? {}
   if (!isObjectName(target) || !isPlanOrNone(plan) || !isPlanOrNone(again)) return undefined
@@ -106,7 +107,7 @@ export function isHandOverLate({ since }: HandOver, nowMs: number): boolean {
 }
 
 /** From now on the Download is what tells of the disk; its finalizer keeps it. */
-export function isHandingOver(download: KubeObject | undefined): boolean {
+export function isHandingOver(download: Download | undefined): boolean {
   return download !== undefined && handOverOf(download) !== undefined
 }
 
@@ -125,29 +126,32 @@ export type VolumeState =
 
 /** By the volume as it was read just now; `foreign`: it is not to be changed. */
 export function stateOfStaged(
-  volume: KubeObject,
+  volume: PersistentVolume,
   {
     clone,
     download,
     staged,
     target,
-  }: { clone: KubeObject; download: KubeObject; staged: StagedVolume; target: string },
+  }: { clone: CloneFromSnapshot; download: Download; staged: StagedVolume; target: string },
 ): VolumeState {
   const { namespace } = clone.metadata
-  const { csi, claimRef } = volume['spec'] ?? {}
-  const { fcdId } = parseDiskId(download['spec'].protectedEntityID)
+  const { csi, claimRef } = volume.spec ?? {}
+  const { fcdId } = parseDiskId(download.spec.protectedEntityID)
   if (csi?.driver !== CSI_DRIVER || csi.volumeHandle !== fcdId) return 'foreign'
   const staging = { namespace: staged.namespace ?? namespace, name: stagingClaimName(clone), uid: staged.claimUID }
   if (isOfClaim(volume, staging)) return 'staged'
   return claimRef?.namespace === namespace && claimRef?.name === target ? 'given' : 'foreign'
 }
 
-export function isMarkedFor({ metadata }: KubeObject, clone: KubeObject): boolean {
+export function isMarkedFor({ metadata }: KubeObject, clone: CloneFromSnapshot): boolean {
   return clone.metadata.uid !== undefined && metadata.labels?.[CLONE_LABEL] === clone.metadata.uid
 }
 
 /** Metadata part of a patch: the volume is found by it when nothing else tells of it. */
-export function volumeMark(clone: KubeObject, claimUID: string): { labels: object; annotations: object } {
+export function volumeMark(
+  clone: CloneFromSnapshot,
+  claimUID: string,
+): { labels: Record<string, string>; annotations: Record<string, string> } {
   return {
     labels: { [CLONE_LABEL]: clone.metadata.uid ?? '' },
     annotations: { [STAGING_CLAIM_ANNOTATION]: claimUID },

@@ -2,6 +2,7 @@
 
 import { KINDS, type KubeObject, type OwnerReference } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import type { CloneFromSnapshot, Download, PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import { diskModes } from './access-modes.ts'
@@ -39,9 +40,12 @@ export function cloneReference({ metadata }: Pick<KubeObject, 'metadata'>): stri
  * True: the Download was made by this very clone. What names it is the Download's own reference, in Velero's namespace, and its name, which ends
  * with the clone's UID; `status.downloadName` is a tenant's word.
  */
-export function isDownloadOf({ metadata, ...download }: KubeObject, clone: KubeObject): boolean {
+export function isDownloadOf(
+  { metadata, spec }: Pick<Download, 'metadata' | 'spec'>,
+  clone: CloneFromSnapshot,
+): boolean {
   const { uid } = clone.metadata
-  const isNamed = download['spec']?.clonefromSnapshotReference === cloneReference(clone)
+  const isNamed = spec?.clonefromSnapshotReference === cloneReference(clone)
   return isNamed && uid !== undefined && uid !== '' && metadata.name.endsWith(`-${uid}`)
 }
 
@@ -65,10 +69,10 @@ export type Placement = {
 
 /** A claim that makes the CSI driver provision a disk like the one that was backed up. */
 export function stagingClaim(
-  clone: KubeObject,
-  stored: KubeObject,
+  clone: CloneFromSnapshot,
+  stored: PersistentVolumeClaim,
   { namespace, storageClass, selectedNode }: Placement,
-): KubeObject {
+): PersistentVolumeClaim {
   const isBeside = namespace === clone.metadata.namespace
   return {
     apiVersion: 'v1',
@@ -93,7 +97,7 @@ export function stagingClaim(
       },
     },
     // Said even where the stored claim leaves it to the default, which may be another one a moment later.
-    spec: { ...claimSpec(stored), accessModes: diskModes(stored['spec']?.accessModes), storageClassName: storageClass },
+    spec: { ...claimSpec(stored), accessModes: diskModes(stored.spec?.accessModes), storageClassName: storageClass },
   }
 }
 
@@ -103,7 +107,7 @@ function keptAnnotations({ metadata }: KubeObject): Record<string, string> {
   )
 }
 
-function annotationsBeside(stored: KubeObject): Record<string, string> {
+function annotationsBeside(stored: PersistentVolumeClaim): Record<string, string> {
   return Object.fromEntries(Object.entries(keptAnnotations(stored)).filter(([key]) => !PROVISIONING.test(key)))
 }
 
@@ -112,7 +116,11 @@ function ownerOf({ metadata: { name, uid = '' } }: KubeObject): OwnerReference {
 }
 
 /** The claim as its owner had it, bound to exactly the volume that was filled. */
-export function restoredClaim(clone: KubeObject, stored: KubeObject, volume: KubeObject): KubeObject {
+export function restoredClaim(
+  clone: CloneFromSnapshot,
+  stored: PersistentVolumeClaim,
+  volume: PersistentVolume,
+): PersistentVolumeClaim {
   return {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
@@ -125,33 +133,33 @@ export function restoredClaim(clone: KubeObject, stored: KubeObject, volume: Kub
     // Of the volume's class, or they are never bound: the default may be another one by now. Of its size, as a quota goes by the request.
     spec: {
       ...claimSpec(asksForBytes(stored, beyondRounding(stored, volume))),
-      storageClassName: volume['spec'].storageClassName ?? '',
+      storageClassName: volume.spec.storageClassName ?? '',
       volumeName: volume.metadata.name,
     },
   }
 }
 
 /** The claim, asking for at least so many bytes. */
-export function asksForBytes(claim: KubeObject, bytes: number): KubeObject {
-  const { requests } = claim['spec']?.resources ?? {}
+export function asksForBytes(claim: PersistentVolumeClaim, bytes: number): PersistentVolumeClaim {
+  const { requests } = claim.spec?.resources ?? {}
   if (requests?.storage === undefined || (parseQuantity(requests.storage) ?? 0) >= bytes) return claim
   return {
     ...claim,
-    spec: { ...claim['spec'], resources: { requests: { ...requests, storage: formatQuantity(bytes) } } },
+    spec: { ...claim.spec, resources: { requests: { ...requests, storage: formatQuantity(bytes) } } },
   }
 }
 
 /** Bytes of a volume that is larger than the claim has to make it: drivers round up to whole MiB. 0: it is not. */
-function beyondRounding(claim: KubeObject, volume: KubeObject): number {
-  const [asked = 0, has = 0] = [claim['spec']?.resources?.requests?.storage, volume['spec'].capacity?.storage].map(
+function beyondRounding(claim: PersistentVolumeClaim, volume: PersistentVolume): number {
+  const [asked = 0, has = 0] = [claim.spec?.resources?.requests?.storage, volume.spec.capacity?.storage].map(
     parseQuantity,
   )
   return has > Math.ceil(asked / MiB) * MiB ? has : 0
 }
 
 /** What of the old spec makes sense for a new disk: no old volume, selector or data source. */
-function claimSpec(stored: KubeObject): Record<string, unknown> {
-  const { accessModes, resources, storageClassName, volumeMode, volumeAttributesClassName } = stored['spec'] ?? {}
+function claimSpec(stored: PersistentVolumeClaim): PersistentVolumeClaim['spec'] {
+  const { accessModes, resources, storageClassName, volumeMode, volumeAttributesClassName } = stored.spec ?? {}
   if (resources?.requests?.storage === undefined)
     throw new TerminalError('MetadataInvalid', 'the stored claim asks for no storage')
   return {
@@ -164,6 +172,6 @@ function claimSpec(stored: KubeObject): Record<string, unknown> {
 }
 
 /** True when the claim that stands at the target's name was made by this very clone. */
-export function isOwnClaim(claim: KubeObject, clone: KubeObject): boolean {
+export function isOwnClaim(claim: PersistentVolumeClaim, clone: CloneFromSnapshot): boolean {
   return claim.metadata.labels?.[CLONE_LABEL] === clone.metadata.uid
 }

@@ -1,29 +1,22 @@
 // The step label gates objects into and out of the ApiServerSources; the due annotation tells the sweep when to look.
 // Names and meaning: docs/design/0001-shape.md.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KubeObject, STEPPED_KINDS, type Step } from '#shared/api/kinds.ts'
+import type { SteppedObject } from '#shared/api/types.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 
 export const STEP_LABEL = 'dormouse.dev/step'
 export const DUE_ANNOTATION = 'dormouse.dev/due'
 export const FINALIZER = 'dormouse.dev/object'
 
-export const DUE_STEPS = ['snapshot', 'upload', 'download', 'clone', 'delete', 'repository'] as const
-export type DueStep = (typeof DUE_STEPS)[number]
 /** Values that keep an object out of every source's selector. */
 export const PARKED = ['running', 'queued', 'waiting', 'done'] as const
-export type StepLabel = DueStep | (typeof PARKED)[number]
+export type StepLabel = Step | (typeof PARKED)[number]
 
-/** The step that each kind's function does. */
-export const STEP_OF_KIND = {
-  Snapshot: 'snapshot',
-  Upload: 'upload',
-  Download: 'download',
-  CloneFromSnapshot: 'clone',
-  DeleteSnapshot: 'delete',
-  BackupRepositoryClaim: 'repository',
-} as const satisfies Record<string, DueStep>
-export type SteppedKind = keyof typeof STEP_OF_KIND
+/** A function works on objects of its kind, and that is the one of its group: others have a Snapshot, too. */
+export function isStepped(object: KubeObject): object is SteppedObject {
+  return STEPPED_KINDS.some((kind) => KINDS[kind].kind === object.kind && KINDS[kind].apiVersion === object.apiVersion)
+}
 
 export function stepOf(object: KubeObject): string | undefined {
   return object.metadata.labels?.[STEP_LABEL]
@@ -41,7 +34,10 @@ export function hasDueTime(object: KubeObject): boolean {
 }
 
 /** The metadata part of a merge patch that sets the label; `dueAtMs` undefined removes the annotation. */
-export function stepPatch(step: StepLabel, dueAtMs?: number): { labels: object; annotations: object } {
+export function stepPatch(
+  step: StepLabel,
+  dueAtMs?: number,
+): { labels: Record<string, string>; annotations: Record<string, string | null> } {
   return {
     labels: { [STEP_LABEL]: step },
     annotations: { [DUE_ANNOTATION]: dueAtMs === undefined ? null : rfc3339(dueAtMs) },

@@ -1,6 +1,7 @@
 // Which class a staged disk gets: it must be one that provisions a new volume.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { StorageClass } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { CSI_DRIVER } from './volume.ts'
 
@@ -10,10 +11,11 @@ const DEFAULT_CLASS = [
 ]
 
 /** As Kubernetes chooses: of several the newest, of the same age the first by name. */
-export function defaultClass(classes: readonly KubeObject[]): KubeObject | undefined {
+export function defaultClass(classes: readonly StorageClass[]): StorageClass | undefined {
   const ageOf = ({ metadata }: KubeObject) => Date.parse(metadata.creationTimestamp ?? '') || 0
   const isDefault = ({ metadata }: KubeObject) => DEFAULT_CLASS.some((key) => metadata.annotations?.[key] === 'true')
-  const byAge = (a: KubeObject, b: KubeObject) => ageOf(b) - ageOf(a) || (a.metadata.name < b.metadata.name ? -1 : 1)
+  const byAge = (a: StorageClass, b: StorageClass) =>
+    ageOf(b) - ageOf(a) || (a.metadata.name < b.metadata.name ? -1 : 1)
   return classes.filter(isDefault).sort(byAge)[0]
 }
 
@@ -26,8 +28,8 @@ export function noClass(why: string): TerminalError {
 }
 
 /** TerminalError `DriverUnsupported`: a class of another driver, or of none, makes no disk that could be filled. */
-export function requireProvisioner(storageClass: KubeObject): KubeObject {
-  const provisioner = storageClass['provisioner']
+export function requireProvisioner(storageClass: StorageClass): StorageClass {
+  const provisioner = storageClass.provisioner
   if (provisioner === CSI_DRIVER) return storageClass
   throw new TerminalError(
     'DriverUnsupported',
@@ -35,6 +37,6 @@ export function requireProvisioner(storageClass: KubeObject): KubeObject {
   )
 }
 
-export function waitsForConsumer(storageClass: KubeObject): boolean {
-  return storageClass['volumeBindingMode'] === 'WaitForFirstConsumer'
+export function waitsForConsumer(storageClass: StorageClass): boolean {
+  return storageClass.volumeBindingMode === 'WaitForFirstConsumer'
 }

@@ -1,7 +1,7 @@
 // What each kind of store knows about its own parameters, asked without any I/O. The kinds lie in shared/repository/stores; what decides
 // about repositories is given these rules and names no kind.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupRepository, BackupRepositoryClaim, BackupStorageLocation } from '#shared/api/types.ts'
 import type { Reference } from './secret-purposes.ts'
 
 /** What a BackupRepository or its claim says of its store: `repositoryDriver` names the kind, `repopsitoryParameters` are that kind's own. */
@@ -28,9 +28,9 @@ export interface StoreRules {
    * Of a BackupStorageLocation: only what it says, in a fixed order, so that equal locations give equal parameters. TerminalError
    * `RepositoryParametersInvalid`: no repository can be made from it.
    */
-  specOf(location: KubeObject, encryptionSecretName?: string): StoreSpec
+  specOf(location: BackupStorageLocation, encryptionSecretName?: string): StoreSpec
   /** Its provider is one of ours. Volumes are backed up into no other one. */
-  isUsable(location: KubeObject): boolean
+  isUsable(location: BackupStorageLocation): boolean
   /** Where to look, as one text that is equal for the same place, and no proof of what is there. TerminalError `RepositoryParametersInvalid`. */
   placeOf(spec: StoreSpec): string
   /** The same for people. */
@@ -38,6 +38,6 @@ export interface StoreRules {
 }
 
 /** Of a BackupRepository or a BackupRepositoryClaim. */
-export function specOfRepository(object: KubeObject): StoreSpec {
-  return { driver: String(object['repositoryDriver'] ?? ''), parameters: object['repopsitoryParameters'] ?? {} }
+export function specOfRepository(object: BackupRepository | BackupRepositoryClaim): StoreSpec {
+  return { driver: String(object.repositoryDriver ?? ''), parameters: object.repopsitoryParameters ?? {} }
 }

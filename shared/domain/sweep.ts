@@ -1,7 +1,7 @@
 // Which unfinished objects the sweep wakes, and whether that is a rescue (an event was lost, a holder died) or was planned.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
-import { CLONE_PHASES, decideClone, isCloneOver, seeClone } from './clone.ts'
+import type { CloneFromSnapshot, Download, Lease, Snapshot, SteppedObject, Upload } from '#shared/api/types.ts'
+import { decideClone, isCloneOver, seeClone } from './clone.ts'
 import { deletePhase, isDeleteOver } from './delete.ts'
 import { decideDownload, isDownloadOver, seeDownload } from './download.ts'
 import { leaseState } from './lease.ts'
@@ -21,11 +21,11 @@ export type Surroundings = {
   graceMs: number
   /** Of the settings: no due time of ours is farther away than so many of these. */
   backoffUnitMs: number
-  lease: KubeObject | undefined
-  upload: KubeObject | undefined
-  download: KubeObject | undefined
+  lease: Lease | undefined
+  upload: Upload | undefined
+  download: Download | undefined
   /** The Snapshot of an Upload, the CloneFromSnapshot of a Download. */
-  owner?: KubeObject | undefined
+  owner?: Snapshot | CloneFromSnapshot | undefined
   /** What of these could not be read, so that its absence says nothing. */
   unread?: ReadonlySet<Unread>
 }
@@ -33,7 +33,7 @@ export type Surroundings = {
 /** `partner`: the Upload of a Snapshot, the Download of a CloneFromSnapshot. */
 export type Unread = 'lease' | 'partner' | 'owner'
 
-export function decideWake(object: KubeObject, around: Surroundings): WakeDecision {
+export function decideWake(object: SteppedObject, around: Surroundings): WakeDecision {
   const step = stepOf(object)
   const isEnded = isOver(object) && !isHandedOver(object, around)
   if (isEnded && step === 'done' && !(holdsFinalizer(object) && isBeingDeleted(object)))
@@ -51,7 +51,7 @@ export function decideWake(object: KubeObject, around: Surroundings): WakeDecisi
     : { wake: false, why: 'its event may still come' }
 }
 
-function decideWaiting(object: KubeObject, around: Surroundings): WakeDecision {
+function decideWaiting(object: SteppedObject, around: Surroundings): WakeDecision {
   if (isOver(object)) return { wake: true, cause: 'rescue', why: 'it is over, its label does not say so yet' }
   if (hasDueTime(object))
     return decideDue(dueMs(object) - around.nowMs, longestWaitMs(object.kind, around.backoffUnitMs))
@@ -61,7 +61,7 @@ function decideWaiting(object: KubeObject, around: Surroundings): WakeDecision {
 }
 
 /** Its volume changes hands: its phase was written by hand, and nobody else would end what was begun. */
-function isHandedOver(object: KubeObject, { download }: Surroundings): boolean {
+function isHandedOver(object: SteppedObject, { download }: Surroundings): boolean {
   if (object.kind !== 'CloneFromSnapshot' || download === undefined) return false
   return isHandingOver(download) && isDownloadOf(download, object)
 }
@@ -74,7 +74,7 @@ function decideDue(leftMs: number, longestMs: number): WakeDecision {
 }
 
 /** Nothing else waits for a slot, whatever its label says. */
-function isTransfer({ kind }: KubeObject): boolean {
+function isTransfer({ kind }: SteppedObject): boolean {
   return kind === 'Upload' || kind === 'Download'
 }
 
@@ -82,30 +82,43 @@ function isTransfer({ kind }: KubeObject): boolean {
  * Cancel and deletion of a gated-out object are no event for anybody, so neither back-off nor queue hides them from the sweep. False
  * once its function has seen it: what is left then (a clean-up that fails) has a time of its own.
  */
-function wantsNotice(object: KubeObject, around: Surroundings): boolean {
-  const isCanceling = object['status']?.phase === 'Canceling'
+function wantsNotice(object: SteppedObject, around: Surroundings): boolean {
   switch (object.kind) {
     case 'Snapshot': {
       const step = decideSnapshot(seeSnapshot(object))
-      const isTold = around.upload?.['spec']?.uploadCancel === true
-      return step.kind === 'cancel' || (step.kind === 'follow' && step.cancel && !isCanceling && !isTold)
+      const isTold = around.upload?.spec?.uploadCancel === true
+      return step.kind === 'cancel' || (step.kind === 'follow' && step.cancel && !isCanceling(object) && !isTold)
     }
     case 'CloneFromSnapshot':
-      return !isCanceling && decideClone(seeClone(object, around.download)).kind === 'abort'
+      return !isCanceling(object) && decideClone(seeClone(object, around.download)).kind === 'abort'
     case 'Upload':
-      return !isCanceling && decideUpload(seeUpload(object, around.owner), around.nowMs).kind === 'abort'
+      return !isCanceling(object) && decideUpload(seeUpload(object, snapshotOf(around)), around.nowMs).kind === 'abort'
     case 'Download':
       return decideDownload(seeDownload(object, cloneOf(around)), around.nowMs).kind === 'cancel'
+    case 'BackupRepositoryClaim':
+      return isBeingDeleted(object)
+    case 'DeleteSnapshot':
+      return false
     default:
-      return object.kind === 'BackupRepositoryClaim' && isBeingDeleted(object)
+      object satisfies never
+      return false
   }
 }
 
-function cloneOf({ owner, unread }: Surroundings): KubeObject | 'gone' | undefined {
-  return owner ?? (unread?.has('owner') ? undefined : 'gone')
+function isCanceling({ status }: Snapshot | CloneFromSnapshot | Upload): boolean {
+  return status?.phase === 'Canceling'
 }
 
-function partnerMoved(object: KubeObject, around: Surroundings): boolean {
+function snapshotOf({ owner }: Surroundings): Snapshot | undefined {
+  return owner?.kind === 'Snapshot' ? owner : undefined
+}
+
+function cloneOf({ owner, unread }: Surroundings): CloneFromSnapshot | 'gone' | undefined {
+  if (owner?.kind === 'CloneFromSnapshot') return owner
+  return unread?.has('owner') ? undefined : 'gone'
+}
+
+function partnerMoved(object: SteppedObject, around: Surroundings): boolean {
   if (object.kind === 'Snapshot') {
     const seen = seeSnapshot(object)
     // Gone without a word: the Snapshot's own function finds out what became of it.
@@ -117,15 +130,14 @@ function partnerMoved(object: KubeObject, around: Surroundings): boolean {
   return false
 }
 
-export function isOver(object: KubeObject): boolean {
-  const phase = object['status']?.phase
+export function isOver(object: SteppedObject): boolean {
   switch (object.kind) {
     case 'Snapshot': {
       const seen = seeSnapshot(object)
       return isSnapshotOver(seen.phase, seen.localMode)
     }
     case 'CloneFromSnapshot':
-      return CLONE_PHASES.includes(phase) && isCloneOver(phase)
+      return isCloneOver(seeClone(object, undefined).phase)
     case 'DeleteSnapshot':
       return isDeleteOver(deletePhase(object))
     case 'Upload':
@@ -135,12 +147,13 @@ export function isOver(object: KubeObject): boolean {
     case 'BackupRepositoryClaim':
       return stepOf(object) === 'done'
     default:
+      object satisfies never
       return true
   }
 }
 
 /** A slot's holder keeps it while its object transfers or is due to; not in back-off, not when it is over. */
-export function keepsSlot(object: KubeObject): boolean {
+export function keepsSlot(object: SteppedObject): boolean {
   const step = stepOf(object)
   return !isOver(object) && step !== 'waiting' && step !== 'queued'
 }

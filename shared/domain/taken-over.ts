@@ -1,28 +1,28 @@
 // What a restored volume takes over from the one that was backed up, beside its data. Disk, driver, Secrets and attributes stay its own, and so
 // does the place of its disk.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { ChangeOf, Node, PersistentVolume } from '#shared/api/types.ts'
 import { joinedModes } from './access-modes.ts'
 import { hasNode } from './node-affinity.ts'
 import type { VolumeRecord } from './volume-record.ts'
 
 /** Of the backup and of the claim that gets the volume. `nodes`: only needed where `asksForNodes`. `record` undefined: an older backup. */
-export type Wanted = { record: VolumeRecord | undefined; claimModes: unknown; nodes: readonly KubeObject[] }
+export type Wanted = { record: VolumeRecord | undefined; claimModes: unknown; nodes: readonly Node[] }
 
 /** The new volume does not say where its disk is, and the old one said where it is wanted. */
-export function asksForNodes(staged: KubeObject, record: VolumeRecord | undefined): boolean {
-  return record?.nodeAffinity !== undefined && staged['spec'].nodeAffinity === undefined
+export function asksForNodes(staged: PersistentVolume, record: VolumeRecord | undefined): boolean {
+  return record?.nodeAffinity !== undefined && staged.spec.nodeAffinity === undefined
 }
 
 /** False: no Pod could ever use the volume with it, so it is left out. */
-export function isPlaceKept(staged: KubeObject, { record, nodes }: Wanted): boolean {
+export function isPlaceKept(staged: PersistentVolume, { record, nodes }: Wanted): boolean {
   return !asksForNodes(staged, record) || (record?.nodeAffinity !== undefined && hasNode(record.nodeAffinity, nodes))
 }
 
 /** The volume as it has to be. Its reclaim policy is set last, as it is `Retain` during the hand-over. */
-export function takenOver(staged: KubeObject, wanted: Wanted): KubeObject {
+export function takenOver(staged: PersistentVolume, wanted: Wanted): PersistentVolume {
   const { record, claimModes } = wanted
-  const { accessModes, ...spec } = staged['spec']
+  const { accessModes, ...spec } = staged.spec
   const modes = joinedModes(claimModes, accessModes, record?.accessModes)
   if (record === undefined) return { ...staged, spec: { ...spec, accessModes: modes } }
   const { labels, annotations } = staged.metadata
@@ -38,10 +38,13 @@ export function takenOver(staged: KubeObject, wanted: Wanted): KubeObject {
 }
 
 /** A raw block device is not mounted. */
-function mountedAs(spec: Record<string, unknown>, { fsType, readOnly, mountOptions }: VolumeRecord): object {
+function mountedAs(
+  spec: PersistentVolume['spec'],
+  { fsType, readOnly, mountOptions }: VolumeRecord,
+): PersistentVolume['spec'] {
   const { csi: given, mountOptions: _ofClass, ...rest } = spec
-  const { fsType: ofClass, ...csi } = given as Record<string, unknown>
-  const isBlock = spec['volumeMode'] === 'Block'
+  const { fsType: ofClass, ...csi } = given as NonNullable<typeof given>
+  const isBlock = spec.volumeMode === 'Block'
   const named = isBlock ? ofClass : fsType
   return {
     ...rest,
@@ -50,22 +53,25 @@ function mountedAs(spec: Record<string, unknown>, { fsType, readOnly, mountOptio
   }
 }
 
-function placeOf(staged: KubeObject, wanted: Wanted): object {
+function placeOf(staged: PersistentVolume, wanted: Wanted): Pick<PersistentVolume['spec'], 'nodeAffinity'> {
   const { record } = wanted
-  return asksForNodes(staged, record) && isPlaceKept(staged, wanted) ? { nodeAffinity: record?.nodeAffinity } : {}
+  return record?.nodeAffinity !== undefined && asksForNodes(staged, record) && isPlaceKept(staged, wanted)
+    ? { nodeAffinity: record.nodeAffinity }
+    : {}
 }
 
 /** What Kubernetes never lets anybody change on a volume object differs: it takes another object over the same disk. */
-export function needsOtherObject(staged: KubeObject, wanted: KubeObject): boolean {
-  const of = ({ fsType = '', readOnly = false }: Record<string, unknown>) => [fsType, readOnly].join()
-  return of(staged['spec'].csi) !== of(wanted['spec'].csi)
+export function needsOtherObject(staged: PersistentVolume, wanted: PersistentVolume): boolean {
+  const of = ({ fsType = '', readOnly = false }: Partial<NonNullable<PersistentVolume['spec']['csi']>> = {}) =>
+    [fsType, readOnly].join()
+  return of(staged.spec.csi) !== of(wanted.spec.csi)
 }
 
 /** The rest, as a merge patch of the object that stands. */
-export function changesTo(staged: KubeObject, wanted: KubeObject): { metadata: object; spec: object } {
+export function changesTo(staged: PersistentVolume, wanted: PersistentVolume): ChangeOf<'PersistentVolume'> {
   const { labels, annotations } = wanted.metadata
-  const { mountOptions, accessModes, nodeAffinity } = wanted['spec']
-  const had = staged['spec']
+  const { mountOptions, accessModes, nodeAffinity } = wanted.spec
+  const had = staged.spec
   return {
     metadata: { ...(labels === undefined ? {} : { labels }), ...(annotations === undefined ? {} : { annotations }) },
     spec: {

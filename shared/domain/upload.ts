@@ -6,22 +6,10 @@
 //         UploadError ──(ceiling)──▶ UploadFailedAfterRetry
 //   any unfinished ──(cancel)──▶ Canceling ──▶ Canceled
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import { type Snapshot, UPLOAD_PHASES, type Upload, type UploadPhase } from '#shared/api/types.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import { asksToStop, ownerAsksToStop } from './cancel.ts'
-
-export const UPLOAD_PHASES = [
-  'New',
-  'InProgress',
-  'UploadError',
-  'CleanupFailed',
-  'Canceling',
-  'Canceled',
-  'Completed',
-  'UploadFailedAfterRetry',
-] as const
-export type UploadPhase = (typeof UPLOAD_PHASES)[number]
 
 /** Legal moves, as data; the tests walk every edge. */
 export const UPLOAD_NEXT = {
@@ -80,9 +68,9 @@ export function decideUpload(seen: UploadSeen, nowMs: number): UploadStep {
 }
 
 /** `snapshot`: the one that it was made for, where its wish to stop counts. */
-export function seeUpload(upload: KubeObject, snapshot?: KubeObject): UploadSeen {
-  const status = upload['status'] ?? {}
-  const known: UploadPhase = UPLOAD_PHASES.includes(status.phase) ? status.phase : 'New'
+export function seeUpload(upload: Upload, snapshot?: Snapshot): UploadSeen {
+  const status = upload.status ?? {}
+  const known: UploadPhase = UPLOAD_PHASES.find((each) => each === status.phase) ?? 'New'
   const sealed = typeof status.root === 'string' && status.root !== ''
   // `Completed` of a session that sealed nothing was written by hand: there is no backup yet. The peer's own have no session.
   const isMadeUp = known === 'Completed' && !sealed && typeof status.session === 'string'

@@ -1,7 +1,7 @@
 // What a backup knows of its PersistentVolume beside the data: what a restored volume has to have as well. It never says which disk, which
 // driver, or which Secrets: those are the new volume's own.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { PersistentVolume } from '#shared/api/types.ts'
 import { knownModes } from './access-modes.ts'
 import { isKeptKey, isLabelValue, keptAnnotation } from './kept-keys.ts'
 import { type NodeAffinity, nodeAffinityOf } from './node-affinity.ts'
@@ -35,9 +35,9 @@ const FS_TYPE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/
 /** Printable, and no comma: kubelet joins them with it. */
 const OPTION = /^[^\p{C}\p{Z},]+$/u
 
-export function recordOf({ metadata, ...volume }: KubeObject): VolumeRecord {
-  const spec = volume['spec'] ?? {}
-  const { fsType, readOnly } = spec.csi ?? spec.vsphereVolume ?? {}
+export function recordOf({ metadata, ...volume }: PersistentVolume): VolumeRecord {
+  const spec = volume.spec ?? {}
+  const { fsType, readOnly }: { fsType?: string; readOnly?: boolean } = spec.csi ?? spec.vsphereVolume ?? {}
   const older = metadata.annotations?.[MOUNT_OPTIONS_ANNOTATION]
   return cleaned({
     fsType,

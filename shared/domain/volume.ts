@@ -1,6 +1,7 @@
 // Which First Class Disk is behind a claim, and why some claims have none that Dormouse can back up.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { CnsVSphereVolumeMigration, PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { writerMode } from './access-modes.ts'
 
@@ -27,11 +28,11 @@ export function requireClaimHandle(handle: { apiGroup?: string; kind?: string; n
 }
 
 /** The PV's name that a claim is bound to. */
-export function requireBoundVolume(claim: KubeObject | undefined, where: string): string {
+export function requireBoundVolume(claim: PersistentVolumeClaim | undefined, where: string): string {
   if (claim === undefined) throw new TerminalError('ClaimNotFound', `PersistentVolumeClaim ${where} does not exist`)
-  const volumeName = claim['spec']?.volumeName
-  if (claim['status']?.phase !== 'Bound' || typeof volumeName !== 'string' || volumeName === '') {
-    const phase = claim['status']?.phase ?? 'unknown'
+  const volumeName = claim.spec?.volumeName
+  if (claim.status?.phase !== 'Bound' || typeof volumeName !== 'string' || volumeName === '') {
+    const phase = claim.status?.phase ?? 'unknown'
     throw new TerminalError(
       'ClaimNotBound',
       `PersistentVolumeClaim ${where} is ${phase}, not Bound: it has no data to back up yet`,
@@ -44,7 +45,7 @@ export function requireBoundVolume(claim: KubeObject | undefined, where: string)
  * TerminalError `VolumeOfAnotherClaim` unless the volume itself says that it is the claim's. Who may write a claim and its status can
  * name any volume there; what is bound to a volume is written into it by Kubernetes alone.
  */
-export function requireOwnVolume(volume: KubeObject | undefined, claim: KubeObject): void {
+export function requireOwnVolume(volume: PersistentVolume | undefined, claim: PersistentVolumeClaim): void {
   if (volume === undefined || isVolumeOf(volume, claim)) return
   const { namespace, name } = claim.metadata
   throw new TerminalError(
@@ -53,20 +54,20 @@ export function requireOwnVolume(volume: KubeObject | undefined, claim: KubeObje
   )
 }
 
-export function isVolumeOf(volume: KubeObject, { metadata }: KubeObject): boolean {
-  const { namespace, name, uid } = volume['spec']?.claimRef ?? {}
+export function isVolumeOf(volume: PersistentVolume, { metadata }: KubeObject): boolean {
+  const { namespace, name, uid } = volume.spec?.claimRef ?? {}
   return uid !== undefined && uid === metadata.uid && name === metadata.name && namespace === metadata.namespace
 }
 
 /** Every volume that is, or may be, of that disk. `migrations`: all of them, where one of the volumes is migrated. */
 export function volumesOfDisk(
   fcdId: string,
-  volumes: readonly KubeObject[],
-  migrations: readonly KubeObject[],
-): KubeObject[] {
+  volumes: readonly PersistentVolume[],
+  migrations: readonly CnsVSphereVolumeMigration[],
+): PersistentVolume[] {
   return volumes.filter((volume) => {
     if (isMigrated(volume)) return disksAt(volume, migrations).includes(fcdId)
-    const { driver, volumeHandle } = volume['spec']?.csi ?? {}
+    const { driver, volumeHandle } = volume.spec?.csi ?? {}
     return driver === CSI_DRIVER && volumeHandle === fcdId
   })
 }
@@ -77,19 +78,19 @@ export function volumesOfDisk(
  */
 export function isDiskIn(
   namespace: string,
-  volumes: readonly KubeObject[],
+  volumes: readonly PersistentVolume[],
   claims: readonly (KubeObject | undefined)[],
 ): boolean {
-  const isOwn = volumes.every((volume) => volume['spec']?.claimRef?.namespace === namespace)
-  const isBound = (volume: KubeObject) =>
-    volume['status']?.phase === 'Bound' && claims.some((claim) => claim !== undefined && isVolumeOf(volume, claim))
+  const isOwn = volumes.every((volume) => volume.spec?.claimRef?.namespace === namespace)
+  const isBound = (volume: PersistentVolume) =>
+    volume.status?.phase === 'Bound' && claims.some((claim) => claim !== undefined && isVolumeOf(volume, claim))
   return isOwn && volumes.some(isBound)
 }
 
 /** The FCD's id of a PV, or the reason why it has none. */
-export function requireDisk(volume: KubeObject | undefined, name: string): string {
+export function requireDisk(volume: PersistentVolume | undefined, name: string): string {
   if (volume === undefined) throw new TerminalError('VolumeNotFound', `PersistentVolume ${name} does not exist`)
-  const csi = volume['spec']?.csi
+  const csi = volume.spec?.csi
   if (csi?.driver !== CSI_DRIVER) {
     const found = csi?.driver ?? 'no CSI driver'
     throw new TerminalError('DriverUnsupported', `PersistentVolume ${name} belongs to ${found}, not to ${CSI_DRIVER}`)
@@ -101,7 +102,7 @@ export function requireDisk(volume: KubeObject | undefined, name: string): strin
       `PersistentVolume ${name} is a vSAN file share: back it up with File System Backup`,
     )
   }
-  const modes: unknown = volume['spec']?.accessModes
+  const modes: unknown = volume.spec?.accessModes
   if (writerMode(modes) === undefined) {
     throw new TerminalError(
       'AccessModeUnsupported',
@@ -112,30 +113,34 @@ export function requireDisk(volume: KubeObject | undefined, name: string): strin
 }
 
 /** A volume of the old in-tree driver that CSI has taken over: it has a First Class Disk, which the volume itself does not name. */
-export function isMigrated(volume: KubeObject | undefined): boolean {
-  return (
-    volume?.['spec']?.vsphereVolume !== undefined && volume.metadata.annotations?.[MIGRATED_ANNOTATION] === CSI_DRIVER
-  )
+export function isMigrated(volume: PersistentVolume | undefined): boolean {
+  return volume?.spec?.vsphereVolume !== undefined && volume.metadata.annotations?.[MIGRATED_ANNOTATION] === CSI_DRIVER
 }
 
 /** The FCD's id of a migrated volume, by the list of all CnsVSphereVolumeMigrations. undefined: none has its path, or several disks have. */
-export function findMigratedDisk(volume: KubeObject, migrations: readonly KubeObject[]): string | undefined {
+export function findMigratedDisk(
+  volume: PersistentVolume,
+  migrations: readonly CnsVSphereVolumeMigration[],
+): string | undefined {
   const [disk, ...more] = disksAt(volume, migrations)
   return more.length === 0 ? disk : undefined
 }
 
 /** A path begins with the name of a datastore, which is unique in a datacenter only. */
-function disksAt(volume: KubeObject, migrations: readonly KubeObject[]): string[] {
-  const path: unknown = volume['spec'].vsphereVolume.volumePath
-  const disks = migrations.filter(({ spec }) => spec?.volumepath === path).map(({ spec }) => spec.volumeid)
-  return [...new Set(disks.filter((disk) => typeof disk === 'string' && disk !== ''))]
+function disksAt(volume: PersistentVolume, migrations: readonly CnsVSphereVolumeMigration[]): string[] {
+  const path: unknown = volume.spec.vsphereVolume?.volumePath
+  const disks = migrations.filter(({ spec }) => spec?.volumepath === path).map(({ spec }) => spec?.volumeid)
+  return [...new Set(disks.filter((disk): disk is string => typeof disk === 'string' && disk !== ''))]
 }
 
 /** TerminalError `VolumeNotFound` when the driver has no record of it, `VolumeAmbiguous` when it has records of several disks. */
-export function requireMigratedDisk(volume: KubeObject, migrations: readonly KubeObject[]): string {
+export function requireMigratedDisk(
+  volume: PersistentVolume,
+  migrations: readonly CnsVSphereVolumeMigration[],
+): string {
   const disks = disksAt(volume, migrations)
   const [disk, ...more] = disks
-  const path = volume['spec'].vsphereVolume.volumePath
+  const path = volume.spec.vsphereVolume?.volumePath
   if (more.length > 0)
     throw new TerminalError(
       'VolumeAmbiguous',

@@ -1,6 +1,7 @@
 // A volume whose backup was ended while it waited for a slot, as its time was over, keeps its place: else it might never have its turn.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { TransferObject, Upload } from '#shared/api/types.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
 import { tenantOf } from './tenant.ts'
 
@@ -24,11 +25,11 @@ export function diskLabel(fcdId: string): string | undefined {
  * `earlier`: the Uploads of the disk that are on record. Since when it waits, when the last of them was cancelled before it had a slot, or after it
  * had given it up, and had waited for an hour; undefined: it does not wait.
  */
-export function waitsSince(earlier: readonly KubeObject[]): string | undefined {
-  const created = (upload: KubeObject) => upload.metadata.creationTimestamp ?? ''
+export function waitsSince(earlier: readonly Upload[]): string | undefined {
+  const created = (upload: Upload) => upload.metadata.creationTimestamp ?? ''
   const last = earlier.toSorted((a, b) => (created(a) < created(b) ? -1 : 1)).at(-1)
   if (last === undefined) return undefined
-  const { phase, slice, completionTimestamp } = last['status'] ?? {}
+  const { phase, slice, completionTimestamp } = last.status ?? {}
   const waitedMs = Date.parse(completionTimestamp ?? '') - Date.parse(created(last))
   if (phase !== 'Canceled' || !(waitedMs >= LEAST_WAIT_MS)) return undefined
   if (Number(slice ?? 0) === 0) return queuedSince(last)
@@ -53,18 +54,18 @@ function waitsInVain(object: KubeObject): boolean {
 }
 
 /** Between two slices, the first of them moved since it was given its slot: who was given one moves a slice first. */
-export function hasMovedASlice({ metadata, ...mover }: KubeObject): boolean {
-  return Number(mover['status']?.slice ?? 0) > Number(metadata.annotations?.[STOOD_ASIDE_ANNOTATION] ?? 0)
+export function hasMovedASlice({ metadata, ...mover }: TransferObject): boolean {
+  return Number(mover.status?.slice ?? 0) > Number(metadata.annotations?.[STOOD_ASIDE_ANNOTATION] ?? 0)
 }
 
 /** `slotsOf`: how many slots a namespace has now. */
-export type Room = { waiting: readonly KubeObject[]; slotsOf: (tenant: string) => number }
+export type Room = { waiting: readonly TransferObject[]; slotsOf: (tenant: string) => number }
 
 /**
  * Whether `mover`, which has moved a slice, gives its slot up: to one that waits in vain, of its own namespace if that one has waited for longer, of
  * another one if that has fewer slots. So namespaces take turns slice by slice, and in each the oldest goes first.
  */
-export function standsAside(mover: KubeObject, { waiting, slotsOf }: Room): boolean {
+export function standsAside(mover: TransferObject, { waiting, slotsOf }: Room): boolean {
   if (!hasMovedASlice(mover)) return false
   const tenant = tenantOf(mover)
   return waiting.filter(waitsInVain).some((other) => {

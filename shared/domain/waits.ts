@@ -1,9 +1,9 @@
 // How long the functions let an object wait before they look at it again. Who writes a due time takes it from here, so that the sweep knows the
 // longest there can be: a tenant can write one, too, and would hide work from it.
 
+import type { SteppedKind } from '#shared/api/kinds.ts'
 import { HOUR_MS, MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import { DOWNLOAD_RETRY_UNITS } from './download.ts'
-import type { SteppedKind } from './step-label.ts'
 import { MAX_BACKOFF_UNITS } from './upload.ts'
 
 /** How soon a snapshot that vCenter is still at, or was too busy for, is looked at again, in back-off units: half a minute by default. */

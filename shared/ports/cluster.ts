@@ -1,6 +1,7 @@
 // The Kubernetes API as Dormouse uses it: read fresh, write with the resourceVersion that was read.
 
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
+import type { ChangeOf, KindTypes, MetadataChange, StatusChangeOf } from '#shared/api/types.ts'
 
 export type ListOptions = { namespace?: string; labelSelector?: string }
 
@@ -11,7 +12,11 @@ export type PageOptions = ListOptions & { limit?: number; notNamespaces?: readon
 export type Cursor = { readonly token: string; readonly limit: number }
 
 /** `bytes`: about what its objects take on the wire. `next` undefined: this was the last page. */
-export type Page = { objects: KubeObject[]; bytes: number; next: Cursor | undefined }
+export type Page<Name extends KindName = KindName> = {
+  objects: KindTypes[Name][]
+  bytes: number
+  next: Cursor | undefined
+}
 
 /**
  * NotFound on read is `undefined`. A write whose resourceVersion is stale, a create of something that exists and a
@@ -23,25 +28,37 @@ export interface Cluster {
    * Before its first answer, this node's clock.
    */
   nowMs(): number
-  read(kind: KindName, namespace: string | undefined, name: string): Promise<KubeObject | undefined>
+  read<Name extends KindName>(
+    kind: Name,
+    namespace: string | undefined,
+    name: string,
+  ): Promise<KindTypes[Name] | undefined>
   /** All of them at once: for what is small and few. */
-  list(kind: KindName, options?: ListOptions): Promise<KubeObject[]>
+  list<Name extends KindName>(kind: Name, options?: ListOptions): Promise<KindTypes[Name][]>
   /**
    * A part of the list, of bounded size: a few megabytes, or a single object. What stands there while all pages are read is in one of
    * them, once; what is made or goes meanwhile may or may not be.
    */
-  page(kind: KindName, options?: PageOptions, from?: Cursor): Promise<Page>
+  page<Name extends KindName>(kind: Name, options?: PageOptions, from?: Cursor): Promise<Page<Name>>
   /** Creates it. ConflictError with reason `AlreadyExists` when the name is taken. */
-  create(kind: KindName, object: KubeObject): Promise<KubeObject>
+  create<Name extends KindName>(kind: Name, object: KindTypes[Name]): Promise<KindTypes[Name]>
   /**
    * JSON merge patch of the object; `metadata.resourceVersion` of `seen` is sent along, so a stale write fails.
    * For kinds with a status subresource the server ignores `status` here: use patchStatus.
    */
-  patch(kind: KindName, seen: KubeObject, change: object): Promise<KubeObject>
-  patchStatus(kind: KindName, seen: KubeObject, status: object): Promise<KubeObject>
+  patch<Name extends KindName>(
+    kind: Name,
+    seen: KindTypes[Name],
+    change: ChangeOf<Name> | MetadataChange,
+  ): Promise<KindTypes[Name]>
+  patchStatus<Name extends KindName>(
+    kind: Name,
+    seen: KindTypes[Name],
+    status: StatusChangeOf<Name>,
+  ): Promise<KindTypes[Name]>
   /**
    * Deletes exactly the object that was seen (UID precondition), with `unchanged` only as it was seen (resourceVersion, too), else
    * ConflictError. Absent is a success.
    */
-  delete(kind: KindName, seen: KubeObject, precondition?: 'unchanged'): Promise<void>
+  delete<Name extends KindName>(kind: Name, seen: KindTypes[Name], precondition?: 'unchanged'): Promise<void>
 }

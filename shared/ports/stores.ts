@@ -1,7 +1,7 @@
 // Stores as code sees them that does not know which kinds there are. A kind of store is one folder in shared/repository/stores and one
 // line in its registry (docs/development/add-a-store.md).
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupStorageLocation } from '#shared/api/types.ts'
 import type { SecretValues } from '#shared/domain/repository-secrets.ts'
 import type { StoreParameters, StoreRules, StoreSpec } from '#shared/domain/store-rules.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
@@ -72,5 +72,5 @@ export type LocationRules = {
   /** For messages: what `spec.provider` has to be. */
   providers: string
   isProvider(provider: string): boolean
-  parametersFrom(location: KubeObject, encryptionSecretName?: string): Record<string, string>
+  parametersFrom(location: BackupStorageLocation, encryptionSecretName?: string): Record<string, string>
 }

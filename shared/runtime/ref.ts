@@ -20,18 +20,23 @@ export class BadEvent extends Error {}
 
 /** Throws BadEvent on a kind outside `kinds`, on another apiVersion, and on names that the API server would refuse. */
 export function refFromEvent(event: EventAttributes, kinds: readonly KindName[]): ObjectRef {
-  const kind = kinds.find((known) => known === event['kind'])
-  if (kind === undefined) throw new BadEvent(`kind ${shown(event['kind'])} is none of ${kinds.join(', ')}`)
-  const { apiVersion, namespaced } = KINDS[kind]
-  if (event['apiversion'] !== apiVersion) {
-    throw new BadEvent(`apiversion ${shown(event['apiversion'])} is not ${apiVersion}`)
-  }
+  const kind = kindIn(event, kinds)
   const { name, namespace } = event
   if (!isObjectName(name)) throw new BadEvent(`name ${shown(name)} is no object name`)
   // For cluster-scoped objects an ApiServerSource sends an empty namespace.
-  if (!namespaced) return { kind, namespace: undefined, name }
+  if (!KINDS[kind].namespaced) return { kind, namespace: undefined, name }
   if (!isNamespaceName(namespace)) throw new BadEvent(`namespace ${shown(namespace)} is no namespace name`)
   return { kind, namespace, name }
+}
+
+/** By kind and group: another group may have a kind of the same name. */
+function kindIn(event: EventAttributes, kinds: readonly KindName[]): KindName {
+  const named = kinds.filter((known) => KINDS[known].kind === event['kind'])
+  if (named.length === 0) throw new BadEvent(`kind ${shown(event['kind'])} is none of ${kinds.join(', ')}`)
+  const kind = named.find((known) => KINDS[known].apiVersion === event['apiversion'])
+  if (kind !== undefined) return kind
+  const known = named.map((each) => KINDS[each].apiVersion).join(' or ')
+  throw new BadEvent(`apiversion ${shown(event['apiversion'])} is not ${known}`)
 }
 
 export function causeOf(event: EventAttributes): Cause {

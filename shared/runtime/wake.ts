@@ -11,8 +11,8 @@ import { type ObjectRef, refText, WAKE_TYPE } from './ref.ts'
  * RetryableError: refused or not reachable.
  */
 export async function sendWake(url: string, ref: ObjectRef, options: { waitMs?: number } = {}) {
-  const { apiVersion, plural } = KINDS[ref.kind]
-  const { kind, name, namespace = '' } = ref
+  const { apiVersion, kind, plural } = KINDS[ref.kind]
+  const { name, namespace = '' } = ref
   const body = JSON.stringify({ apiVersion, kind, namespace, name })
   const headers = {
     'content-type': 'application/json',

@@ -16,7 +16,7 @@ export function wireVolumes(deps: StepDeps): VolumeDeps {
 
 /** The Secret that `vsphere_secret_name` and `vsphere_secret_namespace` of the peer's ConfigMap name, else its default. */
 export async function loadVSphereConfig(deps: StepDeps): Promise<VSphereConfig> {
-  const config = (await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, CONFIG_MAP))?.['data'] ?? {}
+  const config = (await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, CONFIG_MAP))?.data ?? {}
   const name = config['vsphere_secret_name'] ?? DEFAULT_VSPHERE_SECRET
   const namespace = config['vsphere_secret_namespace'] ?? deps.settings.veleroNamespace
   const secret = await deps.cluster.read('Secret', namespace, name)
@@ -26,7 +26,7 @@ export async function loadVSphereConfig(deps: StepDeps): Promise<VSphereConfig> 
       `Secret ${namespace}/${name} with the vSphere configuration does not exist`,
     )
   }
-  const data: Record<string, string> = secret['data'] ?? {}
+  const data: Record<string, string> = secret.data ?? {}
   requireVSphereSecret(name, data)
   return readVSphereSecret(data)
 }

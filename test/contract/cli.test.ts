@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { fenceSession } from '#shared/repository/core/fence.ts'
 import { createRepository, requireRepository } from '#shared/repository/core/repository.ts'
 import { unreachableObjects } from '#shared/repository/maintenance/prune.ts'
@@ -16,6 +15,7 @@ import { ControlPlane } from '#test/environment/kubernetes/control-plane.ts'
 import { loadManifests } from '#test/environment/kubernetes/manifests.ts'
 import { Ports } from '#test/environment/process/ports.ts'
 import { findLeash, findTools, PROJECT } from '#test/environment/process/tools.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Finding } from '../../cli/finding.ts'
 import { type Gateway, settingsFor, startGateway } from './store-s3-support.ts'
 import { TestVcenter } from './vsphere-vcenter.ts'
@@ -53,12 +53,12 @@ function dormouse(...args: string[]): Promise<Run> {
 }
 
 const anObject = (apiVersion: string, kind: string, metadata: object, fields: object = {}) =>
-  ({ apiVersion, kind, metadata, ...fields }) as KubeObject
+  ({ apiVersion, kind, metadata, ...fields }) as LooseObject
 const aSecret = (name: string, stringData: object) =>
   anObject('v1', 'Secret', { name, namespace: 'velero' }, { stringData })
 
 /** A kind of someone else's, with any content. */
-function aForeignKind(group: string, kind: string): KubeObject {
+function aForeignKind(group: string, kind: string): LooseObject {
   const plural = `${kind.toLowerCase()}s`
   const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } }
   const spec = {
@@ -101,7 +101,7 @@ async function install(): Promise<void> {
 }
 
 /** A location with a private CA, a profile that is not the default one, a prefix and path style. */
-function aLocation(name: string, bucket: string): KubeObject {
+function aLocation(name: string, bucket: string): LooseObject {
   const spec = {
     provider: 'velero.io/aws',
     objectStorage: { bucket, prefix: 'velero/', caCert: Buffer.from(gateway.s3.caPem!).toString('base64') },

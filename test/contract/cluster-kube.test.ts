@@ -7,7 +7,6 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { stringify } from 'yaml'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { type Api, refOf } from '#test/environment/kubernetes/api.ts'
 import { Authority } from '#test/environment/kubernetes/certificates.ts'
@@ -16,6 +15,7 @@ import { writeKubeconfig } from '#test/environment/kubernetes/kubeconfig.ts'
 import { loadManifests } from '#test/environment/kubernetes/manifests.ts'
 import { Ports } from '#test/environment/process/ports.ts'
 import { findLeash, findTools, PROJECT } from '#test/environment/process/tools.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { eventsAreTaken, messagesAreTaken } from './cluster-messages.ts'
 import { rejects } from './cluster-rejects.ts'
 import { anObject, anUpload, aSnapshot, clusterSuite } from './cluster-suite.ts'
@@ -44,7 +44,7 @@ async function established(api: Api, name: string): Promise<void> {
   }
 }
 
-function aNamespace(name: string): KubeObject {
+function aNamespace(name: string): LooseObject {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }
 }
 
@@ -81,7 +81,7 @@ test('more objects than fit into one page are listed once each', async () => {
 test('a refused field is terminal and the message names it', async () => {
   const cluster = createCluster({ kubeconfig: plane.kubeconfig })
   const seen = await cluster.create('Snapshot', aSnapshot('contract-a'))
-  const wrong = cluster.patchStatus('Snapshot', seen, { phase: 'Sleeping' })
+  const wrong = cluster.patchStatus('Snapshot', seen, { phase: 'Sleeping' as never })
   const error = await rejects(wrong, TerminalError, 'InvalidObject')
   assert.match(error.message, `patch status of Snapshot contract-a/${seen.metadata.name}`)
   assert.match(error.message, 'status.phase')
@@ -101,7 +101,7 @@ test('a field that the server drops is told as a warning', async () => {
   const cluster = createCluster({ kubeconfig: plane.kubeconfig, onWarning })
   const upload = anUpload('contract-a', { spec: { snapshotID: 'ivd:a:b', colour: 'grey' } })
   const created = await cluster.create('Upload', upload)
-  assert.is(created['spec'].colour, undefined)
+  assert.is((created as LooseObject)['spec'].colour, undefined)
   assert.equal(warnings, [`create Upload ${created.metadata.name}: unknown field "spec.colour"`])
 })
 
@@ -135,7 +135,7 @@ async function refusalBy(namespace: string, rule: { kind: string; spec: object }
   if (status !== undefined) await plane.api.patch({ ...refOf(made), namespace }, { status }, 'status')
   const cluster = createCluster({ kubeconfig: plane.kubeconfig })
   const spec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '16Mi' } } }
-  const claim = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', spec }
+  const claim = { apiVersion: 'v1' as const, kind: 'PersistentVolumeClaim' as const, spec }
   // Admission hears of a new rule by its watch.
   for (let tries = 0; tries < 200; tries++) {
     const named = { ...claim, metadata: { name: `data-${tries}`, namespace } }

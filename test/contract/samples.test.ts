@@ -6,14 +6,14 @@ import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseAllDocuments } from 'yaml'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { findTools } from '#test/environment/process/tools.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const samples = suite('config/samples')
 const OF_BUCKET = ['delete', 'download', 'maintenance', 'repository', 'upload']
 const ALL = ['clone', 'delete', 'download', 'maintenance', 'repository', 'snapshot', 'sweep', 'upload']
 
-async function rendered(...names: string[]): Promise<KubeObject[]> {
+async function rendered(...names: string[]): Promise<LooseObject[]> {
   const kubectl = (await findTools(['kubectl'], console.error)).get('kubectl')!
   mkdirSync('build', { recursive: true })
   const overlay = mkdtempSync(path.resolve('build/overlay-'))
@@ -31,7 +31,7 @@ async function rendered(...names: string[]): Promise<KubeObject[]> {
 }
 
 /** Names of functions of which `is` holds; each keeps what it had. */
-function functionsWith(objects: KubeObject[], kind: string, is: (object: KubeObject) => boolean): string[] {
+function functionsWith(objects: LooseObject[], kind: string, is: (object: LooseObject) => boolean): string[] {
   const ours = objects.filter((object) => object.kind === kind && object.metadata.name.startsWith('dormouse-'))
   return ours
     .filter(is)
@@ -39,16 +39,16 @@ function functionsWith(objects: KubeObject[], kind: string, is: (object: KubeObj
     .sort()
 }
 
-const mounts = (name: string) => (service: KubeObject) => {
+const mounts = (name: string) => (service: LooseObject) => {
   const { volumes = [], containers } = service['spec'].template.spec
   const isNamed = (each: { name: string }) => each.name === name
   return volumes.some(isNamed) && (containers[0].volumeMounts ?? []).some(isNamed)
 }
-const dataOf = (objects: KubeObject[]) => objects.find(({ metadata }) => metadata.name === 'dormouse-config')?.['data']
+const dataOf = (objects: LooseObject[]) => objects.find(({ metadata }) => metadata.name === 'dormouse-config')?.['data']
 
 samples('web-identity gives the functions that reach the bucket a role and a token', async () => {
   const objects = await rendered('web-identity')
-  const hasRole = ({ metadata }: KubeObject) => metadata.annotations?.['eks.amazonaws.com/role-arn'] !== undefined
+  const hasRole = ({ metadata }: LooseObject) => metadata.annotations?.['eks.amazonaws.com/role-arn'] !== undefined
   assert.equal(functionsWith(objects, 'ServiceAccount', hasRole), OF_BUCKET)
   assert.equal(functionsWith(objects, 'Service', mounts('aws-token')), OF_BUCKET)
   assert.equal(functionsWith(objects, 'Service', mounts('vddk')), ['download', 'upload'])

@@ -12,6 +12,7 @@ import { parametersFromLocation, parseS3Parameters, referencesOf } from '#shared
 import { toS3Settings } from '#shared/repository/stores/s3/secrets.ts'
 import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
 import { createS3Store } from '#shared/repository/stores/s3/store.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { Authority } from '../environment/kubernetes/certificates.ts'
 import { rejects } from './cluster-rejects.ts'
 import { issue } from './go-certificates.ts'
@@ -42,7 +43,7 @@ test("the location's CA bundle is trusted, also as one of several", async () => 
 
 test('a location with region, bucket, prefix, URL, path style, private CA and profile is a store (row 43)', async () => {
   const { s3 } = gateway
-  const location = {
+  const location: LooseObject = {
     apiVersion: 'velero.io/v1',
     kind: 'BackupStorageLocation',
     metadata: { name: 'default', namespace: 'velero' },
@@ -55,7 +56,7 @@ test('a location with region, bucket, prefix, URL, path style, private CA and pr
   }
   const file = `[default]\naws_access_key_id=x\naws_secret_access_key=y\n${s3.credentialsText().replace('default', 'backups')}`
   const data = { cloud: Buffer.from(file).toString('base64') }
-  const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'bsl' }, data }
+  const secret: LooseObject = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'bsl' }, data }
   const settings = parseS3Parameters(parametersFromLocation(location))
   const secrets = await collectSecrets(referencesOf(settings), async () => secret)
   const located = createS3Store(toS3Settings(settings, secrets))

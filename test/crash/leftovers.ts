@@ -1,9 +1,10 @@
 // What must not be there any more when a run is over, and a world that is as it was before.
 
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { KINDS } from '#shared/api/kinds.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { isHeldClaim } from '#test/support/held-claim.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Bystander } from './bystander.ts'
 
 /** The disks, volumes and claims that may stand. */
@@ -13,7 +14,7 @@ const OWN: KindName[] = ['Snapshot', 'Upload', 'CloneFromSnapshot', 'Download', 
 const FINALIZER = 'dormouse.dev/object'
 
 export async function worldOf(environment: Environment): Promise<World> {
-  const names = (objects: KubeObject[]) =>
+  const names = (objects: LooseObject[]) =>
     objects.map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`).sort()
   return {
     disks: (await environment.vcenterState()).fcds.map(({ id }) => id).sort(),

@@ -4,7 +4,8 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Cleanups } from './cleanups.ts'
 import type { Adapters } from './eventing/adapters.ts'
 import type { Pings } from './eventing/pings.ts'
@@ -109,7 +110,7 @@ export class Environment {
     kind: KindName,
     namespace: string | undefined,
     name: string,
-    predicate: (object: KubeObject | undefined) => boolean,
+    predicate: (object: LooseObject | undefined) => boolean,
     timeoutMs = 60_000,
   ): Promise<WaitResult> {
     const wanted = { kind, name, ...(namespace === undefined ? {} : { namespace }) }

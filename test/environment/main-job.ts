@@ -1,7 +1,8 @@
 // What a user does, by the API alone: claim a repository, back up, restore, delete. Used by the system tests.
 
 import { randomUUID } from 'node:crypto'
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Environment } from './environment.ts'
 import { VELERO_NAMESPACE } from './options.ts'
 import { CREDENTIALS_SECRET, REPOSITORY_SECRET } from './seed.ts'
@@ -15,14 +16,14 @@ export type Progress = {
   bytesStored?: number
 }
 export type Backup = {
-  snapshot: KubeObject
-  upload: KubeObject
+  snapshot: LooseObject
+  upload: LooseObject
   /** Phases of the Snapshot in the order seen. */
   phases: string[]
   progress: Progress
   seconds: number
 }
-export type Restore = { clone: KubeObject; volume: Volume; phases: string[]; seconds: number }
+export type Restore = { clone: LooseObject; volume: Volume; phases: string[]; seconds: number }
 export type Waiting = { timeoutMs?: number }
 
 const LABELS = { 'velero.io/exclude-from-backup': 'true' }
@@ -44,7 +45,8 @@ export async function claimRepository(
     repositoryDriver: 's3repository.astrolabe.vmware-tanzu.com',
     repopsitoryParameters: { ...repositoryParameters(environment), prefix },
   })
-  const isReady = (claim: KubeObject | undefined) => condition(claim, 'Ready') === 'True' && claim?.['backupRepository']
+  const isReady = (claim: LooseObject | undefined) =>
+    condition(claim, 'Ready') === 'True' && claim?.['backupRepository']
   const { object } = await environment.waitFor(
     'BackupRepositoryClaim',
     VELERO_NAMESPACE,
@@ -79,7 +81,7 @@ export async function backUp(
   const startMs = performance.now()
   const name = `snap-${randomUUID()}`
   await environment.api.create(aSnapshot(name, claim, repository))
-  const isOver = (snapshot: KubeObject | undefined) => SNAPSHOT_ENDS.includes(snapshot?.['status']?.phase)
+  const isOver = (snapshot: LooseObject | undefined) => SNAPSHOT_ENDS.includes(snapshot?.['status']?.phase)
   const ended = await environment.waitFor('Snapshot', claim.namespace, name, isOver, timeoutMs)
   const { object: snapshot, phases } = ended
   const seconds = (performance.now() - startMs) / 1000
@@ -100,7 +102,7 @@ export async function restore(
   if (isElsewhere) await environment.group.share(backup.snapshot['spec'].backupRepository)
   const startMs = performance.now()
   const name = randomUUID()
-  const { spec, status } = backup.snapshot as KubeObject & Record<'spec' | 'status', Record<string, string>>
+  const { spec, status } = backup.snapshot as LooseObject & Record<'spec' | 'status', Record<string, string>>
   await environment.api.create({
     ...typeOf('CloneFromSnapshot'),
     metadata: { name, namespace, labels: LABELS },
@@ -113,7 +115,7 @@ export async function restore(
       cloneCancel: false,
     },
   })
-  const isOver = (clone: KubeObject | undefined) => CLONE_ENDS.includes(clone?.['status']?.phase)
+  const isOver = (clone: LooseObject | undefined) => CLONE_ENDS.includes(clone?.['status']?.phase)
   const ended = await environment.waitFor('CloneFromSnapshot', namespace, name, isOver, timeoutMs)
   const { object: clone, phases } = ended
   const seconds = (performance.now() - startMs) / 1000
@@ -137,12 +139,12 @@ export async function remove(
       backupRepository: backup.snapshot['spec'].backupRepository,
     },
   })
-  const isOver = (object: KubeObject | undefined) => ['Completed', 'Failed'].includes(object?.['status']?.phase)
+  const isOver = (object: LooseObject | undefined) => ['Completed', 'Failed'].includes(object?.['status']?.phase)
   const { object } = await environment.waitFor('DeleteSnapshot', VELERO_NAMESPACE, name, isOver, timeoutMs)
   requirePhase(object, 'Completed')
 }
 
-export function aSnapshot(name: string, claim: { namespace: string; name: string }, repository: string): KubeObject {
+export function aSnapshot(name: string, claim: { namespace: string; name: string }, repository: string): LooseObject {
   return {
     ...typeOf('Snapshot'),
     metadata: { name, namespace: claim.namespace, labels: LABELS },
@@ -154,7 +156,7 @@ export function aSnapshot(name: string, claim: { namespace: string; name: string
 }
 
 /** The Upload that moved a Snapshot's data. */
-export async function uploadOf(environment: Environment, snapshot: KubeObject): Promise<KubeObject> {
+export async function uploadOf(environment: Environment, snapshot: LooseObject): Promise<LooseObject> {
   const [, , nested = ''] = (snapshot['status'].snapshotID as string).split(':')
   const [, , fcdSnapshot] = Buffer.from(nested, 'base64').toString().split(':')
   const name = `upload-${fcdSnapshot}`
@@ -167,12 +169,12 @@ export function typeOf(kind: KindName): { apiVersion: string; kind: string } {
   return { apiVersion: KINDS[kind].apiVersion, kind }
 }
 
-function condition(object: KubeObject | undefined, type: string): string | undefined {
+function condition(object: LooseObject | undefined, type: string): string | undefined {
   const conditions: { type: string; status: string }[] = object?.['status']?.conditions ?? []
   return conditions.find((one) => one.type === type)?.status
 }
 
-function requirePhase(object: KubeObject, wanted: string): void {
+function requirePhase(object: LooseObject, wanted: string): void {
   const { phase, reason, message } = object['status']
   if (phase === wanted) return
   throw new Error(`${object.kind} ${object.metadata.name} ended as ${phase}, want ${wanted}: ${reason}: ${message}`)

@@ -1,7 +1,7 @@
 // Puts into the fresh cluster what a user has there before Dormouse comes, and what `kubectl apply -k config` brings.
 
 import { randomBytes } from 'node:crypto'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { type Api, refOf } from './kubernetes/api.ts'
 import { loadManifests } from './kubernetes/manifests.ts'
 import { VELERO_NAMESPACE } from './options.ts'
@@ -19,7 +19,7 @@ export const STORAGE_CLASSES = { immediate: 'vsphere', waiting: 'vsphere-wait', 
 export type RepositoryKey = { password: string; recoveryPassphrase: string }
 
 /** CRDs first, and only when they are served the rest: an object of an unknown kind is refused. */
-export async function applyAll(api: Api, objects: KubeObject[]): Promise<void> {
+export async function applyAll(api: Api, objects: LooseObject[]): Promise<void> {
   const crds = objects.filter((object) => object.kind === 'CustomResourceDefinition')
   await Promise.all(crds.map((crd) => api.apply(crd)))
   await Promise.all(crds.map((crd) => waitUntilServed(api, crd)))
@@ -32,7 +32,7 @@ export async function applyAll(api: Api, objects: KubeObject[]): Promise<void> {
 }
 
 /** Knative's own CRDs. Their conversion webhooks are dropped: there is no Knative here that would answer. */
-export async function knativeCrds(folder: string, kubectl: string): Promise<KubeObject[]> {
+export async function knativeCrds(folder: string, kubectl: string): Promise<LooseObject[]> {
   const crds = await loadManifests(folder, kubectl)
   return crds.map((crd) => ({ ...crd, spec: { ...crd['spec'], conversion: { strategy: 'None' } } }))
 }
@@ -55,28 +55,28 @@ export function newRepositoryKey(): RepositoryKey {
   return { password: randomBytes(24).toString('base64url'), recoveryPassphrase: randomBytes(24).toString('base64url') }
 }
 
-export function secret(name: string, values: Record<string, string>, namespace = VELERO_NAMESPACE): KubeObject {
+export function secret(name: string, values: Record<string, string>, namespace = VELERO_NAMESPACE): LooseObject {
   return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, stringData: values }
 }
 
 /** Everything under the places, in order; Knative's objects are left out where only a cluster can take them. */
-export async function loadAll(places: string[], kubectl: string): Promise<KubeObject[]> {
+export async function loadAll(places: string[], kubectl: string): Promise<LooseObject[]> {
   return (await Promise.all(places.map((place) => loadManifests(place, kubectl)))).flat()
 }
 
-export function isKnative(object: KubeObject): boolean {
+export function isKnative(object: LooseObject): boolean {
   return /\.knative\.dev\//.test(object.apiVersion)
 }
 
-async function createNamespaces(api: Api, objects: KubeObject[]): Promise<void> {
+async function createNamespaces(api: Api, objects: LooseObject[]): Promise<void> {
   const declared = objects.filter((object) => object.kind === 'Namespace')
   const named = new Set(objects.flatMap((object) => object.metadata.namespace ?? []))
   for (const { metadata } of declared) named.delete(metadata.name)
-  const implied = [...named].map((name): KubeObject => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } }))
+  const implied = [...named].map((name): LooseObject => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } }))
   await Promise.all([...declared, ...implied].map((namespace) => api.apply(namespace)))
 }
 
-async function waitUntilServed(api: Api, crd: KubeObject): Promise<void> {
+async function waitUntilServed(api: Api, crd: LooseObject): Promise<void> {
   const { group, names, versions } = crd['spec']
   for (const version of versions as { name: string; served: boolean }[]) {
     if (!version.served) continue
@@ -92,7 +92,7 @@ export function storageClass(
   name: string,
   volumeBindingMode: string,
   parameters: Record<string, string> = {},
-): KubeObject {
+): LooseObject {
   return {
     apiVersion: 'storage.k8s.io/v1',
     kind: 'StorageClass',

@@ -1,7 +1,7 @@
 // The last part of an environment's start: what wakes functions, and what runs them.
 
 import path from 'node:path'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Parts } from './environment.ts'
 import { Adapters } from './eventing/adapters.ts'
 import { Pings } from './eventing/pings.ts'
@@ -47,7 +47,7 @@ export async function startFunctions(ground: Ground, servers: Fronts, rendered: 
   await router.start()
   cleanups.add('the router', () => router.stop())
 
-  const sinkOf = (source: KubeObject) => addressOf(source['spec'].sink, namespaceOf(source), { router, activator })
+  const sinkOf = (source: LooseObject) => addressOf(source['spec'].sink, namespaceOf(source), { router, activator })
   const pings = new Pings(rendered.eventing, sinkOf, settings.pingEveryMs)
   pings.start()
   cleanups.add('the pings', async () => pings.stop())
@@ -112,10 +112,10 @@ function functionEnv(
   return { ...env, ...settings.env, ...settings.envOf[spec.step] }
 }
 
-function ofKind(objects: KubeObject[], kind: string): KubeObject[] {
+function ofKind(objects: LooseObject[], kind: string): LooseObject[] {
   return objects.filter((object) => object.kind === kind && object.apiVersion.startsWith('serving.knative.dev/'))
 }
 
-function namespaceOf(object: KubeObject): string {
+function namespaceOf(object: LooseObject): string {
   return object.metadata.namespace ?? 'default'
 }

@@ -3,7 +3,7 @@
 import { execFile } from 'node:child_process'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { Cleanups } from './cleanups.ts'
 import type { Parts } from './environment.ts'
 import { Faults } from './faults/faults.ts'
@@ -36,7 +36,7 @@ export type Ground = {
 }
 export type Servers = { controlPlane: ControlPlane; s3: S3Server; vcenter: Vcenter }
 /** Manifests as a cluster gets them. */
-export type Rendered = { cluster: KubeObject[]; services: KubeObject[]; eventing: KubeObject[] }
+export type Rendered = { cluster: LooseObject[]; services: LooseObject[]; eventing: LooseObject[] }
 
 export async function startParts(options: EnvironmentOptions): Promise<{ parts: Parts; cleanups: Cleanups }> {
   const cleanups = new Cleanups()
@@ -147,7 +147,7 @@ async function clusterObjects(
   { settings, tools }: Ground,
   { kubeconfig }: ControlPlane,
   { cluster, services, eventing }: Rendered,
-): Promise<KubeObject[]> {
+): Promise<LooseObject[]> {
   const objects = [...cluster, ...services, ...eventing].filter((object) => !isKnative(object))
   const knative = settings.knativeCrds ? await knativeCrds(tools.get('knative-crds')!, tools.get('kubectl')!) : []
   const velero = settings.velero === undefined ? [] : await installedByVelero(tools.get('velero')!, kubeconfig)

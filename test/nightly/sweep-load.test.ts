@@ -11,9 +11,10 @@ import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseAllDocuments } from 'yaml'
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { writeKubeconfig } from '#test/environment/kubernetes/kubeconfig.ts'
 import { PROJECT } from '#test/environment/process/tools.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { type Collections, type Made, ManyObjects } from '../system/support/many-objects.ts'
 
 const MIB = 2 ** 20
@@ -24,7 +25,7 @@ const FLOOD = 'aaa-flood'
 const NAMESPACES = Array.from({ length: 40 }, (_, index) => `team-${String(index).padStart(2, '0')}`)
 const LONG_AGO = '2026-11-01T00:00:00Z'
 
-function made(kind: KindName, namespace: string, name: string, fields: () => Partial<KubeObject>): Made {
+function made(kind: KindName, namespace: string, name: string, fields: () => Partial<LooseObject>): Made {
   const uid = `${kind}-${namespace}-${name}`
   const make = () => {
     const { metadata, ...rest } = fields()
@@ -131,7 +132,7 @@ load.after(() => {
 /** What the pod gets: NODE_OPTIONS hold its heap, and its memory limit is what is asserted. */
 function nodeOptions(): string {
   const [service] = parseAllDocuments(readFileSync(path.join(PROJECT, 'config/services/sweep.yaml'), 'utf8'))
-  const { spec } = (service as NonNullable<typeof service>).toJS() as KubeObject
+  const { spec } = (service as NonNullable<typeof service>).toJS() as LooseObject
   const [container] = spec.template.spec.containers
   assert.is(container.resources.limits.memory, '256Mi')
   return container.env.find(({ name }: { name: string }) => name === 'NODE_OPTIONS').value

@@ -2,12 +2,12 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { FRONT_SIZE, oldestFirst } from '#shared/domain/slots.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import type { Recorder } from '#test/environment/kubernetes/wait.ts'
 import { aSnapshot, claimRepository, typeOf } from '#test/environment/main-job.ts'
 import { noise, writePieces } from '#test/environment/storage/content.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const MIB = 2 ** 20
 const COUNT = 30
@@ -18,7 +18,7 @@ const crowd = suite('thirty at once')
 let environment: Environment
 let recorder: Recorder
 
-const step = (object: KubeObject) => object.metadata.labels?.['dormouse.dev/step']
+const step = (object: LooseObject) => object.metadata.labels?.['dormouse.dev/step']
 const states = () => recorder.seen.filter(({ deleted }) => !deleted)
 
 crowd.before(async () => {
@@ -40,7 +40,7 @@ crowd.after(async () => {
 })
 
 crowd('row 60: all of them are uploaded', async () => {
-  const isOver = (object: KubeObject | undefined) =>
+  const isOver = (object: LooseObject | undefined) =>
     ['Uploaded', 'SnapshotFailed', 'UploadFailedAfterRetry'].includes(object?.['status']?.phase)
   for (let index = 0; index < COUNT; index++) {
     const { object } = await environment.waitFor('Snapshot', NAMESPACE, `snap-${index}`, isOver, TIMEOUT_MS)
@@ -66,7 +66,7 @@ crowd('at no time do more than two transfer', () => {
 const MOST_PASSED_BY = FRONT_SIZE
 
 crowd('whoever waits says why, and of those that wait the oldest goes first, but for a front of younger ones', () => {
-  const waiting = new Map<string, KubeObject>()
+  const waiting = new Map<string, LooseObject>()
   const passedBy = new Map<string, number>()
   let queued = 0
   for (const { object } of states()) {
@@ -88,7 +88,7 @@ crowd('whoever waits says why, and of those that wait the oldest goes first, but
   assert.ok(queued >= COUNT / 2, `${queued} times one of them waited`)
 })
 
-function isBefore(one: KubeObject, other: KubeObject): boolean {
+function isBefore(one: LooseObject, other: LooseObject): boolean {
   return oldestFirst([other, one])[0] === one
 }
 

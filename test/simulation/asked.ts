@@ -1,9 +1,9 @@
 // Who asked for a cancel, and how long it took until it was heard: without faults in between never longer than the sweep needs.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isOver } from '#shared/domain/sweep.ts'
 import { seeUpload } from '#shared/domain/upload.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Stepped, World } from './world.ts'
 
 /** The sweep after next, and the chunk in hand; a back-off lasts up to an hour. */
@@ -38,7 +38,7 @@ export class Asked {
   }
 
   /** A cancel comes too late for what is sealed or given up: only its clean-up is left, in its own time. */
-  #hasHeard(object: KubeObject): boolean {
+  #hasHeard(object: LooseObject): boolean {
     if (object['status']?.phase === 'Canceling' || isOver(object)) return true
     // A Snapshot that takes its disk snapshot back has heard it, however long vCenter takes.
     if (object['status']?.reason === 'SnapshotDeletionRunning') return true
@@ -46,7 +46,7 @@ export class Asked {
     return upload !== undefined && (seeUpload(upload).sealed || seeUpload(upload).givenUp)
   }
 
-  #uploadOf(object: KubeObject): KubeObject | undefined {
+  #uploadOf(object: LooseObject): LooseObject | undefined {
     if (object.kind !== 'Snapshot') return object.kind === 'Upload' ? object : undefined
     const place = `${object.metadata.namespace}/${object.metadata.name}`
     return this.#world.cluster.peekAll('Upload').find((upload) => upload['spec'].snapshotReference === place)

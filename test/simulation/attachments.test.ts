@@ -3,8 +3,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { KiB } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { noiseOf } from './choices.ts'
 import type { FaultPlan } from './fault-plan.ts'
 import { assertNothingLeft } from './invariants.ts'
@@ -25,7 +25,7 @@ function callAgain(world: World, kind: 'Upload' | 'Download'): void {
 
 const kindOf = (seed: number) => (seed % 2 === 0 ? 'Upload' : 'Download')
 
-const placeOf = ({ metadata: { namespace, name } }: KubeObject) => ({ namespace, name })
+const placeOf = ({ metadata: { namespace, name } }: LooseObject) => ({ namespace, name })
 
 /** No further than to the first thing that must never be. */
 async function run(world: World, done: () => boolean): Promise<void> {
@@ -43,11 +43,11 @@ for (const [what, plan] of PLANS)
       aSnapshot(world, 'snap-1', 'data')
       const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap-1')
       await run(world, () => isDone(snapshot()))
-      const clone = aClone(world, 'clone', snapshot() as KubeObject)
+      const clone = aClone(world, 'clone', snapshot() as LooseObject)
       const now = () => world.cluster.peek('CloneFromSnapshot', 'restored', clone.metadata.name)
       await run(world, () => isDone(now()) && world.isQuiet() && world.claimLeases.length === 0)
       await world.drain()
-      assert.is(now()?.['status'].phase, 'Completed', world.describe())
+      assert.is(now()?.['status']?.phase, 'Completed', world.describe())
       assert.ok(world.disks.opened.snapshots > 0 && world.disks.opened.writable > 0, 'disks were opened')
       assertNothingLeft(world)
     })

@@ -3,10 +3,11 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { stepOf } from '#shared/domain/step-label.ts'
 import { KiB, SECOND_MS } from '#shared/kernel/units.ts'
 import { checkpointPrefix } from '#shared/repository/format/names.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { noiseOf } from './choices.ts'
 import { NO_FAULTS } from './fault-plan.ts'
 import { assertNothingLeft } from './invariants.ts'
@@ -30,7 +31,7 @@ const RESTORE: Job = {
   transfer: 'Download',
 }
 
-const read = (world: World, { kind, namespace, name }: Job) => world.cluster.peek(kind, namespace, name) as KubeObject
+const read = (world: World, { kind, namespace, name }: Job) => world.cluster.peek(kind, namespace, name) as LooseObject
 const transferOf = (world: World, job: Job) =>
   world.cluster.peekAll(job.transfer).find((each) => JSON.stringify(each['spec']).includes(`/${job.name}"`))
 
@@ -45,7 +46,7 @@ async function begin(world: World, job: Job): Promise<void> {
   aSnapshot(world, job === BACKUP ? job.name : 'whole', 'data')
   if (job === BACKUP) return
   await world.run(() => isDone(world.cluster.peek('Snapshot', 'app', 'whole')))
-  aClone(world, job.name, world.cluster.peek('Snapshot', 'app', 'whole') as KubeObject)
+  aClone(world, job.name, world.cluster.peek('Snapshot', 'app', 'whole') as LooseObject)
 }
 
 /**
@@ -153,8 +154,8 @@ for (let seed = 1; seed <= SEEDS; seed++) {
     const early: string[] = []
     world.cluster.onWrite((kind, before, after) => {
       const isEnd = kind === 'DeleteSnapshot' && after?.['status']?.phase === 'Completed'
-      const upload = transferOf(world, BACKUP)?.['status'].phase
-      if (isEnd && before?.['status']?.phase !== 'Completed' && upload !== 'Canceled') early.push(upload)
+      const upload = transferOf(world, BACKUP)?.['status']?.phase
+      if (isEnd && before?.['status']?.phase !== 'Completed' && upload !== 'Canceled') early.push(upload!)
     })
     const deletion = () => world.cluster.peek('DeleteSnapshot', 'velero', 'd')
     await world.run(() => {
@@ -164,7 +165,7 @@ for (let seed = 1; seed <= SEEDS; seed++) {
     })
     await world.run(() => isDone(read(world, BACKUP)))
     assert.equal(early, [])
-    assert.is(deletion()?.['status'].phase, 'Completed')
+    assert.is(deletion()?.['status']?.phase, 'Completed')
     assert.is(read(world, BACKUP)['status'].phase, 'Canceled')
     assertNothingLeft(world)
   })

@@ -41,7 +41,7 @@ function slicesOf(world: World): number {
 async function endsWhole({ world }: Scene): Promise<void> {
   await world.run(() => world.isQuiet())
   assert.equal(world.broken.splice(0), [])
-  assert.equal([second(world)?.['status'].phase, second(world)?.['status'].mode], ['Completed', 'Changed'])
+  assert.equal([second(world)?.['status']?.phase, second(world)?.['status']?.mode], ['Completed', 'Changed'])
 }
 
 test('a backup of many slices asks vCenter once', async () => {

@@ -1,10 +1,10 @@
 // What the vSphere CSI driver and Kubernetes' volume controllers do in a simulation run: provision, bind, reclaim, collect.
 
 import type { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import type { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { placeOfNode, usesTopology } from '#test/support/provisioner-topology.ts'
 
 /** A class whose driver never answers. */
@@ -61,14 +61,14 @@ export class CsiDriver {
   }
 
   /** Kubernetes' garbage collector: of a clone that is gone. */
-  #isLeft({ metadata }: KubeObject): boolean {
+  #isLeft({ metadata }: LooseObject): boolean {
     const { ownerReferences: owners = [] } = metadata as { ownerReferences?: { uid: string }[] }
     const clones = owners.length === 0 ? [] : this.#cluster.peekAll('CloneFromSnapshot')
     return owners.length > 0 && !clones.some((clone) => owners.some(({ uid }) => uid === clone.metadata.uid))
   }
 
   /** As it is provisioned for a claim. */
-  createVolume(name: string, claim: KubeObject, fcdId: string, phase?: 'Bound'): void {
+  createVolume(name: string, claim: LooseObject, fcdId: string, phase?: 'Bound'): void {
     const { accessModes, volumeMode = 'Filesystem', storageClassName, resources } = claim['spec']
     this.#cluster.seed('PersistentVolume', {
       apiVersion: 'v1',
@@ -88,7 +88,7 @@ export class CsiDriver {
   }
 
   /** Kubernetes binds what fits; only when nothing does the driver provisions, if the class has one that answers. */
-  async #bind(claim: KubeObject): Promise<void> {
+  async #bind(claim: LooseObject): Promise<void> {
     const wanted: string | undefined = claim['spec'].volumeName
     const found = wanted === undefined ? this.#match(claim) : this.#cluster.peek('PersistentVolume', undefined, wanted)
     const volume = found ?? (wanted === undefined ? this.#provision(claim) : undefined)
@@ -99,7 +99,7 @@ export class CsiDriver {
     await this.#join(claim, volume)
   }
 
-  async #join(claim: KubeObject, volume: KubeObject): Promise<void> {
+  async #join(claim: LooseObject, volume: LooseObject): Promise<void> {
     const { namespace, name } = claim.metadata
     const byController = volume['spec'].claimRef === undefined ? { [BOUND_BY_CONTROLLER]: 'yes' } : {}
     const bound = await this.#cluster.patch('PersistentVolume', volume, {
@@ -117,7 +117,7 @@ export class CsiDriver {
   }
 
   /** pv_controller, FindMatchingVolume: the smallest that fits. With a class that waits only what is promised to the claim. */
-  #match(claim: KubeObject): KubeObject | undefined {
+  #match(claim: LooseObject): LooseObject | undefined {
     const all = this.#cluster.peekAll('PersistentVolume')
     const promised = all.find(({ spec }) => spec.claimRef !== undefined && isPromised(spec.claimRef, claim))
     if (promised !== undefined || this.#bindingMode(claim) === 'WaitForFirstConsumer') return promised
@@ -126,17 +126,17 @@ export class CsiDriver {
       .filter(({ metadata, spec }) => spec.claimRef === undefined && metadata.deletionTimestamp === undefined)
       .filter(({ spec }) => (spec.storageClassName ?? '') === storageClassName)
       .filter(({ spec }) => (spec.volumeMode ?? 'Filesystem') === volumeMode)
-      .filter(({ spec }) => accessModes.every((mode: string) => spec.accessModes.includes(mode)))
+      .filter(({ spec }) => accessModes.every((mode: string) => spec?.accessModes?.includes(mode)))
       .filter((volume) => capacityOf(volume) >= sizeOf(claim))
       .sort((a, b) => capacityOf(a) - capacityOf(b))[0]
   }
 
-  #bindingMode(claim: KubeObject): string | undefined {
+  #bindingMode(claim: LooseObject): string | undefined {
     const name = claim['spec'].storageClassName ?? ''
     return name === '' ? undefined : this.#cluster.peek('StorageClass', undefined, name)?.['volumeBindingMode']
   }
 
-  #provision(claim: KubeObject): KubeObject | undefined {
+  #provision(claim: LooseObject): LooseObject | undefined {
     const className = claim['spec'].storageClassName ?? ''
     const mode = this.#bindingMode(claim)
     const waits = mode === 'WaitForFirstConsumer' && claim.metadata.annotations?.[SELECTED_NODE] === undefined
@@ -148,7 +148,7 @@ export class CsiDriver {
   }
 
   /** It names a node for which the provisioner makes no disk. */
-  #isRefused(claim: KubeObject): boolean {
+  #isRefused(claim: LooseObject): boolean {
     const name = claim.metadata.annotations?.[SELECTED_NODE]
     const storageClass = this.#cluster.peek('StorageClass', undefined, claim['spec'].storageClassName)
     if (name === undefined || storageClass === undefined) return false
@@ -164,12 +164,12 @@ export class CsiDriver {
   }
 
   /** No Pod uses it. */
-  async #unprotect(claim: KubeObject): Promise<void> {
-    const finalizers = (claim.metadata.finalizers ?? []).filter((one) => one !== PROTECTION)
+  async #unprotect(claim: LooseObject): Promise<void> {
+    const finalizers = (claim.metadata.finalizers ?? []).filter((one: string) => one !== PROTECTION)
     await this.#cluster.patch('PersistentVolumeClaim', claim, { metadata: { finalizers } })
   }
 
-  async #reclaim(volume: KubeObject): Promise<void> {
+  async #reclaim(volume: LooseObject): Promise<void> {
     const ref = volume['spec'].claimRef
     const phase = volume['status']?.phase
     const isOwn = volume.metadata.annotations?.[PROVISIONED_BY] === DRIVER
@@ -189,7 +189,7 @@ export class CsiDriver {
   }
 
   /** The disk first: a death in between is gone on with. */
-  async #remove(volume: KubeObject, withDisk: boolean): Promise<void> {
+  async #remove(volume: LooseObject, withDisk: boolean): Promise<void> {
     if (withDisk) this.#volumes.deleteDisk(volume['spec'].csi.volumeHandle)
     await this.#cluster.delete('PersistentVolume', volume)
     const left = this.#cluster.peek('PersistentVolume', undefined, volume.metadata.name)
@@ -197,21 +197,21 @@ export class CsiDriver {
     if (left !== undefined) await this.#cluster.patch('PersistentVolume', left, { metadata: { finalizers } })
   }
 
-  #volume({ metadata }: KubeObject): KubeObject {
-    return this.#cluster.peek('PersistentVolume', undefined, metadata.name) as KubeObject
+  #volume({ metadata }: LooseObject): LooseObject {
+    return this.#cluster.peek('PersistentVolume', undefined, metadata.name) as LooseObject
   }
 }
 
-function claimRefOf({ metadata: { namespace, name, uid } }: KubeObject): object {
+function claimRefOf({ metadata: { namespace, name, uid } }: LooseObject): object {
   return { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace, name, uid }
 }
 
-function isPromised(ref: { namespace?: string; name?: string; uid?: string }, { metadata }: KubeObject): boolean {
+function isPromised(ref: { namespace?: string; name?: string; uid?: string }, { metadata }: LooseObject): boolean {
   const isNamed = ref.namespace === metadata.namespace && ref.name === metadata.name
   return isNamed && (ref.uid === undefined || ref.uid === metadata.uid)
 }
 
-function capacityOf(volume: KubeObject): number {
+function capacityOf(volume: LooseObject): number {
   return bytesOf(volume['spec'].capacity.storage)
 }
 
@@ -222,7 +222,7 @@ async function ignoreConflict(act: Promise<void>): Promise<void> {
   })
 }
 
-function sizeOf(claim: KubeObject): number {
+function sizeOf(claim: LooseObject): number {
   return bytesOf(claim['spec'].resources.requests.storage)
 }
 

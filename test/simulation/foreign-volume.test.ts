@@ -3,10 +3,10 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { CLONE_LABEL } from '#shared/domain/staging.ts'
 import { KiB } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { noiseOf } from './choices.ts'
 import { NEVER_BINDS, WAITS } from './csi-driver.ts'
 import { type FaultPlan, NO_FAULTS } from './fault-plan.ts'
@@ -27,7 +27,11 @@ async function untilOver(world: World): Promise<void> {
 }
 
 function assertEnd(world: World, phase: string, reason: string): void {
-  assert.equal([cloneIn(world)?.['status'].phase, cloneIn(world)?.['status'].reason], [phase, reason], world.describe())
+  assert.equal(
+    [cloneIn(world)?.['status']?.phase, cloneIn(world)?.['status']?.reason],
+    [phase, reason],
+    world.describe(),
+  )
   assert.equal(world.broken, [])
   assert.equal(world.errors, [])
   assertNothingLeft(world)
@@ -36,9 +40,9 @@ function assertEnd(world: World, phase: string, reason: string): void {
 function assertWhole(world: World, claimName = 'data'): void {
   assertEnd(world, 'Completed', 'Completed')
   const claim = world.cluster.peek('PersistentVolumeClaim', 'restored', claimName)
-  const volume = world.cluster.peek('PersistentVolume', undefined, claim?.['spec'].volumeName)
-  const source = world.cluster.peek('PersistentVolume', undefined, 'pv-data')?.['spec'].csi.volumeHandle
-  assert.ok(diskBytes(world, volume?.['spec'].csi.volumeHandle).equals(diskBytes(world, source)))
+  const volume = world.cluster.peek('PersistentVolume', undefined, claim?.['spec'].volumeName ?? '')
+  const source = world.cluster.peek('PersistentVolume', undefined, 'pv-data')?.['spec']?.csi?.volumeHandle
+  assert.ok(diskBytes(world, volume?.['spec']?.csi?.volumeHandle ?? '').equals(diskBytes(world, source!)))
 }
 
 const BESIDE: [text: string, storageClass: string, volume: FreeOptions, end: string][] = [
@@ -73,7 +77,7 @@ test("Velero's claim waits beside a free volume that fits: the restore fails by 
   await untilOver(world)
   free.assertAsBefore()
   assertEnd(world, 'Failed', 'FittingVolumeExists')
-  assert.is(world.cluster.peek('PersistentVolumeClaim', 'restored', 'data')?.['status'].phase, 'Pending')
+  assert.is(world.cluster.peek('PersistentVolumeClaim', 'restored', 'data')?.['status']?.phase, 'Pending')
 })
 
 test('a free volume that somebody takes in time is waited for', async () => {
@@ -82,7 +86,7 @@ test('a free volume that somebody takes in time is waited for', async () => {
   new FreeVolume(world, 'pool-1')
   aClone(world, 'clone-1', snapshot)
   await world.run(() => cloneIn(world)?.['status']?.reason === 'FittingVolumeExists')
-  const volume = world.cluster.peek('PersistentVolume', undefined, 'pool-1') as KubeObject
+  const volume = world.cluster.peek('PersistentVolume', undefined, 'pool-1') as LooseObject
   await world.cluster.patch('PersistentVolume', volume, { spec: { claimRef: { namespace: 'app', name: 'theirs' } } })
   await untilOver(world)
   assertWhole(world)
@@ -97,7 +101,7 @@ async function cloneWithoutClass(world: World): Promise<void> {
 
 test('a claim without a class gets the default one, by name', async () => {
   const world = new World(4)
-  const fast = world.cluster.peek('StorageClass', undefined, 'fast') as KubeObject
+  const fast = world.cluster.peek('StorageClass', undefined, 'fast') as LooseObject
   const annotations = { 'storageclass.kubernetes.io/is-default-class': 'true' }
   await world.cluster.patch('StorageClass', fast, { metadata: { annotations } })
   await cloneWithoutClass(world)
@@ -157,7 +161,7 @@ for (const policy of ['Delete', 'Retain']) {
       await untilOver(world)
       free().assertKept()
       // A run that died when it had let the volume go, and before it said so, begins anew.
-      if (plan !== NO_FAULTS && cloneIn(world)?.['status'].phase === 'Completed') assertWhole(world)
+      if (plan !== NO_FAULTS && cloneIn(world)?.['status']?.phase === 'Completed') assertWhole(world)
       else assertEnd(world, 'Failed', 'VolumeNotNew')
     })
 
@@ -172,20 +176,20 @@ for (const policy of ['Delete', 'Retain']) {
       for (let turns = world.choices.below('turns before the cancel', 30); turns > 0; turns--) await world.turn()
       await world.cluster.patch(
         'CloneFromSnapshot',
-        { metadata: { namespace: 'restored', name: 'clone-1' } } as KubeObject,
+        { metadata: { namespace: 'restored', name: 'clone-1' } } as LooseObject,
         {
           spec: { cloneCancel: true },
         },
       )
       await untilOver(world)
       free().assertKept()
-      assert.ok(['Failed', 'Canceled'].includes(cloneIn(world)?.['status'].phase), world.describe())
+      assert.ok(['Failed', 'Canceled'].includes(cloneIn(world)?.['status']?.phase ?? ''), world.describe())
       assertNothingLeft(world)
     })
   }
 }
 
-function aClaimInOurName(world: World, clone: KubeObject, spec: object, status: object = { phase: 'Pending' }): void {
+function aClaimInOurName(world: World, clone: LooseObject, spec: object, status: object = { phase: 'Pending' }): void {
   world.cluster.seed('PersistentVolumeClaim', {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
@@ -218,7 +222,7 @@ test('a free volume that a tenant has bound in that name and written to is not f
   aClaimInOurName(world, clone, { storageClassName: 'fast', volumeName: 'pool-1' }, { phase: 'Bound' })
   const name = `dormouse-${clone.metadata.uid}`
   const { uid } = world.cluster.peek('PersistentVolumeClaim', 'restored', name)?.metadata ?? {}
-  const volume = () => world.cluster.peek('PersistentVolume', undefined, 'pool-1') as KubeObject
+  const volume = () => world.cluster.peek('PersistentVolume', undefined, 'pool-1') as LooseObject
   const claimRef = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace: 'restored', name, uid }
   await world.cluster.patch('PersistentVolume', volume(), { spec: { claimRef }, status: { phase: 'Bound' } })
   world.volumes.write(volume()['spec'].csi.volumeHandle, 0, noiseOf('a crafted file system', 64 * KiB))

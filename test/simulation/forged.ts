@@ -3,10 +3,10 @@
 
 import type { Test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
-import { CLONE_PHASES } from '#shared/domain/clone.ts'
+import { CLONE_FROM_SNAPSHOT_PHASES } from '#shared/api/types.ts'
 import { HAND_OVER_ANNOTATION } from '#shared/domain/staged-volume.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { assertNothingLeft } from './invariants.ts'
 import { aBackup, aClone, aWaitingClaim, diskBytes, isDone } from './objects.ts'
 import { World } from './world.ts'
@@ -22,11 +22,11 @@ const BETWEEN = 'between two volumes'
 const MOMENTS: Record<string, (world: World) => boolean> = {
   'before anything is made': () => true,
   'while the disk is provisioned': (world) => cloneIn(world)?.['status']?.reason === 'Provisioning',
-  'while the data is written': (world) => downloadIn(world)?.['status']?.nextChunk > 0,
+  'while the data is written': (world) => Number(downloadIn(world)?.['status']?.nextChunk) > 0,
   'when the data is whole': (world) => downloadIn(world)?.['status']?.phase === 'Completed',
   'in the hand-over': (world) => downloadIn(world)?.metadata.annotations?.[HAND_OVER_ANNOTATION] !== undefined,
   [BETWEEN]: (world) => {
-    const isFirst = ({ metadata }: KubeObject) => metadata.name.startsWith('pvc-')
+    const isFirst = ({ metadata }: LooseObject) => metadata.name.startsWith('pvc-')
     const hasBegun = downloadIn(world)?.metadata.annotations?.[HAND_OVER_ANNOTATION] !== undefined
     return hasBegun && !world.cluster.peekAll('PersistentVolume').some(isFirst)
   },
@@ -48,7 +48,7 @@ function plan(world: World, spec: object): string {
 }
 
 const appHandle = (world: World): string =>
-  world.cluster.peek('PersistentVolume', undefined, 'pv-data')?.['spec'].csi.volumeHandle
+  world.cluster.peek('PersistentVolume', undefined, 'pv-data')?.['spec']?.csi?.volumeHandle ?? ''
 
 const FORGERIES: Record<string, (world: World) => object> = {
   "volumeName of app's volume": () => ({ volumeName: 'pv-data' }),
@@ -73,7 +73,7 @@ const FORGERIES: Record<string, (world: World) => object> = {
     reclaimPolicy: null,
     stagingClaim: null,
   }),
-  ...Object.fromEntries(CLONE_PHASES.map((phase) => [`phase ${phase}`, () => ({ phase })])),
+  ...Object.fromEntries(CLONE_FROM_SNAPSHOT_PHASES.map((phase) => [`phase ${phase}`, () => ({ phase })])),
 }
 
 /** What belongs to app, and a Download of another restore that has begun its hand-over. */
@@ -110,7 +110,7 @@ function aVictim(world: World): () => void {
 
 /** As `kubectl edit --subresource=status`. */
 async function forge(world: World, status: object): Promise<void> {
-  const ref = { metadata: { namespace: 'restored', name: 'clone-1' } } as KubeObject
+  const ref = { metadata: { namespace: 'restored', name: 'clone-1' } } as LooseObject
   await world.cluster.patchStatus('CloneFromSnapshot', ref, status)
 }
 
@@ -121,16 +121,16 @@ function assertNoHarm(world: World, forgedPhase: boolean): void {
     [],
   )
   const { phase, reason } = cloneIn(world)?.['status'] ?? {}
-  assert.ok(['Completed', 'Failed', 'Canceled'].includes(phase), world.describe())
+  assert.ok(['Completed', 'Failed', 'Canceled'].includes(phase!), world.describe())
   // An end that its owner wrote before it began has none.
   if (!forgedPhase) assert.ok(typeof reason === 'string' && reason !== '', 'it has no reason')
   const claim = world.cluster.peek('PersistentVolumeClaim', 'restored', 'data')
   if (claim?.['status']?.phase !== 'Bound') return
-  const volume = world.cluster.peek('PersistentVolume', undefined, claim['spec'].volumeName)
-  const { csi, hostPath, persistentVolumeReclaimPolicy } = volume?.['spec'] ?? {}
+  const volume = world.cluster.peek('PersistentVolume', undefined, claim['spec'].volumeName!)
+  const { csi, hostPath, persistentVolumeReclaimPolicy }: LooseObject = volume?.['spec'] ?? {}
   assert.equal([hostPath, persistentVolumeReclaimPolicy], [undefined, 'Delete'])
-  assert.is.not(csi.volumeHandle, appHandle(world))
-  assert.ok(diskBytes(world, csi.volumeHandle).equals(diskBytes(world, appHandle(world))))
+  assert.is.not(csi?.volumeHandle, appHandle(world))
+  assert.ok(diskBytes(world, csi?.volumeHandle ?? '').equals(diskBytes(world, appHandle(world))))
 }
 
 /** Each forgery at each moment. `awaits`: of a claim of Velero's. */
@@ -152,7 +152,7 @@ export function forgeEach(test: Test, awaits?: string): void {
         for (let turn = 0; turn < 6; turn++) await world.turn()
         assertUnharmed()
         assertNoHarm(world, text.startsWith('phase'))
-        if (!text.startsWith('phase')) assert.is(cloneIn(world)?.['status'].phase, 'Completed', world.describe())
+        if (!text.startsWith('phase')) assert.is(cloneIn(world)?.['status']?.phase, 'Completed', world.describe())
         assertNothingLeft(world)
       })
     }

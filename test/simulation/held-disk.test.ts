@@ -55,7 +55,7 @@ async function phaseAtTheEnd({ world }: Held): Promise<string> {
     [],
     'its disk snapshot goes in any case',
   )
-  return upload(world)?.['status'].phase
+  return upload(world)?.['status']?.phase ?? ''
 }
 
 test('a cancelled upload releases it', async () => {

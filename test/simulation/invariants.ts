@@ -1,7 +1,6 @@
 // What must hold after every write, and at the end.
 
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { CLONE_NEXT } from '#shared/domain/clone.ts'
 import { DELETE_NEXT } from '#shared/domain/delete.ts'
 import { DOWNLOAD_NEXT } from '#shared/domain/download.ts'
@@ -9,6 +8,7 @@ import { parseClaimSnapshotId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { SNAPSHOT_NEXT } from '#shared/domain/snapshot.ts'
 import { isOver } from '#shared/domain/sweep.ts'
 import { UPLOAD_NEXT } from '#shared/domain/upload.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { diskBytes } from './objects.ts'
 import type { World } from './world.ts'
 
@@ -39,13 +39,13 @@ export function guard(world: World): void {
 }
 
 /** What the backup must restore to is what the disk snapshot holds. */
-function noteExpected(world: World, snapshot: KubeObject): void {
+function noteExpected(world: World, snapshot: LooseObject): void {
   const { disk } = parseClaimSnapshotId(snapshot['status'].snapshotID)
   world.bucket.expected.set(disk.snapshotId, diskBytes(world, disk.fcdId, disk.snapshotId))
 }
 
 /** Each root was restored when it was sealed: here it is enough that it stands, and that the local snapshot is gone. */
-function checkCompleted(world: World, upload: KubeObject): void {
+function checkCompleted(world: World, upload: LooseObject): void {
   const { fcdId, snapshotId } = unwrapToDisk(upload['spec'].snapshotID)
   if (world.bucket.rootAt(upload['status'].root) === undefined)
     world.broken.push('an upload is Completed, but no backup is sealed')
@@ -53,7 +53,7 @@ function checkCompleted(world: World, upload: KubeObject): void {
     world.broken.push('an upload is Completed, but its disk snapshot is still there')
 }
 
-function checkDeleted(world: World, request: KubeObject): void {
+function checkDeleted(world: World, request: LooseObject): void {
   const { fcdId, snapshotId } = unwrapToDisk(request['spec'].snapshotID)
   const upload = world.cluster.peek('Upload', 'velero', `upload-${snapshotId}`)
   if (upload !== undefined && !isOver({ ...upload, kind: 'Upload' }))
@@ -65,14 +65,14 @@ function checkDeleted(world: World, request: KubeObject): void {
 }
 
 /** A user's claim, and not the staging claim, must get the whole data. */
-function checkBound(world: World, claim: KubeObject): void {
+function checkBound(world: World, claim: LooseObject): void {
   const isRestored = claim.metadata.labels?.['dormouse.dev/clone-uid'] !== undefined
   if (!isRestored || claim.metadata.name.startsWith('dormouse-')) return
   const volume = world.cluster.peek('PersistentVolume', undefined, claim['spec'].volumeName)
   const clone = world.cluster
     .peekAll('CloneFromSnapshot')
     .find((each) => each.metadata.uid === claim.metadata.labels?.['dormouse.dev/clone-uid'])
-  const fcdId: string = volume?.['spec'].csi.volumeHandle
+  const fcdId = String(volume?.['spec']?.csi?.volumeHandle)
   world.disks.handedOver.add(fcdId)
   if (clone === undefined) return
   const wanted = world.bucket.expected.get(unwrapToDisk(clone['spec'].snapshotID).snapshotId)
@@ -81,9 +81,9 @@ function checkBound(world: World, claim: KubeObject): void {
 }
 
 /** With two, the driver's inventory loses a disk that is in use when one of them goes. */
-function checkOneVolume(world: World, volume: KubeObject): void {
+function checkOneVolume(world: World, volume: LooseObject): void {
   const handle = volume['spec'].csi.volumeHandle
-  const count = world.cluster.peekAll('PersistentVolume').filter((each) => each['spec'].csi.volumeHandle === handle)
+  const count = world.cluster.peekAll('PersistentVolume').filter((each) => each['spec']?.csi?.volumeHandle === handle)
   if (count.length > 1) world.broken.push(`disk ${handle} has two volume objects`)
 }
 
@@ -108,7 +108,7 @@ export function assertNothingLeft(world: World, keeps: ReadonlySet<string> = new
     [],
     'a staging claim is left',
   )
-  const disks = new Set(world.cluster.peekAll('PersistentVolume').map((each) => each['spec'].csi.volumeHandle))
+  const disks = new Set(world.cluster.peekAll('PersistentVolume').map((each) => each['spec']?.csi?.volumeHandle))
   assert.equal(
     world.volumes.diskIds.filter((fcdId) => !disks.has(fcdId)),
     [],
@@ -116,6 +116,6 @@ export function assertNothingLeft(world: World, keeps: ReadonlySet<string> = new
   )
 }
 
-export function isStaging(claim: KubeObject): boolean {
+export function isStaging(claim: LooseObject): boolean {
   return claim.metadata.name.startsWith('dormouse-')
 }

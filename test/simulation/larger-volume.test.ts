@@ -2,11 +2,11 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { BACKUP_ANNOTATION, RESTORE_ANNOTATION, RESTORE_UID_LABEL } from '#shared/domain/velero.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { KiB, SECOND_MS } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { noiseOf } from './choices.ts'
 import { type FaultPlan, NO_FAULTS } from './fault-plan.ts'
 import { assertNothingLeft } from './invariants.ts'
@@ -19,24 +19,24 @@ const BAD: FaultPlan = { drop: 0.3, double: 0.3, die: 0.05 }
 const AWAITED = 'dormouse-awaited'
 
 /** Bound by name to a volume of twice the size. */
-async function backedUp(world: World, storage = '320Ki'): Promise<KubeObject> {
+async function backedUp(world: World, storage = '320Ki'): Promise<LooseObject> {
   world.volumes.write(aVolume(world, 'data'), 64 * KiB, noiseOf('data', 64 * KiB))
-  const claim = world.cluster.peek('PersistentVolumeClaim', 'app', 'data') as KubeObject
+  const claim = world.cluster.peek('PersistentVolumeClaim', 'app', 'data') as LooseObject
   await world.cluster.patch('PersistentVolumeClaim', claim, { spec: { resources: { requests: { storage } } } })
   aSnapshot(world, 'snap-1', 'data')
-  const asked = world.cluster.peek('Snapshot', 'app', 'snap-1') as KubeObject
+  const asked = world.cluster.peek('Snapshot', 'app', 'snap-1') as LooseObject
   await world.cluster.patch('Snapshot', asked, { metadata: { annotations: { [BACKUP_ANNOTATION]: 'daily' } } })
   const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap-1')
   await world.run(() => isDone(snapshot()) && world.cluster.peekAll('Upload').every(isDone))
-  return snapshot() as KubeObject
+  return snapshot() as LooseObject
 }
 
-const cloneIn = (world: World) => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1') as KubeObject
+const cloneIn = (world: World) => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1') as LooseObject
 
 /** `restore`: `spec` of the Restore that a waiting claim is made for; none: nobody but the tenant says that there is one. */
 async function ask(
   world: World,
-  snapshot: KubeObject,
+  snapshot: LooseObject,
   awaits: string | undefined,
   restore: object | 'none' = {},
 ): Promise<void> {
@@ -79,9 +79,9 @@ for (const awaits of [undefined, AWAITED]) {
       await untilOver(world)
       assert.is(cloneIn(world)['status'].phase, 'Completed', world.describe())
       const claim = world.cluster.peek('PersistentVolumeClaim', 'restored', 'data')
-      assert.is(claim?.['status'].phase, 'Bound')
-      const volume = world.cluster.peek('PersistentVolume', undefined, claim?.['spec'].volumeName)
-      const facts = await world.volumes.describe(volume?.['spec'].csi.volumeHandle)
+      assert.is(claim?.['status']?.phase, 'Bound')
+      const volume = world.cluster.peek('PersistentVolume', undefined, claim?.['spec'].volumeName ?? '')
+      const facts = await world.volumes.describe(volume?.['spec']?.csi?.volumeHandle ?? '')
       assert.is(facts?.capacityBytes, SIZE_BYTES)
       await world.run(() => world.volumes.diskIds.length === disks + 1)
       if (plan === NO_FAULTS) assert.is(world.rescues, 0)
@@ -109,7 +109,7 @@ for (const awaits of [undefined, AWAITED]) {
     const snapshot = await backedUp(world)
     const before = [...world.volumes.diskIds]
     await ask(world, snapshot, awaits)
-    const isTooSmall = ({ status }: KubeObject & { status?: { reason?: string } }) =>
+    const isTooSmall = ({ status }: LooseObject & { status?: { reason?: string } }) =>
       status?.reason === 'TargetTooSmall'
     while (!world.cluster.peekAll('Download').some(isTooSmall)) await world.turn()
     await world.cluster.patch('CloneFromSnapshot', cloneIn(world), { spec: { cloneCancel: true } })
@@ -137,7 +137,7 @@ for (const [what, restore, name] of UNCOUNTED)
     await untilOver(world)
     await world.run(() => world.volumes.diskIds.length === before.length)
     assert.equal([cloneIn(world)['status'].phase, cloneIn(world)['status'].reason], ['Failed', 'TargetTooSmall'])
-    assert.is(world.cluster.peek('PersistentVolumeClaim', 'restored', name)?.['status'].phase, 'Pending')
+    assert.is(world.cluster.peek('PersistentVolumeClaim', 'restored', name)?.['status']?.phase, 'Pending')
   })
 
 test('a quota that has no room for a moment while the disk is exchanged is waited for, however old the restore is', async () => {

@@ -1,12 +1,12 @@
 // The objects that simulations begin with, as their owners would create them.
 
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
 import { CLONE_ANNOTATION, CLONE_LABEL } from '#shared/domain/staging.ts'
 import { STEP_LABEL } from '#shared/domain/step-label.ts'
 import { KiB } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { noiseOf } from './choices.ts'
 import type { World } from './world.ts'
 
@@ -42,16 +42,16 @@ export function aSnapshot(world: World, name: string, claim: string, backupRepos
 }
 
 /** The Snapshot `snap-1` of a claim `data` with some data, whole in the bucket. */
-export async function aBackup(world: World, fsType?: string): Promise<KubeObject> {
+export async function aBackup(world: World, fsType?: string): Promise<LooseObject> {
   world.volumes.write(aVolume(world, 'data'), 64 * KiB, noiseOf('data', 64 * KiB))
-  const volume = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as KubeObject
+  const volume = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as LooseObject
   if (fsType !== undefined) await world.cluster.patch('PersistentVolume', volume, { spec: { csi: { fsType } } })
   aSnapshot(world, 'snap-1', 'data')
   const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap-1')
   await world.run(() => isDone(snapshot()) && world.cluster.peekAll('Upload').every(isDone))
   const backup = snapshot()
-  assert.is(backup?.['status'].phase, 'Uploaded', world.describe())
-  return backup as KubeObject
+  assert.is(backup?.['status']?.phase, 'Uploaded', world.describe())
+  return backup as LooseObject
 }
 
 export type CloneOptions = {
@@ -67,9 +67,9 @@ export type CloneOptions = {
 export function aClone(
   world: World,
   name: string,
-  snapshot: KubeObject,
+  snapshot: LooseObject,
   { storageClass, namespace = 'restored', awaits, annotations: more }: CloneOptions = {},
-): KubeObject {
+): LooseObject {
   const stored = decodeClaimMetadata(snapshot['status'].metadata)
   if (storageClass !== undefined) stored['spec'].storageClassName = storageClass
   if (more !== undefined) stored.metadata.annotations = { ...stored.metadata.annotations, ...more }
@@ -90,7 +90,7 @@ export function aClone(
 }
 
 /** The claim that Velero makes after it has asked for the clone. */
-export function aWaitingClaim(world: World, clone: KubeObject): void {
+export function aWaitingClaim(world: World, clone: LooseObject): void {
   const { namespace = '', name, uid = '', annotations } = clone.metadata
   const stored = decodeClaimMetadata(clone['spec'].metadata)
   world.cluster.seed('PersistentVolumeClaim', {
@@ -107,7 +107,7 @@ export function aWaitingClaim(world: World, clone: KubeObject): void {
   })
 }
 
-export function aDelete(world: World, name: string, snapshot: KubeObject, namespace = 'velero'): void {
+export function aDelete(world: World, name: string, snapshot: LooseObject, namespace = 'velero'): void {
   world.cluster.seed('DeleteSnapshot', {
     apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
     kind: 'DeleteSnapshot',
@@ -116,7 +116,7 @@ export function aDelete(world: World, name: string, snapshot: KubeObject, namesp
   })
 }
 
-export function isDone(object: KubeObject | undefined): boolean {
+export function isDone(object: LooseObject | undefined): boolean {
   return object?.metadata.labels?.[STEP_LABEL] === 'done'
 }
 

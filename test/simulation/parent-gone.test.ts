@@ -72,7 +72,7 @@ test('a later slice names nothing that was retired when its session began, thoug
   aSnapshot(world, 'third', 'data')
   await done('third')
   assert.is(slices.length, 2, 'it goes on in its second slice, and sends nothing twice')
-  assert.is(world.cluster.peek('Snapshot', 'app', 'third')?.['status'].phase, 'Uploaded', world.describe())
+  assert.is(world.cluster.peek('Snapshot', 'app', 'third')?.['status']?.phase, 'Uploaded', world.describe())
   assert.equal(world.broken, [])
   assert.equal(world.errors, [])
   await world.bucket.prune(true)
@@ -97,7 +97,7 @@ test('a parent that is gone before the next slice costs another parent and no se
   world.volumes.write(fcdId, 0, noiseOf('second', 256 * KiB))
   aSnapshot(world, 'second', 'data')
   await world.run(() => isUploaded(world, 'second'))
-  assert.is(world.cluster.peek('Snapshot', 'app', 'second')?.['status'].phase, 'Uploaded', world.describe())
+  assert.is(world.cluster.peek('Snapshot', 'app', 'second')?.['status']?.phase, 'Uploaded', world.describe())
   assert.ok(slices.length > 1)
   assert.equal(
     [...new Set(slices.map(({ session }) => session))],
@@ -106,7 +106,7 @@ test('a parent that is gone before the next slice costs another parent and no se
   )
   assert.ok(slices[0]?.parentRoot !== undefined)
   assert.is(slices.at(-1)?.parentRoot, undefined, 'no other backup stands')
-  const named = world.cluster.peekAll('Upload').map((each) => each['status'].parentRoot)
+  const named = world.cluster.peekAll('Upload').map((each) => each['status']?.parentRoot)
   assert.not.ok(named.includes(slices[0]?.parentRoot), 'the Upload names it no more')
   assert.equal(world.broken, [])
   assert.equal(world.errors, [])
@@ -128,7 +128,7 @@ test('a pack of the first backup is lost: the next one is whole, and its Upload 
   await world.run(() => isUploaded(world, 'second'))
   // Each root is restored when it is written: it is in `broken` if it does not give what the disk snapshot held.
   assert.equal(world.broken, [])
-  const damage = world.cluster.peekAll('Upload').map((each) => conditionOf(each['status'].conditions, DAMAGED))
+  const damage = world.cluster.peekAll('Upload').map((each) => conditionOf(each['status']?.conditions, DAMAGED))
   assert.equal(damage.map((condition) => condition?.reason).sort(), ['PackMissing', undefined])
   assert.is(world.bucket.backups.size, 2)
 })

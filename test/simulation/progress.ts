@@ -1,8 +1,8 @@
 // Progress: what of a transfer is durable never becomes less, grows from slice to slice while nothing goes wrong, and makes failures good.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { stepOf } from '#shared/domain/step-label.ts'
 import { isOver } from '#shared/domain/sweep.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { World } from './world.ts'
 
 /** So many slices in a row in which nothing went wrong may get nowhere: one may do no more than ask what there is. */
@@ -33,7 +33,7 @@ export class Progress {
     return all.join('; ')
   }
 
-  #look(kind: Transfer, before: KubeObject | undefined, after: KubeObject | undefined): void {
+  #look(kind: Transfer, before: LooseObject | undefined, after: LooseObject | undefined): void {
     if (after === undefined) return
     const isNext = Number(after['status']?.slice ?? 0) > Number(before?.['status']?.slice ?? 0)
     if (!isNext || isOver({ ...after, kind })) return
@@ -49,7 +49,7 @@ export class Progress {
   }
 
   /** Failures count in a row: a slice that ended in order and got on makes those before it good. */
-  #checkFailures(name: string, slice: Slice, now: Slice, before: KubeObject): void {
+  #checkFailures(name: string, slice: Slice, now: Slice, before: LooseObject): void {
     const { phase, retryCount = 0 } = before['status'] ?? {}
     const hasEnded = phase === 'InProgress' && ['upload', 'download'].includes(stepOf(before) ?? '')
     if (hasEnded && now.position > slice.position && Number(retryCount) > 0)
@@ -57,12 +57,12 @@ export class Progress {
   }
 
   /** What is durable counts for that session, or that backup, only. */
-  #workOf(kind: Transfer, { status }: KubeObject): string {
+  #workOf(kind: Transfer, { status }: LooseObject): string {
     return String((kind === 'Upload' ? status?.session : status?.root) ?? '')
   }
 
   /** Bytes and pages of the newest checkpoint, nothing more once the session is sealed or given up; or the next chunk. */
-  #positionOf(kind: Transfer, { status }: KubeObject): number {
+  #positionOf(kind: Transfer, { status }: LooseObject): number {
     if (kind === 'Download') return Number(status?.nextChunk ?? 0)
     const session = String(status?.session ?? '')
     if (this.#world.bucket.isEnded(session)) return Number.POSITIVE_INFINITY

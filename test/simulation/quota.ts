@@ -1,15 +1,17 @@
 // A ResourceQuota in the simulation: so many claims a namespace, counted by admission as Kubernetes does it; and rules that refuse claims.
 
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
+import type { KindTypes } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { World } from './world.ts'
 
-export type Rule = (claim: KubeObject) => TerminalError | undefined
+export type Rule = (claim: LooseObject) => TerminalError | undefined
 
 /** Every claim that is made from now on has to pass. */
 export function ruleClaims(world: World, namespace: string, rule: Rule): void {
   const create = world.cluster.create.bind(world.cluster)
-  world.cluster.create = async (kind: KindName, object: KubeObject) => {
+  world.cluster.create = async <Name extends KindName>(kind: Name, object: KindTypes[Name]) => {
     const isMeant = kind === 'PersistentVolumeClaim' && object.metadata.namespace === namespace
     const refusal = isMeant ? rule(object) : undefined
     if (refusal !== undefined) throw refusal
@@ -34,7 +36,7 @@ export function quotaOf(world: World, namespace: string, most: number, lagMs = 0
   })
 }
 
-function exceeded({ metadata }: KubeObject, used: number, most: number): string {
+function exceeded({ metadata }: LooseObject, used: number, most: number): string {
   const words = `requested: persistentvolumeclaims=1, used: persistentvolumeclaims=${used}, limited: persistentvolumeclaims=${most}`
   return `create PersistentVolumeClaim ${metadata.namespace}/${metadata.name}: 403 persistentvolumeclaims "${metadata.name}" is forbidden: exceeded quota: small, ${words}`
 }

@@ -2,8 +2,8 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { handOverOf, stagedVolumeOf } from '#shared/domain/staged-volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { assertNothingLeft } from './invariants.ts'
 import { aBackup, aClone, diskBytes } from './objects.ts'
 import { World } from './world.ts'
@@ -11,8 +11,8 @@ import { World } from './world.ts'
 const cloneIn = (world: World) => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1')
 const downloadIn = (world: World) => world.cluster.peekAll('Download')[0]
 
-async function tearOut(world: World, download: KubeObject): Promise<void> {
-  const plain = { metadata: { name: download.metadata.name, namespace: 'velero' } } as KubeObject
+async function tearOut(world: World, download: LooseObject): Promise<void> {
+  const plain = { metadata: { name: download.metadata.name, namespace: 'velero' } } as LooseObject
   await world.cluster.patch('Download', plain, { metadata: { finalizers: null } })
   await world.cluster.delete('Download', plain)
 }
@@ -26,18 +26,18 @@ test('torn out while data was written: the next one writes zeros, too, and the c
   const world = new World(1)
   const snapshot = await aBackup(world)
   aClone(world, 'clone-1', snapshot)
-  while (!(downloadIn(world)?.['status']?.nextChunk > 0)) await world.turn()
-  const first = downloadIn(world) as KubeObject
+  while (!(Number(downloadIn(world)?.['status']?.nextChunk) > 0)) await world.turn()
+  const first = downloadIn(world) as LooseObject
   assert.is(stagedVolumeOf(first)?.zeroed, true)
   // What another backup of the same name would have left there.
   const fcdId = first['spec'].protectedEntityID.slice('ivd:'.length)
   world.volumes.write(fcdId, 512 * 1024, Buffer.alloc(64 * 1024, 7))
   await tearOut(world, first)
   await untilOver(world)
-  assert.is(cloneIn(world)?.['status'].phase, 'Completed', world.describe())
-  assert.is(stagedVolumeOf(downloadIn(world) as KubeObject)?.zeroed, false)
-  const source = world.cluster.peek('PersistentVolume', undefined, 'pv-data')?.['spec'].csi.volumeHandle
-  assert.ok(diskBytes(world, fcdId).equals(diskBytes(world, source)))
+  assert.is(cloneIn(world)?.['status']?.phase, 'Completed', world.describe())
+  assert.is(stagedVolumeOf(downloadIn(world) as LooseObject)?.zeroed, false)
+  const source = world.cluster.peek('PersistentVolume', undefined, 'pv-data')?.['spec']?.csi?.volumeHandle
+  assert.ok(diskBytes(world, fcdId).equals(diskBytes(world, source!)))
   assert.equal(world.broken, [])
   assertNothingLeft(world)
 })
@@ -46,11 +46,11 @@ test('deleted in the hand-over: it stays until the volume is given', async () =>
   const world = new World(2)
   const snapshot = await aBackup(world)
   aClone(world, 'clone-1', snapshot)
-  while (handOverOf(downloadIn(world) ?? ({ metadata: {} } as KubeObject)) === undefined) await world.turn()
-  await world.cluster.delete('Download', downloadIn(world) as KubeObject)
+  while (handOverOf(downloadIn(world) ?? ({ metadata: {} } as LooseObject)) === undefined) await world.turn()
+  await world.cluster.delete('Download', downloadIn(world) as LooseObject)
   assert.ok(downloadIn(world), 'it is kept')
   await untilOver(world)
-  assert.equal([cloneIn(world)?.['status'].phase, downloadIn(world)], ['Completed', undefined])
+  assert.equal([cloneIn(world)?.['status']?.phase, downloadIn(world)], ['Completed', undefined])
   assertNothingLeft(world)
 })
 
@@ -60,7 +60,7 @@ test('torn out in the hand-over, finalizer and all: the restore ends by name, an
   aClone(world, 'clone-1', snapshot)
   const isReleased = () => world.cluster.peekAll('PersistentVolume').some(({ status }) => status?.phase === 'Released')
   while (!isReleased()) await world.turn()
-  await tearOut(world, downloadIn(world) as KubeObject)
+  await tearOut(world, downloadIn(world) as LooseObject)
   await untilOver(world)
   const { phase, reason } = cloneIn(world)?.['status'] ?? {}
   // The run that was at it may have given the volume before it noticed.

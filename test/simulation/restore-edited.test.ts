@@ -2,20 +2,20 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { handOverOf } from '#shared/domain/staged-volume.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { NEVER_BINDS } from './csi-driver.ts'
 import { assertNothingLeft } from './invariants.ts'
 import { aBackup, aClone, aSnapshot, aWaitingClaim, isDone } from './objects.ts'
 import { allowing, World } from './world.ts'
 
 const cloneIn = (world: World, namespace: string) =>
-  world.cluster.peek('CloneFromSnapshot', namespace, 'clone-1') as KubeObject
+  world.cluster.peek('CloneFromSnapshot', namespace, 'clone-1') as LooseObject
 
 async function edit(world: World, namespace: string, spec: object): Promise<void> {
-  const seen = { metadata: { namespace, name: 'clone-1' } } as KubeObject
+  const seen = { metadata: { namespace, name: 'clone-1' } } as LooseObject
   await world.cluster.patch('CloneFromSnapshot', seen, { spec })
 }
 
@@ -35,7 +35,7 @@ for (const namespace of ['app', 'spy'])
     const world = await allowing(new World(3), [])
     const snapshot = await aBackup(world)
     aClosedRepository(world)
-    const data = world.cluster.peek('PersistentVolumeClaim', 'app', 'data') as KubeObject
+    const data = world.cluster.peek('PersistentVolumeClaim', 'app', 'data') as LooseObject
     await world.cluster.delete('PersistentVolumeClaim', data)
     aClone(world, 'clone-1', snapshot, { namespace })
     while (cloneIn(world, namespace)['status']?.reason !== 'Provisioning') await world.turn()
@@ -45,7 +45,7 @@ for (const namespace of ['app', 'spy'])
     assert.equal(names, ['br'], world.describe())
   })
 
-function storedWith(snapshot: KubeObject, storage: string): string {
+function storedWith(snapshot: LooseObject, storage: string): string {
   const stored = decodeClaimMetadata(snapshot['status'].metadata)
   stored['spec'].resources = { requests: { storage } }
   return encodeClaimMetadata(stored)
@@ -74,7 +74,7 @@ test('another backup that is written into the clone while one is restored never 
   const disks = world.volumes.diskIds.length
   aClone(world, 'clone-1', first)
   while (world.cluster.peekAll('Download').length === 0) await world.turn()
-  await edit(world, 'restored', { snapshotID: second()?.['status'].snapshotID })
+  await edit(world, 'restored', { snapshotID: second()?.['status']?.snapshotID })
   await world.run(() => isDone(cloneIn(world, 'restored')) && world.cluster.peekAll('Download').every(isDone))
   assert.is(world.cluster.peekAll('Download').length, 1)
   assert.is(cloneIn(world, 'restored')['status'].reason, 'SnapshotIDChanged', world.describe())
@@ -102,7 +102,7 @@ async function untilNotBound(world: World): Promise<void> {
 }
 
 async function tearOut(world: World, namespace: string): Promise<void> {
-  const seen = { metadata: { namespace, name: 'clone-1' } } as KubeObject
+  const seen = { metadata: { namespace, name: 'clone-1' } } as LooseObject
   await world.cluster.patch('CloneFromSnapshot', seen, { metadata: { finalizers: [] } })
   await world.cluster.delete('CloneFromSnapshot', cloneIn(world, namespace))
 }
@@ -155,7 +155,7 @@ test('a clone that is torn out while its disk has no volume object: the disk is 
   await tearOut(world, 'restored')
   await world.cluster.delete(
     'PersistentVolume',
-    world.cluster.peek('PersistentVolume', undefined, 'dormouse-awaited') as KubeObject,
+    world.cluster.peek('PersistentVolume', undefined, 'dormouse-awaited') as LooseObject,
   )
   assert.is(world.cluster.peek('PersistentVolume', undefined, 'dormouse-awaited'), undefined)
   assert.is(world.volumes.diskIds.length, disks + 1)
@@ -172,13 +172,13 @@ test('the same for a claim that the restore makes, whose volume object is made a
   const staged = () => world.cluster.peekAll('PersistentVolume').find(({ metadata }) => metadata.name !== 'pv-data')
   while (staged() === undefined) await world.turn()
   // As a class has it; the backed-up volume named no file system.
-  await world.cluster.patch('PersistentVolume', staged() as KubeObject, { spec: { csi: { fsType: 'ext4' } } })
+  await world.cluster.patch('PersistentVolume', staged() as LooseObject, { spec: { csi: { fsType: 'ext4' } } })
   await untilNotBound(world)
   const { name } = staged()?.metadata ?? { name: '' }
-  const again = handOverOf(world.cluster.peekAll('Download')[0] as KubeObject)?.again
-  assert.equal([again?.metadata.name, staged()?.['spec'].csi.fsType], [name, undefined])
+  const again = handOverOf(world.cluster.peekAll('Download')[0] as LooseObject)?.again
+  assert.equal([again?.metadata.name, staged()?.['spec']?.csi?.fsType], [name, undefined])
   await tearOut(world, 'restored')
-  await world.cluster.delete('PersistentVolume', staged() as KubeObject)
+  await world.cluster.delete('PersistentVolume', staged() as LooseObject)
   assert.equal([staged(), world.volumes.diskIds.length], [undefined, disks + 1])
   await world.run(() => world.volumes.diskIds.length === disks, HOUR_MS)
   assert.is(world.volumes.diskIds.length, disks)
@@ -198,10 +198,10 @@ test('a claim that has got the disk of a clone that was torn out keeps it, and t
   const isLetGo = () => world.cluster.peekAll('Download').every(({ metadata }) => !metadata.finalizers?.length)
   await world.run(() => target()?.['status']?.phase === 'Bound' && isLetGo())
   assert.ok(isLetGo(), world.describe())
-  const volume = world.cluster.peek('PersistentVolume', undefined, target()?.['spec'].volumeName)
+  const volume = world.cluster.peek('PersistentVolume', undefined, target()?.['spec'].volumeName ?? '')
   assert.is(volume?.['spec'].persistentVolumeReclaimPolicy, 'Delete')
   assert.is(world.volumes.diskIds.length, disks + 1)
-  await world.cluster.delete('PersistentVolumeClaim', target() as KubeObject)
+  await world.cluster.delete('PersistentVolumeClaim', target() as LooseObject)
   await world.run(() => world.volumes.diskIds.length === disks)
   assert.is(world.volumes.diskIds.length, disks)
 })

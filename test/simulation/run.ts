@@ -1,13 +1,13 @@
 // One run from its beginning to its end, and what must be true then.
 
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { DOWNLOAD_RETRIES } from '#shared/domain/download.ts'
 import { unwrapToDisk } from '#shared/domain/ids.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { stepOf } from '#shared/domain/step-label.ts'
 import { DEFAULT_UPLOAD_RETRY_MAX } from '#shared/domain/upload.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { boundMs } from './bound.ts'
 import type { Choices, Step } from './choices.ts'
 import { assertNothingLeft } from './invariants.ts'
@@ -37,7 +37,7 @@ export async function simulate(choices: Choices, trace?: (line: string) => void)
 }
 
 /** Without its random part. */
-function holderOf(lease: KubeObject): string | undefined {
+function holderOf(lease: LooseObject): string | undefined {
   return lease['spec']?.holderIdentity?.replace(/[/][-0-9a-f]{36}$/, '')
 }
 
@@ -133,7 +133,7 @@ async function checkBackup(users: Users, backup: Backup): Promise<void> {
 
 function checkDelete(world: World, name: string): void {
   const request = world.cluster.peek('DeleteSnapshot', 'velero', name)
-  if (request !== undefined || !areRecordsOld(world)) assert.is(request?.['status'].phase, 'Completed', name)
+  if (request !== undefined || !areRecordsOld(world)) assert.is(request?.['status']?.phase, 'Completed', name)
 }
 
 /** By the API server's clock, which has leapt a year ahead: the sweep has ended what was kept for a day. */
@@ -149,8 +149,8 @@ function wasLetGo(world: World): boolean {
 /** All its attempts went into faults of the plan. A clock that was off is no excuse: ages are told by the API server's. */
 function isExcused(users: Users, name: string, phase: string): boolean {
   const { cluster } = users.world
-  const upload = cluster.peekAll('Upload').find((each) => each['spec'].snapshotReference.endsWith(`/${name}`))
-  return phase === 'UploadFailedAfterRetry' && upload?.['status'].retryCount > DEFAULT_UPLOAD_RETRY_MAX
+  const upload = cluster.peekAll('Upload').find((each) => each['spec']?.snapshotReference?.endsWith(`/${name}`))
+  return phase === 'UploadFailedAfterRetry' && Number(upload?.['status']?.retryCount) > DEFAULT_UPLOAD_RETRY_MAX
 }
 
 function checkRestore(users: Users, restore: Restore): void {
@@ -161,7 +161,7 @@ function checkRestore(users: Users, restore: Restore): void {
   assert.ok(clone, `CloneFromSnapshot ${restore.name} is gone, and nobody deleted it`)
   const { phase, reason, message, downloadName } = clone['status']
   const download = world.cluster.peek('Download', 'velero', downloadName ?? '-')
-  const excused = phase === 'Failed' && download?.['status'].retryCount >= DOWNLOAD_RETRIES
+  const excused = phase === 'Failed' && Number(download?.['status']?.retryCount) >= DOWNLOAD_RETRIES
   const text = `CloneFromSnapshot ${restore.name} is ${phase} (${reason}: ${message})`
   // It was waited for by ages that are not true any more.
   const { serverWentAhead, serverWentBack } = world.faults.clocks
@@ -171,10 +171,10 @@ function checkRestore(users: Users, restore: Restore): void {
   if (restore.claimLost === true && claim === undefined) return
   // Velero's claim stays, and waits for ever.
   const unfinished = restore.byVelero ? 'Pending' : undefined
-  assert.is(claim?.['status'].phase, phase === 'Completed' ? 'Bound' : unfinished, `${text}, its claim`)
+  assert.is(claim?.['status']?.phase, phase === 'Completed' ? 'Bound' : unfinished, `${text}, its claim`)
   if (claim === undefined || phase !== 'Completed') return
   const wanted = world.bucket.expected.get(unwrapToDisk(clone['spec'].snapshotID).snapshotId)
-  const volume = world.cluster.peek('PersistentVolume', undefined, claim['spec'].volumeName)
-  assert.ok(wanted && diskBytes(world, volume?.['spec'].csi.volumeHandle).equals(wanted), `${text}, its bytes`)
+  const volume = world.cluster.peek('PersistentVolume', undefined, claim['spec'].volumeName!)
+  assert.ok(wanted && diskBytes(world, volume?.['spec']?.csi?.volumeHandle ?? '').equals(wanted), `${text}, its bytes`)
   assert.is(volume?.['spec'].persistentVolumeReclaimPolicy, 'Delete', `${text}, its volume's reclaim policy`)
 }

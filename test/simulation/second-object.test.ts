@@ -3,10 +3,12 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
+import type { KindTypes } from '#shared/api/types.ts'
 import { handOverOf } from '#shared/domain/staged-volume.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { HOUR_MS, MINUTE_MS } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { endTornOut } from '../../functions/sweep/torn-out.ts'
 import { NO_FAULTS } from './fault-plan.ts'
 import { assertNothingLeft } from './invariants.ts'
@@ -15,29 +17,29 @@ import { World } from './world.ts'
 
 const AWAITED = 'dormouse-awaited'
 const cloneIn = (world: World) => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1')
-const downloadIn = (world: World) => world.cluster.peekAll('Download')[0] as KubeObject
+const downloadIn = (world: World) => world.cluster.peekAll('Download')[0] as LooseObject
 
 /** A restore whose volume needs a second object, right before its hand-over. `create`: what stands before that of a PersistentVolume. */
-async function aRestore(awaits: string | undefined, create: (world: World, volume: KubeObject) => void) {
+async function aRestore(awaits: string | undefined, create: (world: World, volume: LooseObject) => void) {
   const world = new World(1, NO_FAULTS)
   const fcdId = aVolume(world, 'data')
-  const volume = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as KubeObject
+  const volume = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as LooseObject
   await world.cluster.patch('PersistentVolume', volume, { spec: { csi: { fsType: 'xfs' } } })
   aSnapshot(world, 'snap-1', 'data')
   const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap-1')
   await world.run(() => isDone(snapshot()) && world.cluster.peekAll('Upload').every(isDone))
-  const clone = aClone(world, 'clone-1', snapshot() as KubeObject, { awaits })
+  const clone = aClone(world, 'clone-1', snapshot() as LooseObject, { awaits })
   if (awaits !== undefined) aWaitingClaim(world, clone)
   while (downloadIn(world)?.['status']?.phase !== 'Completed') await world.turn()
   const through = world.cluster.create.bind(world.cluster)
-  world.cluster.create = async (kind: KindName, object: KubeObject) => {
+  world.cluster.create = async <Name extends KindName>(kind: Name, object: KindTypes[Name]) => {
     if (kind === 'PersistentVolume') create(world, object)
     return await through(kind, object)
   }
   return { world, before: [fcdId] }
 }
 
-async function untilOver(world: World): Promise<KubeObject['status']> {
+async function untilOver(world: World): Promise<LooseObject['status']> {
   await world.run(() => isDone(cloneIn(world)))
   await world.run(() => world.heldLeases.length === 0)
   assert.equal(world.broken, [])
@@ -95,14 +97,14 @@ test('torn out while a finalizer holds the first volume object: the sweep waits 
   const { world, before } = await aRestore(AWAITED, () => undefined)
   const staged = () => world.cluster.peekAll('PersistentVolume').find(({ metadata }) => metadata.name !== 'pv-data')
   const metadata = { finalizers: ['example.com/held'] }
-  await world.cluster.patch('PersistentVolume', staged() as KubeObject, { metadata })
+  await world.cluster.patch('PersistentVolume', staged() as LooseObject, { metadata })
   await world.run(() => staged()?.metadata.deletionTimestamp !== undefined && world.heldLeases.length === 0)
-  await world.cluster.patch('CloneFromSnapshot', cloneIn(world) as KubeObject, { metadata: { finalizers: [] } })
-  await world.cluster.delete('CloneFromSnapshot', cloneIn(world) as KubeObject)
+  await world.cluster.patch('CloneFromSnapshot', cloneIn(world) as LooseObject, { metadata: { finalizers: [] } })
+  await world.cluster.delete('CloneFromSnapshot', cloneIn(world) as LooseObject)
   const end = async () => await endTornOut(world.sweepDeps(), downloadIn(world), new Map())
   const stays = await end().catch((error) => error)
   assert.is(stays.reason, 'VolumeObjectStays')
-  await world.cluster.patch('PersistentVolume', staged() as KubeObject, { metadata: { finalizers: [] } })
+  await world.cluster.patch('PersistentVolume', staged() as LooseObject, { metadata: { finalizers: [] } })
   assert.is(await end(), true)
   await assertDiskGone(world, before)
 })

@@ -2,10 +2,10 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { RESTORE_ANNOTATION, RESTORE_UID_LABEL } from '#shared/domain/velero.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { wakeForLostStaging } from '../../functions/sweep/lost-staging.ts'
 import { type FaultPlan, NO_FAULTS } from './fault-plan.ts'
 import { assertNothingLeft } from './invariants.ts'
@@ -65,7 +65,7 @@ function aRestore(world: World, spec: object): string {
   return restore.metadata.uid ?? ''
 }
 
-const isStaging = ({ metadata }: KubeObject) => metadata.name.startsWith('dormouse-')
+const isStaging = ({ metadata }: LooseObject) => metadata.name.startsWith('dormouse-')
 
 /** Namespaces of the staging claims that were made. */
 function placesOf(world: World): Set<string> {
@@ -87,13 +87,13 @@ function mostClaims(world: World): () => number {
   return () => most
 }
 
-const inNamespace = ({ metadata }: KubeObject) => metadata.namespace === NAMESPACE
+const inNamespace = ({ metadata }: LooseObject) => metadata.namespace === NAMESPACE
 const cloneIn = (world: World) => world.cluster.peek('CloneFromSnapshot', NAMESPACE, 'clone-1')
 const claimIn = (world: World) => world.cluster.peek('PersistentVolumeClaim', NAMESPACE, 'data')
 const eventsOf = (world: World, name: string) =>
   world.cluster.peekAll('Event').filter(({ involvedObject }) => involvedObject.name === name)
 
-async function untilOver(world: World): Promise<KubeObject['status']> {
+async function untilOver(world: World): Promise<LooseObject['status']> {
   await world.run(() => isDone(cloneIn(world)) && world.cluster.peekAll('Download').every(isDone))
   await world.run(() => world.heldLeases.length === 0)
   assert.equal(world.broken, [])
@@ -103,9 +103,9 @@ async function untilOver(world: World): Promise<KubeObject['status']> {
 }
 
 function assertWhole(world: World): void {
-  const volume = world.cluster.peek('PersistentVolume', undefined, claimIn(world)?.['spec'].volumeName)
+  const volume = world.cluster.peek('PersistentVolume', undefined, claimIn(world)?.['spec'].volumeName ?? '')
   const source = world.cluster.peek('PersistentVolume', undefined, 'pv-data')
-  const [restored, saved] = [volume, source].map((each) => diskBytes(world, each?.['spec'].csi.volumeHandle))
+  const [restored, saved] = [volume, source].map((each) => diskBytes(world, each?.['spec']?.csi?.volumeHandle ?? ''))
   assert.ok(saved !== undefined && restored?.equals(saved), 'the data is whole')
 }
 
@@ -227,7 +227,7 @@ test('a rule that wants the labels and annotations of the claim is content with 
   const world = new World(5)
   const snapshot = await aBackup(world)
   const refuse = () => new TerminalError('AdmissionDenied', 'no label app, or no cost centre')
-  const isFit = ({ labels, annotations }: KubeObject['metadata']) =>
+  const isFit = ({ labels, annotations }: LooseObject['metadata']) =>
     labels?.['app'] === 'db' && annotations?.['example.com/cost-centre'] === '42'
   ruleClaims(world, NAMESPACE, ({ metadata }) => (isFit(metadata) ? undefined : refuse()))
   aClone(world, 'clone-1', snapshot)
@@ -243,7 +243,7 @@ test('a quota that is full when the data is whole: an hour for somebody to make 
     ruleClaims(world, NAMESPACE, (claim) => (isFull && !isStaging(claim) ? refuse() : undefined))
     aClone(world, 'clone-1', snapshot)
     await world.run(() => cloneIn(world)?.['status']?.reason === 'QuotaExceeded')
-    assert.is(cloneIn(world)?.['status'].phase, 'InProgress')
+    assert.is(cloneIn(world)?.['status']?.phase, 'InProgress')
     if (hasRoom) isFull = false
     const status = await untilOver(world)
     assert.equal([status.phase, status.reason], hasRoom ? ['Completed', 'Completed'] : ['Failed', 'QuotaExceeded'])
@@ -253,7 +253,7 @@ test('a quota that is full when the data is whole: an hour for somebody to make 
 
 /** Finalizer and all, as somebody does whose namespace does not go. */
 async function tearOut(world: World): Promise<void> {
-  const clone = cloneIn(world) as KubeObject
+  const clone = cloneIn(world) as LooseObject
   await world.cluster.delete('CloneFromSnapshot', clone)
   const left = cloneIn(world)
   if (left !== undefined) await world.cluster.patch('CloneFromSnapshot', left, { metadata: { finalizers: [] } })
@@ -311,7 +311,7 @@ test('the annotation is taken off meanwhile: at the end the disk in Velero’s n
   const { world } = await aDrivenWorld(9, NO_FAULTS, { storageClass: 'never' })
   await world.run(() => world.cluster.peekAll('PersistentVolumeClaim').some(isStaging))
   const off = { metadata: { annotations: { 'dormouse.dev/restored-volume': null } }, spec: { cloneCancel: true } }
-  await world.cluster.patch('CloneFromSnapshot', cloneIn(world) as KubeObject, off)
+  await world.cluster.patch('CloneFromSnapshot', cloneIn(world) as LooseObject, off)
   await world.run(() => isDone(cloneIn(world)))
   await wakeForLostStaging(world.sweepDeps(), NOT_OVER)
   await world.drain()
@@ -329,8 +329,8 @@ test('the annotation and the waiting claim are taken away while the data is writ
         world.broken.push('a volume object is deleted while its claim stands')
     })
     const off = { metadata: { annotations: { 'dormouse.dev/restored-volume': null } } }
-    await world.cluster.patch('CloneFromSnapshot', cloneIn(world) as KubeObject, off)
-    await world.cluster.delete('PersistentVolumeClaim', claimIn(world) as KubeObject)
+    await world.cluster.patch('CloneFromSnapshot', cloneIn(world) as LooseObject, off)
+    await world.cluster.delete('PersistentVolumeClaim', claimIn(world) as LooseObject)
     const status = await untilOver(world)
     assert.is(status.phase, 'Completed', world.describe())
     assert.equal(world.cluster.peekAll('PersistentVolumeClaim').filter(isStaging), [])
@@ -346,7 +346,7 @@ test('an earlier version has made the staging claim beside the claim: the restor
   const key = 'dormouse.dev/staged-volume'
   const { namespace: _, ...said } = JSON.parse(download?.metadata.annotations?.[key] ?? '')
   const annotations = { [key]: JSON.stringify(said) }
-  await world.cluster.patch('Download', download as KubeObject, { metadata: { annotations } })
+  await world.cluster.patch('Download', download as LooseObject, { metadata: { annotations } })
   assert.is((await untilOver(world)).phase, 'Completed', world.describe())
   assert.equal([...staged], [NAMESPACE])
   assertWhole(world)

@@ -2,12 +2,12 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { ON_BEHALF_OF_ANNOTATION } from '#shared/domain/authority.ts'
 import { formatClaimSnapshotId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { BACKUP_ANNOTATION } from '#shared/domain/velero.ts'
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { noiseOf } from './choices.ts'
 import { NO_FAULTS } from './fault-plan.ts'
 import { aBackup, aDelete, aSnapshot, aVolume, isDone } from './objects.ts'
@@ -25,21 +25,21 @@ const OTHERS = {
 }
 
 /** An object with such an id, as a DeleteSnapshot needs it. */
-function named(fcdId: string, snapshotId: string): KubeObject {
+function named(fcdId: string, snapshotId: string): LooseObject {
   const snapshotID = formatClaimSnapshotId({ namespace: 'tenant-b', claim: 'x', disk: { fcdId, snapshotId } })
-  return { status: { snapshotID } } as unknown as KubeObject
+  return { status: { snapshotID } } as unknown as LooseObject
 }
 
 async function ask(
   world: World,
-  target: KubeObject,
+  target: LooseObject,
   namespace: string,
   onBehalfOf?: string,
   backup?: string,
-): Promise<KubeObject> {
+): Promise<LooseObject> {
   const name = `d-${world.cluster.peekAll('DeleteSnapshot').length}`
   aDelete(world, name, target, namespace)
-  const read = () => world.cluster.peek('DeleteSnapshot', namespace, name) as KubeObject
+  const read = () => world.cluster.peek('DeleteSnapshot', namespace, name) as LooseObject
   const annotations = {
     ...(onBehalfOf === undefined ? {} : { [ON_BEHALF_OF_ANNOTATION]: onBehalfOf }),
     ...(backup === undefined ? {} : { [BACKUP_ANNOTATION]: backup }),
@@ -50,7 +50,7 @@ async function ask(
   return read()['status']
 }
 
-function assertRefused(status: KubeObject, text?: string): void {
+function assertRefused(status: LooseObject, text?: string): void {
   assert.equal([status['phase'], status['reason']], ['Failed', 'NotPermitted'], status['message'])
   const removed = status['conditions'].find(({ type }: { type: string }) => type === 'Removed')
   assert.equal([removed.status, removed.reason], ['False', 'NotPermitted'])
@@ -171,7 +171,7 @@ for (const where of ['app', 'spy'])
     async () => {
       const world = await allowing(new World(5, NO_FAULTS), [])
       const fcdId = aVolume(world, 'data')
-      const now = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as KubeObject
+      const now = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as LooseObject
       // An operator has moved the disk to another namespace by another volume object (Retain, static).
       world.cluster.seed('PersistentVolume', {
         apiVersion: 'v1',
@@ -182,7 +182,7 @@ for (const where of ['app', 'spy'])
       })
       aSnapshot(world, 'local', 'data', '')
       await world.run(() => isDone(world.cluster.peek('Snapshot', 'app', 'local')))
-      const { snapshotId } = unwrapToDisk(world.cluster.peek('Snapshot', 'app', 'local')?.['status'].snapshotID)
+      const { snapshotId } = unwrapToDisk(world.cluster.peek('Snapshot', 'app', 'local')?.['status']?.snapshotID)
       assertRefused(await ask(world, named(fcdId, snapshotId), where), 'the disk snapshot stays')
       assert.is(snapshotsOf(world).length, 1)
       const status = await ask(world, named(fcdId, snapshotId), 'velero')
@@ -214,10 +214,10 @@ trust('a root that cannot be read is for operators', async () => {
   assert.is.not(world.bucket.objects.get(root as string)?.body, body)
 })
 
-async function untilUploading(world: World, namespace = 'app'): Promise<KubeObject> {
+async function untilUploading(world: World, namespace = 'app'): Promise<LooseObject> {
   world.volumes.write(aVolume(world, 'data', namespace), 0, noiseOf('data', 384 * KiB))
   aSnapshot(world, 'snap', 'data', 'br', namespace)
-  const snapshot = () => world.cluster.peek('Snapshot', namespace, 'snap') as KubeObject
+  const snapshot = () => world.cluster.peek('Snapshot', namespace, 'snap') as LooseObject
   while (snapshot()['status']?.phase !== 'Uploading') await world.turn()
   return snapshot()
 }
@@ -227,7 +227,7 @@ trust("another namespace's running upload is not stopped", async () => {
   const snapshot = await untilUploading(world)
   assertRefused(await ask(world, snapshot, 'tenant-b'), 'the disk snapshot and its upload stay')
   await world.run(() => world.isQuiet())
-  assert.is(world.cluster.peekAll('Upload')[0]?.['status'].phase, 'Completed')
+  assert.is(world.cluster.peekAll('Upload')[0]?.['status']?.phase, 'Completed')
   assert.is(world.bucket.backups.size, 1)
 })
 
@@ -235,7 +235,7 @@ trust('its own is stopped first', async () => {
   const world = await allowing(new World(8, NO_FAULTS), [])
   const status = await ask(world, await untilUploading(world), 'app')
   assert.is(status['phase'], 'Completed', status['message'])
-  assert.is(world.cluster.peekAll('Upload')[0]?.['status'].phase, 'Canceled')
+  assert.is(world.cluster.peekAll('Upload')[0]?.['status']?.phase, 'Canceled')
   assert.equal([world.bucket.backups.size, snapshotsOf(world).length], [0, 0])
 })
 
@@ -244,8 +244,8 @@ trust('a running session of others is not fenced by an id that nothing stands be
   const snapshot = await untilUploading(world)
   const [upload] = world.cluster.peekAll('Upload')
   // As from another cluster: its Upload and its disk are not to be seen from here.
-  await world.cluster.patch('Upload', upload as KubeObject, { metadata: { finalizers: null } })
-  await world.cluster.delete('Upload', world.cluster.peekAll('Upload')[0] as KubeObject)
+  await world.cluster.patch('Upload', upload as LooseObject, { metadata: { finalizers: null } })
+  await world.cluster.delete('Upload', world.cluster.peekAll('Upload')[0] as LooseObject)
   for (const fcdId of world.volumes.diskIds) world.volumes.deleteDisk(fcdId)
   await ask(world, snapshot, 'tenant-b')
   assert.equal(
@@ -264,7 +264,7 @@ trust(
       aSnapshot(world, 'local', 'data', '')
       const snapshot = () => world.cluster.peek('Snapshot', 'app', 'local')
       await world.run(() => isDone(snapshot()))
-      const kept = snapshot() as KubeObject
+      const kept = snapshot() as LooseObject
       await world.cluster.delete('Snapshot', kept)
       await world.run(() => snapshot() === undefined)
       assert.is(snapshotsOf(world)[0]?.description, snapshotDescription(CLUSTER_ID, kept.metadata.uid ?? '', true))

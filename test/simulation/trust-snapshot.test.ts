@@ -2,11 +2,12 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { formatClaimSnapshotId, formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { noiseOf } from './choices.ts'
 import { NO_FAULTS } from './fault-plan.ts'
 import { aBackup, aSnapshot, aVolume, isDone } from './objects.ts'
@@ -26,19 +27,19 @@ function forge(world: World, status: object): string {
   world.volumes.write(fcdId, 0, noiseOf('spy', 64 * KiB))
   aSnapshot(world, 'forged', 'spy', 'br', B)
   const { namespace, name } = spy(world).metadata
-  const seen = { metadata: { namespace, name } } as KubeObject
+  const seen = { metadata: { namespace, name } } as LooseObject
   void world.cluster.patchStatus('Snapshot', seen, status)
   return fcdId
 }
 
 const idOf = (disk: Disk) => formatClaimSnapshotId({ namespace: B, claim: 'spy', disk })
-const spy = (world: World) => world.cluster.peek('Snapshot', B, 'forged') as KubeObject
+const spy = (world: World) => world.cluster.peek('Snapshot', B, 'forged') as LooseObject
 const uploadsFor = (world: World, namespace: string) =>
-  world.cluster.peekAll('Upload').filter((each) => each['spec'].snapshotReference.startsWith(`${namespace}/`))
+  world.cluster.peekAll('Upload').filter((each) => each['spec']?.snapshotReference?.startsWith(`${namespace}/`))
 
-async function set(world: World, kind: KindName, object: KubeObject, spec: object): Promise<void> {
+async function set(world: World, kind: KindName, object: LooseObject, spec: object): Promise<void> {
   const { namespace, name } = object.metadata
-  await world.cluster.patch(kind, { metadata: { namespace, name } } as KubeObject, { spec })
+  await world.cluster.patch(kind, { metadata: { namespace, name } } as LooseObject, { spec })
 }
 
 /** Every backup that names tenant b is of its own disk. */
@@ -58,7 +59,7 @@ for (const phase of MADE_UP) {
     world.volumes.write(app, 0, noiseOf('secret', 64 * KiB))
     aSnapshot(world, 'local', 'data', '')
     await world.run(() => isDone(world.cluster.peek('Snapshot', 'app', 'local')))
-    const kept = unwrapToDisk(world.cluster.peek('Snapshot', 'app', 'local')?.['status'].snapshotID)
+    const kept = unwrapToDisk(world.cluster.peek('Snapshot', 'app', 'local')?.['status']?.snapshotID)
     const volumeID = formatDiskId(app)
     const fcdId = forge(world, { phase, snapshotID: idOf(kept), volumeID, uploadName: 'x', metadata: 'x' })
     await world.run(() => isDone(spy(world)) && world.isQuiet())
@@ -84,7 +85,7 @@ for (const phase of MADE_UP) {
       if (world.cluster.peek('Snapshot', B, 'forged') === undefined)
         forge(world, { phase, snapshotID: idOf({ fcdId: app, snapshotId }), volumeID: formatDiskId(app) })
       else {
-        const seen = { metadata: { namespace: B, name: 'forged' } } as KubeObject
+        const seen = { metadata: { namespace: B, name: 'forged' } } as LooseObject
         await world.cluster.patchStatus('Snapshot', seen, { phase, snapshotID: idOf({ fcdId: app, snapshotId }) })
         await world.cluster.patch('Snapshot', seen, { metadata: { labels: { 'dormouse.dev/step': 'snapshot' } } })
       }
@@ -103,7 +104,7 @@ trust("with app's running upload: it is neither cancelled nor shown", async () =
     const app = aVolume(world, 'data')
     world.volumes.write(app, 0, noiseOf('secret', 384 * KiB))
     aSnapshot(world, 'snap', 'data')
-    const theirs = () => world.cluster.peek('Snapshot', 'app', 'snap') as KubeObject
+    const theirs = () => world.cluster.peek('Snapshot', 'app', 'snap') as LooseObject
     while (theirs()['status']?.phase !== 'Uploading') await world.turn()
     const { snapshotID, uploadName } = theirs()['status']
     const fcdId = forge(world, { phase: 'Uploading', snapshotID, uploadName, volumeID: formatDiskId(app) })
@@ -119,7 +120,7 @@ trust("with app's running upload: it is neither cancelled nor shown", async () =
 trust("with app's sealed backup, whose record is gone: it is not shown as its own", async () => {
   const world = await allowing(new World(4, NO_FAULTS), [])
   const { snapshotID } = (await aBackup(world))['status']
-  await world.cluster.delete('Upload', world.cluster.peekAll('Upload')[0] as KubeObject)
+  await world.cluster.delete('Upload', world.cluster.peekAll('Upload')[0] as LooseObject)
   const fcdId = forge(world, { phase: 'Uploading', snapshotID })
   await world.run(() => isDone(spy(world)) && world.isQuiet())
   assert.is(spy(world)['status'].phase, 'Uploaded', 'its own disk was backed up')
@@ -130,7 +131,7 @@ trust("with app's sealed backup, whose record is gone: it is not shown as its ow
 trust("an Upload that names app's sealed backup for another namespace does not take it for its own", async () => {
   const world = await allowing(new World(4, NO_FAULTS), [])
   const { fcdId, snapshotId } = unwrapToDisk((await aBackup(world))['status'].snapshotID)
-  await world.cluster.delete('Upload', world.cluster.peekAll('Upload')[0] as KubeObject)
+  await world.cluster.delete('Upload', world.cluster.peekAll('Upload')[0] as LooseObject)
   world.cluster.seed('Upload', {
     apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
     kind: 'Upload',
@@ -144,7 +145,7 @@ trust("an Upload that names app's sealed backup for another namespace does not t
   })
   const read = () => world.cluster.peek('Upload', 'velero', `upload-${snapshotId}`)
   await world.run(() => isDone(read()))
-  assert.equal([read()?.['status'].phase, read()?.['status'].reason], ['UploadFailedAfterRetry', 'NotPermitted'])
+  assert.equal([read()?.['status']?.phase, read()?.['status']?.reason], ['UploadFailedAfterRetry', 'NotPermitted'])
   assert.is(world.bucket.backups.size, 1)
 })
 
@@ -160,7 +161,7 @@ for (const [whose, most] of [
     world.volumes.openDisk = (...[id, snapshotId, ...more]) =>
       snapshotId?.startsWith('50000000') === true ? open(own, undefined) : open(id, snapshotId, ...more)
     const fcdId = whose === 'own' ? own : '11111111-0000-4000-8000-000000000000'
-    const seen = { metadata: { namespace: B, name: 'forged' } } as KubeObject
+    const seen = { metadata: { namespace: B, name: 'forged' } } as LooseObject
     for (let i = 1; i <= 5; i++) {
       const snapshotID = idOf({ fcdId, snapshotId: `50000000-0000-4000-8000-${String(i).padStart(12, '0')}` })
       await world.cluster.patchStatus('Snapshot', seen, { phase: 'Snapshotted', snapshotID, uploadName: '' })
@@ -291,14 +292,14 @@ trust("a claim that says it is bound to app's volume is not backed up", async ()
 trust('a claim of the same name as the one that the volume was bound to is another claim', async () => {
   const world = await allowing(new World(8, NO_FAULTS), [])
   const app = aVolume(world, 'data')
-  const volume = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as KubeObject
+  const volume = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as LooseObject
   await world.cluster.patch('PersistentVolume', volume, {
     spec: { claimRef: { uid: 'of-an-earlier-one' }, persistentVolumeReclaimPolicy: 'Retain' },
   })
   aSnapshot(world, 'snap', 'data')
   const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap')
   await world.run(() => isDone(snapshot()))
-  assert.is(snapshot()?.['status'].reason, 'VolumeOfAnotherClaim')
+  assert.is(snapshot()?.['status']?.reason, 'VolumeOfAnotherClaim')
   assert.equal(world.volumes.snapshotsOf(app), [])
 })
 
@@ -308,7 +309,7 @@ trust(
     const world = await allowing(new World(9, NO_FAULTS), [])
     aVolume(world, 'data')
     aSnapshot(world, 'snap', 'data')
-    const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap') as KubeObject
+    const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap') as LooseObject
     const annotations = { 'dormouse.dev/velero-backup': 'nightly' }
     await world.cluster.patch('Snapshot', snapshot(), { metadata: { annotations } })
     while (world.cluster.peekAll('Upload').length === 0) await world.turn()
@@ -394,7 +395,7 @@ trust("an Upload by hand of another program's disk snapshot ends by name, and th
   })
   const read = () => world.cluster.peek('Upload', 'velero', upload.metadata.name)
   await world.run(() => isDone(read()))
-  assert.equal([read()?.['status'].phase, read()?.['status'].reason], ['UploadFailedAfterRetry', 'NotPermitted'])
+  assert.equal([read()?.['status']?.phase, read()?.['status']?.reason], ['UploadFailedAfterRetry', 'NotPermitted'])
   assert.equal([world.bucket.backups.size, world.volumes.snapshotsOf(app).length], [0, 1])
 })
 

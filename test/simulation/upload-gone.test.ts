@@ -15,7 +15,7 @@ async function untilUploading(world: World): Promise<void> {
 }
 
 function phase(world: World): string {
-  return world.cluster.peek('Snapshot', 'app', 'snap')?.['status']?.phase
+  return world.cluster.peek('Snapshot', 'app', 'snap')?.['status']?.phase ?? ''
 }
 
 async function vanish(world: World): Promise<void> {

@@ -1,7 +1,8 @@
 // What users ask for in one run, in any order and at any moment: backups, restores, cancels, deletions, losses.
 
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { KiB, MINUTE_MS } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Choices } from './choices.ts'
 import { noiseOf } from './choices.ts'
 import { NEVER_BINDS } from './csi-driver.ts'
@@ -190,7 +191,8 @@ export class Users {
     const { cluster, faults } = this.world
     faults.leave('store', OUTAGE_MS)
     this.#backUp()
-    const waits = () => cluster.peekAll('Upload').find((each) => each['status'].retryCount >= 4 && !isDone(each))
+    const waits = () =>
+      cluster.peekAll('Upload').find((each) => Number(each['status']?.retryCount) >= 4 && !isDone(each))
     await this.world.run(() => waits() !== undefined || this.world.isQuiet())
     const upload = waits()
     if (upload === undefined) return
@@ -277,7 +279,7 @@ export class Users {
     for (let turns = this.#below('turns before the loss', MOST_TURNS); turns > 0; turns--) await this.world.turn()
   }
 
-  async #lose(kind: KindName, object: KubeObject): Promise<void> {
+  async #lose(kind: KindName, object: LooseObject): Promise<void> {
     await this.world.cluster.delete(kind, object)
     const { name } = object.metadata
     if (kind === 'Upload') {
@@ -295,7 +297,7 @@ export class Users {
   async #loseRestoredNamespace(): Promise<void> {
     const restore = this.#one('namespace to lose', this.restores)
     if (restore === undefined) return
-    const inIt = (object: KubeObject) => object.metadata.namespace === restore.namespace
+    const inIt = (object: LooseObject) => object.metadata.namespace === restore.namespace
     for (const kind of ['CloneFromSnapshot', 'PersistentVolumeClaim'] as const) {
       for (const object of this.world.cluster.peekAll(kind).filter(inIt)) await this.#lose(kind, object)
     }
@@ -315,25 +317,25 @@ export class Users {
   }
 
   /** As `kubectl patch`: without a resourceVersion. */
-  async #edit(kind: Stepped, { metadata: { namespace, name } }: KubeObject, spec: object): Promise<void> {
+  async #edit(kind: Stepped, { metadata: { namespace, name } }: LooseObject, spec: object): Promise<void> {
     this.world.asked.cancel(kind, namespace, name)
-    await this.world.cluster.patch(kind, { metadata: { namespace, name } } as KubeObject, { spec })
+    await this.world.cluster.patch(kind, { metadata: { namespace, name } } as LooseObject, { spec })
   }
 
-  snapshotOf(backup: Backup): KubeObject | undefined {
+  snapshotOf(backup: Backup): LooseObject | undefined {
     return this.world.cluster.peek('Snapshot', APP, backup.name)
   }
 
-  cloneOf(restore: Restore): KubeObject | undefined {
+  cloneOf(restore: Restore): LooseObject | undefined {
     return this.world.cluster.peek('CloneFromSnapshot', restore.namespace, restore.name)
   }
 
-  #backupOf(upload: KubeObject): Backup | undefined {
+  #backupOf(upload: LooseObject): Backup | undefined {
     return this.backups.find((backup) => upload['spec'].snapshotReference === `${APP}/${backup.name}`)
   }
 }
 
-function hasId(snapshot: KubeObject | undefined): boolean {
+function hasId(snapshot: LooseObject | undefined): boolean {
   const id = snapshot?.['status']?.snapshotID
   return typeof id === 'string' && id !== ''
 }

@@ -2,9 +2,9 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { conditionOf } from '#shared/domain/conditions.ts'
 import { HOUR_MS, KiB, MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { pvcDeleter } from '../../velero/actions/deleter.ts'
 import { storedSnapshot } from '../../velero/domain/blob.ts'
 import { assertNothingLeft } from './invariants.ts'
@@ -32,12 +32,12 @@ actions(
     const velero = aVelero()
     const { world, deps, claim, backupper } = velero
     const { item, operationId } = await backupper.execute(claim, await backupIn(velero, 'InProgress'), silent)
-    assert.ok(storedSnapshot(item)?.snapshotID)
+    assert.ok(storedSnapshot(item as LooseObject)?.snapshotID)
     const { error, nCompleted } = await untilOver(velero, operationId)
     assert.equal([error, nCompleted, world.bucket.backups.size], ['', 64 * KiB, 1])
     await world.drain()
     const final = (await backupper.execute(claim, await backupIn(velero, 'Finalizing'), silent)).item
-    assert.is(storedSnapshot(final)?.phase, 'Uploaded')
+    assert.is(storedSnapshot(final as LooseObject)?.phase, 'Uploaded')
     await pvcDeleter(deps).execute(final, await backupIn(velero, 'Deleting'), silent)
     assert.is(world.bucket.backups.size, 0)
     await world.run(() => world.heldLeases.length === 0)
@@ -57,7 +57,7 @@ for (const metadata of [
       world.cluster.onEvent({ kind: 'Snapshot' }, ({ type, namespace, name }) => {
         const isNew =
           world.cluster.peek('Snapshot', namespace, name)?.metadata.labels?.['dormouse.dev/step'] === undefined
-        const seen = { metadata: { namespace, name } } as KubeObject
+        const seen = { metadata: { namespace, name } } as LooseObject
         if (type !== 'delete' && isNew) void world.cluster.patch('Snapshot', seen, { metadata })
       })
       world.eventsOn = false // such a label keeps it out of every source's selector
@@ -79,11 +79,11 @@ actions('a deletion that cannot be finished says why, and is tried again after V
   const { reason } = (await asked.catch((error: { reason: string }) => error)) ?? {}
   assert.is(reason, 'DeleteNotFinished')
   const deletion = () => world.cluster.peekAll('DeleteSnapshot')[0]?.['status']
-  assert.is(deletion().phase, 'InProgress')
-  assert.is(conditionOf(deletion().conditions, 'Removed')?.reason, 'S3Unavailable')
+  assert.is(deletion()?.phase, 'InProgress')
+  assert.is(conditionOf(deletion()?.conditions, 'Removed')?.reason, 'S3Unavailable')
   const told = world.cluster.peekAll('Event').find(({ involvedObject }) => involvedObject.kind === 'DeleteSnapshot')
   assert.equal([told?.['type'], told?.['reason']], ['Warning', 'S3Unavailable'])
-  await world.run(() => deletion().phase === 'Completed')
+  await world.run(() => deletion()?.phase === 'Completed')
   assert.is(world.bucket.backups.size, 0)
 })
 
@@ -108,7 +108,7 @@ actions('an upload that cannot be tried again in time ends with its own reason, 
   assert.match(error, 'UploadFailedAfterRetry: S3Unavailable')
   assert.match(error, "the backup's time limit of operations leaves no room for another attempt")
   // Attempts after 0, 1, 3 and 7 minutes; the next one would come after 15.
-  const endedMs = Date.parse(world.cluster.peekAll('Upload')[0]?.['status'].completionTimestamp)
+  const endedMs = Date.parse(world.cluster.peekAll('Upload')[0]?.['status']?.completionTimestamp ?? '')
   assert.is(Math.floor((endedMs - startedMs) / MINUTE_MS), 7)
   await world.run(() => world.heldLeases.length === 0)
   assertNothingLeft(world)

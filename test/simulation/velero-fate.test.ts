@@ -2,9 +2,10 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { HOUR_MS, MINUTE_MS } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { assertNothingLeft } from './invariants.ts'
 import { aClone, aSnapshot, isDone } from './objects.ts'
 import { aVelero, backupIn, seedOf, silent, type Velero } from './velero.ts'
@@ -25,7 +26,7 @@ async function removeBackup(velero: Velero): Promise<void> {
   await velero.world.cluster.delete('Backup', await backupIn(velero, 'WaitingForPluginOperations'))
 }
 
-const only = (world: World, kind: KindName): KubeObject => {
+const only = (world: World, kind: KindName): LooseObject => {
   const [object] = world.cluster.peekAll(kind)
   assert.ok(object, `there is no ${kind}`)
   return object

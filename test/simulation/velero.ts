@@ -1,8 +1,8 @@
 // Velero's part of a simulation run: a Backup of one claim, and the plugin's actions at work beside the functions.
 
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { KiB } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { stores } from '#test/support/stores.ts'
 import { pvcBackupper } from '../../velero/actions/backupper.ts'
 import type { ActionDeps } from '../../velero/actions/deps.ts'
@@ -13,7 +13,7 @@ import { World } from './world.ts'
 
 export const silent: ActionLog = { info() {}, warn() {} }
 
-export type Velero = { world: World; deps: ActionDeps; claim: KubeObject; backupper: BackupItemAction }
+export type Velero = { world: World; deps: ActionDeps; claim: LooseObject; backupper: BackupItemAction }
 
 /** A claim with data, and a Backup that has begun. */
 export function aVelero(itemOperationTimeout = '4h0m0s'): Velero {
@@ -33,7 +33,7 @@ export function seedOf(
   kind: 'Backup' | 'Restore' | 'BackupStorageLocation',
   name: string,
   spec: object,
-): KubeObject {
+): LooseObject {
   const metadata = { name, namespace: 'velero' }
   return world.cluster.seed(kind, { apiVersion: 'velero.io/v1', kind, metadata, spec, status: { phase: 'InProgress' } })
 }
@@ -47,7 +47,7 @@ function actIn(world: World): ActionDeps {
 }
 
 /** The Backup as Velero hands it over in that phase, and as it stands from now on. */
-export async function backupIn({ world }: Velero, phase: string): Promise<KubeObject> {
+export async function backupIn({ world }: Velero, phase: string): Promise<LooseObject> {
   const backup = world.cluster.peek('Backup', 'velero', 'nightly')
   assert.ok(backup)
   return await world.cluster.patch('Backup', backup, { status: { phase } })

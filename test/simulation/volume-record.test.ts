@@ -2,9 +2,9 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { handOverOf } from '#shared/domain/staged-volume.ts'
 import { KiB } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { noiseOf } from './choices.ts'
 import { type FaultPlan, NO_FAULTS } from './fault-plan.ts'
 import { assertNothingLeft } from './invariants.ts'
@@ -32,21 +32,21 @@ async function backedUp(
   spec: object,
   metadata: object = {},
   meanwhile: (world: World) => Promise<void> = async () => undefined,
-): Promise<KubeObject> {
+): Promise<LooseObject> {
   world.volumes.write(aVolume(world, 'data'), 64 * KiB, noiseOf('data', 64 * KiB))
-  const volume = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as KubeObject
+  const volume = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as LooseObject
   await world.cluster.patch('PersistentVolume', volume, { spec, metadata })
   aSnapshot(world, 'snap-1', 'data')
   await meanwhile(world)
   const snapshot = () => world.cluster.peek('Snapshot', 'app', 'snap-1')
   await world.run(() => isDone(snapshot()) && world.cluster.peekAll('Upload').every(isDone))
-  return snapshot() as KubeObject
+  return snapshot() as LooseObject
 }
 
 /** As an earlier release makes an Upload. */
 async function withoutRecord(world: World): Promise<void> {
   while (world.cluster.peekAll('Upload').length === 0) await world.turn()
-  const [upload] = world.cluster.peekAll('Upload') as [KubeObject]
+  const [upload] = world.cluster.peekAll('Upload') as [LooseObject]
   assert.ok(upload.metadata.annotations?.['dormouse.dev/volume'])
   await world.cluster.patch('Upload', upload, { metadata: { annotations: { 'dormouse.dev/volume': null } } })
 }
@@ -61,14 +61,14 @@ async function untilOver(world: World): Promise<void> {
   assertNothingLeft(world)
 }
 
-async function restored(world: World, snapshot: KubeObject, awaits: string | undefined): Promise<KubeObject> {
+async function restored(world: World, snapshot: LooseObject, awaits: string | undefined): Promise<LooseObject> {
   const clone = aClone(world, 'clone-1', snapshot, { awaits })
   if (awaits !== undefined) aWaitingClaim(world, clone)
   await untilOver(world)
-  assert.is(cloneIn(world)?.['status'].phase, 'Completed', world.describe())
+  assert.is(cloneIn(world)?.['status']?.phase, 'Completed', world.describe())
   const claim = world.cluster.peek('PersistentVolumeClaim', 'restored', 'data')
-  assert.is(claim?.['status'].phase, 'Bound')
-  return world.cluster.peek('PersistentVolume', undefined, claim?.['spec'].volumeName) as KubeObject
+  assert.is(claim?.['status']?.phase, 'Bound')
+  return world.cluster.peek('PersistentVolume', undefined, claim?.['spec'].volumeName ?? '') as LooseObject
 }
 
 for (const awaits of [undefined, AWAITED]) {
@@ -98,7 +98,7 @@ for (const awaits of [undefined, AWAITED]) {
     const noted: unknown[] = []
     world.cluster.onWrite((kind, _before, after) => {
       if (kind !== 'PersistentVolume' || after !== undefined) return
-      const handOver = handOverOf(world.cluster.peekAll('Download')[0] as KubeObject)
+      const handOver = handOverOf(world.cluster.peekAll('Download')[0] as LooseObject)
       noted.push((handOver?.plan ?? handOver?.again)?.spec['csi'])
     })
     const { spec } = await restored(world, snapshot, awaits)
@@ -124,7 +124,7 @@ for (const awaits of [undefined, AWAITED]) {
       ['zone-b', undefined],
     ] as const) {
       const world = new World(1, NO_FAULTS)
-      const node = world.cluster.peek('Node', undefined, 'node-1') as KubeObject
+      const node = world.cluster.peek('Node', undefined, 'node-1') as LooseObject
       await world.cluster.patch('Node', node, { metadata: { labels: { [ZONE]: 'zone-a' } } })
       const snapshot = await backedUp(world, { nodeAffinity: inZone(zone) })
       assert.equal((await restored(world, snapshot, awaits))['spec'].nodeAffinity, wanted)
@@ -152,13 +152,13 @@ for (const awaits of [undefined, AWAITED]) {
     const disks = world.volumes.diskIds
     const clone = aClone(world, 'clone-1', snapshot, { awaits })
     if (awaits !== undefined) aWaitingClaim(world, clone)
-    const isTold = (download: KubeObject) => download.metadata.annotations?.['dormouse.dev/backed-up'] !== undefined
+    const isTold = (download: LooseObject) => download.metadata.annotations?.['dormouse.dev/backed-up'] !== undefined
     while (!world.cluster.peekAll('Download').some(isTold)) await world.turn()
-    const now = cloneIn(world) as KubeObject
+    const now = cloneIn(world) as LooseObject
     await world.cluster.patch('CloneFromSnapshot', now, { spec: { cloneCancel: true } })
     await untilOver(world)
     await world.run(() => world.volumes.diskIds.length === disks.length)
-    assert.is(cloneIn(world)?.['status'].phase, 'Canceled')
+    assert.is(cloneIn(world)?.['status']?.phase, 'Canceled')
     assert.equal(world.volumes.diskIds, disks)
   })
 }

@@ -2,7 +2,7 @@
 // that die, stand still or are refused at any call. Every choice has a name and can be played back.
 
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { SLOT_LABEL } from '#shared/domain/slots.ts'
 import { PARKED, STEP_LABEL } from '#shared/domain/step-label.ts'
@@ -10,6 +10,7 @@ import { isOver } from '#shared/domain/sweep.ts'
 import { HOUR_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { sweep } from '../../functions/sweep/handler.ts'
 import { Asked } from './asked.ts'
 import { Bucket } from './bucket.ts'
@@ -278,12 +279,12 @@ function aRepository(cluster: MemoryCluster): void {
 
 /** An empty list: everybody may back up into it, which lets nobody restore or delete what is another's. */
 export async function allowing(world: World, allowedNamespaces: string[]): Promise<World> {
-  const repository = world.cluster.peek('BackupRepository', undefined, 'br') as KubeObject
+  const repository = world.cluster.peek('BackupRepository', undefined, 'br') as LooseObject
   await world.cluster.patch('BackupRepository', repository, { allowedNamespaces })
   return world
 }
 
-function isAtRest(object: KubeObject): boolean {
+function isAtRest(object: LooseObject): boolean {
   return (
     isOver(object) && object.metadata.labels?.[STEP_LABEL] === 'done' && object.metadata.deletionTimestamp === undefined
   )

@@ -3,7 +3,7 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { type FaultPlan, NO_FAULTS } from './fault-plan.ts'
 import { assertNothingLeft } from './invariants.ts'
 import { aBackup, aClone, aWaitingClaim, isDone } from './objects.ts'
@@ -58,7 +58,7 @@ async function aZonalWorld(seed: number, plan: FaultPlan, nodes: Record<string, 
 
 const cloneIn = (world: World) => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1')
 
-async function untilOver(world: World): Promise<KubeObject['status']> {
+async function untilOver(world: World): Promise<LooseObject['status']> {
   await world.run(() => isDone(cloneIn(world)) && world.cluster.peekAll('Download').every(isDone))
   await world.run(() => world.heldLeases.length === 0)
   assert.equal(world.broken, [])

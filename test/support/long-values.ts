@@ -1,11 +1,11 @@
 // Run as a child: each parameter of a repository, and each field of a location, with very long values of every kind. Prints how many it
 // tried; the parent gives it a limit that work of any power above one cannot keep.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isOpenTo, OPEN_TO_ANNOTATION } from '#shared/domain/repository-claim.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import { folder } from '#shared/repository/stores/folder/kind.ts'
 import { KNOWN_KEYS } from '#shared/repository/stores/s3/parameters.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { bucketSpec, stores } from './stores.ts'
 
 const CHARS = 300_000
@@ -32,7 +32,7 @@ function attempt(work: () => unknown): void {
   }
 }
 
-function aLocation(key: string, value: string): KubeObject {
+function aLocation(key: string, value: string): LooseObject {
   const objectStorage = { bucket: 'backups', [key]: value }
   return {
     apiVersion: 'velero.io/v1',

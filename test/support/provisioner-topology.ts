@@ -1,7 +1,7 @@
 // What external-provisioner says of the node that a claim names: refused, or the place in which the volume is made. Written after its
 // pkg/controller/topology.go (with --strict-topology, as vSphere's manifest has it), and not after Dormouse's own choice.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 export type Place = Record<string, string>
 type Term = { matchLabelExpressions?: { key: string; values: string[] }[] }
@@ -9,9 +9,9 @@ type CsiDriverInfo = { name: string; topologyKeys?: string[] | null }
 
 export type Asked = {
   driver: string
-  storageClass: KubeObject
-  node: KubeObject | undefined
-  csiNode: KubeObject | undefined
+  storageClass: LooseObject
+  node: LooseObject | undefined
+  csiNode: LooseObject | undefined
   /** A driver that reports places anywhere has them everywhere. */
   usesTopology: boolean
 }
@@ -34,7 +34,7 @@ export function placeOfNode({ driver, storageClass, node, csiNode, usesTopology 
   return place
 }
 
-export function usesTopology(csiNodes: readonly KubeObject[], driver: string): boolean {
+export function usesTopology(csiNodes: readonly LooseObject[], driver: string): boolean {
   const infos = csiNodes.flatMap(({ spec }) => (spec?.drivers ?? []) as CsiDriverInfo[])
   return infos.some(({ name, topologyKeys }) => name === driver && (topologyKeys ?? []).length > 0)
 }

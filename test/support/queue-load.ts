@@ -1,7 +1,6 @@
 // Counts what N uploads cost that all become due at once while the slots are in use, and then have their turns one by one.
 
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { Permits, type TransferDeps } from '#shared/controllers/deps.ts'
 import { giveSlot, withSlot } from '#shared/controllers/slots.ts'
 import { slotHolder } from '#shared/domain/slots.ts'
@@ -39,15 +38,15 @@ export async function measureQueue(uploads: number): Promise<QueueCost> {
       spec: { snapshotReference: 'shop/s' },
     })
   }
-  const peek = (name: string) => memory.peek('Upload', 'velero', name) as KubeObject
-  const start = (name: string) => withSlot('Upload', { deps, object: peek(name) }, async () => 'runs')
+  const peek = (name: string) => memory.peek('Upload', 'velero', name)!
+  const start = (name: string) => withSlot({ deps, object: peek(name) }, async () => 'runs')
   for (const name of names) await start(name)
   const queueing = { ...cost }
   Object.assign(cost, { requests: 0, objects: 0 })
   const byHolder = new Map(names.map((name) => [slotHolder(peek(name)), name]))
   for (let ended = 0; ended < uploads; ended++) {
-    const [holder] = memory.peekAll('Lease').flatMap((lease) => lease['spec'].holderIdentity ?? [])
-    const upload = peek(byHolder.get(holder) ?? '')
+    const [holder] = memory.peekAll('Lease').flatMap((lease) => lease['spec']?.holderIdentity ?? [])
+    const upload = peek(byHolder.get(holder ?? '') ?? '')
     await start(upload.metadata.name)
     const metadata = { labels: { 'dormouse.dev/step': 'done' } }
     await giveSlot(deps, await memory.patch('Upload', peek(upload.metadata.name), { metadata }))

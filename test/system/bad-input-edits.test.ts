@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { unreachableObjects } from '#shared/repository/maintenance/prune.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
@@ -13,6 +13,7 @@ import { noise, sha256, writePieces } from '#test/environment/storage/content.ts
 import { openRepository } from '#test/environment/storage/repository.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import { isHeldClaim } from '#test/support/held-claim.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { sideBySide } from '#test/support/side-by-side.ts'
 import { askForClone, endOf, heldObjects, settledStanding, standing } from './support/bad-input.ts'
 
@@ -57,9 +58,9 @@ async function runningBackup(namespace: string): Promise<{ file: string; name: s
   const { file } = await aVolume(namespace)
   const name = `snap-${randomUUID()}`
   await environment.api.create(aSnapshot(name, { namespace, name: NAME }, repository))
-  const isNamed = (object: KubeObject | undefined) => Boolean(object?.['status']?.uploadName)
+  const isNamed = (object: LooseObject | undefined) => Boolean(object?.['status']?.uploadName)
   const upload: string = (await environment.waitFor('Snapshot', namespace, name, isNamed)).object['status'].uploadName
-  const isMoving = (seen: KubeObject | undefined) => seen?.['status']?.progress?.bytesRead > 0
+  const isMoving = (seen: LooseObject | undefined) => seen?.['status']?.progress?.bytesRead > 0
   await environment.waitFor('Upload', 'velero', upload, isMoving)
   return { file, name, upload }
 }
@@ -67,7 +68,7 @@ async function runningBackup(namespace: string): Promise<{ file: string; name: s
 async function runningRestore(namespace: string): Promise<{ name: string; download: string }> {
   const { snapshotID, metadata } = backup.snapshot['status']
   const name = await askForClone(environment, namespace, { snapshotID, metadata, repository })
-  const isNamed = (object: KubeObject | undefined) => Boolean(object?.['status']?.downloadName)
+  const isNamed = (object: LooseObject | undefined) => Boolean(object?.['status']?.downloadName)
   const { object } = await environment.waitFor('CloneFromSnapshot', namespace, name, isNamed)
   const download: string = object['status'].downloadName
   await environment.waitFor('Download', 'velero', download, (seen) => seen?.['status']?.progress?.bytesDone > 0)

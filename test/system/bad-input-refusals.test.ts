@@ -5,13 +5,13 @@ import { randomUUID } from 'node:crypto'
 import { CreateBucketCommand, PutObjectLockConfigurationCommand } from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import type { FaultPlan } from '#test/environment/faults/fault-plan.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import { aSnapshot, backUp, claimRepository, restore } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { askForDeletion, endOf, hasEvent, retryNow, untilReason, untilTold } from './support/bad-input.ts'
 import { claimWith, readyOf, untilReady } from './support/repository-claim.ts'
 
@@ -143,7 +143,7 @@ refusals('a lock that comes later costs no backup and no restore; a deletion wai
     environment,
     await claimWith(environment, { bucket: 'late' }),
     ({ status }) => status === 'True',
-  )) as KubeObject & Record<string, string>
+  )) as LooseObject & Record<string, string>
   await lock('late')
   const held = await backUp(environment, CLAIM, late!)
   const deletion = await askForDeletion(environment, held.snapshot['status'].snapshotID, late!)

@@ -5,7 +5,6 @@ import { randomUUID } from 'node:crypto'
 import { CreateBucketCommand, DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { parametersFromLocation } from '#shared/repository/stores/s3/parameters.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { aSnapshot, type Backup, backUp, claimRepository, remove, restore, typeOf } from '#test/environment/main-job.ts'
@@ -13,6 +12,7 @@ import { CREDENTIALS_SECRET, REPOSITORY_SECRET, secret } from '#test/environment
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import { aLocation } from '#test/environment/storage/location.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import {
   askForClone,
   askForDeletion,
@@ -156,7 +156,7 @@ badStore('a wrong or missing encryption key opens nothing, writes nothing, and t
   await assertNotReady(wrong, 'RepositoryKeyWrong', /none of/)
   const { snapshotID, metadata } = backup.snapshot['status']
   const clone = await askForClone(environment, 'keyless', { snapshotID, metadata, repository })
-  const made = (object: KubeObject | undefined) => object?.['status']?.downloadName !== undefined
+  const made = (object: LooseObject | undefined) => object?.['status']?.downloadName !== undefined
   const { object } = await environment.waitFor('CloneFromSnapshot', 'keyless', clone, made)
   const download: string = object['status'].downloadName
   await untilTold(environment, 'Download', 'velero', download, 'RepositoryKeyWrong')
@@ -291,10 +291,10 @@ async function assertDamageIsSeen(
   const { snapshotID, metadata } = damaged.snapshot['status']
   const wish = { snapshotID, metadata, repository: damaged.snapshot['spec'].backupRepository }
   const clone = await askForClone(environment, namespace, wish)
-  const made = (object: KubeObject | undefined) => object?.['status']?.downloadName !== undefined
+  const made = (object: LooseObject | undefined) => object?.['status']?.downloadName !== undefined
   const name: string = (await environment.waitFor('CloneFromSnapshot', namespace, clone, made)).object['status']
     .downloadName
-  const retries = (object: KubeObject | undefined) => object?.['status']?.phase === 'Retry'
+  const retries = (object: LooseObject | undefined) => object?.['status']?.phase === 'Retry'
   const { object } = await environment.waitFor('Download', 'velero', name, retries)
   assert.match(object['status'].reason, reason, `${what}: ${object['status'].message}`)
   assert.match(object['status'].message, /damaged\/plugins\/dormouse/, 'the object is named')

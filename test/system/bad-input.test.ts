@@ -5,7 +5,6 @@ import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
@@ -13,6 +12,7 @@ import { request } from '#test/environment/kubernetes/http.ts'
 import { aSnapshot, type Backup, backUp, claimRepository, remove, restore, typeOf } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import {
   askForClone,
   askForDeletion,
@@ -55,7 +55,7 @@ badInput.after(async () => {
   await environment.stop()
 })
 
-async function snapshotOf(namespace: string, claim: string, repositoryName = repository): Promise<KubeObject> {
+async function snapshotOf(namespace: string, claim: string, repositoryName = repository): Promise<LooseObject> {
   const name = `snap-${randomUUID()}`
   await environment.api.create(aSnapshot(name, { namespace, name: claim }, repositoryName))
   return await endOf(environment, 'Snapshot', namespace, name)

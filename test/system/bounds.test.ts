@@ -4,17 +4,18 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { loadManifests } from '#test/environment/kubernetes/manifests.ts'
 import { typeOf } from '#test/environment/main-job.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { type Field, fieldsOf, type Schema } from '#test/unit/manifests/crd-fields.ts'
 
 const bounds = suite('bounds on a real API server')
 let environment: Environment
-let crds: KubeObject[]
+let crds: LooseObject[]
 
 bounds.before(async () => {
   environment = await startEnvironment({
@@ -50,13 +51,13 @@ const LEAST: Record<string, object> = {
 }
 const CONDITION = { type: 'T', status: 'True', reason: 'R', message: '', lastTransitionTime: '2026-11-30T00:00:00Z' }
 
-function least(kind: string, name = 'x'): KubeObject {
+function least(kind: string, name = 'x'): LooseObject {
   const namespace = KINDS[kind as KindName].namespaced ? { namespace: 'app' } : {}
   return {
     ...typeOf(kind as KindName),
     ...structuredClone(LEAST[kind]),
     metadata: { name, ...namespace },
-  } as KubeObject
+  } as LooseObject
 }
 
 /** One more than the field takes; undefined: it has no bound of its own. */
@@ -77,7 +78,7 @@ function tooMuch({ path, schema }: Field): unknown {
 }
 
 /** The object with `value` at the field, in items and maps as their only entry. */
-function withField(object: KubeObject, path: string, value: unknown): KubeObject {
+function withField(object: LooseObject, path: string, value: unknown): LooseObject {
   const steps = path.split('.').slice(1)
   let at: Record<string, unknown> = object
   for (const [index, step] of steps.entries()) {
@@ -147,7 +148,7 @@ bounds('the longest real values of every kind are taken', async () => {
     metadata: { name: claimName, annotations },
     spec: {},
   }
-  const metadata = encodeClaimMetadata(stored)
+  const metadata = encodeClaimMetadata(stored as LooseObject)
   const conditions = Array.from({ length: 8 }, (_, index) => ({
     ...CONDITION,
     type: `T${index}`,
@@ -170,7 +171,7 @@ bounds('the longest real values of every kind are taken', async () => {
 })
 
 /** As it was before there were bounds. */
-function unbounded(crd: KubeObject): KubeObject {
+function unbounded(crd: LooseObject): LooseObject {
   const copy = structuredClone(crd)
   for (const { schema } of fieldsOf(copy)) loosen(schema)
   return copy
@@ -199,11 +200,11 @@ bounds('an object from before the bounds is still brought to its end: only what 
     assert.match(String(error), 'Too long')
   })
   const seen = (await cluster.read('Upload', 'app', 'old'))!
-  const { session } = seen['status']
+  const { session }: LooseObject = seen['status']
   assert.ok(session.length >= long.length)
   const ended = await cluster.patch('Upload', seen, { status: { phase: 'Completed', message: 'm'.repeat(100_000) } })
-  assert.is(ended['status'].phase, 'Completed')
-  assert.is(ended['status'].session, session)
+  assert.is(ended['status']?.phase, 'Completed')
+  assert.is(ended['status']?.session, session)
   assert.is(ended.metadata.uid, created.metadata.uid)
 })
 

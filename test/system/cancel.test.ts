@@ -4,12 +4,13 @@
 import { randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import { aSnapshot, type Backup, backUp, claimRepository, typeOf } from '#test/environment/main-job.ts'
 import { noise, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { sideBySide } from '#test/support/side-by-side.ts'
 
 const MIB = 2 ** 20
@@ -41,10 +42,10 @@ cancelling.after(async () => {
   await environment.stop()
 })
 
-const phaseOf = (object: KubeObject | undefined) => object?.['status']?.phase
-const isDone = (object: KubeObject | undefined) => object?.metadata.labels?.['dormouse.dev/step'] === 'done'
+const phaseOf = (object: LooseObject | undefined) => object?.['status']?.phase
+const isDone = (object: LooseObject | undefined) => object?.metadata.labels?.['dormouse.dev/step'] === 'done'
 
-async function read(kind: KindName, namespace: string, name: string): Promise<KubeObject> {
+async function read(kind: KindName, namespace: string, name: string): Promise<LooseObject> {
   const object = await environment.api.get({ ...typeOf(kind), namespace, name })
   assert.ok(object, `${kind} ${namespace}/${name}`)
   return object
@@ -61,16 +62,16 @@ async function runningBackup(claim: string): Promise<{ name: string; upload: str
   const { fcdId: disk } = await aVolume(claim, 60)
   const name = `snap-${randomUUID()}`
   await environment.api.create(aSnapshot(name, { namespace: 'shop', name: claim }, repository))
-  const isNamed = (object: KubeObject | undefined) => Boolean(object?.['status']?.uploadName)
+  const isNamed = (object: LooseObject | undefined) => Boolean(object?.['status']?.uploadName)
   const { object } = await environment.waitFor('Snapshot', 'shop', name, isNamed)
   const upload: string = object['status'].uploadName
-  const isMoving = (seen: KubeObject | undefined) => seen?.['status']?.progress?.bytesRead > 0
+  const isMoving = (seen: LooseObject | undefined) => seen?.['status']?.progress?.bytesRead > 0
   await environment.waitFor('Upload', 'velero', upload, isMoving)
   return { name, upload, disk }
 }
 
-function aClone(namespace: string, name: string, snapshot = letters.snapshot): KubeObject {
-  const { spec, status } = snapshot as KubeObject & Record<'spec' | 'status', Record<string, string>>
+function aClone(namespace: string, name: string, snapshot = letters.snapshot): LooseObject {
+  const { spec, status } = snapshot as LooseObject & Record<'spec' | 'status', Record<string, string>>
   return {
     ...typeOf('CloneFromSnapshot'),
     metadata: { name, namespace },
@@ -142,7 +143,7 @@ atOnce('row 32: a DeleteSnapshot of a running backup is Completed only after the
     metadata: { name, namespace: 'velero' },
     spec: { snapshotID, backupRepository: repository },
   })
-  const isOver = (object: KubeObject | undefined) => ['Completed', 'Failed'].includes(phaseOf(object))
+  const isOver = (object: LooseObject | undefined) => ['Completed', 'Failed'].includes(phaseOf(object))
   const { object } = await environment.waitFor('DeleteSnapshot', 'velero', name, isOver)
   assert.is(phaseOf(object), 'Completed')
   const stopped = await read('Upload', 'velero', upload)
@@ -226,9 +227,9 @@ async function inBackOff(): Promise<{ snapshot: string; clone: string }> {
   const wake = setInterval(() => void environment.ping('dormouse-sweep').catch(() => {}), 1500)
   try {
     await environment.waitFor('Snapshot', 'shop', snapshot, (seen) => phaseOf(seen) === 'UploadFailed', 240_000)
-    const isNamed = (seen: KubeObject | undefined) => Boolean(seen?.['status']?.downloadName)
+    const isNamed = (seen: LooseObject | undefined) => Boolean(seen?.['status']?.downloadName)
     const { object } = await environment.waitFor('CloneFromSnapshot', 'back', clone, isNamed, 240_000)
-    const isRetry = (seen: KubeObject | undefined) => phaseOf(seen) === 'Retry'
+    const isRetry = (seen: LooseObject | undefined) => phaseOf(seen) === 'Retry'
     await environment.waitFor('Download', 'velero', object['status'].downloadName, isRetry, 240_000)
   } finally {
     clearInterval(wake)

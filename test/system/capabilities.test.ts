@@ -2,7 +2,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import {
@@ -17,6 +17,7 @@ import {
 } from '#test/environment/main-job.ts'
 import { noise, prose, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
@@ -55,16 +56,16 @@ async function snapshotEnd(
   namespace: string,
   handle: object,
   repositoryName: string,
-): Promise<KubeObject> {
+): Promise<LooseObject> {
   await environment.createNamespace(namespace)
   const object = aSnapshot(name, { namespace, name: 'x' }, repositoryName)
   await environment.api.create({ ...object, spec: { ...object['spec'], resourceHandle: handle } })
-  const isOver = (seen: KubeObject | undefined) =>
+  const isOver = (seen: LooseObject | undefined) =>
     SNAPSHOT_ENDS.includes(seen?.['status']?.phase) && seen?.metadata.labels?.['dormouse.dev/step'] === 'done'
   return (await environment.waitFor('Snapshot', namespace, name, isOver)).object
 }
 
-async function listed(kind: KindName, namespace?: string): Promise<KubeObject[]> {
+async function listed(kind: KindName, namespace?: string): Promise<LooseObject[]> {
   return await environment.api.list(typeOf(kind).apiVersion, kind, namespace)
 }
 

@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import type { VolumeService } from '#shared/ports/volumes.ts'
 import { readVSphereConfig } from '#shared/providers/vsphere/config.ts'
@@ -12,6 +12,7 @@ import { type Environment, startEnvironment } from '#test/environment/environmen
 import { aSnapshot, type Backup, backUp, claimRepository, remove, restore, typeOf } from '#test/environment/main-job.ts'
 import { noise, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { sumOf } from './support/metrics.ts'
 
 const MIB = 2 ** 20
@@ -52,7 +53,7 @@ ends.after(async () => {
 })
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-const isDone = (object: KubeObject | undefined) => object?.metadata.labels?.['dormouse.dev/step'] === 'done'
+const isDone = (object: LooseObject | undefined) => object?.metadata.labels?.['dormouse.dev/step'] === 'done'
 
 async function names(kind: KindName): Promise<string[]> {
   return (await environment.api.list(typeOf(kind).apiVersion, kind)).map(({ metadata }) => metadata.name)

@@ -3,7 +3,6 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
@@ -13,6 +12,7 @@ import { STORAGE_CLASSES } from '#test/environment/seed.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import { DRIVER, quantity } from '#test/environment/storage/csi.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { sideBySide } from '#test/support/side-by-side.ts'
 import { askForClone, endOf } from './support/bad-input.ts'
 
@@ -44,7 +44,7 @@ foreign.after(async () => {
   await environment.stop()
 })
 
-type Free = { name: string; fcdId: string; file: string; hash: string; before: KubeObject }
+type Free = { name: string; fcdId: string; file: string; hash: string; before: LooseObject }
 
 /** As an administrator leaves it who wants a released volume to be used again: provisioned once, its claimRef taken out. */
 async function aFreeVolume(name: string, storageClass: string, sizeBytes = SIZE_BYTES): Promise<Free> {
@@ -62,13 +62,13 @@ async function aFreeVolume(name: string, storageClass: string, sizeBytes = SIZE_
       csi: { driver: DRIVER, volumeHandle: disk.id, fsType: 'ext4' },
     },
   })
-  const isFree = (object: KubeObject | undefined) => object?.['status']?.phase === 'Available'
+  const isFree = (object: LooseObject | undefined) => object?.['status']?.phase === 'Available'
   const { object: before } = await environment.waitFor('PersistentVolume', undefined, name, isFree)
   return { name, fcdId: disk.id, file: disk.path, hash: await sha256(disk.path), before }
 }
 
 /** Without what moves by itself. */
-function plain({ metadata, spec }: KubeObject): object {
+function plain({ metadata, spec }: LooseObject): object {
   const { name, uid, annotations, labels, finalizers, deletionTimestamp } = metadata
   return { name, uid, annotations, labels, finalizers, deletionTimestamp, spec }
 }
@@ -86,18 +86,18 @@ function assertNeverBound({ name }: Free): void {
   for (const { object } of volumes.of(name)) assert.is(object['spec'].claimRef, undefined, `${name} was bound`)
 }
 
-async function restoreWith(namespace: string, storageClass: string | undefined): Promise<KubeObject> {
+async function restoreWith(namespace: string, storageClass: string | undefined): Promise<LooseObject> {
   return await endOf(environment, 'CloneFromSnapshot', namespace, await ask(namespace, storageClass), 120_000)
 }
 
 async function ask(namespace: string, storageClass: string | undefined): Promise<string> {
   const { snapshotID, metadata } = backup.snapshot['status']
   const stored = decodeClaimMetadata(metadata)
-  stored['spec'].storageClassName = storageClass
+  stored['spec'].storageClassName = storageClass!
   return await askForClone(environment, namespace, { snapshotID, metadata: encodeClaimMetadata(stored), repository })
 }
 
-function assertFailed(clone: KubeObject, reason: string, message: RegExp): void {
+function assertFailed(clone: LooseObject, reason: string, message: RegExp): void {
   assert.equal([clone['status'].phase, clone['status'].reason], ['Failed', reason], clone['status'].message)
   assert.match(clone['status'].message, message)
 }
@@ -183,7 +183,7 @@ atOnce(
       volumes.of('raced').some(({ object }) => object['spec'].claimRef?.namespace === 'raced'),
       'it was bound',
     )
-    const isKept = (object: KubeObject | undefined) =>
+    const isKept = (object: LooseObject | undefined) =>
       object?.['status']?.phase === 'Released' && object.metadata.annotations?.['dormouse.dev/kept'] !== undefined
     const { object: now } = await environment.waitFor('PersistentVolume', undefined, 'raced', isKept, 30_000)
     assert.equal([now['spec'].persistentVolumeReclaimPolicy, now.metadata.labels], ['Retain', undefined])

@@ -5,7 +5,6 @@ import { createHash, randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
@@ -15,6 +14,7 @@ import { type Backup, backUp, claimRepository, typeOf } from '#test/environment/
 import { STORAGE_CLASSES } from '#test/environment/seed.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { sideBySide } from '#test/support/side-by-side.ts'
 import { boundVolume, staticVolume } from './support/static-volume.ts'
 
@@ -76,8 +76,8 @@ async function createClone(
   return name
 }
 
-async function endOf(namespace: string, name: string): Promise<KubeObject> {
-  const isOver = (object: KubeObject | undefined) => ENDS.includes(object?.['status']?.phase)
+async function endOf(namespace: string, name: string): Promise<LooseObject> {
+  const isOver = (object: LooseObject | undefined) => ENDS.includes(object?.['status']?.phase)
   return (await environment.waitFor('CloneFromSnapshot', namespace, name, isOver, 120_000)).object
 }
 
@@ -118,7 +118,7 @@ async function assertHandedOverWhole(namespace: string, storageClass: string): P
 
 /** What stands of volumes: names of claims (with their namespaces), of PVs, and ids of disks. */
 async function standing(): Promise<{ claims: string[]; volumes: string[]; disks: string[] }> {
-  const named = (objects: KubeObject[]) =>
+  const named = (objects: LooseObject[]) =>
     objects.map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`).sort()
   return {
     claims: named(await environment.api.list('v1', 'PersistentVolumeClaim')),

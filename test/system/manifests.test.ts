@@ -4,8 +4,9 @@ import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const manifests = suite('manifests on a real API server')
 const SEEDS = ['clonefromsnapshot', 'download', 'snapshot', 'upload']
@@ -27,8 +28,8 @@ async function apply(...args: string[]): Promise<string[]> {
   return (await environment.kubectl('apply', '--validate=strict', ...args)).trim().split('\n')
 }
 
-function seed(name: string): KubeObject {
-  return parse(readFileSync(`test/fixtures/seed/${name}.yaml`, 'utf8')) as KubeObject
+function seed(name: string): LooseObject {
+  return parse(readFileSync(`test/fixtures/seed/${name}.yaml`, 'utf8')) as LooseObject
 }
 
 function resource(kind: string): string {
@@ -167,7 +168,7 @@ function fieldsOf(schema: Schema, depth = 1): string[] {
 
 manifests('kubectl explain knows every field', async () => {
   const crds = JSON.parse(await environment.kubectl('get', 'crd', '-l', 'component=velero', '-o', 'json'))
-    .items as KubeObject[]
+    .items as LooseObject[]
   assert.is(crds.length, 7)
   for (const { metadata, spec } of crds) {
     const shown = new Set(

@@ -2,11 +2,12 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS } from '#shared/api/kinds.ts'
 import { unwrapToDisk } from '#shared/domain/ids.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import { aSnapshot, backUp, claimRepository } from '#test/environment/main-job.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { bindByHand } from './support/by-hand.ts'
 
 const MIB = 2 ** 20
@@ -66,7 +67,7 @@ async function inTreeClaim(name: string, annotations: Record<string, string>): P
 
 async function reasonOf(name: string): Promise<string> {
   await environment.api.create(aSnapshot(`of-${name}`, { namespace: 'shop', name }, repository))
-  const isOver = (seen: KubeObject | undefined) => seen?.['status']?.phase === 'SnapshotFailed'
+  const isOver = (seen: LooseObject | undefined) => seen?.['status']?.phase === 'SnapshotFailed'
   return (await environment.waitFor('Snapshot', 'shop', `of-${name}`, isOver)).object['status'].reason
 }
 

@@ -3,7 +3,6 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
 import { CLONE_LABEL } from '#shared/domain/staging.ts'
@@ -14,6 +13,7 @@ import { type Backup, backUp, claimRepository, typeOf } from '#test/environment/
 import { applyNode, NODE_NAME, STORAGE_CLASSES, storageClass } from '#test/environment/seed.ts'
 import { sha256 } from '#test/environment/storage/content.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { sideBySide } from '#test/support/side-by-side.ts'
 import { askForClone, assertRefused, endOf, hasEvent, untilTold } from './support/bad-input.ts'
 import { aFilledVolume, listOf, OVER, phaseOf, startWithPlugin, untilPhase } from './support/velero.ts'
@@ -68,7 +68,7 @@ function stagedFor(namespace: string): string[] {
   return [...new Set(places)]
 }
 
-async function assertRestored(namespace: string): Promise<KubeObject> {
+async function assertRestored(namespace: string): Promise<LooseObject> {
   const copy = await volumeOf(environment, namespace, CLAIM.name)
   assert.is(await sha256(copy.file), hash)
   return copy.claim
@@ -82,14 +82,14 @@ async function assertNoStaging(namespace?: string): Promise<void> {
   await until('no staging claim is left', isGone, 30_000)
 }
 
-async function ask(namespace: string, change: (stored: KubeObject) => void = () => {}): Promise<string> {
+async function ask(namespace: string, change: (stored: LooseObject) => void = () => {}): Promise<string> {
   const { snapshotID, metadata } = backup.snapshot['status']
   const stored = decodeClaimMetadata(metadata)
   change(stored)
   return await askForClone(environment, namespace, { snapshotID, metadata: encodeClaimMetadata(stored), repository })
 }
 
-async function restoredByHand(namespace: string, change?: (stored: KubeObject) => void): Promise<KubeObject> {
+async function restoredByHand(namespace: string, change?: (stored: LooseObject) => void): Promise<LooseObject> {
   return await endOf(environment, 'CloneFromSnapshot', namespace, await ask(namespace, change), 120_000)
 }
 
@@ -247,7 +247,7 @@ async function addZones(): Promise<void> {
     })
 }
 
-const ofClass = (storageClassName: string) => (stored: KubeObject) => {
+const ofClass = (storageClassName: string) => (stored: LooseObject) => {
   Object.assign(stored['spec'], { storageClassName })
 }
 
@@ -291,7 +291,7 @@ rules("a restore of Velero that is torn out leaves nothing in Velero's namespace
     kind: 'ConfigMap',
     metadata: { name: map.name, namespace: map.namespace, labels },
     data: { [STORAGE_CLASSES.immediate]: STORAGE_CLASSES.never },
-  } as KubeObject)
+  } as LooseObject)
   await environment.velero(
     ...['restore', 'create', 'torn', '--from-backup', 'nightly', '--namespace-mappings', 'shop:torn'],
   )

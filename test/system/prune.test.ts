@@ -2,7 +2,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import type { Condition } from '#shared/api/kinds.ts'
 import { fenceSession } from '#shared/repository/core/fence.ts'
 import type { Repository } from '#shared/repository/core/repository.ts'
 import { sealSession } from '#shared/repository/format/markers.ts'
@@ -12,6 +12,7 @@ import { type Backup, backUp, claimRepository, remove, restore } from '#test/env
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import { openRepository } from '#test/environment/storage/repository.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
@@ -27,7 +28,7 @@ let second: Backup
 let repository: Repository
 let neighbours: string[]
 
-const pruned = (object: KubeObject | undefined): Condition | undefined =>
+const pruned = (object: LooseObject | undefined): Condition | undefined =>
   object?.['status']?.conditions?.find(({ type }: Condition) => type === 'Pruned')
 
 const keysBelow = async (prefix: string) => (await environment.bucketObjects(prefix)).map(({ key }) => key).sort()
@@ -39,7 +40,7 @@ const bytesOfPacks = async () => {
 /** Wakes maintenance, and waits until both repositories say so. */
 async function pruneAll(reason: string): Promise<void> {
   await environment.ping('dormouse-maintenance')
-  const isPruned = (object: KubeObject | undefined) => pruned(object)?.reason === reason
+  const isPruned = (object: LooseObject | undefined) => pruned(object)?.reason === reason
   await environment.waitFor('BackupRepository', undefined, main, isPruned, 60_000)
 }
 

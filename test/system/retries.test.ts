@@ -2,7 +2,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import type { Recorder } from '#test/environment/kubernetes/wait.ts'
 import {
@@ -18,6 +18,7 @@ import {
 import { CREDENTIALS_SECRET, secret } from '#test/environment/seed.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
@@ -48,16 +49,16 @@ retries.after(async () => {
   await environment.stop()
 })
 
-const phaseOf = (object: KubeObject | undefined) => object?.['status']?.phase
-const isDone = (object: KubeObject | undefined) => object?.metadata.labels?.['dormouse.dev/step'] === 'done'
+const phaseOf = (object: LooseObject | undefined) => object?.['status']?.phase
+const isDone = (object: LooseObject | undefined) => object?.metadata.labels?.['dormouse.dev/step'] === 'done'
 
 async function began(name: string): Promise<string> {
   await environment.api.create(aSnapshot(name, CLAIM, repository))
-  const isNamed = (seen: KubeObject | undefined) => Boolean(seen?.['status']?.uploadName)
+  const isNamed = (seen: LooseObject | undefined) => Boolean(seen?.['status']?.uploadName)
   return (await environment.waitFor('Snapshot', 'shop', name, isNamed)).object['status'].uploadName
 }
 
-async function until(kind: KindName, namespace: string, name: string, phase: string): Promise<KubeObject> {
+async function until(kind: KindName, namespace: string, name: string, phase: string): Promise<LooseObject> {
   return (await environment.waitFor(kind, namespace, name, (seen) => phaseOf(seen) === phase, LONG_MS)).object
 }
 
@@ -97,7 +98,7 @@ retries(
   async () => {
     await environment.s3.down()
     const upload = await began('bucket-away')
-    const isThird = (seen: KubeObject | undefined) =>
+    const isThird = (seen: LooseObject | undefined) =>
       phaseOf(seen) === 'UploadError' && seen?.['status'].retryCount >= 3
     await environment.waitFor('Upload', 'velero', upload, isThird, LONG_MS)
     await environment.s3.up()
@@ -196,7 +197,7 @@ retries(
       metadata,
       spec: { snapshotID, backupRepository: repository },
     })
-    const isRefused = (seen: KubeObject | undefined) => /^S3/.test(seen?.['status']?.reason ?? '')
+    const isRefused = (seen: LooseObject | undefined) => /^S3/.test(seen?.['status']?.reason ?? '')
     const { object, phases } = await environment.waitFor('DeleteSnapshot', 'velero', name, isRefused)
     assert.is(phaseOf(object), 'InProgress')
     assert.not.ok(phases.includes('Completed'))

@@ -4,12 +4,13 @@ import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { refOf } from '#test/environment/kubernetes/api.ts'
 import { type Backup, backUp, claimRepository, typeOf } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
@@ -20,23 +21,23 @@ let repository: string
 let volume: Volume
 let backup: Backup
 
-const example = (name: string) => parse(readFileSync(`test/fixtures/seed/${name}.yaml`, 'utf8')) as KubeObject
+const example = (name: string) => parse(readFileSync(`test/fixtures/seed/${name}.yaml`, 'utf8')) as LooseObject
 
 /** As somebody's backup tool would bring it back: with its status, whatever the kind allows at creation. */
-async function bringBack(object: KubeObject): Promise<KubeObject> {
+async function bringBack(object: LooseObject): Promise<LooseObject> {
   await environment.createNamespace(object.metadata.namespace ?? '')
   await environment.api.create(object)
   if (KINDS[object.kind as KindName].statusSubresource) {
     await environment.api.patch(refOf(object), { status: object['status'] }, 'status')
   }
-  return (await environment.api.get(refOf(object))) as KubeObject
+  return (await environment.api.get(refOf(object))) as LooseObject
 }
 
 async function countOf(kind: KindName): Promise<number> {
   return (await environment.api.list(KINDS[kind].apiVersion, kind)).length
 }
 
-const isDone = (object: KubeObject | undefined) => object?.metadata.labels?.['dormouse.dev/step'] === 'done'
+const isDone = (object: LooseObject | undefined) => object?.metadata.labels?.['dormouse.dev/step'] === 'done'
 
 seeds.before(async () => {
   environment = await startEnvironment({
@@ -74,7 +75,7 @@ seeds('one that is over starts nothing', async () => {
 
 seeds('one that is in progress without a holder is gone on with, and says why it cannot end', async () => {
   const download = await bringBack(example('download'))
-  const isTried = (object: KubeObject | undefined) => object?.['status']?.reason === 'RepositoryNotFound'
+  const isTried = (object: LooseObject | undefined) => object?.['status']?.reason === 'RepositoryNotFound'
   const { object } = await environment.waitFor('Download', 'velero', download.metadata.name, isTried, 60_000)
   assert.is(object['status'].phase, 'Retry')
   assert.is(object['status'].retryCount, 1)
@@ -97,7 +98,7 @@ seeds('an upload and a download in progress, of disks that exist, are brought to
     spec: { ...spec, snapshotID, backupRepositoryName: repository, protectedEntityID: `ivd:${target.id}` },
     status,
   })
-  const isOver = (object: KubeObject | undefined) => ['Completed', 'Failed'].includes(object?.['status']?.phase)
+  const isOver = (object: LooseObject | undefined) => ['Completed', 'Failed'].includes(object?.['status']?.phase)
   const { object } = await environment.waitFor('Download', 'velero', name, isOver, 60_000)
   assert.is(object['status'].phase, 'Completed', object['status'].message)
   assert.is(object['status'].volumeID, `ivd:${target.id}`)

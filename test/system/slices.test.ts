@@ -3,13 +3,13 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import type { Recorder, Seen } from '#test/environment/kubernetes/wait.ts'
 import { type Backup, backUp, claimRepository, restore } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { sumOf } from './support/metrics.ts'
 import { isAlive, moverPids } from './support/movers.ts'
 import { type Area, Trace } from './support/trace.ts'
@@ -66,7 +66,7 @@ slices.after(async () => {
   await environment.stop()
 })
 
-const statusOf = ({ object }: Seen): KubeObject['status'] => object['status'] ?? {}
+const statusOf = ({ object }: Seen): LooseObject['status'] => object['status'] ?? {}
 const isAtWork = (seen: Seen): boolean => statusOf(seen).phase === 'InProgress'
 const lastSlice = (recorder: Recorder): number =>
   Math.max(0, ...recorder.seen.filter(isAtWork).map((one) => statusOf(one).slice))
@@ -154,7 +154,7 @@ slices('an upload whose mover is killed says so, and waits for its next attempt'
   await middleOf(uploads, 3, lettersRead)
   for (const pid of moverPids(environment, 'upload')) process.kill(pid, 'SIGKILL')
   // The label follows the status, when the Lease is free.
-  const hasFailed = (upload: KubeObject | undefined) =>
+  const hasFailed = (upload: LooseObject | undefined) =>
     upload?.['status'].phase === 'UploadError' && upload.metadata.labels?.['dormouse.dev/step'] !== 'running'
   const { name } = uploads.seen.at(-1)!.object.metadata
   const { object } = await environment.waitFor('Upload', 'velero', name, hasFailed)

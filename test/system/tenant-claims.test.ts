@@ -6,12 +6,13 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import type { Condition } from '#shared/api/kinds.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { aSnapshot, backUp, repositoryParameters, restore, typeOf } from '#test/environment/main-job.ts'
 import { REPOSITORY_SECRET, secret } from '#test/environment/seed.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import { aLocation } from '#test/environment/storage/location.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { untilReason } from './support/bad-input.ts'
 import { claimWith, readyOf, untilReady } from './support/repository-claim.ts'
 
@@ -50,9 +51,9 @@ tenants.after(async () => {
   attacker?.close()
 })
 
-async function open(location: KubeObject, openTo: string): Promise<void> {
+async function open(location: LooseObject, openTo: string): Promise<void> {
   const metadata = { ...location.metadata, annotations: { [OPEN_TO]: openTo } }
-  await environment.api.apply({ ...location, metadata } as KubeObject)
+  await environment.api.apply({ ...location, metadata } as LooseObject)
 }
 
 async function claimAs(namespace: string, parameters: Record<string, string>, more: object = {}): Promise<string> {
@@ -71,7 +72,7 @@ async function untilTold(
   namespace: string,
   name: string,
   isWanted: (ready: Condition) => boolean,
-): Promise<KubeObject> {
+): Promise<LooseObject> {
   return await untilReady(environment, name, isWanted, namespace)
 }
 
@@ -129,7 +130,7 @@ tenants(
     }
     // Looked at again, and still refused.
     for (const { name } of asked) await dueAgain(TENANT, name)
-    const isParked = (claim: KubeObject | undefined) => claim?.metadata.labels?.['dormouse.dev/step'] === 'waiting'
+    const isParked = (claim: LooseObject | undefined) => claim?.metadata.labels?.['dormouse.dev/step'] === 'waiting'
     for (const { name } of asked) await environment.waitFor('BackupRepositoryClaim', TENANT, name, isParked, 60_000)
     assert.equal({ connections, reads: await secretReads() }, before)
     for (const { name } of asked)

@@ -4,7 +4,6 @@
 import { randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { formatClaimSnapshotId, formatDiskId } from '#shared/domain/ids.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import type { VolumeService } from '#shared/ports/volumes.ts'
@@ -14,6 +13,7 @@ import { type Environment, startEnvironment } from '#test/environment/environmen
 import { aSnapshot, type Backup, backUp, claimRepository, restore, typeOf } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const MIB = 2 ** 20
 const APP = { namespace: 'app', name: 'data' }
@@ -29,7 +29,7 @@ let app: Volume
 let spy: Volume
 let backup: Backup
 /** Of `app`, kept in vCenter. */
-let kept: KubeObject
+let kept: LooseObject
 
 trust.before(async () => {
   environment = await startEnvironment({ env: { DORMOUSE_DUE_SECONDS: '1' }, pingEveryMs: { 'dormouse-sweep': 2000 } })
@@ -50,7 +50,7 @@ trust.after(async () => {
   await environment.stop()
 })
 
-const isDone = (object: KubeObject | undefined) => object?.metadata.labels?.['dormouse.dev/step'] === 'done'
+const isDone = (object: LooseObject | undefined) => object?.metadata.labels?.['dormouse.dev/step'] === 'done'
 
 /** A disk snapshot that somebody else has made. */
 async function leave({ fcdId }: Volume, description: string): Promise<string> {
@@ -78,7 +78,7 @@ async function ask(namespace: string, snapshotID: string, backupRepository: stri
   return object
 }
 
-async function assertRefused(request: KubeObject, reason: string): Promise<void> {
+async function assertRefused(request: LooseObject, reason: string): Promise<void> {
   assert.equal([request['status'].phase, request['status'].reason], ['Failed', reason], request['status'].message)
   const events = await environment.api.list('v1', 'Event', request.metadata.namespace)
   const told = events.filter((event) => event['involvedObject'].name === request.metadata.name)
@@ -132,7 +132,7 @@ trust('a status that was written by hand makes no backup of what is of others, a
     await environment.api.patch(ref, { status: { phase, snapshotID, volumeID: formatDiskId(app.fcdId) } }, 'status')
     const labels = { 'dormouse.dev/step': 'snapshot' }
     await environment.api.patch(ref, { metadata: { labels }, spec: { snapshotCancel: cancel } })
-    const isOver = (seen: KubeObject | undefined) => ['Uploaded', 'Canceled'].includes(seen?.['status']?.phase)
+    const isOver = (seen: LooseObject | undefined) => ['Uploaded', 'Canceled'].includes(seen?.['status']?.phase)
     const { object } = await environment.waitFor('Snapshot', SPY.namespace, name, isOver)
     assert.is(object['status'].phase, cancel ? 'Canceled' : 'Uploaded')
   }

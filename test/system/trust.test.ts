@@ -3,7 +3,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Condition, KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { Condition, KindName } from '#shared/api/kinds.ts'
 import { STEP_LABEL } from '#shared/domain/step-label.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readVSphereConfig } from '#shared/providers/vsphere/config.ts'
@@ -14,6 +14,7 @@ import { aSnapshot, type Backup, backUp, claimRepository, remove, restore, typeO
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import { aLocation } from '#test/environment/storage/location.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { askForClone, askForDeletion, endOf } from './support/bad-input.ts'
 import { type ForeignWorld, foreignWorld, Lure, type Watched } from './support/foreign-world.ts'
 import { b64, type Hostile, hostileObjects, type Known } from './support/hostile-objects.ts'
@@ -63,7 +64,7 @@ trust.before(async () => {
   await environment.api.apply({ ...opened, metadata: { ...opened.metadata, annotations } })
   sealed = await backUp(environment, VICTIM, forVictim)
   ownBackup = await backUp(environment, OWN, shared)
-  const inGroup = { ...sealed.snapshot, spec: { ...sealed.snapshot['spec'], backupRepository: group } } as KubeObject
+  const inGroup = { ...sealed.snapshot, spec: { ...sealed.snapshot['spec'], backupRepository: group } } as LooseObject
   const copied = await restore(environment, { snapshot: inGroup }, 'copy')
   assert.is(await sha256(copied.volume.file), await sha256(victim.file), 'an operator lets one group restore')
   await environment.api.create(aSnapshot('local', VICTIM, ''))
@@ -97,7 +98,7 @@ trust.after(async () => {
 })
 
 async function endInLocalMode(name: string): Promise<string> {
-  const isTaken = (object: KubeObject | undefined) => object?.['status']?.phase === 'Snapshotted'
+  const isTaken = (object: LooseObject | undefined) => object?.['status']?.phase === 'Snapshotted'
   const { object } = await environment.waitFor('Snapshot', VICTIM.namespace, name, isTaken)
   return object['status'].snapshotID
 }
@@ -122,7 +123,7 @@ async function takenByOthers(): Promise<{ foreign: string; otherCluster: string 
   }
 }
 
-function reasonOf({ status }: KubeObject): string | undefined {
+function reasonOf({ status }: LooseObject): string | undefined {
   const ready = status?.conditions?.find(({ type }: Condition) => type === 'Ready')
   return status?.reason ?? ready?.reason
 }
@@ -140,7 +141,7 @@ async function endOfHostile(hostile: Hostile): Promise<string> {
   }
   if (hostile.ends === 'nobody') return 'nobody'
   const { kind, metadata } = hostile.object
-  const told = (object: KubeObject | undefined) => {
+  const told = (object: LooseObject | undefined) => {
     if (object === undefined) return false
     const { phase } = object['status'] ?? {}
     if (kind === 'BackupRepositoryClaim') return reasonOf(object) !== undefined

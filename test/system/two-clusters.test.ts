@@ -4,7 +4,6 @@
 import { randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
@@ -13,6 +12,7 @@ import { secret, VSPHERE_SECRET } from '#test/environment/seed.ts'
 import { sha256 } from '#test/environment/storage/content.ts'
 import { DRIVER } from '#test/environment/storage/csi.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { untilReason } from './support/bad-input.ts'
 import { bindByHand } from './support/by-hand.ts'
 import { DiskSnapshots } from './support/disk-snapshots.ts'
@@ -123,7 +123,7 @@ two('an operator lets the other cluster in by name, for a restore that is whole,
     const ref = { ...typeOf('BackupRepository'), name: repositories.named }
     const trust = async (ids: string | null) =>
       await operator.api.patch(ref, { metadata: { annotations: { 'dormouse.dev/restore-from-clusters': ids } } })
-    const asks = (stored: KubeObject, ends: RegExp): Ask[] => [
+    const asks = (stored: LooseObject, ends: RegExp): Ask[] => [
       { what: 'restore', by: plain, object: clone(NAMESPACE, stored['status'], repositories.named), ends },
     ]
     await trust(other.id)
@@ -140,7 +140,7 @@ two('an operator lets the other cluster in by name, for a restore that is whole,
 const PUT_ROOT = { [A]: 'upload mover: PUT roots/', [B]: `${B} upload mover: PUT roots/` }
 
 /** What is held: an upload and a restore of A, an upload of B. */
-type InFlight = { twins: KubeObject[]; lates: Volume[]; uploads: KubeObject[]; ends: () => Promise<KubeObject[]> }
+type InFlight = { twins: LooseObject[]; lates: Volume[]; uploads: LooseObject[]; ends: () => Promise<LooseObject[]> }
 
 /** What is uploaded is in the repository already, by a backup of the other cluster: the upload names the other one's packs. */
 async function takeOff(): Promise<InFlight> {
@@ -153,7 +153,7 @@ async function takeOff(): Promise<InFlight> {
   const uploads = await both(async ({ environment, plain, id, repositories }) => {
     const claim = { namespace: NAMESPACE, name: `late-${id}` }
     await plain.api.create(aSnapshot('late', claim, repositories.named))
-    const isTaken = (object: KubeObject | undefined) => object?.['status']?.snapshotID !== undefined
+    const isTaken = (object: LooseObject | undefined) => object?.['status']?.snapshotID !== undefined
     return (await environment.waitFor('Snapshot', NAMESPACE, 'late', isTaken)).object
   })
   const restoring = restore(first, { snapshot: within(a, a.sealed) }, COPY)
@@ -227,7 +227,7 @@ async function assertOwnOrphansGo(lates: Volume[]): Promise<void> {
 }
 
 /** Of the namespace that it is in. */
-async function endsInPlainHands(cluster: Cluster, object: KubeObject, ends: RegExp): Promise<string[]> {
+async function endsInPlainHands(cluster: Cluster, object: LooseObject, ends: RegExp): Promise<string[]> {
   const by = await aPlainTenant(cluster.environment, object.metadata.namespace ?? '')
   return await wrongEnds(cluster, [{ what: 'restore', by, object, ends }]).finally(() => by.api.close())
 }

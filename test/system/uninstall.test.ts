@@ -7,9 +7,9 @@ import { promisify } from 'node:util'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { FINALIZER } from '#shared/domain/step-label.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const uninstall = suite('uninstall')
 const run = promisify(execFile)
@@ -69,7 +69,7 @@ async function allBeingDeleted(): Promise<void> {
 
 /** As the function leaves it while it holds something. */
 async function createHeld(file: string): Promise<void> {
-  const sample = parse(readFileSync(file, 'utf8')) as KubeObject
+  const sample = parse(readFileSync(file, 'utf8')) as LooseObject
   const { namespace = '' } = sample.metadata
   await environment.createNamespace(namespace)
   await environment.api.create({ ...sample, metadata: { ...sample.metadata, finalizers: [FINALIZER] } })

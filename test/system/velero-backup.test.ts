@@ -3,13 +3,13 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import type { Recorder, Seen } from '#test/environment/kubernetes/wait.ts'
 import { STORAGE_CLASSES, storageClass } from '#test/environment/seed.ts'
 import { sha256 } from '#test/environment/storage/content.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { storedSnapshot } from '../../velero/domain/blob.ts'
 import { BLOB_ANNOTATION, VERSION_ANNOTATION } from '../../velero/domain/names.ts'
 import { bindByHand } from './support/by-hand.ts'
@@ -62,7 +62,7 @@ async function skippedVolume(): Promise<void> {
     data: {
       'policy.yaml': `version: v1\nvolumePolicies:\n- conditions:\n    storageClass: [${SKIPPED_CLASS}]\n  action:\n    type: skip\n`,
     },
-  } as KubeObject)
+  } as LooseObject)
 }
 
 const timesOf = (seen: Seen[], phase: string): number[] =>
@@ -181,7 +181,7 @@ velero(
         labels: { 'velero.io/plugin-config': '', 'velero.io/change-storage-class': 'RestoreItemAction' },
       },
       data: { [STORAGE_CLASSES.immediate]: STORAGE_CLASSES.waiting },
-    } as KubeObject)
+    } as LooseObject)
     await environment.api.apply({
       apiVersion: 'v1',
       kind: 'ConfigMap',
@@ -200,7 +200,7 @@ velero(
           '',
         ].join('\n'),
       },
-    } as KubeObject)
+    } as LooseObject)
     const how = ['--namespace-mappings', 'shop:copy', '--resource-modifier-configmap', 'modifier']
     await environment.velero('restore', 'create', 'back', '--from-backup', 'nightly', ...how, '--wait')
     const restore = await environment.api.get({

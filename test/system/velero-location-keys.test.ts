@@ -6,7 +6,6 @@ import os from 'node:os'
 import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { CONFIG_KEYS, SPEC_FIELDS } from '#shared/repository/stores/s3/location-keys.ts'
 import { parametersFromLocation } from '#shared/repository/stores/s3/parameters.ts'
 import type { Environment } from '#test/environment/environment.ts'
@@ -16,6 +15,7 @@ import { CREDENTIALS_SECRET, secret } from '#test/environment/seed.ts'
 import { sha256 } from '#test/environment/storage/content.ts'
 import { aLocation, type LocationWish } from '#test/environment/storage/location.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { sideBySide } from '#test/support/side-by-side.ts'
 import { type Sts, startSts } from '../standins/sts/server.ts'
 import { claimWith, untilReady } from './support/repository-claim.ts'
@@ -47,10 +47,10 @@ locations.after(async () => {
   await rm(folder, { recursive: true })
 })
 
-async function locationIn(phase: string, name: string, wish: LocationWish): Promise<KubeObject> {
+async function locationIn(phase: string, name: string, wish: LocationWish): Promise<LooseObject> {
   await environment.api.apply(aLocation(environment.s3, name, wish))
-  const isThere = (location: KubeObject | undefined) => location?.['status']?.phase === phase && told(location) !== ''
-  const told = (location: KubeObject) => (phase === 'Unavailable' ? (location['status'].message ?? '') : phase)
+  const isThere = (location: LooseObject | undefined) => location?.['status']?.phase === phase && told(location) !== ''
+  const told = (location: LooseObject) => (phase === 'Unavailable' ? (location['status'].message ?? '') : phase)
   return (await environment.waitFor('BackupStorageLocation', 'velero', name, isThere, 60_000)).object
 }
 
@@ -114,7 +114,7 @@ locations(
 
 locations('a location whose key Velero does not know is refused by both, by name', async () => {
   const wish = { config: { checksumalgorithm: '' } }
-  const { status } = (await locationIn('Unavailable', 'unknown', wish)) as KubeObject & { status: { message: string } }
+  const { status } = (await locationIn('Unavailable', 'unknown', wish)) as LooseObject & { status: { message: string } }
   assert.match(status.message, 'checksumalgorithm')
   assert.throws(() => parametersFromLocation(aLocation(environment.s3, 'unknown', wish)), /checksumalgorithm/)
   // The real plugin lists all that it knows.

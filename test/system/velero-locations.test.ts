@@ -4,7 +4,7 @@
 import { CopyObjectCommand, CreateBucketCommand, DeleteObjectCommand } from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import type { Condition } from '#shared/api/kinds.ts'
 import { conditionOf } from '#shared/domain/conditions.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
@@ -13,6 +13,7 @@ import { sha256 } from '#test/environment/storage/content.ts'
 import { aLocation } from '#test/environment/storage/location.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import { DEFAULT_LOCATION, VELERO_PREFIX } from '#test/environment/velero/start.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { askForDeletion, untilReason } from './support/bad-input.ts'
 import { aFilledVolume, assertNothingLeft, listOf, phaseOf, runOf, startWithPlugin } from './support/velero.ts'
 
@@ -59,12 +60,12 @@ async function deleteOf(name: string): Promise<void> {
 const removedOf = (status: { conditions?: Condition[] }) => conditionOf(status.conditions, 'Removed')
 
 async function assertForgotten(name: string): Promise<void> {
-  const isOver = (found: KubeObject | undefined) => found?.['status']?.phase === 'Completed'
+  const isOver = (found: LooseObject | undefined) => found?.['status']?.phase === 'Completed'
   const { object } = await environment.waitFor('DeleteSnapshot', 'velero', name, isOver, 60_000)
   assert.is(removedOf(object['status'])?.reason, 'BackupForgotten')
 }
 
-async function snapshotOf(backup: string): Promise<KubeObject> {
+async function snapshotOf(backup: string): Promise<LooseObject> {
   const all = await listOf(environment, 'Snapshot', 'shop')
   const own = all.find(({ metadata }) => metadata.labels?.['velero.io/backup-name'] === backup)
   assert.ok(own, `there is no Snapshot of ${backup}`)
@@ -115,7 +116,7 @@ async function untilFoundIn(location: string, ...names: string[]): Promise<void>
 const removeLocation = async (name: string) =>
   void (await environment.velero('backup-location', 'delete', name, '--confirm'))
 
-const anywhere = (name: string, change: (spec: KubeObject) => void = () => {}, wish: object = {}) => {
+const anywhere = (name: string, change: (spec: LooseObject) => void = () => {}, wish: object = {}) => {
   const location = aLocation(environment.s3, name, { prefix: VELERO_PREFIX, default: true, ...wish })
   change(location['spec'])
   return location

@@ -6,11 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS } from '#shared/api/kinds.ts'
 import { deleteName } from '#shared/domain/delete-request.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
 import { noise, writePieces } from '#test/environment/storage/content.ts'
 import { aLocation } from '#test/environment/storage/location.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { killLeftPlugins, type Plugin, startPlugin } from '#test/unit/velero/go-plugin-client.ts'
 import { actionNames } from '../../velero/domain/names.ts'
 import { type HostileCall, hostileCall } from './support/hostile-calls.ts'
@@ -44,7 +45,7 @@ async function inPlugin<T>(act: (plugin: Plugin) => Promise<T>): Promise<T> {
   return done
 }
 
-const aBackup = (phase: string): KubeObject => ({
+const aBackup = (phase: string): LooseObject => ({
   apiVersion: 'velero.io/v1',
   kind: 'Backup',
   metadata: { name: 'nightly', namespace: 'velero', uid: BACKUP_UID },

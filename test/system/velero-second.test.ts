@@ -2,7 +2,6 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import { CREDENTIALS_SECRET, REPOSITORY_SECRET, secret } from '#test/environment/seed.ts'
@@ -10,6 +9,7 @@ import { sha256 } from '#test/environment/storage/content.ts'
 import { aLocation } from '#test/environment/storage/location.ts'
 import { volumeOf } from '#test/environment/storage/volume.ts'
 import { DEFAULT_LOCATION, VELERO_PREFIX } from '#test/environment/velero/start.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { aFilledVolume, phaseOf, runOf, startWithPlugin } from './support/velero.ts'
 
 const fresh = suite('a fresh cluster')
@@ -55,7 +55,7 @@ fresh('row 29: a backup of the lost cluster is found there and restored, byte fo
 fresh('the first cluster goes on with its backups beside it', async () => {
   await first.velero('backup', 'create', 'next', '--include-namespaces', 'shop', '--wait')
   assert.is(await phaseOf(first, 'Backup', 'next'), 'Completed')
-  const uploads: KubeObject[] = await first.api.list('datamover.cnsdp.vmware.com/v1alpha1', 'Upload', 'velero')
+  const uploads: LooseObject[] = await first.api.list('datamover.cnsdp.vmware.com/v1alpha1', 'Upload', 'velero')
   const sent = uploads.map(({ status }) => status.progress.bytesSent).sort((a, b) => a - b)
   assert.ok(sent[0] < sent[1] / 100, `nothing has changed: ${sent}`)
 })

@@ -7,7 +7,6 @@ import { gunzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { startEcho, until } from '#test/environment/fixtures/echo/start.ts'
 import { accepts } from '#test/environment/process/ports.ts'
@@ -16,6 +15,7 @@ import { secret } from '#test/environment/seed.ts'
 import { aLocation } from '#test/environment/storage/location.ts'
 import type { VeleroServer } from '#test/environment/velero/server.ts'
 import { VELERO_PREFIX } from '#test/environment/velero/start.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { quickStart } from '../../hack/bundling.ts'
 
 const PLUGIN = 'tiny-plugin.mjs'
@@ -49,7 +49,7 @@ async function phaseOf(kind: 'Backup' | 'Restore', name: string): Promise<string
   return object?.['status']?.phase
 }
 
-const aConfigMap = (namespace: string): KubeObject => ({
+const aConfigMap = (namespace: string): LooseObject => ({
   apiVersion: 'v1',
   kind: 'ConfigMap',
   metadata: { name: 'settings', namespace },
@@ -150,7 +150,7 @@ server('what waits for its plugin outlives kill -9 of the server, and the plugin
   await velero.up()
   await until('the plugin is asked again', () => velero.pluginPids(PLUGIN).length > 0)
   assert.ok(await waits())
-  const isOver = (backup: KubeObject | undefined) =>
+  const isOver = (backup: LooseObject | undefined) =>
     /^(Completed|PartiallyFailed|Failed)$/.test(backup?.['status']?.phase)
   const { object } = await environment.waitFor('Backup', 'velero', 'waits', isOver)
   const { phase, backupItemOperationsAttempted, backupItemOperationsFailed } = object['status']

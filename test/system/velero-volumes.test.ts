@@ -3,11 +3,11 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { NODE_NAME, STORAGE_CLASSES } from '#test/environment/seed.ts'
 import { sha256 } from '#test/environment/storage/content.ts'
 import { volumeOf } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { boundVolume, staticVolume } from './support/static-volume.ts'
 import { aFilledVolume, listOf, phaseOf, startWithPlugin } from './support/velero.ts'
 
@@ -62,7 +62,7 @@ async function restore(): Promise<void> {
     kind: 'ConfigMap',
     metadata: { name: 'grow', namespace: 'velero' },
     data: { 'modifier.yaml': JSON.stringify({ version: 'v1', resourceModifierRules: [rule] }) },
-  } as KubeObject)
+  } as LooseObject)
   const how = ['--namespace-mappings', `${SHOP}:${COPY}`, '--resource-modifier-configmap', 'grow']
   await environment.velero('restore', 'create', 'back', '--from-backup', 'nightly', ...how, '--wait')
   const told = await environment.velero('restore', 'describe', 'back', '--details')
@@ -125,7 +125,7 @@ volumes('one that was patched to Retain and labelled comes back so, and outlives
   )
   await assertSameContent('protected')
   await environment.api.delete({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace: COPY, name: 'protected' })
-  const isReleased = (volume: KubeObject | undefined) => volume?.['status']?.phase === 'Released'
+  const isReleased = (volume: LooseObject | undefined) => volume?.['status']?.phase === 'Released'
   await environment.waitFor('PersistentVolume', undefined, metadata.name, isReleased)
   assert.ok(await environment.vcenter.disk(spec.csi.volumeHandle), 'its disk is there')
 })

@@ -1,12 +1,12 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import type { VolumeFacts } from '#shared/ports/volumes.ts'
 import type { VCenter } from '#shared/providers/vsphere/config.ts'
 import type { VCenterProbe } from '#shared/providers/vsphere/probe.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { bucketSpec, stores } from '#test/support/stores.ts'
 import { checkChangeTracking } from '../../cli/checks/change-tracking.ts'
 import { checkCluster } from '../../cli/checks/cluster.ts'
@@ -27,7 +27,7 @@ const told = (findings: Finding[]) => findings.map(({ level, subject, text }) =>
 const levels = (findings: Finding[]) => findings.map(({ level }) => level)
 const trouble = new RetryableError('KubernetesUnavailable', 'GET /x: no answer', { origin: 'api' })
 
-function anObject(kind: string, name: string, fields: object = {}, metadata: object = {}): KubeObject {
+function anObject(kind: string, name: string, fields: object = {}, metadata: object = {}): LooseObject {
   return { apiVersion: 'v1', kind, metadata: { name, ...metadata }, ...fields }
 }
 
@@ -100,7 +100,7 @@ const aNode = (name: string, label: string | undefined, ready = 'True', unschedu
   )
 
 test('transfers need a node with the label that is ready and takes pods', async () => {
-  const nodes = async (...listed: KubeObject[]) => (await checkNodes({ listNodes: async () => listed }))[0]!
+  const nodes = async (...listed: LooseObject[]) => (await checkNodes({ listNodes: async () => listed }))[0]!
   assert.is((await nodes(aNode('a', 'true'), aNode('b', undefined))).level, 'ok')
   assert.is((await nodes(aNode('a', 'false'), aNode('b', undefined))).level, 'problem')
   assert.match((await nodes(aNode('a', undefined))).fix!, 'kubectl label node NODE dormouse.dev/vddk=true')
@@ -114,7 +114,7 @@ const aSecret = (data: Record<string, string>) =>
   })
 
 test('a key without recovery is a warning, no key a problem', async () => {
-  const secrets: Record<string, KubeObject> = {
+  const secrets: Record<string, LooseObject> = {
     whole: aSecret({ password: 'p', 'recovery-public-key': 'x' }),
     bare: aSecret({ password: 'p' }),
   }
@@ -295,7 +295,7 @@ test('each vSphere volume is told with what its change tracking means', async ()
   assert.equal(levels(await checkChangeTracking({ listVolumes: async () => [], describe })), ['note'])
 })
 
-const csiWorld = (args: unknown, classes: KubeObject[] | Error) => {
+const csiWorld = (args: unknown, classes: LooseObject[] | Error) => {
   const containers = [{ command: ['/velero'], args }]
   const server = anObject('Deployment', 'velero', { spec: { template: { spec: { containers } } } })
   const list = async () => {
@@ -316,7 +316,7 @@ test("what Velero's CSI feature does to each claim is told: nothing, a second sn
   const others = [snapshotClass('ebs', 'ebs.csi.aws.com', CHOSEN)]
   const [one, two] = [snapshotClass('fast'), snapshotClass('slow')]
   const missing = new RetryableError('KubernetesKindMissing', '404', { origin: 'api' })
-  const cases: [args: unknown, classes: KubeObject[] | Error, level: string, subject: string][] = [
+  const cases: [args: unknown, classes: LooseObject[] | Error, level: string, subject: string][] = [
     [['server'], [one], 'ok', ''],
     [undefined, [one], 'ok', ''],
     [['server', '--features', 'EnableAPIGroupVersions'], [one], 'ok', ''],

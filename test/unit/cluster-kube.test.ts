@@ -7,18 +7,18 @@ import type { AddressInfo } from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { Cluster, Cursor } from '#shared/ports/cluster.ts'
 import { rejects } from '#test/contract/cluster-rejects.ts'
 import { Authority } from '#test/environment/kubernetes/certificates.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 type Asked = { method: string; url: string; body: unknown; authorization: string | undefined; type: string | undefined }
 type Script = (asked: Asked, response: ServerResponse, request: IncomingMessage) => void
 
 const authority = new Authority()
 const { certPem: cert, keyPem: key } = authority.serverCertificate(['127.0.0.1'])
-const UPLOAD: KubeObject = {
+const UPLOAD: LooseObject = {
   apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
   kind: 'Upload',
   metadata: { name: 'u', namespace: 'velero', uid: 'uid-1', resourceVersion: '7' },

@@ -4,9 +4,9 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import { parseLabelSelector } from '#shared/adapters/memory/cluster-selector.ts'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { rejects } from '#test/contract/cluster-rejects.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const STEP = 'dormouse.dev/step'
 const DUE = `${STEP} notin (running, queued, waiting, done)`
@@ -21,12 +21,12 @@ test.before.each(() => {
   cluster = new MemoryCluster({ clock: { nowMs: () => nowMs }, newUid: () => `uid-${++uids}` })
 })
 
-function anUpload(name: string, labels?: Record<string, string>): KubeObject {
+function anUpload(name: string, labels?: Record<string, string>): LooseObject {
   const metadata = { name, namespace: 'velero', ...(labels === undefined ? {} : { labels }) }
   return { apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1', kind: 'Upload', metadata, spec: {} }
 }
 
-async function relabelled(seen: KubeObject, step: string): Promise<KubeObject> {
+async function relabelled(seen: LooseObject, step: string): Promise<LooseObject> {
   return await cluster.patch('Upload', seen, { metadata: { labels: { [STEP]: step } } })
 }
 
@@ -81,14 +81,14 @@ test('finalizers: the delete is an update, the end is a delete', async () => {
     metadata: { ...upload.metadata, finalizers: ['dormouse.dev/object'] },
   })
   await cluster.delete('Upload', created)
-  const deleting = (await cluster.read('Upload', 'velero', 'u')) as KubeObject
+  const deleting = (await cluster.read('Upload', 'velero', 'u')) as LooseObject
   await cluster.patch('Upload', deleting, { metadata: { finalizers: null } })
   assert.equal(events, ['add', 'update', 'delete'])
 })
 
 test('every write is shown with what was before and after, and can be refused by an invariant', async () => {
   const writes: string[] = []
-  const phase = (object: KubeObject | undefined) => object?.['status']?.phase ?? (object ? 'none' : 'absent')
+  const phase = (object: LooseObject | undefined) => object?.['status']?.phase ?? (object ? 'none' : 'absent')
   cluster.onWrite((kind, before, after) => writes.push(`${kind} ${phase(before)} -> ${phase(after)}`))
   const seen = await cluster.create('Upload', anUpload('u'))
   const newer = await cluster.patch('Upload', seen, { status: { phase: 'New' } })
@@ -108,8 +108,8 @@ test('nobody can change what stands there through an object that was read or sho
   const labels = { a: 'b' }
   const created = await cluster.create('Upload', anUpload('u', labels))
   labels.a = 'changed'
-  created['spec'].changed = true
-  const read = (await cluster.read('Upload', 'velero', 'u')) as KubeObject
+  ;(created as LooseObject)['spec'].changed = true
+  const read = (await cluster.read('Upload', 'velero', 'u')) as LooseObject
   assert.equal([read.metadata.labels, read['spec']], [{ a: 'b' }, {}])
 })
 
@@ -157,7 +157,7 @@ test('the rest of the world can put an object there with its status', async () =
   const metadata = { name: 'data', namespace: 'app' }
   const claim = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata, spec, status: { phase: 'Bound' } }
   cluster.seed('PersistentVolumeClaim', claim)
-  assert.is((await cluster.read('PersistentVolumeClaim', 'app', 'data'))?.['status'].phase, 'Bound')
+  assert.is((await cluster.read('PersistentVolumeClaim', 'app', 'data'))?.['status']?.phase, 'Bound')
 })
 
 test('an object of another kind is refused', async () => {

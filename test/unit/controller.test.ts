@@ -14,13 +14,13 @@ import { createStores } from '#shared/repository/stores/registry.ts'
 import { reasonOf } from '#test/support/reason.ts'
 
 type Step = { kind: 'work' } | { kind: 'instead' } | { kind: 'nothing' }
-type Table = Controller<StepDeps, Step>
+type Table = Controller<'Upload', StepDeps, Step>
 
 const KIND = 'Upload'
 const REF = { namespace: 'velero', name: 'upload-1' }
-const DONE: Result = { outcome: { status: { phase: 'Completed' }, step: 'done' }, why: 'did it' }
+const DONE: Result<'Upload'> = { outcome: { status: { phase: 'Completed' }, step: 'done' }, why: 'did it' }
 
-function aWorld(change: Partial<Table> = {}, act: () => Promise<Result> = async () => DONE) {
+function aWorld(change: Partial<Table> = {}, act: () => Promise<Result<'Upload'>> = async () => DONE) {
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   const cluster = new MemoryCluster({ clock: systemClock })
   const settings = readSettings({})
@@ -41,7 +41,7 @@ function aWorld(change: Partial<Table> = {}, act: () => Promise<Result> = async 
   })
   const table: Table = {
     kind: KIND,
-    decide: (_deps, { status }) => ({ kind: status.phase === 'New' ? 'work' : 'nothing' }),
+    decide: (_deps, { status }) => ({ kind: status?.phase === 'New' ? 'work' : 'nothing' }),
     actions: {
       work: { act },
       instead: { atOnce: async () => ({ kind: 'work' }) },
@@ -74,16 +74,16 @@ steps('the outcome is written when the Lease is free, and its Event before', asy
     async () => ({ ...DONE, event }),
   )
   assert.is(await run(), 'did it')
-  assert.equal([now()?.['status'].phase, stepOf(now() as never)], ['Completed', 'done'])
+  assert.equal([now()?.status?.phase, stepOf(now() as never)], ['Completed', 'done'])
   assert.equal(told, ['done', 1])
   assert.is(cluster.peekAll('Event')[0]?.['reason'], 'Completed')
-  assert.is(cluster.peekAll('Lease')[0]?.['spec'].holderIdentity, undefined)
+  assert.is(cluster.peekAll('Lease')[0]?.spec?.holderIdentity, undefined)
 })
 
 steps('a row may answer another decision, which is acted on instead', async () => {
   const { run, now } = aWorld({ decide: () => ({ kind: 'instead' }) })
   assert.is(await run(), 'did it')
-  assert.is(now()?.['status'].phase, 'Completed')
+  assert.is(now()?.status?.phase, 'Completed')
 })
 
 steps('what fails is written as the table says; trouble of the API server writes nothing', async () => {
@@ -91,7 +91,7 @@ steps('what fails is written as the table says; trouble of the API server writes
     throw new Error('no disk')
   })
   assert.is(await failing.run(), 'failed')
-  assert.is(failing.now()?.['status'].message, 'no disk')
+  assert.is(failing.now()?.status?.message, 'no disk')
   for (const error of [RetryableError, TerminalError]) {
     const { run, now } = aWorld({}, async () => {
       throw new error('KubernetesRefused', 'not now', { origin: 'api' })

@@ -3,11 +3,11 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
 import type { Context } from '#shared/runtime/context.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { stores } from '#test/support/stores.ts'
 import { type DeleteDeps, handleDelete } from '../../functions/delete/handler.ts'
 
@@ -32,7 +32,7 @@ edited('the repository that it names afterwards is not opened', async () => {
   const repositories = {
     rootsOf: async () => {
       const change = { spec: { backupRepository: 'for-app' } }
-      await cluster.patch('DeleteSnapshot', { metadata: place } as KubeObject, change)
+      await cluster.patch('DeleteSnapshot', { metadata: place } as LooseObject, change)
       for (let looks = 0; looks < 20; looks++) await aTurn() // the claim reads its object again meanwhile
       return roots
     },

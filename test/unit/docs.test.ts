@@ -47,8 +47,11 @@ const REASONS = [
 const PHASES_AS_REASONS = ['UploadFailedAfterRetry']
 const CONDITION_TYPES = [/\btype: '([A-Z][A-Za-z]+)',\s*status: '(?:True|False|Unknown)'/g]
 
+/** A kind that stands in a type, such as `Result<'Upload'>`, is no reason. */
+const withoutTypeArguments = (source: string) => source.replaceAll(/<'\w+'(, \w+)*>/g, '')
+
 function inSource(patterns: readonly RegExp[]): string[] {
-  return sorted(productFiles().flatMap((file) => wordsIn(read(file), patterns)))
+  return sorted(productFiles().flatMap((file) => wordsIn(withoutTypeArguments(read(file)), patterns)))
 }
 
 /** The code in the first cell of each table row below headings that `isWanted`. */

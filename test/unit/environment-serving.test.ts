@@ -3,17 +3,17 @@
 import { X509Certificate } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { Authority } from '#test/environment/kubernetes/certificates.ts'
 import { Ports } from '#test/environment/process/ports.ts'
 import { localAddresses } from '#test/environment/serving/function-env.ts'
 import { functionSpec } from '#test/environment/serving/function-spec.ts'
 import { ScaledFunction } from '#test/environment/serving/scaled-function.ts'
 import { bytesOf, quantity } from '#test/environment/storage/csi.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const specs = suite('Knative Services')
 
-function aService(spec: object, annotations: Record<string, string> = {}): KubeObject {
+function aService(spec: object, annotations: Record<string, string> = {}): LooseObject {
   const container = { command: ['node', '/dormouse/dormouse-upload.mjs'] }
   return {
     apiVersion: 'serving.knative.dev/v1',

@@ -6,7 +6,7 @@ import { basename, dirname, join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import type { Condition } from '#shared/api/kinds.ts'
 import { accessOfClaimed, accessOfRepository } from '#shared/controllers/repository-access.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
@@ -16,6 +16,7 @@ import { loadStores } from '#shared/repository/stores/open.ts'
 import { createStores } from '#shared/repository/stores/registry.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import { CHEAP_SCRYPT } from '#test/support/engine-world.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { reasonOf } from '#test/support/reason.ts'
 import { type ClaimDeps, handleRepository } from '../../functions/repository/handler.ts'
 
@@ -84,7 +85,7 @@ class World {
     return { name: `br-${claim.metadata.uid}`, ready }
   }
 
-  repository(name: string): KubeObject | undefined {
+  repository(name: string): LooseObject {
     return this.cluster.peek('BackupRepository', undefined, name)
   }
 }

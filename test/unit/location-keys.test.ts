@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { CONFIG_KEYS, SPEC_FIELDS } from '#shared/repository/stores/s3/location-keys.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { stores } from '#test/support/stores.ts'
 
 const test = suite('keys of a BackupStorageLocation')
@@ -15,7 +15,7 @@ type Spec = { provider?: string; objectStorage?: object; config?: object; creden
 >
 
 function fromLocation({ objectStorage = {}, ...spec }: Spec): Record<string, string> {
-  const location: KubeObject = {
+  const location: LooseObject = {
     apiVersion: 'velero.io/v1',
     kind: 'BackupStorageLocation',
     metadata: { name: 'default', namespace: 'velero' },

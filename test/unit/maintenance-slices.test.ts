@@ -50,7 +50,7 @@ async function aWorld(killAfter: () => number) {
     })
   }
   const conditions = (name: string): Condition[] =>
-    cluster.peekAll('BackupRepository').find(({ metadata }) => metadata.name === name)!['status'].conditions
+    cluster.peekAll('BackupRepository').find(({ metadata }) => metadata.name === name)?.['status']?.conditions ?? []
   const condition = (name: string, type: string) => conditions(name).find((each) => each.type === type)
   /** One request to a fresh process. A killed one does nothing more, anywhere. */
   async function round(occasion: 'begin' | 'go on'): Promise<'killed' | 'ended'> {

@@ -3,7 +3,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { accessOfClaimed, accessOfRepository } from '#shared/controllers/repository-access.ts'
 import type { RepositoryUse } from '#shared/domain/repository-use.ts'
 import { readSettings } from '#shared/kernel/env.ts'
@@ -12,6 +12,7 @@ import type { Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
 import { parametersFromLocation } from '#shared/repository/stores/s3/parameters.ts'
 import { requireS3, type S3Settings } from '#shared/repository/stores/s3/settings.ts'
 import type { Context } from '#shared/runtime/context.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { reasonOf } from '#test/support/reason.ts'
 import { stores } from '#test/support/stores.ts'
 import { recordPlace } from '../../functions/maintenance/place.ts'
@@ -70,7 +71,7 @@ class World {
       return { repositoryId: 'id', created: false, recoverySlot: true, damagedSlots: [], conditionalPut: true }
     }
     const repositories = { ensure: open, inspect: open } as unknown as Repositories
-    const accessOf = (repository: KubeObject) => accessOfClaimed(deps, repository)
+    const accessOf = (repository: LooseObject) => accessOfClaimed(deps, repository)
     this.deps = { ...deps, repositories, access: (name) => accessOfRepository(deps, name), accessOf }
     this.secret('dormouse-repository-key', { password: 'secret' })
     this.secret('cloud-credentials', { cloud: keys('first') })
@@ -87,7 +88,7 @@ class World {
     })
   }
 
-  location(name: string, wish: Wish = {}): KubeObject {
+  location(name: string, wish: Wish = {}): LooseObject {
     const { namespace = 'velero', bucket = 'backups', prefix = 'velero', provider = 'aws', openTo, caCert } = wish
     return this.cluster.seed('BackupStorageLocation', {
       apiVersion: 'velero.io/v1',
@@ -297,7 +298,7 @@ test('which repository it is, is known before a recovery key is added that may b
   world.location('default')
   world.uselessRecovery = true
   const name = await world.claimed()
-  assert.is(world.cluster.peek('BackupRepositoryClaim', 'velero', 'mine')?.['status'].reason, 'RecoveryKeyInvalid')
+  assert.is(world.cluster.peek('BackupRepositoryClaim', 'velero', 'mine')?.['status']?.reason, 'RecoveryKeyInvalid')
   await world.edit('default', { bucket: 'moved' })
   assert.equal([(await world.access(name)).s3.bucket, (await world.access(name)).repositoryId], ['moved', 'id'])
   await world.look()
@@ -353,7 +354,7 @@ test('a prune records where it has found the repository: a location may be moved
   const placeOf = () => {
     const { repopsitoryParameters, status } = world.cluster.peek('BackupRepository', undefined, name)!
     const { bucket, region, caCert, backupStorageLocation } = repopsitoryParameters
-    return [bucket, region, caCert, backupStorageLocation, status.storageLocation]
+    return [bucket, region, caCert, backupStorageLocation, status?.storageLocation]
   }
   await world.edit('default', { bucket: 'copied', config: { region: 'two' } })
   const access = await world.access(name)
@@ -538,7 +539,7 @@ test('a repository of an earlier version is looked at once more, and follows its
     await world.forget(name)
     assert.equal(await world.woken(), [`repository ${namespace}/mine`])
     await world.look(namespace)
-    const { storageLocation, repositoryId } = world.cluster.peek('BackupRepository', undefined, name)!['status']
+    const { storageLocation, repositoryId } = world.cluster.peek('BackupRepository', undefined, name)?.['status'] ?? {}
     assert.equal([storageLocation, repositoryId], ['default', 'id'])
     assert.equal(await world.woken(), [], 'once is enough')
     const edited = { openTo: 'team-a', credential: { name: 'other-credentials', key: 'cloud' } }

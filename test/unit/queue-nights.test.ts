@@ -4,7 +4,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { Permits, type TransferDeps } from '#shared/controllers/deps.ts'
 import { giveSlot, withSlot } from '#shared/controllers/slots.ts'
 import {
@@ -17,6 +16,7 @@ import {
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { stores } from '#test/support/stores.ts'
 import { ensureUpload } from '../../functions/snapshot/take.ts'
 
@@ -83,16 +83,16 @@ class Nights {
     await ensureUpload(this.deps, snapshot, { fcdId: name, snapshotId: `${name}-${night}` }, undefined)
   }
 
-  #open(): KubeObject[] {
-    return this.cluster.peekAll('Upload').filter(({ status }) => !/Completed|Canceled/.test(status.phase))
+  #open(): LooseObject[] {
+    return this.cluster.peekAll('Upload').filter(({ status }) => !/Completed|Canceled/.test(status?.phase ?? ''))
   }
 
   /** Who is due has the time of a slice. */
   async #round(outcome: Outcome): Promise<void> {
     const due = this.#open().filter(({ metadata }) => metadata.labels?.['dormouse.dev/step'] !== 'queued')
-    const done: KubeObject[] = []
+    const done: LooseObject[] = []
     for (const upload of due)
-      await withSlot('Upload', { deps: this.deps, object: upload }, async () => {
+      await withSlot({ deps: this.deps, object: upload }, async () => {
         const slice = Number(upload['status'].slice ?? 0) + 1
         const change = {
           metadata: { labels: { 'dormouse.dev/step': 'upload' } },
@@ -113,10 +113,10 @@ class Nights {
   }
 
   #held(): number {
-    return this.cluster.peekAll('Lease').filter((lease) => lease['spec'].holderIdentity).length
+    return this.cluster.peekAll('Lease').filter((lease) => lease['spec']?.holderIdentity).length
   }
 
-  async #end(upload: KubeObject, phase: string): Promise<void> {
+  async #end(upload: LooseObject, phase: string): Promise<void> {
     const fresh = this.cluster.peek('Upload', 'velero', upload.metadata.name)!
     const status = { phase, completionTimestamp: rfc3339(this.nowMs) }
     const metadata = { labels: { 'dormouse.dev/step': 'done' } }
@@ -124,7 +124,7 @@ class Nights {
   }
 }
 
-const nameOf = (upload: KubeObject): string => upload.metadata.labels?.['dormouse.dev/disk'] ?? ''
+const nameOf = (upload: LooseObject): string => upload.metadata.labels?.['dormouse.dev/disk'] ?? ''
 
 for (const tenants of [
   ['a', 'a', 'a'],
@@ -200,7 +200,7 @@ nights('volumes of one namespace complete beside another one that has more than 
   }
 })
 
-const upload = (created: string, status: object, since?: string): KubeObject => ({
+const upload = (created: string, status: object, since?: string): LooseObject => ({
   apiVersion: '',
   kind: 'Upload',
   metadata: {

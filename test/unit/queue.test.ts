@@ -3,7 +3,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { Permits } from '#shared/controllers/deps.ts'
 import { freeDeadSlots, gateIn, giveSlot, takeSlot, withSlot } from '#shared/controllers/slots.ts'
@@ -19,6 +18,7 @@ import {
 } from '#shared/domain/slots.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { measureQueue } from '#test/support/queue-load.ts'
 import { stores } from '#test/support/stores.ts'
 
@@ -52,11 +52,11 @@ function aQueue(movers = MOVERS) {
       spec: { snapshotReference: `${tenant}/s` },
     })
   }
-  const read = (name: string) => cluster.peek('Upload', 'velero', name) as KubeObject
+  const read = (name: string) => cluster.peek('Upload', 'velero', name) as LooseObject
   /** As its function does it, with nothing to move. */
   const start = async (name: string) => {
     const upload = read(name)
-    return await withSlot('Upload', { deps, object: upload }, async () => {
+    return await withSlot({ deps, object: upload }, async () => {
       await cluster.patch('Upload', upload, { metadata: { labels: { 'dormouse.dev/step': 'running' } } })
       return 'runs'
     })
@@ -68,7 +68,7 @@ function aQueue(movers = MOVERS) {
   const holders = () =>
     cluster
       .peekAll('Lease')
-      .map((lease) => lease['spec'].holderIdentity as string | undefined)
+      .map((lease) => lease['spec']?.holderIdentity as string | undefined)
       .map((holder) => cluster.peekAll('Upload').find((upload) => slotHolder(upload) === holder)?.metadata.name)
       .filter((name) => name !== undefined)
   /** Who has a slot starts, if it has not; the first of those who run ends. Names in the order of their starts. */
@@ -224,7 +224,7 @@ queue('a conflict at the slot is tried again, and does not end in a slot that no
   assert.equal(holders(), ['x'])
 })
 
-const waiting = (uid: string, tenant: string): KubeObject => ({
+const waiting = (uid: string, tenant: string): LooseObject => ({
   apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
   kind: 'Upload',
   metadata: { name: uid, namespace: 'velero', uid },
@@ -250,7 +250,7 @@ queue('the more wait the more come to the front at a time', () => {
 })
 
 queue('who was served longest ago is next; nonsense in the annotation is nobody', () => {
-  const lease = (text: string): KubeObject => ({
+  const lease = (text: string): LooseObject => ({
     apiVersion: '',
     kind: 'Lease',
     metadata: { name: 'l', annotations: { 'dormouse.dev/served': text } },

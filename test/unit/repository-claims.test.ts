@@ -3,12 +3,13 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import type { Condition, KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { Condition, KindName } from '#shared/api/kinds.ts'
 import { accessOfClaimed, accessOfRepository } from '#shared/controllers/repository-access.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { Repositories, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { Context } from '#shared/runtime/context.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { reasonOf } from '#test/support/reason.ts'
 import { stores } from '#test/support/stores.ts'
 import { type ClusterAccess, namedRepository } from '../../cli/cluster-access.ts'
@@ -100,7 +101,7 @@ class World {
     })
   }
 
-  claim({ namespace = 'tenant-b', name = 'mine', parameters = {}, allowed, more = {} }: Wish): KubeObject {
+  claim({ namespace = 'tenant-b', name = 'mine', parameters = {}, allowed, more = {} }: Wish): LooseObject {
     return this.cluster.seed('BackupRepositoryClaim', {
       apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
       kind: 'BackupRepositoryClaim',
@@ -122,10 +123,10 @@ class World {
       backupRepositoryClaim: 'mine',
       ...fields,
       metadata: { name, ...(fields as { metadata?: object }).metadata },
-    } as KubeObject)
+    } as LooseObject)
   }
 
-  async handle(claim: KubeObject): Promise<string> {
+  async handle(claim: LooseObject): Promise<string> {
     const { namespace, name } = claim.metadata
     const ref = { kind: 'BackupRepositoryClaim' as KindName, namespace, name }
     return await handleRepository(
@@ -136,17 +137,17 @@ class World {
     )
   }
 
-  ready(claim: KubeObject): Condition | undefined {
+  ready(claim: LooseObject): Condition | undefined {
     const now = this.cluster.peek('BackupRepositoryClaim', claim.metadata.namespace, claim.metadata.name)
     return now?.['status']?.conditions?.find(({ type }: Condition) => type === 'Ready')
   }
 
-  repositoryOf(claim: KubeObject): KubeObject | undefined {
+  repositoryOf(claim: LooseObject): LooseObject | undefined {
     return this.cluster.peek('BackupRepository', undefined, `br-${claim.metadata.uid}`)
   }
 
   /** Its claim says why, nothing was read or opened, and there is no BackupRepository. */
-  assertRefused(claim: KubeObject, reason: string, what: string): void {
+  assertRefused(claim: LooseObject, reason: string, what: string): void {
     assert.is(this.ready(claim)?.status, 'False', what)
     assert.is(this.ready(claim)?.reason, reason, what)
     assert.equal(this.secretsRead, [], what)
@@ -302,7 +303,7 @@ test('what a tenant edits after Ready reaches no BackupRepository', async () => 
     world.location('default', '*')
     const claim = world.claim({ parameters: { backupStorageLocation: 'default' } })
     await world.handle(claim)
-    const { status: _, ...before } = world.repositoryOf(claim) as KubeObject & { status?: object }
+    const { status: _, ...before } = world.repositoryOf(claim) as LooseObject & { status?: object }
     const seen = world.cluster.peek('BackupRepositoryClaim', 'tenant-b', 'mine')!
     await world.handle(seen)
     assert.is(world.opened.length, 1, 'a Ready one is not looked at again')

@@ -1,11 +1,11 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { collectSecrets, parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { parametersFromLocation, parseS3Parameters, referencesOf } from '#shared/repository/stores/s3/parameters.ts'
 import { credentialOrigin, toS3Settings } from '#shared/repository/stores/s3/secrets.ts'
 import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { stores } from '#test/support/stores.ts'
 
 const test = suite('repository parameters')
@@ -17,7 +17,12 @@ const FILE =
 
 type Spec = { config?: object; objectStorage?: object; credential?: object; provider?: string }
 
-function aLocation({ config = {}, objectStorage = {}, credential, provider = 'velero.io/aws' }: Spec = {}): KubeObject {
+function aLocation({
+  config = {},
+  objectStorage = {},
+  credential,
+  provider = 'velero.io/aws',
+}: Spec = {}): LooseObject {
   return {
     apiVersion: 'velero.io/v1',
     kind: 'BackupStorageLocation',
@@ -26,7 +31,7 @@ function aLocation({ config = {}, objectStorage = {}, credential, provider = 've
   }
 }
 
-function aSecret(data: Record<string, string>): KubeObject {
+function aSecret(data: Record<string, string>): LooseObject {
   const encoded = Object.fromEntries(Object.entries(data).map(([key, value]) => [key, base64(value)]))
   return { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's', namespace: 'velero' }, data: encoded }
 }
@@ -242,7 +247,7 @@ test('Secrets become settings: profile, CA and customer key', async () => {
     credentialSecretName: 'bsl',
     customerKeyEncryptionSecret: 'bsl/key',
   })
-  const secrets: Record<string, KubeObject> = {
+  const secrets: Record<string, LooseObject> = {
     bsl: aSecret({ other: 'x', cloud: FILE, key: 'k'.repeat(32) }),
     ca: aSecret({ 'ca.crt': PEM }),
   }

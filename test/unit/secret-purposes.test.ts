@@ -2,11 +2,11 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { collectSecrets, parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
 import { requireVSphereSecret } from '#shared/domain/secret-purposes.ts'
 import { type DormouseError, TerminalError } from '#shared/kernel/errors.ts'
 import { parametersFromLocation, parseS3Parameters, referencesOf } from '#shared/repository/stores/s3/parameters.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const test = suite('what a Secret is for')
 
@@ -16,7 +16,7 @@ const FILE = '[default]\naws_access_key_id=a\naws_secret_access_key=b\n'
 const PASSWORD = Buffer.alloc(32, 7).toString('base64')
 const KEY = { password: PASSWORD, 'recovery-passphrase': 'words' }
 
-function aSecret(data: Record<string, string>): KubeObject {
+function aSecret(data: Record<string, string>): LooseObject {
   const encoded = Object.fromEntries(Object.entries(data).map(([key, value]) => [key, base64(value)]))
   return { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's', namespace: 'velero' }, data: encoded }
 }
@@ -74,7 +74,7 @@ test('without a key named, the first one of a Secret is not taken when it is a p
 })
 
 test('a customer key file leads to no key either', () => {
-  const location = (file: string): KubeObject => ({
+  const location = (file: string): LooseObject => ({
     apiVersion: 'velero.io/v1',
     kind: 'BackupStorageLocation',
     metadata: { name: 'default', namespace: 'velero' },

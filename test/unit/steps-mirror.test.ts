@@ -8,6 +8,7 @@ import { mirrorToSnapshot } from '#shared/controllers/mirror.ts'
 import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { stores } from '#test/support/stores.ts'
 
 const mirroring = suite('what a Snapshot shows of its Upload')
@@ -28,14 +29,15 @@ async function phaseAfter(snapshotId: string | undefined, phase = 'Completed'): 
     spec: { backupRepository: 'br' },
     status: { phase: 'Snapshotted', ...(snapshotID === undefined ? {} : { snapshotID }) },
   })
-  await mirrorToSnapshot(deps, {
+  const upload: LooseObject = {
     apiVersion: '',
     kind: 'Upload',
     metadata: { name: `upload-${FIRST}`, namespace: 'velero' },
     spec: { snapshotID: `ivd:${FCD}:${FIRST}`, snapshotReference: 'shop/s' },
     status: { phase },
-  })
-  return cluster.peek('Snapshot', 'shop', 's')?.['status'].phase
+  }
+  await mirrorToSnapshot(deps, upload)
+  return cluster.peek('Snapshot', 'shop', 's')?.['status']?.phase ?? ''
 }
 
 mirroring('the one whose disk snapshot it moves shows its end', async () => {

@@ -2,6 +2,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { BackupStorageLocation } from '#shared/api/types.ts'
 import type { DormouseError } from '#shared/kernel/errors.ts'
 import { loadStores, openStore } from '#shared/repository/stores/open.ts'
 import { createStores, STORE_KINDS } from '#shared/repository/stores/registry.ts'
@@ -72,7 +73,7 @@ test('settings of no kind are opened by none', async () => {
 })
 
 test('only a location of a provider of ours leads to a store', () => {
-  const location = (provider: string) => ({
+  const location = (provider: string): BackupStorageLocation => ({
     apiVersion: 'velero.io/v1',
     kind: 'BackupStorageLocation',
     metadata: { name: 'default', namespace: 'velero' },

@@ -3,11 +3,12 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { glance } from '#shared/domain/glance.ts'
 import { slotHolder } from '#shared/domain/slots.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { stores } from '#test/support/stores.ts'
 import { type SweepDeps, sweep } from '../../functions/sweep/handler.ts'
 
@@ -51,7 +52,7 @@ function aSweep(options: { limits?: SweepDeps['limits']; pageObjects?: number; w
     if (refused.has(ref.name)) throw new RetryableError('WakeFailed', 'nobody answers')
     woken.push(`${ref.namespace}/${ref.name}`)
   }
-  const seed = (kind: KindName, namespace: string, name: string, fields: Partial<KubeObject> = {}) => {
+  const seed = (kind: KindName, namespace: string, name: string, fields: Partial<LooseObject> = {}) => {
     const { metadata, ...rest } = fields
     const place = { name, namespace, ...metadata }
     return cluster.seed(kind, { apiVersion: KINDS[kind].apiVersion, kind, spec: {}, ...rest, metadata: place })
@@ -128,7 +129,7 @@ fair('no slot is freed, no Lease removed and no record ended because of a list t
     const report = await run()
     cluster.clearFaults()
     assert.equal([report.slotsFreed, report.collected], [0, 0], kind)
-    assert.is(cluster.peek('Lease', 'velero', 'dormouse-slot-0')?.['spec'].holderIdentity, slotHolder(upload))
+    assert.is(cluster.peek('Lease', 'velero', 'dormouse-slot-0')?.['spec']?.holderIdentity, slotHolder(upload))
     assert.ok(cluster.peek('Upload', 'velero', 'old'))
   }
   cluster.failNext({ verb: 'list', kind: 'Upload', times: 1 })
@@ -164,7 +165,7 @@ fair('dead slots are freed: of what is gone, over, or waits again', async () => 
     seed('Lease', 'velero', metadata.name, { metadata, spec: { holderIdentity } })
   }
   assert.is((await run()).slotsFreed, 2)
-  assert.ok(cluster.peekAll('Lease').every((lease) => !lease['spec'].holderIdentity))
+  assert.ok(cluster.peekAll('Lease').every((lease) => !lease['spec']?.holderIdentity))
 })
 
 fair('with 2,000 due of one namespace all due ones of fifty others are woken in one sweep', async () => {
@@ -336,7 +337,7 @@ for (const downloadName of ['download-1-u-0', 'nonsense', undefined])
 
 fair('a glance at a megabyte is a few hundred bytes, and keeps what decisions read', () => {
   const long = 'x'.repeat(1 << 20)
-  const object: KubeObject = {
+  const object: LooseObject = {
     apiVersion: KINDS.Snapshot.apiVersion,
     kind: 'Snapshot',
     metadata: {

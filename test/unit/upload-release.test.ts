@@ -2,17 +2,17 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { DiskRef } from '#shared/ports/mover.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { slowSleep } from '#test/support/slow-sleep.ts'
 import { releaseDisk } from '../../functions/upload/release.ts'
 
 const FCD = '0d9d1d5e-0000-4000-8000-000000000001'
 const SNAPSHOT = '0d9d1d5e-0000-4000-8000-000000000002'
 
-function anUpload(slice: number | undefined): KubeObject {
+function anUpload(slice: number | undefined): LooseObject {
   const spec = { snapshotID: `ivd:${FCD}:${SNAPSHOT}` }
   return { apiVersion: 'v1', kind: 'Upload', metadata: { name: 'u' }, spec, status: { slice } }
 }

@@ -3,7 +3,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS } from '#shared/api/kinds.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { keepStatus } from '#shared/controllers/outcome.ts'
 import { type Leased, type WorkLease, withWorkLease } from '#shared/controllers/work-lease.ts'
@@ -13,6 +13,7 @@ import { type Clock, systemClock } from '#shared/kernel/clock.ts'
 import { readSettings } from '#shared/kernel/env.ts'
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { stores } from '#test/support/stores.ts'
 import { VirtualClock } from '../simulation/clock.ts'
 
@@ -21,7 +22,7 @@ const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
 type Kind = 'CloneFromSnapshot' | 'Upload'
 
-function aWorld(kind: Kind = KIND): { kind: Kind; deps: StepDeps; cluster: MemoryCluster; seen: KubeObject } {
+function aWorld(kind: Kind = KIND): { kind: Kind; deps: StepDeps; cluster: MemoryCluster; seen: LooseObject } {
   const cluster = new MemoryCluster({ clock: systemClock })
   const deps: StepDeps = {
     cluster,
@@ -49,8 +50,8 @@ function aWorld(kind: Kind = KIND): { kind: Kind; deps: StepDeps; cluster: Memor
 
 async function claimIt(
   { kind, deps, seen }: ReturnType<typeof aWorld>,
-  work: (lease: WorkLease) => Promise<string>,
-): Promise<Leased<string>> {
+  work: (lease: WorkLease<Kind>) => Promise<string>,
+): Promise<Leased<string, Kind>> {
   const options = {
     kind,
     object: seen,
@@ -62,7 +63,7 @@ async function claimIt(
 }
 
 function leaseHolder(cluster: MemoryCluster): unknown {
-  return cluster.peekAll('Lease')[0]?.['spec'].holderIdentity
+  return cluster.peekAll('Lease')[0]?.['spec']?.holderIdentity
 }
 
 test('what has ended since it was read is not begun again, and the Lease is let go', async () => {
@@ -77,7 +78,7 @@ test('what has ended since it was read is not begun again, and the Lease is let 
   assert.instance(refused, ConflictError)
   assert.not(began)
   const now = world.cluster.peek(KIND, 'shop', 'clone-1')
-  assert.is(now?.['status'].phase, 'Failed')
+  assert.is(now?.['status']?.phase, 'Failed')
   assert.is(now?.metadata.labels?.['dormouse.dev/step'], undefined)
   assert.is(leaseHolder(world.cluster) ?? undefined, undefined)
 })
@@ -85,13 +86,13 @@ test('what has ended since it was read is not begun again, and the Lease is let 
 test('an edit by someone else while the work runs costs no progress', async () => {
   const world = aWorld()
   const claimed = await claimIt(world, async (lease) => {
-    await world.cluster.patch(KIND, lease.latest(), { metadata: { annotations: { note: 'mine' } } })
+    await world.cluster.patch(KIND, lease.latest() as LooseObject, { metadata: { annotations: { note: 'mine' } } })
     await lease.patchStatus({ message: 'half done' })
     return 'done'
   })
   assert.not(claimed.held)
   const now = world.cluster.peek(KIND, 'shop', 'clone-1')
-  assert.is(now?.['status'].message, 'half done')
+  assert.is(now?.['status']?.message, 'half done')
   assert.is(now?.metadata.annotations?.['note'], 'mine')
 })
 
@@ -116,15 +117,15 @@ test('work whose Lease passed on unseen counts for nothing, and the new holder k
 
 test('who lost the Lease does not write over what the next holder wrote', async () => {
   const world = aWorld()
-  const work = async (lease: WorkLease) => {
+  const work = async (lease: WorkLease<Kind>) => {
     await passLeaseOn(world)
-    await world.cluster.patchStatus(KIND, lease.latest(), { phase: 'Failed' })
+    await world.cluster.patchStatus(KIND, lease.latest() as LooseObject, { phase: 'Failed' })
     await lease.patchStatus({ phase: 'InProgress' })
     return 'done'
   }
   const lost = await claimIt(world, work).catch((error: unknown) => error)
   assert.is((lost as RetryableError).reason, 'LeaseLost')
-  assert.is(world.cluster.peek(KIND, 'shop', 'clone-1')?.['status'].phase, 'Failed')
+  assert.is(world.cluster.peek(KIND, 'shop', 'clone-1')?.['status']?.phase, 'Failed')
 })
 
 /** Its first pause is over at once, every other one lasts until it is cut off: the holder looks at its object once. */
@@ -142,7 +143,7 @@ test('who was paused while it looked at its object does not go on from what the 
   const pausedRead: Cluster['read'] = async (kind, namespace, name) => {
     if (kind === KIND) {
       await passLeaseOn(world)
-      const now = world.cluster.peek(KIND, 'shop', 'clone-1') as KubeObject
+      const now = world.cluster.peek(KIND, 'shop', 'clone-1') as LooseObject
       await world.cluster.patchStatus(KIND, now, { volumeName: "the next holder's" })
       setImmediate(looked)
     }
@@ -152,14 +153,14 @@ test('who was paused while it looked at its object does not go on from what the 
     get: (target, member: keyof Cluster) => (member === 'read' ? pausedRead : target[member].bind(target)),
   })
   const deps = { ...world.deps, cluster, clock: oneLook() }
-  const work = async (lease: WorkLease) => {
+  const work = async (lease: WorkLease<Kind>) => {
     await look
     await lease.patchStatus({ volumeName: "the old holder's" })
     return 'done'
   }
   const lost = await claimIt({ ...world, deps }, work).catch((error: unknown) => error)
   assert.is((lost as RetryableError).reason, 'LeaseLost')
-  assert.is(world.cluster.peek(KIND, 'shop', 'clone-1')?.['status'].volumeName, "the next holder's")
+  assert.is(world.cluster.peek(KIND, 'shop', 'clone-1')?.['status']?.volumeName, "the next holder's")
 })
 
 test('a beginning is a write also when the label stands already, so that a late end of the one before fails', async () => {
@@ -192,7 +193,7 @@ function slowPatches({ cluster, deps }: ReturnType<typeof aWorld>) {
 test('reports are written one at a time, the newest next, and the Lease is held until the last has come', async () => {
   const world = aWorld('Upload')
   const { deps, pass, underWay } = slowPatches(world)
-  const work = async (lease: WorkLease) => {
+  const work = async (lease: WorkLease<Kind>) => {
     for (const message of ['1', '2', '3', '4']) lease.report({ status: { message } })
     return 'done'
   }
@@ -201,14 +202,14 @@ test('reports are written one at a time, the newest next, and the Lease is held 
   assert.equal([underWay(), leaseHolder(world.cluster) !== undefined], [1, true])
   await pass()
   assert.not((await claimed).held, 'a late report is no loss of the Lease')
-  assert.is(world.cluster.peek('Upload', 'shop', 'clone-1')?.['status'].message, '1', 'what waited is for nobody')
+  assert.is(world.cluster.peek('Upload', 'shop', 'clone-1')?.['status']?.message, '1', 'what waited is for nobody')
 })
 
 test('an outcome comes behind the report that is under way, and is written over it', async () => {
   const world = aWorld('Upload')
   const { deps, pass } = slowPatches(world)
   const result = { outcome: { status: { message: 'outcome' }, step: 'upload' }, why: 'more' } as const
-  const work = async (lease: WorkLease) => {
+  const work = async (lease: WorkLease<Kind>) => {
     lease.report({ status: { message: 'report' } })
     const kept = await keepStatus(lease, result.outcome)
     assert.equal(kept.status, {}, 'only the label is left to be written')
@@ -218,28 +219,28 @@ test('an outcome comes behind the report that is under way, and is written over 
   const claimed = claimIt({ ...world, deps }, work)
   void pass().then(pass)
   assert.not((await claimed).held)
-  assert.is(world.cluster.peek('Upload', 'shop', 'clone-1')?.['status'].message, 'outcome')
+  assert.is(world.cluster.peek('Upload', 'shop', 'clone-1')?.['status']?.message, 'outcome')
 })
 
 test('an edit by someone else beside the outcome costs nothing; a new holder keeps what it wrote', async () => {
   const result = { outcome: { status: { message: 'outcome' }, step: 'upload' }, why: 'more' } as const
   const edited = aWorld('Upload')
   await claimIt(edited, async (lease) => {
-    await edited.cluster.patch('Upload', lease.latest(), { metadata: { annotations: { note: 'mine' } } })
+    await edited.cluster.patch('Upload', lease.latest() as LooseObject, { metadata: { annotations: { note: 'mine' } } })
     await keepStatus(lease, result.outcome)
     return result.why
   })
   const now = edited.cluster.peek('Upload', 'shop', 'clone-1')
-  assert.equal([now?.['status'].message, now?.metadata.annotations?.['note']], ['outcome', 'mine'])
+  assert.equal([now?.['status']?.message, now?.metadata.annotations?.['note']], ['outcome', 'mine'])
   const passed = aWorld('Upload')
   const lost = await claimIt(passed, async (lease) => {
     await passLeaseOn(passed)
-    await passed.cluster.patch('Upload', lease.latest(), { metadata: { annotations: { note: 'next' } } })
+    await passed.cluster.patch('Upload', lease.latest() as LooseObject, { metadata: { annotations: { note: 'next' } } })
     await keepStatus(lease, result.outcome)
     return result.why
   }).catch((error: unknown) => error)
   assert.is((lost as RetryableError).reason, 'LeaseLost')
-  assert.is(passed.cluster.peek('Upload', 'shop', 'clone-1')?.['status'].message, undefined)
+  assert.is(passed.cluster.peek('Upload', 'shop', 'clone-1')?.['status']?.message, undefined)
 })
 
 async function pass(clock: VirtualClock, ms: number): Promise<void> {
@@ -264,7 +265,7 @@ function answeringOnly(
       const call = Reflect.get(target, name)
       if (typeof call !== 'function') return call
       return async (...args: unknown[]) => {
-        const [of] = args as [KubeObject | string]
+        const [of] = args as [LooseObject | string]
         if (!isAway(String(name), of)) return await call.apply(target, args)
         if (isDone) await call.apply(target, args)
         else await clock.sleep(API_CALL_MS)
@@ -276,7 +277,11 @@ function answeringOnly(
 }
 
 /** The Lease is held for ten of its lengths; `lostMs`: when it was lost, for ever when never. */
-async function holdLong(world: ReturnType<typeof aWorld>, clock: VirtualClock, begin: (lease: WorkLease) => void) {
+async function holdLong(
+  world: ReturnType<typeof aWorld>,
+  clock: VirtualClock,
+  begin: (lease: WorkLease<Kind>) => void,
+) {
   const { leaseMs } = world.deps.settings
   const work = Promise.withResolvers<string>()
   let lostMs = Number.POSITIVE_INFINITY
@@ -324,7 +329,8 @@ for (const [what, member] of [
     })
     const { lostMs, claimed, end } = await holdLong(world, clock, (lease) => {
       isAway = true
-      if (member === 'patch') for (let n = 0; n < 30; n++) lease.patch({ status: { n } }).catch(() => undefined)
+      if (member === 'patch')
+        for (let n = 0; n < 30; n++) lease.patch({ status: { message: `${n}` } }).catch(() => undefined)
     })
     assert.is(lostMs, Number.POSITIVE_INFINITY)
     const gapsMs = renewedMs.map((ms, n) => ms - (renewedMs[n - 1] ?? 0))
@@ -334,7 +340,7 @@ for (const [what, member] of [
     await pass(clock, API_CALL_MS)
     assert.ok(looks <= 5 + (member === 'read' ? (10 * leaseMs) / API_CALL_MS : 0), `${looks} looks`)
     end()
-    assert.not(((await claimed) as Leased<string>).held)
+    assert.not(((await claimed) as Leased<string, Kind>).held)
   })
 }
 
@@ -354,7 +360,7 @@ test('a renewal that was written and whose answer was lost costs nothing: the Le
   assert.ok(leaseEndMs(world.cluster.peekAll('Lease')[0]) > clock.nowMs(), 'renewed')
   answersLost = 1
   end()
-  assert.not(((await claimed) as Leased<string>).held)
+  assert.not(((await claimed) as Leased<string, Kind>).held)
   assert.is(leaseHolder(world.cluster) ?? undefined, undefined, 'let go')
 })
 

@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import type { Backup, PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { ActionLog, BackupExecuted, BackupItemAction, ResourceIdentifier } from '../actions.ts'
 import { isBlobOf, peekBlob, withBlob, withoutBlob } from '../domain/blob.ts'
@@ -32,8 +33,8 @@ export function pvcBackupper(given: ActionDeps, { name }: { name?: string } = {}
     name: name ?? ACTION_NAMES.backupper,
     appliesTo: async () => everyOne(['persistentvolumeclaims', 'persistentvolumes', ...(await blocked()).resources]),
     execute: async (item, backup, log) => {
-      if (isOf(item, 'PersistentVolumeClaim')) return await backUp(deps, requireNames(item), backup, log)
-      if (isOf(item, 'PersistentVolume')) return unchanged(await markTaken(deps, item, backup))
+      if (isClaim(item)) return await backUp(deps, requireNames(item), backup, log)
+      if (isVolume(item)) return unchanged(await markTaken(deps, item, backup))
       leaveOut(item, await blocked(), log)
       return markedToSkip(item)
     },
@@ -43,11 +44,15 @@ export function pvcBackupper(given: ActionDeps, { name }: { name?: string } = {}
   }
 }
 
-function isOf({ apiVersion, kind }: KubeObject, wanted: string): boolean {
-  return apiVersion === 'v1' && kind === wanted
+function isClaim(item: KubeObject): item is PersistentVolumeClaim {
+  return item.apiVersion === 'v1' && item.kind === 'PersistentVolumeClaim'
 }
 
-function requireNames(claim: KubeObject): KubeObject {
+function isVolume(item: KubeObject): item is PersistentVolume {
+  return item.apiVersion === 'v1' && item.kind === 'PersistentVolume'
+}
+
+function requireNames(claim: PersistentVolumeClaim): PersistentVolumeClaim {
   if (isNamespaceName(claim.metadata.namespace) && isObjectName(claim.metadata.name)) return claim
   throw new TerminalError('VeleroObjectInvalid', 'the claim that Velero sent has no usable name')
 }
@@ -56,8 +61,8 @@ type BackupDeps = ActionDeps & { fileSystemPodOf: FileSystemPodOf }
 
 async function backUp(
   deps: BackupDeps,
-  claim: KubeObject,
-  backup: KubeObject,
+  claim: PersistentVolumeClaim,
+  backup: Backup,
   log: ActionLog,
 ): Promise<BackupExecuted> {
   if (isFinalizing(backup)) return await finalize(deps, claim, backup, log)
@@ -81,7 +86,7 @@ async function backUp(
 }
 
 /** The second call of one chain gets what the first has returned. A second operation would only be counted twice. */
-function isDoneBefore(claim: KubeObject, backup: KubeObject, log: ActionLog): boolean {
+function isDoneBefore(claim: PersistentVolumeClaim, backup: Backup, log: ActionLog): boolean {
   const stored = peekBlob(claim)
   if (stored === undefined) return false
   const isOwn = stored.name === snapshotName(backup.metadata.uid, claim.metadata.uid)
@@ -92,8 +97,8 @@ function isDoneBefore(claim: KubeObject, backup: KubeObject, log: ActionLog): bo
 /** Pods and PV are read only where they can matter. */
 async function decide(
   deps: BackupDeps,
-  claim: KubeObject,
-  backup: KubeObject,
+  claim: PersistentVolumeClaim,
+  backup: Backup,
   csiMigration: boolean,
 ): Promise<ClaimDecision> {
   const early = withoutVolume({ claim, backup })
@@ -106,8 +111,8 @@ async function decide(
   return decideClaim({ claim, volume, fileSystemPod, doubtfulPolicy, backup, csiMigration })
 }
 
-function requireVolumeName(claim: KubeObject): string {
-  const volumeName = claim['spec']?.volumeName
+function requireVolumeName(claim: PersistentVolumeClaim): string {
+  const volumeName = claim.spec?.volumeName
   if (isObjectName(volumeName)) return volumeName
   throw new TerminalError('VeleroObjectInvalid', `claim ${placeOf(claim)} names no usable PersistentVolume`)
 }
@@ -115,8 +120,8 @@ function requireVolumeName(claim: KubeObject): string {
 /** The operation is over: only what the backup stores is brought up to date. */
 async function finalize(
   deps: BackupDeps,
-  claim: KubeObject,
-  backup: KubeObject,
+  claim: PersistentVolumeClaim,
+  backup: Backup,
   log: ActionLog,
 ): Promise<BackupExecuted> {
   const name = snapshotName(backup.metadata.uid, claim.metadata.uid)
@@ -133,7 +138,7 @@ async function finalize(
 }
 
 function skipped(
-  claim: KubeObject,
+  claim: PersistentVolumeClaim,
   decision: { level: 'info' | 'warn'; reason: string; message: string },
   log: ActionLog,
 ): BackupExecuted {
@@ -143,7 +148,11 @@ function skipped(
   return unchanged(withoutBlob(claim))
 }
 
-function warnOfDoubt(claim: KubeObject, { reason, message }: { reason: string; message: string }, log: ActionLog) {
+function warnOfDoubt(
+  claim: PersistentVolumeClaim,
+  { reason, message }: { reason: string; message: string },
+  log: ActionLog,
+) {
   log.warn(`${reason}: claim ${placeOf(claim)}: ${message}`, { ...fieldsOf(claim), reason })
 }
 
@@ -152,7 +161,10 @@ function markedToSkip(item: KubeObject): BackupExecuted {
   return unchanged({ ...item, metadata: { ...item.metadata, annotations } })
 }
 
-function failure(claim: KubeObject, { reason, message }: { reason: string; message: string }): TerminalError {
+function failure(
+  claim: PersistentVolumeClaim,
+  { reason, message }: { reason: string; message: string },
+): TerminalError {
   return new TerminalError(reason, `claim ${placeOf(claim)} cannot be backed up: ${message}`)
 }
 

@@ -1,6 +1,6 @@
 // Beside Velero's own CSI actions: who takes the disk, and what is said of it (docs/design/0003-velero.md).
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Backup, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { ActionLog } from '../actions.ts'
 import { type CsiMarks, csiMarks, isDataUploadOf } from '../domain/csi.ts'
 import type { ClaimDecision } from '../domain/selection.ts'
@@ -14,8 +14,8 @@ type Skip = Extract<ClaimDecision, { kind: 'skip' }>
 /** undefined: it is ours to take. What Velero's CSI snapshot leaves beside the disk is no backup of it: the disk is taken all the same. */
 export async function leftToCsi(
   deps: ActionDeps,
-  claim: KubeObject,
-  backup: KubeObject,
+  claim: PersistentVolumeClaim,
+  backup: Backup,
   log: ActionLog,
 ): Promise<Skip | undefined> {
   const marks = csiMarks(claim, backup)
@@ -36,8 +36,8 @@ export async function leftToCsi(
 async function isMoved(
   { cluster, veleroNamespace }: ActionDeps,
   { dataUpload }: CsiMarks,
-  claim: KubeObject,
-  backup: KubeObject,
+  claim: PersistentVolumeClaim,
+  backup: Backup,
 ): Promise<boolean> {
   if (dataUpload === undefined || dataUpload.namespace !== veleroNamespace) return false
   const found = await cluster.read('DataUpload', dataUpload.namespace, dataUpload.name)

@@ -1,6 +1,7 @@
 // The DeleteItemAction on claims: removes the data that the stored claim names, and says so only when it is gone.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Backup, DeleteSnapshot, PersistentVolumeClaim } from '#shared/api/types.ts'
 import { clip } from '#shared/domain/conditions.ts'
 import { deletePhase } from '#shared/domain/delete.ts'
 import { deleteSnapshotOf, isDeleteOf, lacksRights } from '#shared/domain/delete-request.ts'
@@ -27,11 +28,12 @@ export function pvcDeleter(given: ActionDeps, { name }: { name?: string } = {}):
     kind: 'DeleteItemAction',
     name: name ?? ACTION_NAMES.deleter,
     appliesTo: async () => everyOne(['persistentvolumeclaims']),
-    execute: (item, backup, log) => remove(deps, item, backup, log),
+    // Velero sends it what it applies to.
+    execute: (item, backup, log) => remove(deps, item as PersistentVolumeClaim, backup, log),
   }
 }
 
-async function remove(deps: ActionDeps, claim: KubeObject, backup: KubeObject, log: ActionLog): Promise<void> {
+async function remove(deps: ActionDeps, claim: PersistentVolumeClaim, backup: Backup, log: ActionLog): Promise<void> {
   const stored = storedSnapshot(claim)
   if (stored === undefined) return
   const backupLabel = labelValue(backup.metadata.name)
@@ -51,8 +53,8 @@ async function remove(deps: ActionDeps, claim: KubeObject, backup: KubeObject, l
     backupLabel,
     backup: backup.metadata.name,
   })
-  const own = (found: KubeObject) => isDeleteOf(found, wanted)
-  const { object } = await findOrCreate(deps, { ...wanted, kind: 'DeleteSnapshot' }, own)
+  const own = (found: DeleteSnapshot) => isDeleteOf(found, wanted)
+  const { object } = await findOrCreate(deps, 'DeleteSnapshot', wanted, own)
   if (lacksRights(object, wanted)) await giveRights(deps, wanted)
   await awaitRemoved(deps, object, backup)
   log.info(`the data of Snapshot ${placeOf(stored)} is removed`)
@@ -61,7 +63,7 @@ async function remove(deps: ActionDeps, claim: KubeObject, backup: KubeObject, l
 /** An earlier release or the sweep made it: from here on it acts for the claim's namespace, in the Backup that is deleted. */
 async function giveRights(deps: ActionDeps, { metadata }: KubeObject): Promise<void> {
   const { namespace, name, annotations } = metadata
-  const inAnyVersion = { metadata: { namespace, name } } as KubeObject
+  const inAnyVersion = { metadata: { namespace, name } } as DeleteSnapshot
   await deps.cluster.patch('DeleteSnapshot', inAnyVersion, { metadata: { annotations } })
 }
 
@@ -71,7 +73,7 @@ async function idOfUnfinished(deps: ActionDeps, stored: StoredSnapshot, log: Act
     const snapshot = await deps.cluster.read('Snapshot', stored.namespace, stored.name)
     return snapshot?.metadata.uid === stored.uid ? snapshot : undefined
   }
-  const snapshotID = (await find())?.['status']?.snapshotID
+  const snapshotID = (await find())?.status?.snapshotID
   if (isClaimSnapshotId(snapshotID)) return snapshotID
   const told = await stop(deps, { kind: 'Snapshot', find, isOver: isSnapshotEnded, spec: { snapshotCancel: true } })
   if (told === true) log.info(`told Snapshot ${placeOf(stored)} to stop`)
@@ -79,11 +81,11 @@ async function idOfUnfinished(deps: ActionDeps, stored: StoredSnapshot, log: Act
 }
 
 /** TerminalErrors `DeleteFailed`, `DeleteNotFinished`: the DeleteSnapshot stays, and the delete function goes on with it. */
-async function awaitRemoved(deps: ActionDeps, wanted: KubeObject, backup: KubeObject): Promise<void> {
+async function awaitRemoved(deps: ActionDeps, wanted: DeleteSnapshot, backup: Backup): Promise<void> {
   const { namespace, name } = wanted.metadata
   const limitMs = resourceTimeoutMs(backup)
   const fromMs = deps.clock.monotonicMs()
-  for (let latest: KubeObject | undefined = wanted; ; ) {
+  for (let latest: DeleteSnapshot | undefined = wanted; ; ) {
     const said = latest === undefined ? 'it is gone' : saidBy(latest)
     const phase = latest === undefined ? undefined : deletePhase(latest)
     if (phase === 'Completed') return
@@ -97,8 +99,8 @@ async function awaitRemoved(deps: ActionDeps, wanted: KubeObject, backup: KubeOb
   }
 }
 
-function saidBy(object: KubeObject): string {
-  const { phase, reason, message } = object['status'] ?? {}
+function saidBy(object: DeleteSnapshot): string {
+  const { phase, reason, message } = object.status ?? {}
   return clip([phase || 'New', reason, message].filter((part) => typeof part === 'string' && part !== '').join(': '))
 }
 

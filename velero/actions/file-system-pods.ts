@@ -1,14 +1,14 @@
 // Which pod makes File System Backup take a claim: the Pods of a namespace are read once for all its claims, in pages, and only
 // the names of the claims that are taken are kept.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Backup, PersistentVolumeClaim } from '#shared/api/types.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
 import type { Cursor } from '#shared/ports/cluster.ts'
 import { claimsTakenThrough } from '../domain/file-system-backup.ts'
 import type { ActionDeps } from './deps.ts'
 
 /** The pod's name; undefined: none does. */
-export type FileSystemPodOf = (claim: KubeObject, backup: KubeObject) => Promise<string | undefined>
+export type FileSystemPodOf = (claim: PersistentVolumeClaim, backup: Backup) => Promise<string | undefined>
 
 type Deps = Pick<ActionDeps, 'cluster' | 'clock'>
 /** The first pod for each claim. */
@@ -23,7 +23,7 @@ const MOST_NAMESPACES = 16
 /** A process of the plugin lives for one Backup; several claims may be asked about at once. */
 export function fileSystemPods(deps: Deps): FileSystemPodOf {
   const looks = new Map<string, Looked>()
-  const look = (key: string, namespace: string, backup: KubeObject): Looked => {
+  const look = (key: string, namespace: string, backup: Backup): Looked => {
     const looked = { atMs: deps.clock.monotonicMs(), taken: readTaken(deps, namespace, backup) }
     looks.delete(key)
     looks.set(key, looked)
@@ -45,7 +45,7 @@ export function fileSystemPods(deps: Deps): FileSystemPodOf {
   }
 }
 
-async function readTaken({ cluster }: Deps, namespace: string, backup: KubeObject): Promise<Taken> {
+async function readTaken({ cluster }: Deps, namespace: string, backup: Backup): Promise<Taken> {
   const taken: Taken = new Map()
   let from: Cursor | undefined
   do {
@@ -58,7 +58,12 @@ async function readTaken({ cluster }: Deps, namespace: string, backup: KubeObjec
   return taken
 }
 
-async function isStillTaken({ cluster }: Deps, pod: string, claim: KubeObject, backup: KubeObject): Promise<boolean> {
+async function isStillTaken(
+  { cluster }: Deps,
+  pod: string,
+  claim: PersistentVolumeClaim,
+  backup: Backup,
+): Promise<boolean> {
   const { namespace, name } = claim.metadata
   const fresh = await cluster.read('Pod', namespace, pod)
   return fresh !== undefined && claimsTakenThrough(fresh, backup).includes(name)

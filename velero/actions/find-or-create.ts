@@ -1,35 +1,35 @@
 // Creates an object under a name that was made for it; whoever comes second, also after a death, finds it.
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindTypes } from '#shared/api/types.ts'
 import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
 import type { ActionDeps } from './deps.ts'
 
-export type Found = { object: KubeObject; created: boolean }
-
 /** TerminalError `NameTaken`: what stands there is not `own`. */
-export async function findOrCreate(
+export async function findOrCreate<Name extends KindName>(
   deps: ActionDeps,
-  wanted: KubeObject & { kind: KindName },
-  own: (object: KubeObject) => boolean,
-): Promise<Found> {
+  kind: Name,
+  wanted: KindTypes[Name],
+  own: (object: KindTypes[Name]) => boolean,
+): Promise<{ object: KindTypes[Name]; created: boolean }> {
   const { namespace, name } = wanted.metadata
-  const found = await deps.cluster.read(wanted.kind, namespace, name)
-  if (found !== undefined) return { object: requireOwn(found, wanted, own), created: false }
+  const found = await deps.cluster.read(kind, namespace, name)
+  if (found !== undefined) return { object: requireOwn(found, own), created: false }
   try {
-    return { object: await deps.cluster.create(wanted.kind, wanted), created: true }
+    return { object: await deps.cluster.create(kind, wanted), created: true }
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
-    const other = await deps.cluster.read(wanted.kind, namespace, name)
+    const other = await deps.cluster.read(kind, namespace, name)
     if (other === undefined) throw new TerminalError('NameTaken', `${placeOf(wanted)} came and went`, { cause: error })
-    return { object: requireOwn(other, wanted, own), created: false }
+    return { object: requireOwn(other, own), created: false }
   }
 }
 
-function requireOwn(found: KubeObject, wanted: KubeObject, own: (object: KubeObject) => boolean): KubeObject {
+function requireOwn<Found extends KubeObject>(found: Found, own: (object: Found) => boolean): Found {
   if (own(found)) return found
   throw new TerminalError(
     'NameTaken',
-    `${placeOf(wanted)} exists and was made for something else: find out for what before you remove it`,
+    `${placeOf(found)} exists and was made for something else: find out for what before you remove it`,
   )
 }
 

@@ -1,6 +1,7 @@
 // The RestoreItemAction on everything that is no volume: what a restore must leave out, and what it must not bring back with it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Pod } from '#shared/api/types.ts'
 import type { RestoreItemAction } from '../actions.ts'
 import { ACTION_NAMES } from '../domain/names.ts'
 import { isSupervisorOwn, SUPERVISOR_OWN, withoutOldVm } from '../domain/supervisor.ts'
@@ -17,7 +18,7 @@ export function itemRestorer(given: ActionDeps, { name }: { name?: string } = {}
     name: name ?? ACTION_NAMES.itemRestorer,
     appliesTo: async () => everyOne(['pods', ...SUPERVISOR_OWN, ...(await blocked()).resources]),
     execute: async (item, _itemFromBackup, _restore, log) => {
-      if (item.apiVersion === 'v1' && item.kind === 'Pod') return answered(withoutOldVm(item))
+      if (isPod(item)) return answered(withoutOldVm(item))
       // A backup from before its kind was blocked may hold it.
       if (!isSupervisorOwn(item)) leaveOut(item, await blocked(), log)
       else log.info(`${item.kind} ${placeOf(item)} is left out: the Supervisor makes it`)
@@ -25,6 +26,10 @@ export function itemRestorer(given: ActionDeps, { name }: { name?: string } = {}
     },
     ...WITHOUT_OPERATION,
   }
+}
+
+function isPod(item: KubeObject): item is Pod {
+  return item.apiVersion === 'v1' && item.kind === 'Pod'
 }
 
 function placeOf({ metadata }: KubeObject): string {

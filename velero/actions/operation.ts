@@ -1,7 +1,7 @@
 // Progress and Cancel of a backup's operation: from its id and the objects alone, as each call may come to another process.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { Backup, Snapshot, Upload } from '#shared/api/types.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import type { ActionLog, OperationProgress } from '../actions.ts'
 import { parseOperationId } from '../domain/names.ts'
@@ -18,7 +18,7 @@ import { stop } from './stop.ts'
 export async function operationProgress(
   deps: ActionDeps,
   operationId: string,
-  backup: KubeObject,
+  backup: Backup,
 ): Promise<OperationProgress> {
   const nowMs = deps.clock.nowMs()
   try {
@@ -36,7 +36,7 @@ export async function operationProgress(
 export async function cancelOperation(
   deps: ActionDeps,
   operationId: string,
-  backup: KubeObject,
+  backup: Backup,
   log: ActionLog,
 ): Promise<void> {
   const told = await stop(deps, {
@@ -50,18 +50,14 @@ export async function cancelOperation(
 }
 
 /** Only one of this very Backup: an id could name any object. */
-async function findSnapshot(
-  deps: ActionDeps,
-  operationId: string,
-  backup: KubeObject,
-): Promise<KubeObject | undefined> {
+async function findSnapshot(deps: ActionDeps, operationId: string, backup: Backup): Promise<Snapshot | undefined> {
   const place = parseOperationId(operationId)
   const snapshot = place && (await deps.cluster.read('Snapshot', place.namespace, place.name))
   return snapshot !== undefined && isOfBackup(snapshot, backup) ? snapshot : undefined
 }
 
-async function findUpload(deps: ActionDeps, snapshot: KubeObject): Promise<KubeObject | undefined> {
-  const name = snapshot['status']?.uploadName
+async function findUpload(deps: ActionDeps, snapshot: Snapshot): Promise<Upload | undefined> {
+  const name = snapshot.status?.uploadName
   return isObjectName(name) ? await deps.cluster.read('Upload', deps.veleroNamespace, name) : undefined
 }
 

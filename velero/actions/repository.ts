@@ -1,7 +1,7 @@
 // The BackupRepository for the volumes of a namespace in a BackupStorageLocation: found by its claim, or claimed.
 
-import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { Backup, BackupRepositoryClaim, BackupStorageLocation } from '#shared/api/types.ts'
 import { presentRepository } from '#shared/controllers/storage-location.ts'
 import { conditionOf } from '#shared/domain/conditions.ts'
 import { followsLocation } from '#shared/domain/present-location.ts'
@@ -20,7 +20,7 @@ import { findOrCreate } from './find-or-create.ts'
  */
 export async function repositoryFor(
   deps: ActionDeps,
-  backup: KubeObject,
+  backup: Backup,
   namespace: string,
   log: ActionLog,
 ): Promise<string> {
@@ -28,10 +28,10 @@ export async function repositoryFor(
   const spec = deps.stores.specOf(location)
   const claim =
     (await findClaim(deps, spec, namespace, location.metadata.name)) ?? (await makeClaim(deps, spec, namespace))
-  const ready = conditionOf(claim['status']?.conditions, 'Ready')
+  const ready = conditionOf(claim.status?.conditions, 'Ready')
   if (ready?.status === 'False')
     log.warn(`the repository is not ready, the upload waits for it: ${ready.reason}: ${ready.message}`)
-  const given = claim['backupRepository']
+  const given = claim.backupRepository
   return isObjectName(given) ? given : repositoryName(claim.metadata.uid)
 }
 
@@ -42,28 +42,28 @@ export async function repositoryFor(
 export async function knownRepository(
   deps: ActionDeps,
   stored: { backupRepository: string; namespace: string },
-  backup: KubeObject,
+  backup: Backup,
   log: ActionLog,
 ): Promise<string> {
   const { backupRepository: name } = stored
   if (name === '') return name
   const known = await deps.cluster.read('BackupRepository', undefined, name)
   if (known === undefined) return await repositoryFor(deps, backup, stored.namespace, log)
-  const location = known['repopsitoryParameters']?.backupStorageLocation ?? ''
-  const isThere = location === '' || location === backup['spec']?.storageLocation
+  const location = known.repopsitoryParameters?.['backupStorageLocation'] ?? ''
+  const isThere = location === '' || location === backup.spec?.storageLocation
   if (isThere || (await findLocation(deps, backup)) === undefined) return name
   return await repositoryFor(deps, backup, stored.namespace, log)
 }
 
-async function findLocation(deps: ActionDeps, backup: KubeObject): Promise<KubeObject | undefined> {
-  const name = backup['spec']?.storageLocation
+async function findLocation(deps: ActionDeps, backup: Backup): Promise<BackupStorageLocation | undefined> {
+  const name = backup.spec?.storageLocation
   return isObjectName(name) ? await deps.cluster.read('BackupStorageLocation', deps.veleroNamespace, name) : undefined
 }
 
-async function requireLocation(deps: ActionDeps, backup: KubeObject): Promise<KubeObject> {
+async function requireLocation(deps: ActionDeps, backup: Backup): Promise<BackupStorageLocation> {
   const location = await findLocation(deps, backup)
   if (location !== undefined) return location
-  const name = backup['spec']?.storageLocation
+  const name = backup.spec?.storageLocation
   throw new TerminalError(
     'LocationMissing',
     `BackupStorageLocation ${JSON.stringify(name)?.slice(0, 80)} of Backup ${backup.metadata.name} does not exist in ${deps.veleroNamespace}`,
@@ -79,18 +79,18 @@ async function findClaim(
   spec: StoreSpec,
   namespace: string,
   location: string,
-): Promise<KubeObject | undefined> {
+): Promise<BackupRepositoryClaim | undefined> {
   const claims = await deps.cluster.list('BackupRepositoryClaim', { namespace: deps.veleroNamespace })
   const same = claims.filter((claim) => claimsSameRepository(claim, spec, namespace))
-  if (same.length > 0) return same.find((claim) => isObjectName(claim['backupRepository'])) ?? same[0]
+  if (same.length > 0) return same.find((claim) => isObjectName(claim.backupRepository)) ?? same[0]
   for (const claim of claims.filter((one) => claimsSamePlace(deps.stores, one, spec, namespace)))
     if (await isFollowing(deps, claim, location)) return claim
   return undefined
 }
 
 /** Its repository takes the settings that the location has today. */
-async function isFollowing(deps: ActionDeps, claim: KubeObject, location: string): Promise<boolean> {
-  const name: unknown = claim['backupRepository']
+async function isFollowing(deps: ActionDeps, claim: BackupRepositoryClaim, location: string): Promise<boolean> {
+  const name: unknown = claim.backupRepository
   const repository = isObjectName(name) ? await deps.cluster.read('BackupRepository', undefined, name) : undefined
   // Another one may be of anybody's hand, and hold what cannot be read.
   if (repository === undefined || !followsLocation(repository)) return false
@@ -99,11 +99,10 @@ async function isFollowing(deps: ActionDeps, claim: KubeObject, location: string
   return present.location?.metadata.name === location && !(present.isMoved && present.repositoryId !== undefined)
 }
 
-async function makeClaim(deps: ActionDeps, spec: StoreSpec, namespace: string): Promise<KubeObject> {
+async function makeClaim(deps: ActionDeps, spec: StoreSpec, namespace: string): Promise<BackupRepositoryClaim> {
   const name = repositoryClaimName(JSON.stringify([spec.driver, namespace, sortedText(spec.parameters)]))
   const wanted = repositoryClaimOf({ name, veleroNamespace: deps.veleroNamespace, namespace, spec })
-  const kind = 'BackupRepositoryClaim'
-  const own = (claim: KubeObject) => claimsSameRepository(claim, spec, namespace)
-  const { object } = await findOrCreate(deps, { ...wanted, apiVersion: KINDS[kind].apiVersion, kind }, own)
+  const own = (claim: BackupRepositoryClaim) => claimsSameRepository(claim, spec, namespace)
+  const { object } = await findOrCreate(deps, 'BackupRepositoryClaim', wanted, own)
   return object
 }

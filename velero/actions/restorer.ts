@@ -1,7 +1,7 @@
 // The RestoreItemAction on claims: Velero creates the claim, the functions fill a volume, and only then the two are bound.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { Backup, CloneFromSnapshot, PersistentVolumeClaim, Restore } from '#shared/api/types.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { DormouseError, TerminalError } from '#shared/kernel/errors.ts'
 import type { ActionLog, OperationProgress, RestoreExecuted, RestoreItemAction } from '../actions.ts'
@@ -33,14 +33,20 @@ export function pvcRestorer(given: ActionDeps, { name }: { name?: string } = {})
     kind: 'RestoreItemActionV2',
     name: name ?? ACTION_NAMES.restorer,
     appliesTo: async () => everyOne(['persistentvolumeclaims']),
-    execute: (item, itemFromBackup, restore, log) => fill(deps, { item, itemFromBackup, restore }, log),
+    // Velero sends it what it applies to.
+    execute: (item, itemFromBackup, restore, log) =>
+      fill(
+        deps,
+        { item: item as PersistentVolumeClaim, itemFromBackup: itemFromBackup as PersistentVolumeClaim, restore },
+        log,
+      ),
     // Not with patience: Velero asks again in ten seconds.
     progress: (operationId, restore) => progress(given, operationId, restore),
     cancel: (operationId, restore, log) => cancel(deps, operationId, restore, log),
   }
 }
 
-type Asked = { item: KubeObject; itemFromBackup: KubeObject; restore: KubeObject }
+type Asked = { item: PersistentVolumeClaim; itemFromBackup: PersistentVolumeClaim; restore: Restore }
 type Filling = RestoreDecision & { kind: 'restore' }
 
 async function fill(deps: ActionDeps, asked: Asked, log: ActionLog): Promise<RestoreExecuted> {
@@ -48,14 +54,14 @@ async function fill(deps: ActionDeps, asked: Asked, log: ActionLog): Promise<Res
   const namespace = targetNamespace(restore, item.metadata.namespace ?? '')
   const volumeName = restoredVolumeName(restore.metadata.uid, itemFromBackup.metadata.uid)
   // The second call of one chain gets what the first has returned.
-  if (item['spec']?.volumeName === volumeName) {
+  if (item.spec?.volumeName === volumeName) {
     warnOfSecondPlugin(item, log)
     return answered(item)
   }
   const decision = decideRestore({
     stored: storedSnapshot(itemFromBackup),
     restore,
-    backupLabel: labelValue(String(restore['spec']?.backupName ?? '')),
+    backupLabel: labelValue(String(restore.spec?.backupName ?? '')),
     targetExists: (await readTarget(deps, item, namespace)) !== undefined,
   })
   const words = 'message' in decision ? `claim ${namespace}/${item.metadata.name}: ${decision.message}` : ''
@@ -77,13 +83,17 @@ async function fill(deps: ActionDeps, asked: Asked, log: ActionLog): Promise<Res
  * Not skipped: Velero finds the claim and counts a warning, which people see. Should it be gone by then, the new one waits for a
  * volume that never comes, and is not an empty one that looks restored. An update of what exists must not touch its volume.
  */
-function besideTarget(item: KubeObject, restore: KubeObject, volumeName: string): KubeObject {
+function besideTarget(item: PersistentVolumeClaim, restore: Restore, volumeName: string): PersistentVolumeClaim {
   const claim = withoutBlob(item)
-  if (restore['spec']?.existingResourcePolicy === 'update') return claim
-  return { ...claim, spec: { ...claim['spec'], volumeName } }
+  if (restore.spec?.existingResourcePolicy === 'update') return claim
+  return { ...claim, spec: { ...claim.spec, volumeName } }
 }
 
-async function readTarget(deps: ActionDeps, item: KubeObject, namespace: string): Promise<KubeObject | undefined> {
+async function readTarget(
+  deps: ActionDeps,
+  item: PersistentVolumeClaim,
+  namespace: string,
+): Promise<PersistentVolumeClaim | undefined> {
   if (!isObjectName(item.metadata.name)) throw new TerminalError('VeleroObjectInvalid', 'a stored claim has no name')
   return await deps.cluster.read('PersistentVolumeClaim', namespace, item.metadata.name)
 }
@@ -106,26 +116,27 @@ async function startRestore(
     restoreLabel: labelValue(restore.metadata.name),
     nowMs: deps.clock.nowMs(),
   })
-  const own = (found: KubeObject) => isOfRestore(found, restore) && found['spec']?.snapshotID === decision.snapshotID
-  const { object } = await findOrCreate(deps, { ...wanted, kind: 'CloneFromSnapshot' }, own)
+  const own = (found: CloneFromSnapshot) =>
+    isOfRestore(found, restore) && found.spec?.snapshotID === decision.snapshotID
+  const { object } = await findOrCreate(deps, 'CloneFromSnapshot', wanted, own)
   const operationId = formatOperationId({ namespace, name: object.metadata.name })
   log.info(`asked for CloneFromSnapshot ${operationId}; the claim waits for PersistentVolume ${volumeName}`)
   return { ...answered(waitingClaim(item, { volumeName, className, clone: object })), operationId }
 }
 
 /** By the class in the backup: Velero's own action may have changed the item's already, and a class is mapped once only. */
-async function classFor(deps: ActionDeps, itemFromBackup: KubeObject): Promise<string | undefined> {
+async function classFor(deps: ActionDeps, itemFromBackup: PersistentVolumeClaim): Promise<string | undefined> {
   const maps = await deps.cluster.list('ConfigMap', {
     namespace: deps.veleroNamespace,
     labelSelector: CLASS_MAP_SELECTOR,
   })
-  const mapped = mappedClass(maps, itemFromBackup['spec']?.storageClassName)
+  const mapped = mappedClass(maps, itemFromBackup.spec?.storageClassName)
   if (mapped === undefined || (await deps.cluster.read('StorageClass', undefined, mapped)) !== undefined) return mapped
   throw new TerminalError('StorageClassNotFound', `StorageClass ${mapped}, to which a ConfigMap maps, does not exist`)
 }
 
-async function requireBackup(deps: ActionDeps, restore: KubeObject): Promise<KubeObject> {
-  const name = restore['spec']?.backupName
+async function requireBackup(deps: ActionDeps, restore: Restore): Promise<Backup> {
+  const name = restore.spec?.backupName
   const backup = isObjectName(name) ? await deps.cluster.read('Backup', deps.veleroNamespace, name) : undefined
   if (backup !== undefined) return backup
   throw new TerminalError(
@@ -136,11 +147,11 @@ async function requireBackup(deps: ActionDeps, restore: KubeObject): Promise<Kub
 
 function movedMetadata(metadata: string, namespace: string, className: string | undefined): string {
   const claim = decodeClaimMetadata(metadata)
-  const spec = { ...claim['spec'], ...(className === undefined ? {} : { storageClassName: className }) }
+  const spec = { ...claim.spec, ...(className === undefined ? {} : { storageClassName: className }) }
   return encodeClaimMetadata({ ...claim, metadata: { ...claim.metadata, namespace }, spec })
 }
 
-async function progress(deps: ActionDeps, operationId: string, restore: KubeObject): Promise<OperationProgress> {
+async function progress(deps: ActionDeps, operationId: string, restore: Restore): Promise<OperationProgress> {
   const nowMs = deps.clock.nowMs()
   try {
     const clone = await findClone(deps, operationId, restore)
@@ -153,7 +164,7 @@ async function progress(deps: ActionDeps, operationId: string, restore: KubeObje
   }
 }
 
-async function cancel(deps: ActionDeps, operationId: string, restore: KubeObject, log: ActionLog): Promise<void> {
+async function cancel(deps: ActionDeps, operationId: string, restore: Restore, log: ActionLog): Promise<void> {
   const told = await stop(deps, {
     kind: 'CloneFromSnapshot',
     find: () => findClone(deps, operationId, restore),
@@ -165,7 +176,11 @@ async function cancel(deps: ActionDeps, operationId: string, restore: KubeObject
 }
 
 /** Only one of this very Restore: an id could name any object. */
-async function findClone(deps: ActionDeps, operationId: string, restore: KubeObject): Promise<KubeObject | undefined> {
+async function findClone(
+  deps: ActionDeps,
+  operationId: string,
+  restore: Restore,
+): Promise<CloneFromSnapshot | undefined> {
   const place = parseOperationId(operationId)
   if (place === undefined) return undefined
   const clone = await deps.cluster.read('CloneFromSnapshot', place.namespace, place.name)

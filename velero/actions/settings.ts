@@ -31,6 +31,6 @@ async function readBlockedKinds(deps: ActionDeps): Promise<BlockedKinds> {
 export type FeatureStates = { localMode: boolean; csiMigration: boolean }
 
 export async function readFeatures(deps: ActionDeps): Promise<FeatureStates> {
-  const states = (await deps.cluster.read('ConfigMap', deps.veleroNamespace, FEATURES_MAP))?.['data'] ?? {}
+  const states = (await deps.cluster.read('ConfigMap', deps.veleroNamespace, FEATURES_MAP))?.data ?? {}
   return { localMode: states['local-mode'] === 'true', csiMigration: states['csi-migrated-volume-support'] === 'true' }
 }

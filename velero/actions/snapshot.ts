@@ -1,6 +1,7 @@
 // The Snapshot of one claim for one Backup: asked for once, and waited for only until the disk's snapshot is taken.
 
-import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
+import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Backup, PersistentVolumeClaim, Snapshot } from '#shared/api/types.ts'
 import { seeSnapshot } from '#shared/domain/snapshot.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -15,14 +16,14 @@ import { repositoryFor } from './repository.ts'
 
 const LOOK_EVERY_MS = SECOND_MS
 
-type Wanted = { claim: KubeObject; backup: KubeObject; localMode: boolean }
+type Wanted = { claim: PersistentVolumeClaim; backup: Backup; localMode: boolean }
 
 /** Twice, at one time or after a death in between: one Snapshot. What it was asked with first stays. */
 export async function requestSnapshot(
   deps: ActionDeps,
   { claim, backup, localMode }: Wanted,
   log: ActionLog,
-): Promise<KubeObject> {
+): Promise<Snapshot> {
   const namespace = claim.metadata.namespace ?? ''
   const name = snapshotName(backup.metadata.uid, claim.metadata.uid)
   const before = await deps.cluster.read('Snapshot', namespace, name)
@@ -33,9 +34,8 @@ export async function requestSnapshot(
   const backupRepository = localMode ? '' : await repositoryFor(deps, backup, namespace, log)
   const backupLabel = labelValue(backup.metadata.name)
   const wanted = snapshotOf({ claim, backup, backupRepository, backupLabel, nowMs: deps.clock.nowMs() })
-  const own = (object: KubeObject) => isSnapshotOf(object, claim, backup)
-  const typed = { ...wanted, apiVersion: KINDS.Snapshot.apiVersion, kind: 'Snapshot' } as const
-  const { object, created } = await findOrCreate(deps, typed, own)
+  const own = (object: Snapshot) => isSnapshotOf(object, claim, backup)
+  const { object, created } = await findOrCreate(deps, 'Snapshot', wanted, own)
   log.info(`${created ? 'asked for' : 'goes on with'} Snapshot ${namespace}/${name}`)
   return object
 }
@@ -46,10 +46,10 @@ export async function requestSnapshot(
  */
 export async function awaitTaken(
   deps: ActionDeps,
-  snapshot: KubeObject,
-  backup: KubeObject,
+  snapshot: Snapshot,
+  backup: Backup,
   log: ActionLog,
-): Promise<KubeObject> {
+): Promise<Snapshot> {
   const limitMs = resourceTimeoutMs(backup)
   const fromMs = deps.clock.monotonicMs()
   let latest = snapshot
@@ -66,12 +66,12 @@ export async function awaitTaken(
   return latest
 }
 
-function isAwaited(snapshot: KubeObject): boolean {
+function isAwaited(snapshot: Snapshot): boolean {
   const { phase } = seeSnapshot(snapshot)
   return phase === 'New' || phase === 'InProgress'
 }
 
-async function requireSnapshot(deps: ActionDeps, { metadata }: KubeObject): Promise<KubeObject> {
+async function requireSnapshot(deps: ActionDeps, { metadata }: KubeObject): Promise<Snapshot> {
   const found = await deps.cluster.read('Snapshot', metadata.namespace, metadata.name)
   if (found !== undefined && found.metadata.uid === metadata.uid) return found
   throw new TerminalError(

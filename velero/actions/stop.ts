@@ -1,31 +1,37 @@
 // Asks an object to stop its work. Repeatable, and too late for what is over.
 
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import { KINDS } from '#shared/api/kinds.ts'
+import type { ChangeOf, KindTypes } from '#shared/api/types.ts'
 import { asksToStop } from '#shared/domain/cancel.ts'
-import { STEP_OF_KIND, type SteppedKind, stepPatch } from '#shared/domain/step-label.ts'
+import { stepPatch } from '#shared/domain/step-label.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import type { ActionDeps } from './deps.ts'
 
 const ATTEMPTS = 10
 
-export type Stoppable = {
-  kind: KindName & SteppedKind
+type Request = 'Snapshot' | 'CloneFromSnapshot'
+
+export type Stoppable<Name extends Request> = {
+  kind: Name
   /** Read fresh at each attempt. */
-  find: () => Promise<KubeObject | undefined>
-  isOver: (object: KubeObject) => boolean
-  spec: object
+  find: () => Promise<KindTypes[Name] | undefined>
+  isOver: (object: KindTypes[Name]) => boolean
+  spec: ChangeOf<Name>['spec']
 }
 
 /** true: this call has asked. undefined: there is nothing to ask. */
-export async function stop(deps: ActionDeps, { kind, find, isOver, spec }: Stoppable): Promise<boolean | undefined> {
+export async function stop<Name extends Request>(
+  deps: ActionDeps,
+  { kind, find, isOver, spec }: Stoppable<Name>,
+): Promise<boolean | undefined> {
   for (let attempt = 1; ; attempt++) {
     const object = await find()
     if (object === undefined) return undefined
     if (asksToStop(object) || isOver(object)) return false
     try {
       // The label makes it an event; without it the next sweep would be the first to see it (docs/operations/cancel.md).
-      const metadata = stepPatch(STEP_OF_KIND[kind], deps.clock.nowMs())
-      await deps.cluster.patch(kind, object, { metadata, spec })
+      const metadata = stepPatch(KINDS[kind].step, deps.clock.nowMs())
+      await deps.cluster.patch(kind, object, { metadata, spec } as ChangeOf<Name>)
       return true
     } catch (error) {
       if (!(error instanceof ConflictError) || attempt >= ATTEMPTS) throw error

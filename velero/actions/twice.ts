@@ -2,9 +2,10 @@
 // installed it calls ours twice for each item: once for each registration.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { ActionLog } from '../actions.ts'
 
-export function warnOfSecondPlugin(claim: KubeObject, log: ActionLog): void {
+export function warnOfSecondPlugin(claim: PersistentVolumeClaim, log: ActionLog): void {
   log.warn('another plugin for vSphere volumes is installed beside this one: uninstall it', fieldsOf(claim))
 }
 

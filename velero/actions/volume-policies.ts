@@ -1,14 +1,14 @@
 // The volume policies of a Backup, which Velero's File System Backup obeys before it looks at pods.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
+import type { Backup } from '#shared/api/types.ts'
 import { isFileSystemAlone, policyNames } from '../domain/volume-policies.ts'
 import type { ActionDeps } from './deps.ts'
 
 /** The first ConfigMap, as `<namespace>/<name>`, that may keep File System Backup from a volume; undefined: none does. */
 export async function doubtfulPolicyOf(
   { cluster, veleroNamespace }: ActionDeps,
-  backup: KubeObject,
+  backup: Backup,
 ): Promise<string | undefined> {
   for (const name of policyNames(backup)) {
     const map = isObjectName(name) ? await cluster.read('ConfigMap', veleroNamespace, name) : undefined

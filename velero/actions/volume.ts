@@ -1,7 +1,7 @@
 // PersistentVolumes of claims that are backed up: marked in the backup, and not brought back by a restore.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import type { Backup, PersistentVolume } from '#shared/api/types.ts'
 import type { RestoreItemAction } from '../actions.ts'
 import { ACTION_NAMES, snapshotName, TAKEN_ANNOTATION } from '../domain/names.ts'
 import { isOfBackup } from '../domain/requests.ts'
@@ -10,8 +10,8 @@ import type { ActionDeps } from './deps.ts'
 import { answered, WITHOUT_OPERATION } from './restored.ts'
 
 /** Velero backs the PV up after its claim, whose Snapshot stands there by then. */
-export async function markTaken(deps: ActionDeps, volume: KubeObject, backup: KubeObject): Promise<KubeObject> {
-  const { namespace, name, uid } = volume['spec']?.claimRef ?? {}
+export async function markTaken(deps: ActionDeps, volume: PersistentVolume, backup: Backup): Promise<PersistentVolume> {
+  const { namespace, name, uid } = volume.spec?.claimRef ?? {}
   if (!isNamespaceName(namespace) || !isObjectName(name)) return volume
   const place = { namespace, name: snapshotName(backup.metadata.uid, uid) }
   const snapshot = await deps.cluster.read('Snapshot', place.namespace, place.name)
@@ -31,7 +31,7 @@ export function pvRestorer({ name }: { name?: string } = {}): RestoreItemAction 
     appliesTo: async () => everyOne(['persistentvolumes']),
     execute: async (item, itemFromBackup, restore, log) => {
       const taken = itemFromBackup.metadata.annotations?.[TAKEN_ANNOTATION] !== undefined
-      const skipRestore = taken && restore['spec']?.restorePVs !== false
+      const skipRestore = taken && restore.spec?.restorePVs !== false
       if (skipRestore)
         log.info(`PersistentVolume ${item.metadata.name} is left out: its data is restored into a new one`)
       return answered(item, { skipRestore })

@@ -3,6 +3,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import type { PersistentVolumeClaim, Snapshot } from '#shared/api/types.ts'
 import { isClaimSnapshotId } from '#shared/domain/ids.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
@@ -35,7 +36,11 @@ export type StoredSnapshot = {
 }
 
 /** The claim as it goes into the backup. */
-export function withBlob(claim: KubeObject, snapshot: KubeObject, pluginVersion: string): KubeObject {
+export function withBlob(
+  claim: PersistentVolumeClaim,
+  snapshot: Snapshot,
+  pluginVersion: string,
+): PersistentVolumeClaim {
   return withAnnotations(claim, {
     ...withoutKeys(claim.metadata.annotations, HEALTH_ANNOTATIONS),
     [BLOB_ANNOTATION]: encodeBlob(snapshot),
@@ -44,7 +49,7 @@ export function withBlob(claim: KubeObject, snapshot: KubeObject, pluginVersion:
 }
 
 /** The claim as a restore may create it, and as a backup may hold it that has taken no snapshot of it. */
-export function withoutBlob(claim: KubeObject): KubeObject {
+export function withoutBlob(claim: PersistentVolumeClaim): PersistentVolumeClaim {
   const gone = [...HEALTH_ANNOTATIONS, ...OWN_ANNOTATIONS]
   return withAnnotations(claim, withoutKeys(claim.metadata.annotations, gone))
 }
@@ -58,19 +63,19 @@ export function isBlobOf(stored: StoredSnapshot, backupLabel: string): boolean {
 }
 
 /** managedFields tell who wrote which field, and are longer than all the rest. */
-export function encodeBlob(snapshot: KubeObject): string {
+export function encodeBlob(snapshot: Snapshot): string {
   const { managedFields, ...metadata } = snapshot.metadata as KubeObject['metadata'] & { managedFields?: unknown }
   return Buffer.from(JSON.stringify({ ...snapshot, metadata }), 'utf8').toString('base64')
 }
 
 /** undefined: the claim was not backed up by this way. TerminalError `SnapshotBlobInvalid`. */
-export function storedSnapshot(claim: KubeObject): StoredSnapshot | undefined {
+export function storedSnapshot(claim: PersistentVolumeClaim): StoredSnapshot | undefined {
   const blob = claim.metadata.annotations?.[BLOB_ANNOTATION]
   return blob === undefined ? undefined : decodeBlob(blob)
 }
 
 /** As far as it can be read: for a comparison only. */
-export function peekBlob(claim: KubeObject): StoredSnapshot | undefined {
+export function peekBlob(claim: PersistentVolumeClaim): StoredSnapshot | undefined {
   try {
     return storedSnapshot(claim)
   } catch (error) {
@@ -124,7 +129,7 @@ function textOf(value: unknown): string {
   return typeof value === 'string' ? value : ''
 }
 
-function withAnnotations(claim: KubeObject, annotations: Record<string, string>): KubeObject {
+function withAnnotations(claim: PersistentVolumeClaim, annotations: Record<string, string>): PersistentVolumeClaim {
   const { annotations: _, ...metadata } = claim.metadata
   const kept = Object.keys(annotations).length === 0 ? {} : { annotations }
   return { ...claim, metadata: { ...metadata, ...kept } }

@@ -2,6 +2,7 @@
 // ConfigMap; by default such an object is left out with a warning, and fails the backup only where the user wants that.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { ConfigMap } from '#shared/api/types.ts'
 import { BLOCKED_MODE_KEY } from './names.ts'
 
 export type BlockedKinds = {
@@ -31,14 +32,14 @@ const RESOURCE = /^[a-z0-9]{1,63}(\.[a-z0-9-]{1,63}){0,10}$/
 const NEVER = ['persistentvolumeclaims', 'persistentvolumes']
 
 /** `list`: the ConfigMap of blocked resources ("true" blocks, "false" lets through); `config`: the plugin's own. */
-export function blockedKinds(list: KubeObject | undefined, config: KubeObject | undefined): BlockedKinds {
-  const data: Record<string, unknown> = list?.['data'] ?? {}
+export function blockedKinds(list: ConfigMap | undefined, config: ConfigMap | undefined): BlockedKinds {
+  const data: Record<string, unknown> = list?.data ?? {}
   const words = { ...Object.fromEntries(DEFAULTS.map((resource) => [resource, 'true'])), ...data }
   const resources = Object.entries(words)
     .filter(([resource, word]) => word === 'true' && RESOURCE.test(resource) && !NEVER.includes(resource))
     .map(([resource]) => resource)
     .sort()
-  return { resources, strict: config?.['data']?.[BLOCKED_MODE_KEY] === 'strict' }
+  return { resources, strict: config?.data?.[BLOCKED_MODE_KEY] === 'strict' }
 }
 
 export type BlockedDecision =

@@ -3,6 +3,7 @@
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import type { Backup, DataUpload, PersistentVolumeClaim } from '#shared/api/types.ts'
 
 /** Label and annotation: its VolumeSnapshot, by which a restore would fill the claim. */
 const SNAPSHOT_NAME = 'velero.io/volume-snapshot-name'
@@ -17,7 +18,7 @@ export type CsiMarks = {
 }
 
 /** undefined: there are none of this Backup. Others an earlier restore has left on the claim. */
-export function csiMarks({ metadata }: KubeObject, backup: KubeObject): CsiMarks | undefined {
+export function csiMarks({ metadata }: KubeObject, backup: Backup): CsiMarks | undefined {
   const volumeSnapshot = metadata.annotations?.[SNAPSHOT_NAME]
   // The name as it is: Velero does not shorten it here.
   if (!isObjectName(volumeSnapshot) || metadata.labels?.[BACKUP_NAME] !== backup.metadata.name) return undefined
@@ -27,18 +28,18 @@ export function csiMarks({ metadata }: KubeObject, backup: KubeObject): CsiMarks
 }
 
 /** A label and an annotation may be of an earlier Backup of that name: only the DataUpload itself proves that the data goes to the bucket. */
-export function isDataUploadOf(dataUpload: KubeObject, claim: KubeObject, backup: KubeObject): boolean {
-  const { sourceNamespace, sourcePVC } = dataUpload['spec'] ?? {}
+export function isDataUploadOf(dataUpload: DataUpload, claim: PersistentVolumeClaim, backup: Backup): boolean {
+  const { sourceNamespace, sourcePVC } = dataUpload.spec ?? {}
   const isOfClaim = sourceNamespace === claim.metadata.namespace && sourcePVC === claim.metadata.name
   return isOfClaim && (dataUpload.metadata.ownerReferences ?? []).some(({ uid }) => uid === backup.metadata.uid)
 }
 
 /** As it is stored with our blob: a restore would else fill it twice, or from the snapshot of another backup. */
-export function withoutCsiMarks({ metadata, ...claim }: KubeObject): KubeObject {
+export function withoutCsiMarks({ metadata, ...claim }: PersistentVolumeClaim): PersistentVolumeClaim {
   const { annotations, labels, ...rest } = metadata
   const kept = { annotations: without(annotations), labels: without(labels) }
   const given = Object.entries(kept).filter(([, entries]) => entries !== undefined)
-  return { ...claim, metadata: { ...rest, ...Object.fromEntries(given) } } as KubeObject
+  return { ...claim, metadata: { ...rest, ...Object.fromEntries(given) } } as PersistentVolumeClaim
 }
 
 function without(entries: Record<string, string> | undefined): Record<string, string> | undefined {

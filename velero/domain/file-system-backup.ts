@@ -9,7 +9,7 @@
 //   opt-out   backup-volumes-excludes    all but these are taken
 //   opt-out   backup-volumes             none: all are taken anyway
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Backup, Pod } from '#shared/api/types.ts'
 import { isInBackup } from './in-backup.ts'
 
 /** Such volumes Velero takes for those of a ServiceAccount's token, whatever they are. */
@@ -20,22 +20,22 @@ const POD = ['pods', 'pod', 'po']
 const EXCLUDES = 'backup.velero.io/backup-volumes-excludes'
 
 /** The claims that File System Backup takes through this pod, by name. */
-export function claimsTakenThrough(pod: KubeObject, backup: KubeObject): string[] {
+export function claimsTakenThrough(pod: Pod, backup: Backup): string[] {
   const volumes = volumesOf(pod)
   if (volumes.length === 0 || !isRunning(pod) || !isInBackup(pod, POD, backup)) return []
-  const optOut = backup['spec']?.defaultVolumesToFsBackup === true
+  const optOut = backup.spec?.defaultVolumesToFsBackup === true
   return volumes
     .filter(({ name }) => takes(pod, name, optOut) && isReadable(pod, name))
     .map(({ claimName }) => claimName)
 }
 
-function isRunning(pod: KubeObject): boolean {
-  return pod['status']?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined
+function isRunning(pod: Pod): boolean {
+  return pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined
 }
 
 /** Those that are claims; one pod may mount a claim under several names. */
-function volumesOf(pod: KubeObject): { name: string; claimName: string }[] {
-  const volumes: { name?: unknown; persistentVolumeClaim?: { claimName?: unknown } }[] = pod['spec']?.volumes ?? []
+function volumesOf(pod: Pod): { name: string; claimName: string }[] {
+  const volumes: { name?: unknown; persistentVolumeClaim?: { claimName?: unknown } }[] = pod.spec?.volumes ?? []
   return volumes
     .map(({ name, persistentVolumeClaim }) => ({ name: String(name), claimName: persistentVolumeClaim?.claimName }))
     .filter((volume): volume is { name: string; claimName: string } => typeof volume.claimName === 'string')
@@ -44,13 +44,13 @@ function volumesOf(pod: KubeObject): { name: string; claimName: string }[] {
 
 type Uses = { volumeMounts?: { name?: unknown }[]; volumeDevices?: { name?: unknown }[] }
 
-function isReadable(pod: KubeObject, volume: string): boolean {
-  const containers: Uses[] = pod['spec']?.containers ?? []
+function isReadable(pod: Pod, volume: string): boolean {
+  const containers: Uses[] = pod.spec?.containers ?? []
   const uses = (by: keyof Uses) => containers.some((container) => container[by]?.some(({ name }) => name === volume))
   return uses('volumeMounts') && !uses('volumeDevices')
 }
 
-function takes(pod: KubeObject, volume: string, optOut: boolean): boolean {
+function takes(pod: Pod, volume: string, optOut: boolean): boolean {
   const listed = (pod.metadata.annotations?.[optOut ? EXCLUDES : INCLUDES] ?? '').split(',')
   // Velero looks for the name with the spaces beside it. What is excluded only without them is taken by both: twice, never by nobody.
   return optOut ? !listed.some((name) => name.trim() === volume) : listed.includes(volume)

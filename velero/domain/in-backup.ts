@@ -2,6 +2,7 @@
 // label that leaves anything out.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Backup } from '#shared/api/types.ts'
 import { meets, requirementOf } from '#shared/domain/node-affinity.ts'
 
 const EXCLUDED = 'velero.io/exclude-from-backup'
@@ -9,14 +10,14 @@ const EXCLUDED = 'velero.io/exclude-from-backup'
 type Selector = { matchLabels?: Record<string, string>; matchExpressions?: unknown[] }
 
 /** `names`: how the resource may be written, in small letters. */
-export function isInBackup(object: KubeObject, names: readonly string[], backup: KubeObject): boolean {
+export function isInBackup(object: KubeObject, names: readonly string[], backup: Backup): boolean {
   const labels = object.metadata.labels ?? {}
   return labels[EXCLUDED] !== 'true' && includesResource(names, backup) && isSelected(labels, backup)
 }
 
 /** The older pair of lists, or the newer one for what has a namespace: Velero refuses a Backup with both. */
-function includesResource(names: readonly string[], backup: KubeObject): boolean {
-  const spec = backup['spec'] ?? {}
+function includesResource(names: readonly string[], backup: Backup): boolean {
+  const spec = backup.spec ?? {}
   const isNamed = (list: unknown) =>
     Array.isArray(list) && list.some((each) => each === '*' || names.includes(String(each).toLowerCase()))
   const hasSome = (list: unknown) => Array.isArray(list) && list.length > 0
@@ -25,8 +26,8 @@ function includesResource(names: readonly string[], backup: KubeObject): boolean
   return !excluded.some(isNamed) && included.every((list) => !hasSome(list) || isNamed(list))
 }
 
-function isSelected(labels: Record<string, string>, backup: KubeObject): boolean {
-  const { labelSelector, orLabelSelectors } = backup['spec'] ?? {}
+function isSelected(labels: Record<string, string>, backup: Backup): boolean {
+  const { labelSelector, orLabelSelectors } = backup.spec ?? {}
   const any: Selector[] = Array.isArray(orLabelSelectors) ? orLabelSelectors : []
   if (any.length > 0) return any.some((selector) => matches(selector, labels))
   return matches(labelSelector ?? {}, labels)

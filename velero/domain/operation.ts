@@ -1,10 +1,18 @@
 // How far an operation is, from the objects alone: a backup's Upload once there is one, before that the Snapshot; a restore's clone.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { type ClonePhase, isCloneOver, seeClone } from '#shared/domain/clone.ts'
+import type {
+  CloneFromSnapshot,
+  CloneFromSnapshotPhase,
+  Snapshot,
+  SnapshotPhase,
+  Upload,
+  UploadPhase,
+} from '#shared/api/types.ts'
+import { isCloneOver, seeClone } from '#shared/domain/clone.ts'
 import { clip } from '#shared/domain/conditions.ts'
-import { isSnapshotOver, type SnapshotPhase, seeSnapshot } from '#shared/domain/snapshot.ts'
-import { seeUpload, type UploadPhase } from '#shared/domain/upload.ts'
+import { isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
+import { seeUpload } from '#shared/domain/upload.ts'
 import { beginning } from '#shared/kernel/cut.ts'
 
 export type OperationState = {
@@ -59,22 +67,23 @@ export const CLONE_OUTCOME = {
   Canceled: 'failed',
   Completed: 'succeeded',
   Failed: 'failed',
-} as const satisfies Record<ClonePhase, Outcome>
+} as const satisfies Record<CloneFromSnapshotPhase, Outcome>
 
 /** `upload`: the one that the Snapshot names; another's is not looked at. */
-export function operationState(snapshot: KubeObject, upload: KubeObject | undefined, nowMs: number): OperationState {
+export function operationState(snapshot: Snapshot, upload: Upload | undefined, nowMs: number): OperationState {
   const own = upload !== undefined && isUploadOf(upload, snapshot) ? upload : undefined
-  const counted = own?.['status']?.progress?.totalBytes === undefined ? snapshot : own
+  const counted = own?.status?.progress?.totalBytes === undefined ? snapshot : own
   return stateOf({ begun: snapshot, shown: own ?? snapshot, counted, outcome: outcomeOf(snapshot, own), nowMs })
 }
 
-export function restoreState(clone: KubeObject, nowMs: number): OperationState {
+export function restoreState(clone: CloneFromSnapshot, nowMs: number): OperationState {
   const outcome = CLONE_OUTCOME[seeClone(clone, undefined).phase]
   return stateOf({ begun: clone, shown: clone, counted: clone, outcome, nowMs })
 }
 
 /** `begun`: whose times are the operation's; `shown`: whose phase and reason; `counted`: whose bytes. */
-type Seen = { begun: KubeObject; shown: KubeObject; counted: KubeObject; outcome: Outcome; nowMs: number }
+type Told = Snapshot | Upload | CloneFromSnapshot
+type Seen = { begun: Told; shown: Told; counted: Told; outcome: Outcome; nowMs: number }
 
 function stateOf({ begun, shown, counted, outcome, nowMs }: Seen): OperationState {
   return {
@@ -83,8 +92,8 @@ function stateOf({ begun, shown, counted, outcome, nowMs }: Seen): OperationStat
     ...bytesOf(counted, outcome),
     operationUnits: 'bytes',
     description: descriptionOf(shown),
-    startedMs: timeOf(begun['status']?.startTimestamp) ?? timeOf(begun.metadata.creationTimestamp) ?? nowMs,
-    updatedMs: (outcome === 'running' ? undefined : timeOf(shown['status']?.completionTimestamp)) ?? nowMs,
+    startedMs: timeOf(begun.status?.startTimestamp) ?? timeOf(begun.metadata.creationTimestamp) ?? nowMs,
+    updatedMs: (outcome === 'running' ? undefined : timeOf(shown.status?.completionTimestamp)) ?? nowMs,
   }
 }
 
@@ -101,27 +110,27 @@ export function unknownOperation(why: string, nowMs: number): OperationState {
 }
 
 /** Nothing follows for it, so there is nothing to stop. */
-export function isSnapshotEnded(snapshot: KubeObject): boolean {
+export function isSnapshotEnded(snapshot: Snapshot): boolean {
   const { phase, localMode } = seeSnapshot(snapshot)
   return isSnapshotOver(phase, localMode)
 }
 
-export function isCloneEnded(clone: KubeObject): boolean {
+export function isCloneEnded(clone: CloneFromSnapshot): boolean {
   return isCloneOver(seeClone(clone, undefined).phase)
 }
 
-function isUploadOf(upload: KubeObject, { metadata }: KubeObject): boolean {
-  return upload['spec']?.snapshotReference === `${metadata.namespace}/${metadata.name}`
+function isUploadOf(upload: Upload, { metadata }: KubeObject): boolean {
+  return upload.spec?.snapshotReference === `${metadata.namespace}/${metadata.name}`
 }
 
-function outcomeOf(snapshot: KubeObject, upload: KubeObject | undefined): Outcome {
+function outcomeOf(snapshot: Snapshot, upload: Upload | undefined): Outcome {
   if (upload !== undefined) return UPLOAD_OUTCOME[seeUpload(upload).phase]
   const { phase, localMode } = seeSnapshot(snapshot)
   return localMode && phase === 'Snapshotted' ? 'succeeded' : SNAPSHOT_OUTCOME[phase]
 }
 
-function bytesOf(counted: KubeObject, outcome: Outcome): { nCompleted: number; nTotal: number } {
-  const { totalBytes, bytesDone } = counted['status']?.progress ?? {}
+function bytesOf(counted: Told, outcome: Outcome): { nCompleted: number; nTotal: number } {
+  const { totalBytes, bytesDone } = counted.status?.progress ?? {}
   const nTotal = byteCount(totalBytes)
   return { nTotal, nCompleted: outcome === 'succeeded' ? nTotal : Math.min(byteCount(bytesDone), nTotal) }
 }
@@ -130,14 +139,14 @@ function byteCount(value: unknown): number {
   return Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : 0
 }
 
-function errorOf(object: KubeObject): string {
-  const { phase, reason, message } = object['status'] ?? {}
+function errorOf(object: Told): string {
+  const { phase, reason, message } = object.status ?? {}
   const said = [reason, message].filter((part) => typeof part === 'string' && part !== '').join(': ')
   return clip(`${object.kind} ${placeOf(object)} is ${phase}: ${said || 'no reason was given'}`)
 }
 
-function descriptionOf(object: KubeObject): string {
-  const { phase, reason, progress } = object['status'] ?? {}
+function descriptionOf(object: Told): string {
+  const { phase, reason, progress } = object.status ?? {}
   const parts = [`${object.kind} ${phase || 'New'}`, reason, progress?.summary]
   const said = parts.filter((part) => typeof part === 'string' && part !== '').join(', ')
   return beginning(said, MAX_DESCRIPTION_CHARS)

@@ -1,7 +1,14 @@
 // The objects that the actions make for the functions, in full.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { KINDS } from '#shared/api/kinds.ts'
+import type {
+  Backup,
+  BackupRepositoryClaim,
+  CloneFromSnapshot,
+  PersistentVolumeClaim,
+  Restore,
+  Snapshot,
+} from '#shared/api/types.ts'
 import { RESTORED_VOLUME_ANNOTATION } from '#shared/domain/restored-volume.ts'
 import { type StoreRules, type StoreSpec, specOfRepository } from '#shared/domain/store-rules.ts'
 import { markOperation } from '#shared/domain/velero.ts'
@@ -23,8 +30,8 @@ import {
 import { operationDeadlineMs } from './times.ts'
 
 export type SnapshotRequest = {
-  claim: KubeObject
-  backup: KubeObject
+  claim: PersistentVolumeClaim
+  backup: Backup
   /** Empty: local mode, the disk snapshot is the backup. */
   backupRepository: string
   /** The Backup's name as Velero writes it into labels. */
@@ -32,7 +39,7 @@ export type SnapshotRequest = {
   nowMs: number
 }
 
-export function snapshotOf({ claim, backup, backupRepository, backupLabel, nowMs }: SnapshotRequest): KubeObject {
+export function snapshotOf({ claim, backup, backupRepository, backupLabel, nowMs }: SnapshotRequest): Snapshot {
   return {
     apiVersion: KINDS.Snapshot.apiVersion,
     kind: 'Snapshot',
@@ -58,16 +65,16 @@ export function snapshotOf({ claim, backup, backupRepository, backupLabel, nowMs
 }
 
 /** True: it was made for this Backup and this claim, and not put at that name by someone else. */
-export function isSnapshotOf(snapshot: KubeObject, claim: KubeObject, backup: KubeObject): boolean {
-  return isOfBackup(snapshot, backup) && snapshot['spec']?.resourceHandle?.name === claim.metadata.name
+export function isSnapshotOf(snapshot: Snapshot, claim: PersistentVolumeClaim, backup: Backup): boolean {
+  return isOfBackup(snapshot, backup) && snapshot.spec?.resourceHandle?.name === claim.metadata.name
 }
 
-export function isOfBackup(snapshot: KubeObject, backup: KubeObject): boolean {
+export function isOfBackup(snapshot: Snapshot, backup: Backup): boolean {
   return backup.metadata.uid !== undefined && snapshot.metadata.labels?.[BACKUP_UID_LABEL] === backup.metadata.uid
 }
 
 export type CloneRequest = {
-  restore: KubeObject
+  restore: Restore
   /** UID of the claim in the backup. */
   claimUid: string | undefined
   namespace: string
@@ -79,7 +86,7 @@ export type CloneRequest = {
   nowMs: number
 }
 
-export function cloneOf(request: CloneRequest): KubeObject {
+export function cloneOf(request: CloneRequest): CloneFromSnapshot {
   const { restore, claimUid, namespace, snapshotID, metadata, backupRepository, restoreLabel } = request
   return {
     apiVersion: KINDS.CloneFromSnapshot.apiVersion,
@@ -103,13 +110,18 @@ export function cloneOf(request: CloneRequest): KubeObject {
   }
 }
 
-export function isOfRestore(clone: KubeObject, restore: KubeObject): boolean {
+export function isOfRestore(clone: CloneFromSnapshot, restore: Restore): boolean {
   return restore.metadata.uid !== undefined && clone.metadata.labels?.[RESTORE_UID_LABEL] === restore.metadata.uid
 }
 
 export type RepositoryRequest = { name: string; veleroNamespace: string; namespace: string; spec: StoreSpec }
 
-export function repositoryClaimOf({ name, veleroNamespace, namespace, spec }: RepositoryRequest): KubeObject {
+export function repositoryClaimOf({
+  name,
+  veleroNamespace,
+  namespace,
+  spec,
+}: RepositoryRequest): BackupRepositoryClaim {
   return {
     apiVersion: KINDS.BackupRepositoryClaim.apiVersion,
     kind: 'BackupRepositoryClaim',
@@ -121,14 +133,17 @@ export function repositoryClaimOf({ name, veleroNamespace, namespace, spec }: Re
 }
 
 /** The peer's rule: driver, parameters and namespaces are equal, whoever made the claim. */
-export function claimsSameRepository(claim: KubeObject, spec: StoreSpec, namespace: string): boolean {
-  return (
-    isClaimFor(claim, spec, namespace) && sortedText(claim['repopsitoryParameters']) === sortedText(spec.parameters)
-  )
+export function claimsSameRepository(claim: BackupRepositoryClaim, spec: StoreSpec, namespace: string): boolean {
+  return isClaimFor(claim, spec, namespace) && sortedText(claim.repopsitoryParameters) === sortedText(spec.parameters)
 }
 
 /** It was made when the location had other settings, or another name: where it points to is the same. */
-export function claimsSamePlace(stores: StoreRules, claim: KubeObject, spec: StoreSpec, namespace: string): boolean {
+export function claimsSamePlace(
+  stores: StoreRules,
+  claim: BackupRepositoryClaim,
+  spec: StoreSpec,
+  namespace: string,
+): boolean {
   if (!isClaimFor(claim, spec, namespace)) return false
   try {
     return stores.placeOf(specOfRepository(claim)) === stores.placeOf(spec)
@@ -139,11 +154,11 @@ export function claimsSamePlace(stores: StoreRules, claim: KubeObject, spec: Sto
   }
 }
 
-function isClaimFor(claim: KubeObject, { driver }: StoreSpec, namespace: string): boolean {
-  const allowed: unknown = claim['allowedNamespaces']
+function isClaimFor(claim: BackupRepositoryClaim, { driver }: StoreSpec, namespace: string): boolean {
+  const allowed: unknown = claim.allowedNamespaces
   return (
     claim.metadata.deletionTimestamp === undefined &&
-    claim['repositoryDriver'] === driver &&
+    claim.repositoryDriver === driver &&
     Array.isArray(allowed) &&
     allowed.length === 1 &&
     allowed[0] === namespace

@@ -1,7 +1,7 @@
 // What becomes of a stored claim in a restore: filled with its data, left to Velero, or an error; and how it looks then.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import type { CloneFromSnapshot, ConfigMap, PersistentVolumeClaim, Restore } from '#shared/api/types.ts'
 import { clip } from '#shared/domain/conditions.ts'
 import { CLONE_ANNOTATION, CLONE_LABEL, cloneReference } from '#shared/domain/staging.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
@@ -9,7 +9,7 @@ import { isBlobOf, type StoredSnapshot, withoutBlob } from './blob.ts'
 
 export type RestoreSeen = {
   stored: StoredSnapshot | undefined
-  restore: KubeObject
+  restore: Restore
   /** The Backup's name as labels hold it. */
   backupLabel: string
   /** A claim stands at the place of the restored one. */
@@ -35,7 +35,7 @@ export function decideRestore({ stored, restore, backupLabel, targetExists }: Re
     const message = `its annotation names Snapshot ${stored.namespace}/${stored.name} of another backup`
     return { kind: 'leave', level: 'warn', reason: 'NoSnapshotStored', message }
   }
-  if (restore['spec']?.restorePVs === false) {
+  if (restore.spec?.restorePVs === false) {
     return { kind: 'leave', level: 'info', reason: 'VolumesNotRestored', message: 'the Restore says restorePVs: false' }
   }
   if (targetExists) return { kind: 'beside', reason: 'TargetExists', message: 'it exists, and is never overwritten' }
@@ -55,8 +55,8 @@ function incomplete({ namespace, name, phase, reason, message }: StoredSnapshot)
 }
 
 /** Velero hands the item over with the namespace of the backup. */
-export function targetNamespace(restore: KubeObject, namespace: string): string {
-  const mapping: Record<string, unknown> = restore['spec']?.namespaceMapping ?? {}
+export function targetNamespace(restore: Restore, namespace: string): string {
+  const mapping: Record<string, unknown> = restore.spec?.namespaceMapping ?? {}
   const mapped = Object.hasOwn(mapping, namespace) ? mapping[namespace] : namespace
   if (isNamespaceName(mapped)) return mapped
   throw new TerminalError('VeleroObjectInvalid', `the namespace of a stored claim, or what it is mapped to, is no name`)
@@ -68,13 +68,13 @@ export const CLASS_MAP_SELECTOR = 'velero.io/plugin-config,velero.io/change-stor
 const EMPTY_CLASS_KEY = 'com.vmware.cnsdp.emptystorageclass'
 
 /** The class to restore with, by the class in the backup; undefined: no entry, it stays as it is. */
-export function mappedClass(maps: readonly KubeObject[], className: unknown): string | undefined {
+export function mappedClass(maps: readonly ConfigMap[], className: unknown): string | undefined {
   if (maps.length > 1) {
     const names = maps.map(({ metadata }) => metadata.name).sort()
     const message = `more than one ConfigMap maps storage classes: ${names.join(', ')}: keep one`
     throw new TerminalError('ClassMappingAmbiguous', message)
   }
-  const data: Record<string, unknown> = maps[0]?.['data'] ?? {}
+  const data: Record<string, unknown> = maps[0]?.data ?? {}
   const key = typeof className === 'string' && className !== '' ? className : EMPTY_CLASS_KEY
   const mapped = Object.hasOwn(data, key) ? data[key] : undefined
   if (mapped === undefined || isObjectName(mapped)) return mapped
@@ -95,11 +95,11 @@ const STALE_ANNOTATIONS = [
 
 /** The claim as Velero is to create it: it waits, Pending, for a PV that appears only with all of its data. */
 export function waitingClaim(
-  item: KubeObject,
-  { volumeName, className, clone }: { volumeName: string; className: string | undefined; clone: KubeObject },
-): KubeObject {
+  item: PersistentVolumeClaim,
+  { volumeName, className, clone }: { volumeName: string; className: string | undefined; clone: CloneFromSnapshot },
+): PersistentVolumeClaim {
   const claim = withoutBlob(item)
-  const { selector, dataSource, dataSourceRef, ...spec } = claim['spec'] ?? {}
+  const { selector, dataSource, dataSourceRef, ...spec } = claim.spec ?? {}
   const annotations = Object.fromEntries(
     Object.entries(claim.metadata.annotations ?? {}).filter(([key]) => !STALE_ANNOTATIONS.includes(key)),
   )

@@ -1,18 +1,18 @@
 // Which claim is backed up as a disk, and which is left out with a reason that the user can see.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Backup, PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
 import { CSI_DRIVER, isMigrated, requireDisk } from '#shared/domain/volume.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
 export type ClaimSeen = {
-  claim: KubeObject
+  claim: PersistentVolumeClaim
   /** The PV that the claim names; undefined: there is none. */
-  volume: KubeObject | undefined
+  volume: PersistentVolume | undefined
   /** The pod through which File System Backup takes it, by name; undefined: there is none. */
   fileSystemPod: string | undefined
   /** The volume policies that may keep it from that all the same, by name; undefined: there are none. */
   doubtfulPolicy: string | undefined
-  backup: KubeObject
+  backup: Backup
   /** `csi-migrated-volume-support` of the feature states. */
   csiMigration: boolean
 }
@@ -30,10 +30,10 @@ export function decideClaim(seen: ClaimSeen): ClaimDecision {
 
 /** What needs neither pods nor PV: `undefined` is "look on". */
 export function withoutVolume({ claim, backup }: Pick<ClaimSeen, 'claim' | 'backup'>): ClaimDecision | undefined {
-  if (backup['spec']?.snapshotVolumes === false) {
+  if (backup.spec?.snapshotVolumes === false) {
     return skip('info', { reason: 'SnapshotsDisabled', message: 'the Backup says snapshotVolumes: false' })
   }
-  const phase = claim['status']?.phase
+  const phase = claim.status?.phase
   if (phase === 'Lost') {
     const lost = {
       reason: 'VolumeNotFound',
@@ -69,8 +69,8 @@ function byVolume(seen: ClaimSeen): ClaimDecision {
   if (volume === undefined) {
     return { kind: 'fail', reason: 'VolumeNotFound', message: `PersistentVolume ${volumeName} does not exist` }
   }
-  if (volume['spec']?.vsphereVolume !== undefined) return inTree(volume, volumeName, csiMigration)
-  if (volume['spec']?.csi?.driver === CSI_DRIVER && !isHandle(volume['spec'].csi.volumeHandle)) {
+  if (volume.spec?.vsphereVolume !== undefined) return inTree(volume, volumeName, csiMigration)
+  if (volume.spec?.csi?.driver === CSI_DRIVER && !isHandle(volume.spec.csi.volumeHandle)) {
     return { kind: 'fail', reason: 'VolumeNotFound', message: `PersistentVolume ${volumeName} names no disk` }
   }
   try {
@@ -83,7 +83,7 @@ function byVolume(seen: ClaimSeen): ClaimDecision {
 }
 
 /** A disk of the old in-tree driver. Only once CSI has taken it over there is a First Class Disk behind it. */
-function inTree(volume: KubeObject, volumeName: string, csiMigration: boolean): ClaimDecision {
+function inTree(volume: PersistentVolume, volumeName: string, csiMigration: boolean): ClaimDecision {
   const migrated = isMigrated(volume)
   if (migrated && csiMigration) return { kind: 'take', volumeName }
   if (csiMigration) {
@@ -101,8 +101,8 @@ function skip(level: 'info' | 'warn', { reason, message }: { reason: string; mes
   return { kind: 'skip', level, reason, message }
 }
 
-function nameOf(claim: KubeObject): string {
-  const volumeName = claim['spec']?.volumeName
+function nameOf(claim: PersistentVolumeClaim): string {
+  const volumeName = claim.spec?.volumeName
   return typeof volumeName === 'string' ? volumeName : ''
 }
 

@@ -1,6 +1,7 @@
 // What a Supervisor cluster has written into its objects and would be wrong in a restored one (the lists are the peer's).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Pod } from '#shared/api/types.ts'
 
 /** Made anew by the Supervisor itself: neither of them is restored. */
 export const SUPERVISOR_OWN = [
@@ -30,7 +31,7 @@ export function isSupervisorOwn({ apiVersion, kind }: KubeObject): boolean {
 }
 
 /** Without what names the VM that it was; a Pod of another cluster stays as it is. */
-export function withoutOldVm(pod: KubeObject): KubeObject {
+export function withoutOldVm(pod: Pod): Pod {
   const { name, namespace, labels, annotations } = pod.metadata
   if (annotations?.[POD_VM] === undefined) return pod
   const kept = Object.fromEntries(Object.entries(annotations).filter(([key]) => !OF_THE_OLD_VM.includes(key)))

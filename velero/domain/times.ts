@@ -1,6 +1,7 @@
 // How long Velero waits: durations as Go writes them, the deadline of an operation, the time that one item may take.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Backup, Restore } from '#shared/api/types.ts'
 import { parseGoDuration } from '#shared/kernel/go-duration.ts'
 import { HOUR_MS, MINUTE_MS } from '#shared/kernel/units.ts'
 import { RESOURCE_TIMEOUT_ANNOTATION } from './names.ts'
@@ -19,8 +20,8 @@ export function parseDuration(text: unknown): number | undefined {
 }
 
 /** Velero counts from the moment at which Execute has answered, so this is never later than its own. */
-export function operationDeadlineMs(backup: KubeObject, nowMs: number): number {
-  return nowMs + (parseDuration(backup['spec']?.itemOperationTimeout) ?? DEFAULT_OPERATION_TIMEOUT_MS)
+export function operationDeadlineMs(backup: Backup | Restore, nowMs: number): number {
+  return nowMs + (parseDuration(backup.spec?.itemOperationTimeout) ?? DEFAULT_OPERATION_TIMEOUT_MS)
 }
 
 export function resourceTimeoutMs(owner: KubeObject): number {
@@ -28,7 +29,7 @@ export function resourceTimeoutMs(owner: KubeObject): number {
 }
 
 /** Velero runs all actions again on the items of ended operations; a new operation would be an error then. */
-export function isFinalizing(backup: KubeObject): boolean {
-  const phase = backup['status']?.phase
+export function isFinalizing(backup: Backup): boolean {
+  const phase = backup.status?.phase
   return phase === 'Finalizing' || phase === 'FinalizingPartiallyFailed'
 }

@@ -1,5 +1,6 @@
 // v2.BackupItemAction.
 
+import type { Backup } from '../actions.ts'
 import { askProgress } from './ask-progress.ts'
 import { itemAnswer, nameOf, readItem, readSentItem } from './items.ts'
 import type { HostLog } from './log.ts'
@@ -28,7 +29,7 @@ export function backupMethods(registry: Registry, log: HostLog): Method[] {
       'v2.BackupItemActionProgressResponse',
       async ({ plugin, operationID, backup }) => {
         const action = registry.find(KIND, plugin)
-        const run = readItem(backup, 'backup')
+        const run = readItem<Backup>(backup, 'backup')
         const ask = () => action.progress(operationID, run, log.forPlugin(plugin))
         return { progress: await askProgress(plugin, operationID, log, ask) }
       },
@@ -39,7 +40,7 @@ export function backupMethods(registry: Registry, log: HostLog): Method[] {
       'google.protobuf.Empty',
       async ({ plugin, operationID, backup }) => {
         const action = registry.find(KIND, plugin)
-        const run = readItem(backup, 'backup')
+        const run = readItem<Backup>(backup, 'backup')
         const work = () => action.cancel(operationID, run, log.forPlugin(plugin))
         await within(callLimitMs(run), `cancel of ${operationID}`, work)
         return {}
@@ -55,7 +56,7 @@ async function execute(
 ): Promise<Message<'v2.ExecuteResponse'>> {
   const action = registry.find(KIND, plugin)
   const sent = readSentItem(item)
-  const run = readItem(backup, 'backup')
+  const run = readItem<Backup>(backup, 'backup')
   const what = `${plugin} for ${nameOf(sent.item)}`
   const work = () => action.execute(sent.item, run, log.forPlugin(plugin))
   const done = await within(callLimitMs(run), what, work)

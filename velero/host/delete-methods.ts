@@ -1,5 +1,6 @@
 // generated.DeleteItemAction: there is only version 1 of it.
 
+import type { Backup } from '../actions.ts'
 import { nameOf, readItem } from './items.ts'
 import type { HostLog } from './log.ts'
 import type { Registry } from './registry.ts'
@@ -24,7 +25,7 @@ export function deleteMethods(registry: Registry, log: HostLog): Method[] {
       async ({ plugin, item, backup }) => {
         const action = registry.find(KIND, plugin)
         const deleted = readItem(item, 'item')
-        const run = readItem(backup, 'backup')
+        const run = readItem<Backup>(backup, 'backup')
         const work = () => action.execute(deleted, run, log.forPlugin(plugin))
         await within(callLimitMs(run), `${plugin} for ${nameOf(deleted)}`, work)
         return {}

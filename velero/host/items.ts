@@ -5,13 +5,13 @@ import type { BackupExecuted } from '../actions.ts'
 
 export type Item = BackupExecuted['item']
 
-/** `field` is the name in the request, for the message. */
-export function readItem(bytes: Uint8Array, field: string): Item {
+/** `field` is the name in the request, for the message. Velero has decoded a Backup or Restore by itself; an item it has not. */
+export function readItem<Read extends Item = Item>(bytes: Uint8Array, field: string): Read {
   const value = parsed(bytes, field)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalid(field, `it is ${JSON.stringify(value).slice(0, 100)}`)
   }
-  return value as Item
+  return value as Read
 }
 
 function parsed(bytes: Uint8Array, field: string): unknown {

@@ -1,5 +1,6 @@
 // v2.RestoreItemAction.
 
+import type { Restore } from '../actions.ts'
 import { askProgress } from './ask-progress.ts'
 import { itemAnswer, nameOf, readItem, readSentItem } from './items.ts'
 import type { HostLog } from './log.ts'
@@ -31,7 +32,7 @@ export function restoreMethods(registry: Registry, log: HostLog): Method[] {
       'v2.RestoreItemActionProgressResponse',
       async ({ plugin, operationID, restore }) => {
         const action = registry.find(KIND, plugin)
-        const run = readItem(restore, 'restore')
+        const run = readItem<Restore>(restore, 'restore')
         const ask = () => action.progress(operationID, run, log.forPlugin(plugin))
         return { progress: await askProgress(plugin, operationID, log, ask) }
       },
@@ -42,7 +43,7 @@ export function restoreMethods(registry: Registry, log: HostLog): Method[] {
       'google.protobuf.Empty',
       async ({ plugin, operationID, restore }) => {
         const action = registry.find(KIND, plugin)
-        const run = readItem(restore, 'restore')
+        const run = readItem<Restore>(restore, 'restore')
         const work = () => action.cancel(operationID, run, log.forPlugin(plugin))
         await within(callLimitMs(run), `cancel of ${operationID}`, work)
         return {}
@@ -69,7 +70,7 @@ async function execute(
   const action = registry.find(KIND, plugin)
   const sent = readSentItem(item)
   const original = readItem(itemFromBackup, 'itemFromBackup')
-  const run = readItem(restore, 'restore')
+  const run = readItem<Restore>(restore, 'restore')
   const work = () => action.execute(sent.item, original, run, log.forPlugin(plugin))
   const done = await within(callLimitMs(run), `${plugin} for ${nameOf(sent.item)}`, work)
   return {

@@ -1,6 +1,7 @@
 // The Kubernetes API over REST: generic requests by the table of kinds, no generated client.
 
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import type { KindTypes } from '#shared/api/types.ts'
 import { fitted } from '#shared/domain/fit.ts'
 import type { Cluster, Cursor, ListOptions, Page, PageOptions } from '#shared/ports/cluster.ts'
 import { checkDeletion, objectIn } from './echo.ts'
@@ -42,14 +43,18 @@ class KubeCluster implements Cluster {
     return this.#clock.nowMs()
   }
 
-  async read(kind: KindName, namespace: string | undefined, name: string): Promise<KubeObject | undefined> {
+  async read<Name extends KindName>(
+    kind: Name,
+    namespace: string | undefined,
+    name: string,
+  ): Promise<KindTypes[Name] | undefined> {
     const answer = await this.#send({ method: 'GET', path: objectPath(kind, namespace, name) })
     if (saysNotFound(answer)) return undefined
-    return objectIn(answer, { verb: 'get', kind, namespace, name })
+    return objectIn(answer, { verb: 'get', kind, namespace, name }) as KindTypes[Name]
   }
 
-  async list(kind: KindName, options: ListOptions = {}): Promise<KubeObject[]> {
-    const found: KubeObject[] = []
+  async list<Name extends KindName>(kind: Name, options: ListOptions = {}): Promise<KindTypes[Name][]> {
+    const found: KindTypes[Name][] = []
     let from: Cursor | undefined
     do {
       const { objects, next } = await this.page(kind, options, from)
@@ -59,32 +64,36 @@ class KubeCluster implements Cluster {
     return found
   }
 
-  async page(kind: KindName, options: PageOptions = {}, from?: Cursor): Promise<Page> {
+  async page<Name extends KindName>(kind: Name, options: PageOptions = {}, from?: Cursor): Promise<Page<Name>> {
     return await nextPage(this.#send, kind, options, from)
   }
 
-  async create(kind: KindName, object: KubeObject): Promise<KubeObject> {
+  async create<Name extends KindName>(kind: Name, object: KindTypes[Name]): Promise<KindTypes[Name]> {
     const { namespace, name } = object.metadata
     const path = creationPath(kind, namespace)
-    const attempt: Attempt = { verb: 'create', kind, namespace, name }
+    const attempt = { verb: 'create', kind, namespace, name } as const
     return await this.#write({ method: 'POST', path, body: { type: JSON_TYPE, value: fitted(object) } }, attempt)
   }
 
-  async patch(kind: KindName, seen: KubeObject, change: object): Promise<KubeObject> {
+  async patch<Name extends KindName>(kind: Name, seen: KindTypes[Name], change: object): Promise<KindTypes[Name]> {
     const { namespace, name } = seen.metadata
     const request = mergePatch(objectPath(kind, namespace, name), seen, change)
     return await this.#write(request, { verb: 'patch', kind, namespace, name })
   }
 
   /** A kind without the subresource keeps its status in the object itself. */
-  async patchStatus(kind: KindName, seen: KubeObject, status: object): Promise<KubeObject> {
+  async patchStatus<Name extends KindName>(
+    kind: Name,
+    seen: KindTypes[Name],
+    status: object,
+  ): Promise<KindTypes[Name]> {
     if (!KINDS[kind].statusSubresource) return await this.patch(kind, seen, { status })
     const { namespace, name } = seen.metadata
     const request = mergePatch(`${objectPath(kind, namespace, name)}/status`, seen, { status })
     return await this.#write(request, { verb: 'patch status of', kind, namespace, name })
   }
 
-  async delete(kind: KindName, seen: KubeObject, precondition?: 'unchanged'): Promise<void> {
+  async delete<Name extends KindName>(kind: Name, seen: KindTypes[Name], precondition?: 'unchanged'): Promise<void> {
     const { namespace, name, uid, resourceVersion } = seen.metadata
     const preconditions = { uid, ...(precondition === 'unchanged' ? { resourceVersion } : {}) }
     const value = { kind: 'DeleteOptions', apiVersion: 'v1', propagationPolicy: 'Background', preconditions }
@@ -94,12 +103,16 @@ class KubeCluster implements Cluster {
     checkDeletion(answer, { verb: 'delete', kind, namespace, name })
   }
 
-  async #write(request: ApiRequest, attempt: Attempt): Promise<KubeObject> {
+  /** The type is what the kind's schema promises; `objectIn` has looked at kind, version and name. */
+  async #write<Name extends KindName>(
+    request: ApiRequest,
+    attempt: Attempt & { kind: Name },
+  ): Promise<KindTypes[Name]> {
     const answer = await this.#send(request)
     const object = objectIn(answer, attempt)
     for (const warning of answer.warnings)
       this.#onWarning(`${attempt.verb} ${attempt.kind} ${attempt.name}: ${warning}`)
-    return object
+    return object as KindTypes[Name]
   }
 }
 

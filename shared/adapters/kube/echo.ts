@@ -16,7 +16,8 @@ export function objectIn(answer: ApiAnswer, attempt: Attempt): KubeObject {
   requireSuccess(answer, attempt)
   const { kind } = attempt
   const body = recordOf(answer.body)
-  if (!isOf(body, kind, KINDS[kind].apiVersion) || !isNamed(body, attempt)) throw unreadable(answer, attempt)
+  if (!isOf(body, KINDS[kind].kind, KINDS[kind].apiVersion) || !isNamed(body, attempt))
+    throw unreadable(answer, attempt)
   return body as KubeObject
 }
 
@@ -25,7 +26,8 @@ export function listIn(answer: ApiAnswer, attempt: Attempt): ListAnswer {
   const { kind } = attempt
   const body = recordOf(answer.body)
   const isList =
-    isOf(body, `${kind}List`, KINDS[kind].apiVersion) || isOf(body, METADATA_LIST.kind, METADATA_LIST.apiVersion)
+    isOf(body, `${KINDS[kind].kind}List`, KINDS[kind].apiVersion) ||
+    isOf(body, METADATA_LIST.kind, METADATA_LIST.apiVersion)
   // Go writes an empty list of some kinds as null.
   const items: unknown = body['items'] === null ? [] : body['items']
   if (!isList || !Array.isArray(items) || !items.every((item) => isNamed(recordOf(item), attempt))) {

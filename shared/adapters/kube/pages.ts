@@ -1,6 +1,7 @@
 // Pages of a list whose objects may each be as long as etcd takes them: asked for in numbers that fit into a bounded answer.
 
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName } from '#shared/api/kinds.ts'
+import type { KindTypes } from '#shared/api/types.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { Cursor, Page, PageOptions } from '#shared/ports/cluster.ts'
 import { listIn } from './echo.ts'
@@ -21,7 +22,12 @@ const SHRINK = 8
  * A page that gets too long is hung up on, and asked for again with fewer objects; a single one is taken however long it is, as etcd
  * bounds it. The next page has twice as many as this one while they are short.
  */
-export async function nextPage(send: Transport, kind: KindName, options: PageOptions, from?: Cursor): Promise<Page> {
+export async function nextPage<Name extends KindName>(
+  send: Transport,
+  kind: Name,
+  options: PageOptions,
+  from?: Cursor,
+): Promise<Page<Name>> {
   const most = options.limit ?? MOST_OBJECTS
   let limit = Math.min(most, from?.limit ?? FIRST_OBJECTS)
   let token = from?.token
@@ -54,11 +60,17 @@ function continueOf({ body }: ApiAnswer): string | undefined {
   return (body as { metadata?: { continue?: string } } | undefined)?.metadata?.continue || undefined
 }
 
-function pageOf(answer: ApiAnswer, kind: KindName, { namespace }: PageOptions, limit: number): Page {
+function pageOf<Name extends KindName>(
+  answer: ApiAnswer,
+  kind: Name,
+  { namespace }: PageOptions,
+  limit: number,
+): Page<Name> {
   const attempt: Attempt = { verb: 'list', kind, namespace, name: undefined }
   const { items } = listIn(answer, attempt)
+  const { apiVersion, kind: own } = KINDS[kind]
   // Items of built-in kinds come without these two.
-  const objects = items.map((item) => ({ apiVersion: KINDS[kind].apiVersion, kind, ...item }) as KubeObject)
+  const objects = items.map((item) => ({ apiVersion, kind: own, ...item }) as KindTypes[Name])
   const token = continueOf(answer)
   return { objects, bytes: answer.bytes, next: token === undefined ? undefined : { token, limit } }
 }

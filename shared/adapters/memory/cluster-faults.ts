@@ -1,7 +1,8 @@
 // Faults to order, and the events that an ApiServerSource would send: what tests hang onto the in-memory cluster.
 
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
+import type { Stored } from './cluster-rules.ts'
 import { type LabelTest, parseLabelSelector } from './cluster-selector.ts'
 
 export type Verb = 'read' | 'list' | 'create' | 'patch' | 'patchStatus' | 'delete'
@@ -72,7 +73,7 @@ export type ClusterEvent = {
 }
 
 /** Undefined `before`: created. Undefined `after`: gone. */
-export type WriteListener = (kind: KindName, before: KubeObject | undefined, after: KubeObject | undefined) => void
+export type WriteListener = (kind: KindName, before: Stored | undefined, after: Stored | undefined) => void
 
 /**
  * Turns writes into events as a watch with a selector does: entering it is an `add`, staying inside an `update`,
@@ -90,7 +91,7 @@ export function eventsOf(selector: EventSelector, callback: (event: ClusterEvent
   }
 }
 
-function eventType(labelled: LabelTest, before: KubeObject | undefined, after: KubeObject | undefined) {
+function eventType(labelled: LabelTest, before: Stored | undefined, after: Stored | undefined) {
   const wasInside = before !== undefined && labelled(before.metadata.labels)
   const isInside = after !== undefined && labelled(after.metadata.labels)
   if (isInside) return wasInside ? 'update' : 'add'

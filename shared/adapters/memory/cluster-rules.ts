@@ -1,9 +1,21 @@
 // What the API server does to an object that is written: defaults, refusals, and what moves `generation`.
 
 import { isDeepStrictEqual } from 'node:util'
-import { KINDS, type KindName, type KubeObject, type ObjectMeta } from '#shared/api/kinds.ts'
+import { KINDS, type KindName, type ObjectMeta } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+
+/** An object of whatever kind, as it stands in the store. */
+export type Stored = {
+  // biome-ignore-start lint/suspicious/noExplicitAny: the store holds every kind, and its rules read fields of many
+  apiVersion: any
+  kind: any
+  metadata: ObjectMeta
+  spec?: any
+  status?: any
+  [field: string]: any
+  // biome-ignore-end lint/suspicious/noExplicitAny: the rest knows its types
+}
 
 /** A value as it looks after a trip over the wire: no undefined fields, nothing shared. */
 export function overTheWire<T>(value: T): T {
@@ -31,11 +43,11 @@ export function countsGenerations(kind: KindName): boolean {
 }
 
 /** Everything except metadata, and except `status` where that is a subresource. */
-export function generationMoves(kind: KindName, before: KubeObject, after: KubeObject): boolean {
+export function generationMoves(kind: KindName, before: Stored, after: Stored): boolean {
   return countsGenerations(kind) && !isDeepStrictEqual(counted(kind, before), counted(kind, after))
 }
 
-function counted(kind: KindName, object: KubeObject): object {
+function counted(kind: KindName, object: Stored): object {
   const { metadata, status, ...rest } = object
   return KINDS[kind].statusSubresource ? rest : { ...rest, status }
 }
@@ -70,38 +82,38 @@ const MICRO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$/
 const DATA_KEY = /^[-._a-zA-Z0-9]{1,253}$/
 
 /** The refusals that the code of Dormouse could run into; schemas of custom resources are not checked here. */
-export function checkFields(kind: KindName, object: KubeObject): void {
+export function checkFields(kind: KindName, object: Stored): void {
   if (kind === 'Lease') checkLease(object)
   if (kind === 'Secret' || kind === 'ConfigMap') checkDataKeys(object)
 }
 
 /** Lease times are MicroTime: six digits after the point, no fewer, or the object is not even decoded. */
-function checkLease(lease: KubeObject): void {
+function checkLease(lease: Stored): void {
   for (const field of ['acquireTime', 'renewTime']) {
-    const time = lease['spec']?.[field]
+    const time = lease.spec?.[field]
     if (time !== undefined && !MICRO_TIME.test(time)) refuse(lease, `spec.${field} ${time} has not six decimals`)
   }
-  const seconds = lease['spec']?.leaseDurationSeconds
+  const seconds = lease.spec?.leaseDurationSeconds
   if (seconds !== undefined && !(Number.isInteger(seconds) && seconds > 0)) {
     refuse(lease, `spec.leaseDurationSeconds ${seconds} is not above 0`)
   }
 }
 
-function checkDataKeys(object: KubeObject): void {
+function checkDataKeys(object: Stored): void {
   const bad = Object.keys(object['data'] ?? {}).find((key) => !DATA_KEY.test(key))
   if (bad !== undefined)
     refuse(object, `data key ${JSON.stringify(bad)} has other characters than letters, digits, . _ -`)
 }
 
 /** Secrets take plain text in `stringData` and give base64 in `data`. */
-export function foldStringData(kind: KindName, object: KubeObject): KubeObject {
+export function foldStringData(kind: KindName, object: Stored): Stored {
   const { stringData, ...secret } = object
   if (kind !== 'Secret' || stringData === undefined) return object
   const encoded = Object.entries(stringData).map(([key, value]) => [key, Buffer.from(String(value)).toString('base64')])
-  return { ...secret, data: { ...secret['data'], ...Object.fromEntries(encoded) } } as KubeObject
+  return { ...secret, data: { ...secret['data'], ...Object.fromEntries(encoded) } } as Stored
 }
 
-export function refuse(object: KubeObject, why: string): never {
+export function refuse(object: Stored, why: string): never {
   throw new TerminalError(
     'InvalidObject',
     `${object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}: ${why}`,

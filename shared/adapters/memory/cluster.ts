@@ -1,7 +1,8 @@
 // A Kubernetes API in memory that passes the same contract as the real one (test/contract/cluster-suite.ts).
 
 import { isDeepStrictEqual } from 'node:util'
-import { KINDS, type KindName, type KubeObject, type ObjectMeta } from '#shared/api/kinds.ts'
+import { KINDS, type KindName, type ObjectMeta } from '#shared/api/kinds.ts'
+import type { KindTypes } from '#shared/api/types.ts'
 import { fitted } from '#shared/domain/fit.ts'
 import { type Clock, rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
@@ -24,6 +25,7 @@ import {
   mergePatch,
   overTheWire,
   refuse,
+  type Stored,
   statusAtCreation,
   tidyMetadata,
 } from './cluster-rules.ts'
@@ -48,7 +50,7 @@ export class MemoryCluster implements Cluster {
   readonly #newUid: () => string
   readonly #beforeCall: MemoryClusterOptions['beforeCall']
   readonly #pageObjects: number
-  readonly #objects = new Map<Key, KubeObject>()
+  readonly #objects = new Map<Key, Stored>()
   readonly #listeners = new Set<WriteListener>()
   readonly #faults = new Faults()
   #resourceVersion = 1000
@@ -64,67 +66,77 @@ export class MemoryCluster implements Cluster {
     return this.#clock.nowMs()
   }
 
-  read(kind: KindName, namespace: string | undefined, name: string): Promise<KubeObject | undefined> {
+  read<Name extends KindName>(
+    kind: Name,
+    namespace: string | undefined,
+    name: string,
+  ): Promise<KindTypes[Name] | undefined> {
     return this.#call('read', kind, name, () => {
       checkNames(kind, { namespace, name })
-      return this.peek(kind, namespace, name)
+      return this.peek(kind, namespace, name) as KindTypes[Name] | undefined
     })
   }
 
-  list(kind: KindName, options: ListOptions = {}): Promise<KubeObject[]> {
-    return this.#call('list', kind, undefined, () => this.#matching(kind, options))
+  list<Name extends KindName>(kind: Name, options: ListOptions = {}): Promise<KindTypes[Name][]> {
+    return this.#call('list', kind, undefined, () => this.#matching(kind, options) as KindTypes[Name][])
   }
 
-  page(kind: KindName, options: PageOptions = {}, from?: Cursor): Promise<Page> {
+  page<Name extends KindName>(kind: Name, options: PageOptions = {}, from?: Cursor): Promise<Page<Name>> {
     return this.#call('list', kind, undefined, () => {
       const left = this.#matching(kind, options).filter((object) => from === undefined || placeOf(object) > from.token)
       const objects = left.slice(0, Math.min(options.limit ?? PAGE_OBJECTS, this.#pageObjects))
       const [last] = objects.slice(-1)
       const next = last === undefined || objects.length === left.length ? undefined : { token: placeOf(last), limit: 0 }
-      return { objects, bytes: JSON.stringify(objects).length, next }
+      return { objects: objects as KindTypes[Name][], bytes: JSON.stringify(objects).length, next }
     })
   }
 
-  create(kind: KindName, object: KubeObject): Promise<KubeObject> {
+  create<Name extends KindName>(kind: Name, given: KindTypes[Name]): Promise<KindTypes[Name]> {
+    const object: Stored = given
     return this.#call('create', kind, object.metadata.name, () => {
       const { resourceVersion, uid, deletionTimestamp, ...metadata } = object.metadata
       if (resourceVersion !== undefined) refuse(object, 'resourceVersion is set on an object to be created')
       const { status, ...rest } = fitted(object)
       const kept = statusAtCreation(kind, status)
-      return this.#insert(kind, { ...rest, metadata, ...(kept === undefined ? {} : { status: kept }) } as KubeObject)
+      return this.#insert(kind, {
+        ...rest,
+        metadata,
+        ...(kept === undefined ? {} : { status: kept }),
+      }) as KindTypes[Name]
     })
   }
 
-  patch(kind: KindName, seen: KubeObject, change: object): Promise<KubeObject> {
+  patch<Name extends KindName>(kind: Name, seen: KindTypes[Name], change: object): Promise<KindTypes[Name]> {
     return this.#call('patch', kind, seen.metadata.name, () => {
       const { status, ...rest } = change as { status?: unknown }
-      return this.#apply(kind, seen, KINDS[kind].statusSubresource ? rest : change)
+      return this.#apply(kind, seen, KINDS[kind].statusSubresource ? rest : change) as KindTypes[Name]
     })
   }
 
-  patchStatus(kind: KindName, seen: KubeObject, status: object): Promise<KubeObject> {
-    return this.#call('patchStatus', kind, seen.metadata.name, () => this.#apply(kind, seen, { status }))
+  patchStatus<Name extends KindName>(kind: Name, seen: KindTypes[Name], status: object): Promise<KindTypes[Name]> {
+    const act = () => this.#apply(kind, seen, { status }) as KindTypes[Name]
+    return this.#call('patchStatus', kind, seen.metadata.name, act)
   }
 
-  delete(kind: KindName, seen: KubeObject, precondition?: 'unchanged'): Promise<void> {
+  delete<Name extends KindName>(kind: Name, seen: KindTypes[Name], precondition?: 'unchanged'): Promise<void> {
     return this.#call('delete', kind, seen.metadata.name, () => this.#remove(kind, seen, precondition))
   }
 
   /** What stands there now, outside of faults and scheduling: for a test's assertions. */
-  peek(kind: KindName, namespace: string | undefined, name: string): KubeObject | undefined {
+  peek<Name extends KindName>(kind: Name, namespace: string | undefined, name: string): KindTypes[Name] | undefined {
     const found = this.#objects.get(keyOf(kind, { namespace, name }))
-    return found === undefined ? undefined : overTheWire(found)
+    return found === undefined ? undefined : (overTheWire(found) as KindTypes[Name])
   }
 
   /** In the API server's order: by namespace and name. */
-  peekAll(kind: KindName): KubeObject[] {
+  peekAll<Name extends KindName>(kind: Name): KindTypes[Name][] {
     const keys = [...this.#objects.keys()].filter((key) => key.startsWith(`${kind}/`)).sort()
-    return keys.map((key) => overTheWire(this.#objects.get(key) as KubeObject))
+    return keys.map((key) => overTheWire(this.#objects.get(key) as KindTypes[Name]))
   }
 
   /** Puts an object there as the rest of the world would: status and all. */
-  seed(kind: KindName, object: KubeObject): KubeObject {
-    return this.#insert(kind, object)
+  seed<Name extends KindName>(kind: Name, object: Stored): KindTypes[Name] {
+    return this.#insert(kind, object) as KindTypes[Name]
   }
 
   /** Called inside of every write, once it stands. What it throws, the writer gets. Returns the way to stop it. */
@@ -147,7 +159,7 @@ export class MemoryCluster implements Cluster {
     this.#faults.clear()
   }
 
-  #matching(kind: KindName, options: PageOptions): KubeObject[] {
+  #matching(kind: KindName, options: PageOptions): Stored[] {
     const { namespace, notNamespaces = [] } = options
     if (namespace !== undefined) checkNames(kind, { namespace, name: 'any' })
     const wanted = parseLabelSelector(options.labelSelector)
@@ -164,10 +176,11 @@ export class MemoryCluster implements Cluster {
     return await this.#faults.around({ verb, kind, name }, act)
   }
 
-  #insert(kind: KindName, given: KubeObject): KubeObject {
+  #insert(kind: KindName, given: Stored): Stored {
     const object = foldStringData(kind, overTheWire(given))
     const { apiVersion } = KINDS[kind]
-    if (object.kind !== kind || object.apiVersion !== apiVersion) refuse(object, `is no ${kind} of ${apiVersion}`)
+    if (object.kind !== KINDS[kind].kind || object.apiVersion !== apiVersion)
+      refuse(object, `is no ${kind} of ${apiVersion}`)
     checkNames(kind, object.metadata)
     checkFields(kind, object)
     if (this.#objects.has(keyOf(kind, object.metadata))) throw alreadyExists(object)
@@ -180,9 +193,9 @@ export class MemoryCluster implements Cluster {
     return this.#store(kind, undefined, object)
   }
 
-  #apply(kind: KindName, seen: KubeObject, change: object): KubeObject {
+  #apply(kind: KindName, seen: Stored, change: object): Stored {
     const before = this.#current(kind, seen)
-    const after = foldStringData(kind, mergePatch(before, overTheWire(fitted(change))) as KubeObject)
+    const after = foldStringData(kind, mergePatch(before, overTheWire(fitted(change))) as Stored)
     after.metadata = this.#metadataAfter(before, after)
     checkFields(kind, after)
     if (generationMoves(kind, before, after)) after.metadata.generation = (before.metadata.generation ?? 0) + 1
@@ -191,7 +204,7 @@ export class MemoryCluster implements Cluster {
   }
 
   /** The server's own fields cannot be patched. */
-  #metadataAfter(before: KubeObject, after: KubeObject): ObjectMeta {
+  #metadataAfter(before: Stored, after: Stored): ObjectMeta {
     const { uid, resourceVersion, generation, creationTimestamp, deletionTimestamp } = before.metadata
     if (after.metadata.name !== before.metadata.name || after.metadata.namespace !== before.metadata.namespace) {
       refuse(before, 'name and namespace cannot change')
@@ -205,7 +218,7 @@ export class MemoryCluster implements Cluster {
     return tidyMetadata(overTheWire({ ...after.metadata, ...own }) as ObjectMeta)
   }
 
-  #remove(kind: KindName, seen: KubeObject, precondition?: 'unchanged'): void {
+  #remove(kind: KindName, seen: Stored, precondition?: 'unchanged'): void {
     const before = this.#objects.get(keyOf(kind, seen.metadata))
     if (before === undefined) return
     if (precondition === 'unchanged') this.#current(kind, seen)
@@ -220,7 +233,7 @@ export class MemoryCluster implements Cluster {
     }
   }
 
-  #current(kind: KindName, seen: KubeObject): KubeObject {
+  #current(kind: KindName, seen: Stored): Stored {
     const current = this.#objects.get(keyOf(kind, seen.metadata))
     if (current === undefined) throw new ConflictError('NotFound', `${nameOf(seen)} is gone`)
     if (seen.metadata.uid !== undefined && seen.metadata.uid !== current.metadata.uid) throw otherUid(current)
@@ -230,8 +243,8 @@ export class MemoryCluster implements Cluster {
   }
 
   /** The only place that changes what stands there. `after` without finalizers, once deleted, is gone. */
-  #store(kind: KindName, before: KubeObject | undefined, after: KubeObject | undefined): KubeObject {
-    const subject = (after ?? before) as KubeObject
+  #store(kind: KindName, before: Stored | undefined, after: Stored | undefined): Stored {
+    const subject = (after ?? before) as Stored
     const key = keyOf(kind, subject.metadata)
     this.#resourceVersion += 1
     const result = overTheWire(subject)
@@ -250,20 +263,20 @@ function keyOf(kind: KindName, { namespace, name }: { namespace?: string | undef
 }
 
 /** In the order of `peekAll`. */
-function placeOf({ metadata }: KubeObject): string {
+function placeOf({ metadata }: Stored): string {
   return `${metadata.namespace ?? ''}/${metadata.name}`
 }
 
-function nameOf(object: KubeObject): string {
+function nameOf(object: Stored): string {
   const { namespace, name } = object.metadata
   return `${object.kind} ${namespace === undefined ? '' : `${namespace}/`}${name}`
 }
 
-function alreadyExists(object: KubeObject): ConflictError {
+function alreadyExists(object: Stored): ConflictError {
   return new ConflictError('AlreadyExists', `${nameOf(object)} exists already`)
 }
 
-function otherUid(current: KubeObject): ConflictError {
+function otherUid(current: Stored): ConflictError {
   return new ConflictError(
     'Conflict',
     `${nameOf(current)} is another one than was seen, it has uid ${current.metadata.uid}`,

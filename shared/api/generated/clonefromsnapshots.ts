@@ -148,9 +148,8 @@ export type CloneFromSnapshot = {
   }
 }
 
-/** Every phase that the API server accepts. '' is an object whose status nobody has written yet. */
+/** Every phase that the API server accepts, beside '' where nobody has written the status yet. */
 export const CLONE_FROM_SNAPSHOT_PHASES = [
-  '',
   'New',
   'InProgress',
   'Completed',

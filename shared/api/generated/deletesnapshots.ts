@@ -70,9 +70,8 @@ export type DeleteSnapshot = {
   }
 }
 
-/** Every phase that the API server accepts. '' is an object whose status nobody has written yet. */
+/** Every phase that the API server accepts, beside '' where nobody has written the status yet. */
 export const DELETE_SNAPSHOT_PHASES = [
-  '',
   'New',
   'InProgress',
   'Completed',

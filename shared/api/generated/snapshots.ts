@@ -140,9 +140,8 @@ export type Snapshot = {
   }
 }
 
-/** Every phase that the API server accepts. '' is an object whose status nobody has written yet. */
+/** Every phase that the API server accepts, beside '' where nobody has written the status yet. */
 export const SNAPSHOT_PHASES = [
-  '',
   'New',
   'InProgress',
   'Snapshotted',

@@ -1,6 +1,6 @@
 // The kinds of store that there are, and what neutral code asks of them without opening one (docs/development/add-a-store.md).
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupStorageLocation } from '#shared/api/types.ts'
 import { invalid, quoted } from '#shared/domain/repository-parameter-values.ts'
 import type { StoreRules, StoreSpec } from '#shared/domain/store-rules.ts'
 import type { LocationRules, StoreKind, StorePolicy, StoreSettings, Stores } from '#shared/ports/stores.ts'
@@ -47,8 +47,8 @@ function kindOfSettings({ kind }: StoreSettings): StoreKind {
 
 type Located = StoreKind & { locations: LocationRules }
 
-function kindOfLocation(location: KubeObject): Located | undefined {
-  const provider = String(location['spec']?.provider)
+function kindOfLocation(location: BackupStorageLocation): Located | undefined {
+  const provider = String(location.spec?.provider)
   return KINDS.filter(hasLocations).find((kind) => kind.locations.isProvider(provider))
 }
 
@@ -56,16 +56,16 @@ function hasLocations(kind: StoreKind): kind is Located {
   return kind.locations !== undefined
 }
 
-function specOf(location: KubeObject, encryptionSecretName?: string): StoreSpec {
+function specOf(location: BackupStorageLocation, encryptionSecretName?: string): StoreSpec {
   const kind = kindOfLocation(location)
   if (kind === undefined) throw ofAnother(location)
   return { driver: kind.driver, parameters: kind.locations.parametersFrom(location, encryptionSecretName) }
 }
 
-function ofAnother({ metadata, ...location }: KubeObject): Error {
+function ofAnother({ metadata, ...location }: BackupStorageLocation): Error {
   const name = `BackupStorageLocation ${metadata.namespace ?? ''}/${metadata.name}`
   const ours = KINDS.filter(hasLocations).map((kind) => kind.locations.providers)
-  const provider = quoted(location['spec']?.provider)
+  const provider = quoted(location.spec?.provider)
   return invalid('provider', `${name} has the provider ${provider}; backups of volumes go to ${ours.join(', ')}`)
 }
 

@@ -1,7 +1,8 @@
 // What a user types: velero backup create, restore create, backup delete. Each resolves when Velero says that it is over, and
 // rejects when it does not say `Completed`.
 
-import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Environment } from '../environment.ts'
 import { Recorder } from '../kubernetes/wait.ts'
 import { type Progress, uploadOf } from '../main-job.ts'
@@ -77,7 +78,7 @@ async function following(
 
 /** Earlier ones are seen, too, and are over. */
 function tell(
-  { status }: KubeObject & { status?: { phase?: string; progress?: Progress } },
+  { status }: LooseObject & { status?: { phase?: string; progress?: Progress } },
   onProgress: OnProgress,
 ): void {
   if (status?.phase === 'InProgress') onProgress(status.progress ?? {})

@@ -1,6 +1,6 @@
 // Knative's own apiserver_receive_adapter, one process per ApiServerSource, configured as Knative's controller would do it.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Known } from '../faults/callers.ts'
 import type { Api } from '../kubernetes/api.ts'
 import { Program } from '../process/child.ts'
@@ -10,8 +10,8 @@ export type AdapterOptions = {
   program: string
   leash: string
   logFolder: string
-  kubeconfigOf: (source: KubeObject) => Promise<string>
-  sinkOf: (source: KubeObject) => string
+  kubeconfigOf: (source: LooseObject) => Promise<string>
+  sinkOf: (source: LooseObject) => string
 }
 
 type Selector = { matchLabels?: Record<string, string>; matchExpressions?: Expression[] }
@@ -19,11 +19,11 @@ type Expression = { key: string; operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotE
 type Watched = { apiVersion: string; kind: string; selector?: Selector }
 
 export class Adapters {
-  private readonly sources: KubeObject[]
+  private readonly sources: LooseObject[]
   private readonly options: AdapterOptions
   private running: Program[] = []
 
-  constructor(manifests: KubeObject[], options: AdapterOptions) {
+  constructor(manifests: LooseObject[], options: AdapterOptions) {
     this.sources = manifests.filter((object) => object.kind === 'ApiServerSource')
     this.options = options
   }
@@ -60,7 +60,7 @@ export class Adapters {
     return this.running.map((program) => program.leashPid)
   }
 
-  private async run(source: KubeObject): Promise<Program> {
+  private async run(source: LooseObject): Promise<Program> {
     const { program, leash, logFolder, kubeconfigOf, sinkOf } = this.options
     const { name, namespace = 'default' } = source.metadata
     return await Program.start({
@@ -86,7 +86,7 @@ export class Adapters {
   }
 
   // A namespace that comes later and fits a selector would restart the adapter in a cluster; here it is not noticed.
-  private async namespacesOf(source: KubeObject): Promise<string[]> {
+  private async namespacesOf(source: LooseObject): Promise<string[]> {
     const selector = source['spec'].namespaceSelector as Selector | undefined
     if (selector === undefined) return [source.metadata.namespace ?? 'default']
     const query = `?${new URLSearchParams({ labelSelector: selectorText(selector) })}`
@@ -117,7 +117,7 @@ async function openWatches(api: Api): Promise<Map<string, number>> {
   return found
 }
 
-function watchedResources(source: KubeObject): string[] {
+function watchedResources(source: LooseObject): string[] {
   const resources = source['spec'].resources as Watched[]
   return resources.map(({ apiVersion, kind }) => `${groupVersion(apiVersion).Group}/${guessedPlural(kind)}`)
 }
@@ -125,7 +125,7 @@ function watchedResources(source: KubeObject): string[] {
 const LOGGING = { level: 'debug', encoding: 'json', outputPaths: ['stdout'], errorOutputPaths: ['stderr'] }
 
 /** `K_SOURCE_CONFIG`; `namespaces` are those that the source's selector finds, without one its own. */
-export function sourceConfig(source: KubeObject, namespaces: string[]) {
+export function sourceConfig(source: LooseObject, namespaces: string[]) {
   const { spec } = source
   return {
     namespaces,

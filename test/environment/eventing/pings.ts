@@ -1,6 +1,6 @@
 // Fires the PingSources of the manifests, as their one adapter does in a cluster; a missed tick is not made up.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { newEvent, type RoutedEvent } from './cloud-event.ts'
 import { deliver, newAgent } from './deliver.ts'
 import { planOf } from './delivery-spec.ts'
@@ -12,7 +12,7 @@ type Ping = {
   isDue: Schedule
   everyMs: number | undefined
   lastMs: number
-  source: KubeObject
+  source: LooseObject
 }
 
 // What a source does when its sink does not answer: 6 attempts in 3.1 s, then the event is lost.
@@ -22,14 +22,14 @@ const TICK_MS = 50
 export class Pings {
   readonly fired: Record<string, number> = {}
   private readonly pings: Ping[]
-  private readonly sinkOf: (source: KubeObject) => string
+  private readonly sinkOf: (source: LooseObject) => string
   private readonly agent = newAgent()
   private readonly ending = new AbortController()
   private timer: NodeJS.Timeout | undefined
   private lastSecond = Math.floor(Date.now() / 1000)
 
   /** `everyMs` replaces the schedule of the PingSource with that name; 0: it fires when it is told to. */
-  constructor(manifests: KubeObject[], sinkOf: (source: KubeObject) => string, everyMs: Record<string, number> = {}) {
+  constructor(manifests: LooseObject[], sinkOf: (source: LooseObject) => string, everyMs: Record<string, number> = {}) {
     this.sinkOf = sinkOf
     this.pings = manifests
       .filter((object) => object.kind === 'PingSource')

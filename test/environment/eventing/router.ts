@@ -3,7 +3,7 @@
 
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { eventFrom, type RoutedEvent } from './cloud-event.ts'
 import { type Attempt, deliver, newAgent, pause } from './deliver.ts'
 import { type DeliveryPlan, type DeliverySpec, planOf } from './delivery-spec.ts'
@@ -47,7 +47,7 @@ export class Router {
   private pending = 0
 
   /** `resolve` turns `ref` or `uri` of a destination into an address. */
-  constructor(manifests: KubeObject[], resolve: (destination: Destination, namespace: string) => string) {
+  constructor(manifests: LooseObject[], resolve: (destination: Destination, namespace: string) => string) {
     const brokers = manifests.filter((object) => object.kind === 'Broker')
     this.routes = manifests.filter((object) => object.kind === 'Trigger').map((trigger) => routeOf(trigger, brokers))
     this.resolve = resolve
@@ -176,7 +176,7 @@ export class Router {
   }
 }
 
-function routeOf(trigger: KubeObject, brokers: KubeObject[]): Route {
+function routeOf(trigger: LooseObject, brokers: LooseObject[]): Route {
   const { name, namespace = 'default' } = trigger.metadata
   const broker = brokers.find((one) => one.metadata.name === trigger['spec'].broker)
   const delivery: DeliverySpec = { ...broker?.['spec']?.delivery, ...trigger['spec'].delivery }

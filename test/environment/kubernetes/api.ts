@@ -1,11 +1,11 @@
 // A small client of the Kubernetes API for the environment and the tests: independent of the adapter that they judge.
 
 import { Agent } from 'node:https'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { type Answer, openStream, request } from './http.ts'
 
 export type ObjectRef = { apiVersion: string; kind: string; namespace?: string; name: string }
-export type WatchEvent = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: KubeObject }
+export type WatchEvent = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: LooseObject }
 export type ApiOptions = { server: string; caPem: string; token: string }
 
 const AWAY_RETRY_MS = 200
@@ -36,32 +36,32 @@ export class Api {
     this.agent = new Agent({ keepAlive: true, ca: options.caPem })
   }
 
-  async get(ref: ObjectRef): Promise<KubeObject | undefined> {
+  async get(ref: ObjectRef): Promise<LooseObject | undefined> {
     const answer = await this.send('GET', await this.pathOf(ref))
     return answer.status === 404 ? undefined : this.read(answer, `get ${describe(ref)}`)
   }
 
-  async list(apiVersion: string, kind: string, namespace?: string, query = ''): Promise<KubeObject[]> {
+  async list(apiVersion: string, kind: string, namespace?: string, query = ''): Promise<LooseObject[]> {
     const path = await this.collection(apiVersion, kind, namespace)
     const list = this.read(await this.send('GET', `${path}${query}`), `list ${kind}`)
     // Items of a list carry neither apiVersion nor kind.
-    return (list['items'] as KubeObject[]).map((item) => ({ ...item, apiVersion, kind }))
+    return (list['items'] as LooseObject[]).map((item) => ({ ...item, apiVersion, kind }))
   }
 
-  async create(object: KubeObject): Promise<KubeObject> {
+  async create(object: LooseObject): Promise<LooseObject> {
     const path = await this.collection(object.apiVersion, object.kind, object.metadata.namespace)
     return this.read(await this.send('POST', path, object), `create ${describe(refOf(object))}`)
   }
 
   /** Server-side apply: creates or updates, and takes over fields that others own. */
-  async apply(object: KubeObject): Promise<KubeObject> {
+  async apply(object: LooseObject): Promise<LooseObject> {
     const path = `${await this.pathOf(refOf(object))}?fieldManager=dormouse-environment&force=true`
     const answer = await this.send('PATCH', path, object, 'application/apply-patch+yaml')
     return this.read(answer, `apply ${describe(refOf(object))}`)
   }
 
   /** JSON merge patch; `subresource` such as `status`. */
-  async patch(ref: ObjectRef, change: object, subresource?: string): Promise<KubeObject> {
+  async patch(ref: ObjectRef, change: object, subresource?: string): Promise<LooseObject> {
     const path = `${await this.pathOf(ref)}${subresource === undefined ? '' : `/${subresource}`}`
     return this.read(await this.send('PATCH', path, change, 'application/merge-patch+json'), `patch ${describe(ref)}`)
   }
@@ -73,7 +73,7 @@ export class Api {
   }
 
   /** A subresource that is created, such as `token` of a ServiceAccount. */
-  async createSubresource(ref: ObjectRef, subresource: string, body: object): Promise<KubeObject> {
+  async createSubresource(ref: ObjectRef, subresource: string, body: object): Promise<LooseObject> {
     const answer = await this.send('POST', `${await this.pathOf(ref)}/${subresource}`, body)
     return this.read(answer, `create ${subresource} of ${describe(ref)}`)
   }
@@ -149,14 +149,14 @@ export class Api {
     }
   }
 
-  private read(answer: Answer, what: string): KubeObject {
+  private read(answer: Answer, what: string): LooseObject {
     const body = answer.text === '' ? {} : JSON.parse(answer.text)
     if (answer.status < 300) return body
     throw new ApiError(answer.status, body.reason ?? '', `${what}: ${answer.status} ${body.message ?? ''}`)
   }
 }
 
-export function refOf(object: KubeObject): ObjectRef {
+export function refOf(object: LooseObject): ObjectRef {
   const { name, namespace } = object.metadata
   return { apiVersion: object.apiVersion, kind: object.kind, name, ...(namespace === undefined ? {} : { namespace }) }
 }

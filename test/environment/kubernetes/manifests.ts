@@ -6,13 +6,13 @@ import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { parseAllDocuments } from 'yaml'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const run = promisify(execFile)
 const KUSTOMIZATION = 'kustomization.yaml'
 
 /** Every object under `place`, which is a file, a folder or a kustomization. Nothing there: no objects. */
-export async function loadManifests(place: string, kubectl: string): Promise<KubeObject[]> {
+export async function loadManifests(place: string, kubectl: string): Promise<LooseObject[]> {
   if (!existsSync(place)) return []
   if (place.endsWith('.yaml')) return parseManifests(await readFile(place, 'utf8'), place)
   if (existsSync(path.join(place, KUSTOMIZATION))) {
@@ -25,11 +25,11 @@ export async function loadManifests(place: string, kubectl: string): Promise<Kub
   return found.flat()
 }
 
-export function parseManifests(text: string, where: string): KubeObject[] {
+export function parseManifests(text: string, where: string): LooseObject[] {
   return parseAllDocuments(text).flatMap((document) => {
     const [problem] = document.errors
     if (problem !== undefined) throw new Error(`${where}: ${problem.message}`)
-    const object = document.toJS() as KubeObject | null
+    const object = document.toJS() as LooseObject | null
     return object === null ? [] : [object]
   })
 }

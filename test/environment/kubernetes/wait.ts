@@ -1,12 +1,13 @@
 // Waits for objects by watching them, and remembers every state that was seen on the way.
 
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Api } from './api.ts'
 import { Watch } from './watch.ts'
 
-export type Seen = { object: KubeObject; deleted: boolean; atMs: number }
+export type Seen = { object: LooseObject; deleted: boolean; atMs: number }
 export type WaitResult = {
-  object: KubeObject
+  object: LooseObject
   seen: Seen[]
   /** `status.phase` in the order seen, repetitions left out. */
   phases: string[]
@@ -58,7 +59,7 @@ export type Wanted = { kind: KindName; namespace?: string; name: string }
 export async function waitForObject(
   api: Api,
   { kind, namespace, name }: Wanted,
-  predicate: (object: KubeObject | undefined) => boolean,
+  predicate: (object: LooseObject | undefined) => boolean,
   timeoutMs: number,
 ): Promise<WaitResult> {
   const recorder = new Recorder(api, kind, namespace, name)
@@ -81,7 +82,7 @@ export async function waitForObject(
   }
 }
 
-const NOTHING: KubeObject = { apiVersion: '', kind: '', metadata: { name: '' } }
+const NOTHING: LooseObject = { apiVersion: '', kind: '', metadata: { name: '' } }
 
 function phases(seen: Seen[]): string[] {
   const all = seen.map(({ object, deleted }) => (deleted ? '(deleted)' : (object['status']?.phase ?? '')))

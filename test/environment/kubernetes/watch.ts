@@ -1,12 +1,12 @@
 // Follows one kind for as long as the environment lives: list, watch, and again from the list when a watch ends.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Api, WatchEvent } from './api.ts'
 
 export type WatchOptions = {
   namespace?: string
   name?: string
-  onObject: (object: KubeObject, type: WatchEvent['type']) => void
+  onObject: (object: LooseObject, type: WatchEvent['type']) => void
 }
 
 const RETRY_MS = 200
@@ -71,7 +71,7 @@ export class Watch {
     return this.options.name === undefined ? {} : { fieldSelector: `metadata.name=${this.options.name}` }
   }
 
-  private hand(object: KubeObject, type: WatchEvent['type']): void {
+  private hand(object: LooseObject, type: WatchEvent['type']): void {
     if (!this.ending.signal.aborted) this.options.onObject(object, type)
   }
 }

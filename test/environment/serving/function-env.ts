@@ -2,7 +2,7 @@
 
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Api } from '../kubernetes/api.ts'
 import type { Container, EnvVar, FunctionSpec, KeyRef, NamedRef, Volume } from './function-spec.ts'
 
@@ -82,7 +82,7 @@ async function readData(
   throw new Error(`${spec.name}: ${kind} ${spec.namespace}/${ref.name} does not exist`)
 }
 
-function bytesOf(object: KubeObject, kind: DataKind): Record<string, Buffer> {
+function bytesOf(object: LooseObject, kind: DataKind): Record<string, Buffer> {
   const encoding = kind === 'Secret' ? 'base64' : 'utf8'
   const entries = Object.entries((object['data'] ?? {}) as Record<string, string>)
   return Object.fromEntries(entries.map(([key, value]) => [key, Buffer.from(value, encoding)]))

@@ -1,7 +1,7 @@
 // What a Knative Service manifest says about a function, as far as processes without containers can follow it.
 
 import path from 'node:path'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 export type FunctionSpec = {
   /** Of the Knative Service. */
@@ -52,7 +52,7 @@ const DEFAULT_TARGET = 100
 // Knative's config-defaults: 300 s for the whole, and 300 s to the response's start whenever that is not set.
 const DEFAULT_TIMEOUT_SECONDS = 300
 
-export function functionSpec(service: KubeObject): FunctionSpec {
+export function functionSpec(service: LooseObject): FunctionSpec {
   const { template } = service['spec']
   const { spec } = template
   const annotations: Record<string, string> = template.metadata?.annotations ?? {}

@@ -1,7 +1,7 @@
 // Plays the provisioning of the vSphere CSI driver: an FCD and a PV for a PVC of its classes, and their end. Binding is left
 // to the real controllers. Field values are those of the driver and of its external-provisioner sidecar.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { nodeAffinityOf, type Place, placeOfNode, usesTopology } from '#test/support/provisioner-topology.ts'
 import { type Api, ApiError, refOf } from '../kubernetes/api.ts'
 import { Watch } from '../kubernetes/watch.ts'
@@ -74,7 +74,7 @@ export class CsiDriver {
 
   // The driver's syncer: a volume object that goes takes its disk out of the inventory, whoever else has it; one that comes,
   // not provisioned by the driver, puts it in when it becomes Available (newer drivers: or Bound).
-  private takeStock(volume: KubeObject, gone: boolean): void {
+  private takeStock(volume: LooseObject, gone: boolean): void {
     const { csi } = volume['spec']
     if (csi?.driver !== DRIVER) return
     const [uid, phase] = [volume.metadata.uid!, volume['status']?.phase]
@@ -84,7 +84,7 @@ export class CsiDriver {
     else if (isNew && csi.volumeAttributes?.[PROVISIONER_IDENTITY] === undefined) this.inventory.add(csi.volumeHandle)
   }
 
-  private see(object: KubeObject, act: () => Promise<void>): void {
+  private see(object: LooseObject, act: () => Promise<void>): void {
     const uid = object.metadata.uid!
     if (this.busy.has(uid)) {
       this.busy.set(uid, act)
@@ -113,7 +113,7 @@ export class CsiDriver {
     }
   }
 
-  private async consider(claim: KubeObject): Promise<void> {
+  private async consider(claim: LooseObject): Promise<void> {
     const { annotations = {}, deletionTimestamp } = claim.metadata
     const ours = PROVISIONER.some((key) => annotations[key] === DRIVER)
     if (!ours || deletionTimestamp !== undefined || claim['spec'].volumeName !== undefined) return
@@ -135,8 +135,8 @@ export class CsiDriver {
 
   /** undefined: refused; it is tried again as long as the claim stands, as nodes change. Without a node any place will do. */
   private async placeFor(
-    claim: KubeObject,
-    storageClass: KubeObject,
+    claim: LooseObject,
+    storageClass: LooseObject,
     name: string | undefined,
   ): Promise<Place | undefined> {
     if (name === undefined) return {}
@@ -158,8 +158,8 @@ export class CsiDriver {
   }
 
   private async provision(
-    claim: KubeObject,
-    storageClass: KubeObject,
+    claim: LooseObject,
+    storageClass: LooseObject,
     { cbt, place }: { cbt: boolean; place: Place },
   ): Promise<void> {
     const name = `pvc-${claim.metadata.uid}`
@@ -180,7 +180,7 @@ export class CsiDriver {
   }
 
   // external-provisioner: a released volume of its own whose policy is Delete, and one that somebody deletes, end with the disk.
-  private async reclaim(volume: KubeObject): Promise<void> {
+  private async reclaim(volume: LooseObject): Promise<void> {
     const { annotations = {}, deletionTimestamp, finalizers = [] } = volume.metadata
     const { persistentVolumeReclaimPolicy: policy, csi } = volume['spec']
     if (annotations['pv.kubernetes.io/provisioned-by'] !== DRIVER || csi?.driver !== DRIVER) return
@@ -196,10 +196,10 @@ export class CsiDriver {
     await this.dropFinalizer(volume)
   }
 
-  private async dropFinalizer(volume: KubeObject): Promise<void> {
+  private async dropFinalizer(volume: LooseObject): Promise<void> {
     const fresh = await this.api.get(refOf(volume))
     if (fresh === undefined || fresh.metadata.finalizers?.includes(FINALIZER) !== true) return
-    const finalizers = fresh.metadata.finalizers.filter((one) => one !== FINALIZER)
+    const finalizers = fresh.metadata.finalizers.filter((one: string) => one !== FINALIZER)
     const { resourceVersion } = fresh.metadata
     await this.api.patch(refOf(volume), { metadata: { finalizers, resourceVersion } }).catch((error: unknown) => {
       if (!(error instanceof ApiError) || error.status !== 404) throw error
@@ -220,11 +220,11 @@ export class CsiDriver {
 
 export function persistentVolume(
   name: string,
-  claim: KubeObject,
-  storageClass: KubeObject,
+  claim: LooseObject,
+  storageClass: LooseObject,
   fcdId: string,
   capacityBytes: number,
-): KubeObject {
+): LooseObject {
   const { name: claimName, namespace, uid } = claim.metadata
   return {
     apiVersion: 'v1',

@@ -1,6 +1,6 @@
 // A BackupStorageLocation of Velero's over a bucket of the environment's S3 server.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { VELERO_NAMESPACE } from '../options.ts'
 import { CREDENTIALS_SECRET } from '../seed.ts'
 import type { S3Server } from './s3.ts'
@@ -17,7 +17,7 @@ export type LocationWish = {
 }
 
 /** Its prefix is its name unless another is wished for. */
-export function aLocation(s3: S3Server, name: string, wish: LocationWish = {}): KubeObject {
+export function aLocation(s3: S3Server, name: string, wish: LocationWish = {}): LooseObject {
   const { bucket = s3.bucket, prefix = name, accessMode = 'ReadWrite', credentials = CREDENTIALS_SECRET } = wish
   const caCert = s3.caPem === undefined ? {} : { caCert: Buffer.from(s3.caPem).toString('base64') }
   return {

@@ -1,6 +1,6 @@
 // Volumes for tests: a PVC, bound for real, and the file that holds what is on its disk.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Environment } from '../environment.ts'
 import { STORAGE_CLASSES } from '../seed.ts'
 import { CBT_KEY, quantity } from './csi.ts'
@@ -18,7 +18,7 @@ export type NewVolume = {
   timeoutMs?: number
 }
 export type Volume = {
-  claim: KubeObject
+  claim: LooseObject
   volumeName: string
   fcdId: string
   /** The disk's flat file: read and write it to read and write the volume. */
@@ -38,7 +38,7 @@ export async function volumeOf(
   name: string,
   timeoutMs = 30_000,
 ): Promise<Volume> {
-  const isBound = (object: KubeObject | undefined) => object?.['status']?.phase === 'Bound'
+  const isBound = (object: LooseObject | undefined) => object?.['status']?.phase === 'Bound'
   const { object: claim } = await environment.waitFor('PersistentVolumeClaim', namespace, name, isBound, timeoutMs)
   const volumeName: string = claim['spec'].volumeName
   const volume = await environment.api.get({ apiVersion: 'v1', kind: 'PersistentVolume', name: volumeName })
@@ -56,7 +56,7 @@ export function claimOf({
   storageClass,
   labels,
   annotations,
-}: NewVolume): KubeObject {
+}: NewVolume): LooseObject {
   return {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',

@@ -2,28 +2,28 @@
 
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const run = promisify(execFile)
 
 const WITHOUT_STORE = ['--no-default-backup-location', '--no-secret', '--use-volume-snapshots=false']
 
 /** CRDs, namespace, rights and the Deployment, which has no replicas: the server reads it, and is a process here. */
-export async function installedByVelero(program: string, kubeconfig: string): Promise<KubeObject[]> {
+export async function installedByVelero(program: string, kubeconfig: string): Promise<LooseObject[]> {
   const command = ['install', '--kubeconfig', kubeconfig, ...WITHOUT_STORE, '--dry-run', '--output', 'json']
   const { stdout } = await run(program, command, { maxBuffer: 64 * 1024 * 1024 })
-  const objects: KubeObject[] = JSON.parse(stdout).items
+  const objects: LooseObject[] = JSON.parse(stdout).items
   return objects.map((object) =>
     object.kind === 'Deployment' ? { ...object, spec: { ...object['spec'], replicas: 0 } } : object,
   )
 }
 
 /** `objects` without those that Velero itself brings, which it brings in full. */
-export function withoutOthersOf(installed: KubeObject[], objects: KubeObject[]): KubeObject[] {
+export function withoutOthersOf(installed: LooseObject[], objects: LooseObject[]): LooseObject[] {
   const names = new Set(installed.map(identityOf))
   return objects.filter((object) => !names.has(identityOf(object)))
 }
 
-function identityOf({ kind, metadata }: KubeObject): string {
+function identityOf({ kind, metadata }: LooseObject): string {
   return `${kind} ${metadata.namespace ?? ''}/${metadata.name}`
 }

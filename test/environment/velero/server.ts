@@ -5,7 +5,7 @@ import { execFile } from 'node:child_process'
 import { cp, mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Known } from '../faults/callers.ts'
 import type { Api } from '../kubernetes/api.ts'
 import { VELERO_NAMESPACE, type VeleroOptions } from '../options.ts'
@@ -153,7 +153,7 @@ export class VeleroServer {
 
   private async askForStatus() {
     const name = `environment-${++this.lives}`
-    const request: KubeObject = { ...TYPE, metadata: { name, namespace: VELERO_NAMESPACE }, spec: {} }
+    const request: LooseObject = { ...TYPE, metadata: { name, namespace: VELERO_NAMESPACE }, spec: {} }
     await this.options.api.apply(request)
     return { ...TYPE, namespace: VELERO_NAMESPACE, name }
   }

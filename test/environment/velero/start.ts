@@ -1,7 +1,7 @@
 // Gives the environment its Velero: the default location over its bucket, and the server.
 
 import path from 'node:path'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Faults } from '../faults/faults.ts'
 import type { Api } from '../kubernetes/api.ts'
 import { writeKubeconfig } from '../kubernetes/kubeconfig.ts'
@@ -47,7 +47,7 @@ export async function startVelero(
 }
 
 async function untilAvailable(api: Api): Promise<void> {
-  const isAvailable = (location: KubeObject | undefined) => location?.['status']?.phase === 'Available'
+  const isAvailable = (location: LooseObject | undefined) => location?.['status']?.phase === 'Available'
   const wanted = { kind: 'BackupStorageLocation', namespace: VELERO_NAMESPACE, name: DEFAULT_LOCATION } as const
   await waitForObject(api, wanted, isAvailable, 30_000)
 }

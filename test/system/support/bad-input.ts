@@ -2,10 +2,11 @@
 
 import { randomUUID } from 'node:crypto'
 import * as assert from 'uvu/assert'
-import type { Condition, KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { Condition, KindName } from '#shared/api/kinds.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
 import { typeOf } from '#test/environment/main-job.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const ENDS: Partial<Record<KindName, string[]>> = {
   Snapshot: ['Uploaded', 'SnapshotFailed', 'UploadFailedAfterRetry', 'Canceled'],
@@ -22,8 +23,8 @@ export async function endOf(
   namespace: string,
   name: string,
   timeoutMs = 60_000,
-): Promise<KubeObject> {
-  const isOver = (object: KubeObject | undefined) =>
+): Promise<LooseObject> {
+  const isOver = (object: LooseObject | undefined) =>
     ENDS[kind]?.includes(object?.['status']?.phase) === true &&
     object?.metadata.labels?.['dormouse.dev/step'] === 'done' &&
     object.metadata.finalizers?.includes('dormouse.dev/object') !== true
@@ -38,13 +39,13 @@ export async function untilReason(
   name: string,
   reason: string,
   timeoutMs = 60_000,
-): Promise<KubeObject> {
-  const says = (object: KubeObject | undefined) => object?.['status']?.reason === reason
+): Promise<LooseObject> {
+  const says = (object: LooseObject | undefined) => object?.['status']?.reason === reason
   return (await environment.waitFor(kind, namespace, name, says, timeoutMs)).object
 }
 
 /** Waits until the object says that reason, and an Event beside it too. */
-export async function untilTold(...wanted: Parameters<typeof untilReason>): Promise<KubeObject> {
+export async function untilTold(...wanted: Parameters<typeof untilReason>): Promise<LooseObject> {
   const object = await untilReason(...wanted)
   const [environment, kind, , name, reason] = wanted
   await until(`an Event ${reason} beside ${kind} ${name}`, async () => await hasEvent(environment, object, reason))
@@ -54,7 +55,7 @@ export async function untilTold(...wanted: Parameters<typeof untilReason>): Prom
 export type Refusal = { phase: string; reason: string; message: RegExp; condition?: string }
 
 /** Phase, reason, message and condition say the same; an Event stands beside the object. */
-export async function assertRefused(environment: Environment, object: KubeObject, wanted: Refusal): Promise<void> {
+export async function assertRefused(environment: Environment, object: LooseObject, wanted: Refusal): Promise<void> {
   const { phase, reason, message, conditions } = object['status']
   const where = `${object.kind} ${object.metadata.name.slice(0, 40)}`
   assert.equal({ phase, reason }, { phase: wanted.phase, reason: wanted.reason }, `${where}: ${message}`)
@@ -69,7 +70,7 @@ export async function assertRefused(environment: Environment, object: KubeObject
   )
 }
 
-export async function hasEvent(environment: Environment, object: KubeObject, reason: string): Promise<boolean> {
+export async function hasEvent(environment: Environment, object: LooseObject, reason: string): Promise<boolean> {
   const events = await environment.api.list('v1', 'Event', object.metadata.namespace)
   return events.some((event) => event['involvedObject'].uid === object.metadata.uid && event['reason'] === reason)
 }
@@ -128,7 +129,7 @@ export type Standing = { claims: string[]; volumes: string[]; disks: string[]; s
 
 /** What stands of volumes: claims, PersistentVolumes, disks, and snapshots of disks. */
 export async function standing(environment: Environment): Promise<Standing> {
-  const named = (objects: KubeObject[]) =>
+  const named = (objects: LooseObject[]) =>
     objects.map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`).sort()
   const { fcds } = await environment.vcenterState()
   return {

@@ -1,7 +1,7 @@
 // A claim that no provisioner has a part in.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Environment } from '#test/environment/environment.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 export type ByHand = { namespace: string; name: string; annotations?: Record<string, string> }
 
@@ -33,6 +33,6 @@ export async function bindByHand(
     metadata: { name, namespace },
     spec: { accessModes, storageClassName: '', volumeName: name, resources: { requests: size } },
   })
-  const isBound = (claim: KubeObject | undefined) => claim?.['status']?.phase === 'Bound'
+  const isBound = (claim: LooseObject | undefined) => claim?.['status']?.phase === 'Bound'
   await environment.waitFor('PersistentVolumeClaim', namespace, name, isBound)
 }

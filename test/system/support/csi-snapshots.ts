@@ -1,10 +1,10 @@
 // What a cluster has in which Velero's CSI feature works: the kinds of the snapshot controller, and a stand-in for it and for the driver's
 // snapshotter, which makes no disk snapshot. Only the fields that Velero reads.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { CSI_DRIVER } from '#shared/domain/volume.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { until } from '#test/environment/fixtures/echo/start.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const GROUP = 'snapshot.storage.k8s.io'
 const API = `${GROUP}/v1`
@@ -17,7 +17,7 @@ const KINDS: Names[] = [
   { kind: 'VolumeSnapshotClass', plural: 'volumesnapshotclasses', scope: 'Cluster' },
 ]
 
-function crd({ kind, plural, scope }: Names): KubeObject {
+function crd({ kind, plural, scope }: Names): LooseObject {
   const openAPIV3Schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
   const subresources = kind === 'VolumeSnapshotClass' ? {} : { status: {} }
   const version = { name: 'v1', served: true, storage: true, schema: { openAPIV3Schema }, subresources }
@@ -48,7 +48,7 @@ export async function serveSnapshotKinds(environment: Environment): Promise<void
   await environment.parts.velero?.up()
 }
 
-export function snapshotClass(name: string): KubeObject {
+export function snapshotClass(name: string): LooseObject {
   return {
     apiVersion: API,
     kind: 'VolumeSnapshotClass',
@@ -83,13 +83,13 @@ export class Snapshotter {
 
   async #run(): Promise<void> {
     while (!this.#isStopped) {
-      const all: KubeObject[] = await this.#environment.api.list(API, 'VolumeSnapshot')
+      const all: LooseObject[] = await this.#environment.api.list(API, 'VolumeSnapshot')
       for (const each of all) if (each['status'] === undefined) await this.#take(each)
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
     }
   }
 
-  async #take(snapshot: KubeObject): Promise<void> {
+  async #take(snapshot: LooseObject): Promise<void> {
     const { api } = this.#environment
     const { namespace = '', name, uid } = snapshot.metadata
     const content = `snapcontent-${uid}`
@@ -122,7 +122,7 @@ export async function readyNodeAgent({ api }: Environment): Promise<void> {
 
 /** Waits for one, and ends it as the data mover does when all is in the bucket. Answers the claims whose data it was. */
 export async function endDataUpload({ api }: Environment): Promise<string[]> {
-  const list = async (): Promise<KubeObject[]> => await api.list('velero.io/v2alpha1', 'DataUpload', 'velero')
+  const list = async (): Promise<LooseObject[]> => await api.list('velero.io/v2alpha1', 'DataUpload', 'velero')
   await until('Velero asks its data mover', async () => (await list()).length > 0, 60_000)
   const found = await list()
   for (const { apiVersion, kind, metadata } of found) {

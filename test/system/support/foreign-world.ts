@@ -2,10 +2,10 @@
 
 import net from 'node:net'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { typeOf } from '#test/environment/main-job.ts'
 import { sha256 } from '#test/environment/storage/content.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 export type ForeignWorld = {
   /** Every write to an object shows in its version. */
@@ -53,7 +53,7 @@ export function assertUntouched(before: ForeignWorld, now: ForeignWorld): void {
 }
 
 /** Uploads and Downloads that were made for the watched namespaces. */
-async function movers(environment: Environment, { namespaces }: Watched): Promise<KubeObject[]> {
+async function movers(environment: Environment, { namespaces }: Watched): Promise<LooseObject[]> {
   const lists = await Promise.all(
     (['Upload', 'Download'] as const).map((kind) => environment.api.list(typeOf(kind).apiVersion, kind, 'velero')),
   )
@@ -63,7 +63,7 @@ async function movers(environment: Environment, { namespaces }: Watched): Promis
   })
 }
 
-function versionOf({ kind, metadata }: KubeObject): [string, string | undefined] {
+function versionOf({ kind, metadata }: LooseObject): [string, string | undefined] {
   return [`${kind} ${metadata.namespace ?? ''}/${metadata.name}`, `${metadata.uid} ${metadata.resourceVersion}`]
 }
 

@@ -1,7 +1,8 @@
 // What a hostile tenant may write: forged ids, forged status, foreign Secrets, endpoints and namespaces, and values of absurd size and form.
 
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { typeOf } from '#test/environment/main-job.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 /** Of the victim, as an attacker may have learned it: ids are no secrets. */
 export type Known = {
@@ -26,7 +27,7 @@ export type Known = {
 
 export type Hostile = {
   what: string
-  object: KubeObject
+  object: LooseObject
   /** Written to the status right after it is created, as long as the functions let it. */
   status?: Record<string, unknown>
   /** `refused`: the API server does not take it. `nobody`: it is taken, and no function looks at it. Else the reason that it must show. */
@@ -42,7 +43,7 @@ const UUID = '11111111-2222-4333-8444-555555555555'
 export function hostileObjects(namespace: string, known: Known): Hostile[] {
   let number = 0
   const metadata = (more: object = {}) => ({ name: `hostile-${++number}`, namespace, ...more })
-  const object = (kind: KindName, body: object, more: object = {}): KubeObject => ({
+  const object = (kind: KindName, body: object, more: object = {}): LooseObject => ({
     ...typeOf(kind),
     metadata: metadata(more),
     ...body,

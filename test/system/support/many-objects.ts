@@ -5,11 +5,12 @@ import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { Authority } from '#test/environment/kubernetes/certificates.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 /** Made anew for each answer, so that a megabyte is not kept. */
-export type Made = { namespace: string; name: string; make: () => KubeObject }
+export type Made = { namespace: string; name: string; make: () => LooseObject }
 export type Collections = Partial<Record<KindName, Made[]>>
 
 /** A real server takes a larger limit; that nobody asks for so much at once is a part of what is shown. */
@@ -23,7 +24,7 @@ export class ManyObjects {
   readonly broken = new Set<KindName>()
   longestPageBytes = 0
   readonly #collections: Collections
-  readonly #leases = new Map<string, KubeObject>()
+  readonly #leases = new Map<string, LooseObject>()
   #version = 1000
   readonly #server = createServer(pemOf(this.authority))
 

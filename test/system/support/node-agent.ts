@@ -1,7 +1,7 @@
 // A stand-in for Velero's node agent, which needs a kubelet: it says that it runs, and that it has backed up whatever Velero asks it for.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Environment } from '#test/environment/environment.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const LOOK_EVERY_MS = 250
 const PLACE = { apiVersion: 'v1', kind: 'Pod', namespace: 'velero', name: 'node-agent' }
@@ -54,7 +54,7 @@ export class NodeAgent {
       if ((wanted['status']?.phase ?? '') === '') await this.complete(wanted)
   }
 
-  private async complete({ apiVersion, kind, metadata, ...wanted }: KubeObject): Promise<void> {
+  private async complete({ apiVersion, kind, metadata, ...wanted }: LooseObject): Promise<void> {
     const { node, volume, pod } = wanted['spec']
     this.asked.push({ namespace: pod.namespace, volume })
     if (node !== this.nodeName) throw new Error(`PodVolumeBackup ${metadata.name} is for node ${node}`)

@@ -1,9 +1,10 @@
 // A BackupRepositoryClaim over the environment's bucket with other parameters, and what its condition Ready says.
 
 import { randomUUID } from 'node:crypto'
-import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import type { Condition } from '#shared/api/kinds.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { repositoryParameters, typeOf } from '#test/environment/main-job.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 export async function claimWith(environment: Environment, parameters: Record<string, string>): Promise<string> {
   const name = `brc-${randomUUID()}`
@@ -16,7 +17,7 @@ export async function claimWith(environment: Environment, parameters: Record<str
   return name
 }
 
-export const readyOf = (claim: KubeObject | undefined): Condition | undefined =>
+export const readyOf = (claim: LooseObject | undefined): Condition | undefined =>
   claim?.['status']?.conditions?.find(({ type }: Condition) => type === 'Ready')
 
 export async function untilReady(
@@ -24,8 +25,8 @@ export async function untilReady(
   name: string,
   isWanted: (ready: Condition) => boolean,
   namespace = 'velero',
-): Promise<KubeObject> {
-  const is = (claim: KubeObject | undefined) => {
+): Promise<LooseObject> {
+  const is = (claim: LooseObject | undefined) => {
     const ready = readyOf(claim)
     return ready !== undefined && isWanted(ready)
   }

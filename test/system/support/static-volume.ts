@@ -1,11 +1,11 @@
 // A volume that an administrator has made by hand over a disk of vSphere, and its claim, bound by name.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { STORAGE_CLASSES } from '#test/environment/seed.ts'
 import { noise, writePieces } from '#test/environment/storage/content.ts'
 import { DRIVER, quantity } from '#test/environment/storage/csi.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const MIB = 2 ** 20
 
@@ -56,7 +56,7 @@ export async function staticVolume(environment: Environment, wanted: StaticVolum
 }
 
 /** The PersistentVolume that the claim is bound to. */
-export async function boundVolume(environment: Environment, namespace: string, name: string): Promise<KubeObject> {
+export async function boundVolume(environment: Environment, namespace: string, name: string): Promise<LooseObject> {
   const { volumeName } = await volumeOf(environment, namespace, name)
   const volume = await environment.api.get({ apiVersion: 'v1', kind: 'PersistentVolume', name: volumeName })
   if (volume === undefined) throw new Error(`PersistentVolume ${volumeName} is gone`)

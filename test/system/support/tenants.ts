@@ -1,13 +1,14 @@
 // Tenants of a cluster: a namespace, a real ServiceAccount with rights on Dormouse's objects there, and its own client of the API.
 
 import path from 'node:path'
-import type { KubeObject } from '#shared/api/kinds.ts'
-import { STEP_LABEL, STEP_OF_KIND } from '#shared/domain/step-label.ts'
+import { KINDS, type SteppedKind } from '#shared/api/kinds.ts'
+import { STEP_LABEL } from '#shared/domain/step-label.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { Api, refOf } from '#test/environment/kubernetes/api.ts'
 import { loadManifests } from '#test/environment/kubernetes/manifests.ts'
 import { VELERO_NAMESPACE } from '#test/environment/options.ts'
 import { PROJECT } from '#test/environment/process/tools.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 export type Tenant = { namespace: string; api: Api }
 
@@ -46,12 +47,12 @@ export async function anOperator(environment: Environment): Promise<Tenant> {
 }
 
 /** An object with a status that was written by hand: made so that no function looks until the status is as it is to be; then it is due. */
-export async function plant(api: Api, { object, status }: { object: KubeObject; status?: object }): Promise<void> {
+export async function plant(api: Api, { object, status }: { object: LooseObject; status?: object }): Promise<void> {
   if (status === undefined) return void (await api.create(object))
   const labels = { [STEP_LABEL]: 'done' }
   await api.create({ ...object, metadata: { ...object.metadata, labels } })
   await api.patch(refOf(object), { status }, 'status')
-  const step = STEP_OF_KIND[object.kind as keyof typeof STEP_OF_KIND]
+  const step = KINDS[object.kind as SteppedKind].step
   await api.patch(refOf(object), { metadata: { labels: { [STEP_LABEL]: step } } })
 }
 
@@ -59,7 +60,7 @@ async function anAccount(
   environment: Environment,
   namespace: string,
   name: string,
-  rights: KubeObject[],
+  rights: LooseObject[],
 ): Promise<Tenant> {
   const { api } = environment
   if (namespace !== VELERO_NAMESPACE) await environment.createNamespace(namespace)
@@ -71,20 +72,20 @@ async function anAccount(
   return { namespace, api: new Api({ ...api.options, token: status.token }) }
 }
 
-function rbac(kind: string, name: string, namespace?: string): KubeObject {
+function rbac(kind: string, name: string, namespace?: string): LooseObject {
   const metadata = namespace === undefined ? { name } : { name, namespace }
   return { apiVersion: 'rbac.authorization.k8s.io/v1', kind, metadata }
 }
 
-function boundTo(role: KubeObject, namespace: string, account: string): KubeObject {
+function boundTo(role: LooseObject, namespace: string, account: string): LooseObject {
   return { ...rbac('RoleBinding', role.metadata.name, namespace), ...binding(role, namespace, account) }
 }
 
-function boundEverywhere(role: KubeObject, namespace: string, account: string): KubeObject {
+function boundEverywhere(role: LooseObject, namespace: string, account: string): LooseObject {
   return { ...rbac('ClusterRoleBinding', role.metadata.name), ...binding(role, namespace, account) }
 }
 
-function binding({ kind, metadata }: KubeObject, namespace: string, account: string) {
+function binding({ kind, metadata }: LooseObject, namespace: string, account: string) {
   return {
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name: metadata.name },
     subjects: [{ kind: 'ServiceAccount', name: account, namespace }],

@@ -1,16 +1,17 @@
 // What tenants and operators of one cluster ask for about what is another one's, and how each of it has to end.
 
 import { randomUUID } from 'node:crypto'
-import type { KindName, KubeObject } from '#shared/api/kinds.ts'
+import type { KindName } from '#shared/api/kinds.ts'
 import { STEP_LABEL } from '#shared/domain/step-label.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import { aSnapshot } from '#test/environment/main-job.ts'
 import { VELERO_NAMESPACE as VELERO } from '#test/environment/options.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { plant, type Tenant } from './tenants.ts'
 import { type Cluster, clone, deletion, diskIn, NAMESPACE, upload } from './two-clusters.ts'
 
 /** What somebody asks for, and `<phase> <reason>: <message>` of its end; `nobody`: no function looks at it. */
-export type Ask = { what: string; by: Tenant; object: KubeObject; status?: object; ends: RegExp | 'nobody' }
+export type Ask = { what: string; by: Tenant; object: LooseObject; status?: object; ends: RegExp | 'nobody' }
 
 /** Dozens are asked for at once. */
 const PATIENCE_MS = 180_000
@@ -26,7 +27,7 @@ export async function wrongEnds({ environment }: Cluster, asks: Ask[]): Promise<
 async function endOf(environment: Environment, { by, object, status, ends }: Ask): Promise<string> {
   await plant(by.api, { object, ...(status === undefined ? {} : { status }) })
   if (ends === 'nobody') return 'nobody'
-  const isOver = (seen: KubeObject | undefined) =>
+  const isOver = (seen: LooseObject | undefined) =>
     seen?.metadata.labels?.[STEP_LABEL] === 'done' && ENDS.includes(seen['status']?.phase)
   const { namespace, name } = object.metadata
   const seen = (await environment.waitFor(object.kind as KindName, namespace, name, isOver, PATIENCE_MS)).object
@@ -42,7 +43,7 @@ export async function refusalOf(call: Promise<unknown>): Promise<number | undefi
   )
 }
 
-const asked = (by: Tenant) => (what: string, object: KubeObject, ends: Ask['ends'], status?: object) => ({
+const asked = (by: Tenant) => (what: string, object: LooseObject, ends: Ask['ends'], status?: object) => ({
   ...{ what, by, object, ends },
   ...(status === undefined ? {} : { status }),
 })
@@ -75,7 +76,7 @@ export function asksByStatus({ hostile, repositories: { named }, volume }: Clust
   const snapshot = (more: object = {}) => {
     const claim = { namespace: NAMESPACE, name: volume.claim.metadata.name }
     const object = aSnapshot(`forged-${randomUUID()}`, claim, named)
-    return { ...object, spec: { ...object['spec'], ...more } } as KubeObject
+    return { ...object, spec: { ...object['spec'], ...more } } as LooseObject
   }
   const volumeID = `ivd:${other.volume.fcdId}`
   const forged = ({ snapshotID, metadata }: typeof sealed, phase = 'Snapshotted') => ({

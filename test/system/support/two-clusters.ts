@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto'
 import * as assert from 'uvu/assert'
-import type { Condition, KubeObject } from '#shared/api/kinds.ts'
+import type { Condition } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import type { Environment } from '#test/environment/environment.ts'
 import {
@@ -16,6 +16,7 @@ import {
 } from '#test/environment/main-job.ts'
 import { noise, sha256, writePieces } from '#test/environment/storage/content.ts'
 import type { Volume } from '#test/environment/storage/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { endOf } from './bad-input.ts'
 import { type ForeignWorld, foreignWorld } from './foreign-world.ts'
 import { anOperator, aPlainTenant, aTenant, type Tenant } from './tenants.ts'
@@ -38,9 +39,9 @@ export type Cluster = {
   repositories: { named: string; open: string; group: string; own: string }
   volume: Volume
   /** In the shared repository, in its own one, and in vCenter. */
-  sealed: KubeObject
-  apart: KubeObject
-  kept: KubeObject
+  sealed: LooseObject
+  apart: LooseObject
+  kept: LooseObject
 }
 
 /** The orphan sweep takes whatever is older than a second; what a prune gives up has the shortest age that there is. */
@@ -72,7 +73,7 @@ export async function settle(id: string, environment: Environment): Promise<Clus
   const volume = await aVolume(environment, `orders-${id}`, `orders of ${id}`)
   const claim = volume.claim.metadata as { namespace: string; name: string }
   await environment.api.create(aSnapshot('kept', claim, ''))
-  const isKept = (object: KubeObject | undefined) => object?.['status']?.phase === 'Snapshotted'
+  const isKept = (object: LooseObject | undefined) => object?.['status']?.phase === 'Snapshotted'
   const kept = (await environment.waitFor('Snapshot', NAMESPACE, 'kept', isKept)).object
   const sealed = await settledBackup(environment, claim, named)
   const apart = await settledBackup(environment, claim, own)
@@ -103,14 +104,14 @@ export async function backUpOf(cluster: Cluster, { claim }: Volume): Promise<Bac
   return await backUp(cluster.environment, { namespace: NAMESPACE, name }, cluster.repositories.named)
 }
 
-export function deletion(namespace: string, id: string, repository: string, annotations = {}): KubeObject {
+export function deletion(namespace: string, id: string, repository: string, annotations = {}): LooseObject {
   const spec = { snapshotID: id, backupRepository: repository }
   return { ...typeOf('DeleteSnapshot'), metadata: { name: `delete-${randomUUID()}`, namespace, annotations }, spec }
 }
 
 export type Stored = { snapshotID: string; metadata: string }
 
-export function clone(namespace: string, { snapshotID, metadata }: Stored, repository: string, more = {}): KubeObject {
+export function clone(namespace: string, { snapshotID, metadata }: Stored, repository: string, more = {}): LooseObject {
   const spec = { snapshotID, metadata, apiGroup: '', kind: 'PersistentVolumeClaim', backupRepository: repository }
   return {
     ...typeOf('CloneFromSnapshot'),
@@ -120,7 +121,7 @@ export function clone(namespace: string, { snapshotID, metadata }: Stored, repos
 }
 
 /** An Upload as the snapshot function would make it. */
-export function upload(namespace: string, disk: string, repository: string, reference = ''): KubeObject {
+export function upload(namespace: string, disk: string, repository: string, reference = ''): LooseObject {
   const spec = { snapshotID: disk, backupRepository: repository, backupTimestamp: new Date().toISOString() }
   return {
     ...typeOf('Upload'),
@@ -157,23 +158,23 @@ export async function stagedIn({ environment }: Cluster): Promise<object> {
 /** Prunes, and waits until the shared repository says so. */
 export async function pruned({ environment, repositories: { named } }: Cluster, reason: string): Promise<void> {
   await environment.ping('dormouse-maintenance')
-  const isPruned = (object: KubeObject | undefined) =>
+  const isPruned = (object: LooseObject | undefined) =>
     object?.['status']?.conditions?.some((one: Condition) => one.type === 'Pruned' && one.reason === reason)
   await environment.waitFor('BackupRepository', undefined, named, isPruned)
 }
 
-export async function ended({ environment }: Cluster, name: string): Promise<KubeObject> {
-  const isUploaded = (object: KubeObject | undefined) => object?.['status']?.phase === 'Uploaded'
+export async function ended({ environment }: Cluster, name: string): Promise<LooseObject> {
+  const isUploaded = (object: LooseObject | undefined) => object?.['status']?.phase === 'Uploaded'
   return (await environment.waitFor('Snapshot', NAMESPACE, name, isUploaded)).object
 }
 
 /** As a backup in the repository that lets it be restored into another namespace of the cluster. */
-export function within({ repositories }: Cluster, snapshot: KubeObject): KubeObject {
-  return { ...snapshot, spec: { ...snapshot['spec'], backupRepository: repositories.group } } as KubeObject
+export function within({ repositories }: Cluster, snapshot: LooseObject): LooseObject {
+  return { ...snapshot, spec: { ...snapshot['spec'], backupRepository: repositories.group } } as LooseObject
 }
 
 /** By the session that it began with, and over what the other cluster has stored. */
-export async function assertWhole(own: Cluster, snapshot: KubeObject, { file }: Volume): Promise<void> {
+export async function assertWhole(own: Cluster, snapshot: LooseObject, { file }: Volume): Promise<void> {
   const { slice, progress } = (await uploadOf(own.environment, snapshot))['status']
   assert.is(slice, 1, 'its session was not given up')
   assert.ok(progress.bytesStored < 2 ** 20, `all but a little is the other's: ${progress.bytesStored}`)

@@ -1,7 +1,7 @@
 // An environment in which the real Velero has the shipped plugin, and what its tests ask again and again.
 
 import * as assert from 'uvu/assert'
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { operationMark } from '#shared/domain/velero.ts'
 import type { DormouseError } from '#shared/kernel/errors.ts'
 import type { Repository } from '#shared/repository/core/repository.ts'
@@ -14,6 +14,7 @@ import { noise, writePieces } from '#test/environment/storage/content.ts'
 import { openRepository } from '#test/environment/storage/repository.ts'
 import type { NewVolume, Volume } from '#test/environment/storage/volume.ts'
 import { VELERO_PREFIX } from '#test/environment/velero/start.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { atWork } from '../../crash/leftovers.ts'
 import { builtPlugin } from './plugin-file.ts'
 
@@ -46,7 +47,7 @@ export async function aFilledVolume(
 
 export type Run = 'Backup' | 'Restore' | 'Schedule' | 'DeleteBackupRequest'
 
-export async function runOf(environment: Environment, kind: Run, name: string): Promise<KubeObject | undefined> {
+export async function runOf(environment: Environment, kind: Run, name: string): Promise<LooseObject | undefined> {
   return await environment.api.get({ apiVersion: 'velero.io/v1', kind, namespace: 'velero', name })
 }
 
@@ -73,7 +74,7 @@ export async function untilPhase(
 
 export const OVER = /^(Completed|PartiallyFailed|Failed|FailedValidation)$/
 
-export async function listOf(environment: Environment, kind: KindName, namespace?: string): Promise<KubeObject[]> {
+export async function listOf(environment: Environment, kind: KindName, namespace?: string): Promise<LooseObject[]> {
   return await environment.api.list(KINDS[kind].apiVersion, kind, namespace)
 }
 
@@ -142,7 +143,7 @@ export async function hasData(environment: Environment, backupName: string): Pro
   return sealed.includes(true)
 }
 
-async function uploadsOf(environment: Environment, snapshots: KubeObject[]): Promise<KubeObject[]> {
+async function uploadsOf(environment: Environment, snapshots: LooseObject[]): Promise<LooseObject[]> {
   const names = new Set(snapshots.map(({ metadata: { namespace, name } }) => `${namespace}/${name}`))
   return (await listOf(environment, 'Upload')).filter((upload) => names.has(upload['spec'].snapshotReference))
 }
@@ -158,7 +159,7 @@ async function unclaimedBackups(environment: Environment, repository: Repository
   return ofThem.filter((_, index) => sealed[index]).map(({ metadata }) => `the data of Upload ${metadata.name}`)
 }
 
-async function isSealed(repository: Repository, { status }: KubeObject & { status?: { session?: string } }) {
+async function isSealed(repository: Repository, { status }: LooseObject & { status?: { session?: string } }) {
   if (status?.session === undefined) return false
   return await readRoot(repository, status.session).then(
     (root) => root !== undefined,

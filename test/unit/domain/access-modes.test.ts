@@ -2,10 +2,10 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { diskModes, joinedModes, writerMode } from '#shared/domain/access-modes.ts'
 import { requireDisk } from '#shared/domain/volume.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const modes = suite('access modes')
 const [RWO, ROX, RWX, RWOP] = ['ReadWriteOnce', 'ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOncePod']
@@ -16,7 +16,7 @@ function ordersOf(set: string[]): string[][] {
   return set.flatMap((first) => ordersOf(set.filter((one) => one !== first)).map((rest) => [first, ...rest]))
 }
 
-const aVolume = (accessModes: unknown): KubeObject => ({
+const aVolume = (accessModes: unknown): LooseObject => ({
   apiVersion: 'v1',
   kind: 'PersistentVolume',
   metadata: { name: 'pv' },

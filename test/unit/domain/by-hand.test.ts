@@ -2,7 +2,6 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { decideClone, seeClone } from '#shared/domain/clone.ts'
 import { decideDownload, seeDownload } from '#shared/domain/download.ts'
 import { glance } from '#shared/domain/glance.ts'
@@ -12,11 +11,12 @@ import { stepOfSnapshot } from '#shared/domain/snapshot.ts'
 import { formatHandOver } from '#shared/domain/staged-volume.ts'
 import { decideWake } from '#shared/domain/sweep.ts'
 import { seeUpload } from '#shared/domain/upload.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const test = suite('written by hand')
 
 const ID = formatClaimSnapshotId({ namespace: 'shop', claim: 'orders', disk: { fcdId: 'a1', snapshotId: 'b2' } })
-const anObject = (kind: string, status: object, metadata: object = {}): KubeObject => ({
+const anObject = (kind: string, status: object, metadata: object = {}): LooseObject => ({
   apiVersion: 'v1',
   kind,
   metadata: { name: 'x', namespace: 'shop', uid: 'u-1', ...metadata },
@@ -87,7 +87,7 @@ test('a Download of a staged disk whose clone was torn out stops; one without a 
     download: undefined,
     owner: undefined,
   }
-  const waiting = (object: KubeObject) => ({
+  const waiting = (object: LooseObject) => ({
     ...object,
     metadata: { ...object.metadata, labels: { 'dormouse.dev/step': 'waiting' } },
   })

@@ -4,14 +4,15 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
-const config = (flavor?: string) => ({
+const config = (flavor?: string): LooseObject => ({
   apiVersion: 'v1',
   kind: 'ConfigMap',
   metadata: { name: 'velero-vsphere-plugin-config' },
   data: flavor === undefined ? {} : { cluster_flavor: flavor },
 })
-const controller = (value?: string) => ({
+const controller = (value?: string): LooseObject => ({
   apiVersion: 'apps/v1',
   kind: 'Deployment',
   metadata: { name: 'vsphere-csi-controller' },

@@ -13,6 +13,7 @@ import {
   unwrapToDisk,
 } from '#shared/domain/ids.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const FCD = 'd8740414-6ff3-46c6-9b38-9e47e40afb06'
 const SNAP = '3d57057d-e070-4d49-bbe4-1cf4af13cb64'
@@ -31,7 +32,9 @@ test("a guest cluster's id is unwrapped through both of its layers", () => {
   assert.equal(unwrapToDisk(`pvc:guest/data:${outer}`), { fcdId: FCD, snapshotId: SNAP })
 })
 
-const HOSTILE: [why: string, text: string][] = [
+// An Upload and a Download need not have one: the peer's schema asks for none.
+const HOSTILE: [why: string, text: string | undefined][] = [
+  ['not there', undefined],
   ['empty', ''],
   ['another type', `file:${FCD}:${SNAP}`],
   ['too many parts', `ivd:${FCD}:${SNAP}:x`],
@@ -78,15 +81,15 @@ test('the metadata blobs of the seed hold their claims', () => {
   assert.is(etcd.metadata.namespace, 'test-ns-mctwohb')
   assert.is(etcd.metadata.uid, '80868f8b-4fec-4bd2-b246-e52c66db553a')
   assert.is(etcd['spec'].storageClassName, 'kibishii-storage-class')
-  assert.equal(etcd['spec'].resources.requests, { storage: '1Gi' })
-  assert.is(etcd['status'].phase, 'Bound')
+  assert.equal(etcd['spec']?.resources?.requests, { storage: '1Gi' })
+  assert.is(etcd['status']?.phase, 'Bound')
   const kibishii = decodeClaimMetadata(blobs['kibishii-data-kibishii-deployment-0'] ?? '')
   assert.equal(kibishii.metadata.labels, { app: 'kibishii' })
   assert.equal(kibishii['spec'].accessModes, ['ReadWriteOnce'])
 })
 
 test('a claim survives the way into the blob and back', () => {
-  const claim = {
+  const claim: LooseObject = {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
     metadata: {

@@ -2,24 +2,19 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { CLONE_NEXT, CLONE_PHASES, decideClone, seeClone } from '#shared/domain/clone.ts'
-import { DELETE_PHASES, decideDelete, deletePhase } from '#shared/domain/delete.ts'
-import { DOWNLOAD_NEXT, DOWNLOAD_PHASES, decideDownload } from '#shared/domain/download.ts'
 import {
-  decideSnapshot,
-  followUpload,
-  SNAPSHOT_NEXT,
-  SNAPSHOT_PHASE_OF_UPLOAD,
+  CLONE_FROM_SNAPSHOT_PHASES,
+  DELETE_SNAPSHOT_PHASES,
+  DOWNLOAD_PHASES,
   SNAPSHOT_PHASES,
-} from '#shared/domain/snapshot.ts'
-import {
-  decideUpload,
-  seeUpload,
-  UPLOAD_NEXT,
   UPLOAD_PHASES,
-  uploadBackoffUnits,
-  uploadRetryMax,
-} from '#shared/domain/upload.ts'
+} from '#shared/api/types.ts'
+import { CLONE_NEXT, decideClone, seeClone } from '#shared/domain/clone.ts'
+import { decideDelete, deletePhase } from '#shared/domain/delete.ts'
+import { DOWNLOAD_NEXT, decideDownload } from '#shared/domain/download.ts'
+import { decideSnapshot, followUpload, SNAPSHOT_NEXT, SNAPSHOT_PHASE_OF_UPLOAD } from '#shared/domain/snapshot.ts'
+import { decideUpload, seeUpload, UPLOAD_NEXT, uploadBackoffUnits, uploadRetryMax } from '#shared/domain/upload.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const NOW = 1_000_000
 const upload = (change: object) => ({
@@ -67,7 +62,7 @@ test('a clean-up after failed transfers never ends as Completed', () => {
 })
 
 test("the peer's nextRetryTimestamp of a new upload does not hold it up", () => {
-  const object = {
+  const object: LooseObject = {
     apiVersion: '',
     kind: 'Upload',
     metadata: { name: 'u' },
@@ -150,7 +145,7 @@ test('a clone whose disk was too small for its backup gets another one, unless i
 })
 
 test('a failed clone is never run again', () => {
-  const clone = {
+  const clone: LooseObject = {
     apiVersion: '',
     kind: 'CloneFromSnapshot',
     metadata: { name: 'c' },
@@ -164,7 +159,7 @@ test('a delete stops a running upload first', () => {
   assert.is(decideDelete('New', 'InProgress').kind, 'stopUpload')
   assert.is(decideDelete('InProgress', 'Canceled').kind, 'remove')
   assert.is(decideDelete('New', undefined).kind, 'remove')
-  assert.is(deletePhase({ apiVersion: '', kind: 'DeleteSnapshot', metadata: { name: 'd' } }), 'New')
+  assert.is(deletePhase({ kind: 'DeleteSnapshot', metadata: { name: 'd' } } as LooseObject), 'New')
 })
 
 test('the tables are closed: every target is a phase of the same machine', () => {
@@ -172,11 +167,11 @@ test('the tables are closed: every target is a phase of the same machine', () =>
     [UPLOAD_PHASES, UPLOAD_NEXT],
     [SNAPSHOT_PHASES, SNAPSHOT_NEXT],
     [DOWNLOAD_PHASES, DOWNLOAD_NEXT],
-    [CLONE_PHASES, CLONE_NEXT],
+    [CLONE_FROM_SNAPSHOT_PHASES, CLONE_NEXT],
   ]
   for (const [phases, next] of tables)
     for (const targets of Object.values(next)) for (const target of targets) assert.ok(phases.includes(target))
-  assert.ok(DELETE_PHASES.length > 0)
+  assert.ok(DELETE_SNAPSHOT_PHASES.length > 0)
 })
 
 test.run()

@@ -2,24 +2,24 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { fits, isProvisionedFor } from '#shared/domain/new-volume.ts'
 import { parseQuantity } from '#shared/domain/quantity.ts'
 import { coversClaims, coversNamespace, sourcesOf } from '#shared/domain/restore-scope.ts'
 import { handOverOf, stagedVolumeOf, stateOfStaged } from '#shared/domain/staged-volume.ts'
 import { defaultClass } from '#shared/domain/storage-class.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const test = suite('a new volume')
 const UID = '6f0e7a2c-1111-4222-8333-444455556666'
 
-const CLAIM: KubeObject = {
+const CLAIM: LooseObject = {
   apiVersion: 'v1',
   kind: 'PersistentVolumeClaim',
   metadata: { name: 'dormouse-u', namespace: 'shop', uid: UID },
   spec: { accessModes: ['ReadWriteOnce'], storageClassName: 'fast', resources: { requests: { storage: '1Gi' } } },
 }
 
-function aVolume(metadata: object = {}, spec: object = {}): KubeObject {
+function aVolume(metadata: object = {}, spec: object = {}): LooseObject {
   return {
     apiVersion: 'v1',
     kind: 'PersistentVolume',
@@ -43,7 +43,7 @@ test('it is new when its name ends with the UID of the claim, the provisioner sa
   assert.ok(isProvisionedFor(aVolume(), CLAIM))
   assert.ok(isProvisionedFor(aVolume({ name: `other-prefix-${UID}` }), CLAIM))
   const claimRef = { namespace: 'shop', name: 'dormouse-u', uid: UID }
-  const others: [string, KubeObject][] = [
+  const others: [string, LooseObject][] = [
     ['another name', aVolume({ name: 'pool-1' })],
     ['the UID without a dash', aVolume({ name: `pvc${UID}` })],
     ['nobody provisioned it', aVolume({ annotations: {} })],
@@ -92,7 +92,7 @@ test('quantities are read as Kubernetes writes them, and nothing is read out of 
 })
 
 test('of several default classes it is the newest', () => {
-  const aClass = (name: string, creationTimestamp: string, isDefault = 'true'): KubeObject => ({
+  const aClass = (name: string, creationTimestamp: string, isDefault = 'true'): LooseObject => ({
     apiVersion: 'storage.k8s.io/v1',
     kind: 'StorageClass',
     metadata: { name, creationTimestamp, annotations: { 'storageclass.kubernetes.io/is-default-class': isDefault } },
@@ -104,7 +104,7 @@ test('of several default classes it is the newest', () => {
 })
 
 test('a Restore speaks for the namespaces that it includes, and maps', () => {
-  const aRestore = (spec: object): KubeObject => ({
+  const aRestore = (spec: object): LooseObject => ({
     apiVersion: 'velero.io/v1',
     kind: 'Restore',
     metadata: { name: 'r' },
@@ -122,9 +122,12 @@ test('a Restore speaks for the namespaces that it includes, and maps', () => {
 })
 
 test('a Restore speaks for claims that it brings back with their data', () => {
-  const clone = (name: string): KubeObject => ({ apiVersion: '', kind: 'CloneFromSnapshot', metadata: { name } })
+  const clone = (name: string): LooseObject => ({ apiVersion: '', kind: 'CloneFromSnapshot', metadata: { name } })
   const covers = (spec: object, name = 'mine') =>
-    coversClaims({ apiVersion: '', kind: 'Restore', metadata: { name: 'r', uid: 'u-1' }, spec }, clone(name))
+    coversClaims(
+      { apiVersion: 'velero.io/v1', kind: 'Restore', metadata: { name: 'r', uid: 'u-1' }, spec },
+      clone(name),
+    )
   assert.ok(covers({}) && covers({ restorePVs: true }) && covers({ restorePVs: null, includedResources: [] }))
   assert.not.ok(covers({ restorePVs: false }))
   for (const one of ['*', 'persistentvolumeclaims', 'persistentvolumeclaim', 'pvc', 'persistentvolumeclaims.', 'PVC']) {
@@ -143,13 +146,13 @@ test('a Restore speaks for claims that it brings back with their data', () => {
 })
 
 test('a volume is changed only when it is the one that the Download names, with its disk', () => {
-  const clone: KubeObject = {
+  const clone: LooseObject = {
     apiVersion: '',
     kind: 'CloneFromSnapshot',
     metadata: { name: 'c', namespace: 'shop', uid: 'u' },
   }
   const download = { apiVersion: '', kind: 'Download', metadata: { name: 'd' }, spec: { protectedEntityID: 'ivd:a1' } }
-  const disk = {
+  const disk: LooseObject = {
     clone,
     download,
     staged: { name: `pvc-${UID}`, claimUID: UID, reclaimPolicy: 'Delete', zeroed: true },
@@ -171,7 +174,7 @@ test('a volume is changed only when it is the one that the Download names, with 
 })
 
 test('annotations that say nothing usable say nothing', () => {
-  const says = (text: string) => ({
+  const says = (text: string): LooseObject => ({
     apiVersion: '',
     kind: 'Download',
     metadata: { name: 'd', annotations: { 'dormouse.dev/staged-volume': text, 'dormouse.dev/hand-over': text } },

@@ -2,8 +2,8 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { type Candidates, chooseNode } from '#shared/domain/node-choice.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const test = suite('the node of a staged disk')
 const DRIVER = 'csi.vsphere.vmware.com'
@@ -12,7 +12,7 @@ const REGION = 'topology.csi.vmware.com/k8s-region'
 
 type Place = { zone?: string; region?: string; spec?: object; ready?: string; deleted?: boolean }
 
-function aNode(name: string, { zone, region, spec = {}, ready = 'True', deleted = false }: Place = {}): KubeObject {
+function aNode(name: string, { zone, region, spec = {}, ready = 'True', deleted = false }: Place = {}): LooseObject {
   return {
     apiVersion: 'v1',
     kind: 'Node',
@@ -29,13 +29,13 @@ function aNode(name: string, { zone, region, spec = {}, ready = 'True', deleted 
   }
 }
 
-function aCsiNode(name: string, driver: object | null = { topologyKeys: [ZONE] }): KubeObject {
+function aCsiNode(name: string, driver: object | null = { topologyKeys: [ZONE] }): LooseObject {
   const other = { name: 'ebs.csi.aws.com', nodeID: name, topologyKeys: ['topology.ebs.csi.aws.com/zone'] }
   const drivers = driver === null ? [other] : [other, { name: DRIVER, nodeID: name, ...driver }]
   return { apiVersion: 'storage.k8s.io/v1', kind: 'CSINode', metadata: { name }, spec: { drivers } }
 }
 
-function aClass(...zones: string[]): KubeObject {
+function aClass(...zones: string[]): LooseObject {
   const matchLabelExpressions = [{ key: ZONE, values: zones }]
   return {
     apiVersion: 'storage.k8s.io/v1',
@@ -83,7 +83,7 @@ test('a label that the driver does not know as a place of its own counts for not
   assert.is(choose({ csiNodes }), 'NoNodeInTopology')
 })
 
-const UNFIT: Record<string, KubeObject> = {
+const UNFIT: Record<string, LooseObject> = {
   'not ready': aNode('z', { zone: 'zone-b', ready: 'False' }),
   'not heard of': aNode('z', { zone: 'zone-b', ready: 'Unknown' }),
   cordoned: aNode('z', { zone: 'zone-b', spec: { unschedulable: true } }),

@@ -2,7 +2,6 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import {
   candidates,
   formatLastDisks,
@@ -14,6 +13,7 @@ import {
   snapshotDescription,
   snapshotUidIn,
 } from '#shared/domain/orphans.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const NOW = Date.parse('2026-11-26T12:00:00Z')
 const AGE_MS = 7_200_000
@@ -25,7 +25,7 @@ function listed(snapshotId: string, description: string, agoMs = AGE_MS): Listed
   return { snapshotId, description, createdMs: NOW - agoMs }
 }
 
-function aSnapshot(phase: string, change: { uid?: string; repository?: string; names?: string } = {}): KubeObject {
+function aSnapshot(phase: string, change: { uid?: string; repository?: string; names?: string } = {}): LooseObject {
   const nested = Buffer.from(`ivd:${DISK}:${change.names}`).toString('base64').replace(/=+$/, '')
   return {
     apiVersion: '',
@@ -36,7 +36,7 @@ function aSnapshot(phase: string, change: { uid?: string; repository?: string; n
   }
 }
 
-function anUpload(phase: string, snapshotId: string): KubeObject {
+function anUpload(phase: string, snapshotId: string): LooseObject {
   const metadata = { name: `upload-${snapshotId}`, namespace: 'velero' }
   return {
     apiVersion: '',
@@ -48,7 +48,7 @@ function anUpload(phase: string, snapshotId: string): KubeObject {
 }
 
 /** Ids of those that would be removed from a disk with these snapshots. */
-function removed(all: ListedSnapshot[], snapshots: KubeObject[] = [], uploads: KubeObject[] = []): string[] {
+function removed(all: ListedSnapshot[], snapshots: LooseObject[] = [], uploads: LooseObject[] = []): string[] {
   const old = candidates(all, 'mine', NOW, AGE_MS)
   return orphansOf(old, all, { clusterId: 'mine', snapshots, uploads }).map(({ snapshotId }) => snapshotId)
 }
@@ -108,7 +108,7 @@ test('of doubles the one that the status names stays, else the oldest', () => {
 })
 
 test('recorded disks are those of our driver and of our objects, each once, and nothing that is no id', () => {
-  const pv = (driver: string, volumeHandle: string): KubeObject => ({
+  const pv = (driver: string, volumeHandle: string): LooseObject => ({
     apiVersion: 'v1',
     kind: 'PersistentVolume',
     metadata: { name: 'pv' },
@@ -129,7 +129,7 @@ test('recorded disks are those of our driver and of our objects, each once, and 
 
 test("the volumes' disks have four turns of five: what users write into their objects keeps the look from none of them", () => {
   const csi = { driver: 'csi.vsphere.vmware.com', volumeHandle: DISK }
-  const volume = { apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'pv' }, spec: { csi } }
+  const volume: LooseObject = { apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'pv' }, spec: { csi } }
   const forged = ['00000000-0000-4000-8000-000000000000', '00000000-0000-4000-8000-000000000001']
   const objects = forged.map((fcdId) => ({ ...aSnapshot('New'), status: { volumeID: `ivd:${fcdId}` } }))
   const recorded = recordedDisks([volume], objects)

@@ -2,11 +2,11 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Actor } from '#shared/domain/authority.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { decideRemoval, type Found, isUploadOf, needsVolume, type Removal } from '#shared/domain/removal.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const removal = suite('what a DeleteSnapshot may remove')
 
@@ -20,7 +20,7 @@ const OPERATOR: Actor = { kind: 'operator' }
 const OURS = snapshotDescription('mine', 'u-1')
 const NOTHING: Found = { clusterId: 'mine', upload: undefined, roots: [], description: undefined, isOwnDisk: false }
 
-function anUpload(namespace: string, status: object = { phase: 'InProgress' }): KubeObject {
+function anUpload(namespace: string, status: object = { phase: 'InProgress' }): LooseObject {
   return {
     apiVersion: '',
     kind: 'Upload',

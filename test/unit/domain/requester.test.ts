@@ -2,9 +2,9 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
 import { fateOf, isAwaited, isUnclaimed, mayStillBeRead, requesterOf, whyAbandoned } from '#shared/domain/requester.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const requesters = suite('requesters')
 
@@ -14,7 +14,7 @@ const SNAPSHOT_ID = formatClaimSnapshotId({
   disk: { fcdId: 'aa', snapshotId: 'bb' },
 })
 
-function anObject(kind: string, marks: object = {}, more: object = {}): KubeObject {
+function anObject(kind: string, marks: object = {}, more: object = {}): LooseObject {
   const marked = { labels: {}, annotations: {}, ...marks }
   return { apiVersion: '', kind, metadata: { name: 'x', namespace: 'shop', ...marked }, spec: {}, ...more }
 }

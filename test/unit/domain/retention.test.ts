@@ -2,17 +2,18 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { decideRecord, isDeletionOverdue } from '#shared/domain/retention.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const NOW = Date.parse('2026-11-26T12:00:00Z')
 const DAY_MS = 86_400_000
 const at = (ms: number) => new Date(NOW + ms).toISOString()
 
 /** An ended record; `endedAgoMs` undefined: it does not say when. */
-function aRecord(kind: string, phase: string, endedAgoMs: number | undefined, change: object = {}): KubeObject {
+function aRecord(kind: KindName, phase: string, endedAgoMs: number | undefined, change: object = {}): LooseObject {
   return {
-    apiVersion: '',
+    apiVersion: KINDS[kind].apiVersion,
     kind,
     metadata: { name: 'r', namespace: 'shop', uid: 'u', labels: { 'dormouse.dev/step': 'done' }, ...change },
     spec: { backupRepository: 'br' },
@@ -20,10 +21,10 @@ function aRecord(kind: string, phase: string, endedAgoMs: number | undefined, ch
   }
 }
 
-const decide = (object: KubeObject, owner?: KubeObject, retentionMs = DAY_MS) =>
+const decide = (object: LooseObject, owner?: LooseObject, retentionMs = DAY_MS) =>
   decideRecord(object, owner, NOW, retentionMs).kind
 
-const ENDS: [kind: string, phase: string][] = [
+const ENDS: [kind: KindName, phase: string][] = [
   ['Snapshot', 'Uploaded'],
   ['Snapshot', 'SnapshotFailed'],
   ['Snapshot', 'UploadFailedAfterRetry'],
@@ -47,13 +48,14 @@ for (const [kind, phase] of ENDS) {
 }
 
 test('what is not over is never collected, however old it is', () => {
-  for (const [kind, phase] of [
+  const unfinished: [kind: KindName, phase: string][] = [
     ['Upload', 'CleanupFailed'],
     ['Snapshot', 'Uploading'],
     ['Snapshot', 'Snapshotted'],
     ['Download', 'Retry'],
     ['DeleteSnapshot', 'InProgress'],
-  ] as const)
+  ]
+  for (const [kind, phase] of unfinished)
     assert.is(decide(aRecord(kind, phase, 9 * DAY_MS)), 'keep', `${kind} ${phase}`)
   const unlabelled = aRecord('Upload', 'Completed', 9 * DAY_MS, { labels: { 'dormouse.dev/step': 'upload' } })
   assert.is(decide(unlabelled), 'keep', 'its function has not settled it yet')
@@ -66,7 +68,7 @@ test('a record with a finalizer, or one that is being deleted, is left alone', (
 })
 
 test('the Snapshot of a backup that is kept in vCenter stays, a failed one of local mode does not', () => {
-  const local: KubeObject = { ...aRecord('Snapshot', 'Snapshotted', 9 * DAY_MS), spec: { backupRepository: '' } }
+  const local: LooseObject = { ...aRecord('Snapshot', 'Snapshotted', 9 * DAY_MS), spec: { backupRepository: '' } }
   assert.is(decide(local), 'keep')
   assert.is(decide({ ...local, status: { ...local['status'], phase: 'SnapshotFailed' } }), 'collect')
 })
@@ -102,7 +104,7 @@ test('a deletion is let go at its deadline, unless somebody is at it or nothing 
   assert.is(isDeletionOverdue(deleted(DAY_MS + 1, ['someone.else/x']), undefined, NOW, DAY_MS), false)
   assert.is(isDeletionOverdue(aRecord('Snapshot', 'Canceling', undefined), undefined, NOW, DAY_MS), false)
   const spec = { holderIdentity: 'x', leaseDurationSeconds: 30, renewTime: at(-10) }
-  const lease = { apiVersion: '', kind: 'Lease', metadata: { name: 'l' }, spec }
+  const lease: LooseObject = { apiVersion: '', kind: 'Lease', metadata: { name: 'l' }, spec }
   assert.is(isDeletionOverdue(deleted(DAY_MS + 1), lease, NOW, DAY_MS), false)
 })
 

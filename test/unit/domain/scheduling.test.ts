@@ -2,17 +2,18 @@
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import { STEPPED_KINDS } from '#shared/api/kinds.ts'
+import type { PersistentVolumeClaim } from '#shared/api/types.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { leaseName, leaseState } from '#shared/domain/lease.ts'
 import { progressView, sizeText } from '#shared/domain/progress.ts'
 import { decideSlot, oldestFirst, slotHolder } from '#shared/domain/slots.ts'
 import { restoredClaim, stagingClaim } from '#shared/domain/staging.ts'
-import { STEP_OF_KIND } from '#shared/domain/step-label.ts'
 import { decideWake, keepsSlot, type Surroundings } from '#shared/domain/sweep.ts'
 import { uploadBackoffUnits } from '#shared/domain/upload.ts'
 import { requireBoundVolume, requireClaimHandle, requireDisk } from '#shared/domain/volume.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const NOW = Date.parse('2026-11-21T12:00:00Z')
 const at = (seconds: number) => new Date(NOW + seconds * 1000).toISOString()
@@ -20,7 +21,7 @@ const at = (seconds: number) => new Date(NOW + seconds * 1000).toISOString()
 function anUpload(
   step?: string,
   change: { due?: string; status?: object; uid?: string; created?: string } = {},
-): KubeObject {
+): LooseObject {
   return {
     apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
     kind: 'Upload',
@@ -45,7 +46,7 @@ const calm: Surroundings = {
   upload: undefined,
   download: undefined,
 }
-const heldLease = {
+const heldLease: LooseObject = {
   apiVersion: '',
   kind: 'Lease',
   metadata: { name: 'l' },
@@ -108,7 +109,7 @@ test('what is over and labelled done is never woken', () => {
 })
 
 test('neither back-off nor the queue hides a cancel from the sweep, and one that was seen is not repeated', () => {
-  const cancelled = (upload: KubeObject) => ({ ...upload, spec: { uploadCancel: true } })
+  const cancelled = (upload: LooseObject) => ({ ...upload, spec: { uploadCancel: true } })
   const later = { due: at(3600), status: { phase: 'UploadError', nextRetryTimestamp: at(3600) } }
   assert.is(decideWake(anUpload('waiting', later), calm).wake, false)
   assert.is(decideWake(cancelled(anUpload('waiting', later)), calm).wake, true)
@@ -129,7 +130,7 @@ test('a transfer hears its owner, but no other object of that name', () => {
     spec,
     status: { phase: 'UploadFailed', uploadName },
   })
-  const wakes = (snapshot: KubeObject) => decideWake(upload, { ...calm, owner: snapshot }).wake
+  const wakes = (snapshot: LooseObject) => decideWake(upload, { ...calm, owner: snapshot }).wake
   assert.is(wakes(owner({}, upload.metadata.name)), false)
   assert.is(wakes(owner({ snapshotCancel: true }, upload.metadata.name)), true)
   assert.is(wakes(owner({}, upload.metadata.name, { deletionTimestamp: at(0) })), true)
@@ -145,7 +146,7 @@ test('a due time that is farther away than any of ours hides no work from the sw
     DeleteSnapshot: 60,
     BackupRepositoryClaim: 3600,
   }
-  assert.equal(Object.keys(longest).sort(), Object.keys(STEP_OF_KIND).sort())
+  assert.equal(Object.keys(longest).sort(), [...STEPPED_KINDS].sort())
   const CLOCKS_DIFFER = 60
   for (const [kind, seconds] of Object.entries(longest)) {
     const due = (after: number) => ({ ...anUpload('waiting', { due: at(after), status: {} }), kind })
@@ -166,7 +167,7 @@ test('a due time that is farther away than any of ours hides no work from the sw
 })
 
 test('only transfers wait for a slot: no other object is hidden by the label of the queue', () => {
-  for (const kind of Object.keys(STEP_OF_KIND)) {
+  for (const kind of STEPPED_KINDS) {
     const queued = { ...anUpload('queued', { status: {} }), kind }
     const isHidden = kind === 'Upload' || kind === 'Download'
     assert.is(decideWake(queued, { ...calm, nowMs: NOW + 60_000 }).wake, !isHidden, kind)
@@ -271,8 +272,12 @@ for (const [reason, act] of REFUSED) {
 }
 
 test('a staging claim asks for the same disk and carries nothing of the old one', () => {
-  const clone = { apiVersion: '', kind: 'CloneFromSnapshot', metadata: { name: 'c', namespace: 'new', uid: 'u' } }
-  const stored = {
+  const clone: LooseObject = {
+    apiVersion: '',
+    kind: 'CloneFromSnapshot',
+    metadata: { name: 'c', namespace: 'new', uid: 'u' },
+  }
+  const stored: PersistentVolumeClaim = {
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
     metadata: {

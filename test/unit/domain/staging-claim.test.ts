@@ -2,17 +2,17 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { CLONE_ANNOTATION, CLONE_LABEL, stagingClaim } from '#shared/domain/staging.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const staging = suite('a staging claim')
 
-const CLONE: KubeObject = {
+const CLONE: LooseObject = {
   apiVersion: '',
   kind: 'CloneFromSnapshot',
   metadata: { name: 'back', namespace: 'shop', uid: 'u-1' },
 }
-const CLAIM: KubeObject = {
+const CLAIM: LooseObject = {
   apiVersion: 'v1',
   kind: 'PersistentVolumeClaim',
   metadata: {

@@ -2,21 +2,21 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { formatQuantity, parseQuantity } from '#shared/domain/quantity.ts'
 import { asksForBytes, restoredClaim, stagingClaim } from '#shared/domain/staging.ts'
 import { MiB } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { reasonOf } from '#test/support/reason.ts'
 
 const size = suite('the size of a restored volume')
 
 const PLACE = { storageClass: 'fast', selectedNode: undefined, namespace: 'app' }
-const CLONE: KubeObject = {
+const CLONE: LooseObject = {
   apiVersion: '',
   kind: 'CloneFromSnapshot',
   metadata: { name: 'c', namespace: 'new', uid: 'u' },
 }
-const aClaim = (storage: string | undefined, more: object = {}, limits?: object): KubeObject => ({
+const aClaim = (storage: string | undefined, more: object = {}, limits?: object): LooseObject => ({
   apiVersion: 'v1',
   kind: 'PersistentVolumeClaim',
   metadata: { name: 'data' },
@@ -27,9 +27,9 @@ const aClaim = (storage: string | undefined, more: object = {}, limits?: object)
   },
   ...more,
 })
-const askedBy = (claim: KubeObject): string => claim['spec'].resources.requests.storage
+const askedBy = (claim: LooseObject): string => claim['spec'].resources.requests.storage
 const restored = (storage: string, capacity: string, limits?: object): string => {
-  const volume = {
+  const volume: LooseObject = {
     apiVersion: 'v1',
     kind: 'PersistentVolume',
     metadata: { name: 'pv' },

@@ -2,11 +2,11 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { hasNode, type NodeAffinity, nodeAffinityOf } from '#shared/domain/node-affinity.ts'
 import { formatHandOver, handOverOf, stagedVolumeOf } from '#shared/domain/staged-volume.ts'
 import { changesTo, isPlaceKept, needsOtherObject, takenOver, type Wanted } from '#shared/domain/taken-over.ts'
 import type { VolumeRecord } from '#shared/domain/volume-record.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const over = suite('what a restored volume takes over')
 
@@ -17,7 +17,7 @@ const CSI = {
   volumeAttributes: { type: 'vSphere CNS Block Volume' },
   nodeStageSecretRef: { name: 'own', namespace: 'velero' },
 }
-const aStaged = (spec: object = {}): KubeObject => ({
+const aStaged = (spec: object = {}): LooseObject => ({
   apiVersion: 'v1',
   kind: 'PersistentVolume',
   metadata: { name: 'pvc-1', labels: { 'dormouse.dev/clone-uid': 'u' }, annotations: { a: 'own' } },
@@ -33,7 +33,7 @@ const aStaged = (spec: object = {}): KubeObject => ({
 })
 const onTo = (
   record: VolumeRecord | undefined,
-  { staged = aStaged(), ...more }: Partial<Wanted> & { staged?: KubeObject } = {},
+  { staged = aStaged(), ...more }: Partial<Wanted> & { staged?: LooseObject } = {},
 ) => takenOver(staged, { record, claimModes: ['ReadWriteOnce'], nodes: [], ...more })
 
 over('file system, options, modes, labels and annotations come from the record', () => {
@@ -61,7 +61,7 @@ over('file system, options, modes, labels and annotations come from the record',
 
 over('a record without file system or options takes those of the class away, as the volume had none', () => {
   const { spec } = onTo({ reclaimPolicy: 'Delete' })
-  assert.is('fsType' in spec.csi, false)
+  assert.is('fsType' in spec!.csi!, false)
   assert.is('mountOptions' in spec, false)
   assert.equal(changesTo(aStaged(), onTo({})).spec, { accessModes: ['ReadWriteOnce'], mountOptions: null })
 })
@@ -76,7 +76,7 @@ over('without a record all is as the class has it, and only the modes fit the cl
 over('a raw block device keeps what nobody reads', () => {
   const staged = aStaged({ volumeMode: 'Block', mountOptions: undefined })
   const { spec } = onTo({ fsType: 'xfs', mountOptions: ['noatime'] }, { staged })
-  assert.equal([spec.csi.fsType, spec.mountOptions], ['ext4', undefined])
+  assert.equal([spec?.csi?.fsType, spec?.mountOptions], ['ext4', undefined])
 })
 
 over('only what Kubernetes lets nobody change takes another object', () => {
@@ -90,7 +90,7 @@ over('only what Kubernetes lets nobody change takes another object', () => {
 
 const ZONES = (operator: string, ...values: string[]): NodeAffinity =>
   nodeAffinityOf({ required: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'zone', operator, values }] }] } })!
-const aNode = (name: string, labels: Record<string, string>): KubeObject => ({
+const aNode = (name: string, labels: Record<string, string>): LooseObject => ({
   apiVersion: 'v1',
   kind: 'Node',
   metadata: { name, labels },
@@ -105,7 +105,7 @@ over('a place is kept where a node has it, and the new disk does not say where i
   assert.is(isPlaceKept(aStaged(), { record: gone, claimModes: [], nodes: NODES }), false)
   const placed = aStaged({ nodeAffinity: ZONES('In', 'c') })
   assert.equal(onTo(here, { nodes: NODES, staged: placed })['spec'].nodeAffinity, ZONES('In', 'c'))
-  assert.is('nodeAffinity' in changesTo(placed, onTo(here, { nodes: NODES, staged: placed })).spec, false)
+  assert.is('nodeAffinity' in changesTo(placed, onTo(here, { nodes: NODES, staged: placed })).spec!, false)
 })
 
 const OPERATORS: [NodeAffinity, boolean][] = [
@@ -182,7 +182,7 @@ over('a place that Kubernetes would refuse is none', () => {
   for (const value of REFUSED) assert.is(nodeAffinityOf(value), undefined, JSON.stringify(value)?.slice(0, 200))
 })
 
-const aDownload = (annotations: Record<string, string>): KubeObject => ({
+const aDownload = (annotations: Record<string, string>): LooseObject => ({
   apiVersion: '',
   kind: 'Download',
   metadata: { name: 'd', annotations },

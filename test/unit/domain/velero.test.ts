@@ -2,18 +2,18 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { deadlineOf } from '#shared/controllers/deadline.ts'
 import type { Log } from '#shared/controllers/deps.ts'
 import { DEADLINE_MARGIN_MS, isTooLate } from '#shared/domain/upload.ts'
 import { operationDeadline } from '#shared/domain/velero.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const velero = suite("Velero's operation")
 
 const NOON_MS = Date.parse('2026-11-26T12:00:00Z')
 
-function anObject(deadline?: string): KubeObject {
+function anObject(deadline?: string): LooseObject {
   const annotations = deadline === undefined ? {} : { 'dormouse.dev/operation-deadline': deadline }
   return { apiVersion: '', kind: 'Upload', metadata: { name: 'upload-1', namespace: 'velero', annotations } }
 }

@@ -2,7 +2,6 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import {
   findMigratedDisk,
   isDiskIn,
@@ -10,18 +9,19 @@ import {
   requireOwnVolume,
   volumesOfDisk,
 } from '#shared/domain/volume.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { reasonOf } from '#test/support/reason.ts'
 
 const owner = suite('whose a volume is')
 
-const claim = {
+const claim: LooseObject = {
   apiVersion: 'v1',
   kind: 'PersistentVolumeClaim',
   metadata: { namespace: 'b', name: 'data', uid: 'u-1' },
 }
 const REF = { namespace: 'b', name: 'data', uid: 'u-1' }
 
-function aVolume(claimRef: object | undefined, spec: object = CSI, annotations = {}): KubeObject {
+function aVolume(claimRef: object | undefined, spec: object = CSI, annotations = {}): LooseObject {
   return {
     apiVersion: 'v1',
     kind: 'PersistentVolume',
@@ -50,8 +50,8 @@ owner('a claim owns the volume that names its namespace, its name and its UID', 
   assert.is(await reasonOf(asked), 'VolumeOfAnotherClaim', 'no UID is no proof')
 })
 
-const bound = (volume: KubeObject, phase = 'Bound') => ({ ...volume, status: { phase } })
-const isIn = (namespace: string, volumes: KubeObject[], claims: (KubeObject | undefined)[] = [claim]) =>
+const bound = (volume: LooseObject, phase = 'Bound') => ({ ...volume, status: { phase } })
+const isIn = (namespace: string, volumes: LooseObject[], claims: (LooseObject | undefined)[] = [claim]) =>
   isDiskIn(namespace, volumesOfDisk('fcd-1', volumes, []), claims)
 
 owner('a disk is in the namespace where its volume is bound to a claim that is there', () => {
@@ -77,12 +77,13 @@ owner("a volume of the same disk that is not that namespace's leaves it unproved
 
 const migrated = { 'pv.kubernetes.io/migrated-to': 'csi.vsphere.vmware.com' }
 const taken = aVolume(REF, { vsphereVolume: { volumePath: '[ds] a.vmdk' } }, migrated)
-const record = (volumepath: string, volumeid = 'fcd-1') => ({ spec: { volumepath, volumeid } }) as unknown as KubeObject
+const record = (volumepath: string, volumeid = 'fcd-1') =>
+  ({ spec: { volumepath, volumeid } }) as unknown as LooseObject
 
 owner('the disk of a volume that was taken over from the in-tree driver is the one at its path', async () => {
   assert.is(requireMigratedDisk(taken, [record('[ds] b.vmdk', 'x'), record('[ds] a.vmdk')]), 'fcd-1')
   assert.is(requireMigratedDisk(taken, [record('[ds] a.vmdk'), record('[ds] a.vmdk')]), 'fcd-1')
-  const asked = (records: KubeObject[]) => Promise.resolve().then(() => requireMigratedDisk(taken, records))
+  const asked = (records: LooseObject[]) => Promise.resolve().then(() => requireMigratedDisk(taken, records))
   assert.is(await reasonOf(asked([])), 'VolumeNotFound')
 })
 

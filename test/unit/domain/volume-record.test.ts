@@ -4,13 +4,13 @@ import { readFileSync } from 'node:fs'
 import * as fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { backedUpOf, formatBackedUp, neededBytes } from '#shared/domain/backed-up.ts'
 import type { NodeAffinity } from '#shared/domain/node-affinity.ts'
 import { formatRecord, readRecord, recordOf, type VolumeRecord } from '#shared/domain/volume-record.ts'
 import { blockSourceOf } from '#shared/movers/block/block-source.ts'
 import { openRoot, type RootSource, sealRoot } from '#shared/repository/format/root.ts'
 import { formatExample } from '#test/support/format-example.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 const record = suite('what a backup keeps of its volume')
 
@@ -22,7 +22,7 @@ const AFFINITY: NodeAffinity = {
   },
 }
 
-const aVolume = (spec: object = {}, metadata: object = {}): KubeObject => ({
+const aVolume = (spec: object = {}, metadata: object = {}): LooseObject => ({
   apiVersion: 'v1',
   kind: 'PersistentVolume',
   metadata: { name: 'pv', ...metadata },
@@ -190,7 +190,7 @@ record('a root keeps it, with fields that this release does not know; one withou
   assert.is(sourceOf(root.source).volume, undefined)
 })
 
-const aDownload = (annotation: string | undefined, status: object = {}): KubeObject => ({
+const aDownload = (annotation: string | undefined, status: object = {}): LooseObject => ({
   apiVersion: '',
   kind: 'Download',
   metadata: {

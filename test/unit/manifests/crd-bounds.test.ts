@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { fitted } from '#shared/domain/fit.ts'
 import { MAX_CA_CHARS } from '#shared/domain/repository-parameter-values.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { type Field, fieldsOf, type Schema, unboundedIn } from './crd-fields.ts'
 import { objectsIn, ofKind } from './load.ts'
 
@@ -119,7 +120,7 @@ bounds('each text of a status that is no message is known to be short: whoever a
 })
 
 bounds('the largest claim that can be backed up fits, and so does the largest CA bundle', () => {
-  const claimOf = (chars: number) => ({
+  const claimOf = (chars: number): LooseObject => ({
     apiVersion: 'v1',
     kind: 'PersistentVolumeClaim',
     metadata: { name: 'data', namespace: 'app', annotations: { big: 'x'.repeat(chars) } },

@@ -1,6 +1,6 @@
 // The fields of a CRD as paths: `Snapshot.status.conditions[].message`, `BackupRepository.repopsitoryParameters{}`.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 export type Schema = {
   type?: string
@@ -19,7 +19,7 @@ export type Field = { path: string; schema: Schema }
 /** etcd takes 1.5 MiB for a whole object. */
 const MOST = 2 ** 20
 
-export function fieldsOf(crd: KubeObject): Field[] {
+export function fieldsOf(crd: LooseObject): Field[] {
   const { names, versions } = crd['spec']
   return versions.flatMap(({ schema }: { schema: { openAPIV3Schema: Schema } }) =>
     fieldsBelow(names.kind, schema.openAPIV3Schema),

@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { parse, parseAllDocuments } from 'yaml'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 
 export const FUNCTIONS = ['clone', 'delete', 'download', 'maintenance', 'repository', 'snapshot', 'sweep', 'upload']
 export const HEAVY = ['download', 'upload']
@@ -16,18 +16,18 @@ export function yamlFiles(folder: string): string[] {
 }
 
 /** Every object below a folder, kustomizations and patches left out. */
-export function objectsIn(folder: string): KubeObject[] {
+export function objectsIn(folder: string): LooseObject[] {
   return yamlFiles(folder)
     .filter((file) => basename(file) !== 'kustomization.yaml')
-    .flatMap((file) => parseAllDocuments(readFileSync(file, 'utf8')).map((document) => document.toJS() as KubeObject))
+    .flatMap((file) => parseAllDocuments(readFileSync(file, 'utf8')).map((document) => document.toJS() as LooseObject))
     .filter((object) => object?.kind !== undefined)
 }
 
-export function ofKind(objects: KubeObject[], kind: string): KubeObject[] {
+export function ofKind(objects: LooseObject[], kind: string): LooseObject[] {
   return objects.filter((object) => object.kind === kind)
 }
 
-export function named(objects: KubeObject[], kind: string, name: string): KubeObject {
+export function named(objects: LooseObject[], kind: string, name: string): LooseObject {
   const found = objects.find((object) => object.kind === kind && object.metadata.name === name)
   if (found === undefined) throw new Error(`there is no ${kind} ${name}`)
   return found

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { FUNCTIONS, named, objectsIn, ofKind } from './load.ts'
 import { granted, rulesOf, usedBy } from './rights.ts'
 
@@ -77,7 +77,7 @@ rbac('nobody may become more than they are', () => {
 rbac('every binding joins a role and ServiceAccounts that exist', () => {
   for (const binding of [...ofKind(objects, 'RoleBinding'), ...ofKind(objects, 'ClusterRoleBinding')]) {
     named(objects, binding['roleRef'].kind, binding['roleRef'].name)
-    for (const { name } of binding['subjects'] as KubeObject['metadata'][]) named(objects, 'ServiceAccount', name)
+    for (const { name } of binding['subjects'] as LooseObject['metadata'][]) named(objects, 'ServiceAccount', name)
   }
 })
 

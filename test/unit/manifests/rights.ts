@@ -2,13 +2,14 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { ofKind } from './load.ts'
 
 type Rule = { apiGroups: string[]; resources: string[]; verbs: string[]; resourceNames?: string[] }
 
 /** Rules of every Role and ClusterRole that is bound to the ServiceAccount. */
-export function rulesOf(objects: KubeObject[], account: string): Rule[] {
+export function rulesOf(objects: LooseObject[], account: string): Rule[] {
   const bindings = [...ofKind(objects, 'RoleBinding'), ...ofKind(objects, 'ClusterRoleBinding')]
   return bindings
     .filter(({ subjects }) => subjects.some(({ name }: { name: string }) => name === account))

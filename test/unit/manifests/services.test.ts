@@ -4,9 +4,10 @@ import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
-import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
+import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { readSettings } from '#shared/kernel/env.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { FUNCTIONS, forgottenFiles, HEAVY, named, objectsIn, ofKind } from './load.ts'
 
 const objects = objectsIn('config')
@@ -14,7 +15,7 @@ const functions = ofKind(objects, 'Service')
 const settings = named(objects, 'ConfigMap', 'dormouse-config')['data'] as Record<string, string>
 const services = suite('config/services')
 
-function specOf(step: string): KubeObject {
+function specOf(step: string): LooseObject {
   return named(functions, 'Service', `dormouse-${step}`)['spec'].template.spec
 }
 

@@ -3,6 +3,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { pvcBackupper } from '../../../velero/actions/backupper.ts'
 import { aBackup, aClaim, aReadyWorld, BACKUP_UID, CLAIM_UID, NOW_MS, UPLOAD_NAME, type World } from './support.ts'
 
@@ -74,7 +75,7 @@ operation('cancel tells the Snapshot to stop, once, also after a conflict', asyn
           const seen = await world.cluster.read(...args)
           if (!moved && seen !== undefined) {
             moved = true
-            await world.cluster.patchStatus('Snapshot', seen, { message: 'someone wrote first' })
+            await world.cluster.patchStatus('Snapshot', seen as LooseObject, { message: 'someone wrote first' })
           }
           return seen
         },

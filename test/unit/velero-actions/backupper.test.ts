@@ -2,9 +2,9 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { pvcBackupper } from '../../../velero/actions/backupper.ts'
 import { storedSnapshot } from '../../../velero/domain/blob.ts'
 import {
@@ -31,7 +31,7 @@ const NAME = `snap-${BACKUP_UID}-${CLAIM_UID}`
 const OPERATION = `shop/${NAME}`
 
 const action = (world: World) => pvcBackupper(world.deps)
-const execute = (world: World, claim: KubeObject = aClaim(), backup = aBackup()) =>
+const execute = (world: World, claim: LooseObject = aClaim(), backup = aBackup()) =>
   action(world).execute(claim, backup, world.log)
 const snapshots = (world: World) => world.cluster.peekAll('Snapshot')
 
@@ -41,7 +41,7 @@ backupper('asks for a Snapshot and answers with an operation, the PV and the ann
   assert.is(operationId, OPERATION)
   assert.equal(additionalItems, [{ group: '', resource: 'persistentvolumes', namespace: '', name: 'pv-orders' }])
   assert.equal(postOperationItems, [], 'a claim there ends in a panic of the server')
-  assert.is(storedSnapshot(item)?.snapshotID, SNAPSHOT_ID)
+  assert.is(storedSnapshot(item as LooseObject)?.snapshotID, SNAPSHOT_ID)
   assert.is(item.metadata.annotations?.['team'], 'blue')
   const [snapshot] = snapshots(world)
   assert.equal(snapshot?.metadata.labels, {
@@ -109,7 +109,7 @@ backupper('a repository that is not ready is waited for, with a warning', async 
   world.cluster.onWrite((kind, before, after) => {
     if (kind !== 'BackupRepositoryClaim' || before !== undefined || after === undefined) return
     const ready = { type: 'Ready', status: 'False', reason: 'RepositoryKeyMissing', message: 'no Secret' }
-    void world.cluster.patch(kind, after, { status: { conditions: [ready] } })
+    void world.cluster.patch(kind, after as LooseObject, { status: { conditions: [ready] } })
   })
   await execute(world)
   await execute(world, { ...aClaim(), metadata: { ...aClaim().metadata, uid: 'another' } })
@@ -191,7 +191,7 @@ backupper('an annotation that an earlier restore has left is no second call', as
   later.metadata.uid = 'other-backup'
   const { operationId, item } = await execute(world, old, later)
   assert.is(operationId, `shop/snap-other-backup-${CLAIM_UID}`)
-  assert.is(storedSnapshot(item)?.name, `snap-other-backup-${CLAIM_UID}`)
+  assert.is(storedSnapshot(item as LooseObject)?.name, `snap-other-backup-${CLAIM_UID}`)
 })
 
 backupper('a claim that is not taken does not carry such an annotation into the backup', async () => {
@@ -201,7 +201,7 @@ backupper('a claim that is not taken does not carry such an annotation into the 
     ...aBackup({ snapshotVolumes: false }),
     metadata: { name: 'weekly', uid: 'x1' },
   })
-  assert.is(storedSnapshot(item), undefined)
+  assert.is(storedSnapshot(item as LooseObject), undefined)
 })
 
 backupper('someone else at the name of the Snapshot is an error', async () => {
@@ -277,7 +277,7 @@ backupper('a disk snapshot that takes too long is left to the operation, with a 
   seedVolume(world)
   const { operationId, item } = await execute(world, aClaim(), aBackup({}, { timeout: '30s' }))
   assert.is(operationId, OPERATION)
-  assert.is(storedSnapshot(item)?.snapshotID, undefined)
+  assert.is(storedSnapshot(item as LooseObject)?.snapshotID, undefined)
   assert.ok(world.lines.some((line) => line.startsWith('warn no disk snapshot within 30 s')))
 })
 
@@ -316,7 +316,7 @@ for (const phase of ['Finalizing', 'FinalizingPartiallyFailed']) {
     await world.cluster.patchStatus('Snapshot', snapshots(world)[0]!, { phase: 'Uploaded' })
     const { item, operationId, postOperationItems } = await execute(world, aClaim(), aBackup({}, { phase }))
     assert.equal([operationId, postOperationItems], ['', []])
-    assert.is(storedSnapshot(item)?.phase, 'Uploaded')
+    assert.is(storedSnapshot(item as LooseObject)?.phase, 'Uploaded')
     assert.is(snapshots(world).length, 1)
   })
 }

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parse } from 'yaml'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import {
   decodeBlob,
   encodeBlob,
@@ -19,7 +19,7 @@ import { aClaim, SNAPSHOT_ID } from './support.ts'
 
 const blob = suite('the blob annotation')
 
-const snapshot = (change: object = {}): KubeObject => ({
+const snapshot = (change: object = {}): LooseObject => ({
   apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
   kind: 'Snapshot',
   metadata: {
@@ -28,7 +28,7 @@ const snapshot = (change: object = {}): KubeObject => ({
     uid: 'u-1',
     labels: { 'velero.io/backup-name': 'nightly' },
     managedFields: [{ manager: 'x' }],
-  } as KubeObject['metadata'],
+  } as LooseObject['metadata'],
   spec: { backupRepository: 'br-1', resourceHandle: { kind: 'PersistentVolumeClaim', name: 'orders' } },
   status: { phase: 'Snapshotted', snapshotID: SNAPSHOT_ID, metadata: 'CgA=' },
   ...change,

@@ -2,7 +2,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { pvcBackupper } from '../../../velero/actions/backupper.ts'
 import { storedSnapshot } from '../../../velero/domain/blob.ts'
 import { withoutCsiMarks } from '../../../velero/domain/csi.ts'
@@ -14,13 +14,13 @@ const MARK = 'velero.io/volume-snapshot-name'
 const UPLOAD = 'velero.io/data-upload-name'
 
 /** As the CSI action hands it on. */
-function marked({ backup = 'nightly', upload = '' } = {}): KubeObject {
+function marked({ backup = 'nightly', upload = '' } = {}): LooseObject {
   const claim = aClaim({ annotations: { [MARK]: 'velero-orders-x7', ...(upload === '' ? {} : { [UPLOAD]: upload }) } })
   const labels = { app: 'shop', [MARK]: 'velero-orders-x7', 'velero.io/backup-name': backup }
   return { ...claim, metadata: { ...claim.metadata, labels } }
 }
 
-function dataUpload(change: { uid?: string; claim?: string; namespace?: string } = {}): KubeObject {
+function dataUpload(change: { uid?: string; claim?: string; namespace?: string } = {}): LooseObject {
   const { uid = BACKUP_UID, claim = 'orders', namespace = 'velero' } = change
   const owner = { apiVersion: 'velero.io/v1', kind: 'Backup', name: 'nightly', uid }
   return {
@@ -31,7 +31,7 @@ function dataUpload(change: { uid?: string; claim?: string; namespace?: string }
   }
 }
 
-const execute = (world: World, claim: KubeObject, backup = aBackup()) =>
+const execute = (world: World, claim: LooseObject, backup = aBackup()) =>
   pvcBackupper(world.deps).execute(claim, backup, world.log)
 const moving = aBackup({ snapshotMoveData: true })
 
@@ -41,7 +41,7 @@ csi(
     const world = aReadyWorld()
     const { item, operationId } = await execute(world, marked())
     assert.is.not(operationId, '')
-    assert.ok(storedSnapshot(item) !== undefined)
+    assert.ok(storedSnapshot(item as LooseObject) !== undefined)
     assert.equal(item.metadata.labels, { app: 'shop', 'velero.io/backup-name': 'nightly' })
     assert.not.match(JSON.stringify(item.metadata.annotations), 'velero-orders-x7')
     const [warning = '', ...more] = world.lines.filter((line) => line.startsWith('warn'))
@@ -61,7 +61,7 @@ csi('a disk that Velero moves to the bucket, as its Backup says, is left to it, 
   assert.match(world.lines.join(), 'warn the disk of claim shop/orders is not backed up: VeleroDataMover: ')
 })
 
-const UNPROVED: [what: string, seeded: KubeObject[], upload: string][] = [
+const UNPROVED: [what: string, seeded: LooseObject[], upload: string][] = [
   ['is gone', [], 'velero/nightly-h2'],
   ['is of another Backup', [dataUpload({ uid: 'another' })], 'velero/nightly-h2'],
   ['is of another claim', [dataUpload({ claim: 'invoices' })], 'velero/nightly-h2'],
@@ -94,7 +94,7 @@ csi("the claim that Finalizing stores again has no marks of Velero's either", as
   const world = aReadyWorld()
   await execute(world, marked())
   const { item } = await execute(world, marked(), aBackup({}, FINALIZING))
-  assert.ok(storedSnapshot(item) !== undefined)
+  assert.ok(storedSnapshot(item as LooseObject) !== undefined)
   assert.not.match(JSON.stringify([item.metadata.annotations, item.metadata.labels]), 'velero-orders-x7')
 })
 

@@ -2,8 +2,8 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { pvcDeleter } from '../../../velero/actions/deleter.ts'
 import { encodeBlob, withBlob } from '../../../velero/domain/blob.ts'
 import { BLOB_ANNOTATION } from '../../../velero/domain/names.ts'
@@ -14,7 +14,7 @@ const deleter = suite('the delete action')
 const UID = '7f0e8a52-9a54-4ce0-8b5e-0c6c1a8c7b11'
 const KIND = 'DeleteSnapshot'
 
-function aSnapshot(status: object = { phase: 'Uploaded', snapshotID: SNAPSHOT_ID }): KubeObject {
+function aSnapshot(status: object = { phase: 'Uploaded', snapshotID: SNAPSHOT_ID }): LooseObject {
   return {
     apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
     kind: 'Snapshot',
@@ -25,7 +25,7 @@ function aSnapshot(status: object = { phase: 'Uploaded', snapshotID: SNAPSHOT_ID
 }
 
 const stored = (snapshot = aSnapshot()) => withBlob(aClaim(), snapshot, '0.1.0')
-const execute = (world: World, item: KubeObject = stored(), backup = aBackup()) =>
+const execute = (world: World, item: LooseObject = stored(), backup = aBackup()) =>
   pvcDeleter(world.deps).execute(item, backup, world.log)
 
 /** While the action sleeps, the delete function gives each its status. */

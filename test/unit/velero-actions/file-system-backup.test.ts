@@ -2,14 +2,14 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { claimsTakenThrough } from '../../../velero/domain/file-system-backup.ts'
 import { aBackup, aPod } from './support.ts'
 
 const fsb = suite('File System Backup')
 
 /** The first one, by name. */
-function podWithFileSystemBackup(pods: KubeObject[], claim: string, backup: KubeObject): string | undefined {
+function podWithFileSystemBackup(pods: LooseObject[], claim: string, backup: LooseObject): string | undefined {
   return pods.find((pod) => claimsTakenThrough(pod, backup).includes(claim))?.metadata.name
 }
 

@@ -3,9 +3,9 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { pvcBackupper } from '../../../velero/actions/backupper.ts'
 import { fileSystemPods } from '../../../velero/actions/file-system-pods.ts'
 import { aBackup, aClaim, aPod, aReadyWorld, aWorld, type World } from './support.ts'
@@ -15,14 +15,14 @@ const pods = suite('the Pods of a namespace')
 const INCLUDES = 'backup.velero.io/backup-volumes'
 const backup = aBackup()
 
-function claimOf(index: number, namespace = 'shop'): KubeObject {
+function claimOf(index: number, namespace = 'shop'): LooseObject {
   const claim = aClaim()
   const uid = `5d8e2f7a-1c3b-4e6d-8f90-${String(index).padStart(12, '0')}`
   return { ...claim, metadata: { ...claim.metadata, name: `claim-${index}`, namespace, uid } }
 }
 
 /** It has `claim-<index>`, and File System Backup takes that. */
-function seedPod({ cluster }: World, index: number, namespace = 'shop', phase = 'Running'): KubeObject {
+function seedPod({ cluster }: World, index: number, namespace = 'shop', phase = 'Running'): LooseObject {
   const pod = aPod({ [INCLUDES]: 'data' }, phase)
   const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: `claim-${index}` } }]
   const metadata = { ...pod.metadata, name: `pod-${index}`, namespace }
@@ -32,22 +32,22 @@ function seedPod({ cluster }: World, index: number, namespace = 'shop', phase = 
 /** How many Pods were read, and in how many calls. */
 function counted({ cluster }: World): { calls: number; objects: number; reads: number } {
   const count = { calls: 0, objects: 0, reads: 0 }
-  const { list, page, read } = { list: cluster.list, page: cluster.page, read: cluster.read }
-  cluster.list = async (kind, ...rest) => {
-    const found = await list.call(cluster, kind, ...rest)
+  const [list, page, read] = [cluster.list.bind(cluster), cluster.page.bind(cluster), cluster.read.bind(cluster)]
+  cluster.list = async (kind, options) => {
+    const found = await list(kind, options)
     if (kind === 'Pod') count.calls += 1
     if (kind === 'Pod') count.objects += found.length
     return found
   }
-  cluster.page = async (kind, ...rest) => {
-    const found = await page.call(cluster, kind, ...rest)
+  cluster.page = async (kind, options, from) => {
+    const found = await page(kind, options, from)
     if (kind === 'Pod') count.calls += 1
     if (kind === 'Pod') count.objects += found.objects.length
     return found
   }
-  cluster.read = async (kind, ...rest) => {
+  cluster.read = async (kind, namespace, name) => {
     if (kind === 'Pod') count.reads += 1
-    return await read.call(cluster, kind, ...rest)
+    return await read(kind, namespace, name)
   }
   return count
 }

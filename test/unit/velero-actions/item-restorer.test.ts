@@ -2,7 +2,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { itemRestorer } from '../../../velero/actions/item-restorer.ts'
 import { oldSnapshotter } from '../../../velero/actions/old-snapshotter.ts'
 import { aConfigMap, aRestore, aWorld, rejects, type World } from './support.ts'
@@ -22,11 +22,11 @@ const OLD_VM = [
   'nsx.vmware.com/mac',
 ]
 
-function an(kind: string, apiVersion: string, metadata: object = {}): KubeObject {
+function an(kind: string, apiVersion: string, metadata: object = {}): LooseObject {
   return { apiVersion, kind, metadata: { name: 'x', namespace: 'shop', ...metadata }, spec: { kept: true } }
 }
 
-const execute = (world: World, item: KubeObject) => itemRestorer(world.deps).execute(item, item, aRestore(), world.log)
+const execute = (world: World, item: LooseObject) => itemRestorer(world.deps).execute(item, item, aRestore(), world.log)
 
 restorer(
   'row 30: a vSphere Pod loses all ten annotations of the VM that it was, and keeps what is its own',

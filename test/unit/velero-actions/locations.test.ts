@@ -2,9 +2,9 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { parametersFromLocation } from '#shared/repository/stores/s3/parameters.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { pvcBackupper } from '../../../velero/actions/backupper.ts'
 import { pvcDeleter } from '../../../velero/actions/deleter.ts'
 import { pvcRestorer } from '../../../velero/actions/restorer.ts'
@@ -40,13 +40,13 @@ async function answerClaims({ cluster }: World): Promise<void> {
       repositoryDriver,
       repopsitoryParameters,
       allowedNamespaces,
-      status: { storageLocation: repopsitoryParameters.backupStorageLocation, repositoryId: 'id' },
+      status: { storageLocation: repopsitoryParameters['backupStorageLocation'], repositoryId: 'id' },
     })
     await cluster.patch('BackupRepositoryClaim', claim, { backupRepository: name })
   }
 }
 
-function locate(world: World, name: string, change: (spec: KubeObject) => object = () => ({})): void {
+function locate(world: World, name: string, change: (spec: LooseObject) => object = () => ({})): void {
   const location = aLocation()
   const spec = { ...location['spec'], ...change(location['spec']) }
   world.cluster.seed('BackupStorageLocation', { ...location, metadata: { name, namespace: 'velero' }, spec })
@@ -63,10 +63,10 @@ async function backUp(world: World, storageLocation = 'default'): Promise<string
   const { operationId } = await pvcBackupper(world.deps).execute(claim, aBackup({ storageLocation }), world.log)
   await answerClaims(world)
   const [namespace = '', name = ''] = operationId.split('/')
-  return world.cluster.peek('Snapshot', namespace, name)?.['spec'].backupRepository
+  return world.cluster.peek('Snapshot', namespace, name)?.['spec'].backupRepository ?? ''
 }
 
-function storedIn(repository: string): KubeObject {
+function storedIn(repository: string): LooseObject {
   const metadata = encodeClaimMetadata(aClaim())
   const snapshot = aStoredSnapshot({ phase: 'Uploaded', snapshotID: SNAPSHOT_ID, metadata })
   snapshot.metadata.uid = UID
@@ -82,14 +82,14 @@ async function deletedFrom(world: World, repository: string, storageLocation: st
         await unlessFirst(cluster.patchStatus('DeleteSnapshot', one, { phase: 'Completed' }))
   }
   await pvcDeleter(world.deps).execute(storedIn(repository), aBackup({ storageLocation }), world.log)
-  return cluster.peekAll('DeleteSnapshot')[0]?.['spec'].backupRepository
+  return cluster.peekAll('DeleteSnapshot')[0]?.['spec'].backupRepository ?? ''
 }
 
 async function restoredFrom(world: World, repository: string, storageLocation: string): Promise<string> {
   world.cluster.seed('Backup', aBackup({ storageLocation }))
   const item = storedIn(repository)
   await pvcRestorer(world.deps).execute(item, item, aRestore(), world.log)
-  return world.cluster.peekAll('CloneFromSnapshot')[0]?.['spec'].backupRepository
+  return world.cluster.peekAll('CloneFromSnapshot')[0]?.['spec'].backupRepository ?? ''
 }
 
 locations(
@@ -108,7 +108,7 @@ locations(
 )
 
 locations('of other settings: the next backup goes on in the same repository, by the same claim', async () => {
-  const changes: ((spec: KubeObject) => object)[] = [
+  const changes: ((spec: LooseObject) => object)[] = [
     ({ config }) => ({ config: { ...config, region: 'eu-west-1' } }),
     ({ config }) => ({ config: { ...config, serverSideEncryption: 'AES256' } }),
     () => ({ credential: { name: 'other', key: 'cloud' } }),
@@ -160,7 +160,7 @@ locations('a Backup that Velero has found in another location is deleted and res
   assert.is.not(there, first)
   assert.is(await restoredFrom(world, first, 'elsewhere'), there)
   const [, claim] = claims(world)
-  assert.is(claim?.['repopsitoryParameters'].backupStorageLocation, 'elsewhere')
+  assert.is(claim?.['repopsitoryParameters']['backupStorageLocation'], 'elsewhere')
 })
 
 locations('two that point at one place have a claim each, and a Backup goes by its own', async () => {

@@ -2,23 +2,23 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
-import { SNAPSHOT_PHASES } from '#shared/domain/snapshot.ts'
-import { isUploadOver, UPLOAD_PHASES } from '#shared/domain/upload.ts'
+import { SNAPSHOT_PHASES, UPLOAD_PHASES } from '#shared/api/types.ts'
+import { isUploadOver } from '#shared/domain/upload.ts'
 import { MiB } from '#shared/kernel/units.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { failedOperation, operationState, unknownOperation } from '../../../velero/domain/operation.ts'
 import { NOW_MS } from './support.ts'
 
 const state = suite('the state of an operation')
 
-const snapshot = (status: object, backupRepository = 'br-1'): KubeObject => ({
+const snapshot = (status: object, backupRepository = 'br-1'): LooseObject => ({
   apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
   kind: 'Snapshot',
   metadata: { name: 'snap-1', namespace: 'shop', creationTimestamp: '2026-11-26T09:00:00Z' },
   spec: { backupRepository },
   status,
 })
-const upload = (status: object, snapshotReference = 'shop/snap-1'): KubeObject => ({
+const upload = (status: object, snapshotReference = 'shop/snap-1'): LooseObject => ({
   apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1',
   kind: 'Upload',
   metadata: { name: 'upload-1', namespace: 'velero' },

@@ -2,7 +2,8 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { CLONE_PHASES } from '#shared/domain/clone.ts'
+import { CLONE_FROM_SNAPSHOT_PHASES } from '#shared/api/types.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { decodeBlob, encodeBlob, withBlob } from '../../../velero/domain/blob.ts'
 import { restoreState } from '../../../velero/domain/operation.ts'
 import {
@@ -111,7 +112,11 @@ restore('the claim waits for the new volume, keeps what is its own and drops wha
   }
   const item = withBlob(aClaim({ annotations }), aStoredSnapshot(whole), '0.1.0')
   item['spec'] = { ...item['spec'], selector: {}, dataSource: {}, dataSourceRef: {}, resources: { requests: {} } }
-  const clone = { apiVersion: 'v1', kind: 'CloneFromSnapshot', metadata: { name: 'c', namespace: 'copy', uid: 'u1' } }
+  const clone: LooseObject = {
+    apiVersion: 'v1',
+    kind: 'CloneFromSnapshot',
+    metadata: { name: 'c', namespace: 'copy', uid: 'u1' },
+  }
   const claim = waitingClaim(item, { volumeName: 'dormouse-1', className: 'slow', clone })
   assert.equal(claim.metadata.annotations, { team: 'blue', 'dormouse.dev/clone': 'copy/c' })
   assert.is(claim.metadata.labels?.['dormouse.dev/clone-uid'], 'u1')
@@ -124,10 +129,15 @@ restore('the claim waits for the new volume, keeps what is its own and drops wha
 
 restore('an operation is over when its clone is', () => {
   const ends: Record<string, boolean> = { Completed: true, Failed: false, Canceled: false }
-  for (const phase of CLONE_PHASES) {
+  for (const phase of CLONE_FROM_SNAPSHOT_PHASES) {
     const progress = { totalBytes: 10, bytesDone: 4 }
     const status = { phase, reason: 'TargetExists', message: 'it is there', progress }
-    const clone = { apiVersion: 'v1', kind: 'CloneFromSnapshot', metadata: { name: 'c', namespace: 'shop' }, status }
+    const clone: LooseObject = {
+      apiVersion: 'v1',
+      kind: 'CloneFromSnapshot',
+      metadata: { name: 'c', namespace: 'shop' },
+      status,
+    }
     const shown = restoreState(clone, NOW_MS)
     assert.is(shown.completed, phase in ends, phase)
     assert.is(shown.completed && shown.error === '', ends[phase] === true, phase)

@@ -2,9 +2,9 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
 import { decodeClaimMetadata, encodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { pvcBackupper } from '../../../velero/actions/backupper.ts'
 import { pvcRestorer } from '../../../velero/actions/restorer.ts'
 import { pvRestorer } from '../../../velero/actions/volume.ts'
@@ -33,7 +33,7 @@ const NAME = `clone-${RESTORE_UID}-${CLAIM_UID}`
 const VOLUME = `dormouse-${RESTORE_UID}-${CLAIM_UID}`
 const KIND = 'CloneFromSnapshot'
 
-function stored(status: object = { phase: 'Uploaded' }, claim: KubeObject = aClaim()): KubeObject {
+function stored(status: object = { phase: 'Uploaded' }, claim: LooseObject = aClaim()): LooseObject {
   const metadata = encodeClaimMetadata(aClaim())
   return withBlob(claim, aStoredSnapshot({ snapshotID: SNAPSHOT_ID, metadata, ...status }), '0.1.0')
 }
@@ -58,7 +58,7 @@ restorer('asks for a clone and lets Velero create the claim, waiting for a volum
   const world = aReadyWorld()
   const { item, operationId, skipRestore, additionalItems } = await execute(world)
   assert.equal([operationId, skipRestore, additionalItems], [`shop/${NAME}`, false, []])
-  assert.is(item['spec'].volumeName, VOLUME)
+  assert.is((item as LooseObject)['spec'].volumeName, VOLUME)
   const [clone] = clones(world)
   assert.equal(item.metadata.annotations, { team: 'blue', 'dormouse.dev/clone': `shop/${NAME}` })
   assert.is(item.metadata.labels?.['dormouse.dev/clone-uid'], clone?.metadata.uid)
@@ -92,8 +92,8 @@ restorer('maps namespace and class, in the clone as in the claim', async () => {
   })
   const { item, operationId } = await execute(world, stored(), restore)
   assert.is(operationId, `copy/${NAME}`)
-  assert.equal([item.metadata.namespace, item['spec'].storageClassName], ['shop', 'slow'])
-  const { metadata, spec } = decodeClaimMetadata(clones(world)[0]?.['spec'].metadata) as KubeObject
+  assert.equal([item.metadata.namespace, (item as LooseObject)['spec'].storageClassName], ['shop', 'slow'])
+  const { metadata, spec } = decodeClaimMetadata(clones(world)[0]?.['spec'].metadata) as LooseObject
   assert.equal([metadata.namespace, spec.storageClassName], ['copy', 'slow'])
 })
 
@@ -132,10 +132,10 @@ restorer('a claim that exists is not touched, and a warning says so', async () =
   world.cluster.seed('PersistentVolumeClaim', aClaim())
   const { item, skipRestore, operationId } = await execute(world)
   assert.equal([skipRestore, operationId, clones(world).length], [false, '', 0])
-  assert.is(item['spec'].volumeName, VOLUME, 'made in spite of all it would wait, and not be empty')
+  assert.is((item as LooseObject)['spec'].volumeName, VOLUME, 'made in spite of all it would wait, and not be empty')
   assert.match(world.lines[0] ?? '', 'warn TargetExists')
   const update = await execute(world, stored(), aRestore({ existingResourcePolicy: 'update' }))
-  assert.equal([update.item['spec'].volumeName, update.operationId], [stored()['spec'].volumeName, ''])
+  assert.equal([(update.item as LooseObject)['spec'].volumeName, update.operationId], [stored()['spec'].volumeName, ''])
   const mapped = await execute(world, stored(), aRestore({ namespaceMapping: { shop: 'copy' } }))
   assert.is(mapped.skipRestore, false)
 })
@@ -150,7 +150,7 @@ restorer('restorePVs: false and claims without a snapshot are left to Velero, wi
     const answer = await execute(world, item, restore)
     assert.equal([answer.operationId, answer.skipRestore], ['', false])
     assert.equal(answer.item.metadata.annotations, { team: 'blue' })
-    assert.is(answer.item['spec'].volumeName, 'pv-orders')
+    assert.is((answer.item as LooseObject)['spec'].volumeName, 'pv-orders')
   }
   assert.is(clones(world).length, 0)
 })
@@ -214,8 +214,8 @@ restorer('a PV whose data is backed up is marked in the backup and not brought b
   assert.ok((await backupper.appliesTo()).includedResources.includes('persistentvolumes'))
   const bound = (uid: string) => aVolume({ claimRef: { namespace: 'shop', name: 'orders', uid } })
   await backupper.execute(aClaim(), aBackup(), world.log)
-  const mark = async (volume: KubeObject) => (await backupper.execute(volume, aBackup(), world.log)).item
-  const skips = async (volume: KubeObject, restore = aRestore()) =>
+  const mark = async (volume: LooseObject) => (await backupper.execute(volume, aBackup(), world.log)).item
+  const skips = async (volume: LooseObject, restore = aRestore()) =>
     (await pvRestorer().execute(volume, volume, restore, world.log)).skipRestore
   const marked = await mark(bound(CLAIM_UID))
   assert.is(await skips(marked), true)

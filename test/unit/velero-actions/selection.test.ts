@@ -2,7 +2,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { blockedKinds, decideBlocked } from '../../../velero/domain/blocked.ts'
 import { type ClaimSeen, decideClaim } from '../../../velero/domain/selection.ts'
 import { aBackup, aClaim, aConfigMap, aVolume } from './support.ts'
@@ -101,7 +101,7 @@ selection('snapshotVolumes: false goes before everything that could fail', () =>
 })
 
 const list = (data: Record<string, string>) => aConfigMap('list', data)
-const item = (apiVersion: string, kind: string): KubeObject => ({
+const item = (apiVersion: string, kind: string): LooseObject => ({
   apiVersion,
   kind,
   metadata: { name: 'a', namespace: 'shop' },

@@ -2,9 +2,10 @@
 
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { stores } from '#test/support/stores.ts'
 import type { ActionDeps } from '../../../velero/actions/deps.ts'
 import type { ActionLog } from '../../../velero/actions.ts'
@@ -54,7 +55,10 @@ export function aWorld(): World {
   }
 }
 
-export function aBackup(spec: object = {}, more: { phase?: string; name?: string; timeout?: string } = {}): KubeObject {
+export function aBackup(
+  spec: object = {},
+  more: { phase?: string; name?: string; timeout?: string } = {},
+): LooseObject {
   return {
     apiVersion: 'velero.io/v1',
     kind: 'Backup',
@@ -81,10 +85,10 @@ export function aClaim(change: { annotations?: Record<string, string>; phase?: s
     },
     spec: { storageClassName: 'fast', volumeName: change.volumeName ?? 'pv-orders' },
     status: { phase: change.phase ?? 'Bound' },
-  } satisfies KubeObject
+  } as const satisfies PersistentVolumeClaim
 }
 
-export function aVolume(spec: object = {}, annotations: Record<string, string> = {}): KubeObject {
+export function aVolume(spec: object = {}, annotations: Record<string, string> = {}): LooseObject {
   const csi = { driver: 'csi.vsphere.vmware.com', volumeHandle: 'd8740414-6ff3-46c6-9b38-9e47e40afb06' }
   return {
     apiVersion: 'v1',
@@ -94,7 +98,7 @@ export function aVolume(spec: object = {}, annotations: Record<string, string> =
   }
 }
 
-export function aPod(annotations: Record<string, string> = {}, phase = 'Running', volumes = ['data']): KubeObject {
+export function aPod(annotations: Record<string, string> = {}, phase = 'Running', volumes = ['data']): LooseObject {
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -107,7 +111,7 @@ export function aPod(annotations: Record<string, string> = {}, phase = 'Running'
   }
 }
 
-export function aLocation(): KubeObject {
+export function aLocation(): LooseObject {
   return {
     apiVersion: 'velero.io/v1',
     kind: 'BackupStorageLocation',
@@ -120,7 +124,7 @@ export function aLocation(): KubeObject {
   }
 }
 
-export function aConfigMap(name: string, data: Record<string, string>): KubeObject {
+export function aConfigMap(name: string, data: Record<string, string>): LooseObject {
   return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace: 'velero' }, data }
 }
 
@@ -168,7 +172,7 @@ export async function rejects(promise: Promise<unknown>, reason: string): Promis
 
 export const RESTORE_UID = '9c1f7d34-6b2e-4a0c-8e55-2f3b4c5d6e7f'
 
-export function aRestore(spec: object = {}): KubeObject {
+export function aRestore(spec: object = {}): LooseObject {
   return {
     apiVersion: 'velero.io/v1',
     kind: 'Restore',
@@ -178,7 +182,7 @@ export function aRestore(spec: object = {}): KubeObject {
 }
 
 /** A Snapshot as a backup stores it. */
-export function aStoredSnapshot(status: object): KubeObject {
+export function aStoredSnapshot(status: object): LooseObject {
   return {
     apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
     kind: 'Snapshot',

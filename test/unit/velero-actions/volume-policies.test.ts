@@ -2,7 +2,7 @@
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { LooseObject } from '#test/support/loose-object.ts'
 import { pvcBackupper } from '../../../velero/actions/backupper.ts'
 import { aBackup, aClaim, aConfigMap, aPod, aReadyWorld } from './support.ts'
 
@@ -18,7 +18,7 @@ const MADE = '2026-11-26T10:00:00Z'
 const STARTED = '2026-11-26T10:00:30Z'
 const OWN = { resourcePolicy: { kind: 'configmap', name: 'mine' } }
 
-function backupWith(spec: object, annotations: Record<string, string> = {}, started = STARTED): KubeObject {
+function backupWith(spec: object, annotations: Record<string, string> = {}, started = STARTED): LooseObject {
   const backup = aBackup({ defaultVolumesToFsBackup: true, ...spec })
   const status = { ...backup['status'], startTimestamp: started }
   return { ...backup, metadata: { ...backup.metadata, annotations }, status }
@@ -26,14 +26,14 @@ function backupWith(spec: object, annotations: Record<string, string> = {}, star
 
 type Written = { name?: string; data?: Record<string, string>; changed?: string; started?: string }
 
-function policyMap(text: string, { name = 'mine', data, changed = MADE }: Written = {}): KubeObject {
+function policyMap(text: string, { name = 'mine', data, changed = MADE }: Written = {}): LooseObject {
   const map = aConfigMap(name, data ?? { 'policy.yaml': text })
   const managedFields = [{ manager: 'kubectl', time: changed }]
-  return { ...map, metadata: { ...map.metadata, managedFields } } as KubeObject
+  return { ...map, metadata: { ...map.metadata, managedFields } } as LooseObject
 }
 
 /** What becomes of the claim of a running pod, of which File System Backup would take the volume; and the warnings. */
-async function takenWith(maps: KubeObject[], backup: KubeObject) {
+async function takenWith(maps: LooseObject[], backup: LooseObject) {
   const world = aReadyWorld()
   world.cluster.seed('Pod', aPod())
   for (const map of maps) world.cluster.seed('ConfigMap', map)

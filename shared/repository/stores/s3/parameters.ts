@@ -2,7 +2,7 @@
 // says. The map names Secrets and never holds what is in them. Keys of the location: velero-plugin-for-aws,
 // backupstoragelocation.md; velero.io/v1 BackupStorageLocation.
 
-import type { KubeObject } from '#shared/api/kinds.ts'
+import type { BackupStorageLocation } from '#shared/api/types.ts'
 import {
   booleanOf,
   decodeCaCert,
@@ -110,16 +110,19 @@ const SAID_BY_EMPTY: readonly string[] = ['checksumAlgorithm']
  * The map for a BackupStorageLocation: only what is set, in a fixed order, so that equal locations make equal maps.
  * TerminalError `RepositoryParametersInvalid` for a location that no repository can be made from.
  */
-export function parametersFromLocation(location: KubeObject, encryptionSecretName?: string): Record<string, string> {
-  const { config = {}, objectStorage = {}, credential } = location['spec'] ?? {}
+export function parametersFromLocation(
+  location: BackupStorageLocation,
+  encryptionSecretName?: string,
+): Record<string, string> {
+  const { config = {}, objectStorage = {}, credential } = location.spec ?? {}
   requireKnownKeys(config)
   const found: Parameters = Object.fromEntries(COPIED.map((key) => [key, config[key]]))
   found['bucket'] = objectStorage.bucket
   found['prefix'] = trimSlashes(objectStorage.prefix ?? '')
-  const caCert = objectStorage.caCert ?? (objectStorage.caCertRef === undefined ? config.caCert : undefined)
+  const caCert = objectStorage.caCert ?? (objectStorage.caCertRef === undefined ? config['caCert'] : undefined)
   found['caCert'] = isSet(caCert) ? decodeCaCert(String(caCert)) : undefined
   found['caCertSecret'] = refText(objectStorage.caCertRef)
-  const mounted = credential === undefined ? mountedKey('credentialsFile', config.credentialsFile) : undefined
+  const mounted = credential === undefined ? mountedKey('credentialsFile', config['credentialsFile']) : undefined
   found['credentialSecretName'] = credential?.name ?? (mounted === undefined ? undefined : DEFAULT_CREDENTIAL_SECRET)
   found['credentialSecretKey'] = credential?.key ?? mounted
   found['customerKeyEncryptionSecret'] = customerKeyOf(config)
