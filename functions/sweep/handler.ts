@@ -7,20 +7,20 @@ import { removeLease } from '#shared/controllers/lease.ts'
 import { formFronts } from '#shared/controllers/queue.ts'
 import { freeDeadSlots, gateIn } from '#shared/controllers/slots.ts'
 import { leaseName } from '#shared/domain/lease.ts'
-import { holdsUnasked, isAwaited, requesterOf } from '#shared/domain/requester.ts'
 import { mayEnd } from '#shared/domain/retention.ts'
 import { isQueued, QUEUE_LABEL, SLOT_LABEL, slotHolder } from '#shared/domain/slots.ts'
 import { decideWake, isOver, keepsSlot, type WakeDecision } from '#shared/domain/sweep.ts'
 import { TASK_LABEL } from '#shared/domain/task.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
+import { holdsUnasked, isAwaited, veleroOwnerOf } from '#shared/domain/velero-owner.ts'
 import { asError, ConflictError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
+import { removeOrphanedBackup } from './orphaned-backups.ts'
+import { type AskFate, askFates, stopAbandoned } from './owner-check.ts'
 import { endRecord } from './records.ts'
-import { type AskFate, askFates, stopAbandoned } from './requesters.ts'
 import { endTornOut, mayBeTornOut } from './torn-out.ts'
 import { takeTurns, within } from './turns.ts'
-import { removeUnclaimed } from './unclaimed.ts'
 import { type Limits, ownerOf, partnerOf, readWorld, unreadOf, type World } from './world.ts'
 
 export type SweepDeps = StepDeps & {
@@ -174,7 +174,7 @@ function isWorthALook(one: Sweep): (object: SteppedObject) => boolean {
 }
 
 function mayBeAbandoned({ world }: Sweep, object: SteppedObject): boolean {
-  return requesterOf(object) !== undefined && isAwaited(object, partnerOf(world, object).partner)
+  return veleroOwnerOf(object) !== undefined && isAwaited(object, partnerOf(world, object).partner)
 }
 
 function wakeOf({ deps, world }: Sweep, object: SteppedObject): WakeDecision {
@@ -198,7 +198,7 @@ async function visitOne(one: Sweep, object: SteppedObject): Promise<number> {
   if (stopped === true) report.abandoned++
   const woken = stopped === true ? false : await wakeOne(one, object)
   const what = 'remove the data that no Backup holds'
-  const removed = await attempt(one, refOf(object), what, () => removeUnclaimed(deps, object, askFate))
+  const removed = await attempt(one, refOf(object), what, () => removeOrphanedBackup(deps, object, askFate))
   if (removed === true) report.unclaimed++
   // A look at a Backup that was looked at before costs nothing.
   return stopped === true || stopped === undefined || woken || removed !== false ? 1 : 0

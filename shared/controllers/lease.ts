@@ -62,7 +62,7 @@ export async function releaseLease(deps: LeaseDeps, lease: Lease): Promise<boole
   }
 }
 
-/** The object is over: its Lease goes too (the peer leaves them for ever). Held by another: it stays. */
+/** The object is over: its Lease goes too (the Velero Plugin for vSphere leaves them for ever). Held by another: it stays. */
 export async function removeLease(deps: LeaseDeps, name: string): Promise<void> {
   const lease = await deps.cluster.read('Lease', deps.settings.veleroNamespace, name)
   if (lease === undefined || leaseState(lease, '', deps.clock.nowMs()) === 'held') return

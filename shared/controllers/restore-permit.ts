@@ -5,23 +5,23 @@ import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import type { BackupRepository, CloneFromSnapshot, Download, Restore } from '#shared/api/types.ts'
 import { type Actor, actorOf, decideRestore, namespaceOf, requirePermitted } from '#shared/domain/authority.ts'
 import { allowsNamespace, requireNamespace } from '#shared/domain/repository-use.ts'
-import { fateOf, type Requester, requesterOf } from '#shared/domain/requester.ts'
 import { coversClaims, coversNamespace, sourcesOf } from '#shared/domain/restore-scope.ts'
 import { isDownloadOf } from '#shared/domain/staging.ts'
+import { fateOf, type VeleroOwner, veleroOwnerOf } from '#shared/domain/velero-owner.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { BackupSummary } from '#shared/ports/mover.ts'
 import type { StepDeps, VolumeDeps } from './deps.ts'
 
 /** The Restore of Velero that the clone was made for, as long as it is open and brings back claims; undefined: none, so there is no proof. */
 export async function openRestore(deps: StepDeps, clone: CloneFromSnapshot): Promise<Restore | undefined> {
-  const requester = requesterOf({ ...clone, kind: 'CloneFromSnapshot' })
-  const restore = requester === undefined ? undefined : await readRestore(deps, requester)
-  if (requester === undefined || restore === undefined || fateOf(restore, requester).kind !== 'open') return undefined
+  const owner = veleroOwnerOf({ ...clone, kind: 'CloneFromSnapshot' })
+  const restore = owner === undefined ? undefined : await readRestore(deps, owner)
+  if (owner === undefined || restore === undefined || fateOf(restore, owner).kind !== 'open') return undefined
   return coversClaims(restore, clone) ? restore : undefined
 }
 
 /** Without Velero its kinds are not served. */
-async function readRestore({ cluster, settings }: StepDeps, { name }: Requester): Promise<Restore | undefined> {
+async function readRestore({ cluster, settings }: StepDeps, { name }: VeleroOwner): Promise<Restore | undefined> {
   try {
     return await cluster.read('Restore', settings.veleroNamespace, name)
   } catch (error) {

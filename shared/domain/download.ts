@@ -74,7 +74,7 @@ function fillsStagedDisk(download: Download): boolean {
 }
 
 /**
- * `Completed` without its condition was written by hand: taken at its word, half a disk would be handed over. The peer's own
+ * `Completed` without its condition was written by hand: taken at its word, half a disk would be handed over. The Velero Plugin for vSphere's own
  * Downloads have no conditions, and fill no staged disk.
  */
 function isMadeUp(download: Download): boolean {
@@ -85,7 +85,7 @@ export function isDownloadOver(phase: DownloadPhase): boolean {
   return DOWNLOAD_NEXT[phase].length === 0
 }
 
-/** As the peer: seven attempts, five units (of a minute by default) apart. */
+/** As the Velero Plugin for vSphere: seven attempts, five units (of a minute by default) apart. */
 export const DOWNLOAD_RETRIES = 6
 export const DOWNLOAD_RETRY_UNITS = 5
 

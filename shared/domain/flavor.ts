@@ -1,4 +1,4 @@
-// Vanilla, Supervisor or guest cluster: from the peer's ConfigMap, else from the CSI controller's environment, else vanilla.
+// Vanilla, Supervisor or guest cluster: from the Velero Plugin for vSphere's ConfigMap, else from the CSI controller's environment, else vanilla.
 
 import type { ConfigMap, Deployment } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'

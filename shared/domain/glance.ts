@@ -39,7 +39,7 @@ const SPEC = [...CANCELS, 'snapshotReference', 'clonefromSnapshotReference', 'ba
 const TIMES = ['nextRetryTimestamp', 'completionTimestamp']
 const STATUS = ['phase', 'uploadName', 'downloadName', 'volumeName', 'root', 'session', 'givenUp', ...TIMES]
 
-/** Enough for `decideWake`, `decideRecord`, `keepsSlot` and the look at a requester; never enough to write from but for labels and flags. */
+/** Enough for `decideWake`, `decideRecord`, `keepsSlot` and the check of its owner; never enough to write from but for labels and flags. */
 export function glance<Name extends KindName>(kind: Name, object: KindTypes[Name]): KindTypes[Name] {
   const { spec, status }: KubeObject = object
   return detached({

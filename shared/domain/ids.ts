@@ -1,4 +1,4 @@
-// The peer's id grammar: `type:id[:snapshot]`, nested ids in unpadded standard base64.
+// The Velero Plugin for vSphere's id grammar: `type:id[:snapshot]`, nested ids in unpadded standard base64.
 // Source: the documents of the Velero Plugin for vSphere; examples in test/fixtures/seed.
 
 import { TerminalError } from '#shared/kernel/errors.ts'

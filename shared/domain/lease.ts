@@ -53,7 +53,7 @@ export const RELEASED_LEASE_SPEC = { holderIdentity: null, renewTime: null, leas
 
 const MAX_NAME_CHARS = 253
 
-/** The peer's names for its two kinds; by UID for the others, and where a name would be longer than a Lease's may be. */
+/** The Velero Plugin for vSphere's names for its two kinds; by UID for the others, and where a name would be longer than a Lease's may be. */
 export function leaseName(object: KubeObject): string {
   const kind = object.kind.toLowerCase()
   const byName = `${kind}-lease.${object.metadata.name}`

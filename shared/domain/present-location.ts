@@ -35,7 +35,7 @@ export type Present = {
   isMoved: boolean
 }
 
-/** undefined: its parameters name no location and count as they are (by hand, the peer's). */
+/** undefined: its parameters name no location and count as they are (by hand, the Velero Plugin for vSphere's). */
 export function recordedOf(
   stores: StoreRules,
   repository: BackupRepository,

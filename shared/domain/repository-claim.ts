@@ -113,7 +113,7 @@ export function repositoryNameOf(claim: BackupRepositoryClaim): string {
   return `br-${claim.metadata.uid}`
 }
 
-/** A name that Dormouse, or the peer, gives to what it makes for a claim. */
+/** A name that Dormouse, or the Velero Plugin for vSphere, gives to what it makes for a claim. */
 export function isNameForClaim(name: string): boolean {
   return name.startsWith('br-') && UID.test(name.slice(3))
 }

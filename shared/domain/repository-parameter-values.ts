@@ -4,7 +4,7 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 
 export type Parameters = Record<string, string | undefined>
 
-/** One value of a Secret in the Velero namespace. No key: `cloud` when there is one, else the first (as the peer reads it). */
+/** One value of a Secret in the Velero namespace. No key: `cloud` when there is one, else the first (as the Velero Plugin for vSphere reads it). */
 export type SecretRef = { name: string; key: string | undefined }
 
 /** Far above any real value (ten tags of full length), far below what takes time. */

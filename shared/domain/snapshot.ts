@@ -107,7 +107,7 @@ export function isSnapshotWhole({ phase, localMode }: SnapshotSeen): boolean {
   return phase === 'Uploaded' || (localMode && phase === 'Snapshotted')
 }
 
-/** The peer's map; an Upload that has not begun leaves the Snapshot at Snapshotted. */
+/** The Velero Plugin for vSphere's map; an Upload that has not begun leaves the Snapshot at Snapshotted. */
 export const SNAPSHOT_PHASE_OF_UPLOAD = {
   New: 'Snapshotted',
   InProgress: 'Uploading',

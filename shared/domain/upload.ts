@@ -72,10 +72,10 @@ export function seeUpload(upload: Upload, snapshot?: Snapshot): UploadSeen {
   const status = upload.status ?? {}
   const known: UploadPhase = UPLOAD_PHASES.find((each) => each === status.phase) ?? 'New'
   const sealed = typeof status.root === 'string' && status.root !== ''
-  // `Completed` of a session that sealed nothing was written by hand: there is no backup yet. The peer's own have no session.
+  // `Completed` of a session that sealed nothing was written by hand: there is no backup yet. The Velero Plugin for vSphere's own have no session.
   const isMadeUp = known === 'Completed' && !sealed && typeof status.session === 'string'
   const phase = isMadeUp ? 'InProgress' : known
-  // Only a failed step waits for its retry time: the peer writes nextRetryTimestamp at creation already.
+  // Only a failed step waits for its retry time: the Velero Plugin for vSphere writes nextRetryTimestamp at creation already.
   const retries = phase === 'UploadError' || phase === 'CleanupFailed'
   return {
     phase,
@@ -98,12 +98,12 @@ export const CLAIM_ANNOTATION = 'dormouse.dev/claim'
 export const DEFAULT_UPLOAD_RETRY_MAX = 10
 export const MAX_BACKOFF_UNITS = 60
 
-/** Units (minutes by default) to wait after the n-th failure (n from 1): 1, 2, 4 … 60, as the peer's `currentBackOff`. */
+/** Units (minutes by default) to wait after the n-th failure (n from 1): 1, 2, 4 … 60, as the Velero Plugin for vSphere's `currentBackOff`. */
 export function uploadBackoffUnits(failures: number): number {
   return Math.min(MAX_BACKOFF_UNITS, 2 ** Math.min(failures - 1, 10))
 }
 
-/** `upload-cr-retry-max` of the ConfigMap velero-vsphere-plugin-config; the peer's default for anything unusable. */
+/** `upload-cr-retry-max` of the ConfigMap velero-vsphere-plugin-config; the Velero Plugin for vSphere's default for anything unusable. */
 export function uploadRetryMax(text: string | undefined): number {
   return text !== undefined && /^\d{1,4}$/.test(text) ? Number(text) : DEFAULT_UPLOAD_RETRY_MAX
 }

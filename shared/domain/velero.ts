@@ -10,7 +10,7 @@ export const RESTORE_UID_LABEL = 'velero.io/restore-uid'
 export const BACKUP_ANNOTATION = 'dormouse.dev/velero-backup'
 export const RESTORE_ANNOTATION = 'dormouse.dev/velero-restore'
 
-/** Labels of Velero (pkg/apis/velero/v1/labels_annotations.go), which the peer sets too. */
+/** Labels of Velero (pkg/apis/velero/v1/labels_annotations.go), which the Velero Plugin for vSphere sets too. */
 export const EXCLUDE_LABEL = 'velero.io/exclude-from-backup'
 export const BACKUP_NAME_LABEL = 'velero.io/backup-name'
 

@@ -84,7 +84,7 @@ class ConfiguredMover implements Mover {
     })
   }
 
-  /** The peer's ConfigMap with the label velero.io/vddk-config=vix-disk-lib; read anew for each transfer. */
+  /** The Velero Plugin for vSphere's ConfigMap with the label velero.io/vddk-config=vix-disk-lib; read anew for each transfer. */
   async #renderConfig(): Promise<string> {
     const options = {
       namespace: this.#deps.settings.veleroNamespace,

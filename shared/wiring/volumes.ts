@@ -14,7 +14,7 @@ export function wireVolumes(deps: StepDeps): VolumeDeps {
   return { ...deps, volumes, clusterId: () => clusterId(deps, loadConfig) }
 }
 
-/** The Secret that `vsphere_secret_name` and `vsphere_secret_namespace` of the peer's ConfigMap name, else its default. */
+/** The Secret that `vsphere_secret_name` and `vsphere_secret_namespace` of the Velero Plugin for vSphere's ConfigMap name, else its default. */
 export async function loadVSphereConfig(deps: StepDeps): Promise<VSphereConfig> {
   const config = (await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, CONFIG_MAP))?.data ?? {}
   const name = config['vsphere_secret_name'] ?? DEFAULT_VSPHERE_SECRET

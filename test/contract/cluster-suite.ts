@@ -47,7 +47,7 @@ export function aRepository(): LooseObject {
   return anObject('BackupRepository', undefined, {
     allowedNamespaces: [],
     repositoryDriver: 's3repository.astrolabe.vmware-tanzu.com',
-    repopsitoryParameters: { bucket: 'b', region: 'r' }, // the peer's spelling
+    repopsitoryParameters: { bucket: 'b', region: 'r' }, // the Velero Plugin for vSphere's spelling
     backupRepositoryClaim: 'claim',
   })
 }

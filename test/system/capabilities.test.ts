@@ -1,4 +1,4 @@
-// What users of the peer count on, each shown once on the real API: ids, names, refusals, local mode, repositories.
+// What users of the Velero Plugin for vSphere count on, each shown once on the real API: ids, names, refusals, local mode, repositories.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

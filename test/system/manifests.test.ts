@@ -76,7 +76,7 @@ manifests('applying twice changes nothing', async () => {
 })
 
 for (const name of SEEDS) {
-  manifests(`the example ${name} of the peer's documents is stored as it is`, async () => {
+  manifests(`the example ${name} of the Velero Plugin for vSphere's documents is stored as it is`, async () => {
     const example = seed(name)
     await environment.api.create(example)
     const { apiVersion, kind } = example
@@ -92,16 +92,19 @@ for (const name of SEEDS) {
   })
 }
 
-manifests('a phase that nobody knows is refused, an empty one is not where the peer has it', async () => {
-  const bad = await refusal(change('upload', { status: { phase: 'Uploading' } }))
-  assert.match(bad, /status\.phase: Unsupported value: "Uploading"/)
-  assert.match(await refusal(change('download', { status: { phase: 'Canceled' } })), /Unsupported value/)
-  await change('snapshot', { status: { phase: '' } }, '--subresource=status')
-  assert.match(
-    await refusal(change('snapshot', { status: { phase: 'Done' } }, '--subresource=status')),
-    /Unsupported value/,
-  )
-})
+manifests(
+  'a phase that nobody knows is refused, an empty one is not where the Velero Plugin for vSphere has it',
+  async () => {
+    const bad = await refusal(change('upload', { status: { phase: 'Uploading' } }))
+    assert.match(bad, /status\.phase: Unsupported value: "Uploading"/)
+    assert.match(await refusal(change('download', { status: { phase: 'Canceled' } })), /Unsupported value/)
+    await change('snapshot', { status: { phase: '' } }, '--subresource=status')
+    assert.match(
+      await refusal(change('snapshot', { status: { phase: 'Done' } }, '--subresource=status')),
+      /Unsupported value/,
+    )
+  },
+)
 
 const FROZEN: [kind: string, patch: object][] = [
   ['snapshot', { spec: { resourceHandle: { name: 'another' } } }],

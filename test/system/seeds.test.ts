@@ -1,4 +1,4 @@
-// The example objects of the peer's documents: accepted as they are; what is over starts nothing, what is in progress goes on.
+// The example objects of the Velero Plugin for vSphere's documents: accepted as they are; what is over starts nothing, what is in progress goes on.
 
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
@@ -15,7 +15,7 @@ import type { LooseObject } from '#test/support/loose-object.ts'
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
 
-const seeds = suite('the examples of the peer')
+const seeds = suite('the examples of the Velero Plugin for vSphere')
 let environment: Environment
 let repository: string
 let volume: Volume

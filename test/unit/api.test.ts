@@ -1,4 +1,4 @@
-// The CRDs keep the peer's interface, bound everything and explain every field.
+// The CRDs keep the Velero Plugin for vSphere's interface, bound everything and explain every field.
 
 import { spawnSync } from 'node:child_process'
 import { suite } from 'uvu'
@@ -80,23 +80,23 @@ for (const [kind, peer] of Object.entries(PEER)) {
     assert.equal(place, served)
   })
 
-  api(`${kind} has every field of the peer, and none beside them that someone else writes`, () => {
+  api(`${kind} has every field of the Velero Plugin for vSphere, and none beside them that someone else writes`, () => {
     const missing = peer.fields.filter((field) => !paths().includes(field))
     assert.equal(missing, [])
     const extra = paths().filter((path) => /^\w+(\.\w+)?$/.test(path) && !path.startsWith('status') && path !== 'spec')
     const ours = extra.filter((path) => !peer.fields.some((field) => field === path || field.startsWith(`${path}.`)))
-    // A Download cannot be cancelled in the peer; only Dormouse's clone function writes this.
+    // A Download cannot be cancelled in the Velero Plugin for vSphere; only Dormouse's clone function writes this.
     assert.equal(
       ours.filter((path) => path !== 'spec.downloadCancel'),
       [],
     )
   })
 
-  api(`${kind} requires what the peer requires, no more`, () => {
+  api(`${kind} requires what the Velero Plugin for vSphere requires, no more`, () => {
     assert.equal(requiredPaths().sort(), [...peer.required].sort())
   })
 
-  api(`${kind} has the peer's phases`, () => {
+  api(`${kind} has the Velero Plugin for vSphere's phases`, () => {
     const phases = schemaOf(kind).properties?.['status']?.properties?.['phase']?.enum
     assert.equal(phases?.toSorted(), peer.phases?.toSorted())
   })
@@ -137,7 +137,7 @@ api('every number is a whole one that cannot be negative, with its width', () =>
   )
 })
 
-api('times below status may be null, as the peer writes them', () => {
+api('times below status may be null, as the Velero Plugin for vSphere writes them', () => {
   const peers = new Set(['startTimestamp', 'completionTimestamp', 'nextRetryTimestamp'])
   const bad = ALL.filter(([path, schema]) => peers.has(path.split('.').at(-1) ?? '') && schema.nullable !== true)
   assert.equal(

@@ -125,7 +125,7 @@ test('what is left out has its default', () => {
   assert.is(settings.encryptionSecretName, 'dormouse-repository-key')
 })
 
-test("the peer's map is read, its plain keys are flagged and used, its unknown keys are told", () => {
+test("the Velero Plugin for vSphere's map is read, its plain keys are flagged and used, its unknown keys are told", () => {
   const settings = parseS3Parameters({
     region: 'minio',
     bucket: 'velero',

@@ -1,4 +1,4 @@
-// The peer took part in Velero's volume snapshots up to 1.0.2, under a name that VolumeSnapshotLocations of its users still have.
+// The Velero Plugin for vSphere took part in Velero's volume snapshots up to 1.0.2, under a name that VolumeSnapshotLocations of its users still have.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { OldSnapshotter } from '../actions.ts'

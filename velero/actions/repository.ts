@@ -71,7 +71,7 @@ async function requireLocation(deps: ActionDeps, backup: Backup): Promise<Backup
 }
 
 /**
- * The peer's claims and those made by hand count too; one that has its repository already goes first. Else one that was made when the location
+ * The Velero Plugin for vSphere's claims and those made by hand count too; one that has its repository already goes first. Else one that was made when the location
  * had other settings or another name, as long as it is this location that speaks for it today.
  */
 async function findClaim(

@@ -1,4 +1,4 @@
-// The Snapshot inside of a backup: an annotation of the stored claim, padded base64 of the Snapshot's JSON (the peer's form).
+// The Snapshot inside of a backup: an annotation of the stored claim, padded base64 of the Snapshot's JSON (the Velero Plugin for vSphere's form).
 // Restore and delete need only this, in any cluster.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
@@ -84,7 +84,7 @@ export function peekBlob(claim: PersistentVolumeClaim): StoredSnapshot | undefin
   }
 }
 
-/** Of ours and of the peer's. What is of no known form is refused: it comes out of a bucket. */
+/** Of ours and of the Velero Plugin for vSphere's. What is of no known form is refused: it comes out of a bucket. */
 export function decodeBlob(blob: string): StoredSnapshot {
   const { kind, metadata, spec, status } = parse(blob)
   if (kind !== 'Snapshot') throw invalid(`it holds the kind ${JSON.stringify(kind)?.slice(0, 80)}`)

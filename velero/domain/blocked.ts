@@ -1,4 +1,4 @@
-// Kinds that do not belong into a backup, since their objects would be wrong or harmful in a restore. The list is the peer's
+// Kinds that do not belong into a backup, since their objects would be wrong or harmful in a restore. The list is the Velero Plugin for vSphere's
 // ConfigMap; by default such an object is left out with a warning, and fails the backup only where the user wants that.
 
 import type { KubeObject } from '#shared/api/kinds.ts'

@@ -1,4 +1,4 @@
-// Names that Velero, the peer's users and the functions know: labels, annotations, ConfigMaps, and how objects of a backup are called.
+// Names that Velero, the Velero Plugin for vSphere's users and the functions know: labels, annotations, ConfigMaps, and how objects of a backup are called.
 
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { cloneNamePrefix, requireUid } from '#shared/domain/velero.ts'
@@ -15,7 +15,7 @@ export {
 } from '#shared/domain/velero.ts'
 
 /**
- * The peer's names, except for those on PVs and on items. Velero (pkg/backup, item_backupper) applies volume policies of the kind `skip` to the
+ * The Velero Plugin for vSphere's names, except for those on PVs and on items. Velero (pkg/backup, item_backupper) applies volume policies of the kind `skip` to the
  * first one only. With another prefix than `velero.io` they are nobody else's.
  */
 export function actionNames(prefix = 'velero.io') {
@@ -38,14 +38,14 @@ export const SKIP_FROM_BACKUP_ANNOTATION = 'velero.io/skip-from-backup'
 /** On a Backup: how long one item may hold it up; Velero's default is 10 minutes. */
 export const RESOURCE_TIMEOUT_ANNOTATION = 'velero.io/resource-timeout'
 
-/** On the claim inside of a backup, never on the live one. Names and form are the peer's. */
+/** On the claim inside of a backup, never on the live one. Names and form are the Velero Plugin for vSphere's. */
 export const BLOB_ANNOTATION = 'velero-plugin-for-vsphere/item-snapshot-blob'
 export const VERSION_ANNOTATION = 'velero-plugin-for-vsphere/plugin-version'
 
 /** On a PV inside of a backup: `<namespace>/<name>` of the Snapshot that holds its data. A restore must not bring that PV back. */
 export const TAKEN_ANNOTATION = 'dormouse.dev/snapshot'
 
-/** ConfigMaps in Velero's namespace, all of the peer; `blocked-resources` is a key of Dormouse in the first. */
+/** ConfigMaps in Velero's namespace, all of the Velero Plugin for vSphere; `blocked-resources` is a key of Dormouse in the first. */
 export const CONFIG_MAP = 'velero-vsphere-plugin-config'
 export const FEATURES_MAP = 'velero-vsphere-plugin-feature-states'
 export const BLOCKED_MAP = 'velero-vsphere-plugin-blocked-resources-list'

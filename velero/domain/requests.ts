@@ -132,7 +132,7 @@ export function repositoryClaimOf({
   }
 }
 
-/** The peer's rule: driver, parameters and namespaces are equal, whoever made the claim. */
+/** The Velero Plugin for vSphere's rule: driver, parameters and namespaces are equal, whoever made the claim. */
 export function claimsSameRepository(claim: BackupRepositoryClaim, spec: StoreSpec, namespace: string): boolean {
   return isClaimFor(claim, spec, namespace) && sortedText(claim.repopsitoryParameters) === sortedText(spec.parameters)
 }

@@ -64,7 +64,7 @@ export function targetNamespace(restore: Restore, namespace: string): string {
 
 /** Labels of the ConfigMap that Velero's own action reads too (change-storage-class). */
 export const CLASS_MAP_SELECTOR = 'velero.io/plugin-config,velero.io/change-storage-class=RestoreItemAction'
-/** The peer's key for a claim that names no class. */
+/** The Velero Plugin for vSphere's key for a claim that names no class. */
 const EMPTY_CLASS_KEY = 'com.vmware.cnsdp.emptystorageclass'
 
 /** The class to restore with, by the class in the backup; undefined: no entry, it stays as it is. */

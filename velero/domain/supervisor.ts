@@ -1,4 +1,4 @@
-// What a Supervisor cluster has written into its objects and would be wrong in a restored one (the lists are the peer's).
+// What a Supervisor cluster has written into its objects and would be wrong in a restored one (the lists are the Velero Plugin for vSphere's).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/types.ts'

@@ -22,7 +22,7 @@ export type BackupRepository = {
    */
   repositoryDriver: string
   /**
-   * Settings of the repository (the spelling is the peer's). region, bucket, s3Url, s3ForcePathStyle, caCert and profile as in a BackupStorageLocation; for a folder only its path. aws_access_key_id and aws_secret_access_key of repositories that the peer made are read and reported with the condition PlaintextCredentials; Dormouse never writes them.
+   * Settings of the repository (the spelling is the Velero Plugin for vSphere's). region, bucket, s3Url, s3ForcePathStyle, caCert and profile as in a BackupStorageLocation; for a folder only its path. aws_access_key_id and aws_secret_access_key of repositories that the Velero Plugin for vSphere made are read and reported with the condition PlaintextCredentials; Dormouse never writes them.
    */
   repopsitoryParameters: {
     /**
@@ -39,7 +39,7 @@ export type BackupRepository = {
    */
   svcBackupRepositoryName?: string
   /**
-   * What Dormouse found. The peer has no status here, and there is no status subresource.
+   * What Dormouse found. The Velero Plugin for vSphere has no status here, and there is no status subresource.
    */
   status?: {
     /**

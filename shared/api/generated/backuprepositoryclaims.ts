@@ -22,7 +22,7 @@ export type BackupRepositoryClaim = {
    */
   repositoryDriver: string
   /**
-   * Settings of the repository (the spelling is the peer's). region, bucket, s3Url, s3ForcePathStyle, caCert and profile as in a BackupStorageLocation; for a folder only its path. aws_access_key_id and aws_secret_access_key of repositories that the peer made are read and reported with the condition PlaintextCredentials; Dormouse never writes them. In a claim outside of the Velero namespace only backupStorageLocation counts: the name of a BackupStorageLocation that an operator has opened to that namespace with the annotation dormouse.dev/allowed-namespaces; the other settings are taken from there.
+   * Settings of the repository (the spelling is the Velero Plugin for vSphere's). region, bucket, s3Url, s3ForcePathStyle, caCert and profile as in a BackupStorageLocation; for a folder only its path. aws_access_key_id and aws_secret_access_key of repositories that the Velero Plugin for vSphere made are read and reported with the condition PlaintextCredentials; Dormouse never writes them. In a claim outside of the Velero namespace only backupStorageLocation counts: the name of a BackupStorageLocation that an operator has opened to that namespace with the annotation dormouse.dev/allowed-namespaces; the other settings are taken from there.
    */
   repopsitoryParameters: {
     /**
@@ -35,7 +35,7 @@ export type BackupRepositoryClaim = {
    */
   backupRepository?: string
   /**
-   * What Dormouse found. The peer has no status here, and there is no status subresource.
+   * What Dormouse found. The Velero Plugin for vSphere has no status here, and there is no status subresource.
    */
   status?: {
     /**

@@ -96,7 +96,7 @@ export type CloneFromSnapshot = {
        */
       kind: string
       /**
-       * The new disk as ivd:<First Class Disk id>, as the peer writes it (beside kind PersistentVolumeClaim).
+       * The new disk as ivd:<First Class Disk id>, as the Velero Plugin for vSphere writes it (beside kind PersistentVolumeClaim).
        */
       name: string
     }

@@ -3,7 +3,7 @@
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { Disk } from '#shared/ports/disk.ts'
-import { countGarbage } from '#shared/repository/core/garbage.ts'
+import { countFreed } from '#shared/repository/core/freed-buffers.ts'
 import { URGENT } from '#shared/repository/core/stopper.ts'
 import { ChunkCodec } from '#shared/repository/format/compression.ts'
 import { LocationTable } from '#shared/repository/format/location-table.ts'
@@ -63,7 +63,7 @@ export class DownloadLane {
   #decode(reader: PackReader, blobs: LocationTable, index: number, part: FetchedPart): Uint8Array {
     const location = blobs.get(index)
     if (location === undefined) throw new Error(`blob ${index} of a fetched part is empty`)
-    countGarbage(location.storedBytes)
+    countFreed(location.storedBytes)
     const from = location.offset - part.offset
     return reader.open('chunk', location, part.bytes.subarray(from, from + location.storedBytes))
   }

@@ -5,7 +5,7 @@ import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { DownloadOutcome, DownloadProgress, DownloadRequest, SliceOptions } from '#shared/ports/mover.ts'
 import { BlobReader, type PackPart } from '#shared/repository/core/blob-reader.ts'
-import { countGarbage } from '#shared/repository/core/garbage.ts'
+import { countFreed } from '#shared/repository/core/freed-buffers.ts'
 import type { Repository } from '#shared/repository/core/repository.ts'
 import { readRoot } from '#shared/repository/core/seal.ts'
 import { Stopper } from '#shared/repository/core/stopper.ts'
@@ -256,7 +256,7 @@ class DownloadSlice {
   }
 
   #taken(bytes: Uint8Array): void {
-    if (this.#deps.recycle === undefined) countGarbage(bytes.length)
+    if (this.#deps.recycle === undefined) countFreed(bytes.length)
     else this.#deps.recycle(bytes)
   }
 

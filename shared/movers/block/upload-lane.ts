@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { MiB } from '#shared/kernel/units.ts'
 import type { Disk } from '#shared/ports/disk.ts'
-import { countGarbage } from '#shared/repository/core/garbage.ts'
+import { countFreed } from '#shared/repository/core/freed-buffers.ts'
 import { URGENT } from '#shared/repository/core/stopper.ts'
 import { ChunkCodec } from '#shared/repository/format/compression.ts'
 import { LocationTable } from '#shared/repository/format/location-table.ts'
@@ -117,7 +117,7 @@ export class UploadLane {
       if (!this.#pack.append('chunk', id, blob)) throw new RangeError(`chunk of ${length} bytes fits no pack`)
     }
     this.#packChunks.push(chunk)
-    countGarbage(blob.bytes.length)
+    countFreed(blob.bytes.length)
   }
 
   async #beginPack(): Promise<PackBuilder> {

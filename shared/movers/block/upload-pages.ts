@@ -2,7 +2,7 @@
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import type { BlobReader } from '#shared/repository/core/blob-reader.ts'
-import { countGarbage } from '#shared/repository/core/garbage.ts'
+import { countFreed } from '#shared/repository/core/freed-buffers.ts'
 import { inParallel } from '#shared/repository/core/in-parallel.ts'
 import type { MetaPacks } from '#shared/repository/core/meta-packs.ts'
 import { readPageMap } from '#shared/repository/core/page-map.ts'
@@ -146,7 +146,7 @@ export function closePage({ repository, state, metaPacks }: PageContext, { page,
     return
   }
   const raw = map.encode()
-  countGarbage(2 * raw.length)
+  countFreed(2 * raw.length)
   const id = repository.keys.pageId(raw)
   const standing = [state.pages.get(page), unfinished?.stored].find(
     (stored) => stored !== undefined && id.equals(stored.id) && !state.unusable.has(stored.pack),

@@ -45,7 +45,7 @@ const CLOSE_MS = 10 * SECOND_MS
 /** One arena for each thread would take memory that no buffer uses. */
 const CHILD_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' }
 
-/** The engine collects its dead buffers itself (shared/repository/core/garbage.ts). */
+/** The engine collects its dead buffers itself (shared/repository/core/freed-buffers.ts). */
 const CHILD_ARGUMENTS = ['--expose-gc', '--max-semi-space-size=2']
 
 type Outcome = UploadOutcome | DownloadOutcome

@@ -8,7 +8,7 @@ export type ConfigMapLike = {
   data?: Record<string, string> | undefined
 }
 
-/** The label by which the peer finds the ConfigMap with VDDK's settings in Velero's namespace. */
+/** The label by which the Velero Plugin for vSphere finds the ConfigMap with VDDK's settings in Velero's namespace. */
 export const VDDK_CONFIG_LABEL = 'velero.io/vddk-config'
 export const VDDK_CONFIG_LABEL_VALUE = 'vix-disk-lib'
 
@@ -28,7 +28,7 @@ const MOST: Readonly<Record<string, number>> = { 'vixDiskLib.nfc.LogLevel': 4, '
 
 /**
  * The config file's text. `maps`: all ConfigMaps of Velero's namespace, or only the labelled ones; more than one labelled is
- * an error, as with the peer. Their data keys are VDDK's own names and win over the defaults.
+ * an error, as with the Velero Plugin for vSphere. Their data keys are VDDK's own names and win over the defaults.
  */
 export function renderVddkConfig(maps: readonly ConfigMapLike[], tmpDirectory: string): string {
   const chosen = labelledMap(maps)

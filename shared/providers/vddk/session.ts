@@ -90,7 +90,7 @@ export class VddkSession {
       functions.connectEx(this.#params.pointer, writable ? 0 : 1, null, transportModes, out),
     )
     this.#undo.push({ call: 'Disconnect', run: () => functions.disconnect(connection) })
-    // Reading skips zero blocks on the wire, writing goes past the host's cache: the peer's flags. An FCD's path is ""
+    // Reading skips zero blocks on the wire, writing goes past the host's cache: the Velero Plugin for vSphere's flags. An FCD's path is ""
     // (docs/development/vddk.md#connections).
     const flags = writable ? OPEN_UNBUFFERED : OPEN_COMPRESSION_SKIPZ | OPEN_READ_ONLY
     const handle = this.#out('Open', (out) => functions.open(connection, '', flags, out))
@@ -122,7 +122,7 @@ export class VddkSession {
     this.#undo.push({ call: 'EndAccess', run: () => this.#endAccess() })
   }
 
-  /** Left over from a crash: end it once and ask again, as the peer does (docs/development/vddk.md#prepareforaccess-and-endaccess). */
+  /** Left over from a crash: end it once and ask again, as the Velero Plugin for vSphere does (docs/development/vddk.md#prepareforaccess-and-endaccess). */
   #prepare(): VixResult {
     const { functions } = this.#options.library
     const first = functions.prepareForAccess(this.#params.pointer, IDENTITY)

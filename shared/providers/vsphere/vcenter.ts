@@ -161,7 +161,7 @@ export class VCenterVolumes {
     return missingOf(error) === 'volume' ? volumeNotFound(fcdId, error) : this.#error(error, doing)
   }
 
-  /** What was there a moment ago is said to be missing: another operation is at work on it (the peer retries NotFound too). */
+  /** What was there a moment ago is said to be missing: another operation is at work on it (the Velero Plugin for vSphere retries NotFound too). */
   #collision(error: unknown, doing: string): Error {
     if (missingOf(error) === undefined) return this.#error(error, doing)
     return new RetryableError('VCenterBusy', `vCenter ${this.vcenter.host} could not ${doing} just now`, {

@@ -2,12 +2,12 @@
 
 import { type BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
 import type { BlobReader } from './blob-reader.ts'
-import { countGarbage } from './garbage.ts'
+import { countFreed } from './freed-buffers.ts'
 
 /** CorruptionError: it is not there, or does not open. */
 export async function readPageMap(blobs: BlobReader, location: BlobLocation): Promise<LocationTable> {
   const raw = await blobs.read('page', location)
   // Stored, decrypted, decompressed, decoded.
-  countGarbage(4 * raw.length)
+  countFreed(4 * raw.length)
   return LocationTable.decode(raw)
 }

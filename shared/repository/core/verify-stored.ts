@@ -4,7 +4,7 @@ import { CorruptionError } from '#shared/kernel/errors.ts'
 import { type BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
 import { packKey } from '#shared/repository/format/names.ts'
 import { BlobReader } from './blob-reader.ts'
-import { countGarbage } from './garbage.ts'
+import { countFreed } from './freed-buffers.ts'
 import { inParallel } from './in-parallel.ts'
 import { NamedPacks } from './named-packs.ts'
 import type { Repository } from './repository.ts'
@@ -57,7 +57,7 @@ async function eachPage(
     if (page === undefined) return
     try {
       const raw = await blobs.read('page', page)
-      countGarbage(4 * raw.length)
+      countFreed(4 * raw.length)
       visit(page, LocationTable.decode(raw), number)
     } catch (error) {
       if (!(error instanceof CorruptionError) || page.pack.startsWith(`${session}/`)) throw error

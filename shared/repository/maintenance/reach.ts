@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import type { StoredObject } from '#shared/ports/object-store.ts'
 import { BlobReader } from '#shared/repository/core/blob-reader.ts'
-import { countGarbage } from '#shared/repository/core/garbage.ts'
+import { countFreed } from '#shared/repository/core/freed-buffers.ts'
 import { inParallel } from '#shared/repository/core/in-parallel.ts'
 import type { Repository } from '#shared/repository/core/repository.ts'
 import type { Warn } from '#shared/repository/core/warn.ts'
@@ -308,7 +308,7 @@ export class Reach {
 
   async #packsOf(page: BlobLocation): Promise<readonly string[]> {
     const raw = await this.#blobs.read('page', page)
-    countGarbage(2 * raw.length)
+    countFreed(2 * raw.length)
     try {
       return LocationTable.decode(raw).packs
     } catch (error) {

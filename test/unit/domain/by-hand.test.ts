@@ -36,7 +36,7 @@ test('a Snapshot whose phase has no disk snapshot behind it begins anew; an end 
     assert.is(stepOfSnapshot(anObject('Snapshot', { phase })).kind, 'nothing')
 })
 
-test("a Completed Upload without a root is not over, but the peer's own is", () => {
+test("a Completed Upload without a root is not over, but the Velero Plugin for vSphere's own is", () => {
   assert.is(seeUpload(anObject('Upload', { phase: 'Completed', session: 's' })).phase, 'InProgress')
   assert.is(seeUpload(anObject('Upload', { phase: 'Completed', session: 's', root: 'roots/s' })).phase, 'Completed')
   assert.is(seeUpload(anObject('Upload', { phase: 'Completed' })).phase, 'Completed')
@@ -56,7 +56,11 @@ test('a Download of a staged disk that says Completed and has no condition hands
   const whole = { ...anObject('Download', { phase: 'Completed', conditions }, named), spec }
   assert.is(seeDownload(whole).phase, 'Completed')
   assert.is(decideClone(seeClone(clone, whole)).kind, 'handOver')
-  assert.is(seeDownload(anObject('Download', { phase: 'Completed' })).phase, 'Completed', "the peer's own")
+  assert.is(
+    seeDownload(anObject('Download', { phase: 'Completed' })).phase,
+    'Completed',
+    "the Velero Plugin for vSphere's own",
+  )
 })
 
 test("another clone's Download says nothing about this one, whatever its status names", () => {

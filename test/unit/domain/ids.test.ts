@@ -1,4 +1,4 @@
-// The peer's id grammar, on its own examples and on hostile ones.
+// The Velero Plugin for vSphere's id grammar, on its own examples and on hostile ones.
 
 import { readFileSync } from 'node:fs'
 import * as fc from 'fast-check'
@@ -32,7 +32,7 @@ test("a guest cluster's id is unwrapped through both of its layers", () => {
   assert.equal(unwrapToDisk(`pvc:guest/data:${outer}`), { fcdId: FCD, snapshotId: SNAP })
 })
 
-// An Upload and a Download need not have one: the peer's schema asks for none.
+// An Upload and a Download need not have one: the Velero Plugin for vSphere's schema asks for none.
 const HOSTILE: [why: string, text: string | undefined][] = [
   ['not there', undefined],
   ['empty', ''],

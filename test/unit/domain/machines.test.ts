@@ -61,7 +61,7 @@ test('a clean-up after failed transfers never ends as Completed', () => {
   })
 })
 
-test("the peer's nextRetryTimestamp of a new upload does not hold it up", () => {
+test("the Velero Plugin for vSphere's nextRetryTimestamp of a new upload does not hold it up", () => {
   const object: LooseObject = {
     apiVersion: '',
     kind: 'Upload',

@@ -211,7 +211,7 @@ test('a lease is held until its time is over, to the boundary', () => {
   assert.is(leaseState({ ...heldLease, spec: { holderIdentity: null } }, 'me', NOW), 'free')
 })
 
-test('leases have the names of the peer for its two kinds', () => {
+test('leases have the names of the Velero Plugin for vSphere for its two kinds', () => {
   assert.is(leaseName(anUpload()), 'upload-lease.upload-a')
   assert.is(leaseName({ ...anUpload(), kind: 'Snapshot' }), 'snapshot-lease.a')
 })

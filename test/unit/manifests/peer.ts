@@ -1,4 +1,4 @@
-// The peer's interface, kind by kind: fields (Dormouse has more, below status), required fields, phases ('' is written as -).
+// The Velero Plugin for vSphere's interface, kind by kind: fields (Dormouse has more, below status), required fields, phases ('' is written as -).
 // Source: the CRDs and Go types of velero-plugin-for-vsphere, pkg/generated/crds and pkg/apis.
 
 type Peer = { fields: string[]; required: string[]; phases: string[] | undefined }

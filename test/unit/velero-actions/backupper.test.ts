@@ -176,13 +176,16 @@ backupper('an API server that stays away is an error, not a hang', async () => {
   await rejects(execute(world), 'KubernetesUnavailable')
 })
 
-backupper('called a second time in one chain, as with the peer beside it, warns and starts nothing', async () => {
-  const world = aReadyWorld()
-  const first = await execute(world)
-  const second = await execute(world, first.item)
-  assert.equal(second, { item: first.item, additionalItems: [], operationId: '', postOperationItems: [] })
-  assert.ok(world.lines.some((line) => line.startsWith('warn another plugin')))
-})
+backupper(
+  'called a second time in one chain, as with the Velero Plugin for vSphere beside it, warns and starts nothing',
+  async () => {
+    const world = aReadyWorld()
+    const first = await execute(world)
+    const second = await execute(world, first.item)
+    assert.equal(second, { item: first.item, additionalItems: [], operationId: '', postOperationItems: [] })
+    assert.ok(world.lines.some((line) => line.startsWith('warn another plugin')))
+  },
+)
 
 backupper('an annotation that an earlier restore has left is no second call', async () => {
   const world = aReadyWorld()

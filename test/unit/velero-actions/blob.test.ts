@@ -1,4 +1,4 @@
-// The Snapshot inside of a backup, in the peer's form.
+// The Snapshot inside of a backup, in the Velero Plugin for vSphere's form.
 
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
@@ -42,7 +42,7 @@ blob('is padded base64 of the whole Snapshot, without managedFields', () => {
   assert.equal([spec, status], [snapshot()['spec'], snapshot()['status']])
 })
 
-blob("reads the peer's Snapshot", () => {
+blob("reads the Velero Plugin for vSphere's Snapshot", () => {
   const peers = parse(readFileSync('test/fixtures/seed/snapshot.yaml', 'utf8'))
   const stored = decodeBlob(Buffer.from(JSON.stringify(peers)).toString('base64'))
   assert.is(stored.snapshotID, peers.status.snapshotID)

@@ -76,7 +76,7 @@ restorer('what is blocked is left out with a warning, or fails where that is ask
   await rejects(execute(world, gateway), 'ResourceBlocked')
 })
 
-restorer('row 56: a snapshot of the peer up to 1.0.2 is refused with what helps', () => {
+restorer('row 56: a snapshot of the Velero Plugin for vSphere up to 1.0.2 is refused with what helps', () => {
   const { name, refuse } = oldSnapshotter()
   assert.is(name, 'velero.io/vsphere')
   assert.match(

@@ -35,7 +35,11 @@ const TABLE: [what: string, change: Partial<RestoreSeen>, kind: string, reason?:
     { stored: storedWith({ ...whole, phase: 'UploadFailed' }) },
     'restore',
   ],
-  ["the peer's, stored with the disk snapshot", { stored: storedWith({ ...whole, phase: 'Snapshotted' }) }, 'restore'],
+  [
+    "the Velero Plugin for vSphere's, stored with the disk snapshot",
+    { stored: storedWith({ ...whole, phase: 'Snapshotted' }) },
+    'restore',
+  ],
   ['no snapshot', { stored: undefined }, 'leave', 'NoSnapshotStored'],
   ['a snapshot of another backup', { backupLabel: 'weekly' }, 'leave', 'NoSnapshotStored'],
   ['restorePVs: false', { restore: aRestore({ restorePVs: false }) }, 'leave', 'VolumesNotRestored'],

@@ -97,13 +97,16 @@ restorer('maps namespace and class, in the clone as in the claim', async () => {
   assert.equal([metadata.namespace, spec.storageClassName], ['copy', 'slow'])
 })
 
-restorer('called a second time in one chain, as with the peer beside it, warns and starts nothing', async () => {
-  const world = aReadyWorld()
-  const { item } = await execute(world)
-  const second = await execute(world, item, aRestore(), stored())
-  assert.equal(second, { item, additionalItems: [], skipRestore: false, operationId: '' })
-  assert.ok(world.lines.at(-1)?.startsWith('warn another plugin'))
-})
+restorer(
+  'called a second time in one chain, as with the Velero Plugin for vSphere beside it, warns and starts nothing',
+  async () => {
+    const world = aReadyWorld()
+    const { item } = await execute(world)
+    const second = await execute(world, item, aRestore(), stored())
+    assert.equal(second, { item, additionalItems: [], skipRestore: false, operationId: '' })
+    assert.ok(world.lines.at(-1)?.startsWith('warn another plugin'))
+  },
+)
 
 restorer('twice, by two at once, and after a death on either side of the write: one clone', async () => {
   const world = aReadyWorld()

@@ -1,4 +1,4 @@
-// `repopsitoryParameters` (sic, the peer's wire name) of a bucket: a Velero BackupStorageLocation as a map of strings, and back into what it
+// `repopsitoryParameters` (sic, the Velero Plugin for vSphere's wire name) of a bucket: a Velero BackupStorageLocation as a map of strings, and back into what it
 // says. The map names Secrets and never holds what is in them. Keys of the location: velero-plugin-for-aws,
 // backupstoragelocation.md; velero.io/v1 BackupStorageLocation.
 
@@ -57,9 +57,9 @@ export type S3Parameters = {
   tagging: string | undefined
   checksumAlgorithm: ChecksumAlgorithm | undefined
   encryptionSecretName: string
-  /** The BackupStorageLocation in Velero's namespace that the map was made from; undefined: the map does not tell (the peer's). */
+  /** The BackupStorageLocation in Velero's namespace that the map was made from; undefined: the map does not tell (the Velero Plugin for vSphere's). */
   location: string | undefined
-  /** The map was made by the peer and holds its keys as plain text (condition `PlaintextCredentials`). */
+  /** The map was made by the Velero Plugin for vSphere and holds its keys as plain text (condition `PlaintextCredentials`). */
   plaintextCredentials: boolean
   /** Those keys; used when no Secret is named. */
   inlineCredentials: AwsCredentials | undefined
@@ -139,7 +139,7 @@ function isSaid(key: string, value: unknown): boolean {
   return isSet(value) || (value === '' && SAID_BY_EMPTY.includes(key))
 }
 
-/** Reads a map of ours or of the peer. TerminalError `RepositoryParametersInvalid` names the key and what to write there. */
+/** Reads a map of ours or of the Velero Plugin for vSphere. TerminalError `RepositoryParametersInvalid` names the key and what to write there. */
 export function parseS3Parameters(parameters: Parameters): S3Parameters {
   requireBounded(parameters)
   const settings: S3Parameters = {

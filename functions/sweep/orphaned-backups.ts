@@ -5,27 +5,27 @@ import type { DeleteSnapshot, Snapshot, SteppedObject } from '#shared/api/types.
 import { announce } from '#shared/controllers/announce.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { deleteSnapshotOf, isDeleteOf, lacksRights } from '#shared/domain/delete-request.ts'
-import { holdsUnasked, isUnclaimed, requesterOf } from '#shared/domain/requester.ts'
 import { BACKUP_NAME_LABEL, markOperation } from '#shared/domain/velero.ts'
+import { holdsUnasked, isOrphanedBackup, veleroOwnerOf } from '#shared/domain/velero-owner.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
-import { type AskFate, textOf } from './requesters.ts'
+import { type AskFate, textOf } from './owner-check.ts'
 
 /**
  * true: a DeleteSnapshot was asked for; the delete function does the rest. A death before the mark is written repeats it under the
  * same name.
  */
-export async function removeUnclaimed(deps: StepDeps, listed: SteppedObject, askFate: AskFate): Promise<boolean> {
-  const requester = requesterOf(listed)
-  if (requester === undefined || !holdsUnasked(listed)) return false
+export async function removeOrphanedBackup(deps: StepDeps, listed: SteppedObject, askFate: AskFate): Promise<boolean> {
+  const owner = veleroOwnerOf(listed)
+  if (owner === undefined || !holdsUnasked(listed)) return false
   const fate = await askFate(listed)
-  if (fate === undefined || !isUnclaimed(listed, fate)) return false
+  if (fate === undefined || !isOrphanedBackup(listed, fate)) return false
   // Its Backup has ended, so that from here on nobody marks it any more; since it was listed, somebody may have.
   const snapshot = await readAgain(deps, listed)
-  if (snapshot === undefined || !isUnclaimed(snapshot, fate)) return false
+  if (snapshot === undefined || !isOrphanedBackup(snapshot, fate)) return false
   const removal = removalOf(deps, snapshot)
   await ensure(deps, removal)
   await deps.cluster.patch('Snapshot', snapshot, { metadata: { annotations: markOperation('removed') } })
-  const message = `${textOf(requester)} does not hold this backup, so its data is removed by DeleteSnapshot ${removal.metadata.name}`
+  const message = `${textOf(owner)} does not hold this backup, so its data is removed by DeleteSnapshot ${removal.metadata.name}`
   await announce(deps, snapshot, 'Warning', 'VeleroGaveUp', message)
   return true
 }

@@ -3,7 +3,14 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { formatClaimSnapshotId } from '#shared/domain/ids.ts'
-import { fateOf, isAwaited, isUnclaimed, mayStillBeRead, requesterOf, whyAbandoned } from '#shared/domain/requester.ts'
+import {
+  fateOf,
+  isAwaited,
+  isOrphanedBackup,
+  mayStillBeRead,
+  veleroOwnerOf,
+  whyAbandoned,
+} from '#shared/domain/velero-owner.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 
 const requesters = suite('requesters')
@@ -29,22 +36,22 @@ const OF_RESTORE = {
 }
 
 requesters('a Snapshot is asked for by a Backup, a CloneFromSnapshot by a Restore, by name and UID', () => {
-  assert.equal(requesterOf(anObject('Snapshot', OF_BACKUP)), { kind: 'Backup', name: 'nightly', uid: 'u-1' })
-  assert.equal(requesterOf(anObject('CloneFromSnapshot', OF_RESTORE)), { kind: 'Restore', name: 'again', uid: 'u-1' })
+  assert.equal(veleroOwnerOf(anObject('Snapshot', OF_BACKUP)), { kind: 'Backup', name: 'nightly', uid: 'u-1' })
+  assert.equal(veleroOwnerOf(anObject('CloneFromSnapshot', OF_RESTORE)), { kind: 'Restore', name: 'again', uid: 'u-1' })
 })
 
 requesters('what lacks one of them, names no object, or is of another kind, is asked for by nobody', () => {
   const { labels, annotations } = OF_BACKUP
   for (const marks of [{}, { labels }, { annotations }, { labels: { 'velero.io/backup-uid': '' }, annotations }])
-    assert.is(requesterOf(anObject('Snapshot', marks)), undefined)
+    assert.is(veleroOwnerOf(anObject('Snapshot', marks)), undefined)
   for (const name of ['', '../x', 'A', 'a'.repeat(254)])
     assert.is(
-      requesterOf(anObject('Snapshot', { labels, annotations: { 'dormouse.dev/velero-backup': name } })),
+      veleroOwnerOf(anObject('Snapshot', { labels, annotations: { 'dormouse.dev/velero-backup': name } })),
       undefined,
     )
-  assert.is(requesterOf(anObject('Snapshot', OF_RESTORE)), undefined)
-  assert.is(requesterOf(anObject('CloneFromSnapshot', OF_BACKUP)), undefined)
-  assert.is(requesterOf(anObject('Upload', OF_BACKUP)), undefined)
+  assert.is(veleroOwnerOf(anObject('Snapshot', OF_RESTORE)), undefined)
+  assert.is(veleroOwnerOf(anObject('CloneFromSnapshot', OF_BACKUP)), undefined)
+  assert.is(veleroOwnerOf(anObject('Upload', OF_BACKUP)), undefined)
 })
 
 const NIGHTLY = { kind: 'Backup', name: 'nightly', uid: 'u-1' } as const
@@ -94,7 +101,7 @@ requesters('nobody waits for what is unfinished when a run has failed, is gone, 
 
 requesters('data is removed when it is whole, and its Backup is there to say that it does not hold it', () => {
   const ofNobody = (mark: string, phase: string, kind: string, spec?: object) =>
-    isUnclaimed(marked(mark, phase, spec), { kind, why: '' } as never)
+    isOrphanedBackup(marked(mark, phase, spec), { kind, why: '' } as never)
   for (const kind of ['ended', 'failed']) {
     assert.is(ofNobody('requested', 'Uploaded', kind), true, kind)
     assert.is(ofNobody('requested', 'Snapshotted', kind, { backupRepository: '' }), true, 'local mode')

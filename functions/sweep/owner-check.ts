@@ -5,8 +5,15 @@ import type { Backup, Restore, SteppedObject, TransferObject } from '#shared/api
 import { announce } from '#shared/controllers/announce.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { glance } from '#shared/domain/glance.ts'
-import { type Fate, fateOf, isAwaited, type Requester, requesterOf, whyAbandoned } from '#shared/domain/requester.ts'
 import { stepPatch } from '#shared/domain/step-label.ts'
+import {
+  type Fate,
+  fateOf,
+  isAwaited,
+  type VeleroOwner,
+  veleroOwnerOf,
+  whyAbandoned,
+} from '#shared/domain/velero-owner.ts'
 import { asError } from '#shared/kernel/errors.ts'
 
 /** undefined: Velero did not ask for the object. */
@@ -15,44 +22,47 @@ type Found = { object: Backup | Restore | undefined } | 'unknown'
 
 /**
  * Each Backup and Restore is read once, and only when somebody asks, and for one tenant no more than so many: their names are what
- * tenants have written. To be called after the objects were listed: their requester was there before them, so that one which is not there
+ * tenants have written. To be called after the objects were listed: their owner was there before them, so that one which is not there
  * now is gone.
  */
 export function askFates(deps: StepDeps, perTenant = Number.POSITIVE_INFINITY): AskFate {
   const asked = new Map<string, Promise<Found>>()
   const counts = new Map<string, number>()
   return async (object) => {
-    const requester = requesterOf(object)
-    if (requester === undefined) return undefined
-    const key = textOf(requester)
+    const owner = veleroOwnerOf(object)
+    if (owner === undefined) return undefined
+    const key = textOf(owner)
     const tenant = object.metadata.namespace ?? ''
     const count = counts.get(tenant) ?? 0
     if (!asked.has(key) && count >= perTenant) return { kind: 'unknown' }
     if (!asked.has(key)) counts.set(tenant, count + 1)
-    const reading = asked.get(key) ?? find(deps, requester)
+    const reading = asked.get(key) ?? find(deps, owner)
     asked.set(key, reading)
     const found = await reading
-    return found === 'unknown' ? { kind: 'unknown' } : fateOf(found.object, requester)
+    return found === 'unknown' ? { kind: 'unknown' } : fateOf(found.object, owner)
   }
 }
 
 /** Whatever keeps it from being read (also a kind that is not served) may pass. */
-async function find(deps: StepDeps, requester: Requester): Promise<Found> {
+async function find(deps: StepDeps, owner: VeleroOwner): Promise<Found> {
   try {
-    const found = await read(deps, requester)
-    return { object: found && glance(requester.kind, found) } // a Backup with its status may be long, and many are kept
+    const found = await read(deps, owner)
+    return { object: found && glance(owner.kind, found) } // a Backup with its status may be long, and many are kept
   } catch (error) {
-    deps.log.warn({ err: asError(error) }, `could not read ${textOf(requester)}; the next sweep tries again`)
+    deps.log.warn({ err: asError(error) }, `could not read ${textOf(owner)}; the next sweep tries again`)
     return 'unknown'
   }
 }
 
-async function read({ cluster, settings }: StepDeps, { kind, name }: Requester): Promise<Backup | Restore | undefined> {
+async function read(
+  { cluster, settings }: StepDeps,
+  { kind, name }: VeleroOwner,
+): Promise<Backup | Restore | undefined> {
   if (kind === 'Backup') return await cluster.read('Backup', settings.veleroNamespace, name)
   return await cluster.read('Restore', settings.veleroNamespace, name)
 }
 
-export function textOf({ kind, name }: Requester): string {
+export function textOf({ kind, name }: VeleroOwner): string {
   return `${kind} ${name}`
 }
 
@@ -63,13 +73,13 @@ type Unfinished = { object: SteppedObject; upload: TransferObject | undefined; a
  * somebody has written to it since it was listed.
  */
 export async function stopAbandoned(deps: StepDeps, { object, upload, askFate }: Unfinished): Promise<boolean> {
-  const requester = requesterOf(object)
-  if (requester === undefined || !isAwaited(object, upload)) return false
+  const owner = veleroOwnerOf(object)
+  if (owner === undefined || !isAwaited(object, upload)) return false
   const fate = await askFate(object)
   const why = fate && whyAbandoned(fate)
   if (why === undefined) return false
   await tellToStop(deps, object)
-  const message = `${textOf(requester)} ${why}: nobody waits for this any more, so it was cancelled`
+  const message = `${textOf(owner)} ${why}: nobody waits for this any more, so it was cancelled`
   await announce(deps, object, 'Warning', 'VeleroGaveUp', message)
   return true
 }

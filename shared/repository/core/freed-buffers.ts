@@ -6,12 +6,12 @@ import { MiB } from '#shared/kernel/units.ts'
 const COLLECT_AFTER_BYTES = 8 * MiB
 
 const collect = (globalThis as { gc?: (options: { type: 'minor' }) => void }).gc
-let garbageBytes = 0
+let freedBytes = 0
 
 /** So many bytes of buffers were made that nobody needs any more. */
-export function countGarbage(bytes: number): void {
-  garbageBytes += bytes
-  if (garbageBytes < COLLECT_AFTER_BYTES) return
-  garbageBytes = 0
+export function countFreed(bytes: number): void {
+  freedBytes += bytes
+  if (freedBytes < COLLECT_AFTER_BYTES) return
+  freedBytes = 0
   collect?.({ type: 'minor' })
 }

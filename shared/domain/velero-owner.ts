@@ -10,7 +10,7 @@ import { isBeingDeleted } from './step-label.ts'
 import { isOver } from './sweep.ts'
 import { BACKUP_ANNOTATION, BACKUP_UID_LABEL, operationMark, RESTORE_ANNOTATION, RESTORE_UID_LABEL } from './velero.ts'
 
-export type Requester = { kind: 'Backup' | 'Restore'; name: string; uid: string }
+export type VeleroOwner = { kind: 'Backup' | 'Restore'; name: string; uid: string }
 
 export type Fate =
   /** It goes on, and reads what was made for it. */
@@ -25,7 +25,7 @@ export type Fate =
   | { kind: 'unknown' }
 
 /** undefined: Velero did not ask for it. Users can write labels and annotations: what names no object names nobody. */
-export function requesterOf({ kind, metadata }: KubeObject): Requester | undefined {
+export function veleroOwnerOf({ kind, metadata }: KubeObject): VeleroOwner | undefined {
   const { labels, annotations } = metadata
   if (kind === 'Snapshot') return named('Backup', annotations?.[BACKUP_ANNOTATION], labels?.[BACKUP_UID_LABEL])
   if (kind === 'CloneFromSnapshot')
@@ -33,12 +33,12 @@ export function requesterOf({ kind, metadata }: KubeObject): Requester | undefin
   return undefined
 }
 
-function named(kind: Requester['kind'], name: unknown, uid: string | undefined): Requester | undefined {
+function named(kind: VeleroOwner['kind'], name: unknown, uid: string | undefined): VeleroOwner | undefined {
   return isObjectName(name) && uid !== undefined && uid !== '' ? { kind, name, uid } : undefined
 }
 
-/** `found`: what stands under the requester's name; undefined: nothing does. Phases that are not known yet are no end. */
-export function fateOf(found: Backup | Restore | undefined, { uid }: Requester): Fate {
+/** `found`: what stands under the owner's name; undefined: nothing does. Phases that are not known yet are no end. */
+export function fateOf(found: Backup | Restore | undefined, { uid }: VeleroOwner): Fate {
   if (found === undefined) return { kind: 'lost', why: 'is gone' }
   if (found.metadata.uid !== uid) return { kind: 'lost', why: 'is gone, another one has its name' }
   if (isBeingDeleted(found)) return { kind: 'lost', why: 'is being deleted' }
@@ -79,7 +79,7 @@ export function whyAbandoned(fate: Fate): string | undefined {
 /**
  * Whole data that no backup names. Not of a Backup that is gone: Velero may have found it in the bucket again, under another UID.
  */
-export function isUnclaimed(snapshot: Snapshot, fate: Fate): boolean {
+export function isOrphanedBackup(snapshot: Snapshot, fate: Fate): boolean {
   return holdsUnasked(snapshot) && (fate.kind === 'ended' || fate.kind === 'failed')
 }
 
