@@ -6,7 +6,7 @@ import { DormouseError } from '#shared/kernel/errors.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { closeOthers, letIn, slotUseless } from '#shared/repository/core/password-slots.ts'
 import { requireRepository } from '#shared/repository/core/repository.ts'
-import type { ScryptCost } from '#shared/repository/format/key-slot.ts'
+import type { ScryptCost } from '#shared/repository/format/slot-fields.ts'
 import { openNamedStore } from './open-store.ts'
 import { isWithoutCluster, passwordOf, type SourceFlags, sourceOf, textOf, usage } from './repository-source.ts'
 

@@ -20,7 +20,7 @@ import { stepPatch, withoutFinalizer } from '#shared/domain/step-label.ts'
 import { requireDisk } from '#shared/domain/volume.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import type { Staged } from './provision.ts'
+import type { Staged } from './staged.ts'
 
 export function downloadNameOf(clone: CloneFromSnapshot, source: { snapshotId: string }): string {
   return `download-${source.snapshotId}-${clone.metadata.uid}`

@@ -2,7 +2,7 @@
 // when the API server proves it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import type { CloneFromSnapshot, Download, PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
+import type { CloneFromSnapshot, Download, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { markedVolumes } from '#shared/controllers/restored-disk.ts'
 import type { WorkLease } from '#shared/controllers/work-lease.ts'
@@ -17,6 +17,7 @@ import { SECOND_MS } from '#shared/kernel/units.ts'
 import { largeEnough, seeOffSmaller } from './exchange.ts'
 import { isPastBindTimeout, isRefusal, ObstacleError, withPatience } from './patience.ts'
 import { placementOf, refuseFittingVolume } from './placement.ts'
+import type { Staged } from './staged.ts'
 import { readStaging, stagingStays } from './staging-claim.ts'
 import { placesToStage } from './staging-place.ts'
 import { requireWaitingClaim } from './waiting-claim.ts'
@@ -24,9 +25,6 @@ import { requireWaitingClaim } from './waiting-claim.ts'
 /** How long one request looks on; after that the claim's binding is an event, and the sweep is the guarantee. */
 const LOOK_ON_MS = 2 * SECOND_MS
 const LOOK_EVERY_MS = 250
-
-/** A volume that was provisioned for the staging claim of that UID, and its disk. */
-export type Staged = { volume: PersistentVolume; claimUID: string; namespace: string; fcdId: string }
 
 /**
  * The staged disk, bound. RetryableError `ClaimNotBoundYet` while it is not; TerminalError once that takes too long. `tried`: the Download of a

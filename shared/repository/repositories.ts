@@ -32,10 +32,10 @@ import {
 } from '#shared/repository/core/repository.ts'
 import { hasCheckpoint, keptName, nameForNext } from '#shared/repository/core/unfinished.ts'
 import type { Warn } from '#shared/repository/core/warn.ts'
-import type { ScryptCost } from '#shared/repository/format/key-slot.ts'
 import { formatSession, parseSession, rootKey, sessionInKey, sessionKey } from '#shared/repository/format/names.ts'
 import { openRoot, openTombstone, type Root } from '#shared/repository/format/root.ts'
 import { claimedKind, SEALED_PREFIX_BYTES } from '#shared/repository/format/sealed-object.ts'
+import type { ScryptCost } from '#shared/repository/format/slot-fields.ts'
 import { pruneRepository } from '#shared/repository/maintenance/prune.ts'
 
 export type RepositoriesOptions = {

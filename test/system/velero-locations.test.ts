@@ -33,7 +33,8 @@ locations.after(async () => {
 
 async function backUp(name: string, ...args: string[]): Promise<void> {
   await environment.velero('backup', 'create', name, '--include-namespaces', 'shop', ...args, '--wait')
-  assert.is(await phaseOf(environment, 'Backup', name), 'Completed', await logsOf(name))
+  const status = (await runOf(environment, 'Backup', name))?.['status'] ?? {}
+  assert.is(status.phase, 'Completed', `${status.failureReason ?? ''}\n${await logsOf(name)}`)
 }
 
 const logsOf = async (name: string) => await environment.velero('backup', 'logs', name).catch(String)

@@ -2,7 +2,6 @@
 
 import type { FetchedPart, FullPack, LaneSetup, ScanResult } from '#shared/movers/block/lane.ts'
 import type { Extent } from '#shared/ports/disk.ts'
-import type { DiskProvider } from '#shared/ports/disk-provider.ts'
 import type {
   DiskRef,
   DownloadOutcome,
@@ -48,10 +47,6 @@ export type FromMover =
   /** Of endAccess; `error`: it failed. */
   | { type: 'accessEnded'; id: number; error?: WireError }
   | { type: 'warning'; reason: string; message: string }
-
-/** What a worker is born with. `shared`: of the provider in the main thread. */
-export type WorkerBirth = Pick<MoverSetup, 'disks'> &
-  Pick<DiskProvider, 'shared'> & { disk: DiskRef; writable: boolean }
 
 /** One order of a Lane; the answer carries the same `id`. */
 export type LaneOrder =

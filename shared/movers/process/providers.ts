@@ -4,12 +4,19 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Disk } from '#shared/ports/disk.ts'
 import type { DiskProvider } from '#shared/ports/disk-provider.ts'
+import type { DiskRef } from '#shared/ports/mover.ts'
 import type { FileSettings } from '#shared/providers/file/provider.ts'
 import type { VddkSettings } from '#shared/providers/vddk/provider.ts'
-import type { WorkerBirth } from './protocol.ts'
 
 /** How a mover opens disks. `file`: whatever disk is asked for, it is that file. */
 export type DiskSettings = VddkSettings | FileSettings
+
+/** What a worker is born with. `shared`: of the provider in the main thread. */
+export type WorkerBirth = Pick<DiskProvider, 'shared'> & {
+  disks: DiskSettings | undefined
+  disk: DiskRef
+  writable: boolean
+}
 
 /** Without a provider nothing can be opened, and nothing is left at a disk. */
 const NO_PROVIDER: DiskProvider = { shared: undefined, writers: 1, endAccess: () => {} }

@@ -4,7 +4,8 @@ import { Worker } from 'node:worker_threads'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { FetchedPart, FullPack, Lane, LaneSetup, ScanResult } from '#shared/movers/block/lane.ts'
 import type { Extent } from '#shared/ports/disk.ts'
-import type { FromWorker, LaneAnswer, LaneOrder, ToWorker, WorkerBirth, WriteAnswer } from './protocol.ts'
+import type { FromWorker, LaneAnswer, LaneOrder, ToWorker, WriteAnswer } from './protocol.ts'
+import type { WorkerBirth } from './providers.ts'
 import { fromWire } from './wire-error.ts'
 
 type Waiting = { resolve: (value: LaneAnswer) => void; reject: (error: Error) => void }

@@ -4,8 +4,8 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { FullPack } from '#shared/movers/block/lane.ts'
 import { LaneWork } from '#shared/movers/block/lane-work.ts'
 import type { Disk } from '#shared/ports/disk.ts'
-import type { FromWorker, LaneAnswer, LaneOrder, ToWorker, WorkerBirth } from './protocol.ts'
-import { openDisk } from './providers.ts'
+import type { FromWorker, LaneAnswer, LaneOrder, ToWorker } from './protocol.ts'
+import { openDisk, type WorkerBirth } from './providers.ts'
 import { toWire } from './wire-error.ts'
 
 const port = parentPort

@@ -2,15 +2,10 @@
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
-import {
-  DEFAULT_SCRYPT,
-  MOST_SLOT_BYTES,
-  type ScryptCost,
-  slotPrefix,
-  unwrapSlot,
-} from '#shared/repository/format/key-slot.ts'
+import { DEFAULT_SCRYPT, MOST_SLOT_BYTES, slotPrefix, unwrapSlot } from '#shared/repository/format/key-slot.ts'
 import { keySlotKey } from '#shared/repository/format/names.ts'
 import type { RepositoryKeys } from '#shared/repository/format/repository-keys.ts'
+import type { ScryptCost } from '#shared/repository/format/slot-fields.ts'
 import { type FoundSlot, hasRoomForPassword, planTrials } from '#shared/repository/format/slot-trials.ts'
 import { inParallel } from './in-parallel.ts'
 import { CLOSING, MOST_SLOTS, PARALLEL_READS, readSlot, readSlots } from './key-slots.ts'

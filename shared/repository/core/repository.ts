@@ -5,13 +5,7 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import type { RecoveryChoice } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { NO_FEATURES } from '#shared/repository/format/features.ts'
-import {
-  type KeySlot,
-  newSlotId,
-  type ScryptCost,
-  wrapForPublicKey,
-  wrapWithPassphrase,
-} from '#shared/repository/format/key-slot.ts'
+import { newSlotId, wrapForPublicKey, wrapWithPassphrase } from '#shared/repository/format/key-slot.ts'
 import { CONFIG_KEY, keySlotKey } from '#shared/repository/format/names.ts'
 import {
   checkConfigMac,
@@ -21,6 +15,7 @@ import {
   type RepositoryConfig,
 } from '#shared/repository/format/repository-config.ts'
 import { REPOSITORY_KEY_BYTES, RepositoryKeys } from '#shared/repository/format/repository-keys.ts'
+import type { KeySlot, ScryptCost } from '#shared/repository/format/slot-fields.ts'
 import {
   DEFAULT_CHUNK_BYTES,
   DEFAULT_PAGE_CHUNKS,

@@ -20,11 +20,10 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import { KiB, MiB } from '#shared/kernel/units.ts'
 import { asBuffer } from './bytes.ts'
 import { REPOSITORY_KEY_BYTES, type RepositoryKeys } from './repository-keys.ts'
+import type { KeySlot, PassphraseSlot, RsaSlot, ScryptCost, SlotKind, X25519Slot } from './slot-fields.ts'
 import { encodeSlot } from './slot-mac.ts'
 import { FORMAT_VERSION, SLOT_MARK, TAG_BYTES } from './version.ts'
 
-export type SlotKind = 'password' | 'recovery-passphrase' | 'recovery-public-key'
-export type ScryptCost = { N: number; r: number; p: number }
 /** 32 MiB and about a quarter of a second: what a small function can afford and a guesser feels. */
 export const DEFAULT_SCRYPT: ScryptCost = { N: 2 ** 15, r: 8, p: 3 }
 /** An RSA key of 16,384 bits makes a slot of 3 KiB. */
@@ -39,12 +38,6 @@ const LEAST_POOL_WORK_BYTES = 64 * KiB
 /** A private key is used once for such a slot, for some milliseconds. */
 const PUBLIC_KEY_WORK_BYTES = MiB
 const LEAST_RSA_BITS = 2048
-
-type PassphraseSlot = { kind: 'password' | 'recovery-passphrase'; scrypt: ScryptCost & { salt: string } }
-type RsaSlot = { kind: 'recovery-public-key'; algorithm: 'rsa-oaep-sha256' }
-type X25519Slot = { kind: 'recovery-public-key'; algorithm: 'x25519-hkdf-aes-256-gcm'; ephemeral: string }
-/** `mac`: see `slot-mac.ts`. A slot opens without it, and is told of then. */
-export type KeySlot = (PassphraseSlot | RsaSlot | X25519Slot) & { wrapped: string; mac?: string | undefined }
 
 export function newSlotId(repositoryId: string): string {
   return `${repositoryId}-${randomBytes(4).toString('hex')}`

@@ -2,8 +2,8 @@
 // that another one is damaged, or was planted, long before that one is needed.
 
 import { timingSafeEqual } from 'node:crypto'
-import type { KeySlot } from './key-slot.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
+import type { KeySlot } from './slot-fields.ts'
 import { FORMAT_VERSION, SLOT_MARK } from './version.ts'
 
 const MAC = /^[0-9a-f]{64}$/

@@ -1,15 +1,8 @@
 // In which order key slots are tried, and how far. Whoever can write the bucket can plant slots: what they cost together
 // has a bound, and those come first that can hardly have been planted.
 
-import {
-  DEFAULT_SCRYPT,
-  isPrivateKey,
-  type KeySlot,
-  MOST_WORK_BYTES,
-  type ScryptCost,
-  slotWorkBytes,
-  workBytes,
-} from './key-slot.ts'
+import { DEFAULT_SCRYPT, isPrivateKey, MOST_WORK_BYTES, slotWorkBytes, workBytes } from './key-slot.ts'
+import type { KeySlot, ScryptCost } from './slot-fields.ts'
 
 export type FoundSlot = {
   slotId: string

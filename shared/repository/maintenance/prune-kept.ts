@@ -12,14 +12,11 @@ import type { BlobLocation } from '#shared/repository/format/location-table.ts'
 import { parseSession } from '#shared/repository/format/names.ts'
 import { pageId } from '#shared/repository/format/reach-notes.ts'
 import { PackTable } from './pack-table.ts'
-import type { PruneRun } from './prune-run.ts'
+import type { KeptForNext, PruneRun } from './prune-run.ts'
 
 /** A backup each week, that its time limit ends each week, goes on as well. */
 export const GIVEN_UP_LIVES_MS = 8 * DAY_MS
 const PARALLEL_READS = 8
-
-/** `session`: its marker and last checkpoint stay. `pack`: this one stays, though no root names it. */
-export type KeptForNext = { session: (session: string) => boolean; pack: (pack: string) => boolean }
 
 /** Before anything was looked at. */
 export const ALL_KEPT: KeptForNext = { session: () => true, pack: () => true }

@@ -5,11 +5,13 @@ import { fenceSession } from '#shared/repository/core/fence.ts'
 import type { Repository } from '#shared/repository/core/repository.ts'
 import type { Warn } from '#shared/repository/core/warn.ts'
 import { indexKey } from '#shared/repository/format/names.ts'
-import type { KeptForNext } from './prune-kept.ts'
 import type { Remover } from './prune-remover.ts'
 import type { Survey } from './prune-survey.ts'
 import type { Reach } from './reach.ts'
 import type { ReachNotes } from './reach-notes.ts'
+
+/** `session`: its marker and last checkpoint stay. `pack`: this one stays, though no root names it. */
+export type KeptForNext = { session: (session: string) => boolean; pack: (pack: string) => boolean }
 
 export type PruneRun = {
   repository: Repository
