@@ -130,11 +130,12 @@ export class Bucket {
   }
 
   /** The same backup once more, as another cluster or namespace would have sealed it. Answers its root. */
-  plantRoot(like: string, change: Partial<RootAbout>): string {
+  plantRoot(like: string, change: Partial<RootAbout>, ids?: { diskId: string; snapshotId: string }): string {
     const root = this.rootAt(like)
     if (root === undefined) throw new Error(`${like} is no backup`)
     const about = { ...root.about, ...change }
-    const { diskId, snapshotId } = blockSourceOf(root, like)
+    const { diskId, snapshotId } = ids ?? blockSourceOf(root, like)
+    const source = { ...root.source, diskId, snapshotId }
     const session = formatSession({
       volumeTag: KEYS.volumeTag(diskId),
       snapshotTag: KEYS.snapshotTag(diskId, snapshotId),
@@ -142,7 +143,7 @@ export class Bucket {
       attempt: 'ffffffff',
     })
     const key = rootKey(session)
-    this.objects.set(key, { body: sealRoot(KEYS, session, { ...root, about }), modifiedMs: this.clock.nowMs() })
+    this.objects.set(key, { body: sealRoot(KEYS, session, { ...root, about, source }), modifiedMs: this.clock.nowMs() })
     return key
   }
 

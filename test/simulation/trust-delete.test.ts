@@ -24,6 +24,10 @@ const OTHERS = {
   'a backup that another cluster keeps in vCenter': snapshotDescription('another-cluster', UID, true),
 }
 
+/** A backup that another cluster has made. */
+const THEIR_ABOUT = { clusterId: 'another', claim: 'app/data', backup: 'nightly' }
+const THEIR_IDS = { diskId: UID, snapshotId: UID }
+
 /** An object with such an id, as a DeleteSnapshot needs it. */
 function named(fcdId: string, snapshotId: string): LooseObject {
   const snapshotID = formatClaimSnapshotId({ namespace: 'tenant-b', claim: 'x', disk: { fcdId, snapshotId } })
@@ -117,13 +121,7 @@ trust(
       const world = await allowing(new World(4, NO_FAULTS), [])
       await aBackup(world)
       const [own] = world.bucket.backups.keys()
-      const id = { fcdId: UID, snapshotId: UID }
-      const theirs = world.bucket.plantRoot(own as string, {
-        ...id,
-        clusterId: 'another',
-        claim: 'app/data',
-        backup: 'nightly',
-      })
+      const theirs = world.bucket.plantRoot(own as string, THEIR_ABOUT, THEIR_IDS)
       const status = await ask(world, named(UID, UID), namespace, onBehalfOf, backup)
       if (!isAllowed) assertRefused(status, 'another cluster has made it')
       else assert.is(status['phase'], 'Completed', status['message'])
@@ -137,8 +135,7 @@ trust("a Snapshot's status that was written by hand makes the sweep delete nothi
   const world = await allowing(new World(4, NO_FAULTS), ['app'])
   await aBackup(world)
   const [own] = world.bucket.backups.keys()
-  const about = { fcdId: UID, snapshotId: UID, clusterId: 'another', claim: 'app/data', backup: 'nightly' }
-  const theirs = world.bucket.plantRoot(own as string, about)
+  const theirs = world.bucket.plantRoot(own as string, THEIR_ABOUT, THEIR_IDS)
   const backup = seedOf(world, 'Backup', 'nightly', {})
   await world.cluster.patch('Backup', backup, { status: { phase: 'Completed' } })
   const snapshotID = formatClaimSnapshotId({
