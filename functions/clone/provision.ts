@@ -12,7 +12,7 @@ import { isForeign, stagedVolumeOf } from '#shared/domain/staged-volume.ts'
 import { isOwnClaim, stagingClaim } from '#shared/domain/staging.ts'
 import { isBeingDeleted } from '#shared/domain/step-label.ts'
 import { requireDisk } from '#shared/domain/volume.ts'
-import { ConflictError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { isNameTaken, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { largeEnough, seeOffSmaller } from './exchange.ts'
 import { isPastBindTimeout, isRefusal, ObstacleError, withPatience } from './patience.ts'
@@ -128,7 +128,8 @@ async function createIn(deps: StepDeps, [wanted, ...others]: PersistentVolumeCla
   } catch (error) {
     if (isRefusal(error) && others.length > 0) return await createIn(deps, others)
     if (isRefusal(error) && error.reason === 'QuotaExceeded') throw new ObstacleError(error.reason, error.message)
-    if (!(error instanceof ConflictError)) throw error
+    // Any other conflict (a quota that is counted anew) says nothing about the name.
+    if (!isNameTaken(error)) throw error
     throw new TerminalError(
       'TargetExists',
       `PersistentVolumeClaim ${wanted?.metadata.namespace}/${wanted?.metadata.name} exists, but was not made by this restore: find out whose it is before it goes`,

@@ -11,7 +11,7 @@ import {
   repositoryNameOf,
   type Terms,
 } from '#shared/domain/repository-claim.ts'
-import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
+import { isNameTaken, TerminalError } from '#shared/kernel/errors.ts'
 
 /** undefined: there is none, or another one has its name. */
 export async function findOwn(deps: StepDeps, claim: BackupRepositoryClaim): Promise<BackupRepository | undefined> {
@@ -62,7 +62,7 @@ export async function ensureOwn(deps: StepDeps, claim: BackupRepositoryClaim, te
       ...(terms.follows === undefined ? {} : { status: { storageLocation: terms.follows } }),
     })
   } catch (error) {
-    if (!(error instanceof ConflictError)) throw error
+    if (!isNameTaken(error)) throw error
     await bringUpToDate(deps, claim, terms, { ...wanted, metadata: { annotations } })
   }
   return name

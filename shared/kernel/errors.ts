@@ -31,6 +31,11 @@ export class RetryableError extends DormouseError {
 /** Someone wrote first: read again and decide again. Never shown to users. */
 export class ConflictError extends DormouseError {}
 
+/** Of a create: an object of that name is there. Any other conflict is for another attempt, such as a ResourceQuota that is counted anew. */
+export function isNameTaken(error: unknown): error is ConflictError {
+  return error instanceof ConflictError && error.reason === 'AlreadyExists'
+}
+
 /** No retry helps: bad spec, wrong key, missing thing that will not come. Written into the object's status with its reason. */
 export class TerminalError extends DormouseError {}
 

@@ -2,7 +2,7 @@
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import type { KindTypes } from '#shared/api/types.ts'
-import { ConflictError, TerminalError } from '#shared/kernel/errors.ts'
+import { isNameTaken, TerminalError } from '#shared/kernel/errors.ts'
 import type { ActionDeps } from './deps.ts'
 
 /** TerminalError `NameTaken`: what stands there is not `own`. */
@@ -18,7 +18,7 @@ export async function findOrCreate<Name extends KindName>(
   try {
     return { object: await deps.cluster.create(kind, wanted), created: true }
   } catch (error) {
-    if (!(error instanceof ConflictError)) throw error
+    if (!isNameTaken(error)) throw error
     const other = await deps.cluster.read(kind, namespace, name)
     if (other === undefined) throw new TerminalError('NameTaken', `${placeOf(wanted)} came and went`, { cause: error })
     return { object: requireOwn(other, own), created: false }
