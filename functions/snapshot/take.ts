@@ -129,7 +129,8 @@ async function startSnapshot(
 async function takeBack(deps: VolumeDeps, { metadata }: KubeObject, fcdId: string, task: TaskRef): Promise<void> {
   const { signal } = new AbortController() // the claim's own has ended with the Lease
   const state = await pollUntilDone(deps, task, signal)
-  if (state.state === 'running' || state.result === undefined) return
+  if (state.state === 'running') throw new RetryableError('Snapshotting', 'vCenter is still taking it')
+  if (state.result === undefined) return
   const now = await deps.cluster.read('Snapshot', metadata.namespace, metadata.name)
   if (now !== undefined && now.metadata.uid === metadata.uid && mayGoOnWith(now, state.result)) return
   await removeSnapshot(deps, fcdId, state.result, signal)

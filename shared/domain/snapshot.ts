@@ -19,6 +19,8 @@ const FOLLOWING = [
   'Canceling',
   'Canceled',
   'CleanupAfterUploadFailed',
+  // Its Upload is gone and is made anew, and so is its claim, or the disk.
+  'SnapshotFailed',
 ] as const
 
 /** Legal moves, as data. `InProgress` is never written; one made by hand is treated as New. */

@@ -42,6 +42,7 @@ export type ProcessWorld = {
   broken: string[]
   errors: string[]
   lostStarts: Set<string>
+  leftToOrphanSweep: Set<string>
   movers: number
   onDeath: () => void
 }
@@ -95,7 +96,11 @@ export class Processes {
       const cause = (fields as { err?: Error }).err?.stack ?? ''
       if (!pod.dead) this.#world.errors.push(`${text} ${JSON.stringify(fields)} ${cause}`)
     }
-    return { debug() {}, info() {}, warn() {}, error }
+    const warn = (fields: object, text: string) => {
+      const { fcdId } = fields as { fcdId?: string }
+      if (fcdId !== undefined && text.includes('the orphan sweep removes it')) this.#world.leftToOrphanSweep.add(fcdId)
+    }
+    return { debug() {}, info() {}, warn, error }
   }
 
   #clusterOf(pod: Pod): Cluster {

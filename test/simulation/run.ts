@@ -94,9 +94,10 @@ async function assertNothingUnreachable({ bucket }: World): Promise<void> {
  * Of a death between the start of a disk snapshot and the record of its task, when vCenter shows it only after its backup is over:
  * it is for the hourly sweep of orphans, which is not part of these runs.
  */
-function lateSnapshots({ volumes, lostStarts }: World): string[] {
-  const all = volumes.diskIds.flatMap((fcdId) => volumes.snapshotsOf(fcdId))
-  return all.filter(({ description }) => lostStarts.has(description)).map(({ snapshotId }) => snapshotId)
+function lateSnapshots({ volumes, lostStarts, leftToOrphanSweep }: World): string[] {
+  const isLate = (fcdId: string, description: string) => lostStarts.has(description) || leftToOrphanSweep.has(fcdId)
+  const late = (fcdId: string) => volumes.snapshotsOf(fcdId).filter(({ description }) => isLate(fcdId, description))
+  return volumes.diskIds.flatMap(late).map(({ snapshotId }) => snapshotId)
 }
 
 /** In local mode the disk snapshot is the backup until somebody deletes it; a double is for the hourly sweep, too. */

@@ -66,6 +66,8 @@ export class World {
   readonly errors: string[] = []
   /** Names of disk snapshots whose start was the last thing that a process did: nobody knows the task. */
   readonly lostStarts = new Set<string>()
+  /** Disks with a disk snapshot that was begun too late and could not be taken back: the hourly sweep of orphans is not part of a run. */
+  readonly leftToOrphanSweep = new Set<string>()
   rescues = 0
   deaths = 0
   eventsOn = true
