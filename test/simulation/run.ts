@@ -142,9 +142,13 @@ function areRecordsOld({ faults }: World): boolean {
   return faults.clocks.serverWentAhead
 }
 
-/** A deletion that was a year old by the API server's clock, which has leapt: what it leaves is for the hourly look for orphans. */
+/** A deletion of a year ago, or of a year to come, by the API server's clock, which has leapt: what it leaves is for the hourly orphan sweep. */
 function wasLetGo(world: World): boolean {
-  return areRecordsOld(world) && world.cluster.peekAll('Event').some((event) => event['reason'] === 'FinalizerReleased')
+  const { serverWentAhead, serverWentBack } = world.faults.clocks
+  return (
+    (serverWentAhead || serverWentBack) &&
+    world.cluster.peekAll('Event').some((event) => event['reason'] === 'FinalizerReleased')
+  )
 }
 
 /** All its attempts went into faults of the plan. A clock that was off is no excuse: ages are told by the API server's. */
