@@ -10,8 +10,8 @@ import { type Part, partsOf } from './runner/parts.ts'
 import { longestFirst, runPool, type Times } from './runner/pool.ts'
 
 const TIMES = new URL('./runner/times.json', import.meta.url)
-/** Two more parts than there are cores, as most of them wait for half of their time. TEST_LOAD=1 runs one after the other. */
-const CAPACITY = Number(process.env['TEST_LOAD']) || availableParallelism() + 2
+/** One more part than there are cores, as most of them wait for half of their time. TEST_LOAD=1 runs one after the other. */
+const CAPACITY = Number(process.env['TEST_LOAD']) || availableParallelism() + 1
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
 

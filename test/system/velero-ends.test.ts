@@ -30,7 +30,7 @@ ends.before(async () => {
   environment = await startWithPlugin({
     movers: 4,
     envOf: { upload: { FAKE_VDDK_MBPS: '2' } },
-    velero: { flags: { 'garbage-collection-frequency': '5s', 'concurrent-backups': '4' } },
+    velero: { flags: { 'garbage-collection-frequency': '5s', 'concurrent-backups': '3' } },
   })
   volume = await aFilledVolume(environment, 'shop', 'orders')
 })

@@ -36,7 +36,7 @@ locations.before(async () => {
   sts = await startSts({ region: '', keys: {}, roles: { [ROLE]: { takenBy: ['web.identity'] } } })
   environment = await startWithPlugin({
     movers: 4,
-    velero: { flags: { 'concurrent-backups': '4' } },
+    velero: { flags: { 'concurrent-backups': '3' } },
     env: { AWS_ENDPOINT_URL_STS: sts.url, AWS_WEB_IDENTITY_TOKEN_FILE: tokenFile },
   })
   volume = await aFilledVolume(environment, 'shop', 'orders')
