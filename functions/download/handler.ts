@@ -4,11 +4,10 @@ import type { Download } from '#shared/api/types.ts'
 import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { markDone } from '#shared/controllers/outcome.ts'
-import { beginSlice, cutByCancel } from '#shared/controllers/slice.ts'
+import { beginSlice, cutByCancel, park } from '#shared/controllers/slice.ts'
 import { freeSlot, giveSlot, withSlot } from '#shared/controllers/slots.ts'
 import { type DownloadSeen, type DownloadStep, decideDownload, seeDownload } from '#shared/domain/download.ts'
 import { isHandingOver } from '#shared/domain/staged-volume.ts'
-import { stepPatch } from '#shared/domain/step-label.ts'
 import { withBelievedRetry } from '#shared/domain/waits.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
@@ -71,11 +70,6 @@ async function rest({ deps, object }: DownloadRun, { why }: { why: string }): Pr
   if (isHandingOver(object)) return `${why}: its volume changes hands`
   await markDone(deps, 'Download', object)
   return why
-}
-
-async function park({ deps, object }: DownloadRun, { untilMs }: { untilMs: number }): Promise<string> {
-  await deps.cluster.patch('Download', object, { metadata: stepPatch('waiting', untilMs) })
-  return 'not due yet'
 }
 
 async function failed(work: Work<'Download', TransferDeps>, error: Error): Promise<Result<'Download'>> {

@@ -5,7 +5,7 @@ import type { Download, StatusChangeOf } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { overWith } from '#shared/controllers/outcome.ts'
-import { reasonOf } from '#shared/controllers/slice.ts'
+import { failuresWith, reasonOf } from '#shared/controllers/slice.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { DOWNLOAD_RETRIES, DOWNLOAD_RETRY_UNITS, isHopelessDownload } from '#shared/domain/download.ts'
 import { formatDiskId } from '#shared/domain/ids.ts'
@@ -43,7 +43,7 @@ export function recordFailure(work: DownloadWork, error: Error): Result<'Downloa
   const reason = reasonOf(deps.log, error)
   deps.countSlice('failed')
   const event = ['Warning', reason, error.message] as const
-  const failures = Number(lease.latest().status?.retryCount ?? 0) + 1
+  const failures = failuresWith(lease.latest().status ?? {})
   if (isHopelessDownload(reason) || failures > DOWNLOAD_RETRIES)
     return { ...endAsFailed(work, reason, error.message), event }
   const untilMs = nowMs + DOWNLOAD_RETRY_UNITS * deps.settings.backoffUnitMs

@@ -4,6 +4,7 @@ import type { StatusChangeOf, Upload } from '#shared/api/types.ts'
 import type { Result } from '#shared/controllers/controller.ts'
 import { deadlineOf } from '#shared/controllers/deadline.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
+import { failuresWith } from '#shared/controllers/slice.ts'
 import { isTooLate, uploadBackoffUnits, uploadRetryMax } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { isApiTrouble, RetryableError } from '#shared/kernel/errors.ts'
@@ -29,11 +30,6 @@ export async function attempt(
     deps.log.warn({ err: error }, `${what.failed}: ${what.left}`)
     return undefined
   }
-}
-
-/** How often it has failed, this time included. */
-export function failuresWith(status: { retryCount?: unknown }): number {
-  return Number(status.retryCount ?? 0) + 1
 }
 
 /** Why there is no other attempt after so many failures; undefined: there is one. */

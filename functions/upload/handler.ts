@@ -5,9 +5,9 @@ import { type Controller, type Result, type Run, runStep, type Work } from '#sha
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { snapshotOf } from '#shared/controllers/mirror.ts'
 import { markDone } from '#shared/controllers/outcome.ts'
-import { beginSlice, cutByCancel } from '#shared/controllers/slice.ts'
+import { beginSlice, cutByCancel, park } from '#shared/controllers/slice.ts'
 import { freeSlot, giveSlot, withSlot } from '#shared/controllers/slots.ts'
-import { runningMetadata, stepPatch } from '#shared/domain/step-label.ts'
+import { runningMetadata } from '#shared/domain/step-label.ts'
 import { decideUpload, seeUpload, type UploadSeen, type UploadStep } from '#shared/domain/upload.ts'
 import { withBelievedRetry } from '#shared/domain/waits.ts'
 import type { Context } from '#shared/runtime/context.ts'
@@ -71,11 +71,6 @@ async function rest({ deps, object }: UploadRun, { why }: { why: string }): Prom
   await show(deps, object)
   await markDone(deps, 'Upload', object)
   return why
-}
-
-async function park({ deps, object }: UploadRun, { untilMs }: { untilMs: number }): Promise<string> {
-  await deps.cluster.patch('Upload', object, { metadata: stepPatch('waiting', untilMs) })
-  return 'not due yet'
 }
 
 function beginAbort({ object }: UploadRun): { metadata: object; status: object } {

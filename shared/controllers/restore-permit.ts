@@ -10,6 +10,7 @@ import { isDownloadOf } from '#shared/domain/staging.ts'
 import { fateOf, type VeleroOwner, veleroOwnerOf } from '#shared/domain/velero-owner.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { BackupSummary } from '#shared/ports/mover.ts'
+import { requireBackupRepository } from './backup-repository.ts'
 import type { StepDeps, VolumeDeps } from './deps.ts'
 
 /** The Restore of Velero that the clone was made for, as long as it is open and brings back claims; undefined: none, so there is no proof. */
@@ -52,7 +53,12 @@ export async function requireDownloadAllowed(
   const own = ownClone(download, clone)
   const actor = askerOf(download, own, deps.settings.veleroNamespace)
   if (actor.kind === 'operator') return
-  await requireAllowedFor(deps, actor, await requireRepository(deps, download.spec.backupRepositoryName), own)
+  await requireAllowedFor(
+    deps,
+    actor,
+    await requireBackupRepository(deps.cluster, download.spec.backupRepositoryName),
+    own,
+  )
 }
 
 async function requireAllowedFor(
@@ -80,7 +86,7 @@ export async function requireRestorePermit(
   const own = ownClone(download, clone)
   const actor = askerOf(download, own, deps.settings.veleroNamespace)
   if (actor.kind === 'operator') return
-  const repository = await requireRepository(deps, download.spec.backupRepositoryName)
+  const repository = await requireBackupRepository(deps.cluster, download.spec.backupRepositoryName)
   const question = { actor, origin: about, clusterId: await deps.clusterId(), repository }
   if (decideRestore({ ...question, restore: undefined }).allowed) return
   const restore = own === undefined ? undefined : await openRestore(deps, own)
@@ -101,10 +107,4 @@ function askerOf(download: Download, clone: CloneFromSnapshot | undefined, veler
   if (!isNamespaceName(namespace) || !isObjectName(name) || rest.length > 0)
     throw new TerminalError('NotPermitted', `spec.clonefromSnapshotReference names no CloneFromSnapshot`)
   return actorOf(clone ?? { ...download, metadata: { name, namespace } }, veleroNamespace)
-}
-
-async function requireRepository(deps: StepDeps, name: string | undefined): Promise<BackupRepository> {
-  const repository = await deps.cluster.read('BackupRepository', undefined, name ?? '')
-  if (repository !== undefined) return repository
-  throw new RetryableError('RepositoryNotFound', `BackupRepository ${name} does not exist: was its claim deleted?`)
 }

@@ -3,7 +3,7 @@
 import type { Condition } from '#shared/api/kinds.ts'
 import type { StatusChangeOf, TransferObject } from '#shared/api/types.ts'
 import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
-import { runningMetadata } from '#shared/domain/step-label.ts'
+import { runningMetadata, stepPatch } from '#shared/domain/step-label.ts'
 import { type Clock, rfc3339 } from '#shared/kernel/clock.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -13,6 +13,15 @@ import type { Log, TransferDeps } from './deps.ts'
 import { ABORTS, type FirstPatch, type WorkLease } from './work-lease.ts'
 
 type TransferKind = TransferObject['kind']
+
+/** Until its next attempt. */
+export async function park(
+  { deps, object }: { deps: TransferDeps; object: TransferObject },
+  { untilMs }: { untilMs: number },
+): Promise<string> {
+  await deps.cluster.patch(object.kind, object, { metadata: stepPatch('waiting', untilMs) })
+  return 'not due yet'
+}
 
 /** The patch that begins a slice: out of every selector, and one slice more than before. */
 export function beginSlice(
@@ -43,6 +52,11 @@ function noLongerQueued(conditions: Condition[] | undefined, nowMs: number): { c
 /** Failures count in a row: a slice that got on ends the row. */
 export function endsFailures(upload: TransferObject, gotOn: boolean): { retryCount?: 0 } {
   return gotOn && Number(upload.status?.retryCount ?? 0) > 0 ? { retryCount: 0 } : {}
+}
+
+/** How often it has failed in a row, this time included. */
+export function failuresWith(status: { retryCount?: unknown }): number {
+  return Number(status.retryCount ?? 0) + 1
 }
 
 /** A mover stops within a second, unless it waits for a server that does not answer. */

@@ -91,8 +91,8 @@ async function assertNothingUnreachable({ bucket }: World): Promise<void> {
 }
 
 /**
- * Of a death between the start of a disk snapshot and the record of its task, when vCenter shows it only after its backup is over:
- * it is for the hourly sweep of orphans, which is not part of these runs.
+ * What is for the hourly orphan sweep, which is no part of these runs: after a death between the start of a disk snapshot and the record of
+ * its task, when vCenter shows it only after its backup is over; and on a disk of which a function has said so.
  */
 function lateSnapshots({ volumes, lostStarts, leftToOrphanSweep }: World): string[] {
   const isLate = (fcdId: string, description: string) => lostStarts.has(description) || leftToOrphanSweep.has(fcdId)
