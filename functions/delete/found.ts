@@ -2,8 +2,8 @@
 
 import { isObjectName } from '#shared/api/names.ts'
 import type { DeleteSnapshot, Upload } from '#shared/api/types.ts'
-import { requireAllowed } from '#shared/controllers/allowed-namespaces.ts'
 import type { RepositoryDeps, VolumeDeps } from '#shared/controllers/deps.ts'
+import { requireAllowed } from '#shared/controllers/repository-permit.ts'
 import { type Actor, actorOf } from '#shared/domain/authority.ts'
 import { type Found, isUploadAtWork, isUploadOf, needsVolume } from '#shared/domain/removal.ts'
 import { isDiskIn, isMigrated, volumesOfDisk } from '#shared/domain/volume.ts'

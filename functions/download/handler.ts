@@ -1,10 +1,10 @@
 // Writes one slice of a backup into a staged disk; when the last byte is flushed its clone is due for the hand-over.
 
 import type { Download } from '#shared/api/types.ts'
-import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
+import { type Controller, type Result, type Run, runStep } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { markDone } from '#shared/controllers/outcome.ts'
-import { beginSlice, cutByCancel, park } from '#shared/controllers/slice.ts'
+import { beginSlice, park } from '#shared/controllers/slice.ts'
 import { freeSlot, giveSlot, withSlot } from '#shared/controllers/slots.ts'
 import { type DownloadSeen, type DownloadStep, decideDownload, seeDownload } from '#shared/domain/download.ts'
 import { isHandingOver } from '#shared/domain/staged-volume.ts'
@@ -25,12 +25,12 @@ const DOWNLOAD: Controller<'Download', TransferDeps, DownloadStep> = {
     wait: { atOnce: park },
     transfer: {
       around: withSlot,
-      begin: (run) => beginSlice(run, 'the backup is being written to the disk'),
+      begin: beginSlice,
       act: transfer,
     },
     cancel: { act: async (work) => endAsFailed(work, 'Canceled', 'cancelled before all data was written') },
   },
-  failed,
+  failed: recordFailure,
   keepsStatus: true,
   mustStop: asksForCancel,
   after,
@@ -70,10 +70,6 @@ async function rest({ deps, object }: DownloadRun, { why }: { why: string }): Pr
   if (isHandingOver(object)) return `${why}: its volume changes hands`
   await markDone(deps, 'Download', object)
   return why
-}
-
-async function failed(work: Work<'Download', TransferDeps>, error: Error): Promise<Result<'Download'>> {
-  return cutByCancel(work, 'download', error) ?? recordFailure(work, error)
 }
 
 async function after(run: DownloadRun, result: Result<'Download'>): Promise<void> {

@@ -5,7 +5,7 @@ import type { Download, StatusChangeOf } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { overWith } from '#shared/controllers/outcome.ts'
-import { failuresWith, reasonOf } from '#shared/controllers/slice.ts'
+import { cutByCancel, failuresWith, reasonOf } from '#shared/controllers/slice.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { DOWNLOAD_RETRIES, DOWNLOAD_RETRY_UNITS, isHopelessDownload } from '#shared/domain/download.ts'
 import { formatDiskId } from '#shared/domain/ids.ts'
@@ -37,7 +37,10 @@ export function complete({ deps, lease }: DownloadWork, fcdId: string, progress:
   return { outcome: overWith(status), why: 'Completed', event }
 }
 
-export function recordFailure(work: DownloadWork, error: Error): Result<'Download'> {
+/** Of any error of an action, whatever was under way. */
+export async function recordFailure(work: DownloadWork, error: Error): Promise<Result<'Download'>> {
+  const cut = cutByCancel<'Download'>(work, 'download', error)
+  if (cut !== undefined) return cut
   const { deps, lease } = work
   const nowMs = deps.clock.nowMs()
   const reason = reasonOf(deps.log, error)

@@ -3,7 +3,7 @@
 import type { Download, StatusChangeOf } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
-import { requireDownloadAllowed, requireRestorePermit } from '#shared/controllers/restore-permit.ts'
+import { requireDownloadAllowed, requireRestorePermit } from '#shared/controllers/repository-permit.ts'
 import { endsFailures, moved, sliceDone } from '#shared/controllers/slice.ts'
 import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { BACKED_UP_ANNOTATION, formatBackedUp } from '#shared/domain/backed-up.ts'
@@ -21,11 +21,13 @@ export async function transfer(work: Work<'Download', TransferDeps>): Promise<Re
   const onProgress = (progress: DownloadProgress) => lease.report({ status: { progress: progressOf(progress) } })
   const end = await moved(deps.clock, lease, (stop) => deps.mover.download(request, { ...stop, onProgress }))
   deps.countSlice(end.state)
-  if (end.state !== 'more') return complete(work, request.disk.fcdId, end.progress)
-  const { nextChunk, progress } = end
-  const ended = endsFailures(lease.latest(), nextChunk > request.nextChunk)
-  const status = { nextChunk, progress: progressOf(progress), ...ended }
-  return sliceDone(work, 'download', status, 'slice done, more to write')
+  if (end.state === 'more') {
+    const { nextChunk, progress } = end
+    const ended = endsFailures(lease.latest(), nextChunk > request.nextChunk)
+    const status = { nextChunk, progress: progressOf(progress), ...ended }
+    return sliceDone(work, 'download', status, 'slice done, more to write')
+  }
+  return complete(work, request.disk.fcdId, end.progress)
 }
 
 async function prepare(deps: TransferDeps, lease: WorkLease<'Download'>): Promise<DownloadRequest> {

@@ -3,7 +3,6 @@
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
 import type { PersistentVolume, Snapshot } from '#shared/api/types.ts'
-import { requireAllowed } from '#shared/controllers/allowed-namespaces.ts'
 import { deadlineOf } from '#shared/controllers/deadline.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
 import {
@@ -14,6 +13,7 @@ import {
   removeSnapshot,
 } from '#shared/controllers/local-snapshot.ts'
 import { isMadeFor } from '#shared/controllers/mirror.ts'
+import { requireAllowed } from '#shared/controllers/repository-permit.ts'
 import { requirePresent } from '#shared/controllers/storage-location.ts'
 import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { formatDiskId, parseClaimSnapshotId, parseDiskId } from '#shared/domain/ids.ts'

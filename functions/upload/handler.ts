@@ -1,11 +1,11 @@
 // Moves one slice of a snapshot into the repository; after the last one it seals the backup and removes the local snapshot.
 
 import type { Upload } from '#shared/api/types.ts'
-import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
+import { type Controller, type Result, type Run, runStep } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { snapshotOf } from '#shared/controllers/mirror.ts'
 import { markDone } from '#shared/controllers/outcome.ts'
-import { beginSlice, cutByCancel, park } from '#shared/controllers/slice.ts'
+import { beginSlice, park } from '#shared/controllers/slice.ts'
 import { freeSlot, giveSlot, withSlot } from '#shared/controllers/slots.ts'
 import { runningMetadata } from '#shared/domain/step-label.ts'
 import { decideUpload, seeUpload, type UploadSeen, type UploadStep } from '#shared/domain/upload.ts'
@@ -27,13 +27,13 @@ const UPLOAD: Controller<'Upload', TransferDeps, UploadStep> = {
     wait: { atOnce: park },
     transfer: {
       around: withSlot,
-      begin: (run) => beginSlice(run, 'the snapshot is being uploaded'),
+      begin: beginSlice,
       act: transfer,
     },
     cleanup: { act: (work, { ends }) => cleanUp(work, ends) },
     abort: { begin: beginAbort, act: abort },
   },
-  failed,
+  failed: recordFailure,
   keepsStatus: true,
   mustStop: asksForAbort,
   after,
@@ -76,10 +76,6 @@ async function rest({ deps, object }: UploadRun, { why }: { why: string }): Prom
 function beginAbort({ object }: UploadRun): { metadata: object; status: object } {
   const status = { phase: 'Canceling', message: 'the upload is being cancelled', reason: 'Canceling' }
   return { metadata: runningMetadata(object), status }
-}
-
-async function failed(work: Work<'Upload', TransferDeps>, error: Error): Promise<Result<'Upload'>> {
-  return cutByCancel(work, 'upload', error) ?? (await recordFailure(work, error))
 }
 
 async function after(run: UploadRun, result: Result<'Upload'>): Promise<void> {

@@ -6,7 +6,7 @@ import type { Result, Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { HEAVY_POLL_MS, removeLocalSnapshot } from '#shared/controllers/local-snapshot.ts'
 import { overWith } from '#shared/controllers/outcome.ts'
-import { failuresWith, reasonOf } from '#shared/controllers/slice.ts'
+import { cutByCancel, failuresWith, reasonOf } from '#shared/controllers/slice.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { progressView } from '#shared/domain/progress.ts'
@@ -120,7 +120,10 @@ function cleanUpFailed({ deps, lease }: UploadWork, error: Error): Result<'Uploa
   return { ...later, event: ['Warning', 'CleanupFailed', message] }
 }
 
+/** Of any error of an action, whatever was under way. */
 export async function recordFailure(work: UploadWork, error: Error): Promise<Result<'Upload'>> {
+  const cut = cutByCancel<'Upload'>(work, 'upload', error)
+  if (cut !== undefined) return cut
   const { deps, lease } = work
   const status = lease.latest().status ?? {}
   const reason = reasonOf(deps.log, error)

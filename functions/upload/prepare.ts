@@ -2,9 +2,9 @@
 
 import { isObjectName } from '#shared/api/names.ts'
 import type { Upload } from '#shared/api/types.ts'
-import { requireAllowed } from '#shared/controllers/allowed-namespaces.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { snapshotReference } from '#shared/controllers/mirror.ts'
+import { requireAllowed } from '#shared/controllers/repository-permit.ts'
 import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { namespaceOf } from '#shared/domain/authority.ts'
 import { parseDiskSnapshotId } from '#shared/domain/ids.ts'

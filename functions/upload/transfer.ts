@@ -1,9 +1,9 @@
 // One slice of an upload: prepared, moved, and sealed when it was the last.
 
+import type { Upload } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { endsFailures, moved, sliceDone } from '#shared/controllers/slice.ts'
-import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import type { UploadEnd, UploadOutcome, UploadProgress, UploadRequest } from '#shared/ports/mover.ts'
 import { type DiskState, progressOf, seal } from './outcomes.ts'
 import { prepareUpload, type ReadyUpload } from './prepare.ts'
@@ -16,7 +16,7 @@ export async function transfer(work: Work<'Upload', TransferDeps>): Promise<Resu
   // One that an earlier run has sealed: a mover of it may have died since.
   const end = prepared.state === 'sealed' ? prepared : await moveSlice(work, prepared)
   if (end.state === 'more') return afterSlice(work, end)
-  return await seal(work, end, end === prepared ? 'perhaps held' : leftBy(lease))
+  return await seal(work, end, end === prepared ? 'perhaps held' : leftBy(lease.latest()))
 }
 
 async function moveSlice(work: Work<'Upload', TransferDeps>, prepared: ReadyUpload): Promise<UploadEnd> {
@@ -46,8 +46,8 @@ async function withPlan(
 }
 
 /** In the first slice nobody else had the disk. Later a mover that was paused, and has lost its Lease, may open it until the snapshot is gone. */
-function leftBy(lease: WorkLease<'Upload'>): DiskState {
-  return Number(lease.latest().status?.slice) === 1 ? 'closed' : 'perhaps held'
+function leftBy({ status }: Upload): DiskState {
+  return Number(status?.slice) === 1 ? 'closed' : 'perhaps held'
 }
 
 function afterSlice(

@@ -7,8 +7,8 @@ import { runningMetadata } from '#shared/domain/step-label.ts'
 import { asError, type DormouseError, isApiTrouble, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { announce, type EventWords } from './announce.ts'
 import type { StepDeps } from './deps.ts'
-import { keepStatus, type Outcome, writeOutcome } from './outcome.ts'
-import { type FirstPatch, type WorkLease, type WorkLeaseOptions, withWorkLease } from './work-lease.ts'
+import { type Outcome, writeOutcome } from './outcome.ts'
+import { type FirstPatch, keepStatus, type WorkLease, type WorkLeaseOptions, withWorkLease } from './work-lease.ts'
 
 /** One delivery: the object as it was read last. `signal` aborts when the request has to come to an end. */
 export type Run<Name extends SteppedKind, Deps extends StepDeps = StepDeps> = {

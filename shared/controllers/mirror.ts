@@ -49,19 +49,15 @@ export async function mirror(deps: StepDeps, snapshot: Snapshot, upload: Upload)
   const phase = followUpload(seen.phase, seeUpload(upload).phase)
   const over = isSnapshotOver(phase, seen.localMode)
   const change = statusFromUpload(phase, upload, over ? rfc3339(deps.clock.nowMs()) : undefined)
-  if (isSnapshotOver(seen.phase, seen.localMode)) return await markDone(deps, 'Snapshot', snapshot)
-  if (isSame(snapshot.status, change) && !over && snapshot.metadata.labels?.[STEP_LABEL] === 'waiting') return
-  await writeOutcome(deps, 'Snapshot', snapshot, {
-    status: change,
-    step: over ? 'done' : stepWhile(snapshot, phase),
-    dropFinalizer: over,
-  })
-  if (over)
-    await markDone(
-      deps,
-      'Snapshot',
-      (await deps.cluster.read('Snapshot', snapshot.metadata.namespace, snapshot.metadata.name)) ?? snapshot,
-    )
+  let latest = snapshot
+  if (!isSnapshotOver(seen.phase, seen.localMode)) {
+    if (isSame(snapshot.status, change) && !over && snapshot.metadata.labels?.[STEP_LABEL] === 'waiting') return
+    const step = over ? 'done' : stepWhile(snapshot, phase)
+    await writeOutcome(deps, 'Snapshot', snapshot, { status: change, step, dropFinalizer: over })
+    if (!over) return
+    latest = (await deps.cluster.read('Snapshot', snapshot.metadata.namespace, snapshot.metadata.name)) ?? snapshot
+  }
+  await markDone(deps, 'Snapshot', latest)
 }
 
 /** Before Snapshotted the label is the snapshot function's own. */

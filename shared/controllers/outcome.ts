@@ -6,7 +6,6 @@ import { leaseName } from '#shared/domain/lease.ts'
 import { holdsFinalizer, type StepLabel, stepPatch, withoutFinalizer } from '#shared/domain/step-label.ts'
 import type { StepDeps } from './deps.ts'
 import { removeLease } from './lease.ts'
-import type { WorkLease } from './work-lease.ts'
 
 export type Outcome<Name extends SteppedKind = SteppedKind> = {
   /** Merge patch of the status; null fields are removed. */
@@ -41,20 +40,6 @@ export async function writeOutcome<Name extends SteppedKind>(
   const status = { ...outcome.status, observedGeneration: seen.metadata.generation ?? 0 } as StatusChangeOf<Name>
   const written = await deps.cluster.patchStatus(kind, seen, status)
   return await deps.cluster.patch(kind, written, { metadata })
-}
-
-/**
- * Writes the outcome's status while the Lease is still held: what a slice has done must not hang on one write that may meet another. What is
- * left is the label, which follows when the Lease is free, as its event starts the next step.
- */
-export async function keepStatus<Name extends SteppedKind>(
-  lease: WorkLease<Name>,
-  outcome: Outcome<Name>,
-): Promise<Outcome<Name>> {
-  await lease.endReports()
-  if (Object.keys(outcome.status).length === 0) return outcome
-  await lease.patch({ status: outcome.status } as ChangeOf<Name>)
-  return { ...outcome, status: {} as StatusChangeOf<Name> }
 }
 
 /** For an object that is over: label done, finalizer and Lease gone. Repeatable. */

@@ -4,8 +4,8 @@ import type { BackupRepository } from '#shared/api/types.ts'
 import { collectSecrets, parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
 import type { RepositoryUse } from '#shared/domain/repository-use.ts'
 import type { RecoveryChoice, RepositoryAccess } from '#shared/ports/mover.ts'
-import { requireBackupRepository } from './backup-repository.ts'
 import type { StepDeps } from './deps.ts'
+import { requireBackupRepository } from './repository-permit.ts'
 import { requireProved } from './repository-proof.ts'
 import { type PresentRepository, requireLocation, requirePresent } from './storage-location.ts'
 
@@ -26,7 +26,7 @@ export async function accessOfRepository(
   name: string,
   use: RepositoryUse = 'read',
 ): Promise<RepositoryAccess> {
-  const repository = await requireBackupRepository(deps.cluster, name)
+  const repository = await requireBackupRepository(deps, name)
   await requireProved(deps, repository)
   return (await openPresent(deps, await requirePresent(deps, repository, use))).access
 }

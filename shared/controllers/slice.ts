@@ -24,16 +24,19 @@ export async function park(
 }
 
 /** The patch that begins a slice: out of every selector, and one slice more than before. */
-export function beginSlice(
-  { deps, object }: { deps: TransferDeps; object: TransferObject },
-  message: string,
-): FirstPatch<'Upload'> & FirstPatch<'Download'> {
+export function beginSlice({
+  deps,
+  object,
+}: {
+  deps: TransferDeps
+  object: TransferObject
+}): FirstPatch<'Upload'> & FirstPatch<'Download'> {
   const status = object.status ?? {}
   return {
     metadata: runningMetadata(object),
     status: {
       phase: 'InProgress',
-      message,
+      message: BEGUN[object.kind],
       reason: 'Transferring',
       slice: Number(status.slice ?? 0) + 1,
       processingNode: deps.settings.nodeName ?? deps.identity,
@@ -41,6 +44,11 @@ export function beginSlice(
       ...noLongerQueued(status.conditions, deps.clock.nowMs()),
     },
   }
+}
+
+const BEGUN: Record<TransferKind, string> = {
+  Upload: 'the snapshot is being uploaded',
+  Download: 'the backup is being written to the disk',
 }
 
 function noLongerQueued(conditions: Condition[] | undefined, nowMs: number): { conditions?: Condition[] } {

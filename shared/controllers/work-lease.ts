@@ -77,6 +77,20 @@ export async function withWorkLease<T, Name extends SteppedKind>(
   return { held: false, value, object: keeper.latest() }
 }
 
+/**
+ * Writes the outcome's status while the Lease is still held: the result of a slice must not be lost to a conflict with another write. The
+ * label is left, and is written when the Lease is free, as its event starts the next step.
+ */
+export async function keepStatus<Name extends SteppedKind, Outcome extends { status: StatusChangeOf<Name> }>(
+  lease: WorkLease<Name>,
+  outcome: Outcome,
+): Promise<Outcome> {
+  await lease.endReports()
+  if (Object.keys(outcome.status).length === 0) return outcome
+  await lease.patch({ status: outcome.status } as ChangeOf<Name>)
+  return { ...outcome, status: {} }
+}
+
 function leaseLost<Name extends SteppedKind>({ kind, object }: WorkLeaseOptions<Name>): RetryableError {
   return new RetryableError('LeaseLost', `the Lease of ${kind} ${object.metadata.name} was lost`, { origin: 'api' })
 }
@@ -212,7 +226,7 @@ class Keeper<Name extends SteppedKind> implements WorkLease<Name> {
       this.#abort.abort(ABORTS.cancelled)
       throw new ConflictError('Gone', `${this.#options.kind} ${name} is gone`)
     }
-    // Whoever was paused in this very read would else write its old mind over what the next holder has done.
+    // A holder that was paused during this read could overwrite the next holder's update.
     if (fresh.metadata.resourceVersion !== this.#object.metadata.resourceVersion) await this.#requireLease()
     this.#object = fresh
     if (await this.#options.isCancelled(fresh)) this.#abort.abort(ABORTS.cancelled)

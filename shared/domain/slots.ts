@@ -1,6 +1,7 @@
 // Transfer slots: as many as movers. Who gets one, who waits, and what is said to those who wait (docs/operations/waits.md).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
+import type { Lease } from '#shared/api/types.ts'
 import { stepOf } from './step-label.ts'
 import { tenantOf } from './tenant.ts'
 import { queuedSince } from './waited-in-vain.ts'
@@ -18,6 +19,18 @@ const MOST_AT_FRONT = 64
 
 export function slotName(index: number): string {
   return `dormouse-slot-${index}`
+}
+
+/** The Lease of a slot that nobody has had yet. */
+export function newSlot(
+  namespace: string,
+  index: number,
+  annotations: Record<string, string>,
+  spec: NonNullable<Lease['spec']>,
+): Lease {
+  const labels = { [SLOT_LABEL]: String(index), 'app.kubernetes.io/part-of': 'dormouse' }
+  const metadata = { name: slotName(index), namespace, labels, annotations }
+  return { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata, spec }
 }
 
 /** Names an object in a slot's holderIdentity: `Upload/<uid>`. */

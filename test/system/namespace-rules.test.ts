@@ -16,7 +16,7 @@ import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { sideBySide } from '#test/support/side-by-side.ts'
 import { askForClone, assertRefused, endOf, hasEvent, untilTold } from './support/bad-input.ts'
-import { aFilledVolume, listOf, OVER, phaseOf, startWithPlugin, untilPhase } from './support/velero.ts'
+import { aFilledVolume, assertCompleted, listOf, OVER, startWithPlugin, untilPhase } from './support/velero.ts'
 
 const CLAIM = { namespace: 'shop', name: 'orders' }
 const CLAIM_TYPE = { apiVersion: 'v1', kind: 'PersistentVolumeClaim' }
@@ -99,12 +99,11 @@ atOnce('a restore of Velero fits into a quota in which its claim alone fits', as
   await aQuota('tight', ONE_CLAIM)
   await environment.velero('backup', 'create', 'nightly', '--include-namespaces', 'shop', '--wait')
   await untilPhase(environment, 'Backup', 'nightly', OVER)
-  assert.is(await phaseOf(environment, 'Backup', 'nightly'), 'Completed')
+  await assertCompleted(environment, 'Backup', 'nightly')
   await environment.velero(
     ...['restore', 'create', 'tight', '--from-backup', 'nightly', '--namespace-mappings', 'shop:tight', '--wait'],
   )
-  const told = await environment.velero('restore', 'describe', 'tight', '--details')
-  assert.is(await phaseOf(environment, 'Restore', 'tight'), 'Completed', told)
+  await assertCompleted(environment, 'Restore', 'tight')
   await assertRestored('tight')
   assert.equal(stagedFor('tight'), ['velero'])
   await assertNoStaging('velero')

@@ -10,6 +10,7 @@ import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import { sideBySide } from '#test/support/side-by-side.ts'
 import {
   aFilledVolume,
+  assertCompleted,
   assertNothingLeft,
   hasData,
   listOf,
@@ -44,7 +45,7 @@ const create = async (name: string, ...args: string[]) =>
 ends('an upload that fails for good makes the Backup PartiallyFailed, with our reason', async () => {
   // The first backup of a repository may come before it is made: with a time limit of five minutes that alone ends it.
   await create('first', '--wait')
-  assert.is(await phaseOf(environment, 'Backup', 'first'), 'Completed')
+  await assertCompleted(environment, 'Backup', 'first')
   await environment.api.apply({
     apiVersion: 'v1',
     kind: 'ConfigMap',
@@ -100,7 +101,7 @@ atOnce('row 31: a Backup that is deleted takes its data with it, and another one
   )
   const mapping = ['--namespace-mappings', 'shop:kept']
   await environment.velero('restore', 'create', 'of-kept', '--from-backup', 'kept', ...mapping, '--wait')
-  assert.is(await phaseOf(environment, 'Restore', 'of-kept'), 'Completed')
+  await assertCompleted(environment, 'Restore', 'of-kept')
   assert.is(await sha256((await volumeOf(environment, 'kept', 'orders')).file), await sha256(volume.file))
 })
 
@@ -139,7 +140,7 @@ atOnce('row 58: a schedule’s expired backups go with their data, and the rest 
   assert.ok((await scheduled()).includes(last))
   const into = ['--namespace-mappings', 'shop:scheduled', '--wait']
   await environment.velero('restore', 'create', 'of-last', '--from-backup', last, ...into)
-  assert.is(await phaseOf(environment, 'Restore', 'of-last'), 'Completed')
+  await assertCompleted(environment, 'Restore', 'of-last')
   assert.is(await sha256((await volumeOf(environment, 'scheduled', 'orders')).file), await sha256(volume.file))
 })
 
@@ -154,7 +155,7 @@ atOnceAfter('row 26: with --restore-volumes=false the claim is left to Velero, a
   const before = (await listOf(environment, 'CloneFromSnapshot')).length
   const how = ['--namespace-mappings', 'shop:bare', '--restore-volumes=false']
   await environment.velero('restore', 'create', 'bare', '--from-backup', 'kept', ...how, '--wait')
-  assert.is(await phaseOf(environment, 'Restore', 'bare'), 'Completed')
+  await assertCompleted(environment, 'Restore', 'bare')
   assert.is((await listOf(environment, 'CloneFromSnapshot')).length, before)
   const claim = await environment.api.get({
     apiVersion: 'v1',
@@ -178,7 +179,7 @@ atOnceAfter('row 25: a claim that exists is left as it is, with a warning', asyn
 atOnceAfter('row 12: with --snapshot-volumes=false no Snapshot is made', async () => {
   const before = (await listOf(environment, 'Snapshot')).length
   await create('plain', '--snapshot-volumes=false', '--wait')
-  assert.is(await phaseOf(environment, 'Backup', 'plain'), 'Completed')
+  await assertCompleted(environment, 'Backup', 'plain')
   assert.is((await listOf(environment, 'Snapshot')).length, before)
 })
 

@@ -19,7 +19,7 @@ import type { LooseObject } from '#test/support/loose-object.ts'
 import { sideBySide } from '#test/support/side-by-side.ts'
 import { type Sts, startSts } from '../standins/sts/server.ts'
 import { claimWith, untilReady } from './support/repository-claim.ts'
-import { aFilledVolume, phaseOf, startWithPlugin } from './support/velero.ts'
+import { aFilledVolume, assertCompleted, startWithPlugin } from './support/velero.ts'
 
 const locations = suite('locations as people have them')
 let environment: Environment
@@ -58,11 +58,10 @@ async function assertBacksUpAndRestores(location: string): Promise<void> {
   const into = `back-${location}`
   const options = ['--storage-location', location, '--include-namespaces', 'shop', '--wait']
   await environment.velero('backup', 'create', location, ...options)
-  const told = await environment.velero('backup', 'describe', location, '--details')
-  assert.is(await phaseOf(environment, 'Backup', location), 'Completed', told)
+  await assertCompleted(environment, 'Backup', location)
   const mapping = ['--namespace-mappings', `shop:${into}`]
   await environment.velero('restore', 'create', into, '--from-backup', location, ...mapping, '--wait')
-  assert.is(await phaseOf(environment, 'Restore', into), 'Completed')
+  await assertCompleted(environment, 'Restore', into)
   assert.is(await sha256((await volumeOf(environment, into, 'orders')).file), await sha256(volume.file))
 }
 

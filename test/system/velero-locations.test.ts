@@ -15,7 +15,7 @@ import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import { DEFAULT_LOCATION, VELERO_PREFIX } from '#test/environment/velero/start.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { askForDeletion, untilReason } from './support/bad-input.ts'
-import { aFilledVolume, assertNothingLeft, listOf, phaseOf, runOf, startWithPlugin } from './support/velero.ts'
+import { aFilledVolume, assertCompleted, assertNothingLeft, listOf, runOf, startWithPlugin } from './support/velero.ts'
 
 const locations = suite('locations that change')
 let environment: Environment
@@ -42,7 +42,7 @@ const logsOf = async (name: string) => await environment.velero('backup', 'logs'
 async function restoreOf(name: string, namespace: string): Promise<void> {
   const how = ['--from-backup', name, '--namespace-mappings', `shop:${namespace}`, '--wait']
   await environment.velero('restore', 'create', namespace, ...how)
-  assert.is(await phaseOf(environment, 'Restore', namespace), 'Completed')
+  await assertCompleted(environment, 'Restore', namespace)
   assert.is(await sha256((await volumeOf(environment, namespace, 'orders')).file), hash)
 }
 

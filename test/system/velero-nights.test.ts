@@ -9,10 +9,10 @@ import { noise, sha256, writePieces } from '#test/environment/storage/content.ts
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import {
   aFilledVolume,
+  assertCompleted,
   assertNothingLeft,
   listOf,
   OVER,
-  phaseOf,
   runOf,
   startWithPlugin,
   untilPhase,
@@ -139,7 +139,7 @@ nights(
   async () => {
     const mapping = ['--namespace-mappings', 'large:back']
     await environment.velero('restore', 'create', 'back', '--from-backup', 'third', ...mapping, '--wait')
-    assert.is(await phaseOf(environment, 'Restore', 'back'), 'Completed')
+    await assertCompleted(environment, 'Restore', 'back')
     assert.is(await sha256((await volumeOf(environment, 'back', 'archive')).file), await sha256(volume.file))
     await assertNothingLeft(environment)
   },

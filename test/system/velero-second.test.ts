@@ -8,7 +8,7 @@ import { CREDENTIALS_SECRET, REPOSITORY_SECRET, secret } from '#test/environment
 import { sha256 } from '#test/environment/storage/content.ts'
 import { aLocation } from '#test/environment/storage/location.ts'
 import { volumeOf } from '#test/environment/storage/volume.ts'
-import { DEFAULT_LOCATION, VELERO_PREFIX } from '#test/environment/velero/start.ts'
+import { DEFAULT_LOCATION, KEYS_OF_LOCATIONS, VELERO_PREFIX } from '#test/environment/velero/start.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { aFilledVolume, phaseOf, runOf, startWithPlugin } from './support/velero.ts'
 
@@ -22,7 +22,7 @@ fresh.before(async () => {
   hash = await sha256((await aFilledVolume(first, 'shop', 'orders')).file)
   await first.velero('backup', 'create', 'nightly', '--include-namespaces', 'shop', '--wait')
   assert.is(await phaseOf(first, 'Backup', 'nightly'), 'Completed')
-  second = await startWithPlugin({ faults: false, velero: { reach: [first.s3.shownUrl] } })
+  second = await startWithPlugin({ faults: false, velero: { reach: [first.s3.shownUrl], env: KEYS_OF_LOCATIONS } })
 })
 fresh.after(async () => {
   await second?.stop()

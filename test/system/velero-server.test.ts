@@ -14,7 +14,7 @@ import { PROJECT } from '#test/environment/process/tools.ts'
 import { secret } from '#test/environment/seed.ts'
 import { aLocation } from '#test/environment/storage/location.ts'
 import type { VeleroServer } from '#test/environment/velero/server.ts'
-import { VELERO_PREFIX } from '#test/environment/velero/start.ts'
+import { KEYS_OF_LOCATIONS, VELERO_PREFIX } from '#test/environment/velero/start.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { quickStart } from '../../hack/bundling.ts'
 
@@ -111,7 +111,7 @@ server('its calls pass the proxies under its name', () => {
 
 server('a second environment’s Velero runs beside it, and restores from its bucket', async () => {
   const { s3 } = environment
-  const other = await startEcho({ adapters: false, velero: { reach: [s3.shownUrl] } })
+  const other = await startEcho({ adapters: false, velero: { reach: [s3.shownUrl], env: KEYS_OF_LOCATIONS } })
   try {
     await other.api.apply(secret('shared', { cloud: s3.credentialsText() }))
     const shared = { prefix: VELERO_PREFIX, accessMode: 'ReadOnly', credentials: 'shared' } as const

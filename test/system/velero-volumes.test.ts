@@ -9,7 +9,7 @@ import { sha256 } from '#test/environment/storage/content.ts'
 import { volumeOf } from '#test/environment/storage/volume.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { boundVolume, staticVolume } from './support/static-volume.ts'
-import { aFilledVolume, listOf, phaseOf, startWithPlugin } from './support/velero.ts'
+import { aFilledVolume, assertCompleted, listOf, startWithPlugin } from './support/velero.ts'
 
 const MIB = 2 ** 20
 const [SHOP, COPY] = ['shop', 'copy'] as const
@@ -37,7 +37,7 @@ volumes.before(async () => {
   })
   for (const name of ['protected', 'grown']) await protect(name)
   await environment.velero('backup', 'create', 'nightly', '--include-namespaces', SHOP, '--wait')
-  assert.is(await phaseOf(environment, 'Backup', 'nightly'), 'Completed')
+  await assertCompleted(environment, 'Backup', 'nightly')
   await restore()
 })
 volumes.after(async () => {
@@ -65,8 +65,7 @@ async function restore(): Promise<void> {
   } as LooseObject)
   const how = ['--namespace-mappings', `${SHOP}:${COPY}`, '--resource-modifier-configmap', 'grow']
   await environment.velero('restore', 'create', 'back', '--from-backup', 'nightly', ...how, '--wait')
-  const told = await environment.velero('restore', 'describe', 'back', '--details')
-  assert.is(await phaseOf(environment, 'Restore', 'back'), 'Completed', told)
+  await assertCompleted(environment, 'Restore', 'back')
 }
 
 const set = (list: string[]): string[] => [...list].sort()

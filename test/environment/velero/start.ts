@@ -10,6 +10,7 @@ import { VELERO_NAMESPACE } from '../options.ts'
 import { findOwnNetwork } from '../process/tools.ts'
 import type { Ground, Servers } from '../start.ts'
 import { aLocation } from '../storage/location.ts'
+import type { S3Server } from '../storage/s3.ts'
 import { VeleroServer } from './server.ts'
 
 export const DEFAULT_LOCATION = 'default'
@@ -36,6 +37,7 @@ export async function startVelero(
     ownNetwork: await findOwnNetwork(),
     programs: { velero: tools.get('velero')!, objectStore: tools.get('velero-plugin-for-aws')! },
     ...settings.velero,
+    env: { ...keysOf(s3), ...settings.velero.env },
     reach: [server, s3.shownUrl, ...(settings.velero.reach ?? [])],
   })
   await velero.prepare()
@@ -44,6 +46,18 @@ export async function startVelero(
   await velero.up()
   await untilAvailable(api)
   return velero
+}
+
+/** As `velero.env` of an environment: Velero goes by the Secrets of its locations, of which one is in another environment's store. */
+export const KEYS_OF_LOCATIONS = { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '' }
+
+/**
+ * Velero writes a location's credentials to one file at each use, by truncating it first. A plugin that starts in between finds no keys and asks
+ * the metadata service of a cloud, and the Backup is Failed; on a busy machine that is one in a few hundred. What stands in the environment comes
+ * first, so no test hangs on that.
+ */
+function keysOf({ accessKeyId, secretAccessKey }: S3Server): Record<string, string> {
+  return { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey }
 }
 
 async function untilAvailable(api: Api): Promise<void> {

@@ -1,5 +1,6 @@
 // An environment in which the real Velero has the shipped plugin, and what its tests ask again and again.
 
+import { readFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
 import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { operationMark } from '#shared/domain/velero.ts'
@@ -53,6 +54,28 @@ export async function runOf(environment: Environment, kind: Run, name: string): 
 
 export async function phaseOf(environment: Environment, kind: Run, name: string): Promise<string> {
   return (await runOf(environment, kind, name))?.['status']?.phase ?? 'New'
+}
+
+/** @throws AssertionError with Velero's own words: the reason in the object, and the errors in the server's log */
+export async function assertCompleted(
+  environment: Environment,
+  kind: 'Backup' | 'Restore',
+  name: string,
+): Promise<void> {
+  const { phase = 'New', failureReason = '' } = (await runOf(environment, kind, name))?.['status'] ?? {}
+  if (phase === 'Completed') return
+  assert.unreachable(`${kind} ${name} is ${phase} ${failureReason}\n${await errorsOf(environment, name)}`)
+}
+
+const SHOWN_ERRORS = 10
+
+/** The last lines of the Velero server's log that are no plain information and name this run. */
+async function errorsOf({ parts: { velero } }: Environment, name: string): Promise<string> {
+  const lines = velero === undefined ? [] : (await readFile(velero.logFile, 'utf8')).split('\n')
+  return lines
+    .filter((line) => /level="?(warning|error|fatal)/.test(line) && line.includes(name))
+    .slice(-SHOWN_ERRORS)
+    .join('\n')
 }
 
 export async function untilPhase(

@@ -1,5 +1,5 @@
-// May this backup be restored there? Asked with its opened root at each slice, before a byte is written; and, as far as it can be known
-// without, before anything is made (docs/design/0004-trust.md).
+// Who may use a repository for what (docs/design/0004-trust.md). A backup: asked before anything is made for it, and at each slice. A restore: asked
+// with the backup's opened root at each slice, before a byte is written; and, as far as it can be known without, before anything is made.
 
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import type { BackupRepository, CloneFromSnapshot, Download, Restore } from '#shared/api/types.ts'
@@ -10,8 +10,21 @@ import { isDownloadOf } from '#shared/domain/staging.ts'
 import { fateOf, type VeleroOwner, veleroOwnerOf } from '#shared/domain/velero-owner.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { BackupSummary } from '#shared/ports/mover.ts'
-import { requireBackupRepository } from './backup-repository.ts'
 import type { StepDeps, VolumeDeps } from './deps.ts'
+
+/**
+ * The repository. undefined: local mode, or it is not there (yet), which is left to the transfer: that waits for it, and asks again.
+ * TerminalError `NamespaceNotAllowed`: none of the namespaces may use it.
+ */
+export async function requireAllowed(
+  deps: StepDeps,
+  name: string,
+  namespaces: readonly string[],
+): Promise<BackupRepository | undefined> {
+  const repository = name === '' ? undefined : await deps.cluster.read('BackupRepository', undefined, name)
+  if (repository !== undefined) requireNamespace(repository, namespaces)
+  return repository
+}
 
 /** The Restore of Velero that the clone was made for, as long as it is open and brings back claims; undefined: none, so there is no proof. */
 export async function openRestore(deps: StepDeps, clone: CloneFromSnapshot): Promise<Restore | undefined> {
@@ -53,12 +66,7 @@ export async function requireDownloadAllowed(
   const own = ownClone(download, clone)
   const actor = askerOf(download, own, deps.settings.veleroNamespace)
   if (actor.kind === 'operator') return
-  await requireAllowedFor(
-    deps,
-    actor,
-    await requireBackupRepository(deps.cluster, download.spec.backupRepositoryName),
-    own,
-  )
+  await requireAllowedFor(deps, actor, await requireBackupRepository(deps, download.spec.backupRepositoryName), own)
 }
 
 async function requireAllowedFor(
@@ -86,7 +94,7 @@ export async function requireRestorePermit(
   const own = ownClone(download, clone)
   const actor = askerOf(download, own, deps.settings.veleroNamespace)
   if (actor.kind === 'operator') return
-  const repository = await requireBackupRepository(deps.cluster, download.spec.backupRepositoryName)
+  const repository = await requireBackupRepository(deps, download.spec.backupRepositoryName)
   const question = { actor, origin: about, clusterId: await deps.clusterId(), repository }
   if (decideRestore({ ...question, restore: undefined }).allowed) return
   const restore = own === undefined ? undefined : await openRestore(deps, own)
@@ -107,4 +115,14 @@ function askerOf(download: Download, clone: CloneFromSnapshot | undefined, veler
   if (!isNamespaceName(namespace) || !isObjectName(name) || rest.length > 0)
     throw new TerminalError('NotPermitted', `spec.clonefromSnapshotReference names no CloneFromSnapshot`)
   return actorOf(clone ?? { ...download, metadata: { name, namespace } }, veleroNamespace)
+}
+
+/** RetryableError `RepositoryNotFound`: it may be applied a moment later. */
+export async function requireBackupRepository(
+  { cluster }: StepDeps,
+  name: string | undefined,
+): Promise<BackupRepository> {
+  const repository = await cluster.read('BackupRepository', undefined, name ?? '')
+  if (repository !== undefined) return repository
+  throw new RetryableError('RepositoryNotFound', `BackupRepository ${name} does not exist: was its claim deleted?`)
 }
