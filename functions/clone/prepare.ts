@@ -2,7 +2,7 @@
 
 import type { CloneFromSnapshot, Download, PersistentVolumeClaim, StatusChangeOf } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
-import { requireRestoreAllowed } from '#shared/controllers/repository-permit.ts'
+import { requireRestoreAllowed } from '#shared/controllers/restore-permit.ts'
 import { neededBytes } from '#shared/domain/backed-up.ts'
 import { decodeClaimMetadata } from '#shared/domain/claim-metadata.ts'
 import { formatDiskId, unwrapToDisk } from '#shared/domain/ids.ts'

@@ -4,7 +4,7 @@
 import { isObjectName } from '#shared/api/names.ts'
 import type { Backup, CloneFromSnapshot, Download, PersistentVolumeClaim, Restore } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
-import { openRestore } from '#shared/controllers/repository-permit.ts'
+import { openRestore } from '#shared/controllers/restore-permit.ts'
 import { actorOf } from '#shared/domain/authority.ts'
 import { backedUpOf } from '#shared/domain/backed-up.ts'
 import { coversNamespace, mapsTo, reachOf, sourcesOf } from '#shared/domain/restore-scope.ts'

@@ -3,7 +3,8 @@
 import type { Download, StatusChangeOf } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
-import { requireDownloadAllowed, requireRestorePermit } from '#shared/controllers/repository-permit.ts'
+import { requireBackupRepository } from '#shared/controllers/repository-permit.ts'
+import { requireDownloadAllowed, requireRestorePermit } from '#shared/controllers/restore-permit.ts'
 import { endsFailures, moved, sliceDone } from '#shared/controllers/slice.ts'
 import type { WorkLease } from '#shared/controllers/work-lease.ts'
 import { BACKED_UP_ANNOTATION, formatBackedUp } from '#shared/domain/backed-up.ts'
@@ -35,12 +36,13 @@ async function prepare(deps: TransferDeps, lease: WorkLease<'Download'>): Promis
   const source = parseDiskSnapshotId(download.spec.snapshotID)
   const target = parseDiskId(download.spec.protectedEntityID)
   const clone = await cloneOf(deps.cluster, download)
-  await requireDownloadAllowed(deps, download, clone)
+  const repository = await requireBackupRepository(deps, download.spec.backupRepositoryName)
+  await requireDownloadAllowed(deps, download, clone, repository)
   const access = await deps.access(download.spec.backupRepositoryName ?? '')
   const backup = await deps.repositories.find(access, source.fcdId, source.snapshotId)
   if (backup === undefined)
     throw new TerminalError('BackupNotFound', `the repository holds no sealed backup of ${download.spec.snapshotID}`)
-  await requireRestorePermit(deps, download, clone, backup)
+  await requireRestorePermit(deps, download, clone, repository, backup)
   const facts = await deps.volumes.describe(target.fcdId)
   if (facts === undefined)
     throw new TerminalError('VolumeNotFound', `no configured vCenter knows the target disk ${target.fcdId}`)

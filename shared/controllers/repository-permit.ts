@@ -1,16 +1,20 @@
-// Who may use a repository for what (docs/design/0004-trust.md). A backup: asked before anything is made for it, and at each slice. A restore: asked
-// with the backup's opened root at each slice, before a byte is written; and, as far as it can be known without, before anything is made.
+// The BackupRepository that an object names, and whether namespaces may back up into it: asked before anything is made for a backup, and at each
+// slice of its upload.
 
-import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
-import type { BackupRepository, CloneFromSnapshot, Download, Restore } from '#shared/api/types.ts'
-import { type Actor, actorOf, decideRestore, namespaceOf, requirePermitted } from '#shared/domain/authority.ts'
-import { allowsNamespace, requireNamespace } from '#shared/domain/repository-use.ts'
-import { coversClaims, coversNamespace, sourcesOf } from '#shared/domain/restore-scope.ts'
-import { isDownloadOf } from '#shared/domain/staging.ts'
-import { fateOf, type VeleroOwner, veleroOwnerOf } from '#shared/domain/velero-owner.ts'
-import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
-import type { BackupSummary } from '#shared/ports/mover.ts'
-import type { StepDeps, VolumeDeps } from './deps.ts'
+import type { BackupRepository } from '#shared/api/types.ts'
+import { requireNamespace } from '#shared/domain/repository-use.ts'
+import { RetryableError } from '#shared/kernel/errors.ts'
+import type { StepDeps } from './deps.ts'
+
+/** RetryableError `RepositoryNotFound`: it may be applied a moment later. */
+export async function requireBackupRepository(
+  { cluster }: StepDeps,
+  name: string | undefined,
+): Promise<BackupRepository> {
+  const repository = await cluster.read('BackupRepository', undefined, name ?? '')
+  if (repository !== undefined) return repository
+  throw new RetryableError('RepositoryNotFound', `BackupRepository ${name} does not exist: was its claim deleted?`)
+}
 
 /**
  * The repository. undefined: local mode, or it is not there (yet), which is left to the transfer: that waits for it, and asks again.
@@ -24,105 +28,4 @@ export async function requireAllowed(
   const repository = name === '' ? undefined : await deps.cluster.read('BackupRepository', undefined, name)
   if (repository !== undefined) requireNamespace(repository, namespaces)
   return repository
-}
-
-/** The Restore of Velero that the clone was made for, as long as it is open and brings back claims; undefined: none, so there is no proof. */
-export async function openRestore(deps: StepDeps, clone: CloneFromSnapshot): Promise<Restore | undefined> {
-  const owner = veleroOwnerOf({ ...clone, kind: 'CloneFromSnapshot' })
-  const restore = owner === undefined ? undefined : await readRestore(deps, owner)
-  if (owner === undefined || restore === undefined || fateOf(restore, owner).kind !== 'open') return undefined
-  return coversClaims(restore, clone) ? restore : undefined
-}
-
-/** Without Velero its kinds are not served. */
-async function readRestore({ cluster, settings }: StepDeps, { name }: VeleroOwner): Promise<Restore | undefined> {
-  try {
-    return await cluster.read('Restore', settings.veleroNamespace, name)
-  } catch (error) {
-    if (error instanceof RetryableError && error.reason === 'KubernetesKindMissing') return undefined
-    throw error
-  }
-}
-
-/**
- * As far as it can be known without the backup: its namespace is allowed, or a Restore of Velero maps an allowed one to it. The namespace in
- * the snapshotID is no proof, as whoever made the clone wrote it. What decides is the root, which the Download reads.
- */
-export async function requireRestoreAllowed(deps: StepDeps, clone: CloneFromSnapshot): Promise<void> {
-  const repository = await deps.cluster.read('BackupRepository', undefined, clone.spec.backupRepository)
-  if (repository !== undefined)
-    await requireAllowedFor(deps, actorOf(clone, deps.settings.veleroNamespace), repository, clone)
-}
-
-/**
- * The same for the Download, before its repository is opened: one that is made later, or an allowance that is taken back, is met at the next
- * slice. `clone`: what stands where the Download's reference says.
- */
-export async function requireDownloadAllowed(
-  deps: StepDeps,
-  download: Download,
-  clone: CloneFromSnapshot | undefined,
-): Promise<void> {
-  const own = ownClone(download, clone)
-  const actor = askerOf(download, own, deps.settings.veleroNamespace)
-  if (actor.kind === 'operator') return
-  await requireAllowedFor(deps, actor, await requireBackupRepository(deps, download.spec.backupRepositoryName), own)
-}
-
-async function requireAllowedFor(
-  deps: StepDeps,
-  actor: Actor,
-  repository: BackupRepository,
-  clone: CloneFromSnapshot | undefined,
-): Promise<void> {
-  if (actor.kind === 'operator' || allowsNamespace(repository, actor.namespace)) return
-  const { namespace } = actor
-  const restore = clone === undefined ? undefined : await openRestore(deps, clone)
-  const isMapped =
-    restore !== undefined &&
-    sourcesOf(restore, namespace).some((one) => coversNamespace(restore, one) && allowsNamespace(repository, one))
-  if (!isMapped) requireNamespace(repository, [namespace])
-}
-
-/** `clone`: what stands where the Download's reference says. TerminalError `NotPermitted`. */
-export async function requireRestorePermit(
-  deps: VolumeDeps,
-  download: Download,
-  clone: CloneFromSnapshot | undefined,
-  { about }: BackupSummary,
-): Promise<void> {
-  const own = ownClone(download, clone)
-  const actor = askerOf(download, own, deps.settings.veleroNamespace)
-  if (actor.kind === 'operator') return
-  const repository = await requireBackupRepository(deps, download.spec.backupRepositoryName)
-  const question = { actor, origin: about, clusterId: await deps.clusterId(), repository }
-  if (decideRestore({ ...question, restore: undefined }).allowed) return
-  const restore = own === undefined ? undefined : await openRestore(deps, own)
-  const covers = restore !== undefined && coversNamespace(restore, namespaceOf(about) ?? '')
-  const verdict = decideRestore({ ...question, restore: covers ? restore : undefined })
-  requirePermitted(verdict, `the backup ${download.spec.snapshotID} cannot be restored for ${actor.namespace}`)
-}
-
-function ownClone(download: Download, clone: CloneFromSnapshot | undefined): CloneFromSnapshot | undefined {
-  return clone !== undefined && isDownloadOf(download, clone) ? clone : undefined
-}
-
-/** Downloads lie in Velero's namespace and are trusted: one without a reference was made there by hand. */
-function askerOf(download: Download, clone: CloneFromSnapshot | undefined, veleroNamespace: string): Actor {
-  const reference = download.spec?.clonefromSnapshotReference ?? ''
-  if (reference === '') return { kind: 'operator' }
-  const [namespace, name, ...rest] = String(reference).split('/')
-  if (!isNamespaceName(namespace) || !isObjectName(name) || rest.length > 0)
-    throw new TerminalError('NotPermitted', `spec.clonefromSnapshotReference names no CloneFromSnapshot`)
-  return actorOf(clone ?? { ...download, metadata: { name, namespace } }, veleroNamespace)
-}
-
-/** RetryableError `RepositoryNotFound`: it may be applied a moment later. */
-export async function requireBackupRepository(
-  { cluster }: StepDeps,
-  name: string | undefined,
-): Promise<BackupRepository> {
-  const repository = await cluster.read('BackupRepository', undefined, name ?? '')
-  if (repository !== undefined) return repository
-  throw new RetryableError('RepositoryNotFound', `BackupRepository ${name} does not exist: was its claim deleted?`)
 }
