@@ -1,7 +1,7 @@
 // Which process is at the other end of a connection on loopback: the kernel's own tables say it, so that nobody has to tell.
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { descendants, processTree } from '../process/memory.ts'
+import { descendants, type ProcessTree, processTree } from '../process/memory.ts'
 
 /** A program of the environment: the pid of its leash, and what it is called. */
 export type Known = { label: string; leashPid: number }
@@ -18,12 +18,29 @@ const LOOKS = 3
 export function callerOf(fromPort: number, toPort: number, known: Known[]): Caller {
   const inode = inodeOf(fromPort, toPort)
   if (inode === undefined) return NOBODY
-  const tree = processTree()
+  return holderOf(inode, known, recentTree()) ?? holderOf(inode, known, freshTree()) ?? NOBODY
+}
+
+function holderOf(inode: string, known: Known[], tree: ProcessTree): Caller | undefined {
   for (const { label, leashPid } of known) {
-    const pid = descendants(leashPid, tree).find((one) => socketsOf(one).has(`socket:[${inode}]`))
+    const pid = descendants(leashPid, tree).find((one) => holdsSocket(one, inode))
     if (pid !== undefined) return { label: isMover(pid) ? `${label} mover` : label, pid }
   }
-  return NOBODY
+  return undefined
+}
+
+/** To read all processes of the machine costs more than all else here; who is not in what was read last is looked for again. */
+let lastTree: { tree: ProcessTree; readAtMs: number } | undefined
+const RECENT_MS = 2000
+
+function recentTree(): ProcessTree {
+  if (lastTree === undefined || performance.now() - lastTree.readAtMs > RECENT_MS) return freshTree()
+  return lastTree.tree
+}
+
+function freshTree(): ProcessTree {
+  lastTree = { tree: processTree(), readAtMs: performance.now() }
+  return lastTree.tree
 }
 
 /** The movers of a program: child processes that hold the engine and VDDK. */
@@ -50,24 +67,20 @@ function inodeOf(fromPort: number, toPort: number): string | undefined {
 
 // proc(5): `sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode`, addresses in hexadecimal.
 function inodeInTable(fromPort: number, toPort: number): string | undefined {
-  for (const line of readText('/proc/net/tcp').split('\n').slice(1)) {
-    const fields = line.trim().split(/\s+/)
-    if (portIn(fields[1]) === fromPort && portIn(fields[2]) === toPort) return fields[9]
-  }
-  return undefined
+  const text = readText('/proc/net/tcp')
+  const at = text.indexOf(` ${LOOPBACK}:${portText(fromPort)} ${LOOPBACK}:${portText(toPort)} `)
+  if (at < 0) return undefined
+  return text.slice(at, text.indexOf('\n', at)).trim().split(/\s+/)[8]
 }
 
-function portIn(address: string | undefined): number {
-  return Number.parseInt(address?.split(':')[1] ?? '', 16)
+const LOOPBACK = '0100007F'
+
+function portText(port: number): string {
+  return port.toString(16).toUpperCase().padStart(4, '0')
 }
 
-function socketsOf(pid: number): Set<string> {
-  const found = new Set<string>()
-  for (const fd of listed(`/proc/${pid}/fd`)) {
-    const target = linkOf(`/proc/${pid}/fd/${fd}`)
-    if (target?.startsWith('socket:') === true) found.add(target)
-  }
-  return found
+function holdsSocket(pid: number, inode: string): boolean {
+  return listed(`/proc/${pid}/fd`).some((fd) => linkOf(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`)
 }
 
 // A process or descriptor may go between being listed and being read.

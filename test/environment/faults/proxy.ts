@@ -6,6 +6,7 @@ import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createSecureContext } from 'node:tls'
+import { FREE_SOCKET_MS } from '../kubernetes/api.ts'
 import type { KeyPair } from '../kubernetes/certificates.ts'
 import { type Caller, callerOf, isAlive, type Known } from './callers.ts'
 import type { Call, Fault, FaultPlan, Rule } from './fault-plan.ts'
@@ -38,8 +39,12 @@ export class FaultProxy {
     this.url = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
     const receive: http.RequestListener = (incoming, response) => void this.receive(incoming, response)
     this.server = tls === undefined ? http.createServer(receive) : https.createServer(secure(tls), receive)
-    // A connection each: a server that was killed must not be remembered by a socket that looks alive.
-    this.agent = tls === undefined ? new http.Agent() : new https.Agent(trusting(tls.caPem))
+    // To a server with TLS connections are used again, as a handshake costs more than most calls. One that the server has closed, as it was killed, is
+    // taken out by its event before the next call is read.
+    this.agent =
+      tls === undefined
+        ? new http.Agent()
+        : new https.Agent({ ...trusting(tls.caPem), keepAlive: true, timeout: FREE_SOCKET_MS })
     this.server.requestTimeout = 0
     this.server.keepAliveTimeout = 0
     this.server.on('connection', (socket: Socket) => this.remember(socket))
@@ -130,7 +135,7 @@ export class FaultProxy {
         `${target}${incoming.url}`,
         {
           method: incoming.method ?? 'GET',
-          headers: { ...headers, ...length, connection: 'close' },
+          headers: { ...headers, ...length, connection: target.startsWith('https:') ? 'keep-alive' : 'close' },
           agent: this.agent,
         },
         resolve,

@@ -9,6 +9,8 @@ export type WatchEvent = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' |
 export type ApiOptions = { server: string; caPem: string; token: string }
 
 const AWAY_RETRY_MS = 200
+/** The API server closes a connection that was idle for 90 s; a busy process could send a call into it before it reads that. */
+export const FREE_SOCKET_MS = 30_000
 
 type Resource = { name: string; kind: string; namespaced: boolean }
 
@@ -33,7 +35,7 @@ export class Api {
 
   constructor(options: ApiOptions) {
     this.options = options
-    this.agent = new Agent({ keepAlive: true, ca: options.caPem })
+    this.agent = new Agent({ keepAlive: true, ca: options.caPem, timeout: FREE_SOCKET_MS })
   }
 
   async get(ref: ObjectRef): Promise<LooseObject | undefined> {

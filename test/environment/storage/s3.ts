@@ -108,6 +108,8 @@ export class S3Server {
 
   async down(): Promise<void> {
     await this.server?.kill()
+    // A busy test may not have read yet that these connections are closed, and would send its next calls into them.
+    this.agent.destroy()
   }
 
   /** Text of an AWS credentials file, as Velero keeps it in its Secret. */
