@@ -1,5 +1,5 @@
-// Cleans up a staging claim in Velero's namespace whose CloneFromSnapshot was removed without its finalizer's clean-up. The claim has no
-// owner reference there, so the garbage collector ignores it. The sweep finds it and wakes this function by its name.
+// Cleans up a staging claim in Velero's namespace whose CloneFromSnapshot was removed by force, finalizer included. The claim has no owner
+// reference there, so the garbage collector ignores it. The sweep finds it and wakes this function by its name.
 
 import { KINDS } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'

@@ -61,7 +61,10 @@ async function modelOf(
   return stored
 }
 
-/** A marked volume means that an earlier run got further and its record is gone. The restore then ends and removes what is left. */
+/**
+ * Throws TerminalError if an earlier run got further but its record is gone: a foreign volume carries the mark (`VolumeNotNew`), or a
+ * marked volume has no staging claim (`StagedVolumeUnknown`). The restore then ends and removes what is left.
+ */
 async function requireNothingLeft(
   deps: StepDeps,
   clone: CloneFromSnapshot,

@@ -66,8 +66,7 @@ async function asksForCancel({ deps, object }: DownloadRun, step: DownloadStep):
 async function rest({ deps, object }: DownloadRun, { why }: { why: string }): Promise<string> {
   await giveSlot(deps, object)
   await wakeClone(deps, object)
-  // The hand-over needs this Download, so it is kept until then. If the clone was removed without clean-up, the sweep removes the disk
-  // first.
+  // The hand-over needs this Download, so it is kept until then. If the clone was removed by force, the sweep removes the disk first.
   if (isHandingOver(object)) return `${why}: its volume changes hands`
   await markDone(deps, 'Download', object)
   return why

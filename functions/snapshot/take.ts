@@ -212,8 +212,9 @@ async function requireMadeFor(deps: VolumeDeps, snapshot: Snapshot, disk: DiskSn
 }
 
 /**
- * For an id in the status of which neither a disk snapshot nor an Upload exists any more. The id is accepted if the disk belongs to the
- * claim right now and no Upload with another id was made for this Snapshot. Otherwise a user who makes up ids would get an Upload for each.
+ * Whether an id from the status may be accepted although neither its disk snapshot nor its Upload exists any more: the disk must belong to
+ * the claim right now, and no Upload with another id was made for this Snapshot. Otherwise a user who makes up ids would get an Upload for
+ * each.
  */
 export async function mayHaveBeenOwn(deps: VolumeDeps, snapshot: Snapshot, { fcdId }: DiskSnapshot): Promise<boolean> {
   if ((await diskOfClaim(deps, snapshot)) !== fcdId) return false

@@ -266,7 +266,7 @@ async function endOne(one: Sweep, object: SteppedObject): Promise<number> {
   return 1
 }
 
-/** A holder that died after its object ended leaves a Lease behind, and so does an object that is gone. Both are removed. */
+/** A holder that died after its object ended leaves its Lease behind. The released Lease of an object that is gone is left over too. */
 async function removeDeadLeases(one: Sweep, isLate: () => boolean): Promise<void> {
   const { deps, world } = one
   const wanted = new Set(world.objects.filter((object) => !isOver(object)).map(leaseName))

@@ -69,7 +69,7 @@ export function failuresWith(status: { retryCount?: unknown }): number {
 
 /** A mover stops within a second, unless it waits for a server that does not answer. */
 const STOP_MS = 4 * SECOND_MS
-/** How long the mover's remaining calls may take to save its progress. The request ends after 600 s, and the pod with it. */
+/** How long the mover's remaining calls may take in total to save its progress. The pod waits no longer than the 600 s of a request. */
 export const KEEP_MS = 45 * SECOND_MS
 
 /**
