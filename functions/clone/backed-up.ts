@@ -1,4 +1,4 @@
-// The staged volume as the backup says that it has to be.
+// Adapts the staged volume to what the backup records about the original volume.
 
 import type { PersistentVolume } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
@@ -7,7 +7,7 @@ import { backedUpOf } from '#shared/domain/backed-up.ts'
 import { asksForNodes, isPlaceKept, takenOver } from '#shared/domain/taken-over.ts'
 import type { Disk } from './volume.ts'
 
-/** `claimModes`: of the claim that gets it. */
+/** `claimModes`: the access modes of the claim that gets the volume. */
 export async function asBackedUp(
   deps: StepDeps,
   { clone, download }: Disk,

@@ -1,6 +1,6 @@
-// The hand-over to a claim that Velero has made: the staged disk leaves its first volume object and gets one of the name that the
-// claim waits for. One after the other: vSphere's driver takes the disk of a retained volume out of its inventory when the volume
-// object goes, and puts it in when one comes.
+// The hand-over to a claim that Velero has made: the staged disk loses its first volume object and gets one with the name that the claim
+// waits for. The two steps must run one after the other: vSphere's CSI driver removes the disk of a retained volume from its inventory when
+// the volume object is deleted, and adds the disk again when a new object is created.
 
 import type { PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -16,11 +16,11 @@ import { dropStaging } from './staging-claim.ts'
 import { type Disk, finishVolume, readStagedVolume, requireStagedVolume, targetNotBound } from './volume.ts'
 import { readWaitingClaim } from './waiting-claim.ts'
 
-/** To be written down before anything is taken away. `volumeName`: what the claim waits for. */
+/** The caller records the plan before anything is taken away. `volumeName`: the volume that the claim waits for. */
 export async function planFor(deps: StepDeps, disk: Disk, volumeName: string): Promise<RestoredVolume> {
   const { clone, target: name } = disk
   const target = await readWaitingClaim(deps, clone, name, volumeName)
-  // It was there when the disk was made for it.
+  // The claim existed when the disk was made for it.
   if (target === undefined) throw targetGone(clone.metadata.namespace ?? '', name)
   const staged = await requireStagedVolume(deps, disk)
   const wanted = await asBackedUp(deps, disk, staged, target.spec?.accessModes)
@@ -51,14 +51,14 @@ async function readVolume(deps: StepDeps, plan: RestoredVolume): Promise<Persist
   return await deps.cluster.read('PersistentVolume', undefined, plan.metadata.name)
 }
 
-/** RetryableError when the name is taken, and not the end: the disk may have no other volume object by now. */
+/** A taken name is a RetryableError and does not end the restore, because the disk may have no other volume object by now. */
 async function ownVolume(deps: StepDeps, plan: RestoredVolume): Promise<PersistentVolume | undefined> {
   const volume = await readVolume(deps, plan)
   if (volume === undefined || isRestoredVolume(volume, plan)) return volume
   throw new RetryableError('VolumeNameTaken', taken(plan.metadata.name))
 }
 
-/** Staging claim and first volume object; the disk stays. */
+/** Removes the staging claim and the first volume object. The disk stays. */
 export async function dropStaged(deps: StepDeps, lease: WorkLease<'CloneFromSnapshot'>, disk: Disk): Promise<void> {
   const { name } = disk.staged
   const staged = await readStagedVolume(deps, disk)
@@ -78,13 +78,18 @@ export async function dropStaged(deps: StepDeps, lease: WorkLease<'CloneFromSnap
   )
 }
 
-/** Bound to it by its UID, whatever labels it has by now: Kubernetes would keep the object on its way out for ever. */
+/**
+ * Compares the UID of the bound claim and ignores its labels: while the claim exists, Kubernetes would never finish deleting the volume.
+ */
 async function hasClaim(deps: StepDeps, volume: PersistentVolume): Promise<boolean> {
   const { namespace, name, uid } = volume.spec.claimRef ?? {}
   return (await deps.cluster.read('PersistentVolumeClaim', namespace, name ?? ''))?.metadata.uid === uid
 }
 
-/** The hour of the hand-over may end it: the first object stands, and the disk goes by it. */
+/**
+ * The hand-over deadline may turn this error into the end of the restore: the first volume object still exists, and the disk is deleted
+ * through it.
+ */
 function standing(message: string): RetryableError {
   return new RetryableError('VolumeObjectStays', message, { cause: new TerminalError('VolumeObjectStays', message) })
 }
@@ -99,7 +104,7 @@ export async function createVolume(deps: StepDeps, plan: RestoredVolume): Promis
   }
 }
 
-/** A claim of the same name that came after Velero's may have the volume too: its data is whole. */
+/** A claim with the same name that replaced Velero's claim may also get the volume: the data is complete. */
 async function awaitBound(
   deps: StepDeps,
   lease: WorkLease<'CloneFromSnapshot'>,

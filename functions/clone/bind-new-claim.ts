@@ -1,4 +1,4 @@
-// The hand-over to a claim that the restore makes: the volume is promised to it by name, and only then it is made.
+// The hand-over to a claim that the restore creates: the volume is reserved for the claim by name before the claim is created.
 
 import type { ChangeOf, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -22,7 +22,7 @@ export async function bindNewClaim(
   handOver: HandOver,
   stored: () => PersistentVolumeClaim,
 ): Promise<void> {
-  // First: the disk may have no volume object by now, and whatever ends the restore needs one.
+  // This comes first: the disk may have no volume object by now, and every way to end the restore needs one.
   if (handOver.again !== undefined) await makeAgain(deps, lease, disk, handOver.again)
   await requireFreeTarget(deps, disk)
   if (handOver.again === undefined) await promise(deps, lease, disk, handOver, stored)
@@ -32,7 +32,7 @@ export async function bindNewClaim(
   await finishVolume(deps, await requireStagedVolume(deps, disk), target, disk.staged)
 }
 
-/** The volume of the staging claim becomes the target's, as it is or as another object over the same disk. */
+/** Reserves the staging claim's volume for the target, either as it is or as a new volume object over the same disk. */
 async function promise(
   deps: StepDeps,
   lease: WorkLease<'CloneFromSnapshot'>,
@@ -56,7 +56,7 @@ async function readTarget(deps: StepDeps, { clone, target }: Disk): Promise<Pers
   return await deps.cluster.read('PersistentVolumeClaim', clone.metadata.namespace, target)
 }
 
-/** Someone else's claim is never touched. One that has our volume got it by its name: its data is whole. */
+/** A claim that another party made is never touched. A claim that has our volume got it by its name, and its data is complete. */
 async function requireFreeTarget(deps: StepDeps, disk: Disk): Promise<PersistentVolumeClaim | undefined> {
   const target = await readTarget(deps, disk)
   const volumeName = target?.spec?.volumeName ?? ''
@@ -68,7 +68,10 @@ async function requireFreeTarget(deps: StepDeps, disk: Disk): Promise<Persistent
   )
 }
 
-/** The volume's claimRef names the target without a UID: only that claim can take it. In one patch with what the backup knows of the volume. */
+/**
+ * The volume's claimRef names the target without a UID, so only that claim can take it. The same patch applies what the backup records
+ * about the volume.
+ */
 async function reserve(deps: StepDeps, disk: Disk, changes: ChangeOf<'PersistentVolume'>): Promise<void> {
   const volume = await requireStagedVolume(deps, disk)
   if (stateOfStaged(volume, disk) !== 'staged') return
@@ -85,8 +88,8 @@ async function reserve(deps: StepDeps, disk: Disk, changes: ChangeOf<'Persistent
 }
 
 /**
- * A claim that comes before the controller has seen the reservation waits for the binder's next round (15 s by default). Only for
- * speed: when it takes too long the claim is created all the same.
+ * A claim that is created before the controller has seen the reservation waits for the binder's next round (15 s by default). This wait
+ * only saves time: when it takes too long, the claim is created anyway.
  */
 async function awaitReserved(deps: StepDeps, lease: WorkLease<'CloneFromSnapshot'>, disk: Disk): Promise<void> {
   const phaseOf = async () => (await requireStagedVolume(deps, disk)).status?.phase ?? ''
@@ -112,7 +115,7 @@ async function createTarget(
       return true
     } catch (error) {
       refusal = error
-      // The staging claim has gone a moment ago, and the quota is counted anew soon.
+      // The staging claim was deleted a moment ago, and Kubernetes will recalculate the quota soon.
       if (isRefusal(error) && error.reason === 'QuotaExceeded') return false
       if (!(error instanceof ConflictError)) throw error
       await requireFreeTarget(deps, disk)

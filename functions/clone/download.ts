@@ -1,4 +1,5 @@
-// The Download of a clone: one per clone, its name made from the clone's UID. It lies in Velero's namespace, so what it says is trusted.
+// The Download of a clone. There is one per clone, and its name contains the clone's UID. It lies in Velero's namespace, so its content is
+// trusted.
 
 import { createHash } from 'node:crypto'
 import type { CloneFromSnapshot, Download } from '#shared/api/types.ts'
@@ -26,7 +27,7 @@ export function downloadNameOf(clone: CloneFromSnapshot, source: { snapshotId: s
   return `download-${source.snapshotId}-${clone.metadata.uid}`
 }
 
-/** By the name that this clone gives, and never by what its status says. */
+/** Uses the name that is derived from the clone and ignores the name in the clone's status. */
 export async function readDownload(deps: StepDeps, clone: CloneFromSnapshot): Promise<Download | undefined> {
   const name = knownName(clone)
   const download =
@@ -34,7 +35,7 @@ export async function readDownload(deps: StepDeps, clone: CloneFromSnapshot): Pr
   return download !== undefined && isDownloadOf(download, clone) ? download : undefined
 }
 
-/** undefined: the clone names no backup, so that it never had one. */
+/** undefined: the clone names no backup, so it never had a Download. */
 function knownName(clone: CloneFromSnapshot): string | undefined {
   try {
     return downloadNameOf(clone, unwrapToDisk(String(clone.spec?.snapshotID ?? '')))
@@ -45,8 +46,9 @@ function knownName(clone: CloneFromSnapshot): string | undefined {
 }
 
 /**
- * One disk, one Download: another one that was made for it, before `spec.snapshotID` was edited, may still write when this one is handed over.
- * It is stopped first (RetryableError `DownloadStillHeld`), and then the restore ends: TerminalError `SnapshotIDChanged`.
+ * Makes sure that one disk has one Download. Another Download that was made for the disk before `spec.snapshotID` was edited may still
+ * write when this one is handed over. It is stopped first (RetryableError `DownloadStillHeld`); then the restore ends with TerminalError
+ * `SnapshotIDChanged`.
  */
 export async function requireOnlyDownload(
   deps: StepDeps,
@@ -75,7 +77,7 @@ export async function stopDownload(deps: StepDeps, download: Download): Promise<
   })
 }
 
-/** It was made for a disk that is gone: another one of its name is made for the next. */
+/** Its disk is gone. A new Download with the same name is made for the next disk. */
 export async function dropDownload(deps: StepDeps, download: Download): Promise<void> {
   await deps.cluster.delete('Download', download)
 }
@@ -85,8 +87,8 @@ export function isEnded(download: Download | undefined): boolean {
 }
 
 /**
- * Repeatable: a second run finds the first one's Download. The volume is marked first: should the Download be gone one day, the mark says that
- * the disk may have been written to, and is no new one any more.
+ * Repeatable: a second run finds the first one's Download. The volume is marked first: if the Download disappears later, the mark says that
+ * the disk may have been written to and no longer counts as new.
  */
 export async function ensureDownload(
   deps: StepDeps,
@@ -139,12 +141,12 @@ export async function ensureDownload(
 }
 
 /**
- * TerminalError `MetadataChanged`: the disk was made for another claim than is stored now, of another size perhaps. A digest, as what is stored
- * may be larger than an annotation.
+ * Throws TerminalError `MetadataChanged` if the disk was made for a different claim than the one stored now, which may have another size.
+ * The annotation holds a digest, because the stored claim may be larger than an annotation allows.
  */
 export function requireSameClaim(download: Download, clone: CloneFromSnapshot): void {
   const digest = download.metadata.annotations?.[CLAIM_DIGEST_ANNOTATION]
-  // An earlier version has written none.
+  // An earlier version wrote no digest.
   if (digest === undefined || digest === digestOf(clone)) return
   throw new TerminalError(
     'MetadataChanged',
@@ -156,7 +158,7 @@ function digestOf(clone: CloneFromSnapshot): string {
   return createHash('sha256').update(String(clone.spec.metadata)).digest('hex')
 }
 
-/** The hand-over has come to its end, which the clone's status says by now: the Download may go. */
+/** The hand-over has ended and the clone's status says so: the Download's finalizer can go. */
 export async function releaseDownload(deps: StepDeps, clone: CloneFromSnapshot): Promise<void> {
   const download = await readDownload(deps, clone)
   if (download === undefined || handOverOf(download) === undefined) return

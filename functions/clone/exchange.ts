@@ -1,5 +1,5 @@
-// A staged disk that turned out to be too small for its backup is exchanged for one of the backup's size: what a claim asks for is only a
-// minimum, and it may have been bound to a larger volume. How large the backup is says its root, which the download function has opened.
+// Exchanges a staged disk that is too small for its backup for one of the backup's size. The size in a claim is only a minimum, so the
+// original claim may have been bound to a larger volume. The backup's size is in its root, which the download function has opened.
 
 import type { CloneFromSnapshot, Download, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -17,8 +17,8 @@ import { awaitStagingGone } from './staging-claim.ts'
 import { isClaimOfRestore } from './vouch.ts'
 
 /**
- * The claim that says what the disk has to be like, at least of the size that the Download needs. A claim that waits keeps its request, so a quota
- * counts less than the disk: TerminalError `TargetTooSmall` unless an operator vouches for it.
+ * Returns the model claim for the disk, with at least the size that the Download needs. A waiting claim keeps its own request, so the quota
+ * would count less than the disk: TerminalError `TargetTooSmall`, unless an operator vouches for the restore.
  */
 export async function largeEnough(
   deps: StepDeps,
@@ -38,8 +38,8 @@ export async function largeEnough(
 }
 
 /**
- * Sees the smaller disk off, for which `tried` was made. The staging claim that is left: the larger one, of an earlier run. TerminalError
- * `TargetTooSmall`: it was exchanged already, and is too small again.
+ * Removes the smaller disk that `tried` was made for. Returns the staging claim that remains: the larger one, from an earlier run. Throws
+ * TerminalError `TargetTooSmall` if the disk was exchanged already and the new one is too small again.
  */
 export async function seeOffSmaller(
   deps: StepDeps,
@@ -61,7 +61,7 @@ export async function seeOffSmaller(
   )
 }
 
-/** Once only: whoever makes smaller disks than they are asked for does so for ever. */
+/** The disk is exchanged only once: a provisioner that makes disks smaller than requested would do so every time. */
 function stillTooSmall(tried: Download): TerminalError {
   const needed = sizeText(neededBytes(tried) ?? 0)
   return new TerminalError(

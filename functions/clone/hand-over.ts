@@ -1,6 +1,6 @@
-// The hand-over: the filled volume changes from the staging claim to the claim that the user asked for
-// (docs/design/0004-trust.md#a-restore-takes-nothing-that-was-there-before). What it goes by stands on the Download before anything is
-// taken away. Each part looks at what is there first, so a run that died is simply gone on with.
+// The hand-over moves the filled volume from the staging claim to the claim that the user asked for
+// (docs/design/0004-trust.md#a-restore-takes-nothing-that-was-there-before). Its plan is recorded on the Download before anything is taken
+// away. Each part first looks at what exists, so another run can continue after a run that died.
 
 import type { CloneFromSnapshot, Download, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -27,7 +27,10 @@ import { requireSameClaim } from './download.ts'
 import { isRefusal } from './patience.ts'
 import type { Disk } from './volume.ts'
 
-/** `read`: the claim that a clone stores. It is read only where it is needed, and only as it was when the disk was made. */
+/**
+ * `read` returns the claim that a clone stores. It is called only where the claim is needed, and only if the claim is unchanged since the
+ * disk was made.
+ */
 export async function handOver(
   deps: StepDeps,
   lease: WorkLease<'CloneFromSnapshot'>,
@@ -53,12 +56,15 @@ export async function handOver(
   }
 }
 
-/** The data is whole: there is time to make room in a quota, or to change a rule, before it is given up. */
+/** The data is complete, so there is time to free quota or to change a policy before the restore fails. */
 function patient(error: unknown): unknown {
   return isRefusal(error) ? new RetryableError(error.reason, error.message, { cause: error }) : error
 }
 
-/** What is not bound, or not let in, by now never is. Anything else that is waited for holds no disk that others could not find. */
+/**
+ * After the deadline, a claim that is not bound or not admitted ends the restore. Other waits continue: they keep no disk that cannot be
+ * found otherwise.
+ */
 function overdue(error: unknown, { clone, target }: Disk): unknown {
   if (error instanceof RetryableError && error.cause instanceof TerminalError) return error.cause
   if (!(error instanceof RetryableError) || error.reason !== 'TargetNotBoundYet') return error
@@ -68,7 +74,7 @@ function overdue(error: unknown, { clone, target }: Disk): unknown {
   )
 }
 
-/** By an earlier run, which died before it could say why. */
+/** An earlier run gave the hand-over up and died before it could record the reason. */
 function givenUp({ name }: StagedVolume): TerminalError {
   return new TerminalError(
     'VolumeNotFound',
@@ -76,7 +82,7 @@ function givenUp({ name }: StagedVolume): TerminalError {
   )
 }
 
-/** Nobody may still hold the Download: its writes would land in a disk that a Pod already uses. */
+/** No process may still hold the Download: its writes would reach a disk that a Pod already uses. */
 async function requireNoWriter(deps: StepDeps, download: Download): Promise<void> {
   const lease = await deps.cluster.read('Lease', deps.settings.veleroNamespace, leaseName(download))
   const state = leaseState(lease, '', deps.clock.nowMs())
@@ -87,7 +93,7 @@ async function requireNoWriter(deps: StepDeps, download: Download): Promise<void
     )
 }
 
-/** TerminalError: somebody made or changed it by hand. */
+/** Throws TerminalError: the Download was made or changed by hand. */
 function requireStaged(download: Download): StagedVolume {
   const staged = stagedVolumeOf(download)
   if (staged !== undefined) return staged
@@ -97,7 +103,9 @@ function requireStaged(download: Download): StagedVolume {
   )
 }
 
-/** One patch, before anything is taken away. The finalizer keeps the Download until the end: nothing else tells of the disk. */
+/**
+ * Writes one patch before anything is taken away. The finalizer keeps the Download until the end, because nothing else records the disk.
+ */
 async function begin(deps: StepDeps, disk: Disk): Promise<{ handOver: HandOver; disk: Disk }> {
   const { clone, download, target } = disk
   if (isBeingDeleted(download)) {

@@ -1,4 +1,4 @@
-// Restores a claim: a staged disk, a Download into it, and the hand-over of its volume once the data is whole.
+// Restores a claim: provisions a staged disk, starts a Download into it, and hands its volume over once the data is complete.
 
 import type { KindName } from '#shared/api/kinds.ts'
 import type { CloneFromSnapshot, Download } from '#shared/api/types.ts'
@@ -18,7 +18,7 @@ import { asDriven } from './staging-place.ts'
 
 export const CLONE_KINDS = ['CloneFromSnapshot', 'PersistentVolumeClaim'] as const satisfies readonly KindName[]
 
-/** With the Download that it was decided by. */
+/** A decision together with the Download that it is based on. */
 type Decided = CloneStep & { download: Download | undefined }
 
 const CLONE: Controller<'CloneFromSnapshot', StepDeps, Decided> = {
@@ -39,7 +39,7 @@ const CLONE: Controller<'CloneFromSnapshot', StepDeps, Decided> = {
   goesOn: async ({ deps, object }, { kind }) => kind !== 'abort' && (await decide(deps, object)).kind === 'abort',
 }
 
-/** Its own may have lost the annotation that says where the staging claim is looked for. */
+/** For a clone that may have lost the annotation that says where its staging claim is looked for. */
 const WITH_LOST_CLAIM: typeof CLONE = {
   ...CLONE,
   actions: {
@@ -48,7 +48,7 @@ const WITH_LOST_CLAIM: typeof CLONE = {
   },
 }
 
-/** Woken by its own object, and by the claims that it made when they are bound. */
+/** Woken by the CloneFromSnapshot itself, and by the claims that the restore made when they are bound. */
 export async function handleClone(
   context: Context,
   ref: ObjectRef,
@@ -66,12 +66,12 @@ async function decide(deps: StepDeps, clone: CloneFromSnapshot): Promise<Decided
   return { ...decideClone(seeClone(clone, download)), download }
 }
 
-/** A run that was paused for longer than its Lease may have made the staging claim after the end: its event leads here. */
+/** A run that was paused for longer than its Lease may have made the staging claim after the end. The claim's event leads here. */
 async function rest(
   { deps, object, signal }: Run<'CloneFromSnapshot'>,
   { why, download }: Decided & { why: string },
 ): Promise<string> {
-  // An end that somebody wrote by hand: as long as one may write, the disk it writes to stays.
+  // A user may have written the final phase by hand: as long as a Download may write, its disk stays.
   if (download !== undefined && !isEnded(download)) {
     await stopDownload(deps, download)
     return `${why}: told its Download to stop`
@@ -82,14 +82,16 @@ async function rest(
   return why
 }
 
-/** Shows the Download's progress; its end wakes this function, its progress does not. */
+/** Shows the Download's progress. The end of the Download wakes this function; its progress does not. */
 async function followDownload({ deps, object }: Run<'CloneFromSnapshot'>, { download }: Decided): Promise<string> {
   const status = { phase: 'InProgress', ...progressOf(download) } as const
   await writeOutcome(deps, 'CloneFromSnapshot', object, { status, step: 'waiting' })
   return `waits for its Download: ${download?.status?.phase ?? 'New'}`
 }
 
-/** The Download was read before the Lease was taken: whoever held it until then may have come to the end meanwhile. */
+/**
+ * The Download was read before the Lease was taken, and the previous holder may have finished meanwhile. So decide again under the Lease.
+ */
 function unlessOver(
   act: (work: Work<'CloneFromSnapshot'>, download: Download | undefined) => Promise<Result<'CloneFromSnapshot'>>,
 ) {
@@ -100,8 +102,8 @@ function unlessOver(
 }
 
 /**
- * A run that was paused for longer than its Lease may have made a staging claim while this one came to the end; what it makes later has an
- * event of its own, which leads to `rest`.
+ * A run that was paused for longer than its Lease may have made a staging claim while this run came to the end. A claim that it makes later
+ * has its own event, which leads to `rest`.
  */
 async function after(
   { deps, object, signal }: Run<'CloneFromSnapshot'>,

@@ -1,5 +1,6 @@
-// What a restore that has ended otherwise takes away: its staging claim, and with it the new disk. A volume that was there before and was bound
-// to the staging claim is kept with its data, and for nobody's use. Each part looks at what is there first, so a run that died is simply gone on with.
+// Cleans up after an unsuccessful restore: removes its staging claim and with it the new disk. A volume that existed before and was bound
+// to the staging claim is kept with its data, but is not available for use. Each part first looks at what exists, so another run can
+// continue after a run that died.
 
 import type {
   CloneFromSnapshot,
@@ -31,7 +32,7 @@ import { RetryableError } from '#shared/kernel/errors.ts'
 import { readDownload } from './download.ts'
 import { awaitStagingGone, readAllStaging } from './staging-claim.ts'
 
-/** RetryableError `StagingClaimStays`: a volume cannot be let go as long as its claim stands. */
+/** Throws RetryableError `StagingClaimStays`: a volume cannot be released while its claim exists. */
 export async function removeStaged(
   deps: StepDeps,
   clone: CloneFromSnapshot,
@@ -48,7 +49,10 @@ export async function removeStaged(
   if (download !== undefined && staged !== undefined) await removeTarget(deps, clone, download, staged)
 }
 
-/** Made for a volume that it never gets. After the volume: from then on nothing can bind it. One that Velero has made is not ours to remove. */
+/**
+ * Removes a target claim that will never get its volume. This runs after the volume is removed, so nothing can bind the claim any more. A
+ * claim that Velero made is not removed.
+ */
 async function removeTarget(
   deps: StepDeps,
   clone: CloneFromSnapshot,
@@ -64,7 +68,7 @@ async function removeTarget(
     await deps.cluster.delete('PersistentVolumeClaim', target, 'unchanged')
 }
 
-/** As it was seen (precondition): it may be bound at any moment, and what it is bound to decides. */
+/** Deletes the claim only as it was read (precondition): it may be bound at any moment, and the volume that it is bound to decides. */
 async function removeClaim(deps: StepDeps, clone: CloneFromSnapshot, staging: PersistentVolumeClaim): Promise<void> {
   const volume = await boundVolume(deps, staging)
   if (volume !== undefined) {
@@ -74,7 +78,10 @@ async function removeClaim(deps: StepDeps, clone: CloneFromSnapshot, staging: Pe
   await deps.cluster.delete('PersistentVolumeClaim', staging, 'unchanged')
 }
 
-/** The API server's word in both directions. Kubernetes writes the volume before the claim, so a claim that names none may have one. */
+/**
+ * Checks the API server's data in both directions. Kubernetes writes the volume before the claim, so a claim that names no volume may have
+ * one.
+ */
 async function boundVolume(deps: StepDeps, staging: PersistentVolumeClaim): Promise<PersistentVolume | undefined> {
   const name = staging.spec.volumeName ?? ''
   const volume =
@@ -84,7 +91,7 @@ async function boundVolume(deps: StepDeps, staging: PersistentVolumeClaim): Prom
   return volume !== undefined && isOfClaim(volume, staging.metadata as never) ? volume : undefined
 }
 
-/** Its disk stays when the claim goes. What it was like is written in the same patch. */
+/** Keeps the disk when the claim is deleted. The same patch records the volume's original reclaim policy. */
 async function hold(
   deps: StepDeps,
   clone: CloneFromSnapshot,
@@ -101,8 +108,9 @@ async function hold(
 }
 
 /**
- * Released, with `Retain`, as Kubernetes leaves a volume that a claim has had. Not free again: nobody can tell who has made the claim in our name, and
- * a Pod may have written to the volume, so the next claim to get it would find what a tenant has put there.
+ * Leaves the volume `Released` with `Retain`, as Kubernetes leaves a volume whose claim is gone. The volume is not made available again: it
+ * is unknown who made the claim in Dormouse's name, and a Pod may have written to the volume, so the next claim would get data that a
+ * tenant put there.
  */
 async function keepForeign(
   deps: StepDeps,
@@ -124,8 +132,8 @@ async function keepForeign(
 }
 
 /**
- * An operator has freed it or given it to another claim meanwhile. Its own policy comes last: the provisioner deletes what is `Released` and has the
- * policy `Delete`, and does not look at the claimRef.
+ * An operator has freed the volume or given it to another claim meanwhile. Its own policy is restored last, because the provisioner deletes
+ * a volume that is `Released` and has the policy `Delete`, and ignores its claimRef.
  */
 async function restoreOwnPolicy(
   deps: StepDeps,

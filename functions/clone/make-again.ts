@@ -1,5 +1,5 @@
-// Another volume object of the same name over the staged disk, where the one that the provisioner has made cannot be changed into what it has to
-// be: its file system, for one. As for a claim of Velero's, first the one goes, and then the other comes.
+// Creates another volume object with the same name over the staged disk. This is needed where the provisioner's object cannot be changed as
+// required, for example its file system. As for a claim that Velero made, the first object is deleted before the second is created.
 
 import type { PersistentVolume } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -9,7 +9,7 @@ import { formatHandOver, HAND_OVER_ANNOTATION, type HandOver, stateOfStaged } fr
 import { createVolume, dropStaged } from './bind-existing-claim.ts'
 import { type Disk, readStagedVolume } from './volume.ts'
 
-/** Written down before anything is taken away: between the two objects only the Download tells of the disk. */
+/** Recorded before anything is taken away: between the two objects only the Download records the disk. */
 export async function noteAgain(
   deps: StepDeps,
   { clone, download, staged, target }: Disk,

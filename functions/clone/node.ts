@@ -1,4 +1,4 @@
-// The node that is named on a staging claim whose class waits for its first consumer, as the scheduler would do for a Pod.
+// Chooses the node for a staging claim whose class waits for its first consumer, as the scheduler would for a Pod.
 
 import type { CloneFromSnapshot, PersistentVolumeClaim, StorageClass } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -6,7 +6,7 @@ import { chooseNode, SELECTED_NODE_ANNOTATION } from '#shared/domain/node-choice
 import { awaitedVolumeName } from '#shared/domain/restored-volume.ts'
 import { ObstacleError } from './patience.ts'
 
-/** ObstacleErrors `NoNodeForVolume`, `NoNodeInTopology`. `model`: the claim that waits, or the stored one. */
+/** Throws ObstacleErrors `NoNodeForVolume` and `NoNodeInTopology`. `model` is the waiting claim or the stored one. */
 export async function nodeFor(
   deps: StepDeps,
   clone: CloneFromSnapshot,
@@ -19,7 +19,7 @@ export async function nodeFor(
   throw new ObstacleError(choice.reason, choice.message)
 }
 
-/** What is stored with a backup was said for a disk that was elsewhere, of a node that may be gone. */
+/** The node that is stored with a backup belongs to a disk in another place and may be gone. */
 function selectedFor(clone: CloneFromSnapshot, model: PersistentVolumeClaim): string | undefined {
   return awaitedVolumeName(clone) === undefined ? undefined : model.metadata.annotations?.[SELECTED_NODE_ANNOTATION]
 }

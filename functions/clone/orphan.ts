@@ -1,5 +1,5 @@
-// A staging claim in Velero's namespace whose restore was torn out, finalizer and all: no owner takes it away there. The sweep finds it and wakes
-// this function by its name.
+// Cleans up a staging claim in Velero's namespace whose CloneFromSnapshot was removed by force, finalizer included. The claim has no owner
+// reference there, so the garbage collector ignores it. The sweep finds it and wakes this function by its name.
 
 import { KINDS } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
@@ -12,7 +12,7 @@ import { isEnded, stopDownload } from './download.ts'
 import { removeStaged } from './leftovers.ts'
 import { asDriven } from './staging-place.ts'
 
-/** What the claim does not tell of. */
+/** Placeholders for the fields that the claim does not record. */
 const UNKNOWN_SPEC: CloneFromSnapshot['spec'] = {
   snapshotID: '',
   apiGroup: '',
@@ -21,7 +21,10 @@ const UNKNOWN_SPEC: CloneFromSnapshot['spec'] = {
   cloneCancel: true,
 }
 
-/** undefined: it is none of ours. What its clone was is read off the claim: in Velero's namespace only operators and Dormouse write. */
+/**
+ * undefined: the claim is not a staging claim of Dormouse. The clone is rebuilt from the claim, which is trusted because only operators and
+ * Dormouse write in Velero's namespace.
+ */
 export function lostCloneOf(
   deps: Pick<StepDeps, 'settings'>,
   claim: PersistentVolumeClaim,
@@ -35,7 +38,7 @@ export function lostCloneOf(
   return stagingClaimName(clone) === claim.metadata.name ? clone : undefined
 }
 
-/** As long as a Download may write to the disk it stays. */
+/** While a Download may write to the disk, the disk stays. */
 export async function removeOrphan(deps: StepDeps, clone: CloneFromSnapshot, signal: AbortSignal): Promise<string> {
   const names = (await markedVolumes(deps, clone)).map(({ metadata }) => metadata.annotations?.[DOWNLOAD_ANNOTATION])
   for (const name of names.filter(isObjectName)) {

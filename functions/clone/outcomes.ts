@@ -1,4 +1,4 @@
-// How a restore comes to its end: handed over, failed, cancelled; and what it waits for until then.
+// The outcomes of a restore (handed over, failed, cancelled), and its waits until then.
 
 import type { Download, StatusChangeOf } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
@@ -18,7 +18,7 @@ import { tellWaitingClaim } from './waiting-claim.ts'
 
 export async function complete({ deps, lease }: Work<'CloneFromSnapshot'>): Promise<Result<'CloneFromSnapshot'>> {
   const download = await readDownload(deps, lease.latest())
-  // It was there when this was decided; without it the next look makes another.
+  // The Download existed when the decision was made. Without it, the next delivery makes another.
   if (download === undefined) throw new ConflictError('Gone', 'the Download is gone')
   await handOver(deps, lease, download, storedClaim)
   const nowMs = deps.clock.nowMs()
@@ -63,7 +63,7 @@ export async function recordFailure(
   throw error
 }
 
-/** What has to go first may stay for a while, such as a staging claim that a Pod uses. */
+/** Something that must be removed first may stay for a while, such as a staging claim that a Pod uses. */
 async function failedOrLater(
   work: Work<'CloneFromSnapshot'>,
   error: TerminalError,
@@ -76,7 +76,7 @@ async function failedOrLater(
   }
 }
 
-/** The staged disk goes with its claim: nothing of a failed restore is left behind. */
+/** The staged disk is removed with its claim: a failed restore leaves nothing behind. */
 async function endAsFailed(
   { deps, lease }: Work<'CloneFromSnapshot'>,
   reason: string,
@@ -125,7 +125,7 @@ async function later(
   }
 }
 
-/** Stops the Download first: as long as one may write, the disk it writes to stays. */
+/** Stops the Download first: while it may write, its disk stays. */
 export async function abort({ deps, lease }: Work<'CloneFromSnapshot'>): Promise<Result<'CloneFromSnapshot'>> {
   await lease.patchStatus({ phase: 'Canceling', reason: 'Canceling', message: 'the restore is being cancelled' })
   const nowMs = deps.clock.nowMs()

@@ -1,4 +1,4 @@
-// What may pass, and what a restore does not wait for without end.
+// Obstacles that may pass, and how long a restore waits for them.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { CloneFromSnapshot, Download } from '#shared/api/types.ts'
@@ -7,10 +7,13 @@ import { isOlderThan } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 
-/** In the way of a staged disk now: whoever waits does so no longer than `withPatience` lets them. */
+/** An obstacle to making a staged disk that may pass. The restore waits at most as long as `withPatience` allows. */
 export class ObstacleError extends RetryableError {}
 
-/** Worth an Event as soon as it is met: somebody has to do something, and may not look at the clone's status before it is over. */
+/**
+ * Reasons that are announced by an Event as soon as they occur: a person has to act, and may not look at the clone's status before the
+ * restore has ended.
+ */
 const TOLD = new Set([
   'AdmissionDenied',
   'FittingVolumeExists',
@@ -24,19 +27,22 @@ export function isTold(reason: string): boolean {
   return TOLD.has(reason)
 }
 
-/** The namespace does not take a claim: its quota is used up, or a rule of it is against the claim. No right is missing. */
+/** The namespace does not admit a claim: its quota is used up, or a policy rejects the claim. A missing right is a different error. */
 export function isRefusal(error: unknown): error is TerminalError {
   return error instanceof TerminalError && (error.reason === 'QuotaExceeded' || error.reason === 'AdmissionDenied')
 }
 
-/** Older than `DORMOUSE_BIND_TIMEOUT_SECONDS`, by the API server's clock, which has also said when it was made. */
+/**
+ * true if the object is older than `DORMOUSE_BIND_TIMEOUT_SECONDS`. The API server's clock decides, because it also set the creation time.
+ */
 export function isPastBindTimeout(deps: StepDeps, object: KubeObject): boolean {
   return isOlderThan(deps.settings.bindTimeoutMs, createdMs(deps, object), deps.cluster.nowMs())
 }
 
 /**
- * What `work` throws; an ObstacleError as TerminalError of the same reason once it was waited for longer than `DORMOUSE_BIND_TIMEOUT_SECONDS`.
- * `tried`: the Download of a disk that is exchanged; the wait for the next one began when that one was over, however old the restore is.
+ * Rethrows the errors of `work`. An ObstacleError becomes a TerminalError with the same reason once the wait exceeds
+ * `DORMOUSE_BIND_TIMEOUT_SECONDS`. `tried` is the Download of a disk that is being exchanged; the wait for the next disk began when that
+ * Download ended, however old the restore is.
  */
 export async function withPatience<T>(
   deps: StepDeps,
@@ -58,7 +64,7 @@ function createdMs({ cluster }: StepDeps, { metadata }: KubeObject): number {
   return Date.parse(metadata.creationTimestamp ?? '') || cluster.nowMs()
 }
 
-/** undefined: it is not over, or the clock that said so was ahead. */
+/** undefined: the Download has not ended, or the clock that wrote its end was ahead. */
 function endedMs({ cluster }: StepDeps, tried: Download | undefined): number | undefined {
   const ms = Date.parse(tried?.status?.completionTimestamp ?? '')
   return ms <= cluster.nowMs() ? ms : undefined

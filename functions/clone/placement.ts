@@ -1,5 +1,5 @@
-// Where the staged disk comes from: a class that provisions, a node where it waits for one, and no existing volume that Kubernetes would bind
-// instead.
+// Decides how the staged disk is made: a class that provisions, a node if the class waits for one, and no existing volume that Kubernetes
+// would bind instead.
 
 import type { CloneFromSnapshot, PersistentVolumeClaim, StorageClass } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -10,7 +10,7 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import { nodeFor } from './node.ts'
 import { ObstacleError } from './patience.ts'
 
-/** TerminalErrors `StorageClassMissing`, `StorageClassNotFound`, `DriverUnsupported`; what `nodeFor` throws. */
+/** Throws TerminalErrors `StorageClassMissing`, `StorageClassNotFound`, `DriverUnsupported`, and the errors of `nodeFor`. */
 export async function placementOf(
   deps: StepDeps,
   clone: CloneFromSnapshot,
@@ -37,8 +37,8 @@ async function classOf(deps: StepDeps, name: unknown): Promise<StorageClass> {
 }
 
 /**
- * Kubernetes would bind it before anything is provisioned. Somebody may be about to take it, so it is waited for: ObstacleError
- * `FittingVolumeExists`.
+ * Kubernetes would bind a fitting volume before it provisions one. Another claim may be about to take that volume, so the restore waits:
+ * ObstacleError `FittingVolumeExists`.
  */
 export async function refuseFittingVolume(deps: StepDeps, wanted: PersistentVolumeClaim): Promise<void> {
   const volumes = await deps.cluster.list('PersistentVolume')

@@ -14,9 +14,9 @@ import { provision } from './provision.ts'
 import { tellWaitingClaim } from './waiting-claim.ts'
 
 /**
- * Up to the running Download; each part finds what an earlier run made. All of it goes by the object that was decided on: whoever edits
- * `spec` meanwhile would else have checked one repository, and open another. `download`: of a disk that was too small it may be, which is
- * exchanged then.
+ * Does everything up to the running Download; each part finds what an earlier run made. Every part uses the object that was decided on:
+ * otherwise a user who edits `spec` meanwhile could have one repository checked and another one opened. `download` may be the Download of a
+ * disk that was too small, which is then exchanged.
  */
 export async function prepare(
   { deps, lease }: Work<'CloneFromSnapshot'>,
@@ -51,7 +51,7 @@ export async function prepare(
   if (tried !== undefined) await dropDownload(deps, tried)
   await requireOnlyDownload(deps, clone, disk, staged)
   const downloadName = downloadNameOf(clone, disk)
-  // For people, and a hint for the sweep: it wakes the clone when that Download is over, and nothing else goes by it.
+  // For people, and a hint for the sweep, which wakes the clone when that Download has ended. Nothing else uses these fields.
   await lease.patchStatus({
     downloadName,
     volumeName: staged.volume.metadata.name,

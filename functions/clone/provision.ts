@@ -1,5 +1,5 @@
-// The staged disk: a claim of our own makes the CSI driver provision it; nobody's Pod can use it before the hand-over. A disk counts as new only
-// when the API server proves it.
+// Makes the staged disk: Dormouse's own claim makes the CSI driver provision it, and no Pod can use it before the hand-over. A disk counts
+// as new only when the API server proves it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { CloneFromSnapshot, Download, PersistentVolumeClaim } from '#shared/api/types.ts'
@@ -22,13 +22,13 @@ import { readStaging, stagingStays } from './staging-claim.ts'
 import { placesToStage } from './staging-place.ts'
 import { requireWaitingClaim } from './waiting-claim.ts'
 
-/** How long one request looks on; after that the claim's binding is an event, and the sweep is the guarantee. */
+/** How long one request polls. After that, the claim's binding causes an event, and the sweep is the guarantee. */
 const LOOK_ON_MS = 2 * SECOND_MS
 const LOOK_EVERY_MS = 250
 
 /**
- * The staged disk, bound. RetryableError `ClaimNotBoundYet` while it is not; TerminalError once that takes too long. `tried`: the Download of a
- * disk that was too small for its backup.
+ * Returns the staged disk, bound. Throws RetryableError `ClaimNotBoundYet` while it is not bound, and TerminalError once that takes too
+ * long. `tried` is the Download of a disk that was too small for its backup.
  */
 export async function provision(
   deps: StepDeps,
@@ -46,7 +46,10 @@ export async function provision(
   return await requireNew(deps, await awaitBound(deps, until, staging))
 }
 
-/** The claim that says class, size and modes. Velero's own as it stands: resource modifiers have changed it after it was stored. */
+/**
+ * The claim that sets class, size and modes. Velero's own claim is used as it is now, because resource modifiers changed it after it was
+ * stored.
+ */
 async function modelOf(
   deps: StepDeps,
   clone: CloneFromSnapshot,
@@ -58,7 +61,10 @@ async function modelOf(
   return stored
 }
 
-/** An earlier run has come further, and what it knew is gone: the restore ends, and takes away what is left. */
+/**
+ * Throws TerminalError if an earlier run got further but its record is gone: a foreign volume carries the mark (`VolumeNotNew`), or a
+ * marked volume has no staging claim (`StagedVolumeUnknown`). The restore then ends and removes what is left.
+ */
 async function requireNothingLeft(
   deps: StepDeps,
   clone: CloneFromSnapshot,
@@ -75,7 +81,10 @@ async function requireNothingLeft(
   )
 }
 
-/** TerminalError `VolumeNotNew`: Kubernetes has bound a volume that was there before, or it cannot be told. Nothing is written to it. */
+/**
+ * Throws TerminalError `VolumeNotNew` if Kubernetes has bound a volume that existed before, or if this cannot be determined. Nothing is
+ * written to such a volume.
+ */
 async function requireNew(deps: StepDeps, staging: PersistentVolumeClaim): Promise<Staged> {
   const name = String(staging.spec.volumeName)
   const volume = await deps.cluster.read('PersistentVolume', undefined, name)
@@ -121,14 +130,14 @@ async function createStaging(
   ])
 }
 
-/** In the first namespace that takes it. A quota may have room soon. */
+/** Creates the claim in the first namespace that admits it. A quota may have room soon. */
 async function createIn(deps: StepDeps, [wanted, ...others]: PersistentVolumeClaim[]): Promise<PersistentVolumeClaim> {
   try {
     return await deps.cluster.create('PersistentVolumeClaim', wanted as PersistentVolumeClaim)
   } catch (error) {
     if (isRefusal(error) && others.length > 0) return await createIn(deps, others)
     if (isRefusal(error) && error.reason === 'QuotaExceeded') throw new ObstacleError(error.reason, error.message)
-    // Any other conflict (a quota that is counted anew) says nothing about the name.
+    // Any other conflict (a quota that is being recalculated) says nothing about the name.
     if (!isNameTaken(error)) throw error
     throw new TerminalError(
       'TargetExists',

@@ -1,4 +1,4 @@
-// The staging claim: found by the clone's UID, and seen off until it is gone.
+// Finds the staging claim by the clone's UID, and deletes it and waits until it is gone.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { CloneFromSnapshot, PersistentVolumeClaim } from '#shared/api/types.ts'
@@ -18,8 +18,8 @@ export async function readStaging(
 }
 
 /**
- * One; a run that was paused for longer than its Lease may have made another in the other namespace. `stood`: where its Download says, whatever
- * has become of the clone's annotation, which a tenant can take off.
+ * Normally there is one. A run that was paused for longer than its Lease may have made another in the other namespace. `stood` is the
+ * namespace that the Download records; it is searched even if a tenant has removed the clone's annotation.
  */
 export async function readAllStaging(
   deps: StepDeps,
@@ -35,7 +35,7 @@ export async function readAllStaging(
   return found
 }
 
-/** Deletes the staging claim and waits until it is gone: its volume, set to Retain, is nobody's then. */
+/** Deletes the staging claim and waits until it is gone. Its volume, set to Retain, then belongs to no claim. */
 export async function dropStaging(
   deps: StepDeps,
   lease: WorkLease<'CloneFromSnapshot'>,
@@ -46,7 +46,7 @@ export async function dropStaging(
   if (all.length > 0) await awaitStagingGone(deps, lease.latest(), lease, stood)
 }
 
-/** Deleted is not gone: Kubernetes keeps a claim for as long as a Pod uses it. RetryableError `StagingClaimStays`. */
+/** Kubernetes keeps a deleted claim while a Pod uses it. Throws RetryableError `StagingClaimStays`. */
 export async function awaitStagingGone(
   deps: StepDeps,
   clone: CloneFromSnapshot,

@@ -1,5 +1,5 @@
-// In which namespace the staging claim stands (docs/design/0006-staging.md). One claim of the user's namespace counts for the disk at any time, as
-// its ResourceQuota sees it: where Velero's own claim waits and counts already, the staging claim stands in Velero's namespace.
+// The namespace of the staging claim (docs/design/0006-staging.md). At any time, one claim in the user's namespace counts for the disk in
+// its ResourceQuota. Where Velero's own claim waits and counts already, the staging claim is made in Velero's namespace.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { CloneFromSnapshot, PersistentVolumeClaim } from '#shared/api/types.ts'
@@ -9,7 +9,10 @@ import { isNamespaceNamed } from './vouch.ts'
 
 type Settings = Pick<StepDeps, 'settings'>
 
-/** Where it is looked for, the likelier place first: an earlier version has it beside the claim, and Velero's namespace may have refused it. */
+/**
+ * The namespaces to search, the likelier one first: an earlier version made the staging claim next to the clone, and Velero's namespace may
+ * have refused the claim.
+ */
 export function stagingNamespaces({ settings }: Settings, clone: Pick<KubeObject, 'metadata'>): string[] {
   const { namespace = '', annotations } = clone.metadata
   const isDriven = annotations?.[RESTORED_VOLUME_ANNOTATION] !== undefined
@@ -17,8 +20,9 @@ export function stagingNamespaces({ settings }: Settings, clone: Pick<KubeObject
 }
 
 /**
- * Where it may be made, the better place first. Not counted by the namespace's quota only for a Restore that an operator has made, that is open and
- * names the namespace, and for the very claim that was made for this clone: else a tenant would get disks that nobody counts.
+ * The namespaces where the claim may be made, the better one first. Only in Velero's namespace is the disk not counted by the user's quota.
+ * This requires an open Restore that an operator made and that names the namespace, and the claim that was made for this clone. Otherwise a
+ * tenant could get disks that no quota counts.
  */
 export async function placesToStage(
   deps: StepDeps,
@@ -30,7 +34,7 @@ export async function placesToStage(
   return (await isNamespaceNamed(deps, clone, model)) ? stagingNamespaces(deps, clone) : [own]
 }
 
-/** As it is looked for when only its staging claim in Velero's namespace tells of it. */
+/** Adds the annotation for a clone that is known only through its staging claim in Velero's namespace. */
 export function asDriven(clone: CloneFromSnapshot): CloneFromSnapshot {
   const annotations = { [RESTORED_VOLUME_ANNOTATION]: 'dormouse-unknown', ...clone.metadata.annotations }
   return { ...clone, metadata: { ...clone.metadata, annotations } }

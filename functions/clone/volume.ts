@@ -1,14 +1,14 @@
-// The volume object of a staged disk: read and compared right before it is changed, and changed only as it was read.
+// The volume object of a staged disk. It is read and compared right before each change, and changed only if it is unchanged since the read.
 
 import type { CloneFromSnapshot, Download, PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { NO_VOLUME_MARK, type StagedVolume, stateOfStaged } from '#shared/domain/staged-volume.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 
-/** Whose disk it is, as the Download tells it. `target`: the claim that gets it. */
+/** A staged disk as the Download records it. `target`: the name of the claim that gets the disk. */
 export type Disk = { clone: CloneFromSnapshot; download: Download; staged: StagedVolume; target: string }
 
-/** undefined: it is gone. TerminalError `VolumeNotOurs`. */
+/** undefined: the volume is gone. Throws TerminalError `VolumeNotOurs`. */
 export async function readStagedVolume(deps: StepDeps, disk: Disk): Promise<PersistentVolume | undefined> {
   const { name } = disk.staged
   const volume = await deps.cluster.read('PersistentVolume', undefined, name)
@@ -28,7 +28,10 @@ export async function requireStagedVolume(deps: StepDeps, disk: Disk): Promise<P
   )
 }
 
-/** The last change: the policy that its class wants, and no mark any more. RetryableError when it is not bound to this very claim. */
+/**
+ * The last change: sets the reclaim policy of the class and removes the mark. Throws RetryableError if the volume is not bound to exactly
+ * this claim.
+ */
 export async function finishVolume(
   deps: StepDeps,
   volume: PersistentVolume,

@@ -1,5 +1,5 @@
-// Does an operator vouch for this very restore? Asked where a disk would be made that the user's ResourceQuota does not count
-// (docs/design/0006-staging.md): labels and annotations of the clone and of its claim are a tenant's word.
+// Checks whether an operator vouches for a restore. This is required where the user's ResourceQuota would not count the disk
+// (docs/design/0006-staging.md), because a tenant can write the labels and annotations of the clone and its claim.
 
 import { isObjectName } from '#shared/api/names.ts'
 import type { Backup, CloneFromSnapshot, Download, PersistentVolumeClaim, Restore } from '#shared/api/types.ts'
@@ -11,7 +11,9 @@ import { coversNamespace, mapsTo, reachOf, sourcesOf } from '#shared/domain/rest
 import { isOwnClaim } from '#shared/domain/staging.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 
-/** Before the root is opened: an open Restore, it or its Backup, names the clone's namespace, and the claim was made for this clone. */
+/**
+ * The check before the root is opened: an open Restore, or its Backup, names the clone's namespace, and the claim was made for this clone.
+ */
 export async function isNamespaceNamed(
   deps: StepDeps,
   clone: CloneFromSnapshot,
@@ -28,7 +30,7 @@ export async function isNamespaceNamed(
   return backup !== undefined && left.some((one) => reachOf(backup, one) === 'named')
 }
 
-/** Without Velero its kinds are not served. */
+/** In a cluster without Velero its kinds are not served. */
 async function readBackup({ cluster, settings }: StepDeps, restore: Restore): Promise<Backup | undefined> {
   const name = restore.spec?.backupName
   try {
@@ -39,7 +41,10 @@ async function readBackup({ cluster, settings }: StepDeps, restore: Restore): Pr
   }
 }
 
-/** Once the root was opened: it is of this very claim, and the open Restore is of the Backup that it names. An operator needs no Restore. */
+/**
+ * The check after the root was opened: the root belongs to this claim, and the open Restore uses the Backup that the root names. An
+ * operator needs no Restore.
+ */
 export async function isClaimOfRestore(
   deps: StepDeps,
   clone: CloneFromSnapshot,

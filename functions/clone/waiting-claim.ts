@@ -1,4 +1,4 @@
-// The claim that Velero has made and that waits, Pending, for its volume: found by name and by the volume that it names.
+// The claim that Velero made and that waits, Pending, for its volume. It is found by its name and by the volume that it names.
 
 import type { CloneFromSnapshot, PersistentVolumeClaim } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
@@ -9,7 +9,7 @@ import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { isPastBindTimeout } from './patience.ts'
 
-/** undefined: there is none. TerminalError `TargetExists`: the one of that name is somebody else's. */
+/** undefined: there is no claim. Throws TerminalError `TargetExists` if the claim of that name does not wait for this volume. */
 export async function readWaitingClaim(
   deps: StepDeps,
   clone: CloneFromSnapshot,
@@ -24,7 +24,7 @@ export async function readWaitingClaim(
   )
 }
 
-/** RetryableError `ClaimNotThereYet`: Velero makes it after it has asked for the clone. */
+/** Throws RetryableError `ClaimNotThereYet`: Velero makes the claim after the clone. */
 export async function requireWaitingClaim(
   deps: StepDeps,
   clone: CloneFromSnapshot,
@@ -43,7 +43,7 @@ export async function requireWaitingClaim(
   throw new RetryableError('ClaimNotThereYet', `Velero has not created PersistentVolumeClaim ${where} yet`)
 }
 
-/** Who looks at a claim that stays Pending finds the reason beside it. */
+/** A user who looks at a claim that stays Pending finds the reason in its Events. */
 export async function tellWaitingClaim(
   deps: StepDeps,
   clone: CloneFromSnapshot,
@@ -63,7 +63,7 @@ async function findWaitingClaim(deps: StepDeps, clone: CloneFromSnapshot): Promi
   return claim !== undefined && waitsFor(claim, place.volumeName) ? claim : undefined
 }
 
-/** undefined: no claim waits, or the clone cannot be read; that is the reason then which its status has. */
+/** undefined: no claim waits, or the clone cannot be decoded. In the second case its status has the reason. */
 function placeOf(clone: CloneFromSnapshot): { name: string; volumeName: string } | undefined {
   try {
     const volumeName = awaitedVolumeName(clone)

@@ -1,4 +1,4 @@
-// All that there is of the backup that a DeleteSnapshot names: its Upload, its disk snapshot, its roots, and whose the disk is.
+// Everything that exists of the backup that a DeleteSnapshot names: its Upload, its disk snapshot, its roots, and who owns the disk.
 
 import { isObjectName } from '#shared/api/names.ts'
 import type { DeleteSnapshot, Upload } from '#shared/api/types.ts'
@@ -13,12 +13,12 @@ export type DeleteDeps = VolumeDeps & RepositoryDeps
 export type DiskSnapshot = { fcdId: string; snapshotId: string }
 export type FoundFor = Found & { actor: Actor }
 
-/** Read anew each time that something is about to be removed. */
+/** Read again each time before something is removed. */
 export async function findAll(deps: DeleteDeps, request: DeleteSnapshot, disk: DiskSnapshot): Promise<FoundFor> {
   const actor = actorOf(request, deps.settings.veleroNamespace)
   const upload = await findUpload(deps, disk)
   const clusterId = await deps.clusterId()
-  // Operators may stop every upload: also while vCenter or the bucket is away.
+  // Operators may stop every upload, even while vCenter or the bucket is unreachable.
   if (actor.kind === 'operator' && isUploadAtWork(upload))
     return { actor, clusterId, upload, roots: [], description: undefined, isOwnDisk: false }
   const description = await describe(deps, disk)
@@ -38,7 +38,7 @@ async function describe(deps: DeleteDeps, { fcdId, snapshotId }: DiskSnapshot): 
   return all.find((each) => each.snapshotId === snapshotId)?.description
 }
 
-/** For a namespace no repository is opened that it may not use. */
+/** For a namespace, only repositories that it may use are opened. */
 async function findRoots(
   deps: DeleteDeps,
   request: DeleteSnapshot,
@@ -51,7 +51,7 @@ async function findRoots(
   return await deps.repositories.rootsOf(await deps.access(repository, 'write'), fcdId, snapshotId)
 }
 
-/** Only operators make PersistentVolumes, and Kubernetes binds them: a volume's word for its claim counts, as long as that claim is there. */
+/** Only operators make PersistentVolumes, and Kubernetes binds them. So the claim that a volume names counts, while that claim exists. */
 async function isDiskOf(deps: DeleteDeps, actor: Actor, { fcdId }: DiskSnapshot): Promise<boolean> {
   if (actor.kind === 'operator') return true
   const all = await deps.cluster.list('PersistentVolume')

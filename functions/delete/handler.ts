@@ -1,4 +1,4 @@
-// Removes a backup: stops its upload, removes the local snapshot, forgets the backup in the repository.
+// Removes a backup: stops its upload, removes the local snapshot, and deletes the backup from the repository.
 
 import type { DeleteSnapshot, Upload } from '#shared/api/types.ts'
 import { type Controller, type Result, type Run, runStep, type Work } from '#shared/controllers/controller.ts'
@@ -23,7 +23,7 @@ export type { DeleteDeps } from './found.ts'
 
 const DELETE: Controller<'DeleteSnapshot', DeleteDeps, DeleteStep> = {
   kind: 'DeleteSnapshot',
-  // Whether an Upload is in the way is seen under the Lease. A delete is not taken back: half of it may be done.
+  // Whether a running Upload must be stopped is checked under the Lease. A delete cannot be cancelled: half of it may be done.
   decide: (_deps, request) => decideDelete(deletePhase(request), undefined),
   actions: {
     nothing: { atOnce: rest },
@@ -33,7 +33,7 @@ const DELETE: Controller<'DeleteSnapshot', DeleteDeps, DeleteStep> = {
   failed: recordFailure,
 }
 
-/** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
+/** One delivery does at most one step. Idempotent, and safe in any order: it trusts the object, never the event. */
 export async function handleDelete(
   _context: Context,
   ref: ObjectRef,
@@ -52,7 +52,7 @@ async function act(work: Work<'DeleteSnapshot', DeleteDeps>): Promise<Result<'De
   return await actOnAll(work, false)
 }
 
-/** Whose everything is, is decided before the first of it is touched, and again on what has come since. */
+/** Ownership of every part is decided before anything is touched, and again for parts that were found later. */
 async function actOnAll(
   work: Work<'DeleteSnapshot', DeleteDeps>,
   forgotten: boolean,
@@ -110,10 +110,10 @@ function stillStopping(deps: DeleteDeps): Result<'DeleteSnapshot'> {
   }
 }
 
-/** `object`: as it was decided on. Its user may have edited it since, and name another repository. */
+/** `object` is the version that was decided on. Its user may have edited it since and named another repository. */
 type Decided = { object: DeleteSnapshot; disk: DiskSnapshot; removal: Removal; forgotten: boolean }
 
-/** Both parts are repeatable; what is gone already counts as removed. */
+/** Both parts are repeatable. A part that is already gone counts as removed. */
 async function remove(work: Work<'DeleteSnapshot', DeleteDeps>, decided: Decided): Promise<Result<'DeleteSnapshot'>> {
   const { deps, lease } = work
   const { object, disk, removal } = decided
@@ -133,7 +133,7 @@ async function remove(work: Work<'DeleteSnapshot', DeleteDeps>, decided: Decided
   return { outcome: overWith(status), why: 'Completed', event: ['Normal', 'Completed', message] }
 }
 
-/** true: a backup was sealed since all was found. It is decided on like the others. */
+/** true: a backup was sealed after the search. It is decided on like the others. */
 async function forgetOrFind(
   { repositories, access: accessOf }: DeleteDeps,
   object: DeleteSnapshot,
@@ -155,10 +155,10 @@ function messageOf(forgotten: boolean, { diskSnapshot }: Removal): string {
   return forgotten ? backup : `${backup}; the disk snapshot is gone`
 }
 
-/** No retry heals these: the id cannot be read, or what it names belongs to somebody else. */
+/** A retry cannot fix these: the id cannot be read, or the backup belongs to another namespace. */
 const FINAL = ['SnapshotIDInvalid', 'NotPermitted', 'NamespaceNotAllowed']
 
-/** Only what no retry heals ends as Failed; all else is tried again, and says so. */
+/** Only errors that a retry cannot fix end as Failed. For all others the step retries and reports the reason. */
 async function recordFailure(
   { deps, lease }: Work<'DeleteSnapshot', DeleteDeps>,
   error: Error,
@@ -181,7 +181,7 @@ async function recordFailure(
     outcome: {
       status: { phase: 'InProgress', reason, message: error.message, conditions },
       step: 'waiting',
-      // It never says that it is done while it is not.
+      // The request is never reported as completed while something is left.
       dueAtMs: nowMs + deps.settings.backoffUnitMs,
     },
     why: `waits: ${reason}`,

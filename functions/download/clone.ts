@@ -7,7 +7,7 @@ import { isDownloadOf } from '#shared/domain/staging.ts'
 import { stepOf, stepPatch } from '#shared/domain/step-label.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 
-/** undefined when there is none, also when what names it is no name. */
+/** undefined if there is none or if the reference is not a valid name. */
 export async function cloneOf(
   cluster: Pick<Cluster, 'read'>,
   download: Download,
@@ -17,7 +17,7 @@ export async function cloneOf(
   return await cluster.read('CloneFromSnapshot', namespace, name)
 }
 
-/** The clone waits for this Download; it is due now. One that is not waiting is on it already, or over. */
+/** Makes a clone that waits for this Download due now. A clone that is not waiting is already being processed or has ended. */
 export async function wakeClone({ cluster, clock }: StepDeps, download: Download): Promise<void> {
   const clone = await cloneOf(cluster, download)
   if (clone === undefined || stepOf(clone) !== 'waiting' || !isDownloadOf(download, clone)) return

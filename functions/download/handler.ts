@@ -1,4 +1,4 @@
-// Writes one slice of a backup into a staged disk; when the last byte is flushed its clone is due for the hand-over.
+// Writes one slice of a backup into a staged disk. When the last byte is flushed, its clone is due for the hand-over.
 
 import type { Download } from '#shared/api/types.ts'
 import { type Controller, type Result, type Run, runStep } from '#shared/controllers/controller.ts'
@@ -37,25 +37,25 @@ const DOWNLOAD: Controller<'Download', TransferDeps, DownloadStep> = {
   goesOn: asksForCancel,
 }
 
-/** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
+/** One delivery does at most one step. Idempotent, and safe in any order: it trusts the object, never the event. */
 export async function handleDownload(
   _context: Context,
   ref: ObjectRef,
   deps: TransferDeps,
   signal: AbortSignal,
 ): Promise<string> {
-  // Only operators write there: a Download names a disk that is overwritten.
+  // A Download names a disk that is overwritten, so it counts only in Velero's namespace, where only operators write.
   if (ref.namespace !== deps.settings.veleroNamespace) return "not in Velero's namespace"
   return await runStep(DOWNLOAD, deps, ref, signal)
 }
 
-/** A clone that was cancelled or deleted wakes nobody while its Download is at work: so the Download looks at it, too. */
+/** A clone that is cancelled or deleted wakes no function while its Download runs, so the Download also checks the clone. */
 async function decide({ cluster, clock, settings }: TransferDeps, download: Download): Promise<DownloadStep> {
   const nowMs = clock.nowMs()
   const decideOn = (seen: DownloadSeen) =>
     decideDownload(withBelievedRetry('Download', seen, nowMs, settings.backoffUnitMs), nowMs)
   const own = decideOn(seeDownload(download))
-  if (own.kind === 'nothing' || own.kind === 'cancel') return own // no wish of the clone changes that
+  if (own.kind === 'nothing' || own.kind === 'cancel') return own // the clone cannot change this
   return decideOn(seeDownload(download, (await cloneOf(cluster, download)) ?? 'gone'))
 }
 
@@ -66,7 +66,7 @@ async function asksForCancel({ deps, object }: DownloadRun, step: DownloadStep):
 async function rest({ deps, object }: DownloadRun, { why }: { why: string }): Promise<string> {
   await giveSlot(deps, object)
   await wakeClone(deps, object)
-  // What its clone hands over by is kept until that is done. Of a clone that was torn out the sweep takes the disk away first.
+  // The hand-over needs this Download, so it is kept until then. If the clone was removed by force, the sweep removes the disk first.
   if (isHandingOver(object)) return `${why}: its volume changes hands`
   await markDone(deps, 'Download', object)
   return why

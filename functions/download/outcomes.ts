@@ -1,4 +1,4 @@
-// How a download comes to its end: every byte is written, or it failed and is tried again, or not.
+// The outcomes of a download: every byte is written, or it failed and may be retried.
 
 import type { Condition } from '#shared/api/kinds.ts'
 import type { Download, StatusChangeOf } from '#shared/api/types.ts'
@@ -37,7 +37,7 @@ export function complete({ deps, lease }: DownloadWork, fcdId: string, progress:
   return { outcome: overWith(status), why: 'Completed', event }
 }
 
-/** Of any error of an action, whatever was under way. */
+/** Handles an error of any action. */
 export async function recordFailure(work: DownloadWork, error: Error): Promise<Result<'Download'>> {
   const cut = cutByCancel<'Download'>(work, 'download', error)
   if (cut !== undefined) return cut

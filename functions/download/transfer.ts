@@ -1,4 +1,4 @@
-// One slice of a download: what is known of backup and disk first, then the data.
+// One slice of a download: first the checks of backup and disk, then the data.
 
 import type { Download, StatusChangeOf } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
@@ -63,7 +63,7 @@ async function prepare(deps: TransferDeps, lease: WorkLease<'Download'>): Promis
   }
 }
 
-/** What the clone function goes by: it opens no repository, and nobody else's word counts. */
+/** Records what the clone function needs from the root: that function opens no repository, and trusts no other source. */
 async function tellRoot(lease: WorkLease<'Download'>, { root, about, source }: BackupSummary): Promise<void> {
   const download = lease.latest()
   const told = formatBackedUp(source.capacityBytes, { ...about, volume: source.volume })
@@ -75,7 +75,7 @@ async function tellRoot(lease: WorkLease<'Download'>, { root, about, source }: B
   })
 }
 
-/** Another backup's data may be on the disk already: from now on its zeros are written too. Recorded before a byte is. */
+/** The disk may already hold data of another backup: from now on zeros are written too. This is recorded before any byte is written. */
 function beginRoot(download: Download, root: string): StatusChangeOf<'Download'> {
   const isOther = (download.status?.root ?? '') !== ''
   return { root, nextChunk: 0, ...(isOther ? { holdsOtherData: true } : {}) }

@@ -1,4 +1,4 @@
-// By the clock: prunes every repository that is ready, one slice of each after the other; what is not through is gone on with.
+// Prunes every ready repository on schedule, one slice of each after the other. A prune that is not finished continues in a later run.
 
 import { randomUUID } from 'node:crypto'
 import type { Condition } from '#shared/api/kinds.ts'
@@ -25,19 +25,19 @@ import type { Repositories } from '#shared/ports/mover.ts'
 import { recordPlace } from './place.ts'
 
 export type MaintenanceDeps = RepositoryDeps & {
-  /** Counts what went, by the first part of its name. */
+  /** Counts removed objects by kind, which is the first part of the object's name. */
   count: (kind: string, objects: number, bytes: number) => void
 }
 
-/** `begin`: a prune of every repository is due. `go on`: with those that are not through. */
+/** `begin`: a prune of every repository is due. `go on`: continue the unfinished prunes. */
 export type Occasion = 'begin' | 'go on'
 
-/** One repository's trouble does not stop the others. */
+/** A failure of one repository does not stop the others. */
 export async function maintain(deps: MaintenanceDeps, signal: AbortSignal, occasion: Occasion): Promise<string> {
   const holder = `${deps.identity}/${randomUUID()}`
   const lease = await acquireLease(deps, MAINTENANCE_LEASE, holder, signal).catch(unlessTaken)
   if (lease === undefined) {
-    // The one that is at it may have looked already: what is due stands there for the next round.
+    // The run that holds the Lease may have read its list already, so the due prunes are recorded for the next round.
     if (occasion === 'begin') await allDue(deps)
     return 'another one is at it'
   }
@@ -51,7 +51,7 @@ async function readyOnes({ cluster }: MaintenanceDeps): Promise<BackupRepository
   return all.filter((repository) => isTrue(repository.status?.conditions, 'Ready'))
 }
 
-/** Recorded before anything is done: the sweep wakes us for what stands there, should we die at any point. */
+/** Records the due prunes before any work: if this process dies at any point, the sweep wakes maintenance for the recorded ones. */
 async function allDue(deps: MaintenanceDeps): Promise<BackupRepository[]> {
   const ready = await readyOnes(deps)
   for (const { metadata, ...repository } of ready) {
@@ -68,7 +68,7 @@ async function pruneAll(deps: MaintenanceDeps, signal: AbortSignal, occasion: Oc
   const ends = { pruned: 0, failed: 0, left: 0 }
   for (const [index, repository] of startingElsewhere(due, clock.nowMs()).entries()) {
     const leftMs = untilMs - clock.monotonicMs()
-    // Equal shares of what is left: one that is quick leaves its time to the others.
+    // Equal shares of the remaining time: a repository that is quick leaves its time to the others.
     const sliceMs = leftMs / (due.length - index)
     ends[leftMs <= 0 || signal.aborted ? 'left' : await pruneOne(deps, repository, sliceMs, signal)]++
   }
@@ -90,14 +90,14 @@ async function pruneOne(
     await recordPlace(deps, name, access)
     return report.state === 'more' ? 'left' : 'pruned'
   } catch (thrown) {
-    // Our own stop ended the prune and tells nothing about the repository, which stays due.
+    // This process stopped the prune, which says nothing about the repository. The repository stays due.
     if (signal.aborted) return 'left'
     await tellFailure(deps, repository, asError(thrown))
     return 'failed'
   }
 }
 
-/** What may be better in a minute is tried again in a minute, and goes on where it was. */
+/** After an error that may pass, the prune stays due: the next try comes in a minute and continues where this one ended. */
 async function tellFailure(deps: MaintenanceDeps, repository: BackupRepository, error: Error): Promise<void> {
   const { name } = repository.metadata
   const reason = error instanceof DormouseError ? error.reason : 'InternalError'
@@ -107,7 +107,7 @@ async function tellFailure(deps: MaintenanceDeps, repository: BackupRepository, 
   await note(deps, name, failed, ...(error instanceof RetryableError ? [] : [ENDED]))
 }
 
-/** What a prune tells, and what it saw of the key slots when it opened the repository. */
+/** The report of a prune, including the damaged key slots that it saw when it opened the repository. */
 type PruneEnd = Awaited<ReturnType<Repositories['prune']>>
 
 async function tell(deps: MaintenanceDeps, repository: BackupRepository, report: PruneEnd): Promise<void> {
@@ -132,7 +132,10 @@ async function tell(deps: MaintenanceDeps, repository: BackupRepository, report:
 
 const asKind = (repository: BackupRepository): BackupRepository => ({ ...repository, kind: 'BackupRepository' })
 
-/** Somebody else's write in between is read again; what still fails is told in the log, the next run writes it anew. */
+/**
+ * After a conflict with another writer, the object is read again. A write that still fails is logged, and the next run writes the
+ * conditions again.
+ */
 async function note(deps: MaintenanceDeps, name: string, ...changes: ConditionChange[]): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {

@@ -1,4 +1,4 @@
-// Wires the maintenance function: a tick of its PingSource begins a prune, the sweep's events go on with it.
+// Wires the maintenance function: a tick of its PingSource begins a prune, and the sweep's events continue it.
 
 import { underTaskLease } from '#shared/controllers/task.ts'
 import { Counter } from '#shared/runtime/metrics.ts'
@@ -26,7 +26,7 @@ await serve({
   handle: async () => 'nothing',
   handleEvent: async (context, event, signal) => {
     const run = { ...wired, log: context.log }
-    // The sweep's events are about a repository; the schedule's are about nothing. Going on finds work only where a prune is due.
+    // The sweep's events name a repository; the schedule's events name no object. `go on` finds work only where a prune is due.
     if (event['kind'] !== undefined) return await maintain(run, signal, 'go on')
     return await underTaskLease(deps, TASK, () => maintain(run, signal, 'begin'))
   },

@@ -1,5 +1,5 @@
-// A prune that went well has opened the repository where its location points today: from then on that is its place. So a location may get
-// another name after it has moved, and be moved again.
+// After a successful prune, records the place where the repository was opened, as its location gives it today. The location may then be
+// renamed after a move, and be moved again.
 
 import type { BackupRepository } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -9,13 +9,13 @@ import { parametersChange } from '#shared/domain/repository-claim.ts'
 import { asError } from '#shared/kernel/errors.ts'
 import type { RepositoryAccess } from '#shared/ports/mover.ts'
 
-/** Nothing hangs on it: what could not be written now is written after the next prune. `access`: what was opened. */
+/** Nothing depends on this write: if it fails, the next prune repeats it. `access` is the access that was opened. */
 export async function recordPlace(deps: StepDeps, name: string, access: RepositoryAccess): Promise<void> {
   try {
     const repository = await deps.cluster.read('BackupRepository', undefined, name)
     if (repository === undefined || !followsLocation(repository)) return
     const { location, spec } = await presentRepository(locationDeps(deps), repository)
-    // The location may have been edited since: nobody has proved what is there.
+    // The location may have been edited since, and its new place has not been verified.
     if (location === undefined || deps.stores.placeOfSettings(access.store) !== deps.stores.placeOf(spec)) return
     await write(deps, repository, location.metadata.name, spec.parameters)
   } catch (error) {

@@ -1,11 +1,11 @@
-// What a claim and its BackupRepository say of the bucket, as changes: each object keeps its own list.
+// What a claim and its BackupRepository report about the bucket, as changes to conditions: each object keeps its own list.
 
 import type { Condition } from '#shared/api/kinds.ts'
 import { type ConditionChange, setCondition } from '#shared/domain/conditions.ts'
 import { keySlotCondition } from '#shared/domain/key-slot-condition.ts'
 import type { RepositoryState } from '#shared/ports/mover.ts'
 
-/** What a tenant wrote into the status of a claim does not come along to the BackupRepository, nor the other way round. */
+/** Conditions that a tenant wrote into the status of a claim are not copied to the BackupRepository, and vice versa. */
 export function applied(list: Condition[] | undefined, changes: ConditionChange[], nowMs: number): Condition[] {
   return changes.reduce((conditions, change) => setCondition(conditions, change, nowMs), list ?? [])
 }

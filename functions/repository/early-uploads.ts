@@ -1,4 +1,4 @@
-// Uploads that came before their repository: the first one of a namespace is asked for together with it.
+// Uploads that were created before their repository existed: the first Upload of a namespace is requested together with its repository.
 
 import type { Upload } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -10,8 +10,8 @@ import { asError } from '#shared/kernel/errors.ts'
 const NO_REPOSITORY = ['RepositoryNotFound', 'RepositoryMissing']
 
 /**
- * What they failed of is there now, so their back-off is over. Nothing leans on it: one that is not woken (a death before this, a write
- * in between) is tried again when its time comes.
+ * The repository that these Uploads failed for exists now, so their back-off ends. Nothing depends on this: an Upload that is not woken
+ * (because the process died, or of a conflicting write) is retried when its back-off is over.
  */
 export async function wakeEarlyUploads(deps: StepDeps, repository: string): Promise<void> {
   try {

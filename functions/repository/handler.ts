@@ -28,7 +28,7 @@ import { ensureOwn, findOwn, hasMarked, removeOwn, requireOwn } from './own-repo
 import { termsOf } from './terms.ts'
 
 export type ClaimDeps = RepositoryDeps & {
-  /** For the BackupRepository of the claim, which holds what the claim may have (termsOf). */
+  /** Opens the claim's BackupRepository, which holds the settings that the claim may have (termsOf). */
   accessOf: (repository: BackupRepository) => Promise<ResolvedAccess>
 }
 
@@ -46,7 +46,7 @@ const REPOSITORY: Controller<'BackupRepositoryClaim', ClaimDeps, RepositoryStep>
   mustStop: ({ object }) => isBeingDeleted(object),
 }
 
-/** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
+/** One delivery does at most one step. Idempotent, and safe in any order: it trusts the object, never the event. */
 export async function handleRepository(
   _context: Context,
   ref: ObjectRef,
@@ -68,7 +68,7 @@ function isReady(claim: BackupRepositoryClaim): boolean {
   return hasName && isTrue(conditions, 'Ready')
 }
 
-/** The finalizer stays as long as the claim does: its repository object goes with it. */
+/** The finalizer stays as long as the claim exists, so that the claim's BackupRepository is deleted with it. */
 async function keepFinalizer({ deps, object: claim }: Run<'BackupRepositoryClaim', ClaimDeps>): Promise<string> {
   const why = 'already Ready'
   if (stepOf(claim) === 'done' && holdsFinalizer(claim)) return why
@@ -79,7 +79,7 @@ async function keepFinalizer({ deps, object: claim }: Run<'BackupRepositoryClaim
 }
 
 /**
- * Only the Kubernetes object goes: no data in the bucket is ever touched by this
+ * Deletes only the Kubernetes object. No data in the bucket is touched
  * (docs/operations/verify-and-recover.md#what-the-loss-of-a-kubernetes-object-means).
  */
 async function removeRepository({ deps, object: claim }: Run<'BackupRepositoryClaim', ClaimDeps>): Promise<string> {
@@ -122,14 +122,17 @@ async function open(
   return { outcome, why: 'Ready for restores', ...created }
 }
 
-/** So that nothing else is ever opened in its place, also while a recovery key keeps it from being Ready. */
+/**
+ * Records the id so that no other repository is ever opened in its place, even while a recovery key problem keeps the repository from being
+ * Ready.
+ */
 async function recordId(deps: ClaimDeps, claim: BackupRepositoryClaim, repositoryId: string): Promise<void> {
   const own = await findOwn(deps, claim)
   if (own === undefined || recordedId(own) === repositoryId) return
   await deps.cluster.patch('BackupRepository', own, { status: { repositoryId } })
 }
 
-/** The whole is in the log and in the BackupRepository; a tenant's claim and its Event have our own words only. */
+/** The full error is in the log and in the BackupRepository. A tenant's claim and its Event contain only Dormouse's own text. */
 async function notReady(
   { deps, lease }: Work<'BackupRepositoryClaim', ClaimDeps>,
   error: Error,
@@ -156,7 +159,7 @@ function messageFor(deps: ClaimDeps, claim: BackupRepositoryClaim, reason: strin
   return messageForTenant(reason, message, whole)
 }
 
-/** The BackupRepository shows what its claim shows. One that is not the claim's own is left alone. */
+/** Copies the claim's conditions to its BackupRepository. A BackupRepository that does not belong to the claim is left alone. */
 async function showOnRepository(
   deps: ClaimDeps,
   claim: BackupRepositoryClaim,

@@ -1,4 +1,4 @@
-// The BackupRepository of a claim: made, brought up to date and deleted only when it is that claim's.
+// The BackupRepository of a claim. It is created, updated and deleted only if it belongs to that claim.
 
 import type { BackupRepository, BackupRepositoryClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -13,14 +13,14 @@ import {
 } from '#shared/domain/repository-claim.ts'
 import { isNameTaken, TerminalError } from '#shared/kernel/errors.ts'
 
-/** undefined: there is none, or another one has its name. */
+/** undefined: there is no such object, or the object with this name belongs to another claim. */
 export async function findOwn(deps: StepDeps, claim: BackupRepositoryClaim): Promise<BackupRepository | undefined> {
   const repository = await deps.cluster.read('BackupRepository', undefined, repositoryNameOf(claim))
   const namespace = claimNamespace(claim, deps.settings.veleroNamespace)
   return repository !== undefined && isMadeFor(repository, claim, namespace) ? repository : undefined
 }
 
-/** TerminalError `RepositoryNotOwn`: it was deleted in this very moment, and the next look makes it anew. */
+/** Throws TerminalError `RepositoryNotOwn`: the object was deleted a moment ago, and the next delivery creates it again. */
 export async function requireOwn(deps: StepDeps, claim: BackupRepositoryClaim): Promise<BackupRepository> {
   const own = await findOwn(deps, claim)
   if (own !== undefined) return own
@@ -28,8 +28,8 @@ export async function requireOwn(deps: StepDeps, claim: BackupRepositoryClaim): 
 }
 
 /**
- * An earlier version left no mark, or did not say which repository it is: such a one is looked at again, as its parameters may be a tenant's,
- * and as nobody could tell later whether a place that its location was moved to holds the same one.
+ * An earlier version left no mark, or did not record which repository it opened. Such a BackupRepository is checked again: its parameters
+ * may come from a tenant, and without an id it would be impossible to tell whether a moved location holds the same repository.
  */
 export async function hasMarked(deps: StepDeps, claim: BackupRepositoryClaim): Promise<boolean> {
   const own = await findOwn(deps, claim)
@@ -40,7 +40,7 @@ function isText(value: unknown): boolean {
   return typeof value === 'string' && value !== ''
 }
 
-/** Repeatable: the name is made from the claim's UID, and what is there already gets the terms. TerminalError `RepositoryNotOwn`. */
+/** Repeatable: the name contains the claim's UID, and an existing object gets the terms. Throws TerminalError `RepositoryNotOwn`. */
 export async function ensureOwn(deps: StepDeps, claim: BackupRepositoryClaim, terms: Terms): Promise<string> {
   const name = repositoryNameOf(claim)
   const given: unknown = claim.backupRepository ?? ''
@@ -68,7 +68,7 @@ export async function ensureOwn(deps: StepDeps, claim: BackupRepositoryClaim, te
   return name
 }
 
-/** A key that the terms do not have is taken away, or what an earlier version copied from a tenant would stay. */
+/** Removes keys that are not in the terms. Otherwise, keys that an earlier version copied from a tenant would stay. */
 async function bringUpToDate(
   deps: StepDeps,
   claim: BackupRepositoryClaim,
@@ -78,16 +78,17 @@ async function bringUpToDate(
   const own = await requireOwn(deps, claim)
   const before: Record<string, string> = own.repopsitoryParameters ?? {}
   const change = parametersChange(before, wanted.repopsitoryParameters)
-  // The location may have been edited or be gone since: that it was followed stays true of the same parameters.
+  // The location may have been edited or deleted since. While the parameters are the same, they still come from that location.
   const kept = change === undefined ? own.status?.storageLocation : undefined
-  // What an operator writes anew is meant, and may be another repository; a location's edit has to lead to the same one.
+  // An operator who writes new settings does so on purpose, and they may lead to another repository. An edited location must lead to the
+  // same one.
   const isNewWord = follows === undefined && change !== undefined
   const status = { storageLocation: follows ?? kept ?? null, ...(isNewWord ? { repositoryId: null } : {}) }
   await deps.cluster.patch('BackupRepository', own, { ...wanted, repopsitoryParameters: change ?? before, status })
 }
 
 /**
- * Only the Kubernetes object goes: no data in the bucket is ever touched by this
+ * Deletes only the Kubernetes object. No data in the bucket is touched
  * (docs/operations/verify-and-recover.md#what-the-loss-of-a-kubernetes-object-means).
  */
 export async function removeOwn(deps: StepDeps, claim: BackupRepositoryClaim): Promise<void> {

@@ -1,4 +1,4 @@
-// What a claim may have. Decided before a Secret is read or a server is spoken to.
+// Decides which settings a claim may have, before any Secret is read or any server is contacted.
 
 import type { BackupRepositoryClaim } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -14,7 +14,7 @@ import {
 import { type StoreSpec, specOfRepository } from '#shared/domain/store-rules.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
-/** Read anew at each look, as an operator may open or close a location meanwhile. Throws what termsOfTenant throws. */
+/** Read at each delivery, because an operator may open or close a location meanwhile. Throws the errors of termsOfTenant. */
 export async function termsOf(deps: StepDeps, claim: BackupRepositoryClaim): Promise<Terms> {
   const { veleroNamespace } = deps.settings
   const namespace = claimNamespace(claim, veleroNamespace)
@@ -23,7 +23,7 @@ export async function termsOf(deps: StepDeps, claim: BackupRepositoryClaim): Pro
   return termsOfTenant(deps.stores, claim, namespace, location === 'no such kind' ? undefined : location)
 }
 
-/** undefined also for parameters that cannot be used: the BackupRepository is there to say so. */
+/** Also undefined for unusable parameters: the BackupRepository is created anyway and reports them. */
 function locationIn({ stores }: StepDeps, spec: StoreSpec): string | undefined {
   try {
     return stores.parse(spec).location
@@ -33,7 +33,10 @@ function locationIn({ stores }: StepDeps, spec: StoreSpec): string | undefined {
   }
 }
 
-/** An operator who writes other settings beside a location's name means them. What cannot be read is told when it is opened. */
+/**
+ * undefined: the settings do not follow a location. If an operator's settings differ from those of the named location, the settings count.
+ * Parameters that cannot be parsed are reported when the repository is opened.
+ */
 async function followedBy(deps: StepDeps, claim: BackupRepositoryClaim): Promise<string | undefined> {
   const spec = specOfRepository(claim)
   const name = locationIn(deps, spec)

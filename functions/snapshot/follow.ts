@@ -1,4 +1,4 @@
-// A Snapshot whose disk snapshot is taken follows its Upload, and makes it anew when it is gone.
+// After its disk snapshot is taken, a Snapshot follows its Upload, and creates the Upload again if it is gone.
 
 import type { Snapshot, StatusChangeOf } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
@@ -17,8 +17,8 @@ import { type DiskSnapshot, ensureUpload, mayHaveBeenOwn, requireRepository } fr
 import { volumeStill } from './volume.ts'
 
 /**
- * The Upload writes its state here by itself; this is the way for everything that got lost. undefined: nothing proves that the disk
- * snapshot of the status is this object's own, and nothing of it was touched.
+ * The Upload normally writes its state into the Snapshot; this path repairs whatever was lost. undefined: nothing proves that the disk
+ * snapshot in the status belongs to this object, and nothing was touched.
  */
 export async function followUpload(
   deps: VolumeDeps,
@@ -42,8 +42,8 @@ export async function followUpload(
 }
 
 /**
- * Deleted, and whoever brought it to its end died before this Snapshot heard of it. Another one finds out what there is: a backup that
- * is sealed (the upload function looks whose), a disk snapshot that is still to be uploaded, or neither.
+ * The Upload was deleted, and the process that finished it died before it updated this Snapshot. A new Upload finds out what exists: a
+ * sealed backup (the upload function checks its owner), a disk snapshot that still has to be uploaded, or neither.
  */
 async function withoutUpload(
   deps: VolumeDeps,
@@ -71,7 +71,10 @@ async function withoutUpload(
   return 'created its Upload'
 }
 
-/** Its user has named another repository since the disk snapshot was taken. That stays: it may be a backup that is kept in vCenter. */
+/**
+ * The user has named another repository since the disk snapshot was taken. The disk snapshot stays: it may be a backup that is kept in
+ * vCenter.
+ */
 async function refused(deps: VolumeDeps, snapshot: Snapshot, { reason, message }: TerminalError): Promise<string> {
   const completionTimestamp = rfc3339(deps.clock.nowMs())
   const status = { phase: 'UploadFailedAfterRetry', reason, message, completionTimestamp } as const

@@ -1,4 +1,4 @@
-// Takes a vSphere snapshot of the claim's disk, names it in the Snapshot, and starts its Upload.
+// Takes a vSphere snapshot of the claim's disk, records it in the Snapshot, and starts its Upload.
 
 import type { Snapshot, StatusChangeOf } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
@@ -43,7 +43,7 @@ const SNAPSHOT: Controller<'Snapshot', VolumeDeps, SnapshotStep> = {
   goesOn: ({ object }, { kind }) => kind === 'snapshot' && asksToStop(object) && !isOver(object),
 }
 
-/** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
+/** One delivery does at most one step. Idempotent, and safe in any order: it trusts the object, never the event. */
 export async function handleSnapshot(
   _context: Context,
   ref: ObjectRef,
@@ -58,7 +58,10 @@ async function rest({ deps, object }: Run<'Snapshot', VolumeDeps>, { why }: { wh
   return why
 }
 
-/** What its status names may not be its own: somebody wrote it by hand, and the work begins where it would have. */
+/**
+ * The disk snapshot that the status names may belong to another object, because a user may have written the status. The work then begins as
+ * if the status were empty.
+ */
 async function follow(
   { deps, object, signal }: Run<'Snapshot', VolumeDeps>,
   step: { cancel: boolean },
@@ -75,7 +78,7 @@ function isOver(snapshot: Snapshot): boolean {
 /** A quota may have room again. */
 const MAY_PASS = ['QuotaExceeded']
 
-/** Cancelled is only said when nothing is left in vCenter; until then the status says why it is not. */
+/** The phase Canceled is written only when nothing is left in vCenter. Until then, the status gives the reason for the delay. */
 async function recordFailure(
   work: Work<'Snapshot', VolumeDeps>,
   error: Error,
@@ -87,7 +90,7 @@ async function recordFailure(
   throw error
 }
 
-/** Finds or makes the FCD snapshot, writes Snapshotted, and only then creates the Upload, whose name is made from its id. */
+/** Finds or makes the FCD snapshot, writes Snapshotted, and only then creates the Upload, whose name contains the snapshot's id. */
 async function takeSnapshot({ deps, lease }: Work<'Snapshot', VolumeDeps>): Promise<Result<'Snapshot'>> {
   const snapshot = lease.latest()
   const target = await resolveTarget(deps, snapshot)
@@ -130,9 +133,9 @@ async function takeSnapshot({ deps, lease }: Work<'Snapshot', VolumeDeps>): Prom
   await lease.patchStatus(status)
   await announce(deps, snapshot, 'Normal', 'LocalSnapshotTaken', `took a snapshot of disk ${target.fcdId}`)
   if (localMode) return { outcome: overWith({}), why: 'snapshotted (local mode)' }
-  // As it was checked: what its user has edited since may name a repository that is not for this namespace.
+  // Uses the object as it was checked: a user's edit since then may name a repository that this namespace may not use.
   await ensureUpload(deps, snapshot, disk, target.volume)
-  // Not the status once more: the Upload may have written a later phase into it by now.
+  // The status is not written again: the Upload may have written a later phase into it by now.
   return { outcome: { status: {}, step: 'waiting' }, why: 'snapshotted' }
 }
 
@@ -147,14 +150,14 @@ async function cancel({ deps, lease }: Work<'Snapshot', VolumeDeps>): Promise<Re
   return { outcome: overWith(status), why: 'cancelled' }
 }
 
-/** A task that vCenter reports as running for ever. */
+/** Ends the wait for a task that vCenter reports as running for ever. */
 function requireInTime(deps: VolumeDeps, snapshot: Snapshot): void {
   if (!isOverdue(deps, snapshot)) return
   const seconds = deps.settings.snapshotTimeoutMs / SECOND_MS
   throw new TerminalError('SnapshotTimedOut', `vCenter has not finished the disk snapshot within ${seconds} s`)
 }
 
-/** Nothing of a failed snapshot is left in vCenter; while vCenter cannot be asked to remove it, the failure waits. */
+/** A failed Snapshot leaves nothing in vCenter. While vCenter cannot remove the disk snapshot, the failure waits. */
 async function endAsFailed(
   work: Work<'Snapshot', VolumeDeps>,
   reason: string,
@@ -186,7 +189,7 @@ async function endAsFailed(
   return { outcome: overWith(status), why: `failed: ${reason}`, event: ['Warning', reason, message] }
 }
 
-/** vCenter is busy or away: try again soon, and give up when the documented time since the start is over. */
+/** vCenter is busy or unreachable: retry soon, and give up when the documented time since the start is over. */
 async function busy(work: Work<'Snapshot', VolumeDeps>, error: DormouseError): Promise<Result<'Snapshot'>> {
   const { deps, lease } = work
   const limitMs = deps.settings.snapshotTimeoutMs
@@ -204,7 +207,7 @@ function waitAgain(
   const nowMs = deps.clock.nowMs()
   const snapshot = lease.latest()
   const waiting = { type: 'Snapshotted', status: 'False', reason, message } as const
-  // A task that still runs is polled on: another one would be another snapshot.
+  // A task that still runs is polled further: a new task would make a second snapshot.
   const taskIsOver = reason === 'TaskFailed' || reason === 'TaskNotFound'
   const status: StatusChangeOf<'Snapshot'> = {
     phase: 'New',

@@ -1,12 +1,15 @@
-// What of a Snapshot's status is true. Users can write it (docs/design/0004-trust.md): ids in it count when vCenter, or an Upload in
-// Velero's namespace, says the same.
+// Verifies a Snapshot's status. Users can write it (docs/design/0004-trust.md), so its ids count only if vCenter, or an Upload in Velero's
+// namespace, confirms them.
 
 import type { Snapshot } from '#shared/api/types.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
 import { snapshotDescription } from '#shared/domain/orphans.ts'
 import { seeSnapshot } from '#shared/domain/snapshot.ts'
 
-/** The name to make it under first: one that is the backup itself says so, for the orphan sweep. The other would be its own, too. */
+/**
+ * The names of this Snapshot's disk snapshot; new ones are made under the first. The name of a disk snapshot that is itself the backup says
+ * so, for the orphan sweep. A disk snapshot under the second name also belongs to this Snapshot.
+ */
 export async function namesOf(deps: VolumeDeps, snapshot: Snapshot): Promise<[string, string]> {
   const { localMode } = seeSnapshot(snapshot)
   const [clusterId, uid] = [await deps.clusterId(), snapshot.metadata.uid ?? '']
@@ -14,8 +17,9 @@ export async function namesOf(deps: VolumeDeps, snapshot: Snapshot): Promise<[st
 }
 
 /**
- * `own`: vCenter lists the disk snapshot under the name that this very object gives. `gone`: it lists none with that id. `foreign`:
- * it was made for something else.
+ * - `own`: vCenter lists the disk snapshot under a name of this object.
+ * - `gone`: vCenter lists no disk snapshot with that id.
+ * - `foreign`: the disk snapshot was made for something else.
  */
 export async function whoseSnapshot(
   deps: VolumeDeps,

@@ -1,4 +1,4 @@
-// The parts of taking a snapshot: the FCD snapshot itself, and the Upload that follows. Each finds what an earlier run made.
+// The parts of taking a snapshot: the FCD snapshot itself, and the Upload that follows. Each part finds what an earlier run made.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
@@ -31,23 +31,23 @@ import { namesOf } from './proof.ts'
 import { isOverdue, pollToldTask } from './told-task.ts'
 import { diskOfClaim } from './volume.ts'
 
-/** About four seconds together. */
+/** The waits double from the first to the last and add up to about four seconds. */
 const FIRST_LOOK_MS = 300
 const LAST_LOOK_MS = 2400
 
-/** `takenAlone`: it is known that no older one stood beside it. */
+/** `takenAlone`: it is certain that no older snapshot of the disk existed when this one was taken. */
 export type DiskSnapshot = { fcdId: string; snapshotId: string; takenAlone?: boolean }
 
 const SNAPSHOTTING = { phase: 'New', reason: 'Snapshotting', message: 'vCenter is taking the disk snapshot' } as const
 
-/** A backup that its repository would not take ends before a disk snapshot, or an Upload, is made for it. */
+/** If the repository would not accept the backup, the Snapshot fails before a disk snapshot or an Upload is made for it. */
 export async function requireRepository(deps: VolumeDeps, snapshot: Snapshot): Promise<void> {
   const namespaces = [snapshot.metadata.namespace ?? '']
   const repository = await requireAllowed(deps, snapshot.spec.backupRepository, namespaces)
   if (repository !== undefined) await requirePresent(deps, repository, 'write')
 }
 
-/** The FCD snapshot that carries this object's name; undefined: its task still runs and is in the status. */
+/** Returns the FCD snapshot that has this object's name. undefined: its task still runs and is recorded in the status. */
 export async function ensureSnapshot(
   deps: VolumeDeps,
   lease: WorkLease<'Snapshot'>,
@@ -56,7 +56,7 @@ export async function ensureSnapshot(
   const names = await namesOf(deps, lease.latest())
   const before = await deps.volumes.listSnapshots(fcdId)
   const found = pickSnapshot(before, names)
-  // Who began it may have died: what that one saw beforehand stands nowhere, as users can write the status.
+  // The run that started it may have died. What that run saw before is not recorded, because users can write the status.
   if (found !== undefined) return { fcdId, snapshotId: found }
   const told: TaskRef | undefined = lease.latest().status?.task
   if (told === undefined) return await takeNow(deps, lease, fcdId, names, before)
@@ -64,7 +64,10 @@ export async function ensureSnapshot(
   return { fcdId, snapshotId: (await findFresh(deps, fcdId, names, told)).snapshotId }
 }
 
-/** `before`: what the disk had for snapshots right before. Only a task that begins and ends in this request knows what stood beside it. */
+/**
+ * `before`: the disk's snapshots right before this one. Only if the task begins and ends in this request is it known which snapshots
+ * existed at that time.
+ */
 async function takeNow(
   deps: VolumeDeps,
   lease: WorkLease<'Snapshot'>,
@@ -80,8 +83,8 @@ async function takeNow(
 }
 
 /**
- * Only the name proves it: the task may have come out of the status, and be anybody's. vCenter may list a new snapshot a moment after
- * its task was done. RetryableError `TaskNotFound`: another one is started then.
+ * Only the name proves ownership: the task may come from the status, and belong to any object. vCenter may list a new snapshot a moment
+ * after its task is done. Throws RetryableError `TaskNotFound`; the next try starts another task.
  */
 async function findFresh(
   deps: VolumeDeps,
@@ -123,11 +126,12 @@ async function startSnapshot(
 }
 
 /**
- * A function that paused for longer than its Lease may begin a disk snapshot after the next holder has ended the work: nobody would look
- * for that disk snapshot again. It stays where the object is still at work, which may find it by its name and go on with it.
+ * A function that paused for longer than its Lease may begin a disk snapshot after the next holder has ended the work. No function would
+ * look for that disk snapshot again, so it is removed here. It stays if the object is still in progress, because its work may find the disk
+ * snapshot by name and continue with it.
  */
 async function takeBack(deps: VolumeDeps, { metadata }: KubeObject, fcdId: string, task: TaskRef): Promise<void> {
-  const { signal } = new AbortController() // the claim's own has ended with the Lease
+  const { signal } = new AbortController() // the work lease's own signal has aborted with the Lease
   const state = await pollUntilDone(deps, task, signal)
   if (state.state === 'running') throw new RetryableError('Snapshotting', 'vCenter is still taking it')
   if (state.result === undefined) return
@@ -136,7 +140,7 @@ async function takeBack(deps: VolumeDeps, { metadata }: KubeObject, fcdId: strin
   await removeSnapshot(deps, fcdId, state.result, signal)
 }
 
-/** Somebody else has the Lease, or the object is gone. */
+/** Another process has the Lease, or the object is gone. */
 function isTooLate(error: unknown): boolean {
   return error instanceof DormouseError && ['LeaseLost', 'Gone'].includes(error.reason)
 }
@@ -149,8 +153,9 @@ function mayGoOnWith(snapshot: Snapshot, snapshotId: string): boolean {
 }
 
 /**
- * Repeatable: the name is made from the disk snapshot's id, which the caller has proved. What the Upload needs to know of the Snapshot, and of its
- * volume, goes along: it may be gone, or have been edited, when it counts. TerminalError `NotPermitted`: what has the name was made for something else.
+ * Repeatable: the name contains the disk snapshot's id, which the caller has proved. The Upload gets copies of everything that it needs
+ * from the Snapshot and its volume, because these may be gone or edited later. Throws TerminalError `NotPermitted` if the Upload with this
+ * name was made for something else.
  */
 export async function ensureUpload(
   deps: VolumeDeps,
@@ -201,14 +206,15 @@ async function diskWaitsSince(deps: VolumeDeps, label: string): Promise<string |
 async function requireMadeFor(deps: VolumeDeps, snapshot: Snapshot, disk: DiskSnapshot): Promise<void> {
   const name = `upload-${disk.snapshotId}`
   const found = await deps.cluster.read('Upload', deps.settings.veleroNamespace, name)
-  // One that is gone by now is made anew, as any that is gone.
+  // An Upload that is gone by now is created again like any other missing Upload.
   if (found === undefined || (isMadeFor(found, snapshot) && isUploadOf(found, disk))) return
   throw new TerminalError('NotPermitted', `Upload ${name} was made for something else than this Snapshot`)
 }
 
 /**
- * For an id of the status that nothing stands behind any more: the disk is the claim's own right now, and no Upload of another id was made for this
- * very Snapshot. Whoever made ids up would else get an Upload for each.
+ * Whether an id from the status may be accepted although neither its disk snapshot nor its Upload exists any more: the disk must belong to
+ * the claim right now, and no Upload with another id was made for this Snapshot. Otherwise a user who makes up ids would get an Upload for
+ * each.
  */
 export async function mayHaveBeenOwn(deps: VolumeDeps, snapshot: Snapshot, { fcdId }: DiskSnapshot): Promise<boolean> {
   if ((await diskOfClaim(deps, snapshot)) !== fcdId) return false
@@ -233,13 +239,13 @@ function annotationsOf(
   }
 }
 
-/** That which was written down with the task, and that of the claim: the first may have been written by somebody else. */
+/** The disk that was recorded with the task, and the disk of the claim: a user may have written the first. */
 async function disksOf(deps: VolumeDeps, snapshot: Snapshot): Promise<string[]> {
   const found = [readDisk(snapshot.status?.volumeID), readDisk(`ivd:${await diskOfClaim(deps, snapshot)}`)]
   return [...new Set(found.filter((fcdId) => fcdId !== undefined))]
 }
 
-/** undefined: it is no disk's id. */
+/** undefined: it is not a disk id. */
 function readDisk(id: unknown): string | undefined {
   try {
     return parseDiskId(String(id ?? '')).fcdId
@@ -255,7 +261,7 @@ async function isStillTaken(deps: VolumeDeps, snapshot: Snapshot, signal: AbortS
   return (await pollToldTask(deps, task, signal)) === 'running'
 }
 
-/** A snapshot that was made, but never written into the status, must not be left behind. */
+/** Removes a disk snapshot that was made but never recorded in the status. */
 export async function removeTaken(deps: VolumeDeps, snapshot: Snapshot, signal: AbortSignal): Promise<void> {
   for (const fcdId of await disksOf(deps, snapshot)) {
     if ((await deps.volumes.describe(fcdId)) === undefined) continue

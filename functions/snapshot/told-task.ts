@@ -1,5 +1,5 @@
-// The task that a Snapshot's status names. Users can write it, so it may be any task of vCenter (docs/design/0004-trust.md): it is waited for, a few
-// seconds in each request and not for ever, and what vCenter says about it is not shown.
+// The task that a Snapshot's status names. Users can write the status, so it may be any task in vCenter (docs/design/0004-trust.md). Each
+// request waits for it for a few seconds only, the total wait is limited, and what vCenter reports about it is not shown.
 
 import type { Snapshot } from '#shared/api/types.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
@@ -11,7 +11,7 @@ import type { TaskRef } from '#shared/ports/volumes.ts'
 
 const TOLD_POLL_MS = 4 * SECOND_MS
 
-/** `over`: how it has ended is seen by the disk snapshot alone. RetryableError: vCenter cannot tell for now. */
+/** `over`: only the disk snapshot shows how the task ended. Throws RetryableError if vCenter cannot answer now. */
 export async function pollToldTask(deps: VolumeDeps, task: TaskRef, signal: AbortSignal): Promise<'running' | 'over'> {
   try {
     return (await pollUntilDone(deps, task, signal, TOLD_POLL_MS)).state === 'running' ? 'running' : 'over'
@@ -25,7 +25,7 @@ export async function pollToldTask(deps: VolumeDeps, task: TaskRef, signal: Abor
   }
 }
 
-/** When its work began, as far as that can be true: not before the Snapshot was made, and not in times to come. */
+/** When the work began, limited to plausible values: not before the Snapshot was created, and not in the future. */
 export function startedMs({ cluster }: VolumeDeps, { metadata, ...snapshot }: Snapshot): number {
   const nowMs = cluster.nowMs()
   const { startTimestamp, task } = snapshot.status ?? {}

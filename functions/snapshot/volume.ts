@@ -16,7 +16,7 @@ import {
 } from '#shared/domain/volume.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
-/** Read at each snapshot: the ConfigMap may be applied later than the functions. */
+/** Read for each snapshot, because the ConfigMap may be applied later than the functions. */
 async function requireReachableDisks(deps: VolumeDeps): Promise<void> {
   const config = await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, 'velero-vsphere-plugin-config')
   const controller = await deps.cluster.read('Deployment', 'vmware-system-csi', 'vsphere-csi-controller')
@@ -48,7 +48,7 @@ export async function resolveTarget(
   }
 }
 
-/** TerminalError when there is no such volume, too. */
+/** Also throws TerminalError if there is no such volume. */
 async function diskBehind(deps: VolumeDeps, volume: PersistentVolume | undefined, volumeName: string): Promise<string> {
   if (volume === undefined || !isMigrated(volume)) return requireDisk(volume, volumeName)
   return requireMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
@@ -74,7 +74,7 @@ export async function diskOfClaim(deps: VolumeDeps, snapshot: Snapshot): Promise
   return volume === undefined ? undefined : await diskOf(deps, volume)
 }
 
-/** The volume of the claim as it is now; undefined: it is gone, or has another disk by now. */
+/** The claim's volume as it is now. undefined: it is gone, or it has another disk by now. */
 export async function volumeStill(
   deps: VolumeDeps,
   snapshot: Snapshot,

@@ -1,4 +1,4 @@
-// Reads a kind a page at a time and keeps little of each object: whole objects of strangers may have a megabyte each.
+// Reads a kind one page at a time and keeps little of each object: objects that users write may have a megabyte each.
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import type { KindTypes, PersistentVolume } from '#shared/api/types.ts'
@@ -6,7 +6,9 @@ import type { StepDeps } from '#shared/controllers/deps.ts'
 import type { Naming } from '#shared/domain/orphans.ts'
 import type { Cursor, PageOptions } from '#shared/ports/cluster.ts'
 
-/** Of each object what `keep` makes of it, copied, so that nothing else of the object stays in memory. `isLate`: no more pages. */
+/**
+ * Keeps a copy of what `keep` returns for each object, so that nothing else of the object stays in memory. `isLate`: stop after this page.
+ */
 export async function gather<Name extends KindName>(
   { cluster }: Pick<StepDeps, 'cluster'>,
   kind: Name,
@@ -24,7 +26,7 @@ export async function gather<Name extends KindName>(
   return kept
 }
 
-/** Longer than any id that is read; what is cut names nothing. */
+/** Longer than any valid id. An id that was cut here names nothing. */
 const MAX_ID_CHARS = 1024
 
 /** The ids of disks and disk snapshots that an object names. */
@@ -38,7 +40,7 @@ export function idsOf({ metadata, ...object }: KubeObject): object {
   }
 }
 
-/** Whose a disk is. */
+/** The disk of a volume, and the claim that owns it. */
 export function diskOf({ metadata, spec }: PersistentVolume): object {
   const { driver, volumeHandle } = spec?.csi ?? {}
   const { namespace, name, uid } = spec?.claimRef ?? {}

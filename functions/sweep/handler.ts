@@ -1,4 +1,5 @@
-// The guarantee behind the events: once a minute, wakes what is due and was reached by no event, frees dead slots, ends old records.
+// The guarantee behind the events: once a minute, the sweep wakes objects that are due but got no event, frees dead slots, and deletes old
+// records.
 
 import { KINDS, type KindName, type KubeObject, STEPPED_KINDS, type SteppedKind } from '#shared/api/kinds.ts'
 import type { SteppedObject, TransferObject } from '#shared/api/types.ts'
@@ -24,11 +25,11 @@ import { takeTurns, within } from './turns.ts'
 import { type Limits, ownerOf, partnerOf, readWorld, unreadOf, type World } from './world.ts'
 
 export type SweepDeps = StepDeps & {
-  /** Sends the wake-up; resolves once it is taken, never waits for the work itself. */
+  /** Sends the wake-up. Resolves once the receiver has accepted it, and never waits for the work itself. */
   wake: (step: string, ref: ObjectRef) => Promise<void>
-  /** Counted apart: rescues measure lost events, scheduled ones are back-off and polls. */
+  /** The causes are counted separately: rescues measure lost events, scheduled wake-ups are back-off and polls. */
   count: (kind: KindName, cause: 'rescue' | 'scheduled') => void
-  /** For tests that cannot have thousands of objects. */
+  /** For tests that cannot create thousands of objects. */
   limits?: Limits
 }
 
@@ -38,36 +39,36 @@ export type SweepReport = {
   scheduled: number
   slotsFreed: number
   gatedIn: number
-  /** Work whose Backup or Restore failed, is gone or has ended without it, and that was told to stop. */
+  /** Objects that were told to stop because their Backup or Restore failed, is gone, or ended without them. */
   abandoned: number
-  /** Whole backups that no Backup of Velero holds, and whose data was told to go. */
+  /** Complete backups that no Velero Backup holds; the removal of their data was requested. */
   unclaimed: number
-  /** Records of ended work that are gone now. */
+  /** Records of ended work that were deleted. */
   collected: number
-  /** Hand-overs whose CloneFromSnapshot was torn out, and whose disk is told to go. */
+  /** Hand-overs whose CloneFromSnapshot was removed by force, finalizer included; the removal of their disks was started. */
   tornOut: number
-  /** Deletions that were let go without their clean-up. */
+  /** Deletions that were completed without their clean-up. */
   released: number
   failed: number
-  /** What the time, or its tenant's share, did not suffice for: the next sweep comes in a minute. */
+  /** Objects that were left because the time, or their tenant's share, was used up. The next sweep comes in a minute. */
   left: number
 }
 
 const OURS = 'app.kubernetes.io/part-of'
 
 /**
- * 44 s in all, and 2 s for lost staging claims after it, so that it has ended before the next tick, also when a call or two hang for their 15 s. Each part has its own time: a
- * server that is slow to list must not keep everybody from being woken.
+ * The limits add up to 44 s, plus 2 s for lost staging claims afterwards, so the sweep ends before the next tick even if a call or two hang
+ * for their 15 s. Each part has its own limit: a server that is slow to list must not keep objects from being woken.
  */
 const READ_MS = 20 * SECOND_MS
 const WAKE_MS = 18 * SECOND_MS
 const LEASES_MS = 2 * SECOND_MS
 const TORN_OUT_MS = 1 * SECOND_MS
 const END_MS = 3 * SECOND_MS
-/** What neither broker nor function answers takes 4 s each: 64 at a time are 16 in a second. */
+/** A wake-up that neither broker nor function answers takes 4 s, so 64 at once make 16 per second. */
 const WAKES_AT_ONCE = 64
 const ENDS_AT_ONCE = 8
-/** Of one tenant in one sweep. */
+/** Limits per tenant and sweep. */
 const WAKES_EACH = 200
 const ENDS_EACH = 100
 const FATES_EACH = 100
@@ -75,8 +76,8 @@ const FATES_EACH = 100
 type Sweep = { deps: SweepDeps; world: World; askFate: AskFate; report: SweepReport }
 
 /**
- * Looks at every unfinished object once. One object's, namespace's or kind's trouble does not keep the others from being looked at.
- * `signal`: the request is over; what is left is left to the next sweep.
+ * Looks at every unfinished object once. A failure of one object, namespace or kind does not stop the others. `signal` aborts when the
+ * request ends; the rest is left to the next sweep.
  */
 export async function sweep(deps: SweepDeps, signal: AbortSignal): Promise<SweepReport> {
   const after = (ms: number) => within(deps, ms, signal)
@@ -114,7 +115,7 @@ const NOTHING_DONE: SweepReport = {
   left: 0,
 }
 
-/** Lists that failed count as failures: they are in the log by name. */
+/** Lists that failed count as failures. The log names them. */
 function failuresIn(world: World): number {
   return STEPPED_KINDS.filter((kind) => !world.isListed(kind)).length + (world.leases === undefined ? 1 : 0)
 }
@@ -123,14 +124,14 @@ function refOf({ kind, metadata }: SteppedObject): ObjectRef & { kind: SteppedKi
   return { kind, namespace: metadata.namespace, name: metadata.name }
 }
 
-/** What was written to since the list is looked at again by the next sweep. */
+/** A ConflictError means that the object was changed after it was listed; the next sweep looks at it again. */
 function noteFailure({ deps, report }: Sweep, fields: object, what: string, error: unknown): void {
   if (error instanceof ConflictError) return
   report.failed++
   deps.log.warn({ ...fields, err: asError(error) }, `could not ${what}; the next sweep tries again`)
 }
 
-/** undefined: it failed, which is noted. */
+/** undefined: it failed, and the failure was counted and logged. */
 async function attempt<T>(one: Sweep, fields: object, what: string, act: () => Promise<T>): Promise<T | undefined> {
   try {
     return await act()
@@ -140,7 +141,7 @@ async function attempt<T>(one: Sweep, fields: object, what: string, act: () => P
   }
 }
 
-/** Beside the wake-ups, as neither has to wait for the other. */
+/** Runs in parallel with the wake-ups, because neither has to wait for the other. */
 async function settleSlots(one: Sweep): Promise<void> {
   const { deps, world, report } = one
   const free = () => freeDeadSlots(deps, (holder) => isDeadHolder(deps, world, holder))
@@ -149,7 +150,9 @@ async function settleSlots(one: Sweep): Promise<void> {
   report.gatedIn = (await attempt(one, {}, 'give free slots to who waits', () => gateIn(deps))) ?? 0
 }
 
-/** Who waits at the back of a namespace that has nobody at the front: whoever was to bring them forward has died. */
+/**
+ * Objects at the back of the queue in a namespace that has no object at the front: the process that should have moved them forward died.
+ */
 function forgotten({ objects }: World): TransferObject[] {
   const queued = objects.filter((object) => object.kind === 'Upload' || object.kind === 'Download').filter(isQueued)
   const isFront = ({ metadata }: KubeObject) => metadata.labels?.[QUEUE_LABEL] === 'front'
@@ -157,7 +160,10 @@ function forgotten({ objects }: World): TransferObject[] {
   return queued.filter((object) => !fronts.has(tenantOf(object)))
 }
 
-/** Not of a slot that was taken after the objects were read, or whose object was not read; and the object itself is asked once more. */
+/**
+ * Returns false for a slot that was taken after the objects were read, and for an object that may not have been read. Reads the object
+ * itself again before it reports the holder as dead.
+ */
 async function isDeadHolder({ cluster }: StepDeps, world: World, holder: string): Promise<boolean> {
   if (world.slots === undefined || !world.slots.held.includes(holder)) return false
   const listed = world.objects.find((object) => slotHolder(object) === holder)
@@ -168,7 +174,7 @@ async function isDeadHolder({ cluster }: StepDeps, world: World, holder: string)
   return fresh === undefined || fresh.metadata.uid !== uid || !keepsSlot(fresh)
 }
 
-/** Whether it is due, or somebody else's end may be its own. */
+/** Whether the object is due, or may have to end because its Velero owner has ended. */
 function isWorthALook(one: Sweep): (object: SteppedObject) => boolean {
   return (object) => wakeOf(one, object).wake || mayBeAbandoned(one, object) || holdsUnasked(object)
 }
@@ -200,11 +206,11 @@ async function visitOne(one: Sweep, object: SteppedObject): Promise<number> {
   const what = 'remove the data that no Backup holds'
   const removed = await attempt(one, refOf(object), what, () => removeOrphanedBackup(deps, object, askFate))
   if (removed === true) report.unclaimed++
-  // A look at a Backup that was looked at before costs nothing.
+  // A look at a Backup that this sweep has already read costs nothing.
   return stopped === true || stopped === undefined || woken || removed !== false ? 1 : 0
 }
 
-/** true: it was due, and was woken or not. */
+/** true: the object was due. Waking it may have failed. */
 async function wakeOne(one: Sweep, object: SteppedObject): Promise<boolean> {
   const { deps, report } = one
   const decision = wakeOf(one, object)
@@ -222,7 +228,7 @@ async function wakeOne(one: Sweep, object: SteppedObject): Promise<boolean> {
   return true
 }
 
-/** Before the records end: the record of such a Download is all that tells of its disk. */
+/** Runs before records are deleted, because nothing but the record of such a Download describes its disk. */
 async function endAllTornOut(one: Sweep, isLate: () => boolean): Promise<void> {
   const { deps, world, report } = one
   const { leases } = world
@@ -260,7 +266,7 @@ async function endOne(one: Sweep, object: SteppedObject): Promise<number> {
   return 1
 }
 
-/** A holder that died after the end of its object leaves its Lease; a released one of an object that is gone is litter too. */
+/** A holder that died after its object ended leaves its Lease behind. The released Lease of an object that is gone is left over too. */
 async function removeDeadLeases(one: Sweep, isLate: () => boolean): Promise<void> {
   const { deps, world } = one
   const wanted = new Set(world.objects.filter((object) => !isOver(object)).map(leaseName))

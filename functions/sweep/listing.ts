@@ -1,4 +1,4 @@
-// Reads one kind to its end, page by page. A namespace with very much in it is put last, so that it keeps no other one waiting.
+// Reads one kind to its end, page by page. A namespace with very many objects is read last, so that it does not delay the others.
 
 import type { SteppedKind } from '#shared/api/kinds.ts'
 import type { KindTypes } from '#shared/api/types.ts'
@@ -8,13 +8,13 @@ import { asError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import type { Page, PageOptions } from '#shared/ports/cluster.ts'
 
-/** What one namespace may take of a list before it is put last. */
+/** How much of a list one namespace may take before it is read last. */
 const FLOOD_BYTES = 24 * MiB
-/** A selector that names more than these gets too long; whoever has so many namespaces waits with everybody. */
+/** A selector with more names would get too long. Further namespaces are read together with all others. */
 const MOST_FLOODS = 50
 
 export type Listing = {
-  /** All of the kind was seen, but for `unseen`. */
+  /** Every object of the kind was read, except those in `unseen`. */
   whole: boolean
   /** Namespaces that were not read to their end. */
   unseen: Set<string>
@@ -28,7 +28,7 @@ export type ListingWork<Name extends SteppedKind> = {
   floodBytes?: number
 }
 
-/** Trouble with one kind, or one namespace, is told in the answer and in the log. */
+/** Errors of one kind or one namespace are reported in the result and in the log. */
 export async function listKind<Name extends SteppedKind>(deps: StepDeps, work: ListingWork<Name>): Promise<Listing> {
   const floods: string[] = []
   try {
@@ -42,7 +42,7 @@ export async function listKind<Name extends SteppedKind>(deps: StepDeps, work: L
   return { whole: true, unseen }
 }
 
-/** false: a namespace turned out to be a flood, and is in `floods` now; or the time is over. */
+/** false: a namespace turned out to be a flood and is now in `floods`, or the time is over. */
 async function readAll<Name extends SteppedKind>(
   deps: StepDeps,
   work: ListingWork<Name>,
@@ -97,7 +97,7 @@ function takePage<Name extends SteppedKind>({ kind, take }: ListingWork<Name>, p
   for (const object of page.objects) take(glance(kind, object))
 }
 
-/** The namespace that has passed the limit; a page's length is shared out among its objects. */
+/** Returns the namespace that has passed the limit. A page's length is divided equally among its objects. */
 function count(bytes: Map<string, number>, { objects, bytes: length }: Page, limit: number): string | undefined {
   for (const { metadata } of objects) {
     const namespace = metadata.namespace ?? ''

@@ -1,4 +1,5 @@
-// Staging claims in Velero's namespace whose restore is gone or over: no owner takes them away there, as an owner is of the same namespace.
+// Finds staging claims in Velero's namespace whose restore is gone or has ended. The garbage collector does not remove them, because an
+// owner reference only works within one namespace.
 
 import type { PersistentVolumeClaim } from '#shared/api/types.ts'
 import { CLONE_LABEL, clonePlaceOf } from '#shared/domain/staging.ts'
@@ -10,23 +11,26 @@ import { gather } from './gather.ts'
 import type { SweepDeps } from './handler.ts'
 import { takeTurns, within } from './turns.ts'
 
-/** Of its own, after the sweep: who waits to be woken comes first. */
+/** A separate limit after the sweep: objects that wait to be woken come first. */
 const LOST_MS = 2 * SECOND_MS
-/** Each is one read, and one event that takes 4 s when nobody answers. */
+/** Each is one read, and one event that takes 4 s if no receiver answers. */
 const AT_ONCE = 16
-/** Of one tenant in one sweep. */
+/** Per tenant and sweep. */
 const EACH = 100
 
 type Deps = Pick<SweepDeps, 'cluster' | 'clock' | 'settings' | 'wake' | 'log'>
 
-/** Wakes the clone function by the claim's name: it looks again, and removes what is nobody's. Returns how many were woken. */
+/**
+ * Wakes the clone function by the claim's name. That function checks again and removes claims without a restore. Returns how many were
+ * woken.
+ */
 export async function wakeForLostStaging(deps: Deps, signal: AbortSignal): Promise<number> {
   const { veleroNamespace: namespace } = deps.settings
   const salt = deps.clock.nowMs()
   const isLate = within(deps, LOST_MS, signal)
   const place = { namespace, labelSelector: CLONE_LABEL }
   const claims = await gather(deps, 'PersistentVolumeClaim', place, sketch, isLate)
-  // So that those that cannot be removed keep no other one waiting.
+  // Starts at another position each time, so that claims that cannot be removed do not delay the others.
   const from = salt % Math.max(1, claims.length)
   let woken = 0
   const turns = { atOnce: AT_ONCE, perTenant: EACH, salt, isLate }
@@ -37,7 +41,7 @@ export async function wakeForLostStaging(deps: Deps, signal: AbortSignal): Promi
   return woken
 }
 
-/** Its namespace is that of its clone: whose turn it is. */
+/** Uses the namespace of the clone, which decides whose turn it is. */
 function sketch(claim: PersistentVolumeClaim): object {
   const { name, uid, labels, annotations } = claim.metadata
   return { metadata: { name, uid, labels, annotations, namespace: clonePlaceOf(claim)?.namespace } }
@@ -57,7 +61,7 @@ async function wakeIfLost(deps: Deps, claim: PersistentVolumeClaim): Promise<boo
   return true
 }
 
-/** Not while its restore goes on. What could not be read is not gone. */
+/** false while the restore is in progress. A restore that could not be read does not count as gone. */
 async function isLost({ cluster, log }: Deps, claim: PersistentVolumeClaim): Promise<boolean> {
   const place = clonePlaceOf(claim)
   if (place === undefined) return false

@@ -1,4 +1,4 @@
-// Wires the sweep: each tick of its PingSource is one look at everything unfinished; another one, each hour, is for orphans in vCenter.
+// Wires the sweep: each tick of its PingSource checks all unfinished objects once. An hourly tick looks for orphans in vCenter.
 
 import { STEPPED_KINDS } from '#shared/api/kinds.ts'
 import { type Resume, underTaskLease } from '#shared/controllers/task.ts'
@@ -25,7 +25,7 @@ const ended = new Counter(
 metrics.all.push(rescues, ended)
 const { brokerUrl, functionUrlTemplate } = deps.settings
 
-/** To the broker; straight to the function when the broker refuses, as the sweep is what everything else leans on. */
+/** Sends to the broker, or straight to the function if the broker refuses, because everything else relies on the sweep. */
 async function wake(step: string, ref: ObjectRef): Promise<void> {
   const urls = [brokerUrl, functionUrlTemplate && functionUrl(functionUrlTemplate, step)].filter(
     (url) => url !== undefined,
@@ -50,7 +50,7 @@ async function wake(step: string, ref: ObjectRef): Promise<void> {
 }
 
 const SWEEP = { name: 'sweep', gapMs: deps.settings.sweepGapMs }
-/** Recorded before vCenter is contacted: whoever can send events cannot make it log in more often. */
+/** The start is recorded before vCenter is contacted, so a sender of events cannot make the sweep log in more often. */
 const ORPHANS = { name: 'orphans', gapMs: deps.settings.orphanGapMs }
 
 /** `dormousetask` is an extension that the PingSource sets (eventing/schedules). */
@@ -63,7 +63,7 @@ async function onEvent(event: EventAttributes, signal: AbortSignal): Promise<str
   return await underTaskLease(deps, SWEEP, () => sweepOnce(signal))
 }
 
-/** The look for lost staging claims comes last, and whatever became of the sweep. */
+/** The search for lost staging claims comes last, and runs whether or not the sweep succeeded. */
 async function sweepAndLook(sweepDeps: SweepDeps, signal: AbortSignal): Promise<SweepReport> {
   try {
     return await sweep(sweepDeps, signal)
@@ -73,7 +73,7 @@ async function sweepAndLook(sweepDeps: SweepDeps, signal: AbortSignal): Promise<
 }
 
 async function sweepOnce(signal: AbortSignal): Promise<string> {
-  // First: the sweep itself may meet what ends it.
+  // This comes first, because the sweep itself may fail.
   await wakeForPrunes({ ...deps, wake }).catch((error) =>
     log.warn({ err: asError(error) }, 'could not wake maintenance; the next sweep tries again'),
   )
@@ -96,7 +96,7 @@ async function lostStaging(signal: AbortSignal): Promise<void> {
   )
 }
 
-/** The sweep of each minute never opens a vCenter session; this one logs out again. */
+/** The sweep of each minute never opens a vCenter session. This one does, and logs out again. */
 async function orphans(signal: AbortSignal, resume: Resume): Promise<string> {
   const wired = wireVolumes(deps)
   try {

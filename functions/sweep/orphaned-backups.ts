@@ -1,4 +1,4 @@
-// Data that no backup of Velero names: its plugin died after it had asked for it, so that nobody would ever delete it.
+// Removes data that no Velero Backup names: the plugin died after it had requested the backup, so no Velero deletion would ever remove it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { DeleteSnapshot, Snapshot, SteppedObject } from '#shared/api/types.ts'
@@ -11,15 +11,15 @@ import { ConflictError } from '#shared/kernel/errors.ts'
 import { type AskFate, textOf } from './owner-check.ts'
 
 /**
- * true: a DeleteSnapshot was asked for; the delete function does the rest. A death before the mark is written repeats it under the
- * same name.
+ * true: a DeleteSnapshot was created; the delete function does the rest. If the process dies before the mark is written, the next sweep
+ * repeats the request under the same name.
  */
 export async function removeOrphanedBackup(deps: StepDeps, listed: SteppedObject, askFate: AskFate): Promise<boolean> {
   const owner = veleroOwnerOf(listed)
   if (owner === undefined || !holdsUnasked(listed)) return false
   const fate = await askFate(listed)
   if (fate === undefined || !isOrphanedBackup(listed, fate)) return false
-  // Its Backup has ended, so that from here on nobody marks it any more; since it was listed, somebody may have.
+  // The Backup has ended, so the plugin will not mark the Snapshot from here on. It may have done so after the Snapshot was listed.
   const snapshot = await readAgain(deps, listed)
   if (snapshot === undefined || !isOrphanedBackup(snapshot, fate)) return false
   const removal = removalOf(deps, snapshot)

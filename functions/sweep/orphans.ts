@@ -1,4 +1,4 @@
-// Each hour: removes disk snapshots that carry this cluster's name and belong to nobody any more (docs/design/0002-ends.md).
+// Each hour: removes disk snapshots that carry this cluster's name and no longer belong to any object (docs/design/0002-ends.md).
 
 import type { KubeObject, SteppedKind } from '#shared/api/kinds.ts'
 import type { PersistentVolume } from '#shared/api/types.ts'
@@ -32,8 +32,8 @@ const NAMING = [
 ] as const satisfies SteppedKind[]
 
 /**
- * One disk's trouble does not keep the others from being looked at; what failed is tried again in an hour. Cut off by `signal`, the next run
- * goes on behind the last disk of this one.
+ * A failure of one disk does not stop the others; it is retried in an hour. If `signal` cuts this run off, the next run continues behind
+ * the last disk of this one.
  */
 export async function sweepOrphans(deps: VolumeDeps, signal: AbortSignal, resume: Resume): Promise<OrphanReport> {
   const report: OrphanReport = { disks: 0, removed: 0, failed: 0 }
@@ -72,7 +72,7 @@ export async function sweepOrphans(deps: VolumeDeps, signal: AbortSignal, resume
   return report
 }
 
-/** A disk that no vCenter knows (any more) has none. */
+/** A disk that no vCenter knows (any more) has no snapshots. */
 async function snapshotsOf(deps: VolumeDeps, fcdId: string): Promise<ListedSnapshot[]> {
   try {
     return await deps.volumes.listSnapshots(fcdId)
@@ -83,7 +83,7 @@ async function snapshotsOf(deps: VolumeDeps, fcdId: string): Promise<ListedSnaps
 }
 
 async function readOwners(deps: VolumeDeps, clusterId: string): Promise<Owners> {
-  // One elsewhere is a user's, whose word for a disk snapshot would keep it for ever.
+  // Only Uploads in Velero's namespace count. Users can write Uploads elsewhere, and one that names a disk snapshot would keep it for ever.
   const place = { namespace: deps.settings.veleroNamespace }
   const snapshots = await gather(deps, 'Snapshot', {}, (object) => glance('Snapshot', object))
   const uploads = await gather(deps, 'Upload', place, (object) => {
@@ -93,7 +93,7 @@ async function readOwners(deps: VolumeDeps, clusterId: string): Promise<Owners> 
   return { clusterId, snapshots, uploads }
 }
 
-/** The object it was made for is gone, so it is told beside the claim whose disk it was. */
+/** The Snapshot object is gone, so the Event goes to the claim that had the disk. */
 async function tell(
   deps: VolumeDeps,
   volumes: PersistentVolume[],

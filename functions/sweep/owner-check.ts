@@ -1,4 +1,4 @@
-// Looks at the Backups and Restores of Velero that unfinished work was made for, and stops what nobody waits for any more.
+// Checks the Velero Backups and Restores that unfinished work was made for, and stops work that Velero no longer waits for.
 
 import { KINDS } from '#shared/api/kinds.ts'
 import type { Backup, Restore, SteppedObject, TransferObject } from '#shared/api/types.ts'
@@ -21,9 +21,8 @@ export type AskFate = (object: SteppedObject) => Promise<Fate | undefined>
 type Found = { object: Backup | Restore | undefined } | 'unknown'
 
 /**
- * Each Backup and Restore is read once, and only when somebody asks, and for one tenant no more than so many: their names are what
- * tenants have written. To be called after the objects were listed: their owner was there before them, so that one which is not there
- * now is gone.
+ * Reads each Backup and Restore once, only on demand, and only a limited number for each tenant, because tenants can write these names.
+ * Must be called after the objects were listed: an owner exists before its objects, so an owner that is not found now is gone.
  */
 export function askFates(deps: StepDeps, perTenant = Number.POSITIVE_INFINITY): AskFate {
   const asked = new Map<string, Promise<Found>>()
@@ -43,7 +42,7 @@ export function askFates(deps: StepDeps, perTenant = Number.POSITIVE_INFINITY): 
   }
 }
 
-/** Whatever keeps it from being read (also a kind that is not served) may pass. */
+/** Whatever prevents the read (including a kind that is not served) may pass. */
 async function find(deps: StepDeps, owner: VeleroOwner): Promise<Found> {
   try {
     const found = await read(deps, owner)
@@ -69,8 +68,8 @@ export function textOf({ kind, name }: VeleroOwner): string {
 type Unfinished = { object: SteppedObject; upload: TransferObject | undefined; askFate: AskFate }
 
 /**
- * true: it was asked to stop. The label makes it an event; the next sweep is the guarantee (docs/operations/cancel.md). ConflictError:
- * somebody has written to it since it was listed.
+ * true: the object was asked to stop. The label change causes an event; the next sweep is the guarantee (docs/operations/cancel.md). Throws
+ * ConflictError if the object was changed since it was listed.
  */
 export async function stopAbandoned(deps: StepDeps, { object, upload, askFate }: Unfinished): Promise<boolean> {
   const owner = veleroOwnerOf(object)

@@ -1,10 +1,10 @@
-// Prunes that are not through: by the schedule they would be gone on with a day later.
+// Continues unfinished prunes, which the schedule alone would continue a day later.
 
 import { leaseState } from '#shared/domain/lease.ts'
 import { isPruning, MAINTENANCE_LEASE } from '#shared/domain/maintenance.ts'
 import type { SweepDeps } from './handler.ts'
 
-/** Wakes maintenance once, whatever the number of them: it goes on with all. false: there is nothing to go on with. */
+/** Wakes maintenance once for all unfinished prunes. false: there is nothing to continue, or maintenance is running. */
 export async function wakeForPrunes(
   deps: Pick<SweepDeps, 'cluster' | 'clock' | 'settings' | 'wake'>,
 ): Promise<boolean> {

@@ -1,4 +1,4 @@
-// The end of records: what has ended long ago is deleted, and a deletion that cannot be finished is let go.
+// Deletes the records of work that ended long ago, and releases deletions that cannot be finished.
 
 import { KINDS } from '#shared/api/kinds.ts'
 import type { Lease, SteppedObject } from '#shared/api/types.ts'
@@ -15,7 +15,10 @@ import type { AskFate } from './owner-check.ts'
 
 export type RecordOutcome = 'kept' | 'collected' | 'released'
 
-/** Deletes exactly what was seen: a record that somebody wrote to meanwhile is looked at by the next sweep. ConflictError then. */
+/**
+ * Deletes exactly the version that was listed. If the record was changed meanwhile, it throws ConflictError, and the next sweep looks
+ * again.
+ */
 export async function endRecord(
   deps: StepDeps,
   object: SteppedObject,
@@ -30,7 +33,7 @@ export async function endRecord(
   const decision = decideRecord(object, around.owner, nowMs, recordRetentionMs)
   if (decision.kind === 'keep') return 'kept'
   if (decision.kind === 'stamp') return await stamp(deps, object, nowMs)
-  // A transfer's record goes with that of the object which Velero knows: together they say how it ended.
+  // A transfer's record is deleted together with the record of the object that Velero knows: together they show how it ended.
   const fate = await around.askFate(around.owner ?? object)
   if (fate !== undefined && mayStillBeRead(fate)) return 'kept'
   await deps.cluster.delete(object.kind, object, 'unchanged')
@@ -45,7 +48,7 @@ async function stamp(deps: StepDeps, object: SteppedObject, nowMs: number): Prom
   return 'kept'
 }
 
-/** Said before it is done: afterwards there is no object to say it of. */
+/** The Event comes first: afterwards there is no object to attach it to. */
 async function release(deps: StepDeps, object: SteppedObject): Promise<void> {
   const hours = Math.round((10 * deps.settings.finalizerDeadlineMs) / HOUR_MS) / 10
   const why = String(object.status?.reason ?? 'no reason known')
@@ -56,7 +59,10 @@ async function release(deps: StepDeps, object: SteppedObject): Promise<void> {
   await deps.cluster.patch(object.kind, object, { metadata: { finalizers: withoutFinalizer(object) } })
 }
 
-/** Whole: of what was listed only a part was kept, and other finalizers and the reason are not in it. Gone, or changed: ConflictError. */
+/**
+ * Reads the full object: only a part was kept from the list, without other finalizers and the reason. Throws ConflictError if the object is
+ * gone or has changed.
+ */
 async function readWhole({ cluster }: StepDeps, listed: SteppedObject): Promise<SteppedObject> {
   const { namespace, name, resourceVersion } = listed.metadata
   const found = await cluster.read(listed.kind, namespace, name)

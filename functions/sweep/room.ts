@@ -1,4 +1,4 @@
-// Room for what the sweep has read: so much for each tenant, and so much in all.
+// Limits what the sweep keeps in memory: a number of objects for each tenant, and a number in total.
 
 import type { SteppedKind } from '#shared/api/kinds.ts'
 import type { KindTypes, SteppedObject } from '#shared/api/types.ts'
@@ -8,9 +8,9 @@ import { tenantOf } from '#shared/domain/tenant.ts'
 export type RoomOptions = {
   perTenant: number
   inAll: number
-  /** Changes from sweep to sweep: of too many, others stay each time. */
+  /** Changes from sweep to sweep: if there are too many objects, a different set is kept each time. */
   salt: number
-  /** Stays in any case. */
+  /** The object is kept in any case. */
   isNeeded: (object: SteppedObject) => boolean
 }
 
@@ -19,7 +19,7 @@ type Kept = { object: SteppedObject; rank: number }
 export class Room {
   readonly #options: RoomOptions
   readonly #tenants = new Map<string, Map<string, Kept>>()
-  /** Whose an object is, by its place. */
+  /** The tenant of each object, by kind, namespace and name. */
   readonly #owners = new Map<string, string>()
   readonly #crowded = new Set<string>()
   #perTenant: number
@@ -30,7 +30,7 @@ export class Room {
     this.#perTenant = options.perTenant
   }
 
-  /** An object that was seen before is replaced. */
+  /** Replaces an object that was added before. */
   add(object: SteppedObject): void {
     const tenant = tenantOf(object)
     const kept = this.#tenants.get(tenant) ?? new Map<string, Kept>()
@@ -50,7 +50,7 @@ export class Room {
     return kept?.object as KindTypes[Name] | undefined
   }
 
-  /** In an order that does not depend on who was read first. */
+  /** Sorted, so that the order does not depend on which object was read first. */
   all(): SteppedObject[] {
     const kept = [...this.#tenants.values()].flatMap((each) => [...each])
     return kept.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, { object }]) => object)
@@ -76,7 +76,7 @@ export class Room {
     }
   }
 
-  /** Those who have most give most. */
+  /** Halves the limit until the total fits, so the tenants with the most objects lose the most. */
   #thinAll(): void {
     while (this.#count > this.#options.inAll && this.#perTenant > 1) {
       this.#perTenant = Math.floor(this.#perTenant / 2)

@@ -1,5 +1,5 @@
-// A hand-over whose CloneFromSnapshot was torn out, finalizer and all: nobody goes on with it, and its disk, set to Retain, would stay for ever and
-// count towards no quota. The Download in Velero's namespace still tells of it.
+// Ends a hand-over whose CloneFromSnapshot was removed by force, finalizer included. No function would continue it, and its disk, which is
+// set to Retain, would stay for ever without counting towards a quota. The Download in Velero's namespace still describes it.
 
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import type { Download, Lease, SteppedObject } from '#shared/api/types.ts'
@@ -15,13 +15,13 @@ import { holdsFinalizer, stepOf, withoutFinalizer } from '#shared/domain/step-la
 import { isOver } from '#shared/domain/sweep.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
-/** Worth a look. `owner`: what stands under the name of its clone. */
+/** Whether the Download is worth a look. `owner`: the object that has the name of its clone. */
 export function mayBeTornOut(download: SteppedObject, owner: SteppedObject | undefined): boolean {
   if (download.kind !== 'Download' || !isOver(download) || stepOf(download) !== 'done') return false
   return holdsFinalizer(download) && (owner?.kind !== 'CloneFromSnapshot' || !isDownloadOf(download, owner))
 }
 
-/** true: it was ended. Each part looks at what is there first, so a sweep that died is simply gone on with. */
+/** true: the hand-over was ended. Each part first looks at what exists, so another sweep can continue after one that died. */
 export async function endTornOut(
   deps: StepDeps,
   listed: SteppedObject,
@@ -45,7 +45,7 @@ export async function endTornOut(
   return true
 }
 
-/** Place and UID of the clone, as the Download's reference and name say; undefined: it hands nothing over. */
+/** Place and UID of the clone, from the Download's reference and name. undefined: the Download hands nothing over. */
 function tornOutOf(download: Download): Restored | undefined {
   const [namespace, name, ...rest] = String(download.spec?.clonefromSnapshotReference ?? '').split('/')
   if (handOverOf(download) === undefined || !isNamespaceName(namespace) || !isObjectName(name) || rest.length > 0)

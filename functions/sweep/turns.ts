@@ -1,4 +1,4 @@
-// Does many small things, several at a time, tenant by tenant in turns, for as long as there is time.
+// Runs many small tasks, several at a time, with the tenants taking turns, until the time is over.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -6,16 +6,16 @@ import { inRounds, shuffledWhere } from '#shared/domain/shares.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
 
 export type TurnOptions = {
-  /** At the same time. */
+  /** How many run at the same time. */
   atOnce: number
   /** What one tenant may cost in one sweep. */
   perTenant: number
-  /** Changes from sweep to sweep: whoever has more than that is taken in another order each time. */
+  /** Changes from sweep to sweep: the objects of a tenant over its limit are taken in a different order each time. */
   salt: number
   isLate: () => boolean
 }
 
-/** `act` tells what it has cost: 0 when it asked nobody for anything. Returns how many were left for the next sweep. */
+/** `act` returns its cost: 0 if it made no request. Returns how many objects were left for the next sweep. */
 export async function takeTurns<Each extends KubeObject>(
   objects: readonly Each[],
   options: TurnOptions,
@@ -35,7 +35,7 @@ export async function takeTurns<Each extends KubeObject>(
         left++
         continue
       }
-      costs.set(tenant, cost + 1) // before it is known, so that many at once do not pass the limit
+      costs.set(tenant, cost + 1) // before the cost is known, so that parallel tasks do not pass the limit
       const paid = await act(object)
       costs.set(tenant, (costs.get(tenant) ?? 0) - 1 + paid)
     }
@@ -44,7 +44,7 @@ export async function takeTurns<Each extends KubeObject>(
   return left
 }
 
-/** Whether that time, or the request's, is over. */
+/** Whether that time, or the time of the request, is over. */
 export function within({ clock }: Pick<StepDeps, 'clock'>, ms: number, signal: AbortSignal): () => boolean {
   const startMs = clock.monotonicMs()
   return () => signal.aborted || clock.monotonicMs() - startMs >= ms

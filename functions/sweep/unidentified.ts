@@ -1,5 +1,5 @@
-// Repositories of an earlier version, which did not record which repository was opened and whose settings it has: their claims are done, so
-// nobody would look at them again, and a location that is edited would not be followed.
+// Repositories of an earlier version, which did not record which repository was opened and where its settings came from. Their claims are
+// done, so no function would look at them again, and an edited location would not be followed.
 
 import type { BackupRepository, BackupRepositoryClaim } from '#shared/api/types.ts'
 import { startingElsewhere } from '#shared/domain/maintenance.ts'
@@ -7,16 +7,16 @@ import { claimNamespaceOf, isMadeFor } from '#shared/domain/repository-claim.ts'
 import { stepOf } from '#shared/domain/step-label.ts'
 import type { SweepDeps } from './handler.ts'
 
-/** In one sweep: each is one read, and one event. */
+/** Per sweep: each is one read, and one event. */
 const MOST = 16
 
 type Deps = Pick<SweepDeps, 'cluster' | 'clock' | 'settings' | 'wake' | 'log'>
 
-/** Wakes the repository function for each ready claim, which is looked at once more. Returns how many were woken. */
+/** Wakes the repository function for each ready claim, so that it is checked once more. Returns how many were woken. */
 export async function wakeForUnidentified(deps: Deps): Promise<number> {
   const unidentified = (await deps.cluster.list('BackupRepository')).filter(isUnidentified)
   let woken = 0
-  // So that those whose claim is gone keep no other one waiting.
+  // Starts at another position each time, so that repositories whose claim is gone do not delay the others.
   for (const repository of startingElsewhere(unidentified, deps.clock.nowMs()).slice(0, MOST)) {
     const claim = await readyClaimOf(deps, repository)
     if (claim === undefined) continue
@@ -33,7 +33,7 @@ function isUnidentified(repository: BackupRepository): boolean {
   return (repository.status?.repositoryId ?? '') === ''
 }
 
-/** undefined also where it is unfinished: then the sweep, or an event, wakes it all the same. */
+/** Also undefined if the claim is unfinished: the sweep or an event wakes it in any case. */
 async function readyClaimOf(
   { cluster, settings }: Deps,
   repository: BackupRepository,

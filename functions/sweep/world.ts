@@ -1,4 +1,4 @@
-// What one sweep knows: a glance at each object, the Leases, and of what it knows nothing.
+// What one sweep knows: a short extract of each object, the Leases, and which parts could not be read.
 
 import { STEPPED_KINDS, type SteppedKind } from '#shared/api/kinds.ts'
 import type {
@@ -28,32 +28,32 @@ export type Limits = {
   floodBytes?: number
 }
 
-/** About a kilobyte each, twice that for hostile ones. */
+/** About a kilobyte per object, and twice that for hostile ones. */
 const LIMITS: Limits = { perTenant: 6000, inAll: 30_000 }
 
 export type World = {
   veleroNamespace: string
   objects: SteppedObject[]
-  /** Downloads whose volume changes hands, by the clone that they name. */
+  /** Downloads whose volume is being handed over, by the clone that they name. */
   handOvers: Map<string, Download[]>
-  /** undefined: they could not be read. */
+  /** undefined: the Leases could not be read. */
   leases: Map<string, Lease> | undefined
-  /** As they were before the objects were read; undefined: they could not be. */
+  /** The slots as they were before the objects were read. undefined: they could not be read. */
   slots: Slots | undefined
   find: <Name extends SteppedKind>(
     kind: Name,
     namespace: string | undefined,
     name: unknown,
   ) => KindTypes[Name] | undefined
-  /** Whether what is not found is not there. */
+  /** Whether an object that is not found does not exist. */
   knows: (kind: SteppedKind, namespace: string, tenant: string) => boolean
-  /** It was listed; of a kind that nobody knows there is nothing. */
+  /** The kind was listed. Also true for an unknown kind, because no objects of it exist. */
   isListed: (kind: SteppedKind) => boolean
-  /** Every object of the kind was looked at and kept. */
+  /** Every object of the kind was read and kept. */
   knowsAll: (kind: SteppedKind) => boolean
 }
 
-/** Elsewhere Uploads and Downloads are nobody's. */
+/** Uploads and Downloads in other namespaces are ignored. */
 export function placeOf(kind: string, veleroNamespace: string): ListOptions {
   return kind === 'Upload' || kind === 'Download' ? { namespace: veleroNamespace } : {}
 }
@@ -74,7 +74,7 @@ export async function readWorld(deps: StepDeps, isLate: () => boolean, limits: L
     return [kind, await listKind(deps, { ...work, ...(floodBytes === undefined ? {} : { floodBytes }) })]
   }
   const listings = new Map(await Promise.all(STEPPED_KINDS.map(read)))
-  // After the objects: whose holder has begun meanwhile is not taken for dead.
+  // The Leases are read after the objects: an object whose holder began meanwhile then does not look dead.
   const leases = await orUndefined(deps, 'Leases', () => readLeases(deps))
   return { veleroNamespace, leases, slots, ...knowledgeOf(room, listings) }
 }
@@ -115,7 +115,7 @@ async function orUndefined<T>(deps: StepDeps, what: string, read: () => Promise<
   }
 }
 
-/** The Snapshot that an Upload, the CloneFromSnapshot that a Download was made for. */
+/** The Snapshot that an Upload was made for, or the CloneFromSnapshot that a Download was made for. */
 export function ownerOf(
   world: World,
   object: SteppedObject,
@@ -130,7 +130,7 @@ export function ownerOf(
   return { owner, isUnread: owner === undefined && !world.knows(ownerKind, namespace, namespace) }
 }
 
-/** A Download that hands its volume over to this clone: the clone's own word for it may have been written by hand. */
+/** A Download that hands its volume over to this clone. The name in the clone's status is not used, because a user may have written it. */
 function handOverTo({ handOvers }: World, clone: SteppedObject): Download | undefined {
   if (clone.kind !== 'CloneFromSnapshot') return undefined
   return handOvers.get(cloneReference(clone))?.find((download) => isDownloadOf(download, clone))

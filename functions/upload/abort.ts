@@ -1,4 +1,4 @@
-// An upload that is cancelled: nothing of it stays in vCenter, and no backup of it can be sealed any more.
+// Cancels an upload: nothing of it stays in vCenter, and its backup can no longer be sealed.
 
 import type { StatusChangeOf, Upload } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
@@ -11,8 +11,9 @@ import { DormouseError } from '#shared/kernel/errors.ts'
 import { abandonBackup, endAccess } from './release.ts'
 
 /**
- * Before the bucket, which may be out of reach, what is in vCenter. A warm mover may still have the snapshot open: it would be locked.
- * A mover that was paused may open it until the snapshot is gone, and nobody can after that: so only what is released then stays so.
+ * Cleans up vCenter before the bucket, which may be unreachable. A warm mover may still have the snapshot open and would keep it locked, so
+ * the disk is released first. A paused mover may open the snapshot again until it is removed, but not after that. So the disk is released
+ * once more after the removal, and this release is final.
  */
 export async function abort(work: Work<'Upload', TransferDeps>): Promise<Result<'Upload'>> {
   const { deps, lease } = work
@@ -34,7 +35,7 @@ const WHAT_IT_LEFT = {
   unknown: 'cancelled; its repository is gone, so what it had stored there was left as it is',
 } as const
 
-/** `unknown`: the BackupRepository was deleted meanwhile, so there is no way to the bucket; no backup was sealed, prune ends the rest. */
+/** `unknown`: the BackupRepository was deleted meanwhile, so the bucket cannot be reached. No backup was sealed; prune removes the rest. */
 async function abandonUnlessGone(
   deps: Pick<TransferDeps, 'access' | 'repositories'>,
   upload: Upload,

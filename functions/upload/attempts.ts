@@ -1,4 +1,4 @@
-// How often and when an upload that failed is tried again.
+// How often and when a failed upload is retried.
 
 import type { StatusChangeOf, Upload } from '#shared/api/types.ts'
 import type { Result } from '#shared/controllers/controller.ts'
@@ -9,7 +9,7 @@ import { isTooLate, uploadBackoffUnits, uploadRetryMax } from '#shared/domain/up
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { isApiTrouble, RetryableError } from '#shared/kernel/errors.ts'
 
-/** What passes is tried again while there is another attempt. Undefined: done, or left with a warning. */
+/** Returns a retry if the error may pass and another attempt is left. Undefined: the work is done, or it was left with a warning. */
 export async function attempt(
   deps: StepDeps,
   upload: Upload,
@@ -32,7 +32,7 @@ export async function attempt(
   }
 }
 
-/** Why there is no other attempt after so many failures; undefined: there is one. */
+/** Why there is no other attempt after this many failures. Undefined: there is one. */
 export async function whyNoOther(
   deps: StepDeps,
   upload: Upload,
@@ -42,7 +42,7 @@ export async function whyNoOther(
   return isTooLate(nextAttemptMs(deps, failures), deadlineOf(deps.log, upload)) ? 'too late' : undefined
 }
 
-/** `status`: what is told of the failure, its back-off aside. */
+/** `status`: how the failure is reported, without the back-off. */
 export function retryLater(
   deps: StepDeps,
   status: StatusChangeOf<'Upload'>,

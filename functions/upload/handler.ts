@@ -1,4 +1,4 @@
-// Moves one slice of a snapshot into the repository; after the last one it seals the backup and removes the local snapshot.
+// Moves one slice of a snapshot into the repository. After the last slice it seals the backup and removes the local snapshot.
 
 import type { Upload } from '#shared/api/types.ts'
 import { type Controller, type Result, type Run, runStep } from '#shared/controllers/controller.ts'
@@ -40,25 +40,25 @@ const UPLOAD: Controller<'Upload', TransferDeps, UploadStep> = {
   goesOn: asksForAbort,
 }
 
-/** One delivery does at most one step. Safe twice and in any order: it trusts the object, never the event. */
+/** One delivery does at most one step. Idempotent, and safe in any order: it trusts the object, never the event. */
 export async function handleUpload(
   _context: Context,
   ref: ObjectRef,
   deps: TransferDeps,
   signal: AbortSignal,
 ): Promise<string> {
-  // Whoever may create one elsewhere is no operator: its ids and its reference prove nothing.
+  // Users who are not operators may create Uploads in other namespaces. The ids and the reference in these prove nothing.
   if (ref.namespace !== deps.settings.veleroNamespace) return 'not in the Velero namespace'
   return await runStep(UPLOAD, deps, ref, signal)
 }
 
-/** A Snapshot that was cancelled or deleted wakes nobody while its Upload is at work: so the Upload looks at it, too. */
+/** A Snapshot that is cancelled or deleted wakes no function while its Upload runs, so the Upload also checks the Snapshot. */
 async function decide({ cluster, clock, settings }: TransferDeps, upload: Upload): Promise<UploadStep> {
   const nowMs = clock.nowMs()
   const decideOn = (seen: UploadSeen) =>
     decideUpload(withBelievedRetry('Upload', seen, nowMs, settings.backoffUnitMs), nowMs)
   const own = decideOn(seeUpload(upload))
-  if (own.kind === 'nothing' || own.kind === 'abort') return own // no wish of the Snapshot changes that
+  if (own.kind === 'nothing' || own.kind === 'abort') return own // the Snapshot cannot change this
   return decideOn(seeUpload(upload, await snapshotOf(cluster, upload)))
 }
 

@@ -1,4 +1,4 @@
-// How an upload comes to its end: sealed, cleaned up, or failed and tried again. How it is cancelled: ./abort.ts.
+// The outcomes of an upload: sealed, cleaned up, or failed and retried. Cancelling is in ./abort.ts.
 
 import type { StatusChangeOf, Upload } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
@@ -21,14 +21,14 @@ import { endAccess, endSession } from './release.ts'
 type UploadWork = Work<'Upload', TransferDeps>
 type Conditions = Parameters<typeof setCondition>[0]
 
-/** `closed`: by the mover that had it open last, in order. `perhaps held`: a mover may have died since. */
+/** `closed`: the last mover that had the disk open closed it in order. `perhaps held`: a mover may have died since. */
 export type DiskState = 'closed' | 'perhaps held'
 
 type UploadMode = NonNullable<NonNullable<Upload['status']>['mode']>
 
 type Healed = { packs: number; pages: number }
 
-/** The root is durable and was verified: from here on nothing can make this backup a failure. */
+/** The root is durable and verified: from here on, nothing can turn this backup into a failure. */
 export async function seal(
   work: UploadWork,
   end: { root: string; mode?: UploadMode; progress?: UploadProgress; healed?: Healed },
@@ -52,7 +52,7 @@ export async function seal(
   return await cleanUp(work, 'Completed', disk)
 }
 
-/** This backup is whole, earlier ones are not: that is worth an alarm. Answers the conditions. */
+/** This backup is complete, but earlier ones are not, which is worth an alarm. Returns the conditions. */
 async function tellOfDamage({ deps, lease }: UploadWork, healed: Healed | undefined): Promise<Conditions> {
   const { conditions } = lease.latest().status ?? {}
   if (healed === undefined) return conditions
@@ -120,7 +120,7 @@ function cleanUpFailed({ deps, lease }: UploadWork, error: Error): Result<'Uploa
   return { ...later, event: ['Warning', 'CleanupFailed', message] }
 }
 
-/** Of any error of an action, whatever was under way. */
+/** Handles an error of any action. */
 export async function recordFailure(work: UploadWork, error: Error): Promise<Result<'Upload'>> {
   const cut = cutByCancel<'Upload'>(work, 'upload', error)
   if (cut !== undefined) return cut
@@ -143,20 +143,20 @@ export async function recordFailure(work: UploadWork, error: Error): Promise<Res
     await lease.patch({ status: { givenUp: true, message, reason, retryCount: failures, conditions } })
     return isIdUnusable ? unusable(error, deps.clock.nowMs()) : await cleanUp(work, 'UploadFailedAfterRetry')
   }
-  // A session that was given up never seals: the next attempt begins another.
+  // A fenced session never seals: the next attempt begins a new one.
   const session = reason === 'SessionFenced' ? { session: null } : {}
   const change = { ...session, ...trueSize(error) }
   return retryLater(deps, { phase: 'UploadError', message: error.message, conditions, ...change }, failures, reason)
 }
 
-/** The next attempt goes by the size of the disk snapshot itself, and not by an earlier backup of another size. */
+/** The next attempt uses the size of the disk snapshot itself, and not an earlier backup of another size. */
 function trueSize(error: Error): StatusChangeOf<'Upload'> {
   return error instanceof CapacityError ? { volumeBytes: error.diskBytes, parentRoot: null } : {}
 }
 
 const NO_ROOM = "the backup's time limit of operations leaves no room for another attempt"
 
-/** An id that cannot be read names no snapshot that could be removed. */
+/** An id that cannot be parsed names no snapshot that could be removed. */
 function unusable(error: Error, nowMs: number): Result<'Upload'> {
   const status: StatusChangeOf<'Upload'> = {
     phase: 'UploadFailedAfterRetry',

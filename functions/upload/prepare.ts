@@ -1,4 +1,4 @@
-// What a slice needs to know before it can move data: the repository, the disk, the parent backup, the areas to look at.
+// Collects what a slice needs before it can move data: the repository, the disk, the parent backup, the areas to read.
 
 import { isObjectName } from '#shared/api/names.ts'
 import type { Upload } from '#shared/api/types.ts'
@@ -25,12 +25,12 @@ import type {
 } from '#shared/ports/mover.ts'
 import type { VolumeFacts } from '#shared/ports/volumes.ts'
 
-/** `withAreas`: the same request, and vCenter was asked for what it leaves out as not asked. */
+/** `withAreas` returns the same request after it has asked vCenter for the changed areas that `request` leaves out as 'not asked'. */
 export type ReadyUpload = { state: 'ready'; request: UploadRequest; withAreas: () => Promise<UploadRequest> }
 
 type PreparedUpload = { state: 'sealed'; root: string } | ReadyUpload
 
-/** Every choice of the first slice (session, parent) is recorded in the Upload before it is used; later slices repeat it. */
+/** Every choice of the first slice (session, parent) is recorded in the Upload before it is used; later slices reuse it. */
 export async function prepareUpload(deps: TransferDeps, lease: WorkLease<'Upload'>): Promise<PreparedUpload> {
   const upload = lease.latest()
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload.spec.snapshotID)
@@ -55,7 +55,8 @@ export async function prepareUpload(deps: TransferDeps, lease: WorkLease<'Upload
     slice: Number(lease.latest().status?.slice ?? 1),
     sliceMs: deps.settings.sliceMs,
     capacityBytes: facts.capacityBytes,
-    // A later slice goes on by the plan in its checkpoint. To ask at each one would be hundreds of times what one backup needs.
+    // A later slice continues by the plan in its checkpoint. Asking vCenter at each slice would cost hundreds of times what one backup
+    // needs.
     changedAreas: isNew || changes === undefined ? await ask() : 'not asked',
     parentRoot: parent?.root,
     about,
@@ -65,15 +66,18 @@ export async function prepareUpload(deps: TransferDeps, lease: WorkLease<'Upload
 }
 
 /**
- * Before anything is opened, at each slice: a Snapshot may name a repository before there is one, and a permission may be taken back. An
- * Upload without a reference is an operator's.
+ * Runs at each slice, before anything is opened: a Snapshot may name a repository that does not exist yet, and a permission may be
+ * withdrawn. An Upload without a reference was made by an operator.
  */
 async function requireRepository(deps: TransferDeps, upload: Upload): Promise<void> {
   const reference = snapshotReference(upload)
   if (reference !== undefined) await requireAllowed(deps, upload.spec.backupRepository ?? '', [reference.namespace])
 }
 
-/** Whoever sealed it may have died before it removed the session's checkpoints: abandoning leaves the backup and removes them. */
+/**
+ * The run that sealed the backup may have died before it removed the session's checkpoints. Abandoning the session keeps the backup and
+ * removes them.
+ */
 async function alreadySealed(
   deps: TransferDeps,
   upload: Upload,
@@ -85,7 +89,10 @@ async function alreadySealed(
   return { state: 'sealed', root }
 }
 
-/** Of an Upload that was made for an id whose disk snapshot is gone: what was sealed under it may be anybody's. */
+/**
+ * The Upload may have been made for an id whose disk snapshot is gone. The backup sealed under that id may belong to another namespace or
+ * cluster.
+ */
 async function requireOwnBackup(deps: TransferDeps, upload: Upload, about: BackupAbout): Promise<void> {
   const isOwn =
     namespaceOf(about) === snapshotReference(upload)?.namespace && about.clusterId === (await deps.clusterId())
@@ -95,8 +102,8 @@ async function requireOwnBackup(deps: TransferDeps, upload: Upload, about: Backu
 }
 
 /**
- * vCenter tells the size of the disk as it is now, in whole MiB. The disk snapshot is as large as the disk was: what an earlier slice
- * has found out counts.
+ * vCenter reports the size of the disk as it is now, in whole MiB. The disk snapshot is as large as the disk was when it was taken, so a
+ * size that an earlier slice found takes precedence.
  */
 function recordedSize(upload: Upload): { capacityBytes?: number } {
   const { session, volumeBytes } = upload.status ?? {}
@@ -154,8 +161,8 @@ async function describeBackup(
 }
 
 /**
- * What was seen when the disk snapshot was taken counts: a revert to an older one and its removal leave no trace. A slice may only take it
- * back, for the later ones, too.
+ * The observation from when the disk snapshot was taken counts: a revert to an older snapshot and the removal of that snapshot leave no
+ * trace. A slice may only withdraw the observation, and it does so for later slices too.
  */
 async function isRevertible(lease: WorkLease<'Upload'>, hasOlderNow: boolean, snapshotId: string): Promise<boolean> {
   const wasAlone = lease.latest().metadata.annotations?.[NO_OLDER_SNAPSHOT_ANNOTATION] === snapshotId
@@ -164,7 +171,7 @@ async function isRevertible(lease: WorkLease<'Upload'>, hasOlderNow: boolean, sn
   return !wasAlone || hasOlderNow
 }
 
-/** The namespace, which owns the backup, by the Upload alone. One that was made before the upgrade does not tell the claim's name. */
+/** The namespace owns the backup and comes from the Upload alone. An Upload from an earlier version does not contain the claim's name. */
 async function claimName(deps: TransferDeps, upload: Upload): Promise<string> {
   const reference = snapshotReference(upload)
   if (reference === undefined) return ''
@@ -176,13 +183,13 @@ async function claimName(deps: TransferDeps, upload: Upload): Promise<string> {
   return `${namespace}/${isObjectName(claim) ? claim : ''}`
 }
 
-/** `isNew`: no slice has had this session. */
+/** `isNew`: no slice has used this session. */
 type Beginning = { session: string; parent: BackupSummary | undefined; isNew: boolean }
 
 /**
- * The session and the backup it starts from. Chosen once and recorded before the first use. A parent that was deleted since is
- * exchanged for another and costs nothing: the session goes on from its checkpoint without it, and without a checkpoint it
- * begins from the other one. One that was given up never seals: whoever meets that takes it out of the status, for a new one here.
+ * Chooses the session and the backup that it starts from once, and records them before the first use. A parent that was deleted since is
+ * replaced by another at no cost: the session continues from its checkpoint without the parent, or, without a checkpoint, begins from the
+ * other one. A fenced session never seals; the error handler then removes it from the status, and a new one is chosen here.
  */
 async function begin(
   deps: TransferDeps,
@@ -209,15 +216,17 @@ async function begin(
   return { session, parent, isNew: true }
 }
 
-/** The newest whose change id counts, else the newest: what it does not tell is read and found again by its content. */
+/**
+ * The newest backup with a usable change id, else the newest: data that the change id does not cover is read and recognised by its content.
+ */
 function parentOf(fitting: readonly BackupSummary[]): BackupSummary | undefined {
   return fitting.find((backup) => changeIdOf(backup) !== undefined) ?? fitting[0]
 }
 
 /**
- * undefined: it has none, or the disk may have been reverted since to a snapshot that is older than the backup. The same change
- * tracking then gives the same epochs once more, and is silent about what differs from the backup. It cannot be seen afterwards, as the
- * snapshot may be gone; where none stood when the backup was made, no revert can have led behind it.
+ * undefined: the backup has no change id, or the disk may have been reverted since to a snapshot that is older than the backup. After a
+ * revert, change tracking uses the same epochs again and does not report the differences from the backup. This cannot be detected later,
+ * because the snapshot may be gone. If no older snapshot existed when the backup was made, no revert can have gone back behind it.
  */
 function changeIdOf({ source }: BackupSummary): string | undefined {
   return source.revertible === false ? source.changeId : undefined
@@ -227,12 +236,12 @@ function hasText(value: unknown): value is string {
   return typeof value === 'string' && value !== ''
 }
 
-/** The change id from which on vCenter can tell; undefined: it cannot, and the disk is to be asked for its allocated areas instead. */
+/** The change id from which vCenter can report changes. undefined: it cannot, and the disk's allocated areas must be read instead. */
 function changesSince(facts: VolumeFacts, parent: BackupSummary | undefined): string | undefined {
   return facts.changedBlockTracking && parent !== undefined ? changeIdOf(parent) : undefined
 }
 
-/** undefined: as above. */
+/** undefined: vCenter cannot report changes, as in changesSince. */
 async function changedAreas(
   deps: TransferDeps,
   facts: VolumeFacts,

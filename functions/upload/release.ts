@@ -1,4 +1,4 @@
-// What an upload that is over gives back: its disk, which a mover that died has left protected, and its session in the repository.
+// What an upload releases when it ends: its disk, which a dead mover left protected from migration, and its session in the repository.
 
 import type { Upload } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
@@ -10,7 +10,7 @@ import { DormouseError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import { attempt } from './attempts.ts'
 
-/** Two calls of vCenter by VDDK, and the start of a process. */
+/** Enough for two calls to vCenter by VDDK, and the start of a process. */
 const LIMIT_MS = 20 * SECOND_MS
 
 /** Undefined: done, or left to the next backup of the disk. */
@@ -25,9 +25,9 @@ const LEFT_HELD = {
 }
 
 /**
- * An upload that is given up must not leave its session open: checkpoints would stay, and a prune would wait for it. Sealed by
- * somebody in the last moment it goes, too, as it was told to have failed. Undefined: done, or left to the next prune, as a store
- * that cannot be used may be why the upload was given up.
+ * An upload that is given up must not leave its session open: its checkpoints would stay, and a prune would wait for it. A backup that
+ * another process sealed at the last moment is removed too, because the upload has been reported as failed. Undefined: done, or left to the
+ * next prune, because an unusable store may be the reason why the upload was given up.
  */
 export async function endSession({ deps, lease }: Work<'Upload', TransferDeps>): Promise<Result<'Upload'> | undefined> {
   const upload = lease.latest()
@@ -38,9 +38,9 @@ export async function endSession({ deps, lease }: Work<'Upload', TransferDeps>):
 }
 
 /**
- * A mover protects its disk from migration, and vCenter keeps that when the mover dies. The next slice takes it back; when there is
- * none, this does. It also closes what an idle mover of this process still has open. Without a slice there was no mover, and a disk
- * that is gone has nothing to be taken back.
+ * A mover protects its disk from migration, and vCenter keeps the protection when the mover dies. The next slice removes it; if no slice
+ * follows, this function does. It also closes the disk in an idle mover of this process. If no slice ran, there was no mover; if the disk
+ * is gone, there is nothing to release.
  */
 export async function releaseDisk(
   { clock, volumes, mover }: Pick<TransferDeps, 'clock' | 'volumes' | 'mover'>,
@@ -56,7 +56,7 @@ export async function releaseDisk(
   }
 }
 
-/** A vCenter that does not answer holds the mover inside VDDK: it is given up, and rejects. */
+/** A vCenter that does not answer blocks the mover inside VDDK. The mover is then killed and rejects. */
 async function inTime(clock: Clock, work: (kill: AbortSignal) => Promise<void>): Promise<void> {
   const over = new AbortController()
   const kill = new AbortController()
@@ -65,7 +65,7 @@ async function inTime(clock: Clock, work: (kill: AbortSignal) => Promise<void>):
   await late
 }
 
-/** No backup of this session can be sealed any more, and none is left. */
+/** Makes sure that this session can no longer seal a backup, and that none of its backups is left. */
 export async function abandonBackup(
   { access: accessOf, repositories }: Pick<TransferDeps, 'access' | 'repositories'>,
   upload: Upload,
@@ -73,7 +73,7 @@ export async function abandonBackup(
 ): Promise<void> {
   const { fcdId, snapshotId } = parseDiskSnapshotId(upload.spec.snapshotID)
   const access = await accessOf(upload.spec.backupRepository ?? '')
-  // Sealed in the last moment: nobody was told of it yet, so it goes as the user asked.
+  // The backup was sealed at the last moment. It has not been reported to the user, so it is removed as the user asked.
   if (await repositories.abandon(access, session)) return
   const roots = await repositories.rootsOf(access, fcdId, snapshotId)
   const own = roots.filter((root) => root.session === session).map(({ root }) => root)

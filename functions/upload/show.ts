@@ -1,4 +1,4 @@
-// What the Snapshot shows of its Upload: news for whoever looks at it.
+// Shows the Upload's progress in its Snapshot, for users who watch the Snapshot.
 
 import type { Upload } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -9,8 +9,8 @@ import { SECOND_MS } from '#shared/kernel/units.ts'
 const SHOW_EVERY_MS = 10 * SECOND_MS
 
 /**
- * Never worth an upload: who keeps writing to a Snapshot would hold its Upload and its slot. What is not shown here the Snapshot's own
- * function shows, which the sweep wakes.
+ * A failure here never fails the upload: otherwise a user who keeps writing to a Snapshot could block its Upload and the slot. The snapshot
+ * function, which the sweep wakes, writes whatever is missing here.
  */
 export async function show(deps: StepDeps, upload: Upload): Promise<void> {
   try {
@@ -23,7 +23,7 @@ export async function show(deps: StepDeps, upload: Upload): Promise<void> {
   }
 }
 
-/** At most every ten seconds; what it could not show, the next call shows. */
+/** Writes at most every ten seconds. The next call makes up for a failed write. */
 export function showSeldom(deps: StepDeps, latest: () => Upload): () => void {
   const { clock, log } = deps
   let shownAtMs = clock.monotonicMs()

@@ -1,4 +1,4 @@
-// One slice of an upload: prepared, moved, and sealed when it was the last.
+// One slice of an upload: prepared, moved, and sealed if it was the last.
 
 import type { Upload } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
@@ -13,7 +13,7 @@ export async function transfer(work: Work<'Upload', TransferDeps>): Promise<Resu
   const { deps, lease } = work
   await show(deps, lease.latest())
   const prepared = await prepareUpload(deps, lease)
-  // One that an earlier run has sealed: a mover of it may have died since.
+  // An earlier run sealed the backup, and its mover may have died since.
   const end = prepared.state === 'sealed' ? prepared : await moveSlice(work, prepared)
   if (end.state === 'more') return afterSlice(work, end)
   return await seal(work, end, end === prepared ? 'perhaps held' : leftBy(lease.latest()))
@@ -34,7 +34,7 @@ function moveBy({ deps, lease }: Work<'Upload', TransferDeps>): (request: Upload
   return (request) => moved(deps.clock, lease, (stop) => deps.mover.upload(request, { ...stop, onProgress }))
 }
 
-/** A death before the first checkpoint, or a store that has lost it, left no plan. */
+/** If an earlier slice died before its first checkpoint, or the store has lost the checkpoint, there is no plan. */
 async function withPlan(
   move: (request: UploadRequest) => Promise<UploadOutcome>,
   { request, withAreas }: ReadyUpload,
@@ -45,7 +45,10 @@ async function withPlan(
   throw new Error('the mover asks for the changed areas that it was given')
 }
 
-/** In the first slice nobody else had the disk. Later a mover that was paused, and has lost its Lease, may open it until the snapshot is gone. */
+/**
+ * During the first slice no other mover had the disk. Later, a paused mover that has lost its Lease may open the disk until the snapshot is
+ * removed.
+ */
 function leftBy({ status }: Upload): DiskState {
   return Number(status?.slice) === 1 ? 'closed' : 'perhaps held'
 }
@@ -54,7 +57,7 @@ function afterSlice(
   work: Work<'Upload', TransferDeps>,
   { progress, bytesBefore }: Extract<UploadEnd, { state: 'more' }>,
 ): Result<'Upload'> {
-  // Not by the status: a slice that died has told of what was not durable.
+  // The status is not used here: a slice that died may have reported progress that was not durable.
   const gotOn = progress.bytesDone > bytesBefore
   const status = { progress: progressOf(progress), ...endsFailures(work.lease.latest(), gotOn) }
   return sliceDone(work, 'upload', status, 'slice done, more to move')

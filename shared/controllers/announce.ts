@@ -1,4 +1,4 @@
-// Kubernetes Events: they say what has happened, never what will.
+// Kubernetes Events: each reports something that has happened, never something that is planned.
 
 import { createHash } from 'node:crypto'
 import type { KubeObject } from '#shared/api/kinds.ts'
@@ -7,7 +7,7 @@ import { rfc3339 } from '#shared/kernel/clock.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from './deps.ts'
 
-/** A name cut in its middle may end in what no name may end in. */
+/** Kubernetes rejects a name that ends in `.` or `-`, and cutting a name can leave one of these at the end. */
 function shortened(name: string): string {
   return name.slice(0, 200).replace(/[.-]+$/, '')
 }
@@ -15,8 +15,8 @@ function shortened(name: string): string {
 export type EventWords = readonly [type: 'Normal' | 'Warning', reason: string, message: string]
 
 /**
- * One Event per object, reason and message: its name is made from them, so a second run does not repeat it. Trouble is logged
- * only: what an Event says stands in the status too.
+ * Creates one Event per object, reason and message. The Event's name is a hash of these, so a second run does not repeat it. Errors are
+ * only logged, because the status contains the same information.
  */
 export async function announce(
   deps: StepDeps,

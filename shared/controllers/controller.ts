@@ -1,5 +1,5 @@
-// Runs a step: observe the object, decide, act under its work lease, write the outcome, decide again. What a step is stands in a table of its
-// own function (docs/design/0009-controllers.md).
+// Runs a step: read the object, decide, act under the object's work lease, write the outcome, decide again. Each function describes its
+// step as a table (docs/design/0009-controllers.md).
 
 import type { SteppedKind } from '#shared/api/kinds.ts'
 import type { KindTypes } from '#shared/api/types.ts'
@@ -10,35 +10,38 @@ import type { StepDeps } from './deps.ts'
 import { type Outcome, writeOutcome } from './outcome.ts'
 import { type FirstPatch, keepStatus, type WorkLease, type WorkLeaseOptions, withWorkLease } from './work-lease.ts'
 
-/** One delivery: the object as it was read last. `signal` aborts when the request has to come to an end. */
+/** One delivery with the object as it was last read. `signal` aborts when the request must end. */
 export type Run<Name extends SteppedKind, Deps extends StepDeps = StepDeps> = {
   deps: Deps
   object: KindTypes[Name]
   signal: AbortSignal
 }
 
-/** What an action under the work lease is given. */
+/** The arguments of an action that runs under the work lease. */
 export type Work<Name extends SteppedKind, Deps extends StepDeps = StepDeps> = { deps: Deps; lease: WorkLease<Name> }
 
-/** What an action leaves to be written, and a few words for the log. `event`: told beside the object, before its status says it. */
+/** What an action wants written, and a short text for the log. `event` is announced before the status is written. */
 export type Result<Name extends SteppedKind> = { outcome: Outcome<Name>; why: string; event?: EventWords }
 
 type Decision = { kind: string }
 
-/** Needs no work lease. Answers words for the log, or another decision, which is acted on instead. */
+/** Needs no work lease. Returns a text for the log, or another decision, which the controller acts on instead. */
 type ActionAtOnce<Name extends SteppedKind, Deps extends StepDeps, Own extends Decision, Any extends Decision> = {
   atOnce: (run: Run<Name, Deps>, step: Own) => Promise<string | Any>
 }
 
 type ActionUnderLease<Name extends SteppedKind, Deps extends StepDeps, Own extends Decision> = {
   act: (work: Work<Name, Deps>, step: Own) => Promise<Result<Name>>
-  /** The patch that begins it, which also takes the object out of every source's selector. Default: `running`, and the finalizer. */
+  /** The patch that starts the work and takes the object out of every source's selector. Default: the label `running` and the finalizer. */
   begin?: (run: Run<Name, Deps>) => FirstPatch<Name>
-  /** What has to be had before the Lease is taken; `work` calls what it is given before the last write, whose event may start the next step. */
+  /**
+   * Acquires what the action needs before the Lease is taken. `work` calls `free` before the last write, because the event of that write
+   * may start the next step.
+   */
   around?: (run: Run<Name, Deps>, work: (free: () => void) => Promise<string>) => Promise<string>
 }
 
-/** A step as a table: its kind, what is decided, and what is done for each decision. */
+/** A step as a table: its kind, how it decides, and the action for each decision. */
 export type Controller<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision> = {
   kind: Name
   decide: (deps: Deps, object: KindTypes[Name]) => Step | Promise<Step>
@@ -47,19 +50,28 @@ export type Controller<Name extends SteppedKind, Deps extends StepDeps, Step ext
       | ActionAtOnce<Name, Deps, Extract<Step, { kind: Kind }>, Step>
       | ActionUnderLease<Name, Deps, Extract<Step, { kind: Kind }>>
   }
-  /** What an error of an action leaves to be written; what it throws is answered with 503. Never asked about trouble of the Kubernetes API. */
+  /**
+   * Turns an error of an action into the result to write. An error that it throws is answered with 503. Errors of the Kubernetes API never
+   * reach it.
+   */
   failed: (work: Work<Name, Deps>, error: Error, step: Step) => Promise<Result<Name>>
-  /** Asked with the object as it stands at each renewal: must the work that `step` began stop? Default: never. */
+  /** Called with the object as read after each renewal: must the work that `step` began stop? Default: never. */
   mustStop?: (run: Run<Name, Deps>, step: Step) => boolean | Promise<boolean>
-  /** The status is written while the Lease is held, and not with the label: the work was dear, and must not hang on one write that meets another. */
+  /**
+   * Write the status while the Lease is still held, separately from the label. Set this where the work is expensive and its result must not
+   * be lost to a write conflict.
+   */
   keepsStatus?: true
-  /** After the outcome is written: what others are shown or given. */
+  /** Runs after the outcome is written, for example to show progress elsewhere or to free a slot. */
   after?: (run: Run<Name, Deps>, result: Result<Name>) => Promise<void>
-  /** What was asked for meanwhile wakes nobody, as the label keeps the object out of every selector: is it decided on right away? Default: no. */
+  /**
+   * Decide again right away? While the step runs, its label keeps the object out of every selector, so a request that arrives meanwhile
+   * wakes no function. Default: no.
+   */
   goesOn?: (run: Run<Name, Deps>, step: Step) => boolean | Promise<boolean>
 }
 
-/** Reads the object and does at most one step. Safe twice and in any order. */
+/** Reads the object and does at most one step. Idempotent, and safe in any order. */
 export async function runStep<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(
   controller: Controller<Name, Deps, Step>,
   deps: Deps,
@@ -72,7 +84,7 @@ export async function runStep<Name extends SteppedKind, Deps extends StepDeps, S
   return await reconcile(controller, { deps, object, signal }, again)
 }
 
-/** As runStep, for an object that was just read. `again` reads it once more, and decides anew. */
+/** Like runStep, for an object that the caller has just read. `again` reads the object once more and decides anew. */
 export async function reconcile<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(
   controller: Controller<Name, Deps, Step>,
   run: Run<Name, Deps>,
@@ -96,7 +108,7 @@ type Row<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>
   | ActionAtOnce<Name, Deps, Step, Step>
   | ActionUnderLease<Name, Deps, Step>
 
-/** The row of a decision takes decisions of its own kind only, so this one fits. */
+/** The type of `actions` gives each decision kind its own row, so the cast is safe. */
 function rowOf<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(
   { actions }: Controller<Name, Deps, Step>,
   { kind }: Step,
@@ -104,7 +116,7 @@ function rowOf<Name extends SteppedKind, Deps extends StepDeps, Step extends Dec
   return actions[kind as Step['kind']] as Row<Name, Deps, Step>
 }
 
-/** What was decided on an object, and how to come back to it. */
+/** A decision on an object, and the function that reads the object and decides again. */
 type Turn<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision> = {
   controller: Controller<Name, Deps, Step>
   run: Run<Name, Deps>
@@ -145,7 +157,7 @@ function optionsFor<Name extends SteppedKind, Deps extends StepDeps, Step extend
   }
 }
 
-/** Trouble of the Kubernetes API says nothing about the work, and its outcome could not be written now. */
+/** An error of the Kubernetes API says nothing about the work, and while the API fails the outcome could not be written either. */
 async function actOrFail<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(
   { controller, step }: Turn<Name, Deps, Step>,
   row: ActionUnderLease<Name, Deps, Step>,
@@ -160,8 +172,8 @@ async function actOrFail<Name extends SteppedKind, Deps extends StepDeps, Step e
 }
 
 /**
- * What may be better soon, so that the work waits instead of failing: whatever can be tried again, a right that is missing, as somebody may
- * grant it, and TerminalErrors of the `others`.
+ * Whether the condition behind an error may pass, so that the work waits instead of failing. This is true for every retryable error, for a
+ * missing right (an administrator may grant it), and for TerminalErrors whose reason is in `others`.
  */
 export function isPassing(error: unknown, others: readonly string[] = []): error is DormouseError {
   if (error instanceof RetryableError) return !isApiTrouble(error)

@@ -1,10 +1,10 @@
-// The moment at which Velero gives an operation up, as an object says it.
+// Reads the time at which Velero abandons an operation from the object's annotation.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { DEADLINE_ANNOTATION, operationDeadline } from '#shared/domain/velero.ts'
 import { type Log, objectText } from './deps.ts'
 
-/** Epoch ms; undefined: there is none. One that cannot be read is none, and the log says so. */
+/** Epoch ms, or undefined if there is no deadline. An unreadable deadline counts as none and is logged. */
 export function deadlineOf(log: Log, object: KubeObject): number | undefined {
   const deadline = operationDeadline(object)
   if (deadline !== 'unreadable') return deadline

@@ -1,4 +1,4 @@
-// What the steps are given. Ports only; main.ts of each function fills them.
+// The dependencies of the steps. They are ports only; the main.ts of each function supplies the implementations.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { RepositoryUse } from '#shared/domain/repository-use.ts'
@@ -21,22 +21,22 @@ export type StepDeps = {
   clock: Clock
   settings: Settings
   stores: Stores
-  /** Name of this pod, for Leases and messages. */
+  /** Name of this pod, used in Leases and messages. */
   identity: string
   log: Log
 }
 
 export type VolumeDeps = StepDeps & {
   volumes: VolumeService
-  /** `cluster-id` of the vSphere configuration: part of every name that Dormouse makes in vSphere. */
+  /** `cluster-id` of the vSphere configuration. It is part of every name that Dormouse creates in vSphere. */
   clusterId: () => Promise<string>
 }
 
 export type RepositoryDeps = StepDeps & {
   repositories: Repositories
   /**
-   * Everything needed to open the named BackupRepository; its Secrets are read at each call, so they may rotate. `write` (default:
-   * `read`) also asks whether its BackupStorageLocation takes new backups and deletions.
+   * Returns everything needed to open the named BackupRepository. Its Secrets are read at each call, so they may rotate. `write` (default:
+   * `read`) also checks that the BackupStorageLocation accepts new backups and deletions.
    */
   access: (repository: string, use?: RepositoryUse) => Promise<RepositoryAccess>
 }
@@ -44,13 +44,13 @@ export type RepositoryDeps = StepDeps & {
 export type TransferDeps = VolumeDeps &
   RepositoryDeps & {
     mover: Mover
-    /** How many transfers this process may still start. */
+    /** How many more transfers this process may start. */
     permits: Permits
     /** Counts a slice by how it ended: `more`, `done`, `failed`. */
     countSlice: (outcome: 'more' | 'done' | 'failed') => void
   }
 
-/** Counts transfers inside one process, whose memory is cut for so many. */
+/** Counts the transfers in one process. The pod's memory limit allows only this many. */
 export class Permits {
   #free: number
 

@@ -1,4 +1,5 @@
-// Writes of what is replaced by the next one anyway: one at a time, and of what came meanwhile only the newest.
+// Serialises writes where each one replaces the previous: one write runs at a time, and of the values offered meanwhile only the newest is
+// written.
 
 export class LatestOnly<T> {
   readonly #write: (value: T) => Promise<void>
@@ -6,19 +7,19 @@ export class LatestOnly<T> {
   #next: { value: T } | undefined
   #isEnded = false
 
-  /** `write` never rejects. */
+  /** `write` must not reject. */
   constructor(write: (value: T) => Promise<void>) {
     this.#write = write
   }
 
-  /** Nothing happens after the end. */
+  /** Does nothing after `end`. */
   offer(value: T): void {
     if (this.#isEnded) return
     this.#next = { value }
     this.#running ??= this.#writeAll()
   }
 
-  /** What waits is dropped; resolves when nothing is being written. Safe twice. */
+  /** Drops the waiting value and resolves when no write is running. Idempotent. */
   async end(): Promise<void> {
     this.#isEnded = true
     this.#next = undefined

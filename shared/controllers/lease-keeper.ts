@@ -1,4 +1,4 @@
-// Keeps a Lease for as long as work goes on. What a renewal that fails means, is up to the work: a step stops (./work-lease.ts), a task goes on.
+// Renews a Lease while work runs. The work decides what a failed renewal means: a step stops (./work-lease.ts), a task continues.
 
 import type { ChangeOf, Lease } from '#shared/api/types.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
@@ -8,15 +8,15 @@ import { patchOwnLease } from './lease.ts'
 
 export type Keeping = {
   everyMs: number
-  /** Aborts when the work has come to its end. */
+  /** Aborts when the work has ended. */
   over: AbortSignal
-  /** The Lease as it stands then; undefined: it is lost, and renewed no more. Does not reject. */
+  /** Returns the renewed Lease, or undefined if the Lease is lost, which ends the renewals. Does not reject. */
   renew: (lease: Lease) => Promise<Lease | undefined>
-  /** What is looked at after each renewal. Does not reject. */
+  /** Runs after each renewal. Does not reject. */
   look?: () => Promise<unknown>
 }
 
-/** `lease`: as it was taken. Resolves, once the work is over, to the Lease as it was renewed last; undefined: it was lost. */
+/** `lease` is the Lease as it was taken. Resolves when the work has ended: to the Lease as last renewed, or to undefined if it was lost. */
 export async function keepLease(
   clock: Clock,
   lease: Lease,
@@ -36,8 +36,9 @@ export async function keepLease(
 type TaskLeaseDeps = Pick<StepDeps, 'cluster' | 'clock' | 'settings' | 'log'>
 
 /**
- * Runs `work` while its Lease is renewed. Who cannot renew it goes on: two at once do the same twice, which does no harm. `change`: what a
- * renewal writes. `release`: for a Lease that is still its own at the end.
+ * Runs `work` while its Lease is renewed. A process that cannot renew the Lease continues: if two processes run the same task, they repeat
+ * the same work, which does no harm. `change` is what a renewal writes. `release` is called if the process still holds the Lease at the
+ * end.
  */
 export async function whileKept<T>(
   { cluster, clock, settings, log }: TaskLeaseDeps,

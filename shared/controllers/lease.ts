@@ -1,4 +1,4 @@
-// Taking, renewing and letting go of a Lease over the Cluster port.
+// Takes, renews and releases Leases through the Cluster port.
 
 import type { ChangeOf, Lease } from '#shared/api/types.ts'
 import { heldLeaseSpec, isSameHold, leaseState, RELEASED_LEASE_SPEC } from '#shared/domain/lease.ts'
@@ -9,8 +9,8 @@ import type { StepDeps } from './deps.ts'
 type LeaseDeps = Pick<StepDeps, 'cluster' | 'clock' | 'settings'>
 
 /**
- * The Lease, held by `holder`; undefined: someone else has it. A stale one is watched for its whole duration by the monotonic
- * clock before it is taken, so a clock that jumped cannot make two holders.
+ * Returns the Lease, held by `holder`, or undefined if another process holds it. Before a stale Lease is taken, it is watched for its whole
+ * duration by the monotonic clock, so a wall clock that jumped cannot create two holders.
  */
 export async function acquireLease(
   deps: LeaseDeps,
@@ -25,20 +25,21 @@ export async function acquireLease(
   if (lease === undefined) return await createLease(deps, name, holder)
   if (state === 'stale') {
     await deps.clock.sleep(1000 * Number(lease.spec?.leaseDurationSeconds ?? 0), signal)
-    // The write below carries the resourceVersion seen before the wait: any renewal in between makes it fail.
+    // The write below carries the resourceVersion that was read before the wait: any renewal in between makes it fail.
   }
   return await take(deps, lease, holder)
 }
 
-/** `lease`: as `holder` took it or renewed it last. ConflictError: it is `holder`'s no more. */
+/** `lease` is the Lease as `holder` took it or last renewed it. Throws ConflictError if `holder` no longer holds it. */
 export async function renewLease(deps: LeaseDeps, lease: Lease, holder: string): Promise<Lease> {
   return await patchOwnLease(deps.cluster, lease, heldChange(deps, holder))
 }
 
 /**
- * A change by the holder whose `lease` this is. A conflict may come from a change of its own whose answer was lost, or from somebody's edit,
- * so it looks once: still held by the same holder since the same time, nobody else can have begun meanwhile, as holders are named anew for
- * each claim, and tasks write when they began. ConflictError: another one's, or nobody's.
+ * Patches a Lease that the caller holds. A conflict can have a harmless cause: an earlier patch of the caller whose answer was lost, or an
+ * edit by a user. So the function reads the Lease once. If the same holder has held it since the same time, no other process can have taken
+ * it meanwhile, because each claim uses a new holder name and tasks record when they began. In that case the patch is repeated. Throws
+ * ConflictError if another process, or no process, holds the Lease.
  */
 export async function patchOwnLease(cluster: Cluster, lease: Lease, change: ChangeOf<'Lease'>): Promise<Lease> {
   try {
@@ -51,7 +52,7 @@ export async function patchOwnLease(cluster: Cluster, lease: Lease, change: Chan
   }
 }
 
-/** true: it was this holder's until now, so nobody else can have begun meanwhile. */
+/** true: the caller held the Lease until now, so no other process can have begun meanwhile. */
 export async function releaseLease(deps: LeaseDeps, lease: Lease): Promise<boolean> {
   try {
     await patchOwnLease(deps.cluster, lease, { spec: RELEASED_LEASE_SPEC })
@@ -62,7 +63,10 @@ export async function releaseLease(deps: LeaseDeps, lease: Lease): Promise<boole
   }
 }
 
-/** The object is over: its Lease goes too (the Velero Plugin for vSphere leaves them for ever). Held by another: it stays. */
+/**
+ * Deletes the Lease of an object that has ended (the Velero Plugin for vSphere never deletes them). A Lease that another process holds
+ * stays.
+ */
 export async function removeLease(deps: LeaseDeps, name: string): Promise<void> {
   const lease = await deps.cluster.read('Lease', deps.settings.veleroNamespace, name)
   if (lease === undefined || leaseState(lease, '', deps.clock.nowMs()) === 'held') return
@@ -85,7 +89,7 @@ async function createLease(deps: LeaseDeps, name: string, holder: string): Promi
 
 async function take(deps: LeaseDeps, lease: Lease, holder: string): Promise<Lease | undefined> {
   try {
-    // Another one's until now: whoever wrote to it since was first.
+    // Another process held this Lease. If a process has written to it since it was read, that process came first and this patch fails.
     return await deps.cluster.patch('Lease', lease, heldChange(deps, holder))
   } catch (error) {
     if (error instanceof ConflictError) return undefined
@@ -93,7 +97,7 @@ async function take(deps: LeaseDeps, lease: Lease, holder: string): Promise<Leas
   }
 }
 
-/** What a holder writes to take a Lease, and to renew it. */
+/** The change that takes or renews a Lease. */
 export function heldChange({ settings, clock }: LeaseDeps, holder: string): ChangeOf<'Lease'> {
   return { spec: heldLeaseSpec(holder, settings.leaseMs, clock.nowMs()) }
 }

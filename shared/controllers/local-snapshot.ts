@@ -1,4 +1,5 @@
-// Making and removing FCD snapshots: intent before effect, tasks polled with back-off, gone counts as removed.
+// Creates and removes FCD snapshots. The intent is recorded before the effect, tasks are polled with back-off, and a missing snapshot
+// counts as removed.
 
 import { snapshotUidIn } from '#shared/domain/orphans.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
@@ -6,9 +7,9 @@ import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import type { FcdSnapshot, TaskRef, TaskState } from '#shared/ports/volumes.ts'
 import type { VolumeDeps } from './deps.ts'
 
-/** How long one request polls a task before it lets the next one go on: a light function's request ends after 120 s. */
+/** How long one request polls a task before it leaves the rest to the next request. A light function's request ends after 120 s. */
 export const LIGHT_POLL_MS = MINUTE_MS
-/** Inside a heavy function's request, which ends after 600 s. */
+/** The limit inside a heavy function's request, which ends after 600 s. */
 export const HEAVY_POLL_MS = 4 * MINUTE_MS
 const FIRST_POLL_MS = 200
 const LAST_POLL_MS = 5 * SECOND_MS
@@ -21,7 +22,7 @@ export async function findSnapshot(
   return pickSnapshot(await deps.volumes.listSnapshots(fcdId), descriptions)
 }
 
-/** The oldest snapshot with one of the descriptions; later ones would be doubles. */
+/** Returns the oldest snapshot that has one of the descriptions. Later ones are duplicates. */
 export function pickSnapshot(all: readonly FcdSnapshot[], descriptions: readonly string[]): string | undefined {
   const mine = all
     .filter(({ description }) => descriptions.includes(description))
@@ -29,7 +30,7 @@ export function pickSnapshot(all: readonly FcdSnapshot[], descriptions: readonly
   return mine[0]?.snapshotId
 }
 
-/** `done` with the task's result, or `running` when the time for one request is over. Faults of the task are thrown. */
+/** Returns `done` with the task's result, or `running` when the time of one request is over. Throws the faults of the task. */
 export async function pollUntilDone(
   deps: VolumeDeps,
   task: TaskRef,
@@ -45,9 +46,9 @@ export async function pollUntilDone(
 }
 
 /**
- * Removes the snapshot; it or its disk being gone is a success. One that another cluster or program has made stays, whoever asks
- * (`foreign`). A run that died between starting the task and writing it down may have left a double under the same name: it goes too.
- * RetryableError `SnapshotDeletionRunning`: vCenter is still at it.
+ * Removes the snapshot. A snapshot or disk that is already gone counts as success. A snapshot that another cluster or program made is never
+ * removed (`foreign`). A run that died after it started the task but before it recorded the result may have left a duplicate with the same
+ * description; it is removed too. Throws RetryableError `SnapshotDeletionRunning` while vCenter is still removing it.
  */
 export async function removeLocalSnapshot(
   deps: VolumeDeps,
@@ -65,13 +66,16 @@ export async function removeLocalSnapshot(
   return 'gone'
 }
 
-/** The one that is known comes last: by its name the others are found again when one of them does not go. */
+/** The known snapshot comes last: while it exists, its description finds the duplicates again if one of them could not be removed. */
 function sameIntent(all: readonly FcdSnapshot[], { snapshotId, description }: FcdSnapshot): string[] {
   const doubles = all.filter((snapshot) => snapshot.description === description && snapshot.snapshotId !== snapshotId)
   return [...doubles.map((snapshot) => snapshot.snapshotId), snapshotId]
 }
 
-/** Exactly this one, which the caller has proved to be ours. RetryableError `SnapshotDeletionRunning`: vCenter is still at it. */
+/**
+ * Removes exactly this snapshot. The caller has proved that Dormouse made it. Throws RetryableError `SnapshotDeletionRunning` while vCenter
+ * is still removing it.
+ */
 export async function removeSnapshot(
   deps: VolumeDeps,
   fcdId: string,

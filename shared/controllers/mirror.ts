@@ -1,5 +1,5 @@
-// What a Snapshot shows of its Upload. The upload function writes it on each change of phase; the snapshot function and
-// the sweep are the guarantee.
+// Copies the state of an Upload into its Snapshot's status. The upload function does this on each change of phase; the snapshot function
+// and the sweep guarantee it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
@@ -15,7 +15,7 @@ import type { Cluster } from '#shared/ports/cluster.ts'
 import type { StepDeps } from './deps.ts'
 import { markDone, writeOutcome } from './outcome.ts'
 
-/** Brings the Snapshot that `upload.spec.snapshotReference` names up to date. A missing Snapshot is fine. */
+/** Brings the Snapshot that `upload.spec.snapshotReference` names up to date. A missing Snapshot is not an error. */
 export async function mirrorToSnapshot(deps: StepDeps, upload: Upload): Promise<void> {
   const reference = snapshotReference(upload)
   if (reference === undefined) return
@@ -31,21 +31,21 @@ export async function mirrorToSnapshot(deps: StepDeps, upload: Upload): Promise<
   }
 }
 
-/** By the Upload's own word, in Velero's namespace: the Snapshot's word for its Upload is a user's. */
+/** The Upload lies in Velero's namespace, so its reference is trusted. The Snapshot's reference to its Upload can be written by a user. */
 export function isMadeFor(upload: Upload, { metadata }: KubeObject): boolean {
   return upload.spec?.snapshotReference === `${metadata.namespace}/${metadata.name}`
 }
 
-/** Another Snapshot may stand under that name by now: how this upload ends says nothing about it. */
+/** Another Snapshot may have taken that name. The result of this upload says nothing about it. */
 function isOfSameDisk(snapshot: Snapshot, upload: Upload): boolean {
   const named = snapshot.status?.snapshotID
   return isClaimSnapshotId(named) && isUploadOf(upload, unwrapToDisk(named))
 }
 
-/** The Snapshot after it was brought up to date with `upload`. */
+/** Brings `snapshot` up to date with `upload`. */
 export async function mirror(deps: StepDeps, snapshot: Snapshot, upload: Upload): Promise<void> {
   const seen = seeSnapshot(snapshot)
-  // A Snapshot that has not written its own result yet does so first: the table has no edge from New to Uploading.
+  // A Snapshot that has not recorded its own result yet must do so first: the state table has no edge from New to Uploading.
   const phase = followUpload(seen.phase, seeUpload(upload).phase)
   const over = isSnapshotOver(phase, seen.localMode)
   const change = statusFromUpload(phase, upload, over ? rfc3339(deps.clock.nowMs()) : undefined)
@@ -60,12 +60,12 @@ export async function mirror(deps: StepDeps, snapshot: Snapshot, upload: Upload)
   await markDone(deps, 'Snapshot', latest)
 }
 
-/** Before Snapshotted the label is the snapshot function's own. */
+/** Before the phase Snapshotted, only the snapshot function sets the label. */
 function stepWhile(snapshot: Snapshot, phase: string): 'waiting' | 'snapshot' {
   return phase === 'New' || phase === 'InProgress' || snapshot.status?.phase === undefined ? 'snapshot' : 'waiting'
 }
 
-/** The Snapshot that an Upload was made for; undefined when there is none, also when what names it is no name. */
+/** The Snapshot that an Upload was made for. undefined if there is none or if the reference is not a valid name. */
 export async function snapshotOf(cluster: Pick<Cluster, 'read'>, upload: Upload): Promise<Snapshot | undefined> {
   const [namespace, name] = String(upload.spec?.snapshotReference ?? '').split('/')
   if (!isNamespaceName(namespace) || !isObjectName(name)) return undefined
@@ -86,7 +86,7 @@ export function snapshotReference(upload: Upload): { namespace: string; name: st
   return { namespace, name }
 }
 
-/** `overSince`: undefined while it goes on. */
+/** `overSince`: undefined while the upload is in progress. */
 function statusFromUpload(
   phase: SnapshotPhase,
   upload: Upload,

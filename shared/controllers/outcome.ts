@@ -1,4 +1,4 @@
-// The last write of a step: status and step label, in the order that the kind allows.
+// The last write of a step: the status and the step label, in the order that the kind allows.
 
 import { KINDS, type SteppedKind } from '#shared/api/kinds.ts'
 import type { ChangeOf, KindTypes, StatusChangeOf } from '#shared/api/types.ts'
@@ -8,22 +8,23 @@ import type { StepDeps } from './deps.ts'
 import { removeLease } from './lease.ts'
 
 export type Outcome<Name extends SteppedKind = SteppedKind> = {
-  /** Merge patch of the status; null fields are removed. */
+  /** Merge patch of the status; null removes a field. */
   status: StatusChangeOf<Name>
   step: StepLabel
   dueAtMs?: number
-  /** The object holds nothing any more. */
+  /** The object holds no more resources, so its finalizer can go. */
   dropFinalizer?: boolean
 }
 
-/** The object is over: with this status it holds nothing any more. */
+/** The outcome of an object that has ended: with this status it holds no more resources. */
 export function overWith<Status>(status: Status): { status: Status; step: 'done'; dropFinalizer: true } {
   return { status, step: 'done', dropFinalizer: true }
 }
 
 /**
- * One patch for kinds without a status subresource; else status first and label second, so that whoever dies in between leaves
- * a status ahead of its label, which every handler accepts. Both carry the resourceVersion that was read.
+ * Writes one patch for kinds without a status subresource. For other kinds it writes the status first and the label second, so a process
+ * that dies in between leaves a status that is ahead of its label, which every handler accepts. Both writes carry the resourceVersion that
+ * was read.
  */
 export async function writeOutcome<Name extends SteppedKind>(
   deps: StepDeps,
@@ -42,7 +43,7 @@ export async function writeOutcome<Name extends SteppedKind>(
   return await deps.cluster.patch(kind, written, { metadata })
 }
 
-/** For an object that is over: label done, finalizer and Lease gone. Repeatable. */
+/** For an object that has ended: sets the label `done` and removes the finalizer and the Lease. Repeatable. */
 export async function markDone<Name extends SteppedKind>(
   deps: StepDeps,
   kind: Name,

@@ -1,4 +1,4 @@
-// Looks on for a while inside of one request, so that what comes soon needs no event and no sweep.
+// Polls for a short time inside one request, so that a change that comes soon needs neither an event nor the sweep.
 
 import { POLL_AGAIN_AT_MOST_MS, POLL_AGAIN_MS } from '#shared/domain/waits.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -6,22 +6,25 @@ import type { StepDeps } from './deps.ts'
 import type { WorkLease } from './work-lease.ts'
 
 /**
- * Somebody else decides when it is so: a claim may never be bound, and a Pod may keep one for days. Whoever makes many such objects must not
- * occupy a function's requests with them, so the rest is left to events and to later looks.
+ * The user or Kubernetes decides when the condition is met: a claim may never be bound, and a Pod may use a claim for days. A tenant who
+ * creates many such objects must not occupy a function's requests, so after this time the step waits for an event or a later delivery.
  */
 const LOOK_ON_MS = 2 * SECOND_MS
 const LOOK_EVERY_MS = 250
 
-/** What a function of ours is told to end ends soon. */
+/** Another Dormouse function that is told to stop does so within this time. */
 export const STOP_LOOK_MS = 20 * SECOND_MS
 
-/** `sinceMs`: since when it is waited for; NaN: nobody knows. It may be a tenant's word, so it is held between bounds. */
+/**
+ * `sinceMs` is when the wait began; NaN if that is unknown. A tenant may have written the value, so the result is kept between fixed
+ * bounds.
+ */
 export function lookAgainMs(sinceMs: number, nowMs: number): number {
   const half = (nowMs - sinceMs) / 2
   return Number.isNaN(half) ? POLL_AGAIN_MS : Math.min(Math.max(half, POLL_AGAIN_MS), POLL_AGAIN_AT_MOST_MS)
 }
 
-/** true: it is so. false: not within the time, or the claim is to stop. */
+/** true: the condition is met. false: it was not met in time, or the work must stop. */
 export async function pollUntil(
   deps: StepDeps,
   { signal }: Pick<WorkLease, 'signal'>,

@@ -1,5 +1,6 @@
-// The volume objects by which the disk of a restore that has ended otherwise goes. Between its two objects the disk has none, and only the Download
-// tells of it: then one is made again first, as the driver removes only a disk that has one.
+// Provides the volume objects through which the disk of an unsuccessful restore is deleted. During a hand-over there is a moment when the
+// disk has no volume object and only the Download records it. The object is then created again first, because the CSI driver deletes a disk
+// only through its volume object.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Download, PersistentVolume } from '#shared/api/types.ts'
@@ -10,10 +11,13 @@ import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from './deps.ts'
 import { markedVolumes, type Restored } from './restored-disk.ts'
 
-/** The Download as it stands now; whoever patches it needs it so. */
+/** `download` is the Download as last written. A later patch needs this version. */
 export type ToRemove = { volumes: PersistentVolume[]; download: Download | undefined }
 
-/** Noted before anything is removed: a run that dies makes no object for a disk that is gone, and gives it to nobody. */
+/**
+ * Records in the Download that the hand-over is over before anything is removed. If the run dies, a later run neither creates a volume
+ * object for a disk that is gone nor gives the disk to a claim.
+ */
 export async function volumesToRemove(
   deps: StepDeps,
   clone: Restored,
@@ -32,7 +36,10 @@ export async function volumesToRemove(
   return { volumes, download: await deps.cluster.patch('Download', download, { metadata: { annotations } }) }
 }
 
-/** The driver may look at no object that is on its way out: the disk would stay. The next one is made once it is gone. */
+/**
+ * The CSI driver may ignore a volume object that is being deleted, and the disk would stay. A new object is created once the old one is
+ * gone.
+ */
 function objectStays({ metadata: { name } }: KubeObject): RetryableError {
   return new RetryableError(
     'VolumeObjectStays',
@@ -44,7 +51,10 @@ function isOfDisk(volume: PersistentVolume, { spec }: RestoredVolume): boolean {
   return volume.spec?.csi?.volumeHandle === spec.csi.volumeHandle
 }
 
-/** None when another volume object has the disk: it was given to its claim. RetryableError `VolumeNameTaken`. */
+/**
+ * Returns an empty list if another volume object has the disk, because the disk was then given to its claim. Throws RetryableError
+ * `VolumeNameTaken`.
+ */
 async function remake(deps: StepDeps, plan: RestoredVolume): Promise<PersistentVolume[]> {
   const all = await deps.cluster.list('PersistentVolume')
   if (all.some((volume) => isOfDisk(volume, plan))) return []
@@ -57,7 +67,10 @@ async function remake(deps: StepDeps, plan: RestoredVolume): Promise<PersistentV
   return [await insistOn(deps, bareVolume(plan))]
 }
 
-/** Whatever is against it may pass: the disk may have no other volume object by now. RetryableError of the refusal's reason. */
+/**
+ * Every refusal is treated as temporary, because the disk may have no other volume object by now. Throws RetryableError with the reason of
+ * the refusal.
+ */
 export async function insistOn(deps: StepDeps, volume: PersistentVolume): Promise<PersistentVolume> {
   try {
     return await deps.cluster.create('PersistentVolume', volume)

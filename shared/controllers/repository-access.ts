@@ -13,13 +13,13 @@ export type ResolvedAccess = {
   access: RepositoryAccess
   recovery: RecoveryChoice | undefined
   plaintextCredentials: boolean
-  /** Its BackupStorageLocation takes no writes. */
+  /** Its BackupStorageLocation accepts no writes. */
   readOnly: boolean
 }
 
 /**
- * With the settings that its location has today. RetryableErrors `RepositoryNotFound` (it may be applied a moment later),
- * `RepositoryNotProved`. `write`: also what requirePresent throws.
+ * Uses the settings that the repository's location has today. Throws RetryableErrors `RepositoryNotFound` (the repository may be applied a
+ * moment later) and `RepositoryNotProved`. With `write` it also throws the errors of requirePresent.
  */
 export async function accessOfRepository(
   deps: StepDeps,
@@ -31,7 +31,7 @@ export async function accessOfRepository(
   return (await openPresent(deps, await requirePresent(deps, repository, use))).access
 }
 
-/** For the claim that the repository was just made for: the location must be there, and may be one that is only read. */
+/** For the claim that the repository was just made for. The location must exist, but it may be read-only. */
 export async function accessOfClaimed(deps: StepDeps, repository: BackupRepository): Promise<ResolvedAccess> {
   const present = await requireLocation(deps, repository)
   return { ...(await openPresent(deps, present)), readOnly: present.readOnly }

@@ -1,12 +1,12 @@
-// The BackupRepository that an object names, and whether namespaces may back up into it: asked before anything is made for a backup, and at each
-// slice of its upload.
+// Reads the BackupRepository that an object names and checks whether namespaces may back up into it. This runs before anything is made for
+// a backup, and at each slice of its upload.
 
 import type { BackupRepository } from '#shared/api/types.ts'
 import { requireNamespace } from '#shared/domain/repository-use.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from './deps.ts'
 
-/** RetryableError `RepositoryNotFound`: it may be applied a moment later. */
+/** Throws RetryableError `RepositoryNotFound`: the repository may be applied a moment later. */
 export async function requireBackupRepository(
   { cluster }: StepDeps,
   name: string | undefined,
@@ -17,8 +17,8 @@ export async function requireBackupRepository(
 }
 
 /**
- * The repository. undefined: local mode, or it is not there (yet), which is left to the transfer: that waits for it, and asks again.
- * TerminalError `NamespaceNotAllowed`: none of the namespaces may use it.
+ * Returns the repository. undefined: local mode, or the repository does not exist (yet); the transfer waits for it and checks again. Throws
+ * TerminalError `NamespaceNotAllowed` if none of the namespaces may use it.
  */
 export async function requireAllowed(
   deps: StepDeps,

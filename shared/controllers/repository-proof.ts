@@ -1,4 +1,4 @@
-// Whose word are the parameters of a BackupRepository? Asked before a Secret is read for them.
+// Checks who wrote the parameters of a BackupRepository, before any Secret is read for them.
 
 import { isObjectName } from '#shared/api/names.ts'
 import type { BackupRepository } from '#shared/api/types.ts'
@@ -12,8 +12,9 @@ import { RetryableError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from './deps.ts'
 
 /**
- * The kind is cluster-scoped, so what is there was made by an operator or by Dormouse. Earlier versions copied the claims of tenants, too,
- * and left no mark: of those only what a claim in Velero's namespace stands behind is believed. RetryableError `RepositoryNotProved`.
+ * BackupRepository is cluster-scoped, so every object of this kind was made by an operator or by Dormouse. Earlier versions also copied the
+ * claims of tenants and left no mark on the copy. An unmarked copy is therefore trusted only if a claim in Velero's namespace matches it.
+ * Throws RetryableError `RepositoryNotProved`.
  */
 export async function requireProved(deps: StepDeps, repository: BackupRepository): Promise<void> {
   const { name } = repository.metadata

@@ -1,5 +1,5 @@
-// May this backup be restored there? Asked with its opened root at each slice, before a byte is written; and, as far as it can be known
-// without, before anything is made (docs/design/0004-trust.md).
+// Decides whether a backup may be restored into a namespace. The final check uses the opened root, at each slice before a byte is written.
+// An earlier check, as far as it is possible without the root, runs before anything is made (docs/design/0004-trust.md).
 
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import type { BackupRepository, CloneFromSnapshot, Download, Restore } from '#shared/api/types.ts'
@@ -12,7 +12,7 @@ import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { BackupSummary } from '#shared/ports/mover.ts'
 import type { StepDeps, VolumeDeps } from './deps.ts'
 
-/** The Restore of Velero that the clone was made for, as long as it is open and brings back claims; undefined: none, so there is no proof. */
+/** The Velero Restore that the clone was made for, while it is open and restores claims. undefined: there is none, so there is no proof. */
 export async function openRestore(deps: StepDeps, clone: CloneFromSnapshot): Promise<Restore | undefined> {
   const owner = veleroOwnerOf({ ...clone, kind: 'CloneFromSnapshot' })
   const restore = owner === undefined ? undefined : await readRestore(deps, owner)
@@ -20,7 +20,7 @@ export async function openRestore(deps: StepDeps, clone: CloneFromSnapshot): Pro
   return coversClaims(restore, clone) ? restore : undefined
 }
 
-/** Without Velero its kinds are not served. */
+/** In a cluster without Velero the kind Restore is not served. */
 async function readRestore({ cluster, settings }: StepDeps, { name }: VeleroOwner): Promise<Restore | undefined> {
   try {
     return await cluster.read('Restore', settings.veleroNamespace, name)
@@ -31,8 +31,8 @@ async function readRestore({ cluster, settings }: StepDeps, { name }: VeleroOwne
 }
 
 /**
- * As far as it can be known without the backup: its namespace is allowed, or a Restore of Velero maps an allowed one to it. The namespace in
- * the snapshotID is no proof, as whoever made the clone wrote it. What decides is the root, which the Download reads.
+ * Checks what is possible without the backup: the clone's namespace is allowed, or a Velero Restore maps an allowed namespace to it. The
+ * namespace in the snapshotID is no proof, because the author of the clone wrote it. The root, which the Download reads, decides.
  */
 export async function requireRestoreAllowed(deps: StepDeps, clone: CloneFromSnapshot): Promise<void> {
   const repository = await deps.cluster.read('BackupRepository', undefined, clone.spec.backupRepository)
@@ -41,8 +41,8 @@ export async function requireRestoreAllowed(deps: StepDeps, clone: CloneFromSnap
 }
 
 /**
- * The same for the Download, before its repository is opened: one that is made later, or an allowance that is taken back, is met at the next
- * slice. `clone`: what stands where the Download's reference says.
+ * The same check for a Download, before its repository is opened. If the repository is created later, or an allowance is withdrawn, the
+ * next slice notices. `clone` is the object that the Download's reference names.
  */
 export async function requireDownloadAllowed(
   deps: StepDeps,
@@ -69,7 +69,7 @@ async function requireAllowedFor(
   if (!isMapped) requireNamespace(repository, [namespace])
 }
 
-/** `clone`: what stands where the Download's reference says. TerminalError `NotPermitted`. */
+/** `clone` is the object that the Download's reference names. Throws TerminalError `NotPermitted`. */
 export async function requireRestorePermit(
   deps: VolumeDeps,
   download: Download,
@@ -92,7 +92,7 @@ function ownClone(download: Download, clone: CloneFromSnapshot | undefined): Clo
   return clone !== undefined && isDownloadOf(download, clone) ? clone : undefined
 }
 
-/** Downloads lie in Velero's namespace and are trusted: one without a reference was made there by hand. */
+/** Downloads lie in Velero's namespace and are trusted. A Download without a reference was made by hand in that namespace. */
 function askerOf(download: Download, clone: CloneFromSnapshot | undefined, veleroNamespace: string): Actor {
   const reference = download.spec?.clonefromSnapshotReference ?? ''
   if (reference === '') return { kind: 'operator' }

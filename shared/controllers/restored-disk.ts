@@ -1,5 +1,5 @@
-// A restore's own new disk that is not handed over: it is found by the mark on its volume object, which no tenant can write, and goes as long
-// as no claim has it.
+// The new disk of a restore that has not been handed over yet. It is found by the mark on its volume object, which no tenant can write, and
+// it is deleted unless a claim uses it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { PersistentVolume, ReclaimPolicy } from '#shared/api/types.ts'
@@ -8,15 +8,15 @@ import { CLONE_LABEL, stagingClaimName } from '#shared/domain/staging.ts'
 import { isVolumeOf } from '#shared/domain/volume.ts'
 import type { StepDeps } from './deps.ts'
 
-/** Whose disk it is; the clone itself may be gone. */
+/** The clone that owns the disk. The object itself may be gone. */
 export type Restored = Pick<KubeObject, 'metadata'>
 
-/** Volumes that carry the mark of this clone, whatever has become of its Download. */
+/** The volumes that carry the mark of this clone, whatever has become of its Download. */
 export async function markedVolumes(deps: StepDeps, { metadata }: Restored): Promise<PersistentVolume[]> {
   return await deps.cluster.list('PersistentVolume', { labelSelector: `${CLONE_LABEL}=${metadata.uid}` })
 }
 
-/** `Retain`, else the disk would be deleted together with the staging claim. */
+/** Under a policy other than `Retain`, the disk would be deleted together with the staging claim. */
 export async function setReclaimPolicy(
   deps: StepDeps,
   volume: PersistentVolume,
@@ -26,7 +26,10 @@ export async function setReclaimPolicy(
   return await deps.cluster.patch('PersistentVolume', volume, { spec: { persistentVolumeReclaimPolicy: policy } })
 }
 
-/** Ours, proved when it was marked. `ownPolicy`: what its class wants, for a claim that has got it; undefined: nobody knows. */
+/**
+ * The mark proves that Dormouse made this disk. `ownPolicy` is the reclaim policy of the storage class, for a disk that a claim already
+ * uses; undefined if it is unknown.
+ */
 export async function removeDisk(
   deps: StepDeps,
   clone: Restored,
@@ -40,7 +43,7 @@ export async function removeDisk(
   else await removeBound(deps, volume, ownPolicy)
 }
 
-/** By its UID, wherever that claim stood. */
+/** Compares UIDs, so the namespace of the staging claim does not matter. */
 export function isOfStaging(volume: PersistentVolume, clone: Restored): boolean {
   const { name, uid } = volume.spec?.claimRef ?? {}
   return (
@@ -50,13 +53,16 @@ export function isOfStaging(volume: PersistentVolume, clone: Restored): boolean 
   )
 }
 
-/** Kubernetes sees a volume whose claim is gone, and the driver deletes it together with its disk. */
+/** Kubernetes then sees a volume whose claim is gone, and the CSI driver deletes the volume together with its disk. */
 async function release(deps: StepDeps, clone: Restored, volume: PersistentVolume): Promise<void> {
   const claimRef = { name: stagingClaimName(clone), uid: volume.metadata.annotations?.[STAGING_CLAIM_ANNOTATION] }
   await deps.cluster.patch('PersistentVolume', volume, { spec: { persistentVolumeReclaimPolicy: 'Delete', claimRef } })
 }
 
-/** A claim that has it keeps it, and the disk goes with it as its class wants; `Retain` would leave a disk that nobody looks for. */
+/**
+ * A claim that uses the disk keeps it, and the disk follows the policy of its class. `Retain` would leave a disk that no function looks
+ * for.
+ */
 async function removeBound(
   deps: StepDeps,
   volume: PersistentVolume,

@@ -1,4 +1,4 @@
-// What the slices of uploads and downloads share: the patch that begins one, how its mover is stopped, and how it ends.
+// Shared by the slices of uploads and downloads: the patch that begins a slice, how its mover is stopped, and how it ends.
 
 import type { Condition } from '#shared/api/kinds.ts'
 import type { StatusChangeOf, TransferObject } from '#shared/api/types.ts'
@@ -14,7 +14,7 @@ import { ABORTS, type FirstPatch, type WorkLease } from './work-lease.ts'
 
 type TransferKind = TransferObject['kind']
 
-/** Until its next attempt. */
+/** Parks the object until its next attempt. */
 export async function park(
   { deps, object }: { deps: TransferDeps; object: TransferObject },
   { untilMs }: { untilMs: number },
@@ -23,7 +23,7 @@ export async function park(
   return 'not due yet'
 }
 
-/** The patch that begins a slice: out of every selector, and one slice more than before. */
+/** The patch that begins a slice. It takes the object out of every selector and increases the slice counter. */
 export function beginSlice({
   deps,
   object,
@@ -57,24 +57,24 @@ function noLongerQueued(conditions: Condition[] | undefined, nowMs: number): { c
   return { conditions: setCondition(conditions, taken, nowMs) }
 }
 
-/** Failures count in a row: a slice that got on ends the row. */
+/** Only consecutive failures count: a slice that made progress resets the counter. */
 export function endsFailures(upload: TransferObject, gotOn: boolean): { retryCount?: 0 } {
   return gotOn && Number(upload.status?.retryCount ?? 0) > 0 ? { retryCount: 0 } : {}
 }
 
-/** How often it has failed in a row, this time included. */
+/** How many times in a row the transfer has failed, including this failure. */
 export function failuresWith(status: { retryCount?: unknown }): number {
   return Number(status.retryCount ?? 0) + 1
 }
 
 /** A mover stops within a second, unless it waits for a server that does not answer. */
 const STOP_MS = 4 * SECOND_MS
-/** All the time that its calls may take, to keep what it has done: the request's 600 s end the pod's patience. */
+/** How long the mover's remaining calls may take in total to save its progress. The pod waits no longer than the 600 s of a request. */
 export const KEEP_MS = 45 * SECOND_MS
 
 /**
- * What a cancelled transfer has still under way is for nobody, so a mover that does not stop is killed soon and not waited for: it rejects
- * then. One that is stopped for any other reason may be inside of a native call that never returns, and is killed later.
+ * The unfinished data of a cancelled transfer is not needed, so a mover that does not stop is killed after a short time and rejects. A
+ * mover that is stopped for another reason may be inside a native call that never returns; it is killed later.
  */
 export async function moved<End>(
   clock: Clock,
@@ -93,15 +93,15 @@ export async function moved<End>(
   return await move({ signal: lease.signal, kill }).finally(() => over.abort())
 }
 
-/** Whether something has not come to an end by then; `over` aborts when it has. */
+/** true if the work has not ended within `limitMs`. `over` aborts when the work ends. */
 export async function isLate(clock: Clock, limitMs: number, over: AbortSignal): Promise<boolean> {
   await clock.sleep(limitMs, over).catch(() => undefined)
   return !over.aborted
 }
 
 /**
- * A cancel that cut the slice off is no failure of the transfer: what is to be done next is decided on the object, which is about to be read
- * again. undefined: no cancel did. Throws what the loss of the Lease brought about.
+ * A slice that a cancel interrupted is not a failure of the transfer. The next step is decided from the object, which is about to be read
+ * again. Returns undefined if no cancel interrupted the slice. Rethrows an error that the loss of the Lease caused.
  */
 export function cutByCancel<Name extends TransferKind>(
   { deps, lease }: { deps: TransferDeps; lease: Pick<WorkLease, 'signal'> },
@@ -114,7 +114,7 @@ export function cutByCancel<Name extends TransferKind>(
   return { outcome: { status: {} as StatusChangeOf<Name>, step, dueAtMs: deps.clock.nowMs() }, why: ABORTS.cancelled }
 }
 
-/** When a slice has ended in time, and there is more to do: due at once, unless it was a cancel that ended it. */
+/** The result of a slice that ended in time with work left. The object is due at once, unless a cancel ended the slice. */
 export function sliceDone<Name extends TransferKind>(
   { deps, lease }: { deps: TransferDeps; lease: Pick<WorkLease, 'signal'> },
   step: 'upload' | 'download',

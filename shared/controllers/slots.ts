@@ -1,5 +1,5 @@
-// An object takes a transfer slot, waits in the queue for one, gives it back, and the next in the queue gets it. Of each namespace a few stand at the
-// front of the queue, by a label: neither a newcomer nor a free slot makes anybody read all who wait.
+// Takes a transfer slot for an object, queues objects that find none free, and gives a freed slot to the next in the queue. A label marks a
+// few objects of each namespace as the front of the queue, so neither a new object nor a free slot requires reading the whole queue.
 
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import type { Lease, TransferObject, Upload } from '#shared/api/types.ts'
@@ -36,14 +36,14 @@ import { objectText, type StepDeps, type TransferDeps } from './deps.ts'
 const TRANSFERS = ['Upload', 'Download'] as const
 const QUEUED = `${STEP_LABEL}=queued`
 const FRONT = `${QUEUED},${QUEUE_LABEL}=front`
-/** Also whoever has no such label, as an earlier version wrote none. */
+/** Also matches objects without the label: an earlier version did not write it. */
 const BACK = `${QUEUED},${QUEUE_LABEL}!=front`
 
 export type Slots = { leases: (Lease | undefined)[]; held: string[] }
 
 /**
- * A transfer needs a cluster-wide slot, and a permit of this process, whose memory is cut for so many transfers. `act` gives the
- * permit back before its last write, as that write's event may start the next slice at once.
+ * A transfer needs a cluster-wide slot and a permit of this process, because the pod's memory limit allows only so many transfers. `act`
+ * gives the permit back before its last write, because that write's event may start the next slice at once.
  */
 export async function withSlot(
   { deps, object }: { deps: TransferDeps; object: TransferObject },
@@ -86,14 +86,14 @@ async function queue(
     },
     status: { phase: status.phase ?? 'New', message: why, reason: 'NoFreeSlot', conditions },
   })
-  // A slot may have come free between the look and the patch, when nobody was queued to be given it.
+  // A slot may have become free between the look and the patch, when this object was not yet in the queue.
   await gateIn(deps)
   return 'queued'
 }
 
 /**
- * Queued first: a slice that another delivery has begun meanwhile makes that patch fail. A death before the slot is free leaves it with one
- * that waits, and the sweep takes it back.
+ * Queues the upload before it frees the slot. If another delivery has begun a slice meanwhile, the patch fails. If the process dies before
+ * it frees the slot, the slot stays with a waiting object until the sweep frees it.
  */
 async function standAside(deps: TransferDeps, upload: Upload): Promise<string> {
   const why = 'makes room for a disk whose last backup was ended before it had a slot; it goes on from its checkpoint'
@@ -103,7 +103,10 @@ async function standAside(deps: TransferDeps, upload: Upload): Promise<string> {
   return 'made room'
 }
 
-/** The volume moves no further for now: another one may have its slot. Only a slice that ended in time, or was cut off, goes on. */
+/**
+ * Frees the slot when the volume will not move further for now. A slice that ended in time, or that was cut off, continues and keeps its
+ * slot.
+ */
 export async function freeSlot<Name extends TransferObject['kind']>(
   { deps, object }: Run<Name, TransferDeps>,
   { outcome }: Result<Name>,
@@ -111,14 +114,14 @@ export async function freeSlot<Name extends TransferObject['kind']>(
   if (outcome.step === 'done' || outcome.step === 'waiting') await giveSlot(deps, object)
 }
 
-/** `have`: the object holds a slot, as it will over all of its slices. Else the words that say why it waits. */
+/** `have: true`: the object holds a slot and keeps it for all of its slices. Otherwise `why` says why it waits. */
 export async function takeSlot(
   deps: StepDeps,
   object: TransferObject,
 ): Promise<{ have: true } | { have: false; why: string }> {
   for (let attempt = 0; attempt < 5; attempt++) {
     const slots = await readSlots(deps)
-    // While all slots are in use it does not matter whether others wait.
+    // While all slots are in use, it does not matter whether others wait.
     const isEmpty = slots.held.includes('') && (await isQueueEmpty(deps, object))
     const decision = decideSlot(object, slots.held, isEmpty)
     if (decision.kind === 'have') return { have: true }
@@ -128,7 +131,7 @@ export async function takeSlot(
   return { have: false, why: queueReason(deps.settings.movers) }
 }
 
-/** Frees the object's slot and wakes the next in the queue. Repeatable. */
+/** Frees the object's slot and wakes the next object in the queue. Repeatable. */
 export async function giveSlot(deps: StepDeps, object: TransferObject): Promise<void> {
   const slots = await readSlots(deps)
   for (const [index, holder] of slots.held.entries())
@@ -136,9 +139,9 @@ export async function giveSlot(deps: StepDeps, object: TransferObject): Promise<
   await gateIn(deps)
 }
 
-/** Whether an upload that is between two slices gives its slot up: see `standsAside`. It goes on from its checkpoint when its turn comes. */
+/** Whether an upload between two slices gives up its slot: see `standsAside`. It continues from its checkpoint when its turn comes. */
 export async function makesRoom(deps: StepDeps, upload: Upload): Promise<boolean> {
-  // Before anything is read: most first slices have nobody to make room for.
+  // This check comes before any read: for most first slices there is no upload to make room for.
   if (stepOf(upload) === 'running' || !hasMovedASlice(upload)) return false
   const { leases, held } = await readSlots(deps)
   const tenants = leases
@@ -149,9 +152,9 @@ export async function makesRoom(deps: StepDeps, upload: Upload): Promise<boolean
 }
 
 /**
- * Gives each free slot to the next in the queue, and makes that object due. The slot is written first: a function that dies in between leaves
- * it with an object that still waits, and the sweep takes it back. Of two functions that choose at the same time one fails at the version of
- * the slot or of the object.
+ * Gives each free slot to the next object in the queue and makes that object due. The slot is written first: if the function dies in
+ * between, the slot belongs to an object that still waits, and the sweep frees it. If two functions choose at the same time, one of them
+ * fails with a conflict on the slot or on the object.
  */
 export async function gateIn(deps: StepDeps): Promise<number> {
   let count = 0
@@ -168,8 +171,8 @@ export async function gateIn(deps: StepDeps): Promise<number> {
 }
 
 /**
- * The sweep's part: frees the slots whose object is gone or does not transfer any more, and the second slot of one that has two. Each
- * slot is read before `isDead` looks at its object, so that one that was given anew meanwhile stays.
+ * Called by the sweep. Frees the slots whose object is gone or no longer transfers, and the second slot of an object that has two. Each
+ * slot is read before `isDead` looks at its object, so a slot that was given to another object meanwhile stays.
  */
 export async function freeDeadSlots(deps: StepDeps, isDead: (holder: string) => Promise<boolean>): Promise<number> {
   const slots = await readSlots(deps)
@@ -192,11 +195,11 @@ export async function readSlots(deps: StepDeps): Promise<Slots> {
   return { leases: ordered, held: ordered.map((lease) => lease?.spec?.holderIdentity ?? '') }
 }
 
-/** The slot's Lease, held by `object` now; undefined: someone else was first. */
+/** Returns the slot's Lease, now held by `object`, or undefined if another process was first. */
 async function occupy(deps: StepDeps, slots: Slots, index: number, object: TransferObject): Promise<Lease | undefined> {
   const lease = slots.leases[index]
   const nowMs = deps.clock.nowMs()
-  // A slot belongs to an object, not to a process: it has no end by time, the sweep frees it when its object is over.
+  // A slot belongs to an object, not to a process. It does not expire; the sweep frees it when its object has ended.
   const spec = heldLeaseSpec(slotHolder(object), deps.settings.leaseMs, nowMs)
   const tenant = tenantOf(object)
   const annotations = {
@@ -217,7 +220,7 @@ async function vacate(deps: StepDeps, lease: Lease | undefined): Promise<void> {
   await ignoreConflict(deps.cluster.patch('Lease', lease, { spec: { holderIdentity: null } }))
 }
 
-/** false: someone has written to it since it was read, so the slot is given again. */
+/** false: another process has written to the object since it was read, so the slot is freed again. */
 async function makeDue(deps: StepDeps, object: TransferObject, slot: Lease): Promise<boolean> {
   const { kind } = object
   const due = stepPatch(KINDS[kind].step, deps.clock.nowMs())
@@ -232,7 +235,7 @@ async function makeDue(deps: StepDeps, object: TransferObject, slot: Lease): Pro
   return true
 }
 
-/** Someone else freed it or took it: either is fine. */
+/** Another process has freed or taken the slot. Both are fine. */
 async function ignoreConflict(write: Promise<unknown>): Promise<void> {
   try {
     await write
@@ -241,12 +244,12 @@ async function ignoreConflict(write: Promise<unknown>): Promise<void> {
   }
 }
 
-/** `me` does not count. */
+/** Ignores `me`. */
 async function isQueueEmpty(deps: StepDeps, me: KubeObject): Promise<boolean> {
   return (await some(deps, QUEUED, 2)).every(({ metadata }) => metadata.uid === me.metadata.uid)
 }
 
-/** The labels of who is about to wait. Whoever waits already keeps its place. */
+/** The labels for an object that is about to wait. An object that already waits keeps its place. */
 async function placeInQueue(deps: StepDeps, me: KubeObject): Promise<Record<string, string>> {
   if (isQueued(me) && me.metadata.labels?.[QUEUE_LABEL] !== undefined) return {}
   const tenant = tenantOf(me)
@@ -259,8 +262,8 @@ async function placeInQueue(deps: StepDeps, me: KubeObject): Promise<Record<stri
 }
 
 /**
- * The fronts of all namespaces, of whom the next is chosen. `holders`: have been given a slot already. Without any front (a death, or
- * an earlier version that knew of none) everybody who waits is read.
+ * The fronts of all namespaces, from which the next object is chosen. `holders` are the objects that already hold a slot. If no object is
+ * marked as front (a process died, or an earlier version did not know fronts), the whole queue is read.
  */
 async function readFront(deps: StepDeps, holders: ReadonlySet<string>): Promise<TransferObject[]> {
   const waits = (object: KubeObject) => !holders.has(slotHolder(object))
@@ -268,7 +271,7 @@ async function readFront(deps: StepDeps, holders: ReadonlySet<string>): Promise<
   return front.length > 0 ? front : await formFronts(deps, (await all(deps, QUEUED)).filter(waits))
 }
 
-/** Who is given a free slot; undefined: nobody waits. `served`: when each namespace was given one last. */
+/** The object that gets a free slot; undefined if none waits. `served` is when each namespace last got a slot. */
 async function chooseNext(
   deps: StepDeps,
   holders: ReadonlySet<string>,
@@ -281,18 +284,20 @@ async function chooseNext(
   return next
 }
 
-/** Before the last one at the front of its namespace goes, so that a namespace that waits always has somebody there. */
+/**
+ * Runs before the last object at the front of its namespace leaves, so that a namespace with waiting objects always has one at the front.
+ */
 async function fillFront(deps: StepDeps, last: TransferObject): Promise<void> {
   await formFronts(deps, await all(deps, `${BACK},${TENANT_LABEL}=${tenantOf(last)}`))
 }
 
-/** `waiting`: any who wait, and are not at the front. */
+/** `waiting` are waiting objects that are not at the front. */
 export async function formFronts(deps: StepDeps, waiting: readonly TransferObject[]): Promise<TransferObject[]> {
   const fronts = [...Map.groupBy(waiting, tenantOf).values()].flatMap(frontOf)
   return await Promise.all(fronts.map((object) => move(deps, object, 'front')))
 }
 
-/** Only an order of precedence: who was given a slot meanwhile, or has changed, stays where it is. */
+/** The label only sets an order of precedence. An object that got a slot meanwhile, or has changed, is left as it is. */
 async function move(deps: StepDeps, object: TransferObject, queue: Place<never>['queue']): Promise<TransferObject> {
   const { kind } = object
   const labels = { [QUEUE_LABEL]: queue, [TENANT_LABEL]: tenantOf(object) }

@@ -1,4 +1,4 @@
-// Velero's BackupStorageLocation of a repository, when its parameters name one: where is it today, and does it take writes?
+// The Velero BackupStorageLocation that a repository's parameters name, if any: its current settings, and whether it accepts writes.
 
 import type { BackupRepository, BackupStorageLocation } from '#shared/api/types.ts'
 import { decidePresent, type Present, type Recorded, recordedId, recordedOf } from '#shared/domain/present-location.ts'
@@ -12,10 +12,10 @@ import type { StepDeps } from './deps.ts'
 
 export type LocationDeps = { cluster: Pick<Cluster, 'read' | 'list'>; veleroNamespace: string; stores: StoreRules }
 
-/** `asked`: undefined where no location is named, or Velero's kind is not served: the parameters count as they are. */
+/** `asked` is undefined if the parameters name no location or if Velero's kind is not served; the parameters then count as they are. */
 export type PresentRepository = Present & { asked: Recorded | undefined }
 
-/** Read anew each time: locations are edited, renamed and moved. */
+/** Reads the location at each call, because locations are edited, renamed and moved. */
 export async function presentRepository(deps: LocationDeps, repository: BackupRepository): Promise<PresentRepository> {
   const recorded = recordedOf(deps.stores, repository, deps.veleroNamespace)
   const named = recorded === undefined ? 'no such kind' : await readLocation(deps, recorded.name)
@@ -28,8 +28,9 @@ export async function presentRepository(deps: LocationDeps, repository: BackupRe
 }
 
 /**
- * `write`: RetryableError `LocationMissing`, TerminalErrors `LocationReadOnly` and, when it is not open (any more) to the tenant whose claim
- * the repository was made for, `LocationNotAllowed`. Without Velero there is no location to ask, and none to obey.
+ * With `write` it throws RetryableError `LocationMissing`, TerminalError `LocationReadOnly` and, if the location is not (or no longer) open
+ * to the tenant whose claim the repository was made for, TerminalError `LocationNotAllowed`. Without Velero there is no location, so there
+ * is no such limit.
  */
 export async function requirePresent(
   deps: StepDeps,
@@ -46,7 +47,7 @@ export async function requirePresent(
   return present
 }
 
-/** As the repository function opens it: a location that is only read serves restores. RetryableError `LocationMissing`. */
+/** For the repository function: a read-only location is accepted, because it serves restores. Throws RetryableError `LocationMissing`. */
 export async function requireLocation(
   deps: StepDeps,
   repository: BackupRepository,

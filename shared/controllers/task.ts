@@ -1,4 +1,4 @@
-// Runs what a tick asks for under a Lease of its own, so that many ticks, on many pods, make no more work than one.
+// Runs the task of a tick under the task's own Lease, so that many ticks on many pods cause no more work than one.
 
 import type { ChangeOf, Lease } from '#shared/api/types.ts'
 import { heldLeaseSpec, microTime, RELEASED_LEASE_SPEC } from '#shared/domain/lease.ts'
@@ -10,18 +10,18 @@ import { whileKept } from './lease-keeper.ts'
 
 export type Task = {
   name: string
-  /** It begins no more often than this. */
+  /** The minimum time between two starts. */
   gapMs: number
 }
 
-/** What a run leaves to the next one: it is written with each renewal of the Lease, and at the end. */
+/** The position from which the next run resumes. It is written with each renewal of the Lease and at the end. */
 export type Resume = { after: string | undefined; keep: (after: string | undefined) => void }
 
 type TaskDeps = Pick<StepDeps, 'cluster' | 'clock' | 'settings' | 'identity' | 'log'>
 
 /**
- * The words of `act`, or why it is not its turn. That it has begun is written before it begins, and counts whether or not it ends well: what
- * fails each time must not be asked for each second.
+ * Returns the text of `act`, or why the task does not run now. The start time is written before the task begins and counts even if the task
+ * fails, so that a task that always fails is not started again every second.
  */
 export async function underTaskLease(
   deps: TaskDeps,
@@ -45,7 +45,7 @@ export async function underTaskLease(
   return await whileKept(deps, lease, { change: renewal, release }, () => act({ after: kept, keep }))
 }
 
-/** undefined: another one was first. */
+/** undefined: another process was first. */
 async function begin(deps: TaskDeps, task: Task, seen: Lease | undefined): Promise<Lease | undefined> {
   const nowMs = deps.clock.nowMs()
   const spec = { ...heldLeaseSpec(deps.identity, deps.settings.leaseMs, nowMs), acquireTime: microTime(nowMs) }
@@ -75,7 +75,7 @@ function resumeAfter(after: string | undefined): NonNullable<ChangeOf<'Lease'>['
   return { annotations: { [RESUME_ANNOTATION]: after ?? null } }
 }
 
-/** It runs out by itself where this fails. */
+/** If this fails, the Lease expires by itself. */
 async function releaseTask(deps: TaskDeps, lease: Lease, kept: string | undefined): Promise<void> {
   const change = { spec: RELEASED_LEASE_SPEC, metadata: resumeAfter(kept) }
   await patchOwnLease(deps.cluster, lease, change).catch((error: unknown) =>

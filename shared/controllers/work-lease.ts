@@ -1,4 +1,4 @@
-// A Lease before work: holds an object's Lease while work runs, renews it, and watches the object for a cancel meanwhile.
+// Holds an object's Lease while work runs, renews it, and watches the object for a cancel.
 
 import { randomUUID } from 'node:crypto'
 import type { SteppedKind } from '#shared/api/kinds.ts'
@@ -11,27 +11,30 @@ import { LatestOnly } from './latest-only.ts'
 import { acquireLease, releaseLease, renewLease } from './lease.ts'
 import { keepLease } from './lease-keeper.ts'
 
-/** The holder reads its object at least this often: a cancel is seen within it (docs/operations/cancel.md). */
+/** The holder reads its object at least this often, so it sees a cancel within this time (docs/operations/cancel.md). */
 const MAX_RENEW_MS = 5 * SECOND_MS
 
 export type WorkLease<Name extends SteppedKind = SteppedKind> = {
-  /** Aborts with one of ABORTS when the work must come to an end. */
+  /** Aborts with one of ABORTS when the work must end. */
   signal: AbortSignal
-  /** Aborts when the Lease is lost: whatever still writes must die at once. */
+  /** Aborts when the Lease is lost: everything that still writes must stop at once. */
   lost: AbortSignal
   /** The object as it was last read or written. */
   latest(): KindTypes[Name]
-  /** A progress or status patch by the holder; it follows the object's resourceVersion by itself. */
+  /** A progress or status patch by the holder. It uses the object's latest resourceVersion. */
   patch(change: ChangeOf<Name>): Promise<KindTypes[Name]>
-  /** As patch, for the status of kinds with a status subresource. */
+  /** Like patch, for the status of kinds with a status subresource. */
   patchStatus(status: StatusChangeOf<Name>): Promise<KindTypes[Name]>
-  /** As patch, for what is news for people only: one write at a time, of the newest; one that fails is made up for by the next. */
+  /**
+   * Like patch, for progress that only people read. One write runs at a time, with the newest value; the next write makes up for a failed
+   * one.
+   */
   report(change: ChangeOf<Name>): void
-  /** From now on nothing is reported; resolves when no report is under way, so that none comes behind the outcome. */
+  /** Stops all further reports. Resolves when no report is being written, so that no report can overwrite the outcome. */
   endReports(): Promise<void>
 }
 
-/** What the first write of a step changes: its labels, annotations and finalizers, and its status. */
+/** What the first write of a step changes: labels, annotations, finalizers and status. */
 export type FirstPatch<Name extends SteppedKind = SteppedKind> = Partial<MetadataChange> & {
   status?: StatusChangeOf<Name>
 }
@@ -41,9 +44,9 @@ export type WorkLeaseOptions<Name extends SteppedKind> = {
   object: KindTypes[Name]
   /** Part of the first patch, which also takes the object out of every source's selector. */
   firstPatch: FirstPatch<Name>
-  /** True when the object, as it stands now, or whom it was made for, asks the work to stop. */
+  /** True if the object as it is now, or the object that it was made for, asks the work to stop. */
   isCancelled: (object: KindTypes[Name]) => boolean | Promise<boolean>
-  /** The request is being cut off, or the pod ends. */
+  /** Aborts when the request is cut off or the pod ends. */
   signal: AbortSignal
 }
 
@@ -52,9 +55,9 @@ export type Leased<T, Name extends SteppedKind> = { held: true } | { held: false
 export const ABORTS = { cancelled: 'cancelled', lost: 'lease lost', shutdown: 'shutting down' } as const
 
 /**
- * Runs `work` under the object's Lease. `held: true`: someone else works on it. Once the Lease is lost the result of `work`
- * is thrown away (RetryableError `LeaseLost`): the next holder decides from what is durable. The Lease is released
- * before this returns, so the caller's last patch may wake the next step.
+ * Runs `work` under the object's Lease. `held: true`: another process works on the object. If the Lease is lost, the result of `work` is
+ * thrown away (RetryableError `LeaseLost`), and the next holder decides from the durable state. The Lease is released before this function
+ * returns, so the caller's last patch may wake the next step.
  */
 export async function withWorkLease<T, Name extends SteppedKind>(
   deps: StepDeps,
@@ -78,8 +81,8 @@ export async function withWorkLease<T, Name extends SteppedKind>(
 }
 
 /**
- * Writes the outcome's status while the Lease is still held: the result of a slice must not be lost to a conflict with another write. The
- * label is left, and is written when the Lease is free, as its event starts the next step.
+ * Writes the outcome's status while the Lease is still held, because the result of a slice must not be lost to a write conflict. The label
+ * is written after the Lease is free, because the event of that write starts the next step.
  */
 export async function keepStatus<Name extends SteppedKind, Outcome extends { status: StatusChangeOf<Name> }>(
   lease: WorkLease<Name>,
@@ -110,7 +113,7 @@ class Keeper<Name extends SteppedKind> implements WorkLease<Name> {
   #renewedAtMs: number
   #keeping: Promise<Lease | undefined>
   #looking: Promise<void> | undefined
-  /** Reads and writes of the object one after the other, so that latest() never goes back. */
+  /** Serialises reads and writes of the object, so that latest() never returns an older version than before. */
   #queue: Promise<unknown> = Promise.resolve()
 
   constructor(deps: StepDeps, options: WorkLeaseOptions<Name>, lease: Lease, holder: string) {
@@ -135,14 +138,15 @@ class Keeper<Name extends SteppedKind> implements WorkLease<Name> {
   }
 
   /**
-   * The first write carries the very version that was decided on and is never repeated on a newer one: whoever held the Lease
-   * before may have written its end meanwhile, and what has ended must not begin again. ConflictError: read and decide anew.
-   * The holder's name makes it a change in any case, as a patch that changes nothing would not make the other's late write fail.
+   * The first write carries exactly the version that was decided on, and it is never repeated on a newer version: the previous holder may
+   * have written its outcome meanwhile, and work that has ended must not begin again. Throws ConflictError: read the object and decide
+   * anew. The holder annotation makes the patch a change in every case. A patch without a change would keep the resourceVersion, and a late
+   * write by the previous holder would succeed.
    */
   async begin(): Promise<void> {
     const { metadata, ...rest } = this.#options.firstPatch
     const annotations = { ...metadata?.annotations, [HOLDER_ANNOTATION]: this.#holder }
-    // A patch of each kind has these two parts, which the compiler cannot tell of a kind that is not known yet.
+    // The patch of every kind has these two parts, but the compiler cannot derive this for a generic kind.
     const change = { ...rest, metadata: { ...metadata, annotations } } as unknown as ChangeOf<Name>
     this.#object = await this.#deps.cluster.patch(this.#options.kind, this.#object, change)
   }
@@ -174,14 +178,15 @@ class Keeper<Name extends SteppedKind> implements WorkLease<Name> {
       everyMs,
       over: this.#stopLoop.signal,
       renew: (held) => this.#renew(held),
-      // Not for as long as it takes: it waits behind the holder's own writes, and the Lease must be renewed meanwhile.
+      // The wait is limited: the look queues behind the holder's own writes, and the Lease must be renewed meanwhile.
       look: () => this.#within(everyMs, this.#look(), this.#stopLoop.signal),
     })
   }
 
   /**
-   * Whoever was paused for longer than the Lease learns only here that it passed on: `lost`. No write of its own is under way when the
-   * Lease is released: it would find another holder, and take that for a loss.
+   * A process that was paused for longer than the Lease duration learns only here that another process took the Lease; `lost` then aborts.
+   * All writes of this process end before the release. A write that came after it would find no holder or another one, and count as a lost
+   * Lease.
    */
   async stop(): Promise<void> {
     this.#stopLoop.abort()
@@ -192,7 +197,7 @@ class Keeper<Name extends SteppedKind> implements WorkLease<Name> {
     if (!(await releaseLease(this.#deps, held))) this.#leave()
   }
 
-  /** A user's edit in between is no reason to lose progress: read again and write once more, as long as the Lease is ours. */
+  /** A conflict with a user's edit must not lose progress: read the object and write once more, as long as this process holds the Lease. */
   async #write(write: (seen: KindTypes[Name]) => Promise<KindTypes[Name]>): Promise<KindTypes[Name]> {
     try {
       this.#object = await write(this.#object)
@@ -204,7 +209,9 @@ class Keeper<Name extends SteppedKind> implements WorkLease<Name> {
     return this.#object
   }
 
-  /** Asked after the object was read: had another one begun before this, its first patch would be in what was read. */
+  /**
+   * Checks the Lease after the object was read. If another process had begun earlier, its first patch would be in the object that was read.
+   */
   async #requireLease(): Promise<void> {
     const { namespace, name } = this.#lease.metadata
     const now = await this.#deps.cluster.read('Lease', namespace, name)
@@ -232,7 +239,7 @@ class Keeper<Name extends SteppedKind> implements WorkLease<Name> {
     if (await this.#options.isCancelled(fresh)) this.#abort.abort(ABORTS.cancelled)
   }
 
-  /** One look at a time. */
+  /** Runs one look at a time. */
   #look(): Promise<void> {
     this.#looking ??= this.#inOrder(() => this.#refresh())
       .catch((error) => this.#deps.log.debug({ err: error }, 'could not read the claimed object'))
@@ -242,13 +249,13 @@ class Keeper<Name extends SteppedKind> implements WorkLease<Name> {
     return this.#looking
   }
 
-  /** true: `work` has ended; what it throws is thrown. false: it goes on, as the time is over, or `cut` aborts. */
+  /** true: `work` has ended; its error is thrown. false: the time limit has passed or `cut` has aborted, and `work` continues. */
   async #within(limitMs: number, work: Promise<unknown>, cut?: AbortSignal): Promise<boolean> {
     const over = new AbortController()
     const signals = cut === undefined ? [over.signal] : [over.signal, cut]
     const passes = this.#deps.clock.sleep(Math.max(0, limitMs), AbortSignal.any(signals)).catch(() => undefined)
     const ends = work.then(() => true)
-    // What it throws later is nobody's concern.
+    // Ignore a rejection that comes after the race was decided.
     ends.catch(() => undefined)
     return await Promise.race([ends, passes.then(() => false)]).finally(() => over.abort())
   }
@@ -257,17 +264,20 @@ class Keeper<Name extends SteppedKind> implements WorkLease<Name> {
     const startedMs = this.#deps.clock.monotonicMs()
     const renewing = renewLease(this.#deps, held, this.#holder)
     try {
-      // By its own clock, whether or not there is an answer by then.
+      // The time limit uses the process's own clock, whether or not an answer has arrived.
       if (!(await this.#within(this.#mayWaitMs(), renewing))) return this.#leave()
       this.#renewedAtMs = startedMs
       return await renewing
     } catch (error) {
-      // A conflict is certain loss: renewLease has looked whose it is. Anything else may pass.
+      // A conflict means that the Lease is lost, because renewLease has checked the holder. Other errors may pass.
       return error instanceof ConflictError || this.#mayWaitMs() <= 0 ? this.#leave() : held
     }
   }
 
-  /** Until a third of the Lease's time is left: then it stops, as another one may begin when all of it is over. */
+  /**
+   * Milliseconds until a third of the Lease's time is left. The holder must stop then, because another process may begin when all of it is
+   * over.
+   */
   #mayWaitMs(): number {
     return this.#renewedAtMs + (2 / 3) * this.#deps.settings.leaseMs - this.#deps.clock.monotonicMs()
   }

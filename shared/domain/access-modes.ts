@@ -1,4 +1,4 @@
-// Access modes as the set that they are: their order says nothing.
+// Access modes as a set: their order has no meaning.
 
 const POD = 'ReadWriteOncePod'
 const ONCE = 'ReadWriteOnce'
@@ -8,20 +8,20 @@ export function knownModes(modes: unknown): string[] {
   return Array.isArray(modes) ? KNOWN.filter((mode) => modes.includes(mode)) : []
 }
 
-/** How one node writes to it, as to a disk with snapshots; undefined: none does. */
+/** The mode by which one node writes to the volume, as to a disk that can have snapshots; undefined: there is none. */
 export function writerMode(modes: unknown): string | undefined {
   return [POD, ONCE].find((mode) => knownModes(modes).includes(mode))
 }
 
 /**
- * What a new disk is asked for. The other modes of the set never are: for each of them vSphere's driver makes a file share
+ * The mode to request for a new disk. Other modes of the set are never requested: for each of them vSphere's CSI driver makes a file share
  * (vsphere-csi-driver, pkg/csi/service/common, IsFileVolumeRequest).
  */
 export function diskModes(modes: unknown): string[] {
   return [writerMode(modes) ?? ONCE]
 }
 
-/** All of these sets together. Kubernetes takes ReadWriteOncePod alone only: the claim, which goes first, says whether it is meant. */
+/** The union of these sets. Kubernetes accepts ReadWriteOncePod only alone; the claim, which comes first, decides whether it applies. */
 export function joinedModes(ofClaim: unknown, ...others: unknown[]): string[] {
   if (writerMode(ofClaim) === POD) return [POD]
   const all = [ofClaim, ...others].flatMap(knownModes)

@@ -1,5 +1,5 @@
-// Who may restore or delete a backup (docs/design/0004-trust.md). Decided from what was authenticated: a backup's sealed root, and objects that only
-// operators can make. Ids in a spec, status, labels and annotations of a tenant's object are claims, not proofs.
+// Who may restore or delete a backup (docs/design/0004-trust.md). The decision uses only authenticated facts: a backup's sealed root, and
+// objects that only operators can make. Ids in the spec, status, labels and annotations of a tenant's object are claims, not proofs.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName } from '#shared/api/names.ts'
@@ -7,17 +7,22 @@ import type { BackupRepository, Restore } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { BACKUP_ANNOTATION } from './velero.ts'
 
-/** On an object in Velero's namespace: it acts with the rights of this namespace only, as the id in it came from there. */
+/** On an object in Velero's namespace: it acts with the rights of this namespace only, because its id came from there. */
 export const ON_BEHALF_OF_ANNOTATION = 'dormouse.dev/on-behalf-of'
-/** On a BackupRepository (cluster-scoped, so an operator's word): ids of other clusters whose backups may be restored here, separated by commas; `*`: any. */
+/**
+ * On a BackupRepository (cluster-scoped, so an operator wrote it): ids of other clusters whose backups may be restored here, separated by
+ * commas; `*`: any.
+ */
 export const OTHER_CLUSTERS_ANNOTATION = 'dormouse.dev/restore-from-clusters'
 
-/** What a sealed root tells of its origin. */
+/** What a sealed root says about its origin. */
 export type Origin = { clusterId: string; claim: string; backup?: string | undefined }
 
 /**
- * Whose wish an object is. `operator`: it is in Velero's namespace. `delegate`: it is there too, but was made from what a namespace's own
- * objects said; `backup`: while Velero deletes that Backup. `tenant`: it is in any other namespace.
+ * On whose authority an object acts.
+ * - `operator`: it is in Velero's namespace.
+ * - `delegate`: it is there too, but was made from the objects of a namespace. `backup`: while Velero deletes that Backup.
+ * - `tenant`: it is in any other namespace.
  */
 export type Actor =
   | { kind: 'operator' }
@@ -35,15 +40,16 @@ export function actorOf({ metadata }: KubeObject, veleroNamespace: string): Acto
   return { kind: 'delegate', namespace: onBehalfOf, ...(backup === '' ? {} : { backup }) }
 }
 
-/** The namespace that a backup belongs to; undefined: its root names none, so it is the operators' alone. */
+/** The namespace that a backup belongs to; undefined: its root names none, so only operators may use it. */
 export function namespaceOf({ claim }: Pick<Origin, 'claim'>): string | undefined {
   const [namespace] = claim.split('/', 1)
   return isNamespaceName(namespace) ? namespace : undefined
 }
 
 /**
- * Operators may delete every backup; a tenant what its own namespace in this very cluster has made, and so may a delegate. While Velero deletes a
- * Backup, also what that namespace has made for this Backup in another cluster: the ids, which come out of the bucket, reach no other.
+ * Operators may delete every backup. A tenant or a delegate may delete what its own namespace made in exactly this cluster. While Velero
+ * deletes a Backup, the delegate may also delete what that namespace made for this Backup in another cluster: the ids, which come from the
+ * bucket, reach no other backup.
  */
 export function decideDeletion(actor: Actor, origin: Origin, clusterId: string): Verdict {
   if (actor.kind === 'operator') return { allowed: true, by: 'an object in the Velero namespace' }
@@ -59,13 +65,16 @@ export type RestoreQuestion = {
   actor: Actor
   origin: Origin
   clusterId: string
-  /** The BackupRepository that the backup was found in. */
+  /** The BackupRepository that contains the backup. */
   repository: BackupRepository
-  /** The Restore of Velero that the object was made for, found by name in Velero's namespace, with the right UID and not over yet. */
+  /** The Velero Restore that the object was made for: found by name in Velero's namespace, with the right UID and not over yet. */
   restore: Restore | undefined
 }
 
-/** What a restore needs beyond being the operators' own: its namespace's own backup, a Restore that maps it, or a repository that names both namespaces. */
+/**
+ * An operator may restore everything. Any other actor needs a backup of its own namespace, a Restore that maps it, or a repository that
+ * names both namespaces.
+ */
 export function decideRestore({ actor, origin, clusterId, repository, restore }: RestoreQuestion): Verdict {
   if (actor.kind === 'operator') return { allowed: true, by: 'an object in the Velero namespace' }
   const { namespace } = actor
@@ -87,14 +96,14 @@ function whyNotTrusted({ clusterId }: Origin, { metadata }: KubeObject): string 
   return `cluster "${clusterId}" has made it: restore it with Velero, or name that cluster in the annotation ${OTHER_CLUSTERS_ANNOTATION} of BackupRepository ${metadata.name}`
 }
 
-/** An empty list lets every namespace make backups, and is no word about restores of what other namespaces or clusters have made. */
+/** An empty list lets every namespace make backups, but does not allow restores of what other namespaces or clusters have made. */
 function whyNotNamed(isOwn: boolean, { clusterId }: Origin, namespace: string, { metadata }: KubeObject): string {
   if (isOwn)
     return `cluster "${clusterId}" has made it: allowedNamespaces of BackupRepository ${metadata.name} must name ${namespace} itself, an empty list lets in no other cluster`
   return 'it is a backup of another namespace: restore it with Velero, or from a BackupRepository whose allowedNamespaces name both'
 }
 
-/** The root names the Backup, and the Restore is of that Backup and maps the root's namespace to this one. */
+/** The root names the Backup, and the Restore uses that Backup and maps the root's namespace to this one. */
 function isMappedBy(restore: Restore, origin: Origin, namespace: string): boolean {
   const source = namespaceOf(origin)
   const { backupName, namespaceMapping } = restore.spec ?? {}
@@ -113,7 +122,7 @@ function trustsCluster({ metadata }: KubeObject, clusterId: string): boolean {
   return clusterId !== '' && (ids.includes('*') || ids.includes(clusterId))
 }
 
-/** TerminalError `NotPermitted`. */
+/** Throws TerminalError `NotPermitted`. */
 export function requirePermitted(verdict: Verdict, what: string): void {
   if (!verdict.allowed) throw new TerminalError('NotPermitted', `${what}: ${verdict.why}`)
 }

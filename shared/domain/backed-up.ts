@@ -1,5 +1,5 @@
-// What the sealed root of a backup says of its volume, as the download function has read it: written onto the Download, in Velero's namespace,
-// for the clone function, which opens no repository.
+// What the sealed root of a backup says about its volume. The download function reads it and writes it onto the Download, in Velero's
+// namespace, for the clone function, which opens no repository.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Download } from '#shared/api/types.ts'
@@ -9,10 +9,10 @@ import { readRecord, type VolumeRecord } from './volume-record.ts'
 /** On a Download, JSON. */
 export const BACKED_UP_ANNOTATION = 'dormouse.dev/backed-up'
 
-/** `claim`: `<namespace>/<name>`; `backup`: of Velero. An earlier version has told neither. */
+/** `claim`: `<namespace>/<name>`; `backup`: the Velero Backup. An earlier version wrote neither. */
 export type BackedUp = { capacityBytes: number; claim?: string; backup?: string; volume?: VolumeRecord }
 
-/** `about` as the root has it: a volume that makes no sense is left out. */
+/** `about` as in the root. An invalid volume record is left out. */
 export function formatBackedUp(
   capacityBytes: number,
   { claim, backup, volume }: { claim?: string | undefined; backup?: string | undefined; volume?: unknown },
@@ -27,7 +27,7 @@ export function formatBackedUp(
   return JSON.stringify(told)
 }
 
-/** undefined: its root was not opened yet, or by an earlier version. */
+/** undefined: the root was not opened yet, or an earlier version opened it. */
 export function backedUpOf({ metadata }: KubeObject): BackedUp | undefined {
   const said = parseJsonObject(metadata.annotations?.[BACKED_UP_ANNOTATION])
   const { capacityBytes } = said ?? {}
@@ -42,7 +42,7 @@ export function backedUpOf({ metadata }: KubeObject): BackedUp | undefined {
   }
 }
 
-/** Bytes that the backup needs of a disk; undefined: the Download has not ended because its disk was too small. */
+/** Bytes that the backup needs on a disk. undefined: the Download has not failed with a disk that was too small. */
 export function neededBytes(download: Download | undefined): number | undefined {
   const { phase, reason } = download?.status ?? {}
   if (download === undefined || phase !== 'Failed' || reason !== 'TargetTooSmall') return undefined

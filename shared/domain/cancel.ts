@@ -1,4 +1,4 @@
-// Who asks for an end: an object by itself, or for a transfer also the object that it was made for.
+// Whether an object must stop: on its own request or, for a transfer, on the request of the object that it was made for.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { CloneFromSnapshot, Snapshot, TransferObject } from '#shared/api/types.ts'
@@ -13,8 +13,9 @@ export function asksToStop(object: KubeObject): boolean {
 }
 
 /**
- * True when the Snapshot that this Upload, or the CloneFromSnapshot that this Download was made for asks to stop. Its label keeps
- * it out of every source's selector while the transfer is at work, so that nobody else would hear of it before the sweep.
+ * True if the Snapshot that this Upload was made for, or the CloneFromSnapshot that this Download was made for, asks to stop. While the
+ * transfer runs, the label of that object keeps it out of every source's selector, so no other function would notice the request before the
+ * sweep.
  */
 export function ownerAsksToStop(transfer: TransferObject, owner: Snapshot | CloneFromSnapshot | undefined): boolean {
   if (owner === undefined) return false

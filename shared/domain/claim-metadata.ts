@@ -87,7 +87,7 @@ const CLAIM: MessageType = {
   3: { name: 'status', type: { message: CLAIM_STATUS }, keepEmpty: true },
 }
 
-/** Real claims are a few KiB; etcd takes 1.5 MiB for the whole object that carries the blob. */
+/** Real claims are a few KiB; etcd accepts 1.5 MiB for the whole object that contains the blob. */
 const MAX_METADATA_BYTES = 512 * 1024
 
 /** The claim as the base64 text of `status.metadata`. */
@@ -103,7 +103,7 @@ export function encodeClaimMetadata(claim: PersistentVolumeClaim): string {
   return Buffer.from(bytes).toString('base64')
 }
 
-/** The claim that a `metadata` blob holds, as the API would show it. TerminalError `MetadataInvalid` otherwise. */
+/** The claim in a `metadata` blob, as the API would show it. Throws TerminalError `MetadataInvalid` if the blob is invalid. */
 export function decodeClaimMetadata(base64 = ''): PersistentVolumeClaim {
   if (base64.length > MAX_METADATA_BYTES * 2)
     throw new TerminalError('MetadataInvalid', `the stored metadata is longer than ${MAX_METADATA_BYTES} bytes`)

@@ -31,15 +31,15 @@ export type CloneSeen = {
   phase: CloneFromSnapshotPhase
   cancelRequested: boolean
   downloadPhase: DownloadPhase | undefined
-  /** It has failed as its disk was too small, and tells how large the backup is. */
+  /** The Download failed because its disk was too small, and reports the size of the backup. */
   needsLarger: boolean
 }
 
 export type CloneStep =
   | { kind: 'nothing'; why: string }
   /**
-   * Make the staging claim, wait until the driver has bound it, prove that its volume is new, make the Download. After one whose disk was
-   * too small: all of it once more.
+   * Make the staging claim, wait until the driver has bound it, prove that its volume is new, make the Download. After a Download whose
+   * disk was too small, do all of it once more.
    */
   | { kind: 'provision' }
   | { kind: 'awaitDownload' }
@@ -71,7 +71,10 @@ function decideDownloadPart({ downloadPhase: phase, needsLarger }: CloneSeen): C
   return phase === 'Failed' ? { kind: 'failWithDownload' } : { kind: 'awaitDownload' }
 }
 
-/** A Download of another clone says nothing about this one. While the volume changes hands, no phase is an end: anyone may have written it. */
+/**
+ * A Download of another clone says nothing about this one. While the volume is being handed over, no phase counts as an end, because a user
+ * may have written it.
+ */
 export function seeClone(clone: CloneFromSnapshot, found: Download | undefined): CloneSeen {
   const download = found !== undefined && isDownloadOf(found, clone) ? found : undefined
   const phase = isHandingOver(download) ? 'InProgress' : clone.status?.phase

@@ -1,4 +1,4 @@
-// Conditions for users: they do not flap, carry no times or attempt numbers, and change only when their meaning does.
+// Conditions for users: they do not flap, contain no times or attempt numbers, and change only when their meaning does.
 
 import type { Condition } from '#shared/api/kinds.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
@@ -8,7 +8,10 @@ export type ConditionChange = Omit<Condition, 'lastTransitionTime' | 'observedGe
 
 const MAX_MESSAGE_CHARS = 1024
 
-/** The list with `change` in it; lastTransitionTime moves only when the status does. The order is kept, new ones go last. */
+/**
+ * Returns the list with `change` in it. lastTransitionTime changes only when the status does. The order is kept, and new conditions go
+ * last.
+ */
 export function setCondition(
   list: Condition[] | undefined,
   change: ConditionChange,
@@ -37,7 +40,7 @@ export function isTrue(list: Condition[] | undefined, type: string): boolean {
   return conditionOf(list, type)?.status === 'True'
 }
 
-/** Messages end up in etcd and on a terminal: bounded, one line. */
+/** Messages end up in etcd and on a terminal, so they are limited in length and have one line. */
 export function clip(message: string): string {
   const line = beginning(message, 8 * MAX_MESSAGE_CHARS)
     .replaceAll(/\s+/g, ' ')

@@ -1,4 +1,4 @@
-// The DeleteSnapshot for the data of a Snapshot: one per Snapshot, whoever asks for it.
+// The DeleteSnapshot for the data of a Snapshot. There is one per Snapshot, whether the plugin or the sweep requests it.
 
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import type { DeleteSnapshot } from '#shared/api/types.ts'
@@ -10,14 +10,17 @@ export type DeleteRequest = {
   snapshotID: string
   backupRepository: string
   veleroNamespace: string
-  /** Of the claim that was backed up. The id comes from a Snapshot's status, so the deletion has the rights of that namespace only. */
+  /**
+   * The namespace of the claim that was backed up. The id comes from a Snapshot's status, so the deletion has the rights of that namespace
+   * only.
+   */
   namespace: string
   backupLabel: string
-  /** The Backup that Velero deletes: what another cluster has made for it may go, too. Nobody else has that right. */
+  /** The Backup that Velero deletes: data that another cluster made for it may then be removed too. No other deletion has that right. */
   backup?: string
 }
 
-/** A deletion that is asked for again finds the first. TerminalError `VeleroObjectInvalid`: it is no UID. */
+/** A repeated deletion request finds the first one. Throws TerminalError `VeleroObjectInvalid` if the text is not a UID. */
 export function deleteName(snapshotUid: unknown): string {
   return `delete-${requireUid(snapshotUid, 'the stored Snapshot')}`
 }
@@ -40,15 +43,15 @@ export function deleteSnapshotOf(request: DeleteRequest): DeleteSnapshot {
   }
 }
 
-/** False: its name was made for another backup, or it acts for another namespace. */
+/** False: the object with this name was made for another backup, or acts for another namespace. */
 export function isDeleteOf(object: DeleteSnapshot, wanted: DeleteSnapshot): boolean {
   const isSame = object.spec?.snapshotID === wanted.spec.snapshotID
   return isSame && (actsFor(object) === undefined || actsFor(object) === actsFor(wanted))
 }
 
 /**
- * Whose rights it has is not said as it is wanted: an earlier release made it, with those of an operator, or the sweep did, which knows no
- * Backup. It gets the annotations before anybody counts on it.
+ * The existing object does not have the wanted rights: an earlier release made it with those of an operator, or the sweep made it, which
+ * knows no Backup. It gets the annotations before any code relies on them.
  */
 export function lacksRights({ metadata }: KubeObject, wanted: KubeObject): boolean {
   return Object.entries(wanted.metadata.annotations ?? {}).some(([key, value]) => metadata.annotations?.[key] !== value)

@@ -1,4 +1,4 @@
-// The DeleteSnapshot's states: stop the upload, remove the local snapshot, forget the backup in the repository.
+// The DeleteSnapshot's states: stop the upload, remove the local snapshot, delete the backup from the repository.
 //
 //   New ──▶ InProgress ──▶ Completed | Failed
 
@@ -20,7 +20,7 @@ export const DELETE_NEXT = {
 
 export type DeleteStep =
   | { kind: 'nothing'; why: string }
-  /** An upload of this snapshot is still going: tell it to stop and wait for its end. */
+  /** An upload of this snapshot is still in progress: tell it to stop and wait for its end. */
   | { kind: 'stopUpload' }
   | { kind: 'remove' }
 

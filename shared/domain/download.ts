@@ -25,7 +25,7 @@ export type DownloadStep =
   | { kind: 'nothing'; why: string }
   | { kind: 'wait'; untilMs: number }
   | { kind: 'transfer' }
-  /** End as Failed with reason Canceled. */
+  /** End as Failed with the reason Canceled. */
   | { kind: 'cancel' }
 
 export function decideDownload(seen: DownloadSeen, nowMs: number): DownloadStep {
@@ -43,7 +43,7 @@ export function decideDownload(seen: DownloadSeen, nowMs: number): DownloadStep 
   }
 }
 
-/** `clone`: the one that it was made for; undefined: nobody looked. */
+/** `clone`: the CloneFromSnapshot that it was made for; undefined: it was not read. */
 export function seeDownload(download: Download, clone?: CloneFromSnapshot | 'gone'): DownloadSeen {
   const status = download.status ?? {}
   const known: DownloadPhase = DOWNLOAD_PHASES.find((each) => each === status.phase) ?? 'New'
@@ -55,7 +55,10 @@ export function seeDownload(download: Download, clone?: CloneFromSnapshot | 'gon
   }
 }
 
-/** Nobody would hand over a staged disk whose clone was torn out, or has ended: it goes with its claim. */
+/**
+ * No function would hand over a staged disk whose clone was removed by force or has ended. The Download stops, and the disk goes with its
+ * claim.
+ */
 function cloneAsksToStop(download: Download, clone: CloneFromSnapshot | 'gone' | undefined): boolean {
   if (clone === 'gone') return fillsStagedDisk(download)
   return (
@@ -63,7 +66,7 @@ function cloneAsksToStop(download: Download, clone: CloneFromSnapshot | 'gone' |
   )
 }
 
-/** Its clone has ended, or another one has its name. */
+/** The clone has ended, or another clone has its name. */
 function isLeft(download: Download, clone: CloneFromSnapshot): boolean {
   const hasEnded = ['Completed', 'Failed', 'Canceled'].includes(clone.status?.phase ?? '')
   return hasEnded || !isDownloadOf(download, clone)
@@ -74,8 +77,8 @@ function fillsStagedDisk(download: Download): boolean {
 }
 
 /**
- * `Completed` without its condition was written by hand: taken at its word, half a disk would be handed over. The Velero Plugin for vSphere's own
- * Downloads have no conditions, and fill no staged disk.
+ * `Completed` without its condition was written by hand: if it were trusted, half a disk would be handed over. Downloads of the Velero
+ * Plugin for vSphere have no conditions, and fill no staged disk.
  */
 function isMadeUp(download: Download): boolean {
   return fillsStagedDisk(download) && !isTrue(download.status?.conditions, 'Downloaded')
@@ -85,7 +88,7 @@ export function isDownloadOver(phase: DownloadPhase): boolean {
   return DOWNLOAD_NEXT[phase].length === 0
 }
 
-/** As the Velero Plugin for vSphere: seven attempts, five units (of a minute by default) apart. */
+/** Like the Velero Plugin for vSphere: seven attempts, five units (of a minute by default) apart. */
 export const DOWNLOAD_RETRIES = 6
 export const DOWNLOAD_RETRY_UNITS = 5
 

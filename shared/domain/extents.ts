@@ -1,10 +1,10 @@
-// Areas of a disk as one list that can be trusted, whatever vSphere or VDDK made of them.
+// Normalises areas of a disk into one reliable list, whatever vSphere or VDDK reported.
 
 import { SECTOR_BYTES } from '#shared/kernel/units.ts'
 
 type Extent = { offsetBytes: number; lengthBytes: number }
 
-/** Ascending, in whole sectors, without overlaps, touching ones joined, cut at the disk's end. No byte is left out. */
+/** Ascending, in whole sectors, without overlaps, adjacent areas joined, cut at the disk's end. No byte is left out. */
 export function mergeExtents(extents: readonly Extent[], capacityBytes: number): Extent[] {
   const merged: Extent[] = []
   let last: Extent | undefined

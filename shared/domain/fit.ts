@@ -1,11 +1,11 @@
-// What is written always fits the CRDs: a message that is too long would be refused for ever, and its object with it.
+// Makes every write fit the CRDs: the API server would always refuse a message that is too long, and with it the whole object.
 
 import { clip } from './conditions.ts'
 
 /**
- * The object or change with each `message` of its status cut, also those of conditions. Asked by every adapter of the port Cluster at each
- * write, so that no writer can forget it; the messages of Events are cut by announce. All other texts of a status are our own words, or
- * ids that were checked: one that was cut would be another one.
+ * Returns the object or change with each `message` of its status cut, including those of conditions. Every adapter of the port Cluster
+ * calls this at each write, so that no writer can forget it; announce cuts the messages of Events. All other texts of a status are
+ * Dormouse's own, or ids that were checked: a cut id would be another id.
  */
 export function fitted<Written extends object>(written: Written): Written {
   const { status } = written as { status?: unknown }

@@ -1,4 +1,5 @@
-// Vanilla, Supervisor or guest cluster: from the Velero Plugin for vSphere's ConfigMap, else from the CSI controller's environment, else vanilla.
+// Vanilla, Supervisor or guest cluster: from the Velero Plugin for vSphere's ConfigMap, else from the CSI controller's environment, else
+// vanilla.
 
 import type { ConfigMap, Deployment } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
@@ -25,7 +26,7 @@ export function detectFlavor(pluginConfig: ConfigMap | undefined, csiController:
   return CSI_FLAVORS[variable?.value ?? 'VANILLA'] ?? 'VANILLA'
 }
 
-/** Disks of a guest cluster belong to its Supervisor: they cannot be reached from inside. */
+/** Disks of a guest cluster belong to its Supervisor and cannot be reached from inside. */
 export function requireOwnDisks(flavor: Flavor): void {
   if (flavor !== 'GUEST') return
   throw new TerminalError(

@@ -1,4 +1,4 @@
-// What the sweep keeps of an object: the fields that its decisions read, cut in length. Whole objects of strangers may have a megabyte each.
+// What the sweep keeps of an object: the fields that its decisions read, cut in length. Objects that users write may have a megabyte each.
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import type { Download, KindTypes, Lease } from '#shared/api/types.ts'
@@ -17,9 +17,12 @@ import {
 } from './velero.ts'
 import { STOOD_ASIDE_ANNOTATION, WAITING_SINCE_ANNOTATION } from './waited-in-vain.ts'
 
-/** The longest that is read is an id of a Snapshot. What is cut here names nothing, and is read again whole before it is acted on. */
+/**
+ * The longest text that is read is an id of a Snapshot. A text that is cut here names nothing, and the object is read in full before any
+ * action.
+ */
 const MAX_CHARS = 1024
-/** `<namespace>/<name>`, the longest of names. */
+/** `<namespace>/<name>` with the longest possible names. */
 const MAX_NAME_CHARS = 320
 
 const META = ['name', 'namespace', 'uid', 'resourceVersion', 'creationTimestamp', 'deletionTimestamp']
@@ -39,7 +42,7 @@ const SPEC = [...CANCELS, 'snapshotReference', 'clonefromSnapshotReference', 'ba
 const TIMES = ['nextRetryTimestamp', 'completionTimestamp']
 const STATUS = ['phase', 'uploadName', 'downloadName', 'volumeName', 'root', 'session', 'givenUp', ...TIMES]
 
-/** Enough for `decideWake`, `decideRecord`, `keepsSlot` and the check of its owner; never enough to write from but for labels and flags. */
+/** Enough for `decideWake`, `decideRecord`, `keepsSlot` and the check of the owner. Never enough to write from, except labels and flags. */
 export function glance<Name extends KindName>(kind: Name, object: KindTypes[Name]): KindTypes[Name] {
   const { spec, status }: KubeObject = object
   return detached({
@@ -68,7 +71,7 @@ function glanceAtMetadata(kind: KindName, object: KubeObject): object {
   }
 }
 
-/** Of a Download. Without the plan, which is long: what is cut could not be read. */
+/** The hand-over of a Download. The plan is left out because it is long, and a cut one could not be parsed. */
 function handOverIn(object: Download): object {
   const begun = handOverOf(object)
   return begun === undefined ? {} : { [HAND_OVER_ANNOTATION]: formatHandOver({ target: begun.target }) }
@@ -85,14 +88,14 @@ function scalar(field: string, value: unknown, maxChars: number): [string, unkno
   return typeof value === 'boolean' || typeof value === 'number' ? [[field, value]] : []
 }
 
-/** The one that tells a Download that is whole from one whose phase was written by hand. */
+/** The condition that distinguishes a complete Download from one whose phase was written by hand. */
 function conditionsOf(conditions: unknown): object[] | undefined {
   if (!Array.isArray(conditions)) return undefined
   const found: unknown = conditions.find((each) => each?.type === 'Downloaded')
   return found === undefined ? undefined : [picked(found, ['type', 'status'], MAX_NAME_CHARS)]
 }
 
-/** A piece of a long text keeps all of it in memory; a copy of the piece does not. */
+/** A substring keeps its whole source text in memory; a copy of the substring does not. */
 function detached<T>(object: object): T {
   return JSON.parse(JSON.stringify(object))
 }

@@ -10,7 +10,7 @@ const UUID_LIKE = /^[0-9a-fA-F][0-9a-fA-F-]{0,63}$/
 const DNS_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 const DNS_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
-/** Far above any real id (about 250 bytes), far below anything that hurts. */
+/** Far above any real id (about 250 bytes), and far below a harmful size. */
 const MAX_ID_CHARS = 4096
 const MAX_NESTING = 4
 
@@ -18,7 +18,7 @@ export function formatDiskId(fcdId: string, snapshotId?: string): string {
   return snapshotId === undefined ? `ivd:${fcdId}` : `ivd:${fcdId}:${snapshotId}`
 }
 
-/** `ivd:<fcd>` or `ivd:<fcd>:<snapshot>`; anything else is a TerminalError `SnapshotIDInvalid`. */
+/** `ivd:<fcd>` or `ivd:<fcd>:<snapshot>`. Throws TerminalError `SnapshotIDInvalid` for anything else. */
 export function parseDiskId(text = ''): DiskId {
   const [type, fcdId, snapshotId, ...rest] = split(text)
   if (type !== 'ivd') throw invalid(text, `its type is not "ivd"`)
@@ -28,7 +28,7 @@ export function parseDiskId(text = ''): DiskId {
   return { fcdId, snapshotId }
 }
 
-/** As parseDiskId, and the snapshot part must be there. */
+/** Like parseDiskId, but the snapshot part is required. */
 export function parseDiskSnapshotId(text = ''): { fcdId: string; snapshotId: string } {
   const { fcdId, snapshotId } = parseDiskId(text)
   if (snapshotId === undefined) throw invalid(text, 'it names no snapshot')
@@ -44,7 +44,7 @@ export function formatClaimSnapshotId(id: {
   return `pvc:${id.namespace}/${id.claim}:${encodeNested(formatDiskId(id.disk.fcdId, id.disk.snapshotId))}`
 }
 
-/** Reads a Snapshot's id of any flavour and unwraps it until the disk is found. */
+/** Parses a Snapshot's id of any flavour and unwraps it until the disk is found. */
 export function parseClaimSnapshotId(text: string): {
   namespace: string
   claim: string

@@ -1,6 +1,6 @@
-// JSON in an annotation, which anybody may have written.
+// JSON in an annotation that any user may have written.
 
-/** undefined: it is no JSON, or no object. */
+/** undefined: the text is not JSON, or not an object. */
 export function parseJsonObject(text: string | undefined): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text ?? '')

@@ -1,14 +1,14 @@
-// Which labels and annotations of a volume say something about the next one: not those that Kubernetes, Velero or Dormouse set on this very
-// object, nor those by which a deployer finds, and deletes, what is not in its sources.
+// Which labels and annotations of a volume also apply to a restored one. Excluded are keys that Kubernetes, Velero or Dormouse set on the
+// object itself, and keys by which a deployer finds, and deletes, objects that are not in its sources.
 
-/** Of these and of all below them. */
+/** These domains and their subdomains. */
 const OWN_DOMAINS = ['kubernetes.io', 'k8s.io', 'dormouse.dev', 'velero.io']
 const DEPLOYERS = ['argocd.argoproj.io', 'objectset.rio.cattle.io', 'kapp.k14s.io']
-/** People's own, in spite of its domain. */
+/** Users set these labels themselves, in spite of the domain. */
 const APP = 'app.kubernetes.io'
-/** Argo CD 2.x finds by it what it manages, unless it was told otherwise; a volume that is not in its sources would be pruned. */
+/** By default, Argo CD 2.x uses this label to find the objects that it manages. It would prune a volume that is not in its sources. */
 const ARGO_TRACKING = 'app.kubernetes.io/instance'
-/** kubelet gives its group to each Pod that uses the volume. */
+/** The kubelet gives this group to each Pod that uses the volume. */
 const GROUP_ANNOTATION = 'pv.beta.kubernetes.io/gid'
 
 const NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/
@@ -24,7 +24,7 @@ export function isKeptKey(key: string): boolean {
   return domain === APP || (!isOwn && !DEPLOYERS.includes(domain ?? ''))
 }
 
-/** As Kubernetes takes it, of a label and of an annotation. */
+/** The rule of Kubernetes for the keys of labels and annotations. */
 export function isLabelKey(key: string): boolean {
   const [first = '', second, ...rest] = key.split('/')
   if (rest.length > 0 || !NAME.test(second ?? first)) return false

@@ -1,4 +1,5 @@
-// The condition that tells of key slots which were damaged or planted: a recovery key that is among them opens nothing on the day it is needed.
+// The condition that reports damaged or planted key slots: if a recovery key is among them, it will not open the repository when it is
+// needed.
 
 import type { ConditionChange } from './conditions.ts'
 

@@ -1,16 +1,18 @@
-// Leases: who works on an object, and until when. The writer of a Lease stops itself by monotonic time before it runs out.
+// Leases: which process works on an object, and until when. The holder of a Lease stops by monotonic time before the Lease expires.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Lease } from '#shared/api/types.ts'
 
-/** On an object: who began the last step on it. It makes each beginning a write, also when nothing else of it changes. */
+/**
+ * On an object: the process that began the last step on it. It makes each beginning a change, even if nothing else in the object changes.
+ */
 export const HOLDER_ANNOTATION = 'dormouse.dev/holder'
 
 export type LeaseState = 'free' | 'mine' | 'held' | 'stale'
 
 /**
- * `stale`: its holder has not renewed it for its whole duration by the wall clock. Clocks differ and jump, so a stale Lease
- * may be taken only after it was seen unchanged for its whole duration by the taker's own monotonic clock.
+ * `stale`: the holder has not renewed the Lease for its whole duration by the wall clock. Clocks differ and jump, so another process may
+ * take a stale Lease only after it has seen it unchanged for its whole duration by its own monotonic clock.
  */
 export function leaseState(lease: Lease | undefined, me: string, nowMs: number): LeaseState {
   const holder = lease?.spec?.holderIdentity
@@ -21,21 +23,21 @@ export function leaseState(lease: Lease | undefined, me: string, nowMs: number):
 }
 
 /**
- * Renewed later than now by more than its own length: the holder's clock was ahead, or ours went back. By the wall clock alone a dead
- * holder would keep it for as long as the clocks differ.
+ * The renewal is later than now by more than the Lease's own duration: the holder's clock was ahead, or ours went back. By the wall clock
+ * alone, a dead holder would keep the Lease for as long as the clocks differ.
  */
 function isFromAhead(lease: Lease | undefined, endMs: number, nowMs: number): boolean {
   return endMs - nowMs > 2000 * Number(lease?.spec?.leaseDurationSeconds ?? 0)
 }
 
-/** Whether who holds it `now` is who held it `then`, and has not taken it anew. Nobody's is never the same. */
+/** Whether the holder in `now` is the holder in `then`, and has not taken the Lease anew. False for a free Lease. */
 export function isSameHold(then: Lease, now: Lease): boolean {
   const [before, after] = [then.spec ?? {}, now.spec ?? {}]
   const isHeld = typeof after.holderIdentity === 'string' && after.holderIdentity !== ''
   return isHeld && after.holderIdentity === before.holderIdentity && after.acquireTime === before.acquireTime
 }
 
-/** When it runs out by the wall clock; 0 for a Lease that says nothing usable. */
+/** When the Lease expires by the wall clock; 0 for a Lease without usable times. */
 export function leaseEndMs(lease: Lease | undefined): number {
   const renewedMs = Date.parse(lease?.spec?.renewTime ?? '') || 0
   return renewedMs + 1000 * Number(lease?.spec?.leaseDurationSeconds ?? 0)
@@ -53,7 +55,7 @@ export const RELEASED_LEASE_SPEC = { holderIdentity: null, renewTime: null, leas
 
 const MAX_NAME_CHARS = 253
 
-/** The Velero Plugin for vSphere's names for its two kinds; by UID for the others, and where a name would be longer than a Lease's may be. */
+/** The Velero Plugin for vSphere's names for its two kinds. The UID for the others, and if a name would be too long for a Lease. */
 export function leaseName(object: KubeObject): string {
   const kind = object.kind.toLowerCase()
   const byName = `${kind}-lease.${object.metadata.name}`
@@ -61,7 +63,7 @@ export function leaseName(object: KubeObject): string {
   return isNamed ? byName : `${kind}-lease.${object.metadata.uid}`
 }
 
-/** The part of a Lease that says who holds it, and until when. */
+/** The part of a Lease that says which process holds it, and until when. */
 export function leaseTimes(lease: Lease): object {
   const { holderIdentity, leaseDurationSeconds, renewTime } = lease.spec ?? {}
   return { holderIdentity, leaseDurationSeconds, renewTime }

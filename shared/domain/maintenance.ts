@@ -1,13 +1,13 @@
-// What maintenance says about a prune, and whose turn it is.
+// How maintenance reports a prune, and which repository comes first.
 
 import type { Condition } from '#shared/api/kinds.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
 import { type ConditionChange, isTrue } from './conditions.ts'
 
-/** Only for economy: two prunes at once do no harm. */
+/** Only saves work: two prunes at once do no harm. */
 export const MAINTENANCE_LEASE = 'dormouse-maintenance'
 
-/** What of a prune's report these words are made of; the port's type has more. */
+/** The part of a prune's report that these texts use; the port's type has more. */
 export type Removed = { removed: Record<string, { objects: number; bytes: number }> }
 export type Pruned = Removed & { state: 'done' | 'waiting' | 'more'; waitsFor: readonly string[] }
 type Share = { done: number; total: number }
@@ -17,8 +17,8 @@ export type Progress =
   | { phase: 'tidy' }
 
 /**
- * Each round another one comes first: one that takes all of the time must not starve the others for ever. Not simply the next
- * one: rounds that are ten minutes apart would then begin with the same one of ten each time.
+ * Each round begins with another repository: one that takes all of the time must not starve the others. The rounds do not simply advance by
+ * one: rounds that are ten minutes apart would then always begin with the same one of ten.
  */
 export function startingElsewhere<T>(all: readonly T[], nowMs: number): T[] {
   if (all.length === 0) return []
@@ -27,7 +27,7 @@ export function startingElsewhere<T>(all: readonly T[], nowMs: number): T[] {
   return [...all.slice(first), ...all.slice(0, first)]
 }
 
-/** A prune of this repository has begun and is not through: whoever died in it left the condition standing. */
+/** A prune of this repository has begun and is not finished. If its process died, the condition is still set. */
 export function isPruning(conditions: Condition[] | undefined): boolean {
   return isTrue(conditions, 'Ready') && isTrue(conditions, 'Pruning')
 }
@@ -63,10 +63,10 @@ export function prunedCondition({ state, waitsFor }: Pruned): ConditionChange {
   return { type, status: 'False', reason: 'SessionsRunning', message }
 }
 
-/** Written before a prune begins, so that it is gone on with whoever dies. */
+/** Written before a prune begins, so that it is continued even if the process dies. */
 export const DUE: ConditionChange = { type: 'Pruning', status: 'True', reason: 'PruneDue', message: 'it begins soon' }
 
-/** A prune that is through, waits for uploads, or has failed for good: the next one begins with the next tick of the schedule. */
+/** A prune that is finished, waits for uploads, or has failed for good. The next one begins with the next tick of the schedule. */
 export const ENDED: ConditionChange = {
   type: 'Pruning',
   status: 'False',

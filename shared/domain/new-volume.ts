@@ -1,5 +1,5 @@
-// Is a volume new, or did Kubernetes bind one that was there before? And which volumes would it bind? Bound to our claim proves nothing:
-// a claim is bound to an existing volume that fits before one is provisioned.
+// Decides whether a volume is new or Kubernetes bound an existing one, and which volumes Kubernetes would bind. A binding to our claim
+// proves nothing: Kubernetes binds a fitting existing volume before it provisions one.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
@@ -10,8 +10,8 @@ import { CSI_DRIVER } from './volume.ts'
 export const PROVISIONED_BY = 'pv.kubernetes.io/provisioned-by'
 
 /**
- * external-provisioner names a volume `<prefix>-<UID of the claim>`: one of such a name cannot have been there before the claim. The name
- * and the API server's own fields are the proof, as no tenant can write a PersistentVolume.
+ * external-provisioner names a volume `<prefix>-<UID of the claim>`, so a volume with such a name cannot be older than the claim. The name
+ * and the API server's own fields are the proof, because no tenant can write a PersistentVolume.
  */
 export function isProvisionedFor(
   volume: PersistentVolume,
@@ -33,7 +33,10 @@ export function isOfClaim(
   return namespace === claim.namespace && name === claim.name && uid === claim.uid
 }
 
-/** What Kubernetes looks at when it binds (pv_controller, FindMatchingVolume); what it cannot tell from these fields counts as fitting. */
+/**
+ * The criteria of Kubernetes for a binding (pv_controller, FindMatchingVolume). A volume that cannot be judged by these fields counts as
+ * fitting.
+ */
 export function fits(volume: PersistentVolume, claim: PersistentVolumeClaim): boolean {
   const [has, wants] = [volume.spec ?? {}, claim.spec ?? {}]
   const modes: readonly string[] = has.accessModes ?? []
@@ -47,7 +50,7 @@ export function fits(volume: PersistentVolume, claim: PersistentVolumeClaim): bo
   )
 }
 
-/** The annotation is the older way to say it, and goes first. */
+/** The annotation is the older form and has precedence. */
 function classOfVolume({ metadata, ...volume }: PersistentVolume): string {
   return metadata.annotations?.['volume.beta.kubernetes.io/storage-class'] ?? volume.spec?.storageClassName ?? ''
 }

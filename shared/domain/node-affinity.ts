@@ -1,4 +1,4 @@
-// `spec.nodeAffinity` of a PersistentVolume: read in its known form, and asked whether a node has it.
+// `spec.nodeAffinity` of a PersistentVolume: parses its known form, and checks whether a node matches it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
@@ -12,10 +12,13 @@ type Term = { matchExpressions?: Requirement[]; matchFields?: Requirement[] }
 export type NodeAffinity = { required: { nodeSelectorTerms: Term[] } }
 
 const MAX_CHARS = 8 * 1024
-/** The only field of a node that Kubernetes lets one select by. */
+/** The only field of a node that Kubernetes allows in a selector. */
 const NAME_FIELD = 'metadata.name'
 
-/** undefined: there is none, or Kubernetes would refuse it. As a whole: with a part of it the volume would be somewhere else. */
+/**
+ * undefined: there is none, or Kubernetes would refuse it. It is taken as a whole or not at all: a part of it could move the volume
+ * elsewhere.
+ */
 export function nodeAffinityOf(value: unknown): NodeAffinity | undefined {
   const terms = (value as { required?: { nodeSelectorTerms?: unknown } } | undefined)?.required?.nodeSelectorTerms
   if (!Array.isArray(terms) || terms.length === 0 || JSON.stringify(terms).length > MAX_CHARS) return undefined
@@ -57,12 +60,12 @@ function areValues(operator: Operator, values: readonly string[]): boolean {
     : values.length === 0
 }
 
-/** Of a label, or the name of a node. */
+/** A label value, or the name of a node. */
 function isNodeValue(value: string): boolean {
   return isLabelValue(value) || isObjectName(value)
 }
 
-/** Of several terms one is enough; a term without requirements has no node. */
+/** One matching term is enough; a term without requirements matches no node. */
 export function hasNode({ required }: NodeAffinity, nodes: readonly Node[]): boolean {
   return nodes.some((node) => required.nodeSelectorTerms.some((term) => isIn(term, node)))
 }

@@ -1,45 +1,48 @@
-// Which node a staged disk is made for, where its class waits for a first consumer. It is what the scheduler would look at (allowed topologies,
-// taints) together with what external-provisioner refuses (pkg/controller/topology.go): a node without the driver, or of a place that the class
-// does not allow.
+// Chooses the node for a staged disk whose class waits for a first consumer. The choice follows the scheduler's rules (allowed topologies,
+// taints) and external-provisioner's refusals (pkg/controller/topology.go): a node without the driver, or in a place that the class does
+// not allow.
 
 import type { CSINode, Node, StorageClass } from '#shared/api/types.ts'
 import { beginning } from '#shared/kernel/cut.ts'
 import { CSI_DRIVER } from './volume.ts'
 
-/** On a claim: the scheduler's word, and ours on a staging claim. The provisioner takes it away again when it can make no disk for that node. */
+/**
+ * On a claim: the node that the scheduler chose; on a staging claim, the one that Dormouse chose. The provisioner removes it if it cannot
+ * make a disk for that node.
+ */
 export const SELECTED_NODE_ANNOTATION = 'volume.kubernetes.io/selected-node'
 
 export type Candidates = {
   storageClass: StorageClass
   nodes: readonly Node[]
   csiNodes: readonly CSINode[]
-  /** What the scheduler has written on the claim that waits; undefined: nothing. */
+  /** The node that the scheduler wrote on the waiting claim; undefined: none. */
   selected: string | undefined
 }
 
-/** The reasons: no node at all, and none in a place that the class allows. */
+/** The reasons: no node at all, and no node in a place that the class allows. */
 export type NodeChoice =
   | { kind: 'node'; name: string }
   | { kind: 'none'; reason: 'NoNodeForVolume' | 'NoNodeInTopology'; message: string }
 
 type Labels = Record<string, string>
 
-/** Of a node on which the driver runs. */
+/** A node on which the driver runs. */
 type Seat = { name: string; node: Node; labels: Labels; topologyKeys: readonly string[] }
 
-/** Taints that keep off a Pod which tolerates nothing. */
+/** Taints that repel a Pod without tolerations. */
 const REPELLING = ['NoSchedule', 'NoExecute']
 /** The message must fit into a status, however many zones a class allows. */
 const MOST_WORDS = 300
 
-/** The first by name of those that fit: the claims of one Pod are restored one by one, and have to meet in one zone. */
+/** The first suitable node by name: the claims of one Pod are restored one by one, and their disks must end up in the same zone. */
 export function chooseNode(candidates: Candidates): NodeChoice {
   const { storageClass, selected } = candidates
   const seats = seatsOf(candidates)
   const usesTopology = seats.some(({ topologyKeys }) => topologyKeys.length > 0)
   const served = seats.filter((seat) => !usesTopology || knowsItsPlace(seat))
   const allowed = served.filter((seat) => isAllowed(seat, storageClass))
-  // A Pod is going there: it may tolerate what others do not.
+  // The scheduler has chosen this node for a Pod, which may tolerate taints that others do not.
   const given = allowed.find(({ name }) => name === selected)
   if (given !== undefined) return { kind: 'node', name: given.name }
   const chosen = allowed.find(({ node }) => takesPods(node))
@@ -61,7 +64,10 @@ function none(storageClass: StorageClass, counts: string): NodeChoice {
       }
 }
 
-/** Nodes whose CSINode lists the driver. `allocatable.count` of 0: it attaches nothing there. Sorted, so that the choice is the same each time. */
+/**
+ * Nodes whose CSINode lists the driver. An `allocatable.count` of 0 means that the driver attaches nothing there. Sorted, so that the
+ * choice is the same each time.
+ */
 function seatsOf({ nodes, csiNodes }: Candidates): Seat[] {
   const driverOf = new Map(csiNodes.map((one) => [one.metadata.name, driverIn(one)]))
   return nodes
@@ -81,7 +87,7 @@ function driverIn(csiNode: CSINode): Driver | undefined {
   return drivers.find(({ name }) => name === CSI_DRIVER)
 }
 
-/** The driver has told its places there, and the node carries each as a label. */
+/** The driver has reported its topology keys there, and the node has each as a label. */
 function knowsItsPlace({ topologyKeys, labels }: Seat): boolean {
   return topologyKeys.length > 0 && topologyKeys.every((key) => Object.hasOwn(labels, key))
 }
@@ -92,7 +98,7 @@ function termsOf(storageClass: StorageClass): Term[] {
   return storageClass.allowedTopologies ?? []
 }
 
-/** One of the terms, with all that it says. A key that the driver has not told is in no place of the driver's. */
+/** One of the terms must match completely. A key that the driver has not reported matches none of its places. */
 function isAllowed({ labels, topologyKeys }: Seat, storageClass: StorageClass): boolean {
   const terms = termsOf(storageClass)
   const matches = ({ matchLabelExpressions }: Term) => {

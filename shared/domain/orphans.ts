@@ -1,4 +1,4 @@
-// Which disk snapshots in vCenter nobody owns any more. When in doubt one stays: a lost snapshot is worse than a leaked one.
+// Decides which disk snapshots in vCenter have no owner any more. In doubt a snapshot stays: a lost snapshot is worse than a leaked one.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { PersistentVolume, Snapshot, Upload } from '#shared/api/types.ts'
@@ -8,17 +8,17 @@ import { isOver } from './sweep.ts'
 import { CSI_DRIVER } from './volume.ts'
 
 const INTENT_PREFIX = 'dormouse/'
-/** Of a snapshot that is the backup itself (local mode): it outlives its object, and only a DeleteSnapshot removes it. */
+/** Suffix of a snapshot that is the backup itself (local mode): it outlives its object, and only a DeleteSnapshot removes it. */
 const KEEP = '/keep'
 
-/** The name that a disk snapshot of this object carries in vSphere, known before it is made (docs/design/0001-shape.md#names). */
+/** The name of the disk snapshot of this object in vSphere, known before it is made (docs/design/0001-shape.md#names). */
 export function snapshotDescription(clusterId: string, objectUid: string, keep = false): string {
   return `${INTENT_PREFIX}${clusterId}/${objectUid}${keep ? KEEP : ''}`
 }
 
 /**
- * The UID of the Snapshot that a disk snapshot of this very cluster was made for. undefined: another cluster or another program has
- * made it, and it is never read or removed, whoever asks.
+ * The UID of the Snapshot that a disk snapshot of exactly this cluster was made for. undefined: another cluster or program made it, and
+ * Dormouse never reads or removes it, whatever a user asks for.
  */
 export function snapshotUidIn(description: string | undefined, clusterId: string): string | undefined {
   const prefix = `${INTENT_PREFIX}${clusterId}/`
@@ -27,7 +27,7 @@ export function snapshotUidIn(description: string | undefined, clusterId: string
   return /^[0-9A-Za-z-]+$/.test(uid) ? uid : undefined
 }
 
-/** The object's UID, for a snapshot of this very cluster that may be removed; undefined: not ours, or to be kept. */
+/** The object's UID, for a snapshot of exactly this cluster that may be removed; undefined: it is not ours, or must be kept. */
 function removableUid(description: string, clusterId: string): string | undefined {
   return description.endsWith(KEEP) ? undefined : snapshotUidIn(description, clusterId)
 }
@@ -40,7 +40,7 @@ export type Owners = {
   uploads: Upload[]
 }
 
-/** Old enough, and of this cluster: worth asking who owns them. */
+/** Snapshots of this cluster that are old enough for their owners to be checked. */
 export function candidates(
   snapshots: ListedSnapshot[],
   clusterId: string,
@@ -53,8 +53,8 @@ export function candidates(
 }
 
 /**
- * Those of one disk's `old` snapshots that have no owner. `all`: every snapshot of the disk, as a double that is too young to be
- * removed may still be the one that an object goes on with.
+ * Those of one disk's `old` snapshots that have no owner. `all`: every snapshot of the disk, because a duplicate that is too young to be
+ * removed may still be the one that an object continues with.
  */
 export function orphansOf(old: ListedSnapshot[], all: ListedSnapshot[], owners: Owners): ListedSnapshot[] {
   const busy = new Set(owners.uploads.filter((upload) => !isOver(upload)).flatMap(snapshotNamedBy))
@@ -68,7 +68,7 @@ export function orphansOf(old: ListedSnapshot[], all: ListedSnapshot[], owners: 
   })
 }
 
-/** Of doubles the one that the status names wins, else the oldest (as the snapshot function finds it). */
+/** Among duplicates, the one that the status names wins, else the oldest (as the snapshot function finds it). */
 function winnerOf(owner: Snapshot, doubles: ListedSnapshot[]): string | undefined {
   const [named] = snapshotNamedBy(owner)
   if (named !== undefined && doubles.some(({ snapshotId }) => snapshotId === named)) return named
@@ -81,7 +81,10 @@ function snapshotNamedBy(object: Snapshot | Upload): string[] {
   return id === undefined ? [] : [id]
 }
 
-/** `ofVolumes`: of this cluster's own driver. `named`: by objects, in which users write what they like. Each once, ascending. */
+/**
+ * `ofVolumes`: disks of this cluster's own driver. `named`: disks that objects name, where users can write anything. Each disk once,
+ * ascending.
+ */
 export type RecordedDisks = { ofVolumes: string[]; named: string[] }
 export type LastDisks = { ofVolumes: string; named: string }
 
@@ -89,19 +92,19 @@ export function formatLastDisks({ ofVolumes = '', named = '' }: Partial<LastDisk
   return `${ofVolumes} ${named}`
 }
 
-/** Of a text that anybody may have written: at worst the look begins elsewhere. */
+/** Any process may have written the text. A wrong value only makes the search begin at another disk. */
 export function parseLastDisks(text: string | undefined): LastDisks {
   const [ofVolumes = '', named = ''] = (text ?? '').split(' ', 2)
   return { ofVolumes, named }
 }
 
-/** What an object says of disks; users write what they like there. */
+/** The fields of an object that name disks. Users can write anything there. */
 export type Naming = {
   spec?: { snapshotID?: unknown }
   status?: { snapshotID?: unknown; volumeID?: unknown }
 }
 
-/** Disks of this cluster: of its own driver's volumes, and those that our objects name. */
+/** Disks of this cluster: those of its own driver's volumes, and those that our objects name. */
 export function recordedDisks(volumes: PersistentVolume[], objects: readonly KubeObject[]): RecordedDisks {
   const ofVolumes = volumes
     .filter((volume) => volume.spec?.csi?.driver === CSI_DRIVER)
@@ -116,12 +119,12 @@ export function recordedDisks(volumes: PersistentVolume[], objects: readonly Kub
   return { ofVolumes: [...first], named: others }
 }
 
-/** Four of the volumes, one that users name, and so on: neither keeps the look from the others. */
+/** Four disks of volumes, then one that users name, and so on, so that neither group delays the other. */
 const VOLUMES_IN_A_ROW = 4
 
 /**
- * All of them, of each kind those behind `last` first: a look that is cut off each time would else never reach the end. `last`: of the run
- * before, one of each kind.
+ * All disks, in each group those behind `last` first: otherwise, a search that is always cut off would never reach the end. `last`: the
+ * last disk of each group in the previous run.
  */
 export function inTurns({ ofVolumes, named }: RecordedDisks, last: LastDisks): string[] {
   const volumes = startBehind(ofVolumes, last.ofVolumes)
@@ -144,7 +147,7 @@ function diskIdsOf(ids: (string | undefined)[]): string[] {
   return disks.filter((id) => id !== undefined).sort()
 }
 
-/** Ids in objects of users may be anything; what names no disk names none. */
+/** Ids in users' objects may be any text. An invalid id names no disk. */
 function safely<T>(read: () => T): T | undefined {
   try {
     return read()

@@ -1,5 +1,5 @@
-// Which of today's BackupStorageLocations speaks for a repository, and what of it counts (docs/design/0004-trust.md). Locations are renamed,
-// edited and moved; what a BackupRepository holds is what one said when the repository was made.
+// Decides which current BackupStorageLocation belongs to a repository, and which of its settings count (docs/design/0004-trust.md).
+// Locations are renamed, edited and moved; a BackupRepository holds the settings of a location at the time when the repository was made.
 
 import type { BackupRepository, BackupStorageLocation } from '#shared/api/types.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'
@@ -7,35 +7,35 @@ import { claimNamespaceOf, isOpenTo } from './repository-claim.ts'
 import { isReadOnly } from './repository-use.ts'
 import { type StoreRules, type StoreSpec, specOfRepository } from './store-rules.ts'
 
-/** What a BackupRepository says of its location. */
+/** What a BackupRepository records about its location. */
 export type Recorded = {
   spec: StoreSpec
-  /** Of the location that its parameters name. */
+  /** The name of the location in its parameters. */
   name: string
-  /** Where it was, for people. */
+  /** Where the repository was, for people. */
   placeText: () => string
-  /** Its parameters said the same as that location when it was made: they are the location's, and not a word of their own. */
+  /** Its parameters were the same as the location's when it was made, so they come from the location and are not settings of their own. */
   follows: boolean
-  /** Of the repository that was opened as it; undefined: none was. */
+  /** The id of the repository that was opened; undefined: none was. */
   repositoryId: string | undefined
   /** The tenant whose claim it was made for; undefined: an operator's. */
   tenant: string | undefined
 }
 
 export type Present = {
-  /** undefined: no location speaks for it. */
+  /** undefined: no location belongs to the repository. */
   location: BackupStorageLocation | undefined
   spec: StoreSpec
   /**
-   * What is there must be this very repository; undefined: none was ever opened. Also where the place is as it was: a bucket's name belongs
-   * to an account, so that other credentials make another bucket of it.
+   * The place must hold the repository with this id; undefined: none was ever opened. This also applies if the place is unchanged: a bucket
+   * name belongs to an account, so other credentials can lead to another bucket with the same name.
    */
   repositoryId: string | undefined
-  /** Only a location's edit has led there. */
+  /** The place differs from the recorded one because the location was edited. */
   isMoved: boolean
 }
 
-/** undefined: its parameters name no location and count as they are (by hand, the Velero Plugin for vSphere's). */
+/** undefined: its parameters name no location and count as they are (made by hand, or by the Velero Plugin for vSphere). */
 export function recordedOf(
   stores: StoreRules,
   repository: BackupRepository,
@@ -55,7 +55,7 @@ export function recordedOf(
   }
 }
 
-/** Of the repository that was opened as it; undefined: none was. */
+/** The id of the repository that was opened; undefined: none was. */
 export function recordedId(repository: BackupRepository): string | undefined {
   const repositoryId: string = repository.status?.repositoryId ?? ''
   return repositoryId === '' ? undefined : repositoryId
@@ -66,7 +66,7 @@ export function followsLocation(repository: BackupRepository): boolean {
   return location !== ''
 }
 
-/** false also for a location that cannot be used at all. */
+/** Also false for a location that cannot be used at all. */
 function pointsAt(stores: StoreRules, location: BackupStorageLocation, place: string): boolean {
   try {
     return stores.placeOf(stores.specOf(location)) === place
@@ -76,7 +76,7 @@ function pointsAt(stores: StoreRules, location: BackupStorageLocation, place: st
   }
 }
 
-/** Each key says what the location says, of the same place. The Secret of the repository's key is no part of a location. */
+/** Each key has the location's value, and both have the same place. The Secret of the repository's key is not part of a location. */
 export function saysTheSame(stores: StoreRules, spec: StoreSpec, location: BackupStorageLocation): boolean {
   if (!pointsAt(stores, location, stores.placeOf(spec))) return false
   const { encryptionSecretName: _, ...parameters } = spec.parameters
@@ -85,8 +85,8 @@ export function saysTheSame(stores: StoreRules, spec: StoreSpec, location: Backu
 }
 
 /**
- * The named location while it points at the place; else another one that does: the location has a new name. Where there is none, a named
- * one that points elsewhere by now is followed, and has to lead to the same repository. `others`: asked for only when they are needed.
+ * Returns the named location while it points at the place, else another location that does: the location was renamed. If there is none, a
+ * named location that now points elsewhere is followed, and it must lead to the same repository. `others` is called only if it is needed.
  */
 export async function decidePresent(
   stores: StoreRules,
@@ -104,7 +104,7 @@ export async function decidePresent(
   return { location: undefined, spec, repositoryId, isMoved: false }
 }
 
-/** TerminalError `RepositoryParametersInvalid`: it is followed, and cannot be used by now. */
+/** Throws TerminalError `RepositoryParametersInvalid` if the location is followed and can no longer be used. */
 function present(stores: StoreRules, recorded: Recorded, location: BackupStorageLocation, isMoved: boolean): Present {
   const { follows, repositoryId } = recorded
   const own = recorded.spec
@@ -112,7 +112,7 @@ function present(stores: StoreRules, recorded: Recorded, location: BackupStorage
   return { location, spec, repositoryId, isMoved }
 }
 
-/** One that the tenant may use, then one that takes writes, then by name: always the same one. */
+/** Prefers a location that the tenant may use, then one that accepts writes, then the first by name, so the result is always the same. */
 function byFitness(tenant: string | undefined) {
   const isClosed = (location: BackupStorageLocation) => Number(tenant !== undefined && !isOpenTo(location, tenant))
   return (a: BackupStorageLocation, b: BackupStorageLocation) =>

@@ -1,6 +1,6 @@
 // A quantity of Kubernetes in bytes: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 
-/** Far above what the API server writes; a longer one is not looked at. */
+/** Far above what the API server writes. A longer text is not parsed. */
 const MAX_CHARS = 64
 const QUANTITY = /^(\d+(?:\.\d*)?|\.\d+)(?:([munkMGTPE]|[KMGTPE]i)|[eE]([+-]?\d{1,3}))?$/
 
@@ -22,7 +22,7 @@ const UNITS: Record<string, number> = {
   Ei: 2 ** 60,
 }
 
-/** undefined: it is none. */
+/** undefined: the text is not a quantity. */
 export function parseQuantity(text: unknown): number | undefined {
   if (typeof text !== 'string' && typeof text !== 'number') return undefined
   const match = QUANTITY.exec(String(text).slice(0, MAX_CHARS + 1))
@@ -31,7 +31,7 @@ export function parseQuantity(text: unknown): number | undefined {
   return Number(digits) * (UNITS[unit] ?? 1) * 10 ** Number(exponent)
 }
 
-/** In the largest of these units that it is whole in. */
+/** Uses the largest of these units in which the number is whole. */
 export function formatQuantity(bytes: number): string {
   for (const unit of ['Gi', 'Mi', 'Ki'] as const) {
     const size = UNITS[unit] ?? 1

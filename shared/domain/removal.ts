@@ -1,5 +1,5 @@
-// What a DeleteSnapshot may stop, remove and forget: decided from all that was found for its id, before anything is touched. Its id is
-// a user's word (docs/design/0004-trust.md).
+// Decides what a DeleteSnapshot may stop, remove and delete, from everything that was found for its id, before anything is touched. A user
+// wrote the id (docs/design/0004-trust.md).
 
 import { isNamespaceName } from '#shared/api/names.ts'
 import type { Upload } from '#shared/api/types.ts'
@@ -10,29 +10,29 @@ import { isUploadOver, seeUpload } from './upload.ts'
 
 export type Found = {
   clusterId: string
-  /** In Velero's namespace, of exactly this disk snapshot. */
+  /** The Upload in Velero's namespace for exactly this disk snapshot. */
   upload: Upload | undefined
-  /** `about` undefined: it does not open. */
+  /** `about` undefined: the root cannot be opened. */
   roots: readonly { root: string; about: Origin | undefined }[]
-  /** Of the disk snapshot, as vCenter lists it; undefined: it is not there. */
+  /** The description of the disk snapshot in vCenter; undefined: it does not exist. */
   description: string | undefined
-  /** The disk belongs to a claim of the actor's namespace, by its PersistentVolume. */
+  /** The disk belongs to a claim of the actor's namespace, according to its PersistentVolume. */
   isOwnDisk: boolean
 }
 
 export type Removal = {
-  /** An upload is at work, and is to be stopped first. */
+  /** An upload is in progress and must be stopped first. */
   stopUpload: boolean
   diskSnapshot: 'remove' | 'gone' | 'foreign'
-  /** These, and no other. */
+  /** Exactly these roots are deleted. */
   roots: string[]
-  /** It is proved whose the disk snapshot is: its sessions may be fenced. */
+  /** The owner of the disk snapshot is proved, so its sessions may be fenced. */
   mayFence: boolean
 }
 
 const UNPROVED: Verdict = { allowed: false, why: 'nothing says that it was made for this namespace' }
 
-/** TerminalError `NotPermitted` when one of the parts belongs to somebody else: then none of them is touched. */
+/** Throws TerminalError `NotPermitted` if one of the parts does not belong to the actor. Then none of them is touched. */
 export function decideRemoval(actor: Actor, found: Found): Removal {
   for (const { about } of found.roots) requirePermitted(onRoot(actor, about, found.clusterId), 'the backup stays')
   const proved = isProved(actor, found)
@@ -42,7 +42,7 @@ export function decideRemoval(actor: Actor, found: Found): Removal {
     requirePermitted(UNPROVED, what)
   }
   return {
-    // Without a disk snapshot there is nothing to be uploaded, so that an Upload of others says nothing.
+    // Without a disk snapshot there is nothing to upload, so an Upload of another namespace does not matter.
     stopUpload: isAtWork && (actor.kind === 'operator' || isNamedBy(actor, found.upload)),
     diskSnapshot: found.description === undefined ? 'gone' : isOurs(found) ? 'remove' : 'foreign',
     roots: found.roots.map(({ root }) => root),
@@ -54,7 +54,7 @@ export function isUploadAtWork(upload: Upload | undefined): upload is Upload {
   return upload !== undefined && !isUploadOver(seeUpload(upload).phase)
 }
 
-/** False: it has the name that the disk snapshot's Upload would have, and moves something else. */
+/** False: the Upload has the name for this disk snapshot, but moves something else. */
 export function isUploadOf(upload: Upload, disk: { fcdId: string; snapshotId: string }): boolean {
   try {
     const named = unwrapToDisk(String(upload.spec?.snapshotID ?? ''))
@@ -64,7 +64,7 @@ export function isUploadOf(upload: Upload, disk: { fcdId: string; snapshotId: st
   }
 }
 
-/** Whether the disk's PersistentVolume has to be asked whose the disk snapshot is: nothing else has proved it. */
+/** Whether the disk's PersistentVolume is needed to find out who owns the disk snapshot, because nothing else has proved it. */
 export function needsVolume(actor: Actor, found: Omit<Found, 'isOwnDisk'>): boolean {
   return isOurs(found) && !isProved(actor, { ...found, isOwnDisk: false }) && !isUploadAtWork(found.upload)
 }
@@ -74,7 +74,7 @@ function isProved(actor: Actor, found: Found): boolean {
   const { upload } = found
   if (isUploadAtWork(upload) && found.description !== undefined) return isNamedBy(actor, upload)
   if (found.roots.length > 0) return true
-  // One that has ended without a backup may have been made for any id: it proves nothing.
+  // An Upload that has ended without a backup may have been made for any id: it proves nothing.
   const counts = isUploadAtWork(upload) || hasSealed(upload)
   return (counts && isNamedBy(actor, upload)) || (isOurs(found) && found.isOwnDisk)
 }

@@ -1,5 +1,5 @@
-// What a BackupRepositoryClaim may have (docs/design/0004-trust.md): an operator's what it says, a tenant's a BackupStorageLocation that
-// an operator has opened to its namespace, with that location's settings.
+// The settings that a BackupRepositoryClaim may have (docs/design/0004-trust.md): an operator's claim gets what it says; a tenant's claim
+// gets the settings of a BackupStorageLocation that an operator has opened to its namespace.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
@@ -10,20 +10,26 @@ import { type StoreRules, type StoreSpec, specOfRepository } from './store-rules
 
 /** On a BackupStorageLocation in Velero's namespace: namespaces whose claims may refer to it, separated by commas; `*`: all. */
 export const OPEN_TO_ANNOTATION = 'dormouse.dev/allowed-namespaces'
-/** On a BackupRepository (cluster-scoped): the namespace whose claim it was made for. Velero's: its parameters are an operator's word. */
+/**
+ * On a BackupRepository (cluster-scoped): the namespace of the claim that it was made for. If that is Velero's, its parameters come from an
+ * operator.
+ */
 export const CLAIM_NAMESPACE_ANNOTATION = 'dormouse.dev/claim-namespace'
 
 const MAX_LIST_CHARS = 64 * 1024
 const UID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-/** What its BackupRepository holds. Never anything else of a tenant's claim: no annotation, no label, no condition. */
+/** The content of the claim's BackupRepository. Nothing else of a tenant's claim is copied: no annotation, no label, no condition. */
 export type Terms = StoreSpec & {
   allowedNamespaces: string[]
-  /** The parameters say what this location says, no more: its settings are followed from then on. undefined: they count as they are. */
+  /**
+   * The parameters are exactly those of this location, so its settings are followed from then on. undefined: the parameters count as they
+   * are.
+   */
   follows: string | undefined
 }
 
-/** The namespace with whose rights a claim acts; Velero's for an operator's. */
+/** The namespace whose rights a claim has; Velero's for an operator's claim. */
 export function claimNamespace(claim: BackupRepositoryClaim, veleroNamespace: string): string {
   const actor = actorOf(claim, veleroNamespace)
   return actor.kind === 'operator' ? veleroNamespace : actor.namespace
@@ -37,7 +43,7 @@ export function termsOfOperator(claim: BackupRepositoryClaim, follows: string | 
   }
 }
 
-/** The location that a tenant's claim refers to. TerminalError `LocationNotAllowed`: it names none. */
+/** The location that a tenant's claim refers to. Throws TerminalError `LocationNotAllowed` if it names none. */
 export function locationOfTenant(claim: BackupRepositoryClaim, namespace: string): string {
   const name: unknown = claim.repopsitoryParameters?.['backupStorageLocation']
   if (isObjectName(name)) return name
@@ -45,8 +51,8 @@ export function locationOfTenant(claim: BackupRepositoryClaim, namespace: string
 }
 
 /**
- * TerminalErrors `LocationNotAllowed` (the same for one that is not there, so that nobody learns which there are),
- * `NamespaceNotAllowed`, `ParametersNotAllowed`.
+ * Throws TerminalErrors `NamespaceNotAllowed`, `ParametersNotAllowed` and `LocationNotAllowed`. The last is the same for a missing
+ * location, so that a tenant cannot find out which locations exist.
  */
 export function termsOfTenant(
   stores: StoreRules,
@@ -69,7 +75,7 @@ export function isOpenTo({ metadata }: KubeObject, namespace: string): boolean {
   return namespace !== '' && (names.includes('*') || names.includes(namespace))
 }
 
-/** TerminalError `LocationNotAllowed`. For the log, an operator and the tenant alike: it holds nothing that the tenant did not write. */
+/** TerminalError `LocationNotAllowed`, for the log, the operator and the tenant alike: it contains only what the tenant wrote. */
 export function notAllowed(location: string, namespace: string): TerminalError {
   return new TerminalError(
     'LocationNotAllowed',
@@ -87,7 +93,7 @@ function requireOwnNamespace(allowed: unknown, namespace: string): void {
   )
 }
 
-/** The first by name is told, never the location's value. */
+/** The message names the first key that differs, never the location's value. */
 function requireSame(given: Record<string, string>, own: Record<string, string>): void {
   const other = Object.keys(given)
     .sort()
@@ -99,7 +105,7 @@ function requireSame(given: Record<string, string>, own: Record<string, string>)
   )
 }
 
-/** As a merge patch: what `wanted` does not have goes. undefined: they are equal. */
+/** A merge patch that removes the keys missing in `wanted`. undefined: the parameters are equal. */
 export function parametersChange(
   before: Record<string, string>,
   wanted: Record<string, string>,
@@ -113,17 +119,19 @@ export function repositoryNameOf(claim: BackupRepositoryClaim): string {
   return `br-${claim.metadata.uid}`
 }
 
-/** A name that Dormouse, or the Velero Plugin for vSphere, gives to what it makes for a claim. */
+/** A name that Dormouse, or the Velero Plugin for vSphere, gives to an object that it makes for a claim. */
 export function isNameForClaim(name: string): boolean {
   return name.startsWith('br-') && UID.test(name.slice(3))
 }
 
-/** The namespace whose claim it was made for; undefined: made by hand, or by an earlier version. */
+/** The namespace of the claim that it was made for. undefined: it was made by hand, or by an earlier version. */
 export function claimNamespaceOf({ metadata }: KubeObject): string | undefined {
   return metadata.annotations?.[CLAIM_NAMESPACE_ANNOTATION]
 }
 
-/** `repository` has the name that this claim's has: was it made for this claim? One of an earlier version names only the claim. */
+/**
+ * Whether `repository`, which has the name for this claim, was made for it. A BackupRepository of an earlier version names only the claim.
+ */
 export function isMadeFor(repository: BackupRepository, claim: BackupRepositoryClaim, namespace: string): boolean {
   return (
     repository.metadata.name === repositoryNameOf(claim) &&

@@ -4,17 +4,20 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 
 export type Parameters = Record<string, string | undefined>
 
-/** One value of a Secret in the Velero namespace. No key: `cloud` when there is one, else the first (as the Velero Plugin for vSphere reads it). */
+/**
+ * One value of a Secret in the Velero namespace. Without a key: `cloud` if it exists, else the first (as the Velero Plugin for vSphere
+ * reads it).
+ */
 export type SecretRef = { name: string; key: string | undefined }
 
-/** Far above any real value (ten tags of full length), far below what takes time. */
+/** Far above any real value (ten tags of full length), and far below what takes time to process. */
 export const MAX_VALUE_CHARS = 4096
-/** A whole list of public authorities in PEM form. */
+/** Enough for a full list of public authorities in PEM form. */
 export const MAX_CA_CHARS = 512 * 1024
 const MAX_PARAMETERS = 64
 const MAX_NAME_CHARS = 253
 
-/** Asked once, before anything else looks at a value: a length for each, and texts only. */
+/** Called once, before anything else reads a value: checks the lengths, and that all values are texts. */
 export function requireBounded(parameters: Parameters): void {
   const entries = Object.entries(parameters)
   if (entries.length > MAX_PARAMETERS) throw invalid('(all)', `there are ${entries.length}: at most ${MAX_PARAMETERS}`)
@@ -63,7 +66,7 @@ export function isSet(value: unknown): value is string {
   return value !== undefined && value !== null && value !== ''
 }
 
-/** By hand: an expression for it would try each run of slashes from each of its places. */
+/** A loop, because a regular expression would try each run of slashes from each of its positions. */
 export function trimSlashes(path: string): string {
   let start = 0
   while (path[start] === '/') start++

@@ -1,10 +1,10 @@
-// What the Secrets hold that a repository's parameters name: store credentials, CA, customer key, and the repository's own key.
+// The values of the Secrets that a repository's parameters name: store credentials, CA, customer key, and the repository's own key.
 
 import type { Secret } from '#shared/api/types.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { type Reference, requireKeySecret, requireStoreSecret } from './secret-purposes.ts'
 
-/** By the parameter that names the Secret. Memory only. */
+/** Keyed by the parameter that names the Secret. Kept in memory only. */
 export type SecretValues = ReadonlyMap<string, Uint8Array>
 
 export type RepositoryKey = {
@@ -13,8 +13,8 @@ export type RepositoryKey = {
 }
 
 /**
- * A Secret's value as bytes. RetryableError `SecretMissing`: it may be applied a moment later. TerminalError
- * `RepositoryParametersInvalid`: it serves another purpose.
+ * A Secret's value as bytes. Throws RetryableError `SecretMissing`, because the Secret may be applied a moment later, and TerminalError
+ * `RepositoryParametersInvalid` if the Secret serves another purpose.
  */
 export function secretValue(secret: Secret | undefined, reference: Reference): Uint8Array {
   const { ref, purpose } = reference
@@ -33,7 +33,7 @@ export function secretValue(secret: Secret | undefined, reference: Reference): U
   return Buffer.from(value, 'base64')
 }
 
-/** Reads through `readSecret` what is referred to. An optional Secret that is absent has no value. */
+/** Reads all references through `readSecret`. An optional Secret that is absent has no value. */
 export async function collectSecrets(
   references: readonly Reference[],
   readSecret: (name: string) => Promise<Secret | undefined>,
@@ -47,7 +47,7 @@ export async function collectSecrets(
   return values
 }
 
-/** `dormouse-repository-key`: `password`, and `recovery-passphrase` or `recovery-public-key`. Values end before a final newline. */
+/** `dormouse-repository-key`: `password`, and `recovery-passphrase` or `recovery-public-key`. A final newline is not part of a value. */
 export function parseRepositoryKey(secret: Secret | undefined, name: string): RepositoryKey {
   requireKeySecret(secret, name)
   const password = keyText(secret, 'password')

@@ -3,7 +3,7 @@
 import type { BackupRepository, BackupStorageLocation } from '#shared/api/types.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 
-/** `write`: new backups, deletions, prune. A restore only reads, and needs nothing but the bucket. */
+/** `write`: new backups, deletions, prune. A restore only reads, and needs only the bucket. */
 export type RepositoryUse = 'read' | 'write'
 
 /** An empty list allows all. */
@@ -12,17 +12,17 @@ export function allowsNamespace(repository: BackupRepository, namespace: string)
   return allowed.length === 0 || allowed.includes(namespace)
 }
 
-/** One of them must be named. */
+/** At least one of the namespaces must be allowed. */
 export function requireNamespace(repository: BackupRepository, namespaces: readonly string[]): void {
   if (namespaces.some((namespace) => allowsNamespace(repository, namespace))) return
   throw new TerminalError(
     'NamespaceNotAllowed',
-    // Not those that it allows: their names are none of this one's business.
+    // The message does not list the allowed namespaces, because their names must not be disclosed to this one.
     `BackupRepository ${repository.metadata.name} does not allow the namespace ${namespaces[0]}: make a BackupRepositoryClaim that allows it`,
   )
 }
 
-/** Velero backs up into no location that is gone (it may be applied a moment later) or that is set to ReadOnly. */
+/** As in Velero, a location that is gone (it may be applied a moment later) or set to ReadOnly accepts no backups. */
 export function requireWritable(location: BackupStorageLocation | undefined, { name, placeText }: Named): void {
   if (location === undefined) {
     throw new RetryableError(

@@ -1,12 +1,12 @@
-// What of its Backup a Restore of Velero brings back: which namespaces, and whether their claims with their data. It only narrows.
+// What a Velero Restore brings back of its Backup: which namespaces, and whether it includes claims with their data. It can only narrow.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Backup, CloneFromSnapshot, Restore } from '#shared/api/types.ts'
 import { cloneNamePrefix } from './velero.ts'
 
 /**
- * False: the Restore brings back no claim's data, or leaves it to a selector which claims, and the clone does not have the name that the plugin
- * gives. What a selector has chosen cannot be judged here: the labels that are stored are a tenant's word.
+ * False if the Restore brings back no claim's data. Also false if a selector chooses the claims and the clone does not have the name that
+ * the plugin gives. The result of a selector cannot be judged here, because a tenant can write the stored labels.
  */
 export function coversClaims(restore: Restore, clone: CloneFromSnapshot): boolean {
   const { restorePVs, includedResources, excludedResources, labelSelector, orLabelSelectors } = restore.spec ?? {}
@@ -17,14 +17,14 @@ export function coversClaims(restore: Restore, clone: CloneFromSnapshot): boolea
   return !chooses || isPluginsName(clone, restore)
 }
 
-/** As Velero's discovery takes it: plural, singular, short, with the group or without. */
+/** The forms that Velero's discovery accepts: plural, singular, short, with or without the group. */
 const CLAIMS = /^(\*|(persistentvolumeclaims?|pvc)(\.|\.v1\.)?)$/i
 
 function isClaims(resource: string): boolean {
   return CLAIMS.test(resource)
 }
 
-/** `{}` and `[]` choose everything. */
+/** `{}` and `[]` select everything. */
 function isSet(selector: unknown): boolean {
   return typeof selector === 'object' && selector !== null && Object.keys(selector).length > 0
 }
@@ -34,7 +34,7 @@ function isPluginsName({ metadata }: KubeObject, restore: Restore): boolean {
   return uid !== undefined && metadata.name.startsWith(cloneNamePrefix(uid))
 }
 
-/** False: the Restore leaves that namespace of the backup out, so it proves nothing about it. */
+/** False: the Restore excludes that namespace of the backup, so it proves nothing about it. */
 export function coversNamespace(restore: Restore, namespace: string): boolean {
   const { includedNamespaces, excludedNamespaces } = restore.spec ?? {}
   const included = names(includedNamespaces)
@@ -43,8 +43,8 @@ export function coversNamespace(restore: Restore, namespace: string): boolean {
 }
 
 /**
- * Whether a Restore or Backup says of that very namespace that it is meant; `all`: it leaves none out. What lets disks be made that nobody counts
- * must be somebody's word about this namespace, so a pattern that is only stars names none, and a richer one is not read here.
+ * Whether a Restore or Backup names exactly that namespace; `all`: it excludes none. A disk that no quota counts requires a statement about
+ * this namespace, so a pattern of stars only names none, and more complex patterns are not interpreted here.
  */
 export function reachOf(object: Backup | Restore, namespace: string): 'named' | 'all' | 'none' {
   const { includedNamespaces, excludedNamespaces } = object.spec ?? {}
@@ -54,13 +54,13 @@ export function reachOf(object: Backup | Restore, namespace: string): 'named' | 
   return included.length === 0 || included.some((one) => ALL.test(one)) ? 'all' : 'none'
 }
 
-/** True: it maps that namespace of the backup to this one by name. */
+/** True if the Restore maps that namespace of the backup to this one by name. */
 export function mapsTo(restore: Restore, source: string, namespace: string): boolean {
   const mapping: Record<string, unknown> = restore.spec?.namespaceMapping ?? {}
   return Object.hasOwn(mapping, source) && mapping[source] === namespace
 }
 
-/** The namespaces of the backup that it maps to this one. */
+/** The namespaces of the backup that the Restore maps to this one. */
 export function sourcesOf(restore: Restore, namespace: string): string[] {
   const mapping: Record<string, unknown> = restore.spec?.namespaceMapping ?? {}
   const mapped = Object.keys(mapping).filter((source) => mapping[source] === namespace)
@@ -74,7 +74,7 @@ function names(value: unknown): string[] {
 const RICH = /[?[\]{}]/
 const ALL = /^\*+$/
 
-/** Velero 1.18 knows patterns: stars are read, anything richer counts as a fit. */
+/** Velero 1.18 supports patterns: stars are interpreted, and a more complex pattern counts as a match. */
 function includes(pattern: string, namespace: string): boolean {
   if (RICH.test(pattern)) return true
   const [head = '', ...parts] = pattern.split('*')

@@ -1,5 +1,5 @@
-// A restore that Velero drives: the claim is Velero's and waits for a volume of a name that does not exist yet. When the data is
-// whole the staged disk gets a volume object of that name (docs/design/0003-velero.md).
+// A restore that Velero drives: Velero makes the claim, which waits for a volume whose name does not exist yet. When the data is complete,
+// the staged disk gets a volume object with that name (docs/design/0003-velero.md).
 
 import type { ObjectMeta } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
@@ -9,19 +9,19 @@ import { CLONE_ANNOTATION, CLONE_LABEL, cloneReference } from './staging.ts'
 
 /** On a CloneFromSnapshot: the volume that Velero's claim waits for. */
 export const RESTORED_VOLUME_ANNOTATION = 'dormouse.dev/restored-volume'
-/** Of every such name, so that no clone can take the name of a volume that others have made. */
+/** The prefix of every such name, so that no clone can take the name of a volume that others have made. */
 const OWN_NAMES = 'dormouse-'
 
 /**
- * With it vSphere's driver takes a volume for one that it has provisioned itself, and would not put a disk back into its
- * inventory (vsphere-csi-driver, pkg/syncer, csiPVUpdated).
+ * With this attribute, vSphere's CSI driver treats a volume as provisioned by itself, and would not put the disk back into its inventory
+ * (vsphere-csi-driver, pkg/syncer, csiPVUpdated).
  */
 const PROVISIONER_IDENTITY = 'storage.kubernetes.io/csiProvisionerIdentity'
 const BOUND_BY_CONTROLLER = 'pv.kubernetes.io/bound-by-controller'
 
-/** What is to be made once the first volume object is gone: from then on nothing else tells of the disk. */
+/** The volume object to create once the first one is gone. Between the two, no other record describes the disk. */
 export type RestoredVolume = {
-  /** UID of the claim that waits. */
+  /** UID of the waiting claim. */
   claimUID: string
   metadata: { name: string; labels?: Record<string, string>; annotations?: Record<string, string> }
   spec: PersistentVolume['spec'] & {
@@ -30,7 +30,7 @@ export type RestoredVolume = {
   }
 }
 
-/** undefined: the clone makes its claim itself. TerminalError `VolumeNameInvalid`: anyone can write an annotation. */
+/** undefined: the clone makes its claim itself. Throws TerminalError `VolumeNameInvalid`, because any user can write the annotation. */
 export function awaitedVolumeName(clone: CloneFromSnapshot): string | undefined {
   const name = clone.metadata.annotations?.[RESTORED_VOLUME_ANNOTATION]
   if (name === undefined) return undefined
@@ -45,7 +45,7 @@ export function waitsFor(claim: PersistentVolumeClaim, volumeName: string): bool
   return claim.spec?.volumeName === volumeName
 }
 
-/** The staged disk's second volume object: `staged` under another name, promised to `target`. */
+/** The staged disk's second volume object: `staged` under another name, reserved for `target`. */
 export function restoredVolume(
   clone: CloneFromSnapshot,
   staged: PersistentVolume,
@@ -70,7 +70,7 @@ export function restoredVolume(
       ...(storageClassName === undefined ? {} : { storageClassName }),
       persistentVolumeReclaimPolicy: 'Retain',
       csi: { ...csi, volumeAttributes },
-      // Without a UID it is Available first: on that the older drivers put the disk into their inventory.
+      // Without a UID the volume is Available first, and only then do older drivers put the disk into their inventory.
       claimRef: {
         apiVersion: 'v1',
         kind: 'PersistentVolumeClaim',
@@ -81,10 +81,10 @@ export function restoredVolume(
   }
 }
 
-/** Annotations that say whose it is, and which driver deletes it. */
+/** Annotations that name the owner, and the driver that deletes the volume. */
 const NEEDED = /^(dormouse\.dev|pv\.kubernetes\.io|volume\.kubernetes\.io)\//
 
-/** The same disk's object with what its removal needs, so that no rule has anything against what else the plan says. */
+/** A volume object for the same disk with only the fields that its removal needs, so that no policy can reject the rest of the plan. */
 export function bareVolume({ metadata: { name, labels, annotations }, spec }: RestoredVolume): PersistentVolume {
   const { driver, volumeHandle, volumeAttributes } = spec.csi
   const { capacity, storageClassName, volumeMode, claimRef } = spec
@@ -107,13 +107,13 @@ export function bareVolume({ metadata: { name, labels, annotations }, spec }: Re
   }
 }
 
-/** As `restoredVolume` has written it. */
+/** Checks the form in which `restoredVolume` writes it. */
 export function isRestoredVolumePlan(value: unknown): value is RestoredVolume {
   const { claimUID, metadata, spec } = (value ?? {}) as Partial<RestoredVolume>
   return typeof claimUID === 'string' && isObjectName(metadata?.name) && typeof spec?.csi?.volumeHandle === 'string'
 }
 
-/** False: somebody else's volume has the name. */
+/** False: a volume that this restore did not make has the name. */
 export function isRestoredVolume(volume: PersistentVolume, { spec }: RestoredVolume): boolean {
   const { csi, claimRef } = volume.spec ?? {}
   return (

@@ -1,4 +1,4 @@
-// How long ended records are kept, and how long a deletion may be held up. Neither ever touches a backup (docs/design/0002-ends.md).
+// How long ended records are kept, and how long a deletion may wait. Neither ever touches a backup (docs/design/0002-ends.md).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Lease, SteppedObject } from '#shared/api/types.ts'
@@ -10,15 +10,15 @@ import { isOver } from './sweep.ts'
 
 export type RecordDecision =
   | { kind: 'keep'; why: string }
-  /** It says no time at which it ended (its phase was set by hand), or one to come (a clock was ahead): from now on it does. */
+  /** The record has no end time (a user set its phase), or one in the future (a clock was ahead): write one now. */
   | { kind: 'stamp' }
   | { kind: 'collect' }
 
 const COLLECTED = ['Snapshot', 'Upload', 'Download', 'CloneFromSnapshot', 'DeleteSnapshot']
 
 /**
- * `owner`: the Snapshot of an Upload, the CloneFromSnapshot of a Download; as long as it is not over it still has to read the end
- * from this record. `retentionMs` 0: records are kept for ever.
+ * `owner`: the Snapshot of an Upload, or the CloneFromSnapshot of a Download. While the owner has not ended, it still has to read the
+ * result from this record. `retentionMs` 0: records are kept for ever.
  */
 export function decideRecord(
   object: SteppedObject,
@@ -41,7 +41,7 @@ function endOf(object: SteppedObject): string | null | undefined {
   return object.kind === 'BackupRepositoryClaim' ? undefined : object.status?.completionTimestamp
 }
 
-/** Local mode: the disk snapshot is the backup, and this object is all that names it. */
+/** Local mode: the disk snapshot is the backup, and only this object names it. */
 export function isKeptInVcenter(object: SteppedObject): boolean {
   if (object.kind !== 'Snapshot') return false
   const { phase, localMode } = seeSnapshot(object)
@@ -49,8 +49,8 @@ export function isKeptInVcenter(object: SteppedObject): boolean {
 }
 
 /**
- * True when a deletion has waited for its clean-up for as long as it may, and nobody is at it now: then the finalizer goes, so that
- * no namespace is stuck for ever. What is left in vCenter is found by the orphan sweep, what is left in the bucket by prune.
+ * True if a deletion has waited for its clean-up for as long as it may, and no process works on it now. The finalizer is then removed, so
+ * that no namespace is stuck for ever. The orphan sweep finds what is left in vCenter, and prune what is left in the bucket.
  */
 export function isDeletionOverdue(
   object: KubeObject,
@@ -64,7 +64,7 @@ export function isDeletionOverdue(
   return leaseState(lease, '', nowMs) !== 'held'
 }
 
-/** Worth a closer look: it is done, or deleted for so long that it may be let go. */
+/** Worth a closer look: the object has ended, or its deletion is overdue. */
 export function mayEnd(
   object: SteppedObject,
   nowMs: number,

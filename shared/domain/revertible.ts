@@ -1,16 +1,18 @@
-// Whether a disk may be reverted to a snapshot that is older than its backup: its change tracking then gives the same epochs once more.
+// Whether a disk may be reverted to a snapshot that is older than its backup. After such a revert, change tracking uses the same epochs
+// again.
 
 import type { ListedSnapshot } from './orphans.ts'
 
 /**
- * On an Upload that the snapshot function made: the id of its disk snapshot, which had no older one beside it when it was taken. Absent:
- * one stood, or nobody knows.
+ * On an Upload that the snapshot function made: the id of its disk snapshot, if no older snapshot existed when it was taken. Absent: an
+ * older one existed, or this is unknown.
  */
 export const NO_OLDER_SNAPSHOT_ANNOTATION = 'dormouse.dev/no-older-snapshot'
 
 /**
- * `before`: listed right before the task began; `after`: when it was over; `taken`: what the task has made. A look afterwards alone does not
- * see one that is gone since, a look before alone not one that came in between. Whatever else stands, of any age, makes it unknown.
+ * `before`: the snapshots right before the task began; `after`: those when it was over; `taken`: the one that the task made. The list after
+ * the task alone misses a snapshot that was removed meanwhile, and the list before it alone misses one that was added meanwhile. Any other
+ * snapshot, of any age, makes the result uncertain.
  */
 export function isTakenAlone(
   before: readonly ListedSnapshot[],
@@ -20,7 +22,7 @@ export function isTakenAlone(
   return before.length === 0 && after.length === 1 && after[0]?.snapshotId === taken
 }
 
-/** By vCenter's clock, of which two may have the same moment. */
+/** Uses vCenter's clock, on which two snapshots may have the same time. */
 export function hasOlder(all: readonly ListedSnapshot[], own: ListedSnapshot): boolean {
   return all.some((each) => each.snapshotId !== own.snapshotId && each.createdMs <= own.createdMs)
 }

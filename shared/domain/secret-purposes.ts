@@ -1,5 +1,5 @@
-// A Secret serves the purpose it was named for and no other: whatever goes to a store never comes from a repository's key or from the
-// vSphere configuration, and these never come from elsewhere. One rule over all references, before and after the Secret is read.
+// A Secret serves only the purpose it was named for: values that go to a store never come from a repository's key or from the vSphere
+// configuration, and these two never come from other Secrets. One rule covers all references, before and after the Secret is read.
 
 import type { Secret } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
@@ -10,13 +10,16 @@ export const DEFAULT_ENCRYPTION_SECRET = 'dormouse-repository-key'
 export const DEFAULT_VSPHERE_SECRET = 'velero-vsphere-config-secret'
 
 const KEY_PARTS = ['password', 'recovery-passphrase', 'recovery-public-key']
-/** Nothing else has these; a password may lie in many Secrets. */
+/** Only the Secret of a repository's key has these; a key `password` may occur in many Secrets. */
 const UNMISTAKABLE = ['recovery-passphrase', 'recovery-public-key']
 
 /** A parameter that names a Secret, and what the value is for. `optional`: it may be absent. */
 export type Reference = { parameter: string; purpose: string; ref: SecretRef; optional?: boolean }
 
-/** Before anything is read. `references`: all that the store gets out of Secrets. TerminalError `RepositoryParametersInvalid` names the parameter. */
+/**
+ * The check before anything is read. `references`: everything that the store gets from Secrets. Throws TerminalError
+ * `RepositoryParametersInvalid`, which names the parameter.
+ */
 export function requirePurposes(encryptionSecretName: string, references: readonly Reference[]): void {
   if (encryptionSecretName === DEFAULT_CREDENTIAL_SECRET || encryptionSecretName === DEFAULT_VSPHERE_SECRET) {
     throw invalid('encryptionSecretName', `Secret ${encryptionSecretName} serves another purpose: ${keyFix}`)
@@ -33,7 +36,7 @@ export function requirePurposes(encryptionSecretName: string, references: readon
   }
 }
 
-/** Once the Secret is there: `key` is the one that is about to be used. */
+/** The check after the Secret is read. `key` is the one that is about to be used. */
 export function requireStoreSecret(secret: Secret, reference: Reference, key: string): void {
   requireKeyName(reference, key)
   const names = Object.keys(secret.data ?? {})
@@ -41,13 +44,13 @@ export function requireStoreSecret(secret: Secret, reference: Reference, key: st
   if (names.some(isVSphereFile)) throw isVSphere(reference)
 }
 
-/** The Secret of a repository's key holds nothing of vSphere. */
+/** The Secret of a repository's key must not contain the vSphere configuration. */
 export function requireKeySecret(secret: Secret | undefined, name: string): void {
   if (!Object.keys(secret?.data ?? {}).some(isVSphereFile)) return
   throw invalid('encryptionSecretName', `Secret ${name} holds the vSphere configuration: ${keyFix}`)
 }
 
-/** TerminalError `VSphereConfigInvalid`: what `vsphere_secret_name` leads to is a repository's key, or the store's credentials. */
+/** Throws TerminalError `VSphereConfigInvalid` if `vsphere_secret_name` names a repository's key or the store's credentials. */
 export function requireVSphereSecret(name: string, data: Readonly<Record<string, string>>): void {
   const keys = Object.keys(data)
   const isReserved = name === DEFAULT_ENCRYPTION_SECRET || name === DEFAULT_CREDENTIAL_SECRET

@@ -1,16 +1,16 @@
-// Who gets how much: of many tenants each the same, so that one with thousands of objects keeps none of the others waiting.
+// Shares time equally between tenants, so that one tenant with thousands of objects does not delay the others.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 
-/** A number for each object that looks random, differs from one `salt` to the next, and is the same for the same salt. */
+/** A pseudo-random number for each object. It is the same for the same salt and differs between salts. */
 export function rankOf({ metadata }: KubeObject, salt: number): number {
   let hash = 0x811c9dc5 ^ (salt % 0x7fffffff)
   for (const char of metadata.uid ?? metadata.name) hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193)
-  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) // the last character moves the upper bits, too
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) // so that the last character affects the upper bits, too
   return (hash ^ (hash >>> 13)) >>> 0
 }
 
-/** Each tenant's first, then each tenant's second, and so on. */
+/** Each tenant's first item, then each tenant's second, and so on. */
 export function* inRounds<T>(items: Iterable<T>, tenantOf: (item: T) => string): Generator<T> {
   let queues = [...Map.groupBy(items, tenantOf).values()].map((list) => list.values())
   while (queues.length > 0) {
@@ -25,7 +25,7 @@ export function* inRounds<T>(items: Iterable<T>, tenantOf: (item: T) => string):
   }
 }
 
-/** Whoever has more than the limit is looked at in an order that changes, so that each of them has its turn. */
+/** If a tenant has more objects than the limit, their order changes with the salt, so that each of them gets its turn. */
 export function shuffledWhere<Each extends KubeObject>(objects: Each[], limit: number, salt: number): Each[] {
   if (objects.length <= limit) return objects
   return objects

@@ -1,4 +1,5 @@
-// Transfer slots: as many as movers. Who gets one, who waits, and what is said to those who wait (docs/operations/waits.md).
+// Transfer slots, as many as there are movers: which object gets one, which waits, and what waiting objects report
+// (docs/operations/waits.md).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Lease } from '#shared/api/types.ts'
@@ -7,13 +8,13 @@ import { tenantOf } from './tenant.ts'
 import { queuedSince } from './waited-in-vain.ts'
 
 export const SLOT_LABEL = 'dormouse.dev/slot'
-/** On a slot's Lease: the namespaces that it served last, with times, so that the next turn is another one's. */
+/** On a slot's Lease: the namespaces that it served last, with times, so that another namespace gets the next turn. */
 export const SERVED_ANNOTATION = 'dormouse.dev/served'
-/** On who waits: `front`, the oldest few of its namespace, of whom the next is chosen; `back`, the rest. */
+/** On a waiting object: `front` for the oldest few of its namespace, from which the next is chosen; `back` for the rest. */
 export const QUEUE_LABEL = 'dormouse.dev/queue'
-/** On who waits: the namespace that it is for. */
+/** On a waiting object: the namespace that it is for. */
 export const TENANT_LABEL = 'dormouse.dev/tenant'
-/** Of one namespace so many stand at the front as they come. */
+/** Up to this many newly queued objects of one namespace are placed at the front. */
 export const FRONT_SIZE = 8
 const MOST_AT_FRONT = 64
 
@@ -21,7 +22,7 @@ export function slotName(index: number): string {
   return `dormouse-slot-${index}`
 }
 
-/** The Lease of a slot that nobody has had yet. */
+/** The Lease of a slot that has not been used yet. */
 export function newSlot(
   namespace: string,
   index: number,
@@ -40,24 +41,24 @@ export function slotHolder(object: KubeObject): string {
 
 export type SlotDecision = { kind: 'have' } | { kind: 'take'; index: number } | { kind: 'queue' }
 
-/** `held`: holder of each slot, '' when free. While anybody waits a free slot is not taken but given: see `nextInQueue`. */
+/** `held`: holder of each slot, '' if free. While any object waits, a free slot is given by `nextInQueue` and cannot be taken. */
 export function decideSlot(me: KubeObject, held: readonly string[], isQueueEmpty: boolean): SlotDecision {
   if (held.includes(slotHolder(me))) return { kind: 'have' }
   const index = held.indexOf('')
   return index >= 0 && isQueueEmpty ? { kind: 'take', index } : { kind: 'queue' }
 }
 
-/** The same text for as long as it waits, so that the condition does not flap. */
+/** The text stays the same while the object waits, so that the condition does not flap. */
 export function queueReason(slots: number): string {
   return `waits for a transfer slot: all ${slots} (DORMOUSE_MOVERS) are in use or promised to other transfers; namespaces take turns, in each the oldest goes first`
 }
 
-/** When each namespace was given a slot last. */
+/** When each namespace last got a slot. */
 export type Served = ReadonlyMap<string, number>
 
 /**
- * Who gets a slot next: of the namespace that was served longest ago, or never, the oldest. So one that waits with thousands of
- * transfers delays each other one by a single turn.
+ * The object that gets a slot next: the oldest one of the namespace that was served longest ago, or never. So a namespace with thousands of
+ * waiting transfers delays each other namespace by a single turn.
  */
 export function nextInQueue<Waiting extends KubeObject>(
   waiting: readonly Waiting[],
@@ -68,8 +69,8 @@ export function nextInQueue<Waiting extends KubeObject>(
 }
 
 /**
- * Who of one namespace comes to the front next. The more wait the more come at a time: the square root of their number makes what is read
- * for a turn, the front each time and all of them once for each front, least.
+ * The waiting objects of one namespace that come to the front next. The longer the queue, the more objects move at a time. The square root
+ * of its length minimises the number of objects read: the front once per turn, and the whole queue once per front.
  */
 export function frontOf<Waiting extends KubeObject>(waiting: readonly Waiting[]): Waiting[] {
   const size = Math.min(MOST_AT_FRONT, Math.max(FRONT_SIZE, Math.ceil(Math.sqrt(waiting.length))))
@@ -78,13 +79,14 @@ export function frontOf<Waiting extends KubeObject>(waiting: readonly Waiting[])
 
 export type Place<Waiting extends KubeObject> = {
   queue: 'front' | 'back'
-  /** Goes to the back instead. */
+  /** This object moves to the back instead. */
   makesWay?: Waiting
 }
 
 /**
- * Where a newcomer waits. `front`: that of its namespace; `hasBack`: whether others of its namespace wait behind it. It passes by no older one of
- * the same namespace, but for those that come while it looks: they may find themselves behind a front of younger ones.
+ * Where a new object waits. `front`: the front of its namespace; `hasBack`: whether others of its namespace wait at the back. The object
+ * does not overtake an older one of its namespace, except one that arrives at the same time: that one may end up behind a front of younger
+ * ones.
  */
 export function placeOf<Waiting extends KubeObject>(
   me: KubeObject,
@@ -99,7 +101,7 @@ export function placeOf<Waiting extends KubeObject>(
 
 const MOST_SERVED = 32
 
-/** What is kept of several slots' annotations; nonsense is nobody's time. */
+/** Combines the annotations of several slots. Unreadable entries are ignored. */
 export function readServed(slots: readonly (KubeObject | undefined)[]): Map<string, number> {
   const served = new Map<string, number>()
   for (const slot of slots)
@@ -111,7 +113,7 @@ export function readServed(slots: readonly (KubeObject | undefined)[]): Map<stri
   return served
 }
 
-/** The annotation once `tenant` was served, the latest first. A namespace that dropped out of it was served before every one that it still names. */
+/** The annotation after `tenant` was served, latest first. A namespace that is no longer in it was served before all those that are. */
 export function servedText(served: Served, tenant: string, nowMs: number): string {
   const times = new Map(served).set(tenant, Math.max(nowMs, ...[...served.values()].map((ms) => ms + 1)))
   const latest = [...times].sort(([, a], [, b]) => b - a).slice(0, MOST_SERVED)
@@ -130,7 +132,7 @@ function isOlder(a: KubeObject, b: KubeObject): boolean {
   return ageKey(a) < ageKey(b)
 }
 
-/** Times have whole seconds; the UID settles what is left the same way everywhere. */
+/** Times have whole seconds; the UID breaks ties the same way everywhere. */
 function ageKey(object: KubeObject): string {
   return `${queuedSince(object)} ${object.metadata.uid ?? ''}`
 }

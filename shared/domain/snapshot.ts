@@ -1,4 +1,4 @@
-// The Snapshot's states: a vSphere snapshot of the claim's disk, then it follows its Upload.
+// The Snapshot's states: it takes a vSphere snapshot of the claim's disk, then follows its Upload.
 //
 //   New ──▶ Snapshotted ──▶ Uploading ⇄ UploadFailed ──▶ UploadFailedAfterRetry
 //    │          │              ├──▶ Uploaded
@@ -19,11 +19,11 @@ const FOLLOWING = [
   'Canceling',
   'Canceled',
   'CleanupAfterUploadFailed',
-  // Its Upload is gone and is made anew, and so is its claim, or the disk.
+  // The Upload is gone and must be created again, but the claim or the disk is gone too.
   'SnapshotFailed',
 ] as const
 
-/** Legal moves, as data. `InProgress` is never written; one made by hand is treated as New. */
+/** The legal transitions, as data. `InProgress` is never written; one that a user wrote is treated as New. */
 export const SNAPSHOT_NEXT = {
   New: ['New', 'Snapshotted', 'SnapshotFailed', 'Canceled'],
   InProgress: ['InProgress', 'Snapshotted', 'SnapshotFailed', 'Canceled'],
@@ -48,9 +48,9 @@ export type SnapshotSeen = {
 
 export type SnapshotStep =
   | { kind: 'nothing'; why: string }
-  /** Make the FCD snapshot (or find the one made before). */
+  /** Make the FCD snapshot, or find the one made before. */
   | { kind: 'snapshot' }
-  /** The Upload exists or is to be made; the status follows it. `cancel`: tell it to stop. */
+  /** The Upload exists or must be made; the status follows it. `cancel`: tell it to stop. */
   | { kind: 'follow'; cancel: boolean }
   | { kind: 'cancel' }
 
@@ -80,8 +80,8 @@ export function decideSnapshot(seen: SnapshotSeen): SnapshotStep {
 }
 
 /**
- * What is due for the object as it stands. Dormouse writes the id together with the first phase that follows an Upload: without it
- * the phase was written by hand, there is nothing to follow, and the work begins where it would have.
+ * The step for the object as it is. Dormouse writes the id together with the first phase that follows an Upload. Without the id, a user
+ * wrote the phase, there is nothing to follow, and the work begins as for a new object.
  */
 export function stepOfSnapshot(snapshot: Snapshot): SnapshotStep {
   const seen = seeSnapshot(snapshot)
@@ -104,12 +104,12 @@ export function isSnapshotOver(phase: SnapshotPhase, localMode: boolean): boolea
   return SNAPSHOT_NEXT[phase].length === 0 || (localMode && phase === 'Snapshotted')
 }
 
-/** It has ended, and its data can be restored. */
+/** The Snapshot has ended, and its data can be restored. */
 export function isSnapshotWhole({ phase, localMode }: SnapshotSeen): boolean {
   return phase === 'Uploaded' || (localMode && phase === 'Snapshotted')
 }
 
-/** The Velero Plugin for vSphere's map; an Upload that has not begun leaves the Snapshot at Snapshotted. */
+/** The mapping of the Velero Plugin for vSphere. An Upload that has not begun leaves the Snapshot at Snapshotted. */
 export const SNAPSHOT_PHASE_OF_UPLOAD = {
   New: 'Snapshotted',
   InProgress: 'Uploading',
@@ -121,7 +121,7 @@ export const SNAPSHOT_PHASE_OF_UPLOAD = {
   UploadFailedAfterRetry: 'UploadFailedAfterRetry',
 } as const satisfies Record<UploadPhase, SnapshotPhase>
 
-/** The phase that the Snapshot should show; its own when the table does not allow the move (late or reordered news). */
+/** The phase that the Snapshot should show. Its own phase if the table does not allow the transition (late or reordered events). */
 export function followUpload(current: SnapshotPhase, upload: UploadPhase): SnapshotPhase {
   const wanted = SNAPSHOT_PHASE_OF_UPLOAD[upload]
   return (SNAPSHOT_NEXT[current] as readonly SnapshotPhase[]).includes(wanted) ? wanted : current

@@ -1,6 +1,6 @@
-// What is known of a staged disk, and where it stands: on its Download, which lies in Velero's namespace, and on its PersistentVolume. No
-// tenant can write either. The status of the CloneFromSnapshot tells people the same; nothing is changed by its word. The sweep reads its
-// `downloadName` as a hint whom to wake.
+// The records of a staged disk: on its Download, which lies in Velero's namespace, and on its PersistentVolume. No tenant can write either.
+// The status of the CloneFromSnapshot shows people the same, but no change is based on it. The sweep uses its `downloadName` only as a hint
+// which object to wake.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
@@ -19,28 +19,31 @@ import { CSI_DRIVER } from './volume.ts'
 export const STAGED_VOLUME_ANNOTATION = 'dormouse.dev/staged-volume'
 /** On a Download: SHA-256 of the clone's `spec.metadata` as it was when the disk was made. */
 export const CLAIM_DIGEST_ANNOTATION = 'dormouse.dev/claim-digest'
-/** On a Download, JSON: whom the volume is given to. It is there from before anything is taken away until all is given. */
+/**
+ * On a Download, JSON: the hand-over, with the claim that gets the volume. Present from before anything is taken away until the hand-over
+ * ends.
+ */
 export const HAND_OVER_ANNOTATION = 'dormouse.dev/hand-over'
 /** On a PersistentVolume with the label of a clone: the UID of the staging claim that it is, or was, bound to. */
 export const STAGING_CLAIM_ANNOTATION = 'dormouse.dev/staging-claim'
-/** Beside it: the Download that fills it. */
+/** On the same volume: the Download that fills it. */
 export const DOWNLOAD_ANNOTATION = 'dormouse.dev/download'
-/** On a PersistentVolume that is somebody else's and was bound to a staging claim: its own reclaim policy. */
+/** On a PersistentVolume that Dormouse did not make and that was bound to a staging claim: its own reclaim policy. */
 export const OWN_POLICY_ANNOTATION = 'dormouse.dev/own-reclaim-policy'
 
-/** The data is whole by then, and its transfer may have taken hours: long enough for a control plane that is being upgraded. */
+/** The data is complete by then, and its transfer may have taken hours. The time is long enough for an upgrade of the control plane. */
 export const HAND_OVER_DEADLINE_MS = HOUR_MS
 
 export type StagedVolume = {
   name: string
   claimUID: string
-  /** Where the staging claim stood; undefined: beside the clone, by an earlier version. */
+  /** The namespace of the staging claim; undefined: an earlier version made it in the clone's namespace. */
   namespace?: string | undefined
-  /** As the backup says, else as its class wants it; it is `Retain` during the hand-over. */
+  /** The policy from the backup, else that of the class. The volume itself has `Retain` during the hand-over. */
   reclaimPolicy: ReclaimPolicy
-  /** Proved to be new when the Download was made: it reads as zeros where nothing was written. */
+  /** The volume was proved to be new when the Download was made: it reads as zeros where nothing was written. */
   zeroed: boolean
-  /** It is there in place of one that was too small for the backup. */
+  /** The disk replaces one that was too small for the backup. */
   exchanged?: boolean
 }
 
@@ -48,7 +51,7 @@ export function formatStagedVolume(staged: StagedVolume): string {
   return JSON.stringify(staged)
 }
 
-/** undefined: it says nothing that could be used, such as one that an older version or an operator made. */
+/** undefined: the annotation has no usable value, for example because an older version or an operator made the Download. */
 export function stagedVolumeOf(download: Download): StagedVolume | undefined {
   const said = parseJsonObject(download.metadata.annotations?.[STAGED_VOLUME_ANNOTATION])
   const { name, claimUID, namespace, reclaimPolicy, zeroed, exchanged } = said ?? {}
@@ -61,7 +64,7 @@ export function stagedVolumeOf(download: Download): StagedVolume | undefined {
   }
 }
 
-/** Zeros need not be written to it. False once another backup's data was. */
+/** Zeros need not be written to the disk. False once another backup's data was written to it. */
 export function isZeroed(download: Download): boolean {
   return stagedVolumeOf(download)?.zeroed === true && download.status?.holdsOtherData !== true
 }
@@ -69,13 +72,13 @@ export function isZeroed(download: Download): boolean {
 export type HandOver = {
   /** Name of the claim that gets the volume. */
   target: string
-  /** The claim is Velero's and waits for this volume, which is made over the same disk. */
+  /** The claim was made by Velero and waits for this volume, which is created over the same disk. */
   plan?: RestoredVolume
-  /** The volume object as it is made anew, under its own name: Kubernetes lets nobody change what differs. */
+  /** The volume object that is created again under its own name, because Kubernetes does not allow its fields to change. */
   again?: RestoredVolume
-  /** When it has begun (RFC 3339); undefined: by an earlier version. */
+  /** When the hand-over began (RFC 3339); undefined: an earlier version began it. */
   since?: string
-  /** It was given up, and its disk goes by its volume object: none is made for it any more. */
+  /** The hand-over was given up, and the disk is deleted through its volume object. No further volume object is created for it. */
   over?: boolean
 }
 
@@ -83,7 +86,7 @@ export function formatHandOver(handOver: HandOver): string {
   return JSON.stringify(handOver)
 }
 
-/** undefined: it has not begun, or has ended. */
+/** undefined: the hand-over has not begun, or has ended. */
 export function handOverOf(download: Download): HandOver | undefined {
   const { target, plan, again, since, over } =
     parseJsonObject(download.metadata.annotations?.[HAND_OVER_ANNOTATION]) ?? {}
@@ -101,30 +104,30 @@ function isPlanOrNone(value: unknown): value is RestoredVolume | undefined {
   return value === undefined || isRestoredVolumePlan(value)
 }
 
-/** The claim is never going to be bound, and its disk counts towards no quota meanwhile. */
+/** After the deadline, the claim will not be bound any more, and its disk counts towards no quota meanwhile. */
 export function isHandOverLate({ since }: HandOver, nowMs: number): boolean {
   return isOlderThan(HAND_OVER_DEADLINE_MS, Date.parse(since ?? ''), nowMs)
 }
 
-/** From now on the Download is what tells of the disk; its finalizer keeps it. */
+/** From now on the Download records the disk, and its finalizer keeps it. */
 export function isHandingOver(download: Download | undefined): boolean {
   return download !== undefined && handOverOf(download) !== undefined
 }
 
-/** Part of the patch that ends it. */
+/** Part of the patch that ends the hand-over. */
 export const NO_HAND_OVER = { [HAND_OVER_ANNOTATION]: null } as const
 
-/** On a PersistentVolume that was bound to a staging claim and is kept, for people: by which restore, and its own reclaim policy. */
+/** On a PersistentVolume that was bound to a staging claim and is kept, for people: the restore, and the volume's own reclaim policy. */
 export const KEPT_ANNOTATION = 'dormouse.dev/kept'
 
 export type VolumeState =
   /** As it was provisioned. */
   | 'staged'
-  /** Promised to the target by name, or bound to it. */
+  /** Reserved for the target by name, or bound to it. */
   | 'given'
   | 'foreign'
 
-/** By the volume as it was read just now; `foreign`: it is not to be changed. */
+/** Decided from the volume as it was just read. `foreign`: the volume must not be changed. */
 export function stateOfStaged(
   volume: PersistentVolume,
   {
@@ -147,7 +150,7 @@ export function isMarkedFor({ metadata }: KubeObject, clone: CloneFromSnapshot):
   return clone.metadata.uid !== undefined && metadata.labels?.[CLONE_LABEL] === clone.metadata.uid
 }
 
-/** Metadata part of a patch: the volume is found by it when nothing else tells of it. */
+/** Metadata part of a patch. The mark finds the volume when no other record of it exists. */
 export function volumeMark(
   clone: CloneFromSnapshot,
   claimUID: string,
@@ -167,7 +170,7 @@ function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== ''
 }
 
-/** Somebody else's volume that Kubernetes has bound to a staging claim: its own reclaim policy is noted on it. */
+/** True for a volume that Dormouse did not make but Kubernetes bound to a staging claim: its own reclaim policy is recorded on it. */
 export function isForeign({ metadata }: KubeObject): boolean {
   return metadata.annotations?.[OWN_POLICY_ANNOTATION] !== undefined
 }

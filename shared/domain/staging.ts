@@ -1,4 +1,4 @@
-// The staged disk of a restore: the claim that provisions it, and the claim that gets its volume when the data is whole.
+// The staged disk of a restore: the claim that provisions it, and the claim that gets its volume when the data is complete.
 
 import { KINDS, type KubeObject, type OwnerReference } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
@@ -9,14 +9,14 @@ import { diskModes } from './access-modes.ts'
 import { SELECTED_NODE_ANNOTATION } from './node-choice.ts'
 import { formatQuantity, parseQuantity } from './quantity.ts'
 
-/** On the Download of a staged disk: it ends with its clone. Whether zeros need not be written says `isZeroed`. */
+/** On the Download of a staged disk: the Download ends with its clone. `isZeroed` says whether zeros may be skipped. */
 export const STAGED_ANNOTATION = 'dormouse.dev/staged'
 /** On the staging claim: `<namespace>/<name>` of the clone that made it. */
 export const CLONE_ANNOTATION = 'dormouse.dev/clone'
-/** On the staging claim and on the claim handed over, so that their binding wakes the clone function. */
+/** On the staging claim and on the claim that gets the volume, so that their binding wakes the clone function. */
 export const CLONE_LABEL = 'dormouse.dev/clone-uid'
 
-/** Annotations that describe the old volume's binding or health; they would be lies on the new claim. */
+/** Annotations that describe the old volume's binding or health; on the new claim they would be wrong. */
 const STALE_ANNOTATIONS = [
   'pv.kubernetes.io/bind-completed',
   'pv.kubernetes.io/bound-by-controller',
@@ -28,17 +28,20 @@ const STALE_ANNOTATIONS = [
   'kubectl.kubernetes.io/last-applied-configuration',
 ]
 
-/** By these Kubernetes and vSphere's driver decide where a disk is made, and of which class: on a staging claim that is Dormouse's to say. */
+/**
+ * Kubernetes and vSphere's CSI driver use these annotations to decide where a disk is made, and of which class. On a staging claim,
+ * Dormouse decides.
+ */
 const PROVISIONING = /^(pv|volume|volume\.beta)\.kubernetes\.io\/|^csi\.vsphere\./
 
-/** As the annotation and the Download name it. */
+/** The form in which the annotation and the Download name the clone. */
 export function cloneReference({ metadata }: Pick<KubeObject, 'metadata'>): string {
   return `${metadata.namespace}/${metadata.name}`
 }
 
 /**
- * True: the Download was made by this very clone. What names it is the Download's own reference, in Velero's namespace, and its name, which ends
- * with the clone's UID; `status.downloadName` is a tenant's word.
+ * True if the Download was made by exactly this clone. The proof is the Download's own reference, in Velero's namespace, and its name,
+ * which ends with the clone's UID. A tenant can write `status.downloadName`.
  */
 export function isDownloadOf(
   { metadata, spec }: Pick<Download, 'metadata' | 'spec'>,
@@ -53,17 +56,17 @@ export function stagingClaimName(clone: Pick<KubeObject, 'metadata'>): string {
   return `dormouse-${clone.metadata.uid}`
 }
 
-/** The clone that a claim names; undefined: none. Anyone can write the annotation. */
+/** The clone that a claim names; undefined: none. Any user can write the annotation. */
 export function clonePlaceOf({ metadata }: KubeObject): { namespace: string; name: string } | undefined {
   const [namespace, name, ...rest] = (metadata.annotations?.[CLONE_ANNOTATION] ?? '').split('/')
   return isNamespaceName(namespace) && isObjectName(name) && rest.length === 0 ? { namespace, name } : undefined
 }
 
 export type Placement = {
-  /** The clone's own, or Velero's. */
+  /** The clone's own namespace, or Velero's. */
   namespace: string
   storageClass: string
-  /** Named on the claim, as the scheduler would do for a Pod. undefined: its class binds at once. */
+  /** Named on the claim, as the scheduler would do for a Pod. undefined: the class binds immediately. */
   selectedNode: string | undefined
 }
 
@@ -80,15 +83,15 @@ export function stagingClaim(
     metadata: {
       name: stagingClaimName(clone),
       namespace,
-      // A rule of the user's namespace that wants labels or annotations on claims finds those of the claim itself. A tenant chose them: not in
-      // Velero's.
+      // A policy of the user's namespace may require labels or annotations on claims, so the staging claim gets those of the stored claim.
+      // A tenant chose them, so they are not copied in Velero's namespace.
       labels: {
         ...(isBeside ? stored.metadata.labels : {}),
         [CLONE_LABEL]: clone.metadata.uid ?? '',
         'velero.io/exclude-from-backup': 'true',
       },
-      // Should the clone be torn out, finalizer and all, Kubernetes takes the claim away and with it its disk. An owner is of the same namespace:
-      // elsewhere the sweep looks for it.
+      // If the clone is removed by force, finalizer included, the garbage collector deletes the claim and with it its disk. An owner
+      // reference only works within one namespace; in Velero's namespace the sweep looks for the claim.
       ...(isBeside ? { ownerReferences: [ownerOf(clone)] } : {}),
       annotations: {
         ...(isBeside ? annotationsBeside(stored) : {}),
@@ -96,7 +99,7 @@ export function stagingClaim(
         ...(selectedNode === undefined ? {} : { [SELECTED_NODE_ANNOTATION]: selectedNode }),
       },
     },
-    // Said even where the stored claim leaves it to the default, which may be another one a moment later.
+    // Set even if the stored claim leaves the class to the default, because the default may change a moment later.
     spec: { ...claimSpec(stored), accessModes: diskModes(stored.spec?.accessModes), storageClassName: storageClass },
   }
 }
@@ -130,7 +133,8 @@ export function restoredClaim(
       labels: { ...stored.metadata.labels, [CLONE_LABEL]: clone.metadata.uid ?? '' },
       annotations: { ...keptAnnotations(stored), [CLONE_ANNOTATION]: cloneReference(clone) },
     },
-    // Of the volume's class, or they are never bound: the default may be another one by now. Of its size, as a quota goes by the request.
+    // The claim needs the volume's class, or the two are never bound: the default may have changed. It needs the volume's size, because a
+    // quota counts the request.
     spec: {
       ...claimSpec(asksForBytes(stored, beyondRounding(stored, volume))),
       storageClassName: volume.spec.storageClassName ?? '',
@@ -139,7 +143,7 @@ export function restoredClaim(
   }
 }
 
-/** The claim, asking for at least so many bytes. */
+/** The claim with a request for at least this many bytes. */
 export function asksForBytes(claim: PersistentVolumeClaim, bytes: number): PersistentVolumeClaim {
   const { requests } = claim.spec?.resources ?? {}
   if (requests?.storage === undefined || (parseQuantity(requests.storage) ?? 0) >= bytes) return claim
@@ -149,7 +153,10 @@ export function asksForBytes(claim: PersistentVolumeClaim, bytes: number): Persi
   }
 }
 
-/** Bytes of a volume that is larger than the claim has to make it: drivers round up to whole MiB. 0: it is not. */
+/**
+ * The size in bytes of a volume that is larger than the claim requires, except for rounding: drivers round up to whole MiB. 0: it is not
+ * larger.
+ */
 function beyondRounding(claim: PersistentVolumeClaim, volume: PersistentVolume): number {
   const [asked = 0, has = 0] = [claim.spec?.resources?.requests?.storage, volume.spec.capacity?.storage].map(
     parseQuantity,
@@ -157,7 +164,7 @@ function beyondRounding(claim: PersistentVolumeClaim, volume: PersistentVolume):
   return has > Math.ceil(asked / MiB) * MiB ? has : 0
 }
 
-/** What of the old spec makes sense for a new disk: no old volume, selector or data source. */
+/** The fields of the old spec that also apply to a new disk, without the old volume, selector and data source. */
 function claimSpec(stored: PersistentVolumeClaim): PersistentVolumeClaim['spec'] {
   const { accessModes, resources, storageClassName, volumeMode, volumeAttributesClassName } = stored.spec ?? {}
   if (resources?.requests?.storage === undefined)
@@ -171,7 +178,7 @@ function claimSpec(stored: PersistentVolumeClaim): PersistentVolumeClaim['spec']
   }
 }
 
-/** True when the claim that stands at the target's name was made by this very clone. */
+/** True if the claim was made by exactly this clone. */
 export function isOwnClaim(claim: PersistentVolumeClaim, clone: CloneFromSnapshot): boolean {
   return claim.metadata.labels?.[CLONE_LABEL] === clone.metadata.uid
 }

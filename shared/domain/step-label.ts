@@ -1,4 +1,4 @@
-// The step label gates objects into and out of the ApiServerSources; the due annotation tells the sweep when to look.
+// The step label includes objects in the ApiServerSources' selectors or excludes them; the due annotation tells the sweep when to look.
 // Names and meaning: docs/design/0001-shape.md.
 
 import { KINDS, type KubeObject, STEPPED_KINDS, type Step } from '#shared/api/kinds.ts'
@@ -13,7 +13,7 @@ export const FINALIZER = 'dormouse.dev/object'
 export const PARKED = ['running', 'queued', 'waiting', 'done'] as const
 export type StepLabel = Step | (typeof PARKED)[number]
 
-/** A function works on objects of its kind, and that is the one of its group: others have a Snapshot, too. */
+/** True if a function works on objects of this kind and API group. Other groups have a kind Snapshot too. */
 export function isStepped(object: KubeObject): object is SteppedObject {
   return STEPPED_KINDS.some((kind) => KINDS[kind].kind === object.kind && KINDS[kind].apiVersion === object.apiVersion)
 }
@@ -22,7 +22,10 @@ export function stepOf(object: KubeObject): string | undefined {
   return object.metadata.labels?.[STEP_LABEL]
 }
 
-/** When it became, or becomes, due. Without the annotation: since its creation. NaN-safe: nonsense counts as due always. */
+/**
+ * When the object became, or becomes, due. Without the annotation, it has been due since its creation. An unreadable time counts as always
+ * due.
+ */
 export function dueMs(object: KubeObject): number {
   const text = object.metadata.annotations?.[DUE_ANNOTATION] ?? object.metadata.creationTimestamp
   const ms = Date.parse(text ?? '')
@@ -44,7 +47,7 @@ export function stepPatch(
   }
 }
 
-/** The metadata part of the patch that begins a step: out of every source's selector, and held until it is over. */
+/** The metadata part of the patch that begins a step: it takes the object out of every source's selector and adds the finalizer. */
 export function runningMetadata(object: KubeObject): object {
   return { ...stepPatch('running'), finalizers: withFinalizer(object) }
 }
@@ -59,7 +62,7 @@ export function withFinalizer(object: KubeObject): string[] {
     : [...(object.metadata.finalizers ?? []), FINALIZER]
 }
 
-/** null when nothing is left, as a merge patch wants it. */
+/** null if no finalizer is left, as a merge patch requires. */
 export function withoutFinalizer(object: KubeObject): string[] | null {
   const left = (object.metadata.finalizers ?? []).filter((name) => name !== FINALIZER)
   return left.length === 0 ? null : left

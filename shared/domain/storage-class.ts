@@ -1,4 +1,4 @@
-// Which class a staged disk gets: it must be one that provisions a new volume.
+// Chooses the class of a staged disk: it must be one that provisions a new volume.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { StorageClass } from '#shared/api/types.ts'
@@ -10,7 +10,7 @@ const DEFAULT_CLASS = [
   'storageclass.beta.kubernetes.io/is-default-class',
 ]
 
-/** As Kubernetes chooses: of several the newest, of the same age the first by name. */
+/** Chooses as Kubernetes does: the newest of several, and the first by name among those of the same age. */
 export function defaultClass(classes: readonly StorageClass[]): StorageClass | undefined {
   const ageOf = ({ metadata }: KubeObject) => Date.parse(metadata.creationTimestamp ?? '') || 0
   const isDefault = ({ metadata }: KubeObject) => DEFAULT_CLASS.some((key) => metadata.annotations?.[key] === 'true')
@@ -27,7 +27,7 @@ export function noClass(why: string): TerminalError {
   )
 }
 
-/** TerminalError `DriverUnsupported`: a class of another driver, or of none, makes no disk that could be filled. */
+/** Throws TerminalError `DriverUnsupported`: a class of another driver, or of none, makes no disk that Dormouse could fill. */
 export function requireProvisioner(storageClass: StorageClass): StorageClass {
   const provisioner = storageClass.provisioner
   if (provisioner === CSI_DRIVER) return storageClass

@@ -1,4 +1,4 @@
-// Which unfinished objects the sweep wakes, and whether that is a rescue (an event was lost, a holder died) or was planned.
+// Decides which unfinished objects the sweep wakes, and whether that is a rescue (an event was lost, a holder died) or was scheduled.
 
 import type { CloneFromSnapshot, Download, Lease, Snapshot, SteppedObject, Upload } from '#shared/api/types.ts'
 import { decideClone, isCloneOver, seeClone } from './clone.ts'
@@ -14,23 +14,23 @@ import { longestWaitMs } from './waits.ts'
 
 export type WakeDecision = { wake: false; why: string } | { wake: true; cause: 'rescue' | 'scheduled'; why: string }
 
-/** What else the sweep has read: to see that a waiting object's partner is done. */
+/** What else the sweep has read, for example to see that the partner of a waiting object has ended. */
 export type Surroundings = {
   nowMs: number
-  /** Due for less than this: its event may still be on the way. */
+  /** An object that is due for less than this may still get its event. */
   graceMs: number
-  /** Of the settings: no due time of ours is farther away than so many of these. */
+  /** From the settings: a legitimate due time is a limited number of these away. */
   backoffUnitMs: number
   lease: Lease | undefined
   upload: Upload | undefined
   download: Download | undefined
-  /** The Snapshot of an Upload, the CloneFromSnapshot of a Download. */
+  /** The Snapshot of an Upload, or the CloneFromSnapshot of a Download. */
   owner?: Snapshot | CloneFromSnapshot | undefined
-  /** What of these could not be read, so that its absence says nothing. */
+  /** Which of these could not be read, so that their absence says nothing. */
   unread?: ReadonlySet<Unread>
 }
 
-/** `partner`: the Upload of a Snapshot, the Download of a CloneFromSnapshot. */
+/** `partner`: the Upload of a Snapshot, or the Download of a CloneFromSnapshot. */
 export type Unread = 'lease' | 'partner' | 'owner'
 
 export function decideWake(object: SteppedObject, around: Surroundings): WakeDecision {
@@ -44,8 +44,8 @@ export function decideWake(object: SteppedObject, around: Surroundings): WakeDec
   if (step === 'waiting') return decideWaiting(object, around)
   if (step === 'running' && around.unread?.has('lease')) return { wake: false, why: 'nobody knows who holds it' }
   if (step === 'running') return { wake: true, cause: 'rescue', why: 'its holder is gone' }
-  // No label, a due step, or done although it is not over: its event was lost, once it had time to arrive.
-  // Due in times to come: the clock that said so was ahead, and nobody can tell for how long it has been due.
+  // The object has no label, is due, or is labelled done although it has not ended. Its event counts as lost once it had time to arrive. If
+  // the due time is in the future, the clock that wrote it was ahead, and it is unknown since when the object has been due.
   return Math.abs(around.nowMs - dueMs(object)) >= around.graceMs
     ? { wake: true, cause: 'rescue', why: 'no event arrived' }
     : { wake: false, why: 'its event may still come' }
@@ -60,27 +60,30 @@ function decideWaiting(object: SteppedObject, around: Surroundings): WakeDecisio
     : { wake: false, why: 'waits for another object' }
 }
 
-/** Its volume changes hands: its phase was written by hand, and nobody else would end what was begun. */
+/**
+ * The volume of the clone is being handed over: a user wrote the clone's phase by hand, and only the clone function can finish the
+ * hand-over.
+ */
 function isHandedOver(object: SteppedObject, { download }: Surroundings): boolean {
   if (object.kind !== 'CloneFromSnapshot' || download === undefined) return false
   return isHandingOver(download) && isDownloadOf(download, object)
 }
 
-/** Its tenant can write a due time, too: one that is farther away than any of ours hides nothing. */
+/** A tenant can write a due time too. One that is later than any legitimate time does not hide the object. */
 function decideDue(leftMs: number, longestMs: number): WakeDecision {
   if (leftMs <= 0) return { wake: true, cause: 'scheduled', why: 'its time has come' }
   if (leftMs > longestMs) return { wake: true, cause: 'rescue', why: 'it is due later than anything is' }
   return { wake: false, why: 'not due yet' }
 }
 
-/** Nothing else waits for a slot, whatever its label says. */
+/** Only transfers wait for a slot, whatever the label of another object says. */
 function isTransfer({ kind }: SteppedObject): boolean {
   return kind === 'Upload' || kind === 'Download'
 }
 
 /**
- * Cancel and deletion of a gated-out object are no event for anybody, so neither back-off nor queue hides them from the sweep. False
- * once its function has seen it: what is left then (a clean-up that fails) has a time of its own.
+ * A cancel or deletion of an object that its label keeps out of every selector causes no event, so neither back-off nor queue may hide it
+ * from the sweep. False once the object's function has seen the request: what is left then (a clean-up that fails) has its own due time.
  */
 function wantsNotice(object: SteppedObject, around: Surroundings): boolean {
   switch (object.kind) {
@@ -121,11 +124,11 @@ function cloneOf({ owner, unread }: Surroundings): CloneFromSnapshot | 'gone' | 
 function partnerMoved(object: SteppedObject, around: Surroundings): boolean {
   if (object.kind === 'Snapshot') {
     const seen = seeSnapshot(object)
-    // Gone without a word: the Snapshot's own function finds out what became of it.
+    // The Upload is gone without a report: the snapshot function finds out what became of it.
     return around.upload === undefined || followUpload(seen.phase, seeUpload(around.upload).phase) !== seen.phase
   }
   if (object.kind === 'CloneFromSnapshot')
-    // Gone without a word: the clone's own function makes it anew.
+    // The Download is gone without a report: the clone function creates it again.
     return around.download === undefined || isDownloadOver(seeDownload(around.download).phase)
   return false
 }
@@ -152,7 +155,7 @@ export function isOver(object: SteppedObject): boolean {
   }
 }
 
-/** A slot's holder keeps it while its object transfers or is due to; not in back-off, not when it is over. */
+/** A holder keeps its slot while its object transfers or is due, but not in back-off and not after the end. */
 export function keepsSlot(object: SteppedObject): boolean {
   const step = stepOf(object)
   return !isOver(object) && step !== 'waiting' && step !== 'queued'

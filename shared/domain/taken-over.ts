@@ -1,25 +1,28 @@
-// What a restored volume takes over from the one that was backed up, beside its data. Disk, driver, Secrets and attributes stay its own, and so
-// does the place of its disk.
+// The properties that a restored volume takes over from the backed-up volume, besides its data. It keeps its own disk, driver, Secrets and
+// attributes, and the place of its disk.
 
 import type { ChangeOf, Node, PersistentVolume } from '#shared/api/types.ts'
 import { joinedModes } from './access-modes.ts'
 import { hasNode } from './node-affinity.ts'
 import type { VolumeRecord } from './volume-record.ts'
 
-/** Of the backup and of the claim that gets the volume. `nodes`: only needed where `asksForNodes`. `record` undefined: an older backup. */
+/**
+ * The properties from the backup and from the claim that gets the volume. `nodes`: only needed if `asksForNodes`. `record` undefined: an
+ * older backup.
+ */
 export type Wanted = { record: VolumeRecord | undefined; claimModes: unknown; nodes: readonly Node[] }
 
-/** The new volume does not say where its disk is, and the old one said where it is wanted. */
+/** The new volume does not say where its disk is, but the old one said where it should be. */
 export function asksForNodes(staged: PersistentVolume, record: VolumeRecord | undefined): boolean {
   return record?.nodeAffinity !== undefined && staged.spec.nodeAffinity === undefined
 }
 
-/** False: no Pod could ever use the volume with it, so it is left out. */
+/** False: no Pod could ever use the volume with the recorded affinity, so it is left out. */
 export function isPlaceKept(staged: PersistentVolume, { record, nodes }: Wanted): boolean {
   return !asksForNodes(staged, record) || (record?.nodeAffinity !== undefined && hasNode(record.nodeAffinity, nodes))
 }
 
-/** The volume as it has to be. Its reclaim policy is set last, as it is `Retain` during the hand-over. */
+/** The volume as it should be. Its reclaim policy is set last, because it is `Retain` during the hand-over. */
 export function takenOver(staged: PersistentVolume, wanted: Wanted): PersistentVolume {
   const { record, claimModes } = wanted
   const { accessModes, ...spec } = staged.spec
@@ -37,7 +40,7 @@ export function takenOver(staged: PersistentVolume, wanted: Wanted): PersistentV
   }
 }
 
-/** A raw block device is not mounted. */
+/** Mount properties do not apply to a raw block device. */
 function mountedAs(
   spec: PersistentVolume['spec'],
   { fsType, readOnly, mountOptions }: VolumeRecord,
@@ -60,14 +63,14 @@ function placeOf(staged: PersistentVolume, wanted: Wanted): Pick<PersistentVolum
     : {}
 }
 
-/** What Kubernetes never lets anybody change on a volume object differs: it takes another object over the same disk. */
+/** True if a field differs that Kubernetes does not allow to change on a volume object. A new object over the same disk is then needed. */
 export function needsOtherObject(staged: PersistentVolume, wanted: PersistentVolume): boolean {
   const of = ({ fsType = '', readOnly = false }: Partial<NonNullable<PersistentVolume['spec']['csi']>> = {}) =>
     [fsType, readOnly].join()
   return of(staged.spec.csi) !== of(wanted.spec.csi)
 }
 
-/** The rest, as a merge patch of the object that stands. */
+/** The other differences, as a merge patch of the existing object. */
 export function changesTo(staged: PersistentVolume, wanted: PersistentVolume): ChangeOf<'PersistentVolume'> {
   const { labels, annotations } = wanted.metadata
   const { mountOptions, accessModes, nodeAffinity } = wanted.spec

@@ -1,6 +1,6 @@
-// What a namespace's own objects and Events say of trouble. A server's words (addresses, login pages, host names) are the operators' to read.
+// How a namespace's own objects and Events report errors. A server's text (addresses, login pages, host names) is for operators only.
 
-/** Reasons whose messages hold our own words and those of the object itself, and nothing that a server has answered. */
+/** Reasons whose messages contain only Dormouse's text and text of the object itself, and nothing from a server's answer. */
 const OWN_WORDS = new Set([
   '',
   'AccessModeUnsupported',
@@ -37,8 +37,8 @@ const OWN_WORDS = new Set([
 ])
 
 /**
- * The message as it is when it is our own, else one that names the reason and where an operator finds the whole. It stays the same
- * while the reason does. `whole`: an object or log that the namespace cannot read.
+ * Returns the message if it contains only Dormouse's own text. Otherwise returns one that names the reason and where an operator finds the
+ * full message. The result stays the same while the reason does. `whole`: an object or log that the namespace cannot read.
  */
 export function messageForTenant(reason: string, message: string, whole: string): string {
   if (OWN_WORDS.has(reason)) return message

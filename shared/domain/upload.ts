@@ -11,7 +11,7 @@ import { MINUTE_MS } from '#shared/kernel/units.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import { asksToStop, ownerAsksToStop } from './cancel.ts'
 
-/** Legal moves, as data; the tests walk every edge. */
+/** The legal transitions, as data; the tests walk every edge. */
 export const UPLOAD_NEXT = {
   New: ['New', 'InProgress', 'UploadError', 'Canceling', 'UploadFailedAfterRetry', 'CleanupFailed'],
   InProgress: ['InProgress', 'Completed', 'UploadError', 'CleanupFailed', 'Canceling', 'UploadFailedAfterRetry'],
@@ -23,15 +23,15 @@ export const UPLOAD_NEXT = {
   UploadFailedAfterRetry: [],
 } as const satisfies Record<UploadPhase, readonly UploadPhase[]>
 
-/** All that the decision may look at. */
+/** All inputs of the decision. */
 export type UploadSeen = {
   phase: UploadPhase
   cancelRequested: boolean
   /** The root is durable and verified. */
   sealed: boolean
-  /** All attempts are used up; only the local snapshot is still to be removed. */
+  /** All attempts are used up; only the local snapshot still has to be removed. */
   givenUp: boolean
-  /** Epoch ms before which a failed step is not tried again; 0: none. */
+  /** Epoch ms before which a failed step is not retried; 0: none. */
   nextRetryMs: number
 }
 
@@ -41,7 +41,7 @@ export type UploadStep =
   | { kind: 'transfer' }
   /** Remove the local snapshot; the upload then ends as `ends`. */
   | { kind: 'cleanup'; ends: 'Completed' | 'UploadFailedAfterRetry' }
-  /** Give the session up, remove the local snapshot, end as Canceled. */
+  /** Abandon the session, remove the local snapshot, end as Canceled. */
   | { kind: 'abort' }
 
 export function decideUpload(seen: UploadSeen, nowMs: number): UploadStep {
@@ -56,7 +56,7 @@ export function decideUpload(seen: UploadSeen, nowMs: number): UploadStep {
     case 'InProgress':
     case 'UploadError':
     case 'CleanupFailed':
-      // A sealed backup is kept: cancelling comes too late, what is left is only the clean-up.
+      // A sealed backup is kept: the cancel comes too late, and only the clean-up is left.
       if (seen.cancelRequested && !seen.sealed && !seen.givenUp) return { kind: 'abort' }
       if (seen.nextRetryMs > nowMs) return { kind: 'wait', untilMs: seen.nextRetryMs }
       if (seen.sealed) return { kind: 'cleanup', ends: 'Completed' }
@@ -67,12 +67,13 @@ export function decideUpload(seen: UploadSeen, nowMs: number): UploadStep {
   }
 }
 
-/** `snapshot`: the one that it was made for, where its wish to stop counts. */
+/** `snapshot`: the Snapshot that the Upload was made for, if its request to stop counts too. */
 export function seeUpload(upload: Upload, snapshot?: Snapshot): UploadSeen {
   const status = upload.status ?? {}
   const known: UploadPhase = UPLOAD_PHASES.find((each) => each === status.phase) ?? 'New'
   const sealed = typeof status.root === 'string' && status.root !== ''
-  // `Completed` of a session that sealed nothing was written by hand: there is no backup yet. The Velero Plugin for vSphere's own have no session.
+  // A user wrote `Completed` for a session that sealed nothing: there is no backup yet. Uploads of the Velero Plugin for vSphere have no
+  // session.
   const isMadeUp = known === 'Completed' && !sealed && typeof status.session === 'string'
   const phase = isMadeUp ? 'InProgress' : known
   // Only a failed step waits for its retry time: the Velero Plugin for vSphere writes nextRetryTimestamp at creation already.
@@ -98,12 +99,15 @@ export const CLAIM_ANNOTATION = 'dormouse.dev/claim'
 export const DEFAULT_UPLOAD_RETRY_MAX = 10
 export const MAX_BACKOFF_UNITS = 60
 
-/** Units (minutes by default) to wait after the n-th failure (n from 1): 1, 2, 4 … 60, as the Velero Plugin for vSphere's `currentBackOff`. */
+/**
+ * Units (minutes by default) to wait after the n-th failure (n from 1): 1, 2, 4 … 60, like the Velero Plugin for vSphere's
+ * `currentBackOff`.
+ */
 export function uploadBackoffUnits(failures: number): number {
   return Math.min(MAX_BACKOFF_UNITS, 2 ** Math.min(failures - 1, 10))
 }
 
-/** `upload-cr-retry-max` of the ConfigMap velero-vsphere-plugin-config; the Velero Plugin for vSphere's default for anything unusable. */
+/** `upload-cr-retry-max` of the ConfigMap velero-vsphere-plugin-config; the Velero Plugin for vSphere's default for any unusable value. */
 export function uploadRetryMax(text: string | undefined): number {
   return text !== undefined && /^\d{1,4}$/.test(text) ? Number(text) : DEFAULT_UPLOAD_RETRY_MAX
 }
@@ -117,15 +121,15 @@ const HOPELESS = [
   'NamespaceNotAllowed',
 ]
 
-/** Reasons that no retry of a transfer can heal: the Upload ends at once instead of after five hours. */
+/** Reasons that no retry of a transfer can fix: the Upload ends at once instead of after five hours. */
 export function isHopelessTransfer(reason: string): boolean {
   return HOPELESS.includes(reason)
 }
 
-/** What an Upload needs to end, and the plugin to be asked once more, before Velero says no more than that the time was over. */
+/** The time that an Upload needs to end and Velero to ask the plugin once more. After it, Velero would report only that the time was up. */
 export const DEADLINE_MARGIN_MS = 5 * MINUTE_MS
 
-/** `deadlineMs`: when Velero gives the operation up; undefined: nobody does. */
+/** `deadlineMs`: when Velero abandons the operation; undefined: never. */
 export function isTooLate(nextAttemptMs: number, deadlineMs: number | undefined): boolean {
   return deadlineMs !== undefined && nextAttemptMs > deadlineMs - DEADLINE_MARGIN_MS
 }

@@ -1,4 +1,4 @@
-// For which Backup or Restore of Velero an object was made, and whether anybody there still waits for it.
+// Which Velero Backup or Restore an object was made for, and whether Velero still waits for it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isObjectName } from '#shared/api/names.ts'
@@ -13,18 +13,18 @@ import { BACKUP_ANNOTATION, BACKUP_UID_LABEL, operationMark, RESTORE_ANNOTATION,
 export type VeleroOwner = { kind: 'Backup' | 'Restore'; name: string; uid: string }
 
 export type Fate =
-  /** It goes on, and reads what was made for it. */
+  /** It is in progress, and reads what was made for it. */
   | { kind: 'open' }
   /** It has ended, and reads nothing any more. */
   | { kind: 'ended' }
-  /** It is no backup or restore of anything, and stands there to say so. */
+  /** It failed and contains no backup or restore; the object only reports this. */
   | { kind: 'failed'; why: string }
-  /** It went away, or is about to: what was made for it is of no use to anybody. */
+  /** It is gone or about to be deleted, so what was made for it is of no use. */
   | { kind: 'lost'; why: string }
   /** It could not be read, which says nothing about it. */
   | { kind: 'unknown' }
 
-/** undefined: Velero did not ask for it. Users can write labels and annotations: what names no object names nobody. */
+/** undefined: Velero did not ask for the object. Users can write labels and annotations, so invalid names count as none. */
 export function veleroOwnerOf({ kind, metadata }: KubeObject): VeleroOwner | undefined {
   const { labels, annotations } = metadata
   if (kind === 'Snapshot') return named('Backup', annotations?.[BACKUP_ANNOTATION], labels?.[BACKUP_UID_LABEL])
@@ -37,7 +37,7 @@ function named(kind: VeleroOwner['kind'], name: unknown, uid: string | undefined
   return isObjectName(name) && uid !== undefined && uid !== '' ? { kind, name, uid } : undefined
 }
 
-/** `found`: what stands under the owner's name; undefined: nothing does. Phases that are not known yet are no end. */
+/** `found`: the object that has the owner's name; undefined: there is none. An unknown phase does not count as an end. */
 export function fateOf(found: Backup | Restore | undefined, { uid }: VeleroOwner): Fate {
   if (found === undefined) return { kind: 'lost', why: 'is gone' }
   if (found.metadata.uid !== uid) return { kind: 'lost', why: 'is gone, another one has its name' }
@@ -58,8 +58,9 @@ export function fateOf(found: Backup | Restore | undefined, { uid }: VeleroOwner
 }
 
 /**
- * Unfinished, and not asked to stop yet: whether somebody still waits for it is worth a look. `upload`: that of a Snapshot. When it is over,
- * all that is left is to say so; when it is named and gone, the snapshot function finds out what became of it, which may be a whole backup.
+ * True if the object is unfinished and has not been asked to stop, so that it is worth checking whether Velero still waits for it.
+ * `upload`: the Upload of a Snapshot. If it has ended, only the report is left. If it is named but gone, the snapshot function finds out
+ * what became of it, which may be a complete backup.
  */
 export function isAwaited(object: SteppedObject, upload: Upload | Download | undefined): boolean {
   if (isOver(object) || asksToStop(object)) return false
@@ -68,8 +69,8 @@ export function isAwaited(object: SteppedObject, upload: Upload | Download | und
 }
 
 /**
- * Why nobody waits for what is not finished; undefined: somebody does, or that is not known. Velero waits for an operation until it is over,
- * so that it has given up what is unfinished when it ends.
+ * Why Velero no longer waits for unfinished work. undefined: Velero still waits, or this is unknown. Velero waits for an operation until it
+ * is over, so when a Backup or Restore ends, it has abandoned all unfinished work.
  */
 export function whyAbandoned(fate: Fate): string | undefined {
   if (fate.kind === 'lost' || fate.kind === 'failed') return fate.why
@@ -77,19 +78,20 @@ export function whyAbandoned(fate: Fate): string | undefined {
 }
 
 /**
- * Whole data that no backup names. Not of a Backup that is gone: Velero may have found it in the bucket again, under another UID.
+ * True for complete data that no Backup names. False if the Backup is gone: Velero may have found it in the bucket again, under another
+ * UID.
  */
 export function isOrphanedBackup(snapshot: Snapshot, fate: Fate): boolean {
   return holdsUnasked(snapshot) && (fate.kind === 'ended' || fate.kind === 'failed')
 }
 
-/** Whole, and Velero has never asked about it: the Backup's fate is worth a look. */
+/** The data is complete, and Velero has never asked about it: the Backup's fate is worth a check. */
 export function holdsUnasked(snapshot: SteppedObject): snapshot is Snapshot {
   if (snapshot.kind !== 'Snapshot' || operationMark(snapshot) !== 'requested') return false
   return isSnapshotWhole(seeSnapshot(snapshot)) && isClaimSnapshotId(snapshot.status?.snapshotID)
 }
 
-/** Velero may ask for its end, and in Finalizing for what it has stored: its record has to stand until then. */
+/** Velero may still ask whether the work has ended and, in the phase Finalizing, what it has stored. The record must exist until then. */
 export function mayStillBeRead(fate: Fate): boolean {
   return fate.kind === 'open' || fate.kind === 'unknown'
 }

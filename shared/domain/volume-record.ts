@@ -1,5 +1,5 @@
-// What a backup knows of its PersistentVolume beside the data: what a restored volume has to have as well. It never says which disk, which
-// driver, or which Secrets: those are the new volume's own.
+// The properties of a PersistentVolume that a backup records besides the data, and that a restored volume needs as well. The record never
+// contains the disk, the driver or Secrets: the new volume has its own.
 
 import type { PersistentVolume } from '#shared/api/types.ts'
 import { knownModes } from './access-modes.ts'
@@ -9,9 +9,9 @@ import { type NodeAffinity, nodeAffinityOf } from './node-affinity.ts'
 /** On an Upload that the snapshot function made, JSON: the volume as it was when its disk snapshot was taken. */
 export const VOLUME_ANNOTATION = 'dormouse.dev/volume'
 
-/** In the sealed root (docs/format/bytes.md): fields are added, and never change. */
+/** Stored in the sealed root (docs/format/bytes.md): fields may be added, but never change. */
 export type VolumeRecord = {
-  /** undefined: the volume named none, and the driver took its default. */
+  /** undefined: the volume named none, and the driver used its default. */
   fsType?: string
   readOnly?: true
   mountOptions?: string[]
@@ -24,15 +24,18 @@ export type VolumeRecord = {
 
 const MAX_OPTIONS = 64
 const MAX_OPTION_CHARS = 1024
-/** Of all labels, and of all annotations: what comes later in the order of the keys is left out. */
+/**
+ * The limits for all labels together, and for all annotations together. Entries that exceed the limit are left out, in the order of the
+ * keys.
+ */
 const MAX_LABELS_CHARS = 8 * 1024
 const MAX_ANNOTATIONS_CHARS = 16 * 1024
 const MAX_RECORD_CHARS = 64 * 1024
 
-/** Older than `spec.mountOptions`; kubelet goes by it alone where it stands. */
+/** Older than `spec.mountOptions`. If it is present, the kubelet uses only this annotation. */
 const MOUNT_OPTIONS_ANNOTATION = 'volume.beta.kubernetes.io/mount-options'
 const FS_TYPE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$/
-/** Printable, and no comma: kubelet joins them with it. */
+/** Printable and without commas, because the kubelet joins the options with commas. */
 const OPTION = /^[^\p{C}\p{Z},]+$/u
 
 export function recordOf({ metadata, ...volume }: PersistentVolume): VolumeRecord {
@@ -55,7 +58,10 @@ export function formatRecord(record: VolumeRecord): string {
   return JSON.stringify(record)
 }
 
-/** undefined: there is none, or it makes no sense. Whoever could write the repository has written it: what has no known form is left out. */
+/**
+ * undefined: there is none, or it is invalid. Any process with write access to the repository may have written it, so unknown forms are
+ * left out.
+ */
 export function readRecord(value: unknown): VolumeRecord | undefined {
   const said = typeof value === 'string' ? parsed(value) : value
   return isMap(said) ? cleaned(said) : undefined

@@ -1,4 +1,4 @@
-// Which First Class Disk is behind a claim, and why some claims have none that Dormouse can back up.
+// Finds the First Class Disk behind a claim, and explains why some claims have none that Dormouse can back up.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { CnsVSphereVolumeMigration, PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
@@ -8,7 +8,7 @@ import { writerMode } from './access-modes.ts'
 export const CSI_DRIVER = 'csi.vsphere.vmware.com'
 const MIGRATED_ANNOTATION = 'pv.kubernetes.io/migrated-to'
 
-/** Only claims can be snapshotted; TerminalError `ResourceKindUnsupported` otherwise. */
+/** Only claims can be snapshotted. Throws TerminalError `ResourceKindUnsupported` for other kinds. */
 export function requireClaimHandle(handle: { apiGroup?: string; kind?: string; name?: string } | undefined): string {
   const kind = handle?.kind ?? ''
   if (kind !== 'PersistentVolumeClaim' || (handle?.apiGroup ?? '') !== '') {
@@ -27,7 +27,7 @@ export function requireClaimHandle(handle: { apiGroup?: string; kind?: string; n
   return handle.name
 }
 
-/** The PV's name that a claim is bound to. */
+/** The name of the PersistentVolume that the claim is bound to. */
 export function requireBoundVolume(claim: PersistentVolumeClaim | undefined, where: string): string {
   if (claim === undefined) throw new TerminalError('ClaimNotFound', `PersistentVolumeClaim ${where} does not exist`)
   const volumeName = claim.spec?.volumeName
@@ -42,8 +42,8 @@ export function requireBoundVolume(claim: PersistentVolumeClaim | undefined, whe
 }
 
 /**
- * TerminalError `VolumeOfAnotherClaim` unless the volume itself says that it is the claim's. Who may write a claim and its status can
- * name any volume there; what is bound to a volume is written into it by Kubernetes alone.
+ * Throws TerminalError `VolumeOfAnotherClaim` unless the volume itself names the claim. A user who can write a claim and its status can
+ * name any volume there, but only Kubernetes writes the claim into the volume.
  */
 export function requireOwnVolume(volume: PersistentVolume | undefined, claim: PersistentVolumeClaim): void {
   if (volume === undefined || isVolumeOf(volume, claim)) return
@@ -59,7 +59,7 @@ export function isVolumeOf(volume: PersistentVolume, { metadata }: KubeObject): 
   return uid !== undefined && uid === metadata.uid && name === metadata.name && namespace === metadata.namespace
 }
 
-/** Every volume that is, or may be, of that disk. `migrations`: all of them, where one of the volumes is migrated. */
+/** Every volume that belongs, or may belong, to that disk. `migrations`: all of them, if one of the volumes is migrated. */
 export function volumesOfDisk(
   fcdId: string,
   volumes: readonly PersistentVolume[],
@@ -73,8 +73,9 @@ export function volumesOfDisk(
 }
 
 /**
- * True when one of the disk's volumes is bound to a claim of that namespace that is there right now, and every other one is that namespace's, too: a
- * disk may have another volume object since it was given away, and the old one, which is kept (Retain), tells of earlier times.
+ * True if one of the disk's volumes is bound to an existing claim of that namespace, and every other volume of the disk belongs to that
+ * namespace too. A disk may have got another volume object since it was given away, and the old object, kept by `Retain`, describes an
+ * earlier state.
  */
 export function isDiskIn(
   namespace: string,
@@ -87,7 +88,7 @@ export function isDiskIn(
   return isOwn && volumes.some(isBound)
 }
 
-/** The FCD's id of a PV, or the reason why it has none. */
+/** The FCD id of a PersistentVolume, or an error that says why it has none. */
 export function requireDisk(volume: PersistentVolume | undefined, name: string): string {
   if (volume === undefined) throw new TerminalError('VolumeNotFound', `PersistentVolume ${name} does not exist`)
   const csi = volume.spec?.csi
@@ -112,12 +113,15 @@ export function requireDisk(volume: PersistentVolume | undefined, name: string):
   return handle
 }
 
-/** A volume of the old in-tree driver that CSI has taken over: it has a First Class Disk, which the volume itself does not name. */
+/** A volume of the old in-tree driver that CSI has taken over. It has a First Class Disk that the volume itself does not name. */
 export function isMigrated(volume: PersistentVolume | undefined): boolean {
   return volume?.spec?.vsphereVolume !== undefined && volume.metadata.annotations?.[MIGRATED_ANNOTATION] === CSI_DRIVER
 }
 
-/** The FCD's id of a migrated volume, by the list of all CnsVSphereVolumeMigrations. undefined: none has its path, or several disks have. */
+/**
+ * The FCD id of a migrated volume, from the list of all CnsVSphereVolumeMigrations. undefined: no migration has its path, or several disks
+ * have.
+ */
 export function findMigratedDisk(
   volume: PersistentVolume,
   migrations: readonly CnsVSphereVolumeMigration[],
@@ -126,14 +130,16 @@ export function findMigratedDisk(
   return more.length === 0 ? disk : undefined
 }
 
-/** A path begins with the name of a datastore, which is unique in a datacenter only. */
+/** A path begins with the name of a datastore, which is unique only within a datacenter. */
 function disksAt(volume: PersistentVolume, migrations: readonly CnsVSphereVolumeMigration[]): string[] {
   const path: unknown = volume.spec.vsphereVolume?.volumePath
   const disks = migrations.filter(({ spec }) => spec?.volumepath === path).map(({ spec }) => spec?.volumeid)
   return [...new Set(disks.filter((disk): disk is string => typeof disk === 'string' && disk !== ''))]
 }
 
-/** TerminalError `VolumeNotFound` when the driver has no record of it, `VolumeAmbiguous` when it has records of several disks. */
+/**
+ * Throws TerminalError `VolumeNotFound` if the driver has no record of the volume, `VolumeAmbiguous` if it has records of several disks.
+ */
 export function requireMigratedDisk(
   volume: PersistentVolume,
   migrations: readonly CnsVSphereVolumeMigration[],

@@ -1,25 +1,28 @@
-// How long the functions let an object wait before they look at it again. Who writes a due time takes it from here, so that the sweep knows the
-// longest there can be: a tenant can write one, too, and would hide work from it.
+// How long the functions let an object wait before they look at it again. All code that writes a due time takes it from here, so the sweep
+// knows the longest legitimate wait. A tenant can write a due time too, and could otherwise hide work from the sweep.
 
 import type { SteppedKind } from '#shared/api/kinds.ts'
 import { HOUR_MS, MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import { DOWNLOAD_RETRY_UNITS } from './download.ts'
 import { MAX_BACKOFF_UNITS } from './upload.ts'
 
-/** How soon a snapshot that vCenter is still at, or was too busy for, is looked at again, in back-off units: half a minute by default. */
+/** How soon a snapshot is retried while vCenter is still taking it or was too busy, in back-off units: half a minute by default. */
 export const BUSY_RETRY_UNITS = 0.5
-/** What a restore waits for is looked at again after this long, if no event comes before; the longer it has been so, the more rarely. */
+/**
+ * A condition that a restore waits for is checked again after this long, if no event comes first. The longer the wait, the rarer the
+ * checks.
+ */
 export const POLL_AGAIN_MS = 10 * SECOND_MS
 export const POLL_AGAIN_AT_MOST_MS = 5 * MINUTE_MS
-/** While an upload is being stopped. Its end is looked for, as its events wake only its own function. */
+/** The interval while an upload is being stopped. Its end must be polled, because its events wake only the upload function. */
 export const UPLOAD_STOP_MS = 5 * SECOND_MS
-/** A location that is only read may be opened for writes one day: then what was left out (probe, recovery slot) is made up for. */
+/** A read-only location may be opened for writes one day. The steps that were left out (probe, recovery slot) are then made up for. */
 export const READ_ONLY_AGAIN_MS = HOUR_MS
 
-/** Clocks of nodes differ by less. */
+/** The clocks of nodes are assumed to differ by less than this. */
 export const CLOCKS_DIFFER_MS = MINUTE_MS
 
-/** In back-off units, and in ms: the larger one counts. */
+/** In back-off units and in ms; the larger one counts. */
 const LONGEST: Record<SteppedKind, { units: number; ms: number }> = {
   Snapshot: { units: BUSY_RETRY_UNITS, ms: 0 },
   Upload: { units: MAX_BACKOFF_UNITS, ms: 0 },
@@ -29,13 +32,13 @@ const LONGEST: Record<SteppedKind, { units: number; ms: number }> = {
   BackupRepositoryClaim: { units: 1, ms: READ_ONLY_AGAIN_MS },
 }
 
-/** Nothing of ours is due later than this from now. */
+/** No object is legitimately due later than this from now. */
 export function longestWaitMs(kind: string, backoffUnitMs: number): number {
   const { units, ms } = LONGEST[kind as SteppedKind] ?? { units: 0, ms: 0 }
   return Math.max(units * backoffUnitMs, ms) + CLOCKS_DIFFER_MS
 }
 
-/** Without its time to try again when that is farther away than any of ours: a clock that was ahead wrote it, or a hand. */
+/** Removes a retry time that is later than any legitimate one: a clock that was ahead, or a user, wrote it. */
 export function withBelievedRetry<Seen extends { nextRetryMs: number }>(
   kind: string,
   seen: Seen,
