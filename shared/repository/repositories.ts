@@ -1,4 +1,4 @@
-// The port Repositories: what can be done with a repository when no disk is involved.
+// The port Repositories: the operations on a repository that need no disk.
 
 import { createHash } from 'node:crypto'
 import type { Clock } from '#shared/kernel/clock.ts'
@@ -41,20 +41,23 @@ import { pruneRepository } from '#shared/repository/maintenance/prune.ts'
 export type RepositoriesOptions = {
   storeOf: (access: RepositoryAccess) => ObjectStore
   clock: Clock
-  /** For repositories that are created; a power of two from 256 KiB to 4 MiB. */
+  /** For repositories that are created: a power of two from 256 KiB to 4 MiB. */
   chunkBytes?: number
   /** Smaller only in tests. */
   pageChunks?: number
   scrypt?: ScryptCost
   warn?: Warn
-  /** What the one kind of source that this port tells of makes of a root; throws as `blockSourceOf` of shared/movers/block does. */
+  /**
+   * Reads the source of a root, for the only kind of source that this port reports. Throws as `blockSourceOf` of shared/movers/block
+   * does.
+   */
   sourceOf: (root: Root, where: string) => BlockSource
 }
 
 const PARALLEL_READS = 8
-/** Of one volume: a backup each hour for ten years. */
+/** Roots of one volume: a backup each hour for ten years. */
 const MOST_ROOTS = 100_000
-/** Of one snapshot. */
+/** Roots of one snapshot, together. */
 const MOST_ROOT_BYTES = 128 * MiB
 
 export function createRepositories(options: RepositoriesOptions): Repositories {
@@ -75,7 +78,7 @@ export function createRepositories(options: RepositoriesOptions): Repositories {
     backupsOf: async (access, sourceId) => {
       const repository = await open(access)
       const names = await rootNames(repository, `${repository.keys.volumeTag(sourceId)}-`)
-      // Opened one by one: all roots of a volume are more than a small function holds.
+      // Opened one by one: all roots of a volume together do not fit into a small function.
       const found = await inParallel(names, PARALLEL_READS, async (name) => {
         const root = await standingRoot(repository, name, options.warn)
         return root === undefined ? [] : readable(options, repository, root, summaryOf)
@@ -150,7 +153,7 @@ function hasRecoverySlot({ slots }: OpenedRepository): boolean {
   return [...slots.values()].some(({ kind }) => kind !== 'password')
 }
 
-/** The same backup and attempt give the same id, so that a caller who died before recording it finds it again. */
+/** The same backup and attempt give the same id, so that a caller that died before it recorded the id gets it again. */
 function newSessionId({ keys }: Repository, point: SourcePoint, attempt: string): string {
   return formatSession({
     volumeTag: keys.volumeTag(point.sourceId),
@@ -179,7 +182,7 @@ async function rootNames({ store }: Repository, sessionPrefix: string): Promise<
   return names.sort((a, b) => b.startedMs - a.startedMs)
 }
 
-/** A root that was removed since the LIST, and a tombstone, are no backups. With `warn`, one that is too large or does not open is none either. */
+/** undefined: a tombstone, or a root that was removed after the LIST. With `warn`, also a root that is too large or does not open. */
 async function standingRoot(
   { store, keys }: Repository,
   { key, session }: RootName,
@@ -198,7 +201,7 @@ async function standingRoot(
   }
 }
 
-/** The roots of one snapshot, newest first: one, and some more where attempts overlapped. */
+/** The roots of one snapshot, newest first: one, or a few where attempts overlapped. */
 async function rootsBelow(repository: Repository, sessionPrefix: string): Promise<StandingRoot[]> {
   const names = await rootNames(repository, sessionPrefix)
   const sumBytes = names.reduce((sum, { bytes }) => sum + bytes, 0)
@@ -225,7 +228,10 @@ const foundRoot: Read<FoundRoot> = (options, repository, standing) => {
   return { root: standing.key, session: standing.session, about: root?.about }
 }
 
-/** One root that does not open, or is a newer version's, must not hide the others, nor hold up the next backup; asked for by name, it throws. */
+/**
+ * A root that does not open, or that a newer version wrote, must not hide the others, nor block the next backup. A call that asks for
+ * that backup alone (`find`) throws instead.
+ */
 function readable<T>(options: RepositoriesOptions, repository: Repository, root: StandingRoot, read: Read<T>): T[] {
   try {
     return [read(options, repository, root)]
@@ -240,9 +246,9 @@ const isVersionUnknown = (error: unknown): error is TerminalError =>
   error instanceof TerminalError && error.reason === 'RepositoryVersionUnknown'
 
 /**
- * Removes the root and puts a tombstone in its place: a holder of the same session that was thought dead could
- * otherwise seal it once more. Whoever gets in between the two steps is removed as well. A tombstone that stands there is
- * never removed, and only the look at it ends this.
+ * Removes the root and puts a tombstone in its place: otherwise a holder of the same session that was believed dead could seal it once
+ * more. A root that is written between the two steps is removed as well. An existing tombstone is never removed, and only reading one
+ * ends the loop.
  */
 async function forgetRoot(
   { store, ...rest }: Repository,
@@ -252,7 +258,7 @@ async function forgetRoot(
   const repository = { store, ...rest }
   for (let round = 0; round < MOST_ROUNDS; round++) {
     const standing = await store.getRange(key, 0, SEALED_PREFIX_BYTES)
-    // Not what PUT and DELETE were answered: what stands there is the end of it.
+    // Decided by what is at the key, not by the answers to PUT and DELETE.
     if (standing !== undefined && claimedKind(standing) === 'tombstone') return
     if (standing !== undefined) await store.delete(key)
     await fenceSession(repository, session, 'forgotten', clock.nowMs())
@@ -261,8 +267,8 @@ async function forgetRoot(
 }
 
 /**
- * Whoever died between the two steps of forgetRoot has left neither root nor tombstone; the session's own object still tells of it.
- * A root that stands there by now, and may not be forgotten, stays.
+ * If a process died between the two steps of forgetRoot, there is neither a root nor a tombstone, but the session's marker still shows
+ * the session. A root that exists by now and may not be forgotten stays.
  */
 async function fenceSessionsBelow(
   { clock, warn = () => {} }: RepositoriesOptions,
@@ -274,7 +280,7 @@ async function fenceSessionsBelow(
     const session = sessionInKey(key)
     if (session === undefined) continue
     if (await fenceSession(repository, session, 'forgotten', clock.nowMs())) {
-      // Nothing goes on from what somebody wants gone, if it was given up before or just now.
+      // No backup may continue from a deleted one, whether the session was given up earlier or just now.
       await new Checkpoints(repository, session, 0, warn).removeAll()
       continue
     }
@@ -284,8 +290,8 @@ async function fenceSessionsBelow(
 }
 
 /**
- * false: the session was sealed already, its backup stands. Its marker is left to garbage collection, and so is its newest checkpoint: the
- * next backup of the volume goes on from there.
+ * false: the session was already sealed, and its backup exists. The session's marker and newest checkpoint are left to garbage
+ * collection: the volume's next backup continues from that checkpoint.
  */
 async function abandon(
   { clock, warn = () => {} }: RepositoriesOptions,
@@ -297,7 +303,7 @@ async function abandon(
   }
   const newest = await nameForNext(repository, session)
   const fenced = await fenceSession(repository, session, 'abandoned', clock.nowMs(), newest)
-  // It may have been given up before: then what was said at that time counts.
+  // The session may have been given up before: then the checkpoint named at that time counts.
   await new Checkpoints(repository, session, 0, warn).removeAll(await keptName(repository, session))
   return fenced
 }

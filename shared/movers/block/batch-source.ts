@@ -1,4 +1,4 @@
-// Deals out the chunks that wait, page after page, in batches; opens pages a little ahead of their turn.
+// Deals out the waiting chunks in batches, page after page, and opens pages a little ahead of their turn.
 
 import type { OpenPage, UploadState } from './upload-state.ts'
 
@@ -7,21 +7,21 @@ const PAGES_AHEAD = 4
 export type BatchSourceOptions = {
   state: UploadState
   batchChunks: number
-  /** At most so many pages are begun; `makeRoom` stores what holds them open. */
+  /** The most pages that may be open; `makeRoom` stores the packs that keep pages open. */
   mostOpenPages: number
   load: (page: number) => Promise<OpenPage>
-  /** A page that has nothing to look at (any more). */
+  /** Closes a page that has no chunk to read, or none any more. */
   close: (page: OpenPage) => void
   makeRoom: () => Promise<void>
   isStopping: () => boolean
-  /** It is to stop at once: nothing more is dealt out. Else the first batch is, also when the slice is over. */
+  /** The transfer must stop at once: no batch is dealt out. Otherwise the first batch is dealt out even when the slice is over. */
   isUrgent: () => boolean
 }
 
 export class BatchSource {
   readonly #options: BatchSourceOptions
   readonly #loading = new Map<number, Promise<OpenPage>>()
-  /** Pages that were dealt out or closed; those still open wait for a pack. */
+  /** Pages that were dealt out or closed; those that are still open wait for a pack. */
   readonly #dealt = new Set<number>()
   /** Where the search for the next page to load starts. */
   #ahead = 0
@@ -34,7 +34,7 @@ export class BatchSource {
     this.#options = options
   }
 
-  /** Chunks in ascending order; undefined: there are no more, or the transfer is to stop. One caller at a time gets in. */
+  /** Chunks in ascending order; undefined: there are no more, or the transfer must stop. Callers are served one at a time. */
   next(): Promise<Uint32Array | undefined> {
     const answer = this.#turn.then(() => this.#fill())
     this.#turn = answer.catch(() => {})
@@ -45,19 +45,22 @@ export class BatchSource {
     const { batchChunks, mostOpenPages } = this.#options
     const chunks: number[] = []
     while (chunks.length < batchChunks && !this.#isOver()) {
-      // Room comes from pages whose chunks are stored: those in hand must go out first.
+      // Room comes from pages whose chunks are stored: the chunks in hand must be dealt out first.
       if (this.#page === undefined && chunks.length > 0 && this.#heldOpen() >= mostOpenPages) break
       this.#page ??= await this.#nextPage()
       if (this.#page === undefined) break
       this.#takeFrom(this.#page, chunks)
     }
-    // What was taken and is not dealt out stays marked as waiting: nothing is lost by stopping here.
+    // Chunks that were taken but not dealt out stay marked as waiting: stopping here loses nothing.
     if (chunks.length === 0 || this.#isOver()) return undefined
     this.#isFirstOut = true
     return Uint32Array.from(chunks)
   }
 
-  /** A slice that gets nowhere, as the store took all of its time to tell what there is, would be followed by another. */
+  /**
+   * The first batch is always dealt out: if the store used up the slice's time with its answers, the next slice would also make no
+   * progress.
+   */
   #isOver(): boolean {
     return this.#isFirstOut ? this.#options.isStopping() : this.#options.isUrgent()
   }
@@ -106,7 +109,7 @@ export class BatchSource {
       if (page === -1) return
       this.#ahead = page + 1
       const loading = load(page)
-      // Looked at when its turn comes; until then its failure must not count as unhandled.
+      // The failure is handled when the page's turn comes; until then it must not count as unhandled.
       loading.catch(() => {})
       this.#loading.set(page, loading)
     }

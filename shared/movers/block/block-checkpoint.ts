@@ -1,4 +1,4 @@
-// The source's part of a checkpoint of a block volume: which chunks are to be looked at, and which of the begun pages wait.
+// The source's part of a checkpoint of a block volume: which chunks to read, and which chunks of the open pages wait.
 
 import { Bitmap } from '#shared/repository/format/bitmap.ts'
 import { asBuffer } from '#shared/repository/format/bytes.ts'
@@ -8,11 +8,11 @@ import { type Geometry, pageSpan } from './geometry.ts'
 
 export type BlockProgress = {
   mode: UploadMode
-  /** Pages below this one are in the plan; the rest is still to be asked from the disk. */
+  /** Pages below this one are in the plan; the disk must still be asked about the rest. */
   plannedPages: number
-  /** Chunks of the volume to look at. */
+  /** Chunks of the volume to read. */
   plan: Bitmap
-  /** Of each open page, in their order: chunks that wait, bit n = chunk n of the page. */
+  /** For each open page, in their order: chunks that wait, bit n = chunk n of the page. */
   todos: readonly Bitmap[]
 }
 
@@ -26,12 +26,12 @@ export function encodeProgress(
   return { source, sourceParts: [plan.bytes, ...todos.map(({ bytes }) => bytes)] }
 }
 
-/** undefined: it is of another source, of a volume of another size, or its plan is not whole. */
+/** undefined: it is of another source, of a volume of another size, or its plan is not complete. */
 export function decodeProgress(geometry: Geometry, checkpoint: Checkpoint): BlockProgress | undefined {
   const { kind, capacityBytes, mode, plannedPages } = checkpoint.source as Head
   if (kind !== BLOCK_KIND || capacityBytes !== geometry.capacityBytes) return undefined
   if (checkpoint.pages.length !== geometry.pageCount) return undefined
-  // A plan of changes is made in one go; without all of it, a checkpoint would pass off the parent as this backup.
+  // A plan of changes is made in one step. Without all of it, a checkpoint would present the parent's data as this backup.
   if (mode === 'Changed' && plannedPages !== geometry.pageCount) return undefined
   const [plan, ...todos] = checkpoint.sourceParts
   if (plan === undefined || todos.length !== checkpoint.openPages.length) return undefined
@@ -51,5 +51,5 @@ export function decodeProgress(geometry: Geometry, checkpoint: Checkpoint): Bloc
 
 const bytesFor = (bits: number): number => Math.ceil(bits / 8)
 
-/** A copy: what was decoded is a view of the whole object. */
+/** A copy, because the decoded part is a view of the whole object. */
 const own = (bits: number, bytes: Uint8Array): Bitmap => new Bitmap(bits, Buffer.from(asBuffer(bytes)))

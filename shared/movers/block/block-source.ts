@@ -1,4 +1,4 @@
-// What a block volume keeps in the `source` of its root, and what it makes of one that it reads.
+// What a block volume keeps in the `source` of its root, and how it is read back.
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { SECTOR_BYTES } from '#shared/kernel/units.ts'
@@ -10,10 +10,10 @@ import type { Geometry } from './geometry.ts'
 export const BLOCK_KIND = 'block'
 
 const UPLOAD_MODES = ['Changed', 'Allocated', 'Everything'] as const
-/** What the upload looked at. */
+/** Which chunks the upload read. */
 export type UploadMode = (typeof UPLOAD_MODES)[number]
 
-/** As it stands in the root. */
+/** The fields as the root contains them. */
 export type BlockRoot = BlockSource & { chunkBytes: number; pageChunks: number; mode: UploadMode }
 
 /** For a root that is about to be sealed. */
@@ -24,8 +24,8 @@ export function blockRootSource(geometry: Geometry, facts: BlockFacts, mode: Upl
 }
 
 /**
- * TerminalError `RepositoryVersionUnknown`: it is of another kind. CorruptionError `RootCorrupt`: its pages are not those of a volume of its size.
- * `where`: the root's location and key, for messages.
+ * TerminalError `RepositoryVersionUnknown`: the source is of another kind. CorruptionError `RootCorrupt`: the pages are not those of a
+ * volume of this size. `where`: the root's location and key, for messages.
  */
 export function blockSourceOf({ source, pages }: Root, where: string): BlockRoot {
   if (source.kind !== BLOCK_KIND) throw versionUnknown(`root ${where}`, `its source is of kind ${source.kind}`)

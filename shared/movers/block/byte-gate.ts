@@ -1,4 +1,4 @@
-// Lets in only so many bytes at a time: what bounds the memory of a restore.
+// Admits only so many bytes at a time, which bounds the memory of a restore.
 
 export class ByteGate {
   #freeBytes: number
@@ -10,7 +10,7 @@ export class ByteGate {
     this.#freeBytes = mostBytes
   }
 
-  /** Waits for its turn; who asks for more than there is gets all of it. Answers what to give back. */
+  /** Waits for its turn. A caller that asks for more than the whole gate gets all of it. Returns the share to give back. */
   async enter(bytes: number): Promise<number> {
     const share = Math.min(bytes, this.#mostBytes)
     if (this.#waiting.length > 0 || share > this.#freeBytes) {

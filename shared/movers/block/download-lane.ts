@@ -1,4 +1,4 @@
-// What a worker does for a download: decrypt, decompress, compare with the id, write. One per open disk.
+// What a worker does for a download: decrypt, decompress, compare with the id, write. There is one for each open disk.
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
@@ -28,7 +28,7 @@ export class DownloadLane {
     this.#stop = new Int32Array(setup.stop)
   }
 
-  /** Bytes written to the disk: not all of them when the caller wants to stop at once. */
+  /** Bytes written to the disk: less than the whole part when the caller wants to stop at once. */
   write(part: FetchedPart): number {
     const reader = new PackReader(this.#keys, part.header, part.where, this.#codec)
     const blobs = LocationTable.decode(part.blobs)
@@ -68,7 +68,7 @@ export class DownloadLane {
     return reader.open('chunk', location, part.bytes.subarray(from, from + location.storedBytes))
   }
 
-  /** A chunk that is whole but of another length would write over its neighbour. */
+  /** An intact chunk of another length would overwrite its neighbour. */
   #checkLength(chunk: number, length: number, where: string): void {
     const { chunkBytes, capacityBytes } = this.#setup
     const want = Math.min(chunkBytes, capacityBytes - chunk * chunkBytes)

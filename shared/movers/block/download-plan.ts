@@ -20,8 +20,8 @@ export type Fetch = {
 type Wanted = { location: BlobLocation; chunks: number[] }
 
 /**
- * `first`: the volume's chunk that the page begins with; chunks below `from` are left out. Fetches come in the order in
- * which the volume needs them, so that what is written has few gaps at any time.
+ * `first`: the volume's chunk that the page begins with; chunks below `from` are left out. Fetches come in the order of the volume, so
+ * that the written part has few gaps at any time.
  */
 export function planFetches(map: LocationTable, first: number, from: number, mostBytes: number): Fetch[] {
   const fetches = [...wantedByPack(map, first, from).values()].flatMap((wanted) =>

@@ -1,5 +1,5 @@
-// Writes a backup into a disk, page after page of its map: every byte is authenticated before it is written. A slice may
-// end in the middle of a page: a page is 2 GiB of a volume, which a slow disk does not take in one slice.
+// Writes a backup to a disk, page after page of its map: every byte is authenticated before it is written. A slice may end in the middle
+// of a page: a page is 2 GiB of a volume, which a slow disk cannot write in one slice.
 
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
@@ -20,11 +20,11 @@ import { type Geometry, geometryOf, pageSpan, spanBytes } from './geometry.ts'
 import type { Lane } from './lane.ts'
 import { type EngineDeps, openPaced } from './upload.ts'
 
-/** Pages under way: the next one is fetched while the last parts of this one are written. */
+/** Pages in progress: the next one is fetched while the last parts of this one are written. */
 const PAGES_AHEAD = 2
-/** Requests under way for each worker, when every one is as large as it may be. */
+/** Concurrent requests for each worker, when every request has the largest size. */
 const FETCHES_PER_WORKER = 4
-/** Zeros that one order writes; in between, the caller's wish to stop is heard. */
+/** Zeros that one call to a lane writes; between calls, the slice checks whether the caller wants to stop. */
 const ZERO_RUN_BYTES = 64 * MiB
 
 export async function download(
@@ -64,10 +64,10 @@ type DownloadContext = {
   stopper: Stopper
 }
 
-/** Ends what is under way when the caller wants to stop; never leaves this file. */
+/** Ends work in progress when the caller wants to stop; never leaves this file. */
 class Stopped extends Error {}
 
-/** Chunks that are written in one go, or one after the other. `first`: the lowest of them. */
+/** Chunks that are written in one call, or one after the other. `first`: the lowest of them. */
 type Part = { first: number }
 type ZeroRun = Part & { end: number }
 
@@ -82,9 +82,9 @@ class DownloadSlice {
   readonly #blobs: BlobReader
   readonly #progress: Omit<DownloadProgress, 'bytesReceived'>
   readonly #report: () => void
-  /** What was planned and is not written yet; a page that is not planned yet stands in it as a whole. */
+  /** Parts that were planned and are not written yet. A page that is not planned yet is in it as a whole. */
   readonly #unwritten = new Set<Part>()
-  /** Where this slice begins, and up to where it has planned. */
+  /** Where this slice begins, and how far it has planned. */
   readonly #begin: number
   #plannedEnd: number
   #lanes: readonly Lane[] = []
@@ -123,7 +123,7 @@ class DownloadSlice {
       : { state: 'more', nextChunk, progress }
   }
 
-  /** Everything below it is written. What lies above it and is written too, the next slice writes again. */
+  /** Every chunk below it is written. The next slice writes again those above it that are written already. */
   #firstUnwritten(): number {
     let chunk = this.#plannedEnd
     for (const { first } of this.#unwritten) chunk = Math.min(chunk, first)
@@ -131,8 +131,8 @@ class DownloadSlice {
   }
 
   /**
-   * At the end of the slice what has been fetched is written, so that each slice gets further; when the caller wants to
-   * stop it is dropped.
+   * At the end of the slice, the fetched data is written, so that each slice makes progress. When the caller wants to stop, it is
+   * dropped.
    */
   async #restorePages(gate: ByteGate, mostBytes: number): Promise<void> {
     const underWay = new Map<number, Promise<void>>()
@@ -164,7 +164,7 @@ class DownloadSlice {
     return first < this.#geometry.chunkCount && !this.#stopper.isUrgent && this.#isWanted({ first })
   }
 
-  /** The first part in any case: a slice that gets nowhere would be followed by another. */
+  /** The first part is always wanted: otherwise the next slice could also end without progress. */
   #isWanted(part: Part): boolean {
     return !this.#stopper.isStopping || part.first === this.#begin
   }
@@ -182,7 +182,7 @@ class DownloadSlice {
     this.#unwritten.delete(whole)
     const parts = [this.#restoreZeros(zeros), ...fetches.map((fetch) => this.#restoreFetch(fetch, gate))]
     for (const part of parts) part.catch((error: unknown) => this.#failed.abort(error))
-    // Not Promise.all: what still runs would write.
+    // Not Promise.all: parts that still run would write after it rejects.
     await Promise.allSettled(parts)
     this.#failed.signal.throwIfAborted()
   }
@@ -210,14 +210,14 @@ class DownloadSlice {
       const fetched = { where: this.#blobs.where(location), blobs: fetch.blobs.encode(), targets: fetch.targets }
       const written = await this.#lane().write({ ...part, ...fetched }, () => this.#taken(part.bytes))
       this.#progress.bytesWritten += written
-      this.#checkGoing() // else the lane may have stopped in the middle of it
+      this.#checkGoing() // otherwise the lane may have stopped in the middle of it
       this.#done(fetch, written)
     } finally {
       gate.leave(share)
     }
   }
 
-  /** undefined: the slice was over before its turn came. The first part waits for nothing but the caller's wish (`isWanted`). */
+  /** undefined: the slice ended before its turn came. For the first part, only the caller's wish to stop ends the wait (`isWanted`). */
   async #read(fetch: Fetch, location: BlobLocation): Promise<PackPart | undefined> {
     const begin = () => this.#blobs.readPart('chunk', location, fetch.offset, fetch.lengthBytes)
     const { pacer } = this.#deps
@@ -227,7 +227,7 @@ class DownloadSlice {
     return await pacer.turn(begin, AbortSignal.any([until, this.#failed.signal]))
   }
 
-  /** Runs of chunks that are zero, each at most so long as may be written without a look at the time. */
+  /** Runs of chunks that are zero, each no longer than may be written without checking the time. */
   #zeroRuns(map: LocationTable | undefined, first: number, from: number, end: number): ZeroRun[] {
     const mostChunks = Math.max(1, Math.floor(ZERO_RUN_BYTES / this.#geometry.chunkBytes))
     const runs: ZeroRun[] = []
@@ -240,7 +240,7 @@ class DownloadSlice {
     return runs
   }
 
-  /** Nothing to do on a disk that reads as zeros, else they are written. */
+  /** Nothing to do on a disk that reads as zeros; otherwise the zeros are written. */
   async #restoreZeros(runs: ZeroRun[]): Promise<void> {
     for (const run of runs) {
       const lengthBytes = spanBytes(this.#geometry, run.first, run.end)

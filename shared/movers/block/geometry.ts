@@ -1,4 +1,4 @@
-// How a volume is cut: chunks, and pages of chunks. The last chunk may be short, and so may the last page.
+// How a volume is divided: into chunks, and into pages of chunks. The last chunk may be short, and so may the last page.
 
 import type { Extent } from '#shared/ports/disk.ts'
 
@@ -33,7 +33,7 @@ export function pageExtent(geometry: Geometry, page: number, pages = 1): Extent 
   return { offsetBytes, lengthBytes: Math.min(geometry.capacityBytes, endBytes) - offsetBytes }
 }
 
-/** Chunks that an area touches, the area clipped to the volume. */
+/** Chunks that an area touches, with the area clipped to the volume. */
 export function chunksOf(geometry: Geometry, area: Extent): { first: number; end: number } {
   const endBytes = Math.min(geometry.capacityBytes, area.offsetBytes + area.lengthBytes)
   if (area.lengthBytes <= 0 || area.offsetBytes < 0 || area.offsetBytes >= endBytes) return { first: 0, end: 0 }

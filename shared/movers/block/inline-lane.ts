@@ -1,4 +1,4 @@
-// A lane without a thread: the same work, done where it is called. Tests use it with disks in memory.
+// A lane without a thread: it does the same work in the calling thread. Tests use it with disks in memory.
 
 import type { Disk } from '#shared/ports/disk.ts'
 import type { Lane, LaneSetup } from './lane.ts'

@@ -57,7 +57,7 @@ export class LaneWork {
     return new CapacityError('CapacityMismatch', sizes, { diskBytes: this.#disk.capacityBytes })
   }
 
-  /** What is backed up is backed up whole; a restore may go into a larger disk. */
+  /** A backup must cover the whole disk; a restore may go to a larger disk. */
   #uploadLane(): UploadLane {
     if (this.#upload === undefined) {
       if (this.#disk.capacityBytes !== this.#setup.capacityBytes) throw this.#mismatch()

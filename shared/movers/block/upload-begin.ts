@@ -1,4 +1,4 @@
-// Before the first chunk: is the session still open, where did it get to, and from which map does it start?
+// Runs before the first chunk: finds out whether the session is still open, how far it has got, and from which map it starts.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { SECTOR_BYTES } from '#shared/kernel/units.ts'
@@ -23,8 +23,9 @@ export type Begun =
   | { kind: 'open'; state: UploadState; isFresh: boolean }
 
 /**
- * `session/<S>` is written before the retire lists are read, and they before the parent: that order keeps garbage collection
- * safe. They are read once: what is retired later waits for this session, and what it found holds to its end.
+ * `session/<S>` is written before the retire lists are read, and those are read before the parent: this order keeps garbage collection
+ * safe. The lists are read once: packs that are retired later wait for this session, and what the first read found stays valid until it
+ * ends.
  */
 export async function beginUpload(
   repository: Repository,
@@ -52,7 +53,7 @@ export async function beginUpload(
   return { kind: 'open', state, isFresh: true }
 }
 
-/** A parent that is gone or cannot be read costs time, not the backup: all that is allocated is looked at instead. */
+/** A parent that is gone or cannot be read costs time, but not the backup: everything that is allocated is read instead. */
 async function readParent(
   repository: Repository,
   key: string | undefined,

@@ -1,4 +1,4 @@
-// What a worker does for an upload: read, test for zeros, hash, compress, encrypt into packs. One per open disk.
+// What a worker does for an upload: read, test for zeros, hash, compress, encrypt into packs. There is one for each open disk.
 
 import { randomBytes } from 'node:crypto'
 import { MiB } from '#shared/kernel/units.ts'
@@ -13,9 +13,9 @@ import { ID_BYTES } from '#shared/repository/format/version.ts'
 import type { FullPack, LaneSetup, ScanResult } from './lane.ts'
 import { isAllZero } from './zero-test.ts'
 
-/** VMware's advice for one VDDK request. */
+/** The size that VMware recommends for one VDDK request. */
 const READ_BYTES = MiB
-/** Too small a pack helps nobody: the setup is wrong. */
+/** A setup whose packs cannot hold this many chunks is wrong. */
 const LEAST_CHUNKS_PER_PACK = 1
 
 type Batch = { bytes: Uint8Array; chunks: Uint32Array; ids: Buffer }
@@ -70,7 +70,7 @@ export class UploadLane {
     return { ids: Uint8Array.from(ids.subarray(0, looked * ID_BYTES)), bytesRead }
   }
 
-  /** The first run also when the slice is over: it would else be followed by another that gets nowhere. */
+  /** The first run is read even when the slice is over: otherwise the next slice could also end without progress. */
   #mayLook(): boolean {
     const stop = Atomics.load(this.#stop, 0)
     return stop === 0 || (stop !== URGENT && !this.#hasLooked)
@@ -126,7 +126,7 @@ export class UploadLane {
     return new PackBuilder(this.#keys, ref, new Uint8Array(this.#packBuffer))
   }
 
-  /** Back-pressure: there are only so many buffers, and the store gives them back when it has their packs. */
+  /** Back-pressure: the number of buffers is limited, and a buffer comes back once the store has its pack. */
   async #nextBuffer(): Promise<ArrayBuffer> {
     const free = this.#freeBuffers.pop()
     if (free !== undefined) return free
@@ -139,7 +139,7 @@ export class UploadLane {
     })
   }
 
-  /** Neighbouring chunks that one read fetches. */
+  /** Number of neighbouring chunks that one read fetches. */
   #runLength(chunks: Uint32Array, from: number): number {
     const most = Math.max(1, Math.floor(READ_BYTES / this.#setup.chunkBytes))
     let run = 1

@@ -1,4 +1,4 @@
-// Opens the pages of the map that an upload works on, and closes them when every chunk of theirs is settled.
+// Opens the pages of the map that an upload works on, and closes them when all their chunks are settled.
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import type { BlobReader } from '#shared/repository/core/blob-reader.ts'
@@ -25,7 +25,7 @@ export type PageContext = {
   warn: Warn
 }
 
-/** The page as it is to be worked on: the parent's entries where they still hold, and what is to be looked at. */
+/** The page as the upload works on it: the parent's entries where they are still valid, and the chunks to read. */
 export async function loadPage(context: PageContext, page: number): Promise<OpenPage> {
   const { state } = context
   const begun = state.open.get(page)
@@ -43,7 +43,7 @@ export async function loadPage(context: PageContext, page: number): Promise<Open
   ])
   const listed =
     unfinished === undefined ? NONE : await context.unfinished.listed(packsToTake(state, loaded, parent, unfinished))
-  // From here on in one go, so that a checkpoint knows either nothing of it or all.
+  // The rest runs without an await, so that a checkpoint contains either nothing of it or all of it.
   takeParent(state, loaded, parent)
   if (parent === 'unreadable') state.pages.clear(page)
   if (unfinished !== undefined) takeUnfinished(state, loaded, unfinished, listed)
@@ -54,7 +54,7 @@ export async function loadPage(context: PageContext, page: number): Promise<Open
 type ParentMap = LocationTable | 'none' | 'unreadable'
 const NONE: ReadonlySet<string> = new Set()
 
-/** Packs that `takeUnfinished` may ask for: of all others that the page names nobody needs to know whether they stand. */
+/** Packs that `takeUnfinished` may ask for. Whether the page's other packs exist does not matter. */
 function packsToTake(
   state: UploadState,
   { todo }: OpenPage,
@@ -77,15 +77,15 @@ function packsToTake(
   return [...packs]
 }
 
-/** The parent cannot give any more what it has in this place. */
+/** The parent can no longer provide what it has in this slot. */
 function isGone(state: UploadState, parent: ParentMap, slot: number): boolean {
   if (typeof parent === 'string') return parent === 'unreadable'
   return slot < parent.length && !parent.isEmpty(slot) && state.unusable.has(parent.packOf(slot))
 }
 
 /**
- * Takes the parent's entries: all of them when only changes are looked at, else those of planned chunks, as something
- * to compare with. What the parent cannot give any more (a retired pack, a page that is corrupt) is looked at again.
+ * Takes the parent's entries: all of them when only changes are read, otherwise those of planned chunks, to compare with. What the parent
+ * can no longer provide (a retired pack, a corrupt page) is read again.
  */
 function takeParent(state: UploadState, loaded: OpenPage, parent: ParentMap): void {
   if (parent === 'none') return
@@ -99,8 +99,8 @@ function takeParent(state: UploadState, loaded: OpenPage, parent: ParentMap): vo
 }
 
 /**
- * As something to compare with, and nothing else: only chunks that are looked at in any case, and what the parent has as well stays the
- * parent's. Of what this session must not take over, or what is not there, nothing is taken.
+ * Takes entries only to compare with: only for chunks that are read in any case, and where the parent has the same chunk, the parent's
+ * entry stays. Entries in packs that this session must not reuse, or that do not exist, are not taken.
  */
 function takeUnfinished(
   state: UploadState,
@@ -139,7 +139,7 @@ function lookAgain(state: UploadState, page: OpenPage, slot: number): void {
   state.stats.totalBytes += chunkLength(state.geometry, page.first + slot)
 }
 
-/** Stores the page's map unless it is the parent's still, or all zeros. The page is finished when that is durable. */
+/** Stores the page's map unless it still equals the parent's, or is all zeros. The page is finished when its map is durable. */
 export function closePage({ repository, state, metaPacks }: PageContext, { page, map, unfinished }: OpenPage): void {
   if (map.isAllEmpty()) {
     state.finishPage(page, undefined)
@@ -156,8 +156,8 @@ export function closePage({ repository, state, metaPacks }: PageContext, { page,
 }
 
 /**
- * While packs are retired, pages that no change touches may still name them: those are worked on as well. Reads the
- * whole map of the parent, which is why it is done only then.
+ * While packs are retired, pages that no change touches may still name them, so the upload must work on those pages too. This reads the
+ * parent's whole map, so it is done only in that case.
  */
 export async function planRetired({ state, blobs, warn }: PageContext): Promise<void> {
   const retired = state.unusable

@@ -1,11 +1,11 @@
-// Which chunks an upload looks at: the changed areas, or what the disk says is allocated, or everything.
+// Which chunks an upload reads: the changed areas, or what the disk reports as allocated, or everything.
 
 import type { Extent } from '#shared/ports/disk.ts'
 import { chunksOf, pageExtent } from './geometry.ts'
 import type { Lane } from './lane.ts'
 import type { UploadState } from './upload-state.ts'
 
-/** Pages per question to the disk: 32 GiB at the default chunk size. */
+/** Pages for each query to the disk: 32 GiB at the default chunk size. */
 const PAGES_PER_QUESTION = 16
 
 export function planChanged(state: UploadState, areas: readonly Extent[]): void {
@@ -17,7 +17,9 @@ export function planChanged(state: UploadState, areas: readonly Extent[]): void 
   state.countPlanned()
 }
 
-/** Goes on from `plannedPages`; ends early when the slice is over, but not before the first answer, and at once when that is urgent. */
+/**
+ * Continues from `plannedPages`. Ends early when the slice is over, but not before the first answer, and at once when the stop is urgent.
+ */
 export async function planAllocated(
   state: UploadState,
   lane: Lane,

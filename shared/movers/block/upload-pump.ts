@@ -1,4 +1,4 @@
-// Keeps the lanes busy: batch after batch is scanned, judged and stored, and durable packs are entered into the map.
+// Keeps the lanes busy: scans, judges and stores batch after batch, and enters durable packs into the map.
 
 import type { KnownChunks } from '#shared/repository/core/known-chunks.ts'
 import type { Outbox } from '#shared/repository/core/outbox.ts'
@@ -10,7 +10,7 @@ import type { FullPack, Lane } from './lane.ts'
 import { closePage, loadPage, type PageContext } from './upload-pages.ts'
 import type { OpenPage } from './upload-state.ts'
 
-/** So many batches of a lane are under way: one being read while the verdict on the other is made. */
+/** Batches of a lane in progress: one is read while the other is judged. */
 const BATCHES_PER_LANE = 2
 
 export type PumpContext = PageContext & {
@@ -21,7 +21,7 @@ export type PumpContext = PageContext & {
   isStopping: () => boolean
   /** Nothing more is read, not even the first batch. */
   isUrgent: () => boolean
-  /** Waits until more may be read, where what moves is limited, and no longer than until the transfer stops. */
+  /** With a bandwidth limit: waits until more may be read, but no longer than until the transfer stops. */
   turn?: (() => Promise<void>) | undefined
   /** Called whenever something became durable. */
   onDurable: () => void
@@ -29,7 +29,7 @@ export type PumpContext = PageContext & {
 
 export class UploadPump {
   readonly #context: PumpContext
-  /** New chunks that are on their way, by id: further places in the volume that wait for the same chunk. */
+  /** New chunks that are being stored, by id: other places in the volume that wait for the same chunk. */
   readonly #pending = new Map<string, number[]>()
   readonly #source: BatchSource
   #batches = 0
@@ -51,7 +51,7 @@ export class UploadPump {
     for (const lane of context.lanes) lane.onPack = (pack) => this.#send(lane, pack)
   }
 
-  /** Until all is dealt with or the transfer stops; what was begun is finished and durable then. */
+  /** Runs until everything is done or the transfer stops; then everything that was begun is finished and durable. */
   async run(): Promise<void> {
     const loops = this.#context.lanes.flatMap((lane) =>
       Array.from({ length: BATCHES_PER_LANE }, () => this.#feed(lane)),
@@ -60,7 +60,7 @@ export class UploadPump {
     await this.#orFailure(this.flush())
   }
 
-  /** Everything that was read is durable, and the pages that are complete are stored. */
+  /** When it resolves, everything that was read is durable, and complete pages are stored. */
   async flush(): Promise<void> {
     const { lanes, metaPacks, outbox } = this.#context
     await this.#orFailure(Promise.all(lanes.map((lane) => lane.flushPack())))
@@ -71,8 +71,8 @@ export class UploadPump {
 
   async #feed(lane: Lane): Promise<void> {
     for (;;) {
-      // Before anything is read: what waits here holds nothing that the end of a slice would have to wait for. The first batch in
-      // any case: a slice that gets nowhere would be followed by another.
+      // Waits before anything is read: a feed that waits here holds nothing that the end of a slice would have to wait for. The first
+      // batch does not wait: otherwise the next slice could also end without progress.
       if (this.#begun++ > 0) await this.#context.turn?.()
       const chunks = await this.#source.next()
       if (chunks === undefined) return
@@ -83,7 +83,7 @@ export class UploadPump {
     }
   }
 
-  /** Positions of the chunks that are new; all others are settled here or wait for one that is new. */
+  /** Positions of the new chunks; all others are settled here or wait for a new one. */
   #judge(chunks: Uint32Array, ids: Uint8Array): Uint32Array {
     const wanted: number[] = []
     for (let position = 0; position * ID_BYTES < ids.length; position++) {
@@ -120,7 +120,7 @@ export class UploadPump {
     return waiting === undefined
   }
 
-  /** As if this session had stored it just now: the same bytes may be elsewhere in the volume. */
+  /** As if this session had stored the chunk just now: the same bytes may be elsewhere in the volume. */
   #rememberUnfinished(page: OpenPage, slot: number): void {
     if (page.unfinished?.slots.has(slot) !== true) return
     const location = page.map.get(slot)
@@ -135,7 +135,7 @@ export class UploadPump {
     })
   }
 
-  /** The pack is durable: its chunks take their places. */
+  /** The pack is durable: its chunks are entered into the map. */
   #enter(pack: FullPack): void {
     const { state, known } = this.#context
     const blobs = LocationTable.decode(pack.blobs)
@@ -169,7 +169,7 @@ export class UploadPump {
   /** A lane may wait for ever for a buffer that a failed transfer never gives back. */
   async #orFailure(work: Promise<unknown>): Promise<void> {
     const { failure } = this.#context.outbox
-    // It may fail as well, after the failure that is told: without this the whole mover would end as of a bug.
+    // The work may also fail after the failure that is reported: without this handler, the unhandled rejection would end the whole mover.
     work.catch(() => {})
     failure.throwIfAborted()
     let onAbort = () => {}

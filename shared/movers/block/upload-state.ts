@@ -1,5 +1,5 @@
-// Where an upload stands: what is to be looked at, which pages are finished, and what the new chunks are.
-// Nothing gets in before it is durable in the store, so that a checkpoint of it is true at any moment.
+// The state of an upload: which chunks to read, which pages are finished, and which chunks are new. Everything in it is durable in the
+// store, so that a checkpoint of it is correct at any moment.
 
 import type { UploadProgress } from '#shared/ports/mover.ts'
 import { NewChunks } from '#shared/repository/core/new-chunks.ts'
@@ -13,18 +13,20 @@ import { chunkLength, type Geometry, pageSpan, spanBytes } from './geometry.ts'
 
 const MOST_SPARE_TABLES = 64
 
-/** A page that is begun. `map` holds the parent's entry wherever `todo` is set. */
+/** A page that was begun. `map` holds the parent's entry wherever `todo` is set. */
 export type OpenPage = {
   page: number
   first: number
   todo: Bitmap
   left: number
   map: LocationTable
-  /** In this slice: entries of `map` that an unfinished backup has stored, and where the whole page lies if it does. */
+  /**
+   * In this slice: entries of `map` that an unfinished backup has stored, and where the whole page is stored, if that backup stored it.
+   */
   unfinished?: { slots: Bitmap; stored: BlobLocation | undefined } | undefined
 }
 
-/** The backup whose map this one begins from. `key`: its root's. */
+/** The backup whose map this one starts from. `key`: its root's key. */
 export type ParentBackup = { key: string; capacityBytes: number; pages: LocationTable }
 
 type Beginning = Pick<Checkpoint, 'finished' | 'pages' | 'stats' | 'parent' | 'unusable' | 'healed'> &
@@ -34,7 +36,7 @@ export class UploadState {
   readonly geometry: Geometry
   readonly plan: Bitmap
   readonly finished: Bitmap
-  /** Final where `finished`, else the parent's page or nothing. */
+  /** Final where `finished` is set, otherwise the parent's page or nothing. */
   readonly pages: LocationTable
   readonly open = new Map<number, OpenPage>()
   readonly newChunks: NewChunks
@@ -45,7 +47,7 @@ export class UploadState {
   /** See `Checkpoint`. */
   unusable: ReadonlySet<string>
   healed: Healed | undefined
-  /** Tables of finished pages: new ones of 128 KiB each would outlive many a garbage collection. */
+  /** Tables of finished pages, for reuse: new tables of 128 KiB each would outlive many garbage collections. */
   readonly #spareTables: LocationTable[] = []
 
   private constructor(geometry: Geometry, from: Beginning) {
@@ -98,7 +100,7 @@ export class UploadState {
     return state
   }
 
-  /** Only while nothing that is not durable has been let in; that is always. */
+  /** May be called at any time, because the state contains only what is durable. */
   checkpoint(): Checkpoint {
     const openPages = [...this.open.values()]
     const { mode, plannedPages, plan } = this
@@ -116,12 +118,12 @@ export class UploadState {
     }
   }
 
-  /** A page begins as what stands in `pages`, and only what is planned or lost is looked at. */
+  /** A page starts with the entries in `pages`, and only planned or lost chunks are read. */
   get keepsTheRest(): boolean {
     return this.mode === 'Changed' || this.healed !== undefined
   }
 
-  /** Chunks [first, end) are to be looked at. */
+  /** Adds chunks [first, end) to the plan. */
   planChunks(first: number, end: number): void {
     if (first >= end) return
     this.plan.addRange(first, end)
@@ -129,7 +131,7 @@ export class UploadState {
     for (let page = Math.floor(first / pageChunks); page * pageChunks < end; page++) this.finished.remove(page)
   }
 
-  /** What these pages hold in lost packs is read from the disk again; all pages were finished before. */
+  /** Chunks of these pages that are in lost packs are read from the disk again; all pages were finished before. */
   heal({ packs, pages }: { packs: ReadonlySet<string>; pages: readonly number[] }): void {
     const { packs: packsBefore, pages: pagesBefore } = this.healed ?? { packs: 0, pages: 0 }
     this.healed = { packs: packsBefore + packs.size, pages: pagesBefore + pages.length }
@@ -141,7 +143,7 @@ export class UploadState {
     }
   }
 
-  /** Bytes of the planned chunks: what `totalBytes` starts from. */
+  /** Bytes of the planned chunks: the initial value of `totalBytes`. */
   countPlanned(): void {
     this.stats.totalBytes = 0
     for (let page = 0; page < this.geometry.pageCount; page++) {
@@ -150,7 +152,7 @@ export class UploadState {
     }
   }
 
-  /** The chunk's entry is what it shall be. true: it was the last one of its page, which the caller then closes. */
+  /** The chunk's entry is final. true: it was the last chunk of its page, and the caller closes the page. */
   settle(page: OpenPage, chunk: number): boolean {
     const slot = chunk - page.first
     if (!page.todo.has(slot)) return false
@@ -178,7 +180,7 @@ export class UploadState {
     this.#spareTables.push(map)
   }
 
-  /** An empty table for a page of so many chunks. */
+  /** An empty table for a page of `length` chunks. */
   newTable(length: number): LocationTable {
     const spare = this.#spareTables.findIndex((table) => table.length === length)
     const [table = new LocationTable(length)] = spare === -1 ? [] : this.#spareTables.splice(spare, 1)

@@ -1,4 +1,4 @@
-// Moves one slice of a disk into the repository and records how far it got; seals the backup when all of it is there.
+// Moves one slice of a disk into the repository and records how far it got; seals the backup when all of it is stored.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
@@ -40,17 +40,17 @@ import type { UploadState } from './upload-state.ts'
 export type EngineDeps = {
   store: ObjectStore
   clock: Clock
-  /** Lanes with the disk open in each; they stay the caller's, who closes or keeps them. */
+  /** Returns lanes, each with the disk open. The lanes belong to the caller, which closes or keeps them. */
   openLanes: (disk: DiskRef, setup: LaneSetup, writable: boolean) => Promise<Lane[]>
-  /** Takes back the bytes of a `getRange`, where the store likes to use them again. */
+  /** Takes back the bytes of a `getRange`, if the store can reuse them. */
   recycle?: ((bytes: Uint8Array) => void) | undefined
   warn?: Warn | undefined
   memoryMib?: number | undefined
   workers?: number | undefined
-  /** In place of what follows from the memory: tests make small volumes behave like large ones. */
+  /** Overrides the budget that follows from the memory: tests make small volumes behave like large ones. */
   budget?: Partial<TransferBudget> | undefined
   keyCache?: KeyCache | undefined
-  /** Limits how much moves in a second, over all slices of this mover. */
+  /** Limits the bytes per second over all slices of this mover. */
   pacer?: Pacer | undefined
 }
 
@@ -78,7 +78,7 @@ export async function upload(
   }
 }
 
-/** Opening itself is some small objects. */
+/** Opening the repository is not paced: it reads only some small objects. */
 export async function openPaced(
   { store, keyCache, pacer }: EngineDeps,
   { password, repositoryId }: UploadRequest['repository'],
@@ -95,7 +95,7 @@ type SliceContext = {
   checkpoints: Checkpoints
   stopper: Stopper
   warn: Warn
-  /** No checkpoint was found: the plan is still to be made. */
+  /** No checkpoint was found: the plan must still be made. */
   isFresh: boolean
 }
 
@@ -151,7 +151,7 @@ class UploadSlice {
     return sealedOutcome(request, sealed, blockSourceOf(sealed, root))
   }
 
-  /** The next slice reads from the disk what an earlier backup has lost. */
+  /** The next slice reads from the disk the data that an earlier backup has lost. */
   async #heal(lost: Lost): Promise<UploadEnd> {
     const { repository, checkpoints, warn } = this.#context
     const [pack] = lost.packs
@@ -241,15 +241,15 @@ class UploadSlice {
     await checkpoints.write(this.#state.checkpoint(), this.#outbox)
   }
 
-  /** The slice failed, but its packs stand: the next one need not send them again. */
+  /** The slice failed, but its packs are stored: the next slice need not send them again. */
   async #keepWhatIsDurable(): Promise<void> {
-    // A plan that is not whole must not be taken for one (see `fits`).
+    // An incomplete plan must not pass for a complete one (see `decodeProgress`).
     if (!this.#isPlanned) return
     try {
       const outbox = new Outbox(this.#context.repository.store, this.#state.stats)
       await this.#context.checkpoints.write(this.#state.checkpoint(), outbox)
     } catch {
-      // The first error is the one to tell; without this checkpoint the next slice starts from an older one.
+      // The first error is the one to report; without this checkpoint, the next slice starts from an older one.
     }
   }
 }

@@ -1,4 +1,4 @@
-// The function's side of the mover: starts the child, asks it for transfers, and ends it when it is idle or must die.
+// The function's side of the mover: starts the child process, sends it transfers, and ends it when it is idle or must be killed.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { type Clock, systemClock } from '#shared/kernel/clock.ts'
@@ -23,29 +23,29 @@ import { fromWire } from './wire-error.ts'
 export type MoverOptions = {
   /** The mover's main file: `shared/movers/process/main.ts` or the bundle `mover.mjs`. */
   entry: string
-  /** Environment of the child; what its provider of disks needs is added. */
+  /** Environment of the child; the variables that its provider of disks needs are added. */
   env: NodeJS.ProcessEnv
   memoryMib?: number | undefined
   workers?: number | undefined
-  /** What it may send to the store and receive from it, in both directions together; undefined: no limit. */
+  /** Limit on the bytes that it sends to the store and receives from it, together; undefined: no limit. */
   bytesPerSecond?: number | undefined
-  /** What opens disks; undefined: none can be opened. */
+  /** Which provider opens disks; undefined: no disk can be opened. */
   disks?: DiskSettings | undefined
-  /** Idle for so long, the child is ended: its memory and its handles are for the next one. */
+  /** A child that is idle for this long is ended, which frees its memory and handles. */
   idleMs?: number | undefined
-  /** By whose clock the times are that a transfer writes for others to read; undefined: the node's. */
+  /** Clock for times that a transfer writes for other processes to read; undefined: the node's clock. */
   wall?: Pick<Clock, 'nowMs'> | undefined
-  /** Hears of what was found wrong and worked around. */
+  /** Receives problems that were found and worked around. */
   onWarning?: ((reason: string, message: string) => void) | undefined
 }
 
 const IDLE_MS = 45 * SECOND_MS
-/** To close the disks in order; then the child is killed. */
+/** Time to close the disks in order; then the child is killed. */
 const CLOSE_MS = 10 * SECOND_MS
-/** One arena for each thread would take memory that no buffer uses. */
+/** One malloc arena for each thread would take memory that no buffer uses. */
 const CHILD_ENVIRONMENT = { MALLOC_ARENA_MAX: '2' }
 
-/** The engine collects its dead buffers itself (shared/repository/core/freed-buffers.ts). */
+/** The engine triggers the collection of its dead buffers itself (shared/repository/core/freed-buffers.ts). */
 const CHILD_ARGUMENTS = ['--expose-gc', '--max-semi-space-size=2']
 
 type Outcome = UploadOutcome | DownloadOutcome
@@ -84,7 +84,7 @@ class MoverClient implements Mover {
     )
   }
 
-  /** Not in turn with transfers, which take minutes; one after the other among themselves. */
+  /** Does not wait for transfers, which take minutes; several calls run one after the other. */
   endAccess(disk: DiskRef, kill: AbortSignal): Promise<void> {
     const ending = this.#endings.then(() => this.#endAccess(disk, kill))
     this.#endings = ending.catch(() => {})
@@ -154,7 +154,7 @@ class MoverClient implements Mover {
     }
   }
 
-  /** RetryableError `MoverKilled`: it was to be killed before it began. */
+  /** RetryableError `MoverKilled`: the kill signal aborted before the work began. */
   async #require(kill: AbortSignal): Promise<ChildProcess> {
     if (kill.aborted) throw killed()
     clearTimeout(this.#idle)
@@ -174,12 +174,12 @@ class MoverClient implements Mover {
     }
   }
 
-  /** At once: what is under way must not write any more. */
+  /** At once: the running transfer must not write any more. */
   #kill(child: ChildProcess): void {
     if (child === this.#child) this.#dismiss(child, killed())
   }
 
-  /** Whoever asks next gets a new one: a VDDK that was put right since is loaded by no other. */
+  /** The next caller gets a new child: only a new process loads a VDDK that was repaired in the meantime. */
   #dismiss(child: ChildProcess, why: Error): void {
     this.#child = undefined
     child.kill('SIGKILL')
@@ -238,13 +238,13 @@ class MoverClient implements Mover {
         this.#transfer?.settled.reject(fromWire(message.error))
         return
       case 'accessEnded':
-        if (message.id !== this.#ending?.id) return // of one that was given up
+        if (message.id !== this.#ending?.id) return // the answer to a call that was given up
         if (message.error === undefined) this.#ending?.resolve()
         else this.#ending?.reject(fromWire(message.error))
     }
   }
 
-  /** A channel that closes under our hands is reported by the child's exit. */
+  /** If the channel closes during the send, the child's exit reports it. */
   #send(child: ChildProcess, message: ToMover): void {
     if (child.connected) child.send(message, () => {})
   }

@@ -1,4 +1,4 @@
-// Keeps a disk's lanes open from one slice of an upload to the next, as to open a disk through VDDK takes seconds.
+// Keeps a disk's lanes open from one slice of an upload to the next, because opening a disk through VDDK takes seconds.
 
 import type { Lane, LaneSetup } from '#shared/movers/block/lane.ts'
 import type { DiskProvider } from '#shared/ports/disk-provider.ts'
@@ -10,7 +10,7 @@ export class LanePool {
   readonly #setup: MoverSetup
   readonly #provider: DiskProvider
   #lanes: ThreadLane[] = []
-  /** What the lanes have open. */
+  /** Identifies the disk that the lanes have open. */
   #key: string | undefined
 
   constructor(setup: MoverSetup, provider: DiskProvider) {
@@ -19,7 +19,7 @@ export class LanePool {
   }
 
   async open(disk: DiskRef, setup: LaneSetup, writable: boolean): Promise<Lane[]> {
-    // The password is not part of the name: a new one does not disturb an open handle.
+    // The password is not part of the key: a new password does not affect an open handle.
     const key = JSON.stringify([disk.access.server, disk.access.datastoreMoref, disk.fcdId, disk.snapshotId, writable])
     if (key !== this.#key) {
       await this.closeAll()
@@ -31,7 +31,7 @@ export class LanePool {
     return this.#lanes
   }
 
-  /** Closes what is open; the first failure is thrown when all were tried. */
+  /** Closes all lanes; the first failure is thrown after all were tried. */
   async closeAll(): Promise<void> {
     const lanes = this.#lanes
     this.#lanes = []

@@ -1,4 +1,4 @@
-// Main file of the mover, the child process that holds VDDK, the disk handles and the engine. Started by client.ts.
+// Main file of the mover, the child process that holds VDDK, the disk handles and the engine. client.ts starts it.
 
 import { systemClock, withWallTime } from '#shared/kernel/clock.ts'
 import { MiB } from '#shared/kernel/units.ts'
@@ -15,7 +15,7 @@ import type { FromMover, MoverSetup, ToMover } from './protocol.ts'
 import { startProvider } from './providers.ts'
 import { toWire } from './wire-error.ts'
 
-/** Of buffers of downloaded bodies that wait to be used again. */
+/** Buffers of downloaded bodies that are kept for reuse. */
 const KEPT_BODY_BYTES = 12 * MiB
 
 type Transfer = Extract<ToMover, { type: 'upload' | 'download' }>
@@ -29,14 +29,14 @@ type Mover = {
 
 let mover: Promise<Mover> | undefined
 let stop = new AbortController()
-/** 0 or 1: the function asks for one at a time. */
+/** 0 or 1: the function asks for one transfer at a time. */
 let transfers = 0
 
 const send = (message: FromMover) => process.send?.(message)
 
-// Whoever started us is gone or has let go of us. Not process.exit: it would wait for a thread that is inside VDDK.
+// The parent process has ended or has disconnected. Not process.exit: it would wait for a thread that is inside VDDK.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
-// A signal to the whole group is the function's to answer: it stops us in order.
+// The function handles a signal to the whole process group, and then stops the mover in order.
 process.on('SIGTERM', () => {})
 process.on('SIGINT', () => {})
 
@@ -59,7 +59,7 @@ process.on('message', (message: ToMover) => {
       void close()
       return
     default:
-      // What could not even be begun, as the setup failed, has its reason, too.
+      // A transfer that could not begin because the setup failed also reports its reason.
       transfer(message).catch((error: unknown) => send({ type: 'failed', error: toWire(error) }))
   }
 })
@@ -91,8 +91,8 @@ async function move(message: Transfer, signal: AbortSignal): Promise<void> {
       message.type === 'upload'
         ? await upload(message.request, deps, options)
         : await download(message.request, deps, options)
-    // What is finished must not hold the disk: its snapshot is about to be deleted, or its volume handed over. One that is
-    // open for writing is locked, and the next slice may run in another pod.
+    // A finished transfer must not hold the disk: its snapshot is about to be deleted, or its volume handed over. A disk that is open for
+    // writing is locked, and the next slice may run in another pod.
     if (outcome.state === 'sealed' || message.type === 'download') await started.lanes.closeAll()
     send({ type: 'done', outcome })
   } catch (error) {
@@ -137,7 +137,7 @@ function warn(reason: string, message: string): void {
 
 async function close(): Promise<void> {
   try {
-    // One that was never set up has nothing open, and has told why.
+    // A mover whose setup failed has nothing open, and has reported why.
     await (await mover?.catch(() => undefined))?.lanes.closeAll()
   } catch (error) {
     warn('DiskNotClosed', String(error))

@@ -1,4 +1,4 @@
-// What crosses between the function and its mover (IPC), and between the mover's main thread and its workers.
+// The messages between the function and its mover (IPC), and between the mover's main thread and its workers.
 
 import type { FetchedPart, FullPack, LaneSetup, ScanResult } from '#shared/movers/block/lane.ts'
 import type { Extent } from '#shared/ports/disk.ts'
@@ -24,31 +24,31 @@ export type MoverSetup = {
   bytesPerSecond: number | undefined
 }
 
-/** `aheadMs`: what the wall time of all processes is ahead of the node's clock, below 0 behind it; as it is when the transfer begins. */
+/** `aheadMs`: how far the wall time of all processes is ahead of the node's clock (below 0: behind it), when the transfer begins. */
 type Asked = { aheadMs: number }
 
 export type ToMover =
   | { type: 'setup'; setup: MoverSetup }
   | (Asked & { type: 'upload'; request: UploadRequest })
   | (Asked & { type: 'download'; request: DownloadRequest })
-  /** Beside a transfer, too; one at a time. */
+  /** Also allowed during a transfer; one at a time. */
   | { type: 'endAccess'; id: number; disk: DiskRef }
-  /** The transfer under way stops after what it has in hand. */
+  /** The running transfer stops after the work that it has in hand. */
   | { type: 'stop' }
   | { type: 'close' }
 
 export type FromMover =
   | { type: 'ready' }
-  /** Its setup has failed, and so will all that it is asked for. */
+  /** The setup has failed, and so will every request. */
   | { type: 'unusable'; error: WireError }
   | { type: 'progress'; progress: UploadProgress | DownloadProgress }
   | { type: 'done'; outcome: UploadOutcome | DownloadOutcome }
   | { type: 'failed'; error: WireError }
-  /** Of endAccess; `error`: it failed. */
+  /** The answer to endAccess; `error`: it failed. */
   | { type: 'accessEnded'; id: number; error?: WireError }
   | { type: 'warning'; reason: string; message: string }
 
-/** One order of a Lane; the answer carries the same `id`. */
+/** One call of a Lane; the answer carries the same `id`. */
 export type LaneOrder =
   | { name: 'begin'; setup: LaneSetup }
   | { name: 'allocated'; offsetBytes: number; lengthBytes: number }

@@ -1,4 +1,4 @@
-// The providers of disks that a mover can be told to use. Their code is loaded when it is needed: VDDK's is native.
+// The providers of disks that a mover can use. Their code is loaded only when it is needed: VDDK's is native.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
@@ -8,20 +8,20 @@ import type { DiskRef } from '#shared/ports/mover.ts'
 import type { FileSettings } from '#shared/providers/file/provider.ts'
 import type { VddkSettings } from '#shared/providers/vddk/provider.ts'
 
-/** How a mover opens disks. `file`: whatever disk is asked for, it is that file. */
+/** How a mover opens disks. `file`: whatever disk is requested, that file is opened. */
 export type DiskSettings = VddkSettings | FileSettings
 
-/** What a worker is born with. `shared`: of the provider in the main thread. */
+/** What a worker receives when it is created. `shared`: from the provider in the main thread. */
 export type WorkerBirth = Pick<DiskProvider, 'shared'> & {
   disks: DiskSettings | undefined
   disk: DiskRef
   writable: boolean
 }
 
-/** Without a provider nothing can be opened, and nothing is left at a disk. */
+/** Without a provider, no disk can be opened, and no disk keeps any access. */
 const NO_PROVIDER: DiskProvider = { shared: undefined, writers: 1, endAccess: () => {} }
 
-/** In the mover's main thread, before the first worker. */
+/** Runs in the mover's main thread, before the first worker. */
 export async function startProvider(disks: DiskSettings | undefined): Promise<DiskProvider> {
   switch (disks?.provider) {
     case undefined:
@@ -35,7 +35,7 @@ export async function startProvider(disks: DiskSettings | undefined): Promise<Di
   }
 }
 
-/** In the calling thread, a worker's. */
+/** Runs in the calling thread, which is a worker's. */
 export async function openDisk({ disks, shared, disk, writable }: WorkerBirth): Promise<Disk> {
   switch (disks?.provider) {
     case undefined:
@@ -49,7 +49,7 @@ export async function openDisk({ disks, shared, disk, writable }: WorkerBirth): 
   }
 }
 
-/** What the child's environment has to be: the loader reads some of it when a process starts. */
+/** The environment that the child needs: the loader reads some variables when a process starts. */
 export async function environmentFor(
   disks: DiskSettings | undefined,
   env: NodeJS.ProcessEnv,

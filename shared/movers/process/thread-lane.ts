@@ -1,4 +1,4 @@
-// A lane in a worker thread: orders go out as messages, answers come back in the same order.
+// A lane in a worker thread: calls go out as messages, and answers come back in the same order.
 
 import { Worker } from 'node:worker_threads'
 import { RetryableError } from '#shared/kernel/errors.ts'
@@ -10,7 +10,7 @@ import { fromWire } from './wire-error.ts'
 
 type Waiting = { resolve: (value: LaneAnswer) => void; reject: (error: Error) => void }
 
-/** Beside this file, as source or as bundle. */
+/** In the same folder as this file, as source or as bundle. */
 const WORKER_FILE = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './mover-worker.mjs', import.meta.url)
 
 export class ThreadLane implements Lane {
@@ -18,7 +18,7 @@ export class ThreadLane implements Lane {
   readonly #worker: Worker
   readonly #waiting = new Map<number, Waiting>()
   readonly #spares: ArrayBuffer[] = []
-  /** The largest part so far: spares are of that size. */
+  /** The largest part so far: spare buffers have this size. */
   #partBytes = 0
   #orders = 0
   #ended: Error | undefined
@@ -26,7 +26,7 @@ export class ThreadLane implements Lane {
   constructor(birth: WorkerBirth) {
     this.#worker = new Worker(WORKER_FILE, { workerData: birth })
     this.#worker.on('message', (message: FromWorker) => this.#receive(message))
-    // Out of memory, or a bug: the next slice has new threads.
+    // Out of memory, or a bug: the next slice gets new threads.
     this.#worker.on('error', (cause: Error) =>
       this.#end(new RetryableError('WorkerDied', `a worker ended: ${cause.message}`, { cause })),
     )
@@ -80,7 +80,7 @@ export class ThreadLane implements Lane {
     await this.#order({ name: 'flushDisk' })
   }
 
-  /** Closes the disk and ends the thread. What the disk says against it is the answer's error. */
+  /** Closes the disk and ends the thread. An error of the disk's close is thrown. */
   async close(): Promise<void> {
     try {
       await this.#order({ name: 'close' })

@@ -1,4 +1,4 @@
-// Errors across a process or thread border: the class decides the reaction, so it must survive the journey.
+// Errors that cross a process or thread boundary: the class decides how to react, so it must be preserved.
 
 import {
   asError,
@@ -19,7 +19,7 @@ export type WireError = {
   retryAfterSeconds: number | undefined
   /** Of a CapacityError. */
   diskBytes?: number | undefined
-  /** Of the other side, for the log. */
+  /** The stack on the other side, for the log. */
   stack: string | undefined
 }
 
@@ -35,7 +35,7 @@ export function toWire(thrown: unknown): WireError {
   }
 }
 
-/** The same class again; the other side's error comes along as the cause. */
+/** Restores the same class; the other side's error becomes the cause. */
 export function fromWire(wire: WireError): Error {
   const cause = new Error(wire.message)
   if (wire.stack !== undefined) cause.stack = wire.stack
@@ -49,7 +49,7 @@ export function fromWire(wire: WireError): Error {
 }
 
 function classOf(error: Error): WireError['class'] {
-  // CorruptionError before TerminalError, whose child it is.
+  // CorruptionError before TerminalError, because it is a subclass of it.
   const names = ['RetryableError', 'ConflictError', 'CorruptionError', 'TerminalError'] as const
   return names.find((name) => error instanceof CLASSES[name]) ?? 'Error'
 }

@@ -1,4 +1,4 @@
-// Main file of a worker thread: opens the disk and carries out the orders of one lane, one after the other.
+// Main file of a worker thread: opens the disk and carries out the calls of one lane, one after the other.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import type { FullPack } from '#shared/movers/block/lane.ts'
@@ -13,13 +13,13 @@ if (port === null) throw new Error('this file is a worker: the mover starts it')
 
 const post = (message: FromWorker, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer)
 const opening: Promise<Disk> = openDisk(workerData as WorkerBirth)
-// Every order waits for it and tells of its failure.
+// Every order waits for it and reports its failure.
 opening.catch(() => {})
 let work: LaneWork | undefined
 let last: Promise<void> = Promise.resolve()
 
 port.on('message', (message: ToWorker) => {
-  // A buffer must get past the order that waits for it.
+  // A buffer must not queue behind the order that waits for it.
   if (message.type === 'buffer') work?.returnBuffer(message.buffer)
   else last = last.then(() => answer(message.id, message.order))
 })
@@ -35,7 +35,7 @@ async function answer(id: number, order: LaneOrder): Promise<void> {
 
 async function carryOut(order: LaneOrder): Promise<LaneAnswer> {
   if (order.name === 'close') {
-    // What never opened has nothing to close; why it did not was told before.
+    // A disk that never opened has nothing to close; the reason was reported before.
     const disk = await opening.catch(() => undefined)
     disk?.close()
     return undefined
@@ -71,7 +71,7 @@ function onLane(
   }
 }
 
-/** Memory of an answer that goes over without a copy. */
+/** Memory of an answer that is transferred without a copy. */
 function movable(value: LaneAnswer): ArrayBuffer[] {
   if (value === undefined || Array.isArray(value)) return []
   return 'ids' in value ? [value.ids.buffer as ArrayBuffer] : [value.buffer]

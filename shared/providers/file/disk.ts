@@ -1,4 +1,4 @@
-// A disk in a sparse file. The file's name and size are all it knows; who made it may tell which runs are allocated.
+// A disk in a sparse file. It knows only the file's name and size; the creator may say which runs are allocated.
 
 import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs'
 import { SECTOR_BYTES } from '#shared/kernel/units.ts'
@@ -16,7 +16,7 @@ export function createDiskFile(path: string, capacityBytes: number): void {
 
 export type FileDiskOptions = {
   writable: boolean
-  /** Allocated runs, ascending; without them `allocated` cannot tell (Node has no SEEK_HOLE). */
+  /** Allocated runs, ascending; without them `allocated` returns undefined (Node has no SEEK_HOLE). */
   extents?: readonly Extent[] | undefined
 }
 
@@ -29,7 +29,7 @@ export class FileDisk implements Disk {
   constructor(path: string, options: FileDiskOptions) {
     this.#file = openSync(path, options.writable ? 'r+' : 'r')
     this.#options = options
-    // The last sector may be cut off in a file; what is beyond reads as zeros.
+    // The file may end inside its last sector; bytes beyond the end read as zeros.
     this.capacityBytes = Math.ceil(fstatSync(this.#file).size / SECTOR_BYTES) * SECTOR_BYTES
   }
 
@@ -70,7 +70,7 @@ export class FileDisk implements Disk {
     return runs
   }
 
-  /** Twice does no harm: the number of a closed file may be another file's. */
+  /** Idempotent: the file descriptor of a closed file may already belong to another file. */
   close(): void {
     if (!this.#open) return
     this.#open = false

@@ -1,4 +1,4 @@
-// Files as a provider of disks for the mover: one file stands for the disk that is moved.
+// Files as a provider of disks for the mover: one file represents the disk that is moved.
 
 import { asError, TerminalError } from '#shared/kernel/errors.ts'
 import type { Disk, Extent } from '#shared/ports/disk.ts'
@@ -7,13 +7,13 @@ import { FileDisk } from './disk.ts'
 
 export type FileSettings = {
   provider: 'file'
-  /** Of an image of the disk, byte for byte; whatever disk is asked for. */
+  /** Path of an image of the disk, byte for byte; it is used whatever disk is requested. */
   path: string
-  /** Allocated runs, ascending; undefined: the whole file is looked at. */
+  /** Allocated runs, ascending; undefined: the whole file is read. */
   extents: Extent[] | undefined
 }
 
-/** Any number of threads may write to a file, each elsewhere; nothing is left of one that died. */
+/** Any number of threads may write to a file, each to its own part; a thread that died leaves nothing behind. */
 export function startFiles(): DiskProvider {
   return { shared: undefined, writers: Number.POSITIVE_INFINITY, endAccess: () => {} }
 }

@@ -1,4 +1,4 @@
-// A sparse disk in memory: blocks come to be when they are written. Several handles may share one.
+// A sparse disk in memory: blocks are created when they are written. Several handles may share a disk.
 
 import { KiB, SECTOR_BYTES } from '#shared/kernel/units.ts'
 import type { Disk, Extent } from '#shared/ports/disk.ts'
@@ -15,7 +15,7 @@ export class MemoryDiskContent {
     this.blockBytes = blockBytes
   }
 
-  /** What a snapshot holds: later writes do not reach it. */
+  /** A copy that later writes do not change, as a snapshot. */
   snapshot(): MemoryDiskContent {
     const copy = new MemoryDiskContent(this.capacityBytes, this.blockBytes)
     for (const [index, block] of this.blocks) copy.blocks.set(index, block.slice())
@@ -35,7 +35,7 @@ export class MemoryDisk implements Disk {
   readonly #content: MemoryDiskContent
   readonly #tellsAllocation: boolean
   #open = true
-  /** Bytes asked for so far: tests prove with it that nothing is read without need. */
+  /** Bytes read so far: tests use it to show that nothing is read unnecessarily. */
   bytesRead = 0
   bytesWritten = 0
 

@@ -5,7 +5,7 @@ import type { Disk, Extent } from '#shared/ports/disk.ts'
 import type { FcdSnapshot, VolumeFacts } from '#shared/ports/volumes.ts'
 import { MemoryDisk, MemoryDiskContent } from './disk.ts'
 
-/** Block to the epoch in which it was last written. A snapshot ends an epoch. */
+/** `writtenIn` maps a block to the epoch in which it was last written. Each snapshot ends an epoch. */
 type Tracking = { name: string; epoch: number; writtenIn: Map<number, number> }
 
 export class MemoryVolumeSnapshot {
@@ -63,7 +63,7 @@ export class MemoryVolume {
     return { ...this.#facts, changedBlockTracking: this.#tracking !== undefined }
   }
 
-  /** `id` is a UUID: change ids write its 16 bytes in two groups. Tracking that is on goes on. */
+  /** `id` is a UUID: change ids write its 16 bytes in two groups. If tracking is already on, it continues. */
   startTracking(id: string): void {
     const bytes = id.replaceAll('-', '').match(/../g) ?? []
     const name = `${bytes.slice(0, 8).join(' ')}-${bytes.slice(8).join(' ')}`
@@ -86,7 +86,7 @@ export class MemoryVolume {
     return this.#snapshots.get(snapshotId)
   }
 
-  /** The state of this moment. It is nobody's to see before showSnapshot. */
+  /** Takes a snapshot of the current state. It is not visible before showSnapshot. */
   takeSnapshot(snapshotId: string, description: string, createdMs: number): MemoryVolumeSnapshot {
     const content = new MemoryDiskContent(this.#content.capacityBytes, this.#content.blockBytes)
     for (const [index, block] of this.#content.blocks) {
@@ -98,7 +98,7 @@ export class MemoryVolume {
     return taken
   }
 
-  /** The disk as it was then, and its change tracking with it: epochs that were passed since are given once more. */
+  /** Restores the disk and its change tracking as they were then: the epoch numbers that followed are assigned again. */
   revert(snapshotId: string): void {
     const snapshot = this.#snapshots.get(snapshotId)
     if (snapshot === undefined) throw new TerminalError('SnapshotNotFound', `no snapshot ${snapshotId}`)
@@ -114,7 +114,7 @@ export class MemoryVolume {
     this.#snapshots.set(taken.snapshotId, taken)
   }
 
-  /** vSphere answers FileLocked while somebody reads it. */
+  /** vSphere answers FileLocked while the snapshot is being read. */
   removeSnapshot(snapshotId: string): void {
     if ((this.#snapshots.get(snapshotId)?.openHandles ?? 0) > 0) {
       throw new RetryableError('TaskFailed', `snapshot ${snapshotId} is open for reading (FileLocked)`)
@@ -140,7 +140,9 @@ export class MemoryVolume {
   }
 }
 
-/** Keeps the rules of an open disk that MemoryDisk does not know: read-only, block by block before a write, closed once. */
+/**
+ * Adds the rules of an open disk that MemoryDisk does not know: read-only disks, copying blocks before a write, and closing only once.
+ */
 class Handle extends MemoryDisk {
   readonly #blockBytes: number
   readonly #writable: boolean

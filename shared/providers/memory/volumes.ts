@@ -1,7 +1,7 @@
-// vSphere's First Class Disks in memory, for tests: data, snapshots, change tracking and tasks that take their time.
+// vSphere's First Class Disks in memory, for tests: data, snapshots, change tracking and tasks that take time.
 //
-// Honest where it hurts: a task that runs is not in the list of snapshots yet, a snapshot that is open for reading cannot be deleted,
-// tracking that was switched off forgets. It passes the same contract suite as the vSphere adapter.
+// It follows vSphere in the difficult cases: the snapshot of a running task is not listed yet, a snapshot that is open for reading cannot
+// be deleted, and change tracking that was switched off loses its history. It passes the same contract suite as the vSphere adapter.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
@@ -17,7 +17,7 @@ export type MemoryVolumesOptions = {
   vcenter?: string
   /** How many calls of any kind a task outlasts. 0: it is done when it is started. */
   callsPerTask?: number
-  /** Sees each call before it does anything and after it has; what it throws, the caller gets. */
+  /** Called before and after each call; an error that it throws reaches the caller. */
   onCall?: (call: VolumeCall, moment: 'before' | 'after') => void
 }
 
@@ -82,7 +82,7 @@ export class MemoryVolumes implements VolumeService {
     return this.#volume(fcdId).open(snapshotId, writable)
   }
 
-  /** Also with snapshots: behind everyone's back. */
+  /** Deletes the disk directly, even if it has snapshots. */
   deleteDisk(fcdId: string): void {
     this.#volumes.delete(fcdId)
   }
@@ -95,7 +95,7 @@ export class MemoryVolumes implements VolumeService {
     return [...this.#volumes.keys()]
   }
 
-  /** All tasks that run come to their end. */
+  /** Finishes all running tasks. */
   finishTasks(): void {
     for (const task of this.#tasks.values()) finish(task)
   }
@@ -173,7 +173,7 @@ export class MemoryVolumes implements VolumeService {
     }))
   }
 
-  /** Beyond the port, as the vSphere adapter has it. */
+  /** Not part of the port; the vSphere adapter has it as well. */
   async changeTracking(fcdId: string, on: boolean): Promise<void> {
     const volume = this.#volume(fcdId)
     if (on) volume.startTracking(this.#newId('c0000000'))

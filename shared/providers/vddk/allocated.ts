@@ -16,13 +16,16 @@ const memcpy = koffi.load(null).func('void *memcpy(uint8_t *to, void *from, size
 
 type Source = { library: VddkLibrary; handle: Pointer; capacityBytes: number; where: string }
 
-/** The call fails on some kinds of datastore: asked once with the smallest range, as nbdkit does. */
+/** The call fails on some kinds of datastore, so it is tried once with the smallest range, as nbdkit does. */
 export function canTellAllocated(source: Source): boolean {
   if (source.capacityBytes < MIN_CHUNK_SECTORS * SECTOR_BYTES) return false
   return query(source, 0, MIN_CHUNK_SECTORS, MIN_CHUNK_SECTORS) !== undefined
 }
 
-/** undefined: the disk cannot tell. Start and length are rounded out to whole chunks; the disk's last part of a chunk counts as data. */
+/**
+ * undefined: the disk does not support it. Start and length are rounded out to whole chunks; a partial chunk at the end of the disk
+ * counts as data.
+ */
 export function allocatedExtents(source: Source, offsetBytes: number, lengthBytes: number): Extent[] | undefined {
   const endBytes = offsetBytes + lengthBytes
   const wholeBytes = Math.floor(source.capacityBytes / CHUNK_BYTES) * CHUNK_BYTES
@@ -36,7 +39,7 @@ export function allocatedExtents(source: Source, offsetBytes: number, lengthByte
     for (const extent of part) found.push(extent)
   }
   if (endBytes > wholeBytes) found.push({ offsetBytes: wholeBytes, lengthBytes: source.capacityBytes - wholeBytes })
-  // No document promises that they are in order and apart.
+  // No document promises that the extents are in order and do not overlap.
   return mergeExtents(found, source.capacityBytes)
     .map((extent) => clip(extent, offsetBytes, endBytes))
     .filter((extent) => extent.lengthBytes > 0)
@@ -56,8 +59,8 @@ function query(source: Source, sector: number, sectors: number, chunkSectors: nu
 }
 
 /**
- * undefined: more runs than chunks were asked for, which no answer can hold. Copied in one go: decoding half a million structs one
- * by one takes a third of a second (docs/development/vddk.md#koffi).
+ * undefined: more runs than requested chunks, which no valid answer contains. The list is copied at once: decoding half a million structs
+ * one by one takes a third of a second (docs/development/vddk.md#koffi).
  */
 function readBlockList(list: Pointer, mostRuns: number): Extent[] | undefined {
   const count: number = koffi.decode(list, BLOCK_LIST.numBlocks, 'uint32_t')

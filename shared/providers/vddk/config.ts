@@ -2,7 +2,7 @@
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 
-/** As much of a Kubernetes ConfigMap as is needed here. */
+/** The fields of a Kubernetes ConfigMap that are needed here. */
 export type ConfigMapLike = {
   metadata?: { name?: string | undefined; labels?: Record<string, string> | undefined } | undefined
   data?: Record<string, string> | undefined
@@ -12,11 +12,11 @@ export type ConfigMapLike = {
 export const VDDK_CONFIG_LABEL = 'velero.io/vddk-config'
 export const VDDK_CONFIG_LABEL_VALUE = 'vix-disk-lib'
 
-/** First secure, then plain. SAN and HotAdd need more than a pod has. */
+/** The encrypted transport first, then the plain one. SAN and HotAdd need more than a pod has. */
 export const DEFAULT_TRANSPORT_MODES = 'nbdssl:nbd'
 const TRANSPORTS = new Set(['file', 'san', 'hotadd', 'nbd', 'nbdssl'])
 
-/** VMware's best AIO buffers, for VDDK 7.0.3 and later: 16 x 64 KiB, four of them. Above 16 MiB Open fails. */
+/** The AIO buffers that VMware recommends for VDDK 7.0.3 and later: 16 x 64 KiB, four of them. Above 16 MiB Open fails. */
 const DEFAULTS: Readonly<Record<string, string>> = {
   'vixDiskLib.nfc.LogLevel': '1',
   'vixDiskLib.transport.LogLevel': '3',
@@ -27,8 +27,8 @@ const MOST_AIO_UNITS = 256
 const MOST: Readonly<Record<string, number>> = { 'vixDiskLib.nfc.LogLevel': 4, 'vixDiskLib.transport.LogLevel': 6 }
 
 /**
- * The config file's text. `maps`: all ConfigMaps of Velero's namespace, or only the labelled ones; more than one labelled is
- * an error, as with the Velero Plugin for vSphere. Their data keys are VDDK's own names and win over the defaults.
+ * The config file's text. `maps`: all ConfigMaps of Velero's namespace, or only the labelled ones; more than one labelled map is an
+ * error, as with the Velero Plugin for vSphere. Their data keys are VDDK's own names and take precedence over the defaults.
  */
 export function renderVddkConfig(maps: readonly ConfigMapLike[], tmpDirectory: string): string {
   const chosen = labelledMap(maps)

@@ -4,7 +4,7 @@ import koffi from 'koffi'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { CONNECT_PARAMS, CRED_UID, type Pointer, SPEC_VSTORAGE_OBJECT, type VddkFunctions } from './signatures.ts'
 
-/** Holds a password: lives in memory only. `thumbprintSha1`: `AA:BB:…` of the vCenter's certificate. */
+/** Holds a password, so it is kept in memory only. `thumbprintSha1`: `AA:BB:…` of the vCenter's certificate. */
 export type VddkConnection = { server: string; port: number; thumbprintSha1: string; user: string; password: string }
 
 export type VddkDiskName = { fcdId: string; datastoreMoref: string; snapshotId: string | undefined }
@@ -48,7 +48,7 @@ export class ConnectParams {
     this.#number('nfcHostPort', NFC_HOST_PORT)
     this.#text('fcdId', disk.fcdId)
     this.#text('datastoreMoref', disk.datastoreMoref)
-    // No snapshot is NULL, not "" (docs/development/vddk.md#connections); the struct comes zeroed.
+    // No snapshot is NULL, not "" (docs/development/vddk.md#connections); the struct is zeroed at first.
     if (disk.snapshotId !== undefined) this.#text('snapshotId', disk.snapshotId)
     this.#number('specType', SPEC_VSTORAGE_OBJECT)
   }

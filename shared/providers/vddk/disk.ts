@@ -11,12 +11,12 @@ import type { VixResult } from './signatures.ts'
 
 export type { VddkDiskOptions } from './session.ts'
 
-/** VDDK sends a request as one; VMware advises at most 2 MB (docs/development/vddk.md#sizes-and-limits). */
+/** VDDK sends a request as one message; VMware recommends at most 2 MB (docs/development/vddk.md#sizes-and-limits). */
 const REQUEST_BYTES = MiB
 
 /**
- * Opens a disk in the calling thread, which owns it from then on; the library was started by the main thread (`initVddk`).
- * Several threads may read one snapshot, each with a handle of its own. A disk that is open for writing is locked.
+ * Opens a disk in the calling thread, which owns it from then on; the main thread has started the library (`initVddk`). Several threads
+ * may read one snapshot, each with its own handle. A disk that is open for writing is locked.
  */
 export function openVddkDisk(options: VddkDiskOptions): Disk & { readonly transport: string } {
   if (options.writable && options.snapshotId !== undefined) {
@@ -68,7 +68,7 @@ class VddkDisk implements Disk {
     return this.#tellsAllocated ? allocatedExtents(source, offsetBytes, lengthBytes) : undefined
   }
 
-  /** Twice does no harm. A failed close of a written disk is an error; of one that was read nothing can be lost. */
+  /** Idempotent. A failed close of a disk open for writing is an error; a disk open for reading cannot lose anything. */
   close(): void {
     if (!this.#open) return
     this.#open = false
@@ -90,7 +90,7 @@ class VddkDisk implements Disk {
     check(this.#library, call, result, `of ${lengthBytes} bytes at ${offsetBytes} of ${this.#session.where()}`)
   }
 
-  /** koffi would turn -1 into 2^64-1 and 1.5 into 1 without a word (docs/development/vddk.md#koffi). */
+  /** koffi would silently turn -1 into 2^64-1 and 1.5 into 1 (docs/development/vddk.md#koffi). */
   #checkRange(offsetBytes: number, lengthBytes: number): void {
     this.#mustBeOpen()
     const aligned = offsetBytes % SECTOR_BYTES === 0 && lengthBytes % SECTOR_BYTES === 0

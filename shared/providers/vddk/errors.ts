@@ -8,7 +8,7 @@ export const VIX_OK = 0
 export const HOST_USER_PERMISSIONS = 3014
 export const OPERATION_DISABLED = 20005
 
-/** Codes after which a new connection may help: asking again beats believing that the disk cannot do it. */
+/** Codes after which a new connection may help: a retry is better than the conclusion that the disk does not support the call. */
 const CONNECTION_CODES = new Set([2, 26, 36, 14008, 14009, 14010, 14011, 14014, 14015, 16054, 18000])
 
 export function codeOf(result: VixResult): number {

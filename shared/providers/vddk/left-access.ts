@@ -1,4 +1,4 @@
-// Takes back what a process that died has left in vCenter: a disk that was protected from migration and is not used any more.
+// Ends the access that a dead process has left in vCenter: the disk is still protected from migration although it is no longer used.
 
 import { ConnectParams } from './connect-params.ts'
 import { codeOf, HOST_USER_PERMISSIONS, VIX_OK } from './errors.ts'
@@ -6,9 +6,9 @@ import { check } from './library.ts'
 import { describeDisk, IDENTITY, type VddkDiskOptions } from './session.ts'
 
 /**
- * EndAccess without a PrepareForAccess of this process (docs/development/vddk.md#prepareforaccess-and-endaccess). What this process has open
- * it ends itself, with its last handle. Nothing left over is fine, and so is an account that may not protect disks; what another
- * identity holds is a TerminalError.
+ * EndAccess without a PrepareForAccess of this process (docs/development/vddk.md#prepareforaccess-and-endaccess). If this process has the
+ * disk open, it ends the access itself with its last handle. It is no error if no access was left, or if the account may not protect
+ * disks. An access that another identity holds is a TerminalError.
  */
 export function endLeftAccess(options: Omit<VddkDiskOptions, 'writable' | 'transportModes'>): void {
   const { library, lock, connection, fcdId, datastoreMoref, snapshotId } = options

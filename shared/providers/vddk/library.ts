@@ -1,4 +1,5 @@
-// Finding, loading and starting VDDK inside a process that was made for it (docs/development/vddk.md#life-of-a-process, docs/development/vddk.md#loading).
+// Finds, loads and starts VDDK inside a process that was started for it (docs/development/vddk.md#life-of-a-process,
+// docs/development/vddk.md#loading).
 
 import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -12,10 +13,12 @@ export type VddkLibrary = { readonly libDir: string; readonly path: string; read
 
 const NAMES = ['libvixDiskLib.so.9', 'libvixDiskLib.so.8', 'libvixDiskLib.so.7', 'libvixDiskLib.so.6']
 
-/** As InitEx answers when another version is asked for than the library has. */
+/** The answer of InitEx when the requested version is not the library's. */
 const VIX_E_NOT_SUPPORTED = 6
 
-/** One per thread and path, kept for good: koffi unmaps a library whose object was collected, and VDDK's threads run in it. */
+/**
+ * One for each thread and path, kept for ever: koffi unmaps a library whose object was garbage-collected, while VDDK's threads run in it.
+ */
 const loaded = new Map<string, VddkLibrary>()
 let initialised = false
 
@@ -38,7 +41,7 @@ function otherVersions(folder: string): string[] {
   return names.filter((name) => /^libvixDiskLib\.so\.\d+$/.test(name)).map((name) => join(folder, name))
 }
 
-/** First Class Disks came with 6.7; what comes after 9 has not been tried. */
+/** First Class Disks came with 6.7; versions after 9 have not been tried. */
 function unsupported(what: string): TerminalError {
   return new TerminalError(
     'VddkVersionUnsupported',
@@ -47,8 +50,8 @@ function unsupported(what: string): TerminalError {
 }
 
 /**
- * The environment for the child process that will load VDDK. LD_LIBRARY_PATH is read by the loader when a process starts:
- * to set it later has no effect (docs/development/vddk.md#loading).
+ * The environment for the child process that will load VDDK. The loader reads LD_LIBRARY_PATH when a process starts; setting it later has
+ * no effect (docs/development/vddk.md#loading).
  */
 export function vddkEnvironment(libDir: string, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const folder = dirname(findVddk(libDir))
@@ -56,7 +59,7 @@ export function vddkEnvironment(libDir: string, env: NodeJS.ProcessEnv): NodeJS.
   return { ...env, DORMOUSE_VDDK_DIR: resolve(libDir), LD_LIBRARY_PATH: before ? `${folder}:${before}` : folder }
 }
 
-/** In every thread that calls VDDK, also in workers. Loading is cheap; InitEx is `initVddk`, once, on the main thread. */
+/** For every thread that calls VDDK, including workers. Loading is cheap; InitEx is `initVddk`, called once on the main thread. */
 export function loadVddk(libDir: string): VddkLibrary {
   const path = findVddk(libDir)
   const known = loaded.get(path)
@@ -66,7 +69,7 @@ export function loadVddk(libDir: string): VddkLibrary {
   return library
 }
 
-/** Deep binding: without it VDDK's calls into its own OpenSSL land in node's (docs/development/vddk.md#loading). */
+/** Deep binding: without it, VDDK's calls into its own OpenSSL go to Node's OpenSSL (docs/development/vddk.md#loading). */
 function loadDeep(path: string): ReturnType<typeof koffi.load> {
   try {
     return koffi.load(path, { deep: true })
@@ -80,7 +83,7 @@ function loadDeep(path: string): ReturnType<typeof koffi.load> {
   }
 }
 
-/** A file of that name may be another library, or one of a distribution that was not unpacked to its end. */
+/** A file of that name may be another library, or belong to a distribution that was not unpacked completely. */
 function bind(library: ReturnType<typeof koffi.load>, path: string): VddkFunctions {
   try {
     return bindVddk(library)
@@ -92,7 +95,8 @@ function bind(library: ReturnType<typeof koffi.load>, path: string): VddkFunctio
 
 /**
  * Starts VDDK: once in a process, on its main thread, before the workers are created (docs/development/vddk.md#threads). Log lines go to
- * stderr through libc's vwarnx, whose signature is the log function's: no JavaScript runs on VDDK's threads (docs/development/vddk.md#logging).
+ * stderr through libc's vwarnx, whose signature is the log function's: no JavaScript runs on VDDK's threads
+ * (docs/development/vddk.md#logging).
  */
 export function initVddk(library: VddkLibrary, configFile: string | undefined): void {
   if (!isMainThread) throw new Error('initVddk must be called on the main thread')
@@ -105,12 +109,12 @@ export function initVddk(library: VddkLibrary, configFile: string | undefined): 
   check(library, 'InitEx', result, library.path)
 }
 
-/** The counterpart, when all disks are closed. A process that is about to end may go without it. */
+/** The counterpart of initVddk, for when all disks are closed. A process that is about to end may omit it. */
 export function exitVddk(library: VddkLibrary): void {
   library.functions.exit()
 }
 
-/** Returns when `result` is success, else throws the error that its code means. */
+/** Returns when `result` is success, otherwise throws the error for its code. */
 export function check(library: VddkLibrary, call: string, result: number | bigint, where: string): void {
   const code = codeOf(result)
   if (code !== VIX_OK) throw vddkError(call, code, where, library.functions.getErrorText(result, null))

@@ -1,4 +1,4 @@
-// What the threads of one process share about VDDK: a mutex, and how many connections each disk has.
+// What the threads of one process share about VDDK: a mutex, and the number of connections to each disk.
 
 import { createHash } from 'node:crypto'
 import { threadId } from 'node:worker_threads'
@@ -12,21 +12,24 @@ const HELD_WITH_WAITERS = 2
 const STATE = 0
 const OWNER = 1
 const FIRST_SLOT = 2
-/** Two words of the disk's hash, and its connections. More disks than VDDK can have open at once, 50 a host (docs/development/vddk.md#sizes-and-limits). */
+/**
+ * Two words of the disk's hash, and its number of connections. There are more slots than disks that VDDK can have open at once, which is
+ * 50 for each host (docs/development/vddk.md#sizes-and-limits).
+ */
 const SLOT_WORDS = 3
 const SLOTS = 256
 
-/** A Connect or Open takes seconds; who holds the lock for this long has died with it. */
+/** A Connect or Open takes seconds; a thread that holds the lock for this long has died with it. */
 const DEFAULT_PATIENCE_MS = 5 * MINUTE_MS
 
-/** Make one in the main thread and hand it to every worker (workerData): SharedArrayBuffers are shared, not copied. */
+/** The main thread makes one and passes it to every worker (workerData): SharedArrayBuffers are shared, not copied. */
 export function createVddkLock(): SharedArrayBuffer {
   return new SharedArrayBuffer((FIRST_SLOT + SLOTS * SLOT_WORDS) * Int32Array.BYTES_PER_ELEMENT)
 }
 
 /**
- * Connect, Open, Close and Disconnect must not overlap in a process (docs/development/vddk.md#threads). The count says who is the first
- * and who is the last at a disk: PrepareForAccess and EndAccess stand for all handles of the process together.
+ * Connect, Open, Close and Disconnect must not overlap in a process (docs/development/vddk.md#threads). The count tells which thread is
+ * the first and which is the last at a disk: PrepareForAccess and EndAccess apply to all handles of the process together.
  */
 export class VddkLock {
   readonly #words: Int32Array
@@ -47,7 +50,7 @@ export class VddkLock {
     }
   }
 
-  /** True for the first connection of this process to the disk. Only inside `run`. */
+  /** True for this process's first connection to the disk. Only inside `run`. */
   enter(disk: string): boolean {
     const slot = this.#slotOf(disk)
     return Atomics.add(this.#words, slot + 2, 1) === 0
@@ -64,7 +67,7 @@ export class VddkLock {
     return Atomics.load(this.#words, this.#slotOf(disk) + 2) > 0
   }
 
-  /** The usual three-state futex mutex: nobody is woken unless somebody waits. */
+  /** The usual three-state futex mutex: it wakes a thread only if one waits. */
   #acquire(): void {
     const words = this.#words
     if (Atomics.compareExchange(words, STATE, FREE, HELD) !== FREE) {
@@ -86,7 +89,7 @@ export class VddkLock {
     if (Atomics.exchange(this.#words, STATE, FREE) === HELD_WITH_WAITERS) Atomics.notify(this.#words, STATE, 1)
   }
 
-  /** The disk's slot, or a free one that becomes its own. */
+  /** The disk's slot, or a free slot that the disk gets. */
   #slotOf(disk: string): number {
     const hash = createHash('sha256').update(disk).digest()
     const [high, low] = [hash.readInt32LE(0), hash.readInt32LE(4)]

@@ -170,7 +170,10 @@ export const MEANINGS: Readonly<Record<number, Meaning>> = {
   },
 }
 
-/** A wrong thumbprint shows as "unknown" from Open, not from ConnectEx; so do AIO buffers of more than 16 MiB (docs/development/vddk.md#error-codes). */
+/**
+ * A wrong thumbprint appears as "unknown" from Open, not from ConnectEx; so do AIO buffers of more than 16 MiB
+ * (docs/development/vddk.md#error-codes).
+ */
 export const OPEN_FAILED: Meaning = {
   reason: 'VddkOpenFailed',
   retryAfterSeconds: LATER,

@@ -11,14 +11,14 @@ import { createVddkLock, VddkLock } from './lock.ts'
 
 export type VddkSettings = {
   provider: 'vddk'
-  /** Where the VDDK was unpacked. */
+  /** The folder in which the VDDK was unpacked. */
   libDir: string
   configFile: string | undefined
   /** As in `DORMOUSE_VDDK_TRANSPORT`; undefined: the default order. */
   transportModes: string | undefined
 }
 
-/** Before the first worker: threads that call VDDK are to be created after it was started. TerminalErrors `Vddk…`. */
+/** Runs before the first worker: threads that call VDDK must be created after VDDK was started. TerminalErrors `Vddk…`. */
 export function startVddk({ libDir, configFile }: VddkSettings): DiskProvider {
   const library = loadVddk(libDir)
   initVddk(library, configFile)
@@ -28,7 +28,7 @@ export function startVddk({ libDir, configFile }: VddkSettings): DiskProvider {
   return { shared, writers: 1, endAccess }
 }
 
-/** In a worker thread. */
+/** Runs in a worker thread. */
 export function openVddk(
   settings: VddkSettings,
   shared: SharedArrayBuffer | undefined,

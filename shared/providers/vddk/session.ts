@@ -25,14 +25,14 @@ export type VddkDiskOptions = {
   datastoreMoref: string
   snapshotId?: string | undefined
   writable: boolean
-  /** From `transportModes`. */
+  /** The result of `transportModes`. */
   transportModes: string
 }
 
-/** Under this name vCenter keeps that we protect the disk from migration. */
+/** The name under which vCenter records that Dormouse protects the disk from migration. */
 export const IDENTITY = 'dormouse'
 
-/** Takes back one step of opening; `call` is its name in an error. */
+/** Undoes one step of opening; `call` is its name in an error. */
 type UndoStep = { call: string; run: () => VixResult }
 
 export class VddkSession {
@@ -62,7 +62,7 @@ export class VddkSession {
     }
   }
 
-  /** The first failure of the way back, after all of it was tried. */
+  /** Undoes all steps and returns the first failure. */
   end(): Error | undefined {
     const failure = this.#options.lock.run(() => this.#undoAll())
     this.#params.release()
@@ -77,7 +77,7 @@ export class VddkSession {
     try {
       return this.#open()
     } catch (error) {
-      this.#undoAll() // the failure that brought us here is the one to report
+      this.#undoAll() // the failure that led here is the one to report
       throw error
     }
   }
@@ -90,8 +90,8 @@ export class VddkSession {
       functions.connectEx(this.#params.pointer, writable ? 0 : 1, null, transportModes, out),
     )
     this.#undo.push({ call: 'Disconnect', run: () => functions.disconnect(connection) })
-    // Reading skips zero blocks on the wire, writing goes past the host's cache: the Velero Plugin for vSphere's flags. An FCD's path is ""
-    // (docs/development/vddk.md#connections).
+    // Reading skips zero blocks on the wire, writing bypasses the host's cache: the Velero Plugin for vSphere uses the same flags. An
+    // FCD's path is "" (docs/development/vddk.md#connections).
     const flags = writable ? OPEN_UNBUFFERED : OPEN_COMPRESSION_SKIPZ | OPEN_READ_ONLY
     const handle = this.#out('Open', (out) => functions.open(connection, '', flags, out))
     this.#undo.push({ call: 'Close', run: () => functions.close(handle) })
@@ -107,8 +107,8 @@ export class VddkSession {
   }
 
   /**
-   * Keeps vCenter from migrating the disk while it is open. Only the first connection of a process asks, only the last one
-   * ends it. An account without the privilege goes on without (docs/development/vddk.md#prepareforaccess-and-endaccess).
+   * Keeps vCenter from migrating the disk while it is open. Only the first connection of a process requests this, and only the last one
+   * ends it. An account without the privilege continues without protection (docs/development/vddk.md#prepareforaccess-and-endaccess).
    */
   #beginAccess(): void {
     const { library, lock, fcdId } = this.#options
@@ -122,7 +122,10 @@ export class VddkSession {
     this.#undo.push({ call: 'EndAccess', run: () => this.#endAccess() })
   }
 
-  /** Left over from a crash: end it once and ask again, as the Velero Plugin for vSphere does (docs/development/vddk.md#prepareforaccess-and-endaccess). */
+  /**
+   * Left over from a crash: end it once and ask again, as the Velero Plugin for vSphere does
+   * (docs/development/vddk.md#prepareforaccess-and-endaccess).
+   */
   #prepare(): VixResult {
     const { functions } = this.#options.library
     const first = functions.prepareForAccess(this.#params.pointer, IDENTITY)
@@ -133,7 +136,7 @@ export class VddkSession {
 
   #endAccess(): VixResult {
     const { library, lock, fcdId } = this.#options
-    // What cannot be ended now is ended by the next run's 20005; it must not turn a good transfer into a failed one.
+    // If this fails, the next run gets 20005 and ends the access; a failure here must not turn a good transfer into a failed one.
     if (lock.leave(fcdId)) library.functions.endAccess(this.#params.pointer, IDENTITY)
     return 0
   }
@@ -151,7 +154,7 @@ export class VddkSession {
     return failure
   }
 
-  /** Calls a function that hands out a pointer. */
+  /** Calls a function that returns a pointer through `out`. */
   #out(call: string, work: (out: [Pointer | null]) => VixResult): Pointer {
     const out: [Pointer | null] = [null]
     check(this.#options.library, call, work(out), this.where())

@@ -1,10 +1,13 @@
-// The C side of VDDK: structs, functions and constants in the order of its header (docs/development/vddk.md#structs, docs/development/vddk.md#constants).
+// The C side of VDDK: structs, functions and constants in the order of its header (docs/development/vddk.md#structs,
+// docs/development/vddk.md#constants).
 
 import koffi from 'koffi'
 
-/** An address, or an opaque handle. koffi 3 checks nothing about it (docs/development/vddk.md#koffi), so each wrapper keeps its own kind. */
+/**
+ * An address, or an opaque handle. koffi 3 does not check its kind (docs/development/vddk.md#koffi), so each wrapper keeps its own kind.
+ */
 export type Pointer = bigint
-/** VixError: the code is in the low 16 bits. A number where it is safe, else a bigint (docs/development/vddk.md#koffi). */
+/** VixError: the code is in the low 16 bits. A number where that is safe, otherwise a bigint (docs/development/vddk.md#koffi). */
 export type VixResult = number | bigint
 
 /** VixDiskLibConnectParams, the members that Dormouse fills in. `state` is private: structs come from AllocateConnectParams. */
@@ -22,7 +25,7 @@ export const CONNECT_PARAMS = {
   specType: 120,
 } as const
 
-/** VixDiskLibInfo: capacity in sectors. What lies behind byte 56 exists since 7.0 only and is not read. */
+/** VixDiskLibInfo: capacity in sectors. Members behind byte 56 exist only since 7.0 and are not read. */
 export const INFO_CAPACITY = 24
 
 /** VixDiskLibBlockList: u32 numBlocks, then {u64 offset, u64 length} in sectors from byte 8 on. */
@@ -37,7 +40,10 @@ export const OPEN_COMPRESSION_SKIPZ = 64
 export const MIN_CHUNK_SECTORS = 128
 export const MAX_CHUNKS_PER_CALL = 524_288
 
-/** The API version that is asked of InitEx: the first that knows First Class Disks; newer libraries accept it (docs/development/vddk.md#life-of-a-process). */
+/**
+ * The API version requested of InitEx: the first that knows First Class Disks; newer libraries accept it
+ * (docs/development/vddk.md#life-of-a-process).
+ */
 export const API_MAJOR = 6
 export const API_MINOR = 7
 
@@ -85,7 +91,10 @@ export type VddkFunctions = {
 
 type Library = ReturnType<typeof koffi.load>
 
-/** Bool is a char in C. ReadAsync, WriteAsync and Wait are left out: their callbacks come from foreign threads (docs/development/vddk.md#koffi). */
+/**
+ * Bool is a char in C. ReadAsync, WriteAsync and Wait are not bound: their callbacks come from foreign threads
+ * (docs/development/vddk.md#koffi).
+ */
 export function bindVddk(library: Library): VddkFunctions {
   const freeErrorText = library.func('void VixDiskLib_FreeErrorText(char *text)')
   const errorText = koffi.disposable(null, 'char *', freeErrorText)

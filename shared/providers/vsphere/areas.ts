@@ -5,14 +5,13 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import type { Extent } from '#shared/ports/disk.ts'
 import type { ChangedPart } from './vslm.ts'
 
-/** With 2 TB disks a few hundred answers are usual; this many mean that the answers lead nowhere. */
+/** For 2 TB disks a few hundred answers are usual; this many mean that the answers never reach the end. */
 const MAX_PARTS = 100_000
 
 /**
- * Asks for part after part until the disk's end: a missing loop here once cost a peer the far half of 2 TB disks
- * (docs/development/vsphere.md#changed-areas).
- * Areas come out ascending, merged where they touch, and inside of the disk. Throws TerminalError ChangeTrackingLost when the
- * answers contradict themselves, because reading too much is cheap and missing a block is not.
+ * Asks for part after part until the disk's end: a peer once lost the far half of 2 TB disks because this loop was missing
+ * (docs/development/vsphere.md#changed-areas). The areas are ascending, merged where they touch, and inside the disk. Throws
+ * TerminalError ChangeTrackingLost when the answers contradict themselves, because reading too much is cheap and missing a block is not.
  */
 export async function collectChangedAreas(
   capacityBytes: number,

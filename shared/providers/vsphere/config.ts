@@ -1,15 +1,15 @@
 // What Dormouse takes from the Secret with the vSphere credentials: one cluster id and every vCenter in it.
 //
-// Same text as the vSphere CSI driver's and the Velero Plugin for vSphere's, so a Secret that works there works here. Dormouse adds
+// The format is that of the vSphere CSI driver and the Velero Plugin for vSphere, so a Secret that works there works here. Dormouse adds
 // two keys to a VirtualCenter section, which the other two ignore: `thumbprint-sha256` and `ca-data`.
 
 import { isIPv6 } from 'node:net'
 import { type IniSection, type IniValue, invalidConfig, parseIni } from './ini.ts'
 
-/** `clusterId` is '' when the text names none (newer CSI drivers make one up); the caller has to have one then. */
+/** `clusterId` is '' when the text names none (newer CSI drivers generate one); then the caller must have one. */
 export type VSphereConfig = { clusterId: string; vcenters: VCenter[] }
 
-/** Holds a password: never log or write it. `insecure` is the user's explicit word; callers warn about it. */
+/** Holds a password: never log or write it. `insecure` is the user's explicit choice; callers warn about it. */
 export type VCenter = {
   /** Name or address without brackets, also for IPv6. */
   host: string
@@ -17,22 +17,22 @@ export type VCenter = {
   user: string
   password: string
   insecure: boolean
-  /** SHA-256 of the certificate, 64 hex digits in lower case. Wins over `caPem`. */
+  /** SHA-256 of the certificate, 64 hex digits in lower case. Takes precedence over `caPem`. */
   pinnedSha256?: string
-  /** PEM bundle; with it no other authority is trusted. */
+  /** PEM bundle; if it is given, no other authority is trusted. */
   caPem?: string
 }
 
-/** The file names that the manuals use (vanilla, Supervisor), when a Secret holds other keys as well. */
+/** The file names that the manuals use (vanilla, Supervisor), for a Secret that holds other keys as well. */
 const USUAL_DATA_KEYS = ['csi-vsphere.conf', 'vsphere-cloud-provider.conf', 'cns-csi.conf']
 const DEFAULT_PORT = '443'
-/** The CSI driver's own limit; the id stands in the description of every snapshot. */
+/** The CSI driver's own limit; the id appears in the description of every snapshot. */
 const MAX_CLUSTER_ID_CHARS = 64
-/** As gcfg reads them, in any case. */
+/** As gcfg reads them, in upper or lower case. */
 const TRUE = ['true', 'yes', 'on', '1']
 const FALSE = ['false', 'no', 'off', '0']
 
-/** `data` as the API server gives it (base64). Throws TerminalError VSphereConfigInvalid; messages never hold a value. */
+/** `data` as the API server returns it (base64). Throws TerminalError VSphereConfigInvalid; messages never hold a value. */
 export function readVSphereSecret(data: Readonly<Record<string, string>>): VSphereConfig {
   const key = dataKey(Object.keys(data).sort())
   // `ca-file` is a path in the CSI driver's Pod; here it can only name another key of the same Secret.
@@ -67,7 +67,7 @@ function dataKey(keys: string[]): string {
   throw invalidConfig('the Secret', `it holds ${held}; keep the configuration under the key csi-vsphere.conf`)
 }
 
-/** User, password, port, flags and trust may stand in [Global] for all sections, as in the CSI driver. */
+/** User, password, port, flags and trust may be in [Global] for all sections, as in the CSI driver. */
 function readVCenter(
   section: IniSection,
   global: IniSection | undefined,
@@ -79,7 +79,7 @@ function readVCenter(
   const password = textOf('password', ...both)
   if (user === undefined) throw missing('user')
   if (password === undefined) throw missing('password')
-  // XML 1.0 has no way to write these, so vCenter could not accept them either (XML 1.0 §2.2).
+  // XML 1.0 cannot represent these, so vCenter could not accept them either (XML 1.0 §2.2).
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   if (/[\x00-\x08\x0b\x0c\x0e-\x1f]/.test(user + password)) {
     throw invalidConfig(where(section), 'take the control characters out of user and password')
@@ -88,8 +88,8 @@ function readVCenter(
 }
 
 /**
- * The CSI driver documents that ca-file and thumbprint have no effect under insecure-flag, so a Secret that is shared with it may
- * hold stale ones. thumbprint-sha256 and ca-data can only have been written for Dormouse, and win.
+ * The CSI driver documents that ca-file and thumbprint have no effect under insecure-flag, so a Secret that is shared with it may hold
+ * stale ones. thumbprint-sha256 and ca-data can only have been written for Dormouse, and take precedence.
  */
 function trustOf(
   section: IniSection,
@@ -100,7 +100,7 @@ function trustOf(
   if (ownPin?.value !== undefined && ownPin.value !== '') return { insecure: false, pinnedSha256: pinOf(ownPin) }
   const caData = findValue('ca-data', ...both)
   if (caData?.value !== undefined && caData.value !== '') return { insecure: false, caPem: pemOf(caData) }
-  // In the CSI driver a flag in [Global] cannot be taken back by a section.
+  // In the CSI driver, a section cannot override a flag in [Global].
   if (both.some((each) => booleanOf('insecure-flag', each))) return { insecure: true }
   const pin = findValue('thumbprint', ...both)
   if (pin?.value !== undefined && pin.value !== '') return { insecure: false, pinnedSha256: pinOf(pin) }
@@ -151,7 +151,7 @@ function booleanOf(key: string, section: IniSection | undefined): boolean {
   throw invalidConfig(`line ${found.line}`, `give ${key} as "true" or "false"`)
 }
 
-/** The first of these sections that has it; '' counts as absent. */
+/** The value in the first of these sections that has the key; '' counts as absent. */
 function textOf(key: string, ...sections: (IniSection | undefined)[]): string | undefined {
   const found = findValue(key, ...sections)
   if (found !== undefined && found.value === undefined) throw invalidConfig(`line ${found.line}`, `write ${key} = "…"`)

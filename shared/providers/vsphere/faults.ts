@@ -1,4 +1,4 @@
-// From vSphere's faults to the reactions that Dormouse knows. How they are known: docs/development/vsphere.md#faults.
+// Maps vSphere's faults to Dormouse's reactions. Sources: docs/development/vsphere.md#faults.
 
 import { asError, DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { excerptOf } from '#shared/kernel/excerpt.ts'
@@ -13,9 +13,9 @@ const DENIED: Reaction = { reason: 'PermissionDenied', again: false }
 const FULL: Reaction = { reason: 'DatastoreFull', again: true }
 const HOST_AWAY: Reaction = { reason: 'HostUnavailable', again: true }
 
-/** A fault that is not here is retried as VCenterFault: giving up needs a reason. */
+/** A fault that is not in this table is retried as VCenterFault: only a known reason justifies giving up. */
 const REACTIONS: Record<string, Reaction> = {
-  // Two tasks in each other's way, on the disk, its VM or its files.
+  // Two tasks that conflict over the disk, its VM or its files.
   InvalidState: BUSY,
   InvalidPowerState: BUSY,
   TaskInProgress: BUSY,
@@ -26,7 +26,7 @@ const REACTIONS: Record<string, Reaction> = {
   VolumeEditorError: BUSY,
   Timedout: BUSY,
   RequestCanceled: BUSY,
-  // ESXi hosts in maintenance or cut off.
+  // ESXi hosts in maintenance or disconnected.
   HostCommunication: HOST_AWAY,
   HostNotConnected: HOST_AWAY,
   HostNotReachable: HOST_AWAY,
@@ -51,7 +51,7 @@ const REACTIONS: Record<string, Reaction> = {
 
 const UNKNOWN: Reaction = { reason: 'VCenterFault', again: true }
 
-/** `doing`: "take a snapshot of volume 91ff4aef-…", for the message. Errors of Dormouse pass as they are. */
+/** `doing`: "take a snapshot of volume 91ff4aef-…", for the message. Dormouse's own errors pass unchanged. */
 export function errorOf(thrown: unknown, vcenter: string, doing: string): Error {
   if (thrown instanceof DormouseError) return thrown
   if (!(thrown instanceof VSphereFault)) return asError(thrown)
@@ -63,9 +63,9 @@ export function errorOf(thrown: unknown, vcenter: string, doing: string): Error 
 }
 
 /**
- * For a task that ended in a fault. What would be retried becomes TaskFailed, so that the caller sees that this task is over and
- * starts another one, instead of asking after the same one again. Arguments were checked when the task was started: InvalidArgument
- * means that something has gone away since, which the next start finds out.
+ * For a task that ended in a fault. A retryable fault becomes TaskFailed, so that the caller sees that this task is over and starts
+ * another one, instead of polling the same one again. Arguments were checked when the task was started: InvalidArgument means that
+ * something has been deleted since, which the next start finds out.
  */
 export function taskErrorOf(fault: VSphereFault, vcenter: string, task: string): Error {
   const error = errorOf(fault, vcenter, `finish ${task}`)
@@ -89,7 +89,7 @@ export function describeFault(fault: VSphereFault): string {
   return excerptOf(`${excerptOf(fault.fault, 80)}${details.join('')}`, MOST_WORDS)
 }
 
-/** NoPermission names one privilege, since 7.0.3 all that are missing for each object. */
+/** NoPermission names one privilege; since 7.0.3 it names all that are missing for each object. */
 function missingPrivileges(fault: VSphereFault): string[] {
   const single = textOf(fault.detail, 'privilegeId')
   const all = listOf(fault.detail, 'missingPrivileges').flatMap((entity) => listOf(entity, 'privilegeIds'))
@@ -102,12 +102,12 @@ export function messageKeys(fault: VSphereFault): string[] {
   return listOf(fault.detail, 'faultMessage').flatMap((message) => textOf(message, 'key') ?? [])
 }
 
-/** What a call about a disk and its snapshot says is not there. */
+/** The object that is missing, according to a call about a disk and its snapshot. */
 export type Missing = 'volume' | 'snapshot'
 
 /**
- * vslm's RetrieveVStorageObject gives InvalidArgument with the property `VolumeId`, vim25 and others NotFound. An InvalidArgument
- * without a property (the simulator's tasks) may mean either, and is for the caller to look into.
+ * vslm's RetrieveVStorageObject returns InvalidArgument with the property `VolumeId`, vim25 and others return NotFound. An
+ * InvalidArgument without a property (the simulator's tasks) may mean either; the caller must find out.
  */
 export function missingOf(thrown: unknown): Missing | undefined {
   if (!(thrown instanceof VSphereFault)) return undefined
@@ -119,9 +119,9 @@ export function missingOf(thrown: unknown): Missing | undefined {
 }
 
 /**
- * Why the changed areas cannot be told, so that everything allocated has to be read; undefined: the fault means something else.
- * vSphere's change tracking answers with a FileFault whose first message has one of three keys; a change id that does not fit this
- * disk, and a start beyond its end (it shrank or grew), come as InvalidArgument.
+ * Why the changed areas are unknown, so that everything allocated must be read; undefined: the fault means something else. vSphere's
+ * change tracking answers with a FileFault whose first message has one of three keys; a change id that does not fit this disk, and a
+ * start beyond its end (it shrank or grew), come as InvalidArgument.
  */
 export function changeTrackingLossOf(thrown: unknown): string | undefined {
   if (!(thrown instanceof VSphereFault)) return undefined
@@ -134,7 +134,7 @@ export function changeTrackingLossOf(thrown: unknown): string | undefined {
   return /^(startOffset|changeId|deviceKey)$/i.test(property ?? '') ? describeFault(thrown) : undefined
 }
 
-/** A LocalizedMethodFault, as a task's `error` holds it. */
+/** A LocalizedMethodFault, as in a task's `error`. */
 export function localizedFaultOf(error: Parameters<typeof childOf>[0]): VSphereFault {
   const detail = childOf(error, 'fault')
   return new VSphereFault(textOf(detail, '$type') ?? 'Fault', textOf(error, 'localizedMessage') ?? '', detail)

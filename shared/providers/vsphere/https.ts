@@ -26,7 +26,7 @@ export type HttpsAnswer = {
   thumbprintSha256: string
 }
 
-/** Errors: RetryableError with VCenterUnreachable or VCenterCertificateUntrusted; what `onBytes` throws is passed on. */
+/** Errors: RetryableError with VCenterUnreachable or VCenterCertificateUntrusted; an error that `onBytes` throws is passed on. */
 export class HttpsConnection {
   readonly #vcenter: VCenter
   readonly #limits: HttpsLimits
@@ -38,7 +38,7 @@ export class HttpsConnection {
     this.#agent = verifyingAgent(vcenter, limits.connectMs)
   }
 
-  /** `repeatable`: may be sent twice. A kept connection that vCenter closed in the same moment is then replaced silently. */
+  /** `repeatable`: may be sent twice. A kept connection that vCenter closed at the same moment is then replaced silently. */
   async post(
     path: string,
     headers: Record<string, string>,
@@ -145,7 +145,9 @@ export class HttpsConnection {
   }
 }
 
-/** Verifies before a byte of a request is sent; every connection makes a full handshake, so each one has seen the certificate. */
+/**
+ * Verifies the certificate before a byte of a request is sent. Every connection makes a full handshake, so each one sees the certificate.
+ */
 function verifyingAgent(vcenter: VCenter, connectMs: number): Agent {
   let trust: Trust | undefined
   const toProxy = proxyTrust(vcenter.caPem)
@@ -161,7 +163,7 @@ function verifyingAgent(vcenter: VCenter, connectMs: number): Agent {
   })
 }
 
-/** A CA of its own is the only one for vCenter, as in the CSI driver (govmomi's SetRootCAs). */
+/** If the user gives a CA, it is the only one trusted for vCenter, as in the CSI driver (govmomi's SetRootCAs). */
 function trustOf({ insecure, pinnedSha256, caPem }: VCenter): Trust {
   const verify = pinnedSha256 === undefined && !insecure
   return { secureContext: secureContextFor({ caPem: verify ? caPem : '', only: true }), verify }
@@ -178,7 +180,7 @@ class StaleConnection extends Error {
   }
 }
 
-/** A kept connection that the other side closes just when it is used again (Node's `request.reusedSocket`). */
+/** A kept connection that the other side closed just when it was used again (Node's `request.reusedSocket`). */
 function isStale(reused: boolean, error: Error): boolean {
   const code = 'code' in error ? error.code : undefined
   return reused && (code === 'ECONNRESET' || code === 'EPIPE')

@@ -9,7 +9,7 @@ export function checkId(id: string, what: 'volume' | 'snapshot'): string {
   throw new TerminalError('VSphereIdInvalid', `${what} id ${quote(id)} is not a vSphere id${hint}; expected a UUID`)
 }
 
-/** A task's managed object id, as `task-42`; on vCenter also with the vslm service's own prefix. */
+/** A task's managed object id, such as `task-42`; vCenter may add the vslm service's own prefix. */
 export function checkTask(task: string): string {
   if (/^[A-Za-z0-9._:-]{1,256}$/.test(task)) return task
   throw new TerminalError('VSphereIdInvalid', `task ${quote(task)} is not a vSphere task id`)

@@ -1,21 +1,21 @@
-// Reads the INI text that the vSphere CSI driver and the Velero Plugin for vSphere keep in a Secret, into sections and keys.
+// Parses the INI text that the vSphere CSI driver and the Velero Plugin for vSphere keep in a Secret into sections and keys.
 //
-// The grammar is that of gopkg.in/gcfg.v1 (git-config's), which both of them use: `#` and `;` start a comment outside of quotes,
-// quoted and bare pieces of one value join, a backslash at a line's end joins lines. Names of sections and keys ignore case.
+// The grammar is that of gopkg.in/gcfg.v1 (git-config's), which both of them use: `#` and `;` start a comment outside quotes, quoted and
+// bare pieces of one value are joined, and a backslash at a line's end joins lines. Names of sections and keys are case-insensitive.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 
 export const VSPHERE_CONFIG_INVALID = 'VSphereConfigInvalid'
 
-/** A key's value and the line it stands on. A key alone on its line has the value `undefined`. */
+/** A key's value and its line number. A key alone on its line has the value `undefined`. */
 export type IniValue = { value: string | undefined; line: number }
 
-/** `name` in lower case; `label` is what stands in quotes, or ''. A section that appears twice is one section. */
+/** `name` in lower case; `label` is the text in quotes, or ''. A section that appears twice is one section. */
 export type IniSection = { name: string; label: string; line: number; values: Map<string, IniValue> }
 
 /**
- * gcfg knows the first four; the others are Go's own (the plugin up to 1.3 read values as Go strings) and `\'` stands in the
- * plugin's manual. What gcfg accepts reads the same here.
+ * gcfg knows the first four; the others are Go's own (the plugin up to 1.3 read values as Go strings), and `\'` is in the plugin's
+ * manual. Text that gcfg accepts has the same meaning here.
  */
 const ESCAPES: Record<string, string> = { '\\': '\\', '"': '"', n: '\n', t: '\t', "'": "'", r: '\r' }
 
@@ -113,7 +113,7 @@ class IniReader {
     return value
   }
 
-  /** Outside of quotes a backslash is good only before a double quote or a line's end. */
+  /** Outside quotes, a backslash is allowed only before a double quote or a line's end. */
   #readBareEscape(): string {
     const next = this.#text[this.#at + 1]
     if (next !== '"' && next !== '\n') {

@@ -1,4 +1,4 @@
-// The vCenters that the Secret names, each with its connection; read anew when the Secret may have changed.
+// The vCenters that the Secret names, each with its connection. The Secret is read again when it may have changed.
 
 import { isDeepStrictEqual } from 'node:util'
 import type { Clock } from '#shared/kernel/clock.ts'
@@ -8,15 +8,15 @@ import { VCenterVolumes } from './vcenter.ts'
 
 const MAX_HOMES = 10_000
 
-/** The connections that one reading of the Secret leads to. */
+/** The connections that result from one reading of the Secret. */
 export class Pool {
   readonly config: VSphereConfig
   readonly vcenters: ReadonlyMap<string, VCenterVolumes>
-  /** When the Secret was last seen like this. */
+  /** When the Secret was last seen with this content. */
   readMs: number
   /** Volume to host of its vCenter. */
   readonly #homes: Map<string, string>
-  /** Hosts that did not answer lately: asked last. */
+  /** Hosts that did not answer recently: they are asked last. */
   readonly #away = new Set<string>()
 
   constructor(config: VSphereConfig, readMs: number, clock: Clock, before?: Pool) {
@@ -37,7 +37,7 @@ export class Pool {
     )
   }
 
-  /** undefined: every vCenter was asked and none knows it. Throws when one that could not be asked may know it. */
+  /** undefined: every vCenter was asked and none knows the volume. Throws when a vCenter that could not be asked may know it. */
   async home(fcdId: string): Promise<VCenterVolumes | undefined> {
     const all = [...this.vcenters.values()]
     if (all.length === 1) return all[0]
@@ -45,7 +45,7 @@ export class Pool {
     return known ?? this.#search(fcdId, all)
   }
 
-  /** true: it was thought to have a home. */
+  /** true: the volume had a known home. */
   forgetHome(fcdId: string): boolean {
     return this.#homes.delete(fcdId)
   }
@@ -73,12 +73,12 @@ export class Pool {
 }
 
 export type PoolsOptions = {
-  /** Reads the Secret anew each time. */
+  /** Reads the Secret again each time. */
   loadConfig: () => Promise<VSphereConfig>
   clock: Clock
 }
 
-/** The current pool, and the ones on their way out. */
+/** The current pool, and connections of earlier ones that are being closed. */
 export class Pools {
   readonly #options: PoolsOptions
   #current: Promise<Pool> | undefined
@@ -99,7 +99,7 @@ export class Pools {
     return first
   }
 
-  /** After trouble with `seen`. The same pool comes back when the Secret is as it was. */
+  /** Called after an error with `seen`. Returns the same pool when the Secret is unchanged. */
   async readAnew(seen: Pool): Promise<Pool> {
     const current = await this.current()
     if (current !== seen) return current
@@ -119,7 +119,7 @@ export class Pools {
     await Promise.all(this.#leaving)
   }
 
-  /** Connections whose section is unchanged go on; the others are logged out. */
+  /** Connections whose section is unchanged are kept; the others are logged out. */
   async #read(before: Pool | undefined): Promise<Pool> {
     const { loadConfig, clock } = this.#options
     const config = await loadConfig()
@@ -134,7 +134,7 @@ export class Pools {
   }
 
   #retire(vcenter: VCenterVolumes): void {
-    // Nobody may be waiting: what a logout fails of ends with the session.
+    // There may be no caller to report to: if a logout fails, the session expires on its own.
     const ended = vcenter.close().catch(() => undefined)
     const leaving: Promise<void> = ended.finally(() => this.#leaving.delete(leaving))
     this.#leaving.add(leaving)

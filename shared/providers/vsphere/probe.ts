@@ -1,4 +1,4 @@
-// Looks at one vCenter for `dormouse doctor`: can it be reached and trusted, does it let us in, and may we do what backups need.
+// Checks one vCenter for `dormouse doctor`: whether it can be reached and trusted, accepts the login, and grants what backups need.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import type { VCenter } from './config.ts'
@@ -15,12 +15,15 @@ export type VCenterProbe = {
   build: string
   /** Why its certificate was trusted; `nothing`: the Secret says insecure. */
   trust: 'pin' | 'ca' | 'system' | 'nothing'
-  /** `AA:BB:…`; what `thumbprint-sha256` would have to say. */
+  /** `AA:BB:…`: the value that `thumbprint-sha256` needs for this certificate. */
   thumbprintSha256: string
   missingPrivileges: string[]
 }
 
-/** Of the account, at the root folder and below: the disk service, snapshots, and what VDDK asks for (docs/development/vsphere.md#privileges). */
+/**
+ * Privileges of the account, at the root folder and below: for the disk service, snapshots, and VDDK
+ * (docs/development/vsphere.md#privileges).
+ */
 const NEEDED_PRIVILEGES = [
   'Cns.Searchable',
   'Datastore.AllocateSpace',
@@ -35,12 +38,12 @@ const NEEDED_PRIVILEGES = [
   'VirtualMachine.State.RemoveSnapshot',
 ]
 
-/** Logs in, looks and logs out. Throws the errors of a VolumeService: each one's message names the fix. */
+/** Logs in, checks and logs out. Throws the errors of a VolumeService: each one's message names the fix. */
 export async function probeVCenter(vcenter: VCenter, clock: Clock): Promise<VCenterProbe> {
   const session = new Session(vcenter, clock)
   try {
     const { key, content } = await session.identity()
-    // Also proves that the disk service is there: 6.7 U2 is the first with it.
+    // This also shows that the disk service exists: 6.7 U2 is the first version with it.
     await session.disks()
     const about = (name: string) => textOf(content.about, name) ?? 'unknown'
     const { response, thumbprintSha256 } = await session.call({

@@ -1,4 +1,4 @@
-// The port's VolumeService over every vCenter of the Secret: finds the one that knows a disk, and follows the Secret's changes.
+// The port's VolumeService over every vCenter of the Secret: finds the vCenter that knows a disk, and follows changes of the Secret.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import { DormouseError, RetryableError } from '#shared/kernel/errors.ts'
@@ -9,17 +9,17 @@ import { checkId, checkTask } from './ids.ts'
 import { type Pool, Pools, type PoolsOptions } from './pool.ts'
 import { isVolumeNotFound, type VCenterVolumes, volumeNotFound } from './vcenter.ts'
 
-/** `loadConfig` is called when first needed and when the Secret may have changed. */
+/** `loadConfig` is called when it is first needed and when the Secret may have changed. */
 export function createVolumeService(options: PoolsOptions): VSphereVolumes {
   return new VSphereVolumes(options)
 }
 
-/** A volume that nobody knows may be at a vCenter that was added since. */
+/** A volume that no vCenter knows may be at a vCenter that was added later. */
 const POOL_FRESH_MS = MINUTE_MS
 
-/** Troubles that a corrected Secret ends, and that come up before anything was done. */
+/** Errors that a corrected Secret resolves, and that occur before anything was done. */
 const CURED_BY_READING_ANEW = ['VCenterLoginFailed', 'VCenterCertificateUntrusted']
-/** For calls that change nothing, also: the Secret may name another vCenter now. */
+/** Further errors, for calls that change nothing: the Secret may name another vCenter now. */
 const CURED_FOR_READERS = [...CURED_BY_READING_ANEW, 'VCenterUnreachable', 'TaskNotFound']
 
 export class VSphereVolumes implements VolumeService {
@@ -81,20 +81,20 @@ export class VSphereVolumes implements VolumeService {
   }
 
   /**
-   * VDDK logs in by itself: it gets what the Secret says now. A session from before the password was rotated goes on, so its
-   * own trouble would never tell.
+   * VDDK logs in by itself, so it gets the current content of the Secret. A session from before the password was changed still works, so
+   * its errors would never show the change.
    */
   async diskAccess(fcdId: string): Promise<DiskAccess> {
     await this.#pools.readAnew(await this.#pools.current())
     return await this.#onVolume(fcdId, CURED_FOR_READERS, (vcenter, id) => vcenter.diskAccess(id))
   }
 
-  /** Beyond the port: for `dormouse doctor` and the opt-in. Its danger is told at VCenterVolumes.setChangeTracking. */
+  /** Not part of the port: for `dormouse doctor` and the opt-in. VCenterVolumes.setChangeTracking describes its danger. */
   changeTracking(fcdId: string, on: boolean): Promise<void> {
     return this.#onVolume(fcdId, CURED_BY_READING_ANEW, (vcenter, id) => vcenter.setChangeTracking(id, on))
   }
 
-  /** Afterwards the service can be used again; it then logs in anew. */
+  /** The service can be used again afterwards; it then logs in again. */
   close(): Promise<void> {
     return this.#pools.close()
   }
@@ -114,7 +114,7 @@ export class VSphereVolumes implements VolumeService {
       try {
         return await actAtHome(pool)
       } catch (error) {
-        // It may have moved to another vCenter since it was found.
+        // The volume may have moved to another vCenter since it was found.
         if (!isVolumeNotFound(error) || !pool.forgetHome(id)) throw error
         return actAtHome(pool)
       }

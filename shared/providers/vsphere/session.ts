@@ -1,7 +1,7 @@
-// One login at one vCenter, shared by all calls: made when first needed, renewed when it has expired, given back at the end.
+// One login at one vCenter, shared by all calls: made when it is first needed, renewed when it has expired, given back at the end.
 //
-// vCenter allows a limited number of sessions, and its single sign-on locks an account after a few wrong passwords (five within
-// three minutes by default); a function that scales to zero must care for both.
+// vCenter allows a limited number of sessions, and its single sign-on locks an account after a few wrong passwords (five within three
+// minutes by default); a function that scales to zero must respect both.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
@@ -11,13 +11,13 @@ import { errorOf } from './faults.ts'
 import { type Moref, morefOf, type SoapAnswer, type SoapCall, SoapConnection, VIM, VSLM, VSphereFault } from './soap.ts'
 import { childOf, element, textOf, type XmlObject } from './xml.ts'
 
-/** At most three wrong logins in three minutes and process; a changed Secret makes a new Session, which does not wait. */
+/** At most three wrong logins in three minutes for each process; a changed Secret makes a new Session, which does not wait. */
 const REFUSED_LOGIN_PAUSE_MS = MINUTE_MS
 
 const SERVICE_INSTANCE: Moref = { type: 'ServiceInstance', id: 'ServiceInstance' }
 const VSLM_INSTANCE: Moref = { type: 'VslmServiceInstance', id: 'ServiceInstance' }
 
-/** What vCenter says of itself before a login. */
+/** What vCenter says about itself before a login. */
 export type ServiceContent = { about: XmlObject; sessionManager: Moref; authorizationManager: Moref; rootFolder: Moref }
 
 type Login = { token: string; key: string; content: ServiceContent; disks?: Moref }
@@ -36,7 +36,7 @@ export class Session {
     this.#soap = soap
   }
 
-  /** A call with this session. Throws VSphereFault for the caller to judge, else errors of Dormouse. */
+  /** A call with this session. Throws a VSphereFault for the caller to interpret, otherwise Dormouse's errors. */
   call(call: Omit<SoapCall, 'session'>): Promise<SoapAnswer> {
     return this.#withLogin((login) => this.#soap.call({ ...call, session: login.token }))
   }
@@ -55,7 +55,7 @@ export class Session {
     return { key, content }
   }
 
-  /** Gives the session back. A vCenter that is away then lets it expire by itself. */
+  /** Gives the session back. If vCenter cannot be reached, the session expires on its own. */
   async close(): Promise<void> {
     this.#closed = true
     const login = await this.#login?.catch(() => undefined)
@@ -80,13 +80,13 @@ export class Session {
     } catch (error) {
       if (!isExpired(error)) throw error
     }
-    // The call was refused before anything was done, so also one that is not repeatable may be made again. Whoever comes first
-    // forgets the login; the others find the new one.
+    // The call was refused before anything was done, so even a call that is not repeatable may be made again. The first caller forgets
+    // the login; the others find the new one.
     if (this.#login === first) this.#login = undefined
     return act(await this.#loggedIn())
   }
 
-  /** The one login of this moment: callers that come together share it. */
+  /** The current login: concurrent callers share it. */
   #loggedIn(): Promise<Login> {
     const { host } = this.#vcenter
     if (this.#closed) {

@@ -1,4 +1,4 @@
-// SOAP 1.1 calls to vCenter's services: written by hand, since no WSDL may be shipped and none is needed for twenty methods.
+// SOAP 1.1 calls to vCenter's services, written by hand: no WSDL may be shipped, and twenty methods do not need one.
 
 import { asError, RetryableError } from '#shared/kernel/errors.ts'
 import { excerptOf } from '#shared/kernel/excerpt.ts'
@@ -31,7 +31,7 @@ export type SoapCall = {
   parameters?: XmlContent[]
   /** Value of `vmware_soap_session`: vim25 takes it as HTTP cookie, vslm as SOAP header. */
   session?: string
-  /** Doing it twice is the same as once. */
+  /** Doing it twice has the same effect as doing it once. */
   repeatable: boolean
 }
 
@@ -44,7 +44,7 @@ export type SoapAnswer = {
   thumbprintSha256: string
 }
 
-/** A fault as vCenter gave it, in a call or as a task's end. Stays inside this folder: faults.ts makes the error of it. */
+/** A fault as vCenter returned it, from a call or at a task's end. It stays inside this folder: faults.ts turns it into an error. */
 export class VSphereFault extends Error {
   /** Bare type, such as `InvalidState`. */
   readonly fault: string
@@ -81,7 +81,7 @@ export class SoapConnection {
     }
     const answer = await this.#https.post(service.path, headers, envelopeOf(call), feed, call.repeatable)
     if (!isSoap(answer.status)) {
-      // A vCenter that starts or stops answers so, through its proxy: 404, 502, 503.
+      // While vCenter starts or stops, its proxy answers with these: 404, 502, 503.
       const what = `vCenter ${this.#vcenter.host} answers ${method} at ${service.path} with HTTP ${answer.status}`
       throw new RetryableError('VCenterUnreachable', what)
     }
@@ -115,7 +115,7 @@ export class SoapConnection {
 
   #unreadable(method: string, cause: Error): RetryableError {
     const what = `vCenter ${this.#vcenter.host} answers ${method} with something that is not SOAP: ${excerptOf(cause.message, 200)}`
-    // Without the cause: it quotes the answer.
+    // Without the cause, because it quotes the answer.
     return new RetryableError('VCenterAnswerUnreadable', what)
   }
 }

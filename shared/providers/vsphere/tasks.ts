@@ -1,4 +1,4 @@
-// Looks once at a vslm task. vslm has no way to wait for one; callers come back (docs/development/vsphere.md#tasks).
+// Polls a vslm task once. vslm offers no way to wait for a task; callers poll again (docs/development/vsphere.md#tasks).
 
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { excerptOf } from '#shared/kernel/excerpt.ts'
@@ -8,7 +8,7 @@ import type { Session } from './session.ts'
 import { type Moref, VSLM } from './soap.ts'
 import { childOf, integerOf, textOf, type XmlObject, type XmlValue } from './xml.ts'
 
-/** Throws TaskFailed or TaskNotFound when the task is over and did not do its work, so that it has to be started again. */
+/** Throws TaskFailed or TaskNotFound when the task is over and did not do its work, so that it must be started again. */
 export async function queryTask(session: Session, vcenter: string, task: string): Promise<TaskState> {
   const on: Moref = { type: 'VslmTask', id: task }
   const info = await query(session, vcenter, 'VslmQueryInfo', on)
@@ -37,7 +37,7 @@ async function query(session: Session, vcenter: string, method: string, on: More
     return childOf((await session.call({ service: VSLM, method, on, repeatable: true })).response, 'returnval')
   } catch (error) {
     if (missingOf(error) === undefined) throw errorOf(error, vcenter, `tell the state of ${on.id}`)
-    // vCenter forgets finished tasks after a while, and all of them when its service restarts.
+    // vCenter forgets finished tasks after a while, and all tasks when its service restarts.
     throw new RetryableError('TaskNotFound', `vCenter ${vcenter} does not know ${on.id} any more`, { cause: error })
   }
 }

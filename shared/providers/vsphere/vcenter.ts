@@ -1,4 +1,4 @@
-// The volumes of one vCenter: what vslm answers, with the meaning that the port (shared/ports/volumes.ts) gives it.
+// The volumes of one vCenter: gives vslm's answers the meaning that the port (shared/ports/volumes.ts) defines.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import { DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
@@ -14,9 +14,12 @@ import { Session } from './session.ts'
 import { queryTask } from './tasks.ts'
 import { Vslm } from './vslm.ts'
 
-/** One blip among hundreds of answers should not throw the others away. */
+/** One transient error among hundreds of answers should not discard the others. */
 const AREA_RETRIES = { attempts: 3, firstDelayMs: 500, maxDelayMs: 5 * SECOND_MS }
-/** vCenter may answer "no such snapshot" for a moment after its task was done (docs/development/vsphere.md#faults); these waits are about 3 s together. */
+/**
+ * vCenter may answer "no such snapshot" for a moment after its task was done (docs/development/vsphere.md#faults); these waits add up to
+ * about 3 s.
+ */
 const FRESH_SNAPSHOT_RETRIES = { attempts: 5, firstDelayMs: 300, maxDelayMs: 2 * SECOND_MS }
 
 export class VCenterVolumes {
@@ -49,7 +52,7 @@ export class VCenterVolumes {
     }
   }
 
-  /** Looks at the volume first: some versions start a task for a volume that does not exist, and it can only fail. */
+  /** Checks that the volume exists first: some versions start a task for a volume that does not exist, and that task can only fail. */
   async startSnapshot(fcdId: string, description: string): Promise<TaskRef> {
     if ((await this.describe(fcdId)) === undefined) throw volumeNotFound(fcdId)
     try {
@@ -93,7 +96,10 @@ export class VCenterVolumes {
     )
   }
 
-  /** undefined only when the list of snapshots says so: a refusal is never taken for a deletion (docs/development/vsphere.md#faults). */
+  /**
+   * undefined only when the list of snapshots shows that the snapshot is gone: a refusal is never taken for a deletion
+   * (docs/development/vsphere.md#faults).
+   */
   async startDeleteSnapshot(fcdId: string, snapshotId: string): Promise<TaskRef | undefined> {
     const snapshots = await this.listSnapshots(fcdId)
     if (!snapshots.some((snapshot) => snapshot.snapshotId === snapshotId)) return undefined
@@ -114,7 +120,7 @@ export class VCenterVolumes {
     }
   }
 
-  /** A disk with change tracking cannot be attached to a VM without it (Broadcom KB 88193): only ever on the user's word. */
+  /** A disk with change tracking cannot be attached to a VM without it (Broadcom KB 88193): only call this at the user's request. */
   async setChangeTracking(fcdId: string, on: boolean): Promise<void> {
     try {
       await this.#vslm.setChangeTracking(fcdId, on)
@@ -143,7 +149,7 @@ export class VCenterVolumes {
     }
   }
 
-  /** Details refuse the snapshot again and again: the list decides whether it is still on its way. */
+  /** The details call has refused the snapshot repeatedly: the list decides whether the snapshot is still being created. */
   async #hiddenSnapshot(cause: unknown, fcdId: string, snapshotId: string, doing: string): Promise<Error> {
     const listed = (await this.listSnapshots(fcdId)).some((snapshot) => snapshot.snapshotId === snapshotId)
     return listed ? this.#collision(cause, doing) : snapshotNotFound(fcdId, snapshotId, cause)
@@ -161,7 +167,10 @@ export class VCenterVolumes {
     return missingOf(error) === 'volume' ? volumeNotFound(fcdId, error) : this.#error(error, doing)
   }
 
-  /** What was there a moment ago is said to be missing: another operation is at work on it (the Velero Plugin for vSphere retries NotFound too). */
+  /**
+   * vCenter reports as missing what existed a moment ago: another operation is working on it (the Velero Plugin for vSphere retries
+   * NotFound too).
+   */
   #collision(error: unknown, doing: string): Error {
     if (missingOf(error) === undefined) return this.#error(error, doing)
     return new RetryableError('VCenterBusy', `vCenter ${this.vcenter.host} could not ${doing} just now`, {

@@ -1,5 +1,5 @@
 // The methods of vCenter's disk service (vslm) that Dormouse uses, in values instead of XML. Names and order of parameters:
-// docs/development/vsphere.md#methods. Everything here throws VSphereFault as it is; vcenter.ts gives it a meaning.
+// docs/development/vsphere.md#methods. This file throws VSphereFault unchanged; vcenter.ts interprets it.
 
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
@@ -43,7 +43,7 @@ export class Vslm {
   async snapshots(fcdId: string): Promise<FcdSnapshot[]> {
     const method = 'VslmRetrieveSnapshotInfo'
     const { response } = await this.#call(method, true, id('id', fcdId))
-    // None is an empty value. No value at all is no answer: a disk snapshot would count as gone.
+    // A disk without snapshots gives an empty value. No value at all is no answer: otherwise an existing snapshot would count as gone.
     const [info, ...more] = listOf(response, 'returnval')
     if (info === undefined || more.length > 0) throw this.#incomplete(method)
     return listOf(info, 'snapshots').map((snapshot) => {

@@ -5,7 +5,7 @@ import { type SaxesAttributeNS, SaxesParser, type SaxesTagNS } from 'saxes'
 const XSI = 'http://www.w3.org/2001/XMLSchema-instance'
 /** Far deeper than any vSphere type. */
 const MAX_DEPTH = 64
-/** A hundred thousand changed areas are 300,000. Short tags would make gigabytes of objects from some megabytes. */
+/** A hundred thousand changed areas are 300,000 elements. With short tags, a few megabytes of XML could become gigabytes of objects. */
 const MAX_ELEMENTS = 1_000_000
 
 /** Written XML. Only `element` makes it, so a bare string can never get into a request unescaped. */
@@ -19,7 +19,7 @@ export class Xml {
 
 export type XmlContent = Xml | string | number | undefined
 
-/** `undefined` content is left out; text is escaped. `head` is a name of ours, with attributes when needed. */
+/** `undefined` content is left out; text and attribute values are escaped. The names are not: they must come from Dormouse's own code. */
 export function element(name: string, attributes: Record<string, string>, ...content: XmlContent[]): Xml {
   const attributeText = Object.entries(attributes).map(([key, value]) => ` ${key}="${escapeXml(value)}"`)
   const inner = content.map((part) =>
@@ -35,16 +35,16 @@ function escapeXml(text: string): string {
 }
 
 /**
- * A leaf without attributes is its text. Anything else is an object without a prototype: children by local name (a list when there
- * are several), `$type` = xsi:type without namespace prefix and package (`vmodl.fault.` and the like), `$text`, and the other
- * attributes as `@name`.
+ * A leaf without attributes is its text. Anything else is an object without a prototype: children by local name (a list when there are
+ * several), `$type` = xsi:type without namespace prefix and package (`vmodl.fault.` and the like), `$text`, and the other attributes as
+ * `@name`.
  */
 export type XmlValue = string | XmlObject
 export interface XmlObject {
   [name: string]: XmlValue | XmlValue[] | undefined
 }
 
-/** Feeds on the bytes of one document. `push` and `end` throw an Error when it is not well-formed XML. */
+/** Takes the bytes of one document in parts. `push` and `end` throw an Error when it is not well-formed XML. */
 export class XmlReader {
   readonly #parser = new SaxesParser({ xmlns: true, position: false })
   readonly #decoder = new TextDecoder('utf-8', { fatal: true })
@@ -56,7 +56,7 @@ export class XmlReader {
     this.#parser.on('error', (error) => {
       throw error
     })
-    // No answer of vSphere has one, and nothing good comes from declaring entities.
+    // No answer of vSphere has one, and entity declarations are a risk.
     this.#parser.on('doctype', () => {
       throw new Error('a document type declaration is not allowed')
     })
@@ -117,13 +117,13 @@ function attributeOf({ uri, local, prefix, value }: SaxesAttributeNS): { name: s
   return local === 'type' ? { name: '$type', value: value.split(':').at(-1)?.split('.').at(-1) ?? '' } : undefined
 }
 
-/** The child as an object; a leaf, an absent child or a list gives undefined. */
+/** The child as an object; undefined for a leaf, an absent child or a list. */
 export function childOf(value: XmlValue | undefined, name: string): XmlObject | undefined {
   const found = fieldOf(value, name)
   return typeof found === 'object' && !Array.isArray(found) ? found : undefined
 }
 
-/** The child's text, also when it has attributes. */
+/** The child's text, even when it has attributes. */
 export function textOf(value: XmlValue | undefined, name: string): string | undefined {
   const found = fieldOf(value, name)
   if (typeof found === 'string') return found

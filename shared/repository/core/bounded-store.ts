@@ -1,18 +1,18 @@
-// A repository's store, for readers: whoever can write the bucket can put objects of any size and number into it, and what is
-// read whole or listed must fit into a small function.
+// Bounds what readers take from a repository's store. An attacker who can write to the bucket can put objects of any size and number into
+// it, and everything that is read whole or listed must fit into the memory of a small function.
 
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import { KiB, MiB } from '#shared/kernel/units.ts'
 import type { IncompleteUploads, ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 import { MOST_CONFIG_BYTES } from '#shared/repository/format/repository-config.ts'
 
-/** The largest that Dormouse writes, for disks of 64 TiB in chunks of 256 KiB, and some more (docs/format). */
+/** The largest object of each kind that Dormouse writes, for disks of 64 TiB in chunks of 256 KiB, with some margin (docs/format). */
 const MOST_BYTES: Record<string, { bytes: number; reason: string }> = {
   config: { bytes: MOST_CONFIG_BYTES, reason: 'RepositoryConfigCorrupt' },
   roots: { bytes: 8 * MiB, reason: 'RootCorrupt' },
   index: { bytes: 8 * MiB, reason: 'IndexCorrupt' },
   session: { bytes: 64 * KiB, reason: 'SessionCorrupt' },
-  // A bit for each chunk of the disk.
+  // One bit for each chunk of the disk.
   checkpoint: { bytes: 64 * MiB, reason: 'CheckpointCorrupt' },
   retire: { bytes: 4 * MiB, reason: 'RetireListCorrupt' },
   doom: { bytes: 4 * MiB, reason: 'RetireListCorrupt' },
@@ -20,7 +20,7 @@ const MOST_BYTES: Record<string, { bytes: number; reason: string }> = {
 }
 const MOST_OTHER = { bytes: 64 * MiB, reason: 'PackCorrupt' }
 
-/** Names that one LIST may give. A repository has one list of a kind at a time, and some from crashes. */
+/** The most names that one LIST may return. A repository has one list of a kind at a time, and a few more after crashes. */
 const MOST_NAMES: Record<string, number> = {
   retire: 10_000,
   doom: 10_000,
@@ -45,7 +45,7 @@ class BoundedStore implements ObjectStore {
     this.incompleteUploads = inner.incompleteUploads
   }
 
-  /** CorruptionError when it is larger than any of its kind; no more than that is read. */
+  /** Throws CorruptionError when the object is larger than any object of its kind; it reads no more than that limit plus one byte. */
   async get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     const { bytes: mostBytes, reason } = MOST_BYTES[folderOf(key)] ?? MOST_OTHER
     const bytes = await this.#inner.getRange(key, 0, mostBytes + 1, signal)
@@ -78,7 +78,7 @@ class BoundedStore implements ObjectStore {
   }
 }
 
-/** TerminalError `RepositoryFlooded`. */
+/** Returns a TerminalError `RepositoryFlooded`. */
 export function flooded(where: string, what: string): TerminalError {
   return new TerminalError(
     'RepositoryFlooded',

@@ -1,11 +1,11 @@
-// When a checkpoint is due in the middle of a slice, and at most one of them at a time.
+// Decides when a checkpoint is due in the middle of a slice. At most one checkpoint is written at a time.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import { MiB, SECOND_MS } from '#shared/kernel/units.ts'
 
 const AFTER_MS = 15 * SECOND_MS
 const AFTER_BYTES = 256 * MiB
-/** A fast store would otherwise get little else. */
+/** Without this minimum, a fast store would receive little but checkpoints. */
 const LEAST_MS = 2 * SECOND_MS
 
 export class CheckpointCadence {
@@ -37,7 +37,7 @@ export class CheckpointCadence {
       })
   }
 
-  /** Waits for the one that is being written. */
+  /** Waits for the checkpoint that is being written. */
   async settle(): Promise<void> {
     await this.#running
   }

@@ -1,4 +1,4 @@
-// Checkpoint objects of one session: the newest that opens wins, older ones go when a newer one is durable.
+// Checkpoint objects of one session. The newest that opens wins; older ones are removed when a newer one is durable.
 
 import { ConflictError, CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import { OBJECT_LOCKED } from '#shared/ports/object-store.ts'
@@ -8,10 +8,13 @@ import type { Outbox } from './outbox.ts'
 import type { Repository } from './repository.ts'
 import type { Warn } from './warn.ts'
 
-/** Four digits in the name. The last one is kept for the slice's end. */
+/** The name has four digits for the number. The last number is reserved for the end of the slice. */
 const MOST_PER_SLICE = 9999
 
-/** A write removes the ones before it: one stands, two after a crash. The rest is somebody else's, and prune's. */
+/**
+ * Each write removes the checkpoints before it, so there is one checkpoint, or two after a crash. Dormouse did not write any others;
+ * prune removes them.
+ */
 const MOST_KEPT = 1000
 const MOST_TRIED = 16
 
@@ -32,7 +35,7 @@ export class Checkpoints {
     this.#slice = slice
   }
 
-  /** undefined: there is none that opens, the transfer begins anew. */
+  /** undefined: no checkpoint opens, and the transfer starts again from the beginning. */
   async newest(): Promise<Checkpoint | undefined> {
     const { store, keys } = this.#repository
     this.#keys = []
@@ -55,7 +58,7 @@ export class Checkpoints {
     return undefined
   }
 
-  /** Whether one more fits beside the slice's last. */
+  /** Whether one more checkpoint fits besides the last one of the slice. */
   get hasRoom(): boolean {
     return this.#written < MOST_PER_SLICE - 1
   }
@@ -71,14 +74,17 @@ export class Checkpoints {
     for (const known of older) await this.#drop(known)
   }
 
-  /** After the root nothing needs them any more. `but`: name of one that the next backup may go by. */
+  /**
+   * Removes the checkpoints, because nothing needs them after the root is written. `but`: name of a checkpoint to keep, from which the
+   * next backup may continue.
+   */
   async removeAll(but?: string): Promise<void> {
     for await (const { key } of this.#repository.store.list(folderOf(this.#session))) {
       if (but === undefined || key !== `${folderOf(this.#session)}${but}`) await this.#drop(key)
     }
   }
 
-  /** One that the store locks costs no backup: prune takes it once it may. */
+  /** A checkpoint that the store has locked does not fail the backup: prune removes it once the lock allows it. */
   async #drop(key: string): Promise<void> {
     try {
       await this.#repository.store.delete(key)

@@ -1,12 +1,13 @@
-// Tries on the store what the protocol leans on: PUT only where nothing stands, and LIST that names it at once.
+// Tests two properties of the store that the protocol relies on: a conditional PUT that never overwrites, and a LIST that shows a new
+// object at once.
 
 import { randomBytes } from 'node:crypto'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 
-/** Below the repository's prefix; removed again, never read by anyone else. */
+/** Below the repository's prefix. Probe objects are removed again and no other part of Dormouse reads them. */
 export const PROBE_PREFIX = 'probe/'
 
-/** false: of two PUTs that race, not exactly one won, or what won is not listed or not kept. */
+/** false: not exactly one of two racing PUTs won, or the winning object is not listed or was not kept. */
 export async function probeConditionalPut(store: ObjectStore): Promise<boolean> {
   const key = `${PROBE_PREFIX}${randomBytes(8).toString('hex')}`
   const bodies = [Buffer.from('first'), Buffer.from('second')] as const

@@ -1,4 +1,4 @@
-// Gives a session up: a tombstone at its root's key, where only one can win.
+// Gives a session up: writes a tombstone at the key of its root, where only one object can win.
 
 import { RetryableError } from '#shared/kernel/errors.ts'
 import { rootKey } from '#shared/repository/format/names.ts'
@@ -7,7 +7,7 @@ import { claimedKind, SEALED_PREFIX_BYTES } from '#shared/repository/format/seal
 import { putOnce } from './put-once.ts'
 import type { Repository } from './repository.ts'
 
-/** true: a tombstone stands at the root's key now. false: a root does. `checkpoint`: see `sealTombstone`. */
+/** true: a tombstone is now at the root's key. false: a root is. `checkpoint`: see `sealTombstone`. */
 export async function fenceSession(
   repository: Repository,
   session: string,
@@ -20,13 +20,15 @@ export async function fenceSession(
   for (let round = 0; round < MOST_ROUNDS; round++) {
     if ((await putOnce(repository.store, key, tombstone)) === 'ours') return true
     const standing = await repository.store.getRange(key, 0, SEALED_PREFIX_BYTES)
-    // Removed since the PUT: that was someone who forgets it, try again.
+    // The object was removed after the PUT, by a process that forgets the session: try again.
     if (standing !== undefined) return claimedKind(standing) === 'tombstone'
   }
   throw unconfirmed(repository, key)
 }
 
-/** Others who work on the same root get in between once or twice. More often, the store does not do what it says. */
+/**
+ * Other processes that work on the same root interfere once or twice. If it happens more often, the store does not do what it reports.
+ */
 export const MOST_ROUNDS = 10
 
 export function unconfirmed({ store }: Repository, key: string): RetryableError {

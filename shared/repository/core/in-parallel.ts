@@ -1,4 +1,4 @@
-/** Calls `act` for every item, at most `lanes` at a time; the results keep the items' order. The first error ends it. */
+/** Calls `act` for every item, at most `lanes` at a time. The results keep the order of the items. The first error rejects the call. */
 export async function inParallel<Item, Result>(
   items: readonly Item[],
   lanes: number,

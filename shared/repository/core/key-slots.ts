@@ -1,4 +1,4 @@
-// A repository's key slots: read with a bound on their number and size, tried with a bound on their cost.
+// A repository's key slots. Reading bounds their number and size; trying them bounds the cost.
 
 import { createHash, randomBytes } from 'node:crypto'
 import { TerminalError } from '#shared/kernel/errors.ts'
@@ -10,20 +10,23 @@ import { isSlotIntact } from '#shared/repository/format/slot-mac.ts'
 import { type FoundSlot, openableBy, planTrials } from '#shared/repository/format/slot-trials.ts'
 import { inParallel } from './in-parallel.ts'
 
-/** Of those that are there, the oldest. A repository has two, and one more for each password that was let in and not closed. */
+/** The oldest slots that are read. A repository has two, and one more for each password that was added and not closed. */
 export const MOST_SLOTS = 64
-/** A hundred pages of names. Whoever plants more keeps the password out, by name. */
+/**
+ * A hundred pages of LIST. If an attacker plants more slots than this, the right one may not be found; the error says so
+ * (`KeySlotsSuspect`).
+ */
 const MOST_LISTED = 100_000
 export const PARALLEL_READS = 8
 const SHOWN_SLOTS = 5
 
 export type SlotList = {
   slots: FoundSlot[]
-  /** How many names there are; those that are not in `slots` were not read, or are no slots. */
+  /** How many names there are. Names that are not in `slots` were not read, or are not slots. */
   listed: number
-  /** The newest ones' names, for a message. */
+  /** Names of the newest slots, for an error message. */
   newest: string[]
-  /** Names of those that were read, or are too large for it, and are no slot that this version knows. */
+  /** Names of objects that are too large to be read, or that were read and are not a slot this version knows. */
   unreadable: string[]
 }
 
@@ -64,23 +67,23 @@ export async function readSlot(store: ObjectStore, key: string): Promise<Omit<Fo
   return slot && { slotId: slotIdIn(key), slot }
 }
 
-/** It may have been exchanged for a larger one since it was listed. */
+/** The slot may have been replaced by a larger object after it was listed. */
 const readSlotBytes = (store: ObjectStore, key: string) => store.getRange(key, 0, MOST_SLOT_BYTES + 1)
 
 const slotIdIn = (key: string): string => key.slice(keySlotKey('').length)
 
-/** Names of slots that nobody wrote who had the repository key, or that were damaged since; of a later version, too. */
+/** Names of slots that were written without the repository key, were damaged later, or have a format that only a later version knows. */
 export function damagedSlots(keys: RepositoryKeys, { slots, unreadable }: SlotList): string[] {
   const changed = slots.filter(({ slotId, slot }) => !isSlotIntact(keys, slotId, slot))
   return [...unreadable, ...changed.map(({ slotId }) => keySlotKey(slotId))].sort()
 }
 
-/** Repository keys that this process has unwrapped already, as scrypt is slow on purpose. Memory only. */
+/** Repository keys that this process has already unwrapped, because scrypt is slow on purpose. Kept in memory only. */
 export class KeyCache {
   readonly #pepper = randomBytes(32)
   readonly #masters = new Map<string, { slotId: string; slot: string; master: Uint8Array }>()
 
-  /** Only while the slot that it came from stands as it was: one that was removed lets nobody in. */
+  /** Returns the key only while the slot that it came from is unchanged: a slot that was removed must no longer grant access. */
   async get(store: ObjectStore, repositoryId: string, secret: string): Promise<Uint8Array | undefined> {
     const known = this.#masters.get(this.#name(repositoryId, secret))
     if (known === undefined) return undefined
@@ -104,8 +107,8 @@ const MOST_KNOWN = 256
 export const CLOSING = 'dormouse repository open … --close-others'
 
 /**
- * TerminalError `RepositoryKeyWrong`: none of them opens. `KeySlotsSuspect`: none of those opens that were tried, and there
- * are more, or more expensive ones, than a repository has.
+ * TerminalError `RepositoryKeyWrong`: the secret opens none of the slots. `KeySlotsSuspect`: the secret opens none of the slots that were
+ * tried, and there are more slots, or more expensive ones, than a repository has.
  */
 export async function unwrapAny(
   store: ObjectStore,

@@ -1,17 +1,17 @@
-// Chunks that the repository holds already, as far as memory allows: a table of fixed size that forgets at random.
+// Chunks that the repository already holds, as far as memory allows: a table of fixed size that evicts entries at random.
 
 import { asBuffer } from '#shared/repository/format/bytes.ts'
 import type { BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
 import { ID_BYTES } from '#shared/repository/format/version.ts'
 
 const WAYS = 8
-/** Words of an entry: id 4, pack number + 1 (0: free), offset, stored, raw. */
+/** Words of an entry: id 4, pack number + 1 (0: free), offset, stored bytes, raw bytes. */
 const WORDS = 8
 const COMPRESSED_BIT = 0x8000_0000
 
 /**
- * A hash table in buckets of eight. Ids are uniform, so their first word is the hash. A full bucket loses one of its
- * entries: a chunk that is forgotten is stored once more, which costs space and never correctness.
+ * A hash table with buckets of eight entries. Ids are uniformly distributed, so their first word serves as the hash. A full bucket evicts
+ * one of its entries: an evicted chunk is stored once more, which costs space and never correctness.
  */
 export class KnownChunks {
   readonly #words: Uint32Array
@@ -48,7 +48,7 @@ export class KnownChunks {
     }
   }
 
-  /** Takes it in unless it is there already: the older place is as good. */
+  /** Adds the chunk unless it is already in the table: the older location is as good. */
   add(location: BlobLocation): void {
     const id = asBuffer(location.id)
     if (this.#slotOf(id) !== undefined) return
@@ -60,7 +60,7 @@ export class KnownChunks {
     this.#words[entry + 7] = location.rawBytes | (location.compressed ? COMPRESSED_BIT : 0)
   }
 
-  /** All entries of a table but those in packs that must not be reused. */
+  /** Adds all entries of a table except those in packs that must not be reused. */
   addAll(table: LocationTable, isRetired: (pack: string) => boolean): void {
     for (let index = 0; index < table.length; index++) {
       const location = table.get(index)
@@ -100,7 +100,7 @@ export class KnownChunks {
     return number
   }
 
-  /** Names take memory as well: at most one for eight entries. */
+  /** Pack names take memory as well: the table keeps at most one name for eight entries. */
   get mostPacks(): number {
     return Math.max(1024, this.capacity / WAYS)
   }
@@ -112,7 +112,7 @@ export class KnownChunks {
     for (let entry = 0; entry < this.#words.length; entry += WORDS) {
       const name = old[(this.#words[entry + 4] ?? 0) - 1]
       if (name === undefined) continue
-      // Half of the room must come free, else the next names would bring us here again and again.
+      // Frees half of the room. Otherwise the next few names would start this pass again and again.
       if (this.#packs.length > this.mostPacks / 2 && !this.#packNumbers.has(name)) this.#words[entry + 4] = 0
       else this.#words[entry + 4] = this.#packNumber(name) + 1
     }

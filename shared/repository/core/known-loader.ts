@@ -1,4 +1,4 @@
-// Fills the table of known chunks from the repository's index runs, newest first, as far as the table goes.
+// Fills the table of known chunks from the repository's index runs, newest first, until the table is full.
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { openIndexRun } from '#shared/repository/format/index-run.ts'
@@ -13,10 +13,10 @@ import { PackSet } from './pack-set.ts'
 import type { Repository } from './repository.ts'
 import type { Warn } from './warn.ts'
 
-/** Runs that are looked at however many there are: the start of a slice must not grow with the repository. */
+/** The most index runs that are read, however many there are: the start of a slice must not take longer as the repository grows. */
 const MOST_RUNS = 256
 const PARALLEL_READS = 8
-/** Buckets overflow before the table is full; beyond this part, loading more would push out newer entries. */
+/** Buckets overflow before the table is full. Beyond this fraction, loading more entries would evict newer ones. */
 const FILL = 0.75
 
 export type KnownSource = {
@@ -33,7 +33,7 @@ export async function loadKnownChunks(
 ): Promise<KnownChunks> {
   const known = new KnownChunks(source.mostEntries)
   const isUnusable = (pack: string) => own.unusable.has(pack)
-  // What this session stored in earlier slices comes first.
+  // The chunks that this session stored in earlier slices come first.
   await inParallel(own.newChunks.segments.toReversed(), PARALLEL_READS, (segment) =>
     addSegment(source, known, segment, isUnusable),
   )
@@ -53,9 +53,9 @@ async function runsNewestFirst({ store }: Repository): Promise<string[]> {
 }
 
 /**
- * A run is a hint. It may be older than a garbage collection: of a session that was given up and wrote it late, or that named
- * packs which its root does not. So its root must stand, and only packs count that are listed now, after the retire lists
- * were read: those no collection deletes before this session has ended.
+ * Adds one index run. A run is only a hint, because it may be older than a prune: a session that was given up may have written it late,
+ * or it may name packs that its root does not name. So the run counts only if its root exists, and of its packs only those that a LIST
+ * shows now, after the retire lists were read: no prune deletes these before this session has ended.
  */
 async function addRun(
   source: KnownSource,
@@ -85,7 +85,7 @@ async function isSealed({ store }: Repository, session: string): Promise<boolean
   return head !== undefined && claimedKind(head) === 'root'
 }
 
-/** Those that are listed, as many as the table can name: of a pack beyond them nothing is taken over, which costs space only. */
+/** The listed packs, up to as many as the table can name. Chunks in packs beyond this limit are not reused, which only costs space. */
 async function packsOf({ store }: Repository, session: string, most: number): Promise<PackSet> {
   const packs = new PackSet(session)
   for await (const { key, bytes } of store.list(packKey(`${session}/`))) {
@@ -109,14 +109,14 @@ async function addSegment(
 ): Promise<void> {
   if (isFull(known)) return
   await unlessCorrupt(source.warn, async () => {
-    // A segment in a retired pack may be gone already; its chunks may live on, and are merely not known.
+    // A segment in a retired pack may already be deleted. Its chunks may still exist, but they stay unknown.
     if (isLost(segment.pack)) return
     const table = LocationTable.decode(await source.blobs.read('segment', segment))
     known.addAll(table, isLost)
   })
 }
 
-/** An index run only saves space: one that cannot be read is no reason to have no backup. */
+/** An index run only saves space, so an unreadable run must not fail the backup. */
 async function unlessCorrupt(warn: Warn, act: () => Promise<void>): Promise<void> {
   try {
     await act()

@@ -1,16 +1,18 @@
-// Which packs stand, by a LIST of each session that somebody names: 8 bytes of memory for each pack.
+// Finds out which packs exist, with a LIST of each session that the caller names: 8 bytes of memory for each pack.
 
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { isPackRef, packKey } from '#shared/repository/format/names.ts'
 import { inParallel } from './in-parallel.ts'
 
 /**
- * 8 TiB in packs of 8 MiB, 16 TiB in packs of 16 MiB, in 8 MB of memory. Of what is beyond it nothing is taken over, which costs space only: the
- * sessions that are asked for first have the names.
+ * 8 TiB in packs of 8 MiB or 16 TiB in packs of 16 MiB, in 8 MB of memory. Packs beyond this limit are not reused, which only costs
+ * space: the sessions that are asked for first take the room.
  */
 const MOST_NAMES = 1_048_576
 const MOST_SESSIONS = 256
-/** A LIST answers a thousand names: a session with more is listed by the first digit of its packs' names, several at a time. */
+/**
+ * A LIST returns a thousand names at a time. A session with more packs is listed by the first digit of the packs' names, several at once.
+ */
 const ONE_LIST = 1000
 const DIGITS = [...'0123456789abcdef']
 const LANES = 8
@@ -21,13 +23,13 @@ export class ListedPacks {
   readonly #sessions = new Map<string, Promise<SortedNames>>()
   #names = 0
 
-  /** `mostNames`: for tests that have no million of packs. */
+  /** `mostNames`: for tests, which do not have a million packs. */
   constructor(store: ObjectStore, mostNames = MOST_NAMES) {
     this.#store = store
     this.#mostNames = mostNames
   }
 
-  /** Those of `packs` that are listed; each session is listed once. */
+  /** Those of `packs` that are listed. Each session is listed once. */
   async among(packs: readonly string[]): Promise<ReadonlySet<string>> {
     const sessions = new Set(packs.map(sessionOf))
     await Promise.all([...sessions].map((session) => this.#of(session)))
@@ -37,7 +39,7 @@ export class ListedPacks {
     return listed
   }
 
-  /** From here on what stands of this session is known, as far as there is room. */
+  /** Lists the session's packs ahead of time, as far as there is room. */
   async list(session: string): Promise<void> {
     await this.#of(session)
   }
@@ -47,7 +49,7 @@ export class ListedPacks {
     if (known !== undefined) return known
     const packs = this.#sessions.size < MOST_SESSIONS ? this.#list(session) : Promise.resolve(new SortedNames([]))
     this.#sessions.set(session, packs)
-    // Who waits for it hears of a failure; whoever asks for it again asks the store again.
+    // Callers that wait for this LIST receive its error; a later call asks the store again.
     packs.catch(() => this.#sessions.delete(session))
     return packs
   }
@@ -59,13 +61,13 @@ export class ListedPacks {
     return this.#keep(parts)
   }
 
-  /** One more than `most` when there are more. */
+  /** Returns up to `most` + 1 names: one more than `most` when there are more. */
   async #listBelow(prefix: string, most: number): Promise<BigUint64Array> {
     let names: BigUint64Array = new BigUint64Array(64)
     let count = 0
     for await (const { key } of this.#store.list(packKey(prefix))) {
       const pack = key.slice(packKey('').length)
-      // Anybody may have put other keys there.
+      // Other programs may have put other keys there.
       if (!isPackRef(pack)) continue
       if (count === names.length) names = grown(names)
       names[count++] = nameOf(pack)
@@ -84,13 +86,13 @@ export class ListedPacks {
   }
 }
 
-/** A few sorted arrays, each with names above those of the one before. */
+/** A few sorted arrays. All names of an array are greater than those of the array before it. */
 class SortedNames {
   readonly #parts: readonly BigUint64Array[]
 
   constructor(parts: readonly BigUint64Array[]) {
     this.#parts = parts.filter(({ length }) => length > 0)
-    // Most stores list in order, and some do not.
+    // Most stores list in order, but some do not.
     for (const part of this.#parts) if (!isSorted(part)) part.sort()
   }
 

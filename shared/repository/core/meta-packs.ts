@@ -1,4 +1,4 @@
-// Packs of map pages and index segments, filled on the main thread beside the lanes' packs of chunks.
+// Packs of map pages and index segments. The main thread fills them, while the lanes fill packs of chunks.
 
 import { randomBytes } from 'node:crypto'
 import { MiB } from '#shared/kernel/units.ts'
@@ -9,7 +9,7 @@ import type { RepositoryKeys } from '#shared/repository/format/repository-keys.t
 import type { Outbox } from './outbox.ts'
 
 const MOST_PACK_BYTES = 4 * MiB
-/** Pages wait in memory until their pack is durable: do not let them wait for a full one. */
+/** Pages wait in memory until their pack is durable, so they must not wait for a full pack. */
 const MOST_BLOBS = 16
 
 type Waiting = { location: BlobLocation; onDurable: (location: BlobLocation) => void }
@@ -43,7 +43,7 @@ export class MetaPacks {
     if (this.#waiting.length >= MOST_BLOBS) this.sendPack()
   }
 
-  /** Sends what there is; `outbox.settle` waits for it. */
+  /** Sends the current pack, if there is one; `outbox.settle` waits for it. */
   sendPack(): void {
     const pack = this.#pack
     if (pack === undefined) return

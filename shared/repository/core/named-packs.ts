@@ -1,4 +1,4 @@
-// The packs that a map names, of any session, and which of them no LIST shows: 12 bytes of memory for each name.
+// The packs of any session that a map names, and which of them no LIST shows: 12 bytes of memory for each name.
 
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import type { BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
@@ -7,7 +7,7 @@ import { inParallel } from './in-parallel.ts'
 import { PackSet } from './pack-set.ts'
 
 const PARALLEL_LISTS = 8
-/** Above it one session's packs are listed in sixteen parts at once: a LIST answers a thousand names at a time. */
+/** Above this number, the packs of one session are listed in sixteen parts at once: a LIST returns a thousand names at a time. */
 const MANY_PACKS = 4096
 const HEX = [...'0123456789abcdef']
 
@@ -29,7 +29,7 @@ export class NamedPacks {
     packs.add(pack, bytes)
   }
 
-  /** Looks only below sessions that are named. What is listed and long enough is not missing. */
+  /** Lists only sessions that were named. A pack that is listed and long enough is not missing. */
   async lookFor(store: ObjectStore): Promise<void> {
     const parts = [...this.#sessions].flatMap(([session, packs]) => {
       const prefix = packKey(`${session}/`)
@@ -40,7 +40,7 @@ export class NamedPacks {
     })
   }
 
-  /** One that is missing of this session. */
+  /** One missing pack of this session. */
   missingOf(session: string): string | undefined {
     return this.#sessions.get(session)?.missing(1)[0]
   }

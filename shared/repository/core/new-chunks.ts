@@ -1,4 +1,4 @@
-// The chunks that this backup added, on their way into its index run: full segments go into packs.
+// The chunks that this backup added, on their way into its index run. Full segments go into packs.
 
 import { encodeSegment, SEGMENT_ENTRIES } from '#shared/repository/format/index-run.ts'
 import { type BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
@@ -6,12 +6,12 @@ import { type BlobLocation, LocationTable } from '#shared/repository/format/loca
 export class NewChunks {
   /** Segments that are durable. */
   readonly segments: BlobLocation[] = []
-  /** Full tables on their way into a pack. */
+  /** Full tables that are on their way into a pack. */
   readonly #leaving = new Set<LocationTable>()
   #table = new LocationTable(SEGMENT_ENTRIES)
   #count = 0
 
-  /** Answers the table when this entry filled it: the caller stores it as a segment and calls `segmentStored`. */
+  /** Returns the table when this entry filled it: the caller stores it as a segment and calls `segmentStored`. */
   add(location: BlobLocation): LocationTable | undefined {
     this.#table.set(this.#count++, location)
     if (this.#count < this.#table.length) return undefined
@@ -22,7 +22,9 @@ export class NewChunks {
     return full
   }
 
-  /** Entries of a checkpoint. More than a segment of them is possible: they stay in one table until the index run. */
+  /**
+   * Adds the entries of a checkpoint. There may be more than a segment of them: they stay in one table until the index run is written.
+   */
   addAll(table: LocationTable): void {
     for (let index = 0; index < table.length; index++) {
       const location = table.get(index)
@@ -41,7 +43,7 @@ export class NewChunks {
     this.segments.push(location)
   }
 
-  /** Everything that is in no durable segment, sorted. */
+  /** Everything that is not in a durable segment, sorted. */
   encodeUnsegmented(): Buffer {
     if (this.#leaving.size === 0) return encodeSegment(this.#table, this.#count)
     const room = [...this.#leaving].reduce((sum, table) => sum + table.length, this.#count)

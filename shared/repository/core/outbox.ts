@@ -1,4 +1,4 @@
-// Packs on their way to the store. The first failure stops the transfer; nobody acts on a pack before it is durable.
+// Packs on their way to the store. The first failure stops the transfer. A pack counts only once it is durable.
 
 import { asError, ConflictError } from '#shared/kernel/errors.ts'
 import type { UploadProgress } from '#shared/ports/mover.ts'
@@ -26,7 +26,7 @@ export class Outbox {
     if (!this.failure.aborted) this.#failed.abort(asError(error))
   }
 
-  /** Sends a pack; `onDurable` runs once it is in the store, and what it throws fails the transfer. */
+  /** Sends a pack. `onDurable` runs once the pack is in the store; an error that it throws fails the transfer. */
   send(ref: string, bytes: Uint8Array, onDurable: () => void): void {
     const sending = this.#put(ref, bytes)
       .then(onDurable)
@@ -35,13 +35,13 @@ export class Outbox {
     this.#sending.add(sending)
   }
 
-  /** Waits until nothing is on its way; throws what failed. */
+  /** Waits until nothing is in flight; throws the first failure. */
   async settle(): Promise<void> {
     while (this.#sending.size > 0) await Promise.all(this.#sending)
     this.failure.throwIfAborted()
   }
 
-  /** An object that is not a pack; counted as sent. */
+  /** Puts an object that is not a pack. Its bytes count as sent. */
   async put(key: string, bytes: Uint8Array): Promise<'ours' | 'theirs'> {
     const whose = await putOnce(this.#store, key, bytes, this.failure)
     this.#stats.bytesSent += bytes.length

@@ -1,5 +1,5 @@
-// A repository's store that charges all that it moves to a Pacer. It waits for nothing: what is in hand at the end of a slice, and
-// small objects in between, are not held up; what begins after them is.
+// A repository's store that charges all bytes that it moves to a Pacer. The store itself never waits: it does not delay the data in
+// flight at the end of a slice, nor small objects in between. Only work that begins later waits.
 
 import type { IncompleteUploads, ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 import type { Pacer } from './pacer.ts'
@@ -23,7 +23,7 @@ export class PacedStore implements ObjectStore {
     return bytes
   }
 
-  /** Charged before it begins, so that many at once do not all find the way free. */
+  /** The length is charged before the request begins, so that many concurrent requests do not all find the limit unused. */
   async getRange(key: string, offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array | undefined> {
     this.#pacer.charge(length)
     const bytes = await this.#inner.getRange(key, offset, length, signal)

@@ -1,5 +1,5 @@
-// A limit on bytes per second for all that one mover sends and receives, whatever number of lanes ask at once. What moves is
-// charged at once; whoever wants to begin something waits until all that was charged before is paid for by the time.
+// A limit on bytes per second for everything that one mover sends and receives, however many lanes ask at once. Bytes that move are
+// charged immediately; a caller that wants to begin something waits until enough time has passed to pay for all earlier charges.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -8,7 +8,7 @@ export class Pacer {
   readonly bytesPerSecond: number
   readonly #clock: Clock
   readonly #bytesPerMs: number
-  /** When everything that was charged is paid for. Time in which nothing moved is not saved up. */
+  /** The time at which everything that was charged is paid for. Idle time is not saved up. */
   #paidAtMs: number
   #last: Promise<void> = Promise.resolve()
 
@@ -19,14 +19,14 @@ export class Pacer {
     this.#paidAtMs = clock.monotonicMs()
   }
 
-  /** Moved, or about to move. Negative: less came than was charged. */
+  /** Charges bytes that moved, or are about to move. Negative: fewer bytes came than were charged. */
   charge(bytes: number): void {
     this.#paidAtMs = Math.max(this.#paidAtMs, this.#clock.monotonicMs()) + bytes / this.#bytesPerMs
   }
 
   /**
-   * One after the other: waits for what was charged before, then calls `begin`, whose charges the next one waits for. As soon as
-   * the signal aborts nothing is waited for any more: undefined, and nothing was begun.
+   * Callers take turns. Each waits until the earlier charges are paid for and then calls `begin`, whose charges the next caller waits
+   * for. When the signal aborts, the wait ends: the result is undefined, and `begin` was not called.
    */
   async turn<T>(begin: () => T | Promise<T>, signal: AbortSignal): Promise<T | undefined> {
     const before = this.#last

@@ -1,10 +1,10 @@
-// Packs of one session, such as those that a map names, with the bytes each must have: 12 bytes of memory for each.
+// Packs of one session, for instance those that a map names, with the size that each must have: 12 bytes of memory for each.
 
 import { isPackRef, packKey } from '#shared/repository/format/names.ts'
 
 const FIRST_ROOM = 64
 
-/** Names are 8 random bytes; they are kept as numbers in a hash table of open addressing. */
+/** Names are 8 random bytes. They are kept as numbers in a hash table with open addressing. */
 export class PackSet {
   readonly #session: string
   #names = new BigUint64Array(FIRST_ROOM)
@@ -15,7 +15,7 @@ export class PackSet {
     this.#session = session
   }
 
-  /** One of the session's packs, which must be as long as that at least. */
+  /** Adds one of the session's packs, which must have at least `bytes` bytes. */
   add(pack: string, bytes: number): void {
     if (this.#size * 4 >= this.#names.length * 3) this.#grow()
     const at = this.#place(this.#nameOf(pack))
@@ -23,8 +23,8 @@ export class PackSet {
   }
 
   /**
-   * A key that is listed below the session's packs: that pack is no longer looked for when it is long enough. Anybody may
-   * have put other keys there, such as a folder's marker, or one further down that ends like a pack.
+   * Takes a key that a LIST showed below the session's packs. The pack is no longer missing if it is long enough. Other programs may have
+   * put other keys there, such as a marker of a folder, or a deeper key that ends like a pack's name.
    */
   found(key: string, bytes: number): void {
     const pack = key.slice(packKey('').length)
@@ -42,7 +42,7 @@ export class PackSet {
     return this.#size
   }
 
-  /** Those that were not found. */
+  /** The packs that were not found. */
   missing(most: number): string[] {
     const found: string[] = []
     for (const [at, bytes] of this.#needed.entries()) {
@@ -65,7 +65,7 @@ export class PackSet {
     return at
   }
 
-  /** Where the name stands or would stand. */
+  /** The index where the name is, or would be inserted. */
   #search(name: bigint): number {
     const mask = this.#names.length - 1
     let at = Number(name & BigInt(mask))

@@ -1,4 +1,4 @@
-// The passwords that open a repository: one more is let in when its slot will be tried, and the others are closed.
+// The passwords that open a repository. A new password is added only if its slot will be tried; closing removes all other passwords.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
@@ -11,7 +11,7 @@ import { inParallel } from './in-parallel.ts'
 import { CLOSING, MOST_SLOTS, PARALLEL_READS, readSlot, readSlots } from './key-slots.ts'
 import { addPasswordSlot } from './repository.ts'
 
-/** Answers the slot's key. TerminalError `KeySlotsFull`: nothing was written, as nobody would try it. */
+/** Returns the slot's key. TerminalError `KeySlotsFull`: nothing was written, because the new slot would never be tried. */
 export async function letIn(
   store: ObjectStore,
   keys: RepositoryKeys,
@@ -22,12 +22,12 @@ export async function letIn(
   return await addPasswordSlot(store, keys, password, cost)
 }
 
-/** `slot`: the one that was added; undefined: the password had one. `closed`: the keys of those that were removed. */
+/** `slot`: the slot that was added; undefined: the password already had one. `closed`: the keys of the slots that were removed. */
 type Closed = { slot: string | undefined; closed: string[] }
 
 /**
- * From now on this is the only password; recovery keys stay. Nothing is removed before its slot was seen to open. It gets one
- * even where it would not be tried yet: room is made by this very step.
+ * Makes this the only password; recovery keys stay. No slot is removed before the password's own slot was seen to open. The password gets
+ * a slot even where it would not be tried yet, because this call then makes room.
  */
 export async function closeOthers(
   store: ObjectStore,
@@ -40,7 +40,7 @@ export async function closeOthers(
   if (!(await opensSlot(store, kept, keys, password))) throw slotUseless(store, kept)
   const closed = await removePasswords(store, keys.repositoryId, kept)
   if (await opensSlot(store, kept, keys, password)) return { slot: known === undefined ? kept : undefined, closed }
-  // Somebody closed this one at the same time. Of two that do so the later one sees it: one password stays in any case.
+  // Another process closed this slot at the same time. When two processes do so, the later one notices, so one password always stays.
   return { slot: await addPasswordSlot(store, keys, password, cost), closed }
 }
 
@@ -51,7 +51,7 @@ export function slotUseless({ location }: ObjectStore, slot: string): TerminalEr
   )
 }
 
-/** TerminalError `KeySlotsFull`: a slot for one more password would be left out when slots are tried. */
+/** TerminalError `KeySlotsFull`: the slot of one more password would be left out when slots are tried. */
 async function requireRoom(store: ObjectStore, repositoryId: string, cost: ScryptCost = DEFAULT_SCRYPT): Promise<void> {
   const { slots, listed } = await readSlots(store, repositoryId)
   if (listed < MOST_SLOTS && hasRoomForPassword(slots, cost)) return
@@ -61,7 +61,7 @@ async function requireRoom(store: ObjectStore, repositoryId: string, cost: Scryp
   )
 }
 
-/** Key of the slot that the password opens; undefined: of those that are tried it opens none. */
+/** Key of the slot that the password opens; undefined: the password opens none of the slots that are tried. */
 async function slotOpenedBy(store: ObjectStore, keys: RepositoryKeys, password: string): Promise<string | undefined> {
   const { slots } = await readSlots(store, keys.repositoryId)
   for (const found of planTrials(slots, password)) {
@@ -75,7 +75,7 @@ async function opensSlot(store: ObjectStore, key: string, keys: RepositoryKeys, 
   return found !== undefined && (await isOpenedBy(found, keys, password))
 }
 
-/** Somebody who knows the password could plant a slot of another key: such a one must not be what is kept. */
+/** An attacker who knows the password could plant a slot that wraps another key. Such a slot must not be the one that is kept. */
 async function isOpenedBy(
   { slotId, slot }: Pick<FoundSlot, 'slotId' | 'slot'>,
   { master }: RepositoryKeys,
@@ -85,7 +85,7 @@ async function isOpenedBy(
   return found !== undefined && Buffer.compare(found, master) === 0
 }
 
-/** Every slot of a password but `kept`, those that are not tried as well. Answers their keys. */
+/** Removes every password slot except `kept`, including slots that are not tried. Returns their keys. */
 async function removePasswords(store: ObjectStore, repositoryId: string, kept: string): Promise<string[]> {
   const others: string[] = []
   for await (const { key, bytes } of store.list(keySlotKey(slotPrefix(repositoryId)))) {

@@ -1,11 +1,12 @@
-// Writes an object that must be ours. A PUT whose answer got lost is repeated by the store and then finds itself.
+// Writes an object that must be this process's own. If the answer to a PUT is lost, the store client repeats the PUT and finds its own
+// object.
 
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { SEALED_PREFIX_BYTES } from '#shared/repository/format/sealed-object.ts'
 
 /**
- * 'ours': it stands there now, written by this call. 'theirs': something else stands there. Told apart by the first
- * bytes, which hold a random salt in every object of the format but the config.
+ * 'ours': the object is there, written by this call. 'theirs': another object is there. The first bytes tell them apart, because they
+ * hold a random salt in every object of the format except the config.
  */
 export async function putOnce(
   store: ObjectStore,
@@ -15,7 +16,7 @@ export async function putOnce(
 ): Promise<'ours' | 'theirs'> {
   if (await store.putIfAbsent(key, body, signal)) return 'ours'
   const found = await store.getRange(key, 0, SEALED_PREFIX_BYTES, signal)
-  // Deleted in between: whoever did that knows better than to see it again.
+  // The object was deleted in between. The process that deleted it had a reason, so it is not written again.
   if (found === undefined) return 'theirs'
   return Buffer.compare(found, body.subarray(0, SEALED_PREFIX_BYTES)) === 0 ? 'ours' : 'theirs'
 }

@@ -1,4 +1,4 @@
-// Opens and creates repositories: config, key slots, and who wins when two create one at the same time.
+// Opens and creates repositories: the config, the key slots, and which process wins when two create a repository at the same time.
 
 import { randomBytes } from 'node:crypto'
 import { TerminalError } from '#shared/kernel/errors.ts'
@@ -28,7 +28,7 @@ import { damagedSlots, type KeyCache, readSlots, type SlotList, unwrapAny } from
 export { KeyCache } from './key-slots.ts'
 
 export type Repository = { store: ObjectStore; keys: RepositoryKeys; config: RepositoryConfig }
-/** `slots`: those that were read and are intact. `damagedSlots`: names of the others, sorted. */
+/** `slots`: the slots that were read and are intact. `damagedSlots`: names of the others, sorted. */
 export type OpenedRepository = Repository & { slots: ReadonlyMap<string, KeySlot>; damagedSlots: readonly string[] }
 
 export type CreateOptions = {
@@ -40,8 +40,8 @@ export type CreateOptions = {
 }
 
 /**
- * undefined: there is no repository. TerminalErrors `RepositoryKeyWrong`: the secret opens none of its slots; `RepositoryDiffers`: it is
- * not `repositoryId`.
+ * undefined: there is no repository. TerminalErrors: `RepositoryKeyWrong`: the secret opens none of its slots; `RepositoryDiffers`: the
+ * repository is not `repositoryId`.
  */
 export async function openRepository(
   store: ObjectStore,
@@ -64,7 +64,7 @@ export async function openRepository(
   return { store: boundedStore(store), keys, config, slots, damagedSlots: damaged }
 }
 
-/** Before a slot is tried: another repository has other passwords, and that would be the reason then. */
+/** Checked before any slot is tried: another repository has other passwords, and the error would then name the password as the reason. */
 function requireId(store: ObjectStore, config: RepositoryConfig, wanted: string | undefined): void {
   if (wanted === undefined || wanted === config.repositoryId) return
   throw new TerminalError(
@@ -88,7 +88,7 @@ async function masterOf(
   return master
 }
 
-/** Opens the repository that must exist. */
+/** Opens a repository that must exist. */
 export async function requireRepository(
   store: ObjectStore,
   secret: string,
@@ -105,8 +105,8 @@ export function missing({ location }: ObjectStore): TerminalError {
 }
 
 /**
- * Key slots first, under names that carry the new repository's id; then the config, which decides. A crash in between
- * leaves slots that no config names; whoever loses a race takes the winner's repository (and needs its secret).
+ * Writes the key slots first, under names that contain the new repository's id, and then the config, which decides the race. A crash in
+ * between leaves slots that no config names. The process that loses a race takes the winner's repository (and needs its secret).
  */
 export async function createRepository(
   store: ObjectStore,
@@ -121,7 +121,7 @@ export async function createRepository(
   checkChunkBytes(chunkBytes)
   const keys = new RepositoryKeys(config.repositoryId, randomBytes(REPOSITORY_KEY_BYTES))
   const slots = [await passwordSlot(keys, secret, options.scrypt)]
-  // Made before the first is written: a recovery key may turn out to be of no use.
+  // All slots are made before the first is written, because the recovery key may turn out to be unusable.
   if (recovery !== undefined) slots.push(await recoverySlot(keys, recovery, options.scrypt))
   for (const slot of slots) await putSlot(store, slot)
   await store.putIfAbsent(CONFIG_KEY, encodeConfig(keys, config))
@@ -131,7 +131,7 @@ export async function createRepository(
   return { repository, created }
 }
 
-/** Answers the slot's key. */
+/** Returns the slot's key. */
 export async function addPasswordSlot(
   store: ObjectStore,
   keys: RepositoryKeys,
@@ -166,13 +166,13 @@ async function recoverySlot(keys: RepositoryKeys, recovery: RecoveryChoice, cost
   return { key: keySlotKey(slotId), body }
 }
 
-/** The name is random: should it be taken, it is by this very PUT, repeated after a lost answer. */
+/** The name is random. If it is taken, then by this very PUT, repeated after its answer was lost. */
 async function putSlot(store: ObjectStore, { key, body }: NewSlot): Promise<string> {
   await store.putIfAbsent(key, body)
   return key
 }
 
-/** A config that is gone must not turn into a new repository beside old data. */
+/** A lost config must not lead to a new repository beside the old data. */
 async function refuseLeftovers(store: ObjectStore): Promise<void> {
   for (const prefix of ['roots/', 'packs/']) {
     for await (const { key } of store.list(prefix)) {

@@ -1,4 +1,4 @@
-// The end of an upload: what was written is checked, then the root says that the backup exists.
+// The end of an upload: checks what was written, then writes the root, which makes the backup exist.
 
 import { randomBytes } from 'node:crypto'
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
@@ -27,35 +27,35 @@ export type SealContext = {
 }
 
 /**
- * Answers the root that stands: ours, or the one another holder of the same session sealed first. Or what was lost of what this
- * backup took over: nothing is written then.
+ * Returns the root at the session's key: this process's own, or the one that another holder of the same session sealed first. Returns
+ * `Lost` if data that this backup took over from others is lost: then nothing is written.
  */
 export async function sealBackup(context: SealContext): Promise<Root | Lost> {
   const { repository, session, newChunks, outbox } = context
   const lost = await verifyStored(repository, session, context.backup.pages).catch((error: unknown) =>
     asCorruption(error),
   )
-  // Of a session that was given up anything may be gone: nothing is wrong then.
+  // Anything may be missing from a session that was given up: then this is not an error.
   if (lost !== undefined) return (await readRoot(repository, session)) ?? (await told(context, lost))
   const root = rootOf(context)
   await putCopy(context, root)
   const run = sealIndexRun(repository.keys, session, newChunks.segments, newChunks.encodeUnsegmented())
   await outbox.put(indexKey(session), run)
   await outbox.put(rootKey(session), sealRoot(repository.keys, session, root))
-  // Read back in any case: what stands there counts, whoever wrote it.
+  // Read back in any case: the object at this key counts, whichever process wrote it.
   const standing = await readRoot(repository, session)
   if (standing === undefined) throw new CorruptionError('RootMissing', `${where(context)} was written and is not there`)
   return standing
 }
 
-/** In a pack of its own: whoever loses all of `roots/` makes the root again from it (`rebuildRoot`). */
+/** In a pack of its own: if all of `roots/` is lost, `rebuildRoot` makes the root again from this copy. */
 async function putCopy({ repository, session, outbox }: SealContext, root: Root): Promise<void> {
   const raw = encodeRootCopy(session, root)
   const blob = packBlob(raw)
   const ref = `${session}/${root.copy}`
   const pack = new PackBuilder(repository.keys, ref, Buffer.alloc(blob.bytes.length + packOverheadBytes(1)))
   pack.append('root', repository.keys.pageId(raw), blob)
-  // The name is random: should it be taken, it is by this very PUT, repeated after a lost answer.
+  // The name is random. If it is taken, then by this very PUT, repeated after its answer was lost.
   await outbox.put(packKey(ref), pack.finish())
 }
 
@@ -66,14 +66,14 @@ function asCorruption(error: unknown): CorruptionError {
 
 async function told({ checkpoints }: SealContext, lost: Lost | CorruptionError): Promise<Lost> {
   if (!(lost instanceof CorruptionError)) return lost
-  // What the checkpoint takes for stored is not: the next slice must begin anew, or it would end here again.
+  // Data that the checkpoint records as stored is missing. The next slice must begin anew, or it would fail here again.
   await checkpoints.removeAll()
   throw lost
 }
 
 /**
- * undefined: not sealed. TerminalError `SessionFenced`: given up or deleted, it can never be sealed. `RepositoryVersionUnknown`: see `openRoot`.
- * CorruptionError `RootCorrupt`, also of what only claims to be a tombstone.
+ * undefined: not sealed. TerminalError `SessionFenced`: the session was given up or deleted and can never be sealed.
+ * `RepositoryVersionUnknown`: see `openRoot`. CorruptionError `RootCorrupt`: also for an object that only claims to be a tombstone.
  */
 export async function readRoot(repository: Repository, session: string): Promise<Root | undefined> {
   const { store, keys } = repository
@@ -87,7 +87,7 @@ export async function readRoot(repository: Repository, session: string): Promise
   throw new TerminalError('SessionFenced', `backup ${session} in ${store.location} ${words}`)
 }
 
-/** What its own copy, its index run and itself take is not in its stats: the copy is the same. */
+/** The stats do not count the root's copy, the index run and the root itself, because the copy must equal the root. */
 function rootOf({ backup, sealedMs }: SealContext): Root {
   return {
     version: 1,

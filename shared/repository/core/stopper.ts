@@ -1,10 +1,10 @@
-// When a transfer is to stop: its slice is over, its caller says so, or it has failed. Workers see it in shared memory.
+// Says when a transfer must stop: its slice is over, its caller asks for it, or it has failed. Workers see this in shared memory.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 
-/** In the flag: what is in hand is still written. */
+/** Value of the flag: data that is in hand is still written. */
 const SLICE_OVER = 1
-/** In the flag: what is not at the disk yet is dropped. */
+/** Value of the flag: data that has not reached the disk yet is dropped. */
 export const URGENT = 2
 
 export class Stopper {
@@ -32,12 +32,12 @@ export class Stopper {
     return Atomics.load(this.#view, 0) !== 0
   }
 
-  /** Aborts as soon as `isStopping`: for what waits. */
+  /** Aborts as soon as `isStopping` is true: for code that waits. */
   get stopping(): AbortSignal {
     return this.#stopping.signal
   }
 
-  /** The caller's own wish, as against the end of the slice. */
+  /** True when the caller asked to stop, as opposed to the end of the slice. */
   get isUrgent(): boolean {
     return this.#signal.aborted
   }
@@ -51,7 +51,7 @@ export class Stopper {
     this.#stopping.abort()
   }
 
-  /** Lets go of the timer and of the caller's signal. */
+  /** Releases the timer and the caller's signal. */
   dispose(): void {
     this.#done.abort()
   }

@@ -1,5 +1,5 @@
-// What other sessions of the same volume have stored that never became a backup: their newest checkpoints, page by page. The next
-// backup compares with it, chunk by chunk, so that what is equal is read and hashed but not sent again.
+// What other sessions of the same volume stored without ever becoming a backup: their newest checkpoints, page by page. The next backup
+// compares its chunks with them, so that an equal chunk is read and hashed but not sent again.
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { KiB } from '#shared/kernel/units.ts'
@@ -20,14 +20,14 @@ import { readPageMap } from './page-map.ts'
 import type { Repository } from './repository.ts'
 import type { Warn } from './warn.ts'
 
-/** Bounds of what a slice looks at, however many sessions there are: names, checkpoints that are read, and of which the pages count. */
+/** Bounds for one slice, however many sessions there are: names listed, checkpoints read, and checkpoints whose pages are used. */
 const MOST_NAMES = 10_000
 const MOST_TRIED = 16
 export const MOST_TAKEN = 4
-/** A tombstone has some 150 bytes, and of a root its kind is enough. */
+/** A tombstone has some 150 bytes. For a root, its kind is enough. */
 const TOMBSTONE_BYTES = 4 * KiB
 
-/** `stored`: where the page lies, when it was finished. */
+/** `stored`: where the page is stored, if it was finished. */
 export type UnfinishedPage = { map: LocationTable; stored: BlobLocation | undefined }
 
 type Source = { repository: Repository; blobs: BlobReader; warn: Warn }
@@ -44,7 +44,7 @@ export class Unfinished {
     this.#packs = new ListedPacks(source.repository.store)
   }
 
-  /** Of pages that an earlier call has told of nothing is taken: the newest comes first. `mostBegun`: maps that are held in memory. */
+  /** Takes the pages that no earlier call has taken: the newest session comes first. `mostBegun`: the most maps to hold in memory. */
   take(session: string, checkpoint: Checkpoint, mostBegun: number): void {
     this.#sessions.push(session)
     const begun = new Map(checkpoint.openPages.map(({ page, map }) => [page, map]))
@@ -62,7 +62,7 @@ export class Unfinished {
     }
   }
 
-  /** undefined: there is nothing, or it is the parent's own. A page is asked for once. */
+  /** undefined: there is no such page, or it equals the parent's page. Each page can be asked for once. */
   async page(number: number, parent: BlobLocation | undefined): Promise<UnfinishedPage | undefined> {
     const page = this.#pages.get(number)
     if (page === undefined) return undefined
@@ -75,7 +75,10 @@ export class Unfinished {
     return map === undefined ? undefined : { map, stored: location }
   }
 
-  /** Those of `packs` that stand. What was not finished is listed before all that its pages name beside it: room is bounded. */
+  /**
+   * Those of `packs` that exist. The unfinished sessions are listed before all other sessions that their pages name, because room is
+   * bounded.
+   */
   async listed(packs: readonly string[]): Promise<ReadonlySet<string>> {
     if (packs.length > 0) for (const session of this.#sessions.splice(0)) await this.#packs.list(session)
     return await this.#packs.among(packs)
@@ -97,8 +100,8 @@ export class Unfinished {
 }
 
 /**
- * Of the newest sessions of the volume that `session` belongs to, but its own. Only after `retire/` was read: what is listed since then, no
- * collection deletes before this session has ended (docs/format).
+ * Loads the newest sessions of the volume that `session` belongs to, except `session` itself. Call it only after `retire/` was read: no
+ * prune deletes a pack that is listed after that before this session has ended (docs/format).
  */
 export async function loadUnfinished(source: Source, session: string, mostBegun: number): Promise<Unfinished> {
   const unfinished = new Unfinished(source)
@@ -112,10 +115,10 @@ export async function loadUnfinished(source: Source, session: string, mostBegun:
 
 const volumeOf = (session: string): string => parseSession(session)?.volumeTag ?? ''
 
-/** `hasEnded`: it was given up; else it goes on. */
+/** `hasEnded`: true: the session was given up; false: it still runs. */
 export type CheckpointToTake = { session: string; startedMs: number; checkpoint: Checkpoint; hasEnded: boolean }
 
-/** What a backup of the volume may go on from, the newest sessions first, as far as so many are looked at. */
+/** The checkpoints that a backup of the volume may continue from, newest sessions first, up to the bound of checkpoints that are read. */
 export async function* checkpointsOf(
   source: Pick<Source, 'repository' | 'warn'>,
   volume: string,
@@ -163,9 +166,10 @@ async function readCheckpoint(
 }
 
 /**
- * Whether all that the checkpoint names was stored before its session ended: then what a collection has deleted of it was never put again,
- * and does not come back. So the session has not ended yet, or its tombstone names this very checkpoint. An index run stands from before
- * a root to after its tombstone: without one, nobody is half-way through forgetting the session. It is asked for first.
+ * Tells whether everything that the checkpoint names was stored before its session ended. If so, what a prune has deleted of it was never
+ * put again and does not come back. This holds if the session has not ended yet, or if its tombstone names this very checkpoint. An index
+ * run exists from before its root is written until after its tombstone is: without a run, no process is half-way through forgetting the
+ * session. So the run is looked up first.
  */
 async function endOf(
   repository: Repository,
@@ -179,7 +183,7 @@ async function endOf(
   return nameIn(repository, session, end) === name ? 'given up' : 'of no use'
 }
 
-/** Name of the checkpoint by which the next backup may go on from a session that is about to be given up. */
+/** Name of the checkpoint from which the next backup may continue after this session is given up. */
 export async function nameForNext(repository: Repository, session: string): Promise<string | undefined> {
   const { store } = repository
   let newest: string | undefined
@@ -189,20 +193,20 @@ export async function nameForNext(repository: Repository, session: string): Prom
   return hasRun ? undefined : newest
 }
 
-/** Of a session that has ended, and whose other checkpoints were removed: whether the one that stays is there. */
+/** For a session that has ended and whose other checkpoints were removed: whether the kept checkpoint is there. */
 export async function hasCheckpoint({ store }: Repository, session: string): Promise<boolean> {
   for await (const { key } of store.list(checkpointPrefix(`${session}/`)))
     if (parseCheckpointKey(key) !== undefined) return true
   return false
 }
 
-/** Name of the checkpoint that stays behind a session that has ended; undefined: none. */
+/** Name of the checkpoint that was kept when the session ended; undefined: none. */
 export async function keptName(repository: Repository, session: string): Promise<string | undefined> {
   const end = await repository.store.getRange(rootKey(session), 0, TOMBSTONE_BYTES)
   return end === undefined ? undefined : nameIn(repository, session, end)
 }
 
-/** A tombstone that does not open names nothing; prune tells of it. */
+/** A tombstone that does not open names no checkpoint; prune reports it. */
 function nameIn({ store, keys }: Repository, session: string, end: Uint8Array): string | undefined {
   if (claimedKind(end) !== 'tombstone') return undefined
   try {

@@ -1,4 +1,4 @@
-// Before a backup is sealed: is everything there that its map names, whoever wrote it?
+// Checks, before a backup is sealed, that everything its map names exists, whichever session wrote it.
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { type BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
@@ -10,15 +10,19 @@ import { NamedPacks } from './named-packs.ts'
 import type { Repository } from './repository.ts'
 
 const PARALLEL_READS = 8
-/** They go into the checkpoint; what is lost beyond them, the next look finds. */
+/** Lost packs go into the checkpoint. The next check finds those beyond this limit. */
 const MOST_LOST = 32_768
 
-/** `packs`: not listed, or too short. `pages`: those that name one of them, or cannot be read themselves (`unreadable`: one of these). */
+/**
+ * `packs`: not listed, or too short. `pages`: pages that name one of these packs, or cannot be read themselves (`unreadable`: one of
+ * those errors).
+ */
 export type Lost = { packs: ReadonlySet<string>; pages: number[]; unreadable: CorruptionError | undefined }
 
 /**
- * Reads and decodes every page, and looks in a LIST for every pack that they name, each with room for what it is said to hold.
- * What this session wrote and is not there throws a CorruptionError; what it took over from others is answered: the source has it still.
+ * Reads and decodes every page, and checks with a LIST that every pack that they name exists and is long enough for what it should hold.
+ * If something that this session wrote is missing, it throws a CorruptionError. If something taken over from other sessions is missing,
+ * it returns that: the source still has the data.
  */
 export async function verifyStored(
   repository: Repository,
@@ -45,7 +49,7 @@ export async function verifyStored(
 
 type Look = { repository: Repository; session: string; table: LocationTable; blobs: BlobReader }
 
-/** Answers the pages of others that cannot be read. */
+/** Returns the unreadable pages that other sessions wrote. */
 async function eachPage(
   { blobs, session, table }: Look,
   visit: (page: BlobLocation, map: LocationTable, number: number) => void,

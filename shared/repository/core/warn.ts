@@ -1,2 +1,2 @@
-/** Told about what was found wrong and worked around: a parent's page that is corrupt, an index run that does not open. */
+/** Called with a problem that was found and worked around: a corrupt page of the parent, an index run that does not open. */
 export type Warn = (reason: string, message: string) => void

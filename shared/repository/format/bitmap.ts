@@ -1,4 +1,4 @@
-// One bit per item, least significant bit of byte 0 first: which chunks are to be looked at, which pages are finished.
+// One bit per item, least significant bit of byte 0 first: for instance which chunks to read, or which pages are finished.
 
 export class Bitmap {
   readonly length: number

@@ -1,6 +1,6 @@
 // Small framings that several objects share. All integers are little-endian unless a table says otherwise.
 
-/** A view of the same memory, so that Buffer's methods are at hand without a copy. */
+/** A view of the same memory, which offers Buffer's methods without a copy. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
@@ -16,7 +16,7 @@ export function encodeParts(head: object, parts: readonly Uint8Array[]): Buffer 
   return Buffer.concat(pieces)
 }
 
-/** The reverse; throws RangeError or SyntaxError on bytes that no encodeParts made. */
+/** The inverse of encodeParts. RangeError or SyntaxError: encodeParts did not make these bytes. */
 export function decodeParts(bytes: Uint8Array): { head: unknown; parts: Buffer[] } {
   const all = asBuffer(bytes)
   const pieces: Buffer[] = []

@@ -1,5 +1,5 @@
-// Checkpoints: everything an upload needs to go on from where it was, and nothing that is not durable yet. What has been moved stands in the
-// neutral part, which other sessions read; what is still to be done is the source's own business and stands in `source` and `sourceParts`.
+// Checkpoints: everything an upload needs to continue from where it was, and nothing that is not durable yet. The neutral part records
+// what was moved, and other sessions read it. What remains to be done is known to the source alone, in `source` and `sourceParts`.
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { Bitmap } from './bitmap.ts'
@@ -12,13 +12,13 @@ import type { RepositoryKeys } from './repository-keys.ts'
 import type { Healed, RootSource, RootStats } from './root.ts'
 import { openObject, sealObject } from './sealed-object.ts'
 
-/** A page that is begun, with its table so far. */
+/** A page that was begun, with its table so far. */
 export type BegunPage = { page: number; map: LocationTable }
 
 export type Checkpoint = {
   parent: string | undefined
   stats: RootStats
-  /** Pages whose entry in `pages` is final; the others' is the parent's, or empty. */
+  /** Pages whose entry in `pages` is final. The entry of any other page is the parent's, or empty. */
   finished: Bitmap
   pages: LocationTable
   openPages: readonly BegunPage[]
@@ -26,20 +26,22 @@ export type Checkpoint = {
   segments: BlobLocation[]
   newEntries: Buffer
   /**
-   * Packs that nothing may be taken over from: what was retired when the session began, and with `healed` what was lost as well.
-   * It only grows.
+   * Packs from which nothing may be taken over: those that were retired when the session began, and with `healed` also those that were
+   * lost. It only grows.
    */
   unusable: ReadonlySet<string>
-  /** Every page was finished once; what waits since stands in for what was lost. Nothing else of these pages changes. */
+  /**
+   * Set after every page was finished once: the chunks that wait since then replace what was lost. Nothing else of these pages changes.
+   */
   healed: Healed | undefined
-  /** Of which kind the source is, and how far the upload has got with it. */
+  /** The kind of the source, and how far the upload has got with it. */
   source: RootSource
   sourceParts: readonly Buffer[]
 }
 
 type Head = Pick<Checkpoint, 'parent' | 'stats' | 'healed' | 'source'> & { version: 1; openPages: number[] }
 
-/** Neutral parts before the tables of the open pages. */
+/** Number of neutral parts before the tables of the open pages. */
 const FIRST_PARTS = 5
 
 export function sealCheckpoint(keys: RepositoryKeys, key: string, checkpoint: Checkpoint): Buffer {

@@ -1,12 +1,12 @@
-// zstd at level 1: more costs more time than it saves bytes. Any level decodes.
+// zstd at level 1: higher levels cost more time than the bytes that they save are worth. Any level can be decoded.
 
 import { constants, createZstdCompress, createZstdDecompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 
 const LEVEL = { [constants.ZSTD_c_compressionLevel]: 1 }
-/** Stored raw unless compression gains this part: what hardly shrinks is not worth the time of each reader. */
+/** Data is stored raw unless compression saves at least this fraction: smaller savings are not worth the time of each reader. */
 const LEAST_GAIN = 0.03
 
-/** The compressed bytes; undefined: not worth it, store them raw. */
+/** The compressed bytes; undefined: compression is not worth it, store the bytes raw. */
 export function compress(raw: Uint8Array): Uint8Array | undefined {
   const packed = zstdCompressSync(raw, { chunkSize: mostPackedBytes(raw.length), params: LEVEL })
   return isWorthIt(packed.length, raw.length) ? packed : undefined
@@ -19,7 +19,7 @@ export function decompress(packed: Uint8Array, rawBytes: number): Uint8Array {
   return raw
 }
 
-/** What every zlib stream of Node has inside, and what its own synchronous functions are made of. */
+/** The inside of every zlib stream of Node, which Node's own synchronous functions use as well. */
 type Handle = {
   writeSync(
     flush: number,
@@ -35,10 +35,9 @@ type Handle = {
 type Engine = { handle: Handle /** Room left in the output, input left over. */; state: Uint32Array }
 
 /**
- * Compresses and decompresses chunk after chunk in memory of its own: what it answers is overwritten by the next call.
- * Node's one-shot functions make a context and a buffer for every chunk, which costs a third of the speed and leaves
- * the memory to the garbage collector. This reaches for the handle inside a stream; where that is not what it was, the
- * one-shot functions do the work.
+ * Compresses and decompresses chunk after chunk in buffers of its own: each call overwrites the result of the call before. Node's
+ * one-shot functions create a context and a buffer for every chunk, which costs a third of the speed and leaves the memory to the garbage
+ * collector. This class uses the handle inside a stream. If that handle does not look as expected, the one-shot functions do the work.
  */
 export class ChunkCodec {
   #compressor: Engine | undefined
@@ -55,11 +54,11 @@ export class ChunkCodec {
   }
 
   decompress(packed: Uint8Array, rawBytes: number): Uint8Array {
-    // What does not work here, the one-shot function does, or says what is wrong with the bytes.
+    // If this fails, the one-shot function does the work, or reports what is wrong with the bytes.
     return (handlesWork() ? this.#unpack(packed, rawBytes) : undefined) ?? decompress(packed, rawBytes)
   }
 
-  /** Whether both directions do what they should on this version of Node. */
+  /** Whether both directions work as expected on this version of Node. */
   passesCheck(): boolean {
     const sample = Buffer.from('dormouse '.repeat(40))
     for (let round = 0; round < 2; round++) {
@@ -76,7 +75,7 @@ export class ChunkCodec {
     if (this.#packed.length < room) this.#packed = Buffer.alloc(room)
     this.#compressor ??= engineOf(createZstdCompress({ params: LEVEL }))
     const packedBytes = this.#run(this.#compressor, raw, this.#packed, room)
-    // After a failure its state is lost.
+    // After a failure the compressor's state is lost.
     if (packedBytes === undefined) this.#compressor = undefined
     return packedBytes
   }
@@ -89,7 +88,7 @@ export class ChunkCodec {
     return undefined
   }
 
-  /** Bytes of the output; undefined: it failed, or did not take all of the input. */
+  /** Number of bytes in the output; undefined: it failed, or did not take all of the input. */
   #run(engine: Engine | undefined, from: Uint8Array, into: Uint8Array, room: number): number | undefined {
     if (engine === undefined) return undefined
     this.#failed = false
@@ -120,7 +119,7 @@ function engineOf(stream: object): Engine | undefined {
   return { handle, state }
 }
 
-/** ZSTD_compressBound, rounded up: with this much room one call does it all. */
+/** ZSTD_compressBound, rounded up: with this much room, one call takes all of the input. */
 function mostPackedBytes(rawBytes: number): number {
   return rawBytes + (rawBytes >>> 7) + 1024
 }

@@ -1,14 +1,17 @@
-// Features that a repository or a backup was written with, by name. None is known yet: the two lists are room for what comes later.
+// Features that a repository or a backup was written with, by name. None is known yet: the two lists leave room for later ones.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { excerptOf } from '#shared/kernel/excerpt.ts'
 
-/** `requiredFeatures`: who does not know one of these cannot read what follows. `optionalFeatures`: who does not know one passes over it. */
+/**
+ * `requiredFeatures`: a reader that does not know one of these cannot read what follows. `optionalFeatures`: a reader ignores those that
+ * it does not know.
+ */
 export type Features = { requiredFeatures: readonly string[]; optionalFeatures: readonly string[] }
 
 export const NO_FEATURES: Features = { requiredFeatures: [], optionalFeatures: [] }
 
-/** What this version of Dormouse can do beside the format itself. */
+/** The features that this version of Dormouse knows, besides the format itself. */
 const KNOWN: ReadonlySet<string> = new Set()
 const MOST_FEATURES = 16
 /** Also the form of a source's kind. */
@@ -29,13 +32,13 @@ function namesIn(field: string, list: unknown): string[] {
   throw new RangeError(`${field} is no list of up to ${MOST_FEATURES} short names`)
 }
 
-/** TerminalError `RepositoryVersionUnknown` when one that is required is not known here. */
+/** TerminalError `RepositoryVersionUnknown`: this version does not know a required feature. */
 export function requireFeatures({ requiredFeatures }: Features, where: string): void {
   const unknown = requiredFeatures.filter((name) => !KNOWN.has(name))
   if (unknown.length > 0) throw versionUnknown(where, `it requires the feature ${unknown.join(', ')}`)
 }
 
-/** `what`: the kind, version or feature that was met. */
+/** `what`: the kind, version or feature that was found. */
 export function versionUnknown(where: string, what: string): TerminalError {
   return new TerminalError(
     'RepositoryVersionUnknown',

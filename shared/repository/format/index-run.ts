@@ -1,5 +1,5 @@
-// The object `index/<S>`: the chunks that one backup added. Used to find known chunks, never to restore.
-// Long runs are cut into sorted segments that lie in packs; the last, short one lies in the object itself.
+// The object `index/<S>`: the chunks that one backup added. It is used to find known chunks, never to restore. Long runs are cut into
+// sorted segments that lie in packs; the last, short segment lies in the object itself.
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { decodeParts, encodeParts, partAt } from './bytes.ts'

@@ -1,4 +1,4 @@
-// Key slots: objects `keys/<repository id>-<8 hex>` that hold the repository key, each wrapped by one secret.
+// Key slots: objects `keys/<repository id>-<8 hex>`. Each holds the repository key, wrapped by one secret.
 
 import {
   createCipheriv,
@@ -24,18 +24,18 @@ import type { KeySlot, PassphraseSlot, RsaSlot, ScryptCost, SlotKind, X25519Slot
 import { encodeSlot } from './slot-mac.ts'
 import { FORMAT_VERSION, SLOT_MARK, TAG_BYTES } from './version.ts'
 
-/** 32 MiB and about a quarter of a second: what a small function can afford and a guesser feels. */
+/** 32 MiB and about a quarter of a second: affordable for a small function, and costly for an attacker who guesses passwords. */
 export const DEFAULT_SCRYPT: ScryptCost = { N: 2 ** 15, r: 8, p: 3 }
 /** An RSA key of 16,384 bits makes a slot of 3 KiB. */
 export const MOST_SLOT_BYTES = 16 * KiB
-/** A planted slot must not make a reader spend more: memory at one time, and memory that is gone through. */
+/** A planted slot must not make a reader spend more than this: memory in use at one time, and memory processed in total. */
 const MOST_SCRYPT_BYTES = 64 * MiB
 export const MOST_SLOT_WORK_BYTES = 512 * MiB
-/** Of the slots that one attempt tries: 16 of the default cost, about four seconds. One recovery passphrase comes on top. */
+/** Total work of the slots that one attempt tries: 16 of the default cost, about four seconds. One recovery passphrase comes on top. */
 export const MOST_WORK_BYTES = 1536 * MiB
-/** Less is done at once: the way to another thread takes longer. */
+/** Less work than this runs at once on the calling thread: passing it to another thread takes longer. */
 const LEAST_POOL_WORK_BYTES = 64 * KiB
-/** A private key is used once for such a slot, for some milliseconds. */
+/** Trying such a slot uses a private key once, for some milliseconds. */
 const PUBLIC_KEY_WORK_BYTES = MiB
 const LEAST_RSA_BITS = 2048
 
@@ -82,7 +82,7 @@ export function wrapForPublicKey(slotId: string, pem: string, keys: RepositoryKe
   throw keyInvalid(`a key of type ${recipient.asymmetricKeyType} cannot wrap, use RSA or X25519`)
 }
 
-/** undefined: not a slot that this version understands (it is passed over, and named in the error if none opens). */
+/** undefined: not a slot that this version understands. Such a slot is skipped; if no slot opens, the error names it. */
 export function decodeSlot(bytes: Uint8Array): KeySlot | undefined {
   if (bytes.length > MOST_SLOT_BYTES) return undefined
   try {
@@ -96,7 +96,7 @@ export function decodeSlot(bytes: Uint8Array): KeySlot | undefined {
 
 const KINDS: readonly unknown[] = ['password', 'recovery-passphrase', 'recovery-public-key'] satisfies SlotKind[]
 
-/** What trying it costs, as bytes that scrypt goes through; undefined: more than any slot may, it is not tried. */
+/** The work of trying this slot, in bytes that scrypt processes; undefined: more than any slot may cost, so it is not tried. */
 export function slotWorkBytes(slot: KeySlot): number | undefined {
   if (slot.kind === 'recovery-public-key') return PUBLIC_KEY_WORK_BYTES
   const { N, r, p } = slot.scrypt ?? {}
@@ -113,10 +113,10 @@ export function slotWorkBytes(slot: KeySlot): number | undefined {
 
 export const workBytes = ({ N, r, p }: ScryptCost): number => 128 * N * r * p
 
-/** In PEM form. */
+/** A private key in PEM form. */
 export const isPrivateKey = (secret: string): boolean => secret.includes('PRIVATE KEY-----')
 
-/** The repository key; undefined: this secret is not the slot's. `secret`: a password, a passphrase or a private key as PEM. */
+/** The repository key; undefined: the secret does not open this slot. `secret`: a password, a passphrase or a private key as PEM. */
 export async function unwrapSlot(slotId: string, slot: KeySlot, secret: string): Promise<Uint8Array | undefined> {
   try {
     const master =
@@ -155,10 +155,10 @@ function unwrapPrivate(
   return gcmUnwrap(agreedKey(own, ephemeral, ephemeral), slotId, slot.kind, slot.wrapped)
 }
 
-/** In a thread of the pool: it takes a quarter of a second, and a Lease wants to be renewed meanwhile. */
+/** Runs in a thread of the pool: it takes a quarter of a second, and a Lease must be renewed meanwhile. */
 async function scryptKey(passphrase: string, salt: Uint8Array, cost: ScryptCost): Promise<Buffer> {
   const { N, r, p } = cost
-  // OpenSSL wants a little more than the working memory.
+  // OpenSSL needs a little more than the working memory.
   const options = { N, r, p, maxmem: 128 * N * r + 2 * MiB }
   const text = passphrase.normalize('NFC')
   if (workBytes(cost) <= LEAST_POOL_WORK_BYTES) return scryptSync(text, salt, KEY_BYTES, options)
@@ -168,7 +168,7 @@ async function scryptKey(passphrase: string, salt: Uint8Array, cost: ScryptCost)
 }
 
 const KEY_BYTES = 32
-/** One after the other: each takes 32 MiB of a small function's memory. */
+/** One derivation after the other: each takes 32 MiB of a small function's memory. */
 let last: Promise<unknown> = Promise.resolve()
 
 function scryptInPool(text: string, salt: Uint8Array, options: ScryptOptions): Promise<Buffer> {
@@ -182,7 +182,7 @@ function agreedKey(privateKey: KeyObject, publicKey: KeyObject, ephemeral: KeyOb
   return Buffer.from(hkdfSync('sha256', secret, Buffer.from(spki(ephemeral), 'base64'), 'dormouse/1/key-slot', 32))
 }
 
-/** The wrapping key is used once: an all-zero nonce is as good as any. */
+/** Each wrapping key is used only once, so an all-zero nonce is as good as any. */
 function gcmWrap(key: Uint8Array, slotId: string, kind: SlotKind, master: Uint8Array): string {
   const cipher = createCipheriv('aes-256-gcm', key, Buffer.alloc(12)).setAAD(label(slotId, kind))
   return Buffer.concat([cipher.update(master), cipher.final(), cipher.getAuthTag()]).toString('base64')
@@ -196,7 +196,7 @@ function gcmUnwrap(key: Uint8Array, slotId: string, kind: SlotKind, wrapped: str
   return Buffer.concat([decipher.update(all.subarray(0, all.length - TAG_BYTES)), decipher.final()])
 }
 
-/** Binds a wrapping to its slot, and so to its repository. */
+/** Binds a wrapped key to its slot, and so to its repository. */
 function label(slotId: string, kind: SlotKind): Buffer {
   return Buffer.from(`dormouse/${FORMAT_VERSION}/key-slot/${kind}/${slotId}`, 'utf8')
 }

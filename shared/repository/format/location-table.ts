@@ -1,5 +1,5 @@
-// Where blobs (chunks, map pages, index segments) lie: 32-byte entries beside a table of the packs they name.
-// Leaf pages, the root's list of pages and index runs are all tables of this form.
+// Where blobs (chunks, map pages, index segments) are stored: 32-byte entries beside a table of the packs that they name. Leaf pages, the
+// root's list of pages and index runs are all tables of this form.
 
 import { asBuffer } from './bytes.ts'
 import { decodePackRef, encodePackRef, PACK_REF_BYTES } from './names.ts'
@@ -12,7 +12,7 @@ const STORED_AT = 24
 const RAW_AT = 28
 const COMPRESSED_BIT = 0x8000_0000
 
-/** `storedBytes` counts the AEAD's tag; `pack` is `<session>/<16 hex>`. */
+/** `storedBytes` includes the AEAD's tag; `pack` is `<session>/<16 hex>`. */
 export type BlobLocation = {
   id: Uint8Array
   pack: string
@@ -22,7 +22,7 @@ export type BlobLocation = {
   compressed: boolean
 }
 
-/** Fixed number of entries; one that is all zero says "zeros" (a chunk) or "nothing" (a page). */
+/** A fixed number of entries. An entry that is all zero means "zeros" (a chunk) or "nothing" (a page). */
 export class LocationTable {
   readonly length: number
   readonly packs: string[] = []
@@ -41,7 +41,7 @@ export class LocationTable {
   }
 
   isEmpty(index: number): boolean {
-    // No blob starts at offset 0 of its pack: the pack's header stands there.
+    // No blob starts at offset 0 of its pack, because the pack's header is there.
     return this.#bytes.readUInt32LE(index * ENTRY_BYTES + OFFSET_AT) === 0
   }
 
@@ -89,21 +89,21 @@ export class LocationTable {
     this.#bytes.fill(0, index * ENTRY_BYTES, (index + 1) * ENTRY_BYTES)
   }
 
-  /** Takes over an entry of another table, an empty one too. */
+  /** Copies an entry of another table, also an empty one. */
   copy(index: number, from: LocationTable, fromIndex: number): void {
     const location = from.get(fromIndex)
     if (location === undefined) this.clear(index)
     else this.set(index, location)
   }
 
-  /** As good as new. */
+  /** Makes the table empty, as if it were new. */
   reset(): void {
     this.#bytes.fill(0)
     this.packs.length = 0
     this.#packIndex.clear()
   }
 
-  /** How long each of `packs` must be at least. */
+  /** The least length of each of `packs`. */
   packEnds(): Float64Array {
     const ends = new Float64Array(this.packs.length)
     for (let index = 0; index < this.length; index++) {
@@ -121,15 +121,15 @@ export class LocationTable {
     return true
   }
 
-  /** Order of the entries by id: what an index run is sorted by. */
+  /** Order of the entries by id, as index runs are sorted. */
   idOrder(count: number): number[] {
     const idAt = (index: number) => this.#bytes.subarray(index * ENTRY_BYTES, index * ENTRY_BYTES + ID_BYTES)
     return Array.from({ length: count }, (_, index) => index).sort((a, b) => idAt(a).compare(idAt(b)))
   }
 
   /**
-   * entry count 4 | pack count 4 | pack references 34 each | entries 32 each. Packs are listed in the order of their
-   * first use and only when used, so that equal maps have equal bytes and therefore equal ids.
+   * entry count 4 | pack count 4 | pack references 34 each | entries 32 each. Packs are listed in the order of their first use, and only
+   * if they are used, so that equal maps have equal bytes and therefore equal ids.
    */
   encode(count = this.length): Buffer {
     const entries = Buffer.from(this.#bytes.subarray(0, count * ENTRY_BYTES))
@@ -152,7 +152,7 @@ export class LocationTable {
     return Buffer.concat([head, entries])
   }
 
-  /** Throws RangeError when the bytes are no table: every entry of the result names a pack that is listed. */
+  /** Throws RangeError when the bytes are no table. Every entry of the result names a pack that is listed. */
   static decode(bytes: Uint8Array): LocationTable {
     const all = asBuffer(bytes)
     const count = all.readUInt32LE(0)

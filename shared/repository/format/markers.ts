@@ -1,4 +1,4 @@
-// The small objects of the garbage collection protocol: a session's marker, and the three lists of one collection.
+// The small objects of the garbage collection protocol: a session's marker, and the three lists of one prune.
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { decodeParts, encodeParts, partAt } from './bytes.ts'
@@ -6,7 +6,7 @@ import { decodePackRefs, doomKey, encodePackRefs, parseSession, retireKey, sessi
 import type { RepositoryKeys } from './repository-keys.ts'
 import { openObject, sealObject } from './sealed-object.ts'
 
-/** `session/<S>`: this session may reuse anything that is not retired when it looks. */
+/** `session/<S>`: this session may reuse any pack that is not retired when the session reads the retire lists. */
 export function sealSession(keys: RepositoryKeys, session: string, startedMs: number, salt?: Uint8Array): Buffer {
   return sealObject(keys, 'session', sessionKey(session), encodeParts({ version: 1, startedMs }, []), salt)
 }
@@ -25,7 +25,7 @@ export function openRetireList(keys: RepositoryKeys, generation: string, bytes: 
   return readList(where, () => packsIn(openObject(keys, 'retire', retireKey(generation), bytes, where)))
 }
 
-/** `waits/<g>`: sessions that had not ended when `retire/<g>` stood: they may name what it lists. */
+/** `waits/<g>`: sessions that had not ended when `retire/<g>` was written: they may name packs of that list. */
 export function sealWaitList(
   keys: RepositoryKeys,
   generation: string,
@@ -44,7 +44,7 @@ export function openWaitList(keys: RepositoryKeys, generation: string, bytes: Ui
   })
 }
 
-/** `doom/<g>`: what of `retire/<g>` is deleted; written once, so that all who work on it delete the same. */
+/** `doom/<g>`: the packs of `retire/<g>` to delete. Written once, so that all processes that work on the list delete the same packs. */
 export function sealDoomList(keys: RepositoryKeys, generation: string, packs: readonly string[], atMs: number): Buffer {
   return sealObject(keys, 'doom', doomKey(generation), packsPayload(packs, atMs))
 }

@@ -1,15 +1,15 @@
-// Names of a repository's objects, below `<prefix>/plugins/dormouse/`. Every one is written once.
+// Names of a repository's objects, below `<prefix>/plugins/dormouse/`. Each object is written once.
 
 export const CONFIG_KEY = 'config'
 
-/** What a session id tells: whose backup it is (keyed tags), when it began, and which attempt. */
+/** The parts of a session id: whose backup it is (keyed tags), when it began, and which attempt it is. */
 export type SessionParts = { volumeTag: string; snapshotTag: string; startedMs: number; attempt: string }
 
 const SESSION = /^([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{12})-([0-9a-f]{8})$/
 const PACK_REF = /^[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{12}-[0-9a-f]{8}\/[0-9a-f]{16}$/
 const CHECKPOINT = /^checkpoint\/([0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{12}-[0-9a-f]{8})\/([0-9]{8}-[0-9]{4})$/
 const REACH_NOTE = /^reach\/(pages|roots)-[0-9a-f]{16}$/
-/** A pack reference as bytes: 26 of the session, 8 of the pack's own name. */
+/** A pack reference as bytes: 26 for the session, 8 for the pack's own name. */
 export const PACK_REF_BYTES = 34
 
 export function formatSession(parts: SessionParts): string {
@@ -35,17 +35,17 @@ export const REACH_PREFIX = 'reach/'
 export type ReachNoteKind = 'pages' | 'roots'
 /** `name`: 16 random hex digits. */
 export const reachKey = (kind: ReachNoteKind, name: string): string => `${REACH_PREFIX}${kind}-${name}`
-/** `ref` is `<session>/<16 hex>`: how maps name a pack. */
+/** `ref` is `<session>/<16 hex>`, as maps name a pack. */
 export const packKey = (ref: string): string => `packs/${ref}`
 
 export function checkpointKey(session: string, slice: number, n: number): string {
   return `checkpoint/${session}/${String(slice).padStart(8, '0')}-${String(n).padStart(4, '0')}`
 }
 
-/** Everything below it is a checkpoint of a session whose id begins so. */
+/** The prefix of all checkpoints of sessions whose id begins with `session`. */
 export const checkpointPrefix = (session: string): string => `checkpoint/${session}`
 
-/** The parts of a checkpoint's key; undefined when it is none. `name`: `<slice>-<n>`, which sorts by age within its session. */
+/** The parts of a checkpoint's key; undefined when the key is not one. `name`: `<slice>-<n>`, which sorts by age within its session. */
 export function parseCheckpointKey(key: string): { session: string; name: string } | undefined {
   const match = CHECKPOINT.exec(key)
   return match === null ? undefined : { session: match[1] ?? '', name: match[2] ?? '' }

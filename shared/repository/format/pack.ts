@@ -1,4 +1,5 @@
 // Packs: many sealed blobs in one object.
+//
 // magic 8 | salt 32 | blobs (ciphertext | tag 16) … | sealed footer | footer length 4 | trailer magic 8
 
 import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto'
@@ -9,7 +10,7 @@ import type { BlobLocation } from './location-table.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
 import { ID_BYTES, PACK_MAGIC, PACK_TRAILER_MAGIC, SALT_BYTES, TAG_BYTES } from './version.ts'
 
-/** `root`: the copy of one (root-copy.ts). */
+/** `root`: the copy of a root (root-copy.ts). */
 const KIND_CODE = { chunk: 1, page: 2, segment: 3, footer: 4, root: 5 } as const
 export type BlobKind = Exclude<keyof typeof KIND_CODE, 'footer'>
 const BLOB_KINDS = ['chunk', 'page', 'segment', 'root'] as const satisfies BlobKind[]
@@ -23,7 +24,7 @@ export const BLOB_REASONS = {
 } as const satisfies Record<BlobKind, { corrupt: string; missing: string }>
 
 const SALT_AT = 8
-/** Magic and salt: what a reader needs beside a blob's bytes. */
+/** Magic and salt: what a reader needs besides a blob's bytes. */
 export const PACK_HEADER_BYTES = SALT_AT + SALT_BYTES
 export const PACK_TRAILER_BYTES = 12
 /** id 16 | offset 4 | stored 4 | raw 4, top bit: compressed | kind 4 */
@@ -31,18 +32,18 @@ const FOOTER_ENTRY_BYTES = 32
 const COMPRESSED_BIT = 0x8000_0000
 const FOOTER_ID = Buffer.alloc(ID_BYTES)
 
-/** Room that a pack of `blobs` blobs needs beside their ciphertext. */
+/** Bytes that a pack of `blobs` blobs needs besides their ciphertext. */
 export function packOverheadBytes(blobs: number): number {
   return PACK_HEADER_BYTES + TAG_BYTES * (blobs + 1) + FOOTER_ENTRY_BYTES * blobs + PACK_TRAILER_BYTES
 }
 
-/** Length of the footer that lies before these last bytes of a pack; 0 when they are no trailer. */
+/** Length of the footer before these last bytes of a pack; 0 when they are no trailer. */
 export function footerBytes(trailer: Uint8Array): number {
   const end = asBuffer(trailer)
   return end.length === PACK_TRAILER_BYTES ? end.readUInt32LE(0) : 0
 }
 
-/** Fills one pack in place. A pack is begun when its first blob comes and is never added to after `finish`. */
+/** Fills one pack in place. A pack begins with its first blob, and nothing is added to it after `finish`. */
 export class PackBuilder {
   /** `<session>/<16 hex>` */
   readonly ref: string
@@ -53,7 +54,7 @@ export class PackBuilder {
   readonly #kinds: BlobKind[] = []
   #at = PACK_HEADER_BYTES
 
-  /** `salt` is given only by tests that want golden bytes. */
+  /** Only tests that compare golden bytes pass `salt`. */
   constructor(keys: RepositoryKeys, ref: string, into: Uint8Array, salt: Uint8Array = randomBytes(SALT_BYTES)) {
     this.ref = ref
     this.#keys = keys
@@ -111,20 +112,23 @@ export class PackBuilder {
 /** A blob as it goes into the cipher. */
 export type PackedBlob = { bytes: Uint8Array; rawBytes: number; compressed: boolean }
 
-/** With a codec, the result is overwritten by its next call. */
+/** With a codec, the codec's next call overwrites the result. */
 export function packBlob(raw: Uint8Array, codec?: ChunkCodec): PackedBlob {
   const packed = codec === undefined ? compress(raw) : codec.compress(raw)
   return { bytes: packed ?? raw, rawBytes: raw.length, compressed: packed !== undefined }
 }
 
-/** Opens blobs of one pack; needs its header once. */
+/** Opens blobs of one pack. It is constructed from the pack's header. */
 export class PackReader {
   readonly #keys: RepositoryKeys
   readonly #key: KeyObject
   readonly #where: string
   readonly #codec: ChunkCodec | undefined
 
-  /** `where` (the store's location and the pack's key) goes into messages. With a codec, what `open` answers is overwritten by its next call. */
+  /**
+   * `where` (the store's location and the pack's key) appears in error messages. With a codec, the codec's next call overwrites the
+   * result of `open`.
+   */
   constructor(keys: RepositoryKeys, header: Uint8Array, where: string, codec?: ChunkCodec) {
     const head = asBuffer(header)
     if (head.length < PACK_HEADER_BYTES || head.toString('latin1', 0, SALT_AT) !== PACK_MAGIC) {
@@ -161,7 +165,7 @@ export class PackReader {
     return this.#codec === undefined ? decompress(packed, rawBytes) : this.#codec.decompress(packed, rawBytes)
   }
 
-  /** What the footer lists; `tail` are the pack's last bytes, the footer wholly among them. */
+  /** The entries of the footer. `tail` are the pack's last bytes, which must contain the whole footer. */
   footer(tail: Uint8Array, packBytes: number): { kind: BlobKind; blob: BlobLocation }[] {
     const end = asBuffer(tail)
     const lengthAt = end.length - PACK_TRAILER_BYTES
@@ -209,7 +213,7 @@ function withoutBytes(blob: PackedBlob): { rawBytes: number; compressed: boolean
   return { rawBytes: blob.rawBytes, compressed: blob.compressed }
 }
 
-/** 96 bits, big-endian. The pack's key is its own, and no two blobs of a pack start at the same offset. */
+/** 96 bits, big-endian. Each pack has its own key, and no two blobs of a pack start at the same offset. */
 function nonceAt(offset: number): Buffer {
   const nonce = Buffer.alloc(12)
   nonce.writeUInt32BE(offset, 8)

@@ -1,5 +1,5 @@
-// What a prune has found out about map pages and roots, so that the next slice, and the next prune, need not read them again.
-// A note is a copy of facts that never change: a page is named by the keyed hash of its bytes, a root by the hash of its object.
+// What a prune has found out about map pages and roots, so that the next slice and the next prune need not read them again. A note copies
+// facts that never change: a page is named by the keyed hash of its bytes, a root by the hash of its object.
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { decodeParts, encodeParts, partAt } from './bytes.ts'
@@ -8,7 +8,7 @@ import type { RepositoryKeys } from './repository-keys.ts'
 import { type ObjectKind, openObject, sealObject } from './sealed-object.ts'
 import { ID_BYTES } from './version.ts'
 
-/** A note is full before it passes 6 MiB; who finds a larger object does not load it. */
+/** A note is full before it exceeds 6 MiB. A reader does not load an object larger than MOST_NOTE_BYTES. */
 const MOST_PACKS = 65_536
 const MOST_NAMES = 524_288
 const MOST_IDS = 65_536
@@ -19,11 +19,11 @@ export type RootNote = {
   /** SHA-256 of the object at the root's key, in hex. */
   digest: string
   bytes: number
-  /** As LISTed. Left out when the object was so young that another one could have the same time. */
+  /** As LISTed. Missing when the object was so young that another object could have the same time. */
   modifiedMs?: number | undefined
-  /** A tombstone stands there, and why; it names nothing. */
+  /** Set when the object is a tombstone: its reason. A tombstone names no packs. */
   why?: string | undefined
-  /** Packs that its pages, its copy and the segments of its index run lie in. */
+  /** Packs that hold its pages, its copy and the segments of its index run. */
   packs: readonly string[]
   /** Ids of its map pages, 16 bytes each. */
   pages: Uint8Array
@@ -31,13 +31,13 @@ export type RootNote = {
 
 type RootHead = Omit<RootNote, 'packs' | 'pages'> & { packs: number; pages: number }
 
-/** Of a note about pages: which of `packs` each page names. */
+/** An entry of a note about pages: `packs` are the numbers of the note's packs that the page names. */
 export type PageNote = { id: string; packs: Uint32Array }
 
-/** How a page's id is spelt where it is looked up. */
+/** A page's id as a string, for use as a key of a map or a set. */
 export const pageId = (id: Uint8Array): string => Buffer.from(id).toString('latin1')
 
-/** The reverse of `pageId`. */
+/** The inverse of `pageId`. */
 export const idBytes = (id: string): Uint8Array => Buffer.from(id, 'latin1')
 
 /** Packs by number, in the order of their first use. */
@@ -174,7 +174,7 @@ function readNote<T>(
   }
 }
 
-/** The next `count` numbers, each below `limit`. */
+/** Returns a function that takes the next `count` numbers, each below `limit`. */
 function taker(all: Uint32Array, limit: number): (count: number) => Uint32Array {
   let at = 0
   return (count) => {

@@ -15,10 +15,10 @@ import {
   READABLE_PAGE_CHUNKS,
 } from './version.ts'
 
-/** What the format leaves to a repository. */
+/** The parameters that each repository chooses for itself. */
 export type RepositoryConfig = Features & { repositoryId: string; chunkBytes: number; pageChunks: number }
 
-/** It has half a kilobyte. */
+/** A config has half a kilobyte. */
 export const MOST_CONFIG_BYTES = 16 * KiB
 
 const ALGORITHMS = { hash: 'blake3-keyed-128', compression: 'zstd', cipher: 'aes-256-gcm' }
@@ -36,7 +36,7 @@ export function encodeConfig(keys: RepositoryKeys, config: RepositoryConfig): Bu
   return Buffer.from(`${JSON.stringify({ ...body, mac: keys.configMac(macText(config)) }, undefined, 2)}\n`, 'utf8')
 }
 
-/** Reads without trusting: the MAC waits for the key (`checkConfigMac`). */
+/** Reads the config without trusting it: the MAC can be checked only with the key (`checkConfigMac`). */
 export function decodeConfig(bytes: Uint8Array, where: string): { config: RepositoryConfig; mac: string } {
   const refuse = (what: string, cause?: unknown) =>
     new CorruptionError('RepositoryConfigCorrupt', `${where}: ${what}`, { cause })
@@ -78,7 +78,7 @@ export function checkConfigMac(keys: RepositoryKeys, config: RepositoryConfig, m
   throw new CorruptionError('RepositoryConfigCorrupt', `${where}: its MAC does not match, someone has changed it`)
 }
 
-/** The MAC covers these lines, so that the JSON's spelling does not matter. */
+/** The MAC covers these lines, so that the formatting of the JSON does not matter. */
 function macText(config: RepositoryConfig): string {
   const values = [CONFIG_MARK, FORMAT_VERSION, config.repositoryId, config.chunkBytes, config.pageChunks]
   const features = [config.requiredFeatures.join(','), config.optionalFeatures.join(',')]

@@ -1,4 +1,4 @@
-// Everything derived from the repository key: one key per kind of use, ids of contents, tags of volumes.
+// Everything that is derived from the repository key: one key per kind of use, ids of contents, tags of volumes.
 
 import { createHmac, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
 import { Blake3Hasher } from '@napi-rs/blake-hash'
@@ -11,7 +11,7 @@ const REPOSITORY_ID = /^[0-9a-f]{32}$/
 export class RepositoryKeys {
   /** 32 lower-case hex digits. */
   readonly repositoryId: string
-  /** The repository key itself: memory only. */
+  /** The repository key itself. It is kept in memory only. */
   readonly master: Uint8Array
   readonly #idBytes: Buffer
   readonly #chunkHasher: Blake3Hasher
@@ -34,12 +34,12 @@ export class RepositoryKeys {
     return keyedHash(this.#chunkHasher, raw).subarray(0, ID_BYTES)
   }
 
-  /** Id of a map page or an index segment: another key, so that none can stand for a chunk. */
+  /** Id of a map page or an index segment. It uses another key, so that a page cannot pass for a chunk. */
   pageId(raw: Uint8Array): Buffer {
     return keyedHash(this.#pageHasher, raw).subarray(0, ID_BYTES)
   }
 
-  /** 16 hex digits that find a source's backups without telling its id, which may be any text. */
+  /** 16 hex digits that find a source's backups without revealing its id, which may be any text. */
   volumeTag(sourceId: string): string {
     return keyedHash(this.#tagHasher, Buffer.from(sourceId, 'utf8')).toString('hex', 0, 8)
   }
@@ -56,7 +56,7 @@ export class RepositoryKeys {
     return createHmac('sha256', this.#derive('key-slot-mac', this.#idBytes)).update(text, 'utf8').digest('hex')
   }
 
-  /** A key of its own for each pack, from the salt that the pack carries. */
+  /** A separate key for each pack, derived from the salt in the pack's header. */
   packKey(salt: Uint8Array): KeyObject {
     return createSecretKey(this.#derive('pack', salt))
   }
@@ -65,7 +65,7 @@ export class RepositoryKeys {
     return createSecretKey(this.#derive(`object/${kind}`, salt))
   }
 
-  /** Additional data: mark, version, kind, repository, and what names this one (a content id or an object key). */
+  /** Additional data: mark, version, kind, repository, and the name of the object (a content id or an object key). */
   additionalData(kindCode: number, name: Uint8Array): Buffer {
     return Buffer.concat([Buffer.from(AAD_MARK, 'latin1'), Buffer.of(FORMAT_VERSION, kindCode), this.#idBytes, name])
   }

@@ -1,15 +1,15 @@
-// The copy of a root: a blob in a pack of its session, so that a root that is lost can be made again from packs alone.
+// The copy of a root: a blob in a pack of its session, so that a lost root can be made again from packs alone.
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { decodeParts, encodeParts, partAt } from './bytes.ts'
 import { decodeRoot, type Root, rootPayload } from './root.ts'
 
-/** The session is inside: without it, a copy could be moved to another session's packs. */
+/** The copy contains the session: without it, a copy could be moved to another session's packs. */
 export function encodeRootCopy(session: string, root: Root): Buffer {
   return encodeParts({ version: 1, session }, [rootPayload(root)])
 }
 
-/** CorruptionError `RootCorrupt`: it is another session's. Else as `openRoot`. */
+/** CorruptionError `RootCorrupt`: it is another session's copy. Otherwise as `openRoot`. */
 export function decodeRootCopy(raw: Uint8Array, session: string, where: string): Root {
   return decodeRoot(payloadOf(raw, session, where), where)
 }

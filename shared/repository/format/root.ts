@@ -1,5 +1,5 @@
-// The root of a backup: the object `roots/<S>`. A backup exists when its root does, and the root names all it needs. What the backup is of stands
-// in `source`, which this file does not look into: who knows that kind of source does.
+// The root of a backup: the object `roots/<S>`. A backup exists when its root does, and the root names everything that the backup needs.
+// `source` describes what was backed up. This file does not interpret it; the code for that kind of source does.
 
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import { decodeParts, encodeParts, partAt } from './bytes.ts'
@@ -12,17 +12,17 @@ import { openObject, sealObject } from './sealed-object.ts'
 const ROOT_VERSION = 1
 const COPY = /^[0-9a-f]{16}$/
 
-/** What every backup says of itself; same shape as BackupAbout of the mover's port, which this folder may not import. */
+/** What every backup records about itself. Same shape as BackupAbout of the mover's port, which this folder may not import. */
 export type RootAbout = {
   clusterId: string
   createdMs: number
-  /** `<namespace>/<name>`. The namespace is the backup's owner. */
+  /** `<namespace>/<name>`. The namespace owns the backup. */
   claim: string
-  /** Of Velero. */
+  /** Name of Velero's Backup. */
   backup?: string | undefined
 }
 
-/** What a backup is of: `kind` (a short name), and what that kind has to say. */
+/** What was backed up: `kind` (a short name), and the fields of that kind. */
 export type RootSource = { kind: string; [field: string]: unknown }
 
 /** Bytes over all slices of the backup. */
@@ -34,14 +34,14 @@ export type RootStats = {
   bytesStored: number
 }
 
-/** What the backup could not take over from its parent, as packs were lost, and has read from the source again. */
+/** What the backup could not take over from its parent because packs were lost, and read from the source again. */
 export type Healed = { packs: number; pages: number }
 
 export type RootHead = Features & {
   version: typeof ROOT_VERSION
   about: RootAbout
   source: RootSource
-  /** Root key of the backup that this one began from. */
+  /** Root key of the backup that this one is based on. */
   parent: string | undefined
   stats: RootStats
   sealedMs: number
@@ -50,7 +50,7 @@ export type RootHead = Features & {
   copy: string
 }
 
-/** `pages`: where each page lies, in order. Together they name every pack that the backup needs; an empty entry names none. */
+/** `pages`: where each page is stored, in order. Together the pages name every pack that the backup needs; an empty entry names none. */
 export type Root = RootHead & { pages: LocationTable }
 
 export function sealRoot(keys: RepositoryKeys, session: string, root: Root): Buffer {
@@ -61,7 +61,7 @@ export function rootPayload({ pages, ...head }: Root): Buffer {
   return encodeParts(head, [pages.encode()])
 }
 
-/** TerminalError `RepositoryVersionUnknown`: a newer version, or a feature that is required and not known here. */
+/** TerminalError `RepositoryVersionUnknown`: a newer version, or a required feature that this version does not know. */
 export function openRoot(keys: RepositoryKeys, session: string, bytes: Uint8Array, where: string): Root {
   return decodeRoot(openObject(keys, 'root', rootKey(session), bytes, where), where)
 }
@@ -79,7 +79,7 @@ export function decodeRoot(payload: Uint8Array, where: string): Root {
 
 function readHead(head: Record<string, unknown>, where: string): RootHead {
   const { version, source, about, copy } = head
-  // First of all: in another version everything else may be something else.
+  // Checked first: in another version, every other field may have another meaning.
   if (version !== ROOT_VERSION) throw versionUnknown(`root ${where}`, `it is of version ${String(version)}`)
   const features = readFeatures(head)
   requireFeatures(features, `root ${where}`)
@@ -90,12 +90,12 @@ function readHead(head: Record<string, unknown>, where: string): RootHead {
   return { ...(head as RootHead), ...features }
 }
 
-/** Why a session can never seal. `forgotten`: it may have been sealed once; its marker must stay (docs/format). */
+/** Why a session can never seal. `forgotten`: it may once have been sealed, and its marker must stay (docs/format). */
 export type TombstoneWhy = 'forgotten' | 'abandoned' | 'idle'
 
 /**
- * What stands at a root's key when the session was given up, so that it can never seal. `checkpoint`: the last part of the key of one that
- * was listed before it ended, and that the next backup of the volume may go by.
+ * The object at a root's key after the session was given up, which makes sure that it can never seal. `checkpoint`: the last part of the
+ * key of a checkpoint that was listed before the session ended, and from which the volume's next backup may continue.
  */
 export function sealTombstone(
   keys: RepositoryKeys,
@@ -105,7 +105,7 @@ export function sealTombstone(
   return sealObject(keys, 'tombstone', rootKey(session), encodeParts(tombstone, []))
 }
 
-/** Its kind in the header proves nothing until it opens: a damaged root must not pass for a tombstone. */
+/** The kind in the header proves nothing until the object opens: a damaged root must not pass for a tombstone. */
 export function openTombstone(
   keys: RepositoryKeys,
   session: string,

@@ -1,4 +1,5 @@
-// The envelope of every small object (root, tombstone, index, checkpoint, session, lists of a collection).
+// The envelope of every small object (root, tombstone, index, checkpoint, session, lists of a prune).
+//
 // magic 8 | kind 1 | zero 7 | salt 32 | ciphertext | tag 16; plaintext = compressed 1 | raw length 4 | payload.
 
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
@@ -38,12 +39,12 @@ const CORRUPT_REASON = {
 
 const SALT_AT = 16
 const BODY_AT = SALT_AT + SALT_BYTES
-/** Magic, kind and salt: equal prefixes mean the same sealing, as the salt is random. */
+/** Magic, kind and salt. Equal prefixes mean the same sealing, because the salt is random. */
 export const SEALED_PREFIX_BYTES = BODY_AT
-/** The key is fresh for every object, so one nonce serves them all. */
+/** Each object has a fresh key, so all of them can use the same nonce. */
 const NONCE = Buffer.alloc(12)
 
-/** `salt` is given only by tests that want golden bytes. */
+/** Only tests that compare golden bytes pass `salt`. */
 export function sealObject(
   keys: RepositoryKeys,
   kind: ObjectKind,
@@ -64,13 +65,13 @@ export function sealObject(
   return Buffer.concat([head, salt, ...body, cipher.getAuthTag()])
 }
 
-/** The kind that the header claims; opening proves it. undefined: not a sealed object. */
+/** The kind that the header claims; only opening the object proves it. undefined: not a sealed object. */
 export function claimedKind(bytes: Uint8Array): ObjectKind | undefined {
   if (asBuffer(bytes).toString('latin1', 0, 8) !== OBJECT_MAGIC) return undefined
   return (Object.keys(KIND_CODE) as ObjectKind[]).find((kind) => KIND_CODE[kind] === bytes[8])
 }
 
-/** The payload. `where` (the store's location and the key) goes into the message of the CorruptionError. */
+/** The payload. `where` (the store's location and the key) appears in the message of the CorruptionError. */
 export function openObject(
   keys: RepositoryKeys,
   kind: ObjectKind,

@@ -1,5 +1,5 @@
-// The MAC of a key slot, under a key that comes from the repository key: whoever has opened the repository with one slot sees by it
-// that another one is damaged, or was planted, long before that one is needed.
+// The MAC of a key slot, under a key that is derived from the repository key. A process that has opened the repository with one slot can
+// tell that another slot is damaged or was planted, long before that other slot is needed.
 
 import { timingSafeEqual } from 'node:crypto'
 import type { RepositoryKeys } from './repository-keys.ts'
@@ -16,14 +16,16 @@ export function encodeSlot(keys: RepositoryKeys, slotId: string, slot: KeySlot):
   return Buffer.from(`${JSON.stringify(fields, undefined, 2)}\n`, 'utf8')
 }
 
-/** Whether it is what somebody wrote who had the repository key. */
+/** Whether the slot was written with the repository key. */
 export function isSlotIntact(keys: RepositoryKeys, slotId: string, slot: KeySlot): boolean {
   const covered = macText(slotId, slot)
   if (covered === undefined || typeof slot.mac !== 'string' || !MAC.test(slot.mac)) return false
   return timingSafeEqual(Buffer.from(keys.slotMac(covered), 'hex'), Buffer.from(slot.mac, 'hex'))
 }
 
-/** A line for each value. undefined: one is not of its type, or has a line end: two slots could have the same lines then. */
+/**
+ * One line for each value. undefined: a value is not of its type, or contains a line end. Otherwise two slots could have the same lines.
+ */
 function macText(slotId: string, slot: KeySlot): string | undefined {
   const { numbers, texts } = wrappingOf(slot)
   const areTexts = [...texts, slot.wrapped].every((text) => typeof text === 'string' && !text.includes('\n'))
@@ -31,7 +33,7 @@ function macText(slotId: string, slot: KeySlot): string | undefined {
   return `${[SLOT_MARK, FORMAT_VERSION, slotId, slot.kind, ...numbers, ...texts, slot.wrapped].join('\n')}\n`
 }
 
-/** What it takes to unwrap it. A slot from the bucket may be of any form. */
+/** The values that unwrapping uses. A slot from the bucket may have any form. */
 function wrappingOf(slot: KeySlot): { numbers: unknown[]; texts: unknown[] } {
   if (slot.kind !== 'recovery-public-key') {
     const { N, r, p, salt } = slot.scrypt ?? {}

@@ -1,5 +1,5 @@
-// In which order key slots are tried, and how far. Whoever can write the bucket can plant slots: what they cost together
-// has a bound, and those come first that can hardly have been planted.
+// In which order key slots are tried, and how many. An attacker who can write to the bucket can plant slots: so their total work is
+// bounded, and the slots that can hardly have been planted come first.
 
 import { DEFAULT_SCRYPT, isPrivateKey, MOST_WORK_BYTES, slotWorkBytes, workBytes } from './key-slot.ts'
 import type { KeySlot, ScryptCost } from './slot-fields.ts'
@@ -7,16 +7,16 @@ import type { KeySlot, ScryptCost } from './slot-fields.ts'
 export type FoundSlot = {
   slotId: string
   slot: KeySlot
-  /** By the store: nobody can plant what is older than the slot that the repository was made with. */
+  /** By the store's clock: a planted slot cannot be older than the slot that the repository was created with. */
   modifiedMs: number
 }
 
-/** Dormouse writes slots of the default cost; what costs a few times as much waits until those were tried. */
+/** Dormouse writes slots of the default cost. Slots that cost more than a few times as much are tried after all others. */
 const USUAL_WORK_BYTES = 4 * workBytes(DEFAULT_SCRYPT)
 
 /**
- * As many as the whole work allows; what is left out is not tried at all. A recovery key has its turn however many passwords
- * there are: a private key's slots come first, and the oldest one of a passphrase has room of its own.
+ * As many slots as the total work allows; the others are not tried at all. A recovery key is tried however many passwords there are: with
+ * a private key, public-key slots come first, and the oldest slot of a recovery passphrase does not count towards the total.
  */
 export function planTrials(found: readonly FoundSlot[], secret: string): FoundSlot[] {
   const sorted = openableBy(found, secret).toSorted(
@@ -37,12 +37,12 @@ export function planTrials(found: readonly FoundSlot[], secret: string): FoundSl
   })
 }
 
-/** Only a private key opens what was wrapped for a public one. */
+/** Only a private key opens a slot that was wrapped for a public key. */
 export function openableBy(found: readonly FoundSlot[], secret: string): readonly FoundSlot[] {
   return isPrivateKey(secret) ? found : found.filter(({ slot }) => slot.kind !== 'recovery-public-key')
 }
 
-/** Whether one more password, the youngest of all, would be tried. */
+/** Whether one more password, whose slot would be the youngest, would be tried. */
 export function hasRoomForPassword(found: readonly FoundSlot[], cost: ScryptCost): boolean {
   const slot: KeySlot = { kind: 'password', scrypt: { ...cost, salt: '' }, wrapped: '' }
   const youngest = { slotId: '', slot, modifiedMs: Number.POSITIVE_INFINITY }
@@ -53,7 +53,7 @@ function isDear({ slot }: FoundSlot): boolean {
   return (slotWorkBytes(slot) ?? Number.POSITIVE_INFINITY) > USUAL_WORK_BYTES
 }
 
-/** Functions come with a password, and open a repository more often than people with a recovery key. */
+/** Functions use a password, and open a repository more often than people with a recovery key do. */
 function rankOf({ slot }: FoundSlot): number {
   return ['password', 'recovery-passphrase', 'recovery-public-key'].indexOf(slot.kind)
 }

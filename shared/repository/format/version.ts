@@ -1,4 +1,4 @@
-// The numbers that identify format 1. Bytes on disk are for ever: change nothing here, add a version.
+// The numbers that identify format 1. They must never change, because repositories contain them: add a new version instead.
 
 import { KiB, MiB } from '#shared/kernel/units.ts'
 
@@ -7,7 +7,7 @@ export const FORMAT_VERSION = 1
 export const AAD_MARK = 'DORM'
 /** First line of the text that the config's MAC covers, and `format` in the config itself. */
 export const CONFIG_MARK = 'dormouse-repository'
-/** `format` in a key slot, and the first line of what its MAC covers. */
+/** `format` in a key slot, and the first line of the text that its MAC covers. */
 export const SLOT_MARK = `${CONFIG_MARK}-key`
 export const OBJECT_MAGIC = 'DORMOBJ1'
 export const PACK_MAGIC = 'DORMPAK1'
@@ -17,7 +17,7 @@ export const ID_BYTES = 16
 export const SALT_BYTES = 32
 export const TAG_BYTES = 16
 
-/** What Dormouse offers when it creates a repository; readers take any power of two from 4 KiB on. */
+/** The default when Dormouse creates a repository. Readers accept any power of two from 4 KiB on. */
 export const DEFAULT_CHUNK_BYTES = 512 * KiB
 export const MAX_CHUNK_BYTES = 4 * MiB
 export const READABLE_CHUNK_BYTES = 4 * KiB

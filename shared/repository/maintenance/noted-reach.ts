@@ -1,4 +1,4 @@
-// What the notes of earlier slices and prunes tell about the roots that stand now.
+// What the notes of earlier slices and prunes say about the roots that exist now.
 
 import type { StoredObject } from '#shared/ports/object-store.ts'
 import { inParallel } from '#shared/repository/core/in-parallel.ts'
@@ -6,24 +6,24 @@ import { pageId, type RootNote } from '#shared/repository/format/reach-notes.ts'
 import { ID_BYTES } from '#shared/repository/format/version.ts'
 import type { ReachNotes } from './reach-notes.ts'
 
-/** One takes up to about 20 MB while it is read. */
+/** Reading one note takes up to about 20 MB. */
 const PARALLEL_NOTES = 4
 
 export type NotedReach = {
-  /** Roots all of whose pages are noted. */
+  /** Roots whose pages are all noted. */
   roots: RootNote[]
-  /** Pages of roots that stand, by id. */
+  /** Pages of existing roots, by id. */
   pages: Set<string>
-  /** Notes about other pages: of roots that are not noted yet, or that are gone. By id, the note's key. */
+  /** Notes about other pages, of roots that are not noted yet or are gone: the note's key, by page id. */
   elsewhere: Map<string, string>
-  /** The note objects, and how much of each is of use still. */
+  /** The note objects, and how much of each is still of use. */
   objects: NotedObject[]
 }
 export type NotedObject = StoredObject & { entries: number; used: number }
 
 /**
- * `stands`: whether the very object that a note is about stands at the root's key. `take` is told each pack that a standing
- * root names, with one such root's session.
+ * `stands`: whether the object at the root's key is the one that the note describes. `take` receives each pack that an existing root
+ * names, with the session of one such root.
  */
 export async function readNotes(
   notes: ReachNotes,

@@ -3,17 +3,17 @@
 import { isPackRef } from '#shared/repository/format/names.ts'
 
 const FIRST_ROOM = 1024
-/** Part of the room that may be in use. */
+/** The fraction of the room that may be in use. */
 const FILL = 0.7
 const GONE = 0xffff_ffff
 
-/** A pack's 8 random bytes as two numbers, and its session as one, in a hash table of open addressing. */
+/** A pack's 8 random bytes as two numbers and its session as one, in a hash table with open addressing. */
 export class PackTable {
   readonly #sessions = new Map<string, number>()
   readonly #sessionNames: string[] = []
   #high = new Uint32Array(FIRST_ROOM)
   #low = new Uint32Array(FIRST_ROOM)
-  /** Number of the session, from 1; 0: nothing is here. */
+  /** Number of the session, from 1; 0: the entry is free. */
   #session = new Uint32Array(FIRST_ROOM)
   #value = new Uint32Array(FIRST_ROOM)
   #used = 0
@@ -35,7 +35,7 @@ export class PackTable {
     return this.#session[at] === 0 || value === GONE ? undefined : value
   }
 
-  /** Values up to 4 GiB; what is more counts as that. */
+  /** Values up to 4 GiB; a larger value is stored as that. */
   set(pack: string, value: number): void {
     if (!isPackRef(pack)) throw new Error(`not a pack reference: ${pack}`)
     if (this.#used >= this.#session.length * FILL) this.#grow()
@@ -80,10 +80,10 @@ export class PackTable {
     return number
   }
 
-  /** Where the pack stands or would stand. */
+  /** The index where the pack is, or would be inserted. */
   #search(session: number, high: number, low: number): number {
     const mask = this.#session.length - 1
-    // Names are random: their own bits are as good as any hash.
+    // Names are random, so their own bits are as good as any hash.
     let at = (low ^ Math.imul(session, 0x9e3779b1)) & mask
     while (
       this.#session[at] !== 0 &&

@@ -1,5 +1,5 @@
-// One list of packs on its way out: `retire/<g>`, then `waits/<g>`, then `doom/<g>`, then the packs, then the lists.
-// Any number of processes may work on the same list; what is recorded counts, not what each would decide by itself.
+// One list of packs to delete: first `retire/<g>`, then `waits/<g>`, then `doom/<g>`, then the packs are deleted, then the lists. Any
+// number of processes may work on the same list: what is recorded in the store counts, not what each process would decide alone.
 
 import { randomBytes } from 'node:crypto'
 import { TerminalError } from '#shared/kernel/errors.ts'
@@ -15,7 +15,7 @@ import {
 import { doomKey, packKey, retireKey, sessionInKey, sessionKey, waitsKey } from '#shared/repository/format/names.ts'
 import { fenceIdle, type PruneRun } from './prune-run.ts'
 
-/** The list is read at the start of every slice of an upload; this many take a megabyte of it. */
+/** Every slice of an upload reads the list at its start; a list of this many packs has about one megabyte. */
 const MOST_PACKS = 32_768
 
 export type GenerationEnd = { state: 'done' | 'more' } | { state: 'waiting'; waitsFor: string[] }
@@ -26,7 +26,10 @@ export async function standingGenerations({ repository, signal }: PruneRun): Pro
   return found
 }
 
-/** Packs of ended sessions that no root names. Those of sessions that go on are theirs to name; some are kept for the next backup. */
+/**
+ * Packs of ended sessions that no root names. A running session may still name its own packs; some other packs are kept for the next
+ * backup.
+ */
 export function unnamedPacks(
   run: PruneRun,
   most = Number.POSITIVE_INFINITY,
@@ -43,7 +46,7 @@ export function unnamedPacks(
   return unnamed
 }
 
-/** undefined: there is nothing to delete. From now on no session that begins will reuse what is listed. */
+/** undefined: there is nothing to delete. From now on, no session that begins reuses a pack of the list. */
 export async function retireUnnamed(run: PruneRun): Promise<string | undefined> {
   const { repository, clock } = run
   const packs = unnamedPacks(run, MOST_PACKS)
@@ -54,7 +57,7 @@ export async function retireUnnamed(run: PruneRun): Promise<string | undefined> 
   return generation
 }
 
-/** As far as it goes now. `done` also when someone else finished it. */
+/** Advances the list as far as possible now. Also `done` when another process has finished it. */
 export async function advanceGeneration(run: PruneRun, generation: string): Promise<GenerationEnd> {
   const { repository, remover, survey } = run
   const retired = await readList(run, retireKey(generation), openRetireList)
@@ -68,7 +71,7 @@ export async function advanceGeneration(run: PruneRun, generation: string): Prom
     if (doomed === undefined) return { state: 'done' }
   }
   if (!(await refuseNamed(run, generation, doomed))) return { state: 'more' }
-  // What is not listed any more went in an earlier slice: a list that takes several must not begin anew in each.
+  // A pack that is no longer listed was deleted in an earlier slice: a list that takes several slices must not start again in each.
   const packs = doomed.flatMap((pack) => {
     const bytes = survey.packs.get(pack)
     return bytes === undefined ? [] : [{ key: packKey(pack), bytes }]
@@ -77,15 +80,15 @@ export async function advanceGeneration(run: PruneRun, generation: string): Prom
   run.packsGone = gone
   if (!(await remover.removeAll(packs, () => void gone.done++))) return { state: 'more' }
   for (const pack of doomed) survey.packs.delete(pack)
-  // `retire` first: whoever finds it gone knows that the list is over, and trusts neither of the others.
+  // `retire` goes first: a process that finds it gone knows that the list is finished, and trusts neither of the others.
   for (const key of [retireKey(generation), waitsKey(generation), doomKey(generation)])
     await repository.store.delete(key)
   return { state: 'done' }
 }
 
 /**
- * Sessions that may still name what is retired. Only those are waited for that had begun, and had not ended, when the list
- * stood: whoever began later has read it. Idle ones are given up. None left: `reach` has seen the roots of all of them.
+ * Sessions that may still name retired packs. A prune waits only for sessions that had begun, and had not ended, when the retire list was
+ * written: a session that began later has read the list. Idle sessions are given up. Empty: `reach` has seen the roots of all of them.
  * undefined: time was up.
  */
 async function activeSessions(run: PruneRun, generation: string): Promise<string[] | undefined> {
@@ -102,7 +105,9 @@ async function activeSessions(run: PruneRun, generation: string): Promise<string
   return await active()
 }
 
-/** Written once: a later list would hold sessions that need not be waited for, and never come to an end. undefined: time was up. */
+/**
+ * Written once: a list made later would hold sessions that need not be waited for, and the wait would never end. undefined: time was up.
+ */
 async function recordedWaits(
   run: PruneRun,
   generation: string,
@@ -123,22 +128,23 @@ async function recordedWaits(
   return { sessions: (await readList(run, key, openWaitList)) ?? sessions, sinceMs }
 }
 
-/** What is deleted, decided once for all who work on this list. undefined: someone else has finished it. */
+/** The packs to delete, decided once for all processes that work on this list. undefined: another process has finished it. */
 async function settleDoom(run: PruneRun, generation: string, retired: string[]): Promise<string[] | undefined> {
   const { repository, reach, clock } = run
   const { store, keys } = repository
   const own = retired.filter((pack) => !reach.packs.has(pack))
   await putOnce(store, doomKey(generation), sealDoomList(keys, generation, own, clock.nowMs()))
   const doomed = await readList(run, doomKey(generation), openDoomList)
-  // Our list may stand where a finished one stood before: then nobody heeds it, and sessions may reuse what it names.
+  // This list may have been written after another process finished the generation. Then no session heeds it, and sessions may reuse the
+  // packs that it names.
   if ((await store.get(retireKey(generation))) !== undefined && doomed !== undefined) return doomed
   for (const key of [waitsKey(generation), doomKey(generation)]) await store.delete(key)
   return undefined
 }
 
 /**
- * By the protocol no root names what is doomed. It can be when the store's LIST lies, or a session is of a program that does
- * not keep the protocol. Names that this run learnt from a root which was forgotten since do not count. false: time was up.
+ * By the protocol, no root names a doomed pack. A root can name one if the store's LIST is wrong, or if a session belongs to a program
+ * that does not follow the protocol. Names that this run learned from a root that was forgotten later do not count. false: time was up.
  */
 async function refuseNamed(run: PruneRun, generation: string, doomed: readonly string[]): Promise<boolean> {
   if (!doomed.some((pack) => run.reach.packs.has(pack))) return true

@@ -1,5 +1,5 @@
-// What sessions have left that were given up, and which the next backup of their volume may go on from. A matter of space alone: that
-// nothing is lost does not hang on it. What is kept has a bound: what the checkpoints of a few sessions name.
+// What given-up sessions have left, from which the next backup of their volume may continue. This only saves space: no data is lost
+// without it. The amount that is kept is bounded: it is what the checkpoints of a few sessions name.
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { DAY_MS } from '#shared/kernel/units.ts'
@@ -14,26 +14,29 @@ import { pageId } from '#shared/repository/format/reach-notes.ts'
 import { PackTable } from './pack-table.ts'
 import type { KeptForNext, PruneRun } from './prune-run.ts'
 
-/** A backup each week, that its time limit ends each week, goes on as well. */
+/** Long enough for a weekly backup that its time limit ends each week: the next one still continues from it. */
 export const GIVEN_UP_LIVES_MS = 8 * DAY_MS
 const PARALLEL_READS = 8
 
-/** Before anything was looked at. */
+/** Used before anything was surveyed. */
 export const ALL_KEPT: KeptForNext = { session: () => true, pack: () => true }
 
 type Source = Pick<PruneRun, 'repository' | 'survey' | 'reach' | 'keptSinceMs' | 'warn' | 'signal'> & {
-  /** No more pages are read: what is left of the time is for something else. */
+  /** Tells that no more pages may be read: the rest of the time is reserved for other work. */
   isEnough: () => boolean
 }
-/** `completedMs`: when the newest began that ever was a backup. `isGoneOnWith`: one that began later has a checkpoint to go by. */
+/**
+ * `completedMs`: when the newest session began that ever became a backup. `isGoneOnWith`: a later session has a checkpoint to continue
+ * from.
+ */
 type Volume = { completedMs: number; isGoneOnWith: boolean }
-/** `wholeVolumes`: there was no time to look what their checkpoints name. */
+/** `wholeVolumes`: volumes for which there was no time to read what their checkpoints name. */
 type Named = { sessions: Set<string>; packs: PackTable; pages: Set<string>; wholeVolumes: Set<string> }
 
 /**
- * Of a volume's sessions that were given up after its last backup: what those have left and taken over from others that count for its next
- * backup, as long as one of them has a checkpoint that is not too old, or one that goes on has any. Of a session that
- * ended while this was looked at everything is kept.
+ * Decides what to keep for the next backup of each volume. It looks at the sessions that were given up after the volume's last backup.
+ * What they stored, and what they took over from other given-up sessions, is kept while one of them has a checkpoint that is not too old,
+ * or while a running session has any checkpoint. Everything of a session that ended during this look is kept.
  */
 export async function keptForNext(source: Source, alsoEnded: ReadonlySet<string> = new Set()): Promise<KeptForNext> {
   const { reach, keptSinceMs, survey } = source
@@ -79,7 +82,10 @@ function volumesOf({ survey, reach, keptSinceMs }: Source, alsoEnded: ReadonlySe
   return volumes
 }
 
-/** One that goes on takes no place: it may end as a backup that is deleted, and leave the others. */
+/**
+ * A running session does not use up the room for ended ones: it may become a backup that is deleted later, and then the ended ones
+ * remain.
+ */
 async function lookAt(source: Source, volume: string, completedMs: number, named: Named): Promise<void> {
   const room = { ended: MOST_TAKEN, open: MOST_TAKEN }
   for await (const { session, startedMs, checkpoint, hasEnded } of checkpointsOf(source, volume)) {
@@ -106,7 +112,7 @@ async function takeNamed(source: Source, checkpoint: Checkpoint, named: Named): 
     if (location === undefined) continue
     take(location.pack)
     const id = pageId(location.id)
-    // Of what stands in a backup's page the roots tell; one that is gone is of no use to anybody.
+    // The survey already knows the packs of a page that a backup shares. A page whose pack is gone is of no use.
     if (named.pages.has(id) || reach.hasPage(id) || !survey.packs.has(location.pack)) continue
     todo.push(location)
   }
@@ -121,7 +127,7 @@ async function takeNamed(source: Source, checkpoint: Checkpoint, named: Named): 
   return isWhole
 }
 
-/** A page that cannot be read: the next backup leaves it aside as well. */
+/** A page that cannot be read names no packs: the next backup ignores it as well. */
 async function packsOf({ warn }: Source, blobs: BlobReader, location: BlobLocation): Promise<readonly string[]> {
   try {
     return (await readPageMap(blobs, location)).packs

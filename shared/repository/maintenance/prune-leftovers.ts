@@ -1,4 +1,4 @@
-// The small objects that nobody needs any more. Each may be deleted twice, by anyone, at any time after it is due.
+// The small objects that are no longer needed. Any process may delete any of them, even twice, at any time after it is due.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { DAY_MS, HOUR_MS } from '#shared/kernel/units.ts'
@@ -8,12 +8,15 @@ import type { Doomed } from './prune-remover.ts'
 import type { PruneRun } from './prune-run.ts'
 import { sessionOf } from './prune-survey.ts'
 
-/** A probe lives for a second; what is older was left by a crash. */
+/** A probe lives for a second; an older one was left by a crash. */
 const PROBE_LIVES_MS = HOUR_MS
-/** Dormouse begins no multipart upload. Other programs do when they copy a bucket; a week is more than they take. */
+/** Dormouse begins no multipart uploads. Other programs do when they copy a bucket, and take less than a week. */
 export const INCOMPLETE_LIVES_MS = 7 * DAY_MS
 
-/** What stays of a session that was given up: its tombstone, and the marker where it may have been sealed once. */
+/**
+ * Whether an object of an ended session is no longer needed. A session that was given up keeps its tombstone, and its marker if it may
+ * once have been sealed.
+ */
 function isLeftover(
   key: string,
   session: string,
@@ -46,15 +49,15 @@ async function leftoverProbesAndLists({ survey, nowMs, repository, signal }: Pru
   for (const { key } of doomed) survey.others.delete(key)
   return doomed
 
-  /** `retire/<g>` is written before them and deleted before them. */
+  /** `retire/<g>` is written before the other lists and deleted before them. */
   async function isStray(key: string): Promise<boolean> {
     return (await repository.store.get(retireKey(key.slice(key.indexOf('/') + 1)), signal)) === undefined
   }
 }
 
 /**
- * Removes what other programs began to send and never finished, where the store can tell and lets us: it is no part of the
- * repository, and a refusal is no failure of the prune.
+ * Removes uploads that other programs began and never finished, if the store can list them and permits it. They are no part of the
+ * repository, so a refusal does not fail the prune.
  */
 export async function removeIncomplete(run: PruneRun, livesMs: number): Promise<boolean> {
   const { incompleteUploads } = run.repository.store
@@ -74,8 +77,8 @@ export async function removeIncomplete(run: PruneRun, livesMs: number): Promise<
 }
 
 /**
- * Everything that neither a backup needs nor the format keeps. Sessions and prune runs that go on own such objects for a
- * while; when they have ended and a prune has run there must be none.
+ * What a backup needs or the format keeps. Sessions and prunes that run own other objects for a while; once they have ended and a prune
+ * has run, no other object may be left.
  */
 export type Kept = {
   packs: { has(pack: string): boolean }

@@ -1,4 +1,4 @@
-// Deletes for a prune run: in parallel, until time is up, with a count of what went. A dry run only counts.
+// Deletes objects for a prune: in parallel, until time is up, and counts what was deleted. A dry run only counts.
 
 import type { PruneReport } from '#shared/ports/mover.ts'
 import { inParallel } from '#shared/repository/core/in-parallel.ts'
@@ -10,7 +10,7 @@ export type Doomed = { key: string; bytes: number }
 
 export class Remover {
   readonly removed: PruneReport['removed'] = {}
-  /** Names, for a dry run. */
+  /** Names of the objects, for a dry run. */
   readonly keys: string[] = []
   readonly #repository: Repository
   readonly #isOver: () => boolean
@@ -26,8 +26,8 @@ export class Remover {
   }
 
   /**
-   * false: time was up before all were gone. Twice is the same, but for the count. The first few always go: however long
-   * what came before took, each slice gains something.
+   * false: time was up before all objects were gone. A second call changes nothing except the count. The first few objects are always
+   * removed, so that each slice makes progress however long its earlier steps took.
    */
   async removeAll(doomed: readonly Doomed[], onRemoved: () => void = () => {}): Promise<boolean> {
     let isWhole = true

@@ -1,4 +1,4 @@
-// All lists of packs on their way out, one after the other, as far as the time goes.
+// Works through all lists of packs to delete, one after the other, as far as time allows.
 
 import { excerptOf } from '#shared/kernel/excerpt.ts'
 import { retireKey } from '#shared/repository/format/names.ts'
@@ -9,7 +9,7 @@ import type { PruneRun } from './prune-run.ts'
 export type Retired = { isWhole: boolean; waitsFor: string[] }
 
 type Seen = {
-  /** No list is gone through twice in one run: one may be listed that cannot be got, and the run would never end. */
+  /** No list is worked through twice in one run: a list may be listed although it cannot be read, and the run would never end. */
   through: Set<string>
   /** The first pack of the last list that this run made. */
   firstOfNew: string | undefined
@@ -29,18 +29,18 @@ export async function retirePacks(run: PruneRun): Promise<Retired> {
       if (end.state === 'more') return { isWhole: false, waitsFor }
       if (end.state === 'waiting') waitsFor.push(...end.waitsFor)
     }
-    // The next list waits until this one is through: each of them is read by every session that begins.
+    // The next list waits until this one is finished, because every session that begins reads each list.
     if (waitsFor.length > 0) return { isWhole: true, waitsFor }
   }
 }
 
-/** Those that stand; where none does, a new one. None: there is nothing more to do in this run. */
+/** The lists that exist; if there is none, a new one. Empty: this run has nothing more to do. */
 async function nextLists(run: PruneRun, seen: Seen): Promise<string[]> {
   const standing = await standingGenerations(run)
   const next = standing.filter((generation) => !seen.through.has(generation))
   if (next.length > 0) return next
   if (standing[0] !== undefined) tellThatItStands(run, standing[0], seen)
-  // A list that was got through and left its packs where they are: another one would do no better.
+  // That list was finished and its packs are still there: another list would not change that.
   const [first] = unnamedPacks(run, 1)
   if (first === undefined || first === seen.firstOfNew) return []
   seen.firstOfNew = first

@@ -1,4 +1,4 @@
-// What the parts of one prune run share.
+// State that the parts of one prune share.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import { fenceSession } from '#shared/repository/core/fence.ts'
@@ -10,15 +10,15 @@ import type { Survey } from './prune-survey.ts'
 import type { Reach } from './reach.ts'
 import type { ReachNotes } from './reach-notes.ts'
 
-/** `session`: its marker and last checkpoint stay. `pack`: this one stays, though no root names it. */
+/** `session`: keep its marker and last checkpoint. `pack`: keep this pack although no root names it. */
 export type KeptForNext = { session: (session: string) => boolean; pack: (pack: string) => boolean }
 
 export type PruneRun = {
   repository: Repository
   survey: Survey
-  /** What roots name. It may hold names of roots that were forgotten since: that keeps packs, for one run more. */
+  /** What roots name. It may include names from roots that were forgotten later, which keeps those packs until the next run. */
   reach: Reach
-  /** A fresh look, in the time that is left; undefined: it was not enough. */
+  /** Looks again in the time that is left; undefined: the time was not enough. */
   lookAnew: () => Promise<Reach | undefined>
   notes: ReachNotes
   remover: Remover
@@ -26,16 +26,16 @@ export type PruneRun = {
   nowMs: number
   /** A session that wrote nothing since then is given up. */
   idleSinceMs: number
-  /** What a session has left that was given up is kept for the next backup when its checkpoint was written after this. */
+  /** What a given-up session has left is kept for the next backup if its checkpoint was written after this time. */
   keptSinceMs: number
-  /** That, as it was found once the survey was whole. */
+  /** What is kept for the next backup, as decided once the survey was complete. */
   kept: KeptForNext
   clock: Clock
   fenced: string[]
-  /** How many of the packs of the list at hand are gone. */
+  /** How many of the packs of the current list are deleted. */
   packsGone: { done: number; total: number } | undefined
   isOver: () => boolean
-  /** A part of the time is left for what comes after a look that need not be whole. */
+  /** Leaves a part of the time for later steps, for a look that need not be complete. */
   isNearlyOver: () => boolean
   dryRun: boolean
   signal: AbortSignal | undefined
@@ -43,9 +43,9 @@ export type PruneRun = {
 }
 
 /**
- * Gives up those of the sessions that wrote nothing for long. Always safe: a session that is still alive notices it at the
- * latest when it seals, and its backup begins again. `fallbackMs`: last write of a session that has no object left.
- * false: time was up; who was given up stays so.
+ * Gives up those of the sessions that wrote nothing for a long time. This is always safe: a session that is still alive notices it when
+ * it seals at the latest, and its backup begins again. `fallbackMs`: the last write of a session that has no object left. false: time was
+ * up; sessions that were given up until then stay so.
  */
 export async function fenceIdle(run: PruneRun, sessions: Iterable<string>, fallbackMs: number): Promise<boolean> {
   const { repository, survey, idleSinceMs, clock, fenced } = run
@@ -54,7 +54,7 @@ export async function fenceIdle(run: PruneRun, sessions: Iterable<string>, fallb
     if (fenced.length > 0 && run.isOver()) return false
     fenced.push(session)
     if (run.dryRun) continue
-    // An index run is written just before the root: someone may be half-way through forgetting that root.
+    // An index run is written just before the root: another process may be half-way through forgetting that root.
     const why = survey.ofSessions.has(indexKey(session)) ? 'forgotten' : 'idle'
     const checkpoint = why === 'idle' ? survey.checkpoints.get(session)?.name : undefined
     await fenceSession(repository, session, why, clock.nowMs(), checkpoint)

@@ -1,4 +1,4 @@
-// What stands in a repository, as one prune run sees it, and what time it is by the store.
+// What exists in a repository, as one prune sees it, and the current time of the store.
 
 import { randomBytes } from 'node:crypto'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
@@ -19,7 +19,7 @@ import { PackTable } from './pack-table.ts'
 export type Survey = {
   /** Bytes of each pack, by `<session>/<16 hex>`. */
   packs: PackTable
-  /** Everything that names a session but packs and roots: `checkpoint/`, `index/`, `session/`. */
+  /** Every object that names a session, except packs and roots: `checkpoint/`, `index/`, `session/`. */
   ofSessions: Map<string, StoredObject & { session: string }>
   /** The newest checkpoint of each session that has one. */
   checkpoints: Map<string, { name: string; modifiedMs: number }>
@@ -29,7 +29,7 @@ export type Survey = {
   lastWriteMs: Map<string, number>
 }
 
-/** Packs are listed first: what is younger than the list is no concern of this run. */
+/** Packs are listed first: this run leaves packs alone that are younger than the list. */
 export async function surveyOf(store: ObjectStore, signal?: AbortSignal): Promise<Survey> {
   const survey: Survey = {
     packs: new PackTable(),
@@ -41,12 +41,12 @@ export async function surveyOf(store: ObjectStore, signal?: AbortSignal): Promis
   for await (const { key, bytes, modifiedMs } of store.list(packKey(''), signal)) {
     const session = sessionOf(key)
     const pack = key.slice(packKey('').length)
-    // Whatever else lies there is not ours to delete.
+    // Other objects in this place are not Dormouse's to delete.
     if (session === undefined || !isPackRef(pack)) continue
     survey.packs.set(pack, bytes)
     noteWrite(survey, session, modifiedMs)
   }
-  // Index runs after checkpoints: a session that has none by then had not been sealed when its checkpoint was listed.
+  // Index runs come after checkpoints: a session that has no index run by then had not been sealed when its checkpoint was listed.
   for (const prefix of [checkpointPrefix(''), indexKey(''), sessionKey('')]) {
     for await (const object of store.list(prefix, signal)) {
       const session = sessionOf(object.key)
@@ -73,13 +73,16 @@ function noteWrite({ lastWriteMs }: Survey, session: string, modifiedMs: number)
   lastWriteMs.set(session, Math.max(modifiedMs, lastWriteMs.get(session) ?? 0))
 }
 
-/** The time of an object that was written just now: it goes with the other objects' times, whatever our own clock says. */
+/**
+ * The time of an object that was written just now. It can be compared with the times of other objects, whatever this machine's clock
+ * says.
+ */
 export async function storeNowMs(store: ObjectStore, signal?: AbortSignal): Promise<number> {
   const key = `${PROBE_PREFIX}${randomBytes(8).toString('hex')}`
   try {
     await store.putIfAbsent(key, Buffer.from('what time is it?'), signal)
     for await (const { modifiedMs } of store.list(key, signal)) return modifiedMs
-    return 0 // not listed: nothing is old
+    return 0 // not listed: treat nothing as old
   } finally {
     await store.delete(key)
   }

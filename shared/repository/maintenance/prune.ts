@@ -1,5 +1,5 @@
-// Garbage collection: deletes what no backup names, beside running backups and other prune runs, in slices.
-// The protocol and why it is safe: docs/format, "Garbage collection".
+// Garbage collection: deletes what no backup names, in slices, while backups and other prunes run. For the protocol and why it is safe,
+// see docs/format, "Garbage collection".
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
@@ -20,31 +20,34 @@ import { sessionOf, storeNowMs, surveyOf } from './prune-survey.ts'
 import { Reach, type SurveyProgress } from './reach.ts'
 import { ReachNotes } from './reach-notes.ts'
 
-/** What was found is written down when it has taken this long to find; a kill costs no more. */
+/** Findings are written down once they have taken this long to find, so that a kill costs no more than this. */
 const NOTE_MS = 15_000
 const NOTES_PER_SLICE = 8
-/** Stores tell times in whole seconds, and their clocks differ a little: what is older has a time of its own. */
+/**
+ * Stores report times in whole seconds, and their clocks differ slightly. The time of an object older than this is not shared by a later
+ * one.
+ */
 const SETTLED_MS = MINUTE_MS
 
 export type PruneOptions = PruneSlice & {
   clock: Clock
   /** Nothing is written or deleted; the report says what would be. */
   dryRun?: boolean | undefined
-  /** Somebody vouches for it that nothing else works on the repository: all sessions that have not ended are given up. */
+  /** The caller vouches that nothing else works on the repository: all sessions that have not ended are given up. */
   exclusive?: boolean | undefined
   incompleteLivesMs?: number | undefined
-  /** How long what a session has left that was given up is kept for the next backup of its volume; not with `exclusive`. */
+  /** How long the data of a given-up session is kept for the next backup of its volume; ignored with `exclusive`. */
   givenUpLivesMs?: number | undefined
   warn?: Warn | undefined
-  /** Told now and then while a survey goes on that takes long. */
+  /** Called now and then during a long survey. */
   onProgress?: ((progress: PruneProgress) => void) | undefined
-  /** Told each name in a dry run. */
+  /** Called with each name in a dry run. */
   onKey?: ((key: string) => void) | undefined
 }
 
 /**
- * One slice. TerminalError `NoConditionalPut`: the store lacks what the protocol needs. CorruptionError: a root, or a page
- * of one, cannot be read. In both cases nothing was deleted.
+ * Runs one slice. TerminalError `NoConditionalPut`: the store lacks what the protocol needs. CorruptionError: a root, or a page of a
+ * root, cannot be read. In both cases nothing was deleted.
  */
 export async function pruneRepository(repository: Repository, options: PruneOptions): Promise<PruneReport> {
   const { dryRun = false, exclusive = false } = options
@@ -55,7 +58,7 @@ export async function pruneRepository(repository: Repository, options: PruneOpti
   if (!(await fenceIdle(run, unended(run), Number.POSITIVE_INFINITY)) || !(await survey(run)))
     return reportOf(run, 'more', [], surveyed(run))
   run.kept = await lookForKept(run)
-  // Index runs go before the packs that they name.
+  // Index runs are deleted before the packs that they name.
   if (!(await removeLeftovers(run))) return reportOf(run, 'more', [], { phase: 'tidy' })
   const { isWhole, waitsFor } = await retirePacks(run)
   if (!isWhole) return reportOf(run, 'more', waitsFor, deleted(run))
@@ -65,10 +68,10 @@ export async function pruneRepository(repository: Repository, options: PruneOpti
   return reportOf(run, state, waitsFor, { phase: 'tidy' })
 }
 
-/** What roots name, as far as the time goes. Nothing is concluded and nothing deleted before it is whole. */
+/** Finds out what roots name, as far as time allows. Nothing is concluded or deleted before this is complete. */
 const survey = (run: PruneRun): Promise<boolean> => run.reach.look(run.survey.packs)
 
-/** It costs space when it is cut short, and no prune must come to nothing by it. */
+/** If time cuts this short, more is kept than needed, which costs space; but the prune must still make progress. */
 const lookForKept = (run: PruneRun, alsoEnded?: ReadonlySet<string>) =>
   keptForNext({ ...run, isEnough: run.isNearlyOver }, alsoEnded)
 
@@ -81,8 +84,8 @@ function deleted(run: PruneRun): PruneProgress {
 }
 
 /**
- * Names of everything that no backup reaches, the format does not keep, and the next backup of a volume does not go on from, however old
- * it is: for tests, once sessions have ended.
+ * Names of everything that no backup reaches, that the format does not keep, and from which no next backup continues, however old it is:
+ * for tests, once sessions have ended.
  */
 export async function unreachableObjects(repository: Repository): Promise<string[]> {
   const survey = await surveyOf(repository.store)
@@ -155,8 +158,8 @@ async function lookAround(repository: Repository, options: PruneOptions): Promis
 }
 
 /**
- * The time of one slice. LISTs and notes are read anew by each slice, and take the longer the larger the repository is: they
- * leave at least half of the time for what is new.
+ * The time of one slice. Each slice reads LISTs and notes again, which takes longer the larger the repository is: they leave at least
+ * half of the time for new work.
  */
 function sliceOf({ clock, sliceMs, signal, onProgress }: PruneOptions) {
   let untilMs = clock.monotonicMs() + sliceMs
@@ -176,7 +179,7 @@ function sliceOf({ clock, sliceMs, signal, onProgress }: PruneOptions) {
   }
 }
 
-/** A dry run writes nothing to learn the store's time: it is at least this. */
+/** A dry run writes nothing, so it cannot ask for the store's time: the time is at least this. */
 function newestMs(times: Iterable<number>): number {
   let newest = 0
   for (const time of times) newest = Math.max(newest, time)
@@ -187,7 +190,7 @@ function unended({ survey, reach }: PruneRun): string[] {
   return [...survey.lastWriteMs.keys()].filter((session) => !reach.ended.has(session))
 }
 
-/** What a run would remove if nobody worked on the repository any more. */
+/** What a run would remove if nothing else worked on the repository any more. */
 async function rehearse(run: PruneRun, options: PruneOptions): Promise<PruneReport> {
   await fenceIdle(run, unended(run), Number.POSITIVE_INFINITY)
   const alsoEnded = new Set(run.fenced)

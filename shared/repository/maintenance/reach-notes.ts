@@ -1,5 +1,5 @@
-// Keeps what a survey has found as sealed notes in the bucket (`reach/…`). A note that is gone, damaged or too large costs time
-// and nothing else: what it would have told is read again.
+// Keeps the findings of a survey as sealed notes in the bucket (`reach/…`). A note that is gone, damaged or too large only costs time:
+// what it recorded is read again.
 
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '#shared/kernel/clock.ts'
@@ -21,26 +21,26 @@ import {
   RootNotes,
 } from '#shared/repository/format/reach-notes.ts'
 
-/** So many small notes may lie there before they are joined. */
+/** The most small notes that may exist before they are joined. */
 const MOST_SMALL = 32
-/** So many are joined by one slice at most: the rest is for the next. */
+/** The most notes that one slice joins; the next slice joins the rest. */
 const MOST_JOINED = 256
-/** Of each kind, so many small ones and so many large ones are read by a slice: anybody who can write the bucket may plant more. */
+/** The most small and the most large notes of each kind that a slice reads: an attacker who can write to the bucket may plant more. */
 const MOST_SMALL_READ = 64
 const MOST_LARGE_READ = 256
-/** So many small ones of a kind are kept of a LIST. */
+/** The most small notes of a kind that are kept of a LIST. */
 const MOST_SMALL_LISTED = 1024
 const PARALLEL_DELETES = 8
 const isSmall = ({ bytes }: StoredObject): boolean => bytes < MiB
 
 export type ReachNotesOptions = {
   clock: Clock
-  /** What was found is written down when it has taken this long to find. */
+  /** Findings are written down once they have taken this long to find. */
   everyMs: number
   /** A dry run reads notes and writes none. */
   readOnly: boolean
   warn: Warn
-  /** Time is up: notes are joined no more. */
+  /** Time is up: no more notes are joined. */
   isOver?: (() => boolean) | undefined
   signal?: AbortSignal | undefined
 }
@@ -54,7 +54,7 @@ export class ReachNotes {
   #roots = new RootNotes()
   #sinceMs: number
   readonly #unreadable = new Set<string>()
-  /** A survey that is short leaves no notes. Where there are some, what is new goes into them too. */
+  /** A short survey leaves no notes. If there are notes already, new findings are added to them. */
   #isLong = false
 
   constructor(repository: Repository, options: ReachNotesOptions) {
@@ -63,7 +63,7 @@ export class ReachNotes {
     this.#sinceMs = options.clock.monotonicMs()
   }
 
-  /** As many as a slice reads. */
+  /** As many notes as one slice reads. */
   async list(): Promise<Record<ReachNoteKind, StoredObject[]>> {
     const { pages, roots } = await this.#listed()
     const some = ({ small, large }: Sizes) => [...large, ...small.slice(0, MOST_SMALL_READ)]
@@ -85,7 +85,7 @@ export class ReachNotes {
     return found
   }
 
-  /** As list. Each slice leaves some small notes, and each reads all of them: when there are many, they are made one. */
+  /** Like `list`. Each slice leaves some small notes, and each slice reads all of them: when there are many, they are joined into one. */
   async listJoined(): Promise<Record<ReachNoteKind, StoredObject[]>> {
     const { pages, roots } = await this.#listed()
     if (!this.#options.readOnly && pages.small.length + roots.small.length > MOST_SMALL) {
@@ -97,7 +97,7 @@ export class ReachNotes {
     return await this.list()
   }
 
-  /** Notes whose content is durable in others now, as many as the time allows. What two notes tell is told once. */
+  /** Returns notes whose content is now durable in others, as many as time allows. Content that two notes share is written once. */
   async #takeOver(small: Record<ReachNoteKind, StoredObject[]>): Promise<StoredObject[]> {
     const told = new Set<string>()
     const isNew = (what: string) => told.size < told.add(what).size
@@ -125,7 +125,7 @@ export class ReachNotes {
     return taken
   }
 
-  /** A few are always joined: however little time a slice has, there are fewer after it. */
+  /** A few notes are always joined: however little time a slice has, fewer notes are left after it. */
   #isEnough({ length }: readonly StoredObject[]): boolean {
     return length >= MOST_JOINED || (length >= MOST_SMALL && this.#options.isOver?.() === true)
   }
@@ -146,7 +146,7 @@ export class ReachNotes {
     this.#roots.add(note)
   }
 
-  /** From here on the time counts: what comes before is done anew by each slice. */
+  /** Starts the time that counts for `everyMs`: earlier work is repeated by each slice in any case. */
   begin(): void {
     this.#sinceMs = this.#options.clock.monotonicMs()
   }
@@ -160,14 +160,14 @@ export class ReachNotes {
     if (this.#options.clock.monotonicMs() - this.#sinceMs >= this.#options.everyMs) await this.write()
   }
 
-  /** At a survey's end: the rest of what was noted in part. */
+  /** At the end of a survey: writes the rest, if a part was written or notes existed before. */
   async writeRest(): Promise<void> {
     if (this.#isLong) await this.write()
   }
 
   /**
-   * Pages first: a note about a root is believed when all of its pages are noted. Many may call at once; each writes what
-   * nobody has taken before. The signal is not heeded: this is what makes the work that was done last.
+   * Writes pages first, because a note about a root is trusted only when all its pages are noted. Many callers may call this at once;
+   * each writes what no other call has taken. It ignores the signal, because the notes are what preserves the work that was done.
    */
   async write(): Promise<void> {
     const [pages, roots] = [this.#pages, this.#roots]
@@ -182,7 +182,10 @@ export class ReachNotes {
     if (roots.size > 0) await store.putIfAbsent(reachKey('roots', name), roots.seal(keys, name))
   }
 
-  /** undefined: gone, or not to be trusted. The latter goes at once: nobody with these keys can read it, and each slice would try. */
+  /**
+   * undefined: the note is gone, or is not to be trusted. An untrusted note is deleted at once: no process with these keys can read it,
+   * and each slice would try again.
+   */
   async #open<T>(
     key: string,
     open: (keys: Repository['keys'], key: string, bytes: Uint8Array, where: string) => T,

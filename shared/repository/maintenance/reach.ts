@@ -1,5 +1,5 @@
-// What the backups of a repository name: every root is opened, every page of its map read, once; what notes tell is not read
-// again. Anything that cannot be read ends it with a CorruptionError, as nobody knows what it names.
+// What the backups of a repository name: it opens every root and reads every page of its map once, except what notes already record.
+// Anything that cannot be read ends the look with a CorruptionError, because it is unknown what it names.
 
 import { createHash } from 'node:crypto'
 import { CorruptionError } from '#shared/kernel/errors.ts'
@@ -24,41 +24,41 @@ const PARALLEL_READS = 8
 export type ReachOptions = {
   warn: Warn
   signal?: AbortSignal | undefined
-  /** Where what is found is kept; without it everything is read. */
+  /** Where findings are kept; without it everything is read. */
   notes?: ReachNotes | undefined
-  /** What the store wrote before this, by its own time, has a time that no later object has. */
+  /** An object that the store wrote before this, by its own time, does not share its time with any later object. */
   settledMs?: number | undefined
-  /** Time is up: what is begun is ended and noted. It is asked only after something was read. */
+  /** Time is up: running reads are finished and noted. It is called only after something was read. */
   isOver?: (() => boolean) | undefined
   /** Called after each page and each root that was read. */
   onRead?: ((progress: SurveyProgress) => void) | undefined
-  /** The notes are read: from here on a slice's time counts. */
+  /** Called when the notes are read: from then on the slice's time counts. */
   onNoted?: (() => void) | undefined
 }
 
 export type SurveyProgress = { roots: { done: number; total: number }; pages: { done: number; total: number } }
 
-/** Packs that are known to exist; others are asked for. */
+/** Packs that are known to exist; others are looked up in the store. */
 export type Listed = { has(pack: string): boolean }
 type Seen = Pick<RootNote, 'digest' | 'bytes' | 'modifiedMs'>
-/** Of one root: it was taken in; it is gone meanwhile; time was up before all of its pages were read. */
+/** The result for one root: it was taken in; it is gone; or time was up before all its pages were read. */
 type Visit = 'whole' | 'gone' | 'cut'
 
 export class Reach {
-  /** `<session>/<16 hex>` of every pack that some root named when it was looked at. It only grows. */
+  /** `<session>/<16 hex>` of every pack that some root named when it was read. It only grows. */
   readonly packs = new PackTable()
-  /** Sessions that were given up, and why. */
+  /** Sessions with a tombstone at their root's key, and its reason. */
   readonly tombstones = new Map<string, string>()
   /** Sessions whose root was opened. */
   readonly sealed = new Set<string>()
-  /** Sessions at whose root's key something stood at the last whole look: they have ended. */
+  /** Sessions that had an object at their root's key in the last complete look: they have ended. */
   ended: ReadonlySet<string> = new Set()
   readonly progress: SurveyProgress = { roots: { done: 0, total: 0 }, pages: { done: 0, total: 0 } }
   readonly #repository: Repository
   readonly #options: ReachOptions
   readonly #blobs: BlobReader
   readonly #seen = new Map<string, Seen>()
-  /** Ids of pages whose packs are in `packs`. Backups share pages: one that was read names nothing new. */
+  /** Ids of pages whose packs are in `packs`. Backups share pages: a page that was read names nothing new. */
   readonly #pages = new Set<string>()
   #noted: NotedReach | undefined
   #read = 0
@@ -70,8 +70,8 @@ export class Reach {
   }
 
   /**
-   * LISTs the roots and opens those that it has not seen. false: time was up, and what was found is noted; nothing may be
-   * concluded before a look was whole.
+   * LISTs the roots and opens those that it has not seen. false: time was up, and what was found is noted. Nothing may be concluded
+   * before a look was complete.
    */
   async look(listed: Listed): Promise<boolean> {
     const found = await this.#listRoots()
@@ -84,12 +84,12 @@ export class Reach {
     return true
   }
 
-  /** Note objects, with what of them is of use; undefined before the first look. */
+  /** Note objects, and how much of each is of use; undefined before the first look. */
   get noted(): NotedReach | undefined {
     return this.#noted
   }
 
-  /** Whether a page that was noted is one of a root that was looked at. */
+  /** Whether a page that was noted belongs to a root that was looked at. */
   hasPage(id: string): boolean {
     return this.#pages.has(id)
   }
@@ -115,7 +115,7 @@ export class Reach {
         await notes?.writeIfDue()
       }
     } catch (error) {
-      // Whoever is stopped keeps what it has, as far as the store lets it.
+      // A look that is stopped keeps its findings, as far as the store permits.
       const isStopped = this.#options.signal?.aborted === true
       await (isStopped ? notes?.write() : notes?.writeRest())?.catch(() => undefined)
       throw error
@@ -124,7 +124,7 @@ export class Reach {
     return true
   }
 
-  /** Something is gained in each slice, however long what came before it took. */
+  /** Each slice makes progress, however long its earlier steps took. */
   #mustStop(): boolean {
     return this.#read > 0 && this.#options.isOver?.() === true
   }
@@ -134,7 +134,7 @@ export class Reach {
     const roots = new Map<string, StoredObject>()
     for await (const object of store.list(rootKey(''), this.#options.signal)) {
       const session = sessionInKey(object.key)
-      // Who knows what it is and what it names?
+      // It is unknown what this object is and what it names.
       if (session === undefined || rootKey(session) !== object.key) {
         throw new CorruptionError(
           'RootCorrupt',
@@ -155,7 +155,10 @@ export class Reach {
     onNoted?.()
   }
 
-  /** What names a pack that is gone may be forgotten meanwhile: then others are asked that name it and stand. */
+  /**
+   * A pack that a note names may be gone because the session that names it was forgotten meanwhile. Then the notes are read again without
+   * that session, and the pack is looked up for another session that names it and still exists.
+   */
   async #takeNotes(notes: ReachNotes, found: Map<string, StoredObject>, listed: Listed): Promise<NotedReach> {
     const unlisted = new Map<string, string>()
     const stands = async (note: RootNote) => {
@@ -190,8 +193,8 @@ export class Reach {
   }
 
   /**
-   * Whether the object that was seen stands there still. A root can change once: it is forgotten, and a holder of its
-   * session that was thought dead seals it anew, with other packs. The store's own time tells, or else the bytes.
+   * Whether the object that was seen is still at this key. A root can change once: it is forgotten, and then a holder of its session that
+   * was believed dead seals it again, with other packs. The store's own time tells, otherwise the bytes do.
    */
   async #isSame(seen: Seen, object: StoredObject): Promise<boolean> {
     if (seen.bytes !== object.bytes) return false
@@ -230,7 +233,7 @@ export class Reach {
     return modifiedMs < settledMs && bytes === read.length ? modifiedMs : undefined
   }
 
-  /** Forgotten while it was looked at, and collected by someone else? Then nothing is wrong. */
+  /** If the session was forgotten and a prune collected its data during the look, this is not an error. */
   async #unlessGone<T>(session: string, act: () => Promise<T>): Promise<T | 'gone'> {
     try {
       return await act()
@@ -238,12 +241,14 @@ export class Reach {
       if (!(error instanceof CorruptionError)) throw error
       const standing = await this.#repository.store.get(rootKey(session), this.#options.signal)
       if (standing !== undefined && claimedKind(standing) !== 'tombstone') throw error
-      this.#pages.clear() // another root may name pages that were read, and packs that were not found to be there
+      this.#pages.clear() // another root may name pages that were read here, and packs that were not found
       return 'gone'
     }
   }
 
-  /** The packs that its pages, its copy and the segments of its index run lie in. What the backup is of does not matter. */
+  /**
+   * The packs that hold the root's pages, its copy, and the segments of its index run. What kind of source was backed up does not matter.
+   */
   async #walk(session: string, root: Root, listed: Listed): Promise<ReadonlySet<string> | 'cut'> {
     const pages = listOf(root.pages)
     const unlisted = new Set<string>()
@@ -255,7 +260,7 @@ export class Reach {
     const isWhole = await this.#readPages(pages, take)
     const own = new Set(pages.map(({ pack }) => pack))
     for (const pack of own) take(pack)
-    // Not taken in: a copy that is lost costs no backup.
+    // Added without `take`, which would require the pack to exist: a lost copy does not cost a backup.
     own.add(`${session}/${root.copy}`)
     await inParallel([...unlisted], PARALLEL_READS, (pack) => this.#require(session, pack))
     if (!isWhole) return 'cut'
@@ -264,7 +269,7 @@ export class Reach {
     return own
   }
 
-  /** Pages of a root that an earlier slice did not get through, or that a root shares with one that is gone. */
+  /** Takes noted pages of a root that an earlier slice did not finish, or that a root shares with one that is gone. */
   async #takeNotedPages(pages: readonly BlobLocation[], take: (pack: string) => void): Promise<void> {
     const { notes } = this.#options
     const wanted = new Map<string, string>()
@@ -316,7 +321,10 @@ export class Reach {
     }
   }
 
-  /** Not in the LIST, maybe as it is newer. A store whose LIST leaves something out must not be pruned. */
+  /**
+   * Looks up a pack that a root names and the LIST does not show, perhaps because the pack is newer. If it is gone, the look ends with a
+   * CorruptionError: nothing may be pruned then.
+   */
   async #require(session: string, pack: string): Promise<void> {
     const { store } = this.#repository
     if ((await store.getRange(packKey(pack), 0, 1, this.#options.signal)) !== undefined) return
@@ -326,7 +334,7 @@ export class Reach {
     )
   }
 
-  /** A standing backup's index run lies partly in packs. It is only a help: a damaged one costs space, no backup. */
+  /** The index run of an existing backup lies partly in packs. It only helps: a damaged run costs space, and no backup. */
   async #segmentsOf(session: string): Promise<string[]> {
     const { store, keys } = this.#repository
     const key = indexKey(session)

@@ -1,4 +1,4 @@
-// Makes a root that is lost again, from the copy in its session's packs: once all that it names is there.
+// Makes a lost root again from the copy in its session's packs, once everything that it names is there.
 
 import { CorruptionError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { StoredObject } from '#shared/ports/object-store.ts'
@@ -19,13 +19,14 @@ import { decodeRootCopy } from '#shared/repository/format/root-copy.ts'
 
 export type RebuildOptions = { nowMs: number; warn?: Warn | undefined }
 
-/** `stood`: a root was there, and was left as it is. */
+/** `stood`: a root was already there and was left unchanged. */
 export type Rebuilt = { key: string; root: Root; stood: boolean }
 
 /**
- * Twice is the same. TerminalErrors `SessionInvalid`; `SessionFenced`: the backup was deleted or given up, and stays so; `RepositoryVersionUnknown`.
- * CorruptionErrors `RootCorrupt`: what stands there does not open, and has to be taken away first; `RootMissing`: there is no copy
- * all of whose packs are there. RetryableError `PackRetired`: a collection is about to delete what the backup names.
+ * Idempotent. TerminalErrors: `SessionInvalid`; `SessionFenced`: the backup was deleted or given up, and stays so;
+ * `RepositoryVersionUnknown`. CorruptionErrors: `RootCorrupt`: the object at the root's key does not open, and must be moved away first;
+ * `RootMissing`: there is no copy whose packs all exist. RetryableError `PackRetired`: a prune is about to delete packs that the backup
+ * names.
  */
 export async function rebuildRoot(
   repository: Repository,
@@ -56,8 +57,8 @@ export async function rebuildRoot(
 }
 
 /**
- * What a collection may delete although this session comes back. While its marker stood the whole time, each collection has waited for it
- * since its root was lost, and deletes nothing of what it names.
+ * The packs that a prune may delete although this session comes back. If the session's marker existed the whole time, each prune since
+ * the root was lost has waited for the session, and deletes nothing that it names.
  */
 async function retiredFor(repository: Repository, session: string, nowMs: number): Promise<ReadonlySet<string>> {
   const { store, keys } = repository
@@ -79,7 +80,7 @@ async function isWhole(repository: Repository, session: string, { pages }: Root,
   }
 }
 
-/** Takes the marker back: no collection may have waited for it, and the next attempt has to look as well. */
+/** Removes the marker again: it is possible that no prune waited for it, and the next attempt must check as well. */
 async function refuseRetired(
   repository: Repository,
   session: string,
@@ -102,7 +103,10 @@ async function refuseRetired(
   }
 }
 
-/** The smallest packs first: a copy lies in one of its own. Of a copy that does not open, or is of another session, only the warning is told. */
+/**
+ * The smallest packs first, because a copy lies in a pack of its own. A copy that does not open, or is of another session, only causes a
+ * warning.
+ */
 async function* copiesOf(repository: Repository, session: string, warn: Warn): AsyncGenerator<Root> {
   const { store } = repository
   const packs: StoredObject[] = []
@@ -123,7 +127,7 @@ async function* copiesOf(repository: Repository, session: string, warn: Warn): A
   }
 }
 
-/** Where a pack holds copies of roots, by its footer. */
+/** Where a pack holds copies of roots, according to its footer. */
 async function copiesIn({ store, keys }: Repository, { key, bytes }: StoredObject): Promise<BlobLocation[]> {
   const trailerAt = Math.max(0, bytes - PACK_TRAILER_BYTES)
   const [header, trailer] = await Promise.all([

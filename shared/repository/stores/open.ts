@@ -1,11 +1,11 @@
-// Opens stores of any kind. Apart from the registry, as who only reads parameters has no use for the clients.
+// Opens stores of any kind. Kept apart from the registry, because code that only reads parameters does not need the clients.
 
 import type { OpenedStore, OpenStore, StoreOptions, StoreSettings } from '#shared/ports/stores.ts'
 import type { STORE_KINDS } from './registry.ts'
 
 type Kind = (typeof STORE_KINDS)[number]['kind']
 
-/** A client may be heavy: it is loaded when it is needed. */
+/** A client may be large, so it is loaded only when it is needed. */
 const LOADERS = {
   s3: async () => (await import('./s3/store.ts')).openS3,
   folder: async () => (await import('./folder/store.ts')).openFolder,
@@ -16,7 +16,7 @@ export async function openStore(settings: StoreSettings, options?: StoreOptions)
   return (await load())(settings, options)
 }
 
-/** Of all kinds, to open them without waiting. */
+/** Loads all kinds, so that stores can be opened synchronously. */
 export async function loadStores(): Promise<OpenStore> {
   const loaded = await Promise.all(Object.values(LOADERS).map(async (load) => [load, await load()] as const))
   const opens = new Map(loaded)

@@ -1,4 +1,4 @@
-// The kinds of store that there are, and what neutral code asks of them without opening one (docs/development/add-a-store.md).
+// The kinds of store, and what neutral code asks of them without opening one (docs/development/add-a-store.md).
 
 import type { BackupStorageLocation } from '#shared/api/types.ts'
 import { invalid, quoted } from '#shared/domain/repository-parameter-values.ts'
@@ -7,7 +7,7 @@ import type { LocationRules, StoreKind, StorePolicy, StoreSettings, Stores } fro
 import { folder } from './folder/kind.ts'
 import { s3 } from './s3/kind.ts'
 
-/** One kind, one line; how it is opened stands in open.ts. */
+/** One line for each kind; open.ts says how it is opened. */
 export const STORE_KINDS = [
   s3, //
   folder,
@@ -15,7 +15,7 @@ export const STORE_KINDS = [
 
 const KINDS: readonly StoreKind[] = STORE_KINDS
 
-/** For who opens no store: what locations and parameters say. */
+/** For code that opens no store: what locations and parameters say. */
 export const storeRules: StoreRules = {
   parse: (spec) => kindOf(spec).parse(spec.parameters),
   specOf,

@@ -1,11 +1,11 @@
-// What a file system answers, as the errors of the port.
+// Maps file system errors to the errors of the port.
 
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 
 export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | undefined)?.code
 
 const REFUSED = ['EACCES', 'EPERM', 'EROFS']
-/** Of link(2): a file system without hard links answers one of them. */
+/** A file system without hard links answers link(2) with one of these. */
 const NO_LINKS = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV']
 const MEANINGS: Record<string, string> = {
   EACCES: 'the function may not do that there',
@@ -19,7 +19,7 @@ const MEANINGS: Record<string, string> = {
   ENOTCONN: 'the server does not answer',
 }
 
-/** A full or unreachable file system may recover; a refused one will not. What is no error of a file system stays as it is. */
+/** A full or unreachable file system may recover; a refusal does not go away. Other errors stay as they are. */
 export function folderError(what: string, error: unknown): unknown {
   const code = codeOf(error)
   if (code === undefined || code === 'ABORT_ERR' || !/^E[A-Z0-9]+$/.test(code)) return error
@@ -29,7 +29,7 @@ export function folderError(what: string, error: unknown): unknown {
   return new TerminalError('StoreRefused', `${said}${code === 'EROFS' ? '' : ownerHint()}`, { cause: error })
 }
 
-/** `error` is that of link(2). */
+/** `error` comes from link(2). */
 export function linkError(what: string, error: unknown): unknown {
   const code = codeOf(error) ?? ''
   if (!NO_LINKS.includes(code)) return folderError(what, error)

@@ -7,7 +7,7 @@ import { type FolderSettings, requireFolder } from './settings.ts'
 export const folder = {
   kind: 'folder',
   driver: 'folder.dormouse.dev',
-  // Velero itself keeps nothing in a folder, so no BackupStorageLocation leads to one: only an operator's claim does.
+  // Velero keeps nothing in a folder, so no BackupStorageLocation leads to one: only an operator's BackupRepositoryClaim does.
   locations: undefined,
   parse: parseFolderParameters,
   placeOf: pathOf,

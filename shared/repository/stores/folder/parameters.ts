@@ -1,5 +1,5 @@
-// `repopsitoryParameters` of a store in a folder: `path`, and the Secret of the repository's key. Where such stores may lie, the deployment
-// says (docs/operations/locations.md#a-folder-as-store).
+// `repopsitoryParameters` of a store in a folder: `path`, and the Secret of the repository's key. The deployment says where such stores
+// may be (docs/operations/locations.md#a-folder-as-store).
 
 import { isAbsolute, normalize, sep } from 'node:path'
 import { invalid, quoted, read, requireBounded } from '#shared/domain/repository-parameter-values.ts'
@@ -26,7 +26,7 @@ export function parseFolderParameters(parameters: Parameters): StoreParameters {
   return { encryptionSecretName, location: undefined, plaintextCredentials: false, secrets: [], warnings }
 }
 
-/** Without a slash at its end. TerminalError `RepositoryParametersInvalid`. */
+/** The path, without a slash at its end. TerminalError `RepositoryParametersInvalid`. */
 export function pathOf(parameters: Parameters): string {
   const path = parameters['path'] ?? ''
   if (path === '') throw invalid('path', 'it is missing: name the folder, such as /backups/prod')
@@ -37,7 +37,7 @@ export function pathOf(parameters: Parameters): string {
   return normalize(`${path}/`).slice(0, -1)
 }
 
-/** The folder below which stores may lie. TerminalError `FolderNotAllowed`: there is none, or `path` is not below it. */
+/** The folder below which stores may be. TerminalError `FolderNotAllowed`: no such folder is set, or `path` is not below it. */
 export function requireAllowed(path: string, folderStores: string | undefined): string {
   if (folderStores === undefined)
     throw notAllowed(`the store in the folder ${path} is not opened, as no folder was given to stores: set ${SETTING}`)
@@ -47,7 +47,7 @@ export function requireAllowed(path: string, folderStores: string | undefined): 
   )
 }
 
-/** A store in the folder itself would be written to the node's own disk whenever the volume is not mounted there. */
+/** The folder itself is not allowed: a store there would be written to the node's own disk whenever the volume is not mounted. */
 export function isBelow(path: string, folder: string): boolean {
   return path.startsWith(folder === sep ? sep : `${folder}${sep}`) && path !== sep
 }

@@ -1,5 +1,5 @@
-// An object store in a folder: each object is a file. A file appears whole or not at all, and only where none stands; once a call has
-// answered, a power cut takes nothing of it back.
+// An object store in a folder: each object is a file. A file appears whole or not at all, and never replaces an existing one. Once a call
+// has returned, a power failure undoes nothing of it.
 
 import { randomBytes } from 'node:crypto'
 import { type FileHandle, mkdir, open, readdir, readFile, realpath, stat, unlink } from 'node:fs/promises'
@@ -12,10 +12,10 @@ import { codeOf, folderError } from './errors.ts'
 import { isBelow, notAllowed } from './parameters.ts'
 import { type FolderSettings, requireFolder } from './settings.ts'
 
-/** Files being written; `link` moves them into place. No list names them. */
+/** Files that are being written; `link` moves them into place. LIST does not show them. */
 const PARTIAL = '.partial-'
 
-/** Nothing is looked at before the first call. The folder has to be there. */
+/** Checks nothing before the first call. The folder must exist. */
 export const openFolder: OpenStore = (settings) => new FolderObjectStore(requireFolder(settings))
 
 class FolderObjectStore implements OpenedStore {
@@ -27,9 +27,9 @@ class FolderObjectStore implements OpenedStore {
   }
   readonly #root: string
   readonly #within: string
-  /** Folders whose names are durable, up to the store's own. */
+  /** Folders whose names are durable, up to the store's own folder. */
   readonly #durable = new Set<string>()
-  /** Device and number of the folder when it was first seen. */
+  /** Device and inode number of the folder when it was first seen. */
   #identity: string | undefined
 
   constructor({ path, within }: FolderSettings) {
@@ -66,7 +66,7 @@ class FolderObjectStore implements OpenedStore {
     const partial = join(this.#root, `${PARTIAL}${randomBytes(8).toString('hex')}`)
     try {
       await this.#makeFolder(dirname(path))
-      // The folder may have been unmounted since, and a new one made in its place.
+      // The volume may have been unmounted in the meantime, and the folder was then created below the mount point.
       await this.#checkFolder()
       await writeWhole(partial, body)
       return await linkIfAbsent(partial, path, what)
@@ -105,7 +105,7 @@ class FolderObjectStore implements OpenedStore {
     return path
   }
 
-  /** A disk that is not mounted any more leaves an empty folder, or none: that is not "nothing there". */
+  /** An unmounted disk leaves an empty folder, or none. This must not be taken for an empty store. */
   async #checkFolder(): Promise<void> {
     const facts = await absentIsUndefined(`look at ${this.location}`, () => stat(this.#root))
     if (facts === undefined)
@@ -118,7 +118,7 @@ class FolderObjectStore implements OpenedStore {
     this.#identity = identity
   }
 
-  /** A link must not lead out of what the deployment gives to stores. */
+  /** A link must not lead out of the folder that the deployment gives to stores. */
   async #checkPlace(): Promise<void> {
     const what = `look at ${this.location}`
     const real = await absentIsUndefined(what, () => realpath(this.#root))
@@ -131,7 +131,7 @@ class FolderObjectStore implements OpenedStore {
     return new RetryableError('StoreUnavailable', `${this.location} ${why}`)
   }
 
-  /** Keys in order: names are compared as a whole key would be, a folder with its slash. */
+  /** Keys in order: names are compared as whole keys would be, a folder with its slash. */
   async *#keysBelow(folder: string, prefix: string): AsyncIterable<string> {
     const what = this.#text('list', folder)
     const found = await absentIsUndefined(what, () => readdir(join(this.#root, folder), { withFileTypes: true }))
@@ -145,7 +145,7 @@ class FolderObjectStore implements OpenedStore {
     }
   }
 
-  /** One that another process has made may not be durable yet. */
+  /** A folder that another process has made may not be durable yet. */
   async #makeFolder(path: string): Promise<void> {
     await mkdir(path, { recursive: true })
     if (this.#durable.has(path)) return

@@ -1,4 +1,4 @@
-// An object store in memory, as honest as the real ones: same contract suite, copies in and out.
+// An object store in memory that behaves like the real ones: it passes the same contract suite, and copies bytes in and out.
 
 import type { IncompleteUpload, IncompleteUploads, ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 
@@ -6,9 +6,9 @@ type Entry = { body: Uint8Array; modifiedMs: number }
 
 export class MemoryObjectStore implements ObjectStore {
   readonly location: string
-  /** What it holds; tests look inside, and share it between stores that stand for several processes. */
+  /** The objects. Tests inspect the map, and share it between stores that represent several processes. */
   readonly objects: Map<string, Entry>
-  /** Tests put what is unfinished here: nothing ever is in a map. */
+  /** Unfinished uploads, which only tests put here: a PUT into a map never stays unfinished. */
   readonly incomplete: IncompleteUpload[] = []
   readonly incompleteUploads: IncompleteUploads = {
     list: (signal) => this.#listIncomplete(signal),

@@ -1,28 +1,28 @@
-// Does the store answer, or something on the way to it? A login page, a console or a proxy answers 200 as well, and a list
-// that cannot be read must not pass for an empty one. What a store always says with a success is asked for here.
+// Checks that an answer comes from the store, and not from something on the way to it. A login page, a console or a proxy answers 200 as
+// well, and a list that cannot be read must not pass for an empty one. These checks require what every store says with a success.
 
 import { excerptOf, excerptOfBytes } from '#shared/kernel/excerpt.ts'
 import { KiB, MiB } from '#shared/kernel/units.ts'
 
-/** A success that no S3 store would give so. Becomes RetryableError `S3AnswerUnreadable`. */
+/** A success that no S3 store would answer in this form. Becomes RetryableError `S3AnswerUnreadable`. */
 export class ForeignAnswer extends Error {}
 
 /** Larger than a thousand keys of a kilobyte each, with every character escaped. */
 export const MOST_LIST_BYTES = 16 * MiB
-/** Errors are some lines of XML. */
+/** Errors are a few lines of XML. */
 export const MOST_ERROR_BYTES = 256 * KiB
 
 export type WireAnswer = { status: number; headers: Readonly<Record<string, string | undefined>>; body: Uint8Array }
 
-/** The name of the document that answers the call; those without one have no body that is looked at. */
+/** The root element of the document that answers the call. The check ignores the body of calls that are not listed here. */
 const DOCUMENTS: Record<string, string> = {
   ListObjectsV2Command: 'ListBucketResult',
   ListMultipartUploadsCommand: 'ListMultipartUploadsResult',
 }
-/** Every store names the version of the object with these. */
+/** Every store names the version of the object in the answers to these calls. */
 const WITH_ETAG = new Set(['GetObjectCommand', 'HeadObjectCommand', 'PutObjectCommand'])
 
-/** `command`: the SDK's name of the call. Only successes are asked: an error is told by its code. */
+/** `command`: the SDK's name of the call. Only successes are checked: an error is recognized by its code. */
 export function checkAnswer(command: string, { status, headers, body }: WireAnswer): void {
   if (status < 200 || status >= 300) return
   const refuse = (why: string) => new ForeignAnswer(`${why}; ${describe(headers, body)}`)
@@ -35,7 +35,10 @@ export function checkAnswer(command: string, { status, headers, body }: WireAnsw
   if (isSilent && body.length > 0) throw refuse('it has a body')
 }
 
-/** The SDK takes every word but `true` for false: a list that goes on would end there. Without the element the SDK's reading shows it. */
+/**
+ * The SDK reads every value except `true` as false, which would end a truncated list too early. If the element is missing, the SDK's
+ * result shows it.
+ */
 function saysWhole(body: Uint8Array): boolean {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
   const at = bytes.indexOf('<IsTruncated')
@@ -43,15 +46,18 @@ function saysWhole(body: Uint8Array): boolean {
   return /^<IsTruncated>(true|false)</i.test(bytes.toString('latin1', at, at + 20))
 }
 
-/** Some stores give that type to every answer without a body (OpenStack Swift's S3 API, GCS): to these calls a page has one. */
+/**
+ * Whether the answer is a web page. Some stores set the type text/html on every answer without a body (OpenStack Swift's S3 API, GCS); a
+ * page that answers such a call has a body.
+ */
 function isPage(command: string, headers: WireAnswer['headers'], body: Uint8Array): boolean {
-  // Those about an object tell the type that we gave it, and its bytes are not shown to us.
+  // GET and HEAD return the type that Dormouse stored with the object, and the check does not see the object's bytes.
   const isAboutObject = command === 'GetObjectCommand' || command === 'HeadObjectCommand'
   if (!isAboutObject && body.length === 0) return false
   return /^\s*text\/html\b/i.test((headers['content-type'] ?? '').slice(0, 100))
 }
 
-/** `from` is asked for, `lengthBytes` at most; fewer only at the object's end. */
+/** `from` is the first requested byte, `lengthBytes` the most that may come; fewer are allowed only at the object's end. */
 export function checkRange(range: string | undefined, from: number, lengthBytes: number, received: number): void {
   const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/.exec((range ?? '').slice(0, 60))
   const [first, last, total] = (match ?? []).slice(1).map(Number)
@@ -65,7 +71,7 @@ export function checkRange(range: string | undefined, from: number, lengthBytes:
 export type Listed = {
   Name?: string | undefined
   Prefix?: string | undefined
-  /** `url`: the store has done as it was asked, names are escaped. */
+  /** `url`: the store has escaped the names, as requested. */
   EncodingType?: string | undefined
   KeyCount?: number | undefined
   IsTruncated?: boolean | undefined
@@ -75,7 +81,7 @@ export type Listed = {
 }
 export type WholeEntry = { Key: string; Size: number; LastModified: Date }
 
-/** What came in answer to `LIST prefix` of `bucket`: it echoes both, says whether it is all, and leaves nothing out. */
+/** Checks the answer to `LIST prefix` of `bucket`: it must echo both, say whether the list is complete, and leave nothing out. */
 export function checkList(page: Listed, bucket: string, prefix: string): WholeEntry[] {
   const { Name, Prefix, EncodingType, KeyCount, IsTruncated, NextContinuationToken } = page
   const { Contents = [], CommonPrefixes = [] } = page
@@ -85,7 +91,7 @@ export function checkList(page: Listed, bucket: string, prefix: string): WholeEn
   }
   if (typeof IsTruncated !== 'boolean') throw new ForeignAnswer('it does not say whether the list is whole')
   checkNext(IsTruncated, NextContinuationToken)
-  // Some stores' token is a key: going on at another place would leave out what lies between.
+  // In some stores the token is a key: continuing at another key would skip the keys in between.
   if (isMangled(NextContinuationToken ?? '')) throw new ForeignAnswer('its list goes on at a key that it cannot tell')
   // Not every store counts (GCS).
   if (KeyCount !== undefined && KeyCount !== Contents.length + CommonPrefixes.length) {
@@ -96,14 +102,14 @@ export function checkList(page: Listed, bucket: string, prefix: string): WholeEn
   )
 }
 
-/** A list that goes on says where. */
+/** A truncated list must say where it continues. */
 export function checkNext(isTruncated: boolean | undefined, next: string | undefined): void {
   if (isTruncated === true && !next) throw new ForeignAnswer('its list goes on, it does not say where')
 }
 
 /**
- * Where the list goes on; undefined: that was all. A page that says both that it is whole and where it goes on is believed to go on, as
- * that costs one LIST and the other would end the list too early. One without a key ends it.
+ * Where the list continues; undefined: it is complete. A page that says both that it is complete and where it continues is taken to
+ * continue: this costs one LIST, whereas the other choice could end the list too early. A complete page without a key ends the list.
  */
 export function nextOf({ IsTruncated, NextContinuationToken, Contents = [] }: Listed): string | undefined {
   const goesOn = IsTruncated === true || Contents.length > 0
@@ -117,35 +123,38 @@ function wholeEntry(
   if (Key === '' || !Key.startsWith(prefix))
     throw new ForeignAnswer(`it lists the key ${excerptOf(Key, 200) || 'of nothing'}`)
   const isSized = typeof Size === 'number' && Number.isSafeInteger(Size) && Size >= 0
-  // Ages are taken from it: without one, a session would count as idle since 1970.
+  // Ages are computed from it: without a date, a session would count as idle since 1970.
   const isDated = LastModified !== undefined && Number.isFinite(LastModified.getTime())
   if (!isSized || !isDated) throw new ForeignAnswer(`it lists ${excerptOf(Key, 200)} without size or time`)
   return { Key, Size, LastModified }
 }
 
-/** undefined: it does not say. Of unfinished uploads not every store does. */
+/** undefined: the answer does not name the bucket. Not every store does so for unfinished uploads. */
 export function checkBucket(name: string | undefined, bucket: string): void {
   if (name === undefined || namesBucket(name, bucket)) return
   throw new ForeignAnswer(`it lists bucket ${excerptOf(name || 'none', 80)}`)
 }
 
-/** Access points may tell their own name or that of the bucket behind them; a tenant of Ceph is named apart. */
+/** Access points may return their own name or that of the bucket behind them. Ceph returns the bucket without its tenant. */
 function namesBucket(name: string, bucket: string): boolean {
   if (name === '') return false
   if (bucket.startsWith('arn:') || bucket.endsWith('-s3alias')) return true
   return name === bucket || name === bucket.slice(bucket.indexOf(':') + 1)
 }
 
-/** A store may tell that it escapes names and leave them as they are: the prefix shows it. */
+/** A store may say that it escapes names and yet leave them as they are: the prefix shows which it did. */
 export function nameBelow(told: string, prefix: string): string {
   const name = unescaped(told)
   return name.startsWith(prefix) || !told.startsWith(prefix) ? name : told
 }
 
-/** Go's XML writes that in place of a control character: of such a name neither the object nor its place in the list can be told. */
+/**
+ * Go's XML encoder writes U+FFFD in place of a control character. From such a name, neither the object nor its place in the list is
+ * known.
+ */
 export const isMangled = (name: string): boolean => name.includes('\uFFFD')
 
-/** Percent and plus signs: what a form sends. Bytes that are no UTF-8 become U+FFFD. */
+/** Decodes percent and plus signs as in a form. Bytes that are not UTF-8 become U+FFFD. */
 function unescaped(told: string): string {
   if (!/[%+]/.test(told)) return told
   const bytes = Buffer.from(told.replaceAll('+', ' '), 'utf8').toString('latin1')
@@ -153,7 +162,7 @@ function unescaped(told: string): string {
   return Buffer.from(raw, 'latin1').toString('utf8')
 }
 
-/** Its first and its last tag: one that was cut off lacks the latter. */
+/** Checks the first and the last tag: a document that was cut off lacks the last one. */
 function isDocument(body: Uint8Array, name: string): boolean {
   const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1')
   const head = /^(?:\u00ef\u00bb\u00bf)?\s*(?:<\?xml[^<>]{0,200}\?>)?\s*<([\w.-]{1,100})/.exec(

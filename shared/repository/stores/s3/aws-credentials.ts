@@ -1,12 +1,12 @@
-// Which credentials a profile of an AWS credentials file gives, as aws-sdk-go-v2 chooses them: keys, a role that keys or a web identity
-// may take, roles one after the other. Messages name profiles and keys of the file, never values.
+// Which credentials a profile of an AWS credentials file gives, chosen as aws-sdk-go-v2 chooses them: keys, a role that is assumed with
+// keys or with a web identity, or a chain of roles. Messages name profiles and keys of the file, never values.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { type Profile, type ReadFile, readProfiles } from './aws-profiles.ts'
 
 export type AwsCredentials = { accessKeyId: string; secretAccessKey: string; sessionToken?: string }
 
-/** A role that is taken at STS, with what it is taken with. */
+/** A role that is assumed at STS, and the credentials to assume it with. */
 export type AssumedRole = {
   roleArn: string
   sessionName?: string
@@ -20,22 +20,22 @@ export type StoreCredentials = AwsCredentials | AssumedRole
 export type ChosenProfile = {
   credentials: StoreCredentials
   region: string | undefined
-  /** It names another address than AWS: the SDKs would go there. */
+  /** The profile names another address than AWS, which the SDKs would use. */
   hasEndpoint: boolean
-  /** For a log: what is odd in the file, by its lines. */
+  /** For a log: what is unusual in the file, by line number. */
   notes: string[]
 }
 
-/** What stands for credentials that only the machine knows that the file was written on, or that the pod has for itself. */
+/** Settings that refer to credentials of the machine that the file was written on, or to the pod's own identity. */
 const REFUSED: Record<string, string> = {
   credential_process: 'it would run a program here',
   credential_source: "it would take the pod's own identity",
 }
 const NEEDS_A_PERSON = ['sso_session', 'sso_start_url', 'login_session', 'mfa_serial']
-/** Whether it is one that exists, STS knows. */
+/** Only the form is checked: STS knows whether the role exists. */
 const ROLE_ARN = /^arn:[\x21-\x7e]{1,2000}$/
 
-/** In a chain of source_profile: each is a role that is taken at STS, one after the other. */
+/** The most profiles in a chain of source_profile: each is a role that is assumed at STS, one after the other. */
 const MOST_PROFILES = 10
 
 /** TerminalError `CredentialsInvalid`; `origin` says in its message where the text came from. */
@@ -53,7 +53,7 @@ export function chooseProfile(text: string, profileName: string, origin: string)
   }
 }
 
-/** The credentials of one profile, where nothing else of it counts. */
+/** The credentials of one profile, for callers that need nothing else from it. */
 export function chooseCredentials(text: string, profileName: string, origin: string): StoreCredentials {
   return chooseProfile(text, profileName, origin).credentials
 }
@@ -80,7 +80,7 @@ class Choice {
     throw invalid(this.origin, `it has no profile [${name}], only ${listed(this.file)}`)
   }
 
-  /** `through`: the profiles that led here. One that names itself, or one of them, gives its keys and no role. */
+  /** `through`: the profiles that led here. A profile that names itself, or one of them, gives its keys and no role. */
   credentialsOf(name: string, through: readonly string[]): StoreCredentials {
     if (through.length === MOST_PROFILES)
       throw invalid(this.origin, `profile [${through[0]}] leads through more than ${MOST_PROFILES} by source_profile`)
@@ -118,7 +118,7 @@ class Choice {
       roleArn,
       ...(sessionName === undefined ? {} : { sessionName }),
       ...(externalId === undefined ? {} : { externalId }),
-      // As aws-sdk-go-v2: shorter ones, and what is no number, are left to STS.
+      // As in aws-sdk-go-v2: shorter durations, and values that are not numbers, are left to STS.
       ...(Number.isSafeInteger(durationSeconds) && durationSeconds > 15 * 60 + 59 ? { durationSeconds } : {}),
       source,
     }
@@ -169,7 +169,7 @@ class Choice {
   }
 }
 
-/** An empty value is none. */
+/** An empty value counts as missing. */
 function given(profile: Profile, key: string): string | undefined {
   const value = profile.get(key)
   return value === '' ? undefined : value

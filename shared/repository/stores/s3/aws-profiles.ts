@@ -1,12 +1,13 @@
-// Reads the text of an AWS credentials file as aws-sdk-go-v2 does (config/internal/ini), since Velero's plugin reads the same Secret with
-// it: `key: value` counts, and what is neither a header nor a property is passed over. What is odd is told by its line, never by its words.
+// Reads the text of an AWS credentials file as aws-sdk-go-v2 does (config/internal/ini), because Velero's plugin reads the same Secret
+// with it: `key: value` counts, and a line that is neither a header nor a property is skipped. Notes name unusual lines by their number,
+// and never quote them.
 
 export type Profile = ReadonlyMap<string, string>
 
 export type ReadFile = {
   /** By name, in the order of the file. */
   profiles: ReadonlyMap<string, Profile>
-  /** For a log: `line 3: …`. Without anything of the text. */
+  /** For a log: `line 3: …`. The notes contain nothing of the text. */
   notes: string[]
 }
 
@@ -30,7 +31,7 @@ class Reader {
   readonly notes: string[] = []
   private readonly sections = new Map<string, Map<string, string>>()
   private section: Map<string, string> | undefined
-  /** The property before: an indented line may belong to it. */
+  /** Key of the property before: an indented line may belong to it. */
   private lastKey = ''
 
   take(line: Line): void {
@@ -48,13 +49,13 @@ class Reader {
     if (odd !== '') this.notes.push(`line ${line.number} ${odd}`)
     if (property === undefined || this.section === undefined) return
     const value = unquoted(property.value)
-    // `s3 =` opens a block: its indented lines belong to it and are none of ours.
+    // `s3 =` opens a block: its indented lines belong to that block and are not properties of the profile.
     if (isIndented && this.lastKey !== '' && this.section.get(this.lastKey) === '') return
     this.lastKey = property.key
     this.section.set(property.key, isIndented ? cutComment(value).trim() : value)
   }
 
-  /** `[profile x]` as a config file has it, and `[x]` on top of it. */
+  /** Merges `[profile x]`, the form of a config file, with `[x]`, which takes precedence. */
   profiles(): Map<string, Profile> {
     const merged = new Map<string, Map<string, string>>()
     for (const name of this.sections.keys()) merged.set(name.replace(PREFIX, ''), new Map())
@@ -77,7 +78,7 @@ class Reader {
   }
 }
 
-/** `[ profile name ] ; comment`; undefined: no header. A quoted name counts without its quotation marks. */
+/** `[ profile name ] ; comment`; undefined: not a header. A quoted name counts without its quotation marks. */
 function headerOf(raw: string): string | undefined {
   const line = raw.replace(/[#;].*$/, '').trim()
   if (!line.startsWith('[') || !line.endsWith(']')) return undefined
@@ -94,7 +95,7 @@ function splitProperty(text: string): { key: string; value: string; separator: '
   return { key, value: text.slice(at + 1).trim(), separator: text[at] === ':' ? ':' : '=' }
 }
 
-/** A comment begins with # or ; after a blank; inside of a word both are ordinary. */
+/** A comment begins with # or ; after a blank; inside a word both are ordinary characters. */
 function cutComment(text: string): string {
   const comment = /[ \t][#;]/.exec(text)
   return comment === null ? text : text.slice(0, comment.index)

@@ -1,9 +1,9 @@
-// Buffers for bodies that callers give back. Without it every 16 MiB answer is new external memory, which makes V8 mark
-// its heap again and again: reading 16 MiB objects then costs two and a half times the CPU.
+// Buffers for bodies, which callers return after use. Otherwise every answer of 16 MiB is new external memory, which makes V8 mark its
+// heap again and again: reading 16 MiB objects then costs two and a half times the CPU.
 
 import { KiB, MiB } from '#shared/kernel/units.ts'
 
-/** Smaller ones are left to the garbage collector. */
+/** Smaller buffers are left to the garbage collector. */
 const MIN_BYTES = 256 * KiB
 const STEP_BYTES = MiB
 
@@ -26,7 +26,7 @@ export class BodyBuffers {
     return buffer.subarray(0, bytes)
   }
 
-  /** Nobody reads these bytes any more. What was not taken here, or was given back before, is ignored. */
+  /** Call it when nothing reads these bytes any more. Bytes that were not taken here, or were returned before, are ignored. */
   giveBack(bytes: Uint8Array): void {
     const whole = bytes.buffer
     if (!this.lent.delete(whole) || whole.byteLength === 0) return

@@ -1,9 +1,9 @@
-// The body of an answer as one buffer: as it stands from our own handler, collected once from the SDK's.
+// The body of an answer as one buffer: taken directly from SocketHandler's answers, or collected once from the SDK's stream.
 
 import { ReceivedBody } from './request-handler.ts'
 import { ResponseError } from './response-reader.ts'
 
-/** `lengthBytes`: the length that the answer's head promised, when it did. */
+/** `lengthBytes`: the length that the head of the answer promised, if it did. */
 export async function readBody(
   body: unknown,
   lengthBytes: number | undefined,

@@ -1,5 +1,5 @@
-// The S3 calls that a repository needs, each one attempt, with the location's encryption and tags on every one.
-// This is the only file that brings the SDK in; store.ts loads it with the first call.
+// The S3 calls that a repository needs. Each is one attempt, with the location's encryption and tags. Only this file loads the SDK;
+// store.ts imports it with the first call.
 
 import {
   AbortMultipartUploadCommand,
@@ -23,10 +23,13 @@ import type { TransportOptions } from './options.ts'
 import { checksumFields, formsOf, mayBeTaken, type PutForm } from './put-form.ts'
 import type { S3Settings } from './settings.ts'
 
-/** User metadata on every object: which call made it. */
+/** User metadata on every object: which call wrote it. */
 const TOKEN = 'dormouse-put'
 
-/** XML holds no control characters; a store that spells one in another way would list its keys in another order than theirs. */
+/**
+ * XML cannot contain control characters. A store that spells such a character in another way would list its keys in another order than
+ * theirs.
+ */
 const ESCAPED = { EncodingType: 'url' } as const
 
 export type PutCall = { key: string; body: Uint8Array; token: string; onlyIfAbsent: boolean }
@@ -40,7 +43,7 @@ export class S3Calls {
   private readonly settings: S3Settings
   private readonly maxObjectBytes: number
   private readonly buffers: BodyBuffers
-  /** How objects are written; undefined: the store has taken none yet. */
+  /** How objects are written; undefined: the store has accepted no object yet. */
   private form: PutForm | undefined
 
   constructor(settings: S3Settings, transport: TransportOptions) {
@@ -71,7 +74,7 @@ export class S3Calls {
     return bytes
   }
 
-  /** The first PUT tries the forms one after the other; the one that the store takes is kept. */
+  /** The first PUT tries the forms one after the other; the form that the store accepts is kept. */
   async put(call: PutCall, signal?: AbortSignal): Promise<void> {
     const forms = this.form === undefined ? formsOf(this.settings) : [this.form]
     for (const [index, form] of forms.entries()) {
@@ -126,7 +129,7 @@ export class S3Calls {
     const uploads = (page.Uploads ?? []).map(({ Key = '', UploadId = '', Initiated }) => ({
       key: nameOf(Key),
       id: UploadId,
-      // Of unknown age is young.
+      // An upload of unknown age counts as young.
       startedMs: Initiated?.getTime() ?? Number.POSITIVE_INFINITY,
     }))
     const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = page
@@ -141,7 +144,7 @@ export class S3Calls {
     await this.client.send(new AbortMultipartUploadCommand({ ...this.at(key), UploadId: id }), abortable(signal))
   }
 
-  /** 204 is the store's word. A bare 200 may be anybody's: then the object must be seen to be gone. */
+  /** 204 comes from the store. A plain 200 may come from something else: then the object must be seen to be gone. */
   async delete(key: string, signal?: AbortSignal): Promise<void> {
     const { $metadata } = await this.client.send(new DeleteObjectCommand(this.at(key)), abortable(signal))
     if ($metadata.httpStatusCode === 204) return
@@ -149,7 +152,7 @@ export class S3Calls {
     throw new ForeignAnswer(`it says ${$metadata.httpStatusCode} to a deletion, and the object is still there`)
   }
 
-  /** By the store's own word for it: a 404 alone may be a proxy's, and HEAD has nothing but that. */
+  /** Relies on the store's own error code: a 404 alone may come from a proxy, and HEAD returns nothing else. */
   async isAbsent(key: string, signal?: AbortSignal): Promise<boolean> {
     try {
       await this.getRange(key, 0, 1, signal)

@@ -1,4 +1,4 @@
-// Looks at each answer before the SDK reads it: the SDK takes any XML for the answer that it waits for, and none for an empty one.
+// Checks each answer before the SDK reads it: the SDK accepts any XML as the answer that it expects, and no XML as an empty answer.
 
 import type { S3Client } from '@aws-sdk/client-s3'
 import { checkAnswer, MOST_ERROR_BYTES, MOST_LIST_BYTES } from './answers.ts'
@@ -14,19 +14,19 @@ export function addAnswerCheck(client: S3Client): void {
       await check(String(context['commandName']), result.response as Response)
       return result
     },
-    // Right before the handler: the SDK's own reading comes after it.
+    // Directly before the handler: the SDK parses the answer after this check.
     { step: 'deserialize', priority: 'low', name: 'checkAnswer' },
   )
 }
 
 async function check(command: string, response: Response): Promise<void> {
   const isObject = command === 'GetObjectCommand' && response.statusCode < 300
-  // An object's bytes stay where they are: they are many, and the repository authenticates them.
+  // The bytes of an object are not checked: there are many, and the repository authenticates them.
   const body = isObject || response.body === undefined ? new Uint8Array(0) : await wholeBody(response)
   checkAnswer(command, { status: response.statusCode, headers: response.headers, body })
 }
 
-/** Through a proxy the body is still a stream. */
+/** Through a proxy, the body is still a stream. */
 async function wholeBody(response: Response): Promise<Uint8Array> {
   if (response.body instanceof ReceivedBody) return response.body.bytes
   const mostBytes = response.statusCode < 300 ? MOST_LIST_BYTES : MOST_ERROR_BYTES

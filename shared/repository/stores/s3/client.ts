@@ -1,4 +1,4 @@
-// Makes the SDK's client for a bucket: our HTTP layer, one attempt per call, checksums only where we put them.
+// Creates the SDK's client for a bucket: with Dormouse's HTTP layer, one attempt per call, and checksums only where Dormouse adds them.
 
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { proxyTrust, secureContextFor } from '#shared/adapters/net/anchors.ts'
@@ -12,7 +12,7 @@ import type { S3Settings } from './settings.ts'
 
 export function createClient(settings: S3Settings, transport: TransportOptions, buffers: BodyBuffers): S3Client {
   const credentials = credentialsFor(settings, () => {
-    // Whatever the location says of the store's certificate, nothing goes to STS unverified.
+    // Whatever the location says about the store's certificate, requests to STS are always verified.
     return handlerFor({ ...settings, insecureSkipTlsVerify: false }, transport, buffers)
   })
   return new S3Client({
@@ -22,13 +22,13 @@ export function createClient(settings: S3Settings, transport: TransportOptions, 
     forcePathStyle: settings.forcePathStyle,
     useArnRegion: true,
     disableS3ExpressSessionAuth: true,
-    // The one retry layer is the kernel's; the SDK's would multiply with it.
+    // Only the kernel retries: retries of the SDK would multiply with those.
     maxAttempts: 1,
     retryMode: 'standard',
     defaultsMode: 'standard',
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    // It would cost a round trip per pack; connection.ts and store.ts cope with early refusals.
+    // It would cost a round trip per pack; connection.ts and store.ts handle early refusals.
     expectContinueHeader: false,
     userAgentAppId: 'dormouse',
     requestHandler: handlerFor(settings, transport, buffers),
@@ -61,7 +61,7 @@ function handlerFor(
   })
 }
 
-/** The system's authorities stay trusted beside the location's own, as in Velero's plugin for AWS. */
+/** The system's certificate authorities stay trusted besides the location's own, as in Velero's plugin for AWS. */
 function trustOf({ caCert, insecureSkipTlsVerify }: S3Settings): Trust {
   return { secureContext: secureContextFor({ caPem: caCert }), verify: !insecureSkipTlsVerify }
 }

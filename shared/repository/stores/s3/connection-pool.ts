@@ -1,4 +1,4 @@
-// A bounded set of kept-alive connections to one address. Who asks beyond the bound waits in order.
+// A bounded set of kept-alive connections to one address. Callers beyond the bound wait in order.
 
 import { abortError, Connection, type Endpoint, failure } from './connection.ts'
 
@@ -18,7 +18,7 @@ export class ConnectionPool {
     this.limits = limits
   }
 
-  /** Runs `act` with a connection of its own. `fresh`: not one that was idle and may be stale. */
+  /** Runs `act` with a connection of its own. `fresh`: opens a new one, because an idle connection may be stale. */
   async use<T>(
     act: (connection: Connection, reused: boolean) => Promise<T>,
     signal?: AbortSignal,
@@ -50,7 +50,7 @@ export class ConnectionPool {
       this.inUse++
       return
     }
-    // The place is handed over by leave(), so nobody who comes later can take it.
+    // leave() hands the place to the next waiter, so a later caller cannot take it.
     await new Promise<void>((resolve, reject) => {
       const waiter: Waiter = { wake: () => resolve(signal?.removeEventListener('abort', abort)) }
       const abort = () => {
@@ -68,7 +68,7 @@ export class ConnectionPool {
     else next.wake()
   }
 
-  /** The one that was used last: the others may run into the server's idle timeout. */
+  /** Takes the connection that was used last: the others may run into the server's idle timeout. */
   private takeIdle(): Connection | undefined {
     for (let connection = this.idle.pop(); connection !== undefined; connection = this.idle.pop()) {
       if (connection.usable && performance.now() - connection.idleSinceMs < this.limits.maxIdleMs) return connection

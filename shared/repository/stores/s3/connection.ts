@@ -1,4 +1,4 @@
-// One kept-alive connection to the store: one request at a time, its answer received in place (see response-reader.ts).
+// One kept-alive connection to the store: it carries one request at a time and receives the answer in place (see response-reader.ts).
 
 import net from 'node:net'
 import tls from 'node:tls'
@@ -8,20 +8,23 @@ import { proxyName } from '#shared/kernel/proxy.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import { type ReceivedResponse, ResponseReader, SCRATCH_BYTES } from './response-reader.ts'
 
-/** TLS encrypts a whole write into memory first: pieces keep that small. Without TLS the kernel takes the body as it is. */
+/**
+ * TLS first encrypts a whole write into memory: writing in pieces keeps that memory small. Without TLS, the kernel takes the body as it
+ * is.
+ */
 const TLS_PIECE_BYTES = 512 * KiB
-/** For an answer that has arrived before our write failed, so it is short. */
+/** How long to wait for an answer after a write failed. The answer has arrived before that, so the wait is short. */
 const AFTER_WRITE_FAILURE_MS = 500
 const NO_BODY = new Uint8Array(0)
 
-/** `secure`: TLS to the store itself; the way to its proxy may have TLS of its own. */
+/** `secure`: TLS to the store itself; the connection to a proxy may have its own TLS. */
 export type Endpoint = {
   host: string
   port: number
   secure: boolean
   proxy: URL | undefined
   trust: () => Trust
-  /** Of the way to the proxy itself. */
+  /** For the connection to the proxy itself. */
   proxyTrust: () => Trust
 }
 export type WireRequest = {
@@ -46,7 +49,7 @@ export class Connection {
   private lastWait: NodeJS.Timeout | undefined
   private readonly hangUp: (error?: Error) => net.Socket
 
-  /** Resolves once the connection (and its TLS) stands. */
+  /** Resolves once the connection (and its TLS) is established. */
   static async open(endpoint: Endpoint, timeoutMs: number, signal: AbortSignal | undefined): Promise<Connection> {
     const ended = Promise.withResolvers<never>()
     ended.promise.catch(() => {})
@@ -73,7 +76,7 @@ export class Connection {
 
   private established(): Promise<void> {
     return new Promise((resolve, reject) => {
-      // The way through a proxy stands already.
+      // The connection through a proxy is already established.
       if (!this.secure && !this.socket.connecting) resolve()
       this.socket.once(this.secure ? 'secureConnect' : 'connect', resolve)
       this.socket.once('close', () => reject(this.failure ?? failure('ECONNRESET', 'closed while connecting')))
@@ -94,7 +97,7 @@ export class Connection {
     } else {
       this.socket = way ?? net.connect({ host, port, noDelay: true, onread })
     }
-    // Node reads in place only from sockets that it has made itself.
+    // Node reads in place only from sockets that it has created itself.
     if (way !== undefined) this.socket.on('data', (bytes: Buffer) => this.copied(bytes))
     this.hangUp = this.socket.destroy.bind(this.socket)
     this.socket.destroy = (error?: Error) => this.destroyed(error)
@@ -132,12 +135,12 @@ export class Connection {
     } finally {
       signal?.removeEventListener('abort', abort)
       this.socket.setTimeout(0)
-      // An idle connection keeps no process alive.
+      // An idle connection must not keep the process alive.
       this.socket.unref()
     }
   }
 
-  /** Ends the connection; a request on its way is rejected with `why`. */
+  /** Ends the connection; a running request is rejected with `why`. */
   close(why: Error): void {
     this.failure ??= why
     clearTimeout(this.lastWait)
@@ -148,8 +151,8 @@ export class Connection {
   }
 
   /**
-   * Node calls this when a write fails. A server that refuses early (403, 412) closes without reading the rest of the body,
-   * so the write fails while the answer lies in the receive buffer already: it is read before the socket goes.
+   * Node calls this when a write fails. A server that refuses early (403, 412) closes the connection without reading the rest of the
+   * body, so the write fails while the answer is already in the receive buffer: it is read before the socket is destroyed.
    */
   private destroyed(error: Error | undefined): net.Socket {
     const isWrite = (error as { syscall?: string } | undefined)?.syscall === 'write'
@@ -215,19 +218,19 @@ export class Connection {
   private answer(response: ReceivedResponse): void {
     const pending = this.pending
     this.pending = undefined
-    // An answer before the whole request was sent (a refusal) leaves the rest of the request in the way of the next one.
+    // If the answer (a refusal) comes before the whole request was sent, the rest of the request would precede the next request.
     if (!response.reusable || !this.bodyIsSent) this.close(failure('ECONNRESET', 'the connection is used up'))
     pending?.resolve(response)
   }
 }
 
-/** Through a proxy: a tunnel for TLS; plain requests are the proxy's own to pass on. undefined: straight. */
+/** The path through a proxy: a tunnel for TLS; the proxy itself forwards plain requests. undefined: a direct connection. */
 function wayTo({ host, port, secure, proxy, proxyTrust }: Endpoint) {
   if (proxy === undefined) return undefined
   if (secure) return openTunnel(proxy, { host, port }, proxyTrust)
   const socket = connectTo(proxy, proxyTrust)
   const ready = new Promise<void>((resolve, reject) => {
-    // As an error of its own, or the store's certificate would get the blame for the proxy's.
+    // An error of its own: otherwise a bad certificate of the proxy would be blamed on the store.
     const fail = (error: Error) =>
       reject(new ProxyError(`proxy ${proxyName(proxy)}: ${error.message}`, { cause: error }))
     socket.once(proxy.protocol === 'https:' ? 'secureConnect' : 'connect', resolve).once('error', fail)

@@ -1,5 +1,5 @@
-// The border: what the SDK and the network throw, as Dormouse's errors. Messages name the call, the key, the place and the
-// fix; the server's own words are kept only where they cannot quote a credential.
+// Translates what the SDK and the network throw into Dormouse's errors. Messages name the call, the key, the place and the fix. The
+// server's own words are kept only where they cannot quote a credential.
 
 import { readBundle } from '#shared/adapters/net/anchors.ts'
 import { isDistrust } from '#shared/adapters/net/trust.ts'
@@ -19,10 +19,10 @@ export type CallContext = {
   bucket: string
   /** The store's address, for messages. */
   address: string
-  /** Where the credentials come from; never what they are. */
+  /** Where the credentials come from, never the credentials themselves. */
   credentialOrigin: string
   region: string
-  /** The bundle that was given beside the system's authorities. */
+  /** The CA bundle that was given in addition to the system's authorities. */
   caCert: string | undefined
 }
 
@@ -87,7 +87,7 @@ const untrusted: Answer = (context, error) => {
   )
 }
 
-/** What is no certificate is passed over, as in Go, and told when it may be what was missed. */
+/** As in Go, text that is no certificate is skipped; it is reported when it may be the missing authority. */
 function unreadIn(caCert: string): string | undefined {
   const { certificates, unread } = readBundle(caCert)
   if (unread.length > 0)
@@ -151,16 +151,18 @@ const BY_STATUS: Record<number, Answer> = {
   507: full,
 }
 
-/** No code of its own: `AccessDenied` with these words (AWS, versitygw), `InvalidRequest` with those (MinIO). */
+/** Locks have no code of their own: `AccessDenied` with the first words (AWS, versitygw), `InvalidRequest` with the second (MinIO). */
 const LOCKED = /protected by object lock|WORM protected/i
 
 const MOST_SERVER_CHARS = 200
 
-/** What the SDK thinks of region, bucket and address before anything is sent; most of it has neither a name nor a code of its own. */
+/**
+ * Errors of the SDK about region, bucket and address before anything is sent. Most of them have neither a name nor a code of their own.
+ */
 const SETTINGS_NAMES = new Set(['EndpointError', 'InvalidBucketName'])
 const SETTINGS_WORDS = /^Region (?:is missing|not accepted)|^Path-style addressing|SigV4a implementation/
 
-/** What was thrown, as the error whose class says how to react. Our own errors pass through. */
+/** Turns what was thrown into the error whose class says how to react. Dormouse's own errors pass through. */
 export function translate(thrown: unknown, context: CallContext): Error {
   if (thrown instanceof DormouseErrorClass) return thrown
   if (thrown instanceof ForeignAnswer) return foreign(thrown.message, context, thrown)
@@ -180,7 +182,7 @@ export function translate(thrown: unknown, context: CallContext): Error {
       `${context.what}: ${context.address} cannot be reached: ${networkWords(error)}`,
       { cause: error },
     )
-  // Neither the store's nor the network's: a bug, and it is shown as one.
+  // Neither the store nor the network caused this: it is a bug, and is shown as one.
   return error
 }
 
@@ -198,20 +200,20 @@ function told(value: string): string {
   return JSON.stringify(excerptOf(value, 80))
 }
 
-/** A page of a proxy, of a login or of a web console, answered where S3 was expected. */
+/** A page of a proxy, a login or a web console, where the answer of an S3 store was expected. */
 function foreign(why: string, { what, address }: CallContext, cause: Error): DormouseError {
   const message = `${what}: the answer of ${address} is not an S3 store's: ${why}. Does a proxy or a login page answer? Check s3Url`
   return new RetryableError('S3AnswerUnreadable', message, { cause })
 }
 
-/** The server's words, before anything is matched in them or told. */
+/** Shortens the server's words before they are matched or shown. */
 function shorten(error: SdkError): void {
   if (error.$metadata === undefined) return
   error.message = excerptOf(error.message, MOST_SERVER_CHARS)
   error.name = excerptOf(error.name, 60)
 }
 
-/** HTTP status of the store's answer; undefined: there was none. */
+/** HTTP status of the store's answer; undefined: there was no answer. */
 export function statusOf(error: unknown): number | undefined {
   return (error as SdkError)?.$metadata?.httpStatusCode
 }
@@ -227,12 +229,15 @@ function fromAnswer(status: number, error: SdkError, context: CallContext): Dorm
   const known = BY_CODE[error.name] ?? BY_STATUS[status]
   if (known !== undefined) return known(context, error)
   if (status >= 500) return unavailable(context, error)
-  // What the SDK could not read, or a way to somewhere else.
+  // An answer that the SDK could not read, or a redirect.
   if (status < 400) return foreign(`${codeOf(error)}: ${error.message}`, context, bare(error))
   return terminal('S3Refused', () => `the store refuses this request: ${error.message}`)(context, error)
 }
 
-/** The SDK copies all of the store's answer onto its error: an access key's id, the text that was signed, … */
+/**
+ * The SDK copies the store's whole answer onto its error: the id of an access key, the text that was signed, and so on. This keeps only
+ * message, name, status and stack.
+ */
 function bare(error: SdkError): Error {
   if (error.$metadata === undefined) return error
   const kept = Object.assign(new Error(error.message), { name: error.name, status: error.$metadata.httpStatusCode })
@@ -247,7 +252,7 @@ function isNetwork(error: SdkError): boolean {
 function networkWords(error: SdkError): string {
   if (error.code === 'EPROTO' || error.code?.startsWith('ERR_SSL_') === true)
     return 'it does not speak TLS there; is s3Url to begin with http://?'
-  // Without path style the bucket's name stands in front, which a private store's name server often does not know.
+  // Without path style, the host name begins with the bucket's name, which a private store's name server often does not know.
   if (error.code === 'ENOTFOUND') return `the name ${error.hostname} is unknown; is s3ForcePathStyle to be "true"?`
   return error.message === '' ? String(error.code) : excerptOf(error.message, 300)
 }

@@ -9,7 +9,7 @@ import { requireS3, type S3Settings } from './settings.ts'
 
 export const s3 = {
   kind: 's3',
-  // The Velero Plugin for vSphere's word for it.
+  // The Velero Plugin for vSphere's name for it.
   driver: 's3repository.astrolabe.vmware-tanzu.com',
   locations: {
     providers: '"aws" (any S3 store)',

@@ -1,4 +1,4 @@
-// What becomes of each field of a BackupStorageLocation's spec and of each key of its config: docs/operations/locations.md has a row for
+// How each field of a BackupStorageLocation's spec and each key of its config is treated: docs/operations/locations.md has a row for
 // each. Fields: velero.io/v1 BackupStorageLocationSpec; keys: velero-plugin-for-aws, object_store.go.
 
 import { invalid } from '#shared/domain/repository-parameter-values.ts'
@@ -19,7 +19,7 @@ export const SPEC_FIELDS = {
   validationFrequency: 'not applicable',
 } as const satisfies Record<string, Fate>
 
-/** Those that name a file of the Velero pod are honoured as far as that file is a key of a Secret, and else refused. */
+/** Keys that name a file of the Velero pod are honoured if that file is a key of a Secret, and otherwise refused. */
 export const CONFIG_KEYS = {
   region: 'honoured',
   s3Url: 'honoured',
@@ -41,7 +41,7 @@ export const CONFIG_KEYS = {
   enableSharedConfig: 'not applicable',
 } as const satisfies Record<string, Fate>
 
-/** Velero's plugin refuses a key that it does not know; one that a later version knows must not be dropped without a word. */
+/** Velero's plugin refuses a key that it does not know. A key that only a later version knows must not be dropped silently. */
 export function requireKnownKeys(config: Record<string, unknown>): void {
   const unknown = Object.keys(config)
     .sort()

@@ -1,4 +1,4 @@
-// What a caller may set about the transport. Without the SDK, so that reading it loads nothing.
+// What a caller may set about the transport. This file does not import the SDK, so that reading it loads nothing.
 
 import { STORE_IDLE_MS } from '#shared/kernel/call-limits.ts'
 import { MiB, SECOND_MS } from '#shared/kernel/units.ts'
@@ -7,11 +7,11 @@ export type TransportOptions = {
   /** Bounds the sockets, and with them the bodies in flight. */
   maxConnections: number
   connectTimeoutMs: number
-  /** Without a byte in either direction, on a request that is under way. */
+  /** The longest time without a byte in either direction while a request runs. */
   idleTimeoutMs: number
-  /** A larger answer is refused before memory is taken for it. */
+  /** A larger answer is refused before memory is allocated for it. */
   maxObjectBytes: number
-  /** Of buffers that callers gave back. */
+  /** Bytes of returned buffers that are kept. */
   keepBufferBytes: number
 }
 

@@ -1,4 +1,4 @@
-// Reads the single values of a repository's parameters that say where its bucket is and how objects are written there. A TerminalError
+// Reads single values of a repository's parameters: where its bucket is, and how objects are written there. A TerminalError
 // `RepositoryParametersInvalid` names the key and what to write.
 
 import {
@@ -13,7 +13,7 @@ import {
 import type { AwsCredentials } from './aws-credentials.ts'
 
 export function bucketOf(parameters: Parameters): string {
-  // Velero takes it with slashes around it.
+  // Velero accepts the name with slashes around it.
   const bucket = trimSlashes(read(parameters, 'bucket') ?? '')
   if (bucket === '') throw invalid('bucket', 'it is missing: name the bucket in spec.objectStorage.bucket')
   if (/^arn:[\w-]+:s3[\w-]*:[\w-]*:\d*:accesspoint[/:][\w-]+$/.test(bucket)) return bucket
@@ -25,12 +25,13 @@ export function bucketOf(parameters: Parameters): string {
 
 /** A key has at most 1,024 bytes; the repository's own names need the rest. */
 const MAX_PREFIX_BYTES = 512
-/** What XML and HTTP cannot carry; U+FFFD is what some stores answer in place of such a character. */
+/** Characters that XML and HTTP cannot carry. Some stores return U+FFFD in place of such a character. */
 const UNTELLABLE = /[\p{Cc}\ufffd-\uffff]/u
 
 /**
- * The folder where Velero's own is: it joins the prefix as Go's path.Join does (pkg/persistence/object_store_layout.go), so slashes count
- * once and `.` not at all. Everything else is taken as it is written, blanks and unnormalized letters too. `..` would lead out of it.
+ * The folder that also holds Velero's own folder. Velero joins the prefix as Go's path.Join does
+ * (pkg/persistence/object_store_layout.go), so repeated slashes count once and `.` not at all. Everything else is taken literally,
+ * including blanks and unnormalized letters. `..` is refused, because it would lead out of the folder.
  */
 export function prefixOf(parameters: Parameters): string {
   const text = parameters['prefix'] ?? ''
@@ -47,7 +48,7 @@ export function prefixOf(parameters: Parameters): string {
 
 const DEFAULT_REGION = 'us-east-1'
 
-/** It is part of host names, so the SDKs take one label of a host name and nothing else (isValidHostLabel); AWS writes small letters. */
+/** The region is part of host names, so the SDKs accept only one label of a host name (isValidHostLabel); AWS uses lower case. */
 export function regionOf(parameters: Parameters): string {
   const region = read(parameters, 'region') ?? DEFAULT_REGION
   if (!isRegion(region)) {
@@ -78,17 +79,17 @@ export function urlOf(parameters: Parameters): string | undefined {
 
 export function encryptionOf(parameters: Parameters): 'AES256' | 'aws:kms' | undefined {
   const algorithm = read(parameters, 'serverSideEncryption')
-  // As Velero's plugin does it: a key id asks for KMS, whatever else is written.
+  // As in Velero's plugin: a key id selects KMS, whatever else is written.
   if (isSet(parameters['kmsKeyId'])) return 'aws:kms'
   if (algorithm === undefined || algorithm === 'AES256' || algorithm === 'aws:kms') return algorithm
   throw invalid('serverSideEncryption', `${quoted(algorithm)} is not known: write AES256 or aws:kms`)
 }
 
-/** Those that S3's clients for Go and for JavaScript both know. `none`: no header of a checksum is sent. */
+/** The algorithms that S3's clients for Go and for JavaScript both know. `none`: no checksum header is sent. */
 const CHECKSUM_ALGORITHMS = ['CRC32', 'CRC32C', 'SHA1', 'SHA256', 'CRC64NVME'] as const
 export type ChecksumAlgorithm = (typeof CHECKSUM_ALGORITHMS)[number] | 'none'
 
-/** undefined: the location does not say. An empty text is a word of its own: Velero's plugin takes it for "none". */
+/** undefined: the location does not set it. An empty text is a value of its own: Velero's plugin takes it for "none". */
 export function checksumOf(parameters: Parameters): ChecksumAlgorithm | undefined {
   const text = parameters['checksumAlgorithm']
   if (text === undefined || text === null) return undefined

@@ -1,5 +1,5 @@
-// `repopsitoryParameters` (sic, the Velero Plugin for vSphere's wire name) of a bucket: a Velero BackupStorageLocation as a map of strings, and back into what it
-// says. The map names Secrets and never holds what is in them. Keys of the location: velero-plugin-for-aws,
+// `repopsitoryParameters` (sic, the Velero Plugin for vSphere's wire name) of a bucket: turns a Velero BackupStorageLocation into a map
+// of strings, and reads such a map. The map names Secrets and never holds their contents. Keys of the location: velero-plugin-for-aws,
 // backupstoragelocation.md; velero.io/v1 BackupStorageLocation.
 
 import type { BackupStorageLocation } from '#shared/api/types.ts'
@@ -37,10 +37,10 @@ import {
 
 export type S3Parameters = {
   bucket: string
-  /** Without slashes at its ends; '' is none. */
+  /** Without slashes at its ends; '' means no prefix. */
   prefix: string
   region: string
-  /** Else the profile's own counts, where it has one. */
+  /** false: the region of the profile counts, if the profile has one. */
   regionNamed: boolean
   url: string | undefined
   forcePathStyle: boolean
@@ -49,7 +49,7 @@ export type S3Parameters = {
   caCertSecret: SecretRef | undefined
   insecureSkipTlsVerify: boolean
   credentialSecret: SecretRef
-  /** The location or the map names that Secret; otherwise it is Velero's default one, and may be absent (IRSA, instance role). */
+  /** The location or the map names that Secret. Otherwise it is Velero's default Secret, and may be absent (IRSA, instance role). */
   credentialSecretNamed: boolean
   serverSideEncryption: 'AES256' | 'aws:kms' | undefined
   kmsKeyId: string | undefined
@@ -57,11 +57,14 @@ export type S3Parameters = {
   tagging: string | undefined
   checksumAlgorithm: ChecksumAlgorithm | undefined
   encryptionSecretName: string
-  /** The BackupStorageLocation in Velero's namespace that the map was made from; undefined: the map does not tell (the Velero Plugin for vSphere's). */
+  /**
+   * The BackupStorageLocation in Velero's namespace that the map was made from; undefined: the map does not say (it is the Velero Plugin
+   * for vSphere's).
+   */
   location: string | undefined
-  /** The map was made by the Velero Plugin for vSphere and holds its keys as plain text (condition `PlaintextCredentials`). */
+  /** The map was made by the Velero Plugin for vSphere and holds the access keys as plain text (condition `PlaintextCredentials`). */
   plaintextCredentials: boolean
-  /** Those keys; used when no Secret is named. */
+  /** Those access keys; used when no Secret is named. */
   inlineCredentials: AwsCredentials | undefined
   /** Keys that mean nothing to Dormouse, sorted: worth a warning, never fatal. */
   unknownKeys: string[]
@@ -90,7 +93,7 @@ export const KNOWN_KEYS = [
   'aws_secret_access_key',
 ] as const
 
-/** Config keys that say the same in a location and in the map. */
+/** Config keys that mean the same in a location and in the map. */
 const COPIED = [
   'region',
   's3Url',
@@ -103,12 +106,12 @@ const COPIED = [
   'checksumAlgorithm',
 ] as const
 
-/** Whose empty value says something, and is not the same as none. */
+/** Keys whose empty value has a meaning and differs from a missing value. */
 const SAID_BY_EMPTY: readonly string[] = ['checksumAlgorithm']
 
 /**
- * The map for a BackupStorageLocation: only what is set, in a fixed order, so that equal locations make equal maps.
- * TerminalError `RepositoryParametersInvalid` for a location that no repository can be made from.
+ * The map for a BackupStorageLocation: only what is set, in a fixed order, so that equal locations make equal maps. TerminalError
+ * `RepositoryParametersInvalid` for a location that no repository can be made from.
  */
 export function parametersFromLocation(
   location: BackupStorageLocation,
@@ -139,7 +142,10 @@ function isSaid(key: string, value: unknown): boolean {
   return isSet(value) || (value === '' && SAID_BY_EMPTY.includes(key))
 }
 
-/** Reads a map of ours or of the Velero Plugin for vSphere. TerminalError `RepositoryParametersInvalid` names the key and what to write there. */
+/**
+ * Reads a map of Dormouse or of the Velero Plugin for vSphere. TerminalError `RepositoryParametersInvalid` names the key and what to
+ * write there.
+ */
 export function parseS3Parameters(parameters: Parameters): S3Parameters {
   requireBounded(parameters)
   const settings: S3Parameters = {
@@ -175,7 +181,7 @@ export function parseS3Parameters(parameters: Parameters): S3Parameters {
   return settings
 }
 
-/** What is right key by key and still cannot go together. */
+/** Checks for values that are valid alone but cannot be combined. */
 function checkTogether(settings: S3Parameters): void {
   requirePurposes(settings.encryptionSecretName, referencesOf(settings))
   if (settings.customerKeySecret === undefined) return
@@ -187,7 +193,7 @@ function checkTogether(settings: S3Parameters): void {
   }
 }
 
-/** Everything that the store's client gets out of Secrets. */
+/** Everything that the store's client takes from Secrets. */
 export function referencesOf(settings: S3Parameters): Reference[] {
   const { credentialSecret, credentialSecretNamed, caCertSecret, customerKeySecret } = settings
   const usesInline = settings.inlineCredentials !== undefined && !credentialSecretNamed
@@ -197,7 +203,7 @@ export function referencesOf(settings: S3Parameters): Reference[] {
     ['customerKeyEncryptionSecret', 'the SSE-C key', customerKeySecret],
   ]
   return all.flatMap(([parameter, purpose, ref]) => {
-    // Without Velero's default Secret the SDK's own chain counts.
+    // Without Velero's default Secret, the SDK's default chain is used.
     const optional = parameter === 'credentialSecretName' && !credentialSecretNamed
     return ref === undefined ? [] : [{ parameter, purpose, ref, optional }]
   })
@@ -215,7 +221,10 @@ function customerKeyOf(config: Parameters): string | undefined {
   return key === undefined ? secret : `${DEFAULT_CREDENTIAL_SECRET}/${key}`
 }
 
-/** Velero mounts its default Secret at /credentials, so a file there is one of its keys; no other file can be reached from here. */
+/**
+ * Velero mounts its default Secret at /credentials, so a file there is a key of that Secret. No other file of the pod can be read from
+ * here.
+ */
 function mountedKey(parameter: keyof typeof INSTEAD_OF_A_FILE, file: unknown): string | undefined {
   if (!isSet(file)) return undefined
   const key = /^\/credentials\/([\w.-]+)$/.exec(String(file))?.[1]

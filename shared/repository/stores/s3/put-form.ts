@@ -1,4 +1,4 @@
-// In which form an object is written: whether its payload is signed, and with which checksum. Stores differ in what they take.
+// In which form an object is written: whether its payload is signed, and with which checksum. Stores differ in what they accept.
 
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
@@ -10,10 +10,11 @@ import type { S3Settings } from './settings.ts'
 export type PutForm = { payload: 'unsigned' | 'signed'; checksum: ChecksumAlgorithm }
 
 /**
- * What is tried, in this order. The payload is not signed: hashing it costs three times what sending it does. The signed checksum guards
- * it on the way, TLS or the repository's own authentication guards it against people, and who could change a request could as well swallow
- * it and answer 200. A policy may forbid it: then it is signed. Where neither a checksum nor TLS guards it, it is signed from the start.
- * A location that names no algorithm gets CRC32, and none where the store refuses it.
+ * The forms to try, in this order. The payload is not signed at first: hashing it costs three times as much as sending it. The signed
+ * checksum protects it against damage on the way. Against attackers, TLS or the repository's own authentication protects it; an attacker
+ * who could change a request could as well discard it and answer 200. A policy may forbid unsigned payloads: then the payload is signed.
+ * Where neither a checksum nor TLS protects it, it is signed from the start. A location that names no algorithm gets CRC32, and no
+ * checksum where the store refuses it.
  */
 export function formsOf({ checksumAlgorithm, url }: S3Settings): PutForm[] {
   const checksum = checksumAlgorithm ?? 'CRC32'
@@ -25,10 +26,10 @@ export function formsOf({ checksumAlgorithm, url }: S3Settings): PutForm[] {
   ]
 }
 
-/** What a cut or late body is called: another form would not be taken for its own sake. */
+/** Codes for a body that was cut or late: these do not mean that the store refuses the form. */
 const ABOUT_THE_WAY = new Set(['IncompleteBody', 'RequestTimeout'])
 
-/** The form before was refused with `error`: is it worth while to try `next`? A store that knows no checksum says 400 or 501. */
+/** The previous form was refused with `error`: whether to try `next`. A store that does not know the checksum answers 400 or 501. */
 export function mayBeTaken(next: PutForm, error: Error): boolean {
   const statuses = next.checksum === 'none' ? [400, 501] : [400, 403, 501]
   if (next.checksum === 'none' && ABOUT_THE_WAY.has(error.name)) return false
@@ -40,7 +41,7 @@ type ChecksumFields = Pick<
   'ChecksumAlgorithm' | 'ChecksumCRC32' | 'ChecksumSHA1' | 'ChecksumSHA256'
 >
 
-/** Node's own code counts where it can; the rest is the SDK's, in JavaScript. */
+/** Node's native code computes the checksum where it can; the SDK computes the others in JavaScript. */
 export function checksumFields(algorithm: ChecksumAlgorithm, body: Uint8Array): ChecksumFields {
   switch (algorithm) {
     case 'none':

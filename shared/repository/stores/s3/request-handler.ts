@@ -1,5 +1,5 @@
-// The SDK's HTTP layer, replaced: `GetObject` through the SDK's own handler reads 500 MB per CPU-second, this one four times
-// as much, because a body goes from the socket into its final buffer. Anything but HTTP/1.1 to a fixed address is left out.
+// Replaces the SDK's HTTP layer: `GetObject` through the SDK's own handler reads 500 MB per CPU-second, this one four times as much,
+// because a body goes from the socket directly into its final buffer. It supports only HTTP/1.1 to a fixed address.
 
 import { Readable } from 'node:stream'
 import type { S3ClientConfig } from '@aws-sdk/client-s3'
@@ -17,16 +17,16 @@ type SdkResponse = { statusCode: number; reason: string; headers: Record<string,
 type SdkOptions = { abortSignal?: unknown }
 
 export type HandlerOptions = PoolLimits & {
-  /** Without a byte in either direction. */
+  /** The longest time without a byte in either direction. */
   idleTimeoutMs: number
   maxBodyBytes: number
   buffers: BodyBuffers
-  /** Made on first use: most stores never need one. */
+  /** Created on first use: most stores never need it. */
   trust: () => Trust
   proxyTrust: () => Trust
 }
 
-/** The whole body, already in memory; a stream only because the SDK wants one. */
+/** The whole body, already in memory. It is a stream only because the SDK requires one. */
 export class ReceivedBody extends Readable {
   readonly bytes: Uint8Array
 
@@ -58,7 +58,7 @@ export class SocketHandler {
     return { response: toSdkResponse(await this.exchange(pool, wire, signal)) }
   }
 
-  /** A connection that the server closed while it was idle is no trouble worth an attempt, unless the request writes. */
+  /** Repeats a request on a fresh connection if the server closed an idle one, without counting an attempt. PUT is not repeated. */
   private async exchange(
     pool: ConnectionPool,
     wire: WireRequest,
@@ -84,7 +84,7 @@ export class SocketHandler {
 
   private toWire(request: SdkRequest, proxy: URL | undefined): WireRequest {
     const body = bodyBytes(request.body)
-    // A proxy is told the whole address (RFC 9112, 3.2.2); inside of TLS there is nobody to tell.
+    // A proxy must receive the whole address (RFC 9112, 3.2.2); inside TLS the proxy does not see the request.
     const plainProxy = request.protocol === 'https:' ? undefined : proxy
     const credentials = plainProxy === undefined ? undefined : proxyAuthorization(plainProxy)
     const headers: Record<string, string> = { ...request.headers }
@@ -132,7 +132,7 @@ function addressOf({ protocol, hostname, port }: SdkRequest): URL {
   return new URL(`${protocol}//${hostname}${port === undefined ? '' : `:${port}`}`)
 }
 
-/** A GET of one object; lists have a query of their own. */
+/** Whether this is a GET of one object; lists have a query of their own. */
 function isObject({ method, query = {} }: SdkRequest): boolean {
   return method === 'GET' && !('list-type' in query) && !('uploads' in query)
 }
@@ -153,7 +153,7 @@ function bodyBytes(body: unknown): Uint8Array | undefined {
   throw new TypeError('only bodies in memory are sent')
 }
 
-/** As the SDK signs it: every name and value escaped, a name without a value alone. */
+/** As the SDK signs it: every name and value escaped, and a name without a value alone. */
 function queryText(query: Record<string, string | string[] | null>): string {
   const pairs = Object.keys(query)
     .sort()
@@ -169,7 +169,7 @@ function escaped(text: string): string {
   return encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
 }
 
-/** Nothing that came from outside may begin a new line of the request. */
+/** A value from outside must not begin a new line of the request. */
 function checked(text: string): string {
   if (/[\r\n\0]|[^\x20-\xff\t]/.test(text))
     throw new TypeError('a request header or path holds a character that HTTP does not allow')

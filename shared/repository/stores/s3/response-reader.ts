@@ -1,5 +1,5 @@
-// Reads one HTTP/1.1 response from a socket straight into the buffer that is handed on: a body of known length is
-// received in place, once. Strict: what RFC 9112 does not allow ends the connection.
+// Reads one HTTP/1.1 response from a socket straight into the buffer that the caller gets: a body of known length is received in place,
+// once. The reader is strict: anything that RFC 9112 does not allow ends the connection.
 
 import { excerptOf } from '#shared/kernel/excerpt.ts'
 import { KiB } from '#shared/kernel/units.ts'
@@ -17,7 +17,7 @@ export type ReceivedResponse = {
 /** The answer breaks HTTP, or is larger than the caller allows. */
 export class ResponseError extends Error {}
 
-/** Heads and chunk headers are read here, and bodies of unknown length pass through it. */
+/** Heads and chunk headers are read into this buffer, and bodies of unknown length pass through it. */
 export const SCRATCH_BYTES = 64 * KiB
 const MAX_LINE_CHARS = 8 * KiB
 const HEAD_END = Buffer.from('\r\n\r\n')
@@ -38,7 +38,7 @@ export class ResponseReader {
   private readonly limitBytes: number
   private readonly allocate: (bytes: number) => Buffer
 
-  /** `scratch` has SCRATCH_BYTES and is used by no one else meanwhile; `limitBytes` bounds the body, `allocate` makes its buffer. */
+  /** `scratch` has SCRATCH_BYTES, and nothing else may use it meanwhile. `limitBytes` bounds the body, `allocate` makes its buffer. */
   constructor(method: string, limitBytes: number, scratch: Buffer, allocate: (bytes: number) => Buffer) {
     this.method = method
     this.limitBytes = limitBytes
@@ -55,7 +55,7 @@ export class ResponseReader {
     return this.phase === 'sized' ? this.body.subarray(this.bodyFilled) : this.scratch.subarray(this.scratchFilled)
   }
 
-  /** `count` bytes were put into target(). The response, once it is complete. */
+  /** `count` bytes were put into target(). Returns the response once it is complete. */
   received(count: number): ReceivedResponse | undefined {
     if (this.phase === 'sized') this.bodyFilled += count
     else this.scratchFilled += count
@@ -70,7 +70,7 @@ export class ResponseReader {
     throw Object.assign(new Error(`the connection was closed ${when}`), { code: 'ECONNRESET' })
   }
 
-  /** Takes what stands in the scratch buffer one step further. false: more bytes are needed. */
+  /** Parses one more step of the scratch buffer. false: more bytes are needed. */
   private step(): boolean {
     switch (this.phase) {
       case 'head':
@@ -98,7 +98,7 @@ export class ResponseReader {
     }
     const head = parseHead(this.scratch.toString('latin1', 0, end))
     this.take(end + HEAD_END.length)
-    // 1xx answers (100 Continue) come before the one that counts.
+    // 1xx answers (100 Continue) come before the final answer.
     if (head.statusCode < 200) return true
     this.head = head
     this.phase = this.bodyPhase(head)
@@ -197,7 +197,7 @@ function parseHead(text: string): Head {
   if (status === null) throw new ResponseError('the answer is no HTTP/1.1')
   const headers: Record<string, string> = Object.create(null)
   for (const line of lines) {
-    // The white space is taken off afterwards: within the expression a long run of it would be tried from each of its places.
+    // White space is trimmed afterwards: inside the expression, a long run of it would be matched again from each of its positions.
     const header = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)$/.exec(line)
     if (header === null) throw new ResponseError('a header of the answer is malformed')
     const name = (header[1] ?? '').toLowerCase()

@@ -1,5 +1,5 @@
-// Credentials that are a role: taken at AWS's own STS by the SDK's role assumers, with keys of the Secret or with the web identity that the
-// pod was given for AWS. A Secret chooses the role; it chooses neither a file of the pod nor an address that anything is sent to.
+// Credentials from a role: assumed at AWS's own STS by the SDK's role assumers, with keys of the Secret or with the web identity that the
+// pod was given for AWS. A Secret chooses the role, but neither a file of the pod nor an address that anything is sent to.
 
 import { readFile } from 'node:fs/promises'
 import type { getDefaultRoleAssumer } from '@aws-sdk/nested-clients/sts'
@@ -18,15 +18,15 @@ export type RoleContext = {
 type Taken = AwsCredentials & { expiration?: Date }
 
 const TOKEN_FILE = 'AWS_WEB_IDENTITY_TOKEN_FILE'
-/** A projected ServiceAccount token has one to two. */
+/** A projected ServiceAccount token has one to two KiB. */
 const MOST_TOKEN_BYTES = 32 * KiB
 
-/** The SDK asks again when what it got is about to end; then the token is read anew, as Kubernetes replaces it. */
+/** The SDK asks again when the credentials are about to expire; then the token is read again, because Kubernetes replaces it. */
 export function roleProvider(role: AssumedRole, context: RoleContext): () => Promise<Taken> {
   return async () => await take(role, context)
 }
 
-/** What IRSA and its like set in a pod; keys in the environment come first, as in aws-sdk-go-v2. */
+/** The variables that IRSA and similar mechanisms set in a pod. Keys in the environment take precedence, as in aws-sdk-go-v2. */
 export function roleOfEnvironment(env: RoleContext['env']): AssumedRole | undefined {
   const { AWS_ROLE_ARN: roleArn, AWS_ROLE_SESSION_NAME: sessionName, [TOKEN_FILE]: webIdentityTokenFile } = env
   if (env['AWS_ACCESS_KEY_ID'] && env['AWS_SECRET_ACCESS_KEY']) return undefined
@@ -35,7 +35,7 @@ export function roleOfEnvironment(env: RoleContext['env']): AssumedRole | undefi
 }
 
 async function take(role: AssumedRole, context: RoleContext): Promise<Taken> {
-  // Few locations have a role: the others do without STS's client.
+  // Few locations have a role: the others do not need STS's client.
   const sts = await import('@aws-sdk/nested-clients/sts')
   const { source } = role
   if ('webIdentityTokenFile' in source) {
@@ -49,7 +49,7 @@ async function take(role: AssumedRole, context: RoleContext): Promise<Taken> {
 }
 
 function options({ region, requestHandler }: RoleContext): StsOptions {
-  // The one retry layer is the kernel's. The type does not know what the assumer hands on to its client.
+  // Only the kernel retries. The type does not know the options that the assumer passes on to its client.
   const handedOn = { region, requestHandler, userAgentAppId: 'dormouse', maxAttempts: 1 }
   return handedOn
 }
@@ -63,7 +63,7 @@ function wish({ roleArn, sessionName, externalId, durationSeconds }: AssumedRole
   }
 }
 
-/** Only the file that the pod's own environment names for AWS: a Secret must not make a function read and send another one. */
+/** Reads only the file that the pod's own environment names for AWS: a Secret must not make a function read and send another file. */
 async function readToken(file: string, env: RoleContext['env']): Promise<string> {
   if (env[TOKEN_FILE] !== file) {
     throw new TerminalError(
@@ -94,7 +94,7 @@ async function asked(ask: () => Promise<Taken>): Promise<Taken> {
   }
 }
 
-/** STS's own words are kept, cut: they name the role, not a key. */
+/** STS's own words are kept, shortened: they name the role, not a key. */
 function translated(error: Error): Error {
   const status = statusOf(error)
   const words = `${excerptOf(error.message, 200)} (${excerptOf(codeOf(error), 80)})`

@@ -1,4 +1,4 @@
-// From a bucket's parameters, and what is in the Secrets that they name, to what its client needs.
+// Turns a bucket's parameters, and the contents of the Secrets that they name, into the settings of its client.
 
 import { decodeCaCert, type SecretRef } from '#shared/domain/repository-parameter-values.ts'
 import type { SecretValues } from '#shared/domain/repository-secrets.ts'
@@ -41,7 +41,7 @@ export function credentialOrigin(settings: S3Parameters): string {
   return `Secret ${settings.credentialSecret.name}${key === undefined ? '' : `/${key}`}, profile [${settings.profile}]`
 }
 
-/** What is odd in the credentials file, for a log: lines by their numbers, nothing of the text. */
+/** What is unusual in the credentials file, for a log: line numbers, and nothing of the text. */
 export function credentialNotes(settings: S3Parameters, secrets: SecretValues): string[] {
   const notes = profileOf(settings, secrets)?.notes ?? []
   return notes.map((note) => `the AWS credentials in ${credentialOrigin(settings)}: ${note}`)
@@ -75,7 +75,7 @@ function keysInParameters(settings: S3Parameters): AwsCredentials | undefined {
   return settings.credentialSecretNamed ? undefined : settings.inlineCredentials
 }
 
-/** 32 bytes, or their base64; one newline at the end is forgiven. The answer is base64. */
+/** Accepts 32 bytes or their base64, and ignores one newline at the end. Returns base64. */
 function customerKeyOf(ref: SecretRef, given: Uint8Array | undefined): string {
   const bytes = Buffer.from(given ?? [])
   const trimmed = bytes.at(-1) === 0x0a && bytes.length > 32 ? bytes.subarray(0, -1) : bytes

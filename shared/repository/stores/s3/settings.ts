@@ -1,4 +1,4 @@
-// What the client of a bucket needs, as plain data: it crosses to the mover.
+// What the client of a bucket needs, as plain data, which is sent to the mover.
 
 import type { StoreSettings } from '#shared/ports/stores.ts'
 import type { StoreCredentials } from './aws-credentials.ts'
@@ -9,12 +9,12 @@ export type S3Settings = {
   kind: 's3'
   region: string
   bucket: string
-  /** '' or a path without slashes at its ends; the repository lives in `<prefix>/plugins/dormouse/`. */
+  /** '' or a path without slashes at its ends; the repository is in `<prefix>/plugins/dormouse/`. */
   prefix: string
   /** undefined: the provider's own address for the region. */
   url: string | undefined
   forcePathStyle: boolean
-  /** PEM bundle that is trusted beside the system's. */
+  /** PEM bundle that is trusted besides the system's authorities. */
   caCert: string | undefined
   insecureSkipTlsVerify: boolean
   /** undefined: the SDK's default chain (IRSA, instance role). */
@@ -27,11 +27,11 @@ export type S3Settings = {
   customerKey: string | undefined
   /** Object tags, as `key=value&…`. */
   tagging: string | undefined
-  /** Of what is written; undefined: CRC32, and none where the store refuses it. */
+  /** Checksum of written objects; undefined: CRC32, and none where the store refuses it. */
   checksumAlgorithm?: ChecksumAlgorithm | undefined
 }
 
-/** The registry hands each kind its own settings and no other. */
+/** The registry passes each kind only its own settings. */
 export function requireS3(settings: StoreSettings): S3Settings {
   if (isS3(settings)) return settings
   throw new Error(`settings of a store of kind ${settings.kind} came to S3`)

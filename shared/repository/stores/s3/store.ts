@@ -13,23 +13,26 @@ import { type CallContext, statusOf, translate } from './errors.ts'
 import { DEFAULT_TRANSPORT, type TransportOptions } from './options.ts'
 import { requireS3, type S3Settings } from './settings.ts'
 
-/** Velero refuses a location with other folders than its own; `plugins` is one of them (pkg/persistence/object_store_layout.go). */
+/**
+ * Velero refuses a location that contains folders other than its own; `plugins` is one of its own
+ * (pkg/persistence/object_store_layout.go).
+ */
 const REPOSITORY_FOLDER = 'plugins/dormouse/'
 
 export type S3StoreOptions = Partial<TransportOptions> & {
   /**
-   * false: the server ignores or refuses `If-None-Match`, and putIfAbsent looks first and writes then. Two writers that do
-   * so at the same moment both believe that they were first: only for one writer at a time (exclusive prune).
+   * false: the server ignores or refuses `If-None-Match`, so putIfAbsent first looks and then writes. Two writers that do so at the same
+   * moment both believe that they were first: only for one writer at a time (exclusive prune).
    */
   conditionalPut?: boolean
   retry?: Partial<Pick<RetryPolicy, 'attempts' | 'firstDelayMs' | 'maxDelayMs'>>
   clock?: Clock
 }
 
-/** In a row, with the promise of more and none that leads on: some stores give a few when many objects were deleted. */
+/** Consecutive pages without a further key that nevertheless promise more: some stores return a few when many objects were deleted. */
 const MOST_EMPTY_PAGES = 100
 
-/** A thousand uploads each. */
+/** A page has a thousand uploads. */
 const MOST_INCOMPLETE_PAGES = 100
 
 export type S3Store = Required<OpenedStore>
@@ -82,7 +85,7 @@ class BucketStore implements S3Store {
   }
 
   async putIfAbsent(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean> {
-    // Names this call on the object it makes, so that it knows its own work again when the answer was lost.
+    // Marks the object that this call writes, so that the call recognizes it when the answer was lost.
     const token = randomBytes(8).toString('hex')
     const onlyIfAbsent = this.options.conditionalPut !== false
     const mine = { key: this.root + key, body, token, onlyIfAbsent }
@@ -92,14 +95,14 @@ class BucketStore implements S3Store {
       try {
         return await isOurs(calls, mine, signal)
       } catch (error) {
-        // Refused HEADs carry no code: what the PUT before was told says more.
+        // A refused HEAD carries no error code: the refusal of the PUT before says more.
         throw statusOf(error) !== undefined && statusOf(refusal) !== undefined ? refusal : error
       }
     }
     return await this.call('put', key, signal, async (calls) => {
       attempts++
-      // A repeated PUT looks first: the attempt before may have landed, and a server that refuses 16 MiB by closing the
-      // connection early may go on doing so.
+      // A repeated PUT looks first: the attempt before may have succeeded, and a server that refuses 16 MiB by closing the connection
+      // early may continue to do so.
       if (attempts > 1 || !onlyIfAbsent) {
         const ours = await look(calls)
         if (ours !== undefined) return ours && attempts > 1
@@ -112,7 +115,7 @@ class BucketStore implements S3Store {
         if (statusOf(error) !== 412) throw error
       }
       if (attempts === 1) return false
-      // Even after that look an earlier attempt may have landed.
+      // Even after that look, an earlier attempt may have succeeded.
       const ours = await look(calls)
       if (ours !== undefined) return ours
       throw new RetryableError('S3Unavailable', `put ${key} in ${this.location}: the object in its place went away`)
@@ -120,8 +123,9 @@ class BucketStore implements S3Store {
   }
 
   /**
-   * Each key comes after the one before, over all pages: so a list can neither go in a circle nor tell a key twice. None of
-   * ours has a character that a store cannot tell: such names have no place in that order, and stop nothing.
+   * Requires that each key comes after the one before, over all pages, so that a list can neither run in a circle nor return a key twice.
+   * None of Dormouse's keys contains a character that a store cannot return: mangled names have no place in that order and are not
+   * checked.
    */
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
     const refuse = (how: string) =>
@@ -151,7 +155,9 @@ class BucketStore implements S3Store {
     await this.call('delete', key, signal, (calls) => orUndefined(calls.delete(this.root + key, signal)))
   }
 
-  /** No position comes twice, and there are not more pages than a bucket in use may have: what is left is for another time. */
+  /**
+   * Refuses a position that comes twice, and more pages than a bucket in use may have: the remaining uploads are left for another time.
+   */
   private async *listIncomplete(signal?: AbortSignal): AsyncIterable<IncompleteUpload> {
     const refuse = (how: string) =>
       new TerminalError('S3Unsupported', `list unfinished uploads in ${this.location}: the store's list ${how}`)
@@ -160,7 +166,7 @@ class BucketStore implements S3Store {
       const page = await this.call('list unfinished uploads', '', signal, (calls) =>
         calls.listIncomplete(this.root, at, signal),
       )
-      // Not every store heeds the prefix, and what is not ours must not be touched.
+      // Not every store respects the prefix, and uploads outside of it must not be touched.
       for (const upload of page.uploads) {
         if (upload.key.startsWith(this.root)) yield { ...upload, key: upload.key.slice(this.root.length) }
       }
@@ -186,7 +192,7 @@ class BucketStore implements S3Store {
   }
 
   close(): void {
-    // One that could not be made has nothing to close, and who asked for it was told.
+    // If the client could not be created, there is nothing to close, and the caller that asked for it got the error.
     this.calls?.then(
       (calls) => calls.close(),
       () => {},
@@ -206,7 +212,7 @@ class BucketStore implements S3Store {
       try {
         return await act(await this.loaded())
       } catch (error) {
-        // What the caller stopped is the caller's reason, not the store's fault.
+        // If the caller stopped the call, the caller's reason is the error, not the store's.
         signal?.throwIfAborted()
         throw translate(error, context)
       }
@@ -215,7 +221,7 @@ class BucketStore implements S3Store {
     return await retry(attempt, policy, this.options.clock ?? systemClock)
   }
 
-  /** The SDK is loaded with the first call: functions that never get there start without it. */
+  /** The SDK is loaded with the first call: functions that make no call start without it. */
   private loaded(): Promise<S3Calls> {
     if (this.calls !== undefined) return this.calls
     const calls = import('./calls.ts').then(({ S3Calls }) => {
@@ -242,8 +248,8 @@ class BucketStore implements S3Store {
 }
 
 /**
- * A missing object is an answer; a missing bucket, or a 404 from something that is no S3 store, is not. `code` is how the
- * SDK calls it: HEAD answers have no body, all that can be told is NotFound.
+ * A missing object is an answer; a missing bucket is an error, and so is a 404 from something that is no S3 store. `code` is the SDK's
+ * name for the answer: HEAD answers have no body, so they can only say NotFound.
  */
 async function orUndefined<T>(call: Promise<T>, code: 'NoSuchKey' | 'NotFound' = 'NoSuchKey'): Promise<T | undefined> {
   try {
@@ -254,7 +260,7 @@ async function orUndefined<T>(call: Promise<T>, code: 'NoSuchKey' | 'NotFound' =
   }
 }
 
-/** Whether what stands there was made by an earlier attempt of this very call; undefined: nothing stands there. */
+/** Whether an earlier attempt of this very call wrote the object at this key; undefined: there is no object. */
 async function isOurs(
   calls: S3Calls,
   { key, body, token, onlyIfAbsent }: PutCall,
@@ -262,24 +268,24 @@ async function isOurs(
 ): Promise<boolean | undefined> {
   const found = await orUndefined(calls.head(key, signal), 'NotFound')
   if (found === undefined) {
-    // The PUT that follows would write over what stands there, if that 404 was not the store's.
+    // The PUT that follows would overwrite an existing object, if the 404 did not come from the store.
     if (onlyIfAbsent || (await calls.isAbsent(key, signal))) return undefined
     throw new ForeignAnswer('it says 404 to a HEAD, and the object is there')
   }
   if (found.token !== undefined) return found.token === token
-  // The store keeps no metadata: equal bytes are as good, nobody can tell the two writers apart.
+  // The store keeps no metadata. Equal bytes are as good, because then the two writers cannot be told apart.
   if (found.bytes !== body.length) return false
   const stored = await orUndefined(calls.get(key, signal))
   return stored === undefined ? undefined : Buffer.compare(stored, body) === 0
 }
 
-/** Uploads of one key are in an order of the store's own. */
+/** Uploads of the same key are in an order that the store chooses. */
 function leadsOn(next: IncompletePosition, at: IncompletePosition): boolean {
   const [key, before] = [next.key ?? '', at.key ?? '']
   return isAfter(key, before) || (key !== '' && key === before && next.id !== at.id)
 }
 
-/** In the order of UTF-8, which is not JavaScript's for characters beyond the first plane. */
+/** In the order of UTF-8, which differs from JavaScript's for characters beyond the first plane. */
 function isAfter(key: string, before: string): boolean {
   return Buffer.compare(Buffer.from(key, 'utf8'), Buffer.from(before, 'utf8')) > 0
 }
