@@ -1,4 +1,5 @@
-// Where the host listens: a unix socket in the first folder that takes one, else a port of 127.0.0.1. A pod with a read-only root has no /tmp, but
+// Where the host listens: a unix socket in the first folder that takes one, else a port of 127.0.0.1. A pod with a read-only root has no
+// /tmp, but
 // Velero's scratch volume.
 
 import { randomBytes } from 'node:crypto'

@@ -14,7 +14,8 @@ export const PROGRESS_LIMIT_MS = MINUTE_MS
 const ZERO_TIME_SECONDS = -62_135_596_800
 
 /**
- * What the action could not say because it threw. Only what no retry helps ends the operation. A bug does not: it may sit in one poll only, and
+ * What the action could not say because it threw. Only what no retry helps ends the operation. A bug does not: it may sit in one poll
+ * only, and
  * the operation's timeout bounds it.
  */
 export function progressOfError(thrown: unknown): OperationProgress {

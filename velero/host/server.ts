@@ -10,7 +10,10 @@ import { restoreMethods } from './restore-methods.ts'
 import { definitionOf, type Method } from './rpc.ts'
 import { snapshotterMethods } from './snapshotter-methods.ts'
 
-/** No limit (of what is sent gRPC has none), as Velero has none on its side: an item is as large as etcd lets it be, and a Backup's JSON with it. */
+/**
+ * No limit (of what is sent gRPC has none), as Velero has none on its side: an item is as large as etcd lets it be, and a Backup's JSON
+ * with it.
+ */
 const OPTIONS = {
   'grpc.max_receive_message_length': -1,
   'grpc.enable_channelz': 0,

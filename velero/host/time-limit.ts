@@ -25,8 +25,8 @@ export function callLimitMs(run: Item): number {
 }
 
 /**
- * Begins the work, and waits for it no longer than that. It is not stopped: it may still end, and nobody looks at it any more. Begun here, and
- * not before: an error between its beginning and this place would leave a promise that nobody awaits, which ends the process.
+ * Begins the work, and waits for it no longer than that. It is not stopped: it may still end, and nobody looks at it any more. Begun
+ * here, and not before: an error between its beginning and this place would leave a promise that nobody awaits, which ends the process.
  */
 export async function within<T>(limitMs: number, what: string, work: () => Promise<T>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>()
