@@ -1,4 +1,4 @@
-// The command line's view of the cluster: what the functions see, and Velero's BackupStorageLocations, which the functions do not list.
+// The command line's access to the cluster: the client that the functions use, plain GETs, and the list of Velero's BackupStorageLocations.
 
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
 import { findAccess } from '#shared/adapters/kube/find-access.ts'

@@ -60,7 +60,7 @@ function rootOf(crd: Crd): JSONSchema {
   }
 }
 
-/** `SNAPSHOT_PHASES` and `SnapshotPhase`, for tables that must name every phase. '' is none: nobody has written the status yet. */
+/** `SNAPSHOT_PHASES` and `SnapshotPhase`, for tables that must name every phase. '' is not a phase: the status has not been written yet. */
 function phasesOf(crd: Crd): string {
   const listed = crd.spec.versions[0].schema.openAPIV3Schema.properties?.['status']?.properties?.['phase']?.enum
   if (listed === undefined) return ''

@@ -80,7 +80,7 @@ async function backUp(
     item: withBlob(withoutCsiMarks(claim), snapshot, deps.pluginVersion),
     additionalItems: [volumeItem(decision.volumeName)],
     operationId: formatOperationId({ namespace: claim.metadata.namespace ?? '', name: snapshot.metadata.name }),
-    // Not the claim: Velero would process its PV with it, and Velero's finalizer (up to 1.18.3) panics for ever at a PV (docs/design/0003).
+    // Not the claim: Velero would process its PV with it, and Velero's finalizer (up to 1.18.3) always panics at a PV (docs/design/0003).
     postOperationItems: [],
   }
 }

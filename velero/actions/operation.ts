@@ -12,8 +12,8 @@ import { noteKnown } from './known.ts'
 import { stop } from './stop.ts'
 
 /**
- * Never throws: Velero would fail the operation for good. Any error that prevents the objects from being read may be transient,
- * even a missing right; Velero's own time limit ends the operation.
+ * Answers a DormouseError with a progress that is not complete: thrown from here, it could end the operation for good. Any error that
+ * prevents the objects from being read may be transient, even a missing right; Velero's own time limit ends the operation.
  */
 export async function operationProgress(
   deps: ActionDeps,

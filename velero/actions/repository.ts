@@ -92,7 +92,7 @@ async function findClaim(
 async function isFollowing(deps: ActionDeps, claim: BackupRepositoryClaim, location: string): Promise<boolean> {
   const name: unknown = claim.backupRepository
   const repository = isObjectName(name) ? await deps.cluster.read('BackupRepository', undefined, name) : undefined
-  // A claim that does not follow the location may have been written by any user, and hold fields that cannot be read.
+  // A repository that follows no location may have been written by any user, and hold parameters that cannot be read.
   if (repository === undefined || !followsLocation(repository)) return false
   const present = await presentRepository(deps, repository)
   // Not a repository that was moved to this place and still has to prove that its data is there: backups would wait for data that may
