@@ -1,6 +1,5 @@
-// The Snapshot inside of a backup: an annotation of the stored claim, the Snapshot's JSON in padded base64 (the Velero Plugin for
-// vSphere's form).
-// Restore and delete need only this annotation, in any cluster.
+// The Snapshot inside of a backup: an annotation of the stored claim with the Snapshot's JSON in padded base64, in the form of the Velero
+// Plugin for vSphere. Restore and delete need only this annotation, in any cluster.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'

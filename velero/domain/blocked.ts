@@ -1,6 +1,6 @@
-// Kinds that do not belong in a backup, because their objects would be wrong or harmful in a restore. The list is the Velero Plugin for
-// vSphere's
-// ConfigMap. By default an object of such a kind is left out with a warning; it fails the backup only if the user has configured that.
+// Kinds that do not belong in a backup, because their objects would be wrong or harmful in a restore. The list comes from the ConfigMap of
+// the Velero Plugin for vSphere. By default an object of a listed kind is left out with a warning; it fails the backup only if the user has
+// configured that.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { ConfigMap } from '#shared/api/types.ts'

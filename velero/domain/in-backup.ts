@@ -1,6 +1,5 @@
 // Whether an object of an included namespace is itself in a Backup (Velero, pkg/backup/item_collector.go): by its resource, its labels,
-// and the
-// label that excludes any object.
+// and the label that excludes any object.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Backup } from '#shared/api/types.ts'
