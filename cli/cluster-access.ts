@@ -1,4 +1,4 @@
-// The cluster as the command line sees it: what the functions see, and Velero's BackupStorageLocations, which they do not read.
+// The command line's access to the cluster: the client that the functions use, plain GETs, and the list of Velero's BackupStorageLocations.
 
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
 import { findAccess } from '#shared/adapters/kube/find-access.ts'
@@ -20,10 +20,10 @@ export type ClusterAccess = {
   get: (path: string) => Promise<{ status: number; body: unknown }>
   cluster: Cluster
   settings: Settings
-  /** [] where Velero is not installed. */
+  /** [] if Velero is not installed. */
   listLocations: () => Promise<BackupStorageLocation[]>
   readSecret: (name: string) => Promise<Secret | undefined>
-  /** For the shared parts that are made for functions. */
+  /** For shared code that is written for functions. */
   deps: StepDeps
 }
 
@@ -63,10 +63,13 @@ async function listLocations(get: ClusterAccess['get'], namespace: string): Prom
   return (body as { items?: BackupStorageLocation[] }).items ?? []
 }
 
-/** `repositoryId`: that of the repository that has to be there, where its location points elsewhere by now. */
+/** `repositoryId`: the repository that the store must hold, if the location points elsewhere by now. */
 export type Named = { spec: StoreSpec; repositoryId: string | undefined }
 
-/** As its location says today. An operator's command opens no store that a tenant chose, either. RetryableError `RepositoryNotProved`. */
+/**
+ * By the location's current spec. An operator's command opens no store that a tenant has chosen, either. RetryableError
+ * `RepositoryNotProved`.
+ */
 export async function provedRepository(deps: StepDeps, repository: BackupRepository): Promise<Named> {
   await requireProved(deps, repository)
   const { spec, repositoryId } = await presentRepository(locationDeps(deps), repository)

@@ -1,4 +1,4 @@
-// `dormouse doctor`: looks at everything that a backup and a restore will need, and says what to mend.
+// `dormouse doctor`: checks everything that a backup and a restore need, and says what to fix.
 
 import { realpath } from 'node:fs/promises'
 import net from 'node:net'
@@ -29,7 +29,7 @@ export type DoctorFlags = ClusterFlags & { esxiHost?: string[]; vddkDir?: string
 
 const CONNECT_TIMEOUT_MS = 5000
 
-/** Gives the findings of each check as soon as it is done; their order is always the same. */
+/** Yields the findings of each check as soon as it is done, always in the same order. */
 export async function* examine(flags: DoctorFlags): AsyncGenerator<Finding> {
   const access = accessCluster(flags)
   const found = await checkCluster(access)
@@ -43,12 +43,12 @@ export async function* examine(flags: DoctorFlags): AsyncGenerator<Finding> {
   yield* await checkVddk({ dir, find: findLibrary, realPath: realpath })
 }
 
-/** Loaded late: a machine that only looks from outside needs no native package. */
+/** Loaded late: a machine that only checks from outside needs no native package. */
 async function findLibrary(dir: string): Promise<string> {
   return (await import('#shared/providers/vddk/library.ts')).findVddk(dir)
 }
 
-/** In the order in which they are told. */
+/** In the order in which they are reported. */
 export function clusterChecks(access: ClusterAccess, flags: DoctorFlags): (() => Promise<Finding[]>)[] {
   const { cluster, settings, deps } = access
   const loadConfig = () => loadVSphereConfig(deps)
@@ -90,7 +90,7 @@ async function checkRepositories(access: ClusterAccess): Promise<Finding[]> {
 
 type Source = { subject: string; spec: () => Promise<StoreSpec>; readOnly?: boolean }
 
-/** Locations of other providers hold no volumes of ours. */
+/** Locations of other providers hold no volumes of Dormouse. */
 function sourcesOf(deps: StepDeps, locations: BackupStorageLocation[], repositories: BackupRepository[]): Source[] {
   const usable = locations.filter((location) => deps.stores.isUsable(location))
   return [

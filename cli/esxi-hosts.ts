@@ -1,4 +1,4 @@
-// Names of the ESXi hosts that a vCenter manages, as it would tell them to VDDK. vSphere Web Services API: ContainerView,
+// Names of the ESXi hosts that a vCenter manages, as it would pass them to VDDK. vSphere Web Services API: ContainerView,
 // PropertyCollector.RetrievePropertiesEx. Both managers have the same id at every vCenter.
 
 import type { Clock } from '#shared/kernel/clock.ts'
@@ -24,7 +24,7 @@ export async function listEsxiHosts(vcenter: VCenter, clock: Clock): Promise<str
   }
 }
 
-/** It goes away with the session. */
+/** The view is removed when the session ends. */
 async function viewOfHosts(session: Session, rootFolder: Moref): Promise<Moref> {
   const { response } = await session.call({
     service: VIM,

@@ -1,17 +1,17 @@
-// What a check of `dormouse doctor` has found, and how it is printed.
+// The result of a check of `dormouse doctor`, and its printed form.
 
 import { asError, DormouseError } from '#shared/kernel/errors.ts'
 
-/** `note`: nothing to mend, worth knowing. `warning`: it works and has a price. `problem`: backup or restore will fail. */
+/** `note`: nothing to fix, worth knowing. `warning`: it works with a drawback. `problem`: backup or restore will fail. */
 export type Level = 'ok' | 'note' | 'warning' | 'problem'
 
 export type Finding = {
   check: string
-  /** What was looked at: a Secret, a location, a host, a volume. '' when the check has only one. */
+  /** The checked object: a Secret, a location, a host, a volume. '' when the check has only one. */
   subject: string
   level: Level
   text: string
-  /** What to do; problems have one unless the text says it already. */
+  /** What to do; every problem has one unless the text already says it. */
   fix?: string
   /** As in docs/operations/reasons.md. */
   reason?: string
@@ -33,14 +33,14 @@ export function problem(check: string, subject: string, text: string, fix: strin
   return { check, subject, level: 'problem', text, fix }
 }
 
-/** What was thrown while looking. Dormouse's own messages say what to do. */
+/** An error during a check. Dormouse's own messages say what to do. */
 export function problemOf(check: string, subject: string, thrown: unknown): Finding {
   const error = asError(thrown)
   const reason = error instanceof DormouseError ? { reason: error.reason } : {}
   return { check, subject, level: 'problem', text: error.message, ...reason }
 }
 
-/** One line: level, where, what, and the fix. */
+/** One line: level, check, subject, text, and the fix. */
 export function lineOf({ check, subject, level, text, fix, reason }: Finding): string {
   const where = subject === '' ? check : `${check} ${subject}`
   const why = reason === undefined ? '' : ` [${reason}]`

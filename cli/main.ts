@@ -1,4 +1,4 @@
-// The command `dormouse`. Exit code 0: all is well; 1: a problem was found, or the command failed; 2: something is left to do.
+// The command `dormouse`. Exit code 0: no problem; 1: a problem was found, or the command failed; 2: work is left for another run.
 
 import { Command } from 'commander'
 import { asError, DormouseError } from '#shared/kernel/errors.ts'

@@ -1,11 +1,11 @@
-// Which Node runs the command line: an older one fails in the middle of a connection, by a word that leads elsewhere.
+// Checks the Node version of the command line: an older one fails in the middle of a connection, with a misleading message.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 
-/** The one that the functions run on, and that the tests use. */
+/** The version that the functions and the tests run on. */
 const LEAST_MAJOR = 24
 
-/** TerminalError `NodeTooOld`. `version`: as `process.versions.node` has it. */
+/** TerminalError `NodeTooOld`. `version`: the form of `process.versions.node`. */
 export function requireNode(version: string): void {
   const major = Number.parseInt(version, 10)
   if (major >= LEAST_MAJOR) return

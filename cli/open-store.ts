@@ -1,4 +1,4 @@
-// From what a repository says of its store to the store, with the Secrets that it names.
+// Opens the store of a repository from its parameters, with the Secrets that they name.
 
 import { collectSecrets } from '#shared/domain/repository-secrets.ts'
 import type { StoreParameters, StoreSpec } from '#shared/domain/store-rules.ts'
@@ -9,9 +9,9 @@ import type { ClusterAccess } from './cluster-access.ts'
 export type NamedStore = {
   parameters: StoreParameters
   store: OpenedStore
-  /** What is odd in the Secrets. */
+  /** Oddities of the Secrets. */
   notes: string[]
-  /** Equal for stores that are opened in the same way. Holds secrets: only to be compared. */
+  /** Equal for stores that are opened in the same way. Holds secrets: only for comparison. */
   settingsText: string
 }
 
@@ -23,7 +23,7 @@ export async function openNamedStore(
 ): Promise<NamedStore> {
   const parameters = stores.parse(spec)
   const { settings, notes } = stores.settingsFrom(spec, await collectSecrets(parameters.secrets, readSecret))
-  // A person waits for the answer: less patience than a function has.
+  // A user waits for the answer: fewer retries than in a function.
   const store = await openStore(settings, { connectTimeoutMs: 5000, attempts: 2, ...more })
   return { parameters, store, notes, settingsText: JSON.stringify(settings) }
 }

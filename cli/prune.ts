@@ -1,4 +1,4 @@
-// `dormouse prune`: deletes what no backup names, from outside of the cluster or beside its functions.
+// `dormouse prune`: deletes data that no backup names, from outside of the cluster or concurrently with its functions.
 
 import { pruningCondition } from '#shared/domain/maintenance.ts'
 import { systemClock } from '#shared/kernel/clock.ts'
@@ -11,14 +11,14 @@ import { passwordOf, type SourceFlags, sourceOf, usage } from './repository-sour
 
 export type PruneFlags = SourceFlags & { dryRun?: true; exclusive?: true; sessionIdleHours: string }
 
-/** What is left for another run has an exit code of its own: a script can tell it from a failure. */
+/** If work is left for another run, the exit code differs from that of a failure, for scripts. */
 export const EXIT_CODES = { done: 0, waiting: 2, more: 2 } as const satisfies Record<PruneReport['state'], number>
 
-/** `onLine` is told each name of a dry run, and what was worked around. */
+/** `onLine` gets each name of a dry run, and each workaround that was used. */
 export async function pruneCommand(flags: PruneFlags, onLine: (line: string) => void): Promise<PruneReport> {
   const sessionIdleMs = HOUR_MS * hoursOf(flags.sessionIdleHours)
   const { stores, spec, repositoryId, readSecret } = await sourceOf(flags)
-  // Somebody vouches for it that nobody else writes: then to look first and to write then is as good.
+  // With --exclusive the user guarantees that there is no other writer: then checking before writing is as safe as conditional PUT.
   const more = flags.exclusive === true ? { conditionalPut: false } : {}
   const { parameters, store } = await openNamedStore(stores, spec, readSecret, more)
   const password = await passwordOf(flags, parameters, readSecret)
@@ -41,7 +41,7 @@ function hoursOf(text: string): number {
   throw usage(`--session-idle-hours ${JSON.stringify(text)}: give a whole number of hours, at least 1`)
 }
 
-/** For people: what went, what stays, what is waited for. */
+/** For users: what was removed, what is kept, which sessions prune waits for. */
 export function linesOf({ state, waitsFor, fenced, removed, kept }: PruneReport, dryRun: boolean): string[] {
   const kinds = Object.entries(removed).map(
     ([kind, { objects, bytes }]) => `  ${kind}: ${objects} objects, ${bytes} bytes`,

@@ -1,6 +1,6 @@
-// `dormouse repository open`: with the bucket and something that opens the repository now (the recovery key, or the current password), lets
-// another password in. Run it before the Secret's password is changed, or after the Secret was lost. `--close-others`, after that: the old
-// passwords open it no more.
+// `dormouse repository open`: with the bucket and a secret that opens the repository now (the recovery key, or the current password), adds
+// another password. Run it before the Secret's password is changed, or after the Secret was lost. `--close-others`, after that: the old
+// passwords no longer open it.
 
 import { DormouseError } from '#shared/kernel/errors.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
@@ -21,16 +21,16 @@ export type OpenFlags = SourceFlags & {
 export type Opened = {
   repositoryId: string
   location: string
-  /** Key of the slot that was added; undefined: the password opened the repository already. */
+  /** Key of the slot that was added; undefined: the password already opened the repository. */
   slot: string | undefined
   /** Keys of the slots of other passwords that were removed. */
   closed: string[]
 }
 
-/** `repositoryId`: that of the repository that has to be there; another one is `RepositoryDiffers`. `cost`: for tests. */
+/** `repositoryId`: the repository that the store must hold; another one is `RepositoryDiffers`. `cost`: for tests. */
 export type OpenOptions = { cost?: ScryptCost | undefined; repositoryId?: string | undefined }
 
-/** `secret`: what opens it now: a passphrase, a private key as PEM, or a password that has a slot. Repeating it adds nothing. */
+/** `secret`: opens the repository now: a passphrase, a private key as PEM, or a password that has a slot. Repeating it adds nothing. */
 export async function letPasswordIn(
   store: ObjectStore,
   secret: string,
@@ -57,7 +57,10 @@ export async function openRepositoryCommand(flags: OpenFlags): Promise<Opened> {
   return await keepOnlyPassword(store, secret, password, { repositoryId })
 }
 
-/** Lets it in, if need be, and closes the others once it was seen to open. Whoever dies in between repeats it. */
+/**
+ * Adds the password if necessary, and removes the other slots only after it has opened the repository. After a crash in between, repeat
+ * it.
+ */
 export async function keepOnlyPassword(
   store: ObjectStore,
   secret: string,
@@ -69,7 +72,7 @@ export async function keepOnlyPassword(
   return { repositoryId: config.repositoryId, location: store.location, ...closed }
 }
 
-/** The functions work with the Secret's: closing that one would stop every backup. Without a cluster nobody can look. */
+/** The functions use the Secret's password: removing its slot would stop every backup. Without a cluster this cannot be checked. */
 export async function requireSecretsPassword(
   flags: OpenFlags,
   password: string,
@@ -82,7 +85,7 @@ export async function requireSecretsPassword(
   )
 }
 
-/** What holds the secret that opens it now; undefined: the Secret in the cluster does, and a new password is given. */
+/** The file with the secret that opens the repository now; undefined: the Secret in the cluster opens it, and a new password is given. */
 function openingFile(flags: OpenFlags): string | undefined {
   const ways = [flags.recoveryPassphraseFile, flags.recoveryKeyFile, flags.currentPasswordFile]
   const [file, another] = ways.filter((way) => way !== undefined)

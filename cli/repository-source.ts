@@ -1,4 +1,4 @@
-// Which repository a command is about: one that a cluster names, or everything from the command line.
+// Which repository a command works on: one that a cluster names, or one that the command line describes completely.
 
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
@@ -14,27 +14,27 @@ import { accessCluster, type ClusterAccess, type ClusterFlags, type Named, named
 export type SourceFlags = ClusterFlags & {
   location?: string
   repository?: string
-  /** Without a cluster: `key=value` as in repopsitoryParameters, of a bucket. */
+  /** Without a cluster: `key=value` as in repopsitoryParameters, for a bucket. */
   parameter?: string[]
   /** Without a cluster: a repository in this folder. */
   folder?: string
   credentialsFile?: string
-  /** With the store's key for SSE-C, as it lies in the Secret: 32 bytes, or their base64. */
+  /** With the store's key for SSE-C, as in the Secret: 32 bytes, or their base64. */
   customerKeyFile?: string
   passwordFile?: string
 }
 
 export type Source = Named & { stores: Stores; readSecret: ClusterAccess['readSecret'] }
 
-/** Who says so on the command line may open any folder of this machine. */
+/** A folder that the user names on the command line may be anywhere on this machine. */
 const ANY_FOLDER = { folderStores: '/' }
 
-/** Everything is on the command line, for a machine that has no cluster yet. */
+/** The command line has all settings, for a machine that has no cluster yet. */
 export function isWithoutCluster(flags: SourceFlags): boolean {
   return flags.parameter !== undefined || flags.folder !== undefined
 }
 
-/** A cluster's location or repository; or everything from the command line. */
+/** A cluster's location or repository; or the settings on the command line. */
 export async function sourceOf(flags: SourceFlags): Promise<Source> {
   if (!isWithoutCluster(flags)) {
     const access = accessCluster(flags)
@@ -62,14 +62,14 @@ function givenSpec(flags: SourceFlags): StoreSpec {
 
 function bucketSpec({ parameter = [], customerKeyFile }: SourceFlags): StoreSpec {
   const parameters = {
-    // Whatever the Secret was called: the file stands for it.
+    // The file replaces the Secret, whatever the Secret's name was.
     ...(customerKeyFile === undefined ? {} : { customerKeyEncryptionSecret: 'customer-key/key' }),
     ...Object.fromEntries(parameter.map(keyAndValue)),
   }
   return { driver: s3.driver, parameters }
 }
 
-/** The files in place of the Secrets that the parameters name; one Secret may hold both. */
+/** The files that replace the Secrets that the parameters name; one Secret may contain both. */
 async function secretsFrom(flags: SourceFlags, parameters: StoreParameters): Promise<Source['readSecret']> {
   const files: Record<string, string | undefined> = {
     credentialSecretName: flags.credentialsFile,
@@ -104,7 +104,7 @@ export async function passwordOf(
   return parseRepositoryKey(await readSecret(encryptionSecretName), encryptionSecretName).password
 }
 
-/** Editors end a file with a newline, which is no part of a secret. */
+/** Editors end a file with a newline, which is not part of a secret. */
 export async function textOf(file: string): Promise<string> {
   const text = (await readFile(file, 'utf8')).replace(/\r?\n$/, '')
   if (text !== '') return text

@@ -1,5 +1,5 @@
-// Whether Velero's CSI feature is on, and which VolumeSnapshotClass it would take for our driver (Velero 1.18.3: pkg/util/csi/volume_snapshot.go,
-// GetVolumeSnapshotClassForStorageClass). A claim or a Backup may name another one.
+// Whether Velero's CSI feature is on, and which VolumeSnapshotClass it would use for the vSphere driver (Velero 1.18.3:
+// pkg/util/csi/volume_snapshot.go, GetVolumeSnapshotClassForStorageClass). A claim or a Backup may name another class.
 
 import type { Deployment, VolumeSnapshotClass } from '#shared/api/types.ts'
 import { CSI_DRIVER } from '#shared/domain/volume.ts'
@@ -7,7 +7,7 @@ import { CSI_DRIVER } from '#shared/domain/volume.ts'
 const CHOSEN_LABEL = 'velero.io/csi-volumesnapshot-class'
 const DEFAULT_ANNOTATION = 'snapshot.storage.kubernetes.io/is-default-class'
 
-/** By the flags of `velero server`, in either of the forms `--features=A,B` and `--features A,B`. */
+/** By the flags of `velero server`, in the form `--features=A,B` or `--features A,B`. */
 export function hasCsiFeature(deployment: Deployment): boolean {
   const containers: { command?: unknown; args?: unknown }[] = deployment.spec?.template?.spec?.containers ?? []
   const words = containers.flatMap(({ command, args }) => [command, args].flat()).map(String)
@@ -18,7 +18,7 @@ export function hasCsiFeature(deployment: Deployment): boolean {
   return features.some((feature) => feature.trim() === 'EnableCSI')
 }
 
-/** The one that Velero takes; undefined: it finds none and fails each claim of the driver. The first by name, where several are marked. */
+/** The class that Velero uses; undefined: it finds none and fails each claim of the driver. If several are marked, the first by name. */
 export function veleroSnapshotClass(classes: readonly VolumeSnapshotClass[]): VolumeSnapshotClass | undefined {
   const own = classes
     .filter((each) => each.driver === CSI_DRIVER)

@@ -1,7 +1,7 @@
-// Bundles what runs in pods and on people's machines: a function is up in half the time then.
+// Bundles the code that runs in pods and on users' machines: a bundled function starts in half the time.
 // Writes build/bundles: dormouse-<step>.mjs for each function, mover.mjs, mover-worker.mjs, dormouse.mjs (the command
-// line) and chunk-*.mjs, which several of them share or load on demand. The folder belongs together. Native packages
-// stay outside: they are found in node_modules beside or above it.
+// line) and chunk-*.mjs, which several of them share or load on demand. Keep the files of the folder together. Native packages
+// are not bundled: they are found in node_modules in this folder or above it.
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -9,10 +9,10 @@ import { build, type Metafile } from 'esbuild'
 import { quickStart } from './bundling.ts'
 
 const TARGET = 'build/bundles'
-/** A process that was started from the bundles before these may still want to load one of its chunks. */
+/** A process that was started from the previous bundles may still load one of their chunks. */
 const CHUNK_STAYS_MS = 600_000
 
-/** Bundle name to its first file; only what exists. */
+/** Maps each bundle's name to its entry point; only existing files. */
 function entryPoints(): Record<string, string> {
   const functions = readdirSync('functions').map((step) => [`dormouse-${step}`, `functions/${step}/main.ts`] as const)
   const others = [
@@ -23,7 +23,7 @@ function entryPoints(): Record<string, string> {
   return Object.fromEntries([...functions, ...others].filter(([, file]) => existsSync(file)))
 }
 
-/** Never half a file: someone may be starting a function from it. What has not changed keeps its time. */
+/** Writes atomically, because a function may be starting from the file. An unchanged file keeps its time. */
 function put(name: string, text: string): void {
   const file = join(TARGET, name)
   if (existsSync(file) && readFileSync(file, 'utf8') === text) return
@@ -31,7 +31,7 @@ function put(name: string, text: string): void {
   renameSync(`${file}.${process.pid}`, file)
 }
 
-/** A bundle whose source is gone must not be run by accident. */
+/** A bundle whose source was removed must not be run by accident. */
 function removeStale(names: Set<string>): void {
   for (const name of readdirSync(TARGET)) {
     const file = join(TARGET, name)
@@ -40,7 +40,7 @@ function removeStale(names: Set<string>): void {
   }
 }
 
-/** What Node reads before the first line of the bundle runs: itself and every chunk that it imports statically. */
+/** Bytes that Node reads before the first line of the bundle runs: the bundle and every chunk that it imports statically. */
 function bytesAtStart({ outputs }: Metafile, file: string): number {
   const read = new Set([file])
   for (const one of read) {

@@ -1,4 +1,4 @@
-// Adds a note to an ELF program, and drops what is not loaded when it runs (symbols, debugging data, section headers).
+// Adds a note to an ELF program, and removes parts that are not loaded when it runs (symbols, debugging data, section headers).
 
 const PT_LOAD = 1
 const PT_NOTE = 4
@@ -6,16 +6,16 @@ const PT_NOTE = 4
 const HEADER = { phoff: 32, shoff: 40, phentsize: 54, phnum: 56, shnum: 60, shstrndx: 62 }
 const ENTRY = { offset: 8, vaddr: 16, paddr: 24, filesz: 32, memsz: 40 }
 const MAGIC = Buffer.from([0x7f, 0x45, 0x4c, 0x46, 2, 1])
-/** Loaders read notes in words of this size. */
+/** Loaders read notes in units of this size. */
 const NOTE_ALIGN = 4
-/** Also where the notes begin in memory: more than they need. */
+/** The notes also begin at this alignment in memory, which is larger than required. */
 const START_ALIGN = 16
 
 type Segment = { at: number; type: number; offset: number; vaddr: number; filesz: number; memsz: number }
 
 /**
- * The program's last segment grows by the zeros that it begins with in memory, and by all notes: its own and the new one. So no
- * header has to be moved, and nothing that is loaded gets another address.
+ * The program's last segment grows by the zeros with which its memory begins, and by all notes: its own and the new one. So no
+ * header has to be moved, and no loaded byte gets another address.
  */
 export function withNote(program: Buffer, name: string, content: Buffer): Buffer {
   if (!program.subarray(0, MAGIC.length).equals(MAGIC)) throw new Error('no ELF program of 64 bits, little-endian')

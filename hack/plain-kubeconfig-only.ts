@@ -1,4 +1,4 @@
-// Takes the place of shared/adapters/kube/kubeconfig.ts in Velero's plugin.
+// Replaces shared/adapters/kube/kubeconfig.ts in Velero's plugin.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 

@@ -1,4 +1,4 @@
-// Writes the tables of docs/operations/security.md that say what each ServiceAccount may do: config/rbac is the source, the page follows.
+// Writes the tables of docs/operations/security.md with the rights of each ServiceAccount: config/rbac is the source, the page follows.
 // Usage: node hack/rights-table.ts [--check]; with --check nothing is written, and a difference is an error.
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -19,7 +19,7 @@ type RbacObject = {
   roleRef?: Ref
   subjects?: Ref[]
 }
-/** `about`: the comment at the head of its file. `why`: for each rule the comments at it, else undefined. */
+/** `about`: the comment at the head of the file. `why`: for each rule its comments, else undefined. */
 type Read = RbacObject & { about: string; why: (string | undefined)[] }
 
 const sentence = (comment: string | null | undefined) => (comment ?? '').replaceAll(/\s*\n\s*/g, ' ').trim()
@@ -37,7 +37,7 @@ function readAll(): Read[] {
 function whyOf(document: Document): (string | undefined)[] {
   const rules = document.get('rules')
   if (!(rules instanceof YAMLSeq)) return []
-  // The comment before the first rule belongs to the list, as YAML sees it.
+  // The YAML parser attaches the comment before the first rule to the list.
   return rules.items.map((rule, index) => {
     const own = isMap(rule) ? commentsIn(rule) : []
     return [...(index === 0 ? [sentence(rules.commentBefore)] : []), ...own].find((text) => text !== '')
@@ -55,7 +55,7 @@ function commentsIn(rule: YAMLMap): string[] {
 
 const code = (words: readonly string[]) => words.map((word) => `\`${word}\``).join(', ')
 
-/** As kubectl writes it: `snapshots.backupdriver.cnsdp.vmware.com/status`. */
+/** In kubectl's form: `snapshots.backupdriver.cnsdp.vmware.com/status`. */
 function resourceName(resource: string, group: string): string {
   return group === '' ? resource : resource.replace(/(?=\/|$)/, `.${group}`)
 }
@@ -70,7 +70,7 @@ function rowsOf(binding: Read, objects: readonly Read[]): string[] {
   const { kind, name } = binding.roleRef ?? { kind: '', name: '' }
   const role = objects.find((object) => object.kind === kind && object.metadata.name === name)
   if (role === undefined) throw new Error(`${binding.metadata.name} is bound to ${kind} ${name}, which is not there`)
-  // A ClusterRole that a RoleBinding grants counts in the binding's namespace only.
+  // A ClusterRole that a RoleBinding grants applies only in the binding's namespace.
   const where = binding.kind === 'ClusterRoleBinding' ? 'everywhere' : `namespace \`${binding.metadata.namespace}\``
   return (role.rules ?? []).map((rule, index) => rowOf(rule, where, role.why[index] ?? ''))
 }

@@ -1,4 +1,4 @@
-// Builds the plugin of Velero as one executable file: Node with the bundle inside of it (a single executable application).
+// Builds Velero's plugin as one executable file: Node with the bundle inside of it (a single executable application).
 // Usage: node hack/velero-plugin.ts [amd64|arm64]...; without one, for this machine. Writes build/velero/<architecture>/.
 
 import { execFileSync } from 'node:child_process'
@@ -12,14 +12,14 @@ import { withNote } from './elf.ts'
 import { ARCHITECTURES, type Architecture, hostArchitecture, nodeFor } from './node-binary.ts'
 
 const TARGET = 'build/velero'
-/** Errors and log lines name their place by it. */
+/** Errors and log lines refer to this file name. */
 const BUNDLE = 'velero-plugin.cjs'
 const BLOB = 'velero-plugin.blob'
-/** Node looks for a note of this name, and does so where the last character of the other text is a 1 (node.js, single-executable-applications). */
+/** Node looks for a note with this name, if the last character of the other text is a 1 (node.js, single-executable-applications). */
 const NOTE = 'NODE_SEA_BLOB'
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2:'
 
-/** `execArgvExtension`: NODE_OPTIONS of Velero's container is not for the plugin, and some of them would end it. */
+/** `execArgvExtension`: NODE_OPTIONS of Velero's container is not meant for the plugin, and some options would end it. */
 const SETTINGS = {
   main: BUNDLE,
   output: BLOB,
@@ -29,8 +29,8 @@ const SETTINGS = {
 }
 
 /**
- * In a pod nobody needs the Kubernetes client, which only reads kubeconfig files of every kind. Its 1.5 MB make each start of the
- * plugin 40 ms of CPU time longer (120 become 160), and an operation that is waited for is a start every ten seconds.
+ * In a pod the plugin does not need the Kubernetes client, which only reads other kinds of kubeconfig files. Its 1.5 MB add 40 ms of CPU time
+ * to each start of the plugin (120 become 160), and Velero starts it every ten seconds while it waits for an operation.
  */
 const plainKubeconfigOnly: Plugin = {
   name: 'plain-kubeconfig-only',
@@ -39,7 +39,7 @@ const plainKubeconfigOnly: Plugin = {
   },
 }
 
-/** One file that needs nothing but Node: no chunk, no package, nothing native. */
+/** One file that needs only Node: no chunk, no package, no native code. */
 async function bundle(): Promise<void> {
   const { splitting, banner, outExtension, external, plugins = [], ...options } = quickStart
   const { metafile } = await build({
@@ -59,7 +59,7 @@ function outsideOf({ outputs }: Metafile): string[] {
   return Object.values(outputs).flatMap(({ imports }) => imports.map(({ path }) => path))
 }
 
-/** The same for each architecture: neither a snapshot nor code that was compiled before. */
+/** The same for each architecture: it contains neither a V8 snapshot nor a code cache. */
 function makeBlob(): Buffer {
   writeFileSync(join(TARGET, 'sea.json'), JSON.stringify(SETTINGS))
   execFileSync(resolve(nodeFor(hostArchitecture())), ['--experimental-sea-config', 'sea.json'], {
@@ -69,7 +69,7 @@ function makeBlob(): Buffer {
   return readFileSync(join(TARGET, BLOB))
 }
 
-/** Never half a file under its name: someone may be starting it. */
+/** Writes atomically, because another process may be starting the file. */
 function writeProgram(architecture: Architecture, blob: Buffer): string {
   const node = nodeFor(architecture)
   const program = withNote(readFileSync(node), NOTE, blob)

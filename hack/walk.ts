@@ -1,4 +1,4 @@
-// Counts how far one walks through the code of a step when one follows its parameter `deps` (docs/design/0009-controllers.md).
+// Counts the code that a reader has to go through to follow the parameter `deps` of a step (docs/design/0009-controllers.md).
 // Usage: node hack/walk.ts [--trace] [TABLE:ROW…]; default: UPLOAD:transfer DOWNLOAD:transfer. Prints stays, files and returns of each walk.
 
 import { readFileSync } from 'node:fs'
@@ -9,10 +9,10 @@ import { parseSync } from 'oxc-parser'
 // biome-ignore lint/suspicious/noExplicitAny: walked by its shape, as the parser gives it
 type Node = any
 
-/** What a reader follows, by the names of its types: what a step is given, or what holds that. */
+/** Types that are followed, by name: the parameters of a step, and types that contain them. */
 const HOLDER =
   /\b(\w*Deps|Run|\w*Run|Work|\w*Work|WorkLease|Turn|Cluster|Volumes|VolumeService|Repositories|Mover|Permits)\b/
-/** Values and ports: nobody has to read on there. */
+/** Values and ports: a reader need not continue into these. */
 const NOT_FOLLOWED = /^shared\/(domain|kernel|ports|api)\//
 
 type Place = { file: string; name: string }
@@ -53,7 +53,7 @@ function addMethods(found: File, { id, body }: Node): void {
     if (member.type === 'MethodDefinition') found.functions.set(`${id.name}.${member.key.name}`, member.value)
 }
 
-/** What stands behind a name in `file`; undefined: a local value, or a package's. */
+/** The function behind a name in `file`; undefined: a local value, or a package's. */
 function resolve(file: string, name: string): Func | undefined {
   const { functions, imports } = load(file)
   const own = functions.get(name)
@@ -77,7 +77,7 @@ function follow(walk: Walk, { file, name, node }: Func): void {
   for (const part of [...node.params, node.body]) visit(walk, file, part, holders)
 }
 
-/** The names that a parameter binds, when its type says that it holds what a step is given. */
+/** The names that a parameter binds, if its type contains the parameters of a step. */
 function addHolders(holders: Set<string>, parameter: Node, file: string): void {
   const target = parameter.type === 'AssignmentPattern' ? parameter.left : parameter
   const annotation = target.typeAnnotation
@@ -97,7 +97,7 @@ function boundNames(pattern: Node): string[] {
   return []
 }
 
-/** In the order in which it is written; what a call is given is looked at before the call is followed. */
+/** In source order; the arguments of a call are visited before the call is followed. */
 function visit(walk: Walk, file: string, node: Node, holders: Set<string>): void {
   if (node === null || typeof node !== 'object') return
   if (Array.isArray(node)) {
@@ -112,7 +112,7 @@ function visit(walk: Walk, file: string, node: Node, holders: Set<string>): void
   if (node.type === 'CallExpression') for (const target of targetsOf(walk, file, node, holders)) follow(walk, target)
 }
 
-/** `deps`, `run.deps`, `deps.cluster`, `{ deps, … }`, `{ ...run }`: what hands on what a step is given. */
+/** `deps`, `run.deps`, `deps.cluster`, `{ deps, … }`, `{ ...run }`: expressions that pass on the parameters of a step. */
 function isHeld(node: Node, holders: ReadonlySet<string>): boolean {
   if (node.type === 'Identifier') return holders.has(node.name) || HELD.test(node.name)
   if (node.type === 'MemberExpression') return isHeld(node.object, holders) && isPortOrHolder(node)
@@ -122,7 +122,7 @@ function isHeld(node: Node, holders: ReadonlySet<string>): boolean {
   return false
 }
 
-/** By these names only, wherever they stand. */
+/** By these names only, wherever they occur. */
 const HELD = /^(deps|run|lease|work)$/
 const PORTS = /^(deps|run|lease|work|cluster|volumes|repositories|mover|permits|stores|access)$/
 

@@ -1,4 +1,4 @@
-// What Velero asks of a plugin, without its wire: the kinds of action that Dormouse registers
+// The interface of a Velero plugin without its wire format: the kinds of action that Dormouse registers
 // (velero pkg/plugin/velero: backupitemaction/v2, restoreitemaction/v2, delete_item_action).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
@@ -6,7 +6,10 @@ import type { Backup, Restore } from '#shared/api/types.ts'
 
 export type { Backup, Restore }
 
-/** Which items an action is called for; empty lists mean all. Resources as Velero writes them: `persistentvolumeclaims`, `apps/deployments`. */
+/**
+ * Which items an action is called for; empty lists mean all. Resources are spelled as in Velero: `persistentvolumeclaims`,
+ * `apps/deployments`.
+ */
 export type ResourceSelector = {
   includedNamespaces: string[]
   excludedNamespaces: string[]
@@ -18,10 +21,10 @@ export type ResourceSelector = {
 
 export type ResourceIdentifier = { group: string; resource: string; namespace: string; name: string }
 
-/** How far an asynchronous operation is. Velero counts it as started once `startedMs` is given, and as over once it is `completed`. */
+/** Progress of an asynchronous operation. Velero counts it as started once `startedMs` is set, and as over once it is `completed`. */
 export type OperationProgress = {
   completed: boolean
-  /** With `completed`: the operation failed, and this is what the user reads. */
+  /** With `completed`: the operation failed, and this text is shown to the user. */
   error: string
   nCompleted: number
   nTotal: number
@@ -33,11 +36,11 @@ export type OperationProgress = {
 }
 
 export type BackupExecuted = {
-  /** As Velero has read it: JSON, of which nobody has looked at more than the kind. */
+  /** As Velero has read it: JSON, of which only the kind has been checked. */
   item: KubeObject
-  /** Backed up now, too. */
+  /** Backed up now as well. */
   additionalItems: ResourceIdentifier[]
-  /** Empty: nothing goes on in the background. */
+  /** Empty: there is no asynchronous operation. */
   operationId: string
   /** Read again and written into the backup once the operation is over. */
   postOperationItems: ResourceIdentifier[]
@@ -47,7 +50,7 @@ export type BackupItemAction = {
   kind: 'BackupItemActionV2'
   /** `<dns-subdomain>/<name>`, as registered. */
   name: string
-  /** Asked when a run begins: what it depends on is not read before. */
+  /** Called when a run begins; the action does not read its configuration before. */
   appliesTo: () => Promise<ResourceSelector>
   execute: (item: KubeObject, backup: Backup, log: ActionLog) => Promise<BackupExecuted>
   progress: (operationId: string, backup: Backup, log: ActionLog) => Promise<OperationProgress>
@@ -65,7 +68,7 @@ export type RestoreItemAction = {
   kind: 'RestoreItemActionV2'
   name: string
   appliesTo: () => Promise<ResourceSelector>
-  /** `item` still has the namespace of the backup; `itemFromBackup` is what the tarball holds. */
+  /** `item` still has the namespace of the backup; `itemFromBackup` is the item in the tarball. */
   execute: (item: KubeObject, itemFromBackup: KubeObject, restore: Restore, log: ActionLog) => Promise<RestoreExecuted>
   progress: (operationId: string, restore: Restore, log: ActionLog) => Promise<OperationProgress>
   cancel: (operationId: string, restore: Restore, log: ActionLog) => Promise<void>
@@ -78,11 +81,11 @@ export type DeleteItemAction = {
   execute: (item: KubeObject, backup: Backup, log: ActionLog) => Promise<void>
 }
 
-/** Takes no snapshots: Velero passes volumes of a VolumeSnapshotLocation with its name by. What older backups name it refuses. */
+/** Takes no snapshots: Velero skips volumes of a VolumeSnapshotLocation with its name. It refuses the snapshots that older backups name. */
 export type OldSnapshotter = {
   kind: 'VolumeSnapshotter'
   name: string
-  /** Why `snapshotId` is not restored, or not deleted. */
+  /** The reason why `snapshotId` is not restored, or not deleted. */
   refuse: (what: 'restored' | 'deleted', snapshotId: string) => Error
 }
 

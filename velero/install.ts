@@ -1,4 +1,4 @@
-// Puts this very file into a folder: what the init container does with Velero's plugins folder.
+// Copies this executable file into a folder: the init container does this with Velero's plugins folder.
 
 import { chmodSync, closeSync, fsyncSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { MiB } from '#shared/kernel/units.ts'
 
 export const PLUGIN_FILE = 'velero-plugin-dormouse'
 
-/** Ends the process: with 0 when the file is there, whole and executable. */
+/** Ends the process: with exit code 0 when the file is there, complete and executable. */
 export function install(folder: string | undefined): never {
   try {
     if (folder === undefined) throw new Error('usage: install FOLDER')
@@ -23,8 +23,8 @@ export function install(folder: string | undefined): never {
 }
 
 /**
- * Velero starts whatever in the folder has an x bit, and ends when it is half a file, or the same plugin twice. So the copy gets
- * the bit only under its final name. Again after a death at any point: the next copy takes the place of the last.
+ * Velero starts every file in the folder that has an x bit, and exits if such a file is incomplete, or if the same plugin is there twice.
+ * So the copy gets the bit only under its final name. After a crash at any point the next copy replaces the last one.
  */
 function copySelf(folder: string): void {
   const part = join(folder, `.${PLUGIN_FILE}.part`)

@@ -1,4 +1,4 @@
-// What the plugin is told by the flags of `velero server`, its environment and its pod.
+// The plugin's settings, from the flags of `velero server`, its environment and its pod.
 
 import { text } from '#shared/kernel/env.ts'
 import { actionNames } from './domain/names.ts'
@@ -13,7 +13,7 @@ export type PluginSettings = {
 
 type Env = Readonly<Record<string, string | undefined>>
 
-/** `podNamespace`: of the service account, where there is one. */
+/** `podNamespace`: the namespace of the service account, if there is one. */
 export function readPluginSettings(
   args: readonly string[],
   env: Env,

@@ -1,4 +1,4 @@
-// Wires the actions to the Kubernetes API. Nothing is asked of it here: Velero starts its plugins also only to list them.
+// Wires the actions to the Kubernetes API. It sends no requests itself: Velero also starts its plugins only to list them.
 
 import { readFileSync } from 'node:fs'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'
@@ -36,7 +36,7 @@ export function wireActions(): ItemAction[] {
   ]
 }
 
-/** Times are written for functions to read: by the API server's clock. */
+/** Times that functions read later are written by the API server's clock. */
 export function actionDeps(cluster: Cluster, veleroNamespace: string): ActionDeps {
   const clock = withWallTime(systemClock, cluster)
   return { cluster, clock, veleroNamespace, stores: storeRules, pluginVersion: project.version }

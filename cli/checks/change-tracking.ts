@@ -1,4 +1,4 @@
-// Which volumes can be backed up by what changed, which by what is allocated, and which not at all?
+// Which volumes can be backed up by changed areas, which by allocated areas, and which not at all?
 
 import type { PersistentVolume } from '#shared/api/types.ts'
 import { CSI_DRIVER, requireDisk } from '#shared/domain/volume.ts'

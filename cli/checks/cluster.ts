@@ -1,4 +1,4 @@
-// Is the cluster there, and does it serve what Dormouse is made of: its own kinds, Knative, Velero?
+// Is the cluster reachable, and does it serve what Dormouse needs: its own kinds, Knative, Velero?
 
 import { KINDS } from '#shared/api/kinds.ts'
 import { type Finding, ok, problem, problemOf, warning } from '../finding.ts'

@@ -1,4 +1,4 @@
-// With Velero's CSI feature on, Velero itself takes, or fails, each claim before Dormouse is asked.
+// If Velero's CSI feature is on, Velero itself takes each claim, or fails it, before it calls Dormouse's plugin.
 
 import type { VolumeSnapshotClass } from '#shared/api/types.ts'
 import { CSI_DRIVER } from '#shared/domain/volume.ts'

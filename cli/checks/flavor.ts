@@ -1,4 +1,4 @@
-// Whose disks are these: the cluster's own, or a Supervisor's?
+// Do the disks belong to this cluster or to a Supervisor?
 
 import { detectFlavor, requireOwnDisks } from '#shared/domain/flavor.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'

@@ -1,4 +1,4 @@
-// Do upload and download have a node to run on?
+// Is there a node on which upload and download can run?
 
 import type { Node } from '#shared/api/types.ts'
 import { type Finding, ok, problem, problemOf, warning } from '../finding.ts'

@@ -1,4 +1,4 @@
-// Can the TCP ports be reached that transfers use: 443 of vCenter, 902 of every ESXi host that may hold a volume?
+// Are the TCP ports reachable that transfers use: 443 of vCenter, 902 of every ESXi host that may hold a volume?
 
 import { asError } from '#shared/kernel/errors.ts'
 import { inParallel } from '#shared/repository/core/in-parallel.ts'
@@ -9,7 +9,7 @@ export type Port = { host: string; port: number; what: string }
 export type PortDeps = {
   vcenterPorts: () => Promise<Port[]>
   esxiHosts: () => Promise<string[]>
-  /** Resolves when the connection stands. */
+  /** Resolves when the connection is established. */
   connect: (host: string, port: number) => Promise<void>
 }
 

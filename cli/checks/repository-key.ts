@@ -1,4 +1,4 @@
-// Is there a key for the repositories, and something that opens them when that key is lost?
+// Is there a key for the repositories, and a recovery key that opens them when that key is lost?
 
 import type { Condition } from '#shared/api/kinds.ts'
 import type { BackupRepository, Secret } from '#shared/api/types.ts'
@@ -35,7 +35,7 @@ async function checkSecret(deps: RepositoryKeyDeps, name: string): Promise<Findi
   }
 }
 
-/** What the repositories say of themselves: the Secret may have got its recovery key after they were made. */
+/** The conditions of the repositories: the Secret may have received its recovery key after they were made. */
 async function checkConditions(deps: RepositoryKeyDeps): Promise<Finding[]> {
   try {
     const repositories = await deps.listRepositories()

@@ -1,4 +1,4 @@
-// Does each store let us in, and does it behave as the repository's protocol needs? Writes one small object and removes it.
+// Does each store accept the credentials, and does it behave as the repository's protocol needs? Writes one small object and removes it.
 
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 import { type Finding, note, ok, problemOf, warning } from '../finding.ts'
@@ -9,13 +9,13 @@ export type StoreToCheck = {
   subject: string
   /** Reads the parameters and the Secrets that they name. */
   open: () => Promise<NamedStore>
-  /** Velero's access mode ReadOnly: nothing is written there, not even to try. */
+  /** Velero's access mode ReadOnly: the check writes nothing there, not even as a test. */
   readOnly?: boolean
 }
 
 export type StoreDeps = {
   stores: readonly StoreToCheck[]
-  /** As the engine asks it when it makes a repository. */
+  /** The same probe that the engine runs when it makes a repository. */
   probeConditionalPut: (store: ObjectStore) => Promise<boolean>
 }
 

@@ -1,4 +1,4 @@
-// Does each vCenter of the Secret let us in, is it new enough, and may the account do what backups need?
+// Does each vCenter of the Secret accept the login, is it new enough, and does the account have the privileges that backups need?
 
 import type { VCenter, VSphereConfig } from '#shared/providers/vsphere/config.ts'
 import type { VCenterProbe } from '#shared/providers/vsphere/probe.ts'
@@ -7,11 +7,11 @@ import { type Finding, ok, problem, problemOf, warning } from '../finding.ts'
 export type VCenterDeps = {
   loadConfig: () => Promise<VSphereConfig>
   probe: (vcenter: VCenter) => Promise<VCenterProbe>
-  /** DORMOUSE_CLUSTER_ID, which wins over the Secret's. */
+  /** DORMOUSE_CLUSTER_ID, which takes precedence over the Secret's. */
   clusterId: string | undefined
 }
 
-/** 6.7 U3; older ones lack calls that are needed. */
+/** 6.7 U3; older versions lack required calls. */
 const LEAST_VERSION = [6, 7, 3]
 
 export async function checkVCenters(deps: VCenterDeps): Promise<Finding[]> {

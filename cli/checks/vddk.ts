@@ -1,13 +1,13 @@
-// Is the VDDK where the functions look for it, and which version is it?
+// Is VDDK where the functions look for it, and which version is it?
 
 import { type Finding, note, ok, problemOf } from '../finding.ts'
 
 export type VddkDeps = {
   /** DORMOUSE_VDDK_DIR, or the option. */
   dir: string | undefined
-  /** Path of the library; throws with the fix when there is none. */
+  /** Path of the library; throws with the fix if there is none. */
   find: (dir: string) => Promise<string>
-  /** Follows links: the file's own name carries the version. */
+  /** Follows links: the name of the actual file contains the version. */
   realPath: (path: string) => Promise<string>
 }
 

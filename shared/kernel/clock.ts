@@ -1,4 +1,4 @@
-// The one place that reads time. Wall time is for people (statuses, names); monotonic time is for leases and deadlines.
+// The only place that reads time. Wall time is for users (statuses, names); monotonic time is for leases and deadlines.
 
 import { DAY_MS } from './units.ts'
 
@@ -33,8 +33,8 @@ export const systemClock: Clock = {
 }
 
 /**
- * Wall time by `wall`, the rest by `clock`. What one process writes, another one reads: by one clock for all of them, that of the API server,
- * a time means the same to each, however far the clocks of their nodes are off.
+ * Wall time by `wall`, the rest by `clock`. Processes read times that other processes wrote. If all of them use one clock, that of the API
+ * server, a time means the same to each, however far the clocks of their nodes differ.
  */
 export function withWallTime(clock: Clock, wall: Pick<Clock, 'nowMs'>): Clock {
   return {
@@ -45,8 +45,8 @@ export function withWallTime(clock: Clock, wall: Pick<Clock, 'nowMs'>): Clock {
 }
 
 /**
- * Whether that much time has passed since. Also of what was made more than a day from now: a clock that was ahead wrote that and was set right since,
- * and to wait for its age would be to wait until then.
+ * Whether that much time has passed since. Also true for a time more than a day in the future: a clock that was ahead has written it and was
+ * corrected since, and waiting for its age would mean waiting until then.
  */
 export function isOlderThan(limitMs: number, sinceMs: number, nowMs: number): boolean {
   return nowMs - sinceMs > limitMs || sinceMs - nowMs > DAY_MS

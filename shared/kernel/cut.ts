@@ -1,9 +1,9 @@
-// Texts cut to what their reader takes. Half a character (one of the two UTF-16 units of an emoji) is none: the API server stores U+FFFD for it,
-// and Go refuses a gRPC message that has it.
+// Cuts texts to a maximum length, and never in the middle of a character (the two UTF-16 units of an emoji): for half a character the API
+// server stores U+FFFD, and Go refuses a gRPC message that contains one.
 
 /**
- * At most `mostChars` UTF-16 units, which are never fewer than the characters that the API server and Go count, with a mark where
- * something was left out. `mostChars` is 1 or more.
+ * At most `mostChars` UTF-16 units, which are never fewer than the characters that the API server and Go count, with a mark if the text
+ * was cut. `mostChars` is 1 or more.
  */
 export function cut(text: string, mostChars: number): string {
   return text.length <= mostChars ? text.toWellFormed() : `${beginning(text, mostChars - 1)}…`

@@ -1,58 +1,58 @@
-// Reads settings from environment variables. An error names the variable, what it holds and what it may hold.
+// Reads settings from environment variables. An error names the variable, its value and the allowed values.
 
 import { TerminalError } from './errors.ts'
 import { HOUR_MS, KiB, MiB, SECOND_MS } from './units.ts'
 
 export type Env = Readonly<Record<string, string | undefined>>
 
-/** Everything that a deployment may set, in the units of the code. Defaults stand in `readSettings`. */
+/** All settings of a deployment, in the units of the code. The defaults are in `readSettings`. */
 export type Settings = {
   /** Where the HTTP host listens; Knative sets it. */
   port: number
   /** A transfer stops by itself, checkpointed, after this long. */
   sliceMs: number
-  /** Transfers at one time over all pods. */
+  /** Maximum number of concurrent transfers over all pods. */
   movers: number
-  /** What one mover may send and receive; undefined: as much as there is. */
+  /** Limit on what one mover sends and receives; undefined: unlimited. */
   moverBytesPerSecond: number | undefined
   leaseMs: number
-  /** What the mover may use at its peak. */
+  /** Limit of the mover's peak memory use. */
   memoryBytes: number
   bindTimeoutMs: number
   snapshotTimeoutMs: number
   /** Every pause before another attempt is a multiple of this. */
   backoffUnitMs: number
-  /** Records of work that has ended are kept this long; 0: for ever. */
+  /** How long records of finished work are kept; 0: forever. */
   recordRetentionMs: number
-  /** A disk snapshot that nobody owns is removed when it is older; 0: never. */
+  /** A disk snapshot without an owner is removed when it is older than this; 0: never. */
   orphanAgeMs: number
   /** An object that is being deleted keeps its finalizer at most this long. */
   finalizerDeadlineMs: number
   /** undefined: `cluster-id` of the vSphere configuration file. */
   clusterId: string | undefined
-  /** undefined where no disk is opened. */
+  /** undefined if the function opens no disk. */
   vddkDir: string | undefined
-  /** Transports in VDDK's own notation, the first that works is taken. */
+  /** Transports in VDDK's own notation; the first one that works is used. */
   vddkTransport: string
   chunkBytes: number
   veleroNamespace: string
-  /** The folder below which repositories in folders may lie; undefined: there are none. */
+  /** The folder that must contain all repositories in folders; undefined: none are allowed. */
   folderStores: string | undefined
-  /** Where the sweep sends its wake-ups; undefined: straight to the functions. */
+  /** Where the sweep sends its wake-ups; undefined: directly to the functions. */
   brokerUrl: string | undefined
   /** Address of a function; `{step}` stands for its name. */
   functionUrlTemplate: string | undefined
-  /** The sweep leaves alone what is due for less than this. */
+  /** The sweep ignores work that has been due for less than this. */
   dueMs: number
-  /** A sweep begins no earlier than this after the one before, whoever asks for it. */
+  /** Minimum time between the starts of two sweeps, no matter what triggers them. */
   sweepGapMs: number
-  /** The same of the look for orphans, which logs in to vCenter. */
+  /** The same for the search for orphans, which logs in to vCenter. */
   orphanGapMs: number
-  /** The same of maintenance. */
+  /** The same for maintenance. */
   maintenanceGapMs: number
   /** An open mover without work is closed after this long. */
   idleCloseMs: number
-  /** Prune gives a session up that stored nothing for this long. */
+  /** Prune gives up a session that has stored nothing for this long. */
   sessionIdleMs: number
   nodeName: string | undefined
   /** Knative's name of this deployment of the function. */
@@ -93,10 +93,10 @@ export function readSettings(env: Env): Settings {
   }
 }
 
-/** Below it a slice ends before much of anything has moved. */
+/** Below this limit a slice ends before it has transferred much. */
 const LEAST_MIB_PER_SECOND = 0.25
 
-/** The smaller one of the mover's own limit and of its share of the limit for all. */
+/** The smaller of the mover's own limit and its share of the limit for all movers. */
 function moverBytesPerSecond(env: Env): number | undefined {
   const own = integer(env, 'DORMOUSE_MOVER_MIB_PER_SECOND', 0, { min: 0, max: 100_000 })
   const total = integer(env, 'DORMOUSE_TOTAL_MIB_PER_SECOND', 0, { min: 0, max: 100_000 })
@@ -126,7 +126,7 @@ export function integer(env: Env, name: string, fallback: number, range: { min: 
   throw wrong(name, value, `a whole number from ${range.min} to ${range.max}`)
 }
 
-/** Words between separators, each one of `allowed`. */
+/** Values between separators, each one of `allowed`. */
 export function list(
   env: Env,
   name: string,
@@ -147,7 +147,7 @@ function matching(env: Env, name: string, pattern: RegExp, wanted: string): stri
   throw wrong(name, value, wanted)
 }
 
-/** Without a slash at its end. */
+/** Without a trailing slash. */
 function folder(env: Env, name: string): string | undefined {
   const path = matching(env, name, /^(\/(?!\.{1,2}(\/|$))[^/\0]+)+\/?$/, 'an absolute path such as /backups')
   return path?.replace(/\/$/, '')
@@ -167,7 +167,7 @@ function urlTemplate(env: Env, name: string): string | undefined {
   throw wrong(name, value, 'an address that has {step} in it')
 }
 
-/** 64 KiB is the grain of VMware's changed block tracking; a power of two keeps chunk numbers stable when it changes. */
+/** 64 KiB is the granularity of VMware's changed block tracking; a power of two keeps chunk numbers stable when it changes. */
 function chunkKib(env: Env): number {
   const name = 'DORMOUSE_CHUNK_KIB'
   const kib = integer(env, name, 512, { min: 256, max: 4096 })

@@ -1,13 +1,13 @@
-// Errors by the reaction they ask for: retry, re-read, or give up. Reasons are listed in docs/operations/reasons.md.
+// Errors, classified by the reaction that they require: retry, read again, or give up. Reasons are listed in docs/operations/reasons.md.
 
-/** `api`: the Kubernetes API, with the Leases that it keeps. */
+/** `api`: the Kubernetes API, including the Leases that it stores. */
 export type ErrorOrigin = 'api'
 export type ErrorOptionsWithDelay = { cause?: unknown; retryAfterSeconds?: number; origin?: ErrorOrigin }
 
 /** Base of every error that Dormouse understands. `reason` is CamelCase and stable; `message` says what, where, with which input. */
 export abstract class DormouseError extends Error {
   readonly reason: string
-  /** Where it comes from, if anybody asks. */
+  /** The origin of the error, for code that distinguishes it. */
   readonly origin: ErrorOrigin | undefined
 
   constructor(reason: string, message: string, options: ErrorOptionsWithDelay = {}) {
@@ -18,7 +18,7 @@ export abstract class DormouseError extends Error {
   }
 }
 
-/** The world may change: S3 503, API server away, vCenter busy. The status stays as it is; the event is delivered again. */
+/** The cause may go away: S3 503, API server away, vCenter busy. The status is not changed; the event is delivered again. */
 export class RetryableError extends DormouseError {
   readonly retryAfterSeconds: number | undefined
 
@@ -28,18 +28,18 @@ export class RetryableError extends DormouseError {
   }
 }
 
-/** Someone wrote first: read again and decide again. Never shown to users. */
+/** Another writer was first: read again and decide again. Never shown to users. */
 export class ConflictError extends DormouseError {}
 
-/** Of a create: an object of that name is there. Any other conflict is for another attempt, such as a ResourceQuota that is counted anew. */
+/** True if a create found an object of that name. Any other conflict needs another attempt, such as a ResourceQuota that is counted anew. */
 export function isNameTaken(error: unknown): error is ConflictError {
   return error instanceof ConflictError && error.reason === 'AlreadyExists'
 }
 
-/** No retry helps: bad spec, wrong key, missing thing that will not come. Written into the object's status with its reason. */
+/** No retry helps: bad spec, wrong key, an object that is missing for good. Written into the object's status with its reason. */
 export class TerminalError extends DormouseError {}
 
-/** The open disk has another size than was said. `diskBytes`: what it has. */
+/** The open disk has another size than expected. `diskBytes`: its actual size. */
 export class CapacityError extends TerminalError {
   readonly diskBytes: number
 
@@ -49,20 +49,23 @@ export class CapacityError extends TerminalError {
   }
 }
 
-/** Stored bytes are not what was written. Terminal, and always worth an alarm. */
+/** Stored bytes differ from what was written. Terminal, and always worth an alarm. */
 export class CorruptionError extends TerminalError {}
 
-/** The Kubernetes API is in trouble, or somebody else wrote first: says nothing about the work, whose outcome could not be written now either. */
+/**
+ * The Kubernetes API has failed, or another writer was first: this says nothing about the work, whose outcome could not be written now
+ * either.
+ */
 export function isApiTrouble(error: unknown): boolean {
   return error instanceof ConflictError || (error instanceof DormouseError && error.origin === 'api')
 }
 
-/** What a catch clause got, as an Error (JavaScript lets anything be thrown). */
+/** The value of a catch clause as an Error (JavaScript allows any value to be thrown). */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(`thrown value: ${textOf(thrown)}`)
 }
 
-/** Not everything that can be thrown has a text. */
+/** Some thrown values cannot be converted to text. */
 function textOf(thrown: unknown): string {
   try {
     return String(thrown)

@@ -1,4 +1,4 @@
-// Durations as Go prints and reads them: `10m0s`, `1h30m`, `1.5s`.
+// Durations in Go's notation: `10m0s`, `1h30m`, `1.5s`.
 
 import { HOUR_MS, MINUTE_MS, SECOND_MS } from './units.ts'
 
@@ -14,10 +14,10 @@ const UNIT_MS: Record<string, number> = {
 }
 const PART = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g
 
-/** Go's longest has 24 characters. The pattern takes time by the square of the length, on digits without a unit. */
+/** Go's longest duration has 24 characters. For digits without a unit, the pattern takes time by the square of the length. */
 const MAX_CHARS = 64
 
-/** undefined: this is no positive duration. */
+/** undefined: not a positive duration. */
 export function parseGoDuration(text: string): number | undefined {
   if (text.length > MAX_CHARS) return undefined
   const parts = [...text.matchAll(PART)]

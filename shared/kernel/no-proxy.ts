@@ -1,11 +1,11 @@
-// NO_PROXY, entry by entry: addresses, networks in CIDR notation, domains with or without their own name, ports, `*`.
+// NO_PROXY, entry by entry: addresses, networks in CIDR notation, domains with or without the domain itself, ports, `*`.
 
 import { isIP, isIPv4 } from 'node:net'
 import { domainToASCII } from 'node:url'
 
 type Place = { host: string; port: string; address: bigint | undefined }
 
-/** Whether NO_PROXY, or where it is, keeps the target away from proxies. */
+/** Whether NO_PROXY excludes the target from proxies; a loopback target is always excluded. */
 export function isDirect(target: URL, noProxy: string): boolean {
   const host = target.hostname.replace(/^\[(.*)\]$/, '$1')
   const port = target.port || (target.protocol === 'https:' ? '443' : '80')
@@ -22,12 +22,12 @@ function matches(entry: string, place: Place): boolean {
   const { host, port } = splitPort(entry)
   if (host === '' || (port !== '' && port !== place.port)) return false
   const address = addressOf(host)
-  // A domain is never part of an address, though `.1` ends many.
+  // A domain never matches a part of an address, though many addresses end in `.1`.
   if (address !== undefined || place.address !== undefined) return address === place.address
   return isWithin(place.host, host)
 }
 
-/** `foo.com`: itself and what is below; `.foo.com` and `*.foo.com`: only what is below. */
+/** `foo.com`: the domain and its subdomains; `.foo.com` and `*.foo.com`: only its subdomains. */
 function isWithin(host: string, entry: string): boolean {
   const below = entry.startsWith('*.') ? entry.slice(1) : entry
   if (below.startsWith('.')) return host.endsWith(`.${ascii(below.slice(1))}`)
@@ -35,11 +35,11 @@ function isWithin(host: string, entry: string): boolean {
 }
 
 function ascii(domain: string): string {
-  // Only where it changes something: it would also refuse what a name in NO_PROXY may hold.
+  // Only for names outside ASCII: domainToASCII would also refuse characters that a name in NO_PROXY may contain.
   return /^[\0-\x7f]*$/.test(domain) ? domain : domainToASCII(domain) || domain
 }
 
-/** `host`, `host:port`, `[address]:port`. Anything else is a host as it stands, an address with colons above all. */
+/** `host`, `host:port`, `[address]:port`. Anything else is taken as a host, in particular an address with colons. */
 function splitPort(entry: string): { host: string; port: string } {
   const [, bracketed, name, port = ''] = /^(?:\[([^[\]]*)\]|([^:[\]]*)):([^:[\]]*)$/.exec(entry) ?? []
   return { host: bracketed ?? name ?? entry, port }
@@ -52,7 +52,7 @@ function networkOf(entry: string): ((address: bigint) => boolean) | undefined {
   const length = Number(digits) + (ofV4 ? 96 : 0)
   if (base === undefined || length > 128) return undefined
   const shift = BigInt(128 - length)
-  // `::/0` is all of IPv6, and nothing of IPv4.
+  // `::/0` matches all of IPv6, and nothing of IPv4.
   return (address) => (length >= 96 || !isV4(address)) && address >> shift === base >> shift
 }
 
@@ -60,7 +60,7 @@ function isV4(address: bigint): boolean {
   return address >> 32n === 0xffffn
 }
 
-/** 128 bits; an IPv4 address is the same as the IPv6 address that stands for it (`::ffff:…`). */
+/** 128 bits; an IPv4 address equals the IPv6 address that represents it (`::ffff:…`). */
 function addressOf(text: string): bigint | undefined {
   if (isIP(text) === 0 || text.includes('%')) return undefined
   if (isIPv4(text)) return (0xffffn << 32n) | text.split('.').reduce((sum, part) => (sum << 8n) | BigInt(part), 0n)

@@ -1,23 +1,23 @@
-// Which proxy a request goes through. The rules are those of Go's net/http (golang.org/x/net/http/httpproxy), as Velero's own
-// pods obey them: one setting of the variables serves both. test/contract/go-proxy.test.ts compares row by row.
+// Which proxy a request goes through. The rules are those of Go's net/http (golang.org/x/net/http/httpproxy), which Velero's own
+// pods follow: the same values of the variables work for both. test/contract/go-proxy.test.ts compares row by row.
 
 import { RetryableError } from './errors.ts'
 import { isDirect } from './no-proxy.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 
-/** undefined: straight to the target. RetryableError `ProxyUnsupported`: the variable asks for something that is not done. */
+/** undefined: direct to the target. RetryableError `ProxyUnsupported`: the variable has a value that is not supported. */
 export function proxyFor(target: URL, env: Env = process.env): URL | undefined {
   const secure = target.protocol === 'https:'
   const name = secure ? 'HTTPS_PROXY' : 'HTTP_PROXY'
   const address = variable(env, name)
   if (address === '') return undefined
-  // Whoever calls a CGI program sets its HTTP_PROXY by a request header `Proxy`.
+  // In a CGI program the client controls HTTP_PROXY by a request header `Proxy`.
   if (!secure && env['REQUEST_METHOD'])
     throw unsupported(`${name} is not obeyed where REQUEST_METHOD is set: unset one of them`)
   if (isDirect(target, variable(env, 'NO_PROXY'))) return undefined
   const proxy = proxyUrl(address)
-  // Not quoted: there may be a password in it.
+  // The value is not quoted: it may contain a password.
   if (proxy === undefined) throw unsupported(`${name} names no proxy: is there a space or a line break in it?`)
   if (proxy.protocol === 'http:' || proxy.protocol === 'https:') return proxy
   throw unsupported(`${name} names a proxy of the kind ${proxy.protocol.slice(0, -1)}: give one of http or https`)
@@ -30,27 +30,27 @@ export function proxyAuthorization({ username, password }: URL): string | undefi
   return `Basic ${Buffer.from(plain).toString('base64')}`
 }
 
-/** Its address without credentials, for messages. */
+/** The proxy's address without credentials, for messages. */
 export function proxyName(proxy: URL): string {
   return `${proxy.protocol}//${proxy.host}`
 }
 
-/** For an agent of Node's that serves this one target: through the proxy or straight, whatever the environment says. */
+/** For an agent of Node's that serves this one target: through the proxy or direct, whatever the environment says. */
 export function agentProxyEnv(target: URL, env: Env = process.env): { HTTP_PROXY?: string; HTTPS_PROXY?: string } {
   const proxy = proxyFor(target, env)
   return proxy === undefined ? {} : { HTTP_PROXY: proxy.href, HTTPS_PROXY: proxy.href }
 }
 
-/** Capital letters first; an empty variable is an unset one. */
+/** The upper-case name comes first; an empty variable counts as unset. */
 function variable(env: Env, name: string): string {
   return env[name] || env[name.toLowerCase()] || ''
 }
 
 const SCHEME = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]/i
 
-/** Without a scheme it is http. */
+/** An address without a scheme means http. */
 function proxyUrl(value: string): URL | undefined {
-  // A URL of Node's drops these, at the ends and in the midst.
+  // Node's URL drops these characters, at the ends and in the middle.
   if (/[\0- \x7f]/.test(value)) return undefined
   const url = URL.parse(SCHEME.test(value) ? value : `http://${value}`)
   if (url === null || url.hostname === '') return undefined

@@ -1,11 +1,11 @@
-// Retries what asks to be retried, with jittered exponential back-off, inside a time limit.
+// Retries retryable errors, with jittered exponential back-off, inside a time limit.
 
 import type { Clock } from './clock.ts'
 import { RetryableError } from './errors.ts'
 
 export type RetryPolicy = { attempts: number; firstDelayMs: number; maxDelayMs: number; signal?: AbortSignal }
 
-/** Calls `act` until it succeeds, throws something that is not retryable, or `attempts` calls were made. */
+/** Calls `act` until it succeeds, throws an error that is not retryable, or `attempts` calls were made. */
 export async function retry<T>(act: () => Promise<T>, policy: RetryPolicy, clock: Clock): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {

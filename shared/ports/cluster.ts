@@ -1,17 +1,17 @@
-// The Kubernetes API as Dormouse uses it: read fresh, write with the resourceVersion that was read.
+// The Kubernetes API as Dormouse uses it: read the current object, write with the resourceVersion that was read.
 
 import type { KindName } from '#shared/api/kinds.ts'
 import type { ChangeOf, KindTypes, MetadataChange, StatusChangeOf } from '#shared/api/types.ts'
 
 export type ListOptions = { namespace?: string; labelSelector?: string }
 
-/** `limit`: at most so many in one page. `notNamespaces`: leaves these out, at the server. */
+/** `limit`: the maximum number of objects in one page. `notNamespaces`: the server leaves these out. */
 export type PageOptions = ListOptions & { limit?: number; notNamespaces?: readonly string[] }
 
-/** Where a list goes on. Only the adapter that gave it can read it; it ends after some minutes. */
+/** Where a list continues. Only the adapter that returned it can read it; it expires after some minutes. */
 export type Cursor = { readonly token: string; readonly limit: number }
 
-/** `bytes`: about what its objects take on the wire. `next` undefined: this was the last page. */
+/** `bytes`: the approximate size of its objects on the wire. `next` undefined: this was the last page. */
 export type Page<Name extends KindName = KindName> = {
   objects: KindTypes[Name][]
   bytes: number
@@ -24,8 +24,8 @@ export type Page<Name extends KindName = KindName> = {
  */
 export interface Cluster {
   /**
-   * Now by the API server's own clock, in epoch ms, to a second: what `creationTimestamp` is to be compared with, as the clocks of nodes differ.
-   * Before its first answer, this node's clock.
+   * The API server's clock, in epoch ms, to a second. Compare `creationTimestamp` with it, because the clocks of nodes differ.
+   * Before the server's first answer it is this node's clock.
    */
   nowMs(): number
   read<Name extends KindName>(
@@ -33,11 +33,11 @@ export interface Cluster {
     namespace: string | undefined,
     name: string,
   ): Promise<KindTypes[Name] | undefined>
-  /** All of them at once: for what is small and few. */
+  /** All objects at once: only for kinds with few, small objects. */
   list<Name extends KindName>(kind: Name, options?: ListOptions): Promise<KindTypes[Name][]>
   /**
-   * A part of the list, of bounded size: a few megabytes, or a single object. What stands there while all pages are read is in one of
-   * them, once; what is made or goes meanwhile may or may not be.
+   * A part of the list, of bounded size: a few megabytes, or a single object. An object that exists while all pages are read is in
+   * exactly one of them; an object that is created or deleted meanwhile may or may not be.
    */
   page<Name extends KindName>(kind: Name, options?: PageOptions, from?: Cursor): Promise<Page<Name>>
   /** Creates it. ConflictError with reason `AlreadyExists` when the name is taken. */
@@ -57,8 +57,8 @@ export interface Cluster {
     status: StatusChangeOf<Name>,
   ): Promise<KindTypes[Name]>
   /**
-   * Deletes exactly the object that was seen (UID precondition), with `unchanged` only as it was seen (resourceVersion, too), else
-   * ConflictError. Absent is a success.
+   * Deletes exactly the object that was seen (UID precondition), with `unchanged` only if it is unchanged (resourceVersion, too), else
+   * throws ConflictError. If the object does not exist, the call succeeds.
    */
   delete<Name extends KindName>(kind: Name, seen: KindTypes[Name], precondition?: 'unchanged'): Promise<void>
 }

@@ -1,4 +1,4 @@
-// Stores as code sees them that does not know which kinds there are. A kind of store is one folder in shared/repository/stores and one
+// Stores for code that does not depend on their kinds. A kind of store is one folder in shared/repository/stores and one
 // line in its registry (docs/development/add-a-store.md).
 
 import type { BackupStorageLocation } from '#shared/api/types.ts'
@@ -10,56 +10,56 @@ import type { ObjectStore } from './object-store.ts'
 /** Everything needed to open a store. Only the folder of its kind reads more than `kind`. Holds secrets: memory only. Plain data. */
 export type StoreSettings = { readonly kind: string }
 
-/** `notes`: what is odd in the Secrets, for a log; they hold nothing secret. */
+/** `notes`: oddities of the Secrets, for a log; the notes contain no secrets. */
 export type ReadySettings = { settings: StoreSettings; notes: string[] }
 
-/** What neutral code asks of the registry. */
+/** The registry's interface for code that does not depend on kinds. */
 export interface Stores extends StoreRules {
   /** `secrets`: the values of `parse(spec).secrets`. Also TerminalErrors `CredentialsInvalid`, `FolderNotAllowed`. */
   settingsFrom(spec: StoreSpec, secrets: SecretValues): ReadySettings
-  /** The same text as placeOf of what they were made from. */
+  /** The same text as placeOf of the spec that the settings were made from. */
   placeOfSettings(settings: StoreSettings): string
 }
 
-/** A kind heeds what it has a use for. */
+/** A kind ignores options that it has no use for. */
 export type StoreOptions = {
   clock?: Clock
   /** For the TCP connection. */
   connectTimeoutMs?: number
-  /** How often a call is tried, at least once. */
+  /** Number of attempts for each call, at least 1. */
   attempts?: number
-  /** Bytes of buffers that callers gave back and that are kept for later answers. */
+  /** Bytes of returned buffers that are kept for later answers. */
   keepBufferBytes?: number
   /**
-   * false: the store ignores or refuses conditional PUT, and putIfAbsent looks first and writes then. Two writers that do so at the same
-   * moment both believe that they were first: only for one writer at a time (exclusive prune).
+   * false: the store ignores or refuses conditional PUT, so putIfAbsent checks for the object first and then writes. Two concurrent writers
+   * could both believe that they were first, so this is only for one writer at a time (exclusive prune).
    */
   conditionalPut?: boolean
 }
 
 export type OpenedStore = ObjectStore & {
-  /** Ends idle connections at once. Without it they end by themselves and keep no process alive. */
+  /** Ends idle connections at once. Without this call they end by themselves and keep no process alive. */
   close(): void
   /**
-   * Gives a buffer of get or getRange back, to be used for another answer: the caller reads it no more. The call may be left out; a store
-   * without it makes each buffer anew.
+   * Returns a buffer of get or getRange for reuse: the caller must not read it any more. The call is optional; a store without this method
+   * allocates each buffer anew.
    */
   release?(bytes: Uint8Array): void
 }
 
-/** Nothing is connected to before the first call. */
+/** Connects only at the first call. */
 export type OpenStore = (settings: StoreSettings, options?: StoreOptions) => OpenedStore
 
-/** What a deployment allows. `folderStores`: the folder below which stores in folders may lie; undefined: there are none. */
+/** What a deployment allows. `folderStores`: the folder that must contain all stores in folders; undefined: none are allowed. */
 export type StorePolicy = { folderStores: string | undefined }
 
-/** One kind of store as it stands in the registry: rules without any I/O. What throws does so as StoreRules and Stores say. */
+/** One kind of store in the registry: rules without any I/O. Its functions throw the errors that StoreRules and Stores document. */
 export interface StoreKind {
   /** `kind` of its settings. */
   readonly kind: string
-  /** The value of `repositoryDriver` that stands for it. */
+  /** Its value of `repositoryDriver`. */
   readonly driver: string
-  /** What locations lead to it; undefined: none does, only a BackupRepositoryClaim of an operator. */
+  /** How BackupStorageLocations refer to it; undefined: they cannot, only a BackupRepositoryClaim of an operator can. */
   readonly locations: LocationRules | undefined
   parse(parameters: Record<string, string>): StoreParameters
   placeOf(parameters: Record<string, string>): string
@@ -69,7 +69,7 @@ export interface StoreKind {
 }
 
 export type LocationRules = {
-  /** For messages: what `spec.provider` has to be. */
+  /** For messages: the accepted values of `spec.provider`. */
   providers: string
   isProvider(provider: string): boolean
   parametersFrom(location: BackupStorageLocation, encryptionSecretName?: string): Record<string, string>

@@ -1,4 +1,4 @@
-// What Dormouse asks of vSphere: First Class Disks (FCD), their snapshots, and what changed between two of them.
+// Dormouse's interface to vSphere: First Class Disks (FCD), their snapshots, and the areas that changed between two snapshots.
 
 import type { Extent } from './disk.ts'
 
@@ -9,25 +9,25 @@ export type VolumeFacts = {
   /** Bare managed object id, such as `datastore-59`. */
   datastoreMoref: string
   changedBlockTracking: boolean
-  /** Host name of the vCenter that knows it. */
+  /** Host name of the vCenter that manages the disk. */
   vcenter: string
 }
 
 export type FcdSnapshot = { snapshotId: string; description: string; createdMs: number }
 
-/** Names a running vCenter task so that another process can go on polling it. */
+/** Names a running vCenter task so that another process can continue to poll it. */
 export type TaskRef = { vcenter: string; task: string }
 
 export type TaskState =
   | { state: 'running'; percent: number | undefined }
-  /** `result`: the id that the task made, where it makes one. */
+  /** `result`: the id that the task created, if it creates one. */
   | { state: 'done'; result: string | undefined }
 
-/** How VDDK reaches a disk. Holds a password: lives in memory only, is never logged and never written. */
+/** How VDDK reaches a disk. Holds a password: keep it in memory only, never log or store it. */
 export type DiskAccess = {
   server: string
   port: number
-  /** SHA-1 of the vCenter's certificate, `AA:BB:…`, as VDDK wants it; taken from a connection that was verified. */
+  /** SHA-1 of the vCenter's certificate, `AA:BB:…`, as VDDK requires; taken from a verified connection. */
   thumbprintSha1: string
   user: string
   password: string
@@ -35,7 +35,7 @@ export type DiskAccess = {
 }
 
 /**
- * Faults: vCenter busy or away, expired logins, tasks in each other's way: RetryableError. An FCD or snapshot that does
+ * Faults: vCenter busy or away, expired logins, conflicting tasks: RetryableError. An FCD or snapshot that does
  * not exist: `undefined` where the signature says so, else TerminalError with reason `VolumeNotFound` or
  * `SnapshotNotFound`. A task that ended in a fault: pollTask throws the mapped error.
  */
@@ -52,7 +52,7 @@ export interface VolumeService {
    * all allocated areas instead (tracking off, epoch gone, corrupt, other UUID).
    */
   changedAreas(fcdId: string, snapshotId: string, changeId: string, capacityBytes: number): Promise<Extent[]>
-  /** undefined: it was gone already. */
+  /** undefined: the snapshot was already gone. */
   startDeleteSnapshot(fcdId: string, snapshotId: string): Promise<TaskRef | undefined>
   diskAccess(fcdId: string): Promise<DiskAccess>
   /** Logs every session out. */

@@ -1,4 +1,4 @@
-// The HTTP side of a function: POST / takes a CloudEvent, the rest is for Knative and for whoever watches.
+// The HTTP side of a function: POST / takes a CloudEvent, the other paths are for Knative and for monitoring.
 
 import express, { type Express, type Request, type Response } from 'express'
 import { KiB } from '#shared/kernel/units.ts'
@@ -38,7 +38,7 @@ export function createApp(options: AppOptions): Express {
   return app
 }
 
-/** What carries no event in its headers, and cannot have one in its body, is refused before its body is read. */
+/** A request without an event in its headers, and without a content type for one in its body, is refused before its body is read. */
 function refuseEarly(request: Request, response: Response, next: () => void, options: AppOptions): void {
   if (mayBeEvent(request.headers)) {
     next()
@@ -63,7 +63,7 @@ async function takeEvent(request: Request, response: Response, options: AppOptio
 }
 
 function answer(response: Response, { status, retryAfterSeconds }: Answer, stopping: AbortSignal): void {
-  if (stopping.aborted) response.set('Connection', 'close') // or the drain would wait for an idle connection
+  if (stopping.aborted) response.set('Connection', 'close') // otherwise the drain would wait for an idle connection
   if (retryAfterSeconds !== undefined) response.set('Retry-After', String(retryAfterSeconds))
   response.status(status).end()
 }
@@ -73,7 +73,7 @@ function refuseEvent(why: string, { log, metrics, name }: AppOptions): void {
   log.warn({ reason: 'BadEvent' }, why)
 }
 
-/** What express itself could not take: a body that is too long (413), cut off, or in an unknown encoding. */
+/** Bodies that express itself refused: too long (413), incomplete, or in an unknown encoding. */
 function refuseBody(error: unknown, response: Response, options: AppOptions): void {
   const status = (error as { status?: unknown }).status
   const refused = typeof status === 'number' && status >= 400 && status < 500

@@ -1,18 +1,18 @@
-// Takes a CloudEvent's attributes from an HTTP request.
+// Reads a CloudEvent's attributes from an HTTP request.
 
 import type { IncomingHttpHeaders } from 'node:http'
 import { BadEvent, type EventAttributes } from './ref.ts'
 
-/** Longer attributes are nobody's: a name has 253 characters at most, a subject or source holds a few of them. */
+/** Longer attributes are invalid: a name has 253 characters at most, a subject or source holds a few of them. */
 const ATTRIBUTE_MAX_CHARS = 1024
 const REQUIRED = ['specversion', 'id', 'source', 'type'] as const
 
-/** By its headers alone; a batch is refused with its own words later. */
+/** By its headers alone; a batch is refused later with a message of its own. */
 export function mayBeEvent(headers: IncomingHttpHeaders): boolean {
   return /^application\/cloudevents\b/i.test(headers['content-type'] ?? '') || headers['ce-specversion'] !== undefined
 }
 
-/** Throws BadEvent when there is nothing to read. What was read has yet to pass checkEvent. */
+/** Throws BadEvent when the request holds no event. The caller must still pass the result to checkEvent. */
 export async function eventFromRequest(headers: IncomingHttpHeaders, body: string): Promise<EventAttributes> {
   const contentType = headers['content-type'] ?? ''
   if (/^application\/cloudevents-batch\b/i.test(contentType)) throw new BadEvent('batches are not taken')
@@ -20,7 +20,7 @@ export async function eventFromRequest(headers: IncomingHttpHeaders, body: strin
   return structured ? await structuredEvent(headers, body) : binaryEvent(headers)
 }
 
-/** Throws BadEvent unless it is a CloudEvent of version 1.0. The CloudEvents package does not look by itself. */
+/** Throws BadEvent unless it is a CloudEvent of version 1.0. The CloudEvents package does not check this itself. */
 export function checkEvent(event: EventAttributes): void {
   for (const field of REQUIRED) {
     const value = event[field]
@@ -32,8 +32,8 @@ export function checkEvent(event: EventAttributes): void {
 }
 
 /**
- * Every sender in Knative uses binary mode, where the attributes are headers and the data is not needed. Reading them by
- * hand keeps the CloudEvents package (60 ms with its JSON schema compiler) out of a cold start.
+ * Every sender in Knative uses binary mode, where the attributes are headers and the data is not needed. Parsing them
+ * here keeps the CloudEvents package (60 ms with its JSON schema compiler) out of a cold start.
  */
 function binaryEvent(headers: IncomingHttpHeaders): EventAttributes {
   const attributes = Object.entries(headers).filter(([header]) => header.startsWith('ce-'))
@@ -41,8 +41,8 @@ function binaryEvent(headers: IncomingHttpHeaders): EventAttributes {
 }
 
 /**
- * Structured mode is left to the package. None of its methods may be called on what it gives: an extension of the same
- * name, such as `validate`, takes the method's place.
+ * Structured mode is left to the package. None of its methods may be called on the result: an extension with the same
+ * name, such as `validate`, replaces the method.
  */
 async function structuredEvent(headers: IncomingHttpHeaders, body: string): Promise<EventAttributes> {
   const { HTTP } = await import('cloudevents')

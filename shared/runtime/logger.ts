@@ -1,4 +1,4 @@
-// One line of JSON per fact, to stdout. Keys: kind namespace name phase step bytes durationMs reason.
+// One line of JSON per event, to stdout. Keys: kind namespace name phase step bytes durationMs reason.
 
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino'
 
@@ -6,7 +6,7 @@ export type Logger = Pick<PinoLogger, 'debug' | 'info' | 'warn' | 'error'> & { c
 
 type Fields = Record<string, unknown>
 
-/** Writes synchronously: a line that was logged is out, even if the process dies right after it. */
+/** Writes synchronously: a logged line is out, even if the process dies right after it. */
 export function createLogger(name: string, options: { level?: string; destination?: DestinationStream } = {}): Logger {
   const settings = {
     base: { function: name },
@@ -21,7 +21,7 @@ export function createLogger(name: string, options: { level?: string; destinatio
   return guarded(pino(settings, options.destination ?? pino.destination({ dest: 1, sync: true })))
 }
 
-/** Pino shows the fields of a child to no formatter. */
+/** Pino does not pass the fields of a child logger to a formatter. */
 function guarded(log: PinoLogger): Logger {
   return {
     debug: log.debug.bind(log),
@@ -34,7 +34,7 @@ function guarded(log: PinoLogger): Logger {
 
 const SECRET_NAME = /passw|passphrase|secret|token|authorization|credential|customer_?key/i
 
-/** By what a field is called, at any depth. Paths, as pino's own redaction wants them, would have to be known before. */
+/** By a field's name, at any depth. Pino's own redaction needs paths that are known in advance. */
 function withoutSecrets(fields: Fields): Fields {
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [name, SECRET_NAME.test(name) ? '**redacted**' : cleaned(value)]),
@@ -50,7 +50,7 @@ function isPlain(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
 }
 
-/** Not what libraries hang onto their errors besides: requests with their headers, for one. */
+/** Without the properties that libraries attach to their errors, such as requests with their headers. */
 function errorFields(error: unknown): unknown {
   if (!(error instanceof Error)) return String(error)
   const { name, message, stack, cause } = error

@@ -1,5 +1,5 @@
-// What a function counts, in Prometheus' text form. Its own 100 lines: prom-client costs more start time than it saves here,
-// and pods that go to zero are missed by a scrape anyway, which is why otlp.ts pushes the same numbers before the end.
+// A function's metrics, in Prometheus' text form. These 100 lines replace prom-client, which would cost more start time than it saves here.
+// A scrape misses pods that scale to zero anyway, so otlp.ts pushes the same numbers before the end.
 
 type Labels = Readonly<Record<string, string>>
 export type Sample = { labels: Labels; value: number }
@@ -45,7 +45,7 @@ export class Histogram {
   readonly bounds: readonly number[]
   readonly #spreads = new Map<string, Spread>()
 
-  /** `bounds`: upper limits of the buckets, ascending; one without a limit comes on top. */
+  /** `bounds`: upper limits of the buckets, ascending; a bucket without a limit is added. */
   constructor(name: string, help: string, bounds: readonly number[]) {
     this.name = name
     this.help = help
@@ -80,7 +80,7 @@ export class Histogram {
   }
 }
 
-/** The numbers of one function's process. */
+/** The metrics of one function's process. */
 export type Metrics = ReturnType<typeof createMetrics>
 
 export function createMetrics() {
@@ -99,7 +99,7 @@ function metricText(metric: Metric): string {
   )
 }
 
-/** `{a="1",b="2"}` with the names in order, so that it also serves as a key. */
+/** `{a="1",b="2"}` with sorted names, so that it also serves as a key. */
 function textOf(labels: Labels): string {
   const pairs = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))
   if (pairs.length === 0) return ''

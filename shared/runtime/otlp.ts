@@ -1,5 +1,5 @@
-// Pushes a function's numbers to an OpenTelemetry collector (OTLP over HTTP, JSON): a pod that goes to zero between two
-// scrapes would otherwise take its counts with it. Loaded only where a collector is named.
+// Pushes a function's metrics to an OpenTelemetry collector (OTLP over HTTP, JSON): otherwise the counts of a pod that scales to zero
+// between two scrapes would be lost. Loaded only if a collector is configured.
 
 import { asError, RetryableError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -14,13 +14,13 @@ const TIMEOUT_MS = 3 * SECOND_MS
 /** AGGREGATION_TEMPORALITY_CUMULATIVE of opentelemetry/proto/metrics/v1/metrics.proto. */
 const CUMULATIVE = 2
 
-/** By the variables of the OpenTelemetry specification; undefined: nobody collects. */
+/** By the variables of the OpenTelemetry specification; undefined: no collector is configured. */
 export function collectorUrl(env: Env): string | undefined {
   const { OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: exact, OTEL_EXPORTER_OTLP_ENDPOINT: base } = env
   return exact || (base ? `${base.replace(/\/$/, '')}/v1/metrics` : undefined)
 }
 
-/** `instance` keeps the counts of two pods apart. */
+/** `instance` distinguishes the counts of two pods. */
 export async function pushMetrics(url: string, name: string, instance: string, metrics: Metrics, period: Period) {
   const resource = { attributes: attributesOf({ 'service.name': name, 'service.instance.id': instance }) }
   const scopeMetrics = [{ scope: { name: 'dormouse' }, metrics: metrics.all.map((metric) => metricOf(metric, period)) }]
@@ -61,7 +61,7 @@ function spreadPoints(histogram: Histogram, period: Period): object[] {
   }))
 }
 
-/** 64-bit numbers are text in OTLP's JSON. */
+/** 64-bit numbers are strings in OTLP's JSON. */
 function pointOf(labels: Readonly<Record<string, string>>, { startedMs, nowMs }: Period): object {
   const nanoseconds = (ms: number) => `${Math.floor(ms)}000000`
   const [startTimeUnixNano, timeUnixNano] = [nanoseconds(startedMs), nanoseconds(nowMs)]

@@ -1,4 +1,4 @@
-// One request to an address by http or https: straight, or through the proxy that the environment names for it.
+// One request to an address by http or https: direct, or through the proxy that the environment names for it.
 
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { agentProxyEnv } from '#shared/kernel/proxy.ts'
@@ -6,14 +6,14 @@ import { http } from './http.ts'
 
 export type Outgoing = { method: 'POST'; headers: Record<string, string | number> }
 
-/** Each has a connection of its own. RetryableError `ProxyUnsupported`. */
+/** Each request has a connection of its own. RetryableError `ProxyUnsupported`. */
 export function openRequest(
   url: string,
   options: Outgoing,
   onResponse: (response: IncomingMessage) => void,
 ): ClientRequest {
   const target = new URL(url)
-  // Most addresses are http, and its module is not loaded for those.
+  // Most addresses are http, so the https module is loaded only when it is needed.
   const { request, Agent } = target.protocol === 'https:' ? process.getBuiltinModule('node:https') : http
   const agent = new Agent({ proxyEnv: agentProxyEnv(target) })
   return request(target, { ...options, agent }, onResponse)

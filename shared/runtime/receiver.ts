@@ -1,4 +1,4 @@
-// From an event to an answer: finds the object, runs the handler, turns its errors into what senders understand.
+// From an event to an answer: finds the object, runs the handler, and maps its errors to answers that senders understand.
 
 import type { KindName } from '#shared/api/kinds.ts'
 import { REQUEST_MS } from '#shared/kernel/call-limits.ts'
@@ -12,15 +12,15 @@ import type { Metrics } from './metrics.ts'
 import { BadEvent, causeOf, type EventAttributes, refFromEvent } from './ref.ts'
 
 /**
- * 202: done, also "nothing to do". 503: deliver it again; the one code that an ApiServerSource and a broker both retry.
- * 400: no event for this function, never delivered again. The body stays empty: a broker takes a 2xx with a body for a
+ * 202: done, also "nothing to do". 503: deliver it again; the only code that both an ApiServerSource and a broker retry.
+ * 400: not an event for this function, never delivered again. The body stays empty: a broker takes a 2xx with a body for a
  * broken event and delivers it again.
  */
 export type Answer = { status: 202 | 400 | 503; retryAfterSeconds?: number }
 
 export type Outcome = 'done' | 'bad event' | 'retry' | 'conflict' | 'aborted' | 'terminal' | 'bug'
 
-/** What a function does with an event that is about no object of its kinds: a PingSource's tick, a dead letter. */
+/** Handles an event that is not about an object of the function's kinds: a PingSource's tick, a dead letter. */
 export type HandleEvent = (context: Context, event: EventAttributes, signal: AbortSignal) => Promise<string>
 
 export type ReceiverOptions = {
@@ -37,14 +37,14 @@ export type ReceiverOptions = {
   deadlineMs?: number
 }
 
-/** Never rejects. `signal` aborts when nobody waits for the answer any more. */
+/** Never rejects. `signal` aborts when the sender no longer waits for the answer. */
 export type Receive = (event: EventAttributes, signal?: AbortSignal) => Promise<Answer>
 
 type Work = { log: Logger; run: (signal: AbortSignal) => Promise<string> }
 type Ending = [Outcome, Answer]
 
 const RETRY_AFTER_SECONDS = 5
-/** Someone else writes the same object: the second look nearly always settles it. */
+/** Another writer has changed the same object: a second run nearly always succeeds. */
 const CONFLICT_RERUNS = 3
 const CONFLICT_DELAY = { firstDelayMs: 20, maxDelayMs: 200 }
 
@@ -70,7 +70,7 @@ async function take(event: EventAttributes, signal: AbortSignal | undefined, opt
   }
 }
 
-/** Who handles the event, with a log that names the object. */
+/** The handler for the event, with a log that names the object. */
 function workFor(event: EventAttributes, options: ReceiverOptions): Work {
   const { kinds, handle, handleEvent, metrics, clock = systemClock } = options
   const id = String(event['id'])
@@ -126,8 +126,8 @@ function endingOf(error: Error, signal: AbortSignal, log: Logger): Ending {
     return ['conflict', again]
   }
   if (error instanceof TerminalError) {
-    // The handler writes what is terminal into the status. What comes here could not be written, such as Forbidden:
-    // another delivery changes nothing, and the sweep comes back every minute anyway.
+    // The handler writes terminal errors into the status. An error that arrives here could not be written, such as Forbidden:
+    // another delivery changes nothing, and the sweep retries every minute anyway.
     log.error({ reason: error.reason, cause }, error.message)
     return ['terminal', { status: 202 }]
   }

@@ -1,9 +1,9 @@
-// Which object an event is about. The event is only a reason to look: nothing else is taken from it.
+// Which object an event is about. The event only triggers a read of the object: nothing else is taken from it.
 
 import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 
-/** `namespace` is undefined for kinds that live outside of namespaces. */
+/** `namespace` is undefined for cluster-scoped kinds. */
 export type ObjectRef = { kind: KindName; namespace: string | undefined; name: string }
 
 /** `sweep`: woken by Dormouse's own sweep; `event`: by a change that the API server announced. */
@@ -12,10 +12,10 @@ export type Cause = 'event' | 'sweep'
 /** Type of the events that the sweep sends. */
 export const WAKE_TYPE = 'dev.dormouse.wake'
 
-/** The attributes of a CloudEvent that Dormouse reads; anything else in it is left alone. */
+/** The attributes of a CloudEvent that Dormouse reads; all others are ignored. */
 export type EventAttributes = { readonly [attribute: string]: unknown }
 
-/** What is wrong with an event, for the log and the sender. */
+/** Describes what is wrong with an event, for the log and the sender. */
 export class BadEvent extends Error {}
 
 /** Throws BadEvent on a kind outside `kinds`, on another apiVersion, and on names that the API server would refuse. */
@@ -48,7 +48,7 @@ export function refText(ref: ObjectRef): string {
   return `${ref.kind} ${ref.namespace === undefined ? '' : `${ref.namespace}/`}${ref.name}`
 }
 
-/** Short and in one line: what a stranger sent goes into the log. */
+/** Short and in one line: it logs text from an untrusted sender. */
 function shown(value: unknown): string {
   return JSON.stringify(value)?.slice(0, 80) ?? 'undefined'
 }

@@ -1,4 +1,4 @@
-// Runs a function as an HTTP server, and ends it in order.
+// Runs a function as an HTTP server, and shuts it down gracefully.
 
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -21,9 +21,9 @@ export type ServeOptions = Pick<
   metrics?: Metrics
   /** Runs at the end, after the last handler: closes movers and sessions. */
   onStop?: () => Promise<void>
-  /** How long running handlers are waited for. */
+  /** Time limit of the wait for running handlers. */
   drainMs?: number
-  /** How long `onStop` is waited for. */
+  /** Time limit of the wait for `onStop`. */
   cleanUpMs?: number
 }
 
@@ -31,16 +31,16 @@ export type Served = {
   port: number
   log: Logger
   metrics: Metrics
-  /** Takes no more events, aborts the handlers' signals, waits for them, then resolves. */
+  /** Accepts no more events, aborts the handlers' signals, waits for them, then resolves. */
   stop(why?: string): Promise<void>
 }
 
 const PUSH_EVERY_MS = MINUTE_MS
-/** Longer than the 90 s after which Go's client drops an idle connection: else it may send into one that we just closed. */
+/** Longer than the 90 s after which Go's client drops an idle connection: otherwise it may send into one that was just closed. */
 const KEEP_ALIVE_MS = 120_000
-/** What Knative leaves between SIGTERM and SIGKILL is longer; a handler needs seconds for its checkpoint. */
+/** Shorter than Knative's time between SIGTERM and SIGKILL; a handler needs seconds for its checkpoint. */
 const DRAIN_MS = 20_000
-/** A vCenter that does not answer must not keep the process. */
+/** A vCenter that does not answer must not keep the process alive. */
 const CLEAN_UP_MS = 5000
 
 /** Resolves once the server listens. SIGTERM and SIGINT stop it and end the process with code 0. */
@@ -52,7 +52,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   return served
 }
 
-/** As serve, but leaves the process alone: for tests that run several functions in one. */
+/** Like serve, but does not end the process: for tests that run several functions in one process. */
 export async function listen(options: ServeOptions): Promise<Served> {
   const { name } = options
   const log = options.log ?? createLogger(name)
@@ -72,7 +72,7 @@ export async function listen(options: ServeOptions): Promise<Served> {
   return { port, log, metrics, stop }
 }
 
-/** Pushes every minute where a collector is named; gives the last push, for the end. */
+/** Pushes every minute if a collector is configured; returns the function for the last push, before the end. */
 async function startPushing(name: string, metrics: Metrics, log: Logger): Promise<() => Promise<void>> {
   const env = process.env
   if (!env['OTEL_EXPORTER_OTLP_ENDPOINT'] && !env['OTEL_EXPORTER_OTLP_METRICS_ENDPOINT']) return async () => undefined

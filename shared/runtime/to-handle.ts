@@ -6,7 +6,7 @@ import { createReceiver } from './receiver.ts'
 import type { EventAttributes } from './ref.ts'
 import type { ServeOptions } from './serve.ts'
 
-/** An empty body with its own status: faas-js-runtime would send the whole object as the body otherwise. */
+/** An empty body with a status of its own: without it faas-js-runtime would send the whole object as the body. */
 export type KnativeAnswer = { statusCode: number; headers: Record<string, string>; body: '' }
 export type KnativeHandle = (context: unknown, event?: EventAttributes) => Promise<KnativeAnswer>
 

@@ -1,4 +1,4 @@
-// Sends the event that wakes a function: what the sweep does for objects that no other event reached.
+// Sends the event that wakes a function: the sweep uses it for objects that no other event reached.
 
 import { KINDS } from '#shared/api/kinds.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
@@ -6,8 +6,8 @@ import { openRequest } from './outgoing.ts'
 import { type ObjectRef, refText, WAKE_TYPE } from './ref.ts'
 
 /**
- * Resolves to `accepted` on a 2xx, and to `sent` when there is no answer within `waitMs`: a function that is called
- * directly answers after its slice, and hanging up would end the slice, so the request then stays open by itself.
+ * Resolves to `accepted` on a 2xx, and to `sent` when there is no answer within `waitMs`. A function that is called
+ * directly answers after its slice, and closing the connection would end the slice, so the request then stays open by itself.
  * RetryableError: refused or not reachable.
  */
 export async function sendWake(url: string, ref: ObjectRef, options: { waitMs?: number } = {}) {
@@ -30,15 +30,15 @@ export async function sendWake(url: string, ref: ObjectRef, options: { waitMs?: 
   return await post(url, headers, body, refText(ref), options.waitMs ?? 2000)
 }
 
-/** Where a function is reached without a broker. `template` holds `{step}`. */
+/** A function's address without a broker. `template` contains `{step}`. */
 export function functionUrl(template: string, step: string): string {
   return template.replaceAll('{step}', step)
 }
 
-/** Requests that nobody has answered yet: each holds a connection, and silent receivers must not add up over the minutes. */
+/** Requests without an answer yet: each holds a connection, and silent receivers must not add up over the minutes. */
 let openRequests = 0
 const MOST_OPEN = 512
-/** As long as Knative lets any request last. */
+/** Knative ends every request after this time. */
 const LONGEST_MS = 600_000
 
 type Headers = Record<string, string | number>

@@ -1,4 +1,4 @@
-// What every function is wired from: settings, log, metrics, the Kubernetes API.
+// The common dependencies of every function: settings, log, metrics, the Kubernetes API.
 
 import { hostname } from 'node:os'
 import { createCluster } from '#shared/adapters/kube/cluster.ts'

@@ -1,4 +1,4 @@
-// The mover of a heavy function: its child process, with the VDDK settings that the documented ConfigMap holds right now.
+// The mover of an upload or download function: its child process, with the VDDK settings that the documented ConfigMap holds now.
 
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,7 +12,7 @@ import { wireRepositories } from './repositories.ts'
 import { Scratch } from './scratch.ts'
 import { wireVolumes } from './volumes.ts'
 
-/** One transfer at a time: a pod's memory is cut for one, and max-scale of the service makes more pods. */
+/** One transfer at a time: a pod's memory limit fits one, and max-scale of the service allows more pods. */
 const TRANSFERS_PER_POD = 1
 
 export function wireTransfers(name: string, deps: StepDeps, metrics: Metrics): TransferDeps {
@@ -25,7 +25,7 @@ export function wireTransfers(name: string, deps: StepDeps, metrics: Metrics): T
   }
 }
 
-/** Starts the child with the settings of the moment; other settings mean another child, once the last transfer is over. */
+/** Starts the child with the current settings; when the settings change, a new child is started after the last transfer is over. */
 class ConfiguredMover implements Mover {
   readonly #deps: StepDeps
   #current: { config: string; mover: Mover } | undefined
@@ -45,7 +45,7 @@ class ConfiguredMover implements Mover {
   }
 
   async endAccess(...args: Parameters<Mover['endAccess']>): ReturnType<Mover['endAccess']> {
-    // By the mover as it is: another configuration waits for the transfer that is under way.
+    // By the current mover: a new configuration waits for the running transfer.
     await (this.#current?.mover ?? (await this.#configured())).endAccess(...args)
   }
 
@@ -53,7 +53,7 @@ class ConfiguredMover implements Mover {
     await this.#current?.mover.close()
   }
 
-  /** One after the other: two that ask at once would else start a mover each, and one of them could never be killed or closed. */
+  /** One call after the other: two concurrent calls would otherwise start a mover each, and one of them could never be killed or closed. */
   #configured(): Promise<Mover> {
     const mine = this.#turn.then(() => this.#configure())
     this.#turn = mine.catch(() => undefined)
@@ -84,7 +84,7 @@ class ConfiguredMover implements Mover {
     })
   }
 
-  /** The Velero Plugin for vSphere's ConfigMap with the label velero.io/vddk-config=vix-disk-lib; read anew for each transfer. */
+  /** The Velero Plugin for vSphere's ConfigMap with the label velero.io/vddk-config=vix-disk-lib; read again for each transfer. */
   async #renderConfig(): Promise<string> {
     const options = {
       namespace: this.#deps.settings.veleroNamespace,
@@ -95,7 +95,7 @@ class ConfiguredMover implements Mover {
   }
 }
 
-/** Beside the function's bundle, or in the source tree. */
+/** Next to the function's bundle, or in the source tree. */
 function moverEntry(): string {
   const here = fileURLToPath(import.meta.url)
   if (basename(here).endsWith('.mjs')) return join(dirname(here), 'mover.mjs')

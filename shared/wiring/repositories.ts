@@ -1,4 +1,4 @@
-// Repositories for a function. The engine and the clients of stores are heavy: they are loaded when a repository is first needed.
+// Repositories for a function. The engine and the store clients are large: they are loaded when a repository is first needed.
 
 import type { RepositoryDeps, StepDeps } from '#shared/controllers/deps.ts'
 import { accessOfRepository } from '#shared/controllers/repository-access.ts'
@@ -35,7 +35,7 @@ async function loadRepositories(deps: StepDeps): Promise<Repositories> {
   return createRepositories({ storeOf, clock: deps.clock, chunkBytes: deps.settings.chunkBytes, warn, sourceOf })
 }
 
-/** One store for calls with the same settings, so that its connections are used again; other settings replace it. */
+/** Shares one store between calls with the same settings, so that its connections are reused; other settings replace it. */
 function rememberingLast(create: (access: RepositoryAccess) => OpenedStore) {
   let last: { settings: string; store: OpenedStore } | undefined
   return (access: RepositoryAccess): ObjectStore => {

@@ -14,7 +14,7 @@ export class Scratch {
     this.#place = place
   }
 
-  /** Made when first needed, and again after a failure. */
+  /** Created when first needed, and again after a failure. */
   folder(): Promise<string> {
     const folder = this.#folder ?? mkdtemp(join(this.#place, 'dormouse-'))
     this.#folder = folder
@@ -24,7 +24,7 @@ export class Scratch {
     })
   }
 
-  /** Answers the file's path. */
+  /** Returns the file's path. */
   async write(name: string, text: string): Promise<string> {
     const file = join(await this.folder(), name)
     try {

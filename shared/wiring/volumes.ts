@@ -1,4 +1,4 @@
-// vSphere for a function: credentials from the documented Secret, read again whenever a login fails, so they may rotate.
+// vSphere for a function: credentials from the documented Secret, read again whenever a login fails, so that they may be rotated.
 
 import type { StepDeps, VolumeDeps } from '#shared/controllers/deps.ts'
 import { DEFAULT_VSPHERE_SECRET, requireVSphereSecret } from '#shared/domain/secret-purposes.ts'
@@ -14,7 +14,10 @@ export function wireVolumes(deps: StepDeps): VolumeDeps {
   return { ...deps, volumes, clusterId: () => clusterId(deps, loadConfig) }
 }
 
-/** The Secret that `vsphere_secret_name` and `vsphere_secret_namespace` of the Velero Plugin for vSphere's ConfigMap name, else its default. */
+/**
+ * The Secret that `vsphere_secret_name` and `vsphere_secret_namespace` of the Velero Plugin for vSphere's ConfigMap name, else the
+ * default one.
+ */
 export async function loadVSphereConfig(deps: StepDeps): Promise<VSphereConfig> {
   const config = (await deps.cluster.read('ConfigMap', deps.settings.veleroNamespace, CONFIG_MAP))?.data ?? {}
   const name = config['vsphere_secret_name'] ?? DEFAULT_VSPHERE_SECRET

@@ -1,6 +1,6 @@
 import type { ResourceSelector } from '../actions.ts'
 
-/** In whatever namespace, with whatever labels. */
+/** In every namespace, with any labels. */
 export function everyOne(includedResources: string[]): ResourceSelector {
   return { includedNamespaces: [], excludedNamespaces: [], includedResources, excludedResources: [], selector: '' }
 }

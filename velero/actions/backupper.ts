@@ -1,4 +1,4 @@
-// The BackupItemAction on claims: asks the functions for a backup of the disk and leaves at once; Velero then asks how far it is.
+// The BackupItemAction on claims: requests a backup of the disk from the functions and returns at once; Velero then polls the progress.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
@@ -38,7 +38,7 @@ export function pvcBackupper(given: ActionDeps, { name }: { name?: string } = {}
       leaveOut(item, await blocked(), log)
       return markedToSkip(item)
     },
-    // Not with patience: Velero asks again in ten seconds.
+    // Without retries: Velero asks again in ten seconds.
     progress: (operationId, backup) => operationProgress(given, operationId, backup),
     cancel: (operationId, backup, log) => cancelOperation(deps, operationId, backup, log),
   }
@@ -80,12 +80,12 @@ async function backUp(
     item: withBlob(withoutCsiMarks(claim), snapshot, deps.pluginVersion),
     additionalItems: [volumeItem(decision.volumeName)],
     operationId: formatOperationId({ namespace: claim.metadata.namespace ?? '', name: snapshot.metadata.name }),
-    // No claim: what goes with it is its PV, and at a PV Velero's finalizer (up to 1.18.3) panics for ever (docs/design/0003).
+    // Not the claim: Velero would process its PV with it, and Velero's finalizer (up to 1.18.3) always panics at a PV (docs/design/0003).
     postOperationItems: [],
   }
 }
 
-/** The second call of one chain gets what the first has returned. A second operation would only be counted twice. */
+/** The second call of one chain gets the item that the first has returned. A second operation would be counted in addition. */
 function isDoneBefore(claim: PersistentVolumeClaim, backup: Backup, log: ActionLog): boolean {
   const stored = peekBlob(claim)
   if (stored === undefined) return false
@@ -94,7 +94,7 @@ function isDoneBefore(claim: PersistentVolumeClaim, backup: Backup, log: ActionL
   return isOwn
 }
 
-/** Pods and PV are read only where they can matter. */
+/** Reads Pods and PV only if they can change the decision. */
 async function decide(
   deps: BackupDeps,
   claim: PersistentVolumeClaim,
@@ -117,7 +117,7 @@ function requireVolumeName(claim: PersistentVolumeClaim): string {
   throw new TerminalError('VeleroObjectInvalid', `claim ${placeOf(claim)} names no usable PersistentVolume`)
 }
 
-/** The operation is over: only what the backup stores is brought up to date. */
+/** The operation is over: only the item that the backup stores is updated. */
 async function finalize(
   deps: BackupDeps,
   claim: PersistentVolumeClaim,
@@ -133,7 +133,7 @@ async function finalize(
   if (decision.kind === 'skip') return skipped(claim, decision, log)
   const left = await leftToCsi(deps, claim, backup, log)
   if (left !== undefined) return skipped(claim, left, log)
-  // An error keeps the claim as the first call has stored it; without one, Velero would overwrite the blob.
+  // An error makes Velero keep the claim as the first call has stored it; without an error, Velero would overwrite the blob.
   throw new TerminalError('SnapshotGone', `Snapshot ${claim.metadata.namespace}/${name} of ${placeOf(claim)} is gone`)
 }
 
@@ -144,7 +144,7 @@ function skipped(
 ): BackupExecuted {
   const words = `the disk of claim ${placeOf(claim)} is not backed up: ${decision.reason}: ${decision.message}`
   log[decision.level](words, { ...fieldsOf(claim), reason: decision.reason })
-  // A blob that an earlier restore has left on the claim would make this backup speak for another one's data.
+  // With a blob that an earlier restore has left on the claim, this backup would refer to another backup's data.
   return unchanged(withoutBlob(claim))
 }
 

@@ -1,4 +1,4 @@
-// Beside Velero's own CSI actions: who takes the disk, and what is said of it (docs/design/0003-velero.md).
+// Next to Velero's own CSI actions: which of the two takes the disk, and what the log says about it (docs/design/0003-velero.md).
 
 import type { Backup, PersistentVolumeClaim } from '#shared/api/types.ts'
 import type { ActionLog } from '../actions.ts'
@@ -11,7 +11,10 @@ const ADVICE = 'to have it here alone, give the Backup a volume policy `custom` 
 
 type Skip = Extract<ClaimDecision, { kind: 'skip' }>
 
-/** undefined: it is ours to take. What Velero's CSI snapshot leaves beside the disk is no backup of it: the disk is taken all the same. */
+/**
+ * undefined: Dormouse takes the disk. The VolumeSnapshot of Velero's CSI actions stays beside the disk and is no backup, so Dormouse
+ * still takes it.
+ */
 export async function leftToCsi(
   deps: ActionDeps,
   claim: PersistentVolumeClaim,

@@ -1,4 +1,4 @@
-// The DeleteItemAction on claims: removes the data that the stored claim names, and says so only when it is gone.
+// The DeleteItemAction on claims: removes the data that the stored claim names, and reports success only when the data is gone.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Backup, DeleteSnapshot, PersistentVolumeClaim } from '#shared/api/types.ts'
@@ -28,7 +28,7 @@ export function pvcDeleter(given: ActionDeps, { name }: { name?: string } = {}):
     kind: 'DeleteItemAction',
     name: name ?? ACTION_NAMES.deleter,
     appliesTo: async () => everyOne(['persistentvolumeclaims']),
-    // Velero sends it what it applies to.
+    // Velero sends only items that `appliesTo` selects.
     execute: (item, backup, log) => remove(deps, item as PersistentVolumeClaim, backup, log),
   }
 }
@@ -60,14 +60,14 @@ async function remove(deps: ActionDeps, claim: PersistentVolumeClaim, backup: Ba
   log.info(`the data of Snapshot ${placeOf(stored)} is removed`)
 }
 
-/** An earlier release or the sweep made it: from here on it acts for the claim's namespace, in the Backup that is deleted. */
+/** If an earlier release or the sweep made it: from now on it acts for the claim's namespace, in the Backup that is deleted. */
 async function giveRights(deps: ActionDeps, { metadata }: KubeObject): Promise<void> {
   const { namespace, name, annotations } = metadata
   const inAnyVersion = { metadata: { namespace, name } } as DeleteSnapshot
   await deps.cluster.patch('DeleteSnapshot', inAnyVersion, { metadata: { annotations } })
 }
 
-/** When the backup was stored before its disk snapshot was taken: the Snapshot may know more by now, else it is told to stop. */
+/** For a backup that was stored before its disk snapshot was taken: the Snapshot may have the id by now; otherwise it is cancelled. */
 async function idOfUnfinished(deps: ActionDeps, stored: StoredSnapshot, log: ActionLog): Promise<string | undefined> {
   const find = async () => {
     const snapshot = await deps.cluster.read('Snapshot', stored.namespace, stored.name)
@@ -80,7 +80,7 @@ async function idOfUnfinished(deps: ActionDeps, stored: StoredSnapshot, log: Act
   return undefined
 }
 
-/** TerminalErrors `DeleteFailed`, `DeleteNotFinished`: the DeleteSnapshot stays, and the delete function goes on with it. */
+/** TerminalErrors `DeleteFailed`, `DeleteNotFinished`: the DeleteSnapshot stays, and the delete function continues with it. */
 async function awaitRemoved(deps: ActionDeps, wanted: DeleteSnapshot, backup: Backup): Promise<void> {
   const { namespace, name } = wanted.metadata
   const limitMs = resourceTimeoutMs(backup)

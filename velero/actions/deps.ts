@@ -1,4 +1,4 @@
-// What every action gets, and the patience with which it asks.
+// The dependencies of every action, and its retries.
 
 import type { StoreRules } from '#shared/domain/store-rules.ts'
 import type { Clock } from '#shared/kernel/clock.ts'
@@ -11,16 +11,16 @@ export type ActionDeps = {
   clock: Clock
   veleroNamespace: string
   stores: StoreRules
-  /** Written beside the blob. */
+  /** Stored next to the blob. */
   pluginVersion: string
 }
 
-/** About a minute and a half: an API server that restarts must not fail an item for good. */
+/** About a minute and a half: a restart of the API server must not fail an item for good. */
 const PATIENCE = { attempts: 20, firstDelayMs: SECOND_MS / 2, maxDelayMs: 5 * SECOND_MS }
 
 /**
- * The same cluster, asked again while the trouble may pass. A write whose answer was lost comes back as a conflict, which
- * each caller settles by reading.
+ * The same cluster, with retries for errors that may be transient. A write whose answer was lost comes back as a conflict,
+ * which each caller resolves by reading the object.
  */
 export function patient<Deps extends ActionDeps>(deps: Deps): Deps {
   const { cluster, clock } = deps

@@ -1,5 +1,5 @@
-// Which pod makes File System Backup take a claim: the Pods of a namespace are read once for all its claims, in pages, and only
-// the names of the claims that are taken are kept.
+// Finds the pod through which File System Backup takes a claim: the Pods of a namespace are read once for all its claims, in pages, and
+// only the names of the claims that are taken are kept.
 
 import type { Backup, PersistentVolumeClaim } from '#shared/api/types.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
@@ -7,7 +7,7 @@ import type { Cursor } from '#shared/ports/cluster.ts'
 import { claimsTakenThrough } from '../domain/file-system-backup.ts'
 import type { ActionDeps } from './deps.ts'
 
-/** The pod's name; undefined: none does. */
+/** The pod's name; undefined: no pod does. */
 export type FileSystemPodOf = (claim: PersistentVolumeClaim, backup: Backup) => Promise<string | undefined>
 
 type Deps = Pick<ActionDeps, 'cluster' | 'clock'>
@@ -15,19 +15,19 @@ type Deps = Pick<ActionDeps, 'cluster' | 'clock'>
 type Taken = Map<string, string>
 type Looked = { atMs: number; taken: Promise<Taken> }
 
-/** Pods come and go, and a Backup may take hours. Velero itself reads them once for all of it. */
+/** Pods come and go, and a Backup may take hours. Velero itself reads them only once per Backup. */
 const KEPT_MS = 5 * MINUTE_MS
-/** Namespaces that are kept in mind: Velero goes through them one after the other, several claims at a time. */
+/** Number of namespaces that are cached: Velero processes them one after the other, several claims at a time. */
 const MOST_NAMESPACES = 16
 
-/** A process of the plugin lives for one Backup; several claims may be asked about at once. */
+/** A process of the plugin lives for one Backup; calls for several claims may run at once. */
 export function fileSystemPods(deps: Deps): FileSystemPodOf {
   const looks = new Map<string, Looked>()
   const look = (key: string, namespace: string, backup: Backup): Looked => {
     const looked = { atMs: deps.clock.monotonicMs(), taken: readTaken(deps, namespace, backup) }
     looks.delete(key)
     looks.set(key, looked)
-    // A failure is not kept; whoever asked hears of it.
+    // A failure is not cached; the caller gets the error.
     looked.taken.catch(() => looks.get(key) === looked && looks.delete(key))
     const [oldest = key] = looks.keys()
     if (looks.size > MOST_NAMESPACES) looks.delete(oldest)
@@ -39,7 +39,7 @@ export function fileSystemPods(deps: Deps): FileSystemPodOf {
     const known = looks.get(key)
     const isFresh = known !== undefined && deps.clock.monotonicMs() - known.atMs < KEPT_MS
     const pod = (await (isFresh ? known : look(key, namespace, backup)).taken).get(name)
-    // What is left to File System Backup is left out by us: that is never believed from memory.
+    // A claim that File System Backup takes is left out by Dormouse, so a cached answer is checked again first.
     if (pod === undefined || !isFresh || (await isStillTaken(deps, pod, claim, backup))) return pod
     return (await look(key, namespace, backup).taken).get(name)
   }

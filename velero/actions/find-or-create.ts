@@ -1,11 +1,11 @@
-// Creates an object under a name that was made for it; whoever comes second, also after a death, finds it.
+// Creates an object under a name that was made for it; a second caller, also after a crash, finds the existing object.
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import type { KindTypes } from '#shared/api/types.ts'
 import { isNameTaken, TerminalError } from '#shared/kernel/errors.ts'
 import type { ActionDeps } from './deps.ts'
 
-/** TerminalError `NameTaken`: what stands there is not `own`. */
+/** TerminalError `NameTaken`: the object under this name is not `own`. */
 export async function findOrCreate<Name extends KindName>(
   deps: ActionDeps,
   kind: Name,

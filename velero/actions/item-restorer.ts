@@ -1,4 +1,5 @@
-// The RestoreItemAction on everything that is no volume: what a restore must leave out, and what it must not bring back with it.
+// The RestoreItemAction on everything that is not a volume: leaves out what a restore must leave out, and removes fields that it must not
+// restore.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/types.ts'
@@ -19,7 +20,7 @@ export function itemRestorer(given: ActionDeps, { name }: { name?: string } = {}
     appliesTo: async () => everyOne(['pods', ...SUPERVISOR_OWN, ...(await blocked()).resources]),
     execute: async (item, _itemFromBackup, _restore, log) => {
       if (isPod(item)) return answered(withoutOldVm(item))
-      // A backup from before its kind was blocked may hold it.
+      // A backup from before the kind was blocked may contain it.
       if (!isSupervisorOwn(item)) leaveOut(item, await blocked(), log)
       else log.info(`${item.kind} ${placeOf(item)} is left out: the Supervisor makes it`)
       return answered(item, { skipRestore: true })

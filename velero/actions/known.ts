@@ -1,4 +1,4 @@
-// Writes down on an object that Velero has asked how far its operation is.
+// Marks an object with the fact that Velero has asked for the progress of its operation.
 
 import type { KindName } from '#shared/api/kinds.ts'
 import type { KindTypes } from '#shared/api/types.ts'
@@ -6,8 +6,8 @@ import { markOperation, operationMark } from '#shared/domain/velero.ts'
 import type { ActionDeps } from './deps.ts'
 
 /**
- * Velero asks until an operation is over, and only for those that its backup holds. To be called before anything is answered: what is not
- * marked when the run has ended is removed by the sweep. An error, ConflictError too: nothing can be answered yet.
+ * Velero polls an operation until it is over, and only operations that its backup holds. Call this before any answer is given:
+ * the sweep removes an object that is not marked when the run has ended. If it throws, ConflictError too, no answer can be given yet.
  */
 export async function noteKnown<Name extends KindName>(
   deps: ActionDeps,

@@ -1,4 +1,5 @@
-// The Velero Plugin for vSphere took part in Velero's volume snapshots up to 1.0.2, under a name that VolumeSnapshotLocations of its users still have.
+// Up to 1.0.2 the Velero Plugin for vSphere took part in Velero's volume snapshots, under a name that its users' VolumeSnapshotLocations
+// still have.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { OldSnapshotter } from '../actions.ts'

@@ -1,4 +1,4 @@
-// Progress and Cancel of a backup's operation: from its id and the objects alone, as each call may come to another process.
+// Progress and Cancel of a backup's operation: from its id and the objects alone, because each call may reach another process.
 
 import { isObjectName } from '#shared/api/names.ts'
 import type { Backup, Snapshot, Upload } from '#shared/api/types.ts'
@@ -12,8 +12,8 @@ import { noteKnown } from './known.ts'
 import { stop } from './stop.ts'
 
 /**
- * An error from here would end the operation for good (Velero). Whatever keeps the objects from being read may pass, a right
- * that is missing too; Velero's own time limit is the end of it.
+ * Answers a DormouseError with a progress that is not complete: thrown from here, it could end the operation for good. Any error that
+ * prevents the objects from being read may be transient, even a missing right; Velero's own time limit ends the operation.
  */
 export async function operationProgress(
   deps: ActionDeps,
@@ -32,7 +32,7 @@ export async function operationProgress(
   }
 }
 
-/** May be called twice, and after the end. The snapshot function, or its Upload's, does what is asked. */
+/** May be called twice, and after the end. The snapshot function, or the upload function, does the actual cancelling. */
 export async function cancelOperation(
   deps: ActionDeps,
   operationId: string,
@@ -49,7 +49,7 @@ export async function cancelOperation(
   if (told === true) log.info(`told Snapshot ${operationId} to stop`)
 }
 
-/** Only one of this very Backup: an id could name any object. */
+/** Only a Snapshot of this very Backup: an id could name any object. */
 async function findSnapshot(deps: ActionDeps, operationId: string, backup: Backup): Promise<Snapshot | undefined> {
   const place = parseOperationId(operationId)
   const snapshot = place && (await deps.cluster.read('Snapshot', place.namespace, place.name))

@@ -1,4 +1,4 @@
-// The BackupRepository for the volumes of a namespace in a BackupStorageLocation: found by its claim, or claimed.
+// The BackupRepository for the volumes of a namespace in a BackupStorageLocation: found by its claim, or requested with a new claim.
 
 import { isObjectName } from '#shared/api/names.ts'
 import type { Backup, BackupRepositoryClaim, BackupStorageLocation } from '#shared/api/types.ts'
@@ -15,7 +15,7 @@ import { repositoryClaimName } from './digest.ts'
 import { findOrCreate } from './find-or-create.ts'
 
 /**
- * The repository's name. It need not exist yet: its name follows from the claim, and transfers wait for it. TerminalErrors
+ * The repository's name. The repository need not exist yet: its name follows from the claim, and transfers wait for it. TerminalErrors
  * `LocationMissing` and `RepositoryParametersInvalid`.
  */
 export async function repositoryFor(
@@ -36,8 +36,8 @@ export async function repositoryFor(
 }
 
 /**
- * The repository of a stored backup. In the cluster that made it, it is known by name; in another one, and when Velero has found the Backup in
- * a location of another name since, it is the one of the Backup's present location.
+ * The repository of a stored backup. The cluster that made the backup finds it by name. In another cluster, and if Velero has since found
+ * the Backup in a location with another name, it is the repository of the Backup's present location.
  */
 export async function knownRepository(
   deps: ActionDeps,
@@ -71,8 +71,8 @@ async function requireLocation(deps: ActionDeps, backup: Backup): Promise<Backup
 }
 
 /**
- * The Velero Plugin for vSphere's claims and those made by hand count too; one that has its repository already goes first. Else one that was made when the location
- * had other settings or another name, as long as it is this location that speaks for it today.
+ * Claims of the Velero Plugin for vSphere and claims that users made count too; a claim that has its repository already comes first.
+ * Otherwise a claim that was made when the location had other settings or another name, if its repository uses this location today.
  */
 async function findClaim(
   deps: ActionDeps,
@@ -88,14 +88,15 @@ async function findClaim(
   return undefined
 }
 
-/** Its repository takes the settings that the location has today. */
+/** Its repository uses the settings that the location has today. */
 async function isFollowing(deps: ActionDeps, claim: BackupRepositoryClaim, location: string): Promise<boolean> {
   const name: unknown = claim.backupRepository
   const repository = isObjectName(name) ? await deps.cluster.read('BackupRepository', undefined, name) : undefined
-  // Another one may be of anybody's hand, and hold what cannot be read.
+  // A repository that follows no location may have been written by any user, and hold parameters that cannot be read.
   if (repository === undefined || !followsLocation(repository)) return false
   const present = await presentRepository(deps, repository)
-  // Not one that was led to this place and has to prove itself there: backups would wait for what may never have been copied.
+  // Not a repository that was moved to this place and still has to prove that its data is there: backups would wait for data that may
+  // never have been copied.
   return present.location?.metadata.name === location && !(present.isMoved && present.repositoryId !== undefined)
 }
 

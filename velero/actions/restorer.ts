@@ -1,4 +1,4 @@
-// The RestoreItemAction on claims: Velero creates the claim, the functions fill a volume, and only then the two are bound.
+// The RestoreItemAction on claims: Velero creates the claim, the functions fill a volume, and only then are the two bound.
 
 import { isObjectName } from '#shared/api/names.ts'
 import type { Backup, CloneFromSnapshot, PersistentVolumeClaim, Restore } from '#shared/api/types.ts'
@@ -33,14 +33,14 @@ export function pvcRestorer(given: ActionDeps, { name }: { name?: string } = {})
     kind: 'RestoreItemActionV2',
     name: name ?? ACTION_NAMES.restorer,
     appliesTo: async () => everyOne(['persistentvolumeclaims']),
-    // Velero sends it what it applies to.
+    // Velero sends only items that `appliesTo` selects.
     execute: (item, itemFromBackup, restore, log) =>
       fill(
         deps,
         { item: item as PersistentVolumeClaim, itemFromBackup: itemFromBackup as PersistentVolumeClaim, restore },
         log,
       ),
-    // Not with patience: Velero asks again in ten seconds.
+    // Without retries: Velero asks again in ten seconds.
     progress: (operationId, restore) => progress(given, operationId, restore),
     cancel: (operationId, restore, log) => cancel(deps, operationId, restore, log),
   }
@@ -53,7 +53,7 @@ async function fill(deps: ActionDeps, asked: Asked, log: ActionLog): Promise<Res
   const { item, itemFromBackup, restore } = asked
   const namespace = targetNamespace(restore, item.metadata.namespace ?? '')
   const volumeName = restoredVolumeName(restore.metadata.uid, itemFromBackup.metadata.uid)
-  // The second call of one chain gets what the first has returned.
+  // The second call of one chain gets the item that the first has returned.
   if (item.spec?.volumeName === volumeName) {
     warnOfSecondPlugin(item, log)
     return answered(item)
@@ -80,8 +80,9 @@ async function fill(deps: ActionDeps, asked: Asked, log: ActionLog): Promise<Res
 }
 
 /**
- * Not skipped: Velero finds the claim and counts a warning, which people see. Should it be gone by then, the new one waits for a
- * volume that never comes, and is not an empty one that looks restored. An update of what exists must not touch its volume.
+ * The item is not skipped: Velero finds the existing claim and counts a warning, which users see. If the claim is gone by then, the new claim
+ * waits for a volume that never comes, and does not become an empty one that looks restored. An update of the existing claim must not
+ * change its volume.
  */
 function besideTarget(item: PersistentVolumeClaim, restore: Restore, volumeName: string): PersistentVolumeClaim {
   const claim = withoutBlob(item)
@@ -124,7 +125,7 @@ async function startRestore(
   return { ...answered(waitingClaim(item, { volumeName, className, clone: object })), operationId }
 }
 
-/** By the class in the backup: Velero's own action may have changed the item's already, and a class is mapped once only. */
+/** By the class in the backup: Velero's own action may have changed the item's already, and a class must be mapped only once. */
 async function classFor(deps: ActionDeps, itemFromBackup: PersistentVolumeClaim): Promise<string | undefined> {
   const maps = await deps.cluster.list('ConfigMap', {
     namespace: deps.veleroNamespace,
@@ -175,7 +176,7 @@ async function cancel(deps: ActionDeps, operationId: string, restore: Restore, l
   if (told === true) log.info(`told CloneFromSnapshot ${operationId} to stop`)
 }
 
-/** Only one of this very Restore: an id could name any object. */
+/** Only a clone of this very Restore: an id could name any object. */
 async function findClone(
   deps: ActionDeps,
   operationId: string,

@@ -1,12 +1,12 @@
-// The ConfigMaps of Velero's namespace that the actions obey. Users write them, so absent and odd values mean the default.
+// The ConfigMaps in Velero's namespace that configure the actions. Users write them, so missing and invalid values mean the default.
 
 import { type BlockedKinds, blockedKinds } from '../domain/blocked.ts'
 import { BLOCKED_MAP, CONFIG_MAP, FEATURES_MAP } from '../domain/names.ts'
 import type { ActionDeps } from './deps.ts'
 
 /**
- * Velero asks what an action applies to before the first item: it is read then, and holds for the whole backup. Not before:
- * Velero starts each plugin at its own start only to list it, and ends when one fails. A failure is not kept.
+ * Velero calls `appliesTo` before the first item: the ConfigMaps are read then, and used for the whole backup. They are not read earlier:
+ * Velero starts each plugin at its own start only to list it, and exits if one fails. A failure is not cached.
  */
 export function blockedKindsOf(deps: ActionDeps): () => Promise<BlockedKinds> {
   let read: Promise<BlockedKinds> | undefined

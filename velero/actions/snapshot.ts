@@ -1,4 +1,4 @@
-// The Snapshot of one claim for one Backup: asked for once, and waited for only until the disk's snapshot is taken.
+// The Snapshot of one claim for one Backup: it is requested once, and the action waits only until the disk snapshot is taken.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Backup, PersistentVolumeClaim, Snapshot } from '#shared/api/types.ts'
@@ -18,7 +18,7 @@ const LOOK_EVERY_MS = SECOND_MS
 
 type Wanted = { claim: PersistentVolumeClaim; backup: Backup; localMode: boolean }
 
-/** Twice, at one time or after a death in between: one Snapshot. What it was asked with first stays. */
+/** Two calls, concurrent or after a crash in between, get one Snapshot. The parameters of the first call stay. */
 export async function requestSnapshot(
   deps: ActionDeps,
   { claim, backup, localMode }: Wanted,
@@ -41,8 +41,8 @@ export async function requestSnapshot(
 }
 
 /**
- * Hooks of the pods hold their files still only while this item is at work, so the disk's snapshot is waited for, the data is not.
- * How a Snapshot that has failed went on is the operation's to tell: as an error here it would keep the claim out of the backup.
+ * Hooks freeze the pods' file systems only while Velero processes this item, so the action waits for the disk snapshot and not for the data.
+ * A failed Snapshot is reported by the operation's progress: an error here would keep the claim out of the backup.
  */
 export async function awaitTaken(
   deps: ActionDeps,

@@ -1,4 +1,4 @@
-// Asks an object to stop its work. Repeatable, and too late for what is over.
+// Requests that an object stops its work. Can be repeated; has no effect on an object that is over.
 
 import { KINDS } from '#shared/api/kinds.ts'
 import type { ChangeOf, KindTypes } from '#shared/api/types.ts'
@@ -13,13 +13,13 @@ type Request = 'Snapshot' | 'CloneFromSnapshot'
 
 export type Stoppable<Name extends Request> = {
   kind: Name
-  /** Read fresh at each attempt. */
+  /** Reads the object again for each attempt. */
   find: () => Promise<KindTypes[Name] | undefined>
   isOver: (object: KindTypes[Name]) => boolean
   spec: ChangeOf<Name>['spec']
 }
 
-/** true: this call has asked. undefined: there is nothing to ask. */
+/** true: this call has requested the stop. undefined: there is nothing to stop. */
 export async function stop<Name extends Request>(
   deps: ActionDeps,
   { kind, find, isOver, spec }: Stoppable<Name>,
@@ -29,7 +29,7 @@ export async function stop<Name extends Request>(
     if (object === undefined) return undefined
     if (asksToStop(object) || isOver(object)) return false
     try {
-      // The label makes it an event; without it the next sweep would be the first to see it (docs/operations/cancel.md).
+      // The label makes this an event; without it only the next sweep would notice the request (docs/operations/cancel.md).
       const metadata = stepPatch(KINDS[kind].step, deps.clock.nowMs())
       await deps.cluster.patch(kind, object, { metadata, spec } as ChangeOf<Name>)
       return true

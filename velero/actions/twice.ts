@@ -1,5 +1,5 @@
-// The Velero Plugin for vSphere registers its actions under the same names, as version 1. Velero resolves a name to version 2 first, so with both
-// installed it calls ours twice for each item: once for each registration.
+// The Velero Plugin for vSphere registers its actions under the same names, as version 1. Velero resolves a name to version 2 first, so
+// with both installed it calls this plugin's action twice for each item: once for each registration.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { PersistentVolumeClaim } from '#shared/api/types.ts'

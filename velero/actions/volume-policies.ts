@@ -1,11 +1,11 @@
-// The volume policies of a Backup, which Velero's File System Backup obeys before it looks at pods.
+// The volume policies of a Backup, which Velero's File System Backup applies before it looks at pods.
 
 import { isObjectName } from '#shared/api/names.ts'
 import type { Backup } from '#shared/api/types.ts'
 import { isFileSystemAlone, policyNames } from '../domain/volume-policies.ts'
 import type { ActionDeps } from './deps.ts'
 
-/** The first ConfigMap, as `<namespace>/<name>`, that may keep File System Backup from a volume; undefined: none does. */
+/** The first ConfigMap, as `<namespace>/<name>`, that may keep File System Backup from a volume; undefined: there is none. */
 export async function doubtfulPolicyOf(
   { cluster, veleroNamespace }: ActionDeps,
   backup: Backup,

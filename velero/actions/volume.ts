@@ -1,4 +1,4 @@
-// PersistentVolumes of claims that are backed up: marked in the backup, and not brought back by a restore.
+// PersistentVolumes of claims that are backed up: marked in the backup, and not restored by Velero.
 
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import type { Backup, PersistentVolume } from '#shared/api/types.ts'
@@ -9,7 +9,7 @@ import { everyOne } from './applies-to.ts'
 import type { ActionDeps } from './deps.ts'
 import { answered, WITHOUT_OPERATION } from './restored.ts'
 
-/** Velero backs the PV up after its claim, whose Snapshot stands there by then. */
+/** Velero backs up the PV after its claim, so the claim's Snapshot exists by then. */
 export async function markTaken(deps: ActionDeps, volume: PersistentVolume, backup: Backup): Promise<PersistentVolume> {
   const { namespace, name, uid } = volume.spec?.claimRef ?? {}
   if (!isNamespaceName(namespace) || !isObjectName(name)) return volume
@@ -21,8 +21,8 @@ export async function markTaken(deps: ActionDeps, volume: PersistentVolume, back
 }
 
 /**
- * A PV with the reclaim policy Retain would be restored as it was, and bind the disk of the original claim: two claims on one
- * disk, and none on the restored data.
+ * A PV with the reclaim policy Retain would be restored unchanged, and bind the disk of the original claim: two claims would use one
+ * disk, and none the restored data.
  */
 export function pvRestorer({ name }: { name?: string } = {}): RestoreItemAction {
   return {

@@ -1,5 +1,5 @@
-// The Snapshot inside of a backup: an annotation of the stored claim, padded base64 of the Snapshot's JSON (the Velero Plugin for vSphere's form).
-// Restore and delete need only this, in any cluster.
+// The Snapshot inside of a backup: an annotation of the stored claim with the Snapshot's JSON in padded base64, in the form of the Velero
+// Plugin for vSphere. Restore and delete need only this annotation, in any cluster.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
@@ -9,10 +9,10 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
 import { BACKUP_NAME_LABEL, BLOB_ANNOTATION, VERSION_ANNOTATION } from './names.ts'
 
-/** Above what a Snapshot may hold (its metadata field alone takes 1.5 MiB), base64 included. */
+/** More than the largest Snapshot (its metadata field alone may take 1.5 MiB), base64 included. */
 const MAX_BLOB_CHARS = 4 * MiB
 
-/** Of the CSI driver: they tell of a moment, and some clusters refuse them on a new claim. */
+/** Of the CSI driver: they describe a moment in time, and some clusters refuse them on a new claim. */
 const HEALTH_ANNOTATIONS = [
   'volumehealth.storage.kubernetes.io/health',
   'volumehealth.storage.kubernetes.io/health-timestamp',
@@ -35,7 +35,7 @@ export type StoredSnapshot = {
   metadata: string | undefined
 }
 
-/** The claim as it goes into the backup. */
+/** The claim as the backup stores it. */
 export function withBlob(
   claim: PersistentVolumeClaim,
   snapshot: Snapshot,
@@ -48,33 +48,33 @@ export function withBlob(
   })
 }
 
-/** The claim as a restore may create it, and as a backup may hold it that has taken no snapshot of it. */
+/** The claim as a restore may create it, and as a backup stores it that took no snapshot of it. */
 export function withoutBlob(claim: PersistentVolumeClaim): PersistentVolumeClaim {
   const gone = [...HEALTH_ANNOTATIONS, ...OWN_ANNOTATIONS]
   return withAnnotations(claim, withoutKeys(claim.metadata.annotations, gone))
 }
 
 /**
- * False: it was left on the claim by an earlier restore, and names another backup's data. `backupLabel`: the Backup's name as
+ * False: an earlier restore left the blob on the claim, and it names another backup's data. `backupLabel`: the Backup's name as
  * labels hold it.
  */
 export function isBlobOf(stored: StoredSnapshot, backupLabel: string): boolean {
   return stored.labels[BACKUP_NAME_LABEL] === backupLabel
 }
 
-/** managedFields tell who wrote which field, and are longer than all the rest. */
+/** Without managedFields, which record the writer of each field and are longer than all the rest. */
 export function encodeBlob(snapshot: Snapshot): string {
   const { managedFields, ...metadata } = snapshot.metadata as KubeObject['metadata'] & { managedFields?: unknown }
   return Buffer.from(JSON.stringify({ ...snapshot, metadata }), 'utf8').toString('base64')
 }
 
-/** undefined: the claim was not backed up by this way. TerminalError `SnapshotBlobInvalid`. */
+/** undefined: the claim's disk was not backed up by this plugin. TerminalError `SnapshotBlobInvalid`. */
 export function storedSnapshot(claim: PersistentVolumeClaim): StoredSnapshot | undefined {
   const blob = claim.metadata.annotations?.[BLOB_ANNOTATION]
   return blob === undefined ? undefined : decodeBlob(blob)
 }
 
-/** As far as it can be read: for a comparison only. */
+/** The fields that can be read: for a comparison only. */
 export function peekBlob(claim: PersistentVolumeClaim): StoredSnapshot | undefined {
   try {
     return storedSnapshot(claim)
@@ -84,7 +84,7 @@ export function peekBlob(claim: PersistentVolumeClaim): StoredSnapshot | undefin
   }
 }
 
-/** Of ours and of the Velero Plugin for vSphere's. What is of no known form is refused: it comes out of a bucket. */
+/** Accepts blobs of Dormouse and of the Velero Plugin for vSphere. Any other form is refused: the blob comes from a bucket. */
 export function decodeBlob(blob: string): StoredSnapshot {
   const { kind, metadata, spec, status } = parse(blob)
   if (kind !== 'Snapshot') throw invalid(`it holds the kind ${JSON.stringify(kind)?.slice(0, 80)}`)

@@ -1,5 +1,6 @@
-// Kinds that do not belong into a backup, since their objects would be wrong or harmful in a restore. The list is the Velero Plugin for vSphere's
-// ConfigMap; by default such an object is left out with a warning, and fails the backup only where the user wants that.
+// Kinds that do not belong in a backup, because their objects would be wrong or harmful in a restore. The list comes from the ConfigMap of
+// the Velero Plugin for vSphere. By default an object of a listed kind is left out with a warning; it fails the backup only if the user has
+// configured that.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { ConfigMap } from '#shared/api/types.ts'
@@ -13,7 +14,7 @@ export type BlockedKinds = {
 
 const OWN_GROUPS = ['backupdriver.cnsdp.vmware.com', 'datamover.cnsdp.vmware.com']
 
-/** Without a ConfigMap: work orders of this product, and the CSI driver's notes of what is attached where. */
+/** Without a ConfigMap: Dormouse's own work objects, and the CSI driver's records of attached volumes. */
 const DEFAULTS = [
   'backuprepositories.backupdriver.cnsdp.vmware.com',
   'backuprepositoryclaims.backupdriver.cnsdp.vmware.com',
@@ -28,10 +29,10 @@ const DEFAULTS = [
 ]
 
 const RESOURCE = /^[a-z0-9]{1,63}(\.[a-z0-9-]{1,63}){0,10}$/
-/** Claims and their volumes are this plugin's own work. */
+/** Claims and their volumes are handled by this plugin itself. */
 const NEVER = ['persistentvolumeclaims', 'persistentvolumes']
 
-/** `list`: the ConfigMap of blocked resources ("true" blocks, "false" lets through); `config`: the plugin's own. */
+/** `list`: the ConfigMap of blocked resources ("true" blocks, "false" allows); `config`: the plugin's own ConfigMap. */
 export function blockedKinds(list: ConfigMap | undefined, config: ConfigMap | undefined): BlockedKinds {
   const data: Record<string, unknown> = list?.data ?? {}
   const words = { ...Object.fromEntries(DEFAULTS.map((resource) => [resource, 'true'])), ...data }
@@ -46,7 +47,7 @@ export type BlockedDecision =
   | { kind: 'skip'; level: 'info' | 'warn'; message: string }
   | { kind: 'fail'; message: string }
 
-/** For an item of a kind that is on the list. Work orders are no loss: nobody is warned, nothing fails. */
+/** For an item of a kind on the list. Dormouse's own work objects need no backup: there is no warning and no failure. */
 export function decideBlocked(item: KubeObject, strict: boolean): BlockedDecision {
   const [group = ''] = item.apiVersion.split('/')
   const what = `${item.kind} of ${group} ${item.metadata.namespace ?? ''}/${item.metadata.name}`

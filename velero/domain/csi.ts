@@ -1,13 +1,13 @@
-// What Velero's own CSI actions (server flag `--features=EnableCSI`) have made of a claim before ours is asked: Velero registers its own actions
-// first (1.18.3: pkg/plugin/clientmgmt/process/registry.go, pkg/backup/actions/csi/pvc_action.go).
+// Marks that Velero's own CSI actions (server flag `--features=EnableCSI`) left on a claim before Dormouse's action is called: Velero
+// registers its own actions first (1.18.3: pkg/plugin/clientmgmt/process/registry.go, pkg/backup/actions/csi/pvc_action.go).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import type { Backup, DataUpload, PersistentVolumeClaim } from '#shared/api/types.ts'
 
-/** Label and annotation: its VolumeSnapshot, by which a restore would fill the claim. */
+/** Label and annotation with the name of the VolumeSnapshot from which a restore would fill the claim. */
 const SNAPSHOT_NAME = 'velero.io/volume-snapshot-name'
-/** `<namespace>/<name>`, with `snapshotMoveData` alone. */
+/** `<namespace>/<name>`; only with `snapshotMoveData`. */
 const UPLOAD_NAME = 'velero.io/data-upload-name'
 const BACKUP_NAME = 'velero.io/backup-name'
 
@@ -17,24 +17,24 @@ export type CsiMarks = {
   dataUpload: { namespace: string; name: string } | undefined
 }
 
-/** undefined: there are none of this Backup. Others an earlier restore has left on the claim. */
+/** undefined: the claim has no marks of this Backup. Marks of other Backups were left on the claim by an earlier restore. */
 export function csiMarks({ metadata }: KubeObject, backup: Backup): CsiMarks | undefined {
   const volumeSnapshot = metadata.annotations?.[SNAPSHOT_NAME]
-  // The name as it is: Velero does not shorten it here.
+  // The unshortened name: Velero does not shorten it here.
   if (!isObjectName(volumeSnapshot) || metadata.labels?.[BACKUP_NAME] !== backup.metadata.name) return undefined
   const [namespace, name, ...rest] = (metadata.annotations?.[UPLOAD_NAME] ?? '').slice(0, 512).split('/')
   const isNamed = isNamespaceName(namespace) && isObjectName(name) && rest.length === 0
   return { volumeSnapshot, dataUpload: isNamed ? { namespace, name } : undefined }
 }
 
-/** A label and an annotation may be of an earlier Backup of that name: only the DataUpload itself proves that the data goes to the bucket. */
+/** Label and annotation may be of an earlier Backup of the same name: only the DataUpload itself proves that the data goes to the bucket. */
 export function isDataUploadOf(dataUpload: DataUpload, claim: PersistentVolumeClaim, backup: Backup): boolean {
   const { sourceNamespace, sourcePVC } = dataUpload.spec ?? {}
   const isOfClaim = sourceNamespace === claim.metadata.namespace && sourcePVC === claim.metadata.name
   return isOfClaim && (dataUpload.metadata.ownerReferences ?? []).some(({ uid }) => uid === backup.metadata.uid)
 }
 
-/** As it is stored with our blob: a restore would else fill it twice, or from the snapshot of another backup. */
+/** The form stored with our blob: with the marks a restore would fill the claim twice, or from the snapshot of another backup. */
 export function withoutCsiMarks({ metadata, ...claim }: PersistentVolumeClaim): PersistentVolumeClaim {
   const { annotations, labels, ...rest } = metadata
   const kept = { annotations: without(annotations), labels: without(labels) }

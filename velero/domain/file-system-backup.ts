@@ -1,21 +1,21 @@
-// Which volumes Velero's File System Backup takes, so that they are not taken twice (Velero, file-system-backup.md and
-// pkg/util/podvolume, pkg/podvolume/backupper.go). Only volumes of running pods that are in the Backup themselves are, and only those that a container mounts: what is
-// attached as a device, or mounted by an init container alone, Velero leaves out with a line in the log, and calls the Backup Completed.
-// A volume policy stands above all this: volume-policies.ts.
+// Which volumes Velero's File System Backup takes, so that they are not backed up twice (Velero, file-system-backup.md and
+// pkg/util/podvolume, pkg/podvolume/backupper.go). It takes only volumes of running pods that are in the Backup themselves, and only volumes
+// that a container mounts. Velero leaves out volumes that are attached as a device, or that only an init container mounts, with a line in the
+// log, and calls the Backup Completed. A volume policy overrides all this: volume-policies.ts.
 //
 //   default   annotation of the pod      meaning
-//   opt-in    backup-volumes             these are taken
-//   opt-in    backup-volumes-excludes    none: nothing is taken without a word
-//   opt-out   backup-volumes-excludes    all but these are taken
+//   opt-in    backup-volumes             the named volumes are taken
+//   opt-in    backup-volumes-excludes    none: no volume is taken unless it is named
+//   opt-out   backup-volumes-excludes    all but the named volumes are taken
 //   opt-out   backup-volumes             none: all are taken anyway
 
 import type { Backup, Pod } from '#shared/api/types.ts'
 import { isInBackup } from './in-backup.ts'
 
-/** Such volumes Velero takes for those of a ServiceAccount's token, whatever they are. */
+/** Velero takes a volume of this name for a ServiceAccount's token, whatever it is. */
 const TOKEN = 'default-token'
 const INCLUDES = 'backup.velero.io/backup-volumes'
-/** Velero goes by the pods that are in the Backup: of one that is not, no volume is taken. */
+/** Velero goes through the pods in the Backup: it takes no volume of a pod that is not in it. */
 const POD = ['pods', 'pod', 'po']
 const EXCLUDES = 'backup.velero.io/backup-volumes-excludes'
 
@@ -33,7 +33,7 @@ function isRunning(pod: Pod): boolean {
   return pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined
 }
 
-/** Those that are claims; one pod may mount a claim under several names. */
+/** Volumes that are claims; one pod may mount a claim under several names. */
 function volumesOf(pod: Pod): { name: string; claimName: string }[] {
   const volumes: { name?: unknown; persistentVolumeClaim?: { claimName?: unknown } }[] = pod.spec?.volumes ?? []
   return volumes
@@ -52,6 +52,7 @@ function isReadable(pod: Pod, volume: string): boolean {
 
 function takes(pod: Pod, volume: string, optOut: boolean): boolean {
   const listed = (pod.metadata.annotations?.[optOut ? EXCLUDES : INCLUDES] ?? '').split(',')
-  // Velero looks for the name with the spaces beside it. What is excluded only without them is taken by both: twice, never by nobody.
+  // Velero compares the name with the spaces around it. A volume that is excluded only without the spaces is backed up by both: twice is
+  // better than never.
   return optOut ? !listed.some((name) => name.trim() === volume) : listed.includes(volume)
 }

@@ -1,5 +1,5 @@
-// Whether an object of an included namespace is in a Backup itself (Velero, pkg/backup/item_collector.go): by its resource, its labels, and the
-// label that leaves anything out.
+// Whether an object of an included namespace is itself in a Backup (Velero, pkg/backup/item_collector.go): by its resource, its labels,
+// and the label that excludes any object.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Backup } from '#shared/api/types.ts'
@@ -9,13 +9,13 @@ const EXCLUDED = 'velero.io/exclude-from-backup'
 
 type Selector = { matchLabels?: Record<string, string>; matchExpressions?: unknown[] }
 
-/** `names`: how the resource may be written, in small letters. */
+/** `names`: the accepted spellings of the resource, in lower case. */
 export function isInBackup(object: KubeObject, names: readonly string[], backup: Backup): boolean {
   const labels = object.metadata.labels ?? {}
   return labels[EXCLUDED] !== 'true' && includesResource(names, backup) && isSelected(labels, backup)
 }
 
-/** The older pair of lists, or the newer one for what has a namespace: Velero refuses a Backup with both. */
+/** The older pair of lists, or the newer pair for namespaced resources: Velero refuses a Backup with both. */
 function includesResource(names: readonly string[], backup: Backup): boolean {
   const spec = backup.spec ?? {}
   const isNamed = (list: unknown) =>
@@ -33,7 +33,7 @@ function isSelected(labels: Record<string, string>, backup: Backup): boolean {
   return matches(labelSelector ?? {}, labels)
 }
 
-/** An expression that cannot be read selects nothing, so that nobody relies on it. */
+/** An expression that cannot be read selects nothing, so that no volume is left to File System Backup because of it. */
 function matches({ matchLabels = {}, matchExpressions = [] }: Selector, labels: Record<string, string>): boolean {
   const value = (key: string) => (Object.hasOwn(labels, key) ? labels[key] : undefined)
   const isMet = (one: unknown) => {

@@ -1,4 +1,4 @@
-// How far an operation is, from the objects alone: a backup's Upload once there is one, before that the Snapshot; a restore's clone.
+// Progress of an operation, from the objects alone: a backup's Upload once it exists, before that its Snapshot; a restore's clone.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type {
@@ -28,7 +28,7 @@ export type OperationState = {
 
 type Outcome = 'running' | 'succeeded' | 'failed'
 
-/** Only what nothing follows is an end: UploadError is tried again, CleanupFailed still holds the disk snapshot. */
+/** Only phases without a successor are an end: UploadError is retried, CleanupFailed still holds the disk snapshot. */
 export const UPLOAD_OUTCOME = {
   New: 'running',
   InProgress: 'running',
@@ -40,7 +40,7 @@ export const UPLOAD_OUTCOME = {
   UploadFailedAfterRetry: 'failed',
 } as const satisfies Record<UploadPhase, Outcome>
 
-/** While there is no Upload, or when its record has been collected. */
+/** While there is no Upload, or after its record was deleted. */
 export const SNAPSHOT_OUTCOME = {
   New: 'running',
   InProgress: 'running',
@@ -58,7 +58,7 @@ export const SNAPSHOT_OUTCOME = {
 const MAX_DESCRIPTION_CHARS = 256
 const MAX_ERROR_CHARS = 2048
 
-/** For a restore: its Download's bytes stand in the clone. */
+/** For a restore: the clone's status holds the bytes of its Download. */
 export const CLONE_OUTCOME = {
   New: 'running',
   InProgress: 'running',
@@ -69,7 +69,7 @@ export const CLONE_OUTCOME = {
   Failed: 'failed',
 } as const satisfies Record<CloneFromSnapshotPhase, Outcome>
 
-/** `upload`: the one that the Snapshot names; another's is not looked at. */
+/** `upload`: the one that the Snapshot names; any other is ignored. */
 export function operationState(snapshot: Snapshot, upload: Upload | undefined, nowMs: number): OperationState {
   const own = upload !== undefined && isUploadOf(upload, snapshot) ? upload : undefined
   const counted = own?.status?.progress?.totalBytes === undefined ? snapshot : own
@@ -81,7 +81,7 @@ export function restoreState(clone: CloneFromSnapshot, nowMs: number): Operation
   return stateOf({ begun: clone, shown: clone, counted: clone, outcome, nowMs })
 }
 
-/** `begun`: whose times are the operation's; `shown`: whose phase and reason; `counted`: whose bytes. */
+/** `begun`: the object whose times are the operation's; `shown`: whose phase and reason are shown; `counted`: whose bytes are counted. */
 type Told = Snapshot | Upload | CloneFromSnapshot
 type Seen = { begun: Told; shown: Told; counted: Told; outcome: Outcome; nowMs: number }
 
@@ -97,19 +97,19 @@ function stateOf({ begun, shown, counted, outcome, nowMs }: Seen): OperationStat
   }
 }
 
-/** For an operation of which nothing is known any more. */
+/** For an operation whose objects no longer exist. */
 export function failedOperation(error: string, nowMs: number): OperationState {
   return { ...unknownOperation(error, nowMs), completed: true, error: beginning(error, MAX_ERROR_CHARS) }
 }
 
-/** For a passing trouble: Velero asks again, and the deadline is its own. */
+/** For a transient error: Velero asks again, and ends the operation by its own deadline. */
 export function unknownOperation(why: string, nowMs: number): OperationState {
   const description = beginning(why, MAX_DESCRIPTION_CHARS)
   const bytes = { nCompleted: 0, nTotal: 0, operationUnits: 'bytes' }
   return { completed: false, error: '', ...bytes, description, startedMs: undefined, updatedMs: nowMs }
 }
 
-/** Nothing follows for it, so there is nothing to stop. */
+/** True: no further work follows, so there is nothing to stop. */
 export function isSnapshotEnded(snapshot: Snapshot): boolean {
   const { phase, localMode } = seeSnapshot(snapshot)
   return isSnapshotOver(phase, localMode)

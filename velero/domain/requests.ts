@@ -1,4 +1,4 @@
-// The objects that the actions make for the functions, in full.
+// The complete objects that the actions create for the functions.
 
 import { KINDS } from '#shared/api/kinds.ts'
 import type {
@@ -64,7 +64,7 @@ export function snapshotOf({ claim, backup, backupRepository, backupLabel, nowMs
   }
 }
 
-/** True: it was made for this Backup and this claim, and not put at that name by someone else. */
+/** True: it was made for this Backup and this claim, and not created under that name by another actor. */
 export function isSnapshotOf(snapshot: Snapshot, claim: PersistentVolumeClaim, backup: Backup): boolean {
   return isOfBackup(snapshot, backup) && snapshot.spec?.resourceHandle?.name === claim.metadata.name
 }
@@ -79,7 +79,7 @@ export type CloneRequest = {
   claimUid: string | undefined
   namespace: string
   snapshotID: string
-  /** The stored claim, changed where the restore wants it. */
+  /** The stored claim, with the changes that the restore needs. */
   metadata: string
   backupRepository: string
   restoreLabel: string
@@ -132,12 +132,12 @@ export function repositoryClaimOf({
   }
 }
 
-/** The Velero Plugin for vSphere's rule: driver, parameters and namespaces are equal, whoever made the claim. */
+/** The Velero Plugin for vSphere's rule: driver, parameters and namespaces are equal, no matter who made the claim. */
 export function claimsSameRepository(claim: BackupRepositoryClaim, spec: StoreSpec, namespace: string): boolean {
   return isClaimFor(claim, spec, namespace) && sortedText(claim.repopsitoryParameters) === sortedText(spec.parameters)
 }
 
-/** It was made when the location had other settings, or another name: where it points to is the same. */
+/** The claim was made when the location had other settings, or another name, but refers to the same place. */
 export function claimsSamePlace(
   stores: StoreRules,
   claim: BackupRepositoryClaim,
@@ -148,7 +148,7 @@ export function claimsSamePlace(
   try {
     return stores.placeOf(specOfRepository(claim)) === stores.placeOf(spec)
   } catch (error) {
-    // It may be of anybody's hand: what cannot be read is another claim.
+    // Any user may have written it: a claim that cannot be read does not match.
     if (error instanceof DormouseError) return false
     throw error
   }

@@ -1,4 +1,4 @@
-// What becomes of a stored claim in a restore: filled with its data, left to Velero, or an error; and how it looks then.
+// What a restore does with a stored claim: fill it with its data, leave it to Velero, or fail; and the claim's new form.
 
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import type { CloneFromSnapshot, ConfigMap, PersistentVolumeClaim, Restore } from '#shared/api/types.ts'
@@ -12,19 +12,19 @@ export type RestoreSeen = {
   restore: Restore
   /** The Backup's name as labels hold it. */
   backupLabel: string
-  /** A claim stands at the place of the restored one. */
+  /** A claim with the name of the restored one exists. */
   targetExists: boolean
 }
 
 export type RestoreDecision =
   | { kind: 'restore'; stored: StoredSnapshot; snapshotID: string; metadata: string }
-  /** Velero makes the claim, empty or by other means. */
+  /** Velero makes the claim, empty or filled by other means. */
   | { kind: 'leave'; level: 'info' | 'warn'; reason: string; message: string }
-  /** A claim stands there already: it is kept as it is. */
+  /** The claim exists already: it is not changed. */
   | { kind: 'beside'; reason: string; message: string }
   | { kind: 'fail'; reason: string; message: string }
 
-/** Phases of a backup that no restore can come from. What was still on its way when it was stored is tried. */
+/** Phases of a backup that cannot be restored. A backup that was still in progress when it was stored is tried. */
 const FAILED_PHASES = ['SnapshotFailed', 'Canceled', 'UploadFailedAfterRetry']
 
 export function decideRestore({ stored, restore, backupLabel, targetExists }: RestoreSeen): RestoreDecision {
@@ -48,13 +48,13 @@ export function decideRestore({ stored, restore, backupLabel, targetExists }: Re
 
 function incomplete({ namespace, name, phase, reason, message }: StoredSnapshot): string {
   const said = [reason, message].filter((part) => part !== '').join(': ')
-  // Whoever may write the Snapshot's status, or to the bucket, has chosen these words.
+  // The text was chosen by a user who may write the Snapshot's status, or write to the bucket.
   return clip(
     `Snapshot ${namespace}/${name} was ${phase || 'New'} when the backup ended${said === '' ? '' : `: ${said}`}`,
   )
 }
 
-/** Velero hands the item over with the namespace of the backup. */
+/** Velero passes the item with the namespace of the backup. */
 export function targetNamespace(restore: Restore, namespace: string): string {
   const mapping: Record<string, unknown> = restore.spec?.namespaceMapping ?? {}
   const mapped = Object.hasOwn(mapping, namespace) ? mapping[namespace] : namespace
@@ -67,7 +67,7 @@ export const CLASS_MAP_SELECTOR = 'velero.io/plugin-config,velero.io/change-stor
 /** The Velero Plugin for vSphere's key for a claim that names no class. */
 const EMPTY_CLASS_KEY = 'com.vmware.cnsdp.emptystorageclass'
 
-/** The class to restore with, by the class in the backup; undefined: no entry, it stays as it is. */
+/** The class to restore with, by the class in the backup; undefined: no entry, the class is unchanged. */
 export function mappedClass(maps: readonly ConfigMap[], className: unknown): string | undefined {
   if (maps.length > 1) {
     const names = maps.map(({ metadata }) => metadata.name).sort()
@@ -84,7 +84,7 @@ export function mappedClass(maps: readonly ConfigMap[], className: unknown): str
   )
 }
 
-/** Of the old binding and its origin: with them the new claim would be Lost, or filled by something else. */
+/** They describe the old binding and origin: with them the new claim would be Lost, or filled by something else. */
 const STALE_ANNOTATIONS = [
   'pv.kubernetes.io/bind-completed',
   'pv.kubernetes.io/bound-by-controller',
@@ -93,7 +93,7 @@ const STALE_ANNOTATIONS = [
   'volume.kubernetes.io/selected-node',
 ]
 
-/** The claim as Velero is to create it: it waits, Pending, for a PV that appears only with all of its data. */
+/** The claim for Velero to create: it stays Pending and waits for a PV that appears only with all of its data. */
 export function waitingClaim(
   item: PersistentVolumeClaim,
   { volumeName, className, clone }: { volumeName: string; className: string | undefined; clone: CloneFromSnapshot },
@@ -107,7 +107,7 @@ export function waitingClaim(
     ...claim,
     metadata: {
       ...claim.metadata,
-      // So that its creation and its binding wake the clone function.
+      // With this label, the claim's creation and binding trigger the clone function.
       labels: { ...claim.metadata.labels, [CLONE_LABEL]: clone.metadata.uid ?? '' },
       annotations: { ...annotations, [CLONE_ANNOTATION]: cloneReference(clone) },
     },

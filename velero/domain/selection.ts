@@ -1,4 +1,4 @@
-// Which claim is backed up as a disk, and which is left out with a reason that the user can see.
+// Which claims are backed up as disks, and which are left out with a reason that the user sees.
 
 import type { Backup, PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
 import { CSI_DRIVER, isMigrated, requireDisk } from '#shared/domain/volume.ts'
@@ -10,7 +10,7 @@ export type ClaimSeen = {
   volume: PersistentVolume | undefined
   /** The pod through which File System Backup takes it, by name; undefined: there is none. */
   fileSystemPod: string | undefined
-  /** The volume policies that may keep it from that all the same, by name; undefined: there are none. */
+  /** A volume policy that may nevertheless keep File System Backup from it, by name; undefined: there is none. */
   doubtfulPolicy: string | undefined
   backup: Backup
   /** `csi-migrated-volume-support` of the feature states. */
@@ -18,9 +18,9 @@ export type ClaimSeen = {
 }
 
 export type ClaimDecision =
-  /** `doubt`: another may take it, too. */
+  /** `doubt`: File System Backup may back it up, too. */
   | { kind: 'take'; volumeName: string; doubt?: { reason: string; message: string } }
-  /** Velero still backs the object up. `warn`: the user may believe that its data is safe, too. */
+  /** Velero still backs up the object. `warn`: the user may believe that its data is safe, too. */
   | { kind: 'skip'; level: 'info' | 'warn'; reason: string; message: string }
   | { kind: 'fail'; reason: string; message: string }
 
@@ -28,7 +28,7 @@ export function decideClaim(seen: ClaimSeen): ClaimDecision {
   return withoutVolume(seen) ?? byFileSystem(seen) ?? inDoubt(seen, byVolume(seen))
 }
 
-/** What needs neither pods nor PV: `undefined` is "look on". */
+/** Decides the cases that need neither pods nor PV; `undefined`: not decided yet. */
 export function withoutVolume({ claim, backup }: Pick<ClaimSeen, 'claim' | 'backup'>): ClaimDecision | undefined {
   if (backup.spec?.snapshotVolumes === false) {
     return skip('info', { reason: 'SnapshotsDisabled', message: 'the Backup says snapshotVolumes: false' })
@@ -54,7 +54,10 @@ function byFileSystem({ fileSystemPod, doubtfulPolicy }: ClaimSeen): ClaimDecisi
   return skip('info', { reason: 'FileSystemBackup', message })
 }
 
-/** Twice is better than never: what can be taken is taken, and of what cannot nobody is told that File System Backup has it. */
+/**
+ * Two backups are better than none: a disk that can be taken is taken. For a disk that cannot, the message does not claim that File
+ * System Backup takes it.
+ */
 function inDoubt({ fileSystemPod, doubtfulPolicy }: ClaimSeen, decision: ClaimDecision): ClaimDecision {
   if (fileSystemPod === undefined || doubtfulPolicy === undefined || decision.kind === 'fail') return decision
   const reason = 'FileSystemBackupUnsure'
@@ -82,7 +85,7 @@ function byVolume(seen: ClaimSeen): ClaimDecision {
   }
 }
 
-/** A disk of the old in-tree driver. Only once CSI has taken it over there is a First Class Disk behind it. */
+/** A disk of the old in-tree driver. It is a First Class Disk only after the CSI driver has taken it over. */
 function inTree(volume: PersistentVolume, volumeName: string, csiMigration: boolean): ClaimDecision {
   const migrated = isMigrated(volume)
   if (migrated && csiMigration) return { kind: 'take', volumeName }

@@ -1,16 +1,17 @@
-// What a Supervisor cluster has written into its objects and would be wrong in a restored one (the lists are the Velero Plugin for vSphere's).
+// Fields that a Supervisor cluster has written into its objects and that would be wrong in a restored one (the lists are the Velero
+// Plugin for vSphere's).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/types.ts'
 
-/** Made anew by the Supervisor itself: neither of them is restored. */
+/** The Supervisor creates these itself, so neither is restored. */
 export const SUPERVISOR_OWN = [
   'images.imagecontroller.vmware.com',
   'nsxlbmonitors.vmware.com',
   'nsxloadbalancermonitors.vmware.com',
 ]
 
-/** A vSphere Pod has it: the VM that it was. */
+/** The annotation of a vSphere Pod that names its VM. */
 const POD_VM = 'vmware-system-vm-uuid'
 const OF_THE_OLD_VM = [
   'kubernetes.io/psp',
@@ -30,7 +31,7 @@ export function isSupervisorOwn({ apiVersion, kind }: KubeObject): boolean {
   return SUPERVISOR_OWN.includes(`${kind.toLowerCase()}s.${group}`)
 }
 
-/** Without what names the VM that it was; a Pod of another cluster stays as it is. */
+/** Removes the annotations of the old VM; a Pod of another kind of cluster is unchanged. */
 export function withoutOldVm(pod: Pod): Pod {
   const { name, namespace, labels, annotations } = pod.metadata
   if (annotations?.[POD_VM] === undefined) return pod

@@ -1,8 +1,8 @@
-// What a plugin takes from its command line. Velero hands over all flags of `velero server`, of any version: others are none of its business.
+// The flags that a plugin uses. Velero passes all flags of `velero server`, of any version: the plugin ignores the others.
 
 import type { Level } from './log-line.ts'
 
-/** logrus' words, as Velero uses them. */
+/** The level names of logrus, as Velero uses them. */
 const LEVEL_OF: Record<string, Level> = {
   panic: 'error',
   fatal: 'error',
@@ -14,12 +14,12 @@ const LEVEL_OF: Record<string, Level> = {
   trace: 'trace',
 }
 
-/** The least level that is written: `--log-level=debug` or `--log-level debug`, the last one counts; else info, as Velero does. */
+/** The lowest level that is written: `--log-level=debug` or `--log-level debug`, the last one counts; otherwise info, as in Velero. */
 export function leastLevel(args: readonly string[]): Level {
   return LEVEL_OF[lastFlag(args, '--log-level')?.toLowerCase() ?? 'info'] ?? 'info'
 }
 
-/** The value of a flag under any of its names, as `--flag=value` or `--flag value`; of several the last. undefined: it is not there. */
+/** The value of a flag under any of its names, as `--flag=value` or `--flag value`; the last one counts. undefined: the flag is missing. */
 export function lastFlag(args: readonly string[], ...names: string[]): string | undefined {
   const values = args.flatMap((arg, index) => {
     const [name = '', ...rest] = arg.split('=')

@@ -1,4 +1,4 @@
-// Asks an action how far its operation is, and answers in any case.
+// Asks an action for the progress of its operation, and always returns an answer.
 
 import type { OperationProgress } from '../actions.ts'
 import type { HostLog } from './log.ts'

@@ -1,4 +1,4 @@
-// Messages to bytes and back. Built from the table at the first use: a plugin ships no .proto file.
+// Encodes and decodes messages. The codec is built from the table at the first use: the plugin ships no .proto file.
 
 import protobuf from 'protobufjs/light.js'
 import { MESSAGES, type Message, type MessageName } from './messages.ts'
@@ -27,7 +27,7 @@ export function encode<Name extends MessageName>(name: Name, message: Message<Na
   return Buffer.from(type.encode(type.fromObject(message)).finish())
 }
 
-/** Fields that were not sent have their zero value; int64 is a number (what Velero counts stays below 2^53). */
+/** Fields that were not sent have their zero value; int64 is a number (Velero's counts stay below 2^53). */
 export function decode<Name extends MessageName>(name: Name, bytes: Uint8Array): Message<Name> {
   const type = typeOf(name)
   return type.toObject(type.decode(bytes), { longs: Number, defaults: true }) as Message<Name>

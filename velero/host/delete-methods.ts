@@ -1,4 +1,4 @@
-// generated.DeleteItemAction: there is only version 1 of it.
+// generated.DeleteItemAction, of which only version 1 exists.
 
 import type { Backup } from '../actions.ts'
 import { nameOf, readItem } from './items.ts'

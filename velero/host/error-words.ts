@@ -1,9 +1,9 @@
-// A thrown value in the words that a user of Velero reads: the reason first, which stands in docs/operations/reasons.md.
-// Whatever was thrown, the call is to fail with it and not the process, which other calls are in.
+// Formats a thrown value for a user of Velero: the reason first, which is in docs/operations/reasons.md.
+// Whatever value was thrown, it must fail its call only, and not the process, which other calls run in.
 
 import { asError, DormouseError } from '#shared/kernel/errors.ts'
 
-/** An error whose texts can be read: a library may throw what has none, or refuses to show them. */
+/** An error whose texts can be read: a library may throw a value that has none, or whose getters throw. */
 export function readableError(thrown: unknown): Error {
   try {
     const error = asError(thrown)

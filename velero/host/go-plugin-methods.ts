@@ -1,4 +1,4 @@
-// What go-plugin asks of every plugin, and Velero's list of what is in this one.
+// The services that go-plugin requires of every plugin, and the list of actions for Velero.
 
 import type { ServerDuplexStream, ServerWritableStream } from '@grpc/grpc-js'
 import type { Registry } from './registry.ts'
@@ -25,7 +25,7 @@ export function healthMethod(): Method {
   )
 }
 
-/** The answer is sent first: Velero kills whom it cannot tell. */
+/** The answer is sent first: Velero kills a plugin that does not answer. */
 export function shutdownMethod(stop: () => void): Method {
   return unary('/plugin.GRPCController/Shutdown', 'plugin.Empty', 'plugin.Empty', async () => {
     setImmediate(stop)
@@ -38,8 +38,8 @@ export type IdleStreams = { methods: Method[]; end: () => void }
 type IdleCall = ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>
 
 /**
- * go-plugin opens both at its start: one for output, which it reads from stdout and stderr in our case, one for connections of
- * plugins to their host, which Velero has none of. Without them it logs a warning at each start.
+ * go-plugin opens both streams at its start: one for output, which it reads from stdout and stderr of this plugin, and one for connections of
+ * plugins to their host, which Velero does not use. Without them it logs a warning at each start.
  */
 export function idleStreams(): IdleStreams {
   const open = new Set<IdleCall>()
@@ -47,7 +47,7 @@ export function idleStreams(): IdleStreams {
     open.add(call)
     const forget = () => open.delete(call)
     call.on('cancelled', forget)
-    call.on('error', forget) // the client went away
+    call.on('error', forget) // the client has disconnected
     call.on('end', () => call.end())
     if ('resume' in call) call.resume()
   }

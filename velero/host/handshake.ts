@@ -1,6 +1,6 @@
-// What go-plugin's client and a plugin say to each other before they speak gRPC.
+// The handshake between go-plugin's client and a plugin before they use gRPC.
 
-/** No secret: it only tells a process that a plugin host has started it. */
+/** Not a secret: it only tells a process that a plugin host has started it. */
 const COOKIE_NAME = 'VELERO_PLUGIN'
 const COOKIE_VALUE = 'hello'
 const CORE_PROTOCOL = 1
@@ -18,7 +18,7 @@ export function startedByVelero(env: Env): boolean {
   return env[COOKIE_NAME] === COOKIE_VALUE
 }
 
-/** False: Velero will refuse the handshake, and name both versions better than a plugin that gave up could. */
+/** False: Velero will refuse the handshake, with a message that names both versions. */
 export function speaksOurVersion(env: Env): boolean {
   const versions = env['PLUGIN_PROTOCOL_VERSIONS'] ?? VELERO_PROTOCOL
   return versions.split(',').includes(VELERO_PROTOCOL)

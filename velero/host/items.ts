@@ -1,11 +1,11 @@
-// Objects as they travel: UTF-8 JSON in a bytes field.
+// Objects on the wire: UTF-8 JSON in a bytes field.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { BackupExecuted } from '../actions.ts'
 
 export type Item = BackupExecuted['item']
 
-/** `field` is the name in the request, for the message. Velero has decoded a Backup or Restore by itself; an item it has not. */
+/** `field` is the name in the request, for the message. Velero has decoded a Backup or Restore itself, but not an item. */
 export function readItem<Read extends Item = Item>(bytes: Uint8Array, field: string): Read {
   const value = parsed(bytes, field)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -27,7 +27,7 @@ function invalid(field: string, why: string): TerminalError {
   return new TerminalError('RequestInvalid', `"${field}" of the request is no JSON object: ${why}`)
 }
 
-/** An item that an action may change in place, with what it was before. */
+/** An item that an action may change in place, with its original bytes and text. */
 export type SentItem = { item: Item; bytes: Uint8Array; text: string }
 
 export function readSentItem(bytes: Uint8Array): SentItem {
@@ -36,8 +36,8 @@ export function readSentItem(bytes: Uint8Array): SentItem {
 }
 
 /**
- * Velero decodes what it gets without looking whether anything changed, so it is always a whole object with its kind.
- * An item that the action left alone goes back byte for byte: numbers above 2^53 would not survive our JSON.
+ * Velero decodes the answer without checking whether anything changed, so the answer is always a whole object with its kind.
+ * An unchanged item is returned byte for byte: numbers above 2^53 would lose digits in JavaScript's JSON.
  */
 export function itemAnswer(plugin: string, answer: Item, sent: SentItem): Uint8Array {
   if (typeof answer?.kind !== 'string' || answer.kind === '') {
@@ -47,7 +47,7 @@ export function itemAnswer(plugin: string, answer: Item, sent: SentItem): Uint8A
   return text === sent.text ? sent.bytes : Buffer.from(text)
 }
 
-/** `PersistentVolumeClaim ns/name`, for messages. Velero has read the item as JSON and no more: its parts may be anything. */
+/** `PersistentVolumeClaim ns/name`, for messages. Velero has only parsed the item as JSON: its parts may have any type. */
 export function nameOf(item: Item): string {
   const { namespace, name } = item.metadata ?? {}
   const place = [namespace, name].filter((part) => typeof part === 'string').join('/')

@@ -1,5 +1,5 @@
-// Where the host listens: a unix socket in the first folder that takes one, else a port of 127.0.0.1. A pod with a read-only root has no /tmp, but
-// Velero's scratch volume.
+// Where the host listens: a unix socket in the first usable folder, else a port of 127.0.0.1. A pod with a read-only root has no writable
+// /tmp, but it has Velero's scratch volume.
 
 import { randomBytes } from 'node:crypto'
 import { chmodSync, rmSync } from 'node:fs'
@@ -9,13 +9,13 @@ import type { Address } from './handshake.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 
-/** What fits into the address of a unix socket (Linux, unix(7)), without its final zero. A longer one would be cut silently. */
+/** The longest path in the address of a unix socket (Linux, unix(7)), without its final zero. A longer one would be cut silently. */
 const SOCKET_PATH_BYTES = 107
-/** Velero always sets them; these are its values. */
+/** Velero always sets the range; these are its values. */
 const MIN_PORT = 10_000
 const MAX_PORT = 25_000
 
-/** Best first. A folder that the client names is the only one: it may see no other. */
+/** Best first. If the client names a folder, it is the only one: the client may be unable to see another. */
 export function socketFolders(env: Env): string[] {
   const named = env['PLUGIN_UNIX_SOCKET_DIR']
   if (named) return [named]
@@ -53,14 +53,14 @@ function unfit(path: string): string | undefined {
   return /[|\n]/.test(path) ? 'the handshake cannot carry it' : undefined
 }
 
-/** Why not, or undefined. */
+/** The error message, or undefined. */
 function bind(server: Server, address: string): Promise<string | undefined> {
   const { promise, resolve } = Promise.withResolvers<string | undefined>()
   server.bindAsync(address, ServerCredentials.createInsecure(), (error) => resolve(error?.message))
   return promise
 }
 
-/** Velero runs as the same user, and nobody else has business here: whoever can connect can have items changed. */
+/** Velero runs as the same user, and no other user needs access: a client that can connect can have items changed. */
 function ownSocket(path: string): Address {
   process.on('exit', () => rmSync(path, { force: true }))
   chmodSync(path, 0o600)

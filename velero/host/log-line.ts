@@ -1,5 +1,5 @@
-// One log line as go-plugin reads it: a JSON object of strings. A number as @message or @level would end the Velero server,
-// and a line longer than 64 KiB would be taken for several.
+// One log line in go-plugin's format: a JSON object of strings. A number as @message or @level would end the Velero server,
+// and go-plugin would split a line longer than 64 KiB.
 
 import { KiB } from '#shared/kernel/units.ts'
 
@@ -23,7 +23,7 @@ const SOURCE_BYTES = KiB
 /** Quotation marks, colon and comma of a field. */
 const PUNCTUATION_BYTES = 6
 
-/** Velero drops the first three; the others, and all that begin with @, have a meaning of their own. */
+/** Velero drops the first three; the others, and all keys that begin with @, have a meaning of their own. */
 const RESERVED = new Set(['time', 'timestamp', 'level', 'logSource', 'fieldsCut'])
 
 export function logLine({ level, message, fields, source, nowMs }: Said): string {
@@ -34,13 +34,13 @@ export function logLine({ level, message, fields, source, nowMs }: Said): string
       ['@message', fitting(textOf(message), MESSAGE_BYTES)],
       ['@timestamp', timestamp(nowMs)],
       ['logSource', fitting(source, SOURCE_BYTES)],
-      // Without this mark Velero writes its own source over ours.
+      // Without this mark Velero overwrites the source with its own.
       ['@logSourceSetBy', 'plugin'],
     ]),
   )
 }
 
-/** The form of go-hclog: six digits of fraction. */
+/** go-hclog's format: six digits of fraction. */
 function timestamp(epochMs: number): string {
   return new Date(epochMs).toISOString().replace('Z', '000Z')
 }
@@ -64,12 +64,12 @@ function fieldName(name: string): string {
   return name.startsWith('@') || RESERVED.has(name) ? `_${name}` : name
 }
 
-/** Reading a field may run a getter, and that may throw. */
+/** Reading a field may call a getter, which may throw. */
 function entriesOf(fields: Record<string, unknown>): [string, unknown][] {
   return Object.keys(fields).map((key) => [key, attempt(() => fields[key])])
 }
 
-/** Whatever was said, as text: an error with its stack, an object as JSON if it can be written so. */
+/** Any value as text: an error with its stack, an object as JSON if it can be serialized. */
 export function textOf(value: unknown): string {
   return attempt(() => {
     if (typeof value === 'string') return value

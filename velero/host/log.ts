@@ -1,4 +1,4 @@
-// Lines to stderr, where go-plugin reads them. Written at once and in order: a line that was said is out, even if the process
+// Log lines to stderr, where go-plugin reads them. They are written synchronously and in order: a line is out even if the process
 // dies right after it.
 
 import { writeSync } from 'node:fs'
@@ -34,14 +34,14 @@ function actionLog(say: HostLog['say'], plugin: string): ActionLog {
 const STDERR = 2
 const FULL_PIPE_WAIT_MS = 5
 
-/** A pipe that another process made non-blocking takes what fits; the rest waits until Velero has read. */
+/** If another process has made the pipe non-blocking, it accepts only a part; the rest waits until Velero has read. */
 function writeToStderr(line: string): void {
   let rest = Buffer.from(line)
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(STDERR, rest))
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return // nobody reads: Velero is gone, and Shutdown will not come
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return // no reader: Velero is gone, and Shutdown will not come
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, FULL_PIPE_WAIT_MS)
     }
   }

@@ -1,9 +1,9 @@
 // The messages between Velero and a plugin: field names, numbers and types as in Velero's pkg/plugin/proto, go-plugin's
-// internal/plugin and grpc.health.v1. A field that is not named here is skipped when it is read.
+// internal/plugin and grpc.health.v1. The decoder skips a field that is not named here.
 
 const STRING = 'string'
 
-/** What all three kinds of action say in answer to AppliesTo. */
+/** The answer of all three kinds of action to AppliesTo. */
 const APPLIES_TO_RESPONSE = { ResourceSelector: [1, 'generated.ResourceSelector'] } as const
 
 export const MESSAGES = {

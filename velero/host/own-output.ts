@@ -1,5 +1,5 @@
-// Keeps stdout for the handshake and stderr for log lines, whatever a library prints: one stray line before the handshake and Velero
-// does not start; one on stderr that is no JSON, and it is lost at debug level.
+// Reserves stdout for the handshake and stderr for log lines, whatever a library prints: with one stray line before the handshake Velero
+// does not start, and a line on stderr that is not JSON is lost at debug level.
 
 import { Console } from 'node:console'
 import { Writable } from 'node:stream'
@@ -8,14 +8,14 @@ import type { HostLog } from './log.ts'
 import type { Level } from './log-line.ts'
 import { callerOf, placeOf } from './stack.ts'
 
-/** Must run before anything else has touched `process.stdout` or `console`: those remember their streams. */
+/** Must run before other code has touched `process.stdout` or `console`: those keep their streams. */
 export function ownOutput(log: HostLog): void {
   const stdout = lines(log, 'info', 'stdout')
   const stderr = lines(log, 'warn', 'stderr')
   Object.defineProperty(process, 'stdout', { value: stdout })
   Object.defineProperty(process, 'stderr', { value: stderr })
   globalThis.console = new Console({ stdout, stderr })
-  // Node's own listener would print past `process.stderr`.
+  // Node's own listener would print directly to stderr.
   process.removeAllListeners('warning')
   process.on('warning', (warning) => log.say('warn', warning.message, { warning: warning.name }, placeOf(warning)))
 }
@@ -29,7 +29,7 @@ function lines(log: HostLog, level: Level, stream: string): Writable {
   return new Writable({ decodeStrings: false, write })
 }
 
-/** A bug outside of every call. Nothing is certain any more, so the process ends; Velero starts another for its next call. */
+/** A bug outside of every call. The state is unknown, so the process ends; Velero starts another for its next call. */
 export function logLastWords(log: HostLog): void {
   process.on('uncaughtException', (error) => {
     log.say(

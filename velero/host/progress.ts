@@ -1,5 +1,5 @@
-// How far an operation is, as Velero must hear it. Velero fails an operation for good when Progress answers with a gRPC error,
-// so passing trouble is told inside of a progress; and a response without a progress ends the Velero server.
+// Progress of an operation in the form that Velero needs. Velero fails an operation for good when Progress answers with a gRPC error,
+// so a transient error is reported inside of a progress; and a response without a progress ends the Velero server.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
@@ -7,15 +7,15 @@ import type { OperationProgress } from '../actions.ts'
 import { errorWords, readableError } from './error-words.ts'
 import type { Message } from './messages.ts'
 
-/** Velero asks again every ten seconds; who answers later holds up all other operations of the backup. */
+/** Velero asks again every ten seconds; a late answer delays all other operations of the backup. */
 export const PROGRESS_LIMIT_MS = MINUTE_MS
 
 /** Go's zero time, 1 January of the year 1. A missing Timestamp would be read as 1970, which is "started". */
 const ZERO_TIME_SECONDS = -62_135_596_800
 
 /**
- * What the action could not say because it threw. Only what no retry helps ends the operation. A bug does not: it may sit in one poll only, and
- * the operation's timeout bounds it.
+ * The progress for an action that threw. Only an error that no retry can fix ends the operation. A bug does not: it may affect only one poll,
+ * and the operation's time-out limits it.
  */
 export function progressOfError(thrown: unknown): OperationProgress {
   const error = readableError(thrown)

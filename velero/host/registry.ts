@@ -1,4 +1,5 @@
-// The actions of this process by kind and name. Velero ends its server when a plugin lists a bad or a double name: better this process does.
+// The actions of this process by kind and name. The Velero server exits when a plugin lists a bad or a duplicate name, so this process
+// exits first.
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { ItemAction } from '../actions.ts'

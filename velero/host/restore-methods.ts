@@ -49,7 +49,7 @@ export function restoreMethods(registry: Registry, log: HostLog): Method[] {
         return {}
       },
     ),
-    // Only asked after an Execute that wanted to wait, which none of ours does.
+    // Velero calls this only after an Execute that asked to wait, and no action here does.
     unary(
       `${SERVICE}/AreAdditionalItemsReady`,
       'v2.RestoreItemActionItemsReadyRequest',

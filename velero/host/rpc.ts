@@ -1,5 +1,5 @@
-// One remote procedure as gRPC wants it. Bytes are read and written here and not by gRPC, so that a malformed message is an error
-// like any other.
+// One gRPC method. Bytes are decoded and encoded here and not by gRPC, so that a malformed message is handled like any other
+// error.
 
 import type { handleUnaryCall, MethodDefinition, ServiceDefinition, UntypedHandleCall } from '@grpc/grpc-js'
 import { decode, encode } from './codec.ts'

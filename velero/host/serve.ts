@@ -13,12 +13,12 @@ import { Registry } from './registry.ts'
 import { createServer, drain } from './server.ts'
 
 const STDOUT = 1
-/** go-plugin kills 2 s after it has asked for the end. */
+/** go-plugin kills the plugin 2 s after it has sent Shutdown. */
 const DRAIN_MS = 1500
-/** How soon the plugin of a Velero that was killed ends by itself. */
+/** How soon the plugin ends by itself when its Velero was killed. */
 const PARENT_LOOK_MS = 1000
 
-/** `makeActions` runs once stdout and stderr are guarded: load there what may print. */
+/** `makeActions` runs once stdout and stderr are guarded: load code there that may print. */
 export async function servePlugin(makeActions: () => readonly ItemAction[] | Promise<readonly ItemAction[]>) {
   if (!startedByVelero(process.env)) {
     process.stderr.write(`${NOT_BY_HAND}\n`)
@@ -27,7 +27,7 @@ export async function servePlugin(makeActions: () => readonly ItemAction[] | Pro
   const log = createLog(leastLevel(process.argv.slice(2)))
   ownOutput(log)
   logLastWords(log)
-  process.on('SIGINT', () => undefined) // a Ctrl-C at Velero's terminal reaches us too; Velero itself decides when we end
+  process.on('SIGINT', () => undefined) // Ctrl-C in Velero's terminal reaches this process too; Velero decides when it ends
   try {
     await start(new Registry(await makeActions()), log)
   } catch (error) {
@@ -39,20 +39,20 @@ export async function servePlugin(makeActions: () => readonly ItemAction[] | Pro
 async function start(registry: Registry, log: HostLog): Promise<void> {
   const streams = idleStreams()
   const stop = () => void end(server, streams.end, log)
-  // What Velero executes later. Not execPath: that is node, or the loader that started it.
+  // The path that Velero executes later. Not execPath: that is node, or the loader that started it.
   const command = process.argv[1] ?? process.execPath
   const server = createServer({ registry, log, command, streams, stop })
   if (!speaksOurVersion(process.env)) log.say('warn', 'this Velero speaks another version of the plugin protocol')
   process.on('SIGTERM', stop)
   onceOrphaned(stop)
-  setLogVerbosity(logVerbosity.NONE) // a folder that takes no socket is no news
+  setLogVerbosity(logVerbosity.NONE) // a folder without room for a socket is not an error
   const address = await listen(server, process.env)
   setLogVerbosity(logVerbosity.ERROR)
   writeSync(STDOUT, handshakeLine(address))
   log.say('debug', `listens on ${address.network} ${address.address}`)
 }
 
-/** A Velero that was killed has asked nobody to end. In a container the kernel ends us with it, elsewhere nobody does. */
+/** A killed Velero has not sent Shutdown. In a container the kernel ends this process too, elsewhere nothing does. */
 function onceOrphaned(stop: () => void): void {
   const parent = process.ppid
   const timer = setInterval(() => {

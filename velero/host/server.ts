@@ -1,4 +1,4 @@
-// The gRPC server with all services of a plugin, and its end.
+// The gRPC server with all services of a plugin, and its shutdown.
 
 import { Server } from '@grpc/grpc-js'
 import { backupMethods } from './backup-methods.ts'
@@ -10,7 +10,9 @@ import { restoreMethods } from './restore-methods.ts'
 import { definitionOf, type Method } from './rpc.ts'
 import { snapshotterMethods } from './snapshotter-methods.ts'
 
-/** No limit (of what is sent gRPC has none), as Velero has none on its side: an item is as large as etcd lets it be, and a Backup's JSON with it. */
+/**
+ * No limit, as in Velero (gRPC does not limit what is sent): an item may be as large as etcd allows, and so may the JSON of a Backup.
+ */
 const OPTIONS = {
   'grpc.max_receive_message_length': -1,
   'grpc.enable_channelz': 0,
@@ -34,7 +36,7 @@ export function createServer({ registry, log, command, streams, stop }: Plan): S
   return server
 }
 
-/** Takes no more calls and waits for those in hand; false: they did not end in time. */
+/** Accepts no more calls and waits for those that are running; false: they did not end in time. */
 export async function drain(server: Server, limitMs: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const timer = setTimeout(() => resolve(false), limitMs)

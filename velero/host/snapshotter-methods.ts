@@ -1,4 +1,4 @@
-// generated.VolumeSnapshotter: answered so that Velero takes no snapshot through it, and says why it cannot use an old one.
+// generated.VolumeSnapshotter: its answers make Velero take no snapshot through it, and explain why it cannot use an old one.
 
 import type { Registry } from './registry.ts'
 import { type Method, unary } from './rpc.ts'
@@ -12,7 +12,7 @@ export function snapshotterMethods(registry: Registry): Method[] {
       registry.find(KIND, plugin)
       return {}
     }),
-    // No id: Velero (pkg/backup, item_backupper) takes it for a volume of another kind, and passes it by.
+    // No id: Velero (pkg/backup, item_backupper) takes the volume for one of another kind, and skips it.
     unary(
       `${SERVICE}/GetVolumeID`,
       'generated.GetVolumeIDRequest',

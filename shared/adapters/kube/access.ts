@@ -1,4 +1,4 @@
-// Where the API server is and how a request proves who sends it.
+// The API server's address and the credentials of requests.
 
 import { Agent } from 'node:https'
 import { type Anchors, proxyTrust, secureContextFor } from '#shared/adapters/net/anchors.ts'
@@ -7,32 +7,32 @@ import { tlsOptions } from '#shared/adapters/net/trust.ts'
 import { proxyFor } from '#shared/kernel/proxy.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 
-/** One way in; looked for again when the server says 401. */
+/** One way to reach the server; looked up again when the server answers 401. */
 export type Access = {
   server: URL
   agent: Agent
-  /** Called for each request: tokens rotate. */
+  /** Called for each request, because tokens rotate. */
   headers: () => Promise<Record<string, string>>
 }
 
-/** As a kubeconfig has it. `caPem`: no other authority is trusted. */
+/** As in a kubeconfig. `caPem`: no other authority is trusted. */
 export type ServerTls = Pick<Anchors, 'caPem' | 'cert' | 'key'> & {
   insecureSkipVerify?: boolean
   servername?: string | undefined
-  /** Its `proxy-url`, which comes before the environment's. */
+  /** Its `proxy-url`, which takes precedence over the environment's. */
   proxy?: URL
 }
 
 const CONNECT_MS = 15 * SECOND_MS
 
-/** Idle connections are dropped by us, before the server or something on the way does it unseen. */
+/** The client drops idle connections itself, before the server or a middlebox drops them unnoticed. */
 export function createAgent(server: URL, tls: ServerTls): Agent {
   const { insecureSkipVerify = false, servername, proxy = proxyFor(server), ...anchors } = tls
   const trust = { secureContext: secureContextFor({ ...anchors, only: true }), verify: !insecureSkipVerify }
   const options = { keepAlive: true, maxSockets: 16, timeout: 30 * SECOND_MS }
   const host = server.hostname.replace(/^\[(.*)\]$/, '$1')
   if (proxy === undefined) return new Agent({ ...options, ...tlsOptions(servername ?? host, trust) })
-  // The client's certificate is for the server alone.
+  // The client's certificate must be sent only to the server.
   const way = { proxy, proxyTrust: proxyTrust(tls.caPem), connectMs: CONNECT_MS }
   const target = { host, port: Number(server.port || 443), trust, servername, ...way }
   return new OpeningAgent(options, () => openSecure(target))

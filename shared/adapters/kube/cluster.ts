@@ -1,4 +1,4 @@
-// The Kubernetes API over REST: generic requests by the table of kinds, no generated client.
+// The Kubernetes API over REST: generic requests by the table of kinds, without a generated client.
 
 import { KINDS, type KindName, type KubeObject } from '#shared/api/kinds.ts'
 import type { KindTypes } from '#shared/api/types.ts'
@@ -15,7 +15,7 @@ import { createTransport, type Transport, type TransportOptions } from './transp
 
 export type ClusterOptions = TransportOptions &
   AccessOptions & {
-    /** What the server says about a request that it took, such as a field that it does not know and dropped. */
+    /** Receives the server's warnings about an accepted request, such as an unknown field that it dropped. */
     onWarning?: (warning: string) => void
   }
 
@@ -81,7 +81,7 @@ class KubeCluster implements Cluster {
     return await this.#write(request, { verb: 'patch', kind, namespace, name })
   }
 
-  /** A kind without the subresource keeps its status in the object itself. */
+  /** A kind without the subresource has its status in the object itself. */
   async patchStatus<Name extends KindName>(
     kind: Name,
     seen: KindTypes[Name],
@@ -103,7 +103,7 @@ class KubeCluster implements Cluster {
     checkDeletion(answer, { verb: 'delete', kind, namespace, name })
   }
 
-  /** The type is what the kind's schema promises; `objectIn` has looked at kind, version and name. */
+  /** The cast relies on the kind's schema; `objectIn` has checked kind, version and name. */
   async #write<Name extends KindName>(
     request: ApiRequest,
     attempt: Attempt & { kind: Name },
@@ -118,7 +118,7 @@ class KubeCluster implements Cluster {
 
 const JSON_TYPE = 'application/json'
 
-/** The version and the UID that were seen go along, so that a write which decided on something older fails. */
+/** The patch contains the version and the UID that were seen, so that a write based on an older object fails. */
 function mergePatch(path: string, seen: KubeObject, change: object): ApiRequest {
   const { resourceVersion, uid } = seen.metadata
   const { metadata } = change as Partial<KubeObject>

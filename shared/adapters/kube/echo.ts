@@ -1,5 +1,5 @@
-// Does the API server answer, or something on the way to it? A success has to name what was asked for: a page of a proxy
-// must not pass for an empty list, a changed object or a deletion.
+// Checks that an answer comes from the API server and not from something in between. A success has to name the object that was requested: a
+// proxy's page must not pass for an empty list, a changed object or a deletion.
 
 import { KINDS, type KubeObject } from '#shared/api/kinds.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
@@ -9,7 +9,7 @@ import { type Attempt, attemptText, requireSuccess } from './refusals.ts'
 
 export type ListAnswer = { metadata?: { continue?: string }; items: Partial<KubeObject>[] }
 
-/** Lists of the metadata alone have a kind of their own. */
+/** Lists of metadata only have a kind of their own. */
 const METADATA_LIST = { kind: 'PartialObjectMetadataList', apiVersion: 'meta.k8s.io/v1' }
 
 export function objectIn(answer: ApiAnswer, attempt: Attempt): KubeObject {
@@ -28,7 +28,7 @@ export function listIn(answer: ApiAnswer, attempt: Attempt): ListAnswer {
   const isList =
     isOf(body, `${KINDS[kind].kind}List`, KINDS[kind].apiVersion) ||
     isOf(body, METADATA_LIST.kind, METADATA_LIST.apiVersion)
-  // Go writes an empty list of some kinds as null.
+  // Go encodes an empty list of some kinds as null.
   const items: unknown = body['items'] === null ? [] : body['items']
   if (!isList || !Array.isArray(items) || !items.every((item) => isNamed(recordOf(item), attempt))) {
     throw unreadable(answer, attempt)
@@ -36,7 +36,7 @@ export function listIn(answer: ApiAnswer, attempt: Attempt): ListAnswer {
   return { metadata: recordOf(body['metadata']), items }
 }
 
-/** A deletion that is done, or one that waits for a finalizer. */
+/** A deletion that is complete, or that waits for a finalizer. */
 export function checkDeletion(answer: ApiAnswer, attempt: Attempt): void {
   requireSuccess(answer, attempt)
   const body = recordOf(answer.body)
@@ -54,7 +54,7 @@ function isOf(body: Record<string, unknown>, kind: string, apiVersion: string): 
   return body['kind'] === kind && body['apiVersion'] === apiVersion
 }
 
-/** Every stored object has a UID. An item of a list is looked at by its namespace only, when one was asked for. */
+/** Every stored object has a UID. For an item of a list, only its namespace is checked, if one was requested. */
 function isNamed(body: Record<string, unknown>, { kind, namespace, name }: Attempt): boolean {
   const metadata = recordOf(body['metadata'])
   const { name: ownName, namespace: ownNamespace, uid } = metadata

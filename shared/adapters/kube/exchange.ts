@@ -1,4 +1,4 @@
-// One HTTP exchange with the API server: JSON there, JSON back, inside a time limit.
+// One HTTP exchange with the API server: JSON in both directions, inside a time limit.
 
 import type { ClientRequest, IncomingMessage } from 'node:http'
 import { type Agent, request as httpsRequest } from 'node:https'
@@ -9,17 +9,17 @@ export type ApiRequest = {
   /** Path and query. */
   path: string
   body?: { type: string; value: object }
-  /** A longer answer is hung up on: TooLong. */
+  /** The connection is closed when an answer is longer: TooLong. */
   maxBytes?: number
 }
 
-/** No object that etcd takes comes near it. */
+/** Far above any object that etcd accepts. */
 const ANSWER_MAX_BYTES = 64 * MiB
 
-/** The answer was longer than it may be, so that it was not read to its end. */
+/** The answer exceeded the limit, so it was not read to its end. */
 export class TooLong extends Error {}
 
-/** `body`: undefined when there was none or it was no JSON. */
+/** `body`: undefined when there was none or it was not JSON. */
 export type ApiAnswer = {
   status: number
   body: unknown
@@ -27,18 +27,18 @@ export type ApiAnswer = {
   bytes: number
   retryAfterSeconds: number | undefined
   warnings: string[]
-  /** Of the server's clock, epoch ms; undefined: it said none. */
+  /** The server's time, epoch ms; undefined: the answer has none. */
   dateMs: number | undefined
 }
 
 export type Way = { server: URL; agent: Agent; headers: Record<string, string>; timeoutMs: number }
 
-/** Rejects with whatever the connection failed with. */
+/** Rejects with the error of the connection. */
 export async function exchange(request: ApiRequest, way: Way): Promise<ApiAnswer> {
   try {
     return await send(request, way)
   } catch (error) {
-    // The server may close an idle connection just when we take it again. Only a read is repeated without being asked to.
+    // The server may close an idle connection at the moment when it is reused. Only a read is repeated automatically.
     if (request.method === 'GET' && error instanceof StaleConnection) return await send(request, way)
     throw error
   }
@@ -105,12 +105,12 @@ function jsonOf(text: string): unknown {
   }
 }
 
-/** Given in seconds by the API server; a date is not waited for. */
+/** The API server sends seconds; a date is ignored. */
 function secondsOf(retryAfter: string | undefined): number | undefined {
   return retryAfter !== undefined && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : undefined
 }
 
-/** `299 - "unknown field \"status.phas\""`: what the server thinks of a request that it took all the same. */
+/** `299 - "unknown field \"status.phas\""`: the server's warning about a request that it accepted. */
 function warningsOf(header: string | string[] | undefined): string[] {
   return [header ?? []]
     .flat()

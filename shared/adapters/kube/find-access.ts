@@ -1,4 +1,4 @@
-// Finds credentials: a kubeconfig file that was named, else the pod's service account, else the user's own kubeconfig.
+// Finds credentials: an explicitly named kubeconfig file, else the pod's service account, else the user's own kubeconfig.
 
 import { readFile } from 'node:fs/promises'
 import { isIPv6 } from 'node:net'
@@ -15,10 +15,10 @@ export type AccessOptions = {
 const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount'
 
 /**
- * A pod's service account and plain files are read right here, everything else by the Kubernetes client with all its ways
- * to log in. The sum behind it, for a cold start on Node 24 with a warm compile cache, beside the 25 ms of CPU time and
+ * A pod's service account and plain files are read here; everything else is read by the Kubernetes client, which supports all ways
+ * to log in. The reason is the cold start, measured on Node 24 with a warm compile cache, beside the 25 ms of CPU time and
  * 42 MiB of `node -e 0`: the client's KubeConfig with undici, the generated API and OpenID Connect behind it takes 55 ms
- * and 16 MiB bundled as it is, 30 ms and 10 MiB as hack/bundling.ts bundles it; the lines here take less than 1 ms.
+ * and 16 MiB bundled as it is, 30 ms and 10 MiB as hack/bundling.ts bundles it; the code here takes less than 1 ms.
  */
 export async function findAccess(options: AccessOptions = {}): Promise<Access> {
   const { kubeconfig, serviceAccountDir = SERVICE_ACCOUNT_DIR } = options
@@ -35,7 +35,7 @@ async function accessFromPod(host: string, port: string, dir: string): Promise<A
   return {
     server,
     agent: createAgent(server, { caPem }),
-    // The kubelet replaces the file long before the token ends; reading it costs less than remembering when it was read.
+    // The kubelet replaces the file long before the token expires; reading it costs less than tracking when it was read.
     headers: async () => ({ authorization: `Bearer ${(await readFile(`${dir}/token`, 'utf8')).trim()}` }),
   }
 }

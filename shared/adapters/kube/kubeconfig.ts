@@ -1,7 +1,7 @@
-// Credentials out of any kubeconfig file, by the Kubernetes client. Loaded only where one is needed: see find-access.ts.
+// Credentials from any kubeconfig file, by the Kubernetes client. Loaded only when one is needed: see find-access.ts.
 
 import { Agent, type RequestOptions } from 'node:https'
-// Not the package's index: watch, exec, web sockets and the like come with that.
+// Not the package's index: it would load watch, exec, web sockets and so on.
 import { KubeConfig } from '@kubernetes/client-node/dist/config.js'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { type Access, createAgent, type ServerTls } from './access.ts'
@@ -21,7 +21,7 @@ export async function accessFromKubeConfig(file: string | undefined): Promise<Ac
   const { proxyUrl } = cluster
   return {
     server,
-    // Only the client's own agent speaks SOCKS; ours keeps connections and knows whom to trust.
+    // Only the client's own agent supports SOCKS; the agent of this adapter keeps connections alive and knows the trusted authorities.
     agent:
       proxyUrl?.startsWith('socks') === true && options.agent instanceof Agent
         ? options.agent
@@ -30,14 +30,14 @@ export async function accessFromKubeConfig(file: string | undefined): Promise<Ac
   }
 }
 
-/** Runs whatever the file asks for to log in: a token file, a program, OpenID Connect. */
+/** Performs the login that the file requires: a token file, a program, OpenID Connect. */
 async function optionsOf(config: KubeConfig): Promise<RequestOptions> {
   const options: RequestOptions = {}
   await config.applyToHTTPSOptions(options)
   return options
 }
 
-/** The client gives files and data as bytes of PEM. */
+/** The client returns files and data as bytes of PEM. */
 function tlsOf({ ca, cert, key, rejectUnauthorized, servername }: RequestOptions): ServerTls {
   return {
     caPem: ca === undefined ? undefined : String(ca),

@@ -1,4 +1,4 @@
-// Pages of a list whose objects may each be as long as etcd takes them: asked for in numbers that fit into a bounded answer.
+// Pages of a list whose objects may each be as large as etcd allows: page sizes are chosen so that an answer stays bounded.
 
 import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import type { KindTypes } from '#shared/api/types.ts'
@@ -10,17 +10,17 @@ import { pagePath } from './paths.ts'
 import type { Attempt } from './refusals.ts'
 import type { Transport } from './transport.ts'
 
-/** JSON of many small values takes twenty times its length in memory, so a page is short. */
+/** JSON of many small values takes twenty times its length in memory, so a page is small. */
 const PAGE_MAX_BYTES = 3 * MiB
-/** The server gathers a page before it sends the first byte: 128 hostile objects are 192 MB there, 500 would be 750. */
+/** The server collects a page before it sends the first byte: 128 hostile objects are 192 MB there, 500 would be 750. */
 const MOST_OBJECTS = 128
 const FIRST_OBJECTS = 32
-/** How much fewer are asked for after a page that was too long. */
+/** The factor by which the next request is smaller after a page that was too long. */
 const SHRINK = 8
 
 /**
- * A page that gets too long is hung up on, and asked for again with fewer objects; a single one is taken however long it is, as etcd
- * bounds it. The next page has twice as many as this one while they are short.
+ * If a page gets too long, the connection is closed and the page requested again with fewer objects. A page with a single object is
+ * accepted at any length, because etcd limits it. While pages are short, each next page has twice as many objects.
  */
 export async function nextPage<Name extends KindName>(
   send: Transport,
@@ -39,7 +39,7 @@ export async function nextPage<Name extends KindName>(
     }
     const later = token !== undefined && answer.status === 410 ? continueOf(answer) : undefined
     if (later === undefined) return pageOf(answer, kind, options, Math.min(most, grown(limit, answer.bytes)))
-    token = later // the token has ended; this one goes on at the same place, in what stands there now
+    token = later // the token has expired; this one continues at the same place, in the current state
   }
 }
 
@@ -69,7 +69,7 @@ function pageOf<Name extends KindName>(
   const attempt: Attempt = { verb: 'list', kind, namespace, name: undefined }
   const { items } = listIn(answer, attempt)
   const { apiVersion, kind: own } = KINDS[kind]
-  // Items of built-in kinds come without these two.
+  // Items of built-in kinds lack these two fields.
   const objects = items.map((item) => ({ apiVersion, kind: own, ...item }) as KindTypes[Name])
   const token = continueOf(answer)
   return { objects, bytes: answer.bytes, next: token === undefined ? undefined : { token, limit } }

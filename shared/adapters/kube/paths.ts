@@ -1,4 +1,4 @@
-// Where the API server serves an object. Names are checked before they go into a URL.
+// The API server's paths of objects. Names are checked before they go into a URL.
 
 import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
@@ -10,12 +10,12 @@ export function objectPath(kind: KindName, namespace: string | undefined, name: 
   return `${collectionPath(kind, needNamespace(kind, namespace))}/${name}`
 }
 
-/** Where an object is created. */
+/** The path for creating an object. */
 export function creationPath(kind: KindName, namespace: string | undefined): string {
   return collectionPath(kind, needNamespace(kind, namespace))
 }
 
-/** `token`: where the page before ended. */
+/** `token`: where the previous page ended. */
 export function pagePath(kind: KindName, options: PageOptions, limit: number, token: string | undefined): string {
   const { namespace, labelSelector, notNamespaces = [] } = options
   for (const name of [namespace ?? 'any', ...notNamespaces])

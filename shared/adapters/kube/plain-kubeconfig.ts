@@ -1,4 +1,4 @@
-// Kubeconfig files that a program wrote: JSON, one token or client certificate, nothing to run and no proxy.
+// Kubeconfig files that a program has written: JSON, one token or client certificate, without a login program and without a proxy.
 
 import { readFile } from 'node:fs/promises'
 import { type Access, createAgent, type ServerTls } from './access.ts'
@@ -10,7 +10,7 @@ type KubeConfigFile = { 'current-context'?: string; contexts?: Named[]; clusters
 const CLUSTER_FIELDS = ['server', 'certificate-authority-data', 'tls-server-name']
 const USER_FIELDS = ['token', 'client-certificate-data', 'client-key-data']
 
-/** undefined: the file says more than is read here, and the Kubernetes client has to read it. */
+/** undefined: the file uses features that are not supported here, so the Kubernetes client has to read it. */
 export async function accessFromPlainKubeconfig(file: string): Promise<Access | undefined> {
   const config = parsed(await readFile(file, 'utf8').catch(() => ''))
   const context = config.contexts?.find(({ name }) => name === config['current-context'])?.context
@@ -24,7 +24,7 @@ export async function accessFromPlainKubeconfig(file: string): Promise<Access | 
   return { server, agent: createAgent(server, tlsOf(cluster, user)), headers: async () => authorization }
 }
 
-/** Most kubeconfig files are YAML, and those are not for us. */
+/** Most kubeconfig files are YAML, and those are not read here. */
 function parsed(text: string): KubeConfigFile {
   try {
     return JSON.parse(text)

@@ -1,11 +1,11 @@
-// What the API server's refusals mean. https://kubernetes.io/docs/reference/using-api/api-concepts/
+// Maps the API server's refusals to errors. https://kubernetes.io/docs/reference/using-api/api-concepts/
 
 import type { KindName } from '#shared/api/kinds.ts'
 import { ConflictError, type DormouseError, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { excerptOf } from '#shared/kernel/excerpt.ts'
 import type { ApiAnswer } from './exchange.ts'
 
-/** What was asked for, in words for a message. */
+/** Describes the request, for a message. */
 export type Attempt = {
   verb: 'get' | 'list' | 'create' | 'patch' | 'patch status of' | 'delete'
   kind: KindName
@@ -13,7 +13,7 @@ export type Attempt = {
   name: string | undefined
 }
 
-/** The part of a `Status` that is looked at. */
+/** The fields of a `Status` that are used. */
 type Status = {
   kind?: string
   reason?: string
@@ -23,10 +23,10 @@ type Status = {
 
 const API = { origin: 'api' } as const
 
-/** The server's words about an invalid object may be as long as the object. */
+/** The server's message about an invalid object may be as long as the object. */
 const MOST_WORDS = 800
 
-/** The server knows the kind and has no such object, as against not serving the kind (yet). */
+/** The server knows the kind and has no such object; false if it does not serve the kind (yet). */
 export function saysNotFound(answer: ApiAnswer): boolean {
   const { kind, reason } = statusOf(answer)
   return answer.status === 404 && kind === 'Status' && reason === 'NotFound'
@@ -45,7 +45,7 @@ export function errorOf(answer: ApiAnswer, attempt: Attempt): DormouseError {
   if (status === 422 && isOtherObject(answer)) return new ConflictError('Conflict', message)
   if (status === 404) return notFound(answer, attempt, message)
   if (status === 403) return new TerminalError(forbiddenReason(answer), message)
-  // 413: longer than the server takes. All three are about what was sent.
+  // 413: longer than the server accepts. All three are caused by the request's body.
   if (status === 400 || status === 413 || status === 422) return new TerminalError(invalidReason(answer), message)
   if (status === 401 || status === 410 || status === 429 || status >= 500) {
     return new RetryableError(
@@ -61,14 +61,14 @@ function conflictReason(answer: ApiAnswer): string {
   return statusOf(answer).reason === 'AlreadyExists' ? 'AlreadyExists' : 'Conflict'
 }
 
-/** The patch carried the UID that was seen: an object of that name was deleted and made again. */
+/** The patch contained the UID that was seen: an object of that name was deleted and created again. */
 function isOtherObject(answer: ApiAnswer): boolean {
   return causesIn(answer).some(({ field }) => field === 'metadata.uid')
 }
 
 /**
- * A right that is missing is the authorizer's word, with the user in it. All else is what the namespace itself says: it is going away, its
- * ResourceQuota is used up (or not counted yet), or something else of admission is against it, such as a LimitRange.
+ * If a right is missing, the message comes from the authorizer and contains the user. All other messages are about the namespace: it is being
+ * deleted, its ResourceQuota is used up (or not counted yet), or admission refuses the request, for example because of a LimitRange.
  */
 function forbiddenReason(
   answer: ApiAnswer,
@@ -80,7 +80,7 @@ function forbiddenReason(
   return / is forbidden: (?!User ")/.test(words) ? 'AdmissionDenied' : 'Forbidden'
 }
 
-/** A policy may choose these codes, too. */
+/** A policy may use these codes, too. */
 function invalidReason(answer: ApiAnswer): 'AdmissionDenied' | 'InvalidObject' {
   return isDenied(wordsOf(answer)) ? 'AdmissionDenied' : 'InvalidObject'
 }
@@ -92,7 +92,7 @@ function isDenied(words: string): boolean {
   )
 }
 
-/** Bounded; what tells the reasons apart stands at the beginning. */
+/** Bounded; the text that distinguishes the reasons is at the beginning. */
 function wordsOf(answer: ApiAnswer): string {
   const { message } = statusOf(answer)
   return typeof message === 'string' ? message.slice(0, MOST_WORDS) : ''
@@ -102,7 +102,7 @@ function notFound(answer: ApiAnswer, { verb }: Attempt, message: string): Dormou
   // A kind that is not served: its CRD is being installed, or will be.
   if (!saysNotFound(answer)) return new RetryableError('KubernetesKindMissing', message, API)
   if (verb === 'create') return new TerminalError('NamespaceNotFound', message)
-  return new ConflictError('NotFound', message) // gone since it was read: read it again, decide again
+  return new ConflictError('NotFound', message) // deleted since it was read: read it again, decide again
 }
 
 function causesIn(answer: ApiAnswer): { reason?: string; field?: string }[] {

@@ -1,4 +1,4 @@
-// The API server's clock, as its answers tell it (RFC 9110 §6.6.1, to a second), carried on by this process's own monotonic one.
+// The API server's clock, from the dates of its answers (RFC 9110 §6.6.1, to a second), advanced by this process's own monotonic clock.
 
 type Noted = { serverMs: number; atMs: number }
 

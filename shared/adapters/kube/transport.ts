@@ -1,4 +1,4 @@
-// Sends requests with the credentials of the moment, and turns "no answer" into an error that asks for a retry.
+// Sends requests with the current credentials, and maps a missing answer to a retryable error.
 
 import { API_CALL_MS } from '#shared/kernel/call-limits.ts'
 import { asError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
@@ -6,7 +6,7 @@ import type { Access } from './access.ts'
 import { type ApiAnswer, type ApiRequest, exchange, TooLong } from './exchange.ts'
 import { findAccess } from './find-access.ts'
 
-/** Rejects with RetryableError `KubernetesUnavailable` when there is no answer, with TooLong when there is too much of it. */
+/** Rejects with RetryableError `KubernetesUnavailable` if there is no answer, with TooLong if the answer is too long. */
 export type Transport = (request: ApiRequest) => Promise<ApiAnswer>
 
 export type TransportOptions = {
@@ -32,7 +32,7 @@ export function createTransport(options: TransportOptions = {}): Transport {
       return await send(request)
     } catch (thrown) {
       if (thrown instanceof TooLong && request.maxBytes !== undefined) throw thrown
-      access = undefined // it may be the certificate authority that was replaced
+      access = undefined // the certificate authority may have been replaced
       if (thrown instanceof DormouseError) throw thrown
       throw unavailable(request, asError(thrown))
     }

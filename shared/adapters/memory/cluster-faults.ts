@@ -1,4 +1,4 @@
-// Faults to order, and the events that an ApiServerSource would send: what tests hang onto the in-memory cluster.
+// Injected faults, and the events that an ApiServerSource would send: tests attach both to the in-memory cluster.
 
 import type { KindName } from '#shared/api/kinds.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
@@ -12,17 +12,17 @@ export type Fault = {
   verb?: Verb | readonly Verb[]
   kind?: KindName
   name?: string
-  /** How many calls fail; 1 unless told. */
+  /** Number of calls that fail; default 1. */
   times?: number
-  /** `before`: nothing was done. `after`: the write stands, only its answer is lost. */
+  /** `before`: the call has no effect. `after`: the write is stored, only its answer is lost. */
   when?: 'before' | 'after'
-  /** RetryableError `KubernetesUnavailable` unless told. */
+  /** Default: RetryableError `KubernetesUnavailable`. */
   error?: Error
 }
 
 type Call = { verb: Verb; kind: KindName; name: string | undefined }
 
-/** Faults in the order in which they were asked for; a call meets the first that fits. */
+/** Faults in the order in which they were added; a call gets the first one that matches. */
 export class Faults {
   #waiting: (Fault & { left: number })[] = []
 
@@ -72,12 +72,12 @@ export type ClusterEvent = {
   name: string
 }
 
-/** Undefined `before`: created. Undefined `after`: gone. */
+/** Undefined `before`: created. Undefined `after`: deleted. */
 export type WriteListener = (kind: KindName, before: Stored | undefined, after: Stored | undefined) => void
 
 /**
- * Turns writes into events as a watch with a selector does: entering it is an `add`, staying inside an `update`,
- * leaving it a `delete`, and what happens outside is silent. What existed before is not announced.
+ * Turns writes into events like a watch with a selector: an object that begins to match is an `add`, one that still matches an `update`,
+ * one that no longer matches a `delete`; other objects cause no events. Existing objects are not announced.
  */
 export function eventsOf(selector: EventSelector, callback: (event: ClusterEvent) => void): WriteListener {
   const labelled = parseLabelSelector(selector.labelSelector)

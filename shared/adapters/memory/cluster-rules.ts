@@ -1,11 +1,11 @@
-// What the API server does to an object that is written: defaults, refusals, and what moves `generation`.
+// The API server's treatment of a written object: defaults, refusals, and changes of `generation`.
 
 import { isDeepStrictEqual } from 'node:util'
 import { KINDS, type KindName, type ObjectMeta } from '#shared/api/kinds.ts'
 import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
-/** An object of whatever kind, as it stands in the store. */
+/** An object of any kind, as the store holds it. */
 export type Stored = {
   // biome-ignore-start lint/suspicious/noExplicitAny: the store holds every kind, and its rules read fields of many
   apiVersion: any
@@ -17,7 +17,7 @@ export type Stored = {
   // biome-ignore-end lint/suspicious/noExplicitAny: the rest knows its types
 }
 
-/** A value as it looks after a trip over the wire: no undefined fields, nothing shared. */
+/** The value after serialization: without undefined fields and without shared references. */
 export function overTheWire<T>(value: T): T {
   return value === undefined ? value : JSON.parse(JSON.stringify(value))
 }
@@ -42,7 +42,7 @@ export function countsGenerations(kind: KindName): boolean {
   return KINDS[kind].apiVersion.includes('cnsdp.vmware.com') || kind === 'Deployment'
 }
 
-/** Everything except metadata, and except `status` where that is a subresource. */
+/** Everything except metadata, and except `status` if that is a subresource. */
 export function generationMoves(kind: KindName, before: Stored, after: Stored): boolean {
   return countsGenerations(kind) && !isDeepStrictEqual(counted(kind, before), counted(kind, after))
 }
@@ -52,7 +52,7 @@ function counted(kind: KindName, object: Stored): object {
   return KINDS[kind].statusSubresource ? rest : { ...rest, status }
 }
 
-/** Empty maps and lists of the metadata are not kept. */
+/** Removes empty maps and lists of the metadata. */
 export function tidyMetadata(metadata: ObjectMeta): ObjectMeta {
   const filled = Object.entries(metadata).filter(
     ([, value]) => typeof value !== 'object' || Object.keys(value).length > 0,
@@ -60,7 +60,7 @@ export function tidyMetadata(metadata: ObjectMeta): ObjectMeta {
   return Object.fromEntries(filled) as ObjectMeta
 }
 
-/** What a create leaves of `status`. A kubelet registers its Node together with its status; others start empty. */
+/** The `status` after a create. A kubelet registers its Node together with its status; others start empty. */
 export function statusAtCreation(kind: KindName, status: unknown): unknown {
   if (!KINDS[kind].statusSubresource || kind === 'Node') return status
   return kind === 'PersistentVolumeClaim' || kind === 'PersistentVolume' ? { phase: 'Pending' } : undefined
@@ -81,13 +81,13 @@ export function checkNames(
 const MICRO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$/
 const DATA_KEY = /^[-._a-zA-Z0-9]{1,253}$/
 
-/** The refusals that the code of Dormouse could run into; schemas of custom resources are not checked here. */
+/** The refusals that Dormouse's code could run into; schemas of custom resources are not checked here. */
 export function checkFields(kind: KindName, object: Stored): void {
   if (kind === 'Lease') checkLease(object)
   if (kind === 'Secret' || kind === 'ConfigMap') checkDataKeys(object)
 }
 
-/** Lease times are MicroTime: six digits after the point, no fewer, or the object is not even decoded. */
+/** Lease times are MicroTime: six digits after the point, no fewer, otherwise the object cannot even be decoded. */
 function checkLease(lease: Stored): void {
   for (const field of ['acquireTime', 'renewTime']) {
     const time = lease.spec?.[field]
@@ -105,7 +105,7 @@ function checkDataKeys(object: Stored): void {
     refuse(object, `data key ${JSON.stringify(bad)} has other characters than letters, digits, . _ -`)
 }
 
-/** Secrets take plain text in `stringData` and give base64 in `data`. */
+/** Secrets accept plain text in `stringData` and return base64 in `data`. */
 export function foldStringData(kind: KindName, object: Stored): Stored {
   const { stringData, ...secret } = object
   if (kind !== 'Secret' || stringData === undefined) return object

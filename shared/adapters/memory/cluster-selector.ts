@@ -12,7 +12,7 @@ const SET_RULE = new RegExp(`^(${KEY})\\s+(in|notin)\\s*\\(([^()]*)\\)$`)
 const EQUALITY_RULE = new RegExp(`^(${KEY})\\s*(==|=|!=)\\s*([-A-Za-z0-9_.]*)$`)
 const PRESENCE_RULE = new RegExp(`^(!?)\\s*(${KEY})$`)
 
-/** An empty selector takes everything. `notin` and `!=` also take objects without the label, as the API server does. */
+/** An empty selector matches everything. `notin` and `!=` also match objects without the label, as in the API server. */
 export function parseLabelSelector(selector: string | undefined): LabelTest {
   // Commas inside of parentheses belong to a rule's list of values.
   const texts = (selector ?? '').split(/,(?![^(]*\))/).map((text) => text.trim())

@@ -37,7 +37,7 @@ export type MemoryClusterOptions = {
   newUid?: () => string
   /** Runs before each call: a simulation's seeded scheduler waits or throws here. */
   beforeCall?: (verb: Verb, kind: KindName, name: string | undefined) => Promise<void>
-  /** Objects of a page. */
+  /** Maximum number of objects in a page. */
   pageObjects?: number
 }
 
@@ -122,7 +122,7 @@ export class MemoryCluster implements Cluster {
     return this.#call('delete', kind, seen.metadata.name, () => this.#remove(kind, seen, precondition))
   }
 
-  /** What stands there now, outside of faults and scheduling: for a test's assertions. */
+  /** The stored object, without faults and scheduling: for a test's assertions. */
   peek<Name extends KindName>(kind: Name, namespace: string | undefined, name: string): KindTypes[Name] | undefined {
     const found = this.#objects.get(keyOf(kind, { namespace, name }))
     return found === undefined ? undefined : (overTheWire(found) as KindTypes[Name])
@@ -134,23 +134,23 @@ export class MemoryCluster implements Cluster {
     return keys.map((key) => overTheWire(this.#objects.get(key) as KindTypes[Name]))
   }
 
-  /** Puts an object there as the rest of the world would: status and all. */
+  /** Stores an object as another actor would, including its status. */
   seed<Name extends KindName>(kind: Name, object: Stored): KindTypes[Name] {
     return this.#insert(kind, object) as KindTypes[Name]
   }
 
-  /** Called inside of every write, once it stands. What it throws, the writer gets. Returns the way to stop it. */
+  /** Called within every write, after it is stored. The writer gets an error that it throws. Returns the function that removes it. */
   onWrite(listener: WriteListener): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  /** The events of one `resources[]` entry of an ApiServerSource; each is lost unless the callback keeps it. */
+  /** The events of one `resources[]` entry of an ApiServerSource; an event is lost unless the callback stores it. */
   onEvent(selector: EventSelector, callback: (event: ClusterEvent) => void): () => void {
     return this.onWrite(eventsOf(selector, callback))
   }
 
-  /** The next call that fits fails. */
+  /** Makes the next matching call fail. */
   failNext(fault: Fault = {}): void {
     this.#faults.add(fault)
   }
@@ -199,7 +199,7 @@ export class MemoryCluster implements Cluster {
     after.metadata = this.#metadataAfter(before, after)
     checkFields(kind, after)
     if (generationMoves(kind, before, after)) after.metadata.generation = (before.metadata.generation ?? 0) + 1
-    if (isDeepStrictEqual(before, after)) return overTheWire(before) // a write without a change moves nothing
+    if (isDeepStrictEqual(before, after)) return overTheWire(before) // a write without a change does not change the version
     return this.#store(kind, before, after)
   }
 
@@ -242,7 +242,7 @@ export class MemoryCluster implements Cluster {
     throw new ConflictError('Conflict', `${nameOf(seen)} has changed since resourceVersion ${resourceVersion}`)
   }
 
-  /** The only place that changes what stands there. `after` without finalizers, once deleted, is gone. */
+  /** The only place that changes the stored objects. An `after` without finalizers is removed once it is being deleted. */
   #store(kind: KindName, before: Stored | undefined, after: Stored | undefined): Stored {
     const subject = (after ?? before) as Stored
     const key = keyOf(kind, subject.metadata)

@@ -1,21 +1,21 @@
-// Which certificates a server's own is checked against. As in Go: each certificate that is given is an anchor, also one that
-// another authority has issued, and what cannot be read in a bundle is left out (crypto/x509, AppendCertsFromPEM).
+// The certificates that a server's own certificate is verified against. As in Go, each given certificate is an anchor, also one that
+// another authority has issued, and unreadable parts of a bundle are ignored (crypto/x509, AppendCertsFromPEM).
 
 import { X509Certificate } from 'node:crypto'
 import tls from 'node:tls'
 import { textsIn } from './certificate-folders.ts'
 import type { Trust } from './trust.ts'
 
-// The body is base64, without a dash: so many beginnings without an end are no more work than one.
+// The body is base64, without a dash: so many BEGIN lines without an END line take no more time than one.
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g
 
 export type Bundle = {
   certificates: string[]
-  /** 1, 2, …: places in the bundle of what is no certificate. */
+  /** 1, 2, …: positions in the bundle of entries that are not certificates. */
   unread: number[]
 }
 
-/** `only`: no other authority is trusted. Without a bundle the public ones are. `cert` and `key`: the client's own. */
+/** `only`: no other authority is trusted. Without a bundle the public authorities are trusted. `cert` and `key`: the client's own. */
 export type Anchors = {
   caPem?: string | undefined
   only?: boolean
@@ -25,7 +25,7 @@ export type Anchors = {
 
 let publicAuthorities: string[] | undefined
 
-/** All lists: Node's own alone would not know what an administrator added to the image (or SSL_CERT_FILE and SSL_CERT_DIR name). */
+/** All lists: Node's own list lacks authorities that an administrator added to the image (or that SSL_CERT_FILE and SSL_CERT_DIR name). */
 function publicOnes(): string[] {
   publicAuthorities ??= [
     ...new Set([...tls.getCACertificates('default'), ...tls.getCACertificates('system'), ...inFolders()]),
@@ -45,8 +45,8 @@ export function secureContextFor({ caPem, only = false, ...own }: Anchors): tls.
 }
 
 /**
- * Whom a proxy's certificate is checked against: the public authorities, and the bundle that is given for the target. It is always
- * verified, whatever is allowed for the target, as the proxy's password goes there. Made on first use: most proxies have no TLS.
+ * The trust for a proxy's certificate: the public authorities, and the bundle that is given for the target. The certificate is always
+ * verified, whatever is allowed for the target, because the proxy receives a password. Created on first use: most proxies have no TLS.
  */
 export function proxyTrust(caPem: string | undefined): () => Trust {
   let trust: Trust | undefined
@@ -56,14 +56,14 @@ export function proxyTrust(caPem: string | undefined): () => Trust {
   }
 }
 
-/** OpenSSL takes the first that fits for the anchor, though it has expired and its successor lies beside it. */
+/** OpenSSL uses the first match as anchor, even if it has expired and its successor is in the bundle too. */
 function inForce(certificates: string[]): string[] {
   const nowMs = Date.now()
   const current = certificates.filter((pem) => {
     const { validFromDate, validToDate } = new X509Certificate(pem)
     return validFromDate.getTime() <= nowMs && nowMs <= validToDate.getTime()
   })
-  // With none the handshake says that it has expired.
+  // If none is left, the handshake reports that the certificate has expired.
   return current.length > 0 ? current : certificates
 }
 
@@ -77,7 +77,7 @@ export function readBundle(pem: string): Bundle {
   return bundle
 }
 
-/** OpenSSL would leave out what it cannot read without a word, and take what follows a certificate for a part of it. */
+/** OpenSSL would silently skip certificates that it cannot read, and take bytes after a certificate for a part of it. */
 function certificateOf(body: string): string | undefined {
   const base64 = body.replaceAll(/\s/g, '')
   if (base64.length % 4 !== 0 || !/^[A-Za-z0-9+/]+={0,2}$/.test(base64)) return undefined

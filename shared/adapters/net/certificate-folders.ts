@@ -1,16 +1,16 @@
-// What the folders of SSL_CERT_DIR hold, as Go reads them (crypto/x509, root_unix.go): several with colons between them, each file whatever
-// its name. Node takes the whole variable for one folder.
+// The contents of the folders of SSL_CERT_DIR, as Go reads them (crypto/x509, root_unix.go): several folders separated by colons, each
+// file whatever its name. Node takes the whole variable for one folder.
 
 import { type Dirent, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { MiB } from '#shared/kernel/units.ts'
 
-/** The authorities of an image are about 150 files of 2 KiB, and one of 250 KiB that holds all of them. */
+/** The authorities of an image are about 150 files of 2 KiB, and one file of 250 KiB that contains all of them. */
 const MOST_FOLDERS = 32
 const MOST_FILES = 4096
 const MOST_BYTES = 16 * MiB
 
-/** PEM as it lies there; what cannot be read is left out. */
+/** PEM texts of the files; unreadable files are ignored. */
 export function textsIn(folders: string): string[] {
   const texts: string[] = []
   let bytesLeft = MOST_BYTES
@@ -32,12 +32,12 @@ function filesIn(folder: string): string[] {
   }
 }
 
-/** A link to another file of the same folder, as c_rehash makes them: that file is read by itself. */
+/** A link to another file of the same folder, as c_rehash makes them: that file is read anyway. */
 function leadsBeside(folder: string, entry: Dirent): boolean {
   return entry.isSymbolicLink() && !readlinkSync(join(folder, entry.name)).includes('/')
 }
 
-/** undefined: no file (a pipe would never end), or larger than there is room for. */
+/** undefined: not a regular file (reading a pipe would never end), or larger than the limit. */
 function textOf(file: string, mostBytes: number): string | undefined {
   try {
     const found = statSync(file)

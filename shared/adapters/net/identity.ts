@@ -1,5 +1,5 @@
-// Whether a certificate is for the server that was asked for, by Go's rules (crypto/x509, VerifyHostname): a name or an address
-// in subjectAltName, never the common name; `*` for one whole label at the front, also before a private top domain.
+// Whether a certificate is valid for the requested server, by Go's rules (crypto/x509, VerifyHostname): a name or an address
+// in subjectAltName, never the common name; `*` for one whole label at the front, also before a private top-level domain.
 
 import { isIP, SocketAddress } from 'node:net'
 import type { PeerCertificate } from 'node:tls'
@@ -19,10 +19,10 @@ export function checkIdentity(host: string, { subjectaltname = '' }: Pick<PeerCe
 
 type Name = { kind: 'DNS' | 'IP Address'; value: string }
 
-/** `DNS:a.example, IP Address:10.0.0.1, DNS:"a, b"`: Node quotes what could be taken for more than one. */
+/** `DNS:a.example, IP Address:10.0.0.1, DNS:"a, b"`: Node quotes a name that could be taken for more than one. */
 const NAME = /([A-Za-z][A-Za-z ]*):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y
 
-/** undefined: not all of it was understood. */
+/** undefined: the text could not be parsed completely. */
 function namesIn(text: string): Name[] | undefined {
   const names: Name[] = []
   for (let at = 0; at < text.length; at = NAME.lastIndex) {
@@ -34,7 +34,7 @@ function namesIn(text: string): Name[] | undefined {
   return names
 }
 
-/** What is no text of Node's matches nothing. */
+/** A text that Node did not produce matches nothing. */
 function unquoted(text: string): string {
   if (!text.startsWith('"')) return text
   try {
@@ -50,7 +50,7 @@ function isFor({ kind, value }: Name, host: string): boolean {
   return isAddress ? isIP(value) !== 0 && bare(value) === bare(host) : matches(value.toLowerCase(), host.toLowerCase())
 }
 
-/** One way to write each address; an IPv4 address in an IPv6 one is itself. */
+/** Normalizes an address; an IPv4 address embedded in an IPv6 one becomes the IPv4 address. */
 function bare(address: string): string {
   const { address: text } = new SocketAddress({ address, family: isIP(address) === 6 ? 'ipv6' : 'ipv4' })
   return text.replace(/^::ffff:(?=\d+\.)/, '')
@@ -61,7 +61,7 @@ const PATTERN = /^(\*\.)?([a-z0-9_][a-z0-9_-]*\.)*[a-z0-9_][a-z0-9_-]*$/
 
 function matches(pattern: string, host: string): boolean {
   const name = host.replace(/\.$/, '')
-  // What is no host name on one of the two sides has to be the same to the letter.
+  // If one of the two is not a host name, they have to be equal letter by letter.
   if (!HOST.test(name) || !PATTERN.test(pattern)) return pattern !== '' && pattern === host
   if (!pattern.startsWith('*')) return pattern === name
   const dot = name.indexOf('.')

@@ -1,4 +1,4 @@
-// A TLS connection to a host, straight or through the proxy that the environment names, and an agent of Node's that opens such ones.
+// A TLS connection to a host, direct or through the proxy that the environment names, and an agent for Node that opens such connections.
 
 import { Agent, type AgentOptions } from 'node:https'
 import type { Duplex } from 'node:stream'
@@ -12,15 +12,15 @@ export type SecureTarget = {
   host: string
   port: number
   trust: Trust
-  /** What the certificate has to be for, where that is not the host. */
+  /** The name that the certificate must be valid for, if it is not the host. */
   servername?: string | undefined
   proxy: URL | undefined
-  /** Of the way to the proxy itself (proxyTrust). */
+  /** For the connection to the proxy itself (proxyTrust). */
   proxyTrust: () => Trust
   connectMs: number
 }
 
-/** Rejects with what the connection failed with; the certificate is verified when it resolves. */
+/** Rejects with the connection's error; when it resolves, the certificate has been verified. */
 export async function openSecure(target: SecureTarget): Promise<TLSSocket> {
   const { host, port, trust, servername = host, proxy, proxyTrust, connectMs } = target
   const tunnel = proxy === undefined ? undefined : openTunnel(proxy, { host, port }, proxyTrust)
@@ -54,7 +54,7 @@ function isSecure(socket: TLSSocket): Promise<void> {
   })
 }
 
-/** Every connection of it goes where `open` says; each makes a full handshake. */
+/** Opens every connection with `open`; each makes a full handshake. */
 export class OpeningAgent extends Agent {
   readonly #open: () => Promise<TLSSocket>
 

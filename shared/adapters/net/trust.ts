@@ -1,4 +1,4 @@
-// How a TLS connection checks whom it speaks to: one way for the store, vCenter, the API server and the proxies before them.
+// How a TLS connection verifies the other side: the same for the store, vCenter, the API server and the proxies before them.
 
 import { isIP } from 'node:net'
 import type { ConnectionOptions, SecureContext } from 'node:tls'
@@ -6,7 +6,7 @@ import { checkIdentity } from './identity.ts'
 
 export type Trust = {
   secureContext: SecureContext
-  /** false: only on the user's explicit word. */
+  /** false: only if the user has explicitly configured it. */
   verify: boolean
 }
 
@@ -15,7 +15,7 @@ export function tlsOptions(host: string, { secureContext, verify }: Trust): Conn
     secureContext,
     rejectUnauthorized: verify,
     checkServerIdentity: (_, certificate) => checkIdentity(host, certificate),
-    // A name that is an address is not allowed in SNI, nor is a dot at its end (RFC 6066).
+    // SNI must not contain an address, nor a name with a dot at its end (RFC 6066).
     ...(isIP(host) === 0 ? { servername: host.replace(/\.$/, '') } : {}),
   }
 }
@@ -24,7 +24,7 @@ export function tlsOptions(host: string, { secureContext, verify }: Trust): Conn
 const DISTRUST =
   /^(UNABLE_TO_|CERT_|CRL_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_|PATH_LENGTH_|ERROR_IN_C|HOSTNAME_MISMATCH|ERR_TLS_CERT_|UNSPECIFIED$)/
 
-/** `UNSPECIFIED`: of a certificate, too: a key that is too short, a name that its authority may not vouch for. */
+/** `UNSPECIFIED` can be about a certificate, too: a key that is too short, a name that its authority may not certify. */
 export function isDistrust(error: Error): boolean {
   return 'code' in error && DISTRUST.test(String(error.code))
 }

@@ -1,4 +1,4 @@
-// A socket to a host through a proxy that the environment names: CONNECT (RFC 9110, 9.3.6), over TLS where the proxy wants it.
+// A socket to a host through a proxy that the environment names: CONNECT (RFC 9110, 9.3.6), over TLS if the proxy requires it.
 
 import net from 'node:net'
 import tls from 'node:tls'
@@ -8,15 +8,15 @@ import { proxyAuthorization, proxyName } from '#shared/kernel/proxy.ts'
 import { KiB } from '#shared/kernel/units.ts'
 import { type Trust, tlsOptions } from './trust.ts'
 
-/** An answer to CONNECT has only a head. */
+/** An answer to CONNECT consists only of a head. */
 const MOST_ANSWER_BYTES = 16 * KiB
 
-/** The proxy does not let us through, or is not there. Its words are part of the message. */
+/** The proxy refuses the connection, or cannot be reached. Its answer is part of the message. */
 export class ProxyError extends Error {
   readonly code = 'ERR_PROXY_TUNNEL'
 }
 
-/** Destroy the result to give up: `socket` is there from the beginning, `ready` when bytes reach the host. */
+/** Destroy the result to give up: `socket` exists from the beginning, `ready` resolves when bytes reach the host. */
 export function openTunnel(proxy: URL, target: { host: string; port: number }, proxyTrust: () => Trust) {
   const socket = connectTo(proxy, proxyTrust)
   const ready = through(socket, proxy, target)
@@ -24,7 +24,7 @@ export function openTunnel(proxy: URL, target: { host: string; port: number }, p
   return { socket, ready }
 }
 
-/** The connection to the proxy itself. `proxyTrust`: of its own, never the target's, which may be unverified (anchors.ts). */
+/** The connection to the proxy itself. `proxyTrust`: the proxy's own, never the target's, which may be unverified (anchors.ts). */
 export function connectTo(proxy: URL, proxyTrust: () => Trust): net.Socket {
   const secure = proxy.protocol === 'https:'
   const host = proxy.hostname.replace(/^\[(.*)\]$/, '$1')
@@ -32,7 +32,7 @@ export function connectTo(proxy: URL, proxyTrust: () => Trust): net.Socket {
   const socket = secure
     ? tls.connect({ host, port, ...tlsOptions(host, proxyTrust()) })
     : net.connect({ host, port, noDelay: true })
-  // Whoever waits for it hears of it; without this an error after that would end the process.
+  // The code that waits for the socket gets its error; without this listener a later error would end the process.
   return socket.on('error', () => {})
 }
 
@@ -49,7 +49,7 @@ async function through(socket: net.Socket, proxy: URL, { host, port }: { host: s
   throw new ProxyError(`proxy ${proxyName(proxy)} does not connect to ${authority}: ${excerptOf(line, 100)}`)
 }
 
-/** Reads no byte beyond the head: what follows is the target's. */
+/** Reads no byte beyond the head: what follows belongs to the target. */
 function headOf(socket: net.Socket): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   let head = ''
