@@ -1,5 +1,5 @@
 // The shipped prune beside shipped sessions, forgets and other prunes over one store, in seeded orders of their calls, with
-// deaths and sleepers. A nightly run: SEEDS=5000 node test/run.ts test/unit engine-prune-interleavings 3600000. The protocol's core is explored in every order by format-collection-model.test.ts; here it is what the code does.
+// deaths and sleepers. The nightly tier runs more orders (test/nightly/interleavings.test.ts). The protocol's core is explored in every order by format-collection-model.test.ts; here it is what the code does.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -24,7 +24,7 @@ import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: prune in any order')
 
-const SEEDS = Number(process.env['SEEDS'] ?? 200)
+const SEEDS = Number(process.env['SEEDS'] ?? 60)
 const SEEDS_PER_TEST = 10
 /** Calls of others before a process begins: as many as a whole prune run makes. */
 const MOST_LATE_CALLS = 200

@@ -13,11 +13,11 @@ import { sha256 } from '#test/environment/storage/content.ts'
 import { DRIVER } from '#test/environment/storage/csi.ts'
 import { type Volume, volumeOf } from '#test/environment/storage/volume.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
-import { untilReason } from './support/bad-input.ts'
-import { bindByHand } from './support/by-hand.ts'
-import { DiskSnapshots } from './support/disk-snapshots.ts'
-import { assertUntouched } from './support/foreign-world.ts'
-import { aPlainTenant } from './support/tenants.ts'
+import { untilReason } from '../system/support/bad-input.ts'
+import { bindByHand } from '../system/support/by-hand.ts'
+import { DiskSnapshots } from '../system/support/disk-snapshots.ts'
+import { assertUntouched } from '../system/support/foreign-world.ts'
+import { aPlainTenant } from '../system/support/tenants.ts'
 import {
   assertWhole,
   aVolume,
@@ -38,7 +38,7 @@ import {
   upload,
   watch,
   within,
-} from './support/two-clusters.ts'
+} from '../system/support/two-clusters.ts'
 import {
   type Ask,
   asksByStatus,
@@ -46,8 +46,8 @@ import {
   asksOfTenants,
   refusalOf,
   wrongEnds,
-} from './support/two-clusters-asks.ts'
-import { aFilledVolume, type Hold, holdStore, phaseOf, runOf } from './support/velero.ts'
+} from '../system/support/two-clusters-asks.ts'
+import { aFilledVolume, type Hold, holdStore, phaseOf, runOf } from '../system/support/velero.ts'
 
 const [A, B] = ['cluster-a', 'cluster-b'] as const
 const VELERO = 'velero'
