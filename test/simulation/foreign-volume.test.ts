@@ -1,5 +1,5 @@
-// A restore beside volumes that Kubernetes would bind instead of a new one: they are never bound for good, written or deleted, and the restore is
-// whole or fails by name.
+// Restores beside free volumes that Kubernetes would bind instead of a new one. Dormouse never writes or deletes such a volume, and no claim
+// keeps it. The restore is whole, or fails with a reason of its own.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -134,7 +134,7 @@ test('a class of another driver is refused before a claim is made', async () => 
   assertEnd(world, 'Failed', 'DriverUnsupported')
 })
 
-/** It comes free in the moment in which the staging claim is made. */
+/** A volume that becomes free at the moment at which the staging claim is made. */
 function freeInTheRace(world: World, options: FreeOptions): () => FreeVolume {
   let free: FreeVolume | undefined
   world.cluster.onWrite((kind, before, after) => {
@@ -160,7 +160,7 @@ for (const policy of ['Delete', 'Retain']) {
       aClone(world, 'clone-1', snapshot)
       await untilOver(world)
       free().assertKept()
-      // A run that died when it had let the volume go, and before it said so, begins anew.
+      // A run that died after it had freed the volume, and before it wrote the Event, begins anew.
       if (plan !== NO_FAULTS && cloneIn(world)?.['status']?.phase === 'Completed') assertWhole(world)
       else assertEnd(world, 'Failed', 'VolumeNotNew')
     })

@@ -1,4 +1,4 @@
-// A mover that died has left its disk protected from migration: however its upload ends, somebody takes that back.
+// A mover that died has left its disk protected from migration: however its upload ends, the upload function removes that protection.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -30,7 +30,7 @@ async function cancel(world: World): Promise<void> {
   await world.cluster.patch('Upload', { metadata: { namespace, name } } as never, { spec: { uploadCancel: true } })
 }
 
-/** A mover that nobody remembers has died with the disk open. The first attempts to release it fail; answers how many there were. */
+/** A mover has died with the disk open, and nothing records it. The first attempts to release the disk fail; returns a count of attempts. */
 function holdDisk(
   { world }: Held,
   error?: Error,

@@ -1,4 +1,4 @@
-// The watch over progress bites: it names the transfer, its slices and their positions.
+// The progress check reports a transfer that makes none: it names the transfer, its slices and their positions.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -8,7 +8,7 @@ import { NO_FAULTS } from './fault-plan.ts'
 import { aSnapshot, aVolume } from './objects.ts'
 import { World } from './world.ts'
 
-/** Until somebody complains. */
+/** Runs until the check reports something. */
 async function brokenIn(spoil: (world: World) => void): Promise<string> {
   const world = new World(1, NO_FAULTS)
   world.volumes.write(aVolume(world, 'data'), 0, noiseOf('data', 640 * KiB))

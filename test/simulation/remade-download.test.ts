@@ -1,4 +1,4 @@
-// A Download that is gone is made anew over the same disk, which is no new one any more.
+// A Download that was deleted is made anew over the same disk, which is not new any more.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -29,7 +29,7 @@ test('torn out while data was written: the next one writes zeros, too, and the c
   while (!(Number(downloadIn(world)?.['status']?.nextChunk) > 0)) await world.turn()
   const first = downloadIn(world) as LooseObject
   assert.is(stagedVolumeOf(first)?.zeroed, true)
-  // What another backup of the same name would have left there.
+  // Data that another backup of the same name would have left there.
   const fcdId = first['spec'].protectedEntityID.slice('ivd:'.length)
   world.volumes.write(fcdId, 512 * 1024, Buffer.alloc(64 * 1024, 7))
   await tearOut(world, first)
@@ -63,7 +63,7 @@ test('torn out in the hand-over, finalizer and all: the restore ends by name, an
   await tearOut(world, downloadIn(world) as LooseObject)
   await untilOver(world)
   const { phase, reason } = cloneIn(world)?.['status'] ?? {}
-  // The run that was at it may have given the volume before it noticed.
+  // The run in progress may have handed the volume over before it noticed.
   assert.ok(phase === 'Completed' || reason === 'StagedVolumeUnknown', world.describe())
   assertNothingLeft(world)
 })

@@ -1,5 +1,5 @@
-// Between the two volume objects of a restored disk only the Download tells of it. Whatever ends the restore there, the disk is not lost: it goes, or
-// the Download stays until it can.
+// Between the two volume objects of a restored disk, only the Download records the disk. Whatever ends the restore there, the disk is not lost:
+// it is deleted, or the Download stays until it can be.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -19,7 +19,7 @@ const AWAITED = 'dormouse-awaited'
 const cloneIn = (world: World) => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1')
 const downloadIn = (world: World) => world.cluster.peekAll('Download')[0] as LooseObject
 
-/** A restore whose volume needs a second object, right before its hand-over. `create`: what stands before that of a PersistentVolume. */
+/** A restore whose volume needs a second object, just before its hand-over. `create`: called before each creation of a PersistentVolume. */
 async function aRestore(awaits: string | undefined, create: (world: World, volume: LooseObject) => void) {
   const world = new World(1, NO_FAULTS)
   const fcdId = aVolume(world, 'data')

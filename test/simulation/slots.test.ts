@@ -1,4 +1,4 @@
-// Thirty volumes due at once with two movers: the oldest goes first, nobody is forgotten, and everyone says why it waits.
+// Thirty volumes are due at once, with two movers: the oldest goes first, none is forgotten, and each one says why it waits.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,7 +15,7 @@ import { aSnapshot, aVolume, isDone } from './objects.ts'
 import { World } from './world.ts'
 
 const COUNT = 30
-/** Enough where several runs are made, as each moves its volumes with the real engine. */
+/** Enough volumes for tests with several runs, as each run moves its volumes with the real engine. */
 const FEWER = 12
 const DATA = noiseOf('data', 384 * KiB)
 

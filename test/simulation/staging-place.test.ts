@@ -1,4 +1,4 @@
-// Where the staging claim stands, and what the rules of a user's namespace do to it: a restore fits where its claim alone fits, or ends soon by name.
+// The namespace of the staging claim, and the rules of a user's namespace: a restore fits where its claim alone fits, or soon ends with a reason.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -24,16 +24,16 @@ type Driven = {
   restore?: object
   /** `spec` of its Backup; undefined: it is not there. */
   backup?: object
-  /** Nobody but the tenant says that there is a restore. */
+  /** Without it, only the tenant says that there is a restore. */
   byHand?: boolean
   /** Velero's claim, made for this clone. */
   own?: boolean
   storageClass?: string
-  /** Of the volume that was backed up: its successor needs another volume object. */
+  /** `fsType` of the backed-up volume: the restored volume then needs another volume object. */
   fsType?: string | undefined
 }
 
-/** As Velero's plugin asks, and as Velero makes the claim. */
+/** Asks as Velero's plugin does, and makes the claim as Velero does. */
 async function aDrivenWorld(seed: number, plan: FaultPlan, driven: Driven = {}) {
   const { restore = {}, backup, byHand = false, own = true, storageClass, fsType } = driven
   const world = new World(seed, plan)
@@ -67,7 +67,7 @@ function aRestore(world: World, spec: object): string {
 
 const isStaging = ({ metadata }: LooseObject) => metadata.name.startsWith('dormouse-')
 
-/** Namespaces of the staging claims that were made. */
+/** The namespaces of the staging claims that were made. */
 function placesOf(world: World): Set<string> {
   const places = new Set<string>()
   world.cluster.onWrite((kind, before, after) => {
@@ -77,7 +77,7 @@ function placesOf(world: World): Set<string> {
   return places
 }
 
-/** Most claims that the user's namespace had at one time. */
+/** The most claims that the user's namespace had at one time. */
 function mostClaims(world: World): () => number {
   let most = 0
   world.cluster.onWrite((kind) => {
@@ -142,7 +142,7 @@ for (const [seed, plan] of [
   })
 }
 
-/** Into the namespace of the same name. */
+/** A restore into the namespace of the same name. */
 const OF_ALL = { namespaceMapping: {} }
 const NAMED: [string, Driven][] = [
   ['the Restore names it', { restore: { ...OF_ALL, includedNamespaces: [NAMESPACE] } }],
@@ -251,7 +251,7 @@ test('a quota that is full when the data is whole: an hour for somebody to make 
   }
 })
 
-/** Finalizer and all, as somebody does whose namespace does not go. */
+/** Removes the finalizer as well, as a user does whose namespace does not go away. */
 async function tearOut(world: World): Promise<void> {
   const clone = cloneIn(world) as LooseObject
   await world.cluster.delete('CloneFromSnapshot', clone)
@@ -271,7 +271,7 @@ const TORN_OUT: [string, Driven, (world: World) => boolean][] = [
 for (const [when, driven, isThen] of TORN_OUT) {
   test(`a restore that is torn out ${when}: the sweep finds its staging claim in Velero's namespace, and the disk goes`, async () => {
     const { world, staged } = await aDrivenWorld(7, NO_FAULTS, driven)
-    // Not `run`, which would let the Download come to its end.
+    // Not `run`, which would let the Download reach its end.
     while (!isThen(world)) await world.turn()
     assert.equal([...staged], ['velero'])
     world.cluster.onWrite((kind, before, after) => {

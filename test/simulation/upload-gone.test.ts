@@ -1,4 +1,4 @@
-// Objects that vanish in mid-flight or before, finalizer and all, as after somebody's `kubectl patch`: whoever waits for them comes to its end.
+// Objects that disappear while others wait for them, finalizer and all, as after a `kubectl patch` by a user: what waits for them still ends.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -49,10 +49,10 @@ test('a cancel whose Upload vanished ends as Canceled, and its disk snapshot goe
     world.volumes.diskIds.flatMap((fcdId) => world.volumes.snapshotsOf(fcdId)),
     [],
   )
-  // Its session can only be fenced by the next prune: what it was went with the Upload.
+  // Only the next prune can fence its session, because the session's id is gone with the Upload.
 })
 
-/** `change`: what happens to the claim, or to the Snapshot's words for it, before anybody has looked at either. */
+/** `change`: what happens to the claim, or to the Snapshot's reference to it, before any function has read either. */
 async function cancelledAtOnce(seed: number, change: (world: World) => Promise<void>): Promise<World> {
   const world = new World(seed, NO_FAULTS)
   aVolume(world, 'data')

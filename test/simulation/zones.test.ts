@@ -1,5 +1,5 @@
-// A class that waits for its first consumer, in a cluster of zones: the disk is made where the class allows it and the driver runs, or the restore
-// ends by name. The driver refuses other nodes, as external-provisioner does.
+// A class that waits for its first consumer, in a cluster with zones: the disk is made where the class allows it and the driver runs, or the
+// restore ends by name. The simulated driver refuses other nodes, as external-provisioner does.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -99,7 +99,7 @@ test('no node where the class allows the disk: the restore ends by a reason that
   const events = world.cluster.peekAll('Event').filter(({ involvedObject }) => involvedObject.name === 'clone-1')
   assert.equal(
     events.map(({ type, reason }) => [type, reason]),
-    // When it is met, and at the end.
+    // When the obstacle is met, and at the end.
     [
       ['Warning', 'NoNodeInTopology'],
       ['Warning', 'NoNodeInTopology'],
