@@ -57,7 +57,7 @@ const anObject = (apiVersion: string, kind: string, metadata: object, fields: ob
 const aSecret = (name: string, stringData: object) =>
   anObject('v1', 'Secret', { name, namespace: 'velero' }, { stringData })
 
-/** A kind of someone else's, with any content. */
+/** Creates an object of a kind that is not Dormouse's, with any content. */
 function aForeignKind(group: string, kind: string): LooseObject {
   const plural = `${kind.toLowerCase()}s`
   const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } }
@@ -226,7 +226,7 @@ test('the password is changed: a slot for the new one, then the Secret; the othe
     await writeFile(path.join(folder, name), text)
     return path.join(folder, name)
   }
-  /** As the functions do, it opens the repository with what the Secret holds. */
+  /** Opens the repository with what the Secret holds, as the functions do. */
   const work = () => dormouse('prune', '--dry-run')
   const letIn = (...args: string[]) => dormouse('repository', 'open', ...args)
   await inSecret('new password\n')

@@ -8,7 +8,7 @@ import type { Cluster, Cursor } from '#shared/ports/cluster.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { rejects } from './cluster-rejects.ts'
 
-/** `namespaces`: two that exist and are empty. */
+/** `namespaces`: two namespaces that exist and are empty. */
 export type ClusterUnderTest = { cluster: Cluster; namespaces: [string, string]; stop: () => Promise<void> }
 
 let counter = 0
@@ -304,7 +304,7 @@ export function clusterSuite(title: string, start: () => Promise<ClusterUnderTes
       const page = await cluster.page('Upload', { namespace, labelSelector: 'paged=yes', limit: 3 }, from)
       names.push(...page.objects.map(({ metadata }) => metadata.name))
       assert.ok(page.objects.length <= 3 && page.bytes > page.objects.length * 1000)
-      if (pages++ === 0) await cluster.delete('Upload', page.objects[0] as LooseObject) // where it stands counts, not how many there are
+      if (pages++ === 0) await cluster.delete('Upload', page.objects[0] as LooseObject) // not the number of objects counts, but the position
       from = page.next
     } while (from !== undefined)
     assert.equal(names, ['p0', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6'])

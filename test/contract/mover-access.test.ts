@@ -1,4 +1,4 @@
-// The mover as a real child process that holds the VDDK stand-in: what one that was killed leaves in vCenter, the next one ends.
+// The mover as a real child process with the VDDK stand-in: what a killed mover leaves in vCenter, the next one ends.
 
 import { execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -71,7 +71,7 @@ async function requestFor(fcdId: string): Promise<UploadRequest> {
   }
 }
 
-/** Until the disk is being read; every read takes its time. `plan`: of the stand-in, beside that. */
+/** Starts a transfer and waits until the disk is being read; every read takes some time. `plan`: further lines for the stand-in. */
 async function startUpload(
   mover: Mover,
   fcdId: string,
@@ -80,7 +80,7 @@ async function startUpload(
 ): Promise<{ moving: Promise<UploadOutcome> }> {
   folder.start(['Read * sleep:100', ...plan])
   const moving = mover.upload(await requestFor(fcdId), { ...idle, kill })
-  moving.catch(() => {}) // each test looks at it
+  moving.catch(() => {}) // each test looks at the rejection itself
   while (!folder.trace().some(({ call }) => call === 'Open')) await sleep(20)
   return { moving }
 }
@@ -162,7 +162,7 @@ test('without a VDDK that can be loaded the reason is told at once', async () =>
   assert.is(await reasonOf(aMover(none).endAccess(diskOf('disk-1'), never)), 'VddkNotLoadable')
 })
 
-/** It can be loaded, and has none of the functions. */
+/** A library that can be loaded and has none of VDDK's functions. */
 function aLibraryOfOthers(name: string): string {
   const vddkDir = join(scratch, name)
   mkdirSync(join(vddkDir, 'lib64'), { recursive: true })
@@ -232,7 +232,7 @@ test('one that is killed meanwhile rejects', async () => {
 
 test('one that is given up beside a transfer leaves that at work, and its late answer is for nobody', async () => {
   const mover = aMover()
-  // Or its answer may be there before it is given up.
+  // Otherwise its answer may arrive before the request is given up.
   const { moving } = await startUpload(mover, 'disk-1', never, ['EndAccess 1 sleep:500'])
   const kill = new AbortController()
   const given = mover.endAccess(diskOf('disk-2'), kill.signal)

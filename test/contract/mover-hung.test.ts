@@ -1,5 +1,5 @@
-// The mover as a real child process whose VDDK stand-in never comes back from a call: the transfer is over within its bound, and the
-// next one finds a free mover. Two that ask at once get the same child.
+// The mover as a real child process in which a call of the VDDK stand-in never returns: the transfer ends within its time limit, and the
+// next one gets a free mover. Two requests at once get the same child.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -72,7 +72,7 @@ async function download(stop: Stop) {
   return await mover.download(request, { ...stop, onProgress })
 }
 
-/** A mover of its own, whose calls the stand-in writes down anew. */
+/** A new mover, with a new record of the stand-in's calls. */
 function begin(plan: string[]): void {
   folder.start(plan)
   const env = { ...process.env, ...folder.environment(), NODE_COMPILE_CACHE: join(scratch, 'compiled') }
@@ -102,7 +102,7 @@ test.after(() => {
 
 const HANGS = 'sleep:3600000'
 
-/** `after`: what comes right before it; the stand-in writes a call down when it is over. */
+/** `after`: the call right before it, because the stand-in records a call only when it returns. */
 for (const [call, move, after] of [
   ['Open', upload, 'ConnectEx'],
   ['Read', upload, 'Open'],

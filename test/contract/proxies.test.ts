@@ -1,4 +1,4 @@
-// Whatever Dormouse connects to, with a proxy in the environment: the store, vCenter, the API server, the broker.
+// Everything that Dormouse connects to, with a proxy in the environment: the store, vCenter, the API server, the broker.
 
 import { randomBytes, X509Certificate } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -41,7 +41,7 @@ const before: Record<string, string | undefined> = {}
 let folder: string
 let proxy: ForwardProxy
 let secureProxy: ForwardProxy
-/** Its certificate is of an authority that nobody knows. */
+/** Its certificate comes from an unknown authority. */
 let foreignProxy: ForwardProxy
 let securePort: number
 let plainPort: number
@@ -80,7 +80,7 @@ async function listen(server: http.Server): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** As much of an S3 store, a vCenter, an API server and a broker as is asked of each here. */
+/** As much of an S3 store, a vCenter, an API server and a broker as these tests need. */
 async function serve(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
   const body = Buffer.concat(await request.toArray())
   const key = request.url?.split('?')[0] ?? ''
@@ -205,7 +205,7 @@ test('NO_PROXY keeps an address in a network away from the proxy, as loopback al
   assert.is(proxy.asked.length, 0)
   const dns = process.getBuiltinModule('node:dns')
   const { lookup } = dns
-  // Straight to a name that only the proxy knows: it is looked up, and not found.
+  // Connects directly to a name that only the proxy resolves: the lookup fails.
   dns.lookup = ((name: string, _: object, done: (error: Error) => void) =>
     done(Object.assign(new Error(`who is ${name}`), { code: 'ENOTFOUND', hostname: name }))) as never
   process.env['NO_PROXY'] = '10.0.0.0/8,.test'
@@ -289,7 +289,7 @@ async function askVcenter(trust: object): Promise<unknown> {
 test('vCenter is reached through the proxy: by its CA, by its pin, and not by another', async () => {
   process.env['HTTPS_PROXY'] = `http://127.0.0.1:${proxy.port}`
   const pinnedSha256 = new X509Certificate(pair.certPem).fingerprint256.replaceAll(':', '').toLowerCase()
-  // The server is no vCenter: to hear nonsense from it is to have reached it.
+  // The server is no vCenter: an unreadable answer shows that the connection reached it.
   for (const trust of [{ caPem: authority.certPem }, { pinnedSha256 }, { insecure: true }])
     await rejects(askVcenter(trust), RetryableError, 'VCenterAnswerUnreadable')
   for (const trust of [{}, { caPem: new Authority('other').certPem }, { pinnedSha256: '00'.repeat(32) }])

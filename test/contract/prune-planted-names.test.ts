@@ -1,4 +1,4 @@
-// Objects whose names XML cannot hold, planted in a real server's bucket: no backup and no prune stops at them without a reason.
+// Somebody has planted objects in a real server's bucket whose names XML cannot hold: no backup and no prune fails at them without a reason.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -47,7 +47,7 @@ test('a list that would go on at such a name, and leave out what comes before it
     const names = Array.from({ length: 1001 }, (_, n) => `index/\u0001${String(n).padStart(5, '0')}`)
     await inParallel([...names, 'index/aa'], 16, async (name) => void (await store.putIfAbsent(name, Buffer.from('x'))))
     const listed = await Array.fromAsync(store.list('index/')).catch((error: unknown) => error)
-    // Others tell the place in letters of their own, and list everything.
+    // Other stores encode the place in their own way, and list everything.
     if (Array.isArray(listed)) assert.is(listed.length, 1002)
     else assert.is((listed as RetryableError).reason, 'S3AnswerUnreadable')
   } finally {

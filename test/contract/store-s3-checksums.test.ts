@@ -1,4 +1,4 @@
-// The S3 store and checksums of what it writes: the location's algorithm, none at all, and stores that refuse every header of one.
+// The S3 store and the checksums of what it writes: the location's algorithm, none at all, and stores that refuse every checksum header.
 
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'

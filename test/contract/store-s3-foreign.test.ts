@@ -1,5 +1,5 @@
-// The S3 store when something that is no store answers in its place: a login page, an empty body, half an answer, another
-// bucket's or another prefix's list. None of it may count as "nothing there", "stored" or "deleted".
+// The S3 store when something else answers in its place: a login page, an empty body, half an answer, or the list of another
+// bucket or prefix. None of it may count as "nothing there", "stored" or "deleted".
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -184,7 +184,7 @@ test('a list that goes backwards or in a circle ends by name', async () => {
   let page = 0
   decide = () => listing({ IsTruncated: 'true', NextContinuationToken: `t${page++}` }, [{ key: `${ROOT}roots/a` }])
   await rejects(listed(), TerminalError, 'S3Unsupported')
-  // Pages without a single key that always promise another.
+  // Pages without a single key, each of which promises another page.
   decide = () => listing({ IsTruncated: 'true', NextContinuationToken: `t${page++}` })
   await rejects(listed(), TerminalError, 'S3Unsupported')
   assert.ok(proxy.requests.length < 200, `${proxy.requests.length} requests`)

@@ -1,4 +1,4 @@
-// The S3 store over TLS: a private authority, none, a false one, a bundle that is broken.
+// The S3 store over TLS: with a private authority, with none, with a wrong one, and with a broken bundle.
 
 import { randomBytes } from 'node:crypto'
 import http from 'node:http'

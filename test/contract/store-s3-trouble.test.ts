@@ -88,7 +88,7 @@ test('a store that keeps no metadata is asked for the bytes', async () => {
   const answers: string[] = []
   const forgetful = await startProxy(proxy.url, (request) => {
     answers.push(request.method)
-    // What a server without user metadata would say.
+    // The answer of a server without user metadata.
     if (request.method === 'HEAD') return { status: 200, headers: { etag: '"x"', 'content-length': '1000' } }
     return 'pass'
   })

@@ -1,4 +1,4 @@
-// Proves that the VDDK stand-in keeps the documented rules: a C program breaks each of them on purpose.
+// Proves that the VDDK stand-in enforces the documented rules: a C program breaks each of them on purpose.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'

@@ -42,7 +42,7 @@ type Extra = { env?: Record<string, string>; faults?: string[] }
 
 async function run(plan: ChildPlan, { env, faults }: Extra = {}): Promise<ChildResult> {
   folder.start(faults ?? [])
-  // Most of a child's time would be spent on compiling the same files again.
+  // Without a compile cache, a child would spend most of its time compiling the same files.
   const base = { NODE_COMPILE_CACHE: join(scratch, 'compiled'), ...folder.environment(), ...env }
   const result = await runChild(plan, vddkEnvironment(scratch, base))
   assert.not.ok(JSON.stringify(result).includes(CONNECTION.password), 'the password shows')
@@ -55,7 +55,7 @@ function survived({ report, stderr, signal }: ChildResult): ChildReport {
   return report
 }
 
-/** One worker, whose steps all run in a child that ends in order: nothing open, nothing leaked. */
+/** One worker whose steps all run in a child. The child has to end in order, with nothing open and nothing leaked. */
 async function steps(list: Step[], extra: Extra = {}): Promise<StepResult[]> {
   const { workers } = survived(await run({ workers: [list] }, extra))
   assert.is(folder.trace().at(-2)?.text, 'leaks params=0 info=0 blocks=0 text=0')

@@ -1,4 +1,4 @@
-// Answers that the stand-in does not give: a real vCenter's ways of writing, and servers that are broken or hostile.
+// Answers that the stand-in does not give: variants of real vCenters, and broken or hostile servers.
 
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -50,7 +50,7 @@ let vcenter: VCenter
 let connection: SoapConnection
 
 test.before(async () => {
-  // Only its certificate is wanted.
+  // Only the stand-in's certificate is used.
   const standIn = await TestVcenter.start()
   cert = readFileSync(standIn.ready.certFile)
   key = readFileSync(join(dirname(standIn.ready.certFile), 'key.pem'))
@@ -100,7 +100,7 @@ const say =
 const unreadable = (act: Promise<unknown>) => rejects(act, RetryableError, 'VCenterAnswerUnreadable')
 const unreachable = (act: Promise<unknown>) => rejects(act, RetryableError, 'VCenterUnreachable')
 
-/** Logs in at a vCenter that then answers `rest`. */
+/** Logs in at a vCenter that answers everything after the login with `rest`. */
 function loggingIn(rest: Answer): { session: Session; seen: Request[] } {
   const seen: Request[] = []
   const content =

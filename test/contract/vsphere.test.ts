@@ -12,10 +12,10 @@ import { eventually, filled, finished, rejects, takenBy } from './volumes-suite.
 import { TestVcenter } from './vsphere-vcenter.ts'
 
 const ABSENT = '91ff4aef-72f6-41e6-97fb-4bced53762ca'
-/** Nobody listens there. */
+/** A port without a listener. */
 const CLOSED_PORT = 9
 
-/** Waits take no time; `passMs` lets some pass. */
+/** Sleeps take no time; `passMs` lets time pass. */
 class QuickClock implements Clock {
   #aheadMs = 0
   slept: number[] = []
@@ -33,7 +33,7 @@ type World = {
   vcenter: TestVcenter
   clock: QuickClock
   service: VSphereVolumes
-  /** What the Secret holds at this moment; tests change it. */
+  /** What the Secret holds now; tests change it. */
   secret: { vcenters: VCenter[] }
   loads: number
 }

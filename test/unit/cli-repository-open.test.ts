@@ -18,7 +18,7 @@ const test = suite('dormouse repository open')
 const cheap = { N: 2, r: 1, p: 1 }
 
 let nowMs = 0
-/** Each object is younger than the one before. */
+/** A clock that gives each object a later time than the one before. */
 const aStore = () => new MemoryObjectStore({ nowMs: () => ++nowMs })
 
 async function aRepository(recovery: RecoveryChoice | undefined): Promise<MemoryObjectStore> {
@@ -74,7 +74,7 @@ test('a wrong recovery key changes nothing, and an empty bucket is no repository
   await refused(letPasswordIn(aStore(), 'words', 'new', { cost: cheap }), 'RepositoryMissing')
 })
 
-/** What the functions do with the password of the Secret; a process of theirs keeps the keys that it has unwrapped. */
+/** Opens the repository as the functions do with the Secret's password. A real process would keep the keys that it has unwrapped. */
 function functionsOver(store: MemoryObjectStore) {
   const repositories = createRepositories({
     storeOf: () => store,
@@ -111,7 +111,7 @@ const opens = (store: MemoryObjectStore, secret: string) =>
     () => false,
   )
 
-/** Slots as a change of the password leaves them; nobody knows what opens them. */
+/** Slots as changes of the password leave them; no known password opens them. */
 async function leftPasswords(store: MemoryObjectStore, count: number, cost = cheap): Promise<void> {
   const { config } = await requireRepository(store, 'lost password')
   const scrypt = { ...cost, salt: Buffer.alloc(32, 1).toString('base64') }
@@ -213,7 +213,7 @@ test("the others are closed only when the password to keep is the Secret's, or t
   await requireSecretsPassword({ closeOthers: true }, 'in the Secret', secrets)
   await refused(requireSecretsPassword({ closeOthers: true }, 'new', secrets), 'UsageInvalid')
   await requireSecretsPassword({ closeOthers: true, secretDiffers: true }, 'new', secrets)
-  // Without a cluster there is no Secret to look at.
+  // Without a cluster there is no Secret to compare with.
   await requireSecretsPassword({ closeOthers: true, parameter: ['bucket=b'] }, 'new', secrets)
 })
 

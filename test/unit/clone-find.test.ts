@@ -1,4 +1,4 @@
-// Whose clone a claim is: anyone can write the label and the annotation that say so.
+// Which clone a claim belongs to: any user can write the label and the annotation that say so.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

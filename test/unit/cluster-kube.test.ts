@@ -1,4 +1,4 @@
-// What the Kubernetes adapter makes of answers that a healthy API server does not give.
+// How the Kubernetes adapter treats answers that a healthy API server does not give.
 
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -35,7 +35,7 @@ test.after.each(async () => {
   await stop()
 })
 
-/** A cluster whose server answers by `script`; the token of the n-th look for credentials is `token-n`. */
+/** A cluster whose server answers as `script` says; the n-th time that credentials are read, the token is `token-n`. */
 async function clusterWith(script: Script, timeoutMs = 2000): Promise<Cluster> {
   const server = createServer({ cert, key }, (request, response) => void take(request, response))
   const take = async (request: IncomingMessage, response: ServerResponse) => {
@@ -70,7 +70,7 @@ function answering(status: number, body: object | string, headers: Record<string
   }
 }
 
-/** One script per request; the last one stays. */
+/** One script per request; the last one repeats. */
 function inTurn(...scripts: Script[]): Script {
   return (...given) => (scripts.length > 1 ? scripts.shift() : scripts[0])?.(...given)
 }
@@ -290,7 +290,7 @@ test('a list follows its pages, and goes on where it was when a page has expired
   assert.equal(urls(), [`${path}?limit=32`, `${path}?limit=64&continue=n%2F1%2B`])
   await stop()
   asked = []
-  // The server gives a token for the same place in what stands there now.
+  // The server gives a token for the same place in the list as it is now.
   const expired = answering(410, status('Expired', { metadata: { continue: 'later' } }))
   const cluster = await clusterWith(inTurn(answering(200, page('a', 'n')), expired, answering(200, page('b', ''))))
   assert.equal(await names(cluster), ['a', 'b'])

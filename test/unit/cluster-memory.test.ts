@@ -1,4 +1,4 @@
-// What the in-memory cluster offers to tests beside the port: events, hooks and ordered faults.
+// What the in-memory cluster offers to tests beyond the port: events, hooks and planned faults.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// The order in which every step runs, whatever its table says: what is written, when, and what leads to another look.
+// The order in which every step runs, whatever its table says: what is written, when, and what makes the step look again.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -10,7 +10,7 @@ import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: damage')
 
-/** docs/format/bytes.md: where a sealed object says what it is, and as what. */
+/** docs/format/bytes.md: where the head of a sealed object has its kind. */
 const KIND_AT = 8
 const TOMBSTONE_KIND = 0x42
 

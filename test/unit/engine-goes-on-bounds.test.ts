@@ -1,4 +1,4 @@
-// How much is kept of backups that were not finished, and how much of them is looked at, however many nights and sessions there are.
+// Bounds on what is kept of unfinished backups, and on how much of them is read, however many nights and sessions there are.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -53,7 +53,7 @@ test('a volume that needs more nights than there are checkpoints to go by has th
   )
 })
 
-/** Of a volume's front each second chunk was stored by a session of its own; the others, and a part behind, were changed since. */
+/** In the front part of a volume, a separate session stored each second chunk. The chunks between, and a part behind, have changed since. */
 async function aLongHistory() {
   const { store, world, content, night } = await aVolume()
   let parentRoot = rootKey((await night(ALL)).session)
@@ -64,7 +64,7 @@ async function aLongHistory() {
   for (let n = 0; n < 300; n++) {
     const changedAreas = change(2 * n, n)
     parentRoot = rootKey((await night(ALL, { parentRoot, changedAreas })).session)
-    // Each night would read hundreds of them, and find nothing.
+    // Otherwise each night would read hundreds of index runs, and find nothing.
     for (const key of keysOf(store, 'index/')) store.objects.delete(key)
   }
   const behind = Array.from({ length: 130 }, (_, n) => change(2 * n + 601, 900 + n)).flat()
@@ -103,7 +103,7 @@ test('of a deleted backup that had not ended, what the next one has taken over s
   assert.equal(keysOf(store, 'packs/'), [])
 })
 
-/** One page of 40, begun in each of so many sessions that go on. */
+/** A volume of 40 pages. In each of `sessions` unfinished sessions, one other page is begun. */
 async function begunPages(sessions: number) {
   const made = await aVolume()
   const map = new LocationTable(1)

@@ -1,4 +1,4 @@
-// A backup that its time limit ended: the next one of the volume reads and hashes what the first had stored, and does not send it again.
+// Velero's time limit ended a backup: the volume's next backup reads and hashes the same data, and does not send what the first has stored.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -135,7 +135,7 @@ test('who is given up twice is gone on from by what was said the first time', as
   const dies: WriteHook = async ({ key }) => (key.startsWith('roots/') ? 'die after' : 'go on')
   const dying = world.through(new HookedStore(store, dies)).repositories.abandon(access, session)
   assert.is(await reasonOf(dying), 'StoreGone')
-  // A process that was thought dead writes one more.
+  // A process that was thought dead writes one more checkpoint.
   store.objects.set(checkpointKey(session, 9, 1), { body: Buffer.from('late'), modifiedMs: 0 })
   await world.repositories.abandon(access, session)
   assert.equal(keysOf(store, 'checkpoint/'), [said])

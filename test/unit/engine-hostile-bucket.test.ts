@@ -1,4 +1,4 @@
-// What somebody who can write the bucket, or a store that lies, can make a function hold, read or do without end.
+// How much a function holds, reads and does when an attacker can write the bucket, or when the store lies: everything has a bound.
 
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -46,7 +46,7 @@ async function aBackup<S extends MemoryObjectStore>(store: S) {
   return { store, world, content, root }
 }
 
-/** A session of the same snapshot that began `laterMs` after it. */
+/** A session of the same disk snapshot that began `laterMs` later. */
 const sibling = (root: string, laterMs: number) => {
   const parts = parseSession(root.slice('roots/'.length))!
   return formatSession({ ...parts, startedMs: parts.startedMs + laterMs })

@@ -10,7 +10,7 @@ import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: kills and stops')
 
-/** A volume of several pages whose chunks fill several packs; its parent, and what changed since. */
+/** A volume of several pages whose chunks fill several packs; its parent, and the changes since then. */
 async function makeVolumeWithParent() {
   const store = new MemoryObjectStore()
   const world = await EngineWorld.create(store)
@@ -29,7 +29,7 @@ type Scene = Awaited<ReturnType<typeof makeVolumeWithParent>>
 
 const made = makeVolumeWithParent()
 
-/** The same scene each time, with a store of its own. */
+/** The same situation each time, with a store of its own. */
 async function aVolumeWithParent(): Promise<Scene> {
   const scene = await made
   return { ...scene, store: new MemoryObjectStore({ objects: new Map(scene.store.objects) }) }
@@ -45,7 +45,7 @@ async function slice(
   const { content, session, parentRoot, changedAreas } = scene
   const request = { content, session, parentRoot, changedAreas, snapshotId: 's1', slice: number, ...options }
   try {
-    // As the function does: only the first slice brings the areas unasked.
+    // As the upload function does: only the first slice gets the areas without asking.
     const mayBeLeftOut = number > 1 && request.changedAreas !== undefined
     const first = mayBeLeftOut ? await world.askForSlice({ ...request, changedAreas: 'not asked' }) : undefined
     return first === undefined || first.state === 'unplanned' ? await world.uploadSlice(request) : first
@@ -68,7 +68,7 @@ async function checkRestores({ store, content, session, parentRoot }: Scene): Pr
 for (const mode of ['changed', 'allocated'] as const) {
   for (const when of ['die before', 'die after'] as const) {
     test(`${mode}: a process that dies at any write (${when} it) costs nothing but time`, async () => {
-      // What is left after write n is what is left before write n + 1, but for writes at the same time: some will do.
+      // What is left after write n is what is left before write n + 1, except with concurrent writes: testing some of these is enough.
       for (let n = 1; ; n += when === 'die after' ? 4 : mode === 'allocated' ? 2 : 1) {
         const scene = await aVolumeWithParent()
         const options = mode === 'changed' ? {} : { changedAreas: undefined }
@@ -138,7 +138,7 @@ test('checkpoints that the store locks cost no backup; any other trouble with th
     assert.ok(outcome !== undefined)
   }
   assert.ok(refused > 2, `${refused} deletions refused`)
-  // Once the lock is over, whoever comes by removes them.
+  // Once the lock is over, the next process that comes by removes them.
   assert.is(await new EngineWorld(scene.store).repositories.abandon(access, scene.session), false)
   await checkRestores(scene)
   const busy: WriteHook = async ({ kind }) => (kind === 'delete' ? 'fail' : 'go on')

@@ -1,4 +1,4 @@
-// Which packs of other sessions stand: by few requests, in bounded memory, whatever else lies there.
+// Finding which packs of other sessions exist: with few requests and bounded memory, whatever else is in the bucket.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,7 +15,7 @@ const OTHER = SESSION.replace(/7$/, '8')
 const packOf = (session: string, n: number) =>
   `${session}/${((BigInt(n) * 0x9e3779b97f4a7c15n) & 0xffffffffffffffffn).toString(16).padStart(16, '0')}`
 
-/** Tells what was listed, and in which order names came. */
+/** Records the LISTs, and the order of the names. */
 class ListingStore extends MemoryObjectStore {
   readonly asked: string[] = []
   shuffled = false

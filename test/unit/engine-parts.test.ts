@@ -111,7 +111,7 @@ test('a fetch joins neighbours of a pack, within its bounds, and names each chun
     fc.property(entries, fc.nat(10), (numbers, from) => {
       const map = new LocationTable(numbers.length)
       for (const [slot, n] of numbers.entries()) {
-        // Offsets far apart now and then, so that gaps are too large to read over.
+        // Offsets are sometimes far apart, so that gaps are too large to read over.
         if (n !== null) map.set(slot, aChunk(n, { offset: 40 + (n % 16) * (n % 3 === 0 ? 100_000 : 100) }))
       }
       const fetches = planFetches(map, 1000, 1000 + from, 1000)

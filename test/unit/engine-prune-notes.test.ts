@@ -1,4 +1,4 @@
-// Notes of a survey are believed no more than the roots and pages that they are about, and go when nobody needs them.
+// Notes of a survey are trusted no more than the roots and pages that they describe, and are deleted when no prune needs them.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -24,7 +24,7 @@ import { CallClock, TickingStore } from '#test/support/ticking-store.ts'
 
 const test = suite('engine: notes of a prune')
 
-/** Surveyed to the end by slices, so that every root that stands and every page is noted. */
+/** Surveyed to the end in slices, so that there is a note for every existing root and every page. */
 const ground = longRepository(6, ['s1', 's4']).then(async (long) => {
   const clock = new CallClock()
   const store = new TickingStore(long.store, () => clock.tick())
@@ -117,7 +117,7 @@ test('a root that stands in the place of the one that was noted is read', async 
     const [small = '', large = ''] = [...long.contents.keys()].slice(2)
     const session = sessionInKey(small)!
     const open = (key: string) => openRoot(keys, sessionInKey(key)!, long.objects.get(key)!.body, key)
-    // As a holder of that session would seal it that was thought dead, with the packs of a backup that is forgotten then.
+    // As a holder of that session that was thought dead would seal it, with the packs of a backup that is deleted then.
     const sealed = sealRoot(keys, session, { ...open(small), pages: open(large).pages })
     const { modifiedMs } = long.objects.get(small)!
     long.objects.set(small, { body: sealed, modifiedMs: isSameTime ? modifiedMs : modifiedMs + 1 })
@@ -132,7 +132,7 @@ test('a root that stands in the place of the one that was noted is read', async 
 
 test('a root so young that another one could have its time is known again by its bytes', async () => {
   const long = copyOf(await longRepository(3, []))
-  long.times.nowMs -= HOUR_MS // the roots are as young as can be
+  long.times.nowMs -= HOUR_MS // makes the roots as young as possible
   const clock = new CallClock()
   const store = new TickingStore(long.store, () => clock.tick())
   const options = { clock, sliceMs: 40, sessionIdleMs: DAY_MS }
@@ -181,7 +181,7 @@ test('a pack that is gone is told of by whichever backup stands, though others t
   for (const standing of (await ground).contents.keys()) {
     const long = copyOf(await ground)
     const [first] = long.contents.keys()
-    // A pack of chunks: all later backups name it as well.
+    // A pack of chunks that all later backups name as well.
     const named = [...rootNotes(long).values()].flat().find(({ session }) => `roots/${session}` === first)!
     const [gone = ''] = keysOf(long.store, `packs/${named.session}/`).filter(
       (key) => !named.packs.includes(key.slice('packs/'.length)),
@@ -196,7 +196,7 @@ test('a pack that is gone is told of by whichever backup stands, though others t
   }
 })
 
-/** Tells when an object is asked for first, before it answers. */
+/** Reports when an object is asked for the first time, before it answers. */
 class AskedStore extends HookedStore {
   #asked: (() => Promise<void>) | undefined
   readonly #key: string

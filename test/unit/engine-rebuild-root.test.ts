@@ -17,7 +17,7 @@ import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: lost roots')
 
-/** Two backups, of which the second shares pages with the first. Answers the second, without its root. */
+/** Makes two backups; the second shares pages with the first. Returns the second, and deletes its root. */
 async function lostRoot() {
   const store = new MemoryObjectStore()
   const world = await EngineWorld.create(store)

@@ -1,4 +1,4 @@
-// A key slot that is damaged, or that somebody planted, is found by whoever opens the repository with another one.
+// A process that opens the repository with another key slot notices a slot that is damaged or planted.
 
 import { generateKeyPairSync } from 'node:crypto'
 import { suite } from 'uvu'
@@ -54,7 +54,7 @@ for (const [what, recovery] of Object.entries(RECOVERIES)) {
   })
 }
 
-/** JSON means the same with other space between its parts. */
+/** JSON has the same meaning with other spaces between its parts. */
 const isSpace = (byte: number): boolean => [0x20, 0x0a, 0x0d, 0x09].includes(byte)
 
 test('a slot that is cut off, empty or too large is told of, and a good one opens the repository all the same', async () => {

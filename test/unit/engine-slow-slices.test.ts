@@ -1,4 +1,4 @@
-// Slices whose time is over before anything was read, as the store was slow to tell what there is: each of them gets on all the same.
+// Slices whose time is over before they have read anything, because the store was slow: each of them makes progress all the same.
 
 import { randomBytes } from 'node:crypto'
 import { suite } from 'uvu'

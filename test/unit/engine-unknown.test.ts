@@ -1,4 +1,4 @@
-// What a newer version may have written: kinds, versions and features that this one does not know.
+// Kinds, versions and features of a newer version that this one does not know.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -16,7 +16,7 @@ import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: what a newer version wrote')
 
-/** Two backups of one volume; the second is sealed anew as `change` has it. */
+/** Two backups of one volume; the second is sealed again with `change` applied. */
 async function newerRoot(change: object) {
   const store = new MemoryObjectStore()
   const world = await EngineWorld.create(store)

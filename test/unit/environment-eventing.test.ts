@@ -1,4 +1,4 @@
-// The rules of the router and of the event sources: they decide what a system test proves.
+// The rules of the router and of the event sources: system tests rely on them.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

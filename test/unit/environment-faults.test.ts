@@ -1,4 +1,4 @@
-// The decisions of the fault bench: what a call is called, which rule it meets, what a bad broker does to an event.
+// The decisions of the fault bench: the name of a call, the rule that applies to it, and what a bad broker does to an event.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// How the environment reads Knative Services, and the certificates that its servers show.
+// How the environment reads Knative Services, and the certificates of its servers.
 
 import { X509Certificate } from 'node:crypto'
 import { suite } from 'uvu'

@@ -1,4 +1,4 @@
-// Who chooses a folder as a store: an operator, below what the deployment gives to stores; a tenant never.
+// Who may choose a folder as a store: an operator, below the folder that the deployment sets; a tenant never.
 
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -67,7 +67,7 @@ class World {
     })
   }
 
-  /** What `status` says after one look at the claim, and its BackupRepository. */
+  /** The status after the function has handled the claim once, and the claim's BackupRepository. */
   async claimed(namespace: string, parameters: Record<string, string>) {
     const claim = this.cluster.seed('BackupRepositoryClaim', {
       apiVersion,

@@ -1,4 +1,4 @@
-// The store in a folder: which folders it takes, what it says of the others, and what a crash leaves.
+// The store in a folder: which folders it accepts, how it refuses the others, and what a crash leaves.
 
 import {
   existsSync,

@@ -1,4 +1,4 @@
-// Whose clock creation times are compared with: the API server's, whatever this node's says.
+// Creation times are compared with the API server's clock, whatever the clock of this node says.
 
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'

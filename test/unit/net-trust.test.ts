@@ -1,4 +1,4 @@
-// Whom a TLS connection trusts: a few handshakes in memory. test/contract/go-tls.test.ts compares many with Go's own.
+// Which servers a TLS connection trusts: a few handshakes in memory. test/contract/go-tls.test.ts compares many with Go's own.
 
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
@@ -81,7 +81,7 @@ test('a bundle is read in every form that people have, and what is no certificat
   assert.equal(readBundle('words'), { certificates: [], unread: [] })
 })
 
-/** As a ConfigMap is mounted: a link to a folder beside it, and a link through that for each file. */
+/** As Kubernetes mounts a ConfigMap: a link to a folder beside it, and for each file a link through that one. */
 function aMountedFolder(within: string, name: string, files: Record<string, string>): string {
   const folder = path.join(within, name)
   mkdirSync(path.join(folder, '..one'), { recursive: true })

@@ -1,4 +1,4 @@
-// Locations that change after a repository was made: what today's say counts, and leads to the same repository.
+// Locations that change after a repository was made: the current settings count, and must lead to the same repository.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -28,7 +28,7 @@ const base64 = (text: string) => Buffer.from(text).toString('base64')
 const keys = (id: string) =>
   `[default]\naws_access_key_id=${id}\naws_secret_access_key=b\n[two]\naws_access_key_id=two\naws_secret_access_key=b\n`
 
-/** With the bucket's settings, which only S3's own code sees otherwise. */
+/** With the bucket's settings, which otherwise only the S3 store sees. */
 type Opened = RepositoryAccess & { s3: S3Settings }
 
 const withBucket = (access: RepositoryAccess): Opened => ({ ...access, s3: requireS3(access.store) })
@@ -108,13 +108,13 @@ class World {
     await this.cluster.delete('BackupStorageLocation', this.cluster.peek('BackupStorageLocation', 'velero', name)!)
   }
 
-  /** As an operator edits it: what is not wished for is as it was at first. */
+  /** Edits it as an operator does: everything not in `wish` is as it was at first. */
   async edit(name: string, wish: Wish = {}): Promise<void> {
     await this.remove(name)
     this.location(name, wish)
   }
 
-  /** A claim of what Velero's plugin would write, or with these parameters; and its repository, once the function has looked at it. */
+  /** Makes a claim as Velero's plugin writes it, or with these parameters, and lets the function handle it. Returns its repository's name. */
   async claimed({
     namespace = 'velero',
     parameters,
@@ -139,13 +139,13 @@ class World {
     return await handleRepository({ log: silent } as unknown as Context, ref, this.deps, new AbortController().signal)
   }
 
-  /** As an earlier version left it. */
+  /** Makes it look as an earlier version left it. */
   async forget(name: string): Promise<void> {
     const repository = this.cluster.peek('BackupRepository', undefined, name)!
     await this.cluster.patch('BackupRepository', repository, { status: { storageLocation: null, repositoryId: null } })
   }
 
-  /** A BackupRepository by hand that names a claim which is not its own. */
+  /** A BackupRepository made by hand that names a claim which is not its own. */
   strange(name: string): void {
     this.cluster.seed('BackupRepository', {
       apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
@@ -155,7 +155,7 @@ class World {
     })
   }
 
-  /** A claim that is done, and its repository of an earlier version. */
+  /** A finished claim, and its repository of an earlier version. */
   done(name: string): void {
     const claim = this.cluster.seed('BackupRepositoryClaim', {
       apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
@@ -170,7 +170,7 @@ class World {
     })
   }
 
-  /** Whom the sweep wakes. */
+  /** Which claims the sweep wakes. */
   async woken(): Promise<string[]> {
     const calls: string[] = []
     const wake = async (step: string, { namespace, name }: { namespace?: string | undefined; name: string }) => {
@@ -203,7 +203,7 @@ test('a location that has a new name is found by where it points, with the setti
   }
 })
 
-/** Of plain keys; undefined: there are none. */
+/** The access key, or undefined if the credentials have no plain keys. */
 function keyOf(credentials: S3Settings['credentials']): string | undefined {
   return credentials !== undefined && 'accessKeyId' in credentials ? credentials.accessKeyId : undefined
 }

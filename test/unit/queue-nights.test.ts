@@ -1,5 +1,5 @@
-// Nights that end before every volume had a transfer slot: Velero cancels what is left, and asks for the same volumes in the same order the next
-// night. The queue, its slots and what makes an Upload are the shipped ones; moving is a count of slices.
+// Nights that end before every volume had a transfer slot: Velero cancels the remaining uploads, and asks for the same volumes in the same order
+// the next night. The queue, its slots and the code that makes an Upload are the real ones; moving data is only a count of slices.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -24,7 +24,7 @@ const nights = suite('nights that are too short')
 const NIGHT_MS = 4 * HOUR_MS
 const SLICE_MS = 5 * MINUTE_MS
 
-/** `slices`: what its backup of a night takes, be it ever so many. */
+/** `slices`: how many slices each of its backups takes. */
 type Volume = { name: string; tenant: string; slices: number }
 type Outcome = { moved: Set<string>; completed: Set<string>; slices: Map<string, number>; mostAtOnce: number }
 
@@ -61,7 +61,7 @@ class Nights {
     const endMs = this.nowMs + NIGHT_MS
     for (const volume of this.volumes) {
       await this.#ask(volume, night)
-      await this.#round(outcome) // each starts at once if it can: a slot may be gone before the next one is asked for
+      await this.#round(outcome) // each starts at once if it can: a slot may be taken before the next one is asked for
       this.nowMs += 1000
     }
     while (this.nowMs < endMs && outcome.completed.size < this.volumes.length) {
@@ -87,7 +87,7 @@ class Nights {
     return this.cluster.peekAll('Upload').filter(({ status }) => !/Completed|Canceled/.test(status?.phase ?? ''))
   }
 
-  /** Who is due has the time of a slice. */
+  /** Each upload that is due gets the time of one slice. */
   async #round(outcome: Outcome): Promise<void> {
     const due = this.#open().filter(({ metadata }) => metadata.labels?.['dormouse.dev/step'] !== 'queued')
     const done: LooseObject[] = []
@@ -194,7 +194,7 @@ nights('volumes of one namespace complete beside another one that has more than 
   ]) {
     const world = new Nights(1, volumes)
     await world.pass()
-    // Who had a part of a night is no longer before the others: both need two nights at most.
+    // After a part of a night, a volume no longer goes before the others: both need two nights at most.
     const completed = new Set([...(await world.pass()).completed, ...(await world.pass()).completed])
     assert.ok(completed.has('a0') && completed.has('a1'), [...completed].join())
   }

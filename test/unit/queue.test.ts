@@ -1,4 +1,4 @@
-// Thousands that wait for a transfer slot: what each of them costs, whose turn it is, and that no free slot is left unused.
+// Thousands of transfers wait for a slot: the cost of each, whose turn it is, and that no free slot is left unused.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -53,7 +53,7 @@ function aQueue(movers = MOVERS) {
     })
   }
   const read = (name: string) => cluster.peek('Upload', 'velero', name) as LooseObject
-  /** As its function does it, with nothing to move. */
+  /** Handles the transfer as its function does, without moving data. */
   const start = async (name: string) => {
     const upload = read(name)
     return await withSlot({ deps, object: upload }, async () => {
@@ -71,7 +71,7 @@ function aQueue(movers = MOVERS) {
       .map((lease) => lease['spec']?.holderIdentity as string | undefined)
       .map((holder) => cluster.peekAll('Upload').find((upload) => slotHolder(upload) === holder)?.metadata.name)
       .filter((name) => name !== undefined)
-  /** Who has a slot starts, if it has not; the first of those who run ends. Names in the order of their starts. */
+  /** Each transfer with a slot starts, if it has not; then the first running one ends. Returns the names in the order of their starts. */
   const drain = async () => {
     const order: string[] = []
     for (let turns = 0; holders().length > 0 && turns < 1000; turns++) {
@@ -94,7 +94,7 @@ queue('requests and objects read grow with the number of those who wait, not wit
     assert.ok(many.requests < 4.4 * few.requests, `${part}: ${few.requests}, ${many.requests} requests`)
     assert.ok(many.requests < 20 * 400, `${part}: ${many.requests} requests`)
   }
-  // Each reads the front once: a constant.
+  // Each reads the front once, which costs a constant.
   assert.ok(rows[1].queueing.objects < 25 * 400, `${rows[1].queueing.objects} objects`)
   assert.ok(rows[1].queueing.objects < 4.6 * rows[0].queueing.objects)
 })
@@ -154,7 +154,7 @@ queue('a slot that comes free between the look and the patch is given to who has
     if (kind === 'Upload' && after !== undefined && isQueued(after)) ended = true
   })
   const page = cluster.page.bind(cluster)
-  // The first one ends right before the second one's patch.
+  // The first one ends just before the second one's patch.
   deps.cluster.page = async (...args) => {
     if (!ended) {
       ended = true
@@ -185,7 +185,7 @@ queue('who dies after giving a slot leaves it with one who waits, and the sweep 
   await gateIn(deps).then(unexpected, () => undefined)
   await gateIn(deps).then(unexpected, () => undefined)
   cluster.clearFaults()
-  await gateIn(deps) // brings it to the front, and gives it the slot
+  await gateIn(deps) // puts it into the front, and gives it the slot
   const isDead = async (holder: string) =>
     cluster.peekAll('Upload').some((upload) => slotHolder(upload) === holder && isQueued(upload))
   await freeDeadSlots(deps, isDead)

@@ -1,4 +1,4 @@
-// Who may use a repository: its namespaces, and the BackupStorageLocation that its parameters name.
+// Who may use a repository: the namespaces that it allows, and the state of the BackupStorageLocation in its parameters.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

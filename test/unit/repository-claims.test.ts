@@ -1,4 +1,4 @@
-// Who asks for a repository decides what they may have: an operator what the claim says, a tenant what an operator has opened.
+// The rights of a claim depend on who made it: an operator gets what the claim says, a tenant gets what an operator has opened.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -146,7 +146,7 @@ class World {
     return this.cluster.peek('BackupRepository', undefined, `br-${claim.metadata.uid}`)
   }
 
-  /** Its claim says why, nothing was read or opened, and there is no BackupRepository. */
+  /** The claim's status gives the reason, nothing was read or opened, and there is no BackupRepository. */
   assertRefused(claim: LooseObject, reason: string, what: string): void {
     assert.is(this.ready(claim)?.status, 'False', what)
     assert.is(this.ready(claim)?.reason, reason, what)

@@ -1,4 +1,4 @@
-// An upload that came before its repository is tried again when the repository is there, and no other one is.
+// An upload that came before its repository is tried again when the repository exists; other uploads are not.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// Who may restore a backup: asked with its opened root, at each slice, before a byte is written.
+// Who may restore a backup: checked with its opened root, at each slice, before a byte is written.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -26,18 +26,18 @@ type Given = {
   namespace?: string | undefined
   about?: Partial<BackupAbout>
   allowed?: string[]
-  /** Of a Restore of Velero, called `back`. */
+  /** `spec` of a Restore of Velero called `back`. */
   restore?: object
   phase?: string
   /** `dormouse.dev/restore-from-clusters` of the BackupRepository. */
   clusters?: string
-  /** That the clone names. */
+  /** The repository that the clone names. */
   restoreUid?: string
   metadata?: object
   status?: object
 }
 
-/** A Download of app's backup, made in Velero's namespace, and all that is asked about it. */
+/** A Download of app's backup, made in Velero's namespace, and all objects that the check reads. */
 function aWorld(given: Given = {}) {
   const cluster = new MemoryCluster({ clock: systemClock })
   const { namespace, allowed = [] } = given

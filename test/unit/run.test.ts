@@ -1,4 +1,4 @@
-// Proves that the test runner goes red for each way in which a test file can fail without saying so.
+// The test runner fails for each way in which a test file can fail silently.
 
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,4 @@
-// What a function takes for an event, and what it refuses: broken, foreign and hostile ones.
+// What a function accepts as an event, and what it refuses: broken, foreign and hostile requests.
 
 import { request } from 'node:http'
 import { CloudEvent, HTTP } from 'cloudevents'

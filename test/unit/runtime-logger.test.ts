@@ -1,4 +1,4 @@
-// Log lines are JSON with level words and ISO times, and hold no secret.
+// Log lines are JSON with level words and ISO times, and contain no secret.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

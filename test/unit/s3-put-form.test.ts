@@ -1,4 +1,4 @@
-// Which refusal of a PUT is worth another form of it.
+// Which refusal of a PUT is a reason to try another form of the request.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// The disk snapshot of a backup goes with its double, which a run that died before it wrote it down has left, and with nothing else.
+// The disk snapshot of a backup is removed together with a second copy that a run left which died before it recorded it, and with nothing else.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

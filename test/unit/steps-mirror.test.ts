@@ -1,4 +1,4 @@
-// What an Upload writes into the Snapshot that it was made for, and into no other that stands under its name.
+// What an Upload writes into the Snapshot that it was made for, and into no other Snapshot of the same name.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// What a tick asks for runs once at a time and no more often than it may, however many ticks come, from wherever.
+// A task that ticks ask for runs once at a time and no more often than its setting allows, however many ticks come, from any sender.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// What every kind of store has to keep, whatever it is: the registry's rules, and one driver and one tag for each.
+// The rules that every kind of store has to keep: those of the registry, and one driver and one tag for each.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

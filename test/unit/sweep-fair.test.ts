@@ -1,4 +1,4 @@
-// What one kind, one namespace or one object cannot do to the others, and how a sweep shares out its time.
+// How the sweep shares out its time: one kind, one namespace or one object cannot keep the others from their turn.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,7 +15,7 @@ import { type SweepDeps, sweep } from '../../functions/sweep/handler.ts'
 const fair = suite('the sweep and its tenants')
 const NOW_MS = Date.parse('2026-11-30T12:00:00Z')
 const HOUR_MS = 3_600_000
-/** Wakes under way at one time. */
+/** The most wake-ups at one time. */
 const AT_ONCE = 64
 const LONG_AGO = new Date(NOW_MS - 48 * HOUR_MS).toISOString()
 const OTHER_KINDS = [
@@ -27,7 +27,7 @@ const OTHER_KINDS = [
   'BackupRepositoryClaim',
 ] as const
 
-/** Its clock moves by what calls and wakes take. */
+/** A cluster whose clock moves by what calls and wake-ups take. */
 function aSweep(options: { limits?: SweepDeps['limits']; pageObjects?: number; wakeMs?: number } = {}) {
   let nowMs = NOW_MS
   const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, sleep: async () => undefined }
@@ -43,7 +43,7 @@ function aSweep(options: { limits?: SweepDeps['limits']; pageObjects?: number; w
   const log = { debug() {}, info() {}, error() {}, warn: (_: object, line: string) => void warnings.push(line) }
   let atOnce = 0
   let mostAtOnce = 0
-  /** Those that are sent at the same time take their time together. */
+  /** Wake-ups that are sent at the same time take their time together. */
   const wake = async (_step: string, ref: { namespace: string | undefined; name: string }) => {
     mostAtOnce = Math.max(mostAtOnce, ++atOnce)
     await new Promise((resolve) => setImmediate(resolve))
@@ -152,7 +152,7 @@ fair('a slot that was taken after the objects were listed stays', async () => {
     }
     return listed
   }
-  // The Uploads were read before; the order of the lists is that of the kinds.
+  // The Uploads were read earlier; the lists are read in the order of the kinds.
   const report = await run().finally(stop)
   assert.is(report.slotsFreed, 0)
 })
@@ -241,7 +241,7 @@ fair(
     const { seed, due, run, of, pass, cluster } = aSweep({ limits: { perTenant: 50, inAll: 200 } })
     due('aaa', 400)
     due('shop', 20)
-    // The transfer of a Snapshot that found no room is not taken for one that nobody waits for.
+    // A transfer of a Snapshot that the sweep did not remember must not count as one without an owner.
     seed('Download', 'velero', 'd', {
       metadata: {
         name: 'd',
@@ -317,7 +317,7 @@ for (const downloadName of ['download-1-u-0', 'nonsense', undefined])
     const labels = { 'dormouse.dev/step': 'done' }
     seed('CloneFromSnapshot', 'shop', 'other', { metadata: { name: 'other', labels }, status })
     const { metadata } = seed('CloneFromSnapshot', 'shop', 'mine', { metadata: { name: 'mine', labels }, status })
-    // The second one was made for a clone of that name that is gone.
+    // The second Download was made for an earlier clone of that name.
     for (const uid of [metadata.uid, 'u-0'])
       seed('Download', 'velero', `download-1-${uid}`, {
         metadata: {

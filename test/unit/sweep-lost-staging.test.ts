@@ -1,4 +1,4 @@
-// Lost staging claims cost a sweep no more than a time of its own, whatever their number and whoever answers.
+// Staging claims whose restore is gone cost a sweep only a fixed share of its time, however many they are and however slow the answers.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,11 +10,11 @@ import { wakeForLostStaging } from '../../functions/sweep/lost-staging.ts'
 
 const test = suite('the sweep and lost staging claims')
 const START_MS = Date.parse('2026-11-30T12:00:00Z')
-/** Wakes under way at one time. */
+/** The most wake-ups at one time. */
 const AT_ONCE = 16
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
-/** Its clock moves by what wakes take; those that are sent at the same time take their time together. */
+/** The clock moves by what wake-ups take; those that are sent at the same time take their time together. */
 function aWorld(wakeMs = 0) {
   let nowMs = START_MS
   const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, sleep: async () => undefined }

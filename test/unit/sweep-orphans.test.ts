@@ -1,4 +1,4 @@
-// The look for orphans in vCenter: what users write makes it remove nothing, and keeps it from nothing.
+// The orphan sweep in vCenter: what users write cannot make it remove anything, and cannot keep it from its work.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

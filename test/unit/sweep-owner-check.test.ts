@@ -1,4 +1,4 @@
-// How the sweep asks for Backups and Restores: seldom, and without taking silence for an answer.
+// How the sweep checks Backups and Restores: seldom, and a failed read never counts as an answer.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

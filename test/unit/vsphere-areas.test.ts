@@ -1,4 +1,4 @@
-// Changed areas out of many answers: nothing may be missed, and an answer that contradicts itself is not believed.
+// Joining changed areas from many answers: nothing may be missed, and an answer that contradicts itself is refused.
 
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -13,7 +13,7 @@ import { checkId, parseChangeId } from '#shared/providers/vsphere/ids.ts'
 const test = suite('changed areas')
 const extents = (list: [number, number][]) => list.map(([offsetBytes, lengthBytes]) => ({ offsetBytes, lengthBytes }))
 
-/** Sectors that the areas cover on a disk of that many sectors. */
+/** The sectors that the areas cover, on a disk of `sectors` sectors. */
 function sectorsOf(areas: readonly Extent[], sectors: number): Set<number> {
   const covered = new Set<number>()
   for (const { offsetBytes, lengthBytes } of areas) {

@@ -1,4 +1,4 @@
-// How far a reader has to walk through a transfer (docs/design/0009-controllers.md).
+// How many places a reader has to visit to follow a transfer (docs/design/0009-controllers.md).
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -21,7 +21,7 @@ for (const { table, through, ...most } of MOST)
       stays <= most.stays && returns <= most.returns,
       `${stays} stays, ${returns} returns:\n${trace.join('\n')}`,
     )
-    // A walk that has lost its way would be short, too.
+    // A walk that stopped too early would be short, too.
     for (const file of through)
       assert.ok(
         trace.some((entry) => entry.startsWith(`${file} `)),

@@ -1,4 +1,4 @@
-// A Lease before work: what was decided on an older version of the object is not begun on a newer one.
+// A work lease is taken before work: what was decided on an older version of the object is not begun on a newer one.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -96,7 +96,7 @@ test('an edit by someone else while the work runs costs no progress', async () =
   assert.is(now?.metadata.annotations?.['note'], 'mine')
 })
 
-/** As if the holder had been paused for longer than its Lease. */
+/** Passes the Lease on, as if its holder had been paused for longer than its length. */
 async function passLeaseOn({ cluster }: ReturnType<typeof aWorld>): Promise<void> {
   const [lease] = cluster.peekAll('Lease')
   assert.ok(lease)
@@ -128,7 +128,7 @@ test('who lost the Lease does not write over what the next holder wrote', async 
   assert.is(world.cluster.peek(KIND, 'shop', 'clone-1')?.['status']?.phase, 'Failed')
 })
 
-/** Its first pause is over at once, every other one lasts until it is cut off: the holder looks at its object once. */
+/** The first sleep ends at once, every other one lasts until it is cut off: so the holder reads its object once. */
 function oneLook(): Clock {
   let looks = 0
   const forEver = (signal?: AbortSignal) =>
@@ -173,7 +173,7 @@ test('a beginning is a write also when the label stands already, so that a late 
   assert.instance(late, ConflictError)
 })
 
-/** Patches of the object take until `pass` is called, one by one. */
+/** Patches of the object take until `pass` is called, once for each. */
 function slowPatches({ cluster, deps }: ReturnType<typeof aWorld>) {
   const waiting: (() => void)[] = []
   const slow: Cluster['patch'] = async (kind, seen, change) => {
@@ -253,7 +253,10 @@ async function pass(clock: VirtualClock, ms: number): Promise<void> {
   }
 }
 
-/** From now on calls for which `isAway` says so have no answer; each is given up after API_CALL_MS. `isDone`: they are done, and the connection breaks. */
+/**
+ * Calls for which `isAway` is true get no answer, and are given up after API_CALL_MS. `isDone`: they are carried out, then the connection
+ * breaks.
+ */
 function answeringOnly(
   { cluster, deps }: ReturnType<typeof aWorld>,
   clock: VirtualClock,
@@ -276,7 +279,7 @@ function answeringOnly(
   return { ...deps, clock, cluster: partly }
 }
 
-/** The Lease is held for ten of its lengths; `lostMs`: when it was lost, for ever when never. */
+/** Holds the Lease for ten times its length; `lostMs`: when it was lost, infinite if it was not. */
 async function holdLong(
   world: ReturnType<typeof aWorld>,
   clock: VirtualClock,
@@ -336,7 +339,7 @@ for (const [what, member] of [
     const gapsMs = renewedMs.map((ms, n) => ms - (renewedMs[n - 1] ?? 0))
     assert.ok(gapsMs.length > 10 && Math.max(...gapsMs) <= leaseMs / 3, `renewed at ${renewedMs}`)
     isAway = false
-    // What waited behind the call under way comes now, at once.
+    // The calls that waited behind the pending one come now, at once.
     await pass(clock, API_CALL_MS)
     assert.ok(looks <= 5 + (member === 'read' ? (10 * leaseMs) / API_CALL_MS : 0), `${looks} looks`)
     end()

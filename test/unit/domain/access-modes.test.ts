@@ -1,4 +1,4 @@
-// Access modes are a set: whatever their order, the same is backed up, asked for and restored.
+// Access modes are a set: their order changes nothing in a backup, in a new claim or in a restore.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// The node that a staged disk is made for: the class allows its place, the driver runs there, and a Pod may start.
+// The node that the clone function names for a staged disk: the class allows its place, the driver runs there, and Pods may start.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

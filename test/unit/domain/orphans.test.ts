@@ -1,4 +1,4 @@
-// Which disk snapshots the orphan sweep may remove. In doubt one stays.
+// Which disk snapshots the orphan sweep may remove. In doubt it removes none.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -47,7 +47,7 @@ function anUpload(phase: string, snapshotId: string): LooseObject {
   }
 }
 
-/** Ids of those that would be removed from a disk with these snapshots. */
+/** Ids of those that the sweep would remove from a disk with these snapshots. */
 function removed(all: ListedSnapshot[], snapshots: LooseObject[] = [], uploads: LooseObject[] = []): string[] {
   const old = candidates(all, 'mine', NOW, AGE_MS)
   return orphansOf(old, all, { clusterId: 'mine', snapshots, uploads }).map(({ snapshotId }) => snapshotId)

@@ -1,4 +1,4 @@
-// What a DeleteSnapshot may remove, over every combination of what may be found for its id.
+// What a DeleteSnapshot may remove, for every combination of what may exist for its id.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// Which records are collected, which deletions are let go, to the boundary.
+// Which records are removed, and which deletions are released, checked at the exact boundary.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,7 +10,7 @@ const NOW = Date.parse('2026-11-26T12:00:00Z')
 const DAY_MS = 86_400_000
 const at = (ms: number) => new Date(NOW + ms).toISOString()
 
-/** An ended record; `endedAgoMs` undefined: it does not say when. */
+/** An ended record; `endedAgoMs` undefined: its status does not say when it ended. */
 function aRecord(kind: KindName, phase: string, endedAgoMs: number | undefined, change: object = {}): LooseObject {
   return {
     apiVersion: KINDS[kind].apiVersion,

@@ -1,4 +1,4 @@
-// When the change id of a backup may be trusted later: nothing older stood that the disk could be reverted to.
+// When a later backup may trust the change id of a backup: no older disk snapshot existed to which the disk could be reverted.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// Who is due, who waits, who gets a slot, whose lease holds.
+// Which object is due, which waits, which gets a slot, and which lease is held.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// How large a disk is asked for, and how large the claim that gets it asks to be.
+// The size of the disk that a restore requests, and the size that its final claim asks for.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// What a restored volume takes over, and what stays its own: disk, driver, Secrets, attributes, place.
+// What a restored volume takes over from the backup, and what it keeps: disk, driver, Secrets, attributes, place.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

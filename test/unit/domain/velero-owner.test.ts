@@ -1,4 +1,4 @@
-// For whom an object was made, and which of Velero's phases end that.
+// Which Backup or Restore an object was made for, and which phases of Velero end that work.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

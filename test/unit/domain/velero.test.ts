@@ -1,4 +1,4 @@
-// What objects say about Velero's operation: its deadline, and how close to it an upload may still begin again.
+// What objects say about Velero's operation: its deadline, and how late an upload may still begin an attempt.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// Nobody but Knative reaches a function's pods, and every function is among them.
+// Only Knative reaches the functions' pods, and the policy covers every function.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// The BackupItemAction over a cluster in memory: asked once, twice, by two at a time, and after a death between two writes.
+// The BackupItemAction over a cluster in memory: called once, twice, by two processes at once, and after a death between two writes.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// The Snapshot inside of a backup, in the Velero Plugin for vSphere's form.
+// The Snapshot inside of a backup, in the form of the Velero Plugin for vSphere.
 
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'

@@ -1,4 +1,4 @@
-// Beside Velero's CSI actions, which are asked first: the disk is in the bucket once, whoever brings it there, and a restore has one source.
+// Velero's CSI actions, which Velero calls first: the disk gets into the bucket once, whichever action does it, and a restore has one source.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ const csi = suite("beside Velero's CSI actions")
 const MARK = 'velero.io/volume-snapshot-name'
 const UPLOAD = 'velero.io/data-upload-name'
 
-/** As the CSI action hands it on. */
+/** The claim as the CSI action returns it. */
 function marked({ backup = 'nightly', upload = '' } = {}): LooseObject {
   const claim = aClaim({ annotations: { [MARK]: 'velero-orders-x7', ...(upload === '' ? {} : { [UPLOAD]: upload }) } })
   const labels = { app: 'shop', [MARK]: 'velero-orders-x7', 'velero.io/backup-name': backup }

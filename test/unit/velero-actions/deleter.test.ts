@@ -28,7 +28,7 @@ const stored = (snapshot = aSnapshot()) => withBlob(aClaim(), snapshot, '0.1.0')
 const execute = (world: World, item: LooseObject = stored(), backup = aBackup()) =>
   pvcDeleter(world.deps).execute(item, backup, world.log)
 
-/** While the action sleeps, the delete function gives each its status. */
+/** While the action sleeps, the delete function gives each DeleteSnapshot its status. */
 function deletes({ cluster, clock }: World, status: object): void {
   clock.onSleep = async () => {
     for (const object of cluster.peekAll(KIND))

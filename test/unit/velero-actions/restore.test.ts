@@ -1,4 +1,4 @@
-// What becomes of a stored claim in a restore, as tables.
+// What a restore does with a stored claim, as tables.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// What the host answers to each call of Velero, over a real socket, read by a client with tables of its own.
+// The host's answer to each call of Velero, over a real socket, read by a client with message tables of its own.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

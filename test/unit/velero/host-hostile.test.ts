@@ -1,5 +1,5 @@
-// What a tenant or somebody who writes to the bucket can put into an item, and what a broken client can send: one call may fail, the process lives on
-// and answers the next.
+// What a tenant or an attacker who writes to the bucket can put into an item, and what a broken client can send: one call may fail, but the
+// process lives on and answers the next one.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -30,7 +30,7 @@ const PROGRESSES: [path: string, request: MessageValue][] = [
 
 let folder = ''
 let plugin: Plugin
-// One process for all: what one call can do to it, the next ones see.
+// One process for all tests, so that later ones notice the damage of an earlier call.
 test.before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'plugin-'))
   plugin = await startPlugin({ env: { TMPDIR: folder } })

@@ -1,4 +1,4 @@
-// The host as Velero meets it first: handshake, sockets, flags. Each plugin is a process of its own.
+// The host's start as Velero sees it: handshake, sockets, flags. Each plugin is a process of its own.
 
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
