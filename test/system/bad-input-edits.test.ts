@@ -1,5 +1,5 @@
-// Objects that a user edits while they are at work: a phase set by hand, a finalizer taken away, an object that is gone. What
-// can go on ends right all the same; what was taken away leaves nothing behind.
+// A user edits objects while functions work on them: sets a phase, removes a finalizer, deletes an object. Work that can continue
+// ends right all the same; work whose object is gone leaves nothing behind.
 
 import { randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
@@ -53,7 +53,7 @@ async function aVolume(namespace: string): Promise<Volume> {
   return made
 }
 
-/** Begins a backup of a new volume, and waits until its Upload has moved something of it. */
+/** Begins a backup of a new volume, and waits until its Upload has moved some data. */
 async function runningBackup(namespace: string): Promise<{ file: string; name: string; upload: string }> {
   const { file } = await aVolume(namespace)
   const name = `snap-${randomUUID()}`
@@ -75,7 +75,7 @@ async function runningRestore(namespace: string): Promise<{ name: string; downlo
   return { name, download }
 }
 
-/** As with `kubectl edit` and `kubectl delete`: nobody cleans up for it. */
+/** Removes the finalizer and deletes the object, as a user may with `kubectl edit` and `kubectl delete`: no function cleans up for it. */
 async function tearOut(kind: KindName, namespace: string, name: string): Promise<void> {
   const ref = { ...typeOf(kind), namespace, name }
   await until(`${kind} ${name} is gone`, async () => {
@@ -86,7 +86,7 @@ async function tearOut(kind: KindName, namespace: string, name: string): Promise
   })
 }
 
-/** Nothing but these claims stands, each on a disk of its own; nobody holds anything. */
+/** Only these claims exist, each on a disk of its own, and no Lease or finalizer is held. */
 async function assertNothingStands(claims: string[]): Promise<void> {
   await until('nothing is held', async () => (await heldObjects(environment)).length === 0, 60_000)
   await until('no Lease is held', async () => (await heldLeases()).length === 0, 60_000)
@@ -160,7 +160,7 @@ atOnce('a Download that is torn out in mid-flight is made anew, and the claim is
   assert.is(await sha256(copy.file), await sha256(volume.file))
 })
 
-/** Of the tests so far, one in each of these namespaces: what was backed up, and what was restored. */
+/** In the namespaces of the tests so far: the claim that was backed up, or the one that was restored. */
 const STANDING = ['shop', 'by-hand', 'freed', 'after-edit', 'torn-snapshot', 'after-lost-record', 'torn-download']
 const claimsIn = (namespaces: string[]) => namespaces.map((namespace) => `${namespace}/${NAME}`)
 
@@ -184,7 +184,7 @@ edits('an Upload that is torn out in mid-flight is made anew, and the backup is 
   assert.is(snapshot['status'].phase, 'Uploaded', snapshot['status'].message)
   const copy = await restore(environment, { snapshot }, 'after-tear')
   assert.is(await sha256(copy.volume.file), await sha256(file))
-  // The first one's session is known to nobody: prune gives it up when it has stood still for a day.
+  // Nothing records the session of the first Upload any more: prune gives it up after it has been idle for a day.
   await assertNothingStands(claimsIn([...STANDING, 'torn-upload', 'after-tear']))
 })
 

@@ -1,5 +1,5 @@
 // Bad input around the object store, each row on the real API and a real S3 server: credentials, keys, buckets, locations, and
-// objects that are not what was written. Nothing is handed over or lost, and what was mended goes on without a restart.
+// objects with changed bytes. No damaged data is handed over, nothing is lost, and work continues without a restart after the repair.
 
 import { randomUUID } from 'node:crypto'
 import { CreateBucketCommand, DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
@@ -55,7 +55,7 @@ badStore.after(async () => {
   await environment.stop()
 })
 
-/** The claim says so, with the fix, in its condition and an Event; the BackupRepository says the same. */
+/** Condition and Event of the claim give the reason and the fix; so does the BackupRepository. */
 async function assertNotReady(name: string, reason: string, message: RegExp): Promise<void> {
   const claim = await untilReady(environment, name, (ready) => ready.status === 'False' && ready.reason === reason)
   assert.match(readyOf(claim)?.message ?? '', message)
@@ -64,7 +64,7 @@ async function assertNotReady(name: string, reason: string, message: RegExp): Pr
   assert.is(readyOf(shown)?.reason, reason)
 }
 
-/** As retryNow, for a claim. */
+/** Like retryNow, for a claim. */
 async function lookAgain(name: string): Promise<string> {
   const annotations = { 'dormouse.dev/due': new Date().toISOString() }
   const labels = { 'dormouse.dev/step': 'repository' }
@@ -278,7 +278,7 @@ function flipped(bytes: Uint8Array, at: number): Uint8Array {
   return copy
 }
 
-/** `damage` before a restore is asked for, `reason` as the Download says it, and after the repair the very same one ends well. */
+/** Applies `damage` before a restore; the Download must show `reason`; after the repair, the same restore ends well. */
 async function assertDamageIsSeen(
   what: string,
   keys: string[],
@@ -321,7 +321,7 @@ badStore(
     await writePieces(other.file, [{ offsetBytes: MIB, data: noise('other', 2 * MIB) }])
     const packs = (await environment.bucketObjects('damaged/plugins/dormouse/packs/')).sort((a, b) => b.bytes - a.bytes)
     const roots = await keysBelow('damaged/plugins/dormouse/roots/')
-    // Chunks fill the large one, pages the small one that is written last.
+    // The large pack holds chunks; the small one, which is written last, holds pages.
     const [pack, page, root] = [packs[0]!.key, packs.at(-1)!.key, roots[0]!]
     await backUp(environment, { namespace: 'shop', name: 'other' }, own)
     const isNew = (key: string) => !packs.some((known) => known.key === key)

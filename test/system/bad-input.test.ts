@@ -1,4 +1,4 @@
-// Bad input in what is asked for, each row on the real API: a clear reason in its place, nothing lost and nothing half-done.
+// Bad input in requests, each row on the real API: a clear reason where the page says, nothing lost and nothing half-done.
 
 import { randomUUID } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
@@ -291,7 +291,7 @@ badInput('a repository that is not there is waited for, and cancelling leaves no
   assert.is(end['status'].phase, 'Canceled')
 })
 
-/** A valid name of that many characters. */
+/** A valid name of `length` characters. */
 const nameOf = (length: number) => `a${'.b'.repeat(length)}`.slice(0, length).replace(/\.$/, 'b')
 
 badInput('names of 1 to 253 characters go through backup, restore and deletion, with their Events', async () => {

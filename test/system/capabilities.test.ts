@@ -1,4 +1,4 @@
-// What users of the Velero Plugin for vSphere count on, each shown once on the real API: ids, names, refusals, local mode, repositories.
+// What users of the Velero Plugin for vSphere rely on, each shown once on the real API: ids, names, refusals, local mode, repositories.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -50,7 +50,7 @@ capabilities.after(async () => {
   await environment.stop()
 })
 
-/** Takes a Snapshot of `handle` to its end. */
+/** Takes a Snapshot of `handle`, and waits for its end. */
 async function snapshotEnd(
   name: string,
   namespace: string,

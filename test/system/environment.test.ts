@@ -1,5 +1,5 @@
-// The environment itself, with a function that only echoes: events reach it by Knative's rules, volumes are bound for real,
-// and nothing outlives whoever started it.
+// The environment itself, with a function that only echoes: events reach it by Knative's rules, the real controllers bind volumes,
+// and everything ends with the starter.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,5 +1,5 @@
-// What the rules of a user's namespace and the zones of a cluster do to a restore, with the real quota controller, the API server's own admission
-// and the real Velero; and a driver that makes a disk only where external-provisioner would.
+// What the rules of a user's namespace and the zones of a cluster do to a restore, with the real quota controller, the API server's own
+// admission, the real Velero, and a driver that makes a disk only where external-provisioner would.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -44,7 +44,7 @@ rules.after(async () => {
   await environment.stop()
 })
 
-/** Counted by the controller before it is used. */
+/** Waits until the controller has counted the quota. */
 async function aQuota(namespace: string, hard: Record<string, string>): Promise<void> {
   await environment.createNamespace(namespace)
   const quota = { apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'small', namespace } }
@@ -57,7 +57,7 @@ async function aQuota(namespace: string, hard: Record<string, string>): Promise<
 
 const ONE_CLAIM = { persistentvolumeclaims: '1', 'requests.storage': '16Mi' }
 
-/** Where the staging claims of restores into that namespace stood. */
+/** The namespaces in which the staging claims of restores into that namespace were made. */
 function stagedFor(namespace: string): string[] {
   const staging = claims.seen.filter(({ object }) =>
     object.metadata.annotations?.['dormouse.dev/clone']?.startsWith(`${namespace}/`),
@@ -178,7 +178,7 @@ atOnce('a LimitRange against the claim ends the restore at once, by name', async
   })
 })
 
-/** Acts some time after it is made. */
+/** A policy has its effect only some time after its creation. */
 async function aPolicy(namespace: string): Promise<void> {
   await environment.createNamespace(namespace)
   const admission = { apiVersion: 'admissionregistration.k8s.io/v1' }

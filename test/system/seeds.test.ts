@@ -1,4 +1,5 @@
-// The example objects of the Velero Plugin for vSphere's documents: accepted as they are; what is over starts nothing, what is in progress goes on.
+// The example objects of the Velero Plugin for vSphere's documents are accepted unchanged. One that has ended starts nothing; one in progress
+// continues.
 
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
@@ -23,7 +24,7 @@ let backup: Backup
 
 const example = (name: string) => parse(readFileSync(`test/fixtures/seed/${name}.yaml`, 'utf8')) as LooseObject
 
-/** As somebody's backup tool would bring it back: with its status, whatever the kind allows at creation. */
+/** Creates the object with its status, as a backup tool would restore it, whatever the kind allows at creation. */
 async function bringBack(object: LooseObject): Promise<LooseObject> {
   await environment.createNamespace(object.metadata.namespace ?? '')
   await environment.api.create(object)

@@ -130,7 +130,7 @@ function reasonOf({ status }: LooseObject): string | undefined {
 
 const ENDS = ['Failed', 'SnapshotFailed', 'UploadFailedAfterRetry', 'Canceled', 'Completed', 'Uploaded', 'Snapshotted']
 
-/** What has become of it when it moves no more: `refused`, `nobody`, or its reason. */
+/** The result once it does not change any more: `refused`, `nobody`, or its reason. */
 async function endOfHostile(hostile: Hostile): Promise<string> {
   try {
     await plant(tenant.api, hostile)

@@ -1,4 +1,4 @@
-// The real Velero with its CSI feature on: who takes a disk, how the Backup ends, and what a restore is made of.
+// The real Velero with its CSI feature on: which program takes a disk, how the Backup ends, and where a restore gets its data.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

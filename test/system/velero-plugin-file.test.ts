@@ -28,7 +28,7 @@ shipped.after(() => {
   rmSync(plugins, { recursive: true, force: true })
 })
 
-/** What the image's Containerfile starts, with `plugins` as Velero's folder. */
+/** Runs what the image's Containerfile starts, with `plugins` as Velero's folder. */
 function runImage(): void {
   const [, words = '[]'] = /^ENTRYPOINT (.*)$/m.exec(readFileSync(join(PROJECT, 'velero/Containerfile'), 'utf8')) ?? []
   const [program, ...args]: string[] = JSON.parse(words)

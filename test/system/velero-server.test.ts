@@ -1,4 +1,4 @@
-// The environment's Velero: the real server and command line, beside event sources, over proxies, with a plugin of our host's.
+// The environment's Velero: the real server and command line, beside event sources, behind proxies, with a plugin that uses Dormouse's host.
 
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
@@ -34,7 +34,7 @@ server.after(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** One executable file, as Velero wants it. */
+/** One executable file, as Velero requires. */
 async function makePlugin(): Promise<string> {
   const outfile = path.join(folder, PLUGIN)
   const js = `#!${process.execPath}\n${quickStart.banner?.['js']}`

@@ -12,7 +12,7 @@ import { decodeMessage, encodeMessage, type MessageType, type MessageValue } fro
 export const PROGRAM = new URL('./fixtures/tiny-plugin.ts', import.meta.url).pathname
 /** Velero waits for 60 s. */
 const HANDSHAKE_LIMIT_MS = 20_000
-/** stderr and the socket are separate pipes, so their order is not known. */
+/** stderr and the socket are separate pipes: a line may arrive so much later than the answer. */
 const LINE_LIMIT_MS = 5000
 
 export type PluginOptions = {
