@@ -113,7 +113,7 @@ test('a mover that is killed leaves its disk protected, until another one ends t
   assert.is(folder.hasMark('disk-1'), false)
 })
 
-test('beside a transfer of another disk, which goes on; of its own disk it ends nothing', async () => {
+test('an access is ended while another disk is transferred, which continues; the disk in transfer keeps its own', async () => {
   const mover = aMover()
   folder.leaveMark('disk-2', 'dormouse')
   const { moving } = await startUpload(mover, 'disk-1')
@@ -134,7 +134,7 @@ test('a VDDK that crashes in a worker ends the transfer by name, and the next sl
   assert.is(folder.hasMark('disk-2'), false)
 })
 
-test('what is refused is told, and the mover goes on', async () => {
+test('a refusal is reported with its reason, and the mover continues to serve', async () => {
   folder.leaveMark('disk-2', 'someone else')
   folder.start([])
   const mover = aMover()
@@ -154,7 +154,7 @@ test('a disk is written through one handle, however many threads there are', asy
   assert.is((await mover.download({ repository: access, disk: target, ...slice }, idle)).state, 'done')
 })
 
-test('without a VDDK that can be loaded the reason is told at once', async () => {
+test('without a VDDK that can be loaded the reason is reported at once', async () => {
   const none = join(scratch, 'none')
   assert.is(await reasonOf(aMover(none).endAccess(diskOf('disk-1'), never)), 'VddkNotFound')
   mkdirSync(none)
@@ -171,7 +171,7 @@ function aLibraryOfOthers(name: string): string {
   return vddkDir
 }
 
-test('a library that is not VDDK is told by its name, to who asks for a transfer and to who ends an access', async () => {
+test('a library that is not VDDK is reported by its name, both for a transfer and for the end of an access', async () => {
   const mover = aMover(aLibraryOfOthers('of-others'))
   assert.is(await reasonOf(mover.endAccess(diskOf('disk-1'), never)), 'VddkNotLoadable')
   assert.is(await reasonOf(mover.upload(await requestFor('disk-1'), idle)), 'VddkNotLoadable')
@@ -219,7 +219,7 @@ test('a mover that cannot load VDDK answers whatever it is asked for, and ends i
   ])
 })
 
-test('one that is killed meanwhile rejects', async () => {
+test('the end of an access rejects when the mover is killed meanwhile', async () => {
   folder.start(['EndAccess 1 sleep:5000'])
   const mover = aMover()
   const kill = new AbortController()
@@ -230,7 +230,7 @@ test('one that is killed meanwhile rejects', async () => {
   assert.is(await reasonOf(ending), 'MoverKilled')
 })
 
-test('one that is given up beside a transfer leaves that at work, and its late answer is for nobody', async () => {
+test('a request that is given up during a transfer does not stop the transfer, and its late answer is ignored', async () => {
   const mover = aMover()
   // Otherwise its answer may arrive before the request is given up.
   const { moving } = await startUpload(mover, 'disk-1', never, ['EndAccess 1 sleep:500'])
@@ -245,7 +245,7 @@ test('one that is given up beside a transfer leaves that at work, and its late a
   assert.is((await moving).state, 'sealed')
 })
 
-test('one that was killed before it began does not hit who is at work', async () => {
+test('a transfer that is killed before it began does not stop the one in progress', async () => {
   const mover = aMover()
   const { moving } = await startUpload(mover, 'disk-1')
   const kill = new AbortController()

@@ -112,7 +112,7 @@ for (const [call, move, after] of [
   ['Flush', download, 'Write'],
   ['Close', download, 'Flush'],
 ] as const) {
-  test(`in ${call} of ${move.name}: the end of the request ends it, and the next one is at work at once`, async () => {
+  test(`in ${call} of ${move.name}: the end of the request ends it, and the next transfer begins at once`, async () => {
     begin([`${call} 1 ${HANGS}`])
     const abort = new AbortController()
     const bound = Promise.withResolvers<void>()
@@ -132,7 +132,7 @@ for (const [call, move, after] of [
   })
 }
 
-test('two that ask at once, with a list of settings that takes its time, have one child', async () => {
+test('two requests at once start a single child, also while the settings are still being read', async () => {
   const cluster = new MemoryCluster({ clock: systemClock })
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   const deps = { cluster, clock: systemClock, settings: readSettings({}), stores, identity: 'pod-1', log }

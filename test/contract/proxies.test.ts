@@ -172,7 +172,7 @@ test('a proxy that is reached over TLS is trusted as the store is', async () => 
   assert.match(error.message, `proxy https://127.0.0.1:${secureProxy.port}`)
 })
 
-test('a proxy that nobody vouches for gets no password, whatever is allowed for what is behind it', async () => {
+test('an untrusted proxy gets no password, even if the target behind it need not be verified', async () => {
   const url = `https://user:secret@127.0.0.1:${foreignProxy.port}`
   Object.assign(process.env, { HTTPS_PROXY: url, HTTP_PROXY: url })
   const name = `proxy https://127.0.0.1:${foreignProxy.port}`
@@ -215,7 +215,7 @@ test('NO_PROXY keeps an address in a network away from the proxy, as loopback al
   assert.is(proxy.asked.length, 0)
 })
 
-test('a proxy that refuses, is silent, hangs up or talks nonsense is told by its name, and its password is not', async () => {
+test('a proxy that refuses, is silent, hangs up or sends nonsense is named in the message, without its password', async () => {
   process.env['HTTPS_PROXY'] = `http://user:secret@127.0.0.1:${proxy.port}`
   const url = `https://store.test:${securePort}`
   const refusals: [string, RegExp][] = [
@@ -255,7 +255,7 @@ test('a role by web identity is asked for through the proxy, of an STS that is t
   assert.ok(proxy.asked.some(({ what }) => what === `CONNECT sts.test:${securePort}`))
 })
 
-test('what is no proxy that Dormouse speaks to is refused by name', async () => {
+test('a kind of proxy that Dormouse does not support is refused by name', async () => {
   const url = `https://store.test:${securePort}`
   for (const address of [`socks5://user:secret@127.0.0.1:${proxy.port}`, 'http://user:secret@proxy :3128']) {
     process.env['HTTPS_PROXY'] = address

@@ -40,7 +40,7 @@ test('a planted name with a control character stops no backup and no prune', asy
   }
 })
 
-test('a list that would go on at such a name, and leave out what comes before it, is no list', async () => {
+test('a list that would continue at such a name, and so leave objects out, is refused', async () => {
   const gateway = await startGateway(false)
   const store = createS3Store(settingsFor(gateway.s3), { retry: { attempts: 1 } })
   try {

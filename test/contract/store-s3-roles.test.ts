@@ -143,7 +143,7 @@ test('neither an address nor a program of the file is followed', async () => {
   )
 })
 
-test('what STS says is told by a reason, without keys and tokens', async () => {
+test('an error of STS is reported with a reason, without keys and tokens', async () => {
   process.env['AWS_WEB_IDENTITY_TOKEN_FILE'] = tokenFile
   const text = `[default]\nrole_arn = ${ROLE}\nweb_identity_token_file = ${tokenFile}\n`
   const kinds: [typeof TerminalError | typeof RetryableError, string, Sts['trouble']][] = [

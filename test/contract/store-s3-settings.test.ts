@@ -63,7 +63,7 @@ test('no bucket, region and address ends as a bug of ours', async () => {
   }
 })
 
-test('a store whose client could not be made is closed without a word', async () => {
+test('a store whose client could not be made is closed without an error', async () => {
   const lost: unknown[] = []
   const onLost = (reason: unknown) => lost.push(reason)
   process.on('unhandledRejection', onLost)

@@ -39,7 +39,7 @@ async function listed(from: ObjectStore, prefix: string): Promise<StoredObject[]
 }
 const keysOf = async (from: ObjectStore, prefix: string) => (await listed(from, prefix)).map(({ key }) => key)
 
-test('a range of nothing still tells whether the object is there', async () => {
+test('an empty range still shows whether the object exists', async () => {
   const ranged = store()
   const body = randomBytes(1000)
   await ranged.putIfAbsent('pack', body)

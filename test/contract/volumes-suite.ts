@@ -57,7 +57,7 @@ export function volumesSuite(name: string, start: () => Promise<VolumesHarness>)
     assert.is((await service.describe(plain))?.changedBlockTracking, false)
   })
 
-  test('what is no id is refused before it goes anywhere', async () => {
+  test('a text that is no id is refused before any request', async () => {
     const bad = ['', 'file:91ff4aef', `${ABSENT}</id><id>`, '../etc', 'a'.repeat(65), `${ABSENT}\n`]
     for (const id of bad) {
       await rejects(service.describe(id), TerminalError, 'VSphereIdInvalid')
@@ -150,7 +150,7 @@ export function volumesSuite(name: string, start: () => Promise<VolumesHarness>)
     await rejects(service.changedAreas(fcdId, ABSENT, changeId, MiB), TerminalError, 'SnapshotNotFound')
   })
 
-  test('without change tracking there is no change id, and changes cannot be told', async () => {
+  test('without change tracking there is no change id, and changes are unknown', async () => {
     const fcdId = await harness.createDisk(1 * MiB, false)
     const snapshotId = await takeSnapshot(fcdId)
     assert.is(await service.changeId(fcdId, snapshotId), undefined)
@@ -159,7 +159,7 @@ export function volumesSuite(name: string, start: () => Promise<VolumesHarness>)
     await rejects(service.changedAreas(fcdId, snapshotId, changeId, MiB), TerminalError, 'ChangeTrackingLost')
   })
 
-  test('the areas that changed between two snapshots are told, ascending and joined', async () => {
+  test('the areas that changed between two snapshots are listed, ascending and joined', async () => {
     const capacityBytes = 2 * GiB
     const fcdId = await harness.createDisk(capacityBytes, true)
     await harness.write(fcdId, 5 * MiB, filled(GRAIN))
@@ -208,7 +208,7 @@ export function volumesSuite(name: string, start: () => Promise<VolumesHarness>)
     assert.equal(await service.changedAreas(fcdId, after, changeId, MiB), [])
   })
 
-  test('a change id that does not belong to this tracking tells nothing', async () => {
+  test('with a change id of another tracking, changes are unknown', async () => {
     const fcdId = await harness.createDisk(1 * MiB, true)
     const changeId = (await service.changeId(fcdId, await takeSnapshot(fcdId))) ?? ''
     const snapshotId = await takeSnapshot(fcdId)
@@ -223,7 +223,7 @@ export function volumesSuite(name: string, start: () => Promise<VolumesHarness>)
     await lost(changeId, later)
   })
 
-  test('a disk that grew cannot tell what changed on it', async () => {
+  test('after a disk has grown, changes are unknown', async () => {
     const fcdId = await harness.createDisk(1 * MiB, true)
     const changeId = (await service.changeId(fcdId, await takeSnapshot(fcdId))) ?? ''
     const after = await takeSnapshot(fcdId)

@@ -137,7 +137,7 @@ test('a fault is named by its type, without namespace and package', async () => 
   }
 })
 
-test('all privileges that are missing are told, as 7.0.3 lists them', async () => {
+test('all missing privileges are named, as 7.0.3 lists them', async () => {
   const missing = (entity: string, ...ids: string[]) =>
     `<missingPrivileges><entity type="Folder">${entity}</entity>${ids.map((id) => `<privilegeIds>${id}</privilegeIds>`).join('')}</missingPrivileges>`
   const detail = `<NoPermissionFault xmlns="urn:vim25" xsi:type="NoPermission"><object type="Folder">group-d1</object><privilegeId>Global.DisableMethods</privilegeId>${missing('group-d1', 'Global.EnableMethods', 'Global.DisableMethods')}${missing('datastore-1', 'Datastore.FileManagement')}</NoPermissionFault>`

@@ -65,7 +65,7 @@ crowd('at no time do more than two transfer', () => {
 /** Those that came at the same moment as others, and found the front full, may be behind as many younger ones as the front has. */
 const MOST_PASSED_BY = FRONT_SIZE
 
-crowd('whoever waits says why, and of those that wait the oldest goes first, but for a front of younger ones', () => {
+crowd('each one that waits says why, and the oldest goes first, except for a front of younger ones', () => {
   const waiting = new Map<string, LooseObject>()
   const passedBy = new Map<string, number>()
   let queued = 0

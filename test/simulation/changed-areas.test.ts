@@ -51,7 +51,7 @@ test('a backup of many slices asks vCenter once', async () => {
   assert.is(scene.asked(), 1)
 })
 
-test('who died before it kept its plan is followed by one that asks again, and by none after that', async () => {
+test('after a slice that died before it saved its plan, the next one asks again, and no later one does', async () => {
   const scene = await aSecondBackup(2)
   const { disks } = scene.world
   const open = disks.open.bind(disks)
@@ -65,7 +65,7 @@ test('who died before it kept its plan is followed by one that asks again, and b
   assert.is(scene.asked(), 2)
 })
 
-test('a store that has lost the checkpoints costs one question more', async () => {
+test('a store that has lost the checkpoints costs one more query', async () => {
   const scene = await aSecondBackup(3)
   const { world } = scene
   const isBetween = () => second(world)?.metadata.labels?.[STEP_LABEL] === 'upload'

@@ -66,7 +66,7 @@ test('a download', async () => {
   assert.is(clone()?.['status']?.phase, 'Completed')
 })
 
-test('an upload that a dead slice has told too much of gets on by what is durable', async () => {
+test('an upload whose dead slice reported too much progress is judged by what is durable', async () => {
   const world = new World(3, NO_FAULTS)
   world.volumes.write(aVolume(world, 'data'), 0, noiseOf('data', 640 * KiB))
   aSnapshot(world, 'snap', 'data')

@@ -80,7 +80,7 @@ test("Velero's claim waits beside a free volume that fits: the restore fails by 
   assert.is(world.cluster.peek('PersistentVolumeClaim', 'restored', 'data')?.['status']?.phase, 'Pending')
 })
 
-test('a free volume that somebody takes in time is waited for', async () => {
+test('a restore waits for another claim to take the free volume, and then goes on', async () => {
   const world = new World(3)
   const snapshot = await aBackup(world)
   new FreeVolume(world, 'pool-1')
@@ -153,7 +153,7 @@ for (const policy of ['Delete', 'Retain']) {
     [0, NO_FAULTS] as const,
     ...Array.from({ length: SEEDS }, (_, n) => [n + 1, BAD] as const),
   ]) {
-    test(`seed ${seed}: a volume (${policy}) that is bound to the staging claim all the same is kept with its data, and for nobody`, async () => {
+    test(`seed ${seed}: a volume (${policy}) that is bound to the staging claim all the same keeps its data, and no claim gets it`, async () => {
       const world = new World(seed, plan)
       const snapshot = await aBackup(world)
       const free = freeInTheRace(world, { policy })

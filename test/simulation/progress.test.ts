@@ -18,7 +18,7 @@ async function brokenIn(spoil: (world: World) => void): Promise<string> {
   return world.broken[0] ?? ''
 }
 
-test('what was durable and is not any more', async () => {
+test('durable data that is lost is reported', async () => {
   const broken = await brokenIn(({ cluster, bucket }) => {
     cluster.onWrite((kind, _before, after) => {
       const isBetween = kind === 'Upload' && after?.metadata.labels?.['dormouse.dev/step'] === 'upload'
@@ -29,7 +29,7 @@ test('what was durable and is not any more', async () => {
   assert.match(broken, /^Upload upload-\S+ \S+ \S+ went back: slices 2 at [1-9]\d+, 3 at 0$/)
 })
 
-test('slices that get nowhere though nothing goes wrong', async () => {
+test('slices without progress and without a fault are reported', async () => {
   const broken = await brokenIn(({ bucket: { objects } }) => {
     const set = objects.set.bind(objects)
     objects.set = (key, object) => (key.startsWith('checkpoint/') ? objects : set(key, object))

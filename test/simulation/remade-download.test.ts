@@ -22,7 +22,7 @@ async function untilOver(world: World): Promise<void> {
   for (let turn = 0; turn < 4; turn++) await world.csi.play()
 }
 
-test('torn out while data was written: the next one writes zeros, too, and the claim is whole', async () => {
+test('deleted without its finalizer while data was written: the next Download writes zeros, too, and the claim is whole', async () => {
   const world = new World(1)
   const snapshot = await aBackup(world)
   aClone(world, 'clone-1', snapshot)
@@ -42,7 +42,7 @@ test('torn out while data was written: the next one writes zeros, too, and the c
   assertNothingLeft(world)
 })
 
-test('deleted in the hand-over: it stays until the volume is given', async () => {
+test('deleted in the hand-over: the Download stays until the claim has the volume', async () => {
   const world = new World(2)
   const snapshot = await aBackup(world)
   aClone(world, 'clone-1', snapshot)
@@ -54,7 +54,7 @@ test('deleted in the hand-over: it stays until the volume is given', async () =>
   assertNothingLeft(world)
 })
 
-test('torn out in the hand-over, finalizer and all: the restore ends by name, and its disk goes', async () => {
+test('deleted without its finalizer in the hand-over: the restore ends with a reason, and its disk goes', async () => {
   const world = new World(3)
   const snapshot = await aBackup(world)
   aClone(world, 'clone-1', snapshot)

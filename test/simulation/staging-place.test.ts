@@ -184,7 +184,7 @@ for (const [what, driven] of COUNTED) {
   })
 }
 
-test('room that comes while it is waited for is used, and the first refusal was told', async () => {
+test('room that comes while the restore waits is used, and the first refusal gave an Event', async () => {
   const { world, staged } = await aDrivenWorld(2, NO_FAULTS, { byHand: true })
   let most = 1
   const refuse = () => new TerminalError('QuotaExceeded', 'exceeded quota: small')
@@ -223,7 +223,7 @@ test('a rule against the claim ends the restore at once, before a disk is made',
   assert.is(world.volumes.diskIds.length, disks)
 })
 
-test('a rule that wants the labels and annotations of the claim is content with the staging claim', async () => {
+test('an admission rule that requires the labels and annotations of the claim accepts the staging claim', async () => {
   const world = new World(5)
   const snapshot = await aBackup(world)
   const refuse = () => new TerminalError('AdmissionDenied', 'no label app, or no cost centre')
@@ -234,7 +234,7 @@ test('a rule that wants the labels and annotations of the claim is content with 
   assert.is((await untilOver(world)).phase, 'Completed', world.describe())
 })
 
-test('a quota that is full when the data is whole: an hour for somebody to make room, and then the restore ends by name', async () => {
+test('a quota that is full when the data is whole: the restore waits an hour for room, and then ends with a reason', async () => {
   for (const hasRoom of [true, false]) {
     const world = new World(6)
     const snapshot = await aBackup(world)
@@ -300,14 +300,14 @@ for (const [when, driven, isThen] of TORN_OUT) {
   })
 }
 
-test('the sweep leaves the staging claims of restores alone that go on', async () => {
+test('the sweep leaves the staging claims of running restores alone', async () => {
   const { world } = await aDrivenWorld(8, NO_FAULTS, { storageClass: 'never' })
   await world.run(() => world.cluster.peekAll('PersistentVolumeClaim').some(isStaging))
   assert.is(await wakeForLostStaging(world.sweepDeps(), NOT_OVER), 0)
   await untilOver(world)
 })
 
-test('the annotation is taken off meanwhile: at the end the disk in Velero’s namespace is found all the same', async () => {
+test('a user removes the annotation meanwhile: at the end the disk in Velero’s namespace is found all the same', async () => {
   const { world } = await aDrivenWorld(9, NO_FAULTS, { storageClass: 'never' })
   await world.run(() => world.cluster.peekAll('PersistentVolumeClaim').some(isStaging))
   const off = { metadata: { annotations: { 'dormouse.dev/restored-volume': null } }, spec: { cloneCancel: true } }

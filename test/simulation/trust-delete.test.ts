@@ -188,7 +188,7 @@ for (const where of ['app', 'spy'])
     },
   )
 
-trust('what is permitted only in part stays as a whole', async () => {
+trust('a deletion that is permitted only in part removes nothing', async () => {
   const world = await allowing(new World(5, NO_FAULTS), [])
   const backup = await aBackup(world)
   const [own] = world.bucket.backups.keys()
@@ -198,7 +198,7 @@ trust('what is permitted only in part stays as a whole', async () => {
   assert.is(bucketOf(world), before)
 })
 
-trust('a root that cannot be read is for operators', async () => {
+trust('a root that cannot be read can be deleted only by operators', async () => {
   const world = await allowing(new World(6, NO_FAULTS), [])
   const backup = await aBackup(world)
   const [root] = world.bucket.backups.keys()
@@ -228,7 +228,7 @@ trust("another namespace's running upload is not stopped", async () => {
   assert.is(world.bucket.backups.size, 1)
 })
 
-trust('its own is stopped first', async () => {
+trust('a running upload of the asking namespace is stopped first', async () => {
   const world = await allowing(new World(8, NO_FAULTS), [])
   const status = await ask(world, await untilUploading(world), 'app')
   assert.is(status['phase'], 'Completed', status['message'])
@@ -236,7 +236,7 @@ trust('its own is stopped first', async () => {
   assert.equal([world.bucket.backups.size, snapshotsOf(world).length], [0, 0])
 })
 
-trust('a running session of others is not fenced by an id that nothing stands behind', async () => {
+trust('an id without an object behind it does not fence a running session of others', async () => {
   const world = await allowing(new World(9, NO_FAULTS), [])
   const snapshot = await untilUploading(world)
   const [upload] = world.cluster.peekAll('Upload')

@@ -344,7 +344,7 @@ trust('a repository that is named after the check, and is not for the namespace,
   assert.is(world.volumes.snapshotsOf(fcdId).length, 1, 'the backup in vCenter is kept')
 })
 
-trust('one that is named while the disk snapshot is taken is not used either', async () => {
+trust('a repository that is named while the disk snapshot is taken is not used either', async () => {
   const world = await allowing(new World(14, NO_FAULTS), [])
   aVolume(world, 'spy', B)
   aSnapshot(world, 'forged', 'spy', 'br', B)

@@ -63,7 +63,7 @@ function editAllTheTime(world: World, namespace: string): void {
   }
 }
 
-trust('whoever keeps writing to a Snapshot keeps no slot, and nobody else from one', async () => {
+trust('a tenant that keeps writing to a Snapshot gains no slot, and keeps no other transfer from one', async () => {
   const world = await allowing(new World(1, NO_FAULTS), [])
   for (const name of ['a', 'b']) {
     aDisk(world, name, 'flood')

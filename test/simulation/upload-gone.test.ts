@@ -26,7 +26,7 @@ async function vanish(world: World): Promise<void> {
   await world.cluster.delete('Upload', { ...upload, metadata })
 }
 
-test('a backup whose Upload vanished is made all the same', async () => {
+test('a backup whose Upload vanished is completed by another Upload', async () => {
   const world = new World(1, NO_FAULTS)
   await untilUploading(world)
   await vanish(world)
@@ -71,7 +71,7 @@ test('a Snapshot that is cancelled before it began ends, also when its claim is 
   assert.is(phase(world), 'Canceled', world.describe())
 })
 
-test('so does one whose claim has a name that nothing can have', async () => {
+test('a cancelled Snapshot whose claim has an impossible name ends as well', async () => {
   const world = await cancelledAtOnce(4, async ({ cluster }) => {
     const handle = { spec: { resourceHandle: { name: '../data' } } }
     await cluster.patch('Snapshot', { metadata: { namespace: 'app', name: 'snap' } } as never, handle)

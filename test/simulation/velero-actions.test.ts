@@ -114,7 +114,7 @@ actions('an upload that cannot be tried again in time ends with its own reason, 
   assertNothingLeft(world)
 })
 
-actions('a deadline that is no time keeps no backup from its end', async () => {
+actions('a backup whose deadline is no valid time still ends', async () => {
   const { world } = aVelero()
   aSnapshot(world, 'snap', 'data')
   const snapshot = world.cluster.peek('Snapshot', 'app', 'snap')

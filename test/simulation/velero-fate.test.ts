@@ -129,7 +129,7 @@ fate('data that Velero has asked about stays when its Backup has ended', async (
   assert.equal(world.cluster.peekAll('DeleteSnapshot'), [])
 })
 
-fate('an operation is not over before it is written down that Velero has asked', async () => {
+fate('an operation is reported as complete only after the record that Velero has asked about it', async () => {
   const velero = aVelero()
   const { world, backupper } = velero
   const operationId = await backUpWhole(velero)

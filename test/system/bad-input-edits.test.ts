@@ -105,7 +105,7 @@ async function heldLeases(): Promise<string[]> {
 
 const atOnce = sideBySide(edits)
 
-atOnce('phases set by hand in mid-flight make no false end', async () => {
+atOnce('phases set by hand in running work cause no false end', async () => {
   const ref = { ...typeOf('Snapshot'), namespace: 'by-hand', name: 'by-hand' }
   await aVolume(ref.namespace)
   await environment.api.create({
@@ -118,7 +118,7 @@ atOnce('phases set by hand in mid-flight make no false end', async () => {
   assert.is(snapshot['status'].phase, 'Uploaded', snapshot['status'].message)
 })
 
-atOnce('a running backup whose finalizers are taken away goes on to its end', async () => {
+atOnce('a running backup whose finalizers are removed reaches its end', async () => {
   const { file, name, upload } = await runningBackup('freed')
   for (const ref of [
     { ...typeOf('Snapshot'), namespace: 'freed', name },
@@ -132,7 +132,7 @@ atOnce('a running backup whose finalizers are taken away goes on to its end', as
 })
 
 atOnce(
-  'a Snapshot that is torn out in mid-flight costs no backup: its Upload ends, and vCenter keeps nothing',
+  'a running Snapshot that is deleted without its finalizer costs no backup: its Upload ends, and vCenter keeps nothing',
   async () => {
     const { file, name, upload } = await runningBackup('torn-snapshot')
     const seen = await environment.api.get({ ...typeOf('Snapshot'), namespace: 'torn-snapshot', name })
@@ -144,14 +144,14 @@ atOnce(
   },
 )
 
-atOnce('a CloneFromSnapshot that is torn out in mid-flight leaves no claim and no disk', async () => {
+atOnce('a running CloneFromSnapshot that is deleted without its finalizer leaves no claim and no disk', async () => {
   const { name, download } = await runningRestore('torn-clone')
   await tearOut('CloneFromSnapshot', 'torn-clone', name)
   const end = await endOf(environment, 'Download', 'velero', download)
   assert.equal([end['status'].phase, end['status'].reason], ['Failed', 'Canceled'])
 })
 
-atOnce('a Download that is torn out in mid-flight is made anew, and the claim is whole', async () => {
+atOnce('a running Download that is deleted without its finalizer is made anew, and the claim is whole', async () => {
   const { name, download } = await runningRestore('torn-download')
   await tearOut('Download', 'velero', download)
   const clone = await endOf(environment, 'CloneFromSnapshot', 'torn-download', name)
@@ -177,7 +177,7 @@ edits(
   },
 )
 
-edits('an Upload that is torn out in mid-flight is made anew, and the backup is whole', async () => {
+edits('a running Upload that is deleted without its finalizer is made anew, and the backup is whole', async () => {
   const { file, name, upload } = await runningBackup('torn-upload')
   await tearOut('Upload', 'velero', upload)
   const snapshot = await endOf(environment, 'Snapshot', 'torn-upload', name)

@@ -75,7 +75,7 @@ async function assertGoesOn({ name, upload }: { name: string; upload: string }, 
   assert.equal((await environment.vcenter.disk(volume.fcdId))?.snapshots, [])
 }
 
-refusals('a store without room holds a backup up, seals nothing, and goes on when there is room', async () => {
+refusals('with a full store a backup waits and seals nothing, and continues when there is room', async () => {
   const roots = (await environment.bucketObjects('plugins/dormouse/roots/')).length
   const makeRoom = refuse(/: PUT packs\//, 507, 'XMinioStorageFull')
   const waiting = await waitingBackup('S3Full', /no room or its quota is used up: make room \(507 XMinioStorageFull\)/)
@@ -84,14 +84,14 @@ refusals('a store without room holds a backup up, seals nothing, and goes on whe
   await assertGoesOn(waiting, 'after-full')
 })
 
-refusals('a session token that expires in mid-flight is named, and the renewed one goes on', async () => {
+refusals('an expired session token is named, and the upload continues with the renewed one', async () => {
   const renew = refuse(/^upload mover: /, 400, 'ExpiredToken')
   const waiting = await waitingBackup('S3CredentialsExpired', /Secret cloud-credentials.* has expired: renew it/)
   renew()
   await assertGoesOn(waiting, 'after-expired')
 })
 
-refusals('a server that only reads restores, holds backups up and calls no deletion done', async () => {
+refusals('with a read-only server restores work, backups wait, and no deletion is reported as done', async () => {
   const kept = await backUp(environment, CLAIM, repository)
   await environment.s3.down()
   await environment.s3.up({ readOnly: true })
@@ -137,7 +137,7 @@ refusals('a bucket whose objects are locked is named before anything is backed u
   await until('an Event S3ObjectLocked', () => hasEvent(environment, claim, 'S3ObjectLocked'))
 })
 
-refusals('a lock that comes later costs no backup and no restore; a deletion waits for its end', async () => {
+refusals('with a lock that is set later backups and restores work, and a deletion waits for its end', async () => {
   await environment.s3.client.send(new CreateBucketCommand({ Bucket: 'late', ObjectLockEnabledForBucket: true }))
   const { backupRepository: late } = (await untilReady(
     environment,

@@ -72,13 +72,13 @@ async function cancelled(name: string): Promise<void> {
   assert.equal((await environment.vcenter.disk(volume.fcdId))?.snapshots, [])
 }
 
-badVcenter('a vCenter that is not there is waited for, and the first one that is gets the job', async () => {
+badVcenter('a backup waits for an absent vCenter, and is made by the first one that is there', async () => {
   const away = environment.vcenter.configText().replace(/port = "\d+"/, 'port = "1"')
   await applyConfig(away)
   await assertWaits('VCenterUnreachable', /127\.0\.0\.1:1/, () => applyConfig(environment.vcenter.configText()))
 })
 
-badVcenter('a certificate that nobody vouches for gets no password', async () => {
+badVcenter('an untrusted vCenter gets no password', async () => {
   const other = Buffer.from(new Authority().certPem).toString('base64')
   const calls = (await environment.vcenterState()).calls['Login'] ?? 0
   await applyConfig(environment.vcenter.configText().replace(/ca-data = "[^"]*"/, `ca-data = "${other}"`))
@@ -89,7 +89,7 @@ badVcenter('a certificate that nobody vouches for gets no password', async () =>
   })
 })
 
-badVcenter('a configuration that is missing is waited for; one that cannot be read is named', async () => {
+badVcenter('a backup waits for a missing configuration; an unreadable one is reported', async () => {
   await environment.api.delete({ apiVersion: 'v1', kind: 'Secret', namespace: 'velero', name: VSPHERE_SECRET })
   environment.killFunction('dormouse-snapshot', 'SIGTERM')
   await assertWaits('SecretMissing', /velero-vsphere-config-secret/, () =>

@@ -180,7 +180,7 @@ badInput('an id of one MiB is refused by the API server, and an id of another re
   assert.match(deletion['status'].message, /the repository holds no backup/)
 })
 
-badInput('what a restore cannot be made of is refused before a disk is made', async () => {
+badInput('unusable metadata or an unknown class ends a restore before a disk is made', async () => {
   const { snapshotID, metadata } = backup.snapshot['status']
   const stored = decodeClaimMetadata(metadata)
   const noClass = encodeClaimMetadata({ ...stored, spec: { ...stored['spec'], storageClassName: 'gone' } })

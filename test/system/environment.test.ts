@@ -51,7 +51,7 @@ events('variables and mounted files come from the manifests, options win, the us
   assert.is(env?.['LEAKED'], undefined)
 })
 
-events('the step label gates: changes outside of the selector are silent, leaving it is no news', async () => {
+events('the step label decides: a change outside of the selector, or one that leaves it, causes no event', async () => {
   await environment.api.create(aSnapshot('gated', {}, { 'dormouse.dev/step': 'done' }))
   const ref = { apiVersion: KINDS.Snapshot.apiVersion, kind: 'Snapshot', namespace: 'app', name: 'gated' }
   await environment.api.patch(ref, { metadata: { annotations: { changed: 'yes' } } })

@@ -135,7 +135,7 @@ atOnce('a class that waits for its first consumer: the restore is whole beside t
   }
 })
 
-atOnce("volumes without a class, and of another class, are in nobody's way", async () => {
+atOnce('volumes without a class, and of another class, do not disturb a restore', async () => {
   const free = await aFreeVolume('no-class', '')
   const clone = await restoreWith('beside', STORAGE_CLASSES.immediate)
   assert.is(clone['status'].phase, 'Completed', clone['status'].message)

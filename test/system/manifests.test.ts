@@ -93,7 +93,7 @@ for (const name of SEEDS) {
 }
 
 manifests(
-  'a phase that nobody knows is refused, an empty one is not where the Velero Plugin for vSphere has it',
+  'an unknown phase is refused, and an empty one is accepted where the Velero Plugin for vSphere has it',
   async () => {
     const bad = await refusal(change('upload', { status: { phase: 'Uploading' } }))
     assert.match(bad, /status\.phase: Unsupported value: "Uploading"/)

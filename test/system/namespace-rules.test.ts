@@ -131,7 +131,7 @@ atOnce('a quota without room ends the restore soon, by a reason of its own and w
 })
 
 atOnce(
-  'a claim that waits for a restore of nobody but its tenant counts twice, and the end stands beside it, too',
+  'a waiting claim without a Restore of Velero counts twice against the quota, and its restore says so in an Event',
   async () => {
     await aQuota('forged', ONE_CLAIM)
     const { snapshotID, metadata } = backup.snapshot['status']
@@ -282,7 +282,7 @@ atOnce('no node in the zones of the class: the restore ends by a reason that nam
   assert.equal(environment.parts.csi.refusals, [])
 })
 
-rules("a restore of Velero that is torn out leaves nothing in Velero's namespace", async () => {
+rules("a restore of Velero that is deleted without its finalizer leaves nothing in Velero's namespace", async () => {
   const map = { apiVersion: 'v1', kind: 'ConfigMap', namespace: 'velero', name: 'classes' }
   const labels = { 'velero.io/plugin-config': '', 'velero.io/change-storage-class': 'RestoreItemAction' }
   await environment.api.apply({

@@ -61,7 +61,7 @@ seeds('all four are accepted with their status, and no field is lost', async () 
   }
 })
 
-seeds('one that is over starts nothing', async () => {
+seeds('an example that has ended starts nothing', async () => {
   const before = await environment.vcenterState()
   for (const name of ['snapshot', 'upload', 'clonefromsnapshot']) {
     const { kind, metadata, status } = example(name)
@@ -80,7 +80,7 @@ seeds('one that is over starts nothing', async () => {
   assert.equal((await environment.vcenterState()).fcds, before.fcds, 'no disk, no snapshot')
 })
 
-seeds('one that is in progress without a holder is gone on with, and says why it cannot end', async () => {
+seeds('an example in progress without a holder is continued, and says why it cannot end', async () => {
   const download = await bringBack(example('download'))
   const isTried = (object: LooseObject | undefined) => object?.['status']?.reason === 'RepositoryNotFound'
   const { object } = await environment.waitFor('Download', 'velero', download.metadata.name, isTried, 60_000)

@@ -93,7 +93,7 @@ async function dueAgain(namespace: string, name: string): Promise<void> {
 }
 
 tenants(
-  'a claim with an endpoint and Secrets of its own is refused: nobody is connected to, no Secret is read',
+  'a claim with an endpoint and Secrets of its own is refused: no connection is made, and no Secret is read',
   async () => {
     await open(aLocation(environment.s3, 'closed'), 'tenant-a')
     await open(aLocation(environment.s3, 'shared'), `tenant-a,${TENANT}`)
@@ -155,7 +155,7 @@ tenants("an operator's own mistake sends no key either", async () => {
 })
 
 tenants(
-  "the words of an operator's server reach the operator, and neither the tenant's claim nor its Events",
+  "the message of an operator's server reaches the operator, and neither the tenant's claim nor its Events",
   async () => {
     const location = aLocation(environment.s3, 'portal')
     location['spec'].config.s3Url = attackerUrl
@@ -176,7 +176,7 @@ tenants(
 )
 
 tenants(
-  'an opened location backs up and restores its namespace alone, and takes no more once it is closed',
+  'an opened location serves backups and restores of its namespace alone, and takes no backups once it is closed',
   async () => {
     const claim = { namespace: TENANT, name: 'data' }
     const volume = await environment.createVolume({ ...claim, sizeBytes: 16 * MIB })

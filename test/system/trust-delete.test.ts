@@ -117,7 +117,7 @@ trust('disk snapshots of other programs and of other clusters stay, also on the 
     }
 })
 
-trust('a status that was written by hand makes no backup of what is of others, and removes nothing of it', async () => {
+trust("a forged status makes no backup of others' data, and removes nothing of others", async () => {
   const before = await snapshotIds(app)
   const { snapshotID } = kept['status']
   for (const [name, phase, cancel] of [
@@ -176,7 +176,7 @@ trust('a namespace deletes its own: in the bucket, and in vCenter also when the 
   assert.is((await snapshotIds(app)).length, before.length - 1)
 })
 
-trust('what others asked to delete is still whole', async () => {
+trust('the backup that other tenants asked to delete is still whole', async () => {
   const copy = await restore(environment, backup, 'app-again')
   assert.is(await sha256(copy.volume.file), await sha256(app.file))
 })

@@ -104,38 +104,46 @@ two(
   },
 )
 
-two('RBAC keeps the tenants of a cluster out of its Velero namespace, with the sample role and with more', async () => {
-  await both(async ({ plain, hostile, repositories: { named } }, other) => {
-    const { snapshotID } = other.sealed['status']
-    for (const { api } of [plain, hostile]) {
-      assert.is(await refusalOf(api.create(deletion(VELERO, snapshotID, named))), 403)
-      assert.is(await refusalOf(api.create(upload(VELERO, diskIn(snapshotID), named))), 403)
-      const ref = { ...typeOf('BackupRepository'), name: named }
-      const trust = { metadata: { annotations: { 'dormouse.dev/restore-from-clusters': '*' } } }
-      assert.is(await refusalOf(api.patch(ref, trust)), 403)
-    }
-  })
-})
+two(
+  'RBAC keeps the tenants of a cluster out of its Velero namespace, with the sample role and with a larger one',
+  async () => {
+    await both(async ({ plain, hostile, repositories: { named } }, other) => {
+      const { snapshotID } = other.sealed['status']
+      for (const { api } of [plain, hostile]) {
+        assert.is(await refusalOf(api.create(deletion(VELERO, snapshotID, named))), 403)
+        assert.is(await refusalOf(api.create(upload(VELERO, diskIn(snapshotID), named))), 403)
+        const ref = { ...typeOf('BackupRepository'), name: named }
+        const trust = { metadata: { annotations: { 'dormouse.dev/restore-from-clusters': '*' } } }
+        assert.is(await refusalOf(api.patch(ref, trust)), 403)
+      }
+    })
+  },
+)
 
-two('an operator lets the other cluster in by name, for a restore that is whole, and shuts it out again', async () => {
-  await both(async (own, other) => {
-    const { environment, plain, operator, repositories } = own
-    const ref = { ...typeOf('BackupRepository'), name: repositories.named }
-    const trust = async (ids: string | null) =>
-      await operator.api.patch(ref, { metadata: { annotations: { 'dormouse.dev/restore-from-clusters': ids } } })
-    const asks = (stored: LooseObject, ends: RegExp): Ask[] => [
-      { what: 'restore', by: plain, object: clone(NAMESPACE, stored['status'], repositories.named), ends },
-    ]
-    await trust(other.id)
-    assert.equal(await wrongEnds(own, asks(other.sealed, /^Completed /)), [])
-    const copy = await volumeOf(environment, NAMESPACE, other.volume.claim.metadata.name)
-    assert.is.not(copy.fcdId, other.volume.fcdId)
-    assert.is(await sha256(copy.file), await sha256(other.volume.file))
-    await trust(null)
-    const again = { status: { ...other.sealed['status'], metadata: renamed(other.sealed['status'], 'again') } } as never
-    assert.equal(await wrongEnds(own, asks(again, /^Failed NotPermitted: /)), [])
-  })
-})
+two(
+  'an operator permits restores of the other cluster by its id, one is whole, and the operator withdraws the permission',
+  async () => {
+    await both(async (own, other) => {
+      const { environment, plain, operator, repositories } = own
+      const ref = { ...typeOf('BackupRepository'), name: repositories.named }
+      const trust = async (ids: string | null) =>
+        await operator.api.patch(ref, { metadata: { annotations: { 'dormouse.dev/restore-from-clusters': ids } } })
+      const asks = (stored: LooseObject, ends: RegExp): Ask[] => [
+        { what: 'restore', by: plain, object: clone(NAMESPACE, stored['status'], repositories.named), ends },
+      ]
+      await trust(other.id)
+      assert.equal(await wrongEnds(own, asks(other.sealed, /^Completed /)), [])
+      const copy = await volumeOf(environment, NAMESPACE, other.volume.claim.metadata.name)
+      assert.is.not(copy.fcdId, other.volume.fcdId)
+      assert.is(await sha256(copy.file), await sha256(other.volume.file))
+      await trust(null)
+      const again = {
+        status: { ...other.sealed['status'], metadata: renamed(other.sealed['status'], 'again') },
+      } as never
+      assert.equal(await wrongEnds(own, asks(again, /^Failed NotPermitted: /)), [])
+    })
+  },
+)
 
 const PUT_ROOT = { [A]: 'upload mover: PUT roots/', [B]: `${B} upload mover: PUT roots/` }
 
@@ -167,40 +175,46 @@ async function takeOff(): Promise<InFlight> {
   return { twins, lates, uploads, ends }
 }
 
-two('sweeps and prunes of each leave alone what the other has in flight, and all of it is whole', async () => {
-  const { twins, lates, uploads, ends } = await takeOff()
-  const disks = await Promise.all(lates.map(({ fcdId }) => snapshots.of(fcdId)))
-  const sessions = await keysOf('session/')
-  const asks = async (
-    { plain, operator, hostile, repositories: { named } }: Cluster,
-    other: Cluster,
-  ): Promise<Ask[]> => {
-    const [upload, twin] = other === a ? [uploads[0]!, twins[0]!] : [uploads[1]!, twins[1]!]
-    return [
-      {
-        ...{ what: 'delete what an upload is at', by: plain, ends: /^Failed NotPermitted: the disk snapshot stays/ },
-        object: deletion(NAMESPACE, upload['status'].snapshotID, named),
-      },
-      {
-        ...{ what: 'an operator deletes in the shared repository', by: operator, ends: /^Completed .*is removed/ },
-        object: deletion(VELERO, twin['status'].snapshotID, named),
-      },
-      {
-        ...{ what: 'a restore with a staged disk in its status', by: hostile, ends: /^Canceled / },
-        ...{ object: clone(NAMESPACE, upload['status'], named, { cloneCancel: true }), status: await stagedIn(other) },
-      },
-    ]
-  }
-  assert.equal(await both(async (own, other) => await wrongEnds(own, await asks(own, other))), [[], []])
-  await assertOwnOrphansGo(lates)
-  assert.equal(await Promise.all(lates.map(({ fcdId }) => snapshots.of(fcdId))), disks)
-  await both((own) => pruned(own, 'SessionsRunning'))
-  const now = await keysOf('session/')
-  assert.ok(sessions.length > 0 && sessions.every((key) => now.includes(key)))
-  const sealed = await ends()
-  await both((own) => pruned(own, 'Pruned'))
-  for (const [index, own] of [a, b].entries()) await assertWhole(own, sealed[index]!, lates[index]!)
-})
+two(
+  'sweeps and prunes of each cluster leave running transfers of the other alone, and all of these end whole',
+  async () => {
+    const { twins, lates, uploads, ends } = await takeOff()
+    const disks = await Promise.all(lates.map(({ fcdId }) => snapshots.of(fcdId)))
+    const sessions = await keysOf('session/')
+    const asks = async (
+      { plain, operator, hostile, repositories: { named } }: Cluster,
+      other: Cluster,
+    ): Promise<Ask[]> => {
+      const [upload, twin] = other === a ? [uploads[0]!, twins[0]!] : [uploads[1]!, twins[1]!]
+      return [
+        {
+          ...{ what: 'delete what an upload is at', by: plain, ends: /^Failed NotPermitted: the disk snapshot stays/ },
+          object: deletion(NAMESPACE, upload['status'].snapshotID, named),
+        },
+        {
+          ...{ what: 'an operator deletes in the shared repository', by: operator, ends: /^Completed .*is removed/ },
+          object: deletion(VELERO, twin['status'].snapshotID, named),
+        },
+        {
+          ...{ what: 'a restore with a staged disk in its status', by: hostile, ends: /^Canceled / },
+          ...{
+            object: clone(NAMESPACE, upload['status'], named, { cloneCancel: true }),
+            status: await stagedIn(other),
+          },
+        },
+      ]
+    }
+    assert.equal(await both(async (own, other) => await wrongEnds(own, await asks(own, other))), [[], []])
+    await assertOwnOrphansGo(lates)
+    assert.equal(await Promise.all(lates.map(({ fcdId }) => snapshots.of(fcdId))), disks)
+    await both((own) => pruned(own, 'SessionsRunning'))
+    const now = await keysOf('session/')
+    assert.ok(sessions.length > 0 && sessions.every((key) => now.includes(key)))
+    const sealed = await ends()
+    await both((own) => pruned(own, 'Pruned'))
+    for (const [index, own] of [a, b].entries()) await assertWhole(own, sealed[index]!, lates[index]!)
+  },
+)
 
 const keysOf = async (folder: string) =>
   (await first.bucketObjects(`shared/plugins/dormouse/${folder}`)).map(({ key }) => key)

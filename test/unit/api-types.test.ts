@@ -48,7 +48,7 @@ export async function refused(cluster: Cluster, snapshot: Snapshot): Promise<voi
   }
 }
 
-types('what they take stands in the cluster as it was written', async () => {
+types('what the types allow is stored in the cluster as it was written', async () => {
   const cluster = new MemoryCluster({ clock: { nowMs: () => 0 } })
   const created = await cluster.create('Upload', upload)
   const status = { phase: 'InProgress', slice: 1, nextRetryTimestamp: null } satisfies StatusChangeOf<'Upload'>

@@ -163,7 +163,7 @@ api('no rule looks at a byte field', () => {
   )
 })
 
-api('kubectl get tells how far it is, and why', () => {
+api('kubectl get shows progress and reason', () => {
   for (const kind of ['Snapshot', 'CloneFromSnapshot', 'Upload', 'Download']) {
     const columns = crdOf(kind)['spec'].versions[0].additionalPrinterColumns as {
       name: string

@@ -112,7 +112,7 @@ test('an answer that is cut off or is no JSON asks for a retry', async () => {
   await rejects(read(await clusterWith(answering(302, ''))), RetryableError, 'KubernetesAnswerUnreadable')
 })
 
-test('a success that does not echo what was asked is no answer: nothing is gone, empty or done', async () => {
+test('a success that does not fit the request is no answer: nothing counts as gone, empty or done', async () => {
   const other = { ...UPLOAD, metadata: { ...UPLOAD.metadata, name: 'other' } }
   const foreign: (string | object)[] = [
     '<!DOCTYPE html><title>Sign in</title>',
@@ -198,7 +198,7 @@ test('a 401 makes it read the credentials again, once', async () => {
   assert.is(asked.length, 2)
 })
 
-test('a kept connection that the server dropped is replaced for a read, and told for a write', async () => {
+test('a kept connection that the server dropped is replaced for a read, and reported for a write', async () => {
   const drop: Script = (_asked, _response, request) => request.socket.destroy()
   const reading = await clusterWith(inTurn(answering(200, UPLOAD), drop, answering(200, UPLOAD)))
   await read(reading)
@@ -346,7 +346,7 @@ test('pages shrink and grow with what they hold, and leave out namespaces at the
   await rejects(cluster.page('Snapshot', { notNamespaces: ['a,b'] }), TerminalError, 'InvalidObject')
 })
 
-test('an answer that no object can be so long as is not read to its end', async () => {
+test('an answer longer than any object is not read to its end', async () => {
   const endless = await clusterWith((_asked, response) => {
     const chunk = Buffer.alloc(1 << 20, 0x20)
     const more = () => {

@@ -101,7 +101,7 @@ test('every write is shown with what was before and after, and can be refused by
   assert.is(outcome, 'invariant broken')
 })
 
-test('nobody can change what stands there through an object that was read or shown', async () => {
+test('changing an object that was read or shown does not change the stored one', async () => {
   cluster.onWrite((_kind, _before, after) => {
     if (after !== undefined) after['spec'].shown = true
   })

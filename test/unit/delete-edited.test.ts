@@ -17,7 +17,7 @@ const ID = 'ivd:11111111-1111-4111-8111-111111111111:22222222-2222-4222-8222-222
 const aTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
 const about = { clusterId: 'mine', claim: 'tenant-b/data' }
 
-edited('the repository that it names afterwards is not opened', async () => {
+edited('a repository that an edit names afterwards is not opened', async () => {
   const cluster = new MemoryCluster({ clock: systemClock })
   const place = { name: 'd', namespace: 'tenant-b' }
   const spec = { snapshotID: ID, backupRepository: 'shared' }

@@ -109,7 +109,7 @@ const FOUND = {
   'sections of standards': `// RFC 9110 ${sign}6.6.1, XML 1.0 ${sign}2.2`,
 }
 for (const [kind, line] of Object.entries(FOUND)) {
-  references(`let pass: ${kind}`, () => {
+  references(`allowed: ${kind}`, () => {
     assert.equal(lostIn('functions/upload/handler.ts', line), [])
   })
 }

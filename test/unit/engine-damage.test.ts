@@ -53,7 +53,7 @@ function copyOf(objects: MemoryObjectStore['objects']): MemoryObjectStore['objec
   return new Map([...objects].map(([key, entry]) => [key, { ...entry, body: entry.body.slice() }]))
 }
 
-test('a root whose head says that it is a tombstone is damaged, not deleted', async () => {
+test('a root whose head claims to be a tombstone counts as damaged, not as deleted', async () => {
   const { objects, backups, capacityBytes } = await made
   const [{ root } = { root: '' }] = backups
   const store = new MemoryObjectStore({ objects: copyOf(objects) })

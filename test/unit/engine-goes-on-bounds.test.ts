@@ -36,7 +36,7 @@ test('a volume that is rewritten in part each night and never whole takes no mor
   assert.ok(await restores(world, rootKey(last.session), content))
 })
 
-test('a volume that needs more nights than there are checkpoints to go by has them, with a prune each day', async () => {
+test('a volume that needs more nights than prune keeps checkpoints still completes, with a prune each day', async () => {
   const { world, repository, content, night } = await aVolume()
   let sent = 0
   let nights = 0
@@ -73,7 +73,7 @@ async function aLongHistory() {
   return { store, world, content, behind, tonight }
 }
 
-test('a volume that hundreds of backups have a part in goes on as well', async () => {
+test('a volume with parts in hundreds of backups continues from an unfinished one as well', async () => {
   const { store, world, content, behind, tonight } = await aLongHistory()
   const before = [...store.objects]
   const inOneGo = (await tonight(ALL)).packs
@@ -157,7 +157,7 @@ test('of begun pages no more maps are held than there is room for', async () => 
   assert.is((await pagesIn(unfinished)).length, 32)
 })
 
-test('an index run that was written while a prune looked around tells that its session may have been sealed', async () => {
+test('an index run that was written during a survey shows that its session may have been sealed', async () => {
   const { times, store, repository, content, begin, stoppedAfter, night } = await aVolume()
   const late = await begin()
   await stoppedAfter(30, { content, workers: 1, ...late })

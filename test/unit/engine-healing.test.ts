@@ -119,7 +119,7 @@ test('all packs of the first backup lost: the next one is whole all the same', a
   assert.ok(await restores(world, `roots/${session}`, content))
 })
 
-test('a pack that is lost while it is made good for another is made good as well', async () => {
+test('a pack that is lost while it replaces another one is replaced as well', async () => {
   const { store, world, content, parentRoot, packs } = await firstBackup()
   store.objects.delete(packs[0]!)
   const session = await world.newSession('s1')
@@ -168,7 +168,7 @@ test('heal beside a standing retire list: what was retired when the session bega
   assert.ok(await restores(world, `roots/${session}`, content))
 })
 
-test('whoever dies at any write while a lost pack is made good leaves a backup that is whole in the end', async () => {
+test('a process that dies at any write while it replaces a lost pack leaves a backup that is whole in the end', async () => {
   for (let n = 1; ; n++) {
     const { store, world, content, parentRoot, packs } = await firstBackup()
     store.objects.delete(packs[0]!)

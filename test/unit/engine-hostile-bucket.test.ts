@@ -106,7 +106,7 @@ test('checkpoints that do not open are tried a few times, not for ever', async (
   assert.ok(store.reads < 200, `${store.reads} reads`)
 })
 
-test('a list of more objects than a repository has ends by name', async () => {
+test('a list of more objects than a repository has ends with a reason', async () => {
   const endless = new MemoryObjectStore()
   endless.list = async function* () {
     for (let n = 0; ; n++) yield { key: `retire/${n.toString(16).padStart(16, '0')}`, bytes: 1, modifiedMs: 0 }
@@ -119,7 +119,7 @@ test('a list of more objects than a repository has ends by name', async () => {
   assert.ok(seen <= 10_000)
 })
 
-test('a deletion that a store only says it did is never done', async () => {
+test('a deletion that the store reports without doing it never counts as done', async () => {
   for (const lie of ['delete', 'put', 'both'] as const) {
     const { store, world, root } = await aBackup(new MemoryObjectStore())
     if (lie !== 'put') store.delete = async () => {}
@@ -135,7 +135,7 @@ test('a session is given up only when its tombstone is there', async () => {
   assert.is(await reasonOf(world.repositories.abandon(access, sibling(root, 9))), 'DeletionUnconfirmed')
 })
 
-test('a folder that is not mounted any more is no empty repository', async () => {
+test('a folder that is not mounted any more does not count as an empty repository', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'dormouse-folder-'))
   const [place, away] = [join(folder, 'mount'), join(folder, 'away')]
   await mkdir(place)

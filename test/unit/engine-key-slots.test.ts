@@ -117,7 +117,7 @@ test('what all slots together may cost is bounded, whatever their order', () => 
 const PEM = '-----BEGIN PRIVATE KEY-----'
 const USUAL = { N: 2 ** 15, r: 8, p: 3 }
 
-test('a recovery key has its turn behind however many passwords', () => {
+test('a recovery key is tried, however many passwords there are', () => {
   const slotOf = (slotId: string, kind: string, modifiedMs: number) => ({
     slotId,
     slot: decodeSlot(slotText(USUAL, kind))!,
@@ -144,7 +144,7 @@ test('a recovery key has its turn behind however many passwords', () => {
   assert.equal(all, [...passwords.slice(0, 16).map(({ slotId }) => slotId), 'phrase'])
 })
 
-test('the loop turns while a slot is tried', async () => {
+test('the event loop goes on while a slot is tried', async () => {
   const { store, repositoryId } = await aRepository()
   const keys = await requireRepository(store, access.password)
   const slotId = `${repositoryId}-00000000`

@@ -92,7 +92,7 @@ test('a store that refuses one write ends the slice, and nothing that it refused
   }
 })
 
-test('a process that dies again and again gets there in the end', async () => {
+test('an upload whose process dies again and again still ends', async () => {
   const scene = await aVolumeWithParent()
   let outcome: UploadEnd | undefined
   for (let number = 1; outcome?.state !== 'sealed'; number++) {
@@ -102,7 +102,7 @@ test('a process that dies again and again gets there in the end', async () => {
   await checkRestores(scene)
 })
 
-test('a slice that is stopped at any write goes on where it was, and reads nothing twice', async () => {
+test('a slice that is stopped at any write continues where it was, and reads nothing twice', async () => {
   for (let n = 1; ; n++) {
     const scene = await aVolumeWithParent()
     const stop = new AbortController()
@@ -120,7 +120,7 @@ test('a slice that is stopped at any write goes on where it was, and reads nothi
   }
 })
 
-test('checkpoints that the store locks cost no backup; any other trouble with them is told', async () => {
+test('checkpoints that the store locks cost no backup; any other error with them is reported', async () => {
   const scene = await aVolumeWithParent()
   let outcome: Awaited<ReturnType<typeof slice>>
   let refused = 0
@@ -203,7 +203,7 @@ test('a disk that fails loses only what was not durable', async () => {
   await checkRestores(scene)
 })
 
-test('the checkpoint of a slice that failed before it planned cannot pass off the parent as the backup', async () => {
+test("after a slice that failed before it had a plan, the parent's content is not taken for the new backup", async () => {
   const scene = await aVolumeWithParent()
   const failing = (disk: MemoryDisk) => {
     throw new RetryableError('DiskLost', `no disk of ${disk.capacityBytes}`)

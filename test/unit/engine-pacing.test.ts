@@ -108,14 +108,14 @@ test('what does not move is not limited: zeros, and chunks that are there alread
   assert.ok(clock.monotonicMs() - beganMs < ((VOLUME / 8) * SECOND_MS) / LIMIT)
 })
 
-test('time in which nothing moved is not saved up', async () => {
+test('unused bandwidth is not saved up', async () => {
   const { world, clock, store, content } = await limited()
   await clock.sleep(HOUR_MS)
   await world.backup(content, 's1')
   requireLimit(store, IN_HAND)
 })
 
-test('a slice ends in its time, with something done, and the next one goes on', async () => {
+test('a slice ends in time with some progress, and the next one continues', async () => {
   const { world, clock, content } = await limited()
   const session = await world.newSession('s1')
   const sliceMs = 20 * SECOND_MS
@@ -132,7 +132,7 @@ test('a slice ends in its time, with something done, and the next one goes on', 
   }
 })
 
-test('a slice that is shorter than any wait gets on all the same, in both directions', async () => {
+test('a slice that is shorter than any wait makes progress all the same, in both directions', async () => {
   const { world, content } = await limited(16)
   const session = await world.newSession('s1')
   let root: string | undefined

@@ -50,7 +50,7 @@ test('known chunks are found where they were added, up to the bound', () => {
   assert.is(known.find(aChunk(9999).id, 0), undefined)
 })
 
-test('known chunks that overflow forget, and never tell a wrong place', () => {
+test('a full table of known chunks forgets some, and never returns a wrong place', () => {
   const known = new KnownChunks(1024)
   let found = 0
   for (let n = 0; n < 40_000; n++) known.add(aChunk(n, { pack: packName(n) }))
@@ -63,7 +63,7 @@ test('known chunks that overflow forget, and never tell a wrong place', () => {
   assert.ok(found > 256 && found <= 1024, `${found} are left`)
 })
 
-test('the gate lets in no more than its bytes, in order, and whoever wants more gets it alone', async () => {
+test('the gate admits no more than its bytes, in order, and a request for more is admitted alone', async () => {
   const sizes = fc.array(fc.integer({ min: 1, max: 150 }), { minLength: 1, maxLength: 20 })
   const property = fc.asyncProperty(sizes, async (wanted) => {
     const gate = new ByteGate(100)
@@ -195,7 +195,7 @@ test('a checkpoint is due by time or by bytes, and one at a time', async () => {
   assert.is(written, 2)
 })
 
-test('zeros are told from everything else', () => {
+test('zeros are recognised', () => {
   for (const length of [512, 4096, 5000]) {
     const bytes = Buffer.alloc(length)
     assert.ok(isAllZero(bytes))

@@ -82,7 +82,7 @@ test('a retire list that is listed and cannot be got ends no prune, and stops no
   assert.ok(await restores(world, root, second))
 })
 
-test('a store that loses each retire list as soon as it stands does not hold a prune until its time is up', async () => {
+test('a store that loses each new retire list does not occupy a prune until its time is up', async () => {
   const { store, world, repository } = await twoBackups()
   await world.repositories.forget(access, FCD, 's0')
   const get = store.get.bind(store)

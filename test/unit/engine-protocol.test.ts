@@ -93,7 +93,7 @@ test('a session that is abandoned while it uploads ends as fenced', async () => 
   assert.is((await rejection(late)).reason, 'SessionFenced')
 })
 
-test('a sealed session is not abandoned: its backup stands', async () => {
+test('a sealed session cannot be abandoned: its backup stays', async () => {
   const { world, content, parentRoot } = await aBackup()
   assert.is(await world.repositories.abandon(access, parentRoot.slice('roots/'.length)), false)
   assert.ok(await restores(world, parentRoot, content))

@@ -343,7 +343,7 @@ for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
 
 for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
   const last = Math.min(SEEDS, first + SEEDS_PER_TEST - 1)
-  test(`a session that goes on from one that was given up loses nothing: orders ${first} to ${last}`, async () => {
+  test(`a session that continues from one that was given up loses nothing: orders ${first} to ${last}`, async () => {
     for (let seed = first; seed <= last; seed++) {
       try {
         await endsRight(await play(seed, true))
@@ -354,7 +354,7 @@ for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
   })
 }
 
-test('sessions went on from one that was given up', () => {
+test('some sessions continued from one that was given up', () => {
   assert.ok(seen.goneOnWith > SEEDS / SEEDS_PER_TEST, `${seen.goneOnWith} of ${SEEDS} orders`)
 })
 

@@ -116,7 +116,7 @@ async function twoMinds(fastPause: Pause, latePauses: Pause[]) {
   return { ...made, fast, late }
 }
 
-test('a late prune does not go on with a list that somebody else has finished', async () => {
+test('a late prune does not continue with a list that another prune has finished', async () => {
   const [fastPause, dooms] = [new Pause('delete retire/'), new Pause('put doom/')]
   const { world, content, hinted, store, fast, late, backup } = await twoMinds(fastPause, [dooms])
   await dooms.reached
@@ -132,7 +132,7 @@ test('a late prune does not go on with a list that somebody else has finished', 
   assert.ok(await restores(world, root, content))
 })
 
-test('a late prune deletes what the list says, not what it would', async () => {
+test('a late prune deletes what the list says, not what it would choose itself', async () => {
   const [fastPause, deletes] = [new Pause('delete retire/'), new Pause('delete packs/')]
   const { world, content, hinted, store, fast, late, backup } = await twoMinds(fastPause, [deletes])
   await Promise.race([deletes.reached, late])

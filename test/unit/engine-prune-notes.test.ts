@@ -56,7 +56,7 @@ async function assertWhole(long: LongRepository): Promise<void> {
   assert.equal(await unreachableObjects(long.repository), [])
 }
 
-test('notes tell every root that stands, and every page', async () => {
+test('there is a note for every existing root and every page', async () => {
   const long = await ground
   const noted = [...rootNotes(long).values()].flat()
   for (const root of long.contents.keys()) assert.ok(noted.some(({ session }) => `roots/${session}` === root))
@@ -100,7 +100,7 @@ test('a note of a backup that was forgotten keeps nothing', async () => {
   await assertWhole(long)
 })
 
-test('a note of a root that somebody has moved out of the bucket keeps nothing, once its session is given up', async () => {
+test('a note of a root that was moved out of the bucket keeps nothing, once its session is given up', async () => {
   const long = copyOf(await ground)
   const [root = ''] = long.contents.keys()
   long.objects.delete(root)
@@ -110,7 +110,7 @@ test('a note of a root that somebody has moved out of the bucket keeps nothing, 
   await assertWhole(long)
 })
 
-test('a root that stands in the place of the one that was noted is read', async () => {
+test('a root that replaces the one in a note is read', async () => {
   for (const isSameTime of [false, true]) {
     const long = copyOf(await ground)
     const { keys } = long.repository
@@ -166,7 +166,7 @@ test('a note about a root whose pages are not noted is not believed', async () =
   await assertWhole(long)
 })
 
-test('a pack that only notes tell of is looked for as well', async () => {
+test('a pack that only notes name must exist as well', async () => {
   const long = copyOf(await ground)
   const [first] = long.contents.keys()
   const named = [...rootNotes(long).values()].flat().find(({ session }) => `roots/${session}` === first)!
@@ -177,7 +177,7 @@ test('a pack that only notes tell of is looked for as well', async () => {
   assert.equal(keysOf(long.store), before)
 })
 
-test('a pack that is gone is told of by whichever backup stands, though others that name it are forgotten meanwhile', async () => {
+test('a missing pack is reported for any existing backup that names it, although others are deleted meanwhile', async () => {
   for (const standing of (await ground).contents.keys()) {
     const long = copyOf(await ground)
     const [first] = long.contents.keys()
@@ -215,7 +215,7 @@ class AskedStore extends HookedStore {
   }
 }
 
-test('notes that tell little of what stands are written anew, and go when no backup stands', async () => {
+test('notes of which little still applies are written anew, and are deleted when no backup exists', async () => {
   const long = copyOf(await ground)
   const bytes = () => keysOf(long.store, 'reach/').reduce((sum, key) => sum + long.objects.get(key)!.body.length, 0)
   const before = bytes()
@@ -247,7 +247,7 @@ test('a young note is left alone: another prune may be at work with it', async (
   assert.not.ok(long.objects.has(key))
 })
 
-test('what a note holds comes back from it', async () => {
+test('a note is read back as it was written', async () => {
   const { keys } = (await ground).repository
   const [session = ''] = [...(await ground).contents.keys()].map((key) => sessionInKey(key) ?? '')
   const packs = [`${session}/0000000000000001`, `${session}/0000000000000002`]

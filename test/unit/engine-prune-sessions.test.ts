@@ -34,7 +34,7 @@ test('packs that a running session may reuse wait for it, and are kept when it n
   assert.equal(await unreachableObjects(repository), [])
 })
 
-test('a session that begins after the list stands is not waited for', async () => {
+test('prune does not wait for a session that begins after the retire list exists', async () => {
   const { store, world, repository, second, secondRoot } = await twoBackups()
   const third = second.snapshot()
   applyChanges(third, [{ kind: 'write', sector: 0, sectors: 900, fill: 77 }])
@@ -101,7 +101,7 @@ for (const lacks of ['nothing', 'the wait for sessions', 'the second look'] as c
 /** Without the retire list, the session would name what its parent names, and the parent is deleted before the collector reads it. */
 for (const heeds of [true, false]) {
   const what = heeds ? 'takes nothing from it' : 'would name what is gone if it did not heed it'
-  test(`a session that begins while a retire list stands ${what}`, async () => {
+  test(`a session that begins while a retire list exists ${what}`, async () => {
     const { store, world, repository, first, firstRoot } = await twoBackups()
     const changedAreas = [{ offsetBytes: 0, lengthBytes: CHUNK_BYTES }]
     const early = await world.newSession('early')

@@ -145,7 +145,7 @@ test('it survives being killed at each of its writes, of the notes and of the li
   }
 })
 
-test('backups that are forgotten and made between slices: what the new ones name stays, what nobody names goes', async () => {
+test('backups are deleted and made between slices: what the new ones name stays, what no backup names goes', async () => {
   const long = copyOf(await ground)
   const roots = [...long.contents]
   const [parentRoot, content] = roots.at(-1)!

@@ -213,7 +213,7 @@ test('a damaged list of a collection ends the run', async () => {
   assert.is(await reasonOf(prune(repository)), 'RetireListCorrupt')
 })
 
-test('an index run is no more than a hint: what it names must be listed, and its backup must stand', async () => {
+test('an index run is only a hint: the packs that it names must be listed, and its backup must exist', async () => {
   for (const harm of ['pack gone', 'session given up'] as const) {
     const { store, world, repository, first, firstRoot, second } = await twoBackups()
     const session = firstRoot.slice('roots/'.length)

@@ -324,7 +324,7 @@ const goesOn = (heeds: Parameters<typeof goingOn>[2]) => [
   sleeper('h', 'g'),
 ]
 
-test('a session that goes on from one that was given up loses nothing', () => {
+test('a session that continues from one that was given up loses nothing', () => {
   let tookOver = false
   const states = explore(bucket(), goesOn('its end'), (world, path) => {
     nothingIsLost(world, path)
@@ -338,7 +338,7 @@ test('the model notices when a checkpoint is heeded that a session wrote after i
   assert.throws(() => explore(bucket(), goesOn('nothing'), nothingIsLost), /B names X1/)
 })
 
-test('what nobody needs is collected in the end', () => {
+test('packs that no backup needs are deleted in the end', () => {
   let collected = false
   explore(bucket(), [collector('g', false)], ({ packs }) => {
     collected ||= !packs.includes('A2') && packs.includes('A1')

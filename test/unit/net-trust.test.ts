@@ -51,7 +51,7 @@ test('an anchor that has expired counts for nothing, and does not hide its succe
   assert.is((error as NodeJS.ErrnoException).code, 'CERT_HAS_EXPIRED')
 })
 
-test('a common name is no name, and a wildcard is one label, before a private top domain too', async () => {
+test('a common name does not count, and a wildcard stands for one label, before a private top domain too', async () => {
   const nameless = issue({ name: HOST, by: root })
   const error = await handshake({ caPem: root.certPem }, [nameless])
   assert.ok(error !== undefined && isDistrust(error))

@@ -208,7 +208,7 @@ function keyOf(credentials: S3Settings['credentials']): string | undefined {
   return credentials !== undefined && 'accessKeyId' in credentials ? credentials.accessKeyId : undefined
 }
 
-test('what is edited in a location counts from the next use on', async () => {
+test('an edit of a location counts from the next use on', async () => {
   const edits: [Wish, (access: Opened) => unknown, wanted: unknown][] = [
     [{ config: { region: 'two' } }, ({ s3 }) => s3.region, 'two'],
     [{ config: { s3ForcePathStyle: 'true' } }, ({ s3 }) => s3.forcePathStyle, true],
@@ -293,7 +293,7 @@ test('what is at the same place must be the same repository, too: a bucket of an
   }
 })
 
-test('which repository it is, is known before a recovery key is added that may be of no use', async () => {
+test('the identity of a repository is checked before a recovery key is added', async () => {
   const world = new World()
   world.location('default')
   world.uselessRecovery = true
@@ -329,7 +329,7 @@ test('a place that another location still points at is not left for one that the
   assert.equal([s3.bucket, s3.region, repositoryId], ['backups', 'two', 'id'])
 })
 
-test('a location that was mended before its repository was ever opened needs no proof', async () => {
+test('a location that is corrected before its repository was ever opened needs no proof', async () => {
   const world = new World()
   world.location('default', { bucket: 'mistyped' })
   world.trouble = new TerminalError('BucketMissing', 'no such bucket')
@@ -371,7 +371,7 @@ test('a prune records where it has found the repository: a location may be moved
   assert.is(placeOf()[0], 'copied', 'what was opened is another place than the one that the location has by now')
 })
 
-test('a prune records nothing of a repository that is an operator’s word, or without a location', async () => {
+test('a prune records no place for a repository with an operator’s own settings, or without a location', async () => {
   const world = new World()
   world.location('default')
   const parameters = { bucket: 'backups', prefix: 'mine', backupStorageLocation: 'default' }
@@ -414,7 +414,7 @@ test('only the same bucket, prefix and endpoint are the same place', async () =>
   }
 })
 
-test('without a location there are no writes, the refusal says where one has to point, and one that does ends it', async () => {
+test('without a location there are no writes; the refusal says where one has to point, and such a location ends it', async () => {
   const world = new World()
   world.location('default')
   const name = await world.claimed()
@@ -426,7 +426,7 @@ test('without a location there are no writes, the refusal says where one has to 
   assert.is(await reasonOf(world.access(name)), 'none')
 })
 
-test('of two locations at one place the named one speaks, also when it is only read', async () => {
+test('of two locations at one place the named one counts, even if it is ReadOnly', async () => {
   const world = new World()
   world.location('default', { config: { region: 'named' } })
   const name = await world.claimed()
@@ -437,7 +437,7 @@ test('of two locations at one place the named one speaks, also when it is only r
   assert.is((await world.access(name, 'read')).s3.region, 'named')
 })
 
-test('of several others one that takes writes speaks, then the first by name', async () => {
+test('of several other locations one that takes writes is preferred, then the first by name', async () => {
   const world = new World()
   world.location('default')
   const name = await world.claimed()
@@ -479,7 +479,7 @@ test('a tenant is led to no place by a claim that it edits', async () => {
   assert.is((await world.access(name)).s3.bucket, 'backups')
 })
 
-test('an operator whose claim says other things than its location is taken at their word', async () => {
+test("the settings of an operator's claim count where they differ from its location", async () => {
   const own: Record<string, string>[] = [
     { bucket: 'backups', prefix: 'mine', backupStorageLocation: 'default' },
     { bucket: 'backups', prefix: 'velero', s3Url: 'http://inside.example', backupStorageLocation: 'default' },
@@ -510,7 +510,7 @@ test('an operator whose claim says other things than its location is taken at th
   }
 })
 
-test('an operator who edits a claim that waits is taken at the new word', async () => {
+test("an operator's edit of a waiting claim counts", async () => {
   const world = new World()
   world.location('default')
   world.trouble = new TerminalError('BucketMissing', 'no such bucket')
@@ -522,7 +522,7 @@ test('an operator who edits a claim that waits is taken at the new word', async 
   assert.is((await world.access(name)).s3.prefix, 'mine')
 })
 
-test('a location that cannot be used any more is told by its key', async () => {
+test('a location that cannot be used any more is reported with its key', async () => {
   const world = new World()
   world.location('default')
   const name = await world.claimed()
@@ -531,7 +531,7 @@ test('a location that cannot be used any more is told by its key', async () => {
     assert.is(await reasonOf(world.access(name, use)), 'RepositoryParametersInvalid')
 })
 
-test('a repository of an earlier version is looked at once more, and follows its location from then on', async () => {
+test("the claim of an earlier version's repository is handled once more, and the repository follows its location from then on", async () => {
   for (const namespace of ['velero', 'team-a']) {
     const world = new World()
     world.location('default', { openTo: 'team-a' })

@@ -219,7 +219,7 @@ nights('a disk waits since the first night of a row in which it had no slot', ()
   assert.is(waitsSince([upload(second, canceled, first), upload(first, canceled)]), first)
 })
 
-nights('who had a slot, was stopped within an hour or ended in another way does not keep a place', () => {
+nights('an upload that had a slot, was stopped within an hour or ended otherwise keeps no place', () => {
   const created = '2026-11-21T00:00:00Z'
   assert.is(waitsSince([]), undefined)
   assert.is(waitsSince([upload(created, { ...canceled, slice: 1 })]), undefined)
@@ -229,7 +229,7 @@ nights('who had a slot, was stopped within an hour or ended in another way does 
   assert.is(waitsSince([later, upload(created, canceled)]), undefined)
 })
 
-nights('who had a slot and gave it up keeps a place', () => {
+nights('an upload that had a slot and made room keeps a place', () => {
   const created = '2026-11-21T00:00:00Z'
   const aside = upload(created, { ...canceled, slice: 3 })
   aside.metadata.annotations![STOOD_ASIDE_ANNOTATION] = '2'
@@ -249,7 +249,7 @@ nights('an upload makes room for another namespace only while that has fewer slo
   assert.is(standsAside(mover(0), slots(1, 0)), false)
 })
 
-nights('a time that is none, or lies after the creation, is nobody to go by', () => {
+nights('an invalid waiting time, or one after the creation, is ignored', () => {
   const created = '2026-11-21T00:00:00Z'
   for (const since of ['', 'soon', '2026-11-22T00:00:00Z', '2026-11-20T00:00:00+02:00', ' 2026-11-20T00:00:00Z'])
     assert.is(queuedSince(upload(created, {}, since)), created, since)

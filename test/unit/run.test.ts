@@ -74,7 +74,7 @@ runner('tests and hooks that took a second or more are named with their time, ot
   assert.not.match(out, /quick/)
 })
 
-runner('what a hook threw is told', () => {
+runner('the error of a hook is reported', () => {
   const source = "test.before(() => { throw new Error('no such server') })\ntest('a', () => {})\ntest.run()"
   assert.match(run({ 'case.test.ts': source }).out, /no such server/)
 })

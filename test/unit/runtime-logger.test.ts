@@ -40,7 +40,7 @@ test('what is called password, secret, token or authorization is hidden, in any 
   assert.match(JSON.stringify(lines), '**redacted**')
 })
 
-test('of an error only its text, its stack and its causes are told', () => {
+test('of an error only its text, its stack and its causes are logged', () => {
   const { log, lines } = collecting()
   const cause = Object.assign(new Error('refused'), { headers: { cookie: 'geheim' } })
   log.error({ err: Object.assign(new TypeError('broken', { cause }), { request: { body: 'geheim' } }) }, 'x')

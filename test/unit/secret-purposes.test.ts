@@ -54,7 +54,7 @@ for (const [parameter, of] of STORE) {
     for (const key of ['csi-vsphere.conf', 'my.conf']) assert.throws(() => parse(of('s', key)), refused(parameter))
   })
 
-  test(`${parameter} is refused for what lies beside it in the Secret, when nothing in its name tells`, async () => {
+  test(`${parameter} is refused because of the Secret's other keys, when its own name does not show its purpose`, async () => {
     const inlined = { aws_access_key_id: 'a', aws_secret_access_key: 'b' }
     const settings = parse({ ...(parameter === 'credentialSecretName' ? {} : inlined), ...of('s', 'x') })
     for (const beside of ['recovery-passphrase', 'recovery-public-key', 'csi-vsphere.conf']) {

@@ -40,12 +40,12 @@ async function phaseAfter(snapshotId: string | undefined, phase = 'Completed'): 
   return cluster.peek('Snapshot', 'shop', 's')?.['status']?.phase ?? ''
 }
 
-mirroring('the one whose disk snapshot it moves shows its end', async () => {
+mirroring('the Snapshot whose disk snapshot an Upload moves shows its end', async () => {
   assert.is(await phaseAfter(FIRST), 'Uploaded')
   assert.is(await phaseAfter(FIRST, 'Canceled'), 'Canceled')
 })
 
-mirroring('one that was made anew under the same name shows nothing of it', async () => {
+mirroring('a Snapshot that was made anew under the same name shows nothing of the Upload', async () => {
   for (const phase of ['Completed', 'Canceled', 'UploadFailedAfterRetry']) {
     assert.is(await phaseAfter(SECOND, phase), 'Snapshotted')
     assert.is(await phaseAfter(undefined, phase), 'Snapshotted')

@@ -67,7 +67,7 @@ test('a driver that names no kind is refused with those that do', () => {
     assert.throws(() => stores.parse({ driver, parameters: {} }), isInvalid('repositoryDriver'))
 })
 
-test('settings of no kind are opened by none', async () => {
+test('settings of an unknown kind are refused', async () => {
   for (const kind of ['memory', 'constructor'])
     assert.match(String(await openStore({ kind }).catch((error: unknown) => error)), /no store of kind/)
 })

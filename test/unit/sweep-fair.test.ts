@@ -185,7 +185,7 @@ fair('with 2,000 due of one namespace all due ones of fifty others are woken in 
   assert.ok(of('aaa') > 1900, `${of('aaa')} of them had their turn in an hour: another order in each sweep`)
 })
 
-fair('what nobody answers is sent many at a time, and ends in time', async () => {
+fair('wake-ups without an answer are sent many at a time, and end in time', async () => {
   const { due, run, of, now, most } = aSweep({ wakeMs: 4000 })
   due('aaa', 2000)
   for (let i = 0; i < 40; i++) due(`team-${i}`, 5)
@@ -196,7 +196,7 @@ fair('what nobody answers is sent many at a time, and ends in time', async () =>
   for (let i = 0; i < 40; i++) assert.is(of(`team-${i}`), 5)
 })
 
-fair('one that cannot be woken keeps nobody from being woken', async () => {
+fair('an object that cannot be woken keeps no other from being woken', async () => {
   const { due, run, of, refused } = aSweep()
   due('a', 3)
   due('b', 3)
@@ -205,7 +205,7 @@ fair('one that cannot be woken keeps nobody from being woken', async () => {
   assert.equal([of('a'), of('b'), report.failed], [2, 2, 2])
 })
 
-fair('a namespace with too much in it is read last, and the others are known all the same', async () => {
+fair('a namespace with too much in it is read last, and the others are handled all the same', async () => {
   const { seed, due, run, of, warnings, calls } = aSweep({
     pageObjects: 10,
     limits: { perTenant: 6000, inAll: 30_000, floodBytes: 100_000 },
@@ -235,32 +235,29 @@ fair('a server that takes its time for a flood still leaves time for the others'
   assert.is(of('shop'), 5)
 })
 
-fair(
-  'of more objects than there is room for some of each namespace are looked at, and others the next time',
-  async () => {
-    const { seed, due, run, of, pass, cluster } = aSweep({ limits: { perTenant: 50, inAll: 200 } })
-    due('aaa', 400)
-    due('shop', 20)
-    // A transfer of a Snapshot that the sweep did not remember must not count as one without an owner.
-    seed('Download', 'velero', 'd', {
-      metadata: {
-        name: 'd',
-        labels: { 'dormouse.dev/step': 'waiting' },
-        annotations: { 'dormouse.dev/staged': 'true' },
-      },
-      spec: { clonefromSnapshotReference: 'aaa/none' },
-    })
-    for (let i = 0; i < 30; i++) {
-      const report = await run()
-      assert.ok(report.looked <= 200)
-      pass(60_000)
-    }
-    assert.is(of('shop'), 20)
-    assert.ok(of('aaa') > 350, `${of('aaa')}`)
-    assert.is(of('velero'), 0)
-    assert.ok(cluster.peek('Download', 'velero', 'd'))
-  },
-)
+fair('of more objects than there is room for, each namespace has some handled, and others the next time', async () => {
+  const { seed, due, run, of, pass, cluster } = aSweep({ limits: { perTenant: 50, inAll: 200 } })
+  due('aaa', 400)
+  due('shop', 20)
+  // A transfer of a Snapshot that the sweep did not remember must not count as one without an owner.
+  seed('Download', 'velero', 'd', {
+    metadata: {
+      name: 'd',
+      labels: { 'dormouse.dev/step': 'waiting' },
+      annotations: { 'dormouse.dev/staged': 'true' },
+    },
+    spec: { clonefromSnapshotReference: 'aaa/none' },
+  })
+  for (let i = 0; i < 30; i++) {
+    const report = await run()
+    assert.ok(report.looked <= 200)
+    pass(60_000)
+  }
+  assert.is(of('shop'), 20)
+  assert.ok(of('aaa') > 350, `${of('aaa')}`)
+  assert.is(of('velero'), 0)
+  assert.ok(cluster.peek('Download', 'velero', 'd'))
+})
 
 fair('a tenant that names a hundred thousand Backups has a hundred of them looked at in one sweep', async () => {
   const { seed, run, calls } = aSweep()
@@ -278,14 +275,14 @@ fair('a tenant that names a hundred thousand Backups has a hundred of them looke
   assert.is(report.abandoned, 100)
 })
 
-fair('Uploads and Downloads of other namespaces are nobody’s', async () => {
+fair('Uploads and Downloads of other namespaces are ignored', async () => {
   const { seed, run, woken } = aSweep()
   for (const kind of ['Upload', 'Download'] as const) seed(kind, 'shop', 'x')
   await run()
   assert.equal(woken, [])
 })
 
-fair('the Leases that say when a task began stay', async () => {
+fair('the Leases that record when a task began stay', async () => {
   const { seed, run, cluster } = aSweep()
   const labels = { 'app.kubernetes.io/part-of': 'dormouse', 'dormouse.dev/task': 'orphans' }
   seed('Lease', 'velero', 'dormouse-task-orphans', { metadata: { name: 'dormouse-task-orphans', labels } })

@@ -45,7 +45,7 @@ function aWorld(wakeMs = 0) {
   return { seed, run, woken, refused, over, most, tookMs: () => nowMs - START_MS, clock }
 }
 
-test('they have two seconds of a sweep, many at a time; the others have their turn in a later one', async () => {
+test('a sweep spends two seconds on lost staging claims, many at a time; the rest follow in a later sweep', async () => {
   const world = aWorld(1000)
   world.seed('shop', 90)
   await world.run()
@@ -56,7 +56,7 @@ test('they have two seconds of a sweep, many at a time; the others have their tu
   assert.is(new Set(world.woken).size, 90)
 })
 
-test('once the request is over nobody is woken any more', async () => {
+test('once the request is over no function is woken any more', async () => {
   const world = aWorld()
   world.seed('shop', 90)
   world.over.abort()
@@ -64,7 +64,7 @@ test('once the request is over nobody is woken any more', async () => {
   assert.equal(world.woken, [])
 })
 
-test('one that cannot be woken keeps no other one waiting, and no tenant another', async () => {
+test('a wake-up without an answer delays no other one, and no other tenant', async () => {
   const world = aWorld(1000)
   world.seed('shop', 90)
   world.seed('app', 1)

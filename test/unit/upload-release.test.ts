@@ -43,7 +43,7 @@ letGo('once a slice was begun the mover is asked, with disk and snapshot', async
   assert.equal(asked, [`${FCD} ${SNAPSHOT}`])
 })
 
-letGo('without a slice nobody is asked', async () => {
+letGo('without a slice no mover is asked', async () => {
   for (const slice of [undefined, 0]) {
     const { deps, asked } = aWorld()
     await releaseDisk(deps, anUpload(slice))

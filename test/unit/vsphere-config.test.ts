@@ -105,7 +105,7 @@ test('every vCenter is used', () => {
   )
 })
 
-test('what stands in [Global] holds for sections that do not say otherwise', () => {
+test('values in [Global] apply to sections without their own', () => {
   const text = `[Global]
 cluster-id = "c1"
 user = "u@v"

@@ -15,7 +15,7 @@ const MOST = [
 ]
 
 for (const { table, through, ...most } of MOST)
-  test(`the walk of ${table} is at most ${most.stays} stays and ${most.returns} returns`, () => {
+  test(`reading ${table} takes at most ${most.stays} places and ${most.returns} returns`, () => {
     const { stays, returns, trace } = walkOf(table, 'transfer')
     assert.ok(
       stays <= most.stays && returns <= most.returns,

@@ -66,7 +66,7 @@ function leaseHolder(cluster: MemoryCluster): unknown {
   return cluster.peekAll('Lease')[0]?.['spec']?.holderIdentity
 }
 
-test('what has ended since it was read is not begun again, and the Lease is let go', async () => {
+test('work that has ended since its object was read is not begun again, and the Lease is released', async () => {
   const world = aWorld()
   await world.cluster.patchStatus(KIND, world.seen, { phase: 'Failed' })
   let began = false
@@ -103,7 +103,7 @@ async function passLeaseOn({ cluster }: ReturnType<typeof aWorld>): Promise<void
   await cluster.patch('Lease', lease, { spec: { holderIdentity: 'pod-2/x' } })
 }
 
-test('work whose Lease passed on unseen counts for nothing, and the new holder keeps it', async () => {
+test('the result of work whose Lease has passed on does not count, and the new holder keeps the Lease', async () => {
   const world = aWorld()
   const work = async () => {
     await passLeaseOn(world)
@@ -115,7 +115,7 @@ test('work whose Lease passed on unseen counts for nothing, and the new holder k
   assert.is(leaseHolder(world.cluster), 'pod-2/x')
 })
 
-test('who lost the Lease does not write over what the next holder wrote', async () => {
+test('a holder that lost the Lease does not overwrite what the next holder wrote', async () => {
   const world = aWorld()
   const work = async (lease: WorkLease<Kind>) => {
     await passLeaseOn(world)
@@ -136,7 +136,7 @@ function oneLook(): Clock {
   return { ...systemClock, sleep: (_ms, signal) => (looks++ === 0 ? Promise.resolve() : forEver(signal)) }
 }
 
-test('who was paused while it looked at its object does not go on from what the next holder wrote', async () => {
+test('a holder that was paused while it read its object does not continue from what the next holder wrote', async () => {
   const world = aWorld()
   let looked = (): void => {}
   const look = new Promise<void>((resolve) => (looked = resolve))
@@ -163,7 +163,7 @@ test('who was paused while it looked at its object does not go on from what the 
   assert.is(world.cluster.peek(KIND, 'shop', 'clone-1')?.['status']?.volumeName, "the next holder's")
 })
 
-test('a beginning is a write also when the label stands already, so that a late end of the one before fails', async () => {
+test('beginning work is a write even if the label is set already, so that a late end of the previous holder fails', async () => {
   const world = aWorld()
   await claimIt(world, async () => 'the one before')
   const before = world.cluster.peek(KIND, 'shop', 'clone-1')
@@ -205,7 +205,7 @@ test('reports are written one at a time, the newest next, and the Lease is held 
   assert.is(world.cluster.peek('Upload', 'shop', 'clone-1')?.['status']?.message, '1', 'what waited is for nobody')
 })
 
-test('an outcome comes behind the report that is under way, and is written over it', async () => {
+test('an outcome is written after the report that is under way, and overwrites it', async () => {
   const world = aWorld('Upload')
   const { deps, pass } = slowPatches(world)
   const result = { outcome: { status: { message: 'outcome' }, step: 'upload' }, why: 'more' } as const
@@ -300,7 +300,7 @@ async function holdLong(
   return { lostMs, claimed, end: () => work.resolve('done') }
 }
 
-test('who gets no answer to renewals stops by itself after two thirds of the Lease, before another one can begin', async () => {
+test('a holder whose renewals get no answer stops after two thirds of the Lease, before another holder can begin', async () => {
   const clock = new VirtualClock()
   const world = aWorld()
   let isAway = false
@@ -318,7 +318,7 @@ for (const [what, member] of [
   ['looks at the object', 'read'],
   ['progress', 'patch'],
 ] as const) {
-  test(`who gets no answer to ${what} goes on renewing its Lease, and looks once at a time`, async () => {
+  test(`a holder that gets no answer to ${what} continues to renew its Lease, and reads its object once at a time`, async () => {
     const clock = new VirtualClock()
     const world = aWorld()
     const { leaseMs } = world.deps.settings
@@ -347,7 +347,7 @@ for (const [what, member] of [
   })
 }
 
-test('a renewal that was written and whose answer was lost costs nothing: the Lease is held, renewed, and let go', async () => {
+test('a renewal that was written and whose answer was lost costs nothing: the Lease is held, renewed and released', async () => {
   const clock = new VirtualClock()
   const world = aWorld()
   let answersLost = 0
@@ -367,7 +367,7 @@ test('a renewal that was written and whose answer was lost costs nothing: the Le
   assert.is(leaseHolder(world.cluster) ?? undefined, undefined, 'let go')
 })
 
-test('a renewal that finds another holder is the loss of the Lease, at once, and leaves it to that one', async () => {
+test('a renewal that finds another holder means that the Lease is lost, at once, and does not take it back', async () => {
   const clock = new VirtualClock()
   const world = aWorld()
   world.deps = { ...world.deps, clock }

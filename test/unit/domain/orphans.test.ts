@@ -140,7 +140,7 @@ test("the volumes' disks have four turns of five: what users write into their ob
   assert.equal(inTurns(many, parseLastDisks('\u0000 nonsense  x')).join(''), 'abcdvefxyz')
 })
 
-test('the UID in a name is told for this very cluster only, with or without /keep', () => {
+test("the UID in a name is read for this cluster's names only, with or without /keep", () => {
   assert.is(snapshotUidIn(snapshotDescription('mine', UID), 'mine'), UID)
   assert.is(snapshotUidIn(snapshotDescription('mine', UID, true), 'mine'), UID)
   const others = [

@@ -96,7 +96,7 @@ test('no retention keeps records for ever, and claims of repositories are no rec
   assert.is(decide(aRecord('BackupRepositoryClaim', '', 9 * DAY_MS)), 'keep')
 })
 
-test('a deletion is let go at its deadline, unless somebody is at it or nothing holds it', () => {
+test('a deletion is released at its deadline, unless a function works on it or no finalizer holds it', () => {
   const deleted = (agoMs: number, finalizers = ['dormouse.dev/object']) =>
     aRecord('Snapshot', 'Canceling', undefined, { deletionTimestamp: at(-agoMs), finalizers })
   assert.is(isDeletionOverdue(deleted(DAY_MS), undefined, NOW, DAY_MS), false)

@@ -112,7 +112,7 @@ const IDS = {
 /** `reason` and `type` are words of the code, `summary` consists of numbers. */
 const OWN_WORDS = ['reason', 'type', 'summary']
 
-bounds('each text of a status that is no message is known to be short: whoever adds one says why here', () => {
+bounds('each text of a status that is no message is known to be short: a new one needs its reason here', () => {
   const texts = all.filter(({ path, schema }) => /\.status\./.test(path) && schema.type === 'string')
   const free = texts.filter(({ schema }) => schema.enum === undefined && schema.format === undefined)
   const names = new Set(free.map(({ path }) => path.split('.').at(-1)))

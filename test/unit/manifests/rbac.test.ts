@@ -61,7 +61,7 @@ rbac('Leases, Uploads and Downloads are reached in the Velero namespace only', (
   }
 })
 
-rbac('nobody may become more than they are', () => {
+rbac('no account can extend its own rights', () => {
   const risky = ['escalate', 'bind', 'impersonate', 'update', 'deletecollection']
   assert.equal(
     allRules().filter(({ rule }) => rule.verbs.some((verb) => risky.includes(verb))),

@@ -91,7 +91,7 @@ for (const kind of STEPPED_KINDS) {
   })
 }
 
-registry("another group's object of the same name is none of ours", () => {
+registry('an object of the same kind in another group is not ours', () => {
   const metadata = { name: 's', namespace: 'app' }
   assert.is(isStepped({ apiVersion: KINDS.Snapshot.apiVersion, kind: 'Snapshot', metadata }), true)
   assert.is(isStepped({ apiVersion: 'storage.kubestash.com/v1alpha1', kind: 'Snapshot', metadata }), false)

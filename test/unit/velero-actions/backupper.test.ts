@@ -330,7 +330,7 @@ backupper('finalizing without its Snapshot is an error, so that the stored blob 
   assert.is(snapshots(world).length, 0)
 })
 
-backupper("finalizing a claim that was never ours is nobody's error", async () => {
+backupper('finalizing a claim that Dormouse never backed up is no error', async () => {
   const world = aReadyWorld()
   const backup = aBackup({ snapshotVolumes: false }, { phase: 'Finalizing' })
   assert.is((await execute(world, aClaim(), backup)).operationId, '')

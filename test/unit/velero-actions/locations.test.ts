@@ -181,7 +181,7 @@ locations('a Backup whose location is gone is deleted by the repository that is 
   assert.is(await deletedFrom(world, first, 'another'), first)
 })
 
-locations('a claim that is an operator’s own word, or of anybody’s hand, is not taken for the location’s', async () => {
+locations('a claim with an operator’s own settings, or made by hand, is not used for the location', async () => {
   const world = aReadyWorld()
   const parameters = parametersFromLocation(aLocation())
   const seed = (name: string, repopsitoryParameters: object, status?: object) => {

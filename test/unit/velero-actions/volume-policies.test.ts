@@ -100,7 +100,7 @@ for (const [what, text] of SURE)
     assert.equal([isTaken, warnings], [false, []])
   })
 
-policies('nobody is warned of a disk that no pod gives to File System Backup', async () => {
+policies('there is no warning about a disk that no pod gives to File System Backup', async () => {
   const { isTaken, warnings } = await takenWith([], backupWith({ ...OWN, defaultVolumesToFsBackup: false }))
   assert.equal([isTaken, warnings], [true, []])
 })

@@ -171,7 +171,7 @@ for (const [path, request] of EXECUTES) {
     assert.ok(Number(first?.['line']) > 20)
   })
 
-  test(`${path}: what is thrown but no error is told too`, async () => {
+  test(`${path}: a thrown value that is no error is reported too`, async () => {
     const { code, details, frames } = await refusal(path, { ...request, item: item({ do: 'throw-text' }) })
     assert.equal([code, details, frames], [UNKNOWN, 'thrown value: just words', []])
   })

@@ -85,7 +85,7 @@ test('an item whose name has no text fails its call only, also when its action f
   await livesOn()
 })
 
-test('a timeout of 100,000 digits holds nobody up', async () => {
+test('a timeout of 100,000 digits delays no call', async () => {
   const annotations = { 'velero.io/resource-timeout': '1'.repeat(100_000) }
   const backup = JSON.stringify({ kind: 'Backup', metadata: { name: 'nightly', annotations } })
   const startMs = performance.now()

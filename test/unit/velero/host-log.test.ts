@@ -88,14 +88,14 @@ test('a name of any length is cut', () => {
   assert.ok(Object.entries(line).some(([name, value]) => name.startsWith('nnn') && name.length < 300 && value === 'v'))
 })
 
-test('an error is told with its stack and its causes', () => {
+test('an error is logged with its stack and its causes', () => {
   const error = new Error('upload failed', { cause: new TypeError('x is undefined') })
   const { error: said = '' } = lineOf('m', { error })
   assert.match(said, /^Error: upload failed\n +at /)
   assert.match(said, 'caused by: TypeError: x is undefined')
 })
 
-test('an error that causes itself, or hides its own text, is told all the same', () => {
+test('an error that causes itself, or hides its own text, is logged all the same', () => {
   const error = new Error('round')
   error.cause = error
   const hiding = Object.defineProperty(new Error('x'), 'stack', {

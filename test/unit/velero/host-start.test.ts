@@ -74,7 +74,7 @@ test('the protocol is one of a list; for another one the line still says ours, s
   }
 })
 
-test('flags of the Velero server are no concern of the plugin, but --log-level is', async () => {
+test('the plugin ignores the flags of the Velero server, except --log-level', async () => {
   const args = ['--features=EnableCSI', '--uploader-type', 'kopia', '--nonsense', '-v', '--log-level=error', 'x']
   const plugin = await startPlugin({ env: { TMPDIR: folder }, args })
   await plugin.call('/v2.BackupItemAction/Execute', execute({ do: 'warn', message: 'no' }))
