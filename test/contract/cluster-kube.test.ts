@@ -95,7 +95,7 @@ test('an Event with a message of any length and of any characters is written', a
   await eventsAreTaken(createCluster({ kubeconfig: plane.kubeconfig }), 'contract-a')
 })
 
-test('a field that the server drops is told as a warning', async () => {
+test('a field that the server drops gives a warning', async () => {
   const warnings: string[] = []
   const onWarning = (warning: string) => warnings.push(warning)
   const cluster = createCluster({ kubeconfig: plane.kubeconfig, onWarning })
@@ -105,7 +105,7 @@ test('a field that the server drops is told as a warning', async () => {
   assert.equal(warnings, [`create Upload ${created.metadata.name}: unknown field "spec.colour"`])
 })
 
-test('a namespace that is missing is told apart from a kind that is not served', async () => {
+test('a missing namespace is distinguished from a kind that is not served', async () => {
   const cluster = createCluster({ kubeconfig: plane.kubeconfig })
   await rejects(cluster.create('Upload', anUpload('nowhere')), TerminalError, 'NamespaceNotFound')
   const crd = { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' }
@@ -146,7 +146,7 @@ async function refusalBy(namespace: string, rule: { kind: string; spec: object }
   return undefined
 }
 
-test("a namespace's own rules are told apart from missing rights", async () => {
+test("a namespace's own rules are distinguished from missing rights", async () => {
   const limits = [{ type: 'PersistentVolumeClaim', max: { storage: '8Mi' } }]
   const limited = await refusalBy('contract-limited', { kind: 'LimitRange', spec: { limits } })
   await rejects(Promise.reject(limited), TerminalError, 'AdmissionDenied')
@@ -215,7 +215,7 @@ test("a pod's service account is used where no kubeconfig is named, and a new to
   }
 })
 
-test('an object in a namespace that goes away is refused as such', async () => {
+test('an object in a namespace that is being deleted is refused with its own reason', async () => {
   const cluster = createCluster({ kubeconfig: plane.kubeconfig })
   const held = anUpload('contract-b', { metadata: { name: 'holds-namespace', finalizers: ['dormouse.dev/object'] } })
   await cluster.create('Upload', held)

@@ -77,7 +77,7 @@ export function clusterSuite(title: string, start: () => Promise<ClusterUnderTes
     assert.equal(await cluster.read('Upload', namespace, 'x'), created)
   })
 
-  test("now by the server's clock is when an object was made that was made now", async () => {
+  test("an object that is created now has a creation time of now by the server's clock", async () => {
     const made = anUpload(namespace, { metadata: { name: 'now' } })
     const { metadata } = await cluster.create('Upload', made)
     const apartMs = Math.abs(cluster.nowMs() - Date.parse(metadata.creationTimestamp ?? ''))
@@ -255,7 +255,7 @@ export function clusterSuite(title: string, start: () => Promise<ClusterUnderTes
     assert.is(await cluster.read('Upload', namespace, 'held'), undefined)
   })
 
-  test('an emptied list of finalizers is no list', async () => {
+  test('an emptied list of finalizers reads as absent', async () => {
     const metadata = { name: 'emptied', finalizers: ['dormouse.dev/object'] }
     const seen = await cluster.create('Upload', anUpload(namespace, { metadata }))
     const patched = await cluster.patch('Upload', seen, { metadata: { finalizers: [], annotations: {} } })
@@ -263,7 +263,7 @@ export function clusterSuite(title: string, start: () => Promise<ClusterUnderTes
     assert.is(patched.metadata.annotations, undefined)
   })
 
-  test('a list takes what its selector takes, by namespace and name', async () => {
+  test('a list has the objects of its selector, ordered by namespace and name', async () => {
     const [first, second] = under.namespaces
     const labelled = (name: string, labels: Record<string, string>) => ({ metadata: { name, labels } })
     await cluster.create('Download', anObject('Download', second, { spec: {}, ...labelled('a', { step: 'done' }) }))

@@ -204,7 +204,7 @@ test('each entry of NO_PROXY keeps the same addresses away from the proxy', asyn
   await same(NO_PROXY.flatMap((entry) => rowsOf({ HTTPS_PROXY: PROXY, HTTP_PROXY: PROXY, NO_PROXY: entry })))
 })
 
-test('the same variable counts', async () => {
+test('the same proxy variable counts as in Go', async () => {
   await same(ENVIRONMENTS.flatMap(rowsOf))
 })
 
@@ -217,7 +217,7 @@ test('of two variables that differ only in case the one in capital letters count
   assert.is(answerOf(row), 'http://capital:1 ')
 })
 
-test("a proxy's address is read in the same way, but for the list of differences", async () => {
+test("a proxy's address is read in the same way, except for the listed differences", async () => {
   const known = (address: string) => DIFFERENCES[address] !== undefined
   const rowFor = (address: string) => ({ url: 'https://vc.example.com', env: { HTTPS_PROXY: address } })
   await same(ADDRESSES.filter((address) => !known(address)).map(rowFor))

@@ -102,7 +102,7 @@ test.after.each(async () => {
 })
 test.after(() => rmSync(scratch, { recursive: true }))
 
-test('a mover that is killed leaves its disk protected, until another one ends that', async () => {
+test('a mover that is killed leaves its disk protected, until another mover ends the protection', async () => {
   const kill = new AbortController()
   const { moving } = await startUpload(aMover(), 'disk-1', kill.signal)
   kill.abort()
@@ -124,7 +124,7 @@ test('an access is ended while another disk is transferred, which continues; the
   assert.is(folder.hasMark('disk-1'), false)
 })
 
-test('a VDDK that crashes in a worker ends the transfer by name, and the next slice goes on', async () => {
+test('a crash of VDDK in a worker ends the transfer with a reason, and the next slice continues', async () => {
   const mover = aMover()
   const request = await requestFor('disk-2')
   folder.start(['Read 3 crash'])
@@ -177,7 +177,7 @@ test('a library that is not VDDK is reported by its name, both for a transfer an
   assert.is(await reasonOf(mover.upload(await requestFor('disk-1'), idle)), 'VddkNotLoadable')
 })
 
-test('a VDDK that was put right is used by the next transfer, however soon that comes', async () => {
+test('a repaired VDDK is used by the next transfer, however soon that comes', async () => {
   const vddkDir = aLibraryOfOthers('put-right')
   const mover = aMover(vddkDir)
   const request = await requestFor('disk-1')
@@ -188,7 +188,7 @@ test('a VDDK that was put right is used by the next transfer, however soon that 
   assert.is((await mover.upload(request, idle)).state, 'sealed')
 })
 
-test('a mover that cannot load VDDK answers whatever it is asked for, and ends in order with nothing unhandled', async () => {
+test('a mover that cannot load VDDK answers every request, and ends in order without an unhandled rejection', async () => {
   const vddkDir = aLibraryOfOthers('told')
   const child = fork(ENTRY, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced' })
   const ended = once(child, 'exit')

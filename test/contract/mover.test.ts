@@ -108,7 +108,7 @@ test("a backup says when it was sealed by the wall time that all processes share
   assert.ok(sealedMs >= wall.nowMs() && sealedMs < wall.nowMs() + HOUR_MS, new Date(sealedMs).toISOString())
 })
 
-test('a disk comes back as it was, by way of threads', async () => {
+test('a backup and its restore through worker threads give the same bytes', async () => {
   const mover = aMover(source)
   const outcome = await mover.upload(await uploadRequest('s1'), idle)
   assert.is(outcome.state === 'sealed' && outcome.mode, 'Everything')

@@ -265,7 +265,7 @@ test('a kind of proxy that Dormouse does not support is refused by name', async 
   }
 })
 
-test('an upload that is called off while the proxy is silent ends at once', async () => {
+test('an upload that is aborted while the proxy is silent ends at once', async () => {
   process.env['HTTPS_PROXY'] = `http://127.0.0.1:${proxy.port}`
   proxy.refuse = 'silence'
   const calledOff = new AbortController()

@@ -328,7 +328,7 @@ test('a deletion counts when the store says 204, or when the object is seen to b
   await rejects(store().delete('roots/s'), TerminalError, 'S3Refused')
 })
 
-test("without conditional PUT, a proxy's 404 lets nothing be written over", async () => {
+test("without conditional PUT, a proxy's 404 does not lead to an overwrite", async () => {
   decide = ({ method }) => {
     if (method === 'HEAD') return { status: 404 }
     return { status: 206, headers: { etag: '"x"', 'content-range': 'bytes 0-0/9' }, body: 'x' }

@@ -105,7 +105,7 @@ test('a conflict between two writers is asked again, not taken for an answer', a
   assert.is(await store().putIfAbsent('roots/s', Buffer.from('x')), true)
 })
 
-test('passing trouble is retried, and what does not pass ends as a RetryableError with its reason', async () => {
+test('temporary errors are retried, and lasting ones end as a RetryableError with their reason', async () => {
   const cases: [Mischief, string][] = [
     [failing('SlowDown', 503), 'S3SlowDown'],
     [failing('TooManyRequests', 429), 'S3SlowDown'],

@@ -120,7 +120,7 @@ quiet('meanwhile only the upload function is above zero, beside the sweep that a
   )
 })
 
-quiet('the sweep looks each minute and wakes nobody', () => {
+quiet('the sweep runs each minute and wakes no function', () => {
   const looks = watcher.sum('sweep', 'dormouse_requests_total', { outcome: 'done' })
   assert.ok(looks >= 2, `${looks} looks in ${seconds} s`)
   assert.is(watcher.sum('sweep', 'dormouse_sweep_wakeups_total'), 0)

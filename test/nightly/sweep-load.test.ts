@@ -202,7 +202,7 @@ async function sweepTwice(): Promise<void> {
 }
 
 load(
-  '2,000 of 10,000 objects have a megabyte: it keeps its memory and its minute, and wakes all due ones of the others',
+  '2,000 of 10,000 objects have a megabyte: the sweep stays within its memory and its minute, and wakes all due objects of the others',
   async () => {
     await sweepTwice()
     assert.is(wokenOfOthers(), DUE_OF_OTHERS)

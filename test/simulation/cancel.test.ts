@@ -193,7 +193,7 @@ async function saidAndLeft(seed: number): Promise<{ says: boolean; stands: boole
   return ends
 }
 
-test('a cancelled backup says that the next one goes on from it where a checkpoint stands, and nowhere else', async () => {
+test('a cancelled backup says that the next one continues from it if it has a checkpoint, and only then', async () => {
   const ends: { says: boolean; stands: boolean }[] = []
   for (let seed = 1; seed <= 40; seed++) ends.push(...(await saidAndLeft(seed)))
   const of = (stands: boolean) => ends.filter((end) => end.stands === stands)

@@ -35,7 +35,7 @@ function aWorld(): World {
 }
 
 capacity(
-  'a disk that vCenter tells too small or too large is backed up whole, and again from its changes',
+  'a disk whose size vCenter reports too small or too large is backed up whole, and again from its changes',
   async () => {
     for (const bytes of [-512, -64 * KiB, 512, 1024 * KiB]) {
       const world = aWorld()

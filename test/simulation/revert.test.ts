@@ -57,7 +57,7 @@ revert('what changed is not missed when its epoch has passed that of the last ba
 })
 
 revert(
-  'with no older snapshot around only changes are read; while one stands, those since a backup that is older than it',
+  'with no older disk snapshot only changes are read; while one exists, the changes since a backup that is older than it',
   async () => {
     const world = new World(2, NO_FAULTS)
     const fcdId = aVolume(world, 'data')
@@ -183,7 +183,7 @@ for (const [moment, arrange] of Object.entries(MOMENTS)) {
 }
 
 revert(
-  'that nothing older stood is not believed of a Snapshot, and not assumed of an Upload that does not tell',
+  'the absence of older disk snapshots is not taken from a Snapshot, and not assumed for an Upload without the record',
   async () => {
     const world = new World(4, NO_FAULTS)
     const { cluster } = world

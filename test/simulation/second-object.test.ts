@@ -67,7 +67,7 @@ for (const awaits of [undefined, AWAITED]) {
       await assertDiskGone(world, before)
     })
 
-  test(`${who}: as long as no volume object at all is let in, the Download stays and tells of the disk`, async () => {
+  test(`${who}: as long as every volume object is refused, the Download stays and records the disk`, async () => {
     let isShut = true
     const { world, before } = await aRestore(awaits, () => {
       if (isShut) throw new TerminalError('AdmissionDenied', 'no volumes')
@@ -93,7 +93,7 @@ for (const awaits of [undefined, AWAITED]) {
   })
 }
 
-test('torn out while a finalizer holds the first volume object: the sweep waits until it is gone, and the disk goes', async () => {
+test('deleted without its finalizer while a finalizer holds the first volume object: the sweep waits until that is gone, and the disk goes', async () => {
   const { world, before } = await aRestore(AWAITED, () => undefined)
   const staged = () => world.cluster.peekAll('PersistentVolume').find(({ metadata }) => metadata.name !== 'pv-data')
   const metadata = { finalizers: ['example.com/held'] }

@@ -79,7 +79,7 @@ test('of those that wait the oldest goes first', async () => {
   assert.equal(passedOver, [])
 })
 
-test('between two slices an upload makes room for a disk that had no turn the night before, and goes on after it', async () => {
+test('between two slices an upload makes room for a disk that had no turn the night before, and continues after it', async () => {
   const world = new World(7, NO_FAULTS, 1)
   for (const name of ['large', 'late']) world.volumes.write(aVolume(world, name), 0, noiseOf(name, 640 * KiB))
   const disk = world.cluster.peek('PersistentVolume', undefined, 'pv-late')?.['spec']?.csi?.volumeHandle

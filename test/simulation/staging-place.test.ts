@@ -150,7 +150,7 @@ const NAMED: [string, Driven][] = [
   ['its Backup names it', { restore: OF_ALL, backup: { includedNamespaces: [NAMESPACE] } }],
 ]
 for (const [what, driven] of NAMED)
-  test(`${what}: the staging claim stands in Velero's namespace`, async () => {
+  test(`${what}: the staging claim is in Velero's namespace`, async () => {
     const { world, staged } = await aDrivenWorld(1, NO_FAULTS, driven)
     quotaOf(world, NAMESPACE, 1)
     await world.run(() => staged.size > 0 || isDone(cloneIn(world)))

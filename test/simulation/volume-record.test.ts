@@ -93,7 +93,7 @@ for (const awaits of [undefined, AWAITED]) {
       assert.is(spec.storageClassName, 'fast')
     })
 
-  test(`${who}: before its first volume object goes, the second one stands on the Download`, async () => {
+  test(`${who}: before its first volume object is removed, the Download records the second one`, async () => {
     const world = new World(2, NO_FAULTS)
     const snapshot = await backedUp(world, { ...KNOWN, csi: { fsType: 'xfs' } })
     const noted: unknown[] = []

@@ -204,7 +204,7 @@ capabilities('row 45: deleting the claim deletes its BackupRepository, and no da
   assert.is((await environment.bucketObjects()).length, objects)
 })
 
-capabilities('nothing of a session is left open in vCenter', async () => {
+capabilities('no session is left open in vCenter', async () => {
   for (const step of ['dormouse-snapshot', 'dormouse-upload', 'dormouse-download', 'dormouse-delete'])
     environment.killFunction(step, 'SIGTERM')
   const deadline = Date.now() + 30_000

@@ -155,7 +155,7 @@ atOnce('a claim of the class "", or of none where there is no default: the resto
 })
 
 atOnce(
-  'a volume that comes free when the staging claim stands is bound by Kubernetes, and kept for an operator to look at',
+  'a volume that becomes free while the staging claim exists is bound by Kubernetes, and kept for an operator to look at',
   async () => {
     const name = await ask('raced', STORAGE_CLASSES.never)
     const staging = async () => await environment.api.list('v1', 'PersistentVolumeClaim', 'raced')

@@ -197,7 +197,7 @@ slices('a download slice whose function is killed with its mover costs that slic
   assert.is(await sha256(restored.volume.file), await sha256(orders.file))
 })
 
-slices('after its back-off the upload whose mover was killed goes on from its last slice', async () => {
+slices('after its back-off the upload whose mover was killed continues from its last slice', async () => {
   const ended = await lettersBackup
   assertOneSliceLost(await lettersRead(), LETTERS_BYTES)
   const restored = await restore(environment, ended, 'letters-restored', WAITING)

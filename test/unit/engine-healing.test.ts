@@ -143,7 +143,7 @@ async function packsNamedBy(store: MemoryObjectStore, key: string): Promise<Set<
   return named
 }
 
-test('heal beside a standing retire list: what was retired when the session began is not named afterwards either', async () => {
+test('repair while a retire list exists: what was retired when the session began is not named afterwards either', async () => {
   const { store, world, content, parentRoot, packs } = await firstBackup()
   // The same content again, in packs of another backup: index runs are only hints and may be lost.
   for (const key of keysOf(store, 'index/')) store.objects.delete(key)

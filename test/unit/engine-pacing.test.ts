@@ -151,7 +151,7 @@ test('a slice that is shorter than any wait makes progress all the same, in both
   assert.ok(bytesOf(target).equals(bytesOf(content)))
 })
 
-test('a transfer that is called off waits no longer, in both directions', async () => {
+test('an aborted transfer waits no longer, in both directions', async () => {
   const { world, clock, content } = await limited(16)
   const calledOff = new AbortController()
   void clock.sleep(5 * SECOND_MS).then(() => calledOff.abort())

@@ -81,7 +81,7 @@ async function aHint() {
   return { store, world, content, repository, hinted, through, backup }
 }
 
-test('a session that begins while packs are being deleted takes none of them over', async () => {
+test('a session that begins while packs are being deleted takes over none of them', async () => {
   const { store, world, content, hinted, through, backup } = await aHint()
   const deleting = new Pause('delete packs/')
   const pruning = through(deleting)

@@ -168,7 +168,7 @@ fair('dead slots are freed: of what is gone, over, or waits again', async () => 
   assert.ok(cluster.peekAll('Lease').every((lease) => !lease['spec']?.holderIdentity))
 })
 
-fair('with 2,000 due of one namespace all due ones of fifty others are woken in one sweep', async () => {
+fair('with 2,000 due objects of one namespace, all due objects of fifty others are woken in one sweep', async () => {
   const { due, run, of, pass, now } = aSweep()
   due('aaa', 2000)
   for (let i = 0; i < 50; i++) due(`team-${i}`, 10)
@@ -332,7 +332,7 @@ for (const downloadName of ['download-1-u-0', 'nonsense', undefined])
     )
   })
 
-fair('a glance at a megabyte is a few hundred bytes, and keeps what decisions read', () => {
+fair('what the sweep remembers of a megabyte is a few hundred bytes, with everything that decisions read', () => {
   const long = 'x'.repeat(1 << 20)
   const object: LooseObject = {
     apiVersion: KINDS.Snapshot.apiVersion,
