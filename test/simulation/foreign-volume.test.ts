@@ -165,7 +165,7 @@ for (const policy of ['Delete', 'Retain']) {
       else assertEnd(world, 'Failed', 'VolumeNotNew')
     })
 
-    test(`seed ${seed}: so is one (${policy}) whose restore is cancelled or deleted meanwhile`, async () => {
+    test(`seed ${seed}: the same holds for a volume (${policy}) whose restore is cancelled or deleted meanwhile`, async () => {
       const world = new World(seed, plan)
       const snapshot = await aBackup(world)
       const free = freeInTheRace(world, { policy })
@@ -247,7 +247,7 @@ test("a claim in that name that says it is bound to app's volume: the volume is 
   assertEnd(world, 'Failed', 'VolumeNotNew')
 })
 
-test('a claim in that name that gets a new volume is as good as our own', async () => {
+test("a claim of the staging claim's name that gets a new volume is used like our own", async () => {
   const world = new World(10)
   const snapshot = await aBackup(world)
   const clone = aClone(world, 'clone-1', snapshot)

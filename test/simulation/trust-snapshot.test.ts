@@ -153,7 +153,7 @@ for (const [whose, most] of [
   ['own', 1],
   ["nobody's", 0],
 ] as const)
-  trust(`ids that were made up, of a disk that is ${whose}, make no Upload each`, async () => {
+  trust(`invented ids, of a disk that is ${whose}, do not make an Upload each`, async () => {
     const world = await allowing(new World(3, NO_FAULTS), [])
     const own = forge(world, {})
     const open = world.volumes.openDisk.bind(world.volumes)

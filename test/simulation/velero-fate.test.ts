@@ -104,7 +104,7 @@ for (const phase of ['Failed', 'PartiallyFailed', 'Completed']) {
   })
 }
 
-fate('a sweep that dies before it has written down what it removed does it again, to no harm', async () => {
+fate('a sweep that dies before it has recorded a removal repeats it without harm', async () => {
   const velero = aVelero()
   const { world } = velero
   await backUpWhole(velero)

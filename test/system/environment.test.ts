@@ -130,7 +130,7 @@ events('events can be lost, doubled, held and delayed', async () => {
   await until('it arrives', () => echoes(environment, 'held').length === 1)
 })
 
-events('while the event sources are down nothing is announced; the clock still is', async () => {
+events('while the event sources are down no change is announced, but the clock still ticks', async () => {
   await environment.stopAdapters()
   await environment.api.create(aSnapshot('unseen'))
   await environment.startAdapters()

@@ -75,21 +75,24 @@ async function createHeld(file: string): Promise<void> {
   await environment.api.create({ ...sample, metadata: { ...sample.metadata, finalizers: [FINALIZER] } })
 }
 
-uninstall('CRDs and functions removed at once hang on what is held; the commands of the page let it go', async () => {
-  await environment.kubectl('apply', '-k', 'config')
-  await environment.kubectl('wait', '--for=condition=Established', ...(await crds()))
-  for (const file of HELD) await createHeld(file)
-  const atOnce = await environment.kubectl('delete', '-k', 'config', '--timeout=3s').then(
-    () => 'it is gone',
-    (error: unknown) => String(error),
-  )
-  assert.match(atOnce, 'timed out waiting')
-  // Each CRD waits for its object; CRDs without one are gone as soon as the API server gets to it.
-  await until(async () => (await crds()).length === HELD.length)
-  await allBeingDeleted()
-  await runBlock('When it hangs')
-  await until(async () => (await crds()).length === 0)
-})
+uninstall(
+  'CRDs and functions removed at once hang on held objects; the commands of the page release them',
+  async () => {
+    await environment.kubectl('apply', '-k', 'config')
+    await environment.kubectl('wait', '--for=condition=Established', ...(await crds()))
+    for (const file of HELD) await createHeld(file)
+    const atOnce = await environment.kubectl('delete', '-k', 'config', '--timeout=3s').then(
+      () => 'it is gone',
+      (error: unknown) => String(error),
+    )
+    assert.match(atOnce, 'timed out waiting')
+    // Each CRD waits for its object; CRDs without one are gone as soon as the API server gets to it.
+    await until(async () => (await crds()).length === HELD.length)
+    await allBeingDeleted()
+    await runBlock('When it hangs')
+    await until(async () => (await crds()).length === 0)
+  },
+)
 
 uninstall('what is not being deleted keeps its finalizer', async () => {
   await environment.kubectl('apply', '-k', 'config/crd')

@@ -92,7 +92,7 @@ csi('with a class both take the disk: the Backup says so, and a restore brings o
   await assertNothingLeft(environment)
 })
 
-csi('what the Backup has moved by Velero is left to it, with a warning', async () => {
+csi('a disk that Velero moves itself, as the Backup says, is left to it, with a warning', async () => {
   await aFilledVolume(environment, 'moved', 'orders')
   await readyNodeAgent(environment)
   const moving = backUp('moved', '--snapshot-move-data')

@@ -132,7 +132,7 @@ server('a second environment’s Velero runs beside it, and restores from its bu
   }
 })
 
-server('what waits for its plugin outlives kill -9 of the server, and the plugin’s processes do not', async () => {
+server('an operation outlives kill -9 of the server, and the plugin’s processes do not', async () => {
   const claim = { metadata: { name: 'data', namespace: 'shop', labels: { app: 'shop' } } }
   await environment.createNamespace('shop')
   await environment.api.create({

@@ -21,7 +21,7 @@ for (const named of [
   'other/none',
   '/',
 ]) {
-  claims(`${JSON.stringify(named)}: there is none, which is no error`, async () => {
+  claims(`${JSON.stringify(named)}: no clone is found, which is no error`, async () => {
     const cluster = new MemoryCluster({ clock: systemClock })
     cluster.seed('PersistentVolumeClaim', {
       apiVersion: 'v1',

@@ -152,7 +152,7 @@ test('each call can be held or thrown at by the test', async () => {
   assert.equal(calls, ['create Upload u', 'list Upload undefined', 'delete Upload u'])
 })
 
-test('the rest of the world can put an object there with its status', async () => {
+test('a test can create an object with its status', async () => {
   const spec = { accessModes: ['ReadWriteOnce'] }
   const metadata = { name: 'data', namespace: 'app' }
   const claim = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata, spec, status: { phase: 'Bound' } }

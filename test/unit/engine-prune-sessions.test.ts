@@ -139,7 +139,7 @@ test('an idle session is given up by the times of the store, whatever the own cl
   assert.equal(keysOf(store, `session/${session}`), [])
 })
 
-test('a pack or a checkpoint of late shows that a session is alive', async () => {
+test('a recent pack or checkpoint shows that a session is alive', async () => {
   for (const late of ['packs', 'checkpoint'] as const) {
     const { times, store, world, repository } = await twoBackups()
     const session = await world.newSession('s2')

@@ -113,7 +113,7 @@ test('the authorities of SSL_CERT_DIR lie in several folders, and count as in Go
   }
 })
 
-test('what lies in a folder of SSL_CERT_DIR and is larger than any bundle is passed over', () => {
+test('a file in a folder of SSL_CERT_DIR that is larger than any bundle is ignored', () => {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'dormouse-anchors-'))
   try {
     writeFileSync(path.join(folder, 'a'), Buffer.alloc(17 << 20, 'x'))

@@ -185,7 +185,7 @@ class World {
   }
 }
 
-test('a location that has a new name is found by where it points, with the settings that it has today', async () => {
+test('a renamed location is found by its place, with its current settings', async () => {
   const world = new World()
   world.location('default')
   const name = await world.claimed()
@@ -272,7 +272,7 @@ test('a location that was moved to another place is followed, and must lead to t
   }
 })
 
-test('what is at the same place must be the same repository, too: a bucket of another account may have its name', async () => {
+test('even at the same place the repository must be the same: a bucket of another account may have its name', async () => {
   const credential = { name: 'other-credentials', key: 'cloud' }
   const aws = { s3Url: '' }
   const changes: { first?: Wish; today: Wish; name: string }[] = [
@@ -305,7 +305,7 @@ test('the identity of a repository is checked before a recovery key is added', a
   assert.is(world.opened.at(-1)?.repositoryId, 'id')
 })
 
-test('what an operator writes anew before it is Ready may be another repository', async () => {
+test('before a claim is Ready, an operator may change it to another repository', async () => {
   const world = new World()
   world.location('default')
   world.uselessRecovery = true
@@ -319,7 +319,7 @@ test('what an operator writes anew before it is Ready may be another repository'
   assert.equal([world.opened.at(-1)?.s3.prefix, world.opened.at(-1)?.repositoryId], ['anew', undefined])
 })
 
-test('a place that another location still points at is not left for one that the named location was moved to', async () => {
+test('a repository stays at a place that another location still points at, although the named location was moved', async () => {
   const world = new World()
   world.location('default')
   const name = await world.claimed()
@@ -464,7 +464,7 @@ test('a tenant goes on through a location that is open to its namespace, and thr
   assert.is((await world.access(name)).s3.region, 'b')
 })
 
-test('a tenant is led to no place by a claim that it edits', async () => {
+test('a tenant cannot change the place of a repository by editing its claim', async () => {
   const world = new World()
   world.location('default', { openTo: 'tenant-b' })
   world.location('secret', { bucket: 'secret' })

@@ -248,7 +248,7 @@ test("an opened location serves the claim's own namespace with the location's se
   }
 })
 
-test('a location that is not there and one that is closed answer a tenant alike', async () => {
+test('a missing location and a closed one give a tenant the same answer', async () => {
   const messages = []
   for (const name of ['closed', 'absent']) {
     const world = new World()

@@ -115,7 +115,7 @@ selection('without a ConfigMap our own kinds and the notes of the CSI driver are
   assert.is(strict, false)
 })
 
-selection('the ConfigMap adds and takes away; nonsense and the claims themselves do not get in', () => {
+selection('the ConfigMap adds and removes entries; nonsense and the claims themselves are not accepted', () => {
   const { resources } = blockedKinds(
     list({
       'gateways.networking.example.com': 'true',
