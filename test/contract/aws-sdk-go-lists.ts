@@ -1,11 +1,11 @@
-// What is put to Go's AWS SDK and to Dormouse alike, and where they may differ.
+// Inputs that the tests give to Go's AWS SDK and to Dormouse, and the differences that are allowed.
 
 type File = {
   what: string
   /** TOKENFILE stands for the file that the pod's environment names. */
   text: string
   profile?: string
-  /** Key and secret that each takes; undefined: it refuses. */
+  /** Key and secret that each side uses; undefined: it refuses the file. */
   differs?: { why: string; go: string | undefined; dormouse: string | undefined }
 }
 

@@ -1,5 +1,5 @@
-// The same lists through aws-sdk-go-v2, as Velero's plugin uses it, and through Dormouse: credentials files, checksums, regions, prefixes.
-// Where the two differ, the difference and its reason stand here, and in docs/operations/locations.md.
+// Gives the same inputs to aws-sdk-go-v2, as Velero's plugin uses it, and to Dormouse: credentials files, checksums, regions, prefixes.
+// Each difference is listed here with its reason, and in docs/operations/locations.md.
 
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -57,7 +57,7 @@ test.after(async () => {
 })
 
 async function ask(question: object): Promise<Answer> {
-  // Nothing of the machine's own settings for AWS counts.
+  // Keeps the machine's own AWS settings out of the test.
   const env = { PATH: process.env['PATH'], HOME: folder, AWS_ENDPOINT_URL_STS: sts.url, AWS_REGION: 'us-east-1' }
   const child = spawn(program, [], { env, stdio: ['pipe', 'pipe', 'inherit'] })
   child.stdin.end(JSON.stringify(question))
@@ -66,7 +66,7 @@ async function ask(question: object): Promise<Answer> {
   return JSON.parse(Buffer.concat(chunks).toString())
 }
 
-/** What the store is asked with, and what STS was asked for; undefined: nothing is asked. */
+/** What the request to the store contains, and what STS was asked for; undefined: no request was made. */
 type Outcome = { by: string; token: string; calls: string[] } | undefined
 const callsSince = (from: number) => sts.calls.slice(from).map(({ action, role, by }) => `${action} ${role} ${by}`)
 
@@ -163,7 +163,7 @@ for (const algorithm of ALGORITHMS) {
   })
 }
 
-/** '' or the reason. */
+/** '' or the reason of the refusal. */
 async function writeWith(parameters: Record<string, string>): Promise<string> {
   try {
     const { checksumAlgorithm } = parseS3Parameters({ bucket: 'bucket', ...parameters })

@@ -57,7 +57,7 @@ const anObject = (apiVersion: string, kind: string, metadata: object, fields: ob
 const aSecret = (name: string, stringData: object) =>
   anObject('v1', 'Secret', { name, namespace: 'velero' }, { stringData })
 
-/** A kind of someone else's, with any content. */
+/** Creates an object of a kind that is not Dormouse's, with any content. */
 function aForeignKind(group: string, kind: string): LooseObject {
   const plural = `${kind.toLowerCase()}s`
   const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } }
@@ -153,7 +153,7 @@ test('a bare cluster fails, and every line says what to do', async () => {
   )
 })
 
-test('the whole set-up is looked at: keys, stores with private CA and profile, vCenter, hosts, volumes', async () => {
+test('the whole set-up is checked: keys, stores with private CA and profile, vCenter, hosts, volumes', async () => {
   await install()
   await fill()
   const { code, out, err } = await dormouse('doctor', '--json', '--vddk-dir', folder)
@@ -226,7 +226,7 @@ test('the password is changed: a slot for the new one, then the Secret; the othe
     await writeFile(path.join(folder, name), text)
     return path.join(folder, name)
   }
-  /** As the functions do, it opens the repository with what the Secret holds. */
+  /** Opens the repository with what the Secret holds, as the functions do. */
   const work = () => dormouse('prune', '--dry-run')
   const letIn = (...args: string[]) => dormouse('repository', 'open', ...args)
   await inSecret('new password\n')
@@ -244,7 +244,7 @@ test('the password is changed: a slot for the new one, then the Secret; the othe
   assert.is((await work()).code, 0)
 })
 
-test('what cannot be done ends with 1 and its reason', async () => {
+test('a command that cannot be carried out ends with code 1 and a reason', async () => {
   const none = await dormouse('repository', 'open')
   assert.is(none.code, 1)
   assert.match(none.err, '[UsageInvalid]')
@@ -264,7 +264,7 @@ test('what cannot be done ends with 1 and its reason', async () => {
   assert.match(refused.err, '[RepositoryKeyWrong]')
 })
 
-test('prune tells what would go, removes it, and says by its exit code when something is left to do', async () => {
+test('prune says what it would remove, removes it, and shows by its exit code when work is left', async () => {
   const { s3 } = gateway
   const settings = settingsFor(s3)
   const store = createS3Store(settings)

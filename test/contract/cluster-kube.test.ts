@@ -1,4 +1,4 @@
-// The adapter over a real API server keeps the contract of the port, and what only a server can show.
+// The adapter over a real API server keeps the contract of the port. The other tests show what only a real server can show.
 
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -95,7 +95,7 @@ test('an Event with a message of any length and of any characters is written', a
   await eventsAreTaken(createCluster({ kubeconfig: plane.kubeconfig }), 'contract-a')
 })
 
-test('a field that the server drops is told as a warning', async () => {
+test('a field that the server drops gives a warning', async () => {
   const warnings: string[] = []
   const onWarning = (warning: string) => warnings.push(warning)
   const cluster = createCluster({ kubeconfig: plane.kubeconfig, onWarning })
@@ -105,7 +105,7 @@ test('a field that the server drops is told as a warning', async () => {
   assert.equal(warnings, [`create Upload ${created.metadata.name}: unknown field "spec.colour"`])
 })
 
-test('a namespace that is missing is told apart from a kind that is not served', async () => {
+test('a missing namespace is distinguished from a kind that is not served', async () => {
   const cluster = createCluster({ kubeconfig: plane.kubeconfig })
   await rejects(cluster.create('Upload', anUpload('nowhere')), TerminalError, 'NamespaceNotFound')
   const crd = { apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition' }
@@ -128,7 +128,7 @@ test('missing rights are terminal and the message names verb, kind and object', 
   assert.match(error.message, 'get Secret contract-a/key')
 })
 
-/** Of 16Mi, in a namespace with one rule. */
+/** Tries to create a claim of 16Mi in a namespace with one rule. */
 async function refusalBy(namespace: string, rule: { kind: string; spec: object }, status?: object): Promise<unknown> {
   await plane.api.create(aNamespace(namespace))
   const made = await plane.api.create({ apiVersion: 'v1', metadata: { name: 'small', namespace }, ...rule })
@@ -136,7 +136,7 @@ async function refusalBy(namespace: string, rule: { kind: string; spec: object }
   const cluster = createCluster({ kubeconfig: plane.kubeconfig })
   const spec = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '16Mi' } } }
   const claim = { apiVersion: 'v1' as const, kind: 'PersistentVolumeClaim' as const, spec }
-  // Admission hears of a new rule by its watch.
+  // Admission learns of a new rule by its watch.
   for (let tries = 0; tries < 200; tries++) {
     const named = { ...claim, metadata: { name: `data-${tries}`, namespace } }
     const created = await cluster.create('PersistentVolumeClaim', named).catch((error: unknown) => error)
@@ -146,12 +146,12 @@ async function refusalBy(namespace: string, rule: { kind: string; spec: object }
   return undefined
 }
 
-test("a namespace's own rules are told apart from missing rights", async () => {
+test("a namespace's own rules are distinguished from missing rights", async () => {
   const limits = [{ type: 'PersistentVolumeClaim', max: { storage: '8Mi' } }]
   const limited = await refusalBy('contract-limited', { kind: 'LimitRange', spec: { limits } })
   await rejects(Promise.reject(limited), TerminalError, 'AdmissionDenied')
   assert.match((limited as Error).message, 'maximum storage usage per PersistentVolumeClaim is 8Mi')
-  // No controller counts here: that is shown by test/system/namespace-rules.test.ts.
+  // No controller counts here: test/system/namespace-rules.test.ts shows that part.
   const hard = { persistentvolumeclaims: '1' }
   const quota = { kind: 'ResourceQuota', spec: { hard } }
   const full = await refusalBy('contract-quota', quota, { hard, used: hard })
@@ -215,7 +215,7 @@ test("a pod's service account is used where no kubeconfig is named, and a new to
   }
 })
 
-test('an object in a namespace that goes away is refused as such', async () => {
+test('an object in a namespace that is being deleted is refused with its own reason', async () => {
   const cluster = createCluster({ kubeconfig: plane.kubeconfig })
   const held = anUpload('contract-b', { metadata: { name: 'holds-namespace', finalizers: ['dormouse.dev/object'] } })
   await cluster.create('Upload', held)

@@ -1,4 +1,4 @@
-// What a server has said, at any length and in any script, is shown: a write that is refused for its message would be refused for ever.
+// A status has to take a message of a server at any length and in any script: a write that is refused for its message would be refused for ever.
 
 import * as assert from 'uvu/assert'
 import type { KindName } from '#shared/api/kinds.ts'
@@ -9,11 +9,11 @@ import type { Cluster } from '#shared/ports/cluster.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { anObject, anUpload, aRepository, aSnapshot, CLONE_SPEC } from './cluster-suite.ts'
 
-/** 100,000 characters of two UTF-16 units each; of one parity and of the other, so that a pair lies across each place to cut. */
+/** 100,000 characters of two UTF-16 units each; once shifted by one unit, so that a pair lies across each place where a message is cut. */
 const LONG = ['', 'x'].map((start) => `${start}${'😀'.repeat(100_000)}`)
 const SHOWN = /^x?(😀)+…$/u
 
-/** One of each kind whose status has messages. */
+/** One object of each kind whose status has messages. */
 function objectsWithMessages(namespace: string): LooseObject[] {
   const { repositoryDriver, repopsitoryParameters } = aRepository()
   const download = { snapshotID: 'ivd:a:b', backupRepositoryName: 'br', restoreTimestamp: '2026-11-21T00:00:00Z' }

@@ -1,11 +1,11 @@
-// Checks an asynchronous refusal by the class and the reason of its error; uvu's own throws() is synchronous.
+// Checks an asynchronous rejection by the class and the reason of its error; uvu's own throws() is synchronous.
 
 import * as assert from 'uvu/assert'
 import { ConflictError, DormouseError, isApiTrouble } from '#shared/kernel/errors.ts'
 
 type ErrorClass = abstract new (...args: never[]) => DormouseError
 
-/** Gives the error, for a closer look. */
+/** Returns the error, for further checks. */
 export async function rejects<E extends ErrorClass>(
   act: Promise<unknown>,
   errorClass: E,
@@ -19,7 +19,7 @@ export async function rejects<E extends ErrorClass>(
     throw new Error(`wants ${errorClass.name} ${reason}, not ${String(outcome)}`, { cause: outcome })
   }
   assert.is(outcome.reason, reason, outcome.message)
-  // Trouble of the API itself is no outcome of anybody's work: steps tell it by this, not by its name.
+  // Failures of the API itself are no outcome of an object's work: steps recognise them by this field, not by the name of the class.
   assert.is(isApiTrouble(outcome), reason.startsWith('Kubernetes') || outcome instanceof ConflictError, outcome.message)
   return outcome as InstanceType<E>
 }

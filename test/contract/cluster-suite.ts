@@ -8,7 +8,7 @@ import type { Cluster, Cursor } from '#shared/ports/cluster.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { rejects } from './cluster-rejects.ts'
 
-/** `namespaces`: two that exist and are empty. */
+/** `namespaces`: two namespaces that exist and are empty. */
 export type ClusterUnderTest = { cluster: Cluster; namespaces: [string, string]; stop: () => Promise<void> }
 
 let counter = 0
@@ -77,7 +77,7 @@ export function clusterSuite(title: string, start: () => Promise<ClusterUnderTes
     assert.equal(await cluster.read('Upload', namespace, 'x'), created)
   })
 
-  test("now by the server's clock is when an object was made that was made now", async () => {
+  test("an object that is created now has a creation time of now by the server's clock", async () => {
     const made = anUpload(namespace, { metadata: { name: 'now' } })
     const { metadata } = await cluster.create('Upload', made)
     const apartMs = Math.abs(cluster.nowMs() - Date.parse(metadata.creationTimestamp ?? ''))
@@ -255,7 +255,7 @@ export function clusterSuite(title: string, start: () => Promise<ClusterUnderTes
     assert.is(await cluster.read('Upload', namespace, 'held'), undefined)
   })
 
-  test('an emptied list of finalizers is no list', async () => {
+  test('an emptied list of finalizers reads as absent', async () => {
     const metadata = { name: 'emptied', finalizers: ['dormouse.dev/object'] }
     const seen = await cluster.create('Upload', anUpload(namespace, { metadata }))
     const patched = await cluster.patch('Upload', seen, { metadata: { finalizers: [], annotations: {} } })
@@ -263,7 +263,7 @@ export function clusterSuite(title: string, start: () => Promise<ClusterUnderTes
     assert.is(patched.metadata.annotations, undefined)
   })
 
-  test('a list takes what its selector takes, by namespace and name', async () => {
+  test('a list has the objects of its selector, ordered by namespace and name', async () => {
     const [first, second] = under.namespaces
     const labelled = (name: string, labels: Record<string, string>) => ({ metadata: { name, labels } })
     await cluster.create('Download', anObject('Download', second, { spec: {}, ...labelled('a', { step: 'done' }) }))
@@ -304,7 +304,7 @@ export function clusterSuite(title: string, start: () => Promise<ClusterUnderTes
       const page = await cluster.page('Upload', { namespace, labelSelector: 'paged=yes', limit: 3 }, from)
       names.push(...page.objects.map(({ metadata }) => metadata.name))
       assert.ok(page.objects.length <= 3 && page.bytes > page.objects.length * 1000)
-      if (pages++ === 0) await cluster.delete('Upload', page.objects[0] as LooseObject) // where it stands counts, not how many there are
+      if (pages++ === 0) await cluster.delete('Upload', page.objects[0] as LooseObject) // not the number of objects counts, but the position
       from = page.next
     } while (from !== undefined)
     assert.equal(names, ['p0', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6'])

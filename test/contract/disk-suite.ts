@@ -7,7 +7,7 @@ import { KiB, MiB, SECTOR_BYTES } from '#shared/kernel/units.ts'
 import type { Disk } from '#shared/ports/disk.ts'
 
 /**
- * `open`: one more handle on the same empty disk of `capacityBytes`. `tellsAllocation`: `allocated` answers.
+ * `open`: returns one more handle on the same empty disk of `capacityBytes`. `tellsAllocation`: the disk implements `allocated`.
  */
 export type DiskUnderTest = {
   capacityBytes: number
@@ -16,7 +16,7 @@ export type DiskUnderTest = {
   stop: () => Promise<void>
 }
 
-/** Capacity that suits the suite: not a multiple of any chunk. */
+/** A capacity that is no multiple of any chunk size. */
 export const SUITE_CAPACITY_BYTES = 5 * MiB + 3 * SECTOR_BYTES
 
 export function diskSuite(title: string, start: () => Promise<DiskUnderTest>): void {
@@ -134,7 +134,7 @@ export function diskSuite(title: string, start: () => Promise<DiskUnderTest>): v
   test.run()
 }
 
-/** Bytes without a pattern, the same each time. */
+/** Bytes without a pattern, always the same. */
 export function noise(bytes: number): Buffer {
   const blocks = Array.from({ length: Math.ceil(bytes / 32) }, (_, n) => createHash('sha256').update(`${n}`).digest())
   return Buffer.concat(blocks).subarray(0, bytes)

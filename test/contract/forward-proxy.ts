@@ -1,4 +1,4 @@
-// A proxy as companies have them, for CONNECT and for plain requests, that knows names which nobody else knows (`*.test`).
+// A forward proxy like those of companies, for CONNECT and for plain requests. It resolves names that have no other resolver (`*.test`).
 
 import http from 'node:http'
 import https from 'node:https'
@@ -7,14 +7,14 @@ import type { Duplex } from 'node:stream'
 
 export type ForwardProxy = {
   port: number
-  /** What was asked for: `CONNECT host:port`, `GET http://…`; with the credentials that came along. */
+  /** Requests that it received: `CONNECT host:port`, `GET http://…`; with the credentials that they carried. */
   asked: { what: string; credentials: string | undefined }[]
-  /** Answered to CONNECT in place of a tunnel; `silence`: nothing at all. */
+  /** The answer to CONNECT instead of a tunnel; `silence`: none. */
   refuse: string | undefined
   stop(): void
 }
 
-/** `tlsOptions`: the way to the proxy itself is encrypted. */
+/** `tlsOptions`: the connection to the proxy itself uses TLS. */
 export async function startForwardProxy(tlsOptions?: { cert: string; key: string }): Promise<ForwardProxy> {
   const server = tlsOptions === undefined ? http.createServer() : https.createServer(tlsOptions)
   const sockets = new Set<net.Socket>()

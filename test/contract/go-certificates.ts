@@ -1,4 +1,4 @@
-// Certificates of every kind that rows about trust need, good and bad: what an authority of people's own looks like.
+// Makes certificates of every kind that the tests of trust need, good and bad, like those of private authorities.
 
 import {
   createHash,
@@ -55,7 +55,7 @@ export type Issued = { certPem: string; keyPem: string; key: KeyObject; name: Bu
 export const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
 export const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
 export const ANY_USAGE = '2.5.29.37.0'
-/** Bits of KeyUsage, in its one byte. */
+/** Bits of KeyUsage, in its single byte. */
 export const DIGITAL_SIGNATURE = 0b1000_0000
 export const SIGN_CERTIFICATES = 0b0000_0110
 

@@ -1,14 +1,14 @@
-// Asks Go's own programs (test/tools/gonet) what they do with the rows that a test gives to Dormouse.
+// Runs Go's own programs (test/tools/gonet) on the rows that a test gives to Dormouse.
 
 import { execFile } from 'node:child_process'
 import { findTools } from '../environment/process/tools.ts'
 
 export type GoAnswer = { answer: string; why?: string }
 export type ProxyRow = { url: string; env: Record<string, string> }
-/** `only`: without the system's authorities, as govmomi has it. */
+/** `only`: does not trust the system's authorities, as govmomi does. */
 export type TlsRow = { address: string; host: string; ca: string; only: boolean }
 
-/** Go reads the variables once in a process. */
+/** Go reads these variables only once per process. */
 export async function askProxies(rows: readonly ProxyRow[]): Promise<GoAnswer[]> {
   const answers: GoAnswer[] = []
   const rest = [...rows]
@@ -26,7 +26,7 @@ export async function askProxies(rows: readonly ProxyRow[]): Promise<GoAnswer[]>
   return answers
 }
 
-/** `env`: of the Go program, as SSL_CERT_FILE. */
+/** `env`: variables of the Go program, such as SSL_CERT_FILE. */
 export const askTls = (rows: readonly TlsRow[], env: Record<string, string> = {}) =>
   ask(
     rows.map((row) => ({ kind: 'tls', ...row })),

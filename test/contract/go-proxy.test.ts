@@ -1,4 +1,4 @@
-// The same variables and addresses through Go's rules for proxies and through Dormouse's: row by row the same answer.
+// Gives the same variables and addresses to Go's rules for proxies and to Dormouse's: both give the same answer for each row.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -175,7 +175,7 @@ const ENVIRONMENTS: Record<string, string>[] = [
   { HTTP_PROXY: PROXY, NO_PROXY: '*', REQUEST_METHOD: 'GET' },
 ]
 
-/** Where Dormouse answers otherwise, and why. docs/operations/real-inputs.md has the same list. */
+/** Rows with another answer by Dormouse, and why. docs/operations/real-inputs.md has the same list. */
 const DIFFERENCES: Record<string, string> = {
   'socks5://proxy.example:1080': 'Dormouse speaks no SOCKS: it says so, as to go around the proxy would be a surprise',
   'socks5h://proxy.example:1080': 'as socks5',
@@ -204,7 +204,7 @@ test('each entry of NO_PROXY keeps the same addresses away from the proxy', asyn
   await same(NO_PROXY.flatMap((entry) => rowsOf({ HTTPS_PROXY: PROXY, HTTP_PROXY: PROXY, NO_PROXY: entry })))
 })
 
-test('the same variable counts', async () => {
+test('the same proxy variable counts as in Go', async () => {
   await same(ENVIRONMENTS.flatMap(rowsOf))
 })
 
@@ -212,12 +212,12 @@ test('of two variables that differ only in case the one in capital letters count
   const env = { HTTPS_PROXY: 'http://capital:1', https_proxy: 'http://small:2' }
   const row = { url: 'https://vc.example.com', env }
   const [go] = await askProxies([row])
-  // Later versions of golang.org/x/net take the other one.
+  // Later versions of golang.org/x/net take the other variable.
   assert.ok(['http://capital:1', 'http://small:2'].includes(go!.answer))
   assert.is(answerOf(row), 'http://capital:1 ')
 })
 
-test("a proxy's address is read in the same way, but for the list of differences", async () => {
+test("a proxy's address is read in the same way, except for the listed differences", async () => {
   const known = (address: string) => DIFFERENCES[address] !== undefined
   const rowFor = (address: string) => ({ url: 'https://vc.example.com', env: { HTTPS_PROXY: address } })
   await same(ADDRESSES.filter((address) => !known(address)).map(rowFor))
@@ -229,7 +229,7 @@ test("a proxy's address is read in the same way, but for the list of differences
   }
 })
 
-/** The credentials too: Go writes them as the address does, escaped. */
+/** Includes the credentials: Go writes them as the address does, escaped. */
 function textOf({ answer, why }: { answer: string; why?: string }): string {
   if (answer === 'error' || answer === 'direct') return answer
   return `${answer} ${decodeURIComponent(why ?? '')}`

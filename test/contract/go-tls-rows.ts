@@ -1,4 +1,4 @@
-// Servers and bundles as people have them, one row each: what the server shows, and what the client was told to trust.
+// Servers and bundles as they occur in practice, one row each: the certificates that the server sends, and those that the client trusts.
 
 import type { SecureVersion } from 'node:tls'
 import {
@@ -14,21 +14,21 @@ import {
 
 export type Row = {
   what: string
-  /** The server's own, then what it sends along. */
+  /** The server's own certificate first, then those that it sends along. */
   chain: Issued[]
   ca: string
   host?: string
   only?: boolean
-  /** Of the server. */
+  /** TLS settings of the server. */
   ciphers?: string
   versions?: [SecureVersion, SecureVersion]
 }
 
 export const HOST = 'minio.store.test'
 
-/** Nothing but the variable SSL_CERT_FILE makes it trusted. */
+/** An authority that only the variable SSL_CERT_FILE makes trusted. */
 export const system = issue({ name: 'an authority of the image', ca: true, usage: SIGN_CERTIFICATES })
-/** The same of the second folder that SSL_CERT_DIR names. */
+/** An authority in the second folder that SSL_CERT_DIR names. */
 export const systemFolder = issue({ name: 'an authority of a folder', ca: true, usage: SIGN_CERTIFICATES })
 
 const authority = (name: string, change: Partial<Wanted> = {}) =>

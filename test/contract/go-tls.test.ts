@@ -1,5 +1,5 @@
-// The same servers and bundles through Go's crypto/tls and through Dormouse's two ways of TLS, to the store and to vCenter: row by
-// row the same answer.
+// Gives the same servers and bundles to Go's crypto/tls and to both TLS clients of Dormouse, for the store and for vCenter: the answer is
+// the same for each row.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import https from 'node:https'
@@ -18,7 +18,7 @@ import { HOST, ROWS, type Row, system, systemFolder } from './go-tls-rows.ts'
 
 type Answer = { answer: 'accepted' | 'refused'; why: string }
 
-/** Where Dormouse answers otherwise, and why. docs/operations/real-inputs.md has the same list. */
+/** Rows with another answer by Dormouse, and why. docs/operations/real-inputs.md has the same list. */
 const DIFFERENCES: Record<string, { dormouse: Answer['answer']; why: string }> = {
   'RSA of 1024 bits': { dormouse: 'refused', why: 'OpenSSL takes no keys that are weaker than 112 bits' },
   'a root of RSA of 1024 bits': { dormouse: 'refused', why: 'the same' },
@@ -56,12 +56,12 @@ test.before(() => {
   folder = mkdtempSync(path.join(os.tmpdir(), 'dormouse-tls-'))
   const file = path.join(folder, 'system.pem')
   writeFileSync(file, system.certPem)
-  // Read when an authority of the system's is asked for the first time.
+  // Read when a connection needs an authority of the system for the first time.
   process.env['SSL_CERT_FILE'] = file
   const [none, second] = [mkdtempSync(path.join(folder, 'none-')), mkdtempSync(path.join(folder, 'second-'))]
   writeFileSync(path.join(second, 'of-a-folder.crt'), systemFolder.certPem)
   process.env['SSL_CERT_DIR'] = `${none}:${second}`
-  // Every name of the rows is here.
+  // All names of the rows resolve to this machine.
   dns.lookup = ((name: string, options: object, done: (...answer: unknown[]) => void) =>
     lookup(name.endsWith('.test') || name.endsWith('.test.') ? '127.0.0.1' : name, options, done as never)) as never
 })
@@ -72,7 +72,7 @@ test.after(() => {
   rmSync(folder, { recursive: true })
 })
 
-/** Speaks as a vCenter that is starting and as an S3 store without the object. */
+/** Answers as a vCenter that is starting and as an S3 store without the object. */
 async function listen({
   chain,
   host = HOST,
@@ -83,7 +83,7 @@ async function listen({
     {
       cert: chain.map(({ certPem }) => certPem).join(''),
       key: chain[0]!.keyPem,
-      // It may be as weak as it likes: the client is to refuse.
+      // The server may be as weak as possible: the client has to refuse.
       ciphers: `${ciphers}:@SECLEVEL=0`,
       minVersion: versions[0],
       maxVersion: versions[1],
@@ -154,7 +154,7 @@ function requireSame(results: Results): void {
     assert.is(differ.find((each) => each.what === what)?.dormouse.answer, dormouse, `no such difference: ${what}`)
 }
 
-/** A server that is not trusted is told as that, never as one that cannot be reached. */
+/** An untrusted server must be reported as such, never as one that cannot be reached. */
 function requireNamed(results: Results, reasons: RegExp): void {
   const unnamed = results.filter(({ dormouse }) => dormouse.answer === 'refused' && !reasons.test(dormouse.why))
   assert.equal(

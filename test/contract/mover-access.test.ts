@@ -1,4 +1,4 @@
-// The mover as a real child process that holds the VDDK stand-in: what one that was killed leaves in vCenter, the next one ends.
+// The mover as a real child process with the VDDK stand-in: what a killed mover leaves in vCenter, the next one ends.
 
 import { execFileSync, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -71,7 +71,7 @@ async function requestFor(fcdId: string): Promise<UploadRequest> {
   }
 }
 
-/** Until the disk is being read; every read takes its time. `plan`: of the stand-in, beside that. */
+/** Starts a transfer and waits until the disk is being read; every read takes some time. `plan`: further lines for the stand-in. */
 async function startUpload(
   mover: Mover,
   fcdId: string,
@@ -80,7 +80,7 @@ async function startUpload(
 ): Promise<{ moving: Promise<UploadOutcome> }> {
   folder.start(['Read * sleep:100', ...plan])
   const moving = mover.upload(await requestFor(fcdId), { ...idle, kill })
-  moving.catch(() => {}) // each test looks at it
+  moving.catch(() => {}) // each test looks at the rejection itself
   while (!folder.trace().some(({ call }) => call === 'Open')) await sleep(20)
   return { moving }
 }
@@ -102,7 +102,7 @@ test.after.each(async () => {
 })
 test.after(() => rmSync(scratch, { recursive: true }))
 
-test('a mover that is killed leaves its disk protected, until another one ends that', async () => {
+test('a mover that is killed leaves its disk protected, until another mover ends the protection', async () => {
   const kill = new AbortController()
   const { moving } = await startUpload(aMover(), 'disk-1', kill.signal)
   kill.abort()
@@ -113,7 +113,7 @@ test('a mover that is killed leaves its disk protected, until another one ends t
   assert.is(folder.hasMark('disk-1'), false)
 })
 
-test('beside a transfer of another disk, which goes on; of its own disk it ends nothing', async () => {
+test('an access is ended while another disk is transferred, which continues; the disk in transfer keeps its own', async () => {
   const mover = aMover()
   folder.leaveMark('disk-2', 'dormouse')
   const { moving } = await startUpload(mover, 'disk-1')
@@ -124,7 +124,7 @@ test('beside a transfer of another disk, which goes on; of its own disk it ends 
   assert.is(folder.hasMark('disk-1'), false)
 })
 
-test('a VDDK that crashes in a worker ends the transfer by name, and the next slice goes on', async () => {
+test('a crash of VDDK in a worker ends the transfer with a reason, and the next slice continues', async () => {
   const mover = aMover()
   const request = await requestFor('disk-2')
   folder.start(['Read 3 crash'])
@@ -134,7 +134,7 @@ test('a VDDK that crashes in a worker ends the transfer by name, and the next sl
   assert.is(folder.hasMark('disk-2'), false)
 })
 
-test('what is refused is told, and the mover goes on', async () => {
+test('a refusal is reported with its reason, and the mover continues to serve', async () => {
   folder.leaveMark('disk-2', 'someone else')
   folder.start([])
   const mover = aMover()
@@ -154,7 +154,7 @@ test('a disk is written through one handle, however many threads there are', asy
   assert.is((await mover.download({ repository: access, disk: target, ...slice }, idle)).state, 'done')
 })
 
-test('without a VDDK that can be loaded the reason is told at once', async () => {
+test('without a VDDK that can be loaded the reason is reported at once', async () => {
   const none = join(scratch, 'none')
   assert.is(await reasonOf(aMover(none).endAccess(diskOf('disk-1'), never)), 'VddkNotFound')
   mkdirSync(none)
@@ -162,7 +162,7 @@ test('without a VDDK that can be loaded the reason is told at once', async () =>
   assert.is(await reasonOf(aMover(none).endAccess(diskOf('disk-1'), never)), 'VddkNotLoadable')
 })
 
-/** It can be loaded, and has none of the functions. */
+/** A library that can be loaded and has none of VDDK's functions. */
 function aLibraryOfOthers(name: string): string {
   const vddkDir = join(scratch, name)
   mkdirSync(join(vddkDir, 'lib64'), { recursive: true })
@@ -171,13 +171,13 @@ function aLibraryOfOthers(name: string): string {
   return vddkDir
 }
 
-test('a library that is not VDDK is told by its name, to who asks for a transfer and to who ends an access', async () => {
+test('a library that is not VDDK is reported by its name, both for a transfer and for the end of an access', async () => {
   const mover = aMover(aLibraryOfOthers('of-others'))
   assert.is(await reasonOf(mover.endAccess(diskOf('disk-1'), never)), 'VddkNotLoadable')
   assert.is(await reasonOf(mover.upload(await requestFor('disk-1'), idle)), 'VddkNotLoadable')
 })
 
-test('a VDDK that was put right is used by the next transfer, however soon that comes', async () => {
+test('a repaired VDDK is used by the next transfer, however soon that comes', async () => {
   const vddkDir = aLibraryOfOthers('put-right')
   const mover = aMover(vddkDir)
   const request = await requestFor('disk-1')
@@ -188,7 +188,7 @@ test('a VDDK that was put right is used by the next transfer, however soon that 
   assert.is((await mover.upload(request, idle)).state, 'sealed')
 })
 
-test('a mover that cannot load VDDK answers whatever it is asked for, and ends in order with nothing unhandled', async () => {
+test('a mover that cannot load VDDK answers every request, and ends in order without an unhandled rejection', async () => {
   const vddkDir = aLibraryOfOthers('told')
   const child = fork(ENTRY, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], serialization: 'advanced' })
   const ended = once(child, 'exit')
@@ -219,7 +219,7 @@ test('a mover that cannot load VDDK answers whatever it is asked for, and ends i
   ])
 })
 
-test('one that is killed meanwhile rejects', async () => {
+test('the end of an access rejects when the mover is killed meanwhile', async () => {
   folder.start(['EndAccess 1 sleep:5000'])
   const mover = aMover()
   const kill = new AbortController()
@@ -230,9 +230,9 @@ test('one that is killed meanwhile rejects', async () => {
   assert.is(await reasonOf(ending), 'MoverKilled')
 })
 
-test('one that is given up beside a transfer leaves that at work, and its late answer is for nobody', async () => {
+test('a request that is given up during a transfer does not stop the transfer, and its late answer is ignored', async () => {
   const mover = aMover()
-  // Or its answer may be there before it is given up.
+  // Otherwise its answer may arrive before the request is given up.
   const { moving } = await startUpload(mover, 'disk-1', never, ['EndAccess 1 sleep:500'])
   const kill = new AbortController()
   const given = mover.endAccess(diskOf('disk-2'), kill.signal)
@@ -245,7 +245,7 @@ test('one that is given up beside a transfer leaves that at work, and its late a
   assert.is((await moving).state, 'sealed')
 })
 
-test('one that was killed before it began does not hit who is at work', async () => {
+test('a transfer that is killed before it began does not stop the one in progress', async () => {
   const mover = aMover()
   const { moving } = await startUpload(mover, 'disk-1')
   const kill = new AbortController()

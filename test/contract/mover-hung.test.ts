@@ -1,5 +1,5 @@
-// The mover as a real child process whose VDDK stand-in never comes back from a call: the transfer is over within its bound, and the
-// next one finds a free mover. Two that ask at once get the same child.
+// The mover as a real child process in which a call of the VDDK stand-in never returns: the transfer ends within its time limit, and the
+// next one gets a free mover. Two requests at once get the same child.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -72,7 +72,7 @@ async function download(stop: Stop) {
   return await mover.download(request, { ...stop, onProgress })
 }
 
-/** A mover of its own, whose calls the stand-in writes down anew. */
+/** A new mover, with a new record of the stand-in's calls. */
 function begin(plan: string[]): void {
   folder.start(plan)
   const env = { ...process.env, ...folder.environment(), NODE_COMPILE_CACHE: join(scratch, 'compiled') }
@@ -102,7 +102,7 @@ test.after(() => {
 
 const HANGS = 'sleep:3600000'
 
-/** `after`: what comes right before it; the stand-in writes a call down when it is over. */
+/** `after`: the call right before it, because the stand-in records a call only when it returns. */
 for (const [call, move, after] of [
   ['Open', upload, 'ConnectEx'],
   ['Read', upload, 'Open'],
@@ -112,7 +112,7 @@ for (const [call, move, after] of [
   ['Flush', download, 'Write'],
   ['Close', download, 'Flush'],
 ] as const) {
-  test(`in ${call} of ${move.name}: the end of the request ends it, and the next one is at work at once`, async () => {
+  test(`in ${call} of ${move.name}: the end of the request ends it, and the next transfer begins at once`, async () => {
     begin([`${call} 1 ${HANGS}`])
     const abort = new AbortController()
     const bound = Promise.withResolvers<void>()
@@ -132,7 +132,7 @@ for (const [call, move, after] of [
   })
 }
 
-test('two that ask at once, with a list of settings that takes its time, have one child', async () => {
+test('two requests at once start a single child, also while the settings are still being read', async () => {
   const cluster = new MemoryCluster({ clock: systemClock })
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   const deps = { cluster, clock: systemClock, settings: readSettings({}), stores, identity: 'pod-1', log }

@@ -108,7 +108,7 @@ test("a backup says when it was sealed by the wall time that all processes share
   assert.ok(sealedMs >= wall.nowMs() && sealedMs < wall.nowMs() + HOUR_MS, new Date(sealedMs).toISOString())
 })
 
-test('a disk comes back as it was, by way of threads', async () => {
+test('a backup and its restore through worker threads give the same bytes', async () => {
   const mover = aMover(source)
   const outcome = await mover.upload(await uploadRequest('s1'), idle)
   assert.is(outcome.state === 'sealed' && outcome.mode, 'Everything')
@@ -129,7 +129,7 @@ test('slices of one volume follow each other in one child', async () => {
   assert.is(again.state, 'sealed', 'what is sealed says so')
 })
 
-test('the caller who wants to stop gets a checkpoint', async () => {
+test('a caller that stops the transfer gets a checkpoint', async () => {
   const stop = new AbortController()
   stop.abort()
   const outcome = await aMover(source).upload(await uploadRequest('s3'), { ...idle, signal: stop.signal })
@@ -148,7 +148,7 @@ test('errors keep their class and reason on the way', async () => {
   assert.ok(missing instanceof TerminalError && missing.reason === 'RootMissing', `${missing}`)
 })
 
-test('corruption is told as such, and the mover goes on to serve', async () => {
+test('corruption is reported as corruption, and the mover continues to serve', async () => {
   const mover = aMover(source)
   const request = await uploadRequest('s5')
   await mover.upload(request, idle)
@@ -197,7 +197,7 @@ test('an idle mover ends, and is started again when there is work', async () => 
   assert.is((await mover.upload(await uploadRequest('s11'), idle)).state, 'sealed')
 })
 
-test('a mover that cannot be set up tells why, to each transfer', async () => {
+test('a mover that cannot be set up reports the reason to each transfer', async () => {
   const libDir = join(folder, 'no-vddk')
   mkdirSync(join(libDir, 'lib64'), { recursive: true })
   writeFileSync(join(libDir, 'lib64', 'libvixDiskLib.so.8'), 'no library')

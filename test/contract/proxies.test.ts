@@ -1,4 +1,4 @@
-// Whatever Dormouse connects to, with a proxy in the environment: the store, vCenter, the API server, the broker.
+// Everything that Dormouse connects to, with a proxy in the environment: the store, vCenter, the API server, the broker.
 
 import { randomBytes, X509Certificate } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -41,7 +41,7 @@ const before: Record<string, string | undefined> = {}
 let folder: string
 let proxy: ForwardProxy
 let secureProxy: ForwardProxy
-/** Its certificate is of an authority that nobody knows. */
+/** Its certificate comes from an unknown authority. */
 let foreignProxy: ForwardProxy
 let securePort: number
 let plainPort: number
@@ -80,7 +80,7 @@ async function listen(server: http.Server): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-/** As much of an S3 store, a vCenter, an API server and a broker as is asked of each here. */
+/** As much of an S3 store, a vCenter, an API server and a broker as these tests need. */
 async function serve(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
   const body = Buffer.concat(await request.toArray())
   const key = request.url?.split('?')[0] ?? ''
@@ -172,7 +172,7 @@ test('a proxy that is reached over TLS is trusted as the store is', async () => 
   assert.match(error.message, `proxy https://127.0.0.1:${secureProxy.port}`)
 })
 
-test('a proxy that nobody vouches for gets no password, whatever is allowed for what is behind it', async () => {
+test('an untrusted proxy gets no password, even if the target behind it need not be verified', async () => {
   const url = `https://user:secret@127.0.0.1:${foreignProxy.port}`
   Object.assign(process.env, { HTTPS_PROXY: url, HTTP_PROXY: url })
   const name = `proxy https://127.0.0.1:${foreignProxy.port}`
@@ -205,7 +205,7 @@ test('NO_PROXY keeps an address in a network away from the proxy, as loopback al
   assert.is(proxy.asked.length, 0)
   const dns = process.getBuiltinModule('node:dns')
   const { lookup } = dns
-  // Straight to a name that only the proxy knows: it is looked up, and not found.
+  // Connects directly to a name that only the proxy resolves: the lookup fails.
   dns.lookup = ((name: string, _: object, done: (error: Error) => void) =>
     done(Object.assign(new Error(`who is ${name}`), { code: 'ENOTFOUND', hostname: name }))) as never
   process.env['NO_PROXY'] = '10.0.0.0/8,.test'
@@ -215,7 +215,7 @@ test('NO_PROXY keeps an address in a network away from the proxy, as loopback al
   assert.is(proxy.asked.length, 0)
 })
 
-test('a proxy that refuses, is silent, hangs up or talks nonsense is told by its name, and its password is not', async () => {
+test('a proxy that refuses, is silent, hangs up or sends nonsense is named in the message, without its password', async () => {
   process.env['HTTPS_PROXY'] = `http://user:secret@127.0.0.1:${proxy.port}`
   const url = `https://store.test:${securePort}`
   const refusals: [string, RegExp][] = [
@@ -255,7 +255,7 @@ test('a role by web identity is asked for through the proxy, of an STS that is t
   assert.ok(proxy.asked.some(({ what }) => what === `CONNECT sts.test:${securePort}`))
 })
 
-test('what is no proxy that Dormouse speaks to is refused by name', async () => {
+test('a kind of proxy that Dormouse does not support is refused by name', async () => {
   const url = `https://store.test:${securePort}`
   for (const address of [`socks5://user:secret@127.0.0.1:${proxy.port}`, 'http://user:secret@proxy :3128']) {
     process.env['HTTPS_PROXY'] = address
@@ -265,7 +265,7 @@ test('what is no proxy that Dormouse speaks to is refused by name', async () => 
   }
 })
 
-test('an upload that is called off while the proxy is silent ends at once', async () => {
+test('an upload that is aborted while the proxy is silent ends at once', async () => {
   process.env['HTTPS_PROXY'] = `http://127.0.0.1:${proxy.port}`
   proxy.refuse = 'silence'
   const calledOff = new AbortController()
@@ -289,7 +289,7 @@ async function askVcenter(trust: object): Promise<unknown> {
 test('vCenter is reached through the proxy: by its CA, by its pin, and not by another', async () => {
   process.env['HTTPS_PROXY'] = `http://127.0.0.1:${proxy.port}`
   const pinnedSha256 = new X509Certificate(pair.certPem).fingerprint256.replaceAll(':', '').toLowerCase()
-  // The server is no vCenter: to hear nonsense from it is to have reached it.
+  // The server is no vCenter: an unreadable answer shows that the connection reached it.
   for (const trust of [{ caPem: authority.certPem }, { pinnedSha256 }, { insecure: true }])
     await rejects(askVcenter(trust), RetryableError, 'VCenterAnswerUnreadable')
   for (const trust of [{}, { caPem: new Authority('other').certPem }, { pinnedSha256: '00'.repeat(32) }])

@@ -1,4 +1,4 @@
-// Objects whose names XML cannot hold, planted in a real server's bucket: no backup and no prune stops at them without a reason.
+// Somebody has planted objects in a real server's bucket whose names XML cannot hold: no backup and no prune fails at them without a reason.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -40,14 +40,14 @@ test('a planted name with a control character stops no backup and no prune', asy
   }
 })
 
-test('a list that would go on at such a name, and leave out what comes before it, is no list', async () => {
+test('a list that would continue at such a name, and so leave objects out, is refused', async () => {
   const gateway = await startGateway(false)
   const store = createS3Store(settingsFor(gateway.s3), { retry: { attempts: 1 } })
   try {
     const names = Array.from({ length: 1001 }, (_, n) => `index/\u0001${String(n).padStart(5, '0')}`)
     await inParallel([...names, 'index/aa'], 16, async (name) => void (await store.putIfAbsent(name, Buffer.from('x'))))
     const listed = await Array.fromAsync(store.list('index/')).catch((error: unknown) => error)
-    // Others tell the place in letters of their own, and list everything.
+    // Other stores encode the place in their own way, and list everything.
     if (Array.isArray(listed)) assert.is(listed.length, 1002)
     else assert.is((listed as RetryableError).reason, 'S3AnswerUnreadable')
   } finally {

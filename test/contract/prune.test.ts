@@ -1,4 +1,4 @@
-// Prune over every store that there is: memory, folder, and a real S3 server.
+// Prune over every store: memory, folder, and a real S3 server.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -31,7 +31,7 @@ test.after(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-/** Two places beside each other: prefixes of one bucket, folders of one file system. */
+/** Two neighbouring places: prefixes of one bucket, or folders of one file system. */
 const PLACES: Record<string, () => [ObjectStore, ObjectStore]> = {
   memory: () => [new MemoryObjectStore(), new MemoryObjectStore()],
   folder: () => [folderStore(join(folder, 'a')), folderStore(join(folder, 'b'))],

@@ -1,4 +1,4 @@
-// The parts that an overlay takes from config/samples: kubectl renders them onto the functions.
+// The components in config/samples that an overlay can use: kubectl renders them onto the functions.
 
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -30,7 +30,7 @@ async function rendered(...names: string[]): Promise<LooseObject[]> {
   }
 }
 
-/** Names of functions of which `is` holds; each keeps what it had. */
+/** Names of functions for which `is` is true; checks that each keeps its other settings. */
 function functionsWith(objects: LooseObject[], kind: string, is: (object: LooseObject) => boolean): string[] {
   const ours = objects.filter((object) => object.kind === kind && object.metadata.name.startsWith('dormouse-'))
   return ours

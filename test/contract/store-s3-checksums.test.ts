@@ -1,4 +1,4 @@
-// The S3 store and checksums of what it writes: the location's algorithm, none at all, and stores that refuse every header of one.
+// The S3 store and the checksums of what it writes: the location's algorithm, none at all, and stores that refuse every checksum header.
 
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
@@ -107,7 +107,7 @@ test('the algorithm of the location is sent, with its value, and never given up'
   }
 })
 
-test('a refusal that has another cause is told, and costs no more tries than forms', async () => {
+test('a refusal with another cause is reported, after no more attempts than there are forms of the request', async () => {
   decide = () => refusal(403, 'AccessDenied')
   await rejects(store().putIfAbsent('a', BODY), TerminalError, 'S3AccessDenied')
   assert.is(proxy.requests.length, 2, 'a policy that wants checksums is not gone round')

@@ -1,5 +1,5 @@
-// The S3 store when something that is no store answers in its place: a login page, an empty body, half an answer, another
-// bucket's or another prefix's list. None of it may count as "nothing there", "stored" or "deleted".
+// The S3 store when something else answers in its place: a login page, an empty body, half an answer, or the list of another
+// bucket or prefix. None of it may count as "nothing there", "stored" or "deleted".
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -79,7 +79,7 @@ const listing = (change: Partial<Record<string, string>>, entries: Entry[] = [])
 }
 const listed = async (prefix = 'roots/') => (await Array.fromAsync(store().list(prefix))).map(({ key }) => key)
 
-test('a page, an empty body or foreign XML is no answer to any call, and says so', async () => {
+test('a web page, an empty body or foreign XML counts as no answer to any call, and the error says so', async () => {
   for (const mischief of [LOGIN_PAGE, EMPTY, JSON_PAGE, PLAIN_XML]) {
     decide = () => mischief
     const calls: [string, () => Promise<unknown>][] = [
@@ -108,7 +108,7 @@ test('the message shows the kind and the beginning of what came, on one line', a
   assert.not.match(error.message, /\p{Cc}/u)
 })
 
-test('a list of another bucket or another prefix, or one that leaves out what it lists, is no answer', async () => {
+test('a list of another bucket or prefix, or one with fewer keys than it counts, is refused', async () => {
   const wrong: [string, Mischief][] = [
     ['another bucket', listing({ Name: 'theirs' })],
     ['no bucket', listing({ Name: undefined })],
@@ -149,7 +149,7 @@ test('a list of another bucket or another prefix, or one that leaves out what it
   assert.equal(await listed(), ['roots/a', 'roots/b'])
 })
 
-test('a list that is whole by its own word, and tells where it goes on, is gone on with', async () => {
+test('a list that says that it is complete, and also where it continues, is read on', async () => {
   const pages = [['a'], ['b'], []].map((names, index) => {
     return listing(
       { NextContinuationToken: `t${index}` },
@@ -166,7 +166,7 @@ test('a list that is whole by its own word, and tells where it goes on, is gone 
   await rejects(listed(), TerminalError, 'S3Unsupported')
 })
 
-test('a list that goes on is gone on with, in capitals too', async () => {
+test('a truncated list is read on, also when it says True or TRUE', async () => {
   for (const word of ['True', 'TRUE']) {
     decide = () => {
       const isFirst = !proxy.requests.at(-1)!.path.includes('continuation-token')
@@ -178,13 +178,13 @@ test('a list that goes on is gone on with, in capitals too', async () => {
   }
 })
 
-test('a list that goes backwards or in a circle ends by name', async () => {
+test('a list that goes backwards or in a circle ends with a reason', async () => {
   decide = () => listing({}, [{ key: `${ROOT}roots/b` }, { key: `${ROOT}roots/a` }])
   await rejects(listed(), TerminalError, 'S3Unsupported')
   let page = 0
   decide = () => listing({ IsTruncated: 'true', NextContinuationToken: `t${page++}` }, [{ key: `${ROOT}roots/a` }])
   await rejects(listed(), TerminalError, 'S3Unsupported')
-  // Pages without a single key that always promise another.
+  // Pages without a single key, each of which promises another page.
   decide = () => listing({ IsTruncated: 'true', NextContinuationToken: `t${page++}` })
   await rejects(listed(), TerminalError, 'S3Unsupported')
   assert.ok(proxy.requests.length < 200, `${proxy.requests.length} requests`)
@@ -223,7 +223,7 @@ test('names that the store escapes are the names of the objects, in their order'
   assert.equal(await listed(), ['roots/a%41+'], 'a store that does not say so does not escape')
 })
 
-test('a name that a store cannot tell stops no list, and no list goes on from one', async () => {
+test('a name that a store cannot write stops no list, but no list continues after such a name', async () => {
   decide = () =>
     listing({}, [{ key: `${ROOT}roots/\uFFFD` }, { key: `${ROOT}roots/a` }, { key: `${ROOT}roots/a\uFFFD` }])
   assert.equal(await listed(), ['roots/\uFFFD', 'roots/a', 'roots/a\uFFFD'])
@@ -258,7 +258,7 @@ const unfinished = (change: Partial<Record<string, string>>, keys: string[] = []
 }
 const unfinishedKeys = async () => (await Array.fromAsync(store().incompleteUploads!.list())).map(({ key }) => key)
 
-test('a list of unfinished uploads that goes backwards, in a circle or on for ever ends by name', async () => {
+test('a list of unfinished uploads that goes backwards, in a circle or on for ever ends with a reason', async () => {
   let page = 0
   const markers: [string, () => Partial<Record<string, string>>][] = [
     ['the same', () => ({ NextKeyMarker: 'k', NextUploadIdMarker: 'u' })],
@@ -273,7 +273,7 @@ test('a list of unfinished uploads that goes backwards, in a circle or on for ev
   assert.ok(proxy.requests.length < 300, `${proxy.requests.length} requests`)
 })
 
-test('a list of unfinished uploads that contradicts itself is no answer', async () => {
+test('a list of unfinished uploads that contradicts itself is refused', async () => {
   const key = `${ROOT}packs/a`
   for (const change of [{ IsTruncated: 'true' }, { IsTruncated: 'true', NextKeyMarker: '' }, { IsTruncated: '1' }]) {
     decide = () => unfinished(change, [key])
@@ -281,7 +281,7 @@ test('a list of unfinished uploads that contradicts itself is no answer', async 
   }
 })
 
-test("unfinished uploads of another bucket are nobody's answer, and escaped names are understood", async () => {
+test("a list of another bucket's unfinished uploads is refused, and escaped names are understood", async () => {
   decide = () => unfinished({ Bucket: 'theirs' })
   await rejects(unfinishedKeys(), RetryableError, 'S3AnswerUnreadable')
   decide = () => unfinished({ EncodingType: 'url' }, [encodeURIComponent(`${ROOT}packs/a\u0001 b`), 'p%2Fbackups'])
@@ -328,7 +328,7 @@ test('a deletion counts when the store says 204, or when the object is seen to b
   await rejects(store().delete('roots/s'), TerminalError, 'S3Refused')
 })
 
-test("without conditional PUT, a proxy's 404 lets nothing be written over", async () => {
+test("without conditional PUT, a proxy's 404 does not lead to an overwrite", async () => {
   decide = ({ method }) => {
     if (method === 'HEAD') return { status: 404 }
     return { status: 206, headers: { etag: '"x"', 'content-range': 'bytes 0-0/9' }, body: 'x' }
@@ -352,7 +352,7 @@ test('an error of any length and any wording stays a short line', async () => {
   assert.ok((error as Error).message.length < 600, `${(error as Error).message.length}`)
 })
 
-test('neither a deletion nor a search believes a page', async () => {
+test('neither a deletion nor a search takes a web page for an answer', async () => {
   const repositories = createRepositories({ storeOf: () => store(), clock: systemClock, sourceOf: blockSourceOf })
   for (const mischief of [LOGIN_PAGE, EMPTY, JSON_PAGE, PLAIN_XML]) {
     decide = () => mischief

@@ -1,5 +1,5 @@
-// The S3 store below prefixes of any letters: names in requests, signatures and lists, on a real server and in the ways in which stores
-// escape what they list.
+// The S3 store below prefixes with any letters: names in requests, signatures and lists, on a real server and with each way in which stores
+// escape the names that they list.
 
 import { CreateMultipartUploadCommand } from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
@@ -61,7 +61,7 @@ for (const given of PREFIXES) {
   })
 }
 
-/** As AWS, as a form, and not at all though it says so. */
+/** Escapes as AWS, as an HTML form, and not at all although the answer says so. */
 const ESCAPES: Record<string, (text: string) => string> = {
   percent: (text) => encodeURIComponent(text).replaceAll('%2F', '/'),
   'percent and plus': (text) => encodeURIComponent(text).replaceAll('%20', '+'),

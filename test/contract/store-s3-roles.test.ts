@@ -1,5 +1,5 @@
-// The S3 store with a role in place of keys: taken at STS (a stand-in, strict about AWS's reference) with keys of the Secret, or with the
-// web identity of the pod; and what a Secret must not make a function do.
+// The S3 store with a role instead of keys: assumed at STS (a stand-in that follows AWS's reference strictly) with keys of the Secret, or with
+// the web identity of the pod. Also what a Secret must not make a function do.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
@@ -53,7 +53,7 @@ const storeOf = (text: string | undefined, change: Partial<S3Settings> = {}) => 
   const settings = { ...bucketSettings, region: 'eu-west-1', url: bucket.url, credentials, credentialOrigin, ...change }
   return createS3Store(settings, { retry: { attempts: 1 } })
 }
-/** With whose keys the bucket was asked. */
+/** The access key of each request to the bucket. */
 const askedBy = () =>
   bucket.requests.map(({ headers }) => [
     /Credential=([^/]+)\//.exec(headers.authorization ?? '')?.[1],
@@ -84,7 +84,7 @@ test('a role is taken with the web identity of the pod, and with the new one whe
   await store.get('config')
   await writeFile(tokenFile, 'second.web.identity')
   await store.get('config')
-  // What is about to end is asked for at each use.
+  // A session that is about to end is replaced at each use.
   const identities = [...new Set(sts.calls.map(({ action, by }) => `${action} ${by}`))]
   const wanted = ['first.web.identity', 'second.web.identity'].map((by) => `AssumeRoleWithWebIdentity ${by}`)
   assert.equal(identities, wanted)
@@ -143,7 +143,7 @@ test('neither an address nor a program of the file is followed', async () => {
   )
 })
 
-test('what STS says is told by a reason, without keys and tokens', async () => {
+test('an error of STS is reported with a reason, without keys and tokens', async () => {
   process.env['AWS_WEB_IDENTITY_TOKEN_FILE'] = tokenFile
   const text = `[default]\nrole_arn = ${ROLE}\nweb_identity_token_file = ${tokenFile}\n`
   const kinds: [typeof TerminalError | typeof RetryableError, string, Sts['trouble']][] = [

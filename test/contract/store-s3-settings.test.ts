@@ -1,4 +1,4 @@
-// The S3 store with settings that its client does not take: each ends by a reason that an operator can act on, and none ends the process.
+// The S3 store with settings that its client refuses: each gives a reason that an operator can act on, and none ends the process.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,7 +10,7 @@ import { rejects } from './cluster-rejects.ts'
 
 const test = suite('S3 store: settings that its client does not take')
 
-/** Nobody listens there. */
+/** A port without a listener. */
 const NOWHERE = 'http://127.0.0.1:1'
 const store = (change: Partial<S3Settings>): S3Store =>
   createS3Store(
@@ -63,7 +63,7 @@ test('no bucket, region and address ends as a bug of ours', async () => {
   }
 })
 
-test('a store whose client could not be made is closed without a word', async () => {
+test('a store whose client could not be made is closed without an error', async () => {
   const lost: unknown[] = []
   const onLost = (reason: unknown) => lost.push(reason)
   process.on('unhandledRejection', onLost)

@@ -40,7 +40,7 @@ export function settingsFor(s3: S3Server, change: Partial<S3Settings> = {}): S3S
   return { ...settingsOf(s3, `test-${Math.random().toString(36).slice(2)}`), ...change }
 }
 
-/** What a proxy does with one request: pass it on, pass it on and drop the answer, hang up before, or answer by itself. */
+/** What a proxy does with one request: pass it on, pass it on and drop the answer, hang up before that, or answer itself. */
 export type Mischief =
   | 'pass'
   | 'loseAnswer'
@@ -54,7 +54,7 @@ export type ProxyServer = {
   stop(): Promise<void>
 }
 
-/** An HTTP proxy that keeps the host header, so that signatures hold. `decide` is asked once per request, in order. */
+/** An HTTP proxy that keeps the Host header, so that signatures stay valid. It calls `decide` once per request, in order. */
 export async function startProxy(
   targetUrl: string | undefined,
   decide: (request: ProxyServer['requests'][number], index: number) => Mischief,
@@ -98,7 +98,7 @@ export async function startProxy(
   return { url: `http://127.0.0.1:${port}`, requests, connections: () => connections, stop }
 }
 
-/** A server that answers every connection with these bytes, and closes it when `thenClose`. */
+/** A server that answers every connection with these bytes, and then closes it if `thenClose`. */
 export async function startRawServer(
   answer: string,
   thenClose = true,
@@ -120,7 +120,7 @@ export async function startRawServer(
   return { url: `http://127.0.0.1:${port}`, stop }
 }
 
-/** The port that it got on loopback. */
+/** The port on loopback on which it listens. */
 export async function listen(server: net.Server): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return (server.address() as net.AddressInfo).port

@@ -1,4 +1,4 @@
-// The S3 store over TLS: a private authority, none, a false one, a bundle that is broken.
+// The S3 store over TLS: with a private authority, with none, with a wrong one, and with a broken bundle.
 
 import { randomBytes } from 'node:crypto'
 import http from 'node:http'
@@ -91,12 +91,12 @@ test('only insecureSkipTLSVerify skips the check', async () => {
   assert.ok(await careless.putIfAbsent('config', Buffer.from('x')))
 })
 
-test('a CA bundle that is none is named as such', async () => {
+test('a text that is no CA bundle is reported as such', async () => {
   const broken = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'
   await rejects(store({ caCert: broken }).get('config'), TerminalError, 'S3CaCertInvalid')
 })
 
-test('TLS to a port that speaks none is told as that', async () => {
+test('TLS to a port without TLS is reported as that', async () => {
   const plain = http.createServer((_, response) => response.end())
   const url = `https://127.0.0.1:${await listen(plain)}`
   const error = await rejects(store({ url }).get('config'), RetryableError, 'S3Unavailable')
@@ -119,7 +119,7 @@ test("an issuing CA's certificate, or the store's own, is an anchor as it is for
   server.close()
 })
 
-test('one certificate of a bundle that cannot be read does not spoil the others, and is told when none is trusted', async () => {
+test('one unreadable certificate of a bundle does not spoil the others, and is reported when none of them is trusted', async () => {
   const broken = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n'
   assert.is(await store({ caCert: `${broken}${gateway.s3.caPem}` }).get('none'), undefined)
   const caCert = `${new Authority('another').certPem}${broken}`

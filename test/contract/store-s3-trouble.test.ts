@@ -54,7 +54,7 @@ const firstPut = (mischief: Mischief) => {
   }
 }
 
-test('a PUT that landed while its answer was lost is told as ours', async () => {
+test('a PUT that was carried out although its answer was lost counts as ours', async () => {
   for (const mischief of ['loseAnswer', 'hangUp', failing('InternalError', 500)] satisfies Mischief[]) {
     decide = firstPut(mischief)
     const target = store()
@@ -65,7 +65,7 @@ test('a PUT that landed while its answer was lost is told as ours', async () => 
   }
 })
 
-test('a PUT that lands only after the next attempt has looked is told as ours', async () => {
+test('a PUT that is carried out only after the next attempt has looked counts as ours', async () => {
   let heads = 0
   const lose = firstPut('loseAnswer')
   decide = (request) => (request.method === 'HEAD' && heads++ === 0 ? { status: 404 } : lose(request))
@@ -88,7 +88,7 @@ test('a store that keeps no metadata is asked for the bytes', async () => {
   const answers: string[] = []
   const forgetful = await startProxy(proxy.url, (request) => {
     answers.push(request.method)
-    // What a server without user metadata would say.
+    // The answer of a server without user metadata.
     if (request.method === 'HEAD') return { status: 200, headers: { etag: '"x"', 'content-length': '1000' } }
     return 'pass'
   })
@@ -105,7 +105,7 @@ test('a conflict between two writers is asked again, not taken for an answer', a
   assert.is(await store().putIfAbsent('roots/s', Buffer.from('x')), true)
 })
 
-test('passing trouble is retried, and what does not pass ends as a RetryableError with its reason', async () => {
+test('temporary errors are retried, and lasting ones end as a RetryableError with their reason', async () => {
   const cases: [Mischief, string][] = [
     [failing('SlowDown', 503), 'S3SlowDown'],
     [failing('TooManyRequests', 429), 'S3SlowDown'],
@@ -156,7 +156,7 @@ test('how long the server asks to wait is handed on', async () => {
   assert.is(error.retryAfterSeconds, 7)
 })
 
-test('a web page where S3 was expected is no empty repository', async () => {
+test('a web page in place of S3 does not count as an empty repository', async () => {
   decide = () => ({ status: 200, headers: { 'content-type': 'text/html' }, body: '<!doctype html><p>console' })
   await rejects(store().list('')[Symbol.asyncIterator]().next(), RetryableError, 'S3AnswerUnreadable')
 })

@@ -39,7 +39,7 @@ async function listed(from: ObjectStore, prefix: string): Promise<StoredObject[]
 }
 const keysOf = async (from: ObjectStore, prefix: string) => (await listed(from, prefix)).map(({ key }) => key)
 
-test('a range of nothing still tells whether the object is there', async () => {
+test('an empty range still shows whether the object exists', async () => {
   const ranged = store()
   const body = randomBytes(1000)
   await ranged.putIfAbsent('pack', body)
@@ -117,7 +117,7 @@ test("the credentials of the location's profile are used, and wrong ones are nam
     const error = await rejects(wrong.get('config'), TerminalError, 'S3AccessDenied')
     assert.match(error.message, credentialOrigin)
     assert.not.match(inspect(error, { depth: 9, showHidden: true }), new RegExp(`nobody|wrong-secret|${accessKeyId}`))
-    // The store refuses before all of it was sent.
+    // The store refuses before the whole body was sent.
     await rejects(wrong.putIfAbsent('config', randomBytes(16 * MiB)), TerminalError, 'S3AccessDenied')
   }
 })
@@ -185,7 +185,7 @@ test('without conditional PUT a key is still written once', async () => {
   assert.not(await emulated.putIfAbsent('config', Buffer.from('second')))
   assert.is(Buffer.from((await emulated.get('config'))!).toString(), 'first')
   const settings = settingsFor(gateway.s3)
-  // Written by something that leaves no mark, with the very bytes.
+  // Written by a program that leaves no mark, with the same bytes.
   const Key = `${settings.prefix}/plugins/dormouse/config`
   await gateway.s3.client.send(new PutObjectCommand({ Bucket: settings.bucket, Key, Body: 'same' }))
   assert.not(await createS3Store(settings, { conditionalPut: false }).putIfAbsent('config', Buffer.from('same')))

@@ -6,7 +6,7 @@ import * as assert from 'uvu/assert'
 import { MiB } from '#shared/kernel/units.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 
-/** `open`: the same store as another process sees it. The store is empty at first. */
+/** `open`: returns the same store as another process sees it. The store is empty at first. */
 export type StoreUnderTest = { store: ObjectStore; open: () => Promise<ObjectStore>; stop: () => Promise<void> }
 
 export function storeSuite(title: string, start: () => Promise<StoreUnderTest>): void {
@@ -110,7 +110,7 @@ export function storeSuite(title: string, start: () => Promise<StoreUnderTest>):
     assert.ok(large.subarray(5 * MiB, 6 * MiB).equals(part ?? Buffer.alloc(0)))
   })
 
-  test('the bytes of an answer are the reader own, and those of a put stay the writer own', async () => {
+  test('changing the bytes of an answer, or bytes after their put, does not change the store', async () => {
     const body = bytes('mine')
     await store.putIfAbsent('own/a', body)
     body.fill(0)

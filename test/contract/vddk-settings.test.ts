@@ -150,7 +150,7 @@ lock('gives back what the work gives, and is free again after a failure', () => 
   )
 })
 
-lock('whoever waits too long says so', () => {
+lock('a thread that waits too long reports it', () => {
   const shared = createVddkLock()
   const waiter = new VddkLock(shared, 10)
   new VddkLock(shared).run(() => {

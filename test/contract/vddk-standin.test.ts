@@ -1,4 +1,4 @@
-// Proves that the VDDK stand-in keeps the documented rules: a C program breaks each of them on purpose.
+// Proves that the VDDK stand-in enforces the documented rules: a C program breaks each of them on purpose.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -160,7 +160,7 @@ standIn('accounts for every call', () => {
   assert.is(folder.hasMark('disk-1'), false, DATASTORE)
 })
 
-standIn('marks a disk in one step: whoever is killed meanwhile leaves a whole mark or none', () => {
+standIn('marks a disk in one step: a process that is killed meanwhile leaves a whole mark or none', () => {
   const folder = newFolder()
   const env = { FAKE_VDDK_ROOT: folder.root, LD_LIBRARY_PATH: join(scratch, 'lib64') }
   const left = new Set<string | undefined>()

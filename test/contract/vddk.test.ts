@@ -42,7 +42,7 @@ type Extra = { env?: Record<string, string>; faults?: string[] }
 
 async function run(plan: ChildPlan, { env, faults }: Extra = {}): Promise<ChildResult> {
   folder.start(faults ?? [])
-  // Most of a child's time would be spent on compiling the same files again.
+  // Without a compile cache, a child would spend most of its time compiling the same files.
   const base = { NODE_COMPILE_CACHE: join(scratch, 'compiled'), ...folder.environment(), ...env }
   const result = await runChild(plan, vddkEnvironment(scratch, base))
   assert.not.ok(JSON.stringify(result).includes(CONNECTION.password), 'the password shows')
@@ -55,7 +55,7 @@ function survived({ report, stderr, signal }: ChildResult): ChildReport {
   return report
 }
 
-/** One worker, whose steps all run in a child that ends in order: nothing open, nothing leaked. */
+/** One worker whose steps all run in a child. The child has to end in order, with nothing open and nothing leaked. */
 async function steps(list: Step[], extra: Extra = {}): Promise<StepResult[]> {
   const { workers } = survived(await run({ workers: [list] }, extra))
   assert.is(folder.trace().at(-2)?.text, 'leaks params=0 info=0 blocks=0 text=0')
@@ -240,7 +240,7 @@ vddk('goes on without protection from migration when the account may not ask for
   assert.is(opened?.capacityBytes, CAPACITY)
 })
 
-vddk('ends what a crash left behind once, and leaves alone what another backup holds', async () => {
+vddk('ends an access that a crash left behind, and leaves alone the access of another backup', async () => {
   folder.leaveMark('disk-1', 'dormouse')
   assert.is((await steps([openSnapshot, close]))[0]?.capacityBytes, CAPACITY)
   assert.equal(calls('PrepareForAccess', 'EndAccess'), [
@@ -274,29 +274,35 @@ vddk('a crash in the middle leaves a mark that the next process clears', async (
 
 const endLeft = { ...openSnapshot, do: 'end left access' } as const
 
-vddk('what a crash left behind is ended without opening the disk, once and again', async () => {
-  folder.leaveMark('disk-1', 'dormouse')
-  const results = await steps([endLeft, endLeft])
-  assert.equal(results, [{}, {}])
-  assert.is(folder.hasMark('disk-1'), false)
-  assert.equal(calls('PrepareForAccess', 'EndAccess', 'ConnectEx'), ['EndAccess 0', 'EndAccess 0'])
-})
+vddk(
+  'an access that a crash left behind is ended without opening the disk, and a second time without an error',
+  async () => {
+    folder.leaveMark('disk-1', 'dormouse')
+    const results = await steps([endLeft, endLeft])
+    assert.equal(results, [{}, {}])
+    assert.is(folder.hasMark('disk-1'), false)
+    assert.equal(calls('PrepareForAccess', 'EndAccess', 'ConnectEx'), ['EndAccess 0', 'EndAccess 0'])
+  },
+)
 
-vddk('what is open in this process is left to its last handle', async () => {
+vddk('the access of a disk that this process has open ends only with the last handle', async () => {
   const [, ended] = await steps([openSnapshot, endLeft, close])
   assert.is(ended?.failure, undefined)
   assert.equal(calls('PrepareForAccess', 'EndAccess'), ['PrepareForAccess 0', 'EndAccess 0'])
 })
 
-vddk('what another backup holds is not ended; whoever may not ask for protection has nothing to end', async () => {
-  folder.leaveMark('disk-1', 'someone else')
-  const [held] = await steps([endLeft])
-  assert.is(held?.failure?.name, 'TerminalError')
-  assert.is(folder.markOf('disk-1'), 'someone else')
-  rmSync(join(folder.root, '.vddk-prepared'), { recursive: true })
-  const [refused] = await steps([endLeft], { faults: ['EndAccess * 3014'] })
-  assert.is(refused?.failure, undefined)
-})
+vddk(
+  'the access of another backup is not ended; an account that may not ask for protection has nothing to end',
+  async () => {
+    folder.leaveMark('disk-1', 'someone else')
+    const [held] = await steps([endLeft])
+    assert.is(held?.failure?.name, 'TerminalError')
+    assert.is(folder.markOf('disk-1'), 'someone else')
+    rmSync(join(folder.root, '.vddk-prepared'), { recursive: true })
+    const [refused] = await steps([endLeft], { faults: ['EndAccess * 3014'] })
+    assert.is(refused?.failure, undefined)
+  },
+)
 
 vddk('a snapshot is never written, nor is a disk that was opened for reading', async () => {
   const results = await steps([

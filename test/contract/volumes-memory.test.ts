@@ -1,4 +1,4 @@
-// The fake of vSphere keeps the contract of a VolumeService.
+// The in-memory VolumeService keeps the contract of the port.
 
 import { systemClock } from '#shared/kernel/clock.ts'
 import { MemoryVolumes } from '#shared/providers/memory/volumes.ts'

@@ -1,4 +1,4 @@
-// What every VolumeService has to keep, as the port (shared/ports/volumes.ts) says it. Run over memory and over vSphere.
+// The contract of the port VolumeService (shared/ports/volumes.ts), for the in-memory one and for vSphere.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,20 +7,20 @@ import { DormouseError, RetryableError, TerminalError } from '#shared/kernel/err
 import { GiB, KiB, MINUTE_MS, MiB } from '#shared/kernel/units.ts'
 import type { TaskRef, VolumeService } from '#shared/ports/volumes.ts'
 
-/** One place with volumes, and what only CSI driver, guest and administrator do to them. */
+/** A place with volumes, and what only the CSI driver, the guest and an administrator do to them. */
 export type VolumesHarness = {
   service: VolumeService
   createDisk(capacityBytes: number, cbt: boolean): Promise<string>
   deleteDisk(fcdId: string): Promise<void>
   write(fcdId: string, offsetBytes: number, bytes: Uint8Array): Promise<void>
   setTracking(fcdId: string, on: boolean): Promise<void>
-  /** Tasks that start from now on take their time, or no longer do. */
+  /** From now on, tasks that are started take some time, or end at once again. */
   slowTasks(on: boolean): Promise<void>
   close(): Promise<void>
 }
 
 const ABSENT = '91ff4aef-72f6-41e6-97fb-4bced53762ca'
-/** The grain of both trackers. */
+/** The block size of both change trackers. */
 const GRAIN = 64 * KiB
 
 /** Defines the suite; the caller runs it, because test/run.ts wants to see that a file runs its suite. */
@@ -57,7 +57,7 @@ export function volumesSuite(name: string, start: () => Promise<VolumesHarness>)
     assert.is((await service.describe(plain))?.changedBlockTracking, false)
   })
 
-  test('what is no id is refused before it goes anywhere', async () => {
+  test('a text that is no id is refused before any request', async () => {
     const bad = ['', 'file:91ff4aef', `${ABSENT}</id><id>`, '../etc', 'a'.repeat(65), `${ABSENT}\n`]
     for (const id of bad) {
       await rejects(service.describe(id), TerminalError, 'VSphereIdInvalid')
@@ -150,7 +150,7 @@ export function volumesSuite(name: string, start: () => Promise<VolumesHarness>)
     await rejects(service.changedAreas(fcdId, ABSENT, changeId, MiB), TerminalError, 'SnapshotNotFound')
   })
 
-  test('without change tracking there is no change id, and changes cannot be told', async () => {
+  test('without change tracking there is no change id, and changes are unknown', async () => {
     const fcdId = await harness.createDisk(1 * MiB, false)
     const snapshotId = await takeSnapshot(fcdId)
     assert.is(await service.changeId(fcdId, snapshotId), undefined)
@@ -159,7 +159,7 @@ export function volumesSuite(name: string, start: () => Promise<VolumesHarness>)
     await rejects(service.changedAreas(fcdId, snapshotId, changeId, MiB), TerminalError, 'ChangeTrackingLost')
   })
 
-  test('the areas that changed between two snapshots are told, ascending and joined', async () => {
+  test('the areas that changed between two snapshots are listed, ascending and joined', async () => {
     const capacityBytes = 2 * GiB
     const fcdId = await harness.createDisk(capacityBytes, true)
     await harness.write(fcdId, 5 * MiB, filled(GRAIN))
@@ -167,7 +167,7 @@ export function volumesSuite(name: string, start: () => Promise<VolumesHarness>)
     const changeId = (await service.changeId(fcdId, first)) ?? ''
     await harness.write(fcdId, capacityBytes - GRAIN, filled(GRAIN))
     await harness.write(fcdId, 0, filled(1024))
-    // On the border between two answers of a vCenter that cuts them at 1 GiB.
+    // At the border between two answers of a vCenter that cuts them at 1 GiB.
     await harness.write(fcdId, GiB - GRAIN, filled(2 * GRAIN))
     await harness.write(fcdId, 5 * MiB + GRAIN, filled(3 * GRAIN))
     const second = await takeSnapshot(fcdId)
@@ -208,7 +208,7 @@ export function volumesSuite(name: string, start: () => Promise<VolumesHarness>)
     assert.equal(await service.changedAreas(fcdId, after, changeId, MiB), [])
   })
 
-  test('a change id that does not belong to this tracking tells nothing', async () => {
+  test('with a change id of another tracking, changes are unknown', async () => {
     const fcdId = await harness.createDisk(1 * MiB, true)
     const changeId = (await service.changeId(fcdId, await takeSnapshot(fcdId))) ?? ''
     const snapshotId = await takeSnapshot(fcdId)
@@ -223,7 +223,7 @@ export function volumesSuite(name: string, start: () => Promise<VolumesHarness>)
     await lost(changeId, later)
   })
 
-  test('a disk that grew cannot tell what changed on it', async () => {
+  test('after a disk has grown, changes are unknown', async () => {
     const fcdId = await harness.createDisk(1 * MiB, true)
     const changeId = (await service.changeId(fcdId, await takeSnapshot(fcdId))) ?? ''
     const after = await takeSnapshot(fcdId)
@@ -268,7 +268,7 @@ export async function eventually<T>(look: () => Promise<T | undefined>, clock: C
   throw new Error('it did not happen')
 }
 
-/** Gives the error, for a closer look. */
+/** Returns the error, for further checks. */
 export async function rejects(
   act: Promise<unknown>,
   errorClass: typeof RetryableError | typeof TerminalError,

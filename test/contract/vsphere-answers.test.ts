@@ -1,4 +1,4 @@
-// Answers that the stand-in does not give: a real vCenter's ways of writing, and servers that are broken or hostile.
+// Answers that the stand-in does not give: variants of real vCenters, and broken or hostile servers.
 
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -50,7 +50,7 @@ let vcenter: VCenter
 let connection: SoapConnection
 
 test.before(async () => {
-  // Only its certificate is wanted.
+  // Only the stand-in's certificate is used.
   const standIn = await TestVcenter.start()
   cert = readFileSync(standIn.ready.certFile)
   key = readFileSync(join(dirname(standIn.ready.certFile), 'key.pem'))
@@ -100,7 +100,7 @@ const say =
 const unreadable = (act: Promise<unknown>) => rejects(act, RetryableError, 'VCenterAnswerUnreadable')
 const unreachable = (act: Promise<unknown>) => rejects(act, RetryableError, 'VCenterUnreachable')
 
-/** Logs in at a vCenter that then answers `rest`. */
+/** Logs in at a vCenter that answers everything after the login with `rest`. */
 function loggingIn(rest: Answer): { session: Session; seen: Request[] } {
   const seen: Request[] = []
   const content =
@@ -137,7 +137,7 @@ test('a fault is named by its type, without namespace and package', async () => 
   }
 })
 
-test('all privileges that are missing are told, as 7.0.3 lists them', async () => {
+test('all missing privileges are named, as 7.0.3 lists them', async () => {
   const missing = (entity: string, ...ids: string[]) =>
     `<missingPrivileges><entity type="Folder">${entity}</entity>${ids.map((id) => `<privilegeIds>${id}</privilegeIds>`).join('')}</missingPrivileges>`
   const detail = `<NoPermissionFault xmlns="urn:vim25" xsi:type="NoPermission"><object type="Folder">group-d1</object><privilegeId>Global.DisableMethods</privilegeId>${missing('group-d1', 'Global.EnableMethods', 'Global.DisableMethods')}${missing('datastore-1', 'Datastore.FileManagement')}</NoPermissionFault>`

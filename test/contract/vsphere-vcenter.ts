@@ -1,4 +1,4 @@
-// Starts the vCenter stand-in (test/tools/vcenter) for one test file, and speaks to its control endpoint.
+// Starts the vCenter stand-in (test/tools/vcenter) for one test file, and calls its control endpoint.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -67,7 +67,7 @@ export class TestVcenter {
     return this.#control('DELETE', `/disks/${fcdId}`)
   }
 
-  /** As the guest would. */
+  /** Writes as the guest would. */
   async write(fcdId: string, offsetBytes: number, bytes: Uint8Array): Promise<void> {
     const disk = (await this.state()).fcds.find((each) => each.id === fcdId)
     const file = await open(disk?.path ?? '', 'r+')
@@ -75,12 +75,12 @@ export class TestVcenter {
     await file.close()
   }
 
-  /** The method's next calls fail with that fault (or `Reset`, `LostAnswer`, `HTTP:503`). */
+  /** Makes the method's next calls fail with that fault (or `Reset`, `LostAnswer`, `HTTP:503`). */
   fail(method: string, fault: string, times = 1): Promise<void> {
     return this.#control('POST', '/faults', { method, fault, times })
   }
 
-  /** Its next tasks end with that fault. */
+  /** Makes the method's next tasks end with that fault. */
   failTask(method: string, taskFault: string, times = 1): Promise<void> {
     return this.#control('POST', '/faults', { method, taskFault, times })
   }

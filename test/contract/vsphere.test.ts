@@ -12,10 +12,10 @@ import { eventually, filled, finished, rejects, takenBy } from './volumes-suite.
 import { TestVcenter } from './vsphere-vcenter.ts'
 
 const ABSENT = '91ff4aef-72f6-41e6-97fb-4bced53762ca'
-/** Nobody listens there. */
+/** A port without a listener. */
 const CLOSED_PORT = 9
 
-/** Waits take no time; `passMs` lets some pass. */
+/** Sleeps take no time; `passMs` lets time pass. */
 class QuickClock implements Clock {
   #aheadMs = 0
   slept: number[] = []
@@ -33,7 +33,7 @@ type World = {
   vcenter: TestVcenter
   clock: QuickClock
   service: VSphereVolumes
-  /** What the Secret holds at this moment; tests change it. */
+  /** What the Secret holds now; tests change it. */
   secret: { vcenters: VCenter[] }
   loads: number
 }
@@ -133,7 +133,7 @@ test('a password that was changed in the Secret is used without a restart', asyn
   assert.is((await service.diskAccess(fcdId)).password, 'n3w & <better>')
 })
 
-test('VDDK gets the password of now, also while a session from before goes on', async () => {
+test('VDDK gets the current password, also while an older session continues', async () => {
   const { service, secret } = world()
   const fcdId = await vcenter.createDisk(MiB, false)
   assert.is((await service.diskAccess(fcdId)).password, vcenter.password)
@@ -142,7 +142,7 @@ test('VDDK gets the password of now, also while a session from before goes on', 
   assert.is((await service.diskAccess(fcdId)).password, 'of now')
 })
 
-test('a wrong password is told as such, and not tried often enough to lock the account', async () => {
+test('a wrong password is reported as such, and not tried often enough to lock the account', async () => {
   const { service, secret, clock } = world(section(vcenter, { password: 'wrong' }))
   for (let i = 0; i < 5; i++) {
     const error = await rejects(service.describe(ABSENT), RetryableError, 'VCenterLoginFailed')
@@ -197,7 +197,7 @@ test('a certificate for another name is not trusted', async () => {
   }
 })
 
-test('the explicit word switches verification off, and the certificate is still the one that was seen', async () => {
+test('insecure-flag switches verification off, and VDDK still gets the thumbprint of the certificate that was seen', async () => {
   const { caPem: _, ...bare } = section()
   const { service } = world({ ...bare, insecure: true })
   const fcdId = await vcenter.createDisk(MiB, false)
@@ -243,7 +243,7 @@ test('a task that ended in a fault is over, and is worth another try', async () 
   assert.is((await service.listSnapshots(fcdId)).length, 1, 'a refused deletion is no deletion')
 })
 
-test('a missing privilege is told by name, and no retry is promised', async () => {
+test('a missing privilege is named, and the error is terminal', async () => {
   const { service } = world()
   const fcdId = await vcenter.createDisk(MiB, false)
   await vcenter.fail('VslmCreateSnapshot_Task', 'NoPermission:VirtualMachine.State.CreateSnapshot')
@@ -345,7 +345,7 @@ test('one vCenter that is away does not hide the volumes of another, and proves 
   await rejects(service.startDeleteSnapshot(ABSENT, ABSENT), RetryableError, 'VCenterUnreachable')
 })
 
-test('a volume that has left its vCenter is looked for at the others', async () => {
+test('a volume that has moved to another vCenter is found there', async () => {
   const { service } = world(section(), section(other, { host: 'localhost' }))
   const fcdId = await vcenter.createDisk(MiB, false)
   await service.listSnapshots(fcdId)
@@ -387,7 +387,7 @@ test('change tracking is switched alone, without other flags', async () => {
   await rejects(service.changeTracking(ABSENT, true), TerminalError, 'VolumeNotFound')
 })
 
-test('a probe tells version, trust and privileges, and leaves no session', async () => {
+test('a probe reports version, trust and privileges, and leaves no session', async () => {
   const probe = await probeVCenter(section(), systemClock)
   assert.match(probe.apiVersion, /^\d+\.\d+/)
   assert.is(probe.trust, 'ca')

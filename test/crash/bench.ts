@@ -1,4 +1,4 @@
-// One environment for many runs: its settings, its repository, and the moment at which it is calm again.
+// One environment for many runs: its settings, its repository, and the check that it is calm again.
 
 import type { Repository } from '#shared/repository/core/repository.ts'
 import { type Environment, startEnvironment } from '#test/environment/environment.ts'
@@ -17,7 +17,7 @@ const EVENTS_MS = 15_000
 export type Bench = {
   environment: Environment
   faults: Faults
-  /** The BackupRepository's name, and what it stands for. */
+  /** The BackupRepository's name, and the repository in the bucket. */
   repository: string
   data: Repository
   bystander: Bystander
@@ -32,7 +32,7 @@ export async function startBench({ keepFolder = false, adapters = true } = {}): 
       DORMOUSE_SLICE_SECONDS: String(SLICE_SECONDS),
       DORMOUSE_LEASE_SECONDS: String(LEASE_SECONDS),
       DORMOUSE_DUE_SECONDS: '2',
-      // A Download tries seven times, five units apart: that has to last longer than the minute that a server is away for.
+      // A Download tries seven times, five units apart: this has to last longer than the minute for which a server is away.
       DORMOUSE_BACKOFF_UNIT_SECONDS: '2',
       DORMOUSE_MEMORY_MIB: '256',
       FAKE_VDDK_MBPS: String(BYTES_PER_SECOND / 1e6),
@@ -40,7 +40,7 @@ export async function startBench({ keepFolder = false, adapters = true } = {}): 
     pingEveryMs: { 'dormouse-sweep': SWEEP_MS },
     idleMs: 20_000,
   })
-  // An API server that was killed is nothing that a test should die of.
+  // A test must not fail because of an API server that it has killed.
   environment.api.patienceMs = 120_000
   const faults = environment.parts.faults!
   const repository = await claimRepository(environment)
@@ -48,7 +48,7 @@ export async function startBench({ keepFolder = false, adapters = true } = {}): 
   return { environment, faults, repository, data, bystander: await standBy(environment) }
 }
 
-/** All servers answer, no fault is set, no event is on its way. */
+/** Waits until all servers answer, no fault is set, and no event is on its way. */
 export async function calm({ environment, faults }: Bench): Promise<void> {
   faults.plan.clear()
   await faults.shiftClock(0)
@@ -57,7 +57,7 @@ export async function calm({ environment, faults }: Bench): Promise<void> {
   await environment.api.list('v1', 'Namespace')
   const isCalm = () => environment.router.inFlight === 0
   await until('no event is on its way', isCalm, EVENTS_MS).catch(async () => {
-    // After many deaths one waits for minutes until its next attempt. It is lost, as any event may be.
+    // After many deaths, an event may wait for minutes until its next attempt. It is dropped, as any event may be lost.
     await environment.router.down()
     await environment.router.up()
   })

@@ -1,4 +1,4 @@
-// A second cluster on the same vCenter and in the same bucket. Nobody may touch what is its own.
+// A second cluster on the same vCenter and in the same bucket, whose objects must stay untouched.
 
 import * as assert from 'node:assert/strict'
 import { HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
@@ -10,7 +10,7 @@ import { noise, sha256, writePieces } from '#test/environment/storage/content.ts
 const MIB = 2 ** 20
 const CLUSTER_ID = 'another-cluster'
 const PREFIX = `${CLUSTER_ID}/plugins/dormouse/`
-/** As a backup leaves them that runs, and one that is over: its session, packs, a checkpoint and a root. */
+/** As a running backup and a finished one leave them: session, packs, a checkpoint and a root. */
 const KEYS = [
   'config',
   'session/aa',
@@ -22,7 +22,7 @@ const KEYS = [
 
 export type Bystander = {
   fcdId: string
-  /** Rejects when a byte, an object or a snapshot of it is not as it was. */
+  /** Rejects when a byte, an object or a snapshot of the second cluster has changed. */
   assertUntouched: () => Promise<void>
 }
 
@@ -44,7 +44,7 @@ export async function standBy(environment: Environment): Promise<Bystander> {
   }
 }
 
-/** One as a running backup has it, one that looks like an orphan. */
+/** Two disk snapshots: one like that of a running backup, and one that looks like an orphan. */
 async function takeSnapshots({ vcenter, parts }: Environment, fcdId: string): Promise<void> {
   const service = createVolumeService({
     loadConfig: async () => ({

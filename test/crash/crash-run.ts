@@ -1,4 +1,4 @@
-// One crash run: a volume is backed up, restored, and its backup deleted, while the planned faults happen; then everything is as it was before.
+// One crash run: backs a volume up, restores it and deletes its backup, while the planned faults happen; then everything is as before.
 
 import * as assert from 'node:assert/strict'
 import { GetObjectCommand } from '@aws-sdk/client-s3'
@@ -15,21 +15,21 @@ import type { CrashRun, Stage, Step } from './plan.ts'
 import { Armed } from './steps.ts'
 
 const MIB = 2 ** 20
-/** At the bench's pace it takes two slices at least. */
+/** At the bench's pace, this takes at least two slices. */
 const DATA_BYTES = 9 * MIB
 const SIZE_BYTES = 16 * MIB
 const MINUTE_MS = 60_000
 const KILL_MS = 1000 * (2 * LEASE_SECONDS + 5)
 const SLOT = /^dormouse-slot-/
 const RECORDS = ['Snapshot', 'Upload', 'CloneFromSnapshot', 'Download', 'DeleteSnapshot'] as const
-/** "Within five minutes of the return": a stage may wait for its faults, and then for that long. */
+/** A stage may wait for its faults, and then for five minutes after the servers are back. */
 const WITHIN_MS = 5 * MINUTE_MS
 
 export type Report = {
   seconds: Record<Stage, number>
-  /** What went wrong on purpose, in order. */
+  /** The faults that happened, in order. */
   happened: string[]
-  /** Planned, and never came. */
+  /** Planned faults that never happened. */
   unmet: Step[]
   /** `<caller>: <write>` of each stage, in the order of their first appearance. */
   points: Record<Stage, string[]>
@@ -37,7 +37,7 @@ export type Report = {
 
 let runs = 0
 
-/** Rejects with the first thing that is not right; the bench is calm again in any case. */
+/** Rejects with the first thing that is wrong; the bench is calm again in any case. */
 export async function crashRun(bench: Bench, run: CrashRun): Promise<Report> {
   const { environment, bystander, repository } = bench
   const report: Report = {
@@ -70,7 +70,7 @@ export async function crashRun(bench: Bench, run: CrashRun): Promise<Report> {
     await untilNothingIsLeft(bench, before)
     return report
   } catch (error) {
-    // The next run begins with what is there then: it does not fail for this one's sake.
+    // The next run begins with the leftovers of this one, and must not fail because of them.
     await calm(bench)
     await forget(bench, [claim, copy])
     throw new CrashRunFailed(report, error as Error)
@@ -79,7 +79,7 @@ export async function crashRun(bench: Bench, run: CrashRun): Promise<Report> {
   }
 }
 
-/** `report` is what it was until then. */
+/** `report`: the report so far. */
 export class CrashRunFailed extends Error {
   readonly report: Report
 
@@ -97,8 +97,8 @@ async function stage<T>(bench: Bench, run: CrashRun, report: Report, name: Stage
   const startMs = performance.now()
   try {
     const value = await act()
-    // What comes after the end that a user sees (Leases, slots, the last labels) is a part of the stage: a write that is counted
-    // to the next one is looked for there in vain.
+    // Writes after the end that a user sees (Leases, slots, the last labels) belong to the stage: if they counted for the next stage, that one
+    // would wait for them in vain.
     const isDone = async () =>
       [...(await atWork(bench.environment)), ...(await claimLeases(bench.environment))].length === 0
     await until('the functions are done', isDone, WITHIN_MS)
@@ -111,7 +111,7 @@ async function stage<T>(bench: Bench, run: CrashRun, report: Report, name: Stage
   }
 }
 
-/** Each kill may cost a Lease's time twice (by the wall clock, then by the taker's own) and a start. */
+/** Each kill may cost the length of a Lease twice (by the wall clock, then by the next holder's own) and a start. */
 function timeLimitMs({ steps }: CrashRun): number {
   const faultsMs = steps.map((step) => ('forMs' in step ? step.forMs : KILL_MS))
   return faultsMs.reduce((sum, ms) => sum + ms, WITHIN_MS)
@@ -127,7 +127,7 @@ async function untilNothingIsLeft({ environment, bystander }: Bench, expected: W
   assert.deepEqual(found, [], 'something is left over')
 }
 
-/** A tombstone stands for its root, and so nothing that a restore could find; what it leaves besides is a prune's to take. */
+/** A tombstone in place of the root means that a restore finds nothing; prune removes what else it leaves. */
 async function assertDeleted({ environment }: Bench, backup: Backup): Promise<void> {
   const { client, bucket } = environment.s3
   const key = `plugins/dormouse/${backup.upload['status'].root}`
@@ -136,7 +136,7 @@ async function assertDeleted({ environment }: Bench, backup: Backup): Promise<vo
   assert.equal(claimedKind(bytes), 'tombstone', `what stands at ${key} after the deletion`)
 }
 
-/** Maintenance takes what is left: no session that somebody left open keeps it from that. */
+/** Maintenance removes what is left: no session that is still open prevents that. */
 async function assertPruned({ environment, data }: Bench): Promise<void> {
   let found: string[] = []
   const isPruned = async () => {
@@ -148,7 +148,7 @@ async function assertPruned({ environment, data }: Bench): Promise<void> {
   assert.deepEqual(found, [], 'no root reaches it after a prune')
 }
 
-/** As an owner does who needs none of it any more: the claims, and the records of what was done. */
+/** Deletes claims and records, as an owner does who needs none of them any more. */
 async function forget({ environment }: Bench, claims: { namespace: string; name: string }[]): Promise<void> {
   for (const claim of claims)
     await environment.api.delete({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...claim })

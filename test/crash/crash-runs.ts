@@ -1,4 +1,4 @@
-// Which runs there are: from the write points that a run without faults passes, from seeded moments, and from faults of other kinds.
+// The list of runs: from the write points that a run without faults passes, from seeded moments, and from faults of other kinds.
 
 import type { Victim } from '#test/environment/faults/victims.ts'
 import { Random } from '#test/simulation/random.ts'
@@ -10,7 +10,7 @@ export type Seconds = Record<Stage, number>
 export const ALONE = '/alone/'
 export const AGAIN = '/again'
 
-/** Without its fault it proves nothing: a chain may be led around one of many, and a moment may come after the end. */
+/** A run that proves nothing without its fault. In a chain, one of many faults may be skipped; a moment may come after the end. */
 export function needsItsFaults({ id, steps }: CrashRun): boolean {
   return id.includes(ALONE) || steps.some((step) => 'away' in step)
 }
@@ -18,28 +18,28 @@ export function needsItsFaults({ id, steps }: CrashRun): boolean {
 const WHENS: When[] = ['before', 'after']
 const AWAY_MS = { vcenter: 60_000, s3: 60_000, kubernetes: 30_000 } as const
 const HOUR_MS = 3_600_000
-/** Moments of each victim in each stage; two of each stage share a run. */
+/** How many moments each victim has in each stage; two of each stage share a run. */
 const MOMENTS = 10
 const MOMENTS_PER_LIFE = 2
-/** Of a stage's typical time: some runs are faster, and a moment after the end is none. */
+/** Fraction of a stage's typical time, because some runs are faster, and a moment after the end does not count. */
 const WITHIN = 0.8
 
-/** Comes by the clock and not by the work, so a run may end without it. */
+/** A fault that comes by the clock and not by the work, so a run may end without it. */
 export function isTimed(point: string): boolean {
   return /: PATCH leases \S+ hold$| progress$|^sweep: |^\?: /.test(point)
 }
 
-/** Whoever comes first makes it: the function that ended the object, or the sweep. */
+/** Writes that whichever process comes first makes: the function that ended the object, or the sweep. */
 const ANYBODYS = /^\w+(?=: DELETE leases \S+-lease$)/
 
 const isMover = (point: string) => /^\w+ mover: /.test(point)
 const isS3 = (point: string) => /: (?:PUT|DELETE|POST) (?:\w+\/|config)/.test(point) && !isVcenter(point)
 const isVcenter = (point: string) => point.includes(': SOAP ')
 const isKubernetes = (point: string) => !isS3(point) && !isVcenter(point)
-/** Puts an object into a source's selector, or makes one: an event follows. */
+/** Writes that put an object into a source's selector, or create one: an event follows. */
 const isNews = (point: string) => /: POST (?!leases|events)|step=(?!running|done|waiting)/.test(point)
 
-/** Every process at every write point that it passes: its own writes, or those of others that pass through it. */
+/** Every process at every write point: its own writes, or writes of others that pass through it. */
 export function killsAtWritePoints(points: Points): CrashRun[] {
   const chain = (
     victim: Victim | 'caller',
@@ -67,7 +67,7 @@ export function killsAtWritePoints(points: Points): CrashRun[] {
   ]
 }
 
-/** Each kill at a write point in a run of its own: for those that a chain of deaths was led around, and to repeat one. */
+/** Each kill at a write point in a run of its own: for kills that a chain has skipped, and to repeat one. */
 export function alone(run: CrashRun, steps: Step[] = run.steps): CrashRun[] {
   const kills = steps.filter((step) => 'at' in step)
   return kills.map((step) => ({ ...run, id: `${run.id}${ALONE}${step.at}`, steps: [step] }))
@@ -76,7 +76,7 @@ export function alone(run: CrashRun, steps: Step[] = run.steps): CrashRun[] {
 /** Few enough for runs of their own. */
 const FEW = 3
 
-/** What a chain was led around: once more as a chain, in which other deaths stand between them, and the last few alone. */
+/** The skipped kills: once more as a chain, in which other deaths come between them, and the last few alone. */
 export function leftOf(run: CrashRun, unmet: Step[]): CrashRun[] {
   if (run.id.includes(ALONE)) return []
   const kills = unmet.filter((step) => 'at' in step)
@@ -93,7 +93,7 @@ export function killsAtMoments(victims: readonly Victim[], typical: Seconds, see
     return Array.from({ length: MOMENTS / MOMENTS_PER_LIFE }, (_, n) => ({
       id: `moments/${kill}/${n + 1}`,
       steps: STAGES.flatMap((stage) => {
-        // In thirds of the stage's time, so that the second comes when the first was digested.
+        // In thirds of the stage's time, so that the second comes when the work has recovered from the first.
         const at = Array.from({ length: MOMENTS_PER_LIFE }, () =>
           Math.round(random.next() * WITHIN * typical[stage] * 1000),
         )
@@ -114,7 +114,7 @@ export function serversAway(): CrashRun[] {
   )
 }
 
-/** The clock jumps while somebody works, and whoever held the Lease dies: it must pass on all the same. */
+/** The clock jumps while a process works, and the holder of the Lease dies: the Lease must pass on all the same. */
 export function clockJumps(): CrashRun[] {
   const stages = STAGES.slice(0, 2)
   const jump = (stage: Stage, afterMs: number, clockMs: number): Step => ({ stage, afterMs, clockMs })
@@ -123,12 +123,12 @@ export function clockJumps(): CrashRun[] {
     { id: `clock/${name}`, steps: stages.map((stage) => jump(stage, 2000, clockMs)) },
     { id: `clock/${name}/and-death`, steps: stages.flatMap((stage) => [jump(stage, 2000, clockMs), die(stage)]) },
   ])
-  // The dead one's Lease lies an hour ahead of those who come after it.
+  // The time of the dead holder's Lease lies an hour ahead of its successors' clocks.
   const ahead = stages.flatMap((stage) => [jump(stage, 500, HOUR_MS), die(stage), jump(stage, 5200, 0)])
   return [...jumps, { id: 'clock/there-and-back/and-death', steps: ahead }]
 }
 
-/** The same by the sweep alone: no faults, and a death at every write point. */
+/** Runs without events, by the sweep alone: one without faults, and deaths at every write point. */
 export function sweepAlone(points: Points): CrashRun[] {
   const [, after] = killsAtWritePoints(points)
   return [

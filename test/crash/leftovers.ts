@@ -1,4 +1,4 @@
-// What must not be there any more when a run is over, and a world that is as it was before.
+// What must not exist any more when a run is over, and the check that everything is as before.
 
 import type { KindName } from '#shared/api/kinds.ts'
 import { KINDS } from '#shared/api/kinds.ts'
@@ -7,7 +7,7 @@ import { isHeldClaim } from '#test/support/held-claim.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Bystander } from './bystander.ts'
 
-/** The disks, volumes and claims that may stand. */
+/** Disks, volumes and claims that may exist. */
 export type World = { disks: string[]; volumes: string[]; claims: string[] }
 
 const OWN: KindName[] = ['Snapshot', 'Upload', 'CloneFromSnapshot', 'Download', 'DeleteSnapshot']
@@ -23,7 +23,7 @@ export async function worldOf(environment: Environment): Promise<World> {
   }
 }
 
-/** One line for each thing that is left over; `expected` is what may stand. */
+/** One line for each leftover; `expected`: what may exist. */
 export async function leftovers(environment: Environment, bystander: Bystander, expected: World): Promise<string[]> {
   const now = await worldOf(environment)
   const differences = (Object.keys(expected) as (keyof World)[]).flatMap((part) => [
@@ -34,12 +34,12 @@ export async function leftovers(environment: Environment, bystander: Bystander, 
   return [...differences, ...held, ...(await snapshotsIn(environment, bystander)), ...(await atWork(environment))]
 }
 
-/** What somebody still works on, or says that he does. */
+/** Objects that are still worked on, or whose status says so. */
 export async function atWork(environment: Environment): Promise<string[]> {
   return [...(await heldLeases(environment)), ...(await unfinished(environment))]
 }
 
-/** Of objects that are worked on, held or free; they go when these are over. */
+/** Leases of objects, held or free; they go when their objects are over. */
 export async function claimLeases(environment: Environment): Promise<string[]> {
   const leases = await environment.api.list('coordination.k8s.io/v1', 'Lease', 'velero')
   const names = leases.map(({ metadata }) => metadata.name)

@@ -1,4 +1,4 @@
-// What is to go wrong in one run of a backup: a list of steps that can be written down, read and repeated.
+// The faults of one run of a backup: a list of steps that can be written down, read and repeated.
 
 import type { Victim } from '#test/environment/faults/victims.ts'
 import type { ServerName } from '#test/environment/faults/write-points.ts'
@@ -8,18 +8,18 @@ export type Stage = (typeof STAGES)[number]
 
 export type When = 'before' | 'after'
 
-/** Stands for the caller's name in a write point that more than one function passes, whichever comes first. */
+/** Stands for the caller's name in a write point that several functions pass, whichever comes first. */
 export const ANYBODY = '*'
 
 export type Step =
-  /** At the first call of this name; `caller` is the very process that makes it. */
+  /** At the first call of this name; `caller` means the process that makes the call. */
   | { stage: Stage; at: string; when: When; kill: Victim | 'caller' }
   | { stage: Stage; afterMs: number; kill: Victim }
   | { stage: Stage; afterMs: number; away: ServerName; forMs: number }
   | { stage: Stage; afterMs: number; clockMs: number }
 
 export type CrashRun = {
-  /** Stable, and what `ONLY=` is matched with. */
+  /** A stable id, which `ONLY=` matches. */
   id: string
   steps: Step[]
   /** The event sources are stopped from the start. */
@@ -34,7 +34,7 @@ export function stepText(step: Step): string {
   return `${when}: the functions' clock ${step.clockMs >= 0 ? '+' : ''}${step.clockMs / 60_000} min`
 }
 
-/** What `at` is matched with. */
+/** The name that `at` matches. */
 export function pointOf(at: string): string | RegExp {
   if (!at.startsWith(`${ANYBODY}: `)) return at
   return new RegExp(`^\\w+${RegExp.escape(at.slice(ANYBODY.length))}$`)

@@ -1,5 +1,5 @@
-// The crash tests: every run, several at a time in environments of their own, with how each ended.
-// Usage: node test/crash/run.ts; ONLY=<regular expression> leaves out runs by their id, SEED=<number> moves the moments,
+// The crash tests: every run, several at a time in environments of their own, with its result.
+// Usage: node test/crash/run.ts; ONLY=<regular expression> selects runs by their id, SEED=<number> chooses other moments,
 // BENCHES=<number> is how many run at a time. The last line is `N passed, N failed`.
 
 import { VICTIMS } from '#test/environment/faults/victims.ts'
@@ -24,7 +24,7 @@ const { ONLY = '', SEED = '1', BENCHES = '3' } = process.env
 
 type Ended = { run: CrashRun; report: Report; seconds: number; problem?: Error }
 
-/** A write that comes by chance (two functions at one object) may not come in every run. */
+/** A write that occurs by chance (two functions at one object) may not occur in every run. */
 const TRIES = 3
 
 async function runWithRetry(bench: Bench, run: CrashRun): Promise<Ended> {
@@ -59,7 +59,7 @@ function tell({ run, report, seconds, problem }: Ended): void {
   for (const step of report.happened) console.log(`       ${step}`)
 }
 
-/** Each bench takes the next run when it is done with one. */
+/** Each bench takes the next run when it has finished one. */
 async function runAll(benches: Bench[], runs: CrashRun[]): Promise<Ended[]> {
   const waiting = [...runs]
   const ended: Ended[] = []

@@ -1,4 +1,4 @@
-// Lets the steps of a run happen: kills at write points and at moments, servers away, clocks that jump.
+// Carries out the steps of a run: kills at write points and at moments, servers away, clocks that jump.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from '#test/environment/faults/fault-plan.ts'
@@ -6,7 +6,7 @@ import { kill, killProcess, type Victim } from '#test/environment/faults/victims
 import type { Bench } from './bench.ts'
 import { pointOf, type Stage, type Step, stepText } from './plan.ts'
 
-/** The steps of one stage, armed: some happened, some are still to come. */
+/** The steps of one stage: some have happened, some are still to come. */
 export class Armed {
   readonly happened: string[] = []
   readonly problems: Error[] = []
@@ -24,7 +24,7 @@ export class Armed {
     }
   }
 
-  /** Servers that were killed are back, and none of the moments is to come any more; answers with the steps that never came. */
+  /** Waits until killed servers are back and no moment is still to come; returns the steps that never happened. */
   async disarm(): Promise<Step[]> {
     this.ending.abort()
     this.bench.faults.plan.clear()

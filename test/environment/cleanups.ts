@@ -1,4 +1,4 @@
-// Remembers how to end what was begun. Ends run in reverse order of the beginnings, all of them, also when one fails.
+// Collects the clean-ups of everything that was started. They run in reverse order, and all of them run even when one fails.
 
 export class Cleanups {
   private steps: { name: string; act: () => Promise<void> }[] = []
@@ -7,7 +7,7 @@ export class Cleanups {
     this.steps.push({ name, act })
   }
 
-  /** A second call finds nothing left to do. */
+  /** A second call does nothing. */
   async run(): Promise<void> {
     const problems: Error[] = []
     for (let step = this.steps.pop(); step !== undefined; step = this.steps.pop()) {

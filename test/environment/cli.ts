@@ -1,4 +1,4 @@
-// Starts an environment that goes on in the background, and ends it.
+// Starts an environment in the background, and ends it.
 // Usage: node test/environment/cli.ts up | down | status | bucket [PREFIX]
 
 import { spawn } from 'node:child_process'
@@ -30,7 +30,7 @@ type State = {
   logs: string
 }
 
-/** One per checkout, outside of it: `make clean` must not take a running environment's files away. */
+/** One state folder per checkout, outside of it: `make clean` must not remove a running environment's files. */
 const HOME = path.join(CACHE, 'environments', createHash('sha256').update(PROJECT).digest('hex').slice(0, 12))
 const STATE_FILE = path.join(HOME, 'state.json')
 const LOG_FILE = path.join(HOME, 'up.log')
@@ -88,7 +88,7 @@ async function down(): Promise<void> {
   const isRunning = () => identity(pid) === state.owner
   process.kill(pid, 'SIGTERM')
   for (let waitedMs = 0; isRunning() && waitedMs < 45_000; waitedMs += POLL_MS) await sleep(POLL_MS)
-  // All that it started hangs on it, so nothing stays behind this way either.
+  // All programs that it started end with it, so nothing is left behind this way either.
   if (isRunning()) process.kill(pid, 'SIGKILL')
   await rm(HOME, { recursive: true, force: true })
   console.log('the environment is down')
@@ -100,7 +100,7 @@ async function status(): Promise<void> {
   if (state === undefined) process.exitCode = 3
 }
 
-/** What is in the bucket: size and key, a line each. */
+/** Prints size and key of each object in the bucket, one a line. */
 async function bucket(): Promise<void> {
   const state = readState()
   if (state === undefined) throw new Error('no environment of this checkout is running; start one with: make up')
@@ -117,7 +117,7 @@ async function bucket(): Promise<void> {
   } while (token !== undefined)
 }
 
-/** The background process. What it started would keep it alive after a failure, so it ends by itself, and all hangs on it. */
+/** The background process. Its children would keep it alive after a failure, so it exits explicitly, and they end with it. */
 async function serve(): Promise<void> {
   await runInBackground().catch((error: Error) => {
     console.error(error.message)

@@ -1,5 +1,5 @@
-// The main job by the real Velero, on a volume that looks like real life: two backups, a loss, restores, a deletion; with a
-// table at the end.
+// The demo: the real Velero backs up a realistic volume twice, the volume is lost and restored, and a backup is deleted. At the end it
+// prints a table.
 // Usage: node test/environment/demo.ts; leaves build/demo.json, exits 0 only when every byte came back.
 
 import { mkdir, rm, writeFile } from 'node:fs/promises'

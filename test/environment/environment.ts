@@ -43,9 +43,9 @@ export type Parts = {
   pings: Pings
   adapters: Adapters
   repositoryKey: RepositoryKey
-  /** With the option `faults`. */
+  /** Only with the option `faults`. */
   faults: Faults | undefined
-  /** With the option `velero`. */
+  /** Only with the option `velero`. */
   velero: VeleroServer | undefined
   /** Trace of the VDDK stand-in's calls, and its fault plan (test/standins/vddk/README.md). */
   vddk: { traceFile: string; faultFile: string }
@@ -83,7 +83,7 @@ export class Environment {
   /** Standard output of kubectl, run as the environment's admin; rejects with its standard error. */
   async kubectl(...args: string[]): Promise<string> {
     const command = ['--kubeconfig', this.kubeconfig, ...args]
-    // Its cache belongs to the environment, not to the folder that the tests were started in.
+    // kubectl's cache belongs to the environment, not to the folder in which the tests were started.
     const env = { ...process.env, KUBECACHEDIR: join(this.parts.folder, 'kubectl-cache') }
     return (await run(this.parts.kubectlProgram, command, { env, maxBuffer: 64 * 1024 * 1024 })).stdout
   }
@@ -99,13 +99,13 @@ export class Environment {
     await this.group.add(name)
   }
 
-  /** A PVC with its disk, provisioned and bound as in a cluster; the namespace is made when it is missing. */
+  /** Creates a PVC with its disk, provisioned and bound as in a cluster; makes the namespace if it is missing. */
   async createVolume(volume: NewVolume): Promise<Volume> {
     await this.createNamespace(volume.namespace)
     return await createVolume(this, volume)
   }
 
-  /** Watches until `predicate` is true of the object; it is called with undefined when there is none. */
+  /** Watches until `predicate` is true for the object, or for undefined when there is none. */
   async waitFor(
     kind: KindName,
     namespace: string | undefined,
@@ -136,25 +136,25 @@ export class Environment {
     return await this.vcenter.state()
   }
 
-  /** Disks that a mover keeps from migrating, or has kept and died (the marks of the stand-in for VDDK). What is gone does not count. */
+  /** Disks that a mover protects from migration, or protected when it died (marks of the VDDK stand-in). Disks that are gone do not count. */
   async heldDisks(): Promise<string[]> {
     const { fcds } = await this.vcenterState()
     const marks = await heldIn(this.vcenter.dataRoot)
     return fcds.map(({ id }) => id).filter((id) => marks.includes(id))
   }
 
-  /** Requests that reached each function's address since the start, also those that found no room. */
+  /** Requests that reached each function's address since the start, including those that found no free instance. */
   requestsPerFunction(): Record<string, number> {
     const counts = Object.entries(this.activator.counts())
     return Object.fromEntries(counts.map(([name, { requests }]) => [name, requests]))
   }
 
-  /** What `/metrics` of each running instance of the function says; one that went to zero says nothing any more. */
+  /** The text of `/metrics` of each running instance of the function; an instance that has ended is not included. */
   async metricsOf(name: string): Promise<string[]> {
     return await Promise.all(this.activator.instancesOf(name).map((instance) => instance.metrics()))
   }
 
-  /** Sends the signal to every instance of the function; answers with how many there were. */
+  /** Sends the signal to every instance of the function; returns how many there were. */
   killFunction(name: string, signal: NodeJS.Signals = 'SIGKILL'): number {
     const instances = this.activator.instancesOf(name)
     for (const instance of instances) instance.program.signal(signal)
@@ -169,12 +169,12 @@ export class Environment {
     await this.parts.adapters.stop()
   }
 
-  /** Fires one PingSource now, for instance the sweep's. */
+  /** Makes one PingSource fire now, for instance the sweep's. */
   async ping(name: string): Promise<void> {
     await this.parts.pings.fire(name)
   }
 
-  /** Highest PSS of the process tree of any one instance of each function, children included, from now on. */
+  /** From now on, records the highest PSS of the process tree of any one instance of each function, children included. */
   sampleMemory(functions = this.activator.names(), everyMs = 100): MemorySampler {
     const pidsOf = (name: string) => this.activator.instancesOf(name).map((instance) => instance.program.leashPid)
     const sampler = new MemorySampler(() => new Map(functions.map((name) => [name, pidsOf(name)])), everyMs)
@@ -182,7 +182,7 @@ export class Environment {
     return sampler
   }
 
-  /** Ends every part, functions first; the folder goes unless it was to be kept. Calling it twice is fine. */
+  /** Ends every part, functions first, and removes the folder unless it is to be kept. A second call does nothing. */
   async stop(): Promise<void> {
     for (const sampler of this.samplers) sampler.stop()
     await this.cleanups.run()

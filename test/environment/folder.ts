@@ -1,4 +1,4 @@
-// The environment's folder: one place for all state, gone at the end, and swept up later when the starter was killed.
+// The environment's folder, which holds all its state. It is removed at the end, or by a later start if its starter was killed.
 
 import { readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -26,12 +26,12 @@ export async function sweepFolders(): Promise<void> {
   for (const name of names) {
     const folder = path.join(os.tmpdir(), name)
     const owner = await readFile(path.join(folder, OWNER), 'utf8').catch(() => undefined)
-    // No owner yet: it is just being made.
+    // No owner yet: another starter is just making it.
     if (owner !== undefined && owner !== identity(Number(owner.split(' ')[0]))) await removeFolder(folder)
   }
 }
 
-/** Process id and start time: an id alone is given to another process some day. undefined: no such process. */
+/** Process id and start time: the id alone may be used again for another process. undefined: no such process. */
 export function identity(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')

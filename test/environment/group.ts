@@ -1,5 +1,5 @@
-// The namespaces of one test as a group: an operator's word, on each BackupRepository, that what one of them has backed up may be restored into
-// each (docs/design/0004-trust.md).
+// Makes the namespaces of one test a group: with an annotation on each BackupRepository, an operator allows that a backup of one of them is
+// restored into each of them (docs/design/0004-trust.md).
 
 import { KINDS } from '#shared/api/kinds.ts'
 import type { Api } from './kubernetes/api.ts'
@@ -21,7 +21,7 @@ export class Group {
     await this.write()
   }
 
-  /** It has a list of its own, which stays. */
+  /** A repository with a list of its own, which stays unchanged. */
   keep(repository: string): void {
     this.kept.add(repository)
   }
@@ -32,7 +32,7 @@ export class Group {
     await this.write()
   }
 
-  /** One after the other, so that no list is older than the one before it. */
+  /** Runs the updates one after the other, so that no list is older than the one before it. */
   private write(): Promise<void> {
     this.turn = this.turn.catch(() => undefined).then(() => this.writeAll())
     return this.turn

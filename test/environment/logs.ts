@@ -1,4 +1,4 @@
-// The functions' logs, for whoever has to find out why something did not happen.
+// The functions' logs, for the diagnosis of a failed test.
 
 import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -6,7 +6,7 @@ import path from 'node:path'
 const PROGRAMS = /^(adapter-|etcd|kube-|versitygw|vcenter|velero)/
 const SHOWN_LINES = 12
 
-/** The last lines of the functions' logs that are no plain information. */
+/** The last lines of the functions' logs above the level info. */
 export async function complaints(logFolder: string): Promise<string> {
   const names = (await readdir(logFolder)).filter((name) => name.endsWith('.log') && !PROGRAMS.test(name))
   const lines: string[] = []

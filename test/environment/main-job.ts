@@ -28,11 +28,11 @@ export type Waiting = { timeoutMs?: number }
 
 const LABELS = { 'velero.io/exclude-from-backup': 'true' }
 const MINUTE_MS = 60_000
-/** No retry follows by itself. */
+/** The phase is final: no retry follows. */
 const SNAPSHOT_ENDS = ['Uploaded', 'SnapshotFailed', 'UploadFailedAfterRetry', 'CleanupAfterUploadFailed', 'Canceled']
 const CLONE_ENDS = ['Completed', 'Failed', 'Canceled']
 
-/** The name of the BackupRepository, when it is ready. It is for all namespaces of the environment, unless `allowedNamespaces` says which. */
+/** Returns the name of the BackupRepository when it is ready. It allows all namespaces of the environment unless `allowedNamespaces` is set. */
 export async function claimRepository(
   environment: Environment,
   options: Waiting & { name?: string; prefix?: string; allowedNamespaces?: string[] } = {},

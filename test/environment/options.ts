@@ -13,23 +13,23 @@ export type EnvironmentOptions = {
   manifests?: Partial<Manifests>
   /** Folder with the bundles that the Knative Services' commands name. */
   bundles?: string
-  /** Variables of every function; win over the manifests. */
+  /** Variables of every function; they override the manifests. */
   env?: Record<string, string>
-  /** Variables of one function, by its step (`upload`); win over `env`. */
+  /** Variables of one function, by its step (`upload`); they override `env`. */
   envOf?: Record<string, Record<string, string>>
-  /** Transfers at one time: most instances of the heavy functions, and DORMOUSE_MOVERS. The manifests' own without it. */
+  /** Transfers at one time: the most instances of the heavy functions, and DORMOUSE_MOVERS. Default: as in the manifests. */
   movers?: number
-  /** An instance without a request for that long is stopped. */
+  /** An instance that had no request for so long is stopped. */
   idleMs?: number
   /** Replaces the schedule of the PingSource with that name. 0: it never fires by itself. */
   pingEveryMs?: Record<string, number>
   /** false: the event sources are not started; `startAdapters()` does it later. */
   adapters?: boolean
-  /** false: nobody serves the functions' addresses. */
+  /** false: the functions' addresses are not served. */
   functions?: boolean
   /** The S3 server speaks TLS with a certificate of the environment's own authority. */
   s3Tls?: boolean
-  /** Knative's own CRDs are served, for dry runs of manifests; nobody acts on their objects. */
+  /** Serves Knative's own CRDs, for dry runs of manifests; no controller acts on their objects. */
   knativeCrds?: boolean
   /** The functions find a service account's files instead of a kubeconfig, as in a pod. */
   podAccess?: boolean
@@ -41,8 +41,8 @@ export type EnvironmentOptions = {
   velero?: VeleroOptions
   clusterId?: string
   /**
-   * The parts of another environment, which lives longer: this one is another cluster, with a `clusterId` of its own, over the same vCenter, disks, S3
-   * server and repository key. Where the other one has `faults`, S3 and vCenter are reached through its proxies.
+   * The parts of another environment, which lives longer. This environment is then another cluster, with a `clusterId` of its own, over the
+   * same vCenter, disks, S3 server and repository key. If the other one has `faults`, S3 and vCenter are reached through its proxies.
    */
   beside?: Neighbour
   say?: (line: string) => void
@@ -51,9 +51,9 @@ export type EnvironmentOptions = {
 export type Neighbour = Pick<Parts, 's3' | 'vcenter' | 'repositoryKey' | 'faults'>
 
 export type VeleroOptions = {
-  /** Files that are copied into the server's plugins folder beside the object store's; folders with what is in them. */
+  /** Files that are copied into the server's plugins folder beside the object store's plugin; folders with their content. */
   plugins?: string[]
-  /** Flags of `velero server` by their name; win over velero/server.ts. */
+  /** Flags of `velero server` by their name; they override velero/server.ts. */
   flags?: Record<string, string>
   /** Variables of the server, which its plugins inherit. */
   env?: Record<string, string>
@@ -66,7 +66,7 @@ export type Manifests = { cluster: string[]; services: string[]; eventing: strin
 export type Settings = Required<Omit<EnvironmentOptions, 'folder' | 'movers' | 'velero' | 'beside' | 'manifests'>> &
   Pick<EnvironmentOptions, 'folder' | 'movers' | 'velero' | 'beside'> & { manifests: Manifests }
 
-/** Functions that move data: their number of instances is the number of movers. */
+/** Functions that move data; their number of instances is the number of movers. */
 export const HEAVY_FUNCTIONS = ['upload', 'download']
 export const VELERO_NAMESPACE = 'velero'
 
@@ -103,7 +103,7 @@ export function settingsOf(options: EnvironmentOptions): Settings {
   }
 }
 
-/** Long enough for a slice's end, short enough that a test does not wait for ever. */
+/** Long enough for the end of a slice, and short enough that a test does not hang. */
 export const FUNCTION_GRACE_MS = MINUTE_MS / 2
 
 function inProject(manifests: Manifests): Manifests {

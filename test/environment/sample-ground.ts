@@ -1,4 +1,4 @@
-// Prepares what config/samples speak of, so that they can be applied as they are in an environment that stays up.
+// Prepares what config/samples refer to, so that they can be applied unchanged in an environment that stays up.
 
 import path from 'node:path'
 import { CLAIM_NAMESPACE_ANNOTATION } from '#shared/domain/repository-claim.ts'
@@ -13,7 +13,7 @@ const MIB = 2 ** 20
 const SIZE_BYTES = 64 * MIB
 const SAMPLES = path.join(PROJECT, 'config/samples')
 
-/** The volume of the sample Snapshot with something on it, its repository, and the namespace of the sample restore. */
+/** Makes the volume of the sample Snapshot with some data, its repository, and the namespace of the sample restore. */
 export async function prepareSamples(environment: Environment): Promise<void> {
   const { kubectlProgram } = environment.parts
   const [snapshot] = await loadManifests(path.join(SAMPLES, 'snapshot.yaml'), kubectlProgram)

@@ -1,4 +1,4 @@
-// Puts into the fresh cluster what a user has there before Dormouse comes, and what `kubectl apply -k config` brings.
+// Fills the fresh cluster with what a user has before installing Dormouse, and with what `kubectl apply -k config` adds.
 
 import { randomBytes } from 'node:crypto'
 import type { LooseObject } from '#test/support/loose-object.ts'
@@ -13,12 +13,12 @@ export const CREDENTIALS_SECRET = 'cloud-credentials'
 export const VSPHERE_SECRET = 'velero-vsphere-config-secret'
 export const REPOSITORY_SECRET = 'dormouse-repository-key'
 
-/** Bind at once, when a Pod comes, and never. */
+/** Classes that bind at once, when a Pod comes, and never. */
 export const STORAGE_CLASSES = { immediate: 'vsphere', waiting: 'vsphere-wait', never: 'vsphere-never' } as const
 
 export type RepositoryKey = { password: string; recoveryPassphrase: string }
 
-/** CRDs first, and only when they are served the rest: an object of an unknown kind is refused. */
+/** Applies CRDs first, and the rest when they are served: the API server refuses an object of an unknown kind. */
 export async function applyAll(api: Api, objects: LooseObject[]): Promise<void> {
   const crds = objects.filter((object) => object.kind === 'CustomResourceDefinition')
   await Promise.all(crds.map((crd) => api.apply(crd)))
@@ -31,7 +31,7 @@ export async function applyAll(api: Api, objects: LooseObject[]): Promise<void> 
   await Promise.all(others.map((object) => api.apply(object)))
 }
 
-/** Knative's own CRDs. Their conversion webhooks are dropped: there is no Knative here that would answer. */
+/** Knative's own CRDs, without their conversion webhooks: no Knative runs here that would answer them. */
 export async function knativeCrds(folder: string, kubectl: string): Promise<LooseObject[]> {
   const crds = await loadManifests(folder, kubectl)
   return crds.map((crd) => ({ ...crd, spec: { ...crd['spec'], conversion: { strategy: 'None' } } }))
@@ -59,7 +59,7 @@ export function secret(name: string, values: Record<string, string>, namespace =
   return { apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace }, stringData: values }
 }
 
-/** Everything under the places, in order; Knative's objects are left out where only a cluster can take them. */
+/** All objects under the places, in order. */
 export async function loadAll(places: string[], kubectl: string): Promise<LooseObject[]> {
   return (await Promise.all(places.map((place) => loadManifests(place, kubectl)))).flat()
 }
@@ -109,11 +109,11 @@ export type NewNode = {
   name: string
   labels?: Record<string, string>
   taints?: object[]
-  /** Keys of the labels that tell the driver's places; null: the driver is not there. */
+  /** Keys of the topology labels that the driver has; null: the driver does not run there. */
   topologyKeys?: string[] | null
 }
 
-/** No kubelet stands behind it: it is there to be read and named, and is said to be ready, so that a volume may be made for it. */
+/** The node has no kubelet. It can be read and named, and its status says that it is ready, so that a volume may be made for it. */
 export async function applyNode(
   api: Api,
   { name, labels = {}, taints = [], topologyKeys = [] }: NewNode,
@@ -133,6 +133,6 @@ export async function applyNode(
     lastHeartbeatTime: node.metadata.creationTimestamp,
   }
   await api.patch(refOf(node), { status: { conditions: [{ ...ready, ...since }] } }, 'status')
-  // Admission (TaintNodesByCondition) taints each new node as not ready; the controller that takes the taint off does not run here.
+  // Admission (TaintNodesByCondition) taints each new node as not ready; the controller that removes the taint does not run here.
   await api.patch(refOf(node), { spec: { taints } })
 }

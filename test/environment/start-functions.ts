@@ -80,14 +80,14 @@ function scaled(spec: FunctionSpec, { movers }: Settings): FunctionSpec {
   return movers !== undefined && HEAVY_FUNCTIONS.includes(spec.step) ? { ...spec, maxScale: movers } : spec
 }
 
-/** Tests tick faster than a cluster does. */
+/** Ticks come faster in tests than in a cluster. */
 const NO_GAPS = {
   DORMOUSE_SWEEP_GAP_SECONDS: '0',
   DORMOUSE_ORPHAN_GAP_SECONDS: '0',
   DORMOUSE_MAINTENANCE_GAP_SECONDS: '0',
 }
 
-/** What differs between a cluster and here, which is where VDDK is; then what the options say. */
+/** Variables that differ from a cluster, such as where VDDK is; then those of the options. */
 function functionEnv(
   spec: FunctionSpec,
   settings: Settings,

@@ -43,7 +43,7 @@ export async function startParts(options: EnvironmentOptions): Promise<{ parts: 
   try {
     return { parts: await start(settingsOf(options), cleanups), cleanups }
   } catch (error) {
-    // The first error says more than what ending half an environment may say.
+    // Throws the first error; one from ending half an environment would say less.
     await cleanups.run().catch(() => {})
     throw error
   }
@@ -142,7 +142,7 @@ async function render({ settings, tools }: Ground): Promise<Rendered> {
   return { cluster: first!, services: second!, eventing: third! }
 }
 
-/** Knative's own objects are read and not applied; everything else beside them (ServiceAccounts, ConfigMaps) is. */
+/** Knative's own objects are read and not applied; everything else beside them (ServiceAccounts, ConfigMaps) is applied. */
 async function clusterObjects(
   { settings, tools }: Ground,
   { kubeconfig }: ControlPlane,

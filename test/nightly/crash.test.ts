@@ -1,5 +1,5 @@
-// A few minutes of `make crash-tests`: every process dies once with -9, and the functions die at the writes at which it matters most. Each
-// run of a backup ends right all the same, with nothing left over, and beside another cluster that nobody touches.
+// A few minutes of `make crash-tests`: every process is killed once with -9, and the functions are killed at the most dangerous writes. Each run
+// of a backup ends right all the same, with nothing left over, and another cluster beside it is untouched.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -17,7 +17,7 @@ crash.after(async () => {
   await bench.environment.stop()
 })
 
-/** Sealing, `Completed`, the local snapshot's end, the hand-over, and the end of the data. */
+/** Sealing, `Completed`, the removal of the local snapshot, the hand-over, and the deletion of the data. */
 function deathsAtDangerousWrites(when: When): Step[] {
   return [
     { stage: 'backup', at: 'upload mover: PUT roots/', when, kill: 'function' },

@@ -1,4 +1,4 @@
-// The fault bench's kills and clocks, of which crash tests are made: each is seen to happen, and who was killed is back.
+// The fault bench's kills and clocks, which the crash tests use: each of them happens, and what was killed comes back.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'

@@ -1,4 +1,4 @@
-// A reader in another language, written from docs/format alone: it restores what our engine has written, and refuses what was changed since.
+// A reader in another language, written from docs/format alone: it restores what Dormouse's engine has written, and refuses changed bytes.
 
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -31,7 +31,7 @@ const SEED = 1
 
 type Outcome = { refused: Record<string, number>; harmless: Record<string, number>; wrong: string[] }
 
-/** Reads cases of slots, writes the ids of those that the reader would try. */
+/** Gives the reader cases of key slots; it writes the ids of those that it would try. */
 const ORDER = `
 import json, sys
 from format_reader.slots import in_order, parse_slot
@@ -45,7 +45,7 @@ const test = suite('format reader')
 let folder: string
 let python: string
 let made: MadeRepository
-/** Its keys are new each time: what went wrong can be looked at only where it went wrong. */
+/** Its keys are new each time, so a failure can be examined only in the run that failed. */
 let keeps = false
 
 test.before(async () => {
@@ -85,7 +85,7 @@ function asFolder(file: string): void {
   mkdirSync(file)
 }
 
-/** Reasons that users can look up. */
+/** Reasons that the documents explain. */
 function documentedReasons(): Set<string> {
   const pages = ['docs/operations/reasons.md', ...readdirSync('docs/format').map((name) => `docs/format/${name}`)]
   const text = pages.map((page) => readFileSync(page, 'utf8')).join('\n')

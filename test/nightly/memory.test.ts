@@ -9,7 +9,7 @@ import { allocatedBytes, noise, type Piece, prose, writePieces } from '#test/env
 
 const MIB = 2 ** 20
 const GIB = 2 ** 30
-/** DORMOUSE_MEMORY_MIB, whose default is what is tested here. */
+/** DORMOUSE_MEMORY_MIB; the tests check its default. */
 const BUDGET_BYTES = 384 * MIB
 const TIMEOUT_MS = 10 * 60_000
 const HEAVY = ['dormouse-upload', 'dormouse-download']
@@ -26,7 +26,7 @@ memory.after(async () => {
   await environment.stop()
 })
 
-/** Backs the volume up, restores it, compares every piece, and tells the peaks of both functions. */
+/** Backs the volume up, restores it, compares every piece, and reports the peaks of both functions. */
 async function roundTrip(name: string, sizeBytes: number, pieces: Piece[]): Promise<Map<string, number>> {
   const volume = await environment.createVolume({ namespace: 'shop', name, sizeBytes })
   await writePieces(volume.file, pieces)

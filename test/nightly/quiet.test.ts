@@ -1,5 +1,5 @@
-// While an upload of several minutes runs, its progress wakes nobody: no function but `upload` gets a request, and no other
-// one runs. The sweep, which a clock wakes, is counted apart.
+// While an upload of several minutes runs, its progress wakes no other function: only `upload` gets requests, and no other function
+// runs. The sweep, which a clock wakes, is counted separately.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
 const DATA_BYTES = 126 * MIB
 const SAMPLE_MS = 500
-/** Less than an instance lives without a request: whoever gets one is seen. */
+/** Shorter than an idle instance lives, so that every function that gets a request is seen. */
 const IDLE_MS = 10_000
 const OTHERS = ['snapshot', 'clone', 'delete', 'repository', 'download'] as const
 
@@ -23,7 +23,7 @@ let watcher: Watcher
 let backup: Backup
 let seconds: number
 
-/** What the functions say of themselves, looked at twice a second: an instance's numbers go when it goes. */
+/** Reads the functions' metrics twice a second: the numbers of an instance are lost when it ends. */
 class Watcher {
   /** By instance: the last text of its metrics. */
   private readonly texts = new Map<string, { name: string; text: string }>()
@@ -32,7 +32,7 @@ class Watcher {
   async sample(): Promise<void> {
     const all = environment.activator.names().flatMap((name) =>
       environment.activator.instancesOf(name).map(async (instance) => {
-        const text = await instance.metrics().catch(() => undefined) // it is just going
+        const text = await instance.metrics().catch(() => undefined) // it is just ending
         if (text !== undefined) this.texts.set(instance.program.name, { name, text })
       }),
     )
@@ -120,7 +120,7 @@ quiet('meanwhile only the upload function is above zero, beside the sweep that a
   )
 })
 
-quiet('the sweep looks each minute and wakes nobody', () => {
+quiet('the sweep runs each minute and wakes no function', () => {
   const looks = watcher.sum('sweep', 'dormouse_requests_total', { outcome: 'done' })
   assert.ok(looks >= 2, `${looks} looks in ${seconds} s`)
   assert.is(watcher.sum('sweep', 'dormouse_sweep_wakeups_total'), 0)

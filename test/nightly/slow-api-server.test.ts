@@ -1,5 +1,5 @@
-// Each call of a function to the API server takes 1.5 s longer than it should: a backup and a restore of eight slices end, and next to nothing
-// is done twice.
+// Each call of a function to the API server takes 1.5 s longer than usual: a backup and a restore of eight slices end, and hardly any work is
+// done twice.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
@@ -17,14 +17,14 @@ const SLICES = 8
 const SLICE_SECONDS = 3
 const BYTES_PER_SECOND = 6e6
 const SLICE_BYTES = SLICE_SECONDS * BYTES_PER_SECOND
-/** At the end of a slice what is in hand is still written: at most what a mover with so little memory may hold. */
+/** At the end of a slice, data in flight is still written: at most what a mover with so little memory may hold. */
 const IN_HAND_BYTES = 8 * MIB
-/** One slice fewer could not move it all, not even with all that a mover may have in hand at the end of each. */
+/** With one slice fewer, not all data could be moved, even if each slice ended with as much data in flight as a mover may hold. */
 const VOLUME_BYTES = MIB + Math.ceil(((SLICES - 1) * (SLICE_BYTES + IN_HAND_BYTES)) / MIB) * MIB
 const ORDERS = { namespace: 'shop', name: 'orders' }
 const AREA: Area = { fromBytes: 0, endBytes: VOLUME_BYTES }
 const WAITING = { timeoutMs: 10 * 60_000 }
-/** The functions and their movers; event sources and controllers are no part of Dormouse. */
+/** Delays the functions and their movers; event sources and controllers are no part of Dormouse. */
 const OURS = /^(repository|snapshot|upload|download|clone|sweep|delete|maintenance)( mover)?: /
 
 const slow = suite('slow API server')
@@ -59,7 +59,7 @@ slow.after(async () => {
   await environment.stop()
 })
 
-/** Of the transfer that the recorder saw: its slices, and that it never failed. */
+/** For the transfer that the recorder saw: its number of slices, and that it never failed. */
 function slicesOf(recorder: Recorder): number {
   const states = recorder.seen.filter(({ deleted }) => !deleted).map(({ object }) => object['status'] ?? {})
   assert.ok(
@@ -69,7 +69,7 @@ function slicesOf(recorder: Recorder): number {
   return Math.max(...states.map(({ slice = 0 }) => slice))
 }
 
-/** What was moved beyond the data, as often as it was moved. */
+/** Bytes that were moved more than once. */
 async function assertNextToNothingTwice(call: 'Read' | 'Write'): Promise<void> {
   const moved = await trace.movedBytes(call, AREA)
   assert.ok(moved >= VOLUME_BYTES, `${moved} bytes were moved`)

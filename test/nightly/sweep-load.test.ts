@@ -1,5 +1,5 @@
-// The sweep as its real bundle, in the memory of its pod and the time of its tick, against ten thousand objects of which two thousand are hostile.
-// The API server and the broker are stand-ins: etcd does not hold two gigabytes. What the real API server makes of pages is in test/contract.
+// The real bundle of the sweep, with its pod's memory and the time of its tick, against ten thousand objects, two thousand of them hostile.
+// API server and broker are stand-ins: etcd does not hold two gigabytes. test/contract covers pages of the real API server.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -20,7 +20,7 @@ import { type Collections, type Made, ManyObjects } from '../system/support/many
 const MIB = 2 ** 20
 const LIMIT_BYTES = 256 * MIB
 const MINUTE_MS = 60_000
-/** Sorts before all others, as its tenant would choose. */
+/** Sorts before all others, as a hostile tenant would choose. */
 const FLOOD = 'aaa-flood'
 const NAMESPACES = Array.from({ length: 40 }, (_, index) => `team-${String(index).padStart(2, '0')}`)
 const LONG_AGO = '2026-11-01T00:00:00Z'
@@ -36,10 +36,10 @@ function made(kind: KindName, namespace: string, name: string, fields: () => Par
 }
 
 const LONG = 'x'.repeat(MIB)
-/** A megabyte of it takes many in memory. */
+/** An annotation of a megabyte takes several in memory. */
 const MANY = Array.from({ length: 60_000 }, () => ({ type: 'a' }))
 
-/** Due, one way or the other a megabyte long. */
+/** A due object; one kind of field or another is a megabyte long. */
 function hostile(kind: KindName, count: number): Made[] {
   return Array.from({ length: count }, (_, index) =>
     made(kind, FLOOD, `h-${String(index).padStart(4, '0')}`, () =>
@@ -50,7 +50,7 @@ function hostile(kind: KindName, count: number): Made[] {
   )
 }
 
-/** Of each namespace 5 Snapshots that are due; the rest has ended a while ago, or waits. */
+/** Each namespace has 5 Snapshots that are due; the others have ended some time ago, or wait. */
 function snapshots(): Made[] {
   return NAMESPACES.flatMap((namespace) =>
     Array.from({ length: 100 }, (_, index) =>
@@ -129,7 +129,7 @@ load.after(() => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** What the pod gets: NODE_OPTIONS hold its heap, and its memory limit is what is asserted. */
+/** The pod's settings: NODE_OPTIONS sets its heap; the test asserts its memory limit. */
 function nodeOptions(): string {
   const [service] = parseAllDocuments(readFileSync(path.join(PROJECT, 'config/services/sweep.yaml'), 'utf8'))
   const { spec } = (service as NonNullable<typeof service>).toJS() as LooseObject
@@ -202,7 +202,7 @@ async function sweepTwice(): Promise<void> {
 }
 
 load(
-  '2,000 of 10,000 objects have a megabyte: it keeps its memory and its minute, and wakes all due ones of the others',
+  '2,000 of 10,000 objects have a megabyte: the sweep stays within its memory and its minute, and wakes all due objects of the others',
   async () => {
     await sweepTwice()
     assert.is(wokenOfOthers(), DUE_OF_OTHERS)

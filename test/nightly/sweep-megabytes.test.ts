@@ -1,4 +1,4 @@
-// The sweep over the real API server with a hundred objects of a megabyte in one namespace: sixty took 411 MB when it kept them whole.
+// The sweep over the real API server with a hundred objects of a megabyte in one namespace: sixty of them took 411 MB when it kept them whole.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -54,7 +54,7 @@ megabytes('stays within the memory of its pod, and wakes what is due elsewhere',
   assert.ok(bytes > 30 * MIB, `it was measured: ${bytes} bytes`)
   assert.ok(bytes < LIMIT_BYTES, `${bytes / MIB} MiB`)
   assert.ok(tookMs < 60_000, `${tookMs} ms`)
-  // The router notes a delivery once its function has answered.
+  // The router records a delivery once its function has answered.
   const woken = () =>
     environment.router.attempts.map(({ attributes }) => `${attributes['namespace']}/${attributes['name']}`)
   await until('the Snapshot is woken', () => woken().includes('shop/due'), 60_000)

@@ -1,4 +1,4 @@
-// Thirty volumes due at once with two movers: no 504, no dead letter, oldest first, and everyone that waits says why.
+// Thirty volumes are due at once with two movers: no 504, no dead letter, oldest first, and each one that waits says why.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -62,10 +62,10 @@ crowd('at no time do more than two transfer', () => {
   }
 })
 
-/** Who came in the same moment as others, and found the front full, may stand behind as many younger ones. */
+/** Those that came at the same moment as others, and found the front full, may be behind as many younger ones as the front has. */
 const MOST_PASSED_BY = FRONT_SIZE
 
-crowd('whoever waits says why, and of those that wait the oldest goes first, but for a front of younger ones', () => {
+crowd('each one that waits says why, and the oldest goes first, except for a front of younger ones', () => {
   const waiting = new Map<string, LooseObject>()
   const passedBy = new Map<string, number>()
   let queued = 0

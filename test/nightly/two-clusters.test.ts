@@ -1,5 +1,5 @@
-// Two living clusters, each with an API server, functions, tenants and Velero of its own, over one vCenter and one bucket: neither reads, deletes,
-// changes or restores what is the other's, and each refusal has its reason. What the documents allow works.
+// Two clusters, each with an API server, functions, tenants and Velero of its own, over one vCenter and one bucket: neither reads, deletes,
+// changes or restores what belongs to the other, and each refusal has its reason. What the documents allow works.
 
 import { randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
@@ -66,7 +66,7 @@ two.before(async () => {
   cart = await sha256((await aFilledVolume(first, 'shop', 'cart')).file)
   const nightly = first.velero('backup', 'create', 'nightly', '--include-namespaces', 'shop', '--wait')
   ;[second] = await Promise.all([startCluster(B, first), nightly])
-  // Both make the shared repository, at the same time.
+  // Both clusters make the shared repository, at the same time.
   ;[a, b] = await Promise.all([settle(A, first), settle(B, second)])
   snapshots = new DiskSnapshots(first)
 })
@@ -104,45 +104,53 @@ two(
   },
 )
 
-two('RBAC keeps the tenants of a cluster out of its Velero namespace, with the sample role and with more', async () => {
-  await both(async ({ plain, hostile, repositories: { named } }, other) => {
-    const { snapshotID } = other.sealed['status']
-    for (const { api } of [plain, hostile]) {
-      assert.is(await refusalOf(api.create(deletion(VELERO, snapshotID, named))), 403)
-      assert.is(await refusalOf(api.create(upload(VELERO, diskIn(snapshotID), named))), 403)
-      const ref = { ...typeOf('BackupRepository'), name: named }
-      const trust = { metadata: { annotations: { 'dormouse.dev/restore-from-clusters': '*' } } }
-      assert.is(await refusalOf(api.patch(ref, trust)), 403)
-    }
-  })
-})
+two(
+  'RBAC keeps the tenants of a cluster out of its Velero namespace, with the sample role and with a larger one',
+  async () => {
+    await both(async ({ plain, hostile, repositories: { named } }, other) => {
+      const { snapshotID } = other.sealed['status']
+      for (const { api } of [plain, hostile]) {
+        assert.is(await refusalOf(api.create(deletion(VELERO, snapshotID, named))), 403)
+        assert.is(await refusalOf(api.create(upload(VELERO, diskIn(snapshotID), named))), 403)
+        const ref = { ...typeOf('BackupRepository'), name: named }
+        const trust = { metadata: { annotations: { 'dormouse.dev/restore-from-clusters': '*' } } }
+        assert.is(await refusalOf(api.patch(ref, trust)), 403)
+      }
+    })
+  },
+)
 
-two('an operator lets the other cluster in by name, for a restore that is whole, and shuts it out again', async () => {
-  await both(async (own, other) => {
-    const { environment, plain, operator, repositories } = own
-    const ref = { ...typeOf('BackupRepository'), name: repositories.named }
-    const trust = async (ids: string | null) =>
-      await operator.api.patch(ref, { metadata: { annotations: { 'dormouse.dev/restore-from-clusters': ids } } })
-    const asks = (stored: LooseObject, ends: RegExp): Ask[] => [
-      { what: 'restore', by: plain, object: clone(NAMESPACE, stored['status'], repositories.named), ends },
-    ]
-    await trust(other.id)
-    assert.equal(await wrongEnds(own, asks(other.sealed, /^Completed /)), [])
-    const copy = await volumeOf(environment, NAMESPACE, other.volume.claim.metadata.name)
-    assert.is.not(copy.fcdId, other.volume.fcdId)
-    assert.is(await sha256(copy.file), await sha256(other.volume.file))
-    await trust(null)
-    const again = { status: { ...other.sealed['status'], metadata: renamed(other.sealed['status'], 'again') } } as never
-    assert.equal(await wrongEnds(own, asks(again, /^Failed NotPermitted: /)), [])
-  })
-})
+two(
+  'an operator permits restores of the other cluster by its id, one is whole, and the operator withdraws the permission',
+  async () => {
+    await both(async (own, other) => {
+      const { environment, plain, operator, repositories } = own
+      const ref = { ...typeOf('BackupRepository'), name: repositories.named }
+      const trust = async (ids: string | null) =>
+        await operator.api.patch(ref, { metadata: { annotations: { 'dormouse.dev/restore-from-clusters': ids } } })
+      const asks = (stored: LooseObject, ends: RegExp): Ask[] => [
+        { what: 'restore', by: plain, object: clone(NAMESPACE, stored['status'], repositories.named), ends },
+      ]
+      await trust(other.id)
+      assert.equal(await wrongEnds(own, asks(other.sealed, /^Completed /)), [])
+      const copy = await volumeOf(environment, NAMESPACE, other.volume.claim.metadata.name)
+      assert.is.not(copy.fcdId, other.volume.fcdId)
+      assert.is(await sha256(copy.file), await sha256(other.volume.file))
+      await trust(null)
+      const again = {
+        status: { ...other.sealed['status'], metadata: renamed(other.sealed['status'], 'again') },
+      } as never
+      assert.equal(await wrongEnds(own, asks(again, /^Failed NotPermitted: /)), [])
+    })
+  },
+)
 
 const PUT_ROOT = { [A]: 'upload mover: PUT roots/', [B]: `${B} upload mover: PUT roots/` }
 
-/** What is held: an upload and a restore of A, an upload of B. */
+/** Transfers that are held: an upload and a restore of A, an upload of B. */
 type InFlight = { twins: LooseObject[]; lates: Volume[]; uploads: LooseObject[]; ends: () => Promise<LooseObject[]> }
 
-/** What is uploaded is in the repository already, by a backup of the other cluster: the upload names the other one's packs. */
+/** A backup of the other cluster has stored the same content already: the upload names packs of the other cluster. */
 async function takeOff(): Promise<InFlight> {
   const twins = await both(async (own) => {
     const twin = await aVolume(own.environment, `twin-${own.id}`, `twin of ${own.id}`)
@@ -157,7 +165,7 @@ async function takeOff(): Promise<InFlight> {
     return (await environment.waitFor('Snapshot', NAMESPACE, 'late', isTaken)).object
   })
   const restoring = restore(first, { snapshot: within(a, a.sealed) }, COPY)
-  restoring.catch(() => undefined) // told when it is waited for
+  restoring.catch(() => undefined) // the test sees the rejection when it awaits the promise
   await until('all three are held', () => holds.every(({ held }) => held() > 0), 60_000)
   const ends = async () => {
     for (const { release } of holds) release()
@@ -167,45 +175,51 @@ async function takeOff(): Promise<InFlight> {
   return { twins, lates, uploads, ends }
 }
 
-two('sweeps and prunes of each leave alone what the other has in flight, and all of it is whole', async () => {
-  const { twins, lates, uploads, ends } = await takeOff()
-  const disks = await Promise.all(lates.map(({ fcdId }) => snapshots.of(fcdId)))
-  const sessions = await keysOf('session/')
-  const asks = async (
-    { plain, operator, hostile, repositories: { named } }: Cluster,
-    other: Cluster,
-  ): Promise<Ask[]> => {
-    const [upload, twin] = other === a ? [uploads[0]!, twins[0]!] : [uploads[1]!, twins[1]!]
-    return [
-      {
-        ...{ what: 'delete what an upload is at', by: plain, ends: /^Failed NotPermitted: the disk snapshot stays/ },
-        object: deletion(NAMESPACE, upload['status'].snapshotID, named),
-      },
-      {
-        ...{ what: 'an operator deletes in the shared repository', by: operator, ends: /^Completed .*is removed/ },
-        object: deletion(VELERO, twin['status'].snapshotID, named),
-      },
-      {
-        ...{ what: 'a restore with a staged disk in its status', by: hostile, ends: /^Canceled / },
-        ...{ object: clone(NAMESPACE, upload['status'], named, { cloneCancel: true }), status: await stagedIn(other) },
-      },
-    ]
-  }
-  assert.equal(await both(async (own, other) => await wrongEnds(own, await asks(own, other))), [[], []])
-  await assertOwnOrphansGo(lates)
-  assert.equal(await Promise.all(lates.map(({ fcdId }) => snapshots.of(fcdId))), disks)
-  await both((own) => pruned(own, 'SessionsRunning'))
-  const now = await keysOf('session/')
-  assert.ok(sessions.length > 0 && sessions.every((key) => now.includes(key)))
-  const sealed = await ends()
-  await both((own) => pruned(own, 'Pruned'))
-  for (const [index, own] of [a, b].entries()) await assertWhole(own, sealed[index]!, lates[index]!)
-})
+two(
+  'sweeps and prunes of each cluster leave running transfers of the other alone, and all of these end whole',
+  async () => {
+    const { twins, lates, uploads, ends } = await takeOff()
+    const disks = await Promise.all(lates.map(({ fcdId }) => snapshots.of(fcdId)))
+    const sessions = await keysOf('session/')
+    const asks = async (
+      { plain, operator, hostile, repositories: { named } }: Cluster,
+      other: Cluster,
+    ): Promise<Ask[]> => {
+      const [upload, twin] = other === a ? [uploads[0]!, twins[0]!] : [uploads[1]!, twins[1]!]
+      return [
+        {
+          ...{ what: 'delete what an upload is at', by: plain, ends: /^Failed NotPermitted: the disk snapshot stays/ },
+          object: deletion(NAMESPACE, upload['status'].snapshotID, named),
+        },
+        {
+          ...{ what: 'an operator deletes in the shared repository', by: operator, ends: /^Completed .*is removed/ },
+          object: deletion(VELERO, twin['status'].snapshotID, named),
+        },
+        {
+          ...{ what: 'a restore with a staged disk in its status', by: hostile, ends: /^Canceled / },
+          ...{
+            object: clone(NAMESPACE, upload['status'], named, { cloneCancel: true }),
+            status: await stagedIn(other),
+          },
+        },
+      ]
+    }
+    assert.equal(await both(async (own, other) => await wrongEnds(own, await asks(own, other))), [[], []])
+    await assertOwnOrphansGo(lates)
+    assert.equal(await Promise.all(lates.map(({ fcdId }) => snapshots.of(fcdId))), disks)
+    await both((own) => pruned(own, 'SessionsRunning'))
+    const now = await keysOf('session/')
+    assert.ok(sessions.length > 0 && sessions.every((key) => now.includes(key)))
+    const sealed = await ends()
+    await both((own) => pruned(own, 'Pruned'))
+    for (const [index, own] of [a, b].entries()) await assertWhole(own, sealed[index]!, lates[index]!)
+  },
+)
 
 const keysOf = async (folder: string) =>
   (await first.bucketObjects(`shared/plugins/dormouse/${folder}`)).map(({ key }) => key)
 
-/** One of each cluster on each of the disks, all of which both clusters look at. */
+/** A disk snapshot of each cluster on each disk; both clusters' orphan sweeps check all of them. */
 async function assertOwnOrphansGo(lates: Volume[]): Promise<void> {
   await both(async ({ environment, id }, { volume }) => {
     const csi = { driver: DRIVER, volumeHandle: volume.fcdId }
@@ -226,7 +240,7 @@ async function assertOwnOrphansGo(lates: Volume[]): Promise<void> {
   await snapshots.orphansGo(first, looked, before)
 }
 
-/** Of the namespace that it is in. */
+/** Requests the restore as a tenant of the namespace of `object`; returns what did not end as expected. */
 async function endsInPlainHands(cluster: Cluster, object: LooseObject, ends: RegExp): Promise<string[]> {
   const by = await aPlainTenant(cluster.environment, object.metadata.namespace ?? '')
   return await wrongEnds(cluster, [{ what: 'restore', by, object, ends }]).finally(() => by.api.close())
@@ -280,12 +294,12 @@ two(
     await until('both uploads are held', () => holds[0]!.held() >= 2, 60_000)
     const { snapshotId } = parseDiskSnapshotId(diskIn(a.kept['status'].snapshotID))
     const before = await snapshots.of(unseen.fcdId)
-    // What is at work goes, what is kept in vCenter stays, and so does all of a disk that nothing in B names.
+    // Snapshots of running work go, those that are kept in vCenter stay, and so does everything on a disk that no object of B names.
     await snapshots.orphansGo(second, [a.volume.fcdId, unseen.fcdId], [[snapshotId], before])
     holds[0]!.release()
     await ended(a, 'of-unseen')
     await untilReason(first, 'Snapshot', NAMESPACE, `of-${names[0]}`, 'SnapshotNotFound')
-    // A namespace of the same name is the same namespace.
+    // A namespace of the same name counts as the same namespace.
     const object = clone(NAMESPACE, (await ended(a, 'late'))['status'], b.repositories.named)
     assert.equal(await wrongEnds(b, [{ what: 'restore', by: b.plain, object, ends: /^Completed / }]), [])
   },

@@ -1,5 +1,5 @@
-// Something dies in the middle of a Backup of the real Velero: what the Backup and our Snapshot end as, and that nothing is left. The
-// table stands in velero/README.md, too.
+// Something dies in the middle of a Backup of the real Velero: the ends of the Backup and of the Snapshot, and that nothing is left. The
+// same table is in velero/README.md.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
@@ -24,18 +24,18 @@ type Death = {
   dies: string
   ends: 'Completed' | 'PartiallyFailed' | 'Failed'
   operation: 'completed' | 'failed' | 'none'
-  /** Of our Snapshot; undefined: there is none. */
+  /** The end of the Snapshot; undefined: there is none. */
   snapshot: RegExp | undefined
-  /** Of `velero backup create`. */
+  /** The exit code of `velero backup create`. */
   options?: string[]
-  /** What the user reads of a failure. */
+  /** The message that the user reads about a failure. */
   reason?: RegExp
-  /** Armed before the Backup is made. Resolves when the death is over. */
+  /** Prepared before the Backup is made. Resolves when the death is over. */
   happens: (dying: Dying) => Promise<void>
 }
 
 const BROKEN = { reset: 'before' } as const
-/** Whichever comes first: the sweep sees the end of the Backup, or the upload is whole. */
+/** Whichever comes first: the sweep sees the end of the Backup, or the upload is complete. */
 const OF_NOBODY = /^(Canceled|Uploaded)$/
 
 const DEATHS: Death[] = [
@@ -69,7 +69,7 @@ const DEATHS: Death[] = [
     snapshot: /^Uploaded$/,
     reason: /plugin process exited/,
     happens: async (dying) => {
-      // After AppliesTo Velero itself looks for the claims, each of which it then hands to Execute.
+      // After AppliesTo, Velero itself looks for the claims, and then passes each of them to Execute.
       await atCall(dying, { match: 'velero: GET configmaps', when: 'after' }, async () => undefined)
       await atCall(dying, { match: 'velero: GET persistentvolumeclaims', when: 'before' }, () => killPlugin(dying))
       dying.uploads.release()
@@ -201,7 +201,7 @@ for (const [index, death] of DEATHS.entries())
       assert.match(status.phase, death.snapshot!)
   })
 
-/** Whatever failed says why. */
+/** Every failure shows its reason. */
 async function assertTold(name: string, { ends, operation, reason }: Death): Promise<void> {
   const status = (await runOf(environment, 'Backup', name))?.['status'] ?? {}
   const { backupItemOperationsCompleted: completed = 0, backupItemOperationsFailed: failed = 0 } = status

@@ -1,4 +1,4 @@
-// The plugin's file for arm64, on a machine of another kind: its handshake and its list under qemu. No more is proved of it.
+// The plugin's file for arm64, on a machine of another architecture: its handshake and its list under qemu. This proves nothing else about it.
 // Fetches 45 MB of Node and 65 MB of qemu, once per machine.
 
 import { execFileSync } from 'node:child_process'

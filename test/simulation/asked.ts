@@ -1,4 +1,4 @@
-// Who asked for a cancel, and how long it took until it was heard: without faults in between never longer than the sweep needs.
+// Records each cancel and how long the object takes to react. Without faults in between it never takes longer than the sweep needs.
 
 import { isOver } from '#shared/domain/sweep.ts'
 import { seeUpload } from '#shared/domain/upload.ts'
@@ -6,7 +6,7 @@ import { MINUTE_MS } from '#shared/kernel/units.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Stepped, World } from './world.ts'
 
-/** The sweep after next, and the chunk in hand; a back-off lasts up to an hour. */
+/** Time for two sweeps and for the chunk that a slice is moving; a back-off, which lasts up to an hour, must not delay a cancel. */
 const HEARD_WITHIN_MS = 5 * MINUTE_MS
 
 type Question = { atMs: number; faults: string; heard: boolean }
@@ -37,10 +37,10 @@ export class Asked {
     this.#open.set(key, { atMs: this.#world.clock.nowMs(), faults: this.#faults(), heard })
   }
 
-  /** A cancel comes too late for what is sealed or given up: only its clean-up is left, in its own time. */
+  /** A cancel has no effect on an upload that is sealed or given up: only its clean-up is left, which takes its own time. */
   #hasHeard(object: LooseObject): boolean {
     if (object['status']?.phase === 'Canceling' || isOver(object)) return true
-    // A Snapshot that takes its disk snapshot back has heard it, however long vCenter takes.
+    // A Snapshot that is removing its disk snapshot has seen the cancel, however long vCenter takes.
     if (object['status']?.reason === 'SnapshotDeletionRunning') return true
     const upload = this.#uploadOf(object)
     return upload !== undefined && (seeUpload(upload).sealed || seeUpload(upload).givenUp)
@@ -52,7 +52,7 @@ export class Asked {
     return this.#world.cluster.peekAll('Upload').find((upload) => upload['spec'].snapshotReference === place)
   }
 
-  /** Something happened since: it may have taken longer. */
+  /** Changes with every fault. After a fault the reaction may take longer. */
   #faults(): string {
     const { faults, deaths } = this.#world
     return `${faults.count} ${deaths}`

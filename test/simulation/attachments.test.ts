@@ -1,5 +1,5 @@
-// Disks are opened by one writer at a time, users' disks by none, and no disk snapshot outlives the work: also when events come again while
-// others are at work, in any order, and processes die or stand still.
+// A disk has at most one writer, a user's disk has none, and no disk snapshot outlives the work. This holds even when events arrive again
+// while other processes work, in any order, and when processes die or are paused.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -16,7 +16,7 @@ const PLANS: [string, FaultPlan][] = [
   ['and processes die or stand still', { drop: 0.2, double: 0.8, die: 0.02, latencyTurns: 4, trouble: 0.02, most: 6 }],
 ]
 
-/** Each write of a transfer calls another pod to it, as a broker may that has not heard of the first one's answer. */
+/** Calls another pod for each write of a transfer's status, as a broker may that has not received the first pod's answer. */
 function callAgain(world: World, kind: 'Upload' | 'Download'): void {
   world.cluster.onWrite((written, _before, after) => {
     if (written === kind && after?.['status']?.phase === 'InProgress') world.again({ kind, ...placeOf(after) })
@@ -27,7 +27,7 @@ const kindOf = (seed: number) => (seed % 2 === 0 ? 'Upload' : 'Download')
 
 const placeOf = ({ metadata: { namespace, name } }: LooseObject) => ({ namespace, name })
 
-/** No further than to the first thing that must never be. */
+/** Runs until `done`, and stops at the first violation of an invariant. */
 async function run(world: World, done: () => boolean): Promise<void> {
   while (world.broken.length === 0 && !done()) await world.turn()
   assert.equal(world.broken, [])

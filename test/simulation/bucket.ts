@@ -1,5 +1,5 @@
-// The bucket of a simulation run: one repository of format 1 with small chunks in memory, what every process sees of it, and the
-// proof at each root that it names only what is there and restores to what the disk snapshot held.
+// The bucket of a simulation run: a repository of format 1 in memory, with small chunks, and the view that each process has of it.
+// At each new root it checks that the root names only existing objects and restores to the bytes of the disk snapshot.
 
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
 import { blockSourceOf } from '#shared/movers/block/block-source.ts'
@@ -39,7 +39,7 @@ export const BUDGET = {
   fetchBytes: 16 * CHUNK_BYTES,
 }
 const PACK_MS = 300
-/** Fixed, so that every tag and with it every order of keys is the same in each run. */
+/** Fixed keys, so that every tag, and with it the order of all keys, is the same in each run. */
 const KEYS = new RepositoryKeys('00112233445566778899aabbccddeeff', Buffer.alloc(32, 7))
 const CONFIG = { repositoryId: KEYS.repositoryId, chunkBytes: CHUNK_BYTES, pageChunks: PAGE_CHUNKS, ...NO_FEATURES }
 const NO_DISK: DiskRef = {
@@ -52,13 +52,13 @@ export class Bucket {
   readonly clock: VirtualClock
   readonly objects: MemoryObjectStore['objects']
   readonly #store: MemoryObjectStore
-  /** Bytes that the backup of a disk snapshot must restore to. */
+  /** By disk snapshot: the bytes that its backup must restore to. */
   readonly expected = new Map<string, Buffer>()
-  /** Objects of others: not ours to count, and not ours to remove. */
+  /** Objects of other clusters: checks do not count them, and nothing may remove them. */
   readonly foreign = new Set<string>()
   readonly late = new Set<string>()
   readonly broken: string[]
-  /** Its key slot is written. */
+  /** Resolves when the key slot is written. */
   readonly ready: Promise<unknown>
 
   constructor(clock: VirtualClock, broken: string[]) {
@@ -71,7 +71,7 @@ export class Bucket {
     this.ready = addPasswordSlot(this.#store, KEYS, access.password, CHEAP_SCRYPT)
   }
 
-  /** As one process sees it. `isAlive`: a mover that was killed writes nothing more. */
+  /** The store as one process sees it. `isAlive`: false once its mover was killed, which then writes nothing more. */
   storeOf(pod: Pod, caller: Caller, isAlive: () => boolean = () => true): ObjectStore {
     return new PodStore(this, this.#store, pod, caller, isAlive, this.ready)
   }
@@ -81,8 +81,8 @@ export class Bucket {
   }
 
   /**
-   * But for those by which the next backup goes on from one that was given up, and those that pods wrote which stood still: they may come
-   * after the session's end. A prune removes them.
+   * All checkpoints, except two kinds that may exist after the end of their session: those from which the next backup continues one that was
+   * given up, and those that a paused pod wrote late. A prune removes them.
    */
   get checkpoints(): string[] {
     const excused = (key: string) => this.foreign.has(key) || this.late.has(key) || this.#isForNext(key)
@@ -96,19 +96,19 @@ export class Bucket {
     return openTombstone(KEYS, session, end, key).checkpoint === name
   }
 
-  /** The newest of a session; undefined: there is none. */
+  /** The newest checkpoint of a session, or undefined. */
   checkpointOf(session: string): Checkpoint | undefined {
     const key = this.keyList.findLast((each) => each.startsWith(`checkpoint/${session}/`))
     const bytes = key === undefined ? undefined : this.objects.get(key)?.body
     return key === undefined || bytes === undefined ? undefined : openCheckpoint(KEYS, key, bytes, key)
   }
 
-  /** It has a root, or a tombstone in its place. */
+  /** True when the session has a root or a tombstone. */
   isEnded(session: string): boolean {
     return session !== '' && this.objects.has(rootKey(session))
   }
 
-  /** Roots of backups, by key; tombstones are none. */
+  /** Roots of backups, by key, without tombstones. */
   get backups(): Map<string, Root> {
     const found = new Map<string, Root>()
     for (const key of this.keyList.filter((each) => !this.foreign.has(each))) {
@@ -129,7 +129,7 @@ export class Bucket {
     return [...this.backups].find(([key, root]) => blockSourceOf(root, key).snapshotId === snapshotId)?.[0]
   }
 
-  /** The same backup once more, as another cluster or namespace would have sealed it. Answers its root. */
+  /** Seals the same backup again, as another cluster or namespace would. Returns its root. */
   plantRoot(like: string, change: Partial<RootAbout>, ids?: { diskId: string; snapshotId: string }): string {
     const root = this.rootAt(like)
     if (root === undefined) throw new Error(`${like} is no backup`)
@@ -147,7 +147,7 @@ export class Bucket {
     return key
   }
 
-  /** Every byte of a backup, restored from what is in the bucket at this moment. */
+  /** Every byte of a backup, restored from what the bucket holds now. */
   async restore(rootKey: string): Promise<Buffer> {
     const store = new MemoryObjectStore({ location: 's3://bucket', objects: new Map(this.objects) })
     const root = this.rootAt(rootKey)
@@ -166,13 +166,13 @@ export class Bucket {
     return bytes
   }
 
-  /** As the maintenance function does it, beside sessions that have not ended. `exclusive`: none of them goes on. */
+  /** Prunes as the maintenance function does, while sessions are unfinished. `exclusive`: no session will continue. */
   async prune(exclusive = false): Promise<void> {
     const options = { clock: STANDING_CLOCK, sliceMs: HOUR_MS, sessionIdleMs: Number.MAX_SAFE_INTEGER, exclusive }
     await pruneRepository(this.#repository, options)
   }
 
-  /** What no backup reaches and the format does not keep. */
+  /** Objects that no backup reaches and that the format does not keep. */
   async unreachable(): Promise<string[]> {
     return await unreachableObjects(this.#repository)
   }
@@ -181,7 +181,7 @@ export class Bucket {
     return { store: this.#store, keys: KEYS, config: CONFIG }
   }
 
-  /** A root promises a whole backup from its first moment on. */
+  /** From the moment it exists, a root has to name a whole backup. */
   async checkRoot(key: string): Promise<void> {
     const root = this.rootAt(key)
     if (root === undefined) return
@@ -196,7 +196,7 @@ export class Bucket {
   }
 }
 
-/** The check takes no time. */
+/** For a check that takes no time. */
 const STANDING_CLOCK = { nowMs: () => 0, monotonicMs: () => 0, sleep: () => new Promise<void>(() => {}) }
 
 class PodStore implements ObjectStore {
@@ -235,7 +235,7 @@ class PodStore implements ObjectStore {
 
   putIfAbsent(key: string, body: Uint8Array, signal?: AbortSignal): Promise<boolean> {
     return this.#call('put', key, true, async () => {
-      // What is large takes time, so that nobody may lean on its being there at once.
+      // A pack takes time to arrive, so no code may rely on its being there at once.
       if (key.startsWith('packs/')) await this.#bucket.clock.sleep(PACK_MS)
       const created = await this.#inner.putIfAbsent(key, body, signal)
       if (this.#pod.wasPaused) this.#bucket.late.add(key)
@@ -264,7 +264,7 @@ class PodStore implements ObjectStore {
   }
 
   async #ifAlive<T>(act: () => Promise<T>): Promise<T> {
-    if (!this.#isAlive()) return await new Promise<T>(() => {}) // a killed process hears nothing any more
+    if (!this.#isAlive()) return await new Promise<T>(() => {}) // a killed process gets no answer any more
     return await act()
   }
 }

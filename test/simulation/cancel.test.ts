@@ -1,5 +1,4 @@
-// A cancel at any moment: by the sweep alone it is over within 75 s, while a slice runs at once, and nothing
-// of it is left.
+// A cancel at any moment. By the sweep alone it takes effect within 75 s, and at once while a slice runs. Nothing is left.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -16,7 +15,7 @@ import { World } from './world.ts'
 
 const SEEDS = Number(process.env['SEEDS'] ?? 10)
 const BY_SWEEP_MS = 75 * SECOND_MS
-/** 10 s, and the slowest call of this world: a chunk in hand is finished first. */
+/** 10 s for the cancel, plus the slowest call of this simulation: the slice finishes its chunk first. */
 const WHILE_RUNNING_MS = 15 * SECOND_MS
 /** Another pod that moved an earlier slice keeps the disk snapshot open for up to 45 s: vCenter refuses to remove it, twice at most. */
 const HELD_ELSEWHERE_MS = 240 * SECOND_MS
@@ -50,15 +49,15 @@ async function begin(world: World, job: Job): Promise<void> {
 }
 
 /**
- * Asks for the cancel in the middle of everything, at the first `moment`, and goes on until the object is over. Answers with how
- * long that took; 0: it was over before.
+ * Asks for the cancel at the first time that `moment` is true, and runs until the object is over. Returns how long that took in
+ * milliseconds; 0 if the object was over before.
  */
 async function cancelAt(world: World, job: Job, moment: () => boolean): Promise<number> {
   let askedMs = Number.POSITIVE_INFINITY
   let endedMs = 0
   const stayed: string[] = []
   let asking: Promise<unknown> = Promise.resolve()
-  // Seen as it is written: between two looks of `run` the clock may jump.
+  // Note the end when it is written: between two checks of `run` the clock may jump.
   const stop = world.cluster.onWrite((kind, before, after) => {
     if (kind !== job.kind || after?.metadata.name !== job.name || !isDone(after) || isDone(before)) return
     endedMs = world.clock.nowMs()
@@ -77,7 +76,7 @@ async function cancelAt(world: World, job: Job, moment: () => boolean): Promise<
   return Math.max(0, endedMs - askedMs)
 }
 
-/** Whether vCenter has refused to remove a snapshot so far. */
+/** The returned function says whether vCenter has refused to remove a snapshot so far. */
 function noteRefusals(world: World): () => boolean {
   let refused = false
   world.cluster.onWrite((kind, _before, after) => {
@@ -171,7 +170,7 @@ for (let seed = 1; seed <= SEEDS; seed++) {
   })
 }
 
-/** Of each Upload that ended as Canceled: whether it says that the next backup goes on from it, and whether a checkpoint stands then. */
+/** For each Upload that ended as Canceled: whether it says that the next backup continues from it, and whether it has a checkpoint then. */
 async function saidAndLeft(seed: number): Promise<{ says: boolean; stands: boolean }[]> {
   const world = new World(seed, { ...NO_FAULTS, die: 0.1 })
   await begin(world, BACKUP)
@@ -194,7 +193,7 @@ async function saidAndLeft(seed: number): Promise<{ says: boolean; stands: boole
   return ends
 }
 
-test('a cancelled backup says that the next one goes on from it where a checkpoint stands, and nowhere else', async () => {
+test('a cancelled backup says that the next one continues from it if it has a checkpoint, and only then', async () => {
   const ends: { says: boolean; stands: boolean }[] = []
   for (let seed = 1; seed <= 40; seed++) ends.push(...(await saidAndLeft(seed)))
   const of = (stands: boolean) => ends.filter((end) => end.stands === stands)

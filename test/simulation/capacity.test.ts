@@ -1,4 +1,4 @@
-// A disk snapshot that is not as large as vCenter says: of a disk that was extended since, or that is not in whole MiB.
+// The size of a disk snapshot differs from what vCenter says, because the disk was extended since, or is not in whole MiB.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,7 +10,7 @@ import { World } from './world.ts'
 
 const capacity = suite('the size of a disk')
 
-/** From now on vCenter tells that many bytes more, or fewer. */
+/** From now on vCenter reports so many bytes more, or fewer if negative. */
 function tell(world: World, moreBytes: () => number): void {
   const describe = world.volumes.describe.bind(world.volumes)
   world.volumes.describe = async (fcdId) => {
@@ -35,7 +35,7 @@ function aWorld(): World {
 }
 
 capacity(
-  'a disk that vCenter tells too small or too large is backed up whole, and again from its changes',
+  'a disk whose size vCenter reports too small or too large is backed up whole, and again from its changes',
   async () => {
     for (const bytes of [-512, -64 * KiB, 512, 1024 * KiB]) {
       const world = aWorld()

@@ -1,5 +1,5 @@
-// What changed since the last backup is asked once for a backup, not once for each of its slices: with a large disk that is hundreds of
-// queries with thousands of areas each, and a day of uploading has 288 slices.
+// An upload asks vCenter for the changed areas once per backup, not once per slice. With a large disk, one answer takes hundreds of queries
+// with thousands of areas each, and a day of uploading has 288 slices.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -12,7 +12,7 @@ import { World } from './world.ts'
 
 type Scene = { world: World; fcdId: string; asked: () => number }
 
-/** A disk that has a backup, has changed all over, and is being backed up again. */
+/** A disk with one backup that has changed everywhere since and is being backed up again. */
 async function aSecondBackup(seed: number): Promise<Scene> {
   const world = new World(seed, NO_FAULTS)
   const fcdId = aVolume(world, 'data')
@@ -51,7 +51,7 @@ test('a backup of many slices asks vCenter once', async () => {
   assert.is(scene.asked(), 1)
 })
 
-test('who died before it kept its plan is followed by one that asks again, and by none after that', async () => {
+test('after a slice that died before it saved its plan, the next one asks again, and no later one does', async () => {
   const scene = await aSecondBackup(2)
   const { disks } = scene.world
   const open = disks.open.bind(disks)
@@ -65,7 +65,7 @@ test('who died before it kept its plan is followed by one that asks again, and b
   assert.is(scene.asked(), 2)
 })
 
-test('a store that has lost the checkpoints costs one question more', async () => {
+test('a store that has lost the checkpoints costs one more query', async () => {
   const scene = await aSecondBackup(3)
   const { world } = scene
   const isBetween = () => second(world)?.metadata.labels?.[STEP_LABEL] === 'upload'
@@ -73,7 +73,7 @@ test('a store that has lost the checkpoints costs one question more', async () =
   assert.ok(world.bucket.checkpoints.length > 0)
   for (const key of world.bucket.checkpoints) world.bucket.objects.delete(key)
   await world.run(() => slicesOf(world) > 3)
-  // What the store has lost is no progress any more: the watch over it says so, and only that.
+  // What the store has lost is no progress any more: the progress check reports that, and nothing else.
   assert.is(world.broken.length, 1)
   assert.match(world.broken.splice(0).join(), /went back: slices 3 at \d+, 4 at 0$/)
   await endsWhole(scene)

@@ -1,9 +1,9 @@
-// Every choice of a simulation run, by name: drawn from a seed, or played back from a recorded list. What was not "nothing special" is
-// recorded, so that the list says what happened, and stays true when the code around it changes: each name counts for itself.
+// Every choice of a simulation run, by name, drawn from a seed or played back from a recorded list. Only choices other than 0 ("nothing
+// special") are recorded, so the list says what happened. Each name counts for itself, so the list still fits after the code has changed.
 
 import { Random } from './random.ts'
 
-/** The n-th choice (from 1) with that name was `value`. Everything that is not listed was 0: nothing special. */
+/** The n-th choice (from 1) of that name had this `value`. Every choice that is not listed was 0: nothing special. */
 export type Step = readonly [name: string, n: number, value: number]
 
 export class Choices {
@@ -28,7 +28,7 @@ export class Choices {
     return new Choices(undefined, steps)
   }
 
-  /** 0 <= choice < limit */
+  /** Returns an integer, 0 <= choice < limit. */
   below(name: string, limit: number): number {
     return this.#choose(name, (random) => random.below(limit), limit)
   }
@@ -37,7 +37,7 @@ export class Choices {
     return this.#choose(name, (random) => (random.chance(probability) ? 1 : 0), 2) === 1
   }
 
-  /** 0: nothing, with 1 - `probability`; else one of 1 to `kinds`, each as likely. */
+  /** Returns 0 (nothing) with the probability 1 - `probability`, else one of 1 to `kinds`, all equally likely. */
   trouble(name: string, probability: number, kinds: number): number {
     return this.#choose(name, (random) => (random.chance(probability) ? 1 + random.below(kinds) : 0), kinds + 1)
   }
@@ -46,12 +46,12 @@ export class Choices {
     const n = (this.#counts.get(name) ?? 0) + 1
     this.#counts.set(name, n)
     const value = this.#seed === undefined ? (this.#given.get(`${name}#${n}`) ?? 0) : draw(this.#streamOf(name))
-    const chosen = value < limit ? value : 0 // a list from before the code changed
+    const chosen = value < limit ? value : 0 // the list is older than the code
     if (chosen !== 0) this.taken.push([name, n, chosen])
     return chosen
   }
 
-  /** One generator for each name: what is asked elsewhere does not shift it. */
+  /** One generator for each name, so that choices of other names do not shift it. */
   #streamOf(name: string): Random {
     const known = this.#streams.get(name)
     if (known !== undefined) return known
@@ -61,12 +61,12 @@ export class Choices {
   }
 }
 
-/** 0 <= fraction < 1, the same for the same name. */
+/** Returns 0 <= fraction < 1, always the same for the same name. */
 export function fractionOf(name: string): number {
   return new Random(hashOf(name)).next()
 }
 
-/** Bytes without a pattern, the same for the same name. */
+/** Bytes without a pattern, always the same for the same name. */
 export function noiseOf(name: string, count: number): Uint8Array {
   return new Random(hashOf(name)).bytes(count)
 }

@@ -2,7 +2,7 @@
 
 import type { Clock } from '#shared/kernel/clock.ts'
 
-/** `isLimit`: nobody waits for it, it only cuts off what takes too long. */
+/** `isLimit`: a time limit, which never makes the clock jump while other timers exist. */
 type Timer = { atMs: number; order: number; isLimit: boolean; fire: () => void }
 
 export class VirtualClock implements Clock {
@@ -28,7 +28,7 @@ export class VirtualClock implements Clock {
     return this.#timer(ms, signal, false)
   }
 
-  /** As sleep, but time does not pass for its sake. */
+  /** Like sleep, but the clock does not jump ahead only because of it. */
   limit(ms: number, signal: AbortSignal): Promise<void> {
     return this.#timer(ms, signal, true)
   }
@@ -52,17 +52,17 @@ export class VirtualClock implements Clock {
     })
   }
 
-  /** When the next timer fires; undefined: nobody waits. */
+  /** When the next timer fires, or undefined if there is none. Limits do not count. */
   get nextMs(): number | undefined {
     return earliest(this.#timers.filter(({ isLimit }) => !isLimit))
   }
 
-  /** When the next limit is reached: for when nothing else happens any more. */
+  /** When the next timer or limit fires. The run uses it when nothing else happens any more. */
   get nextLimitMs(): number | undefined {
     return earliest(this.#timers)
   }
 
-  /** Jumps to `atMs` and fires what is due by then, earliest first. */
+  /** Jumps to `atMs` and fires all timers that are due by then, earliest first. */
   advanceTo(atMs: number): void {
     this.#nowMs = Math.max(this.#nowMs, atMs)
     const due = this.#timers.filter((timer) => timer.atMs <= this.#nowMs)

@@ -1,11 +1,11 @@
-// Wrong clocks: each process has its own, and the API server has another. They differ by seconds to a year, and jump in the middle.
+// Wrong clocks: each process has its own, and the API server has another. They differ by seconds to a year, and jump during a run.
 
 import { DAY_MS, MINUTE_MS, SECOND_MS } from '#shared/kernel/units.ts'
 import type { Choices } from './choices.ts'
 import type { FaultPlan } from './fault-plan.ts'
 
 export const YEAR_MS = 365 * DAY_MS
-/** In an order that stays: recorded choices are places in these lists. New ones go to the end. */
+/** Keep the order: recorded choices are indexes into these lists. Append new entries. */
 const OFFSETS_MS = [3, -3, 40, -40, 300, -300].map((seconds) => seconds * SECOND_MS).concat(YEAR_MS, -YEAR_MS)
 const JUMPS = [
   { whose: 'process', toMs: YEAR_MS },
@@ -16,7 +16,7 @@ const JUMPS = [
   { whose: 'server', toMs: 0 },
 ] as const
 const MOST_JUMPS = 3
-/** Ages by a clock that jumped by more are not what they were. */
+/** After a jump by more than this, ages are wrong. */
 const AGES_HOLD_MS = MINUTE_MS
 
 export class Clocks {
@@ -25,10 +25,10 @@ export class Clocks {
   readonly #choices: Choices
   #serverMs: number | undefined
   jumps = 0
-  /** The API server's clock jumped ahead; back. Ages by it, of what was made before, are a year off then. */
+  /** The API server's clock jumped ahead, or back: ages of older objects may be a year off. */
   serverWentAhead = false
   serverWentBack = false
-  /** For those who look on. */
+  /** For traces. */
   onJump: (text: string) => void = () => {}
 
   constructor({ skew = 0, jump = 0 }: FaultPlan, choices: Choices) {
@@ -37,18 +37,18 @@ export class Clocks {
     this.#choices = choices
   }
 
-  /** What the API server's clock is ahead of the true time. */
+  /** How many milliseconds the API server's clock is ahead of the true time. */
   get serverMs(): number {
     this.#serverMs ??= this.#drawn("the API server's clock differs")
     return this.#serverMs
   }
 
-  /** What the clock of a process that is born is ahead of the true time. */
+  /** How many milliseconds the clock of a new process is ahead of the true time. */
   ofNewProcess(): number {
     return this.#drawn("a process's clock differs")
   }
 
-  /** What the clock of the process that calls is ahead from now on; undefined: as it was. */
+  /** How far the clock of the calling process is ahead from now on, in milliseconds; undefined: unchanged. */
   jump(): number | undefined {
     if (this.#jump === 0 || this.jumps >= MOST_JUMPS) return undefined
     const jump = JUMPS[this.#choices.trouble('a clock jumps', this.#jump, JUMPS.length) - 1]
@@ -60,7 +60,7 @@ export class Clocks {
     return undefined
   }
 
-  /** The API server's clock jumps: from now on it is so far ahead of the true time. */
+  /** Makes the API server's clock jump: from now on it is `ms` ahead of the true time. */
   setServer(ms: number): void {
     if (ms - this.serverMs > AGES_HOLD_MS) this.serverWentAhead = true
     if (ms - this.serverMs < -AGES_HOLD_MS) this.serverWentBack = true

@@ -7,16 +7,16 @@ import type { MemoryVolumes } from '#shared/providers/memory/volumes.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { placeOfNode, usesTopology } from '#test/support/provisioner-topology.ts'
 
-/** A class whose driver never answers. */
+/** A StorageClass whose driver never answers. */
 export const NEVER_BINDS = 'never'
 
-/** Kubernetes sets it on every claim: a deleted one is there for a while. */
+/** Kubernetes sets this finalizer on every claim, so a deleted claim exists for a while. */
 const PROTECTION = 'kubernetes.io/pvc-protection'
 
-/** A class that waits until somebody names a node on the claim. */
+/** A StorageClass that waits until the claim names a node. */
 export const WAITS = 'waits'
 const SELECTED_NODE = 'volume.kubernetes.io/selected-node'
-/** Of the external-provisioner, on what it has made. */
+/** The annotation of external-provisioner on volumes that it has made. */
 const PROVISIONED_BY = 'pv.kubernetes.io/provisioned-by'
 const DRIVER = 'csi.vsphere.vmware.com'
 const FINALIZER = 'external-provisioner.volume.kubernetes.io/finalizer'
@@ -60,14 +60,14 @@ export class CsiDriver {
     for (const volume of this.#cluster.peekAll('PersistentVolume')) await ignoreConflict(this.#reclaim(volume))
   }
 
-  /** Kubernetes' garbage collector: of a clone that is gone. */
+  /** Kubernetes' garbage collector: deletes what belonged to a clone that is gone. */
   #isLeft({ metadata }: LooseObject): boolean {
     const { ownerReferences: owners = [] } = metadata as { ownerReferences?: { uid: string }[] }
     const clones = owners.length === 0 ? [] : this.#cluster.peekAll('CloneFromSnapshot')
     return owners.length > 0 && !clones.some((clone) => owners.some(({ uid }) => uid === clone.metadata.uid))
   }
 
-  /** As it is provisioned for a claim. */
+  /** Creates a volume as if it was provisioned for this claim. */
   createVolume(name: string, claim: LooseObject, fcdId: string, phase?: 'Bound'): void {
     const { accessModes, volumeMode = 'Filesystem', storageClassName, resources } = claim['spec']
     this.#cluster.seed('PersistentVolume', {
@@ -87,7 +87,7 @@ export class CsiDriver {
     })
   }
 
-  /** Kubernetes binds what fits; only when nothing does the driver provisions, if the class has one that answers. */
+  /** Kubernetes binds a volume that fits. Only if there is none, the driver provisions one, if the class has a driver that answers. */
   async #bind(claim: LooseObject): Promise<void> {
     const wanted: string | undefined = claim['spec'].volumeName
     const found = wanted === undefined ? this.#match(claim) : this.#cluster.peek('PersistentVolume', undefined, wanted)
@@ -116,7 +116,7 @@ export class CsiDriver {
     if (now !== undefined) await this.#cluster.patchStatus('PersistentVolumeClaim', now, { phase: 'Bound' })
   }
 
-  /** pv_controller, FindMatchingVolume: the smallest that fits. With a class that waits only what is promised to the claim. */
+  /** As FindMatchingVolume of pv_controller: the smallest volume that fits. With a class that waits, only one that is reserved for the claim. */
   #match(claim: LooseObject): LooseObject | undefined {
     const all = this.#cluster.peekAll('PersistentVolume')
     const promised = all.find(({ spec }) => spec.claimRef !== undefined && isPromised(spec.claimRef, claim))
@@ -147,7 +147,7 @@ export class CsiDriver {
     return this.#cluster.peek('PersistentVolume', undefined, name)
   }
 
-  /** It names a node for which the provisioner makes no disk. */
+  /** True when the claim names a node for which the provisioner makes no disk. */
   #isRefused(claim: LooseObject): boolean {
     const name = claim.metadata.annotations?.[SELECTED_NODE]
     const storageClass = this.#cluster.peek('StorageClass', undefined, claim['spec'].storageClassName)
@@ -163,7 +163,7 @@ export class CsiDriver {
     return typeof place === 'string'
   }
 
-  /** No Pod uses it. */
+  /** True when no Pod uses the claim. */
   async #unprotect(claim: LooseObject): Promise<void> {
     const finalizers = (claim.metadata.finalizers ?? []).filter((one: string) => one !== PROTECTION)
     await this.#cluster.patch('PersistentVolumeClaim', claim, { metadata: { finalizers } })
@@ -181,14 +181,14 @@ export class CsiDriver {
     const next = ref?.uid === undefined ? 'Available' : 'Released'
     if (next === 'Released' && phase !== next)
       await this.#cluster.patchStatus('PersistentVolume', volume, { phase: next })
-    // The provisioner goes by the phase and not by the claimRef (sig-storage-lib, shouldDelete): it may come before the controller.
+    // The provisioner looks at the phase, not at the claimRef (sig-storage-lib, shouldDelete), so it may act before the controller does.
     const isReleased = next === 'Released' || phase === 'Released'
     if (isReleased && isOwn && policy === 'Delete') return await this.#remove(this.#volume(volume), true)
     if (next === 'Available' && phase !== next)
       await this.#cluster.patchStatus('PersistentVolume', volume, { phase: next })
   }
 
-  /** The disk first: a death in between is gone on with. */
+  /** Deletes the disk first, so that the next turn can continue after a death in between. */
   async #remove(volume: LooseObject, withDisk: boolean): Promise<void> {
     if (withDisk) this.#volumes.deleteDisk(volume['spec'].csi.volumeHandle)
     await this.#cluster.delete('PersistentVolume', volume)
@@ -215,7 +215,7 @@ function capacityOf(volume: LooseObject): number {
   return bytesOf(volume['spec'].capacity.storage)
 }
 
-/** Someone wrote meanwhile: the next turn looks again. */
+/** Another process wrote meanwhile: the next turn looks again. */
 async function ignoreConflict(act: Promise<void>): Promise<void> {
   await act.catch((error: unknown) => {
     if (!(error instanceof ConflictError)) throw error

@@ -1,4 +1,4 @@
-// The disks of a simulation run as movers see them: vSphere locks one that is open for writing, and everyone who opens and writes is watched.
+// The disks of a simulation run as movers see them: vSphere locks a disk that is open for writing, and each open and each write is checked.
 
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { Disk, Extent } from '#shared/ports/disk.ts'
@@ -9,11 +9,11 @@ export class Disks {
   readonly #volumes: MemoryVolumes
   readonly #broken: string[]
   readonly #writers = new Map<string, OpenDisk>()
-  /** What vCenter keeps from migrating: a mover asks for it when it opens a disk, and its death does not take that back. */
+  /** Disks that vCenter keeps from migrating: a mover asks for it when it opens a disk, and its death does not undo it. */
   readonly held = new Set<string>()
-  /** Disks that users' claims are bound to: nobody writes there any more. */
+  /** Disks that users' claims are bound to: nothing may write there any more. */
   readonly handedOver = new Set<string>()
-  /** How often a disk was opened, for reading (its snapshot) and for writing (the disk itself). */
+  /** How often each disk was opened for reading (its snapshot) and for writing (the disk itself). */
   readonly opened = { snapshots: 0, writable: 0 }
 
   constructor(volumes: MemoryVolumes, broken: string[]) {
@@ -21,7 +21,7 @@ export class Disks {
     this.#broken = broken
   }
 
-  /** As VDDK: a second one that wants to write is refused. Nobody who holds a Lease rightly ever meets that. */
+  /** Like VDDK, refuses a second writer. A process that rightly holds its Lease never meets that. */
   open(pod: Pod, isAlive: () => boolean, fcdId: string, snapshotId: string | undefined, writable: boolean): OpenDisk {
     this.#watchOpening(fcdId, snapshotId, writable)
     const other = this.#writers.get(fcdId)
@@ -45,7 +45,7 @@ export class Disks {
     this.held.delete(fcdId)
   }
 
-  /** A backup opens a disk snapshot and never the disk, which a VM may have; a restore opens a disk that no user's claim has. */
+  /** A backup opens a disk snapshot, never the disk, which a VM may have open; a restore opens a disk that no user's claim has. */
   #watchOpening(fcdId: string, snapshotId: string | undefined, writable: boolean): void {
     this.opened[writable ? 'writable' : 'snapshots']++
     if (writable === (snapshotId !== undefined))
@@ -67,7 +67,7 @@ export class OpenDisk implements Disk {
   readonly #inner: Disk
   readonly #hooks: Hooks
   #isOpen = true
-  /** What stood where something was written since the last flush: it comes back unless a flush follows. */
+  /** The old content of each place that was written since the last flush. It comes back if no flush follows. */
   #unflushed: { offsetBytes: number; was: Uint8Array }[] = []
 
   constructor(pod: Pod, inner: Disk, hooks: Hooks) {
@@ -110,7 +110,7 @@ export class OpenDisk implements Disk {
     this.#hooks.onClose()
   }
 
-  /** In order, as a process that is alive does. */
+  /** Closes in order, as a process does that is alive. */
   end(): void {
     if (!this.#isOpen) return
     this.close()

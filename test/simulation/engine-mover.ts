@@ -1,5 +1,5 @@
-// The mover of one pod with the real engine in it: no child process and no threads, but it lives and dies as the real one. It can be killed at any
-// moment, keeps a snapshot open between two slices, and reads and writes disks that vSphere locks.
+// The mover of one pod, with the real engine in it. It has no child process and no threads, but behaves like the real one: it can be killed
+// at any moment, keeps a snapshot open between two slices, and reads and writes disks that vSphere locks.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
@@ -32,11 +32,11 @@ export type MoverWorld = { clock: VirtualClock; bucket: Bucket; disks: Disks; br
 
 type Moving = { pod: Pod; isAlive: () => boolean }
 
-/** Who moves which session at this moment. */
+/** Which movers work on which session at this moment. */
 export class Sessions {
   readonly #moving = new Map<string, Set<Moving>>()
 
-  /** Of two movers that are on the same session, one must be of a pod that stood still without knowing. */
+  /** When two movers are on one session, all but one must belong to a pod that was paused without knowing it. */
   enter(session: string, mine: Moving, broken: string[]): () => void {
     const all = this.#moving.get(session) ?? new Set()
     this.#moving.set(session, all)
@@ -50,7 +50,7 @@ export class Sessions {
 class Child {
   alive = true
   isBusy = false
-  /** Of what is open. */
+  /** Key, disk and handles of what is open. */
   key = ''
   fcdId = ''
   opened: OpenDisk[] = []
@@ -60,7 +60,7 @@ class Child {
     this.died.promise.catch(() => {})
   }
 
-  /** In order. */
+  /** Closes in order. */
   closeDisks(): void {
     for (const disk of this.opened) disk.end()
     this.opened = []
@@ -174,7 +174,7 @@ export class EngineMover implements Mover {
     } finally {
       kill.removeEventListener('abort', onKill)
       child.isBusy = false
-      // Idle for so long, it lets go of what it still has open.
+      // After this idle time the mover closes what it still has open.
       void this.#world.clock.sleep(IDLE_MS).then(() => mine === this.#transfers && child.closeDisks())
     }
   }
@@ -199,7 +199,7 @@ export class EngineMover implements Mover {
       child.closeDisks()
       const opened: OpenDisk[] = []
       await this.#pod.call('disk', 'open disk', false, async () => undefined, 'mover')
-      // A killed process opens nothing, whatever answer was still on its way.
+      // A killed process opens nothing, even if an answer was still on its way.
       if (!child.alive) throw killed()
       for (let lane = 0; lane < (writable ? 1 : WORKERS); lane++) {
         opened.push(this.#world.disks.open(this.#pod, () => child.alive, fcdId, snapshotId, writable))
@@ -211,7 +211,7 @@ export class EngineMover implements Mover {
     return child.opened.map((disk) => this.#inTime(inlineLane(disk, setup)))
   }
 
-  /** Disks take their time, do one request after the other, and may fail at any of them. */
+  /** Disks take time, do one request after the other, and may fail at any of them. */
   #inTime(lane: Lane): Lane {
     let last: Promise<unknown> = Promise.resolve()
     const inOrder = <T>(act: () => Promise<T>): Promise<T> => {

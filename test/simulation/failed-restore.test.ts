@@ -1,4 +1,4 @@
-// A restore whose disk never comes fails by name, stays failed, and leaves no claim behind, in any order of events.
+// A restore whose disk is never provisioned fails with its reason, stays failed, and leaves no claim, in any order of events.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

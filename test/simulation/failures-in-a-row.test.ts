@@ -1,4 +1,4 @@
-// Single failures with good slices in between: a transfer that gets on is not given up, however many there are in the end.
+// Single failures with good slices in between: a transfer that makes progress is never given up, however many failures there are in all.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ import { assertNothingLeft } from './invariants.ts'
 import { aClone, aSnapshot, aVolume, isDone } from './objects.ts'
 import { World } from './world.ts'
 
-/** Some slices after one another are good, then one fails in the middle. Answers how many did. */
+/** Makes one disk call out of `every` fail, so that a slice fails now and then. The returned function says how many calls have failed. */
 function failNowAndThen(world: World, call: 'read' | 'write', every: number): () => number {
   const open = world.disks.open.bind(world.disks)
   let calls = 0
@@ -66,12 +66,12 @@ test('a download', async () => {
   assert.is(clone()?.['status']?.phase, 'Completed')
 })
 
-test('an upload that a dead slice has told too much of gets on by what is durable', async () => {
+test('an upload whose dead slice reported too much progress is judged by what is durable', async () => {
   const world = new World(3, NO_FAULTS)
   world.volumes.write(aVolume(world, 'data'), 0, noiseOf('data', 640 * KiB))
   aSnapshot(world, 'snap', 'data')
   const upload = () => world.cluster.peekAll('Upload')[0]
-  world.eventsOn = false // it is between two slices until the next sweep
+  world.eventsOn = false // the upload stays between two slices until the next sweep
   const isBetween = () => upload()?.['status']?.slice === 1 && upload()?.metadata.labels?.[STEP_LABEL] === 'upload'
   while (!isBetween()) await world.turn()
   const told = { progress: { bytesDone: 640 * KiB }, retryCount: 3 }

@@ -1,4 +1,4 @@
-// A time to try again that is farther away than any of ours: a clock that was ahead wrote it, or a hand. Nothing sleeps until then.
+// A due time later than any that Dormouse sets, written by a clock that was ahead, or by hand. No object waits until then.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ import { World } from './world.ts'
 
 const YEAR_9999_MS = Date.parse('9999-01-01T00:00:00Z')
 
-/** As if it had failed, by a clock of the year 9999. */
+/** A status as after a failure, with a due time by a clock in the year 9999. */
 async function park(world: World, kind: 'Upload' | 'Download', phase: string): Promise<void> {
   const object = () => world.cluster.peekAll(kind)[0]
   while (object() === undefined) await world.turn()

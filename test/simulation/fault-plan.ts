@@ -1,38 +1,38 @@
-// The fault plan of one run: how much of what may go wrong one simulation run gets.
+// The fault plan of one run: how often each kind of fault happens.
 
 export type FaultPlan = {
-  /** Chances per event. */
+  /** Probabilities per event. */
   drop: number
   double: number
-  /** Chance per write of a process that it dies right after it. */
+  /** Probability per write of a process that it dies right after it. */
   die: number
-  /** A call takes up to that many turns, so that processes get between each other's calls. */
+  /** A call takes up to so many turns, so that calls of other processes come in between. */
   latencyTurns?: number
-  /** Chance per call of any other trouble. */
+  /** Probability per call of any other fault. */
   trouble?: number
-  /** So many troubles, and then it clears up: what is asked for must come to its end. */
+  /** After so many faults there are no more, so that all work must reach its end. */
   most?: number
-  /** Chance that a process is born with, or gets, a wall clock that is an hour off. */
+  /** Probability that a process starts with, or gets, a wall clock that is an hour off. */
   clocks?: number
-  /** Requests are cut off when they are as old as they may be; older lists of steps know nothing of that. */
+  /** Requests are cut off at their maximum age. Older recorded lists were made without this. */
   limits?: boolean
-  /** What an ordinary call takes: 0 no time, 1 milliseconds, 60 seconds. */
+  /** How long an ordinary call takes: 0 no time, 1 milliseconds, 60 seconds. */
   pace?: number
-  /** Chance per call that it takes seconds to minutes; that it never returns. */
+  /** Probability per call that it takes seconds to minutes (`slow`), or never returns (`hang`). */
   slow?: number
   hang?: number
-  /** So many of these at each server, and then none: the API server gets most calls, and would have them all. */
+  /** The most of these for each server: the API server gets most calls, and would get all of them otherwise. */
   mostDelays?: number
-  /** Chance that a process's clock differs from the API server's, by seconds to a year. */
+  /** Probability that a process's clock differs from the API server's, by seconds to a year. */
   skew?: number
-  /** Chance per call of the API server that a clock jumps a year, or back to the true time. */
+  /** Probability per call of the API server that a clock jumps by a year, or back to the true time. */
   jump?: number
 }
 export const NO_FAULTS: FaultPlan = { drop: 0, double: 0, die: 0 }
 
 export type Port = 'cluster' | 'vcenter' | 'store' | 'disk'
 
-/** What the adapter of a server that is away says. */
+/** The reason that the adapter reports when its server is away. */
 export const AWAY: Record<Port, string> = {
   cluster: 'KubernetesUnavailable',
   vcenter: 'VCenterUnreachable',
@@ -40,7 +40,7 @@ export const AWAY: Record<Port, string> = {
   disk: 'VddkConnectionLost',
 }
 
-/** And where it says that it comes from. */
+/** The `origin` of the error that the adapter reports. */
 export function originOf(port: Port): { origin?: 'api' } {
   return port === 'cluster' ? { origin: 'api' } : {}
 }

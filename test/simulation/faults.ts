@@ -1,4 +1,4 @@
-// What goes wrong at which call: drawn as the fault plan has it, and for how long.
+// Decides which fault happens at which call, by the fault plan, and how long it lasts.
 
 import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import { HOUR_MS, SECOND_MS } from '#shared/kernel/units.ts'
@@ -9,8 +9,8 @@ import { AWAY, type FaultPlan, originOf, type Port } from './fault-plan.ts'
 import { Slowness } from './slowness.ts'
 
 /**
- * `before`: nothing was done. `after`: it was done, its answer is lost. `repeated`: so too, and the adapter asked once more.
- * `pause`: the process stands still before the call. `function`: only the function does, its mover goes on.
+ * `before`: the call did nothing. `after`: it did its work, and its answer is lost. `repeated`: the same, and the adapter repeats the call.
+ * `pause`: the process is paused before the call. `function`: only the function is paused; its mover goes on.
  */
 export type Trouble =
   | { kind: 'none' }
@@ -39,7 +39,7 @@ type Kind =
 const READS = ['before', 'pause pod', 'away', 'die before'] as const
 const WRITES = ['before', 'after', 'die before', 'die after', 'pause pod', 'away'] as const
 
-/** In an order that stays: recorded choices are places in these lists. New ones go to the end. */
+/** Keep the order: recorded choices are indexes into these lists. Append new entries. */
 const KINDS: Record<Port, { reads: readonly Kind[]; writes: readonly Kind[] }> = {
   cluster: {
     reads: [...READS, 'pause function', 'clock'],
@@ -51,7 +51,7 @@ const KINDS: Record<Port, { reads: readonly Kind[]; writes: readonly Kind[] }> =
 }
 
 const MOST_AWAY_S = 120
-/** Mostly longer than a Lease, its watch and the next sweep together: somebody else has gone on meanwhile. */
+/** Usually longer than a Lease, the wait of the next holder and the next sweep together: another process has continued the work meanwhile. */
 const MOST_PAUSE_S = 300
 const MOST_SLOW_S = 20
 
@@ -63,15 +63,15 @@ export class Faults {
   readonly #clock: VirtualClock
   readonly #awayUntilMs = new Map<Port, number>()
   troubles = 0
-  /** Calls that were refused as their server was away. */
+  /** Calls that were refused because their server was away. */
   #refusals = 0
-  /** Processes that died by themselves. */
+  /** Processes that died of a fault. */
   #deaths = 0
-  /** How often a process stood still between two calls. */
+  /** How often a process was paused between two calls. */
   standstills = 0
-  /** For those who look on. */
+  /** For traces. */
   onTrouble: (text: string) => void = () => {}
-  /** Clocks that were off: deadlines by the wall clock may come early then. */
+  /** Clocks that were off: deadlines by the wall clock may pass early then. */
   clocksOff = 0
 
   constructor(plan: FaultPlan, choices: Choices, clock: VirtualClock) {
@@ -82,7 +82,7 @@ export class Faults {
     this.#clock = clock
   }
 
-  /** All that went wrong so far: as long as it does not change, nothing does. */
+  /** Counts all faults so far: while the number stays the same, no fault has happened. */
   get count(): number {
     return (
       this.troubles +
@@ -99,7 +99,7 @@ export class Faults {
     return this.troubles < (this.plan.most ?? 0)
   }
 
-  /** `name`: the call with its object, as a recorded list shall name it. */
+  /** `name`: the call with its object, as it appears in a recorded list. */
   at(port: Port, name: string, isWrite: boolean): Trouble {
     if ((this.#awayUntilMs.get(port) ?? 0) > this.#clock.nowMs()) {
       this.#refusals++
@@ -119,12 +119,12 @@ export class Faults {
     return this.#troubleOf(chosen, port, name)
   }
 
-  /** For longer than any single trouble. */
+  /** Takes the server away for `ms`, which may be longer than any single fault lasts. */
   leave(port: Port, ms: number): void {
     this.#awayUntilMs.set(port, this.#clock.nowMs() + ms)
   }
 
-  /** Of a process that is born: usually 0. */
+  /** The clock offset of a new process, usually 0. */
   clockOffsetMs(): number {
     const offset = this.#choices.trouble('a clock is off', this.plan.clocks ?? 0, 2)
     if (offset !== 0) this.clocksOff++

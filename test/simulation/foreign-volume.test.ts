@@ -1,5 +1,5 @@
-// A restore beside volumes that Kubernetes would bind instead of a new one: they are never bound for good, written or deleted, and the restore is
-// whole or fails by name.
+// Restores beside free volumes that Kubernetes would bind instead of a new one. Dormouse never writes or deletes such a volume, and no claim
+// keeps it. The restore is whole, or fails with a reason of its own.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -80,7 +80,7 @@ test("Velero's claim waits beside a free volume that fits: the restore fails by 
   assert.is(world.cluster.peek('PersistentVolumeClaim', 'restored', 'data')?.['status']?.phase, 'Pending')
 })
 
-test('a free volume that somebody takes in time is waited for', async () => {
+test('a restore waits for another claim to take the free volume, and then goes on', async () => {
   const world = new World(3)
   const snapshot = await aBackup(world)
   new FreeVolume(world, 'pool-1')
@@ -134,7 +134,7 @@ test('a class of another driver is refused before a claim is made', async () => 
   assertEnd(world, 'Failed', 'DriverUnsupported')
 })
 
-/** It comes free in the moment in which the staging claim is made. */
+/** A volume that becomes free at the moment at which the staging claim is made. */
 function freeInTheRace(world: World, options: FreeOptions): () => FreeVolume {
   let free: FreeVolume | undefined
   world.cluster.onWrite((kind, before, after) => {
@@ -153,19 +153,19 @@ for (const policy of ['Delete', 'Retain']) {
     [0, NO_FAULTS] as const,
     ...Array.from({ length: SEEDS }, (_, n) => [n + 1, BAD] as const),
   ]) {
-    test(`seed ${seed}: a volume (${policy}) that is bound to the staging claim all the same is kept with its data, and for nobody`, async () => {
+    test(`seed ${seed}: a volume (${policy}) that is bound to the staging claim all the same keeps its data, and no claim gets it`, async () => {
       const world = new World(seed, plan)
       const snapshot = await aBackup(world)
       const free = freeInTheRace(world, { policy })
       aClone(world, 'clone-1', snapshot)
       await untilOver(world)
       free().assertKept()
-      // A run that died when it had let the volume go, and before it said so, begins anew.
+      // A run that died after it had freed the volume, and before it wrote the Event, begins anew.
       if (plan !== NO_FAULTS && cloneIn(world)?.['status']?.phase === 'Completed') assertWhole(world)
       else assertEnd(world, 'Failed', 'VolumeNotNew')
     })
 
-    test(`seed ${seed}: so is one (${policy}) whose restore is cancelled or deleted meanwhile`, async () => {
+    test(`seed ${seed}: the same holds for a volume (${policy}) whose restore is cancelled or deleted meanwhile`, async () => {
       const world = new World(seed, plan)
       const snapshot = await aBackup(world)
       const free = freeInTheRace(world, { policy })
@@ -247,7 +247,7 @@ test("a claim in that name that says it is bound to app's volume: the volume is 
   assertEnd(world, 'Failed', 'VolumeNotNew')
 })
 
-test('a claim in that name that gets a new volume is as good as our own', async () => {
+test("a claim of the staging claim's name that gets a new volume is used like our own", async () => {
   const world = new World(10)
   const snapshot = await aBackup(world)
   const clone = aClone(world, 'clone-1', snapshot)

@@ -1,4 +1,4 @@
-// What others have in the same vCenter and bucket: it must be there at the end as it was at the beginning.
+// Objects of other programs and clusters in the same vCenter and bucket: at the end they must be as they were at the beginning.
 
 import { KiB } from '#shared/kernel/units.ts'
 import { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
@@ -25,12 +25,12 @@ export class Foreign {
     return new Set(this.#snapshots.map(({ snapshotId }) => snapshotId))
   }
 
-  /** Another cluster's, and one that somebody made by hand. */
+  /** A disk snapshot of another cluster, and one that a person made by hand. */
   takeSnapshot(fcdId: string): void {
     for (const name of NAMES) this.#snapshots.push({ fcdId, snapshotId: this.#volumes.takeSnapshotNow(fcdId, name) })
   }
 
-  /** A backup of another cluster, and one that is being made. */
+  /** A finished backup of another cluster, and an unfinished one. */
   async useBucket(): Promise<void> {
     await this.#bucket.ready
     const known = new Set(this.#bucket.objects.keys())
@@ -44,7 +44,7 @@ export class Foreign {
     for (const key of this.#objects.keys()) this.#bucket.foreign.add(key)
   }
 
-  /** What is not as it was. A disk that went took its snapshots along. */
+  /** Returns what has changed. A disk that was deleted took its snapshots along. */
   get harmed(): string[] {
     const objects = [...this.#objects].filter(([key, body]) => this.#bucket.objects.get(key)?.body !== body)
     const snapshots = this.#snapshots.filter(({ fcdId, snapshotId }) => {

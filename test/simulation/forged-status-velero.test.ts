@@ -1,4 +1,4 @@
-// A status that a tenant has written harms nobody: restores into a claim of Velero's.
+// A status that a tenant forged harms no other tenant: restores into a claim that Velero makes.
 
 import { suite } from 'uvu'
 import { AWAITED, forgeEach } from './forged.ts'

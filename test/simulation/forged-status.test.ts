@@ -1,4 +1,4 @@
-// A status that a tenant has written harms nobody: restores that make their claim themselves.
+// A status that a tenant forged harms no other tenant: restores that make their claim themselves.
 
 import { suite } from 'uvu'
 import { forgeEach } from './forged.ts'

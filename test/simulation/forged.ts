@@ -1,5 +1,5 @@
-// A tenant may write every field of a CloneFromSnapshot's status, at any moment. What is others' is never read for it, changed or deleted; the
-// restore is whole all the same, or has a named end.
+// A tenant may write every field of a CloneFromSnapshot's status, at any moment. Whatever it holds, Dormouse reads, changes and deletes
+// nothing of others because of it. The restore is whole all the same, or ends with a reason.
 
 import type { Test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -33,10 +33,10 @@ const MOMENTS: Record<string, (world: World) => boolean> = {
   'when it is over': (world) => isDone(cloneIn(world)),
 }
 
-/** A forged phase is an end, or a new beginning, in the middle of something. */
+/** Forged phases are written only at these moments, in the middle of the work: they make the restore look over, or new. */
 const AT_WORK = ['while the data is written', 'when the data is whole', 'in the hand-over', BETWEEN]
 
-/** A PersistentVolume as a plan of the hand-over, over the disk of app's volume; and one that reaches into the node. */
+/** Forged plans of a hand-over: a PersistentVolume over the disk of app's volume, and one that reaches into the node. */
 function plan(world: World, spec: object): string {
   const uid = world.cluster.peek('PersistentVolumeClaim', 'restored', 'data')?.metadata.uid ?? 'u'
   const claimRef = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace: 'restored', name: 'data' }
@@ -108,7 +108,7 @@ function aVictim(world: World): () => void {
   return () => assert.equal(look(), before)
 }
 
-/** As `kubectl edit --subresource=status`. */
+/** Writes the status as `kubectl edit --subresource=status` does. */
 async function forge(world: World, status: object): Promise<void> {
   const ref = { metadata: { namespace: 'restored', name: 'clone-1' } } as LooseObject
   await world.cluster.patchStatus('CloneFromSnapshot', ref, status)
@@ -122,7 +122,7 @@ function assertNoHarm(world: World, forgedPhase: boolean): void {
   )
   const { phase, reason } = cloneIn(world)?.['status'] ?? {}
   assert.ok(['Completed', 'Failed', 'Canceled'].includes(phase!), world.describe())
-  // An end that its owner wrote before it began has none.
+  // With a forged final phase from before its begin, the restore has no reason of its own.
   if (!forgedPhase) assert.ok(typeof reason === 'string' && reason !== '', 'it has no reason')
   const claim = world.cluster.peek('PersistentVolumeClaim', 'restored', 'data')
   if (claim?.['status']?.phase !== 'Bound') return
@@ -133,7 +133,7 @@ function assertNoHarm(world: World, forgedPhase: boolean): void {
   assert.ok(diskBytes(world, csi?.volumeHandle ?? '').equals(diskBytes(world, appHandle(world))))
 }
 
-/** Each forgery at each moment. `awaits`: of a claim of Velero's. */
+/** Runs each forgery at each moment. `awaits`: restores into a claim of Velero's. */
 export function forgeEach(test: Test, awaits?: string): void {
   for (const [moment, isNow] of Object.entries(MOMENTS)) {
     if (awaits === undefined && moment === BETWEEN) continue
@@ -145,7 +145,7 @@ export function forgeEach(test: Test, awaits?: string): void {
         const assertUnharmed = aVictim(world)
         const clone = aClone(world, 'clone-1', snapshot, { awaits })
         if (awaits !== undefined) aWaitingClaim(world, clone)
-        // Not world.run: it would let what is under way come to its end first.
+        // Not world.run, which would let the running work reach its end first.
         while (!isNow(world) && !isDone(cloneIn(world))) await world.turn()
         await forge(world, forgery(world))
         await world.run(() => world.isQuiet())

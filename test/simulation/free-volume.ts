@@ -1,4 +1,4 @@
-// A volume that nobody has claimed yet and that holds somebody's data: no restore may bind, write, change or delete it.
+// A PersistentVolume that no claim has yet and that holds data: no restore may bind, write, change or delete it.
 
 import * as assert from 'uvu/assert'
 import type { LooseObject } from '#test/support/loose-object.ts'
@@ -17,7 +17,7 @@ export class FreeVolume {
   readonly #name: string
   readonly #before: LooseObject
   readonly #bytes: Buffer
-  /** Writes to its object by anybody. */
+  /** All writes to its object, by any process. */
   writes = 0
 
   constructor(world: World, name: string, options: FreeOptions = {}) {
@@ -27,7 +27,7 @@ export class FreeVolume {
     this.#world = world
     this.#name = name
     this.#bytes = diskBytes(world, fcdId)
-    // As an administrator leaves it who wants a released volume to be used again: provisioned once, its claimRef taken out.
+    // As an administrator leaves a released volume that is to be used again: provisioned once, with its claimRef removed.
     this.#before = world.cluster.seed('PersistentVolume', {
       apiVersion: 'v1',
       kind: 'PersistentVolume',
@@ -51,7 +51,7 @@ export class FreeVolume {
     })
   }
 
-  /** As it was at the beginning, and so its disk. */
+  /** Checks that the volume and its disk are as at the beginning. */
   assertAsBefore(): void {
     const now = this.#world.cluster.peek('PersistentVolume', undefined, this.#name)
     const plain = (volume: LooseObject | undefined) => ({
@@ -64,7 +64,7 @@ export class FreeVolume {
     assert.ok(diskBytes(this.#world, volumeHandle).equals(this.#bytes), 'its data has changed')
   }
 
-  /** A claim has had it: it holds what it held, and nobody gets it before an operator has looked at it. */
+  /** Checks a volume that a claim has had: its data is unchanged, and no claim gets it before an operator has looked at it. */
   assertKept(): void {
     const now = this.#world.cluster.peek('PersistentVolume', undefined, this.#name)
     const { persistentVolumeReclaimPolicy: policy, csi, claimRef } = now?.['spec'] ?? {}

@@ -1,4 +1,4 @@
-// A mover that died has left its disk protected from migration: however its upload ends, somebody takes that back.
+// A mover that died has left its disk protected from migration: however its upload ends, the upload function removes that protection.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -30,7 +30,7 @@ async function cancel(world: World): Promise<void> {
   await world.cluster.patch('Upload', { metadata: { namespace, name } } as never, { spec: { uploadCancel: true } })
 }
 
-/** A mover that nobody remembers has died with the disk open. The first attempts to release it fail; answers how many there were. */
+/** A mover has died with the disk open, and nothing records it. The first attempts to release the disk fail; returns a count of attempts. */
 function holdDisk(
   { world }: Held,
   error?: Error,
@@ -66,7 +66,7 @@ test('a cancelled upload releases it', async () => {
   assert.equal([attempts(), [...held.world.disks.held]], [2, []], 'before the disk snapshot goes, and after it')
 })
 
-test('also by a mover that opened it after the first time', async () => {
+test('the disk is released also when a mover opens it again after a release', async () => {
   const held = await aHeldDisk(5)
   holdDisk(held)
   const { world, fcdId } = held
@@ -80,7 +80,7 @@ test('also by a mover that opened it after the first time', async () => {
   assert.equal([...world.disks.held], [])
 })
 
-test('what passes is tried again', async () => {
+test('a release that fails for a time is tried again', async () => {
   const held = await aHeldDisk(2)
   const attempts = holdDisk(held, new RetryableError('VddkHostUnavailable', 'away'), 2)
   await cancel(held.world)
@@ -88,7 +88,7 @@ test('what passes is tried again', async () => {
   assert.equal([attempts(), [...held.world.disks.held]], [4, []])
 })
 
-test('what does not pass is left to the next backup, and the upload ends', async () => {
+test('a disk that cannot be released is left to the next backup, and the upload ends', async () => {
   const held = await aHeldDisk(3)
   const attempts = holdDisk(held, new TerminalError('VddkInvalidArgument', 'not yours'))
   await cancel(held.world)
@@ -96,7 +96,7 @@ test('what does not pass is left to the next backup, and the upload ends', async
   assert.equal([attempts(), [...held.world.disks.held]], [2, [held.fcdId]])
 })
 
-test('nor does an upload wait for ever', async () => {
+test('an upload does not wait for ever for the release of its disk', async () => {
   const held = await aHeldDisk(4)
   const attempts = holdDisk(held, new RetryableError('VddkHostUnavailable', 'away'))
   await cancel(held.world)

@@ -1,4 +1,4 @@
-// What must hold after every write, and at the end.
+// The invariants that must hold after every write, and at the end of a run.
 
 import * as assert from 'uvu/assert'
 import { CLONE_NEXT } from '#shared/domain/clone.ts'
@@ -20,7 +20,7 @@ const TABLES: Record<string, Record<string, readonly string[]>> = {
   DeleteSnapshot: DELETE_NEXT,
 }
 
-/** Looks at every write; what is broken is collected in `world.broken`. What the bucket and the disks see is added there too. */
+/** Checks every write, and collects violations in `world.broken`. Violations that the bucket and the disks find are added there too. */
 export function guard(world: World): void {
   world.cluster.onWrite((kind, before, after) => {
     const from = before?.['status']?.phase ?? 'New'
@@ -38,13 +38,13 @@ export function guard(world: World): void {
   })
 }
 
-/** What the backup must restore to is what the disk snapshot holds. */
+/** A backup must restore to the bytes of its disk snapshot. */
 function noteExpected(world: World, snapshot: LooseObject): void {
   const { disk } = parseClaimSnapshotId(snapshot['status'].snapshotID)
   world.bucket.expected.set(disk.snapshotId, diskBytes(world, disk.fcdId, disk.snapshotId))
 }
 
-/** Each root was restored when it was sealed: here it is enough that it stands, and that the local snapshot is gone. */
+/** Each root was restored when it was sealed. Here it is enough that it still exists, and that the local snapshot is gone. */
 function checkCompleted(world: World, upload: LooseObject): void {
   const { fcdId, snapshotId } = unwrapToDisk(upload['spec'].snapshotID)
   if (world.bucket.rootAt(upload['status'].root) === undefined)
@@ -64,7 +64,7 @@ function checkDeleted(world: World, request: LooseObject): void {
     world.broken.push('a DeleteSnapshot is Completed, but the disk snapshot is still there')
 }
 
-/** A user's claim, and not the staging claim, must get the whole data. */
+/** A user's claim, not the staging claim, must get the whole data. */
 function checkBound(world: World, claim: LooseObject): void {
   const isRestored = claim.metadata.labels?.['dormouse.dev/clone-uid'] !== undefined
   if (!isRestored || claim.metadata.name.startsWith('dormouse-')) return
@@ -80,14 +80,14 @@ function checkBound(world: World, claim: LooseObject): void {
     world.broken.push("a user's claim was bound to data that is not whole")
 }
 
-/** With two, the driver's inventory loses a disk that is in use when one of them goes. */
+/** With two volume objects for one disk, the driver's inventory loses the disk when one of them goes, although it is in use. */
 function checkOneVolume(world: World, volume: LooseObject): void {
   const handle = volume['spec'].csi.volumeHandle
   const count = world.cluster.peekAll('PersistentVolume').filter((each) => each['spec']?.csi?.volumeHandle === handle)
   if (count.length > 1) world.broken.push(`disk ${handle} has two volume objects`)
 }
 
-/** `keeps`: disk snapshots that have a reason to be there. */
+/** `keeps`: disk snapshots that may exist at the end. */
 export function assertNothingLeft(world: World, keeps: ReadonlySet<string> = new Set()): void {
   for (const fcdId of world.volumes.diskIds) {
     const left = world.volumes.snapshotsOf(fcdId).filter((snapshot) => !keeps.has(snapshot.snapshotId))
@@ -100,7 +100,7 @@ export function assertNothingLeft(world: World, keeps: ReadonlySet<string> = new
     for (const object of world.cluster.peekAll(kind))
       assert.is(object.metadata.finalizers, undefined, `${kind} ${object.metadata.name} keeps a finalizer`)
   }
-  // A late write of a pod that stood still is no excuse after a prune: the runs end with one (assertNothingUnreachable).
+  // Late writes of a paused pod are no exception after a prune: the runs end with one (assertNothingUnreachable).
   assert.equal(world.bucket.checkpoints, [], 'a checkpoint is left')
   const staging = world.cluster.peekAll('PersistentVolumeClaim').filter(isStaging)
   assert.equal(

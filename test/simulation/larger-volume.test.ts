@@ -1,4 +1,4 @@
-// What a claim asks for is only a minimum: one that was bound to a larger volume is restored, onto a disk of the backup's size.
+// What a claim asks for is only a minimum. A claim that was bound to a larger volume is restored onto a disk of the backup's size.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -18,7 +18,7 @@ const SEEDS = Number(process.env['SEEDS'] ?? 12)
 const BAD: FaultPlan = { drop: 0.3, double: 0.3, die: 0.05 }
 const AWAITED = 'dormouse-awaited'
 
-/** Bound by name to a volume of twice the size. */
+/** A claim that is bound by name to a volume of twice its size. */
 async function backedUp(world: World, storage = '320Ki'): Promise<LooseObject> {
   world.volumes.write(aVolume(world, 'data'), 64 * KiB, noiseOf('data', 64 * KiB))
   const claim = world.cluster.peek('PersistentVolumeClaim', 'app', 'data') as LooseObject
@@ -33,7 +33,7 @@ async function backedUp(world: World, storage = '320Ki'): Promise<LooseObject> {
 
 const cloneIn = (world: World) => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1') as LooseObject
 
-/** `restore`: `spec` of the Restore that a waiting claim is made for; none: nobody but the tenant says that there is one. */
+/** `restore`: `spec` of the Restore that a waiting claim is made for. Without it, only the tenant says that there is a restore. */
 async function ask(
   world: World,
   snapshot: LooseObject,
@@ -143,7 +143,7 @@ for (const [what, restore, name] of UNCOUNTED)
 test('a quota that has no room for a moment while the disk is exchanged is waited for, however old the restore is', async () => {
   const world = new World(9, NO_FAULTS)
   const snapshot = await backedUp(world)
-  /** The first disk comes late, and room for the second a minute after the first has gone. */
+  // The first disk is provisioned late, and the quota has room for the second a minute after the first has gone.
   const roomAtMs: number[] = []
   const waitsMs = [170 * SECOND_MS, 60 * SECOND_MS]
   ruleClaims(world, 'restored', ({ spec }) => {

@@ -1,4 +1,4 @@
-// A holder that loses its Lease in the middle of its work: its mover dies at once, and what it began too late is taken back.
+// A holder that loses its work lease while it works: its mover dies at once, and what it began too late is undone.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,7 +10,7 @@ import { assertNothingLeft } from './invariants.ts'
 import { aSnapshot, aVolume, isDone } from './objects.ts'
 import { World } from './world.ts'
 
-/** A holder looks at its Lease each five seconds. */
+/** A holder checks its Lease every five seconds. */
 const KNOWN_WITHIN_MS = 5 * SECOND_MS
 const LEASE_MS = 30 * SECOND_MS
 
@@ -43,7 +43,7 @@ test('a disk snapshot that was begun when the Snapshot was over already is taken
   assertNothingLeft(world)
 })
 
-/** Another pod takes the Lease, meets a cancel, and ends the Snapshot, while the first one is inside of a call of vCenter. */
+/** Another pod takes the Lease, sees a cancel, and ends the Snapshot, while the first pod is inside a call of vCenter. */
 async function overElsewhere(world: World): Promise<{ phase?: string }> {
   const read = () => world.cluster.peek('Snapshot', 'app', 'snap')!
   await patchLease(world, 'snapshot-lease.', RELEASED_LEASE_SPEC)

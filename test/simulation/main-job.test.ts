@@ -1,4 +1,4 @@
-// The main job under seeded orders, lost and doubled events, and deaths at any write: it always ends right.
+// A backup, a restore and a deletion, with seeded orders, lost and doubled events, and deaths at any write: they always end right.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -40,7 +40,7 @@ async function restore(world: World, name: string, from: string, wanted: Buffer)
   assert.ok(diskBytes(world, fcdId).equals(wanted), 'the restored bytes are those of the backup')
 }
 
-/** Two backups, the first is restored, then deleted. */
+/** Makes two backups, restores the first, and then deletes it. */
 async function runThrough(world: World): Promise<void> {
   const fcdId = aVolume(world, 'data')
   world.volumes.write(fcdId, 64 * KiB, noiseOf('first', 64 * KiB))

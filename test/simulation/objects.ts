@@ -41,7 +41,7 @@ export function aSnapshot(world: World, name: string, claim: string, backupRepos
   })
 }
 
-/** The Snapshot `snap-1` of a claim `data` with some data, whole in the bucket. */
+/** The Snapshot `snap-1` of a claim `data` with some data; its backup is complete in the bucket. */
 export async function aBackup(world: World, fsType?: string): Promise<LooseObject> {
   world.volumes.write(aVolume(world, 'data'), 64 * KiB, noiseOf('data', 64 * KiB))
   const volume = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as LooseObject
@@ -55,12 +55,12 @@ export async function aBackup(world: World, fsType?: string): Promise<LooseObjec
 }
 
 export type CloneOptions = {
-  /** As if the claim had been of that class. */
+  /** Pretends that the backed-up claim had this class. */
   storageClass?: string | undefined
   namespace?: string
-  /** As Velero's plugin asks: its claim waits for the volume of that name. */
+  /** As Velero's plugin asks: its claim waits for the volume of this name. */
   awaits?: string | undefined
-  /** Annotations that the stored claim has besides its own. */
+  /** Annotations that the stored claim has in addition to its own. */
   annotations?: Record<string, string>
 }
 

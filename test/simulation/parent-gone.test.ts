@@ -1,4 +1,4 @@
-// What an upload begins from is deleted, and the prune comes to its end, between the handler's look and the mover's; or it was lost.
+// The backup that an upload starts from is lost; or it is deleted, and a prune ends, between the look of the handler and the start of its mover.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -17,7 +17,7 @@ import { World } from './world.ts'
 const DAMAGED = 'EarlierBackupsDamaged'
 const { upload } = EngineMover.prototype
 
-/** Calls `before` when a mover is handed a slice. It answers the slice's time; 0: it is over before it looks at anything. */
+/** Calls `before` when a mover is given a slice. It returns the slice's time; with 0 the slice is over before the mover reads anything. */
 function intercept(before: (slice: number) => Promise<number>): void {
   EngineMover.prototype.upload = async function (request, options) {
     const sliceMs = await before(request.slice)
@@ -48,8 +48,8 @@ test('a later slice names nothing that was retired when its session began, thoug
 
   world.volumes.write(fcdId, 0, noiseOf('second', KiB))
   aSnapshot(world, 'second', 'data')
-  // It names packs of the first one while these are being retired, and is waited for.
-  // It reads the retire lists while there are none, and seals in the same slice.
+  // This session names packs of the first backup while prune is retiring them, so prune waits for it.
+  // This session reads the retire lists while there are none, and seals in the same slice.
   intercept(async () => HOUR_MS)
   const packs = () => world.bucket.keyList.filter((key) => key.startsWith('packs/')).length
   const packsBefore = packs()
@@ -122,11 +122,11 @@ test('a pack of the first backup is lost: the next one is whole, and its Upload 
   await world.run(() => isUploaded(world, 'first'))
   const [lost] = world.bucket.keyList.filter((key) => key.startsWith('packs/'))
   world.bucket.objects.delete(lost!)
-  // Beside the first one's data, all of which is still needed, whichever of its packs is lost.
+  // Whichever pack is lost, the first backup's other data is still needed.
   world.volumes.write(fcdId, 512 * KiB, noiseOf('second', KiB))
   aSnapshot(world, 'second', 'data')
   await world.run(() => isUploaded(world, 'second'))
-  // Each root is restored when it is written: it is in `broken` if it does not give what the disk snapshot held.
+  // Each root is restored when it is written; `broken` names a root that does not give the bytes of its disk snapshot.
   assert.equal(world.broken, [])
   const damage = world.cluster.peekAll('Upload').map((each) => conditionOf(each['status']?.conditions, DAMAGED))
   assert.equal(damage.map((condition) => condition?.reason).sort(), ['PackMissing', undefined])

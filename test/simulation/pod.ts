@@ -1,4 +1,4 @@
-// One process of a simulation run: it may die, stand still, or have a wrong wall clock. Nothing that it does after its death has an effect.
+// One process of a simulation run. It may die, be paused, or have a wrong wall clock. Nothing that it does after its death has an effect.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
@@ -6,17 +6,17 @@ import type { VirtualClock } from './clock.ts'
 import type { Port } from './fault-plan.ts'
 import type { Faults } from './faults.ts'
 
-/** Thrown into a process that is dead. */
+/** Thrown inside a process that is dead. */
 export class Died extends Error {}
 
-/** How a call is made: by the function itself, or by its mover, which stands still only with the whole pod. */
+/** Who makes a call: the function itself, or its mover, which is paused only together with the whole pod. */
 export type Caller = 'function' | 'mover'
 
-/** Two thirds of a Lease: after so long without a renewal its holder is to stop. */
+/** Two thirds of a Lease: a holder must stop after so long without a renewal. */
 const LONG_MS = 20 * SECOND_MS
-/** Whoever stands still for so long may lose its Lease, with what else it waits for. */
+/** A process that is paused for so long may lose its Lease, if its other waits are added. */
 const NOTED_MS = 4 * SECOND_MS
-/** It looks at its Lease each five seconds. */
+/** A holder checks its Lease every five seconds. */
 const KNOWN_WITHIN_MS = 10 * SECOND_MS
 
 export class Pod implements Clock {
@@ -37,12 +37,12 @@ export class Pod implements Clock {
     this.#offsetMs = faults.clockOffsetMs() + faults.clocks.ofNewProcess()
   }
 
-  /** It stood still or its clock was off: it may have lost a Lease without knowing. */
+  /** True when the process was paused or its clock was off: it may have lost a Lease without knowing it. */
   get wasPaused(): boolean {
     return this.#wasPaused || this.#clock.nowMs() < this.#slowUntilMs
   }
 
-  /** Between two calls: it may have lost a Lease, and is to know soon. */
+  /** Notes a long time between two calls: the process may have lost a Lease, and will soon notice. */
   tookItsTime(ms: number): void {
     if (ms >= NOTED_MS) this.#faults.standstills++
     if (ms >= LONG_MS) this.#slowUntilMs = this.#clock.nowMs() + KNOWN_WITHIN_MS
@@ -61,7 +61,7 @@ export class Pod implements Clock {
     await this.awake('function')
   }
 
-  /** Of a request: it is noticed once the process does not stand still. */
+  /** The time limit of a request: a paused process notices it only when it continues. */
   async limit(ms: number, signal: AbortSignal): Promise<void> {
     await this.#clock.limit(ms, signal)
     await this.awake('function')
@@ -77,7 +77,7 @@ export class Pod implements Clock {
     for (const act of this.#onDeath) act()
   }
 
-  /** Waits while it stands still; throws when it is dead. */
+  /** Waits while the process is paused; throws when it is dead. */
   async awake(caller: Caller): Promise<void> {
     while (!this.dead && this.#resumesMs[caller] > this.#clock.nowMs()) {
       await this.#clock.sleep(this.#resumesMs[caller] - this.#clock.nowMs())
@@ -85,7 +85,7 @@ export class Pod implements Clock {
     if (this.dead) throw new Died()
   }
 
-  /** Carries a call out, or what the plan makes of it. */
+  /** Makes a call, or lets the fault happen that the plan has for it. */
   async call<T>(port: Port, name: string, isWrite: boolean, act: () => Promise<T>, caller: Caller): Promise<T> {
     await this.awake(caller)
     const trouble = this.#faults.at(port, name, isWrite)

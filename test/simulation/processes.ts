@@ -1,4 +1,4 @@
-// The processes of a simulation run: what each of them is given, and the way of its calls through faults, slowness and death.
+// The processes of a simulation run: the dependencies that each one gets, and the path of its calls through faults, delays and death.
 
 import type { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import { Permits, type TransferDeps } from '#shared/controllers/deps.ts'
@@ -22,13 +22,13 @@ import { aTurn } from './settle.ts'
 import { NoAnswer } from './slowness.ts'
 
 export const CLUSTER_ID = 'test'
-/** Short, so that a small volume takes several. */
+/** Short, so that a small volume takes several slices. */
 export const SLICE_SECONDS = 6
 const CLUSTER_WRITES = ['create', 'patch', 'patchStatus', 'delete']
 const VCENTER_WRITES = ['startSnapshot', 'startDeleteSnapshot']
 const MOST_CALLS_PER_TASK = 8
 
-/** `isCutOff`: its requests are, when they are too old. */
+/** `isCutOff`: requests are cut off at their maximum age. */
 export type Warm = { pod: Pod; deps: TransferDeps; isCutOff: boolean }
 
 export type ProcessWorld = {
@@ -90,7 +90,7 @@ export class Processes {
     return { pod, deps, isCutOff: faults.plan.limits === true }
   }
 
-  /** What a dead process still says is nobody's concern. */
+  /** What a dead process still reports is ignored. */
   #logOf(pod: Pod): TransferDeps['log'] {
     const error = (fields: object, text: string) => {
       const cause = (fields as { err?: Error }).err?.stack ?? ''
@@ -124,7 +124,7 @@ export class Processes {
     })
   }
 
-  /** Time that passes meanwhile is time in which the process, its Lease with it, stands still. */
+  /** The delay of a call, in turns. Time that passes meanwhile counts as a pause of the process, which renews no Lease in it. */
   async #latencyTurns(pod: Pod): Promise<void> {
     const { clock, choices, faults } = this.#world
     const sinceMs = clock.nowMs()
@@ -148,7 +148,7 @@ export class Processes {
       get: (object, name) => {
         const member = Reflect.get(object, name)
         if (typeof member !== 'function') return member
-        if (name === 'nowMs') return member.bind(object) // it is no call
+        if (name === 'nowMs') return member.bind(object) // not a call
         return async (...args: unknown[]) => {
           await this.#latencyTurns(pod)
           return await call(String(name), args, async () => await member.apply(object, args))

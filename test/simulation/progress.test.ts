@@ -1,4 +1,4 @@
-// The watch over progress bites: it names the transfer, its slices and their positions.
+// The progress check reports a transfer that makes none: it names the transfer, its slices and their positions.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -8,7 +8,7 @@ import { NO_FAULTS } from './fault-plan.ts'
 import { aSnapshot, aVolume } from './objects.ts'
 import { World } from './world.ts'
 
-/** Until somebody complains. */
+/** Runs until the check reports something. */
 async function brokenIn(spoil: (world: World) => void): Promise<string> {
   const world = new World(1, NO_FAULTS)
   world.volumes.write(aVolume(world, 'data'), 0, noiseOf('data', 640 * KiB))
@@ -18,7 +18,7 @@ async function brokenIn(spoil: (world: World) => void): Promise<string> {
   return world.broken[0] ?? ''
 }
 
-test('what was durable and is not any more', async () => {
+test('durable data that is lost is reported', async () => {
   const broken = await brokenIn(({ cluster, bucket }) => {
     cluster.onWrite((kind, _before, after) => {
       const isBetween = kind === 'Upload' && after?.metadata.labels?.['dormouse.dev/step'] === 'upload'
@@ -29,7 +29,7 @@ test('what was durable and is not any more', async () => {
   assert.match(broken, /^Upload upload-\S+ \S+ \S+ went back: slices 2 at [1-9]\d+, 3 at 0$/)
 })
 
-test('slices that get nowhere though nothing goes wrong', async () => {
+test('slices without progress and without a fault are reported', async () => {
   const broken = await brokenIn(({ bucket: { objects } }) => {
     const set = objects.set.bind(objects)
     objects.set = (key, object) => (key.startsWith('checkpoint/') ? objects : set(key, object))

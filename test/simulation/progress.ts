@@ -1,19 +1,20 @@
-// Progress: what of a transfer is durable never becomes less, grows from slice to slice while nothing goes wrong, and makes failures good.
+// Checks progress: the durable part of a transfer never shrinks, grows from slice to slice while there is no fault, and a slice that makes
+// progress resets the count of failures.
 
 import { stepOf } from '#shared/domain/step-label.ts'
 import { isOver } from '#shared/domain/sweep.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import type { World } from './world.ts'
 
-/** So many slices in a row in which nothing went wrong may get nowhere: one may do no more than ask what there is. */
+/** So many slices in a row may make no progress without a fault: a slice may do no more than find out what exists. */
 const MOST_IDLE_SLICES = 1
 
 type Transfer = 'Upload' | 'Download'
-/** `position`: what was durable when it began. */
+/** `position`: how much was durable when the slice began. */
 type Slice = { number: number; position: number; faults: number }
 type Watched = { slice: Slice; idle: Slice[] }
 
-/** Looks at every write to an Upload or Download; what is broken is collected in `world.broken`. */
+/** Checks every write to an Upload or Download, and collects violations in `world.broken`. */
 export class Progress {
   readonly #world: World
   readonly #watched = new Map<string, Watched>()
@@ -25,7 +26,7 @@ export class Progress {
     })
   }
 
-  /** Where each transfer's last slice began. */
+  /** Says where each transfer's last slice began. */
   describe(): string {
     const all = [...this.#watched].map(
       ([name, { slice }]) => `${name}: slice ${slice.number} began at ${slice.position}`,
@@ -48,7 +49,7 @@ export class Progress {
     this.#watched.set(name, { slice: now, idle: watched === undefined ? [] : this.#judge(name, watched, now) })
   }
 
-  /** Failures count in a row: a slice that ended in order and got on makes those before it good. */
+  /** Only failures in a row count: a slice that ended in order and made progress resets the count. */
   #checkFailures(name: string, slice: Slice, now: Slice, before: LooseObject): void {
     const { phase, retryCount = 0 } = before['status'] ?? {}
     const hasEnded = phase === 'InProgress' && ['upload', 'download'].includes(stepOf(before) ?? '')
@@ -56,12 +57,12 @@ export class Progress {
       this.#world.broken.push(`${name} still counts ${retryCount} failures, though slice ${slice.number} got on`)
   }
 
-  /** What is durable counts for that session, or that backup, only. */
+  /** The session, or the backup, for which the position counts. */
   #workOf(kind: Transfer, { status }: LooseObject): string {
     return String((kind === 'Upload' ? status?.session : status?.root) ?? '')
   }
 
-  /** Bytes and pages of the newest checkpoint, nothing more once the session is sealed or given up; or the next chunk. */
+  /** Upload: bytes and pages of the newest checkpoint, infinite once the session is sealed or given up. Download: the next chunk. */
   #positionOf(kind: Transfer, { status }: LooseObject): number {
     if (kind === 'Download') return Number(status?.nextChunk ?? 0)
     const session = String(status?.session ?? '')
@@ -70,7 +71,7 @@ export class Progress {
     return checkpoint === undefined ? 0 : checkpoint.stats.bytesDone + Number(checkpoint.source['plannedPages'])
   }
 
-  /** The slices in a row that got nowhere. */
+  /** Returns the slices in a row that made no progress. */
   #judge(name: string, { slice, idle }: Watched, now: Slice): Slice[] {
     const text = (slices: Slice[]) => slices.map(({ number, position }) => `${number} at ${position}`).join(', ')
     if (now.position < slice.position) this.#world.broken.push(`${name} went back: slices ${text([slice, now])}`)

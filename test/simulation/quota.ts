@@ -1,4 +1,4 @@
-// A ResourceQuota in the simulation: so many claims a namespace, counted by admission as Kubernetes does it; and rules that refuse claims.
+// A ResourceQuota in the simulation: so many claims a namespace, counted at admission as in Kubernetes; and admission rules for claims.
 
 import type { KindName } from '#shared/api/kinds.ts'
 import type { KindTypes } from '#shared/api/types.ts'
@@ -8,7 +8,7 @@ import type { World } from './world.ts'
 
 export type Rule = (claim: LooseObject) => TerminalError | undefined
 
-/** Every claim that is made from now on has to pass. */
+/** From now on, each new claim has to pass this check. */
 export function ruleClaims(world: World, namespace: string, rule: Rule): void {
   const create = world.cluster.create.bind(world.cluster)
   world.cluster.create = async <Name extends KindName>(kind: Name, object: KindTypes[Name]) => {
@@ -19,7 +19,7 @@ export function ruleClaims(world: World, namespace: string, rule: Rule): void {
   }
 }
 
-/** `lagMs`: a claim counts for so long after it is gone, as the quota controller comes later. */
+/** `lagMs`: for so long after its deletion a claim still counts, because the quota controller runs later. */
 export function quotaOf(world: World, namespace: string, most: number, lagMs = 0): void {
   const left: { name: string; untilMs: number }[] = []
   world.cluster.onWrite((kind, before, after) => {

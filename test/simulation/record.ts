@@ -1,4 +1,4 @@
-// A failed run on disk: why it failed, and its steps, one a line.
+// Writes a failed run to disk: why it failed, and its steps, one a line.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -6,7 +6,7 @@ import type { Step } from './choices.ts'
 
 export type Recorded = { why: string; steps: readonly Step[] }
 
-/** Where failed seeds go; those worth keeping are named and moved to test/simulation/recorded. */
+/** Where failed seeds are written. Give the ones worth keeping a name, and move them to test/simulation/recorded. */
 export const RECORDS = process.env['SIMULATION_RECORDS'] ?? 'build/simulation'
 
 export function writeRecord(file: string, { why, steps }: Recorded): void {

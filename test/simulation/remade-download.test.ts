@@ -1,4 +1,4 @@
-// A Download that is gone is made anew over the same disk, which is no new one any more.
+// A Download that was deleted is made anew over the same disk, which is not new any more.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -22,14 +22,14 @@ async function untilOver(world: World): Promise<void> {
   for (let turn = 0; turn < 4; turn++) await world.csi.play()
 }
 
-test('torn out while data was written: the next one writes zeros, too, and the claim is whole', async () => {
+test('deleted without its finalizer while data was written: the next Download writes zeros, too, and the claim is whole', async () => {
   const world = new World(1)
   const snapshot = await aBackup(world)
   aClone(world, 'clone-1', snapshot)
   while (!(Number(downloadIn(world)?.['status']?.nextChunk) > 0)) await world.turn()
   const first = downloadIn(world) as LooseObject
   assert.is(stagedVolumeOf(first)?.zeroed, true)
-  // What another backup of the same name would have left there.
+  // Data that another backup of the same name would have left there.
   const fcdId = first['spec'].protectedEntityID.slice('ivd:'.length)
   world.volumes.write(fcdId, 512 * 1024, Buffer.alloc(64 * 1024, 7))
   await tearOut(world, first)
@@ -42,7 +42,7 @@ test('torn out while data was written: the next one writes zeros, too, and the c
   assertNothingLeft(world)
 })
 
-test('deleted in the hand-over: it stays until the volume is given', async () => {
+test('deleted in the hand-over: the Download stays until the claim has the volume', async () => {
   const world = new World(2)
   const snapshot = await aBackup(world)
   aClone(world, 'clone-1', snapshot)
@@ -54,7 +54,7 @@ test('deleted in the hand-over: it stays until the volume is given', async () =>
   assertNothingLeft(world)
 })
 
-test('torn out in the hand-over, finalizer and all: the restore ends by name, and its disk goes', async () => {
+test('deleted without its finalizer in the hand-over: the restore ends with a reason, and its disk goes', async () => {
   const world = new World(3)
   const snapshot = await aBackup(world)
   aClone(world, 'clone-1', snapshot)
@@ -63,7 +63,7 @@ test('torn out in the hand-over, finalizer and all: the restore ends by name, an
   await tearOut(world, downloadIn(world) as LooseObject)
   await untilOver(world)
   const { phase, reason } = cloneIn(world)?.['status'] ?? {}
-  // The run that was at it may have given the volume before it noticed.
+  // The run in progress may have handed the volume over before it noticed.
   assert.ok(phase === 'Completed' || reason === 'StagedVolumeUnknown', world.describe())
   assertNothingLeft(world)
 })

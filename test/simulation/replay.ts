@@ -1,4 +1,4 @@
-// Plays a recorded run again. Usage: node test/simulation/replay.ts FILE [--trace]: with all that is written to the cluster.
+// Plays a recorded run again. Usage: node test/simulation/replay.ts FILE [--trace]; `--trace` prints every write to the cluster.
 
 import { Choices } from './choices.ts'
 import { readRecord } from './record.ts'

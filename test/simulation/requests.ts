@@ -1,4 +1,4 @@
-// What becomes of a delivery in one process: its handler, run again where somebody wrote first, and cut off when its request is too old.
+// Handles one delivery in one process: runs its handler, repeats it after a conflict, and cuts it off when its request is too old.
 
 import { REQUEST_MS } from '#shared/kernel/call-limits.ts'
 import { ConflictError } from '#shared/kernel/errors.ts'
@@ -12,10 +12,10 @@ import { handleSnapshot } from '../../functions/snapshot/handler.ts'
 import { handleUpload } from '../../functions/upload/handler.ts'
 import type { Warm } from './processes.ts'
 
-/** `timeoutSeconds` of a light function, and of the sweep (config/services): then nobody waits for its answer. */
+/** `timeoutSeconds` of a light function, and of the sweep (config/services): after this nothing waits for its answer. */
 const LIGHT_REQUEST_MS = 2 * MINUTE_MS
 export const SWEEP_REQUEST_MS = 5 * MINUTE_MS
-/** As createReceiver has it. */
+/** As in createReceiver. */
 const CONFLICT_RERUNS = 3
 
 export async function request(ref: ObjectRef, warm: Warm): Promise<unknown> {
@@ -32,7 +32,7 @@ export async function request(ref: ObjectRef, warm: Warm): Promise<unknown> {
   })
 }
 
-/** `act` hears by its signal that the time is over. */
+/** The signal tells `act` that its time is over. */
 export async function within<T>(
   { pod, isCutOff }: Warm,
   limitMs: number,
@@ -42,12 +42,12 @@ export async function within<T>(
   const over = new AbortController()
   pod.onDeath(() => over.abort())
   const cutOff = () => cut.abort(new TooOld(`the request is ${limitMs} ms old`))
-  // Else it ended first, or its process has died.
+  // Otherwise it ended first, or its process has died.
   if (isCutOff) pod.limit(limitMs, over.signal).then(cutOff, () => {})
   return await act(cut.signal).finally(() => over.abort())
 }
 
-/** What ends with it is delivered again. */
+/** A request that ends with this error is delivered again. */
 class TooOld extends Error {
   override readonly name = 'TooOld'
 }

@@ -1,4 +1,5 @@
-// A restore goes by what was decided on: whoever edits the CloneFromSnapshot meanwhile changes nothing, or ends their own restore.
+// A restore keeps to what was decided when its disk was made. A user who edits the CloneFromSnapshot afterwards changes nothing, or ends their
+// own restore.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -82,7 +83,7 @@ test('another backup that is written into the clone while one is restored never 
   assert.is(world.volumes.diskIds.length, disks)
 })
 
-/** As Kubernetes does for a claim that does not fit the volume which it names. */
+/** As Kubernetes does for a claim that does not fit the volume that it names. */
 function keepFromBinding(world: World, name: string): void {
   const cluster = world.cluster
   const peekAll = cluster.peekAll.bind(cluster)
@@ -171,7 +172,7 @@ test('the same for a claim that the restore makes, whose volume object is made a
   keepFromBinding(world, 'data')
   const staged = () => world.cluster.peekAll('PersistentVolume').find(({ metadata }) => metadata.name !== 'pv-data')
   while (staged() === undefined) await world.turn()
-  // As a class has it; the backed-up volume named no file system.
+  // As its class says; the backed-up volume named no file system.
   await world.cluster.patch('PersistentVolume', staged() as LooseObject, { spec: { csi: { fsType: 'ext4' } } })
   await untilNotBound(world)
   const { name } = staged()?.metadata ?? { name: '' }
@@ -213,7 +214,7 @@ test('a restore that cannot go on occupies its function for less than a twentiet
   const fromMs = world.clock.nowMs()
   let heldMs = 0
   while (!isDone(cloneIn(world, 'restored'))) {
-    // Whoever has no time to wait for comes to an end first.
+    // Restores that have nothing to wait for end first.
     for (let i = 0; i < 60; i++) await new Promise((resolve) => setImmediate(resolve))
     const beforeMs = world.clock.nowMs()
     const isHeld = world.heldLeases.some((name) => name.includes(clone.metadata.uid ?? '-'))

@@ -1,4 +1,4 @@
-// A disk that was reverted behind everyone's back: its change tracking gives the same epochs once more, and may keep silent about changes.
+// A disk that somebody reverted without Dormouse's knowledge: change tracking gives the same epochs again, and may leave changes out.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -29,7 +29,7 @@ async function backUp(world: World): Promise<string> {
 const write = (world: World, fcdId: string, at: number) =>
   world.volumes.write(fcdId, at * 64 * KiB, noiseOf(`write ${++made}`, 64 * KiB))
 
-/** Epochs pass, and nobody sees it afterwards. */
+/** Lets epochs pass; afterwards nothing shows that the disk was reverted. */
 function passEpochs(world: World, fcdId: string, count: number): void {
   for (let n = 0; n < count; n++)
     world.volumes.removeSnapshotNow(fcdId, world.volumes.takeSnapshotNow(fcdId, 'of another tool'))
@@ -57,7 +57,7 @@ revert('what changed is not missed when its epoch has passed that of the last ba
 })
 
 revert(
-  'with no older snapshot around only changes are read; while one stands, those since a backup that is older than it',
+  'with no older disk snapshot only changes are read; while one exists, the changes since a backup that is older than it',
   async () => {
     const world = new World(2, NO_FAULTS)
     const fcdId = aVolume(world, 'data')
@@ -83,7 +83,7 @@ revert(
 type Scene = { world: World; fcdId: string; seen: Seen }
 type Seen = { older?: string; isOver: boolean }
 
-/** Of the first backup, at most once: somebody goes back to the older disk snapshot, and removes it. */
+/** During the first backup, once at most: reverts the disk to an older disk snapshot, and removes that one. */
 function leaveNoTrace({ world, fcdId, seen }: Scene): void {
   if (seen.older === undefined || seen.isOver) return
   seen.isOver = true
@@ -183,7 +183,7 @@ for (const [moment, arrange] of Object.entries(MOMENTS)) {
 }
 
 revert(
-  'that nothing older stood is not believed of a Snapshot, and not assumed of an Upload that does not tell',
+  'the absence of older disk snapshots is not taken from a Snapshot, and not assumed for an Upload without the record',
   async () => {
     const world = new World(4, NO_FAULTS)
     const { cluster } = world

@@ -1,4 +1,4 @@
-// One run from its beginning to its end, and what must be true then.
+// Plays one run from its beginning to its end, and checks what must be true then.
 
 import * as assert from 'uvu/assert'
 import { DOWNLOAD_RETRIES } from '#shared/domain/download.ts'
@@ -18,11 +18,11 @@ import { World } from './world.ts'
 
 export type Ended = { failure: string | undefined; steps: readonly Step[]; deaths: number; troubles: number }
 
-/** Never throws: what went wrong is in `failure`. */
+/** Never throws: an error is in `failure`. */
 export async function simulate(choices: Choices, trace?: (line: string) => void): Promise<Ended> {
   const world = new World(choices, planOf(choices))
   if (trace !== undefined) traceInto(world, trace)
-  // In a real process nobody would be left to tell of it.
+  // In a real process nothing would be left that could report it.
   const onLost = (thrown: unknown) => void world.errors.push(`nobody awaited: ${(thrown as Error).stack}`)
   process.on('unhandledRejection', onLost)
   const failure = await runThrough(world)
@@ -36,7 +36,7 @@ export async function simulate(choices: Choices, trace?: (line: string) => void)
   }
 }
 
-/** Without its random part. */
+/** A name without its random part. */
 function holderOf(lease: LooseObject): string | undefined {
   return lease['spec']?.holderIdentity?.replace(/[/][-0-9a-f]{36}$/, '')
 }
@@ -75,13 +75,13 @@ async function runThrough(world: World): Promise<undefined> {
   await assertNothingUnreachable(world)
 }
 
-/** By all transfers that there have been: those that are over may still have held up the others. */
+/** Counts all transfers of the run, because the ended ones may have delayed the others. */
 function boundOf({ cluster, faults }: World): number {
   const transfers = (['Snapshot', 'CloneFromSnapshot'] as const).flatMap((kind) => cluster.peekAll(kind))
   return boundMs(transfers.length, faults.plan.pace ?? 0)
 }
 
-/** Once nobody works in the bucket any more, a prune leaves only what backups reach. */
+/** When no process works in the bucket any more, a prune leaves only what backups reach. */
 async function assertNothingUnreachable({ bucket }: World): Promise<void> {
   await bucket.prune(true)
   await bucket.prune(true)
@@ -91,8 +91,8 @@ async function assertNothingUnreachable({ bucket }: World): Promise<void> {
 }
 
 /**
- * What is for the hourly orphan sweep, which is no part of these runs: after a death between the start of a disk snapshot and the record of
- * its task, when vCenter shows it only after its backup is over; and on a disk of which a function has said so.
+ * Disk snapshots that are left to the hourly orphan sweep, which is no part of these runs: those of a process that died between the start of
+ * the snapshot task and its record, when vCenter shows them only after their backup is over; and those on disks that a function has reported.
  */
 function lateSnapshots({ volumes, lostStarts, leftToOrphanSweep }: World): string[] {
   const isLate = (fcdId: string, description: string) => lostStarts.has(description) || leftToOrphanSweep.has(fcdId)
@@ -100,7 +100,7 @@ function lateSnapshots({ volumes, lostStarts, leftToOrphanSweep }: World): strin
   return volumes.diskIds.flatMap(late).map(({ snapshotId }) => snapshotId)
 }
 
-/** In local mode the disk snapshot is the backup until somebody deletes it; a double is for the hourly sweep, too. */
+/** In local mode the disk snapshot is the backup until a user deletes it; a second copy is left to the hourly orphan sweep, too. */
 function localSnapshots(users: Users): string[] {
   const { volumes } = users.world
   const all = volumes.diskIds.flatMap((fcdId) => volumes.snapshotsOf(fcdId))
@@ -137,12 +137,12 @@ function checkDelete(world: World, name: string): void {
   if (request !== undefined || !areRecordsOld(world)) assert.is(request?.['status']?.phase, 'Completed', name)
 }
 
-/** By the API server's clock, which has leapt a year ahead: the sweep has ended what was kept for a day. */
+/** True when the API server's clock has jumped ahead by a year: the sweep has removed records that are kept for a day. */
 function areRecordsOld({ faults }: World): boolean {
   return faults.clocks.serverWentAhead
 }
 
-/** A deletion of a year ago, or of a year to come, by the API server's clock, which has leapt: what it leaves is for the hourly orphan sweep. */
+/** True when the API server's clock jumped and the sweep therefore released a deletion early: the hourly orphan sweep removes what it left. */
 function wasLetGo(world: World): boolean {
   const { serverWentAhead, serverWentBack } = world.faults.clocks
   return (
@@ -151,7 +151,7 @@ function wasLetGo(world: World): boolean {
   )
 }
 
-/** All its attempts went into faults of the plan. A clock that was off is no excuse: ages are told by the API server's. */
+/** All attempts failed by faults of the plan. A wrong clock is no excuse: ages follow the API server's clock. */
 function isExcused(users: Users, name: string, phase: string): boolean {
   const { cluster } = users.world
   const upload = cluster.peekAll('Upload').find((each) => each['spec']?.snapshotReference?.endsWith(`/${name}`))
@@ -168,13 +168,13 @@ function checkRestore(users: Users, restore: Restore): void {
   const download = world.cluster.peek('Download', 'velero', downloadName ?? '-')
   const excused = phase === 'Failed' && Number(download?.['status']?.retryCount) >= DOWNLOAD_RETRIES
   const text = `CloneFromSnapshot ${restore.name} is ${phase} (${reason}: ${message})`
-  // It was waited for by ages that are not true any more.
+  // Its wait ended by an age that the clock's jump made wrong.
   const { serverWentAhead, serverWentBack } = world.faults.clocks
   const isOfAge = phase === 'Failed' && (serverWentAhead || serverWentBack)
   assert.ok(restore.may.has(phase) || excused || isOfAge, `${text}, want ${[...restore.may]}`)
   const claim = world.cluster.peek('PersistentVolumeClaim', restore.namespace, restore.from.claim)
   if (restore.claimLost === true && claim === undefined) return
-  // Velero's claim stays, and waits for ever.
+  // Velero's claim stays Pending.
   const unfinished = restore.byVelero ? 'Pending' : undefined
   assert.is(claim?.['status']?.phase, phase === 'Completed' ? 'Bound' : unfinished, `${text}, its claim`)
   if (claim === undefined || phase !== 'Completed') return

@@ -1,4 +1,4 @@
-// Runs by seed: whatever users ask for, under whatever fault plan, it ends right, leaves nothing behind, and harms nobody else's.
+// Runs by seed: whatever users ask for and whatever the fault plan, each run ends right, leaves nothing behind, and harms nothing of others.
 
 import { readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

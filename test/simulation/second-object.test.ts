@@ -1,5 +1,5 @@
-// Between the two volume objects of a restored disk only the Download tells of it. Whatever ends the restore there, the disk is not lost: it goes, or
-// the Download stays until it can.
+// Between the two volume objects of a restored disk, only the Download records the disk. Whatever ends the restore there, the disk is not lost:
+// it is deleted, or the Download stays until it can be.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -19,7 +19,7 @@ const AWAITED = 'dormouse-awaited'
 const cloneIn = (world: World) => world.cluster.peek('CloneFromSnapshot', 'restored', 'clone-1')
 const downloadIn = (world: World) => world.cluster.peekAll('Download')[0] as LooseObject
 
-/** A restore whose volume needs a second object, right before its hand-over. `create`: what stands before that of a PersistentVolume. */
+/** A restore whose volume needs a second object, just before its hand-over. `create`: called before each creation of a PersistentVolume. */
 async function aRestore(awaits: string | undefined, create: (world: World, volume: LooseObject) => void) {
   const world = new World(1, NO_FAULTS)
   const fcdId = aVolume(world, 'data')
@@ -67,7 +67,7 @@ for (const awaits of [undefined, AWAITED]) {
       await assertDiskGone(world, before)
     })
 
-  test(`${who}: as long as no volume object at all is let in, the Download stays and tells of the disk`, async () => {
+  test(`${who}: as long as every volume object is refused, the Download stays and records the disk`, async () => {
     let isShut = true
     const { world, before } = await aRestore(awaits, () => {
       if (isShut) throw new TerminalError('AdmissionDenied', 'no volumes')
@@ -93,7 +93,7 @@ for (const awaits of [undefined, AWAITED]) {
   })
 }
 
-test('torn out while a finalizer holds the first volume object: the sweep waits until it is gone, and the disk goes', async () => {
+test('deleted without its finalizer while a finalizer holds the first volume object: the sweep waits until that is gone, and the disk goes', async () => {
   const { world, before } = await aRestore(AWAITED, () => undefined)
   const staged = () => world.cluster.peekAll('PersistentVolume').find(({ metadata }) => metadata.name !== 'pv-data')
   const metadata = { finalizers: ['example.com/held'] }

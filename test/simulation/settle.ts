@@ -1,6 +1,6 @@
 // Turns of the event loop, in which no virtual time passes.
 
-/** Lets every promise that can go on go on. */
+/** Lets every promise continue that can. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 6; i++) await aTurn()
 }

@@ -1,4 +1,4 @@
-// The shrinking of recorded lists: what has nothing to do with the failure goes.
+// Recorded lists are shrunk: steps that have nothing to do with the failure are removed.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -8,7 +8,7 @@ import { shrink } from './shrink.ts'
 
 const STEPS: Step[] = Array.from({ length: 60 }, (_, n) => ['a', n + 1, 1] as const)
 
-/** Fails when the 7th and the 40th choice are taken, another way when the 3rd is not. */
+/** Fails when the 7th and the 40th choice are taken, and in another way when the 3rd is not. */
 async function runOf(choices: Choices): Promise<Ended> {
   for (let n = 0; n < STEPS.length; n++) choices.below('a', 2)
   const has = (n: number) => choices.taken.some((step) => step[1] === n)

@@ -1,5 +1,5 @@
-// Takes steps out of a failed run for as long as it fails in the same way. The choices have names and count for themselves, so
-// a list without some of them is another run that can be played: delta debugging, as fast-check's shrinking knows nothing of names.
+// Removes steps from a failed run while it fails in the same way. Choices have names and count for themselves, so a list without
+// some of them can be played as another run. This is delta debugging, because fast-check's shrinking does not know these names.
 
 import { Choices, type Step } from './choices.ts'
 import { simulate } from './run.ts'
@@ -27,7 +27,7 @@ export async function shrink(steps: readonly Step[], failure: string, runs = sim
   return least
 }
 
-/** The same trouble, with other names and numbers. */
+/** The same failure, with names and numbers taken out. */
 function kindOf(failure: string): string {
   return (failure.split('\n', 1)[0] ?? '').replace(/[0-9a-f-]*\d[0-9a-f-]*/g, '').slice(0, 60)
 }

@@ -1,4 +1,4 @@
-// Thirty volumes due at once with two movers: the oldest goes first, nobody is forgotten, and everyone says why it waits.
+// Thirty volumes are due at once, with two movers: the oldest goes first, none is forgotten, and each one says why it waits.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,7 +15,7 @@ import { aSnapshot, aVolume, isDone } from './objects.ts'
 import { World } from './world.ts'
 
 const COUNT = 30
-/** Enough where several runs are made, as each moves its volumes with the real engine. */
+/** Enough volumes for tests with several runs, as each run moves its volumes with the real engine. */
 const FEWER = 12
 const DATA = noiseOf('data', 384 * KiB)
 
@@ -79,7 +79,7 @@ test('of those that wait the oldest goes first', async () => {
   assert.equal(passedOver, [])
 })
 
-test('between two slices an upload makes room for a disk that had no turn the night before, and goes on after it', async () => {
+test('between two slices an upload makes room for a disk that had no turn the night before, and continues after it', async () => {
   const world = new World(7, NO_FAULTS, 1)
   for (const name of ['large', 'late']) world.volumes.write(aVolume(world, name), 0, noiseOf(name, 640 * KiB))
   const disk = world.cluster.peek('PersistentVolume', undefined, 'pv-late')?.['spec']?.csi?.volumeHandle

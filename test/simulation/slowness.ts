@@ -1,5 +1,5 @@
-// How long calls take in one run, and which of them never return: mostly milliseconds, now and then minutes. What takes longer than its
-// adapter waits ends as it does there, and may still be carried out behind everybody's back. VDDK has no such limit: only a kill ends it.
+// How long calls take in one run, and which never return: mostly milliseconds, now and then minutes. When a call takes longer than its adapter
+// waits, the adapter gives up as in reality, and the server may still carry the call out. VDDK has no time limit: only a kill ends a call.
 
 import { API_CALL_MS, STORE_IDLE_MS, STORE_RETRY, VCENTER_CALL_MS } from '#shared/kernel/call-limits.ts'
 import { RetryableError } from '#shared/kernel/errors.ts'
@@ -9,9 +9,9 @@ import { type Choices, fractionOf } from './choices.ts'
 import type { VirtualClock } from './clock.ts'
 import { AWAY, type FaultPlan, originOf, type Port } from './fault-plan.ts'
 
-/** Of an ordinary call, before the factor of the run. */
+/** The time of an ordinary call, before the factor of the run. */
 const USUAL_MS: Record<Port, number> = { cluster: 20, vcenter: 200, store: 60, disk: 10 }
-/** After so long the adapter gives the call up, and tries it again. `latestMs`: the server carries it out until then, or not at all. */
+/** `callMs`: the adapter then gives the call up and tries again. `latestMs`: the server carries the call out by then, or not at all. */
 const LIMITS: Record<Port, { callMs: number; attempts: number; latestMs: number } | undefined> = {
   cluster: { callMs: API_CALL_MS, attempts: 1, latestMs: MINUTE_MS },
   vcenter: { callMs: VCENTER_CALL_MS, attempts: 1, latestMs: 5 * MINUTE_MS },
@@ -19,14 +19,14 @@ const LIMITS: Record<Port, { callMs: number; attempts: number; latestMs: number 
   disk: undefined,
 }
 
-/** In an order that stays: recorded choices are places in these lists. New ones go to the end. */
+/** Keep the order: recorded choices are indexes into these lists. Append new entries. */
 const LONG_S = [2, 5, 10, 20, 50, 100, 200, 300]
-/** `request`: it is carried out late. `answer`: at once, and its answer is late. */
+/** `request`: the server carries the call out late. `answer`: the server carries it out at once, and the answer is late. */
 const LONG: readonly Delay[] = LONG_S.flatMap((seconds) => [
   { ms: seconds * SECOND_MS, slow: 'request' },
   { ms: seconds * SECOND_MS, slow: 'answer' },
 ])
-/** `once`: this call. `process`: all that this process calls there for some minutes. `all`: all that anybody does. */
+/** `once`: this call only. `process`: all calls of this process to that server for some minutes. `all`: those of all processes. */
 const NEVER = [
   { slow: 'request', reach: 'once' },
   { slow: 'answer', reach: 'once' },
@@ -39,10 +39,10 @@ const MOST_STUCK_MINUTES = 8
 type Delay = { ms: number; slow: 'request' | 'answer' }
 type Stuck = { untilMs: number; slow: Delay['slow'] }
 
-/** Who calls, as far as slowness knows: `name` of the process; `awake` waits while it stands still, and throws when it is dead. */
+/** The caller: `name` of its process; `awake` waits while the process is paused, and throws when it is dead. */
 export type SlowCaller = { name: string; awake: () => Promise<void> }
 
-/** Whether it was carried out nobody knows. */
+/** There is no answer, so the caller cannot know whether the call was carried out. */
 export class NoAnswer extends RetryableError {}
 
 export class Slowness {
@@ -52,11 +52,11 @@ export class Slowness {
   readonly #stuck = new Map<string, Stuck>()
   #calls = 0
   #salt: number | undefined
-  /** Calls that took seconds, or did not return. */
+  /** Calls that took seconds, or did not return, for each server. */
   readonly #delays: Record<Port, number> = { cluster: 0, vcenter: 0, store: 0, disk: 0 }
-  /** Calls that took long, did not return, or were carried out when nobody waited any more. */
+  /** Calls that took long, did not return, or were carried out after the adapter had given up. */
   faults = 0
-  /** For those who look on. */
+  /** For traces. */
   onDelay: (text: string) => void = () => {}
 
   constructor(plan: FaultPlan, choices: Choices, clock: VirtualClock) {
@@ -65,13 +65,13 @@ export class Slowness {
     this.#clock = clock
   }
 
-  /** Every call takes no time. */
+  /** True when no call takes any time. */
   get isOff(): boolean {
     const { pace = 0, slow = 0, hang = 0 } = this.#plan
     return pace + slow + hang === 0
   }
 
-  /** Carries `act` out in its time. RetryableError as of the port's adapter: it did not answer in time. */
+  /** Runs `act` in its drawn time. Throws the RetryableError of the port's adapter when there was no answer in time. */
   async take<T>(port: Port, name: string, isWrite: boolean, act: () => Promise<T>, caller: SlowCaller): Promise<T> {
     const limit = LIMITS[port]
     for (let attempt = 1; ; attempt++) {
@@ -96,13 +96,13 @@ export class Slowness {
       return await act()
     }
     const answer = act()
-    // It may be a refusal: that one is late, too.
+    // It may be a refusal, which is late as well.
     answer.catch(() => {})
     await this.#wait(ms, caller)
     return await answer
   }
 
-  /** What nobody waits for any more: its answer, or refusal, is heard by nobody. */
+  /** Carries out a call that the adapter has given up: its answer or refusal goes nowhere. */
   #carryOut({ ms, slow }: Delay, latestMs: number, act: () => Promise<unknown>): void {
     const isDone = slow === 'answer' || ms <= latestMs
     if (!isDone) return
@@ -154,7 +154,7 @@ export class Slowness {
     return found.find((stuck) => stuck !== undefined && stuck.untilMs > this.#clock.nowMs())
   }
 
-  /** From half of what is usual to one and a half, by a number that is drawn once: each call's own would make lists of steps endless. */
+  /** Half to one and a half times the usual time. One number is drawn for all calls: one for each would make recorded lists endless. */
   #usualMs(port: Port): number {
     const { pace = 0 } = this.#plan
     if (pace === 0) return 0

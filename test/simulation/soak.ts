@@ -1,5 +1,5 @@
-// Many simulation runs by seed, on all cores. Each failed one is shrunk and kept as the list of its steps.
-// Usage: node test/simulation/soak.ts [SEEDS] [FIRST] [--stop]; the last line is `N passed, N failed`. `--stop`: at the first failure.
+// Many simulation runs by seed, on all cores. Shrinks each failed run and keeps it as the list of its steps.
+// Usage: node test/simulation/soak.ts [SEEDS] [FIRST] [--stop]; the last line is `N passed, N failed`. `--stop`: ends at the first failure.
 
 import { fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
@@ -11,7 +11,7 @@ import { shrink } from './shrink.ts'
 
 const numbers = process.argv.slice(2).filter((word) => /^\d+$/.test(word))
 const [seeds = 200, first = 1] = numbers.map(Number)
-/** One run with the shrinking of its list; it takes a second. */
+/** The time limit of one run together with the shrinking of its list; without that, a run takes about a second. */
 const RUN_MS = 600_000
 const stops = process.argv.includes('--stop')
 

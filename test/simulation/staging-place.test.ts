@@ -1,4 +1,4 @@
-// Where the staging claim stands, and what the rules of a user's namespace do to it: a restore fits where its claim alone fits, or ends soon by name.
+// The namespace of the staging claim, and the rules of a user's namespace: a restore fits where its claim alone fits, or soon ends with a reason.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -24,16 +24,16 @@ type Driven = {
   restore?: object
   /** `spec` of its Backup; undefined: it is not there. */
   backup?: object
-  /** Nobody but the tenant says that there is a restore. */
+  /** Without it, only the tenant says that there is a restore. */
   byHand?: boolean
   /** Velero's claim, made for this clone. */
   own?: boolean
   storageClass?: string
-  /** Of the volume that was backed up: its successor needs another volume object. */
+  /** `fsType` of the backed-up volume: the restored volume then needs another volume object. */
   fsType?: string | undefined
 }
 
-/** As Velero's plugin asks, and as Velero makes the claim. */
+/** Asks as Velero's plugin does, and makes the claim as Velero does. */
 async function aDrivenWorld(seed: number, plan: FaultPlan, driven: Driven = {}) {
   const { restore = {}, backup, byHand = false, own = true, storageClass, fsType } = driven
   const world = new World(seed, plan)
@@ -67,7 +67,7 @@ function aRestore(world: World, spec: object): string {
 
 const isStaging = ({ metadata }: LooseObject) => metadata.name.startsWith('dormouse-')
 
-/** Namespaces of the staging claims that were made. */
+/** The namespaces of the staging claims that were made. */
 function placesOf(world: World): Set<string> {
   const places = new Set<string>()
   world.cluster.onWrite((kind, before, after) => {
@@ -77,7 +77,7 @@ function placesOf(world: World): Set<string> {
   return places
 }
 
-/** Most claims that the user's namespace had at one time. */
+/** The most claims that the user's namespace had at one time. */
 function mostClaims(world: World): () => number {
   let most = 0
   world.cluster.onWrite((kind) => {
@@ -142,7 +142,7 @@ for (const [seed, plan] of [
   })
 }
 
-/** Into the namespace of the same name. */
+/** A restore into the namespace of the same name. */
 const OF_ALL = { namespaceMapping: {} }
 const NAMED: [string, Driven][] = [
   ['the Restore names it', { restore: { ...OF_ALL, includedNamespaces: [NAMESPACE] } }],
@@ -150,7 +150,7 @@ const NAMED: [string, Driven][] = [
   ['its Backup names it', { restore: OF_ALL, backup: { includedNamespaces: [NAMESPACE] } }],
 ]
 for (const [what, driven] of NAMED)
-  test(`${what}: the staging claim stands in Velero's namespace`, async () => {
+  test(`${what}: the staging claim is in Velero's namespace`, async () => {
     const { world, staged } = await aDrivenWorld(1, NO_FAULTS, driven)
     quotaOf(world, NAMESPACE, 1)
     await world.run(() => staged.size > 0 || isDone(cloneIn(world)))
@@ -184,7 +184,7 @@ for (const [what, driven] of COUNTED) {
   })
 }
 
-test('room that comes while it is waited for is used, and the first refusal was told', async () => {
+test('room that comes while the restore waits is used, and the first refusal gave an Event', async () => {
   const { world, staged } = await aDrivenWorld(2, NO_FAULTS, { byHand: true })
   let most = 1
   const refuse = () => new TerminalError('QuotaExceeded', 'exceeded quota: small')
@@ -223,7 +223,7 @@ test('a rule against the claim ends the restore at once, before a disk is made',
   assert.is(world.volumes.diskIds.length, disks)
 })
 
-test('a rule that wants the labels and annotations of the claim is content with the staging claim', async () => {
+test('an admission rule that requires the labels and annotations of the claim accepts the staging claim', async () => {
   const world = new World(5)
   const snapshot = await aBackup(world)
   const refuse = () => new TerminalError('AdmissionDenied', 'no label app, or no cost centre')
@@ -234,7 +234,7 @@ test('a rule that wants the labels and annotations of the claim is content with 
   assert.is((await untilOver(world)).phase, 'Completed', world.describe())
 })
 
-test('a quota that is full when the data is whole: an hour for somebody to make room, and then the restore ends by name', async () => {
+test('a quota that is full when the data is whole: the restore waits an hour for room, and then ends with a reason', async () => {
   for (const hasRoom of [true, false]) {
     const world = new World(6)
     const snapshot = await aBackup(world)
@@ -251,7 +251,7 @@ test('a quota that is full when the data is whole: an hour for somebody to make 
   }
 })
 
-/** Finalizer and all, as somebody does whose namespace does not go. */
+/** Removes the finalizer as well, as a user does whose namespace does not go away. */
 async function tearOut(world: World): Promise<void> {
   const clone = cloneIn(world) as LooseObject
   await world.cluster.delete('CloneFromSnapshot', clone)
@@ -271,7 +271,7 @@ const TORN_OUT: [string, Driven, (world: World) => boolean][] = [
 for (const [when, driven, isThen] of TORN_OUT) {
   test(`a restore that is torn out ${when}: the sweep finds its staging claim in Velero's namespace, and the disk goes`, async () => {
     const { world, staged } = await aDrivenWorld(7, NO_FAULTS, driven)
-    // Not `run`, which would let the Download come to its end.
+    // Not `run`, which would let the Download reach its end.
     while (!isThen(world)) await world.turn()
     assert.equal([...staged], ['velero'])
     world.cluster.onWrite((kind, before, after) => {
@@ -300,14 +300,14 @@ for (const [when, driven, isThen] of TORN_OUT) {
   })
 }
 
-test('the sweep leaves the staging claims of restores alone that go on', async () => {
+test('the sweep leaves the staging claims of running restores alone', async () => {
   const { world } = await aDrivenWorld(8, NO_FAULTS, { storageClass: 'never' })
   await world.run(() => world.cluster.peekAll('PersistentVolumeClaim').some(isStaging))
   assert.is(await wakeForLostStaging(world.sweepDeps(), NOT_OVER), 0)
   await untilOver(world)
 })
 
-test('the annotation is taken off meanwhile: at the end the disk in Velero’s namespace is found all the same', async () => {
+test('a user removes the annotation meanwhile: at the end the disk in Velero’s namespace is found all the same', async () => {
   const { world } = await aDrivenWorld(9, NO_FAULTS, { storageClass: 'never' })
   await world.run(() => world.cluster.peekAll('PersistentVolumeClaim').some(isStaging))
   const off = { metadata: { annotations: { 'dormouse.dev/restored-volume': null } }, spec: { cloneCancel: true } }

@@ -1,4 +1,4 @@
-// Who may delete what: a tenant's DeleteSnapshot names any id, and removes only what was made for its namespace.
+// Who may delete what: a tenant's DeleteSnapshot may name any id, and removes only what was made for the tenant's namespace.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -28,7 +28,7 @@ const OTHERS = {
 const THEIR_ABOUT = { clusterId: 'another', claim: 'app/data', backup: 'nightly' }
 const THEIR_IDS = { diskId: UID, snapshotId: UID }
 
-/** An object with such an id, as a DeleteSnapshot needs it. */
+/** A Snapshot with this id, as a DeleteSnapshot needs it. */
 function named(fcdId: string, snapshotId: string): LooseObject {
   const snapshotID = formatClaimSnapshotId({ namespace: 'tenant-b', claim: 'x', disk: { fcdId, snapshotId } })
   return { status: { snapshotID } } as unknown as LooseObject
@@ -169,7 +169,7 @@ for (const where of ['app', 'spy'])
       const world = await allowing(new World(5, NO_FAULTS), [])
       const fcdId = aVolume(world, 'data')
       const now = world.cluster.peek('PersistentVolume', undefined, 'pv-data') as LooseObject
-      // An operator has moved the disk to another namespace by another volume object (Retain, static).
+      // An operator has moved the disk to another namespace by a second volume object (Retain, static).
       world.cluster.seed('PersistentVolume', {
         apiVersion: 'v1',
         kind: 'PersistentVolume',
@@ -188,7 +188,7 @@ for (const where of ['app', 'spy'])
     },
   )
 
-trust('what is permitted only in part stays as a whole', async () => {
+trust('a deletion that is permitted only in part removes nothing', async () => {
   const world = await allowing(new World(5, NO_FAULTS), [])
   const backup = await aBackup(world)
   const [own] = world.bucket.backups.keys()
@@ -198,7 +198,7 @@ trust('what is permitted only in part stays as a whole', async () => {
   assert.is(bucketOf(world), before)
 })
 
-trust('a root that cannot be read is for operators', async () => {
+trust('a root that cannot be read can be deleted only by operators', async () => {
   const world = await allowing(new World(6, NO_FAULTS), [])
   const backup = await aBackup(world)
   const [root] = world.bucket.backups.keys()
@@ -228,7 +228,7 @@ trust("another namespace's running upload is not stopped", async () => {
   assert.is(world.bucket.backups.size, 1)
 })
 
-trust('its own is stopped first', async () => {
+trust('a running upload of the asking namespace is stopped first', async () => {
   const world = await allowing(new World(8, NO_FAULTS), [])
   const status = await ask(world, await untilUploading(world), 'app')
   assert.is(status['phase'], 'Completed', status['message'])
@@ -236,11 +236,11 @@ trust('its own is stopped first', async () => {
   assert.equal([world.bucket.backups.size, snapshotsOf(world).length], [0, 0])
 })
 
-trust('a running session of others is not fenced by an id that nothing stands behind', async () => {
+trust('an id without an object behind it does not fence a running session of others', async () => {
   const world = await allowing(new World(9, NO_FAULTS), [])
   const snapshot = await untilUploading(world)
   const [upload] = world.cluster.peekAll('Upload')
-  // As from another cluster: its Upload and its disk are not to be seen from here.
+  // The session is another cluster's: its Upload and its disk are not visible from here.
   await world.cluster.patch('Upload', upload as LooseObject, { metadata: { finalizers: null } })
   await world.cluster.delete('Upload', world.cluster.peekAll('Upload')[0] as LooseObject)
   for (const fcdId of world.volumes.diskIds) world.volumes.deleteDisk(fcdId)

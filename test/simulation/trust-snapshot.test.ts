@@ -1,4 +1,4 @@
-// What a user writes into a Snapshot's status, or into a claim, makes nothing of others a part of a backup, and stops and removes nothing.
+// Whatever a user writes into a Snapshot's status or into a claim: no backup contains others' data, and nothing of others is removed.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -21,7 +21,7 @@ const MADE_UP = ['Snapshotted', 'Uploading', 'UploadFailed', 'CleanupAfterUpload
 
 type Disk = { fcdId: string; snapshotId: string }
 
-/** Tenant b's own volume, and its Snapshot, which says what it likes. */
+/** Tenant b's own volume, and its Snapshot, whose status says what tenant b likes. */
 function forge(world: World, status: object): string {
   const fcdId = aVolume(world, 'spy', B)
   world.volumes.write(fcdId, 0, noiseOf('spy', 64 * KiB))
@@ -42,7 +42,7 @@ async function set(world: World, kind: KindName, object: LooseObject, spec: obje
   await world.cluster.patch(kind, { metadata: { namespace, name } } as LooseObject, { spec })
 }
 
-/** Every backup that names tenant b is of its own disk. */
+/** Checks that every backup that names tenant b is of tenant b's own disk. */
 function assertOwnOnly(world: World, fcdId: string): void {
   const theirs = [...world.bucket.backups.values()].filter(({ about }) => about.claim.startsWith(`${B}/`))
   assert.equal(
@@ -153,11 +153,11 @@ for (const [whose, most] of [
   ['own', 1],
   ["nobody's", 0],
 ] as const)
-  trust(`ids that were made up, of a disk that is ${whose}, make no Upload each`, async () => {
+  trust(`invented ids, of a disk that is ${whose}, do not make an Upload each`, async () => {
     const world = await allowing(new World(3, NO_FAULTS), [])
     const own = forge(world, {})
     const open = world.volumes.openDisk.bind(world.volumes)
-    // The harness looks at the disk of each Upload.
+    // The harness looks up the disk of each Upload.
     world.volumes.openDisk = (...[id, snapshotId, ...more]) =>
       snapshotId?.startsWith('50000000') === true ? open(own, undefined) : open(id, snapshotId, ...more)
     const fcdId = whose === 'own' ? own : '11111111-0000-4000-8000-000000000000'
@@ -213,7 +213,7 @@ trust("a task that is somebody else's proves no disk snapshot", async () => {
   assert.is(world.volumes.snapshotsOf(app)[0]?.snapshotId, snapshotId)
 })
 
-/** What vCenter says about a task that nobody of us has begun. */
+/** Messages of vCenter about a task that Dormouse has not started. */
 function saysOfForeignTask(world: World, say: () => { state: 'running'; percent: number }): string[] {
   const polled: string[] = []
   const pollTask = world.volumes.pollTask.bind(world.volumes)
@@ -344,7 +344,7 @@ trust('a repository that is named after the check, and is not for the namespace,
   assert.is(world.volumes.snapshotsOf(fcdId).length, 1, 'the backup in vCenter is kept')
 })
 
-trust('one that is named while the disk snapshot is taken is not used either', async () => {
+trust('a repository that is named while the disk snapshot is taken is not used either', async () => {
   const world = await allowing(new World(14, NO_FAULTS), [])
   aVolume(world, 'spy', B)
   aSnapshot(world, 'forged', 'spy', 'br', B)

@@ -1,4 +1,4 @@
-// What a tenant writes neither lets an upload into a repository that is closed to the namespace, nor keeps a slot from others.
+// What a tenant writes neither lets an upload use a repository that is closed to the namespace, nor keeps a slot from other tenants.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -20,7 +20,7 @@ function aDisk(world: World, name: string, namespace: string): string {
   return fcdId
 }
 
-/** `prod` is made after a Snapshot has named it; `br` is closed after the check. */
+/** `prod` is named by a Snapshot before it exists; `br` is closed after the snapshot function has checked it. */
 const CLOSINGS: Record<string, (world: World) => unknown> = {
   prod: (world) =>
     world.cluster.seed('BackupRepository', {
@@ -46,7 +46,7 @@ for (const [repository, close] of Object.entries(CLOSINGS))
     assert.equal([world.bucket.backups.size, world.volumes.snapshotsOf(fcdId)], [0, []])
   })
 
-/** Between each read and write of a Snapshot by its Upload, its user has written to it. */
+/** The user writes to the Snapshot each time that its Upload has read it and is about to write to it. */
 function editAllTheTime(world: World, namespace: string): void {
   const patchStatus = world.cluster.patchStatus.bind(world.cluster)
   const slices = ({ metadata }: LooseObject) =>
@@ -63,7 +63,7 @@ function editAllTheTime(world: World, namespace: string): void {
   }
 }
 
-trust('whoever keeps writing to a Snapshot keeps no slot, and nobody else from one', async () => {
+trust('a tenant that keeps writing to a Snapshot gains no slot, and keeps no other transfer from one', async () => {
   const world = await allowing(new World(1, NO_FAULTS), [])
   for (const name of ['a', 'b']) {
     aDisk(world, name, 'flood')

@@ -1,4 +1,4 @@
-// Objects that vanish in mid-flight or before, finalizer and all, as after somebody's `kubectl patch`: whoever waits for them comes to its end.
+// Objects that disappear while others wait for them, finalizer and all, as after a `kubectl patch` by a user: what waits for them still ends.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -26,7 +26,7 @@ async function vanish(world: World): Promise<void> {
   await world.cluster.delete('Upload', { ...upload, metadata })
 }
 
-test('a backup whose Upload vanished is made all the same', async () => {
+test('a backup whose Upload vanished is completed by another Upload', async () => {
   const world = new World(1, NO_FAULTS)
   await untilUploading(world)
   await vanish(world)
@@ -49,10 +49,10 @@ test('a cancel whose Upload vanished ends as Canceled, and its disk snapshot goe
     world.volumes.diskIds.flatMap((fcdId) => world.volumes.snapshotsOf(fcdId)),
     [],
   )
-  // Its session can only be fenced by the next prune: what it was went with the Upload.
+  // Only the next prune can fence its session, because the session's id is gone with the Upload.
 })
 
-/** `change`: what happens to the claim, or to the Snapshot's words for it, before anybody has looked at either. */
+/** `change`: what happens to the claim, or to the Snapshot's reference to it, before any function has read either. */
 async function cancelledAtOnce(seed: number, change: (world: World) => Promise<void>): Promise<World> {
   const world = new World(seed, NO_FAULTS)
   aVolume(world, 'data')
@@ -71,7 +71,7 @@ test('a Snapshot that is cancelled before it began ends, also when its claim is 
   assert.is(phase(world), 'Canceled', world.describe())
 })
 
-test('so does one whose claim has a name that nothing can have', async () => {
+test('a cancelled Snapshot whose claim has an impossible name ends as well', async () => {
   const world = await cancelledAtOnce(4, async ({ cluster }) => {
     const handle = { spec: { resourceHandle: { name: '../data' } } }
     await cluster.patch('Snapshot', { metadata: { namespace: 'app', name: 'snap' } } as never, handle)

@@ -10,7 +10,7 @@ import type { FaultPlan } from './fault-plan.ts'
 import { aClone, aDelete, aSnapshot, aVolume, aWaitingClaim, isDone, SIZE_BYTES } from './objects.ts'
 import type { Stepped, World } from './world.ts'
 
-/** `may`: the phases in which it may end, by all that was asked for. `gone`: its object was deleted. */
+/** `may`: the phases in which it may end, by all that users asked for. `gone`: its object was deleted. */
 export type Backup = {
   name: string
   uid: string
@@ -32,7 +32,7 @@ export type Restore = {
 
 const MOST_VOLUMES = 3
 const MOST_ACTIONS = 10
-/** Between two actions. */
+/** The most turns between two actions. */
 const MOST_TURNS = 60
 const OUTAGE_MS = 30 * MINUTE_MS
 const BLOCK_BYTES = 64 * KiB
@@ -54,7 +54,7 @@ export function planOf(choices: Choices): FaultPlan {
   }
 }
 
-/** In half of all runs calls take no time; the first value of each level is that of lists that were recorded before there was any. */
+/** In half of all runs calls take no time. The first value of each level is the one that was fixed when older lists were recorded. */
 function slownessOf(level: (name: string, values: readonly [number, ...number[]]) => number): Partial<FaultPlan> {
   const hang = level('calls that never return', [0, 0, 0.002, 0.008])
   return {
@@ -79,7 +79,7 @@ export class Users {
 
   constructor(world: World) {
     this.world = world
-    // In an order that stays: recorded choices are places in this list. New ones go to the end.
+    // Keep the order: recorded choices are indexes into this list. Append new entries.
     this.#actions = [
       () => this.#backUp(),
       () => this.#restore(),
@@ -155,7 +155,7 @@ export class Users {
     this.backups.push({ name, uid, claim: volume.claim, localMode, may, gone: false, deleteAsked: false })
   }
 
-  /** Of anything that has an id: what is not (or no longer) in the repository fails by name. */
+  /** For restores and deletions of anything that has an id: what is not (or no longer) in the repository fails by name. */
   #restore({ storageClass, byVelero = false }: { storageClass?: string; byVelero?: boolean } = {}): void {
     const known = this.backups.filter((backup) => hasId(this.snapshotOf(backup)) && !backup.localMode)
     const from = this.#one('backup to restore', known)
@@ -186,7 +186,7 @@ export class Users {
     this.#mayBeCanceled(this.#backupOf(upload))
   }
 
-  /** The bucket is away for so long that the next try is minutes off; then the user loses patience. */
+  /** The bucket is away for so long that the next attempt is minutes off; then the user cancels. */
   async #cancelInBackOff(): Promise<void> {
     const { cluster, faults } = this.world
     faults.leave('store', OUTAGE_MS)
@@ -200,7 +200,7 @@ export class Users {
     this.#mayBeCanceled(this.#backupOf(upload))
   }
 
-  /** Restores of it may find nothing, too. */
+  /** From now on the backup may end as Canceled. */
   #mayBeCanceled(backup: Backup | undefined): void {
     backup?.may.add('Canceled')
   }
@@ -232,7 +232,7 @@ export class Users {
     await this.#lose(kind, object)
   }
 
-  /** Both of its objects go, as with their namespaces, while it is being made. */
+  /** Deletes both of its objects, as with their namespaces, while the backup is being made. */
   async #loseBackupInFlight(): Promise<void> {
     const { cluster, faults } = this.world
     if (this.world.choices.chance('user: in an outage', 0.5)) faults.leave('store', OUTAGE_MS / 3)
@@ -273,7 +273,7 @@ export class Users {
     restore.claimLost = true
   }
 
-  /** And a few turns more; or until nothing happens any more. */
+  /** Runs until `done`, or until nothing happens any more, and then plays a few more turns. */
   async #turnsUntil(done: () => boolean): Promise<void> {
     await this.world.run(() => done() || this.world.isQuiet())
     for (let turns = this.#below('turns before the loss', MOST_TURNS); turns > 0; turns--) await this.world.turn()
@@ -304,7 +304,7 @@ export class Users {
     restore.gone = true
   }
 
-  /** The claim, and with it the disk and its local snapshots: only what is in the bucket is left. */
+  /** Deletes the claim, and with it the disk and its local snapshots: only what is in the bucket is left. */
   async #loseVolume(): Promise<void> {
     const volume = this.#one('volume to lose', this.volumes)
     const claim = volume && this.world.cluster.peek('PersistentVolumeClaim', APP, volume.claim)
@@ -316,7 +316,7 @@ export class Users {
     }
   }
 
-  /** As `kubectl patch`: without a resourceVersion. */
+  /** Patches as `kubectl patch` does: without a resourceVersion. */
   async #edit(kind: Stepped, { metadata: { namespace, name } }: LooseObject, spec: object): Promise<void> {
     this.world.asked.cancel(kind, namespace, name)
     await this.world.cluster.patch(kind, { metadata: { namespace, name } } as LooseObject, { spec })

@@ -1,4 +1,4 @@
-// What Velero's actions ask for is what the functions do: a backup, its cancel and its deletion through both.
+// The functions do what Velero's actions ask for: a backup, its cancel and its deletion through both.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -60,7 +60,7 @@ for (const metadata of [
         const seen = { metadata: { namespace, name } } as LooseObject
         if (type !== 'delete' && isNew) void world.cluster.patch('Snapshot', seen, { metadata })
       })
-      world.eventsOn = false // such a label keeps it out of every source's selector
+      world.eventsOn = false // The label keeps it out of the selector of every event source.
       const from = world.clock.nowMs()
       await backupper.execute(claim, await backupIn(velero, 'InProgress'), silent)
       assert.ok(world.clock.nowMs() - from < 3 * MINUTE_MS)
@@ -107,14 +107,14 @@ actions('an upload that cannot be tried again in time ends with its own reason, 
   const { error } = await untilOver(velero, operationId)
   assert.match(error, 'UploadFailedAfterRetry: S3Unavailable')
   assert.match(error, "the backup's time limit of operations leaves no room for another attempt")
-  // Attempts after 0, 1, 3 and 7 minutes; the next one would come after 15.
+  // Attempts are made after 0, 1, 3 and 7 minutes; the next one would come after 15.
   const endedMs = Date.parse(world.cluster.peekAll('Upload')[0]?.['status']?.completionTimestamp ?? '')
   assert.is(Math.floor((endedMs - startedMs) / MINUTE_MS), 7)
   await world.run(() => world.heldLeases.length === 0)
   assertNothingLeft(world)
 })
 
-actions('a deadline that is no time keeps no backup from its end', async () => {
+actions('a backup whose deadline is no valid time still ends', async () => {
   const { world } = aVelero()
   aSnapshot(world, 'snap', 'data')
   const snapshot = world.cluster.peek('Snapshot', 'app', 'snap')

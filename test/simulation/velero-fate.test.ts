@@ -1,4 +1,4 @@
-// A Backup or a Restore that fails or goes away tells nobody: the sweep finds out, and stops what was made for it.
+// A Backup or a Restore that fails or disappears sends no event: the sweep finds out, and stops the work that was made for it.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ import type { World } from './world.ts'
 
 const fate = suite('the fate of a Backup')
 
-/** Longer than several sweeps, so that what is made waits for its next attempt. */
+/** Longer than several sweeps, so that the work waits for its next attempt. */
 const OUTAGE_MS = 5 * MINUTE_MS
 
 async function beginBackup(velero: Velero): Promise<void> {
@@ -46,7 +46,7 @@ function assertTold(world: World, message: string): void {
   assert.equal(told(world), [`${message}: nobody waits for this any more, so it was cancelled`])
 }
 
-/** The backup is whole; Velero has not asked about it yet. Answers with its operation. */
+/** Makes a complete backup that Velero has not asked about yet. Returns its operation. */
 async function backUpWhole(velero: Velero): Promise<string> {
   const { world, backupper, claim } = velero
   const { operationId } = await backupper.execute(claim, await backupIn(velero, 'InProgress'), silent)
@@ -104,7 +104,7 @@ for (const phase of ['Failed', 'PartiallyFailed', 'Completed']) {
   })
 }
 
-fate('a sweep that dies before it has written down what it removed does it again, to no harm', async () => {
+fate('a sweep that dies before it has recorded a removal repeats it without harm', async () => {
   const velero = aVelero()
   const { world } = velero
   await backUpWhole(velero)
@@ -129,7 +129,7 @@ fate('data that Velero has asked about stays when its Backup has ended', async (
   assert.equal(world.cluster.peekAll('DeleteSnapshot'), [])
 })
 
-fate('an operation is not over before it is written down that Velero has asked', async () => {
+fate('an operation is reported as complete only after the record that Velero has asked about it', async () => {
   const velero = aVelero()
   const { world, backupper } = velero
   const operationId = await backUpWhole(velero)

@@ -1,4 +1,4 @@
-// A restore that Velero drives, in any plan: Velero's claim is bound to whole data under the name that it waits for, or stays Pending.
+// A restore by Velero, with any fault plan: Velero's claim is bound to whole data under the name that it waits for, or stays Pending.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -27,7 +27,7 @@ export function aVelero(itemOperationTimeout = '4h0m0s'): Velero {
   return { world, deps, claim, backupper: pvcBackupper(deps) }
 }
 
-/** An object of Velero in its namespace, at its begin. */
+/** Creates an object of Velero in its namespace, in its first phase. */
 export function seedOf(
   world: World,
   kind: 'Backup' | 'Restore' | 'BackupStorageLocation',
@@ -38,7 +38,7 @@ export function seedOf(
   return world.cluster.seed(kind, { apiVersion: 'velero.io/v1', kind, metadata, spec, status: { phase: 'InProgress' } })
 }
 
-/** While an action sleeps, the world takes one turn: its time comes in leaps, and a whole upload would fit into one of them. */
+/** While an action sleeps, the world takes one turn. Time passes in jumps, and one jump could contain a whole upload. */
 function actIn(world: World): ActionDeps {
   const { cluster, clock } = world
   const sleep = () => world.turn()
@@ -46,7 +46,7 @@ function actIn(world: World): ActionDeps {
   return { cluster, clock: waiting, veleroNamespace: 'velero', stores, pluginVersion: '0.1.0' }
 }
 
-/** The Backup as Velero hands it over in that phase, and as it stands from now on. */
+/** The Backup as Velero passes it on in that phase; it stays in that phase from now on. */
 export async function backupIn({ world }: Velero, phase: string): Promise<LooseObject> {
   const backup = world.cluster.peek('Backup', 'velero', 'nightly')
   assert.ok(backup)

@@ -1,4 +1,5 @@
-// What the backed-up volume knew beside its data comes back with it, under any fault plan; one that is not given to anybody goes with its disk.
+// A restored volume gets the properties that the backed-up volume had besides its data, with any fault plan. A volume that no claim gets goes
+// together with its disk.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -43,7 +44,7 @@ async function backedUp(
   return snapshot() as LooseObject
 }
 
-/** As an earlier release makes an Upload. */
+/** Makes an Upload as an earlier release did. */
 async function withoutRecord(world: World): Promise<void> {
   while (world.cluster.peekAll('Upload').length === 0) await world.turn()
   const [upload] = world.cluster.peekAll('Upload') as [LooseObject]
@@ -92,7 +93,7 @@ for (const awaits of [undefined, AWAITED]) {
       assert.is(spec.storageClassName, 'fast')
     })
 
-  test(`${who}: before its first volume object goes, the second one stands on the Download`, async () => {
+  test(`${who}: before its first volume object is removed, the Download records the second one`, async () => {
     const world = new World(2, NO_FAULTS)
     const snapshot = await backedUp(world, { ...KNOWN, csi: { fsType: 'xfs' } })
     const noted: unknown[] = []

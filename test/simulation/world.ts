@@ -1,5 +1,5 @@
-// All handlers in one process over in-memory adapters and the real engine: deliveries in any order, doubled, dropped, and processes
-// that die, stand still or are refused at any call. Every choice has a name and can be played back.
+// All handlers in one process over in-memory adapters and the real engine. Deliveries come in any order, doubled or not at all, and processes
+// die, are paused or refused at any call. Every choice has a name and can be played back.
 
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { KindName } from '#shared/api/kinds.ts'
@@ -40,10 +40,10 @@ const WATCHED: [KindName, string][] = [
 export const STEPPED = ['Snapshot', 'Upload', 'CloneFromSnapshot', 'Download', 'DeleteSnapshot'] as const
 export type Stepped = (typeof STEPPED)[number]
 const SWEEP_EVERY_MS = 60 * SECOND_MS
-/** More turns than this without an end is a livelock. */
+/** A run with more turns than this without an end is a livelock. */
 const MAX_TURNS = 40_000
 const IDLE_TURNS = 100
-/** Warm pods wait for their next request. */
+/** The most pods that stay warm for their next request. */
 const MOST_WARM = 3
 
 export class World {
@@ -59,14 +59,14 @@ export class World {
   readonly progress: Progress
   readonly faults: Faults
   readonly #processes: Processes
-  /** Deliveries per function, for those who count. */
+  /** Deliveries per function, for tests that count them. */
   readonly requests: Record<string, number> = {}
-  /** What must never be and was. */
+  /** Violations of invariants. */
   readonly broken: string[] = []
   readonly errors: string[] = []
-  /** Names of disk snapshots whose start was the last thing that a process did: nobody knows the task. */
+  /** Names of disk snapshots whose start was the last call of a process that died: no record has their task. */
   readonly lostStarts = new Set<string>()
-  /** Disks with a disk snapshot that was begun too late and could not be taken back: the hourly sweep of orphans is not part of a run. */
+  /** Disks with a disk snapshot that was begun too late and could not be removed: the hourly orphan sweep is not part of a run. */
   readonly leftToOrphanSweep = new Set<string>()
   rescues = 0
   deaths = 0
@@ -103,7 +103,7 @@ export class World {
       )
   }
 
-  /** Runs until `done` says so. */
+  /** Runs until `done` returns true. */
   async run(done: () => boolean, limitMs = 12 * HOUR_MS): Promise<void> {
     const endMs = this.clock.nowMs() + limitMs
     for (let turn = 0; !done(); turn++) {
@@ -114,7 +114,7 @@ export class World {
     await this.drain()
   }
 
-  /** Runs until `done` says so, which is to be within `boundMs` since anything went wrong. */
+  /** Runs until `done` returns true, which must be within `boundMs` after the last fault. */
   async runWithin(boundMs: number, done: () => boolean): Promise<void> {
     let [faults, sinceMs] = [this.faults.count, this.clock.nowMs()]
     for (let turn = 0; !done(); turn++) {
@@ -129,7 +129,7 @@ export class World {
     await this.drain()
   }
 
-  /** One step of the world: a delivery, or time passes. */
+  /** One step of the simulation: a delivery, or time passes. */
   async turn(): Promise<void> {
     if (this.#pending.length > 0 && !this.choices.chance('no delivery now', 0.3)) this.#deliver()
     await settle()
@@ -137,12 +137,12 @@ export class World {
     await this.csi.play()
   }
 
-  /** An event that comes late, or that somebody has made up. */
+  /** Delivers an event that is late or forged. */
   again(ref: ObjectRef): void {
     this.#pending.push(ref)
   }
 
-  /** Lets everything that still runs come to its end. */
+  /** Lets everything that still runs reach its end. */
   async drain(): Promise<void> {
     for (let turn = 0; this.#pending.length > 0 || this.#running > 0; turn++) {
       if (turn > MAX_TURNS) throw new Error(`does not drain: ${this.describe()}`)
@@ -153,7 +153,7 @@ export class World {
     }
   }
 
-  /** Nothing is asked for that is not done, and nobody is at work. */
+  /** True when everything that was asked for is done, and no process works. */
   isQuiet(): boolean {
     const restless = STEPPED.some((kind) => this.cluster.peekAll(kind).some((object) => !isAtRest({ ...object, kind })))
     return !restless && this.#pending.length === 0 && this.#running === this.#sweeping && this.heldLeases.length === 0
@@ -164,7 +164,7 @@ export class World {
     return held.map((lease) => lease.metadata.name)
   }
 
-  /** Of objects, as against those of transfer slots, which stay. */
+  /** Leases of objects; those of transfer slots stay. */
   get claimLeases(): string[] {
     const claims = this.cluster.peekAll('Lease').filter((lease) => lease.metadata.labels?.[SLOT_LABEL] === undefined)
     return claims.map((lease) => lease.metadata.name)
@@ -202,7 +202,7 @@ export class World {
     if (withSweep && this.clock.nowMs() >= this.#nextSweepMs) this.#sweep()
   }
 
-  /** Nobody waits for a time: either somebody needs some more turns, or a call never returns. */
+  /** No process waits for a time: either one needs some more turns, or a call never returns. */
   #waitForLimits(): void {
     if (this.#idleTurns++ < IDLE_TURNS) return
     this.#idleTurns = 0
@@ -246,7 +246,7 @@ export class World {
     work
       .catch((error: unknown) => {
         if (pod.dead) return
-        // A 503: the broker delivers it again, or drops it in the end, and then the sweep looks.
+        // A 503: the broker delivers the event again, or drops it in the end, and then the sweep finds the object.
         if ((error as Error).name === 'Error' || (error as Error).name === 'TypeError')
           this.errors.push(String((error as Error).stack))
       })
@@ -258,7 +258,7 @@ export class World {
     return this.#warm.splice(at, 1)[0] ?? this.#processes.start()
   }
 
-  /** Whoever is too many is stopped in order. */
+  /** Keeps a pod warm. Pods above the limit are stopped in order. */
   #keepWarm(warm: Warm): void {
     if (warm.pod.dead) return
     this.#warm.push(warm)
@@ -266,7 +266,7 @@ export class World {
   }
 }
 
-/** One group of namespaces: what one of them has backed up may be restored into each. */
+/** One group of namespaces: a backup of each may be restored into each other one. */
 function aRepository(cluster: MemoryCluster): void {
   const restored = Array.from({ length: 64 }, (_, n) => `restored-${n}`)
   cluster.seed('BackupRepository', {
@@ -279,7 +279,7 @@ function aRepository(cluster: MemoryCluster): void {
   })
 }
 
-/** An empty list: everybody may back up into it, which lets nobody restore or delete what is another's. */
+/** An empty list lets every namespace back up into the repository, and lets none restore or delete the backups of another. */
 export async function allowing(world: World, allowedNamespaces: string[]): Promise<World> {
   const repository = world.cluster.peek('BackupRepository', undefined, 'br') as LooseObject
   await world.cluster.patch('BackupRepository', repository, { allowedNamespaces })

@@ -1,4 +1,5 @@
-// Processes whose clocks differ by up to a year, from each other and from the API server's: nothing waits longer for that, ends earlier, or goes.
+// Processes whose clocks differ by up to a year, from each other and from the API server's: no object waits longer, ends earlier, or is removed
+// early because of that.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,5 +1,5 @@
-// A class that waits for its first consumer, in a cluster of zones: the disk is made where the class allows it and the driver runs, or the restore
-// ends by name. The driver refuses other nodes, as external-provisioner does.
+// A class that waits for its first consumer, in a cluster with zones: the disk is made where the class allows it and the driver runs, or the
+// restore ends by name. The simulated driver refuses other nodes, as external-provisioner does.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -79,7 +79,7 @@ for (const [seed, plan] of [
   [0, NO_FAULTS] as const,
   ...Array.from({ length: SEEDS }, (_, n) => [n + 1, BAD] as const),
 ]) {
-  test(`seed ${seed}: of all nodes the one is named whose zone the class allows, with the driver, and free for Pods`, async () => {
+  test(`seed ${seed}: the restore names the node whose zone the class allows, that has the driver, and that accepts Pods`, async () => {
     const { world, snapshot, named } = await aZonalWorld(seed, plan, TWO_ZONES)
     aClone(world, 'clone-1', snapshot, { storageClass: ZONAL })
     const status = await untilOver(world)
@@ -99,7 +99,7 @@ test('no node where the class allows the disk: the restore ends by a reason that
   const events = world.cluster.peekAll('Event').filter(({ involvedObject }) => involvedObject.name === 'clone-1')
   assert.equal(
     events.map(({ type, reason }) => [type, reason]),
-    // When it is met, and at the end.
+    // When the obstacle is met, and at the end.
     [
       ['Warning', 'NoNodeInTopology'],
       ['Warning', 'NoNodeInTopology'],
@@ -107,7 +107,7 @@ test('no node where the class allows the disk: the restore ends by a reason that
   )
 })
 
-test('a node that comes while it is waited for gets the disk', async () => {
+test('a node that comes while the restore waits gets the disk', async () => {
   const { world, snapshot, named } = await aZonalWorld(2, NO_FAULTS, { a: { zone: 'zone-a' } })
   aClone(world, 'clone-1', snapshot, { storageClass: ZONAL })
   await world.run(() => cloneIn(world)?.['status']?.reason === 'NoNodeInTopology')
@@ -116,7 +116,7 @@ test('a node that comes while it is waited for gets the disk', async () => {
   assert.equal(named, ['late'])
 })
 
-test("what the scheduler has written on Velero's claim is honoured; what is stored with a backup is not", async () => {
+test("the node that the scheduler has written on Velero's claim is used; one that is stored with a backup is not", async () => {
   for (const awaits of ['dormouse-awaited', undefined]) {
     const nodes = { y: { zone: 'zone-b' }, z: { zone: 'zone-b' } }
     const { world, snapshot, named } = await aZonalWorld(3, NO_FAULTS, nodes)

@@ -1,4 +1,4 @@
-// Documents of the repository, for the tests that hold them to the code.
+// Documents of the repository, for the tests that compare them with the code.
 
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ export function filesBelow(folder: string, isWanted: (file: string) => boolean):
     .sort()
 }
 
-/** As GitHub makes anchors of headings. A `#` in a block of code is no heading. */
+/** Anchors of the headings, as GitHub makes them. A `#` in a block of code is no heading. */
 export function anchorsOf(page: string): string[] {
   const prose = page.replaceAll(/^```[\s\S]*?^```/gm, '')
   const headings = [...prose.matchAll(/^#+ (.+)$/gm)].map(([, text]) => text ?? '')

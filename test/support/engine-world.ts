@@ -1,4 +1,4 @@
-// What the engine's tests share: small repositories in memory, disks with a history, one call per backup and restore.
+// Helpers that the engine's tests share: small repositories in memory, disks with a history, one call per backup and restore.
 
 import { systemClock } from '#shared/kernel/clock.ts'
 import { HOUR_MS, KiB } from '#shared/kernel/units.ts'
@@ -32,7 +32,7 @@ export const PAGE_CHUNKS = 16
 export const FCD = 'fcd-1'
 export const CHEAP_SCRYPT = { N: 16, r: 1, p: 1 }
 
-/** A volume of some hundred chunks fills several packs, batches and fetches with it. */
+/** A volume of some hundred chunks fills several packs, batches and fetches with this budget. */
 const SMALL_BUDGET = {
   packBytes: 8 * CHUNK_BYTES,
   packBuffersPerLane: 2,
@@ -79,17 +79,17 @@ export const pointOf = (snapshotId: string, sourceId = FCD, createdMs = ABOUT.cr
   createdMs,
 })
 
-/** A slice of no length is over before it began. */
+/** A slice of no length is over before it begins. */
 const NO_TIME = { ...systemClock, sleep: async () => undefined }
 
-/** One repository over a store; `disks` remembers every disk that was opened. */
+/** One repository over a store; `disks` records every disk that was opened. */
 export class EngineWorld {
   store: ObjectStore
   readonly repositories: Repositories
   readonly warnings: string[] = []
   readonly messages: string[] = []
   readonly disks: MemoryDisk[] = []
-  /** Of transfers, where a test is about time. */
+  /** Clock and pacer of transfers, for tests about time. */
   timing: Pick<EngineDeps, 'clock' | 'pacer'> = { clock: systemClock }
 
   constructor(store: ObjectStore = new MemoryObjectStore()) {
@@ -111,7 +111,7 @@ export class EngineWorld {
     return world
   }
 
-  /** The same repository as another process sees it, through a store of its own. */
+  /** The same repository as another process sees it, through a store object of its own. */
   through(store: ObjectStore): EngineWorld {
     return new EngineWorld(store)
   }
@@ -151,7 +151,7 @@ export class EngineWorld {
     return await upload(request, deps, { signal, onProgress: () => {} })
   }
 
-  /** A whole backup in one slice; answers its root. */
+  /** Makes a whole backup in one slice; returns its root. */
   async backup(content: MemoryDiskContent, snapshotId: string, options: Partial<UploadOptions> = {}): Promise<string> {
     const session = options.session ?? (await this.newSession(snapshotId))
     const outcome = await this.uploadSlice({ content, snapshotId, ...options, session })

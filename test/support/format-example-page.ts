@@ -7,7 +7,7 @@ const BLOCK = /(<!-- bytes: (.+) -->\n```\w*\n)[^`]*(```)/g
 
 export const exampleObjects = (): FormatExample[] => [...formatExample().objects, ...secondExample().objects]
 
-/** The page with the bytes that the code makes. Error: a block that is not there on one side. */
+/** The page, with the bytes that the code makes. Throws when one side lacks a block of the other. */
 export function fillExample(page: string): string {
   const blocks = new Map(exampleObjects().map(({ block, bytes }) => [block, textOf(bytes)]))
   const filled = page.replaceAll(BLOCK, (_all, head: string, block: string, tail: string) => {

@@ -1,4 +1,4 @@
-// The second backup of the worked example of docs/format, and what a repository has beside backups.
+// The second backup of the worked example of docs/format, and the objects of a repository other than backups.
 
 import { createCipheriv, createHmac, hkdfSync, scryptSync } from 'node:crypto'
 import { Bitmap } from '#shared/repository/format/bitmap.ts'
@@ -23,14 +23,14 @@ import { counting, type FormatExample, firstOf, formatExample, packOfCopy } from
 const DAY_MS = 86_400_000
 const STARTED_MS = 1_700_000_000_000 + DAY_MS
 export const EXAMPLE_PASSWORD = 'correct horse'
-/** Cheap, so that everybody can follow the example; Dormouse writes 32768, 8, 3. */
+/** Cheap costs, so that a reader can follow the example; Dormouse writes 32768, 8, 3. */
 const COSTS = { N: 1024, r: 8, p: 1 }
 const SLOT_SALT = counting(32, 0x40)
 const passwordKey = (): Buffer => scryptSync(EXAMPLE_PASSWORD, SLOT_SALT, 32, COSTS)
 
 /**
- * `dormouse ` again and again, 262,144 bytes, by zstd at level 1. A constant: another version of the library may make other bytes,
- * which are as good.
+ * `dormouse ` repeated to 262,144 bytes, compressed by zstd at level 1. A constant, because another version of the library may make other
+ * bytes, which are equally valid.
  */
 const TEXT_FRAME = Buffer.from(
   '28b52ffda0000004008c000048646f726d6f757365200100f4ffcccb114d000008750100fcff391002',
@@ -135,7 +135,7 @@ function rootOfSecond({ root, session }: First, pages: LocationTable, bytes: num
   }
 }
 
-/** As it may have stood when the second chunk was stored and the fourth was still to be looked at. */
+/** As it may have been when the second chunk was stored and the fourth not yet read. */
 function checkpointOf({ root, session, chunk: parents }: First, chunk: BlobLocation, bytes: number): Checkpoint {
   const plan = new Bitmap(4)
   plan.addRange(1, 2)
@@ -163,7 +163,7 @@ function checkpointOf({ root, session, chunk: parents }: First, chunk: BlobLocat
 const tombstonePayload = (): Buffer =>
   encodeParts({ why: 'abandoned', atMs: STARTED_MS + DAY_MS, checkpoint: '00000003-0002' }, [])
 
-/** By the letter of bytes.md, as what makes slots takes a salt of its own. */
+/** Named by the letter in bytes.md: what makes slots takes the salt as an argument. */
 function keySlot(slotId: string, keys: RepositoryKeys): Buffer {
   const cipher = createCipheriv('aes-256-gcm', passwordKey(), Buffer.alloc(12))
   cipher.setAAD(Buffer.from(`dormouse/1/key-slot/password/${slotId}`))

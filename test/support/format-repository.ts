@@ -1,4 +1,4 @@
-// A repository in a folder with everything that format 1 has: for readers that are not ours.
+// A repository in a folder with everything that format 1 has, for readers other than Dormouse.
 
 import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
@@ -38,17 +38,17 @@ const PASSPHRASE = 'on paper'
 
 export type MadeRepository = {
   folder: string
-  /** Files with a secret each, every one of which opens the repository. */
+  /** Files with one secret each; each secret opens the repository. */
   secrets: Record<'password' | 'passphrase' | 'rsa' | 'x25519', string>
   backups: { name: string; sha256: string }[]
-  /** A backup that was deleted: a tombstone stands in its place. */
+  /** A backup that was deleted: it has a tombstone in its place. */
   forgotten: string
 }
 
 /** Writes the repository to `<folder>/repository` and the secrets beside it. Keys and salts are new each time. */
 export async function makeFormatRepository(folder: string): Promise<MadeRepository> {
   const store = folderStore(join(folder, 'repository'))
-  // Not the cheap scrypt of other tests: the costs are a part of the format.
+  // Not the cheap scrypt of other tests, because the costs are a part of the format.
   const repositories = createRepositories({
     storeOf: () => store,
     clock: systemClock,
@@ -82,7 +82,7 @@ const nameOf = (root: string): string => root.replace('roots/', '')
 
 const rsaKeys = () => generateKeyPairSync('rsa', { modulusLength: 2048 })
 
-/** Adds a slot for a key pair; answers the private key. */
+/** Adds a slot for a key pair; returns the private key. */
 async function letIn(
   { store, keys }: Repository,
   pair: { publicKey: KeyObject; privateKey: KeyObject },
@@ -102,7 +102,7 @@ function filesOf<Name extends string>(folder: string, texts: Record<Name, string
   return Object.fromEntries(entries)
 }
 
-/** Noise that is stored raw, text that is compressed, chunks that repeat, zeros that are written, and zeros that never were. */
+/** Noise that is stored raw, text that is compressed, chunks that repeat, zeros that were written, and areas that never were. */
 async function makeBackups(world: EngineWorld, content: MemoryDiskContent): Promise<MadeRepository['backups']> {
   const backups: MadeRepository['backups'] = []
   let parentRoot: string | undefined

@@ -1,10 +1,10 @@
-// Time that stands while anything runs, and jumps to the next sleeper when nothing does: hours of waiting in no time.
+// A clock that stands still while any code runs, and jumps to the next sleeper otherwise: hours of waiting take no time.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 
 type Sleeper = { atMs: number; wake: () => void }
 
-/** Only for work without threads, files and sockets: what waits for those looks as if it did nothing. */
+/** Only for work without threads, files and sockets: waiting for those looks like idleness. */
 export class IdleClock implements Clock {
   #ms = 0
   #sleepers: Sleeper[] = []

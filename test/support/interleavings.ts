@@ -1,13 +1,13 @@
 // Explores every order in which a few processes can take their steps on one world; each may also stop for ever at any
-// point. Worlds and memories are plain values: what JSON keeps.
+// point. Worlds and memories are plain values that JSON can represent.
 
-/** One step: changes the world and the process's own memory at once. 'wait': not now, nothing was changed. */
+/** One step: changes the world and the process's own memory at once. 'wait': the step is not possible now, and nothing was changed. */
 export type Step<World, Memory> = (world: World, memory: Memory) => 'wait' | undefined
 export type Process<World, Memory> = { name: string; memory: Memory; steps: Step<World, Memory>[] }
 
 type State<World, Memory> = { world: World; memories: Memory[]; at: number[] }
 
-/** Calls `check` in every state that can be reached; it throws when the state is bad. Answers how many there are. */
+/** Calls `check` in every state that can be reached; it throws when the state is bad. Returns the number of states. */
 export function explore<World, Memory>(
   start: World,
   processes: readonly Process<World, Memory>[],

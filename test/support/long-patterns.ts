@@ -1,18 +1,18 @@
-// Run as a child: every regular expression of the product on very long strings that are made to hurt it. Prints each before it is tried,
-// so that the parent, which gives the child a limit, can name the one that did not come back.
+// Runs as a child process: tries every regular expression of the product on very long strings that provoke backtracking. It prints each one
+// before trying it; so when the parent's time limit ends the child, the parent can name the expression that did not return.
 
 import { type Pattern, patternsIn } from './patterns.ts'
 
 const CHARS = Number(process.argv[2] ?? 400_000)
 const COMMON = ['/', ' ', 'a', '0', '-', '.', '\n', '"', '\\', '(', 'a.', '1s']
-/** What more than linear work does no harm to: the file, and the most characters that its expressions ever see (the code beside them says so). */
+/** Expressions that may take more than linear time: by file, the most characters that they ever get (the code beside them says so). */
 const BOUNDED: Record<string, number> = {
   'shared/repository/stores/s3/answers.ts': 1024,
   'shared/controllers/announce.ts': 200,
   'shared/kernel/go-duration.ts': 64,
 }
 
-/** Single characters that the expression speaks of, and its longest run of plain text. */
+/** Single characters that the expression contains, and its longest run of plain text. */
 function unitsOf({ source }: Pattern): string[] {
   const plain = source.replaceAll(/\\([^\w\s])/g, '$1').match(/[\w \-/=:.]{3,}/g) ?? []
   const marks = source.match(/[^\w\s\\^$*+?|()]/g) ?? []

@@ -1,4 +1,4 @@
-// A repository whose survey takes many slices: backups of one volume, each with map pages of its own, and some forgotten.
+// A repository whose survey takes many slices: backups of one volume, each with map pages of its own, and some of them deleted.
 
 import { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 import { type Repository, requireRepository } from '#shared/repository/core/repository.ts'
@@ -14,11 +14,11 @@ export type LongRepository = {
   store: MemoryObjectStore
   repository: Repository
   world: EngineWorld
-  /** Roots that stand, with what they must restore to. */
+  /** Existing roots, with the content that each must restore to. */
   contents: Map<string, MemoryDiskContent>
 }
 
-/** `backups` of them, each with one chunk of every page written anew; `forgotten` of them forgotten. */
+/** Makes `backups` backups, each with one new chunk in every page, and deletes those in `forgotten`. */
 export async function longRepository(
   backups = 12,
   forgotten = ['s2', 's5', 's6'],
@@ -49,7 +49,7 @@ export async function longRepository(
   return { objects: store.objects, times, store, repository, world, contents }
 }
 
-/** The same repository once more: what is done to this one does not touch the other. */
+/** A copy of the repository: changes to the copy do not affect the original. */
 export function copyOf({ objects, repository, contents, times }: LongRepository): LongRepository {
   const time = { ...times }
   const store = new MemoryObjectStore({ objects: new Map(objects), nowMs: () => time.nowMs })

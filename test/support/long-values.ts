@@ -1,5 +1,5 @@
-// Run as a child: each parameter of a repository, and each field of a location, with very long values of every kind. Prints how many it
-// tried; the parent gives it a limit that work of any power above one cannot keep.
+// Runs as a child process: tries each parameter of a repository, and each field of a location, with very long values of every kind. It prints
+// how many it tried. Only work in linear time ends within the parent's limit.
 
 import { isOpenTo, OPEN_TO_ANNOTATION } from '#shared/domain/repository-claim.ts'
 import { DormouseError } from '#shared/kernel/errors.ts'

@@ -1,4 +1,4 @@
-// Writes test/fixtures/format/v1, a small repository of format 1. It was run when the format was frozen and the result is
+// Writes test/fixtures/format/v1, a small repository of format 1. It ran when the format was frozen, and the result is
 // kept: later versions must read it. Usage: node test/support/make-format-fixture.ts FOLDER
 
 import { createHash } from 'node:crypto'
@@ -39,7 +39,7 @@ for (const [fill, mode] of [
   })
   backups.push({ root, sha256: createHash('sha256').update(bytesOf(content)).digest('hex') })
 }
-// A session that was stopped in its middle, one that was given up, and packs that are to be deleted.
+// A session that stopped half-way, one that was given up, and packs that are to be deleted.
 applyChanges(content, [{ kind: 'write', sector: 0, sectors: 321, fill: 25 }])
 const stopped = await world.newSession('snapshot-stopped')
 const stop = new AbortController()

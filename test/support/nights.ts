@@ -14,7 +14,7 @@ export const PACKS = 110
 export const CHUNKS_PER_PACK = 8
 export const SECTORS_PER_CHUNK = CHUNK_BYTES / 512
 
-/** A volume of 110 packs, and nights that each end after so many. */
+/** A volume of 110 packs, and nights that each end after a number of packs. */
 export async function aVolume() {
   const times = { nowMs: 1_700_000_000_000 }
   const store = new MemoryObjectStore({ nowMs: () => times.nowMs })
@@ -44,7 +44,7 @@ export async function aVolume() {
       world.messages.push(...process.messages)
     }
   }
-  /** Answers its session and how many packs it has sent. */
+  /** Returns its session and how many packs it has sent. */
   const night = async (most: number, options: Partial<UploadOptions> = {}) => {
     const { session, snapshotId } = await begin()
     const request = { content, workers: 1, ...options, session, snapshotId }
@@ -57,8 +57,8 @@ export async function aVolume() {
 }
 
 export const ALL = Number.POSITIVE_INFINITY
-/** What a stop costs: packs that are half full, map pages that were cut, and those under way when it came. */
+/** What a stop may cost in packs: half-full ones, cut map pages, and those that were on their way. */
 export const PER_NIGHT = 6
 
-/** Packs of a backup that is sent in one go. */
+/** How many packs a backup has that is sent at once. */
 export const whole = aVolume().then(async ({ night }) => (await night(ALL)).packs)

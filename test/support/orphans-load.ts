@@ -1,5 +1,5 @@
-// Lives a day and more of the look for orphans in virtual time: thousands of disks, a vCenter that takes its time, runs that are cut off or
-// killed after 300 s, as the sweep's service lets a request live no longer.
+// Simulates more than a day of orphan sweeps in virtual time: thousands of disks, a slow vCenter, and runs that are cut off or killed after
+// 300 s, the time limit of the sweep's service.
 
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import type { VolumeDeps } from '#shared/controllers/deps.ts'
@@ -12,20 +12,20 @@ import { sweepOrphans } from '../../functions/sweep/orphans.ts'
 import { IdleClock } from './idle-clock.ts'
 
 export type OrphansDay = {
-  /** From the first tick until the last disk was looked at for the first time. */
+  /** From the first tick until the last disk was checked for the first time. */
   allSeenMs: number
   runs: number
-  /** Questions to vCenter, also of disks that were looked at before. */
+  /** Queries to vCenter, including those for disks that were checked before. */
   calls: number
-  /** Looks at the same moment, at most. */
+  /** The most queries at the same moment. */
   mostAtOnce: number
-  /** What the ticks beside a run were told, and what they asked vCenter for. */
+  /** Answers to the ticks that came during a run, and how often these ticks queried vCenter. */
   besides: { words: Set<string>; calls: number }
 }
 
 /** `timeoutSeconds` of the sweep (config/services/sweep.yaml). */
 const CUT_MS = 300 * SECOND_MS
-/** Eight pages of the API server, which the memory one gives as a single one. */
+/** The time of eight pages of the API server, which the memory cluster returns as a single one. */
 const PAGE_MS = 0.8 * SECOND_MS
 const PAGE_OBJECTS = 1024
 const TOO_LONG_MS = 48 * HOUR_MS
@@ -33,7 +33,7 @@ const TOO_LONG_MS = 48 * HOUR_MS
 type Process = { dead: boolean; isRun: boolean }
 
 /**
- * Until each disk of a volume was looked at. `named`: so many others are told by users' objects alone. Each second run is killed, the
+ * Runs until each disk of a volume was checked. `named`: how many other disks only users' objects name. Each second run is killed, the
  * others are cut off in order.
  */
 export async function liveOrphansDay(disks: number, callMs: number, named = 0): Promise<OrphansDay> {
@@ -113,7 +113,7 @@ function seed(cluster: MemoryCluster, volumes: number, named: number): void {
     })
 }
 
-/** Whoever is dead hears nothing more, and nobody hears of it. */
+/** A dead process gets no answers, and has no effect any more. */
 async function alive({ dead }: Process): Promise<void> {
   if (dead) await new Promise(() => undefined)
 }

@@ -1,10 +1,10 @@
-// Regular expressions in the sources of the product.
+// Finds the regular expressions in the sources of the product.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 export type Pattern = { file: string; line: number; source: string; flags: string }
 
-/** A slash begins an expression where no value can stand before it. */
+/** A slash begins an expression where no value can be before it. */
 const LITERAL = /(?<=[([{,;:=!&|?>]\s*|\breturn\s+|=>\s*)\/((?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+)\/([dgimsuvy]*)/g
 
 export function patternsIn(folders: readonly string[]): Pattern[] {

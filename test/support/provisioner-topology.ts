@@ -1,5 +1,5 @@
-// What external-provisioner says of the node that a claim names: refused, or the place in which the volume is made. Written after its
-// pkg/controller/topology.go (with --strict-topology, as vSphere's manifest has it), and not after Dormouse's own choice.
+// How external-provisioner treats the node that a claim names: it refuses the node, or makes the volume in a place. Written after its
+// pkg/controller/topology.go (with --strict-topology, as vSphere's manifest has it), independently of Dormouse's own choice.
 
 import type { LooseObject } from '#test/support/loose-object.ts'
 
@@ -12,11 +12,11 @@ export type Asked = {
   storageClass: LooseObject
   node: LooseObject | undefined
   csiNode: LooseObject | undefined
-  /** A driver that reports places anywhere has them everywhere. */
+  /** A driver that reports topology on one node reports it on all. */
   usesTopology: boolean
 }
 
-/** The place; its own words when it refuses. */
+/** Returns the place, or the message with which it refuses. */
 export function placeOfNode({ driver, storageClass, node, csiNode, usesTopology }: Asked): Place | string {
   if (node === undefined) return 'failed to get target node: not found'
   const { name, labels = {} } = node.metadata
@@ -39,7 +39,7 @@ export function usesTopology(csiNodes: readonly LooseObject[], driver: string): 
   return infos.some(({ name, topologyKeys }) => name === driver && (topologyKeys ?? []).length > 0)
 }
 
-/** Of the volume that is made there; undefined: it is reached from everywhere. */
+/** Topology of the volume that is made there; undefined: every node reaches it. */
 export function nodeAffinityOf(place: Place): object | undefined {
   const matchExpressions = Object.entries(place).map(([key, value]) => ({ key, operator: 'In', values: [value] }))
   return matchExpressions.length === 0 ? undefined : { required: { nodeSelectorTerms: [{ matchExpressions }] } }

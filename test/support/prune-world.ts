@@ -1,4 +1,4 @@
-// A repository with two backups of one volume, and what tests of prune do with it.
+// A repository with two backups of one volume, and helpers for tests of prune.
 
 import * as assert from 'uvu/assert'
 import { systemClock } from '#shared/kernel/clock.ts'
@@ -12,7 +12,7 @@ import { access, bytesOf, CHUNK_BYTES, EngineWorld, type UploadOptions } from '#
 import { HookedStore, type WriteHook } from '#test/support/store-faults.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
-/** Two volumes' worth of backups: a first one, and one more after a part of the disk was written anew. */
+/** Makes two backups: the second one after a part of the disk was written again. */
 export async function twoBackups() {
   const times = { nowMs: 1_700_000_000_000 }
   const store = new MemoryObjectStore({ nowMs: () => times.nowMs })
@@ -36,7 +36,7 @@ export async function restores(world: EngineWorld, root: string, content: Memory
   return bytesOf(target).equals(bytesOf(content))
 }
 
-/** A slice that is stopped when its first pack is sent: it leaves packs and a checkpoint behind. */
+/** Stops a slice when it sends its first pack, so that packs and a checkpoint are left behind. */
 export async function pausedSlice(world: EngineWorld, options: UploadOptions): Promise<void> {
   const stop = new AbortController()
   if (options.changedAreas !== undefined) stop.abort()

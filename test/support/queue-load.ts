@@ -1,4 +1,4 @@
-// Counts what N uploads cost that all become due at once while the slots are in use, and then have their turns one by one.
+// Counts the requests of N uploads that become due at once while all slots are in use, and then get their turns one by one.
 
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
 import { Permits, type TransferDeps } from '#shared/controllers/deps.ts'
@@ -11,7 +11,7 @@ import { stores } from '#test/support/stores.ts'
 export type Cost = { requests: number; objects: number }
 export type QueueCost = { uploads: number; queueing: Cost; draining: Cost }
 
-/** As the API server gives them: pages of so many. */
+/** The size of the API server's pages. */
 const PAGE_OBJECTS = 128
 
 export async function measureQueue(uploads: number): Promise<QueueCost> {

@@ -1,8 +1,8 @@
-// What a promise came to, for assertions.
+// The outcome of a promise, for assertions.
 
 import { DormouseError } from '#shared/kernel/errors.ts'
 
-/** The reason that it rejected with; the error's words when it has none; `none`: it resolved. */
+/** The reason of its rejection, or the error's message when it has none; `none`: it resolved. */
 export async function reasonOf(work: Promise<unknown>): Promise<string> {
   try {
     await work

@@ -1,4 +1,4 @@
-// The packs that hold nothing but the copy of a root: no backup needs them.
+// Packs that hold only the copy of a root: no backup needs them.
 
 import { requireRepository } from '#shared/repository/core/repository.ts'
 import { packKey, sessionInKey } from '#shared/repository/format/names.ts'
@@ -7,7 +7,7 @@ import { claimedKind } from '#shared/repository/format/sealed-object.ts'
 import type { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access } from './engine-world.ts'
 
-/** Of the backups that stand. */
+/** Those of existing backups. */
 export async function copyPacks(store: MemoryObjectStore): Promise<Set<string>> {
   const { keys } = await requireRepository(store, access.password)
   const copies = new Set<string>()

@@ -1,8 +1,8 @@
-// Tests of a suite that do not meet each other: all begin when the first of them has its turn, and each ends under its own name.
+// Independent tests of a suite run at the same time: all start when the first one's turn comes, and each is reported under its own name.
 
 export type Add = (name: string, act: () => Promise<void>) => void
 
-/** The suite, or what stands for it; what is added to the result runs at once with whatever else is added to it. */
+/** `suite`: the suite, or a function like it. All tests that are added to the result run at the same time. */
 export function sideBySide(suite: Add): Add {
   const acts: (() => Promise<void>)[] = []
   let running: Promise<void>[] | undefined
@@ -15,7 +15,7 @@ export function sideBySide(suite: Add): Add {
   }
 }
 
-/** Who waits for it hears how it ended; until then nobody may be waiting. */
+/** The caller that awaits the promise gets its rejection; until then the rejection must not count as unhandled. */
 function begin(act: () => Promise<void>): Promise<void> {
   const running = act()
   running.catch(() => undefined)

@@ -1,10 +1,10 @@
-// A sleep of which a test says when it is over.
+// A sleep whose end the test decides.
 
 export type SlowSleep = {
   sleep: (ms: number, signal: AbortSignal) => Promise<void>
   /** Ends the sleep that began last. */
   pass: () => void
-  /** How long that one was asked to take; 0: nobody slept. */
+  /** The duration that the last sleep was asked for; 0: there was none. */
   sleptMs: () => number
 }
 

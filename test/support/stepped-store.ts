@@ -1,20 +1,20 @@
-// Processes that share one store and take their calls to it one at a time, in an order that a seed decides. Each may die
-// before any of its calls. LISTs come in pages, as those of S3 do: between two of them the others go on.
+// Processes that share one store and make their calls to it one at a time, in an order that a seed decides. Each may die
+// before any of its calls. LISTs come in pages, as those of S3 do: other processes act between two pages.
 
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 import type { Random } from '#test/simulation/random.ts'
 
 const PAGE_OBJECTS = 6
-/** Turns of the event loop after which nobody will ask for another call by himself. */
+/** After so many turns of the event loop, no process makes another call by itself. */
 const QUIET_TURNS = 3
 
-/** How likely another process becomes the one that goes on. */
+/** Probability that another process becomes the preferred one. */
 const NEW_FAVOURITE = 0.04
-/** A process that waits for nothing of the store never comes back. */
+/** A process that waits for something other than the store never continues. */
 const MOST_IDLE_TURNS = 100_000
 const LATENCY = 'latency in turns'
-/** How likely a process falls asleep before a call, and for how many calls of the others at most. */
+/** Probability that a process sleeps before a call; then the most calls of other processes that it sleeps through. */
 const FALLS_ASLEEP = 0.01
 const LONGEST_SLEEP = 400
 
@@ -26,12 +26,12 @@ export class Steps {
   readonly #waiting: Waiting[] = []
   #favourite: string | undefined
   readonly #dead = new Set<string>()
-  /** Until so many calls were taken. */
+  /** For each sleeping process: how many calls have to be made before it wakes. */
   readonly #asleep = new Map<string, number>()
-  /** What happened, for whoever wonders about a seed. */
+  /** A log of what happened, to diagnose a seed. */
   readonly taken: string[] = []
 
-  /** `deadliness`: how likely a process dies at a call. */
+  /** `deadliness`: the probability that a process dies at a call. */
   constructor(random: Random, deadliness: number) {
     this.#random = random
     this.#deadliness = deadliness
@@ -42,18 +42,18 @@ export class Steps {
     await new Promise<void>((go, die) => void this.#waiting.push({ process, what, go, die }))
   }
 
-  /** Lets `process` be late: others take their calls meanwhile. */
+  /** Delays `process`: others make calls meanwhile. */
   async latencyTurns(process: string, calls: number): Promise<void> {
     for (let call = 0; call < calls; call++) await this.enter(process, LATENCY)
   }
 
-  /** Others take their calls until `isDue`, or until nobody else can. */
+  /** Others make calls until `isDue` is true, or until no other process can. */
   async until(process: string, isDue: () => boolean): Promise<void> {
     if (isDue()) return
     await new Promise<void>((go, die) => void this.#waiting.push({ process, what: LATENCY, go, die, isDue }))
   }
 
-  /** Until all have ended. `check` runs after each write. */
+  /** Runs until all processes have ended. Calls `check` after each write. */
   async run(processes: readonly Promise<void>[], check: () => Promise<void>): Promise<void> {
     let running = processes.length
     let idle = 0
@@ -78,7 +78,7 @@ export class Steps {
     await Promise.all(processes)
   }
 
-  /** In bursts: an even mix would never let one process do much while another one sleeps. */
+  /** In bursts: with an even mix, no process would ever do much while another one sleeps. */
   #next(): Waiting | undefined {
     const waiting = this.#waiting
     const awake = this.#awake()
@@ -93,7 +93,7 @@ export class Steps {
     return next
   }
 
-  /** All, when nobody else is awake. */
+  /** All processes, if none is awake. */
   #awake(): Waiting[] {
     const due = this.#waiting.filter(({ isDue = () => true }) => isDue())
     const awake = due.filter(({ process }) => (this.#asleep.get(process) ?? 0) <= this.taken.length)

@@ -1,4 +1,4 @@
-// Stores that do what real ones do at the worst moment: die at a write, lose an answer, hold a call back.
+// Stores that fail as real ones do at the worst moment: the process dies at a write, an answer is lost, a call is held back.
 
 import { RetryableError } from '#shared/kernel/errors.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
@@ -9,7 +9,7 @@ export type WriteHook = (write: {
   key: string
 }) => Promise<'go on' | 'fail' | 'die before' | 'die after'>
 
-/** Asks the hook at every write. After a death nothing answers any more: the process is gone. */
+/** Calls the hook at every write. After a death no call returns any more: the process is gone. */
 export class HookedStore implements ObjectStore {
   readonly location: string
   readonly #inner: ObjectStore
@@ -70,7 +70,7 @@ export class HookedStore implements ObjectStore {
   }
 }
 
-/** Dies at write `n`: before it, or after it was carried out but before anyone heard of it. */
+/** Dies at write `n`: before it, or after it was carried out and before its answer arrived. */
 export function dyingAt(n: number, when: 'die before' | 'die after'): WriteHook {
   return async (write) => (write.n === n ? when : 'go on')
 }

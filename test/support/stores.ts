@@ -1,4 +1,4 @@
-// Stores as tests choose them: by the same settings as everybody else.
+// Stores for tests, chosen by the same settings as in production.
 
 import { mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
@@ -10,7 +10,7 @@ import { createStores } from '#shared/repository/stores/registry.ts'
 import { s3 } from '#shared/repository/stores/s3/kind.ts'
 import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
 
-/** Of a deployment that gives no folder to stores. */
+/** The settings of a deployment without folder stores. */
 export const stores = createStores({ folderStores: undefined })
 
 const open = await loadStores()
@@ -36,7 +36,7 @@ export function bucketSpec(parameters: Record<string, string>): StoreSpec {
   return { driver: s3.driver, parameters }
 }
 
-/** As a BackupRepository for that folder says it, in a deployment that gives the folder around it to stores. The folder is made. */
+/** Parameters of a BackupRepository for this folder, in a deployment whose folder for stores is the parent folder. Makes the folder. */
 export function folderSettings(path: string): StoreSettings {
   mkdirSync(path, { recursive: true })
   const spec = { driver: folder.driver, parameters: { path: resolve(path) } }

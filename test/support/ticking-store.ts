@@ -1,4 +1,4 @@
-// A store whose every call takes a moment of a clock: what a slice can do is then a number of calls, the same on every machine.
+// A store whose calls each take a moment of a clock: a slice then fits a number of calls, the same on every machine.
 
 import type { Clock } from '#shared/kernel/clock.ts'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'

@@ -1,4 +1,4 @@
-// Volumes with a history: random writes and discards between backups, and what really changed.
+// Volumes with a history: random writes and discards between backups, and the areas that really changed.
 
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
@@ -6,7 +6,7 @@ import { SECTOR_BYTES } from '#shared/kernel/units.ts'
 import type { Extent } from '#shared/ports/disk.ts'
 import { MemoryDisk, type MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 
-/** `fill` below 4 repeats (zeros among them), so that chunks meet again; others are noise of their own. */
+/** `fill` below 4: a repeated byte (0: zeros), so that equal chunks occur; other values are noise, different for each value. */
 export type Change = { kind: 'write' | 'discard'; sector: number; sectors: number; fill: number }
 
 export function changes(sectors: number, most: number): fc.Arbitrary<Change[]> {
@@ -21,7 +21,7 @@ export function changes(sectors: number, most: number): fc.Arbitrary<Change[]> {
   ) as fc.Arbitrary<Change[]>
 }
 
-/** Carries the changes out; answers the areas that changed, ascending and maybe overlapping, as a vCenter would. */
+/** Applies the changes; returns the changed areas, ascending and possibly overlapping, as a vCenter would. */
 export function applyChanges(content: MemoryDiskContent, list: readonly Change[]): Extent[] {
   const disk = new MemoryDisk(content)
   const areas: Extent[] = []
@@ -36,7 +36,7 @@ export function applyChanges(content: MemoryDiskContent, list: readonly Change[]
   return areas.sort((a, b) => a.offsetBytes - b.offsetBytes)
 }
 
-/** Noise of each kind, as long as it was ever asked for. */
+/** Noise of each kind, in the longest size that was needed so far. */
 const noises = new Map<number, Buffer>()
 
 function filling(fill: number, lengthBytes: number): Buffer {

@@ -1,5 +1,5 @@
-// Objects that a user edits while they are at work: a phase set by hand, a finalizer taken away, an object that is gone. What
-// can go on ends right all the same; what was taken away leaves nothing behind.
+// A user edits objects while functions work on them: sets a phase, removes a finalizer, deletes an object. Work that can continue
+// ends right all the same; work whose object is gone leaves nothing behind.
 
 import { randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
@@ -53,7 +53,7 @@ async function aVolume(namespace: string): Promise<Volume> {
   return made
 }
 
-/** Begins a backup of a new volume, and waits until its Upload has moved something of it. */
+/** Begins a backup of a new volume, and waits until its Upload has moved some data. */
 async function runningBackup(namespace: string): Promise<{ file: string; name: string; upload: string }> {
   const { file } = await aVolume(namespace)
   const name = `snap-${randomUUID()}`
@@ -75,7 +75,7 @@ async function runningRestore(namespace: string): Promise<{ name: string; downlo
   return { name, download }
 }
 
-/** As with `kubectl edit` and `kubectl delete`: nobody cleans up for it. */
+/** Removes the finalizer and deletes the object, as a user may with `kubectl edit` and `kubectl delete`: no function cleans up for it. */
 async function tearOut(kind: KindName, namespace: string, name: string): Promise<void> {
   const ref = { ...typeOf(kind), namespace, name }
   await until(`${kind} ${name} is gone`, async () => {
@@ -86,7 +86,7 @@ async function tearOut(kind: KindName, namespace: string, name: string): Promise
   })
 }
 
-/** Nothing but these claims stands, each on a disk of its own; nobody holds anything. */
+/** Only these claims exist, each on a disk of its own, and no Lease or finalizer is held. */
 async function assertNothingStands(claims: string[]): Promise<void> {
   await until('nothing is held', async () => (await heldObjects(environment)).length === 0, 60_000)
   await until('no Lease is held', async () => (await heldLeases()).length === 0, 60_000)
@@ -105,7 +105,7 @@ async function heldLeases(): Promise<string[]> {
 
 const atOnce = sideBySide(edits)
 
-atOnce('phases set by hand in mid-flight make no false end', async () => {
+atOnce('phases set by hand in running work cause no false end', async () => {
   const ref = { ...typeOf('Snapshot'), namespace: 'by-hand', name: 'by-hand' }
   await aVolume(ref.namespace)
   await environment.api.create({
@@ -118,7 +118,7 @@ atOnce('phases set by hand in mid-flight make no false end', async () => {
   assert.is(snapshot['status'].phase, 'Uploaded', snapshot['status'].message)
 })
 
-atOnce('a running backup whose finalizers are taken away goes on to its end', async () => {
+atOnce('a running backup whose finalizers are removed reaches its end', async () => {
   const { file, name, upload } = await runningBackup('freed')
   for (const ref of [
     { ...typeOf('Snapshot'), namespace: 'freed', name },
@@ -132,7 +132,7 @@ atOnce('a running backup whose finalizers are taken away goes on to its end', as
 })
 
 atOnce(
-  'a Snapshot that is torn out in mid-flight costs no backup: its Upload ends, and vCenter keeps nothing',
+  'a running Snapshot that is deleted without its finalizer costs no backup: its Upload ends, and vCenter keeps nothing',
   async () => {
     const { file, name, upload } = await runningBackup('torn-snapshot')
     const seen = await environment.api.get({ ...typeOf('Snapshot'), namespace: 'torn-snapshot', name })
@@ -144,14 +144,14 @@ atOnce(
   },
 )
 
-atOnce('a CloneFromSnapshot that is torn out in mid-flight leaves no claim and no disk', async () => {
+atOnce('a running CloneFromSnapshot that is deleted without its finalizer leaves no claim and no disk', async () => {
   const { name, download } = await runningRestore('torn-clone')
   await tearOut('CloneFromSnapshot', 'torn-clone', name)
   const end = await endOf(environment, 'Download', 'velero', download)
   assert.equal([end['status'].phase, end['status'].reason], ['Failed', 'Canceled'])
 })
 
-atOnce('a Download that is torn out in mid-flight is made anew, and the claim is whole', async () => {
+atOnce('a running Download that is deleted without its finalizer is made anew, and the claim is whole', async () => {
   const { name, download } = await runningRestore('torn-download')
   await tearOut('Download', 'velero', download)
   const clone = await endOf(environment, 'CloneFromSnapshot', 'torn-download', name)
@@ -160,7 +160,7 @@ atOnce('a Download that is torn out in mid-flight is made anew, and the claim is
   assert.is(await sha256(copy.file), await sha256(volume.file))
 })
 
-/** Of the tests so far, one in each of these namespaces: what was backed up, and what was restored. */
+/** In the namespaces of the tests so far: the claim that was backed up, or the one that was restored. */
 const STANDING = ['shop', 'by-hand', 'freed', 'after-edit', 'torn-snapshot', 'after-lost-record', 'torn-download']
 const claimsIn = (namespaces: string[]) => namespaces.map((namespace) => `${namespace}/${NAME}`)
 
@@ -177,14 +177,14 @@ edits(
   },
 )
 
-edits('an Upload that is torn out in mid-flight is made anew, and the backup is whole', async () => {
+edits('a running Upload that is deleted without its finalizer is made anew, and the backup is whole', async () => {
   const { file, name, upload } = await runningBackup('torn-upload')
   await tearOut('Upload', 'velero', upload)
   const snapshot = await endOf(environment, 'Snapshot', 'torn-upload', name)
   assert.is(snapshot['status'].phase, 'Uploaded', snapshot['status'].message)
   const copy = await restore(environment, { snapshot }, 'after-tear')
   assert.is(await sha256(copy.volume.file), await sha256(file))
-  // The first one's session is known to nobody: prune gives it up when it has stood still for a day.
+  // Nothing records the session of the first Upload any more: prune gives it up after it has been idle for a day.
   await assertNothingStands(claimsIn([...STANDING, 'torn-upload', 'after-tear']))
 })
 

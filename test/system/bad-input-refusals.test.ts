@@ -1,5 +1,5 @@
-// A store that takes no more: without room, read-only, with objects that a lock holds, with a token that has expired. What was
-// asked for waits and says why; nothing is called done or lost; when the cause is gone it goes on without a restart.
+// A store that refuses writes: no room, read-only, objects under a lock, an expired token. Work waits and gives the reason; nothing is
+// reported as done, and nothing is lost; once the cause is gone, work continues without a restart.
 
 import { randomUUID } from 'node:crypto'
 import { CreateBucketCommand, PutObjectLockConfigurationCommand } from '@aws-sdk/client-s3'
@@ -40,7 +40,7 @@ refusals.after(async () => {
   await environment.stop()
 })
 
-/** Stands in for a store's own refusal: the real server here has no quota and gives no tokens. In the form of S3's errors. */
+/** A refusal in the form of S3's errors, from a proxy: the real server here has no quota and issues no tokens. */
 function refuse(point: RegExp, status: number, code: string): () => void {
   const body = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>refused</Message></Error>`
   const answer = { status, headers: { 'content-type': 'application/xml' }, body }
@@ -65,7 +65,7 @@ async function waitingBackup(reason: string, message: RegExp): Promise<{ name: s
   return { name, upload }
 }
 
-/** The same backup goes on, and holds what the volume holds. */
+/** The same backup continues, and holds what the volume holds. */
 async function assertGoesOn({ name, upload }: { name: string; upload: string }, namespace: string): Promise<void> {
   await retryNow(environment, 'Upload', 'velero', upload)
   const snapshot = await endOf(environment, 'Snapshot', CLAIM.namespace, name)
@@ -75,7 +75,7 @@ async function assertGoesOn({ name, upload }: { name: string; upload: string }, 
   assert.equal((await environment.vcenter.disk(volume.fcdId))?.snapshots, [])
 }
 
-refusals('a store without room holds a backup up, seals nothing, and goes on when there is room', async () => {
+refusals('with a full store a backup waits and seals nothing, and continues when there is room', async () => {
   const roots = (await environment.bucketObjects('plugins/dormouse/roots/')).length
   const makeRoom = refuse(/: PUT packs\//, 507, 'XMinioStorageFull')
   const waiting = await waitingBackup('S3Full', /no room or its quota is used up: make room \(507 XMinioStorageFull\)/)
@@ -84,14 +84,14 @@ refusals('a store without room holds a backup up, seals nothing, and goes on whe
   await assertGoesOn(waiting, 'after-full')
 })
 
-refusals('a session token that expires in mid-flight is named, and the renewed one goes on', async () => {
+refusals('an expired session token is named, and the upload continues with the renewed one', async () => {
   const renew = refuse(/^upload mover: /, 400, 'ExpiredToken')
   const waiting = await waitingBackup('S3CredentialsExpired', /Secret cloud-credentials.* has expired: renew it/)
   renew()
   await assertGoesOn(waiting, 'after-expired')
 })
 
-refusals('a server that only reads restores, holds backups up and calls no deletion done', async () => {
+refusals('with a read-only server restores work, backups wait, and no deletion is reported as done', async () => {
   const kept = await backUp(environment, CLAIM, repository)
   await environment.s3.down()
   await environment.s3.up({ readOnly: true })
@@ -111,7 +111,7 @@ refusals('a server that only reads restores, holds backups up and calls no delet
   await assertGoesOn(waiting, 'after-read-only')
 })
 
-/** From now on whatever is written into the bucket is held for a day. */
+/** From now on, a lock protects each new object in the bucket for a day. */
 async function lock(bucket: string): Promise<void> {
   await environment.s3.client.send(
     new PutObjectLockConfigurationCommand({
@@ -137,7 +137,7 @@ refusals('a bucket whose objects are locked is named before anything is backed u
   await until('an Event S3ObjectLocked', () => hasEvent(environment, claim, 'S3ObjectLocked'))
 })
 
-refusals('a lock that comes later costs no backup and no restore; a deletion waits for its end', async () => {
+refusals('with a lock that is set later backups and restores work, and a deletion waits for its end', async () => {
   await environment.s3.client.send(new CreateBucketCommand({ Bucket: 'late', ObjectLockEnabledForBucket: true }))
   const { backupRepository: late } = (await untilReady(
     environment,

@@ -1,5 +1,5 @@
 // Bad input around the object store, each row on the real API and a real S3 server: credentials, keys, buckets, locations, and
-// objects that are not what was written. Nothing is handed over or lost, and what was mended goes on without a restart.
+// objects with changed bytes. No damaged data is handed over, nothing is lost, and work continues without a restart after the repair.
 
 import { randomUUID } from 'node:crypto'
 import { CreateBucketCommand, DeleteObjectCommand, GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
@@ -55,7 +55,7 @@ badStore.after(async () => {
   await environment.stop()
 })
 
-/** The claim says so, with the fix, in its condition and an Event; the BackupRepository says the same. */
+/** Condition and Event of the claim give the reason and the fix; so does the BackupRepository. */
 async function assertNotReady(name: string, reason: string, message: RegExp): Promise<void> {
   const claim = await untilReady(environment, name, (ready) => ready.status === 'False' && ready.reason === reason)
   assert.match(readyOf(claim)?.message ?? '', message)
@@ -64,7 +64,7 @@ async function assertNotReady(name: string, reason: string, message: RegExp): Pr
   assert.is(readyOf(shown)?.reason, reason)
 }
 
-/** As retryNow, for a claim. */
+/** Like retryNow, for a claim. */
 async function lookAgain(name: string): Promise<string> {
   const annotations = { 'dormouse.dev/due': new Date().toISOString() }
   const labels = { 'dormouse.dev/step': 'repository' }
@@ -117,7 +117,7 @@ badStore(
   },
 )
 
-badStore('a region that no client takes, and a key that leads nowhere, are named', async () => {
+badStore('region, checksum algorithm and prefix that no client can use are named', async () => {
   for (const [parameters, message] of [
     [{ region: 'us_east' }, /repository parameter region: "us_east" is no region/],
     [{ checksumAlgorithm: 'crc32' }, /repository parameter checksumAlgorithm: "crc32" is not known/],
@@ -130,7 +130,7 @@ badStore('a region that no client takes, and a key that leads nowhere, are named
   await assertNotReady(fips, 'RepositoryParametersInvalid', /region "fips-us-east-1", bucket .* and s3Url/)
 })
 
-badStore('credentials that end in mid-flight hold up a backup, which goes on with the new ones', async () => {
+badStore('a backup waits when its credentials stop working, and continues with new ones', async () => {
   const { s3 } = environment
   const wrong = s3.credentialsText().replace(s3.secretAccessKey, 'x'.repeat(40))
   await environment.api.apply(secret(CREDENTIALS_SECRET, { cloud: wrong }))
@@ -146,33 +146,36 @@ badStore('credentials that end in mid-flight hold up a backup, which goes on wit
   await remove(environment, { ...backup, snapshot: end })
 })
 
-badStore('a wrong or missing encryption key opens nothing, writes nothing, and the right one goes on', async () => {
-  const { password, recoveryPassphrase } = environment.parts.repositoryKey
-  const objects = await environment.bucketObjects()
-  const ref = { apiVersion: 'v1', kind: 'Secret', namespace: 'velero', name: REPOSITORY_SECRET }
-  const right = secret(REPOSITORY_SECRET, { password, 'recovery-passphrase': recoveryPassphrase })
-  await environment.api.apply(secret(REPOSITORY_SECRET, { password: 'wrong', 'recovery-passphrase': 'wrong too' }))
-  const wrong = await claimWith(environment, {})
-  await assertNotReady(wrong, 'RepositoryKeyWrong', /none of/)
-  const { snapshotID, metadata } = backup.snapshot['status']
-  const clone = await askForClone(environment, 'keyless', { snapshotID, metadata, repository })
-  const made = (object: LooseObject | undefined) => object?.['status']?.downloadName !== undefined
-  const { object } = await environment.waitFor('CloneFromSnapshot', 'keyless', clone, made)
-  const download: string = object['status'].downloadName
-  await untilTold(environment, 'Download', 'velero', download, 'RepositoryKeyWrong')
-  await environment.api.delete(ref)
-  const missing = await claimWith(environment, {})
-  await assertNotReady(missing, 'RepositoryKeyMissing', /Dormouse never makes one up, create it/)
-  assert.equal(await environment.bucketObjects(), objects)
-  await environment.api.apply(right)
-  await lookAgain(wrong)
-  await lookAgain(missing)
-  await retryNow(environment, 'Download', 'velero', download)
-  assert.is((await endOf(environment, 'CloneFromSnapshot', 'keyless', clone))['status'].phase, 'Completed')
-  before = await settledStanding(environment)
-})
+badStore(
+  'with a wrong or missing encryption key nothing is opened or written; with the right one work continues',
+  async () => {
+    const { password, recoveryPassphrase } = environment.parts.repositoryKey
+    const objects = await environment.bucketObjects()
+    const ref = { apiVersion: 'v1', kind: 'Secret', namespace: 'velero', name: REPOSITORY_SECRET }
+    const right = secret(REPOSITORY_SECRET, { password, 'recovery-passphrase': recoveryPassphrase })
+    await environment.api.apply(secret(REPOSITORY_SECRET, { password: 'wrong', 'recovery-passphrase': 'wrong too' }))
+    const wrong = await claimWith(environment, {})
+    await assertNotReady(wrong, 'RepositoryKeyWrong', /none of/)
+    const { snapshotID, metadata } = backup.snapshot['status']
+    const clone = await askForClone(environment, 'keyless', { snapshotID, metadata, repository })
+    const made = (object: LooseObject | undefined) => object?.['status']?.downloadName !== undefined
+    const { object } = await environment.waitFor('CloneFromSnapshot', 'keyless', clone, made)
+    const download: string = object['status'].downloadName
+    await untilTold(environment, 'Download', 'velero', download, 'RepositoryKeyWrong')
+    await environment.api.delete(ref)
+    const missing = await claimWith(environment, {})
+    await assertNotReady(missing, 'RepositoryKeyMissing', /Dormouse never makes one up, create it/)
+    assert.equal(await environment.bucketObjects(), objects)
+    await environment.api.apply(right)
+    await lookAgain(wrong)
+    await lookAgain(missing)
+    await retryNow(environment, 'Download', 'velero', download)
+    assert.is((await endOf(environment, 'CloneFromSnapshot', 'keyless', clone))['status'].phase, 'Completed')
+    before = await settledStanding(environment)
+  },
+)
 
-badStore('a bucket that does not exist is named and never made', async () => {
+badStore('a bucket that does not exist is named and never created', async () => {
   const name = await claimWith(environment, { bucket: 'nobody' })
   await assertNotReady(name, 'BucketMissing', /nobody/)
   await environment.s3.client.send(new CreateBucketCommand({ Bucket: 'nobody' }))
@@ -278,7 +281,7 @@ function flipped(bytes: Uint8Array, at: number): Uint8Array {
   return copy
 }
 
-/** `damage` before a restore is asked for, `reason` as the Download says it, and after the repair the very same one ends well. */
+/** Applies `damage` before a restore; the Download must show `reason`; after the repair, the same restore ends well. */
 async function assertDamageIsSeen(
   what: string,
   keys: string[],
@@ -321,7 +324,7 @@ badStore(
     await writePieces(other.file, [{ offsetBytes: MIB, data: noise('other', 2 * MIB) }])
     const packs = (await environment.bucketObjects('damaged/plugins/dormouse/packs/')).sort((a, b) => b.bytes - a.bytes)
     const roots = await keysBelow('damaged/plugins/dormouse/roots/')
-    // Chunks fill the large one, pages the small one that is written last.
+    // The large pack holds chunks; the small one, which is written last, holds pages.
     const [pack, page, root] = [packs[0]!.key, packs.at(-1)!.key, roots[0]!]
     await backUp(environment, { namespace: 'shop', name: 'other' }, own)
     const isNew = (key: string) => !packs.some((known) => known.key === key)
@@ -347,7 +350,7 @@ badStore(
   },
 )
 
-badStore('a root that is missing ends the restore by name, and a later one finds it again', async () => {
+badStore('a missing root ends the restore with a reason, and a later restore works once the root is back', async () => {
   const [root] = (await keysBelow('damaged/plugins/dormouse/roots/')).filter((key) =>
     key.includes(damaged.upload['status'].session),
   )
@@ -382,7 +385,7 @@ badStore('an index that is changed or missing costs neither a restore nor the ne
   assert.is(await sha256((await restore(environment, last, 'index-gone')).volume.file), await sha256(volume.file))
 })
 
-badStore('a config that was changed opens nothing, and mended it does', async () => {
+badStore('a changed config opens nothing until it is repaired', async () => {
   const key = 'damaged/plugins/dormouse/config'
   const body = await read(key)
   await write(key, flipped(body, body.length - 2))
@@ -396,7 +399,7 @@ badStore('a config that was changed opens nothing, and mended it does', async ()
   await lookAgain(second)
 })
 
-badStore('afterwards a good backup and restore go on, and no disk has a snapshot left', async () => {
+badStore('afterwards a good backup and restore work, and no disk has a snapshot left', async () => {
   const again = await backUp(environment, CLAIM, repository)
   assert.is(await sha256((await restore(environment, again, 'after-all')).volume.file), await sha256(volume.file))
   assert.equal((await standing(environment)).snapshots, [])

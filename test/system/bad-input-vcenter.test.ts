@@ -1,5 +1,5 @@
-// Bad input around vCenter and VDDK, each row on the real API: a clear reason in its place, nothing half-done, and no restart once
-// it is mended.
+// Bad input around vCenter and VDDK, each row on the real API: a clear reason where the page says, nothing half-done, and no restart
+// after the repair.
 
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, symlink } from 'node:fs/promises'
@@ -49,7 +49,7 @@ async function ask(): Promise<string> {
 const applyConfig = async (text: string) =>
   void (await environment.api.apply(secret(VSPHERE_SECRET, { 'csi-vsphere.conf': text })))
 
-/** The Snapshot waits as New with that reason, nothing is in vCenter; what `mend` does lets the same one end. */
+/** The Snapshot waits as New with that reason, and vCenter has no disk snapshot; after `mend`, the same Snapshot ends. */
 async function assertWaits(reason: string, message: RegExp, mend: () => Promise<void>): Promise<void> {
   const name = await ask()
   const waiting = await untilReason(environment, 'Snapshot', CLAIM.namespace, name, reason)
@@ -62,7 +62,7 @@ async function assertWaits(reason: string, message: RegExp, mend: () => Promise<
   await cancelled(name)
 }
 
-/** No VDDK is there yet, so its Upload cannot move anything; what was taken goes away again. */
+/** There is no VDDK yet, so the Upload cannot move anything. Then removes what was taken. */
 async function cancelled(name: string): Promise<void> {
   const labels = { 'dormouse.dev/step': 'snapshot' }
   const ref = { ...typeOf('Snapshot'), namespace: CLAIM.namespace, name }
@@ -72,13 +72,13 @@ async function cancelled(name: string): Promise<void> {
   assert.equal((await environment.vcenter.disk(volume.fcdId))?.snapshots, [])
 }
 
-badVcenter('a vCenter that is not there is waited for, and the first one that is gets the job', async () => {
+badVcenter('a backup waits for an absent vCenter, and is made by the first one that is there', async () => {
   const away = environment.vcenter.configText().replace(/port = "\d+"/, 'port = "1"')
   await applyConfig(away)
   await assertWaits('VCenterUnreachable', /127\.0\.0\.1:1/, () => applyConfig(environment.vcenter.configText()))
 })
 
-badVcenter('a certificate that nobody vouches for gets no password', async () => {
+badVcenter('an untrusted vCenter gets no password', async () => {
   const other = Buffer.from(new Authority().certPem).toString('base64')
   const calls = (await environment.vcenterState()).calls['Login'] ?? 0
   await applyConfig(environment.vcenter.configText().replace(/ca-data = "[^"]*"/, `ca-data = "${other}"`))
@@ -89,7 +89,7 @@ badVcenter('a certificate that nobody vouches for gets no password', async () =>
   })
 })
 
-badVcenter('a configuration that is missing is waited for; one that cannot be read is named', async () => {
+badVcenter('a backup waits for a missing configuration; an unreadable one is reported', async () => {
   await environment.api.delete({ apiVersion: 'v1', kind: 'Secret', namespace: 'velero', name: VSPHERE_SECRET })
   environment.killFunction('dormouse-snapshot', 'SIGTERM')
   await assertWaits('SecretMissing', /velero-vsphere-config-secret/, () =>
@@ -107,7 +107,7 @@ badVcenter('row 40: a password that was rotated is read again, without a restart
   await environment.vcenter.changePassword('rotated-once')
   await environment.vcenter.expireSessions()
   await assertWaits('VCenterLoginFailed', /user|password/, () => applyConfig(environment.vcenter.configText()))
-  // The stand-in for VDDK knows the first one only.
+  // The VDDK stand-in knows only the first password.
   await environment.vcenter.changePassword(password)
   await applyConfig(environment.vcenter.configText())
 })
@@ -156,7 +156,7 @@ badVcenter('row 53: the log level of VDDK comes from the labelled ConfigMap', as
   assert.is(await sha256(copy.volume.file), await sha256(volume.file))
 })
 
-/** The files that the pods of upload have handed to VDDK. */
+/** The configuration files that the upload pods have given to VDDK. */
 async function vddkConfigs(): Promise<string[]> {
   const pods = path.join(environment.parts.folder, 'functions')
   const files = (await readdir(pods, { recursive: true })).filter((name) => /^dormouse-upload-.*vddk\.conf$/.test(name))

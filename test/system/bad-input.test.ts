@@ -1,4 +1,4 @@
-// Bad input in what is asked for, each row on the real API: a clear reason in its place, nothing lost and nothing half-done.
+// Bad input in requests, each row on the real API: a clear reason where the page says, nothing lost and nothing half-done.
 
 import { randomUUID } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
@@ -180,7 +180,7 @@ badInput('an id of one MiB is refused by the API server, and an id of another re
   assert.match(deletion['status'].message, /the repository holds no backup/)
 })
 
-badInput('what a restore cannot be made of is refused before a disk is made', async () => {
+badInput('unusable metadata or an unknown class ends a restore before a disk is made', async () => {
   const { snapshotID, metadata } = backup.snapshot['status']
   const stored = decodeClaimMetadata(metadata)
   const noClass = encodeClaimMetadata({ ...stored, spec: { ...stored['spec'], storageClassName: 'gone' } })
@@ -291,7 +291,7 @@ badInput('a repository that is not there is waited for, and cancelling leaves no
   assert.is(end['status'].phase, 'Canceled')
 })
 
-/** A valid name of that many characters. */
+/** A valid name of `length` characters. */
 const nameOf = (length: number) => `a${'.b'.repeat(length)}`.slice(0, length).replace(/\.$/, 'b')
 
 badInput('names of 1 to 253 characters go through backup, restore and deletion, with their Events', async () => {

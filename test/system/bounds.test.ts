@@ -1,5 +1,5 @@
-// Bounds of every field, told to a real API server: what is too long is refused by name, the longest that anyone has is taken, and an object
-// from before the bounds goes on.
+// The bounds of every field on a real API server: it refuses a longer value and names the field, accepts the longest real values, and an object
+// from before the bounds continues to its end.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -30,7 +30,7 @@ bounds.after(async () => await environment?.stop())
 
 const DRIVER = 's3repository.astrolabe.vmware-tanzu.com'
 const REPOSITORY = { repositoryDriver: DRIVER, repopsitoryParameters: {} }
-/** The least that each kind asks for. */
+/** The fields that each kind requires. */
 const LEAST: Record<string, object> = {
   Snapshot: { spec: { resourceHandle: { kind: 'PersistentVolumeClaim', name: 'data' }, backupRepository: 'br' } },
   CloneFromSnapshot: {
@@ -60,7 +60,7 @@ function least(kind: string, name = 'x'): LooseObject {
   } as LooseObject
 }
 
-/** One more than the field takes; undefined: it has no bound of its own. */
+/** A value that is one longer than the field allows; undefined: the field has no bound of its own. */
 function tooMuch({ path, schema }: Field): unknown {
   if (schema.maxLength !== undefined && schema.enum === undefined) {
     if (schema.format === 'byte') return 'A'.repeat(schema.maxLength + 4)
@@ -77,7 +77,7 @@ function tooMuch({ path, schema }: Field): unknown {
   return Object.fromEntries(Array.from({ length: schema.maxProperties + 1 }, (_, index) => [`k${index}`, 'v']))
 }
 
-/** The object with `value` at the field, in items and maps as their only entry. */
+/** The object with `value` at the field; lists and maps on the way have one entry. */
 function withField(object: LooseObject, path: string, value: unknown): LooseObject {
   const steps = path.split('.').slice(1)
   let at: Record<string, unknown> = object
@@ -99,7 +99,7 @@ function withField(object: LooseObject, path: string, value: unknown): LooseObje
   return object
 }
 
-/** Status goes through its subresource where there is one. A dry run, so that nothing is kept. */
+/** Writes status through its subresource where there is one. A dry run, so that nothing is kept. */
 async function refusalOf({ path, schema }: Field): Promise<string> {
   const kind = path.split('.')[0]!
   const isStatus = path.includes('.status.') && KINDS[kind as KindName].statusSubresource
@@ -170,7 +170,7 @@ bounds('the longest real values of every kind are taken', async () => {
   await environment.api.create(claim)
 })
 
-/** As it was before there were bounds. */
+/** The schema as it was before there were bounds. */
 function unbounded(crd: LooseObject): LooseObject {
   const copy = structuredClone(crd)
   for (const { schema } of fieldsOf(copy)) loosen(schema)
@@ -191,7 +191,7 @@ bounds('an object from before the bounds is still brought to its end: only what 
   await environment.api.apply(crd)
   const ref = { ...typeOf('Upload'), namespace: 'app', name: 'old' }
   const cluster = createCluster({ kubeconfig: environment.kubeconfig })
-  // Until the server has the bounds again; each time another value, as one that does not change is not looked at.
+  // Waits until the server has the bounds again. Each value is a new one, because the server does not check a value that stays the same.
   let attempts = 0
   await eventually(async () => {
     const error = await environment.api

@@ -1,5 +1,5 @@
-// Cancel, measured on the real API: 10 s while a slice runs, 15 s when nothing runs and an event arrives or the sweep looks, which it
-// does each minute in a cluster.
+// How long a cancel takes on the real API: 10 s while a slice runs, 15 s when nothing runs and an event or the sweep arrives. In a cluster
+// the sweep runs every minute.
 
 import { randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
@@ -24,7 +24,7 @@ const BY_SWEEP_MS = SWEEP_EVERY_MS + 15_000
 const cancelling = suite('cancel')
 let environment: Environment
 let repository: string
-/** A small one, of another claim: what the restores begin from. */
+/** A small backup of another claim, from which the restores begin. */
 let letters: Backup
 
 cancelling.before(async () => {
@@ -57,7 +57,7 @@ async function aVolume(name: string, mib: number): Promise<Volume> {
   return volume
 }
 
-/** Begins a backup of a new claim and waits until its Upload has moved something. */
+/** Begins a backup of a new claim and waits until its Upload has moved some data. */
 async function runningBackup(claim: string): Promise<{ name: string; upload: string; disk: string }> {
   const { fcdId: disk } = await aVolume(claim, 60)
   const name = `snap-${randomUUID()}`
@@ -86,7 +86,7 @@ function aClone(namespace: string, name: string, snapshot = letters.snapshot): L
   }
 }
 
-/** Patches the field and measures until the object is `phase` and done. */
+/** Patches the field, and measures until the object has that `phase` and is done. */
 async function cancel(kind: KindName, namespace: string, name: string, field: string, limitMs: number) {
   const startMs = performance.now()
   await environment.kubectl(
@@ -111,7 +111,7 @@ async function assertVcenterIsClean(disk: string): Promise<void> {
   assert.not((await environment.heldDisks()).includes(disk), 'kept from migrating')
 }
 
-/** Transfers run side by side; what is measured is measured one at a time. */
+/** Transfers run side by side; cancels are measured one at a time. */
 let measured: Promise<unknown> = Promise.resolve()
 const oneAtATime = async <T>(measure: () => Promise<T>): Promise<T> => {
   const mine = measured.then(measure)
@@ -177,7 +177,7 @@ cancelling(
   },
 )
 
-/** The claim and, by the driver, its disk. */
+/** Waits until the claim and its disk, which the driver deletes, are gone. */
 async function assertNoClaimLeft(namespace: string, staged: string): Promise<void> {
   assert.equal(await environment.api.list('v1', 'PersistentVolumeClaim', namespace), [])
   const isGone = async () => (await environment.vcenter.disk(staged)) === undefined
@@ -185,7 +185,7 @@ async function assertNoClaimLeft(namespace: string, staged: string): Promise<voi
 }
 
 cancelling('a Snapshot that waits for vCenter is Canceled within 15 s by its event', async () => {
-  // Gated in again and again: nothing holds it while its due step is announced.
+  // The label is set again and again: while its due step is announced, nothing holds the object back.
   await environment.vcenter.delay('VslmCreateSnapshot', 3000)
   const { fcdId } = await aVolume('late', 1)
   const name = `snap-${randomUUID()}`
@@ -218,7 +218,7 @@ cancelling(
   },
 )
 
-/** With the bucket away both transfers fail and wait a minute and more for the next attempt; no event wakes them. */
+/** With the bucket away, both transfers fail and wait a minute or more for the next attempt; no event wakes them. */
 async function inBackOff(): Promise<{ snapshot: string; clone: string }> {
   await environment.s3.down()
   const [snapshot, clone] = [`snap-${randomUUID()}`, 'clone-2']

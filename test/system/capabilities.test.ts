@@ -1,4 +1,4 @@
-// What users of the Velero Plugin for vSphere count on, each shown once on the real API: ids, names, refusals, local mode, repositories.
+// What users of the Velero Plugin for vSphere rely on, each shown once on the real API: ids, names, refusals, local mode, repositories.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -50,7 +50,7 @@ capabilities.after(async () => {
   await environment.stop()
 })
 
-/** Takes a Snapshot of `handle` to its end. */
+/** Takes a Snapshot of `handle`, and waits for its end. */
 async function snapshotEnd(
   name: string,
   namespace: string,
@@ -204,7 +204,7 @@ capabilities('row 45: deleting the claim deletes its BackupRepository, and no da
   assert.is((await environment.bucketObjects()).length, objects)
 })
 
-capabilities('nothing of a session is left open in vCenter', async () => {
+capabilities('no session is left open in vCenter', async () => {
   for (const step of ['dormouse-snapshot', 'dormouse-upload', 'dormouse-download', 'dormouse-delete'])
     environment.killFunction(step, 'SIGTERM')
   const deadline = Date.now() + 30_000

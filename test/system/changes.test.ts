@@ -10,7 +10,7 @@ import type { Volume } from '#test/environment/storage/volume.ts'
 const MIB = 2 ** 20
 const KIB = 2 ** 10
 const SIZE_BYTES = 256 * MIB
-/** Chunks are 512 KiB: each end of a changed run widens to one. */
+/** Chunks have 512 KiB: each end of a changed area is extended to a whole chunk. */
 const CHUNK_BYTES = 512 * KIB
 /** 2 % of the volume, in two runs that begin at odd places, as a database's files do. */
 const CHANGES: Piece[] = [

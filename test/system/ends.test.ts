@@ -1,4 +1,4 @@
-// How things end on the real API: records after their time, orphans in vCenter, deletions that cannot be finished.
+// How objects end on the real API: records after their time, orphans in vCenter, deletions whose clean-up fails.
 
 import { randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
@@ -17,7 +17,7 @@ import { sumOf } from './support/metrics.ts'
 
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
-/** As the environment's vSphere configuration has it. */
+/** The cluster id in the environment's vSphere configuration. */
 const CLUSTER = 'dormouse-environment'
 const RECORDS: KindName[] = ['Snapshot', 'Upload', 'Download', 'CloneFromSnapshot', 'DeleteSnapshot']
 
@@ -38,7 +38,7 @@ ends.before(async () => {
       DORMOUSE_BACKOFF_UNIT_SECONDS: '1',
     },
     pingEveryMs: { 'dormouse-sweep': 0, 'dormouse-orphans': 0 },
-    // The sweep's counts go with its instance.
+    // The counts of a sweep are lost with its instance.
     idleMs: 120_000,
   })
   repository = await claimRepository(environment)
@@ -59,7 +59,7 @@ async function names(kind: KindName): Promise<string[]> {
   return (await environment.api.list(typeOf(kind).apiVersion, kind)).map(({ metadata }) => metadata.name)
 }
 
-/** A disk snapshot under that name, as a run that died may have left it. Answers with its id. */
+/** Takes a disk snapshot with that description, as a run that died may have left it. Returns its id. */
 async function leave(description: string): Promise<string> {
   const task = await vcenter.startSnapshot(volume.fcdId, description)
   for (;;) {
@@ -168,7 +168,7 @@ ends(
     const left = async () => (await environment.vcenter.disk(other.fcdId))!.snapshots
     assert.is((await left()).length, 1)
     await environment.vcenter.clearFaults()
-    // An Upload that was made meanwhile still owns it and is woken by the sweep; without one it is an orphan.
+    // If an Upload was made meanwhile, it still owns the snapshot and the sweep wakes it; otherwise the snapshot is an orphan.
     for (let look = 0; look < 30 && (await left()).length > 0; look++) {
       await environment.ping('dormouse-sweep')
       await environment.ping('dormouse-orphans')

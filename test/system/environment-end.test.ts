@@ -1,4 +1,4 @@
-// Environments beside each other, and their ends: in order, and when the starter is killed.
+// Environments beside each other, and how they end: in order, and when the starter is killed.
 
 import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -13,7 +13,7 @@ import { PROJECT } from '#test/environment/process/tools.ts'
 const STARTER = path.join(PROJECT, 'test/environment/fixtures/echo/starter.ts')
 const ends = suite('ends')
 
-/** Those of `pids` that are still processes: a zombie is none. */
+/** Those of `pids` that still run: a zombie does not count. */
 const alive = (identities: (string | undefined)[]) =>
   identities.filter((one) => one !== undefined && identity(Number(one.split(' ')[0])) === one)
 

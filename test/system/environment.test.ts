@@ -1,5 +1,5 @@
-// The environment itself, with a function that only echoes: events reach it by Knative's rules, volumes are bound for real,
-// and nothing outlives whoever started it.
+// The environment itself, with a function that only echoes: events reach it by Knative's rules, the real controllers bind volumes,
+// and everything ends with the starter.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -51,7 +51,7 @@ events('variables and mounted files come from the manifests, options win, the us
   assert.is(env?.['LEAKED'], undefined)
 })
 
-events('the step label gates: changes outside of the selector are silent, leaving it is no news', async () => {
+events('the step label decides: a change outside of the selector, or one that leaves it, causes no event', async () => {
   await environment.api.create(aSnapshot('gated', {}, { 'dormouse.dev/step': 'done' }))
   const ref = { apiVersion: KINDS.Snapshot.apiVersion, kind: 'Snapshot', namespace: 'app', name: 'gated' }
   await environment.api.patch(ref, { metadata: { annotations: { changed: 'yes' } } })
@@ -130,7 +130,7 @@ events('events can be lost, doubled, held and delayed', async () => {
   await until('it arrives', () => echoes(environment, 'held').length === 1)
 })
 
-events('while the event sources are down nothing is announced; the clock still is', async () => {
+events('while the event sources are down no change is announced, but the clock still ticks', async () => {
   await environment.stopAdapters()
   await environment.api.create(aSnapshot('unseen'))
   await environment.startAdapters()

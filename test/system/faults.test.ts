@@ -1,4 +1,4 @@
-// The fault bench itself: each fault of a call is seen to happen, and only to whom it was meant for. Who is killed: test/nightly/faults-kills.test.ts.
+// The fault bench itself: each fault of a call happens, and only to its target. test/nightly/faults-kills.test.ts covers kills.
 
 import { rename, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'

@@ -1,5 +1,5 @@
-// Restores beside PersistentVolumes that are free and fit, with the real controller that binds: no foreign volume is bound for good, written or
-// deleted; the restore is whole, or fails by name.
+// Restores beside PersistentVolumes that are free and fit, with the real controller that binds. Dormouse never writes or deletes such a volume,
+// and no claim keeps it; the restore is whole, or fails with a reason.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -46,7 +46,7 @@ foreign.after(async () => {
 
 type Free = { name: string; fcdId: string; file: string; hash: string; before: LooseObject }
 
-/** As an administrator leaves it who wants a released volume to be used again: provisioned once, its claimRef taken out. */
+/** As an administrator leaves a released volume that is to be used again: provisioned once, with its claimRef removed. */
 async function aFreeVolume(name: string, storageClass: string, sizeBytes = SIZE_BYTES): Promise<Free> {
   const disk = await environment.vcenter.createDisk({ name, capacityBytes: sizeBytes, cbt: true })
   await writePieces(disk.path, [{ offsetBytes: 0, data: noise(name, sizeBytes) }])
@@ -67,7 +67,7 @@ async function aFreeVolume(name: string, storageClass: string, sizeBytes = SIZE_
   return { name, fcdId: disk.id, file: disk.path, hash: await sha256(disk.path), before }
 }
 
-/** Without what moves by itself. */
+/** Without the fields that change by themselves. */
 function plain({ metadata, spec }: LooseObject): object {
   const { name, uid, annotations, labels, finalizers, deletionTimestamp } = metadata
   return { name, uid, annotations, labels, finalizers, deletionTimestamp, spec }
@@ -114,7 +114,7 @@ foreign('a class that binds at once: the restore fails by the name of the volume
   for (const free of [same, larger]) {
     await assertAsBefore(free)
     assertNeverBound(free)
-    // So that they stand in no other test's way.
+    // Reserves them, so that they do not disturb other tests.
     await environment.api.delete({ apiVersion: 'v1', kind: 'PersistentVolume', name: free.name })
   }
   await assertNothingLeft('at-once')
@@ -135,7 +135,7 @@ atOnce('a class that waits for its first consumer: the restore is whole beside t
   }
 })
 
-atOnce("volumes without a class, and of another class, are in nobody's way", async () => {
+atOnce('volumes without a class, and of another class, do not disturb a restore', async () => {
   const free = await aFreeVolume('no-class', '')
   const clone = await restoreWith('beside', STORAGE_CLASSES.immediate)
   assert.is(clone['status'].phase, 'Completed', clone['status'].message)
@@ -155,7 +155,7 @@ atOnce('a claim of the class "", or of none where there is no default: the resto
 })
 
 atOnce(
-  'a volume that comes free when the staging claim stands is bound by Kubernetes, and kept for an operator to look at',
+  'a volume that becomes free while the staging claim exists is bound by Kubernetes, and kept for an operator to look at',
   async () => {
     const name = await ask('raced', STORAGE_CLASSES.never)
     const staging = async () => await environment.api.list('v1', 'PersistentVolumeClaim', 'raced')

@@ -1,5 +1,5 @@
-// The restored volume is handed over only when it is whole: the phases of the claims, recorded throughout, say so. What cannot
-// be handed over leaves nothing behind.
+// The restored volume is handed over only when it is whole, as the recorded phases of the claims show. What cannot be handed over leaves
+// nothing behind.
 
 import { createHash, randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -51,7 +51,7 @@ handOver.after(async () => {
   await environment.stop()
 })
 
-/** Asks for a restore into `namespace`, as if the claim had been of another storage class when one is given. */
+/** Asks for a restore into `namespace`; with `storageClass`, as if the claim had had that class. */
 async function createClone(
   namespace: string,
   storageClass?: string,
@@ -81,7 +81,7 @@ async function endOf(namespace: string, name: string): Promise<LooseObject> {
   return (await environment.waitFor('CloneFromSnapshot', namespace, name, isOver, 120_000)).object
 }
 
-/** The API server numbers all writes in one row: what has the higher number came later. */
+/** The API server numbers all writes in one sequence: a higher number is a later write. */
 const numberOf = ({ object }: Seen): number => Number(object.metadata.resourceVersion)
 const inNamespace = (recorder: Recorder, namespace: string): Seen[] =>
   recorder.seen.filter(({ object }) => object.metadata.namespace === namespace)
@@ -92,7 +92,7 @@ function firstOf(seen: Seen[], what: string, is: (one: Seen) => boolean): Seen {
   return found
 }
 
-/** Restores into `namespace` and asserts, from all that was recorded, that nobody could use the disk before it was whole. */
+/** Restores into `namespace`; checks in all recorded states that no Pod could use the disk before it was whole. */
 async function assertHandedOverWhole(namespace: string, storageClass: string): Promise<void> {
   const clone = await endOf(namespace, await createClone(namespace, storageClass))
   assert.is(clone['status'].phase, 'Completed', clone['status'].message)
@@ -116,7 +116,7 @@ async function assertHandedOverWhole(namespace: string, storageClass: string): P
   assert.ok(staging.at(-1)?.deleted, 'the staging claim is gone')
 }
 
-/** What stands of volumes: names of claims (with their namespaces), of PVs, and ids of disks. */
+/** Existing volumes: names of claims (with their namespaces), of PVs, and ids of disks. */
 async function standing(): Promise<{ claims: string[]; volumes: string[]; disks: string[] }> {
   const named = (objects: LooseObject[]) =>
     objects.map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`).sort()
@@ -146,7 +146,7 @@ atOnce(
   },
 )
 
-/** Velero's: `spec.volumeName` names a volume that is not there. */
+/** A claim like Velero's: `spec.volumeName` names a volume that does not exist. */
 async function createWaitingClaim(namespace: string, volumeName: string, change: object = {}): Promise<void> {
   const { accessModes, resources, storageClassName } = volume.claim['spec']
   await environment.api.create({
@@ -160,7 +160,7 @@ async function createWaitingClaim(namespace: string, volumeName: string, change:
 atOnce("a claim of Velero's waits Pending, and is bound to whole data under the volume's name", async () => {
   const [namespace, awaited] = ['by-velero', 'dormouse-by-velero']
   const name = await createClone(namespace, undefined, awaited)
-  // A resource modifier made it larger and of another class.
+  // A resource modifier has given it another size and another class.
   await createWaitingClaim(namespace, awaited, {
     storageClassName: STORAGE_CLASSES.waiting,
     resources: { requests: { storage: '64Mi' } },
@@ -267,7 +267,7 @@ atOnce(
   },
 )
 
-/** Of the tests so far: what was backed up, what was restored, and the claim that came in between. */
+/** After the tests so far: the claims that were backed up, those that were restored, and the claim that a test created in between. */
 const STANDING = ['by-hand/xfs', 'copy/orders', 'made-again/xfs', 'raced/orders', 'shop/orders', 'waiting-copy/orders']
 
 handOver('of what failed, was given up or deleted no claim, volume or disk is left', async () => {

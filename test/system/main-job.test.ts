@@ -1,4 +1,4 @@
-// The main job on a small volume, over everything that is real: two backups, a loss, restores, a deletion.
+// A whole job on a small volume, over everything that is real: two backups, a loss, restores, a deletion.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

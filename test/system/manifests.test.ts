@@ -1,4 +1,4 @@
-// What config/ and eventing/ say, told to a real API server that also serves Knative's own CRDs.
+// A real API server that also serves Knative's own CRDs accepts the manifests in config/ and eventing/.
 
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
@@ -37,7 +37,7 @@ function resource(kind: string): string {
   return `${plural}.${apiVersion.split('/')[0]}`
 }
 
-/** The words of a refusal; fails when there is none. */
+/** The message of the refusal; fails when there is none. */
 async function refusal(call: Promise<unknown>): Promise<string> {
   try {
     await call
@@ -93,7 +93,7 @@ for (const name of SEEDS) {
 }
 
 manifests(
-  'a phase that nobody knows is refused, an empty one is not where the Velero Plugin for vSphere has it',
+  'an unknown phase is refused, and an empty one is accepted where the Velero Plugin for vSphere has it',
   async () => {
     const bad = await refusal(change('upload', { status: { phase: 'Uploading' } }))
     assert.match(bad, /status\.phase: Unsupported value: "Uploading"/)
@@ -160,7 +160,7 @@ manifests('kubectl get dormouse -A shows all kinds', async () => {
 
 type Schema = { properties?: Record<string, Schema>; items?: Schema }
 
-/** Field names with their depth, as `kubectl explain --recursive` indents them. */
+/** Names of fields with their depth, from the indentation of `kubectl explain --recursive`. */
 function fieldsOf(schema: Schema, depth = 1): string[] {
   return Object.entries(schema.properties ?? {}).flatMap(([name, field]) => [
     `${'  '.repeat(depth)}${name}`,
@@ -190,7 +190,7 @@ manifests('kubectl explain knows every field', async () => {
 
 async function may(account: string, verb: string, what: string, namespace = 'velero'): Promise<boolean> {
   const as = `--as=system:serviceaccount:velero:dormouse-${account}`
-  // Exit code 1 is a plain no.
+  // Exit code 1 means "no".
   return await environment.kubectl('auth', 'can-i', verb, what, '-n', namespace, as).then(
     () => true,
     () => false,

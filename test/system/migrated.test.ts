@@ -1,4 +1,4 @@
-// Volumes of the old in-tree driver, which vSphere's CSI driver has taken over: the disk behind them stands in a record of the driver.
+// Volumes of the old in-tree driver that vSphere's CSI driver has taken over: a record of the driver names the disk behind each.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ import { bindByHand } from './support/by-hand.ts'
 const MIB = 2 ** 20
 const { apiVersion, plural } = KINDS.CnsVSphereVolumeMigration
 const KIND = 'CnsVSphereVolumeMigration'
-/** As much of the driver's CRD as is read. */
+/** The part of the driver's CRD that Dormouse reads. */
 const CRD = {
   apiVersion: 'apiextensions.k8s.io/v1',
   kind: 'CustomResourceDefinition',

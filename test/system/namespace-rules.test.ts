@@ -1,5 +1,5 @@
-// What the rules of a user's namespace and the zones of a cluster do to a restore, with the real quota controller, the API server's own admission
-// and the real Velero; and a driver that makes a disk only where external-provisioner would.
+// What the rules of a user's namespace and the zones of a cluster do to a restore, with the real quota controller, the API server's own
+// admission, the real Velero, and a driver that makes a disk only where external-provisioner would.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -44,7 +44,7 @@ rules.after(async () => {
   await environment.stop()
 })
 
-/** Counted by the controller before it is used. */
+/** Waits until the controller has counted the quota. */
 async function aQuota(namespace: string, hard: Record<string, string>): Promise<void> {
   await environment.createNamespace(namespace)
   const quota = { apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'small', namespace } }
@@ -57,7 +57,7 @@ async function aQuota(namespace: string, hard: Record<string, string>): Promise<
 
 const ONE_CLAIM = { persistentvolumeclaims: '1', 'requests.storage': '16Mi' }
 
-/** Where the staging claims of restores into that namespace stood. */
+/** The namespaces in which the staging claims of restores into that namespace were made. */
 function stagedFor(namespace: string): string[] {
   const staging = claims.seen.filter(({ object }) =>
     object.metadata.annotations?.['dormouse.dev/clone']?.startsWith(`${namespace}/`),
@@ -131,7 +131,7 @@ atOnce('a quota without room ends the restore soon, by a reason of its own and w
 })
 
 atOnce(
-  'a claim that waits for a restore of nobody but its tenant counts twice, and the end stands beside it, too',
+  'a waiting claim without a Restore of Velero counts twice against the quota, and its restore says so in an Event',
   async () => {
     await aQuota('forged', ONE_CLAIM)
     const { snapshotID, metadata } = backup.snapshot['status']
@@ -178,7 +178,7 @@ atOnce('a LimitRange against the claim ends the restore at once, by name', async
   })
 })
 
-/** Acts some time after it is made. */
+/** A policy has its effect only some time after its creation. */
 async function aPolicy(namespace: string): Promise<void> {
   await environment.createNamespace(namespace)
   const admission = { apiVersion: 'admissionregistration.k8s.io/v1' }
@@ -282,7 +282,7 @@ atOnce('no node in the zones of the class: the restore ends by a reason that nam
   assert.equal(environment.parts.csi.refusals, [])
 })
 
-rules("a restore of Velero that is torn out leaves nothing in Velero's namespace", async () => {
+rules("a restore of Velero that is deleted without its finalizer leaves nothing in Velero's namespace", async () => {
   const map = { apiVersion: 'v1', kind: 'ConfigMap', namespace: 'velero', name: 'classes' }
   const labels = { 'velero.io/plugin-config': '', 'velero.io/change-storage-class': 'RestoreItemAction' }
   await environment.api.apply({

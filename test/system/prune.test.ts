@@ -1,4 +1,4 @@
-// Space comes back: two backups, one deleted, and the function that is woken by the clock; what belongs to others stays.
+// Space comes back: two backups, one deleted, and the function that the clock wakes. What belongs to others stays.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -16,7 +16,7 @@ import type { LooseObject } from '#test/support/loose-object.ts'
 
 const MIB = 2 ** 20
 const CLAIM = { namespace: 'shop', name: 'orders' }
-/** Of another cluster: this one's functions know nothing of it. */
+/** A session of another cluster, of which this cluster's functions have no record. */
 const FOREIGN = `${'a'.repeat(16)}-${'b'.repeat(16)}-018bcfe56800-00000001`
 
 const prune = suite('prune by the function')
@@ -37,7 +37,7 @@ const bytesOfPacks = async () => {
   return packs.reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
-/** Wakes maintenance, and waits until both repositories say so. */
+/** Wakes maintenance, and waits until both repositories report a prune. */
 async function pruneAll(reason: string): Promise<void> {
   await environment.ping('dormouse-maintenance')
   const isPruned = (object: LooseObject | undefined) => pruned(object)?.reason === reason
@@ -52,7 +52,7 @@ prune.before(async () => {
   await writePieces(volume.file, [{ offsetBytes: MIB, data: noise('first', 6 * MIB) }])
   first = await backUp(environment, CLAIM, main)
   await backUp(environment, CLAIM, other)
-  // All of it: a pack of which a part is still used stays whole.
+  // All of it, although a pack stays whole while a part of it is used.
   await writePieces(volume.file, [{ offsetBytes: MIB, data: noise('second', 6 * MIB) }])
   second = await backUp(environment, CLAIM, main)
   repository = await openRepository(environment)

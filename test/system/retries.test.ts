@@ -1,4 +1,4 @@
-// What happens while the bucket or vCenter fails: back-off, ceilings, and never a false Completed. A second stands for each minute.
+// What happens while the bucket or vCenter fails: back-off, limits of retries, and never a false Completed. One second stands for each minute.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -64,7 +64,7 @@ async function until(kind: KindName, namespace: string, name: string, phase: str
 
 const localSnapshots = async () => (await environment.vcenter.disk(volume.fcdId))!.snapshots.length
 
-/** The bucket refuses every call; `mend` gives the right keys back. */
+/** The bucket refuses every call; `mend` restores the right keys. */
 async function breakCredentials(): Promise<{ mend: () => Promise<void> }> {
   const right = environment.s3.credentialsText()
   const wrong = right.replace(environment.s3.secretAccessKey, 'wrong')
@@ -80,7 +80,7 @@ async function failCleanUp(): Promise<void> {
   await environment.vcenter.addFault({ method: 'VslmDeleteSnapshot', taskFault: 'FileLocked', times: 1000 })
 }
 
-/** What each attempt of a transfer left behind, in order. */
+/** The status after each attempt of a transfer, in order. */
 function failuresOf(recorder: Recorder, name: string, phase: string): Record<string, unknown>[] {
   const states = recorder.of(name).map(({ object }) => object['status'] ?? {})
   const failed = states.filter((status) => status.phase === phase)

@@ -1,4 +1,5 @@
-// The example objects of the Velero Plugin for vSphere's documents: accepted as they are; what is over starts nothing, what is in progress goes on.
+// The example objects of the Velero Plugin for vSphere's documents are accepted unchanged. One that has ended starts nothing; one in progress
+// continues.
 
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
@@ -23,7 +24,7 @@ let backup: Backup
 
 const example = (name: string) => parse(readFileSync(`test/fixtures/seed/${name}.yaml`, 'utf8')) as LooseObject
 
-/** As somebody's backup tool would bring it back: with its status, whatever the kind allows at creation. */
+/** Creates the object with its status, as a backup tool would restore it, whatever the kind allows at creation. */
 async function bringBack(object: LooseObject): Promise<LooseObject> {
   await environment.createNamespace(object.metadata.namespace ?? '')
   await environment.api.create(object)
@@ -60,7 +61,7 @@ seeds('all four are accepted with their status, and no field is lost', async () 
   }
 })
 
-seeds('one that is over starts nothing', async () => {
+seeds('an example that has ended starts nothing', async () => {
   const before = await environment.vcenterState()
   for (const name of ['snapshot', 'upload', 'clonefromsnapshot']) {
     const { kind, metadata, status } = example(name)
@@ -79,7 +80,7 @@ seeds('one that is over starts nothing', async () => {
   assert.equal((await environment.vcenterState()).fcds, before.fcds, 'no disk, no snapshot')
 })
 
-seeds('one that is in progress without a holder is gone on with, and says why it cannot end', async () => {
+seeds('an example in progress without a holder is continued, and says why it cannot end', async () => {
   const download = await bringBack(example('download'))
   const isTried = (object: LooseObject | undefined) => object?.['status']?.reason === 'RepositoryNotFound'
   const { object } = await environment.waitFor('Download', 'velero', download.metadata.name, isTried, 60_000)

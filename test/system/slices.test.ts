@@ -1,5 +1,5 @@
-// Transfers that take several slices: each is seen in the status, an event starts the next one, and a slice that is killed
-// in its middle costs that slice only.
+// Transfers that take several slices: each slice shows in the status, an event starts the next one, and killing a slice loses only the
+// work of that slice.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -19,12 +19,12 @@ const SLICE_SECONDS = 2
 const BYTES_PER_SECOND = 8e6
 const ORDERS_BYTES = 72 * MIB
 const LETTERS_BYTES = 48 * MIB
-/** At the end of a slice what is in hand is still written: at most what a mover with so little memory may hold. */
+/** At the end of a slice, data in flight is still written: at most what a mover with so little memory may hold. */
 const IN_HAND_BYTES = 8 * MIB
 const SLICE_BYTES = SLICE_SECONDS * BYTES_PER_SECOND + IN_HAND_BYTES
 const ORDERS = { namespace: 'shop', name: 'orders' }
 const LETTERS = { namespace: 'shop', name: 'letters' }
-/** The data of each claim lies elsewhere on its disk, so that the trace tells whose it is. */
+/** The data of each claim lies at another place of its disk, so that the trace shows whose it is. */
 const ORDERS_AREA: Area = { fromBytes: 0, endBytes: ORDERS_BYTES }
 const LETTERS_AREA: Area = { fromBytes: 2 * ORDERS_BYTES, endBytes: 2 * ORDERS_BYTES + LETTERS_BYTES }
 const WAITING = { timeoutMs: 300_000 }
@@ -50,7 +50,7 @@ slices.before(async () => {
       DORMOUSE_MEMORY_MIB: '256',
       FAKE_VDDK_MBPS: String(BYTES_PER_SECOND / 1e6),
     },
-    // Events alone, until somebody is killed.
+    // Only events wake functions, until a test kills one.
     pingEveryMs: { 'dormouse-sweep': 0 },
   })
   repository = await claimRepository(environment)
@@ -71,7 +71,7 @@ const isAtWork = (seen: Seen): boolean => statusOf(seen).phase === 'InProgress'
 const lastSlice = (recorder: Recorder): number =>
   Math.max(0, ...recorder.seen.filter(isAtWork).map((one) => statusOf(one).slice))
 
-/** Slices are numbered from 1 on, each one is seen at work, and each one gets further than the one before. */
+/** Slices are numbered from 1 on; each one was seen at work, and each one got further than the one before. */
 function assertSlices(recorder: Recorder, wanted: number): number {
   const atWork = recorder.seen.filter(isAtWork).map(statusOf)
   const numbers = [...new Set(atWork.map(({ slice }) => slice as number))]
@@ -93,7 +93,7 @@ function assertSlices(recorder: Recorder, wanted: number): number {
   return numbers.length
 }
 
-/** Every request to the function was an event of a source, one for each slice, and the sweep was not asked. */
+/** Every request to the function was an event of a source, one for each slice; none came from the sweep. */
 async function assertWokenByEvents(name: 'upload' | 'download', count: number): Promise<void> {
   await until('the last slice is answered', () => environment.router.inFlight === 0)
   const attempts = environment.router.attempts.filter(({ trigger }) => trigger === `dormouse-${name}`)
@@ -106,7 +106,7 @@ async function assertWokenByEvents(name: 'upload' | 'download', count: number): 
   assert.is(sweep?.requests, 0)
 }
 
-/** In the middle of slice `number`: it has moved something, and not all that it can. */
+/** Waits until the middle of slice `number`: it has moved some data, but not as much as it can. */
 async function middleOf(recorder: Recorder, number: number, movedBytes: () => Promise<number>): Promise<void> {
   await until(`slice ${number}`, () => lastSlice(recorder) >= number, 120_000)
   const before = await movedBytes()
@@ -150,10 +150,10 @@ slices('an upload whose mover is killed says so, and waits for its next attempt'
   await trace.skip()
   lettersRead = () => trace.movedBytes('Read', LETTERS_AREA)
   lettersBackup = backUp(environment, LETTERS, repository, WAITING)
-  lettersBackup.catch(() => {}) // who waits for it hears of it
+  lettersBackup.catch(() => {}) // the test that awaits it sees the rejection
   await middleOf(uploads, 3, lettersRead)
   for (const pid of moverPids(environment, 'upload')) process.kill(pid, 'SIGKILL')
-  // The label follows the status, when the Lease is free.
+  // The label changes after the status, when the Lease is free.
   const hasFailed = (upload: LooseObject | undefined) =>
     upload?.['status'].phase === 'UploadError' && upload.metadata.labels?.['dormouse.dev/step'] !== 'running'
   const { name } = uploads.seen.at(-1)!.object.metadata
@@ -197,7 +197,7 @@ slices('a download slice whose function is killed with its mover costs that slic
   assert.is(await sha256(restored.volume.file), await sha256(orders.file))
 })
 
-slices('after its back-off the upload whose mover was killed goes on from its last slice', async () => {
+slices('after its back-off the upload whose mover was killed continues from its last slice', async () => {
   const ended = await lettersBackup
   assertOneSliceLost(await lettersRead(), LETTERS_BYTES)
   const restored = await restore(environment, ended, 'letters-restored', WAITING)

@@ -1,4 +1,4 @@
-// With the event sources stopped from the start the sweep alone brings everything to its right end, and says that it had to.
+// The event sources are stopped from the start: the sweep alone brings all work to its right end, and counts that it had to.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -25,7 +25,7 @@ sweepAlone.before(async () => {
     adapters: false,
     pingEveryMs: { 'dormouse-sweep': 1000 },
     env: { DORMOUSE_DUE_SECONDS: '1', DORMOUSE_SLICE_SECONDS: '2', FAKE_VDDK_MBPS: '8' },
-    // The sweep's counts go with its instance.
+    // The counts of a sweep are lost with its instance.
     idleMs: 120_000,
   })
 })

@@ -1,5 +1,5 @@
-// A tenant's BackupRepositoryClaim on the real API: it never makes Dormouse connect to, or send a Secret to, a place of the tenant's
-// choosing. A listener on loopback counts who comes.
+// A tenant's BackupRepositoryClaim on the real API: it never makes Dormouse connect, or send a Secret, to an address that the tenant
+// chooses. A listener on loopback counts connections.
 
 import { randomUUID } from 'node:crypto'
 import { createServer, type Server } from 'node:http'
@@ -76,7 +76,7 @@ async function untilTold(
   return await untilReady(environment, name, isWanted, namespace)
 }
 
-/** GETs of single Secrets that the API server has answered. */
+/** Answered GETs of single Secrets. */
 async function secretReads(): Promise<number> {
   const lines = (await environment.kubectl('get', '--raw', '/metrics')).split('\n')
   const found = lines.filter(
@@ -93,7 +93,7 @@ async function dueAgain(namespace: string, name: string): Promise<void> {
 }
 
 tenants(
-  'a claim with an endpoint and Secrets of its own is refused: nobody is connected to, no Secret is read',
+  'a claim with an endpoint and Secrets of its own is refused: no connection is made, and no Secret is read',
   async () => {
     await open(aLocation(environment.s3, 'closed'), 'tenant-a')
     await open(aLocation(environment.s3, 'shared'), `tenant-a,${TENANT}`)
@@ -128,7 +128,7 @@ tenants(
       assert.is(await environment.api.get(repository), undefined, reason)
       assert.is(claim['backupRepository'], undefined)
     }
-    // Looked at again, and still refused.
+    // Handled again, and still refused.
     for (const { name } of asked) await dueAgain(TENANT, name)
     const isParked = (claim: LooseObject | undefined) => claim?.metadata.labels?.['dormouse.dev/step'] === 'waiting'
     for (const { name } of asked) await environment.waitFor('BackupRepositoryClaim', TENANT, name, isParked, 60_000)
@@ -155,7 +155,7 @@ tenants("an operator's own mistake sends no key either", async () => {
 })
 
 tenants(
-  "the words of an operator's server reach the operator, and neither the tenant's claim nor its Events",
+  "the message of an operator's server reaches the operator, and neither the tenant's claim nor its Events",
   async () => {
     const location = aLocation(environment.s3, 'portal')
     location['spec'].config.s3Url = attackerUrl
@@ -176,7 +176,7 @@ tenants(
 )
 
 tenants(
-  'an opened location backs up and restores its namespace alone, and takes no more once it is closed',
+  'an opened location serves backups and restores of its namespace alone, and takes no backups once it is closed',
   async () => {
     const claim = { namespace: TENANT, name: 'data' }
     const volume = await environment.createVolume({ ...claim, sizeBytes: 16 * MIB })
@@ -204,7 +204,7 @@ tenants(
   },
 )
 
-/** What a location says, as a tenant's tool may copy it: the same values are allowed. */
+/** The settings of a location as a tenant's tool may copy them: equal values are allowed. */
 function copiedFrom(prefix: string): Record<string, string> {
   const { bucket, s3Url } = repositoryParameters(environment)
   return { bucket: bucket!, s3Url: s3Url!, prefix }

@@ -1,5 +1,5 @@
 // Two tenants, two clusters and another program at one vCenter and one bucket, on the real API with the functions' own rights: what a
-// tenant asks for by an id, a status or a claim touches only what is its own, and each refusal says why.
+// tenant requests by an id, a status or a claim touches only the tenant's own objects, and each refusal gives its reason.
 
 import { randomUUID } from 'node:crypto'
 import { suite } from 'uvu'
@@ -22,13 +22,13 @@ const SPY = { namespace: 'tenant-b', name: 'spy' }
 const trust = suite('who may delete')
 let environment: Environment
 let vcenter: VolumeService
-/** Over one bucket: the one is for `app` and where it is restored to, the other for everybody. */
+/** Repositories over one bucket: one for `app` and the namespace that it restores into, the other open to all. */
 let forApp: string
 let shared: string
 let app: Volume
 let spy: Volume
 let backup: Backup
-/** Of `app`, kept in vCenter. */
+/** A backup of `app` that is kept in vCenter. */
 let kept: LooseObject
 
 trust.before(async () => {
@@ -52,7 +52,7 @@ trust.after(async () => {
 
 const isDone = (object: LooseObject | undefined) => object?.metadata.labels?.['dormouse.dev/step'] === 'done'
 
-/** A disk snapshot that somebody else has made. */
+/** A disk snapshot that another program has made. */
 async function leave({ fcdId }: Volume, description: string): Promise<string> {
   const task = await vcenter.startSnapshot(fcdId, description)
   for (;;) {
@@ -117,7 +117,7 @@ trust('disk snapshots of other programs and of other clusters stay, also on the 
     }
 })
 
-trust('a status that was written by hand makes no backup of what is of others, and removes nothing of it', async () => {
+trust("a forged status makes no backup of others' data, and removes nothing of others", async () => {
   const before = await snapshotIds(app)
   const { snapshotID } = kept['status']
   for (const [name, phase, cancel] of [
@@ -158,7 +158,7 @@ trust("a claim that names another's volume is not backed up, whatever its status
   await environment.api.create(aSnapshot('stolen', { ...SPY, name: 'thief' }, shared))
   const { object } = await environment.waitFor('Snapshot', SPY.namespace, 'stolen', isDone)
   assert.is(object['status'].phase, 'SnapshotFailed')
-  // Kubernetes may take the claim's word back before it is read.
+  // Kubernetes may take the claim's reference back before a function reads it.
   assert.ok(['VolumeOfAnotherClaim', 'ClaimNotBound'].includes(object['status'].reason), object['status'].reason)
   assert.equal(await snapshotIds(app), before)
 })
@@ -176,7 +176,7 @@ trust('a namespace deletes its own: in the bucket, and in vCenter also when the 
   assert.is((await snapshotIds(app)).length, before.length - 1)
 })
 
-trust('what others asked to delete is still whole', async () => {
+trust('the backup that other tenants asked to delete is still whole', async () => {
   const copy = await restore(environment, backup, 'app-again')
   assert.is(await sha256(copy.volume.file), await sha256(app.file))
 })

@@ -130,7 +130,7 @@ function reasonOf({ status }: LooseObject): string | undefined {
 
 const ENDS = ['Failed', 'SnapshotFailed', 'UploadFailedAfterRetry', 'Canceled', 'Completed', 'Uploaded', 'Snapshotted']
 
-/** What has become of it when it moves no more: `refused`, `nobody`, or its reason. */
+/** The result once it does not change any more: `refused`, `nobody`, or its reason. */
 async function endOfHostile(hostile: Hostile): Promise<string> {
   try {
     await plant(tenant.api, hostile)
@@ -151,31 +151,34 @@ async function endOfHostile(hostile: Hostile): Promise<string> {
   return reasonOf(object) ?? '(none)'
 }
 
-trust('a hostile tenant reads, changes, deletes and reaches nothing foreign, and is told why', async () => {
-  await environment.api.create({
-    apiVersion: 'v1',
-    kind: 'PersistentVolumeClaim',
-    metadata: { name: 'stolen', namespace: OWN.namespace },
-    spec: { ...victim.claim['spec'], volumeName: victim.volumeName },
-  })
-  const stolen = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace: OWN.namespace, name: 'stolen' }
-  await tenant.api.patch(stolen, { status: { phase: 'Bound' } }, 'status')
-  const all = hostileObjects(OWN.namespace, known)
-  assert.ok(all.length >= 30)
-  const wrong: string[] = []
-  for (const hostile of all) {
-    const ended = await endOfHostile(hostile)
-    const asWanted = typeof hostile.ends === 'string' ? ended === hostile.ends : hostile.ends.test(ended)
-    if (!asWanted) wrong.push(`${hostile.what}: ${ended}, want ${hostile.ends}`)
-  }
-  assert.equal(wrong, [])
-  await environment.ping('dormouse-sweep')
-  await environment.ping('dormouse-orphans')
-  assert.equal(await foreignWorld(environment, watched), before)
-  assert.is(lure.connections, 0)
-})
+trust(
+  'a hostile tenant reads, changes, deletes and reaches nothing of others, and each refusal has its reason',
+  async () => {
+    await environment.api.create({
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name: 'stolen', namespace: OWN.namespace },
+      spec: { ...victim.claim['spec'], volumeName: victim.volumeName },
+    })
+    const stolen = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace: OWN.namespace, name: 'stolen' }
+    await tenant.api.patch(stolen, { status: { phase: 'Bound' } }, 'status')
+    const all = hostileObjects(OWN.namespace, known)
+    assert.ok(all.length >= 30)
+    const wrong: string[] = []
+    for (const hostile of all) {
+      const ended = await endOfHostile(hostile)
+      const asWanted = typeof hostile.ends === 'string' ? ended === hostile.ends : hostile.ends.test(ended)
+      if (!asWanted) wrong.push(`${hostile.what}: ${ended}, want ${hostile.ends}`)
+    }
+    assert.equal(wrong, [])
+    await environment.ping('dormouse-sweep')
+    await environment.ping('dormouse-orphans')
+    assert.equal(await foreignWorld(environment, watched), before)
+    assert.is(lure.connections, 0)
+  },
+)
 
-trust('what no function looks at stays as it was written, through sweeps', async () => {
+trust('objects that no function handles stay as they were written, through sweeps', async () => {
   for (const kind of ['Upload', 'Download'] as const) {
     const [object] = await environment.api.list(typeOf(kind).apiVersion, kind, OWN.namespace)
     assert.equal([object?.['status']?.phase, object?.metadata.finalizers], [undefined, undefined], kind)
@@ -205,7 +208,7 @@ trust('RBAC keeps a tenant out of the Velero namespace and of cluster-scoped obj
   assert.is(await refused(tenant.api.get(key)), 403)
 })
 
-trust('a tenant restores and deletes what is its own', async () => {
+trust('a tenant restores and deletes its own backups', async () => {
   const content = await sha256(own.file)
   await tenant.api.delete({ apiVersion: 'v1', kind: 'PersistentVolumeClaim', ...OWN })
   await environment.waitFor('PersistentVolumeClaim', OWN.namespace, OWN.name, (claim) => claim === undefined)

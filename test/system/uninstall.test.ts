@@ -1,4 +1,4 @@
-// Dormouse is removed as docs/operations/install.md says: the page's own commands, told to a real API server.
+// Removes Dormouse as docs/operations/install.md says, with the page's own commands, on a real API server.
 
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ const HELD = [
 
 let environment: Environment
 uninstall.before(async () => {
-  // Nobody is there who could take a finalizer off, as after a removal of everything at once.
+  // No function runs that could remove a finalizer, as after a removal of everything at once.
   environment = await startEnvironment({
     knativeCrds: true,
     adapters: false,
@@ -30,7 +30,7 @@ uninstall.before(async () => {
 })
 uninstall.after(async () => await environment?.stop())
 
-/** The first block of commands below a heading of the page, run by a shell whose kubectl is the environment's admin. */
+/** Runs the first block of commands below a heading of the page, in a shell whose kubectl is the environment's admin. */
 async function runBlock(heading: string): Promise<string> {
   const page = readFileSync('docs/operations/install.md', 'utf8')
   const block = new RegExp(`^### ${heading}\\n[\\s\\S]*?\`\`\`sh\\n([\\s\\S]*?)\`\`\``, 'm').exec(page)?.[1]
@@ -53,7 +53,7 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
   }
 }
 
-/** One value of every object that is there. */
+/** One field of every existing object. */
 async function valuesOf(jsonpath: string): Promise<string[]> {
   const kinds = (await crds()).map((crd) => crd.split('/')[1] ?? '')
   const texts = await Promise.all(
@@ -62,12 +62,12 @@ async function valuesOf(jsonpath: string): Promise<string[]> {
   return texts.flatMap((text) => text.split(/\s+/)).filter((text) => text !== '')
 }
 
-/** The API server deletes the objects of a CRD in its own time. */
+/** The API server takes its time to delete the objects of a CRD. */
 async function allBeingDeleted(): Promise<void> {
   await until(async () => (await valuesOf('metadata.deletionTimestamp')).length === HELD.length)
 }
 
-/** As the function leaves it while it holds something. */
+/** With the finalizer, as the function leaves it while it holds something. */
 async function createHeld(file: string): Promise<void> {
   const sample = parse(readFileSync(file, 'utf8')) as LooseObject
   const { namespace = '' } = sample.metadata
@@ -75,21 +75,24 @@ async function createHeld(file: string): Promise<void> {
   await environment.api.create({ ...sample, metadata: { ...sample.metadata, finalizers: [FINALIZER] } })
 }
 
-uninstall('CRDs and functions removed at once hang on what is held; the commands of the page let it go', async () => {
-  await environment.kubectl('apply', '-k', 'config')
-  await environment.kubectl('wait', '--for=condition=Established', ...(await crds()))
-  for (const file of HELD) await createHeld(file)
-  const atOnce = await environment.kubectl('delete', '-k', 'config', '--timeout=3s').then(
-    () => 'it is gone',
-    (error: unknown) => String(error),
-  )
-  assert.match(atOnce, 'timed out waiting')
-  // Each waits for its object; those without one are gone, in the API server's own time.
-  await until(async () => (await crds()).length === HELD.length)
-  await allBeingDeleted()
-  await runBlock('When it hangs')
-  await until(async () => (await crds()).length === 0)
-})
+uninstall(
+  'CRDs and functions removed at once hang on held objects; the commands of the page release them',
+  async () => {
+    await environment.kubectl('apply', '-k', 'config')
+    await environment.kubectl('wait', '--for=condition=Established', ...(await crds()))
+    for (const file of HELD) await createHeld(file)
+    const atOnce = await environment.kubectl('delete', '-k', 'config', '--timeout=3s').then(
+      () => 'it is gone',
+      (error: unknown) => String(error),
+    )
+    assert.match(atOnce, 'timed out waiting')
+    // Each CRD waits for its object; CRDs without one are gone as soon as the API server gets to it.
+    await until(async () => (await crds()).length === HELD.length)
+    await allBeingDeleted()
+    await runBlock('When it hangs')
+    await until(async () => (await crds()).length === 0)
+  },
+)
 
 uninstall('what is not being deleted keeps its finalizer', async () => {
   await environment.kubectl('apply', '-k', 'config/crd')

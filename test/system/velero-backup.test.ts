@@ -1,5 +1,5 @@
-// People type `velero backup create`: the real server and command line drive the shipped plugin and the functions, through a
-// backup that is held up, a loss, and a restore with everything mapped and modified.
+// Users type `velero backup create`: the real server and command line drive the shipped plugin and the functions, through a backup
+// that is held up, a loss, and a restore with everything mapped and modified.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -17,7 +17,7 @@ import { filesOfTarball } from './support/tarball.ts'
 import { aFilledVolume, holdUploads, listOf, startWithPlugin } from './support/velero.ts'
 
 const MIB = 2 ** 20
-/** Velero asks each second how far it is. */
+/** Velero asks for the progress every second. */
 const HELD_MS = 6000
 const SIZES = { orders: 24 * MIB, stock: 16 * MIB }
 const SKIPPED_CLASS = 'vsphere-scratch'
@@ -152,7 +152,8 @@ velero('rows 10, 11, 20: the tarball has the Snapshot in the claim, no health, a
       files.get(`resources/persistentvolumeclaims/namespaces/shop/${name}.json`)?.toString() ?? '{}',
     )
     const { phase, reason, snapshotID, labels } = storedSnapshot(stored) ?? {}
-    // As it was when Velero stored the claim: the disk snapshot stood, the upload may have begun. Its first attempt fails when it
+    // As it was when Velero stored the claim: the disk snapshot existed, the upload may have begun. Its first attempt fails when it
+    // comes before the repository exists.
     // comes before the repository is made.
     assert.match(`${phase} ${reason}`, /^(Snapshotted|Uploading) |^UploadFailed Repository/)
     assert.match(snapshotID ?? '', new RegExp(`^pvc:shop/${name}:`))
@@ -225,7 +226,7 @@ velero(
   },
 )
 
-/** The API server numbers all writes in one row. */
+/** The API server numbers all writes in one sequence. */
 function assertBoundWhole(name: string): void {
   const numberOf = ({ object }: Seen) => Number(object.metadata.resourceVersion)
   const ofClaim = claims.of(name).filter(({ object }) => object.metadata.namespace === 'copy')

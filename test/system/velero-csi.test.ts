@@ -1,4 +1,4 @@
-// The real Velero with its CSI feature on: who takes a disk, how the Backup ends, and what a restore is made of.
+// The real Velero with its CSI feature on: which program takes a disk, how the Backup ends, and where a restore gets its data.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -92,7 +92,7 @@ csi('with a class both take the disk: the Backup says so, and a restore brings o
   await assertNothingLeft(environment)
 })
 
-csi('what the Backup has moved by Velero is left to it, with a warning', async () => {
+csi('a disk that Velero moves itself, as the Backup says, is left to it, with a warning', async () => {
   await aFilledVolume(environment, 'moved', 'orders')
   await readyNodeAgent(environment)
   const moving = backUp('moved', '--snapshot-move-data')

@@ -1,4 +1,4 @@
-// How Velero's backups end when it does not go well, and when they are no longer wanted: never a false Completed, and nothing is left.
+// How Velero's backups end when something fails, and when they are deleted or expire: never a false Completed, and nothing is left.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
@@ -43,7 +43,7 @@ const create = async (name: string, ...args: string[]) =>
   await environment.velero('backup', 'create', name, '--include-namespaces', 'shop', ...args)
 
 ends('an upload that fails for good makes the Backup PartiallyFailed, with our reason', async () => {
-  // The first backup of a repository may come before it is made: with a time limit of five minutes that alone ends it.
+  // The first backup of a repository may come before the repository exists: with a time limit of five minutes that alone ends it.
   await create('first', '--wait')
   await assertCompleted(environment, 'Backup', 'first')
   await environment.api.apply({
@@ -105,11 +105,11 @@ atOnce('row 31: a Backup that is deleted takes its data with it, and another one
   assert.is(await sha256((await volumeOf(environment, 'kept', 'orders')).file), await sha256(volume.file))
 })
 
-/** The schedule makes one Backup, as soon as it may. */
+/** Waits until the schedule has made one Backup. */
 async function oneScheduled(): Promise<string> {
   const schedule = { apiVersion: 'velero.io/v1', kind: 'Schedule', namespace: 'velero', name: 'often' }
   const before = await scheduled()
-  // A schedule is looked at each minute, and whenever its spec changes.
+  // Velero checks a schedule every minute, and whenever its spec changes.
   await environment.api.patch(schedule, { spec: { paused: false } })
   await until('it has made a Backup', async () => (await scheduled()).length > before.length, 70_000)
   await environment.api.patch(schedule, { spec: { paused: true } })

@@ -1,4 +1,4 @@
-// A disk is taken once: by File System Backup or by us. Each meaning of its annotations in a Backup of the real Velero, with its end.
+// A disk is taken once: by File System Backup or by Dormouse. Each meaning of its annotations in a Backup of the real Velero, with its end.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -19,7 +19,7 @@ type Meaning = {
   means: string
   annotation: string
   options: string[]
-  /** By the pod's container. */
+  /** The volumes that the pod's container mounts. */
   uses?: object
   takenBy: 'File System Backup' | 'us'
 }
@@ -28,7 +28,7 @@ const MEANINGS: Meaning[] = [
   { means: 'opt-in, the volume is excluded', annotation: EXCLUDES, options: [], takenBy: 'us' },
   { means: 'opt-out, the volume is named', annotation: INCLUDES, options: OPT_OUT, takenBy: 'File System Backup' },
   { means: 'opt-out, the volume is excluded', annotation: EXCLUDES, options: OPT_OUT, takenBy: 'us' },
-  // What Velero leaves out in silence: nobody would take it.
+  // Volumes that Velero leaves out silently: nothing else would back them up.
   { means: 'opt-in, no container mounts it', annotation: INCLUDES, options: [], uses: {}, takenBy: 'us' },
   { means: 'opt-out, it is a block device', annotation: INCLUDES, options: OPT_OUT, uses: DEVICE, takenBy: 'us' },
 ]

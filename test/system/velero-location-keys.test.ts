@@ -1,5 +1,5 @@
-// Locations as people have them, with the real Velero and its AWS plugin: prefixes of any letters, stores that refuse checksums, and each
-// field and key that Velero knows.
+// Locations as they occur in practice, with the real Velero and its AWS plugin: prefixes with any letters, stores that refuse checksums, and
+// each field and key that Velero knows.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import os from 'node:os'
@@ -115,7 +115,7 @@ locations('a location whose key Velero does not know is refused by both, by name
   const { status } = (await locationIn('Unavailable', 'unknown', wish)) as LooseObject & { status: { message: string } }
   assert.match(status.message, 'checksumalgorithm')
   assert.throws(() => parametersFromLocation(aLocation(environment.s3, 'unknown', wish)), /checksumalgorithm/)
-  // The real plugin lists all that it knows.
+  // The real plugin's error lists all keys that it knows.
   const known = /valid keys are \[([^\]]*)\]/.exec(status.message)?.[1]?.split(' ') ?? []
   assert.equal(known.sort(), Object.keys(CONFIG_KEYS).sort())
 })

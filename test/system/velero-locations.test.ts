@@ -1,5 +1,5 @@
-// Velero's locations are renamed, edited and moved: what was backed up before goes on being restored and deleted, and the next backup goes on
-// where the last one ended.
+// Velero's locations are renamed, edited and moved: earlier backups can still be restored and deleted, and the next backup continues where the
+// last one ended.
 
 import { CopyObjectCommand, CreateBucketCommand, DeleteObjectCommand } from '@aws-sdk/client-s3'
 import { suite } from 'uvu'
@@ -46,7 +46,7 @@ async function restoreOf(name: string, namespace: string): Promise<void> {
   assert.is(await sha256((await volumeOf(environment, namespace, 'orders')).file), hash)
 }
 
-/** Its data was found and forgotten: a deletion that has looked in the wrong place says that nothing was stored. */
+/** The deletion found data and removed it: a deletion that looks in the wrong place says that nothing was stored. */
 async function deleteOf(name: string): Promise<void> {
   await environment.velero('backup', 'delete', name, '--confirm')
   await until(`${name} is gone`, async () => (await runOf(environment, 'Backup', name)) === undefined, 90_000)
@@ -79,7 +79,7 @@ async function untilAvailable(name: string): Promise<void> {
   await until(`location ${name} is available`, isAvailable, 90_000)
 }
 
-/** A prune has found each repository where this location points. */
+/** Waits until a prune has found each repository where this location points. */
 async function pruneThrough(location: string): Promise<void> {
   await environment.ping('dormouse-maintenance')
   const isRecorded = async () =>
@@ -113,7 +113,7 @@ async function untilFoundIn(location: string, ...names: string[]): Promise<void>
   }
 }
 
-/** The command takes the Backups of the location along, as Velero's objects; what is in the bucket stays. */
+/** The command also deletes Velero's Backup objects of the location; the data in the bucket stays. */
 const removeLocation = async (name: string) =>
   void (await environment.velero('backup-location', 'delete', name, '--confirm'))
 
@@ -196,7 +196,7 @@ locations(
   },
 )
 
-/** Object by object, as any S3 client copies a bucket; `from` is empty then. */
+/** Copies object by object, as any S3 client copies a bucket, and empties `from`. */
 async function moveBucket(from: string, to: string): Promise<void> {
   const { client } = environment.s3
   await client.send(new CreateBucketCommand({ Bucket: to }))

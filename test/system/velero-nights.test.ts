@@ -1,4 +1,4 @@
-// A volume that needs more than the real Velero's time limit of operations: each night goes on where the one before was ended, and the
+// A volume that needs more time than the real Velero's limit for operations: each night continues where the one before ended, and the
 // third one is a backup.
 
 import { suite } from 'uvu'
@@ -20,12 +20,12 @@ import {
 
 const MIB = 2 ** 20
 const DATA_MIB = 96
-/** What the memory that is given leaves room for. */
+/** What `DORMOUSE_MEMORY_MIB` leaves room for. */
 const PACK_MIB = 4
 const PACKS = DATA_MIB / PACK_MIB
-/** What gets through in a night, before the store stands still until the upload is told to stop. */
+/** How many packs are stored in a night, before the store stops until the upload is told to stop. */
 const PER_NIGHT = 4
-/** Bytes that a night may lose: packs under way when it ends, and what is sealed around the data. */
+/** Bytes that a night may lose: packs under way when it ends, and objects other than data. */
 const LOST_BYTES = 8 * MIB
 
 const nights = suite('a backup of several nights of Velero')
@@ -34,7 +34,7 @@ let volume: Volume
 
 nights.before(async () => {
   environment = await startWithPlugin({ env: { DORMOUSE_MEMORY_MIB: '256' } })
-  // The first backup of a repository may come before it is made: a time limit of five minutes leaves no room for another attempt.
+  // The first backup of a repository may come before the repository exists: a time limit of five minutes leaves no room for another attempt.
   await aFilledVolume(environment, 'small', 'data')
   await environment.velero('backup', 'create', 'before', '--include-namespaces', 'small', '--wait')
   volume = await environment.createVolume({ namespace: 'large', name: 'archive', sizeBytes: 2 * DATA_MIB * MIB })
@@ -45,7 +45,7 @@ nights.after(async () => {
 })
 
 /**
- * Packs beyond `most` wait until the upload function has read that it is to stop. `end` answers what was sent.
+ * Packs beyond `most` wait until the upload function has read that it is to stop. `end` returns what was sent.
  */
 function slowStore(most: number) {
   const { plan } = environment.parts.faults!
@@ -64,7 +64,7 @@ function slowStore(most: number) {
       await told
     },
   })
-  // Velero's plugin tells the Snapshot, whose function tells the Upload; whoever moves it reads both.
+  // Velero's plugin cancels the Snapshot, whose function cancels the Upload; the mover's function reads both.
   const rules = [packs]
   for (const [of, match] of [
     ['snapshot', /^velero: PATCH snapshots step=/],
@@ -79,7 +79,7 @@ function slowStore(most: number) {
       after: () => tell(),
       times: Number.POSITIVE_INFINITY,
     }
-    // However slow the machine is: Velero's time is over when so much has got through.
+    // However slow the machine is, Velero's time is over only when so much has been stored.
     rules.push(plan.add({ match, server: 'kubernetes', before: () => isFull, after: ask }))
     rules.push(plan.add({ ...heard, server: 'kubernetes' }))
   }
@@ -92,10 +92,10 @@ function slowStore(most: number) {
   return { end }
 }
 
-/** `why`: what Velero has against the Backup itself. */
+/** `why`: Velero's validation errors of the Backup itself. */
 type Night = { phase: string; why: unknown; packs: number; bytes: number }
 
-/** Velero looks at the bucket once a minute, and takes no Backup after a look that went wrong. */
+/** Velero checks the bucket once a minute, and accepts no Backup after a check that failed. */
 async function untilAvailable(): Promise<void> {
   const isAvailable = async () => {
     const locations = await environment.api.list('velero.io/v1', 'BackupStorageLocation', 'velero')
@@ -128,7 +128,7 @@ nights('a volume that needs three times the time limit has a backup after the th
   const told = JSON.stringify([first, second, third])
   assert.equal([first.phase, second.phase, third.phase], ['PartiallyFailed', 'PartiallyFailed', 'Completed'], told)
   for (const { packs } of [first, second]) assert.ok(packs >= PER_NIGHT && packs < PACKS, told)
-  // A busy machine lets more through before it hears of the end; what is left for the third night is less, and never the whole.
+  // A busy machine stores more before it sees the cancel; then less is left for the third night, but never all of it.
   assert.ok(third.packs < PACKS - PER_NIGHT, told)
   const sent = first.bytes + second.bytes + third.bytes
   assert.ok(sent >= DATA_MIB * MIB && sent <= DATA_MIB * MIB + 2 * LOST_BYTES, `${sent} bytes: ${told}`)

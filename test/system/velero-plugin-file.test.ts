@@ -28,7 +28,7 @@ shipped.after(() => {
   rmSync(plugins, { recursive: true, force: true })
 })
 
-/** What the image's Containerfile starts, with `plugins` as Velero's folder. */
+/** Runs what the image's Containerfile starts, with `plugins` as Velero's folder. */
 function runImage(): void {
   const [, words = '[]'] = /^ENTRYPOINT (.*)$/m.exec(readFileSync(join(PROJECT, 'velero/Containerfile'), 'utf8')) ?? []
   const [program, ...args]: string[] = JSON.parse(words)
@@ -84,12 +84,12 @@ shipped('listing needs no API server, and an operation asked after meanwhile goe
   assert.match(description, 'KubernetesUnavailable')
 })
 
-shipped('NODE_OPTIONS and flags of Node are not for it', async () => {
+shipped('the file ignores NODE_OPTIONS and flags of Node', async () => {
   const args = ['--features=EnableCSI', '--version', '-e', '1', '--log-level=info']
   await assertListed({ command: [builtPlugin()], args, env: { NODE_OPTIONS: '--no-such-option' } })
 })
 
-shipped('what it is to execute later is what was executed', async () => {
+shipped('the command that Velero is to execute later is the one that was executed', async () => {
   assert.is((await assertListed({ command: [builtPlugin()] })).command, builtPlugin())
 })
 

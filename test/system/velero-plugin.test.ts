@@ -1,5 +1,5 @@
 // The shipped file of Velero's plugin against the real API server and functions, driven by the stand-in for go-plugin's client.
-// Velero itself is not in it.
+// Velero itself does not take part.
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -36,12 +36,12 @@ driven.after(async () => {
 
 const start = () => startPlugin({ command: [builtPlugin()], args: ['--kubeconfig', environment.kubeconfig] })
 
-/** As Velero does it: one process for a run, and another one each time it asks for an operation. */
+/** As Velero does: one process for a run, and another one each time it asks for the progress of an operation. */
 async function inPlugin<T>(act: (plugin: Plugin) => Promise<T>): Promise<T> {
   const plugin = await start()
   const done = await act(plugin)
   assert.is((await plugin.shutdown()).code, 0)
-  plugin.log() // each line is one that Velero can read
+  plugin.log() // fails if Velero could not read a line
   return done
 }
 

@@ -29,7 +29,7 @@ fresh.after(async () => {
   await first.stop()
 })
 
-/** What an administrator brings into the new cluster. */
+/** What an administrator restores in the new cluster. */
 async function bringOver(): Promise<void> {
   const { password, recoveryPassphrase } = first.parts.repositoryKey
   await second.api.apply(secret(CREDENTIALS_SECRET, { cloud: first.s3.credentialsText() }))

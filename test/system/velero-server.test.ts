@@ -1,4 +1,4 @@
-// The environment's Velero: the real server and command line, beside event sources, over proxies, with a plugin of our host's.
+// The environment's Velero: the real server and command line, beside event sources, behind proxies, with a plugin that uses Dormouse's host.
 
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
@@ -34,7 +34,7 @@ server.after(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** One executable file, as Velero wants it. */
+/** One executable file, as Velero requires. */
 async function makePlugin(): Promise<string> {
   const outfile = path.join(folder, PLUGIN)
   const js = `#!${process.execPath}\n${quickStart.banner?.['js']}`
@@ -132,7 +132,7 @@ server('a second environment’s Velero runs beside it, and restores from its bu
   }
 })
 
-server('what waits for its plugin outlives kill -9 of the server, and the plugin’s processes do not', async () => {
+server('an operation outlives kill -9 of the server, and the plugin’s processes do not', async () => {
   const claim = { metadata: { name: 'data', namespace: 'shop', labels: { app: 'shop' } } }
   await environment.createNamespace('shop')
   await environment.api.create({

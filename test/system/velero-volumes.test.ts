@@ -1,5 +1,5 @@
-// Volumes as administrators make and change them: what each knew beside its data comes back with Velero's restore, on a disk of the size of its
-// backup.
+// Volumes as administrators make and change them: Velero's restore brings back the properties that each had besides its data, on a disk of the
+// size of its backup.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -51,7 +51,7 @@ async function protect(claim: string): Promise<void> {
   await environment.api.patch({ apiVersion: 'v1', kind: 'PersistentVolume', name }, change)
 }
 
-/** Into another namespace; one claim is made to ask for more. */
+/** Restores into another namespace; one claim is made to ask for more. */
 async function restore(): Promise<void> {
   const rule = {
     conditions: { groupResource: 'persistentvolumeclaims', resourceNameRegex: '^grown$' },

@@ -1,4 +1,4 @@
-// What the types of the kinds refuse. The compiler is the test: an error that does not come is an error of its own (`@ts-expect-error`).
+// Mistakes that the types of the kinds refuse. The compiler is the test: with `@ts-expect-error`, an error that does not occur is an error.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -18,9 +18,9 @@ const upload: Upload = {
 /** Never called: only compiled. */
 export async function refused(cluster: Cluster, snapshot: Snapshot): Promise<void> {
   const seen = await cluster.read('Upload', 'velero', 'upload-1')
-  // @ts-expect-error what was read may be gone
+  // @ts-expect-error the object may be gone
   seen.metadata
-  // @ts-expect-error a status may not be there yet
+  // @ts-expect-error the object may have no status yet
   seen?.status.phase
   // @ts-expect-error no field of that name
   seen?.status?.phaze
@@ -43,12 +43,12 @@ export async function refused(cluster: Cluster, snapshot: Snapshot): Promise<voi
   // @ts-expect-error its spec is missing
   await cluster.create('Upload', { apiVersion: upload.apiVersion, kind: 'Upload', metadata: upload.metadata })
   for (const lease of await cluster.list('Lease')) {
-    // @ts-expect-error a field that a Lease has not
+    // @ts-expect-error a Lease has no such field
     lease.spec?.holder
   }
 }
 
-types('what they take stands in the cluster as it was written', async () => {
+types('what the types allow is stored in the cluster as it was written', async () => {
   const cluster = new MemoryCluster({ clock: { nowMs: () => 0 } })
   const created = await cluster.create('Upload', upload)
   const status = { phase: 'InProgress', slice: 1, nextRetryTimestamp: null } satisfies StatusChangeOf<'Upload'>

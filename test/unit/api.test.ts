@@ -1,4 +1,4 @@
-// The CRDs keep the Velero Plugin for vSphere's interface, bound everything and explain every field.
+// The CRDs keep the Velero Plugin for vSphere's interface, give every field a bound, and describe every field.
 
 import { spawnSync } from 'node:child_process'
 import { suite } from 'uvu'
@@ -38,7 +38,7 @@ function schemaOf(kind: string): Schema {
   return crdOf(kind)['spec'].versions[0].schema.openAPIV3Schema
 }
 
-/** Every schema below one, with the path that leads to it. */
+/** Every schema below this one, with its path. */
 function* walk(schema: Schema, path: string): Generator<[path: string, schema: Schema]> {
   yield [path, schema]
   for (const [name, field] of Object.entries(schema.properties ?? {})) yield* walk(field, `${path}.${name}`)
@@ -61,7 +61,7 @@ for (const [kind, peer] of Object.entries(PEER)) {
   const requiredPaths = () =>
     [...walk(schemaOf(kind), '')]
       .flatMap(([path, { required = [] }]) => required.map((name) => `${path}.${name}`.slice(1)))
-      // Below what only Dormouse writes, Dormouse may require what it likes.
+      // In fields that only Dormouse writes, Dormouse may require anything.
       .filter((path) => !path.startsWith('status.'))
 
   api(`${kind} is served where shared/api/kinds.ts looks for it`, () => {
@@ -163,7 +163,7 @@ api('no rule looks at a byte field', () => {
   )
 })
 
-api('kubectl get tells how far it is, and why', () => {
+api('kubectl get shows progress and reason', () => {
   for (const kind of ['Snapshot', 'CloneFromSnapshot', 'Upload', 'Download']) {
     const columns = crdOf(kind)['spec'].versions[0].additionalPrinterColumns as {
       name: string

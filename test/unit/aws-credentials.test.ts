@@ -119,7 +119,7 @@ const refused: [string, string, string][] = [
 ]
 
 for (const [what, text, words] of refused) {
-  test(`${what} is refused, and no value is told`, () => {
+  test(`${what} is refused, and the error quotes no value`, () => {
     assert.throws(
       () => chooseCredentials(text, 'default', 'Secret velero/cloud-credentials'),
       (error: TerminalError) => {
@@ -174,7 +174,7 @@ for (const [what, text, wanted] of roles) {
   })
 }
 
-test('what is odd in a file is told by its line, and never by its words', () => {
+test('an odd line of a file is reported by its number, never by its text', () => {
   const text = `s3cr3t\n[default]\nAKID\naws_access_key_id: AKID\naws_secret_access_key = s3cr3t\n\tAKID\n`
   const { notes } = chooseProfile(text, 'default', 'here')
   assert.equal(

@@ -1,4 +1,4 @@
-// No text that somebody else wrote holds the event loop: regular expressions do linear work, and values have a length first.
+// No text from outside blocks the event loop: regular expressions do linear work, and the length of a value is checked first.
 
 import { spawnSync } from 'node:child_process'
 import { suite } from 'uvu'

@@ -72,7 +72,7 @@ test('each kind and each part of Knative that is missing is named with its fix',
   assert.ok(found.every(({ fix }) => fix !== undefined))
 })
 
-test('a cluster that does not answer, or lets nobody in, is one problem', async () => {
+test('a cluster that does not answer, or refuses all access, is reported as one problem', async () => {
   const away = await checkCluster({ get: () => Promise.reject(trouble) })
   assert.equal(away, [
     { check: 'cluster', subject: '', level: 'problem', text: trouble.message, reason: trouble.reason },
@@ -127,7 +127,7 @@ test('a key without recovery is a warning, no key a problem', async () => {
   assert.is(found[2]!.reason, 'RepositoryKeyMissing')
 })
 
-test('what a repository says of itself is handed on', async () => {
+test('the conditions of a repository are passed on', async () => {
   const condition = (type: string, status: string, reason: string) => ({ type, status, reason, message: `m ${reason}` })
   const listRepositories = async () => [
     anObject('BackupRepository', 'good', {
@@ -223,7 +223,7 @@ test('a vCenter that is trusted, new enough and grants all is well', async () =>
   assert.equal(levels(await vcenters({})), ['ok', 'ok', 'ok'])
 })
 
-test('an unchecked certificate, an old version, missing privileges and a missing cluster id are told', async () => {
+test('an unchecked certificate, an old version, missing privileges and a missing cluster id are reported', async () => {
   assert.equal(levels(await vcenters({ trust: 'nothing' })), ['ok', 'ok', 'warning', 'ok'])
   assert.match((await vcenters({ trust: 'nothing' }))[2]!.fix!, 'AA:BB')
   for (const version of ['6.5.0', '6.7.2', '5.9.9'])
@@ -276,7 +276,7 @@ const aVolume = (name: string, handle: string, driver = 'csi.vsphere.vmware.com'
     },
   })
 
-test('each vSphere volume is told with what its change tracking means', async () => {
+test('each vSphere volume is listed with what its change tracking means', async () => {
   const volumes = [
     aVolume('on', 'id-on'),
     aVolume('off', 'id-off'),
@@ -312,7 +312,7 @@ const CSI_ON = ['server', '--features=EnableAPIGroupVersions,EnableCSI']
 const CHOSEN = { labels: { 'velero.io/csi-volumesnapshot-class': 'true' } }
 const STANDARD = { annotations: { 'snapshot.storage.kubernetes.io/is-default-class': 'true' } }
 
-test("what Velero's CSI feature does to each claim is told: nothing, a second snapshot, or a failure", async () => {
+test("the effect of Velero's CSI feature on each claim is reported: nothing, a second snapshot, or a failure", async () => {
   const others = [snapshotClass('ebs', 'ebs.csi.aws.com', CHOSEN)]
   const [one, two] = [snapshotClass('fast'), snapshotClass('slow')]
   const missing = new RetryableError('KubernetesKindMissing', '404', { origin: 'api' })

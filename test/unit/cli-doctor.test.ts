@@ -26,7 +26,7 @@ function anEmptyCluster(): ClusterAccess {
   }
 }
 
-doctor('each check of the cluster has its word, in one order', async () => {
+doctor('every check of the cluster runs, always in the same order', async () => {
   const found = []
   for (const check of clusterChecks(anEmptyCluster(), {})) found.push(...(await check()))
   const checks = found.map(({ check }) => check)

@@ -46,7 +46,7 @@ test('the command takes the path', () => {
   assert.match(execFileSync(process.execPath, words, { encoding: 'utf8' }), /backups name 0 packs/)
 })
 
-test('another password is let in', async () => {
+test('another password can be added', async () => {
   const flags = { folder, currentPasswordFile: passwordFile, passwordFile: newPasswordFile }
   const { location, slot } = await openRepositoryCommand(flags)
   assert.is(location, `file://${folder}`)
@@ -58,7 +58,7 @@ test('another password is let in', async () => {
   )
 })
 
-test('what belongs to a bucket or to a cluster has no place beside it, and the password comes from a file', async () => {
+test('options of a bucket or a cluster are refused beside a folder, and the password comes from a file', async () => {
   const beside: Partial<PruneFlags>[] = [
     { parameter: ['bucket=b'] },
     { credentialsFile: passwordFile },
@@ -72,7 +72,7 @@ test('what belongs to a bucket or to a cluster has no place beside it, and the p
   assert.is(await reasonOf(openRepositoryCommand(ways)), 'UsageInvalid', 'there is no Secret to open it with')
 })
 
-test('a folder that is not there, and one without a repository, are told as such', async () => {
+test('a missing folder and a folder without a repository are reported as such', async () => {
   assert.is(await reasonOf(prune({ folder: join(scratch, 'missing'), passwordFile })), 'StoreUnavailable')
   assert.is(await reasonOf(prune({ folder: scratch, passwordFile })), 'RepositoryMissing')
 })

@@ -18,7 +18,7 @@ const test = suite('dormouse repository open')
 const cheap = { N: 2, r: 1, p: 1 }
 
 let nowMs = 0
-/** Each object is younger than the one before. */
+/** A clock that gives each object a later time than the one before. */
 const aStore = () => new MemoryObjectStore({ nowMs: () => ++nowMs })
 
 async function aRepository(recovery: RecoveryChoice | undefined): Promise<MemoryObjectStore> {
@@ -60,7 +60,7 @@ test('another repository than the one that has to be there is left as it is', as
   assert.equal([...store.objects.keys()], keys)
 })
 
-test('doing it twice adds one slot', async () => {
+test('running the command twice adds one slot', async () => {
   const store = await aRepository({ kind: 'passphrase', passphrase: 'words' })
   await letPasswordIn(store, 'words', 'new', { cost: cheap })
   assert.is((await letPasswordIn(store, 'words', 'new', { cost: cheap })).slot, undefined)
@@ -74,7 +74,7 @@ test('a wrong recovery key changes nothing, and an empty bucket is no repository
   await refused(letPasswordIn(aStore(), 'words', 'new', { cost: cheap }), 'RepositoryMissing')
 })
 
-/** What the functions do with the password of the Secret; a process of theirs keeps the keys that it has unwrapped. */
+/** Opens the repository as the functions do with the Secret's password. A real process would keep the keys that it has unwrapped. */
 function functionsOver(store: MemoryObjectStore) {
   const repositories = createRepositories({
     storeOf: () => store,
@@ -94,7 +94,7 @@ test('a slot for the new password first, then the Secret: at no time does its pa
   assert.equal(await work('new'), [], 'from then on')
 })
 
-test('the Secret first: everything fails until the old password lets the new one in, and nothing is lost', async () => {
+test('with the Secret changed first, everything fails until the old password adds the new one, and nothing is lost', async () => {
   const store = await aRepository(undefined)
   const work = functionsOver(store)
   assert.equal(await work('lost password'), [])
@@ -111,7 +111,7 @@ const opens = (store: MemoryObjectStore, secret: string) =>
     () => false,
   )
 
-/** Slots as a change of the password leaves them; nobody knows what opens them. */
+/** Slots as changes of the password leave them; no known password opens them. */
 async function leftPasswords(store: MemoryObjectStore, count: number, cost = cheap): Promise<void> {
   const { config } = await requireRepository(store, 'lost password')
   const scrypt = { ...cost, salt: Buffer.alloc(32, 1).toString('base64') }
@@ -140,7 +140,7 @@ test('twenty changes of the password that close the old one leave one password a
   assert.ok(await opens(store, 'words'))
 })
 
-test('a password whose slot would not be tried is refused before it is written, and nobody is blamed', async () => {
+test('a password whose slot would never be tried is refused before it is written, and no attack is reported', async () => {
   const store = aStore()
   await createRepository(store, 'lost password', undefined, { scrypt: cheap })
   await leftPasswords(store, 15, DEFAULT_SCRYPT)
@@ -178,7 +178,7 @@ test('behind forty passwords a recovery key opens it, and closes them with a new
   for (const secret of ['new', privateKey]) assert.ok(await opens(store, secret))
 })
 
-test('whoever dies while the others are closed leaves the password that is kept, and a second run does the rest', async () => {
+test('a process that dies while it closes other passwords leaves the kept one, and a second run does the rest', async () => {
   for (const when of ['die before', 'die after'] as const) {
     for (let n = 1; n <= 4; n++) {
       const store = await aRepository({ kind: 'passphrase', passphrase: 'words' })
@@ -193,7 +193,7 @@ test('whoever dies while the others are closed leaves the password that is kept,
   }
 })
 
-test('of two that keep different passwords at the same time one stays', async () => {
+test('when two commands keep different passwords at the same time, one password stays', async () => {
   const store = await aRepository(undefined)
   await letPasswordIn(store, 'lost password', 'b', { cost: cheap })
   let isFirst = true
@@ -213,7 +213,7 @@ test("the others are closed only when the password to keep is the Secret's, or t
   await requireSecretsPassword({ closeOthers: true }, 'in the Secret', secrets)
   await refused(requireSecretsPassword({ closeOthers: true }, 'new', secrets), 'UsageInvalid')
   await requireSecretsPassword({ closeOthers: true, secretDiffers: true }, 'new', secrets)
-  // Without a cluster there is no Secret to look at.
+  // Without a cluster there is no Secret to compare with.
   await requireSecretsPassword({ closeOthers: true, parameter: ['bucket=b'] }, 'new', secrets)
 })
 

@@ -1,4 +1,4 @@
-// Whose clone a claim is: anyone can write the label and the annotation that say so.
+// Which clone a claim belongs to: any user can write the label and the annotation that say so.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -21,7 +21,7 @@ for (const named of [
   'other/none',
   '/',
 ]) {
-  claims(`${JSON.stringify(named)}: there is none, which is no error`, async () => {
+  claims(`${JSON.stringify(named)}: no clone is found, which is no error`, async () => {
     const cluster = new MemoryCluster({ clock: systemClock })
     cluster.seed('PersistentVolumeClaim', {
       apiVersion: 'v1',

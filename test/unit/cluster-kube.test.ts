@@ -1,4 +1,4 @@
-// What the Kubernetes adapter makes of answers that a healthy API server does not give.
+// How the Kubernetes adapter treats answers that a healthy API server does not give.
 
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -35,7 +35,7 @@ test.after.each(async () => {
   await stop()
 })
 
-/** A cluster whose server answers by `script`; the token of the n-th look for credentials is `token-n`. */
+/** A cluster whose server answers as `script` says; the n-th time that credentials are read, the token is `token-n`. */
 async function clusterWith(script: Script, timeoutMs = 2000): Promise<Cluster> {
   const server = createServer({ cert, key }, (request, response) => void take(request, response))
   const take = async (request: IncomingMessage, response: ServerResponse) => {
@@ -70,7 +70,7 @@ function answering(status: number, body: object | string, headers: Record<string
   }
 }
 
-/** One script per request; the last one stays. */
+/** One script per request; the last one repeats. */
 function inTurn(...scripts: Script[]): Script {
   return (...given) => (scripts.length > 1 ? scripts.shift() : scripts[0])?.(...given)
 }
@@ -112,7 +112,7 @@ test('an answer that is cut off or is no JSON asks for a retry', async () => {
   await rejects(read(await clusterWith(answering(302, ''))), RetryableError, 'KubernetesAnswerUnreadable')
 })
 
-test('a success that does not echo what was asked is no answer: nothing is gone, empty or done', async () => {
+test('a success that does not fit the request is no answer: nothing counts as gone, empty or done', async () => {
   const other = { ...UPLOAD, metadata: { ...UPLOAD.metadata, name: 'other' } }
   const foreign: (string | object)[] = [
     '<!DOCTYPE html><title>Sign in</title>',
@@ -198,7 +198,7 @@ test('a 401 makes it read the credentials again, once', async () => {
   assert.is(asked.length, 2)
 })
 
-test('a kept connection that the server dropped is replaced for a read, and told for a write', async () => {
+test('a kept connection that the server dropped is replaced for a read, and reported for a write', async () => {
   const drop: Script = (_asked, _response, request) => request.socket.destroy()
   const reading = await clusterWith(inTurn(answering(200, UPLOAD), drop, answering(200, UPLOAD)))
   await read(reading)
@@ -290,7 +290,7 @@ test('a list follows its pages, and goes on where it was when a page has expired
   assert.equal(urls(), [`${path}?limit=32`, `${path}?limit=64&continue=n%2F1%2B`])
   await stop()
   asked = []
-  // The server gives a token for the same place in what stands there now.
+  // The server gives a token for the same place in the list as it is now.
   const expired = answering(410, status('Expired', { metadata: { continue: 'later' } }))
   const cluster = await clusterWith(inTurn(answering(200, page('a', 'n')), expired, answering(200, page('b', ''))))
   assert.equal(await names(cluster), ['a', 'b'])
@@ -346,7 +346,7 @@ test('pages shrink and grow with what they hold, and leave out namespaces at the
   await rejects(cluster.page('Snapshot', { notNamespaces: ['a,b'] }), TerminalError, 'InvalidObject')
 })
 
-test('an answer that no object can be so long as is not read to its end', async () => {
+test('an answer longer than any object is not read to its end', async () => {
   const endless = await clusterWith((_asked, response) => {
     const chunk = Buffer.alloc(1 << 20, 0x20)
     const more = () => {

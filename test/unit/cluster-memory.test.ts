@@ -1,4 +1,4 @@
-// What the in-memory cluster offers to tests beside the port: events, hooks and ordered faults.
+// What the in-memory cluster offers to tests beyond the port: events, hooks and planned faults.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -101,7 +101,7 @@ test('every write is shown with what was before and after, and can be refused by
   assert.is(outcome, 'invariant broken')
 })
 
-test('nobody can change what stands there through an object that was read or shown', async () => {
+test('changing an object that was read or shown does not change the stored one', async () => {
   cluster.onWrite((_kind, _before, after) => {
     if (after !== undefined) after['spec'].shown = true
   })
@@ -152,7 +152,7 @@ test('each call can be held or thrown at by the test', async () => {
   assert.equal(calls, ['create Upload u', 'list Upload undefined', 'delete Upload u'])
 })
 
-test('the rest of the world can put an object there with its status', async () => {
+test('a test can create an object with its status', async () => {
   const spec = { accessModes: ['ReadWriteOnce'] }
   const metadata = { name: 'data', namespace: 'app' }
   const claim = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata, spec, status: { phase: 'Bound' } }

@@ -1,4 +1,4 @@
-// The order in which every step runs, whatever its table says: what is written, when, and what leads to another look.
+// The order in which every step runs, whatever its table says: what is written, when, and what makes the step look again.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -112,7 +112,7 @@ steps('what was asked for meanwhile is decided on at once, unless the request en
   assert.is(await run(ending.signal), 'did it')
 })
 
-steps('a second one leaves what the first is at', async () => {
+steps('a second process leaves work in progress to the first', async () => {
   const { run } = aWorld({}, async () => {
     assert.is(await run(), 'claimed elsewhere')
     return DONE
@@ -120,7 +120,7 @@ steps('a second one leaves what the first is at', async () => {
   assert.is(await run(), 'did it')
 })
 
-steps('what may be better soon passes: what can be tried again, and rights that may be granted', () => {
+steps('errors that may pass are those that can be retried, and missing rights', () => {
   assert.ok(isPassing(new RetryableError('VCenterBusy', '')))
   assert.not(isPassing(new RetryableError('KubernetesUnavailable', '', { origin: 'api' })))
   assert.equal(

@@ -76,7 +76,7 @@ runs('each process dies at ten moments of each stage, the same for the same seed
   assert.not.equal(all, killsAtMoments(VICTIMS, SECONDS, 2))
 })
 
-runs('a kill that a chain was led around gets a run of its own, under an id that repeats it', () => {
+runs('a kill that a chain has skipped gets a run of its own, under an id that repeats it', () => {
   const [chain] = killsAtWritePoints(POINTS)
   const [first, second] = alone(chain!, chain!.steps.slice(0, 2))
   assert.is(first?.id, 'points/function/before/alone/snapshot: SOAP VslmCreateSnapshot_Task')
@@ -85,7 +85,7 @@ runs('a kill that a chain was led around gets a run of its own, under an id that
   assert.equal(alone({ id: 'x', steps: [{ stage: 'backup', afterMs: 1, kill: 's3' }] }), [], 'a moment always comes')
 })
 
-runs('what a chain was led around is tried as a chain once more when it is much, and alone in the end', () => {
+runs('kills that a chain has skipped are tried as a chain once more if there are many, and alone in the end', () => {
   const steps = ['a', 'b', 'c', 'd'].map((at): Step => ({ stage: 'backup', at, when: 'after', kill: 'etcd' }))
   const chain: CrashRun = { id: 'points/etcd/after', steps, sweepAlone: true }
   const [again, ...more] = leftOf(chain, steps)
@@ -100,7 +100,7 @@ runs('what a chain was led around is tried as a chain once more when it is much,
   assert.equal(leftOf({ id: 'x', steps: [] }, [{ stage: 'backup', afterMs: 1, kill: 's3' }]), [])
 })
 
-runs('a run with one fault is nothing without it; a chain, or one with moments, is', () => {
+runs('a run with one fault needs it to happen; a chain, or a run with moments, does not', () => {
   const [before] = killsAtWritePoints(POINTS)
   for (const run of [...serversAway(), ...alone(before!)]) assert.is(needsItsFaults(run), true, run.id)
   const moments = killsAtMoments(['s3'], { backup: 9, restore: 9, delete: 2 }, 1)

@@ -1,4 +1,4 @@
-// A DeleteSnapshot that is edited while it is at work: what was decided on is what is done.
+// A DeleteSnapshot that a user edits while it is being worked on: the function does what it decided before the edit.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -17,7 +17,7 @@ const ID = 'ivd:11111111-1111-4111-8111-111111111111:22222222-2222-4222-8222-222
 const aTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
 const about = { clusterId: 'mine', claim: 'tenant-b/data' }
 
-edited('the repository that it names afterwards is not opened', async () => {
+edited('a repository that an edit names afterwards is not opened', async () => {
   const cluster = new MemoryCluster({ clock: systemClock })
   const place = { name: 'd', namespace: 'tenant-b' }
   const spec = { snapshotID: ID, backupRepository: 'shared' }
@@ -33,7 +33,7 @@ edited('the repository that it names afterwards is not opened', async () => {
     rootsOf: async () => {
       const change = { spec: { backupRepository: 'for-app' } }
       await cluster.patch('DeleteSnapshot', { metadata: place } as LooseObject, change)
-      for (let looks = 0; looks < 20; looks++) await aTurn() // the claim reads its object again meanwhile
+      for (let looks = 0; looks < 20; looks++) await aTurn() // meanwhile the lease's watch reads the object again
       return roots
     },
     forget: async () => {

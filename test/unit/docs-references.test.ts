@@ -1,4 +1,4 @@
-// Code refers only to what a reader of this repository can open: documents that are here, headings that they have, sections of public standards.
+// Code refers only to what a reader of this repository can open: existing documents, their headings, and sections of public standards.
 
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname, join, normalize } from 'node:path'
@@ -22,13 +22,13 @@ function sourceFiles(): string[] {
 const ADDRESS = /\bhttps?:\/\/\S+/g
 const DOCUMENT = /(?<![\w@/.$}-])((?:[\w.-]+\/)*[\w-]+\.md)(#[\p{L}\p{N}_-]*)?/gu
 const SECTION_SIGN = '\u00a7'
-/** Standards that anybody can look up. Another one is added here by its name. */
+/** Public standards. Add another one here by its name. */
 const STANDARD = /\b(?:RFC \d+|XML 1\.0) $/
 
 type Reference = { path: string; anchor: string | undefined }
 
 const README = basename('docs/format/README.md')
-/** As documents at the root are named. Any other name without a folder may well be of another project, as its sentence says. */
+/** How documents at the root are named. Any other name without a folder may belong to another project. */
 const ROOT_DOCUMENT = /^[A-Z]+\.md$/
 
 function documentsIn(line: string): Reference[] {
@@ -37,13 +37,13 @@ function documentsIn(line: string): Reference[] {
     .filter(({ path }) => path.includes('/') || ROOT_DOCUMENT.test(path))
 }
 
-/** From the repository's root, as most are written, or from the file's own folder. */
+/** Paths are relative to the repository's root, as most are, or to the folder of the file. */
 function placesOf(file: string, path: string): string[] {
   const beside = normalize(join(dirname(file), path))
   return path.startsWith('.') || path === README ? [beside] : [path, beside]
 }
 
-/** undefined: all is well. */
+/** undefined: the reference is valid. */
 function lossOf(file: string, { path, anchor }: Reference): string | undefined {
   const found = placesOf(file, path).find(existsSync)
   if (found === undefined) return `there is no ${path}`
@@ -51,7 +51,7 @@ function lossOf(file: string, { path, anchor }: Reference): string | undefined {
   return `${path} has no heading #${anchor}`
 }
 
-/** Signs that no standard's name stands in front of. */
+/** Section signs without the name of a standard before them. */
 function foreignSections(line: string): string[] {
   const before = line.split(SECTION_SIGN).slice(0, -1)
   return before
@@ -76,7 +76,7 @@ references('every document and heading that code names is here, and a section is
   )
 })
 
-/** Put together here, so that this file does not refer to them. */
+/** Built from parts, so that this file itself does not contain these references. */
 const page = (name: string, anchor = '') => `docs/design/${name}.md${anchor}`
 const sign = SECTION_SIGN
 
@@ -109,7 +109,7 @@ const FOUND = {
   'sections of standards': `// RFC 9110 ${sign}6.6.1, XML 1.0 ${sign}2.2`,
 }
 for (const [kind, line] of Object.entries(FOUND)) {
-  references(`let pass: ${kind}`, () => {
+  references(`allowed: ${kind}`, () => {
     assert.equal(lostIn('functions/upload/handler.ts', line), [])
   })
 }

@@ -1,4 +1,4 @@
-// Holds the documents to the code: reasons, settings, metrics, the tests that prove acceptance rows, links.
+// Compares the documents with the code: reasons, settings, metrics, the tests that prove acceptance rows, links.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
@@ -17,7 +17,7 @@ const missingFrom = (known: readonly string[], wanted: readonly string[]) =>
 
 const endsWith = (ending: string) => (file: string) => file.endsWith(ending)
 
-/** What runs in pods and on people's machines; the fakes in memory say nothing to users. */
+/** The code that runs in pods and on people's machines; the in-memory fakes show nothing to users. */
 function productFiles(): string[] {
   const all = ['shared', 'functions', 'cli', 'velero']
     .filter(existsSync)
@@ -25,7 +25,7 @@ function productFiles(): string[] {
   return all.filter((file) => !/^shared\/(adapters\/memory|api\/generated)\//.test(file))
 }
 
-/** The words that `patterns` find: in their group 1, or quoted inside of it. */
+/** The words that `patterns` find: their group 1, or the quoted words inside of it. */
 function wordsIn(source: string, patterns: readonly RegExp[]): string[] {
   const found = patterns.flatMap((pattern) => [...source.matchAll(pattern)].map(([, words]) => words ?? ''))
   return found.flatMap((words) => (/^[A-Z]\w*$/.test(words) ? [words] : quoted(words)))
@@ -43,18 +43,18 @@ const REASONS = [
   // Tables whose values are reasons.
   /const \w*REASONS?\w*\b[^=]* = \{([\s\S]*?)\n\}/g,
 ]
-/** Handed to an Event in a variable that holds a phase. */
+/** Reasons that an Event gets from a variable that holds a phase. */
 const PHASES_AS_REASONS = ['UploadFailedAfterRetry']
 const CONDITION_TYPES = [/\btype: '([A-Z][A-Za-z]+)',\s*status: '(?:True|False|Unknown)'/g]
 
-/** A kind that stands in a type, such as `Result<'Upload'>`, is no reason. */
+/** A kind inside of a type, such as `Result<'Upload'>`, is no reason. */
 const withoutTypeArguments = (source: string) => source.replaceAll(/<'\w+'(, \w+)*>/g, '')
 
 function inSource(patterns: readonly RegExp[]): string[] {
   return sorted(productFiles().flatMap((file) => wordsIn(withoutTypeArguments(read(file)), patterns)))
 }
 
-/** The code in the first cell of each table row below headings that `isWanted`. */
+/** The code in the first cell of each table row, below headings for which `isWanted` is true. */
 function rowsOf(page: string, isWanted = (_heading: string) => true): string[] {
   let heading = ''
   return page.split('\n').flatMap((line) => {
@@ -164,7 +164,7 @@ function acceptanceRows(): Map<number, NamedTest[]> {
   return new Map(rows.map(([line, number]) => [Number(number), testsNamedIn(line)]))
 }
 
-/** The name as a test's title in that file; `…` stands for what a template fills in. */
+/** True when the file has a test with that title; `…` stands for what a template fills in. */
 function isTitleIn(file: string, name: string): boolean {
   const words = name.split('…').map((part) => RegExp.escape(part))
   return new RegExp(`\\w\\(\\s*(['"\`])${words.join('[^\\n]*')}\\1,`).test(read(file))
@@ -227,7 +227,7 @@ function testCells(page: string): string[] {
 
 const TEST_FILE = /`(test\/[\w./-]+\.test\.ts)`(?:: “[^”]+”)?/g
 
-/** Nothing but files and their tests: “as above” is lost with the next row. */
+/** Only files and their tests are allowed: “as above” would lose its meaning when a row moves. */
 function isTrueCell(cell: string): boolean {
   const files = wordsOf(cell, TEST_FILE)
   const isAll = cell.replaceAll(TEST_FILE, '').replaceAll(/[;, ]/g, '') === ''

@@ -10,7 +10,7 @@ import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: damage')
 
-/** docs/format/bytes.md: where a sealed object says what it is, and as what. */
+/** docs/format/bytes.md: where the head of a sealed object has its kind. */
 const KIND_AT = 8
 const TOMBSTONE_KIND = 0x42
 
@@ -53,7 +53,7 @@ function copyOf(objects: MemoryObjectStore['objects']): MemoryObjectStore['objec
   return new Map([...objects].map(([key, entry]) => [key, { ...entry, body: entry.body.slice() }]))
 }
 
-test('a root whose head says that it is a tombstone is damaged, not deleted', async () => {
+test('a root whose head claims to be a tombstone counts as damaged, not as deleted', async () => {
   const { objects, backups, capacityBytes } = await made
   const [{ root } = { root: '' }] = backups
   const store = new MemoryObjectStore({ objects: copyOf(objects) })

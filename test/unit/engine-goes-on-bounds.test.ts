@@ -1,4 +1,4 @@
-// How much is kept of backups that were not finished, and how much of them is looked at, however many nights and sessions there are.
+// Bounds on what is kept of unfinished backups, and on how much of them is read, however many nights and sessions there are.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -36,7 +36,7 @@ test('a volume that is rewritten in part each night and never whole takes no mor
   assert.ok(await restores(world, rootKey(last.session), content))
 })
 
-test('a volume that needs more nights than there are checkpoints to go by has them, with a prune each day', async () => {
+test('a volume that needs more nights than prune keeps checkpoints still completes, with a prune each day', async () => {
   const { world, repository, content, night } = await aVolume()
   let sent = 0
   let nights = 0
@@ -53,7 +53,7 @@ test('a volume that needs more nights than there are checkpoints to go by has th
   )
 })
 
-/** Of a volume's front each second chunk was stored by a session of its own; the others, and a part behind, were changed since. */
+/** In the front part of a volume, a separate session stored each second chunk. The chunks between, and a part behind, have changed since. */
 async function aLongHistory() {
   const { store, world, content, night } = await aVolume()
   let parentRoot = rootKey((await night(ALL)).session)
@@ -64,7 +64,7 @@ async function aLongHistory() {
   for (let n = 0; n < 300; n++) {
     const changedAreas = change(2 * n, n)
     parentRoot = rootKey((await night(ALL, { parentRoot, changedAreas })).session)
-    // Each night would read hundreds of them, and find nothing.
+    // Otherwise each night would read hundreds of index runs, and find nothing.
     for (const key of keysOf(store, 'index/')) store.objects.delete(key)
   }
   const behind = Array.from({ length: 130 }, (_, n) => change(2 * n + 601, 900 + n)).flat()
@@ -73,7 +73,7 @@ async function aLongHistory() {
   return { store, world, content, behind, tonight }
 }
 
-test('a volume that hundreds of backups have a part in goes on as well', async () => {
+test('a volume with parts in hundreds of backups continues from an unfinished one as well', async () => {
   const { store, world, content, behind, tonight } = await aLongHistory()
   const before = [...store.objects]
   const inOneGo = (await tonight(ALL)).packs
@@ -103,7 +103,7 @@ test('of a deleted backup that had not ended, what the next one has taken over s
   assert.equal(keysOf(store, 'packs/'), [])
 })
 
-/** One page of 40, begun in each of so many sessions that go on. */
+/** A volume of 40 pages. In each of `sessions` unfinished sessions, one other page is begun. */
 async function begunPages(sessions: number) {
   const made = await aVolume()
   const map = new LocationTable(1)
@@ -157,7 +157,7 @@ test('of begun pages no more maps are held than there is room for', async () => 
   assert.is((await pagesIn(unfinished)).length, 32)
 })
 
-test('an index run that was written while a prune looked around tells that its session may have been sealed', async () => {
+test('an index run that was written during a survey shows that its session may have been sealed', async () => {
   const { times, store, repository, content, begin, stoppedAfter, night } = await aVolume()
   const late = await begin()
   await stoppedAfter(30, { content, workers: 1, ...late })

@@ -1,4 +1,4 @@
-// A backup that its time limit ended: the next one of the volume reads and hashes what the first had stored, and does not send it again.
+// Velero's time limit ended a backup: the volume's next backup reads and hashes the same data, and does not send what the first has stored.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -44,7 +44,7 @@ test('a volume that needs three nights has them, with a prune each day, and noth
   assert.equal(await unreachableObjects(repository), [])
 })
 
-test('what the disk holds decides, and not what an earlier night has found there', async () => {
+test('the content of the disk decides, not what an earlier night has found there', async () => {
   const { world, content, night } = await aVolume()
   await night(63)
   applyChanges(content, [
@@ -98,7 +98,7 @@ test('a chunk that an earlier night has stored is not sent for another place of 
   assert.ok(await restores(world, rootKey(second.session), content))
 })
 
-test('what was collected meanwhile is sent again, and nobody is told of damage', async () => {
+test('packs that prune has deleted meanwhile are sent again, and no damage is reported', async () => {
   const { world, repository, content, night } = await aVolume()
   await night(63)
   const report = await prune(repository, { givenUpLivesMs: 0 })
@@ -127,7 +127,7 @@ test('of packs that are gone or on their way out only those are sent again', asy
   )
 })
 
-test('who is given up twice is gone on from by what was said the first time', async () => {
+test('a session that is given up twice is continued from the checkpoint that was named the first time', async () => {
   const { store, world, begin, stoppedAfter, content, night } = await aVolume()
   const { session, snapshotId } = await begin()
   assert.is((await stoppedAfter(30, { content, workers: 1, session, snapshotId })).state, 'more')
@@ -135,14 +135,14 @@ test('who is given up twice is gone on from by what was said the first time', as
   const dies: WriteHook = async ({ key }) => (key.startsWith('roots/') ? 'die after' : 'go on')
   const dying = world.through(new HookedStore(store, dies)).repositories.abandon(access, session)
   assert.is(await reasonOf(dying), 'StoreGone')
-  // A process that was thought dead writes one more.
+  // A process that was thought dead writes one more checkpoint.
   store.objects.set(checkpointKey(session, 9, 1), { body: Buffer.from('late'), modifiedMs: 0 })
   await world.repositories.abandon(access, session)
   assert.equal(keysOf(store, 'checkpoint/'), [said])
   assert.ok((await night(ALL)).packs <= (await whole) - 30 + PER_NIGHT)
 })
 
-test('what a session wrote after it was given up counts for nothing', async () => {
+test('what a session writes after it was given up is ignored', async () => {
   const { store, world, content, begin, night } = await aVolume()
   const late = await begin()
   const stop = new AbortController()
@@ -160,7 +160,7 @@ test('what a session wrote after it was given up counts for nothing', async () =
   assert.is((await night(ALL)).packs, await whole)
 })
 
-test('of a session that may have been sealed nothing is taken, though no root stands: somebody may be forgetting it', async () => {
+test('nothing is taken over from a session that may have been sealed, even without a root: it may be about to be deleted', async () => {
   for (const isGivenUp of [false, true]) {
     const { store, world, content, begin, stoppedAfter, night } = await aVolume()
     const half = await begin()
@@ -176,7 +176,7 @@ test('of a session that may have been sealed nothing is taken, though no root st
   }
 })
 
-test('a checkpoint under another name than its own, and one of another volume, is nobody to go on from', async () => {
+test('a checkpoint under another name, or of another volume, is not continued from', async () => {
   const { store, world, content, begin, stoppedAfter, night } = await aVolume()
   const other = await world.repositories.newSessionId(access, pointOf('x', 'fcd-2'), '1')
   assert.is((await stoppedAfter(63, { content, workers: 1, session: other, snapshotId: 'x' })).state, 'more')
@@ -257,7 +257,7 @@ test('what was given up is kept for eight days from its last checkpoint, or unti
   assert.is((await night(ALL)).packs, await whole)
 })
 
-test('an idle session is given up and kept all the same; who vouches that nothing runs takes it at once', async () => {
+test('an idle session is given up and its data is kept; an exclusive prune deletes that at once', async () => {
   const { times, store, repository, content, begin, stoppedAfter, night } = await aVolume()
   const idle = await begin()
   await stoppedAfter(63, { content, workers: 1, ...idle })

@@ -1,4 +1,4 @@
-// What earlier backups have lost is noticed before the next one is sealed, and read from the disk again: the last backup is whole.
+// Before a backup is sealed, the upload notices what earlier backups have lost and reads it from the disk again: the new backup is whole.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -37,7 +37,7 @@ async function rootOf(store: MemoryObjectStore, key: string) {
   return openRoot(keys, key.slice('roots/'.length), store.objects.get(key)!.body, key)
 }
 
-/** Slice after slice until it is sealed; answers how many there were. */
+/** Runs slice after slice until the session is sealed; returns the number of slices. */
 async function upload(world: EngineWorld, request: UploadOptions): Promise<number> {
   for (let slice = 1; slice < 20; slice++) {
     if ((await world.uploadSlice({ ...request, slice })).state === 'sealed') return slice
@@ -75,7 +75,7 @@ for (const [what, harm] of Object.entries(harms)) {
         assert.ok(await restores(world, `roots/${session}`, content), `without ${packs[which]}`)
         const root = await rootOf(store, `roots/${session}`)
         assert.is(root.source['mode'], { changes: 'Changed', allocated: 'Allocated', everything: 'Everything' }[how])
-        // The one after that begins from a backup that is whole: nothing to say.
+        // The backup after that starts from a whole one, and reports nothing.
         world.warnings.length = 0
         assert.is(
           await upload(world, { ...request, session: await world.newSession('s2'), parentRoot: `roots/${session}` }),
@@ -89,7 +89,7 @@ for (const [what, harm] of Object.entries(harms)) {
 
 test('only what was lost is read from the disk again', async () => {
   const { store, world, content, parentRoot, packs } = await firstBackup()
-  // A pack of eight chunks, or of a few pages, whose chunks are all looked at then.
+  // A pack has eight chunks, or a few pages; all chunks of these pages are then checked.
   store.objects.delete(packs[0]!)
   const before = world.bytesRead
   const session = await world.newSession('s1')
@@ -119,7 +119,7 @@ test('all packs of the first backup lost: the next one is whole all the same', a
   assert.ok(await restores(world, `roots/${session}`, content))
 })
 
-test('a pack that is lost while it is made good for another is made good as well', async () => {
+test('a pack that is lost while it replaces another one is replaced as well', async () => {
   const { store, world, content, parentRoot, packs } = await firstBackup()
   store.objects.delete(packs[0]!)
   const session = await world.newSession('s1')
@@ -143,9 +143,9 @@ async function packsNamedBy(store: MemoryObjectStore, key: string): Promise<Set<
   return named
 }
 
-test('heal beside a standing retire list: what was retired when the session began is not named afterwards either', async () => {
+test('repair while a retire list exists: what was retired when the session began is not named afterwards either', async () => {
   const { store, world, content, parentRoot, packs } = await firstBackup()
-  // The same content once more, in packs of another backup: index runs are hints and may be lost.
+  // The same content again, in packs of another backup: index runs are only hints and may be lost.
   for (const key of keysOf(store, 'index/')) store.objects.delete(key)
   await world.backup(content.snapshot(), 'other')
   const retired = keysOf(store, 'packs/').filter((key) => !packs.includes(key))
@@ -168,7 +168,7 @@ test('heal beside a standing retire list: what was retired when the session bega
   assert.ok(await restores(world, `roots/${session}`, content))
 })
 
-test('whoever dies at any write while a lost pack is made good leaves a backup that is whole in the end', async () => {
+test('a process that dies at any write while it replaces a lost pack leaves a backup that is whole in the end', async () => {
   for (let n = 1; ; n++) {
     const { store, world, content, parentRoot, packs } = await firstBackup()
     store.objects.delete(packs[0]!)

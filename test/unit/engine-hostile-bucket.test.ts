@@ -1,4 +1,4 @@
-// What somebody who can write the bucket, or a store that lies, can make a function hold, read or do without end.
+// How much a function holds, reads and does when an attacker can write the bucket, or when the store lies: everything has a bound.
 
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -46,7 +46,7 @@ async function aBackup<S extends MemoryObjectStore>(store: S) {
   return { store, world, content, root }
 }
 
-/** A session of the same snapshot that began `laterMs` after it. */
+/** A session of the same disk snapshot that began `laterMs` later. */
 const sibling = (root: string, laterMs: number) => {
   const parts = parseSession(root.slice('roots/'.length))!
   return formatSession({ ...parts, startedMs: parts.startedMs + laterMs })
@@ -106,7 +106,7 @@ test('checkpoints that do not open are tried a few times, not for ever', async (
   assert.ok(store.reads < 200, `${store.reads} reads`)
 })
 
-test('a list of more objects than a repository has ends by name', async () => {
+test('a list of more objects than a repository has ends with a reason', async () => {
   const endless = new MemoryObjectStore()
   endless.list = async function* () {
     for (let n = 0; ; n++) yield { key: `retire/${n.toString(16).padStart(16, '0')}`, bytes: 1, modifiedMs: 0 }
@@ -119,7 +119,7 @@ test('a list of more objects than a repository has ends by name', async () => {
   assert.ok(seen <= 10_000)
 })
 
-test('a deletion that a store only says it did is never done', async () => {
+test('a deletion that the store reports without doing it never counts as done', async () => {
   for (const lie of ['delete', 'put', 'both'] as const) {
     const { store, world, root } = await aBackup(new MemoryObjectStore())
     if (lie !== 'put') store.delete = async () => {}
@@ -135,7 +135,7 @@ test('a session is given up only when its tombstone is there', async () => {
   assert.is(await reasonOf(world.repositories.abandon(access, sibling(root, 9))), 'DeletionUnconfirmed')
 })
 
-test('a folder that is not mounted any more is no empty repository', async () => {
+test('a folder that is not mounted any more does not count as an empty repository', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'dormouse-folder-'))
   const [place, away] = [join(folder, 'mount'), join(folder, 'away')]
   await mkdir(place)

@@ -1,5 +1,5 @@
-// Who can write the bucket can plant key slots. What they make a reader hold and compute has a bound, the loop goes on
-// meanwhile, and the right password opens the repository all the same.
+// An attacker who can write the bucket can plant key slots. There is a bound on what they make a reader hold and compute, the event loop goes
+// on meanwhile, and the right password opens the repository all the same.
 
 import { scryptSync } from 'node:crypto'
 import { suite } from 'uvu'
@@ -21,7 +21,7 @@ import { reasonOf } from '#test/support/reason.ts'
 const test = suite('engine: key slots')
 const CREATED_MS = 1_700_000_000_000
 
-/** A repository with one slot of the right password, and a count of what is read of it. */
+/** A repository with one slot of the right password. Counts what is read of it. */
 async function aRepository() {
   const store = new CountingStore(CREATED_MS)
   const { repositoryId } = await new EngineWorld(store).repositories.ensure(access, undefined)
@@ -117,7 +117,7 @@ test('what all slots together may cost is bounded, whatever their order', () => 
 const PEM = '-----BEGIN PRIVATE KEY-----'
 const USUAL = { N: 2 ** 15, r: 8, p: 3 }
 
-test('a recovery key has its turn behind however many passwords', () => {
+test('a recovery key is tried, however many passwords there are', () => {
   const slotOf = (slotId: string, kind: string, modifiedMs: number) => ({
     slotId,
     slot: decodeSlot(slotText(USUAL, kind))!,
@@ -132,7 +132,7 @@ test('a recovery key has its turn behind however many passwords', () => {
   assert.is(tried.filter((name) => name.startsWith('password-')).length, 16)
   assert.is(tried.at(-1), 'phrase')
   assert.not.ok(tried.includes('key'), 'what only a private key opens is not tried with words')
-  // Planted later, of the same kind, and dear: what the owner made has its turn all the same.
+  // Planted later, of the same kind, and expensive: the owner's slot is tried all the same.
   const planted = Array.from({ length: 9 }, (_, n) => slotOf(`planted-${n}`, 'recovery-passphrase', 200 + n))
   const dear = {
     ...phrase,
@@ -144,7 +144,7 @@ test('a recovery key has its turn behind however many passwords', () => {
   assert.equal(all, [...passwords.slice(0, 16).map(({ slotId }) => slotId), 'phrase'])
 })
 
-test('the loop turns while a slot is tried', async () => {
+test('the event loop goes on while a slot is tried', async () => {
   const { store, repositoryId } = await aRepository()
   const keys = await requireRepository(store, access.password)
   const slotId = `${repositoryId}-00000000`
@@ -182,7 +182,7 @@ test('a slot that opened is tried first from then on, alone, until it is gone', 
   const cache = new KeyCache()
   assert.ok(await openRepository(store, access.password, cache))
   const [good] = [...store.objects.keys()].filter((key) => key.startsWith('keys/'))
-  // Planted ones seem older than it, as in a bucket that was copied.
+  // Planted slots look older than it, as in a bucket that was copied.
   store.time.nowMs = CREATED_MS - 1000
   for (let n = 0; n < 200; n++) await store.putIfAbsent(name(repositoryId, n), slotText({ N: 2, r: 1, p: 1 }))
   assert.ok(await openRepository(store, access.password, cache))

@@ -10,7 +10,7 @@ import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: kills and stops')
 
-/** A volume of several pages whose chunks fill several packs; its parent, and what changed since. */
+/** A volume of several pages whose chunks fill several packs; its parent, and the changes since then. */
 async function makeVolumeWithParent() {
   const store = new MemoryObjectStore()
   const world = await EngineWorld.create(store)
@@ -29,7 +29,7 @@ type Scene = Awaited<ReturnType<typeof makeVolumeWithParent>>
 
 const made = makeVolumeWithParent()
 
-/** The same scene each time, with a store of its own. */
+/** The same situation each time, with a store of its own. */
 async function aVolumeWithParent(): Promise<Scene> {
   const scene = await made
   return { ...scene, store: new MemoryObjectStore({ objects: new Map(scene.store.objects) }) }
@@ -45,7 +45,7 @@ async function slice(
   const { content, session, parentRoot, changedAreas } = scene
   const request = { content, session, parentRoot, changedAreas, snapshotId: 's1', slice: number, ...options }
   try {
-    // As the function does: only the first slice brings the areas unasked.
+    // As the upload function does: only the first slice gets the areas without asking.
     const mayBeLeftOut = number > 1 && request.changedAreas !== undefined
     const first = mayBeLeftOut ? await world.askForSlice({ ...request, changedAreas: 'not asked' }) : undefined
     return first === undefined || first.state === 'unplanned' ? await world.uploadSlice(request) : first
@@ -68,7 +68,7 @@ async function checkRestores({ store, content, session, parentRoot }: Scene): Pr
 for (const mode of ['changed', 'allocated'] as const) {
   for (const when of ['die before', 'die after'] as const) {
     test(`${mode}: a process that dies at any write (${when} it) costs nothing but time`, async () => {
-      // What is left after write n is what is left before write n + 1, but for writes at the same time: some will do.
+      // What is left after write n is what is left before write n + 1, except with concurrent writes: testing some of these is enough.
       for (let n = 1; ; n += when === 'die after' ? 4 : mode === 'allocated' ? 2 : 1) {
         const scene = await aVolumeWithParent()
         const options = mode === 'changed' ? {} : { changedAreas: undefined }
@@ -92,7 +92,7 @@ test('a store that refuses one write ends the slice, and nothing that it refused
   }
 })
 
-test('a process that dies again and again gets there in the end', async () => {
+test('an upload whose process dies again and again still ends', async () => {
   const scene = await aVolumeWithParent()
   let outcome: UploadEnd | undefined
   for (let number = 1; outcome?.state !== 'sealed'; number++) {
@@ -102,7 +102,7 @@ test('a process that dies again and again gets there in the end', async () => {
   await checkRestores(scene)
 })
 
-test('a slice that is stopped at any write goes on where it was, and reads nothing twice', async () => {
+test('a slice that is stopped at any write continues where it was, and reads nothing twice', async () => {
   for (let n = 1; ; n++) {
     const scene = await aVolumeWithParent()
     const stop = new AbortController()
@@ -120,7 +120,7 @@ test('a slice that is stopped at any write goes on where it was, and reads nothi
   }
 })
 
-test('checkpoints that the store locks cost no backup; any other trouble with them is told', async () => {
+test('checkpoints that the store locks cost no backup; any other error with them is reported', async () => {
   const scene = await aVolumeWithParent()
   let outcome: Awaited<ReturnType<typeof slice>>
   let refused = 0
@@ -138,7 +138,7 @@ test('checkpoints that the store locks cost no backup; any other trouble with th
     assert.ok(outcome !== undefined)
   }
   assert.ok(refused > 2, `${refused} deletions refused`)
-  // Once the lock is over, whoever comes by removes them.
+  // Once the lock is over, the next process that comes by removes them.
   assert.is(await new EngineWorld(scene.store).repositories.abandon(access, scene.session), false)
   await checkRestores(scene)
   const busy: WriteHook = async ({ kind }) => (kind === 'delete' ? 'fail' : 'go on')
@@ -203,7 +203,7 @@ test('a disk that fails loses only what was not durable', async () => {
   await checkRestores(scene)
 })
 
-test('the checkpoint of a slice that failed before it planned cannot pass off the parent as the backup', async () => {
+test("after a slice that failed before it had a plan, the parent's content is not taken for the new backup", async () => {
   const scene = await aVolumeWithParent()
   const failing = (disk: MemoryDisk) => {
     throw new RetryableError('DiskLost', `no disk of ${disk.capacityBytes}`)

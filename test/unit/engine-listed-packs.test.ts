@@ -1,4 +1,4 @@
-// Which packs of other sessions stand: by few requests, in bounded memory, whatever else lies there.
+// Finding which packs of other sessions exist: with few requests and bounded memory, whatever else is in the bucket.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,7 +15,7 @@ const OTHER = SESSION.replace(/7$/, '8')
 const packOf = (session: string, n: number) =>
   `${session}/${((BigInt(n) * 0x9e3779b97f4a7c15n) & 0xffffffffffffffffn).toString(16).padStart(16, '0')}`
 
-/** Tells what was listed, and in which order names came. */
+/** Records the LISTs, and the order of the names. */
 class ListingStore extends MemoryObjectStore {
   readonly asked: string[] = []
   shuffled = false
@@ -39,7 +39,7 @@ async function known(store: ListingStore, packs: string[], mostNames?: number): 
 
 const packs = (count: number, session = SESSION) => Array.from({ length: count }, (_, n) => packOf(session, n + 1))
 
-test('what stands is found, what does not is not, by one LIST of a small session', async () => {
+test('one LIST of a small session finds existing packs, and no others', async () => {
   const store = await aStore(1000)
   assert.is(await known(store, packs(1010)), 1000)
   assert.equal(store.asked, [packKey(`${SESSION}/`)])
@@ -57,7 +57,7 @@ test('a store that lists in another order is understood all the same', async () 
   assert.is(await known(store, packs(3010)), 3000)
 })
 
-test('what is beyond the bound is not known, and takes no room; the session that is asked for first has it', async () => {
+test('packs beyond the bound count as unknown and take no memory; the session that is asked for first has priority', async () => {
   const store = await aStore(1500)
   await aStore(10, OTHER, store)
   const listed = new ListedPacks(store, 1200)
@@ -65,7 +65,7 @@ test('what is beyond the bound is not known, and takes no room; the session that
   assert.is((await listed.among(packs(10, OTHER))).size, 0)
 })
 
-test('other keys below a session are no packs', async () => {
+test('other keys below a session do not count as packs', async () => {
   const store = await aStore(3)
   for (const key of ['', 'x', 'sub/0000000000000001', '00000000000000010'])
     await store.putIfAbsent(packKey(`${SESSION}/${key}`), new Uint8Array(1))

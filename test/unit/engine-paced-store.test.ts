@@ -12,7 +12,7 @@ const test = suite('a store behind a bandwidth limit')
 
 const BYTES_PER_SECOND = 100
 
-/** How long the next one waits after `work`, in seconds. */
+/** How long the next transfer waits after `work`, in seconds. */
 async function secondsAfter(work: (store: PacedStore) => Promise<unknown>): Promise<number> {
   const clock = new IdleClock()
   const inner = new MemoryObjectStore()

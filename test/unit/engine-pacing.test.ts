@@ -1,4 +1,4 @@
-// The limit on bytes per second: over the whole of a transfer, for all lanes together, and never longer than a slice.
+// The limit on bytes per second: it holds over a whole transfer and for all lanes together, and never delays longer than a slice.
 
 import { randomBytes } from 'node:crypto'
 import { suite } from 'uvu'
@@ -13,10 +13,10 @@ import { IdleClock } from '#test/support/idle-clock.ts'
 
 const LIMIT = 10 * KiB
 const VOLUME = MiB
-/** Of the small budget: what two lanes have in their packs and two batches each, and a pack of pages. */
+/** For the small budget: what two lanes hold in their packs and in two batches each, and a pack of pages. */
 const IN_HAND = 2 * (32 + 2 * 16) * KiB + 32 * KiB
 
-/** Notes what went over the wire, and when. */
+/** Records what was sent or received, and when. */
 class NotingStore extends MemoryObjectStore {
   readonly moved: { atMs: number; bytes: number }[] = []
   readonly #clock: IdleClock
@@ -57,7 +57,7 @@ async function limited(bytesPerSecond = LIMIT) {
   return { world, clock, store, content }
 }
 
-/** From any moment to any later one no more moved than the limit and what is in hand. */
+/** Between any two moments, no more moved than the limit allows plus what is in flight. */
 function requireLimit({ moved }: NotingStore, allowedBytes: number, bytesPerSecond = LIMIT): void {
   for (let first = 0; first < moved.length; first++) {
     let bytes = 0
@@ -94,7 +94,7 @@ test('a restore receives no more than its limit, one part after the other', asyn
   const target = new MemoryDiskContent(VOLUME)
   assert.is((await world.restoreSlice(target, root)).state, 'done')
   assert.ok(bytesOf(target).equals(bytesOf(content)))
-  // One part, and the pages of the map that are read ahead.
+  // One part, and the map pages that are read ahead.
   requireLimit(store, 32 * KiB)
   assert.ok(clock.monotonicMs() - beganMs >= ((VOLUME - 32 * KiB) / LIMIT) * SECOND_MS, 'too fast')
 })
@@ -108,14 +108,14 @@ test('what does not move is not limited: zeros, and chunks that are there alread
   assert.ok(clock.monotonicMs() - beganMs < ((VOLUME / 8) * SECOND_MS) / LIMIT)
 })
 
-test('time in which nothing moved is not saved up', async () => {
+test('unused bandwidth is not saved up', async () => {
   const { world, clock, store, content } = await limited()
   await clock.sleep(HOUR_MS)
   await world.backup(content, 's1')
   requireLimit(store, IN_HAND)
 })
 
-test('a slice ends in its time, with something done, and the next one goes on', async () => {
+test('a slice ends in time with some progress, and the next one continues', async () => {
   const { world, clock, content } = await limited()
   const session = await world.newSession('s1')
   const sliceMs = 20 * SECOND_MS
@@ -123,7 +123,7 @@ test('a slice ends in its time, with something done, and the next one goes on', 
   for (let slice = 1; ; slice++) {
     const beganMs = clock.monotonicMs()
     const outcome = await world.uploadSlice({ content, session, snapshotId: 's1', slice, sliceMs })
-    // To the millisecond: what is in hand waits for nothing.
+    // Exact to the millisecond: what is in flight waits for nothing.
     assert.ok(clock.monotonicMs() - beganMs <= sliceMs, `slice ${slice} took ${clock.monotonicMs() - beganMs} ms`)
     if (outcome.state === 'sealed') break
     assert.ok(outcome.progress.bytesDone > done, `slice ${slice} did nothing`)
@@ -132,7 +132,7 @@ test('a slice ends in its time, with something done, and the next one goes on', 
   }
 })
 
-test('a slice that is shorter than any wait gets on all the same, in both directions', async () => {
+test('a slice that is shorter than any wait makes progress all the same, in both directions', async () => {
   const { world, content } = await limited(16)
   const session = await world.newSession('s1')
   let root: string | undefined
@@ -151,7 +151,7 @@ test('a slice that is shorter than any wait gets on all the same, in both direct
   assert.ok(bytesOf(target).equals(bytesOf(content)))
 })
 
-test('a transfer that is called off waits no longer, in both directions', async () => {
+test('an aborted transfer waits no longer, in both directions', async () => {
   const { world, clock, content } = await limited(16)
   const calledOff = new AbortController()
   void clock.sleep(5 * SECOND_MS).then(() => calledOff.abort())

@@ -7,7 +7,7 @@ const test = suite('engine: table of packs')
 
 const session = (n: number) => `${'0'.repeat(14)}${String(n).padStart(2, '0')}-${'b'.repeat(16)}-018bcfe56800-00000001`
 
-test('it does what a Map does, over many packs that differ little', () => {
+test('the table behaves like a Map, over many packs with similar names', () => {
   const random = new Random(1)
   const table = new PackTable()
   const map = new Map<string, number>()
@@ -32,7 +32,7 @@ test('it does what a Map does, over many packs that differ little', () => {
   assert.is(table.get([...map.keys()][0]!), [...map.values()][0], 'a value stays when its pack is added again')
 })
 
-test('what is no name of a pack is refused, and a size beyond 4 GiB is told as the largest', () => {
+test('a text that is no name of a pack is refused, and a size beyond 4 GiB is reported as the largest', () => {
   const table = new PackTable()
   assert.throws(() => table.set('packs/x', 1), /not a pack reference/)
   table.set(`${session(1)}/00000000000000ff`, 2 ** 40)

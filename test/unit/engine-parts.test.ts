@@ -50,7 +50,7 @@ test('known chunks are found where they were added, up to the bound', () => {
   assert.is(known.find(aChunk(9999).id, 0), undefined)
 })
 
-test('known chunks that overflow forget, and never tell a wrong place', () => {
+test('a full table of known chunks forgets some, and never returns a wrong place', () => {
   const known = new KnownChunks(1024)
   let found = 0
   for (let n = 0; n < 40_000; n++) known.add(aChunk(n, { pack: packName(n) }))
@@ -63,7 +63,7 @@ test('known chunks that overflow forget, and never tell a wrong place', () => {
   assert.ok(found > 256 && found <= 1024, `${found} are left`)
 })
 
-test('the gate lets in no more than its bytes, in order, and whoever wants more gets it alone', async () => {
+test('the gate admits no more than its bytes, in order, and a request for more is admitted alone', async () => {
   const sizes = fc.array(fc.integer({ min: 1, max: 150 }), { minLength: 1, maxLength: 20 })
   const property = fc.asyncProperty(sizes, async (wanted) => {
     const gate = new ByteGate(100)
@@ -111,7 +111,7 @@ test('a fetch joins neighbours of a pack, within its bounds, and names each chun
     fc.property(entries, fc.nat(10), (numbers, from) => {
       const map = new LocationTable(numbers.length)
       for (const [slot, n] of numbers.entries()) {
-        // Offsets far apart now and then, so that gaps are too large to read over.
+        // Offsets are sometimes far apart, so that gaps are too large to read over.
         if (n !== null) map.set(slot, aChunk(n, { offset: 40 + (n % 16) * (n % 3 === 0 ? 100_000 : 100) }))
       }
       const fetches = planFetches(map, 1000, 1000 + from, 1000)
@@ -195,7 +195,7 @@ test('a checkpoint is due by time or by bytes, and one at a time', async () => {
   assert.is(written, 2)
 })
 
-test('zeros are told from everything else', () => {
+test('zeros are recognised', () => {
   for (const length of [512, 4096, 5000]) {
     const bytes = Buffer.alloc(length)
     assert.ok(isAllZero(bytes))

@@ -1,5 +1,4 @@
-// Keys that somebody who can write the bucket, or a tool that makes folders, has put beside ours: they stop nothing and count
-// for nothing.
+// Keys that an attacker, or a tool that creates folders, has put beside Dormouse's own: they stop nothing and have no effect.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -23,7 +22,7 @@ async function aParent() {
 }
 type Parent = Awaited<ReturnType<typeof aParent>>
 
-/** A backup that takes everything over from the parent, in as many slices as it needs. */
+/** A backup that takes everything over from its parent, in as many slices as it needs. */
 async function nextBackup({ world, content, parentRoot }: Parent, snapshotId: string): Promise<string> {
   const session = await world.newSession(snapshotId)
   for (let slice = 1; slice < 10; slice++) {
@@ -56,7 +55,7 @@ test('a pack that was moved into a folder is lost, and is stored anew', async ()
   }
 })
 
-/** A list that LIST names for ever and GET does not find. */
+/** A retire list that LIST always shows and GET does not find. */
 function neverGone(store: MemoryObjectStore, key: string): void {
   const list = store.list.bind(store)
   store.list = async function* (prefix: string) {
@@ -83,7 +82,7 @@ test('a retire list that is listed and cannot be got ends no prune, and stops no
   assert.ok(await restores(world, root, second))
 })
 
-test('a store that loses each retire list as soon as it stands does not hold a prune until its time is up', async () => {
+test('a store that loses each new retire list does not occupy a prune until its time is up', async () => {
   const { store, world, repository } = await twoBackups()
   await world.repositories.forget(access, FCD, 's0')
   const get = store.get.bind(store)

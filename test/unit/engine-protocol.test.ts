@@ -93,7 +93,7 @@ test('a session that is abandoned while it uploads ends as fenced', async () => 
   assert.is((await rejection(late)).reason, 'SessionFenced')
 })
 
-test('a sealed session is not abandoned: its backup stands', async () => {
+test('a sealed session cannot be abandoned: its backup stays', async () => {
   const { world, content, parentRoot } = await aBackup()
   assert.is(await world.repositories.abandon(access, parentRoot.slice('roots/'.length)), false)
   assert.ok(await restores(world, parentRoot, content))
@@ -152,7 +152,7 @@ test('a parent that is gone or corrupt costs time, not the backup', async () => 
   }
 })
 
-test('areas that were not asked for are wanted only while no slice has kept its plan, whatever became of its checkpoint', async () => {
+test('changed areas are requested only while no slice has saved a plan, whatever happened to its checkpoint', async () => {
   for (const left of ['whole', 'gone', 'corrupt'] as const) {
     const { store, world, content, parentRoot } = await aBackup()
     const changedAreas = applyChanges(content, [{ kind: 'write', sector: 0, sectors: 800, fill: 20 }])

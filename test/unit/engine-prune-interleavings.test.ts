@@ -1,5 +1,6 @@
-// The shipped prune beside shipped sessions, forgets and other prunes over one store, in seeded orders of their calls, with
-// deaths and sleepers. The nightly tier runs more orders (test/nightly/interleavings.test.ts). The protocol's core is explored in every order by format-collection-model.test.ts; here it is what the code does.
+// The real prune, sessions, deletions and other prunes over one store, with their calls in seeded orders, deaths and long pauses.
+// The nightly tier runs more orders (test/nightly/interleavings.test.ts). format-collection-model.test.ts explores the core of
+// the protocol in every order; this file tests what the code does.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -26,16 +27,16 @@ const test = suite('engine: prune in any order')
 
 const SEEDS = Number(process.env['SEEDS'] ?? 60)
 const SEEDS_PER_TEST = 10
-/** Calls of others before a process begins: as many as a whole prune run makes. */
+/** The most calls of others before a process begins: as many as a whole prune run makes. */
 const MOST_LATE_CALLS = 200
 const SHORT_WHILE = 10
-/** After all backups of the ground. */
+/** After all backups of the starting state. */
 const LATER_MS = 1_800_000_000_000
 const SECOND_CHANGE = { kind: 'write' as const, sector: 16, sectors: 110, fill: 9 }
 
 /**
- * Two backups of a small volume; what the first has and the second lacks is known from index runs only. The second was sealed by
- * another process than the one that wrote its index run and died: that run names packs that no root names, and its backup stands.
+ * Two backups of a small volume; only index runs name what the first has and the second lacks. One process wrote the index run of the second
+ * backup and died, and another one sealed it: that index run names packs that no root names, and its backup exists.
  */
 async function makeGround() {
   const store = new MemoryObjectStore({ nowMs: () => 0 })
@@ -63,18 +64,18 @@ class World {
   readonly objects = new Map<string, { body: Uint8Array; modifiedMs: number }>()
   readonly store: MemoryObjectStore
   readonly contents = new Map<string, MemoryDiskContent>()
-  /** By the root's bytes: whoever died while he forgot it leaves its key free for another root. */
+  /** Packs by the root's bytes, not by its key: a process that dies while it deletes a root leaves the key free for another root. */
   readonly named = new Map<Uint8Array, ReadonlySet<string>>()
   /** Warnings of the sessions. */
   readonly messages: string[] = []
   repository: Repository | undefined
-  /** Of prunes, that were not the last. */
+  /** How many prune runs ended without finishing their work. */
   slices = 0
 
   constructor(seed: number) {
     this.random = new Random(seed)
     this.steps = new Steps(this.random, [0, 0, 0.002, 0.01][this.random.below(4)] ?? 0)
-    // In steps of less than a minute, and more: what is older than a minute is known again by its time, what is younger by its bytes.
+    // In steps of less than a minute or more: a root that is older than a minute is recognised by its time, a younger one by its bytes.
     const stepMs = this.random.chance(0.5) ? 1 : 40_000
     const nowMs = () => {
       this.times.nowMs += stepMs
@@ -87,7 +88,7 @@ class World {
     return new SteppedStore(this.store, this.steps, process)
   }
 
-  /** After each write: no root names a pack that is gone. */
+  /** Runs after each write: no root may name a pack that is gone. */
   async check(): Promise<void> {
     const repository = this.repository!
     for (const [key, { body }] of this.objects) {
@@ -110,7 +111,7 @@ function lingersBefore(store: HookedStore, wanted: string, linger: () => Promise
   }
 }
 
-/** So that whoever backs it up writes all pages itself, and names others' packs in them. */
+/** Touches each page, so that a backup of it writes all pages itself, and names packs of others in them. */
 function touchEachPage(content: MemoryDiskContent, fill: number): Extent[] {
   const everyPage = [0, PAGE_CHUNKS * (CHUNK_BYTES / SECTOR_BYTES)]
   return applyChanges(
@@ -138,7 +139,7 @@ async function packsOf(
   return new Set(reach.packs)
 }
 
-/** A process that may be fenced or die, and must not fail in any other way. */
+/** Runs a process that may be fenced or die, and must not fail in any other way. */
 async function mayEnd(work: () => Promise<unknown>): Promise<void> {
   try {
     await work()
@@ -149,7 +150,7 @@ async function mayEnd(work: () => Promise<unknown>): Promise<void> {
   }
 }
 
-/** `goesOn`: B is given up on its way, and D goes on from there. */
+/** `goesOn`: B is given up half-way, and D continues from there. */
 async function play(seed: number, goesOn = false): Promise<World> {
   const base = await ground
   const world = new World(seed)
@@ -162,7 +163,7 @@ async function play(seed: number, goesOn = false): Promise<World> {
     C: await base.world.newSession('C'),
     D: await base.world.newSession('D', '1', LATER_MS + 1),
   }
-  // C shares chunks with each of the others and writes all pages itself, in half of the seeds.
+  // In half of the seeds, C shares chunks with each of the others and writes all pages itself.
   const grown = base.first.snapshot()
   const grownAreas = random.chance(0.5) ? touchEachPage(grown, 12) : [{ offsetBytes: 0, lengthBytes: CHUNK_BYTES }]
   const contents = { B: grown.snapshot(), C: grown, D: grown }
@@ -172,18 +173,18 @@ async function play(seed: number, goesOn = false): Promise<World> {
   if (touch === 2) changed.push(...touchEachPage(contents.B, 13))
   if (touch === 3) changed.push(...applyChanges(contents.B, [SECOND_CHANGE]))
   if (goesOn) {
-    // More than a slice moves before it is stopped.
+    // More data than a slice moves before it is stopped.
     changed.push(...applyChanges(contents.B, [{ kind: 'write', sector: 20, sectors: 160, fill: 15 }]))
     contents.D = contents.B.snapshot()
     if (random.chance(0.5)) applyChanges(contents.D, [{ kind: 'write', sector: 8, sectors: 9, fill: 14 }])
   }
-  // What each backup knows of the changes since another: its map then names that one's packs from the beginning.
+  // The changes that each backup knows since another one: its map then names the packs of that one from the beginning.
   const areasSince: Record<string, Extent[] | undefined> = {
     [`B ${base.firstRoot}`]: [...grownAreas, ...changed],
     [`B roots/${sessions.C}`]: changed,
     [`C ${base.firstRoot}`]: grownAreas,
   }
-  // Half of the seeds tell a story: C names what is retired while it runs, B begins from C meanwhile, and C is forgotten.
+  // Half of the seeds play this story: C names what is retired while it runs, B begins from C meanwhile, and C is deleted.
   const isStory = random.chance(0.5)
   const stands = (key: string) => world.objects.has(key)
   const isForgotten = (key: string) => stands(key) && claimedKind(world.objects.get(key)!.body) === 'tombstone'
@@ -220,7 +221,7 @@ async function play(seed: number, goesOn = false): Promise<World> {
         workers: 1,
         ...(goesOn ? { packBytes: 3 * CHUNK_BYTES } : {}),
       }
-      // All but the last slice are stopped early, some before they move anything: what they know is in their checkpoint.
+      // All but the last slice are stopped early, some before they move anything: their checkpoint has what they know.
       const isStopped = slice < (slices.at(-1) ?? 0) || (goesOn && name === 'B')
       const signal = isStopped ? stop.signal : new AbortController().signal
       if (random.chance(goesOn ? 0.1 : 0.5)) stop.abort()
@@ -240,7 +241,7 @@ async function play(seed: number, goesOn = false): Promise<World> {
   const collect = (process: string) => async () => {
     const sessionIdleMs = random.chance(0.3) ? 0 : DAY_MS
     const givenUpLivesMs = goesOn && random.chance(0.4) ? DAY_MS : 0
-    // Whole runs, or so many slices of a few calls that one of them looks, one retires, one deletes.
+    // Whole runs, or so many slices of a few calls that one of them surveys, one retires, and one deletes.
     const isSliced = random.chance(0.5)
     const [clock, sliceMs, runs] = isSliced ? [new CallClock(), 1 + random.below(6), 14] : [systemClock, HOUR_MS, 3]
     const store = new TickingStore(world.stepped(process), () => clock instanceof CallClock && clock.tick())
@@ -258,7 +259,7 @@ async function play(seed: number, goesOn = false): Promise<World> {
   for (const name of names) world.contents.set(`roots/${sessions[name]}`, contents[name])
   const session = (name: 'B' | 'C') => stands(`session/${sessions[name]}`)
   const beginsB = [() => stands(`roots/${sessions.C}`), () => session('C')]
-  /** How likely, its work, and in a story: how likely, and what it waits for. */
+  /** Probability, work, probability in the story, and what it waits for in the story. */
   const cast: [number, () => Promise<void>, number, () => boolean][] = [
     [1, upload('B', 'B', [[1, 2, 3], [2, 3], [3]][random.below(3)] ?? []), 1, beginsB[random.below(2)] ?? isRetiring],
     [1, collect('g'), 1, () => isForgotten(base.firstRoot)],
@@ -286,7 +287,7 @@ async function play(seed: number, goesOn = false): Promise<World> {
     }),
   )
   await world.steps.run(processes, () => world.check())
-  // Who died comes back, or is given up for dead.
+  // A process that died comes back, or is given up.
   for (const name of goesOn ? names : (['B', 'C'] as const)) {
     const engine = new EngineWorld(world.store)
     const request = { content: contents[name], session: sessions[name], snapshotId: name, slice: 9 }
@@ -304,7 +305,7 @@ async function play(seed: number, goesOn = false): Promise<World> {
 async function endsRight(world: World): Promise<void> {
   const repository = world.repository!
   await world.check()
-  // By the protocol nothing goes that a session took over: the look before the seal is for damage, and must find none.
+  // The protocol never deletes what a session took over: the check before the seal is for damage, and must find none.
   for (const message of world.messages) assert.not.match(message, /earlier backups name it/)
   for (let run = 0; run < 2; run++) {
     const options = { clock: systemClock, sliceMs: HOUR_MS, sessionIdleMs: DAY_MS, givenUpLivesMs: 0 }
@@ -321,7 +322,7 @@ async function endsRight(world: World): Promise<void> {
   }
 }
 
-/** Of all seeds: how much happens in ten of them is chance. */
+/** Counts over all seeds, because ten of them may by chance have few. */
 const seen = { pruned: 0, slices: 0, goneOnWith: 0 }
 
 for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
@@ -342,7 +343,7 @@ for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
 
 for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
   const last = Math.min(SEEDS, first + SEEDS_PER_TEST - 1)
-  test(`a session that goes on from one that was given up loses nothing: orders ${first} to ${last}`, async () => {
+  test(`a session that continues from one that was given up loses nothing: orders ${first} to ${last}`, async () => {
     for (let seed = first; seed <= last; seed++) {
       try {
         await endsRight(await play(seed, true))
@@ -353,7 +354,7 @@ for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
   })
 }
 
-test('sessions went on from one that was given up', () => {
+test('some sessions continued from one that was given up', () => {
   assert.ok(seen.goneOnWith > SEEDS / SEEDS_PER_TEST, `${seen.goneOnWith} of ${SEEDS} orders`)
 })
 

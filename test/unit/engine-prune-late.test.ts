@@ -1,5 +1,5 @@
-// Two prunes on one list, one of which comes late: what the other has finished is not begun again, and nothing is deleted that a
-// session has taken over since. What it could take over is a pack that no root names and an index run of a standing backup does.
+// Two prunes work on one list, and one of them is late: it does not begin again what the other has finished, and deletes nothing that a
+// session has taken over since. Such a pack is one that no root names, but an index run of an existing backup does.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,7 +15,7 @@ import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: late prunes')
 
-/** Holds the call back that comes after `skip` of its kind, such as `list roots/`, until `go`. */
+/** Holds back the call after `skip` calls of its kind, such as `list roots/`, until `go`. */
 class Pause {
   readonly #call: string
   #skip: number
@@ -62,7 +62,7 @@ class PausingStore extends HookedStore {
   }
 }
 
-/** A backup that stands, whose index run was written by a process that died: no root names that one's packs. */
+/** An existing backup whose index run was written by a process that died: no root names the packs of that process. */
 async function aHint() {
   const store = new MemoryObjectStore()
   const world = await EngineWorld.create(store)
@@ -76,12 +76,12 @@ async function aHint() {
   await world.backup(content, 's0', { session, slice: 2 })
   const repository = await requireRepository(store, access.password)
   const through = (...pauses: Pause[]) => prune({ ...repository, store: new PausingStore(store, pauses) })
-  /** A whole backup of the same content, which would rather take the packs over. */
+  /** A whole backup of the same content, which takes those packs over if it may. */
   const backup = (name: string) => world.backup(content, name)
   return { store, world, content, repository, hinted, through, backup }
 }
 
-test('a session that begins while packs are being deleted takes none of them over', async () => {
+test('a session that begins while packs are being deleted takes over none of them', async () => {
   const { store, world, content, hinted, through, backup } = await aHint()
   const deleting = new Pause('delete packs/')
   const pruning = through(deleting)
@@ -94,8 +94,9 @@ test('a session that begins while packs are being deleted takes none of them ove
 })
 
 /**
- * The list of the hinted packs stands and waits for `early`, which takes them over. A late prune has looked at the roots before
- * `early` seals, and looks again when that backup is forgotten; a fast one looks in between. So they disagree on what is to go.
+ * The retire list with the hinted packs exists, and prune waits for the session `early`, which takes them over. A late prune has read the roots
+ * before `early` seals, and reads them again after that backup is deleted; a fast prune reads them in between. So they disagree on what
+ * to delete.
  */
 async function twoMinds(fastPause: Pause, latePauses: Pause[]) {
   const made = await aHint()
@@ -115,7 +116,7 @@ async function twoMinds(fastPause: Pause, latePauses: Pause[]) {
   return { ...made, fast, late }
 }
 
-test('a late prune does not go on with a list that somebody else has finished', async () => {
+test('a late prune does not continue with a list that another prune has finished', async () => {
   const [fastPause, dooms] = [new Pause('delete retire/'), new Pause('put doom/')]
   const { world, content, hinted, store, fast, late, backup } = await twoMinds(fastPause, [dooms])
   await dooms.reached
@@ -131,7 +132,7 @@ test('a late prune does not go on with a list that somebody else has finished', 
   assert.ok(await restores(world, root, content))
 })
 
-test('a late prune deletes what the list says, not what it would', async () => {
+test('a late prune deletes what the list says, not what it would choose itself', async () => {
   const [fastPause, deletes] = [new Pause('delete retire/'), new Pause('delete packs/')]
   const { world, content, hinted, store, fast, late, backup } = await twoMinds(fastPause, [deletes])
   await Promise.race([deletes.reached, late])

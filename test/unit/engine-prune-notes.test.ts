@@ -1,4 +1,4 @@
-// Notes of a survey are believed no more than the roots and pages that they are about, and go when nobody needs them.
+// Notes of a survey are trusted no more than the roots and pages that they describe, and are deleted when no prune needs them.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -24,7 +24,7 @@ import { CallClock, TickingStore } from '#test/support/ticking-store.ts'
 
 const test = suite('engine: notes of a prune')
 
-/** Surveyed to the end by slices, so that every root that stands and every page is noted. */
+/** Surveyed to the end in slices, so that there is a note for every existing root and every page. */
 const ground = longRepository(6, ['s1', 's4']).then(async (long) => {
   const clock = new CallClock()
   const store = new TickingStore(long.store, () => clock.tick())
@@ -56,7 +56,7 @@ async function assertWhole(long: LongRepository): Promise<void> {
   assert.equal(await unreachableObjects(long.repository), [])
 }
 
-test('notes tell every root that stands, and every page', async () => {
+test('there is a note for every existing root and every page', async () => {
   const long = await ground
   const noted = [...rootNotes(long).values()].flat()
   for (const root of long.contents.keys()) assert.ok(noted.some(({ session }) => `roots/${session}` === root))
@@ -100,7 +100,7 @@ test('a note of a backup that was forgotten keeps nothing', async () => {
   await assertWhole(long)
 })
 
-test('a note of a root that somebody has moved out of the bucket keeps nothing, once its session is given up', async () => {
+test('a note of a root that was moved out of the bucket keeps nothing, once its session is given up', async () => {
   const long = copyOf(await ground)
   const [root = ''] = long.contents.keys()
   long.objects.delete(root)
@@ -110,14 +110,14 @@ test('a note of a root that somebody has moved out of the bucket keeps nothing, 
   await assertWhole(long)
 })
 
-test('a root that stands in the place of the one that was noted is read', async () => {
+test('a root that replaces the one in a note is read', async () => {
   for (const isSameTime of [false, true]) {
     const long = copyOf(await ground)
     const { keys } = long.repository
     const [small = '', large = ''] = [...long.contents.keys()].slice(2)
     const session = sessionInKey(small)!
     const open = (key: string) => openRoot(keys, sessionInKey(key)!, long.objects.get(key)!.body, key)
-    // As a holder of that session would seal it that was thought dead, with the packs of a backup that is forgotten then.
+    // As a holder of that session that was thought dead would seal it, with the packs of a backup that is deleted then.
     const sealed = sealRoot(keys, session, { ...open(small), pages: open(large).pages })
     const { modifiedMs } = long.objects.get(small)!
     long.objects.set(small, { body: sealed, modifiedMs: isSameTime ? modifiedMs : modifiedMs + 1 })
@@ -132,7 +132,7 @@ test('a root that stands in the place of the one that was noted is read', async 
 
 test('a root so young that another one could have its time is known again by its bytes', async () => {
   const long = copyOf(await longRepository(3, []))
-  long.times.nowMs -= HOUR_MS // the roots are as young as can be
+  long.times.nowMs -= HOUR_MS // makes the roots as young as possible
   const clock = new CallClock()
   const store = new TickingStore(long.store, () => clock.tick())
   const options = { clock, sliceMs: 40, sessionIdleMs: DAY_MS }
@@ -166,7 +166,7 @@ test('a note about a root whose pages are not noted is not believed', async () =
   await assertWhole(long)
 })
 
-test('a pack that only notes tell of is looked for as well', async () => {
+test('a pack that only notes name must exist as well', async () => {
   const long = copyOf(await ground)
   const [first] = long.contents.keys()
   const named = [...rootNotes(long).values()].flat().find(({ session }) => `roots/${session}` === first)!
@@ -177,11 +177,11 @@ test('a pack that only notes tell of is looked for as well', async () => {
   assert.equal(keysOf(long.store), before)
 })
 
-test('a pack that is gone is told of by whichever backup stands, though others that name it are forgotten meanwhile', async () => {
+test('a missing pack is reported for any existing backup that names it, although others are deleted meanwhile', async () => {
   for (const standing of (await ground).contents.keys()) {
     const long = copyOf(await ground)
     const [first] = long.contents.keys()
-    // A pack of chunks: all later backups name it as well.
+    // A pack of chunks that all later backups name as well.
     const named = [...rootNotes(long).values()].flat().find(({ session }) => `roots/${session}` === first)!
     const [gone = ''] = keysOf(long.store, `packs/${named.session}/`).filter(
       (key) => !named.packs.includes(key.slice('packs/'.length)),
@@ -196,7 +196,7 @@ test('a pack that is gone is told of by whichever backup stands, though others t
   }
 })
 
-/** Tells when an object is asked for first, before it answers. */
+/** Reports when an object is asked for the first time, before it answers. */
 class AskedStore extends HookedStore {
   #asked: (() => Promise<void>) | undefined
   readonly #key: string
@@ -215,7 +215,7 @@ class AskedStore extends HookedStore {
   }
 }
 
-test('notes that tell little of what stands are written anew, and go when no backup stands', async () => {
+test('notes of which little still applies are written anew, and are deleted when no backup exists', async () => {
   const long = copyOf(await ground)
   const bytes = () => keysOf(long.store, 'reach/').reduce((sum, key) => sum + long.objects.get(key)!.body.length, 0)
   const before = bytes()
@@ -247,7 +247,7 @@ test('a young note is left alone: another prune may be at work with it', async (
   assert.not.ok(long.objects.has(key))
 })
 
-test('what a note holds comes back from it', async () => {
+test('a note is read back as it was written', async () => {
   const { keys } = (await ground).repository
   const [session = ''] = [...(await ground).contents.keys()].map((key) => sessionInKey(key) ?? '')
   const packs = [`${session}/0000000000000001`, `${session}/0000000000000002`]

@@ -1,4 +1,4 @@
-// Prune beside sessions: whom it waits for, whom it gives up, and what would be lost otherwise.
+// Prune and sessions: which sessions prune waits for, which it gives up, and what would be lost otherwise.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -34,7 +34,7 @@ test('packs that a running session may reuse wait for it, and are kept when it n
   assert.equal(await unreachableObjects(repository), [])
 })
 
-test('a session that begins after the list stands is not waited for', async () => {
+test('prune does not wait for a session that begins after the retire list exists', async () => {
   const { store, world, repository, second, secondRoot } = await twoBackups()
   const third = second.snapshot()
   applyChanges(third, [{ kind: 'write', sector: 0, sectors: 900, fill: 77 }])
@@ -55,7 +55,7 @@ test('a session that begins after the list stands is not waited for', async () =
   assert.ok(await restores(world, `roots/${young}`, third))
 })
 
-/** The same repository, but one of its LISTs finds nothing. */
+/** The same repository, but one of its LISTs returns nothing. */
 function blindTo(store: MemoryObjectStore, prefix: string): HookedStore {
   const blind = new HookedStore(store, async () => 'go on')
   const list = blind.list.bind(blind)
@@ -74,14 +74,14 @@ for (const lacks of ['nothing', 'the wait for sessions', 'the second look'] as c
     const collector =
       lacks === 'the wait for sessions' ? { ...repository, store: blindTo(store, 'session/') } : repository
     await prune(collector)
-    // What is gone before it seals, it notices; it cannot notice what goes afterwards.
+    // Before it seals, the session notices what is gone; it cannot notice what goes afterwards.
     const noticed = lacks === 'the wait for sessions'
     assert.equal((await world.uploadSlice({ ...request, slice: 2 })).state, noticed ? 'more' : 'sealed')
     assert.is(world.warnings.includes('PackMissing') || world.warnings.includes('PageMissing'), noticed)
     if (noticed) assert.equal((await world.uploadSlice({ ...request, slice: 3 })).state, 'sealed')
     const { look } = Reach.prototype
     if (lacks === 'the second look') {
-      // It learns who has ended, and takes no names in.
+      // The collector learns which sessions have ended, but not the packs that they name.
       Reach.prototype.look = async function (this: Reach) {
         const isWhole = await look.call(this, { has: () => true })
         for (const pack of [...this.packs]) this.packs.delete(pack)
@@ -98,10 +98,10 @@ for (const lacks of ['nothing', 'the wait for sessions', 'the second look'] as c
   })
 }
 
-/** Without the list a session would name what its parent names, and the parent is forgotten before the collector looks. */
+/** Without the retire list, the session would name what its parent names, and the parent is deleted before the collector reads it. */
 for (const heeds of [true, false]) {
   const what = heeds ? 'takes nothing from it' : 'would name what is gone if it did not heed it'
-  test(`a session that begins while a retire list stands ${what}`, async () => {
+  test(`a session that begins while a retire list exists ${what}`, async () => {
     const { store, world, repository, first, firstRoot } = await twoBackups()
     const changedAreas = [{ offsetBytes: 0, lengthBytes: CHUNK_BYTES }]
     const early = await world.newSession('early')
@@ -117,7 +117,7 @@ for (const heeds of [true, false]) {
     await world.repositories.forget(access, FCD, 'early')
     assert.ok(((await prune(repository)).removed['packs']?.objects ?? 0) > 0)
     assert.equal((await world.uploadSlice({ ...lateRequest, slice: 2 })).state, heeds ? 'sealed' : 'more')
-    // Noticed at the seal: the disk has it still.
+    // Noticed before the seal: the disk still has the data.
     if (!heeds) assert.equal((await world.uploadSlice({ ...lateRequest, slice: 3 })).state, 'sealed')
     assert.ok(await restores(world, `roots/${late}`, first))
   })
@@ -139,7 +139,7 @@ test('an idle session is given up by the times of the store, whatever the own cl
   assert.equal(keysOf(store, `session/${session}`), [])
 })
 
-test('a pack or a checkpoint of late shows that a session is alive', async () => {
+test('a recent pack or checkpoint shows that a session is alive', async () => {
   for (const late of ['packs', 'checkpoint'] as const) {
     const { times, store, world, repository } = await twoBackups()
     const session = await world.newSession('s2')

@@ -1,4 +1,4 @@
-// Prune of a repository whose survey does not fit into a slice: what a slice has found is kept, whoever dies.
+// Prune of a repository whose survey does not fit into a slice: what a slice has found is kept, whichever process dies.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ import { CallClock, TickingStore } from '#test/support/ticking-store.ts'
 
 const test = suite('engine: prune in slices')
 
-/** A clock tick for each call to the store. */
+/** The clock ticks once for each call to the store. */
 const SLICE_CALLS = 60
 const ground = longRepository(14)
 
@@ -28,7 +28,7 @@ async function slice({ repository, store }: LongRepository, options: SliceOption
   return { report, calls: clock.calls }
 }
 
-/** Slices until it ends; each has to gain something, so that there cannot be many. */
+/** Runs slices until prune ends; each has to make progress, so that their number is bounded. */
 async function slicesOf(long: LongRepository, most: number, options: SliceOptions = {}): Promise<PruneReport[]> {
   const reports: PruneReport[] = []
   while (reports.at(-1)?.state !== 'done') {
@@ -44,7 +44,7 @@ async function assertPruned(long: LongRepository, doomed: readonly string[], wha
   assert.equal(await leftOver(long), [], what)
 }
 
-/** A probe that a killed process left is young, and goes an hour later. */
+/** A killed process leaves a young probe object, which the prune of an hour later deletes. */
 async function leftOver({ repository }: LongRepository): Promise<string[]> {
   return (await unreachableObjects(repository)).filter((key) => !key.startsWith('probe/'))
 }
@@ -134,7 +134,7 @@ test('it survives being killed at each of its writes, of the notes and of the li
   for (const when of ['die before', 'die after'] as const) {
     const long = copyOf(await ground)
     let writes = 0
-    // The first write of the first run, the second of the next one, …: each goes on where the dead ones were.
+    // The first write of the first run, the second of the next one, …: each continues where the dead ones stopped.
     for (let n = 1; n <= 14; n++) {
       const wrap = (store: ObjectStore) => new HookedStore(store, dyingAt(1 + (n % 7), when))
       if ((await slice(long, { wrap }).catch(() => 'killed')) === 'killed') writes++
@@ -145,7 +145,7 @@ test('it survives being killed at each of its writes, of the notes and of the li
   }
 })
 
-test('backups that are forgotten and made between slices: what the new ones name stays, what nobody names goes', async () => {
+test('backups are deleted and made between slices: what the new ones name stays, what no backup names goes', async () => {
   const long = copyOf(await ground)
   const roots = [...long.contents]
   const [parentRoot, content] = roots.at(-1)!

@@ -213,7 +213,7 @@ test('a damaged list of a collection ends the run', async () => {
   assert.is(await reasonOf(prune(repository)), 'RetireListCorrupt')
 })
 
-test('an index run is no more than a hint: what it names must be listed, and its backup must stand', async () => {
+test('an index run is only a hint: the packs that it names must be listed, and its backup must exist', async () => {
   for (const harm of ['pack gone', 'session given up'] as const) {
     const { store, world, repository, first, firstRoot, second } = await twoBackups()
     const session = firstRoot.slice('roots/'.length)
@@ -223,10 +223,10 @@ test('an index run is no more than a hint: what it names must be listed, and its
     await world.repositories.forget(access, FCD, 's1')
     await prune(repository)
     assert.equal(keysOf(store, 'packs/'), [])
-    // A holder that was thought dead writes its run only now.
+    // A holder that was thought dead writes its index run only now.
     store.objects.set(indexKey(session), run)
     if (harm === 'pack gone') store.objects.set(firstRoot, standing)
-    // Or its packs come back, by a PUT of it that was under way for long, and a late collector deletes them once more.
+    // Or a PUT of that holder that was delayed brings its packs back, and a late collector deletes them once more.
     if (harm === 'session given up') for (const [key, entry] of packs) store.objects.set(key, entry)
     const root = await world.backup(first, 's2', { session: await world.newSession('s2') })
     for (const [key] of packs) store.objects.delete(key)

@@ -17,7 +17,7 @@ import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: lost roots')
 
-/** Two backups, of which the second shares pages with the first. Answers the second, without its root. */
+/** Makes two backups; the second shares pages with the first. Returns the second, and deletes its root. */
 async function lostRoot() {
   const store = new MemoryObjectStore()
   const world = await EngineWorld.create(store)
@@ -134,7 +134,7 @@ test('when the session’s marker is lost as well, what a collection has retired
   assert.is((await rebuildRoot(repository, session, options)).stood, false)
 })
 
-test('while its marker stands, a collection waits for the lost backup: what it retires may be named', async () => {
+test('while the marker of the lost backup exists, prune waits for it, because it may name what prune retires', async () => {
   const { store, world, content, repository, session, key } = await lostRoot()
   const named = keysOf(store, 'packs/').map((each) => each.slice(packKey('').length))
   store.objects.set(retireKey('g'), { body: sealRetireList(repository.keys, 'g', named, 0), modifiedMs: 0 })
@@ -143,7 +143,7 @@ test('while its marker stands, a collection waits for the lost backup: what it r
   assert.ok(await restores(world, key, content))
 })
 
-test('what stands at the root’s key and does not open is named, and left', async () => {
+test('an object at the root’s key that does not open is named, and left alone', async () => {
   const { store, repository, session, key, payload } = await lostRoot()
   const body = sealObject(repository.keys, 'root', key, payload)
   body[100]! ^= 1

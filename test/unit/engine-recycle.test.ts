@@ -1,4 +1,4 @@
-// Stores lend buffers that they use again: what the engine gives back it must not read any more.
+// Stores lend buffers and reuse them: after the engine has given a buffer back, it must not read it any more.
 
 import { randomBytes } from 'node:crypto'
 import { suite } from 'uvu'
@@ -11,7 +11,7 @@ import { bytesOf, EngineWorld } from '#test/support/engine-world.ts'
 
 const test = suite('engine: recycled buffers')
 
-/** Answers with Buffers, as S3's does, and spoils what is given back. */
+/** Answers with Buffers, as the S3 store does, and overwrites those that are given back. */
 class LendingStore extends MemoryObjectStore implements ObjectStore {
   override async get(key: string): Promise<Uint8Array | undefined> {
     return asBuffer(await super.get(key))
@@ -33,7 +33,7 @@ test('a restore reads nothing that it gave back', async () => {
   disk.write(0, randomBytes(512 * KiB))
   const packs = { packBytes: 1024 * KiB }
   const parentRoot = await world.backup(content, 's1', packs)
-  // Of the first backup's pack the beginning and the end are still needed: two requests for one pack.
+  // The beginning and the end of the first backup's pack are still needed: two requests for one pack.
   disk.write(128 * KiB, randomBytes(256 * KiB))
   const root = await world.backup(content, 's2', { ...packs, parentRoot })
   const target = new MemoryDiskContent(512 * KiB)

@@ -37,7 +37,7 @@ test('a repository that is only read is opened without a single write', async ()
   )
 })
 
-test('a wrong secret is told with the slots that were tried, and changes nothing', async () => {
+test('a wrong secret is reported with the slots that were tried, and changes nothing', async () => {
   const store = new MemoryObjectStore()
   const world = await EngineWorld.create(store)
   const before = [...store.objects.keys()]
@@ -150,7 +150,7 @@ test('a recovery key that cannot wrap is refused before anything is written', as
   }
 })
 
-test('which repository it is, is told before a recovery key is tried that cannot wrap', async () => {
+test('a wrong repository is reported before an unusable recovery key', async () => {
   const world = await EngineWorld.create()
   const { repositoryId } = await world.repositories.inspect(access)
   const told: string[] = []
@@ -298,7 +298,7 @@ test('a backup that is sealed while others of its disk snapshot are forgotten st
   )
 })
 
-test('a session id depends on backup and attempt only, and tells neither', async () => {
+test('a session id depends on backup and attempt only, and reveals neither', async () => {
   const world = await EngineWorld.create()
   const first = await world.newSession('s1', 'uid-1')
   assert.is(await world.newSession('s1', 'uid-1'), first)

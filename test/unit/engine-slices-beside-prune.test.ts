@@ -1,5 +1,5 @@
-// Prune beside a session of several slices: what it learnt of the retire lists in its first slice holds to its end, whatever
-// happens to its parent in between, and to the lists.
+// Prune during a session of several slices: what the session's first slice read from the retire lists counts to its end, whatever happens to
+// its parent and to the lists in between.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -21,7 +21,7 @@ const test = suite('engine: prune beside sessions of several slices')
 
 const SECTORS_PER_PAGE = (PAGE_CHUNKS * CHUNK_BYTES) / 512
 
-/** Changes a chunk of each page, so that whoever backs it up writes all pages itself. */
+/** Changes a chunk of each page, so that a backup of it writes all pages itself. */
 function touchEachPage(content: MemoryDiskContent, fill: number) {
   const pages = content.capacityBytes / (PAGE_CHUNKS * CHUNK_BYTES)
   const list = Array.from({ length: Math.ceil(pages) }, (_, page) => page * SECTORS_PER_PAGE)
@@ -31,7 +31,7 @@ function touchEachPage(content: MemoryDiskContent, fill: number) {
   )
 }
 
-/** Packs of the first backup are retired, `early` seals with a name of them, and `late` begins from it while the list stands. */
+/** Packs of the first backup are retired, `early` seals a root that names one of them, and `late` begins from it while the list exists. */
 async function lateSession(modes: 'changes' | 'allocated') {
   const made = await twoBackups()
   const { world, repository, first, firstRoot } = made

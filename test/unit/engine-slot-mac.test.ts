@@ -1,4 +1,4 @@
-// A key slot that is damaged, or that somebody planted, is found by whoever opens the repository with another one.
+// A process that opens the repository with another key slot notices a slot that is damaged or planted.
 
 import { generateKeyPairSync } from 'node:crypto'
 import { suite } from 'uvu'
@@ -54,10 +54,10 @@ for (const [what, recovery] of Object.entries(RECOVERIES)) {
   })
 }
 
-/** JSON means the same with other space between its parts. */
+/** JSON has the same meaning with other spaces between its parts. */
 const isSpace = (byte: number): boolean => [0x20, 0x0a, 0x0d, 0x09].includes(byte)
 
-test('a slot that is cut off, empty or too large is told of, and a good one opens the repository all the same', async () => {
+test('a slot that is cut off, empty or too large is reported, and a good one opens the repository all the same', async () => {
   const { store, world, slot } = await aRepository(RECOVERIES['recovery passphrase'])
   const { body } = store.objects.get(slot)!
   for (const damaged of [body.subarray(0, 100), Buffer.alloc(0), Buffer.alloc(20_000, ' ')]) {
@@ -66,7 +66,7 @@ test('a slot that is cut off, empty or too large is told of, and a good one open
   }
 })
 
-test('a planted recovery slot is told of, and does not hide that there is none', async () => {
+test('a planted recovery slot is reported, and does not hide that there is no real one', async () => {
   const { store, world, repositoryId } = await aRepository(undefined)
   const slotId = newSlotId(repositoryId)
   const strange = new RepositoryKeys(repositoryId, Buffer.alloc(32, 9))
@@ -76,7 +76,7 @@ test('a planted recovery slot is told of, and does not hide that there is none',
   assert.equal([state.damagedSlots, state.recoverySlot], [[`keys/${slotId}`], false])
 })
 
-test('a slot that was copied under another name is told of', async () => {
+test('a slot that was copied under another name is reported', async () => {
   const { store, world, repositoryId, slot } = await aRepository(RECOVERIES['recovery passphrase'])
   const copy = `keys/${newSlotId(repositoryId)}`
   store.objects.set(copy, store.objects.get(slot)!)
@@ -94,7 +94,7 @@ test('a recovery slot that is damaged is replaced when the recovery key is given
   assert.ok(await openRepository(store, 'on paper'))
 })
 
-test('a slot whose MAC alone is damaged opens, and is told of', async () => {
+test('a slot with damage in its MAC only opens, and is reported', async () => {
   const { store, slot } = await aRepository(RECOVERIES['recovery passphrase'])
   const { body } = store.objects.get(slot)!
   const text = Buffer.from(body)

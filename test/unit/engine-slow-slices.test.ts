@@ -1,4 +1,4 @@
-// Slices whose time is over before anything was read, as the store was slow to tell what there is: each of them gets on all the same.
+// Slices whose time is over before they have read anything, because the store was slow: each of them makes progress all the same.
 
 import { randomBytes } from 'node:crypto'
 import { suite } from 'uvu'
@@ -24,7 +24,7 @@ for (const [mode, options] of [
   ['Allocated', {}],
   ['Everything', { tellsAllocation: false }],
 ] as const satisfies [string, Partial<UploadOptions>][]) {
-  test(`an upload (${mode}) gets on by a batch in each slice, and ends`, async () => {
+  test(`an upload (${mode}) moves one batch in each slice, and ends`, async () => {
     const { world, content } = await aVolume()
     const session = await world.newSession('s1')
     let done = 0
@@ -44,7 +44,7 @@ for (const [mode, options] of [
   })
 }
 
-test('one that its caller stops reads nothing more', async () => {
+test('an upload that its caller stops reads nothing more', async () => {
   const { world, content } = await aVolume()
   const session = await world.newSession('s1')
   await world.uploadSlice({ content, session, snapshotId: 's1', sliceMs: 0, signal: AbortSignal.abort() })

@@ -1,4 +1,4 @@
-// What a newer version may have written: kinds, versions and features that this one does not know.
+// Kinds, versions and features of a newer version that this one does not know.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -16,7 +16,7 @@ import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: what a newer version wrote')
 
-/** Two backups of one volume; the second is sealed anew as `change` has it. */
+/** Two backups of one volume; the second is sealed again with `change` applied. */
 async function newerRoot(change: object) {
   const store = new MemoryObjectStore()
   const world = await EngineWorld.create(store)
@@ -79,7 +79,7 @@ for (const [what, change, words] of UNKNOWN) {
   })
 }
 
-test('of a kind that is not known it is known whose it is, and it is deleted as any other', async () => {
+test('the owner of a backup of an unknown kind is known, and it is deleted like any other', async () => {
   const { store, world, repository, first, content } = await newerRoot(TREE)
   const [found] = await world.repositories.rootsOf(access, FCD, 's2')
   assert.is(found?.about?.claim, 'ns/pvc')
@@ -106,7 +106,7 @@ test('prune keeps everything that a root of an unknown kind reaches', async () =
 })
 
 for (const [what, change] of UNKNOWN.slice(1)) {
-  test(`prune deletes nothing while a root has ${what} that is not known: nobody knows what it reaches`, async () => {
+  test(`prune deletes nothing while a root has ${what} that is not known, because what it reaches is unknown`, async () => {
     const { store, world, repository } = await newerRoot(change)
     await world.repositories.forget(access, FCD, 's1')
     const before = keysOf(store, 'packs/')
@@ -143,7 +143,7 @@ test('a required feature in the config that is not known stops every way in', as
   }
 })
 
-test('lists of features that nobody wrote are refused, and nobody can add or take away a feature', async () => {
+test('malformed lists of features are refused, and a feature cannot be added or removed without the key', async () => {
   const { store, repository } = await newerRoot({})
   const text = encodeConfig(repository.keys, repository.config).toString('utf8')
   const withList = (list: unknown) =>

@@ -1,4 +1,4 @@
-// The rules of the router and of the event sources: they decide what a system test proves.
+// The rules of the router and of the event sources: system tests rely on them.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -55,7 +55,7 @@ delivery('exponential doubles from the first delay, linear adds it', () => {
   assert.equal([0, 1, 2].map(planOf({ backoffPolicy: 'linear', backoffDelay: 'PT0.5S' }).delayMs), [500, 1000, 1500])
 })
 
-delivery('without a word it is Knative’s default: 10 retries from 0.2 s, exponential, no time limit', () => {
+delivery('the default is Knative’s: 10 retries from 0.2 s, exponential, no time limit', () => {
   const plan = planOf({})
   assert.equal([plan.retries, plan.delayMs(0), plan.delayMs(1), plan.timeoutMs], [10, 200, 400, undefined])
 })

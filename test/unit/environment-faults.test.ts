@@ -1,4 +1,4 @@
-// The decisions of the fault bench: what a call is called, which rule it meets, what a bad broker does to an event.
+// The decisions of the fault bench: the name of a call, the rule that applies to it, and what a bad broker does to an event.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -67,7 +67,7 @@ const aCall = (point: string, writes = true): Call => {
   return { server: 's3', caller: { label, pid: 1 }, name, writes, headers: {}, point }
 }
 
-plan('a rule holds from its n-th call on, for so many calls', () => {
+plan('a rule applies from its n-th call on, for a number of calls', () => {
   const faults = new FaultPlan()
   const rule = faults.add({ match: 'upload mover: PUT packs/', nth: 2, times: 2 })
   const met = () => faults.met(aCall('upload mover: PUT packs/')).length
@@ -76,7 +76,7 @@ plan('a rule holds from its n-th call on, for so many calls', () => {
   rule.remove()
 })
 
-plan('a text is the whole point, a pattern finds its part, and another server is another matter', () => {
+plan('a text matches the whole point, a pattern matches a part, and a rule applies to one server only', () => {
   const faults = new FaultPlan()
   faults.add({ match: 'upload: PUT', times: 9 })
   faults.add({ match: /PUT packs/, server: 'vcenter', times: 9 })

@@ -1,4 +1,4 @@
-// How the environment reads Knative Services, and the certificates that its servers show.
+// How the environment reads Knative Services, and the certificates of its servers.
 
 import { X509Certificate } from 'node:crypto'
 import { suite } from 'uvu'
@@ -57,16 +57,19 @@ specs('names of Services in a cluster become addresses here', () => {
   })
 })
 
-specs('a function that cannot start tells those who wait, and who gives up leaves the queue', async () => {
-  const broken = new ScaledFunction(functionSpec(aService({})), () => Promise.reject(new Error('no bundle')))
-  const failure = await broken.acquire(new AbortController().signal).catch((error: Error) => error.message)
-  assert.is(failure, 'no bundle')
-  const slow = new ScaledFunction(functionSpec(aService({})), () => new Promise(() => {}))
-  const giveUp = new AbortController()
-  const waiting = slow.acquire(giveUp.signal).catch((error: Error) => error.message)
-  giveUp.abort(new Error('late'))
-  assert.is(await waiting, 'late')
-})
+specs(
+  'when a function cannot start, waiting requests get its error, and a request that gives up leaves the queue',
+  async () => {
+    const broken = new ScaledFunction(functionSpec(aService({})), () => Promise.reject(new Error('no bundle')))
+    const failure = await broken.acquire(new AbortController().signal).catch((error: Error) => error.message)
+    assert.is(failure, 'no bundle')
+    const slow = new ScaledFunction(functionSpec(aService({})), () => new Promise(() => {}))
+    const giveUp = new AbortController()
+    const waiting = slow.acquire(giveUp.signal).catch((error: Error) => error.message)
+    giveUp.abort(new Error('late'))
+    assert.is(await waiting, 'late')
+  },
+)
 specs.run()
 
 const certificates = suite('certificates')

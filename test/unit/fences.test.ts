@@ -1,5 +1,5 @@
-// Shows every fence a file that it must stop: a fence that nobody has seen bite is a wish. The files are planted in a
-// folder of their own, with copies of the checkout's settings; each tool looks at all of them in one run.
+// Gives every fence (rule of the linters) a file that it must stop: a fence without such a test may have no effect. The files are put into a
+// folder of their own, with copies of the checkout's settings; each tool checks all of them in one run.
 
 import { spawn } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -10,7 +10,7 @@ import * as assert from 'uvu/assert'
 
 const fences = suite('fences')
 
-/** Per folder: an import that its fence stops, and one that it lets pass. */
+/** For each folder: an import that its fence stops, and one that it allows. */
 const IMPORTS: [file: string, stopped: string, passes: string][] = [
   ['shared/api/x.ts', '#shared/kernel/units.ts', './kinds.ts'],
   ['shared/kernel/x.ts', '#shared/api/kinds.ts', './units.ts'],

@@ -1,4 +1,4 @@
-// Who chooses a folder as a store: an operator, below what the deployment gives to stores; a tenant never.
+// Who may choose a folder as a store: an operator, below the folder that the deployment sets; a tenant never.
 
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -67,7 +67,7 @@ class World {
     })
   }
 
-  /** What `status` says after one look at the claim, and its BackupRepository. */
+  /** The status after the function has handled the claim once, and the claim's BackupRepository. */
   async claimed(namespace: string, parameters: Record<string, string>) {
     const claim = this.cluster.seed('BackupRepositoryClaim', {
       apiVersion,
@@ -107,7 +107,7 @@ test("an operator's claim of a folder makes a repository in it, for the namespac
   }
 })
 
-test('a deployment that gives no folder to stores opens none, and tells the operator which setting does', async () => {
+test('a deployment without a folder for stores opens none, and the reason names the setting', async () => {
   const world = new World({})
   const { name, ready } = await world.claimed('velero', { path })
   assert.equal([ready?.status, ready?.reason], ['False', 'FolderNotAllowed'])
@@ -116,13 +116,13 @@ test('a deployment that gives no folder to stores opens none, and tells the oper
   assert.equal(readdirSync(path), [])
 })
 
-test('one that lies elsewhere than the deployment allows is not opened', async () => {
+test('a folder outside of the one that the deployment allows is not opened', async () => {
   const world = new World({ DORMOUSE_FOLDER_STORES: `/${basename(path)}` })
   assert.is((await world.claimed('velero', { path })).ready?.reason, 'FolderNotAllowed')
   assert.equal(readdirSync(path), [])
 })
 
-test('one that is set aside later is opened no more', async () => {
+test('a folder that is no longer allowed is not opened any more', async () => {
   const world = new World(ALLOWED)
   const { name } = await world.claimed('velero', { path })
   const later = { ...world.deps, stores: createStores({ folderStores: undefined }) }

@@ -1,4 +1,4 @@
-// The store in a folder: which folders it takes, what it says of the others, and what a crash leaves.
+// The store in a folder: which folders it accepts, how it refuses the others, and what a crash leaves.
 
 import {
   existsSync,
@@ -68,7 +68,7 @@ for (const [what, parameters, parameter] of unusable) {
   })
 }
 
-test('a parameter that means nothing is worth a warning', () => {
+test('an unknown parameter gives a warning', () => {
   const { warnings } = createStores({ folderStores: '/backups' }).parse(of({ path: '/backups/a', bucket: 'b' }))
   assert.match(warnings[0]?.text ?? '', /: bucket$/)
 })
@@ -98,7 +98,7 @@ test('a link that leads out of the given folder is refused before anything is re
   assert.is(await open(settingsOf(join(given, 'link-inside'))).get('config'), undefined)
 })
 
-test('a folder that is not there is made by nobody: its volume may not be mounted', async () => {
+test('a missing folder is never created: its volume may not be mounted', async () => {
   const store = open(settingsOf(join(given, 'missing')))
   for (const call of [store.get('config'), store.putIfAbsent('config', Buffer.from('x')), store.delete('config')])
     assert.is(await reasonOf(call), 'StoreUnavailable')
@@ -111,13 +111,13 @@ test('a file is no folder', async () => {
   assert.is(await reasonOf(open(settingsOf(join(given, 'file'))).get('config')), 'FolderNotAllowed')
 })
 
-test('a folder that may not be written says so for good, and who has to be let in', async () => {
+test('a folder without write permission gives a terminal error that names the user who needs it', async () => {
   const store = open(settingsOf('/sys/kernel', '/sys'))
   const error: unknown = await store.putIfAbsent('config', Buffer.from('x')).catch((thrown: unknown) => thrown)
   assert.ok(error instanceof TerminalError && error.reason === 'StoreRefused', String(error))
 })
 
-test('what a file system answers is told with what to do, and only what may pass is tried again', () => {
+test('each error of a file system gets a message with the fix, and only temporary ones are retried', () => {
   const told = (code: string, translate = folderError) => translate('put a', Object.assign(new Error(code), { code }))
   const table: [unknown, typeof RetryableError | typeof TerminalError, string, RegExp][] = [
     [told('EACCES'), TerminalError, 'StoreRefused', /user \d+ or group \d+ write there; on NFS/],
@@ -138,7 +138,7 @@ test('what a file system answers is told with what to do, and only what may pass
   assert.is(folderError('put a', bug), bug)
 })
 
-test('a link that was made although its answer was lost is known by its file again', async () => {
+test('a link that was made although its answer was lost is recognised by its file', async () => {
   const [partial, path] = [join(given, 'partial'), join(given, 'object')]
   writeFileSync(partial, 'mine')
   linkSync(partial, path)

@@ -1,13 +1,13 @@
-// The garbage collection protocol of docs/format, as a model: every order of steps of sessions, collectors and someone who
-// forgets a backup, and of one that goes on from a session that was given up. It knows the retire list and the second look, of the lists
-// of waits and dooms by which the shipped prune goes on after a death only what a sleeper does with the latter: the rest is run in seeded
-// orders in engine-prune-interleavings.test.ts.
+// The garbage collection protocol of docs/format, as a model: every order of the steps of sessions, collectors, a deletion, and a session that
+// continues from one that was given up. The model has the retire list and the second look. It leaves out the lists of waits and dooms with which
+// the real prune continues after a death, except that a sleeper reads a doom list. engine-prune-interleavings.test.ts covers the rest in
+// seeded orders.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { explore, type Process, type Step } from '#test/support/interleavings.ts'
 
-/** What the bucket holds. A root lists the packs it names; 'tombstone' stands where a session was fenced. */
+/** What the bucket holds. A root lists the packs that it names; 'tombstone' means that the session was fenced. */
 type Bucket = {
   packs: string[]
   roots: Record<string, string[] | 'tombstone'>
@@ -30,7 +30,7 @@ const hasEnded = (bucket: Bucket, session: string): boolean => bucket.roots[sess
 const liveRoots = (bucket: Bucket): string[][] => Object.values(bucket.roots).filter((root) => root !== 'tombstone')
 const named = (bucket: Bucket, pack: string): boolean => liveRoots(bucket).some((root) => root.includes(pack))
 
-/** A backup that would like to reuse all it finds, and adds a pack of its own. */
+/** A backup that reuses everything it may, and adds a pack of its own. */
 function session(name: string, parent: string, order: 'as documented' | 'retire lists first' = 'as documented'): Actor {
   const enter: Step<Bucket, Memory> = (bucket) => void bucket.sessions.push(name)
   const readRetired: Step<Bucket, Memory> = (bucket, own) => {
@@ -69,7 +69,7 @@ function session(name: string, parent: string, order: 'as documented' | 'retire 
   }
 }
 
-/** A backup of two slices: it reads its parent's root in the first, and takes over what that names in the second. */
+/** A backup of two slices: the first reads its parent's root, the second takes over what that root names. */
 function slicedSession(name: string, parent: string, later: 'what the first slice read' | 'what stands then'): Actor {
   const readRetired: Step<Bucket, Memory> = (bucket, own) => {
     own.retired = Object.values(bucket.retire).flat()
@@ -100,7 +100,7 @@ const removeDoomed: Step<Bucket, Memory> = (bucket, own) => {
   return undefined
 }
 
-/** `fences`: does not wait for a session that has not ended, but gives it up. */
+/** `fences`: gives up a session that has not ended, instead of waiting for it. */
 function collector(name: string, fences: boolean, leaves: 'nothing' | 'the second look' = 'nothing'): Actor {
   return {
     name,
@@ -150,7 +150,7 @@ function collector(name: string, fences: boolean, leaves: 'nothing' | 'the secon
   }
 }
 
-/** A collector that helps another one, and falls asleep before it deletes what the other's list dooms. */
+/** A collector that helps another one, and is paused before it deletes what the other's list dooms. */
 function sleeper(name: string, other: string): Actor {
   return {
     name,
@@ -166,7 +166,7 @@ function sleeper(name: string, other: string): Actor {
   }
 }
 
-/** Stores a pack, in two attempts as the first one was not answered, and says so in a checkpoint. Then its time is over. */
+/** Stores a pack, in two attempts because the first got no answer, and records it in a checkpoint. Then its time is over. */
 function unfinished(name: string): Actor {
   const put: Step<Bucket, Memory> = (bucket) => {
     if (!bucket.packs.includes(`${name}1`)) bucket.packs.push(`${name}1`)
@@ -187,7 +187,7 @@ function unfinished(name: string): Actor {
   }
 }
 
-/** Gives a session up, and says by which checkpoint another one may go on. */
+/** Gives a session up, and records the checkpoint from which another session may continue. */
 function abandoner(name: string, session: string): Actor {
   return {
     name,
@@ -207,7 +207,7 @@ function abandoner(name: string, session: string): Actor {
   }
 }
 
-/** Goes on from the checkpoint of `other`, and stores nothing of its own. */
+/** Continues from the checkpoint of `other`, and stores nothing of its own. */
 function goingOn(name: string, other: string, heeds: 'its end' | 'nothing'): Actor {
   return {
     name,
@@ -241,7 +241,7 @@ function goingOn(name: string, other: string, heeds: 'its end' | 'nothing'): Act
   }
 }
 
-/** Forgets the backup of a session: its root goes, then a tombstone comes. */
+/** Deletes the backup of a session: removes its root, then writes a tombstone. */
 function forgetter(session: string): Actor {
   return {
     name: 'F',
@@ -259,7 +259,7 @@ function forgetter(session: string): Actor {
   }
 }
 
-/** A backup of session A that shares a1 with nobody, and a2 that only an index run still knows. */
+/** The backup of session A, with a pack A1 that its root names, and a pack A2 that only an index run names. */
 const bucket = (): Bucket => ({
   packs: ['A1', 'A2'],
   roots: { A: ['A1'] },
@@ -271,7 +271,7 @@ const bucket = (): Bucket => ({
   goesBy: {},
 })
 
-/** No root names a pack that is gone: the one thing that must never happen. */
+/** Safety: no root may ever name a pack that is gone. */
 function nothingIsLost({ packs, roots }: Bucket, path: string): void {
   for (const [name, root] of Object.entries(roots)) {
     for (const pack of root === 'tombstone' ? [] : root) {
@@ -298,7 +298,7 @@ for (const fences of [false, true]) {
   })
 }
 
-/** B names A1 while it is retired, as it began before; C begins from B, which is forgotten before C takes anything over. */
+/** B may name A1 while it is retired, because B began earlier; C begins from B, which is deleted before C takes anything over. */
 const threeGenerations = (later: Parameters<typeof slicedSession>[2]) => [
   slicedSession('B', 'A', 'what the first slice read'),
   slicedSession('C', 'B', later),
@@ -315,7 +315,7 @@ test('the model notices when a later slice looks at the retire lists as they are
   assert.throws(() => explore(bucket(), threeGenerations('what stands then'), nothingIsLost), /C names A/)
 })
 
-/** X is given up half-way and does not notice; B goes on from it while its packs are collected, by two of whom one sleeps. */
+/** X is given up half-way and does not notice; B continues from it while two collectors, one of them paused, delete its packs. */
 const goesOn = (heeds: Parameters<typeof goingOn>[2]) => [
   unfinished('X'),
   abandoner('a', 'X'),
@@ -324,7 +324,7 @@ const goesOn = (heeds: Parameters<typeof goingOn>[2]) => [
   sleeper('h', 'g'),
 ]
 
-test('a session that goes on from one that was given up loses nothing', () => {
+test('a session that continues from one that was given up loses nothing', () => {
   let tookOver = false
   const states = explore(bucket(), goesOn('its end'), (world, path) => {
     nothingIsLost(world, path)
@@ -338,7 +338,7 @@ test('the model notices when a checkpoint is heeded that a session wrote after i
   assert.throws(() => explore(bucket(), goesOn('nothing'), nothingIsLost), /B names X1/)
 })
 
-test('what nobody needs is collected in the end', () => {
+test('packs that no backup needs are deleted in the end', () => {
   let collected = false
   explore(bucket(), [collector('g', false)], ({ packs }) => {
     collected ||= !packs.includes('A2') && packs.includes('A1')

@@ -1,4 +1,4 @@
-// Ages by wall time, which jumps.
+// Ages by wall time, which may jump.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

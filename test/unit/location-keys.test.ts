@@ -25,7 +25,7 @@ function fromLocation({ objectStorage = {}, ...spec }: Spec): Record<string, str
 }
 const PLAIN = { bucket: 'backups', backupStorageLocation: 'default' }
 
-/** For each: a value, and what it adds to the map. */
+/** For each key: a value, and what it adds to the parameters. */
 const FIELDS: Record<keyof typeof SPEC_FIELDS, [Spec, Record<string, string>]> = {
   provider: [{ provider: 'velero.io/aws' }, {}],
   'objectStorage.bucket': [{ objectStorage: { bucket: 'mine' } }, { bucket: 'mine' }],

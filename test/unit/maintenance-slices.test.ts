@@ -1,4 +1,4 @@
-// The shipped maintenance function over the shipped engine and a large repository: day by day schedule, the sweep each minute.
+// The real maintenance function over the real engine and a large repository, with its daily schedule and the sweep of each minute.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -24,7 +24,7 @@ const test = suite('maintenance in slices')
 const SLICE_CALLS = 80
 const ground = longRepository(14)
 
-/** `large` is one of two repositories; `killAfter` tells the calls to the store after which a round's process is gone. */
+/** `large` is one of two repositories; `killAfter` returns after how many calls to the store a round's process is killed. */
 async function aWorld(killAfter: () => number) {
   const long = copyOf(await ground)
   const small = copyOf(await longRepository(1, [], 2))
@@ -52,7 +52,7 @@ async function aWorld(killAfter: () => number) {
   const conditions = (name: string): Condition[] =>
     cluster.peekAll('BackupRepository').find(({ metadata }) => metadata.name === name)?.['status']?.conditions ?? []
   const condition = (name: string, type: string) => conditions(name).find((each) => each.type === type)
-  /** One request to a fresh process. A killed one does nothing more, anywhere. */
+  /** One request to a fresh process. A killed process has no effect any more. */
   async function round(occasion: 'begin' | 'go on'): Promise<'killed' | 'ended'> {
     let left = killAfter()
     const killed = Promise.withResolvers<'killed'>()
@@ -81,14 +81,14 @@ async function aWorld(killAfter: () => number) {
     if (end === 'killed') await removeLease()
     return end
   }
-  /** What the sweep does with a stale one. */
+  /** Does what the sweep does with a stale Lease. */
   async function removeLease(): Promise<void> {
     for (const lease of cluster.peekAll('Lease')) await cluster.delete('Lease', lease)
   }
   return { long, cluster, clock, condition, round }
 }
 
-/** Nothing is due in the time of a round. */
+/** No repository is due within the time of a round. */
 const sleepless = (_ms: number, signal?: AbortSignal): Promise<void> =>
   new Promise((_resolve, reject) => signal?.addEventListener('abort', () => reject(signal.reason), { once: true }))
 
@@ -115,7 +115,7 @@ test('a prune of ten slices ends after one tick of the schedule, and its conditi
 
 test('it survives being killed in each slice: the sweep goes on with it, and nothing is lost', async () => {
   let slices = 0
-  // Later and later in the slice, and now and then not at all.
+  // Later and later in the slice, and sometimes not at all.
   const killAfter = () => (++slices % 5 === 0 ? Number.POSITIVE_INFINITY : 40 + ((slices * 7) % 50))
   const { long, condition, round, cluster, clock } = await aWorld(killAfter)
   let killed = (await round('begin')) === 'killed' ? 1 : 0

@@ -95,7 +95,7 @@ test('every repository that is ready is pruned, and one that fails does not stop
   assert.is(repository!['status']?.conditions?.[0]?.type, 'Ready', 'the other conditions stay')
 })
 
-test('what a prune waits for, or had no time for, is told in the condition', async () => {
+test('the condition says what a prune waits for, or had no time for', async () => {
   const world = aWorld(['br-1', 'br-2'], async (name) =>
     name === 'br-1' ? report({ state: 'waiting', waitsFor: ['session-x'] }) : report({ state: 'more' }),
   )
@@ -105,7 +105,7 @@ test('what a prune waits for, or had no time for, is told in the condition', asy
   assert.is(world.condition('br-2')?.reason, 'PruneUnfinished')
 })
 
-test('key slots that are damaged are told in a condition by each prune, until they are gone', async () => {
+test('each prune reports damaged key slots in a condition, until they are gone', async () => {
   let damagedSlots = ['keys/1', 'keys/2', 'keys/3', 'keys/4', 'keys/5']
   const world = aWorld(['br-1'], async () => report({ damagedSlots }))
   const told = () => world.condition('br-1', 'KeySlotDamaged')
@@ -183,7 +183,7 @@ test('each repository has its share of the time that is left, and one without ti
   assert.is(slices.at(-1), 300_000)
 })
 
-test('a prune that is not through is gone on with, and the others are left in peace until the next day', async () => {
+test('an unfinished prune is continued, and the other repositories are not pruned before the next day', async () => {
   let slices = 0
   const world = aWorld(['br-1', 'br-2'], async (name) => {
     if (name === 'br-1') return report()
@@ -206,7 +206,7 @@ test('a prune that is not through is gone on with, and the others are left in pe
   assert.equal(world.pruned.filter((name) => name === 'br-1').length, 1)
 })
 
-test('who dies in a prune leaves it due, at whatever moment; one that is stopped does so too, and is no failure', async () => {
+test('a process that dies in a prune, at any moment, leaves it due; a stopped prune is due as well, and is no failure', async () => {
   const world = aWorld(['br-1'], async () => await new Promise<never>(() => {}))
   void world.run()
   while (world.pruned.length === 0) await new Promise((turn) => setImmediate(turn))
@@ -236,7 +236,7 @@ test('a store that is away is tried again in a minute, damage is not looked at b
   }
 })
 
-test('a round that finds another one at work leaves its wish behind', async () => {
+test('a round that finds another one running leaves its request behind', async () => {
   const { promise, resolve } = Promise.withResolvers<void>()
   const world = aWorld(['br-1', 'br-2'], async () => {
     await promise
@@ -251,7 +251,7 @@ test('a round that finds another one at work leaves its wish behind', async () =
   assert.is(world.condition('br-2', 'Pruning')?.status, 'False')
 })
 
-test('the sweep wakes maintenance for a prune that is not through, once, and not while one is at work', async () => {
+test('the sweep wakes maintenance for an unfinished prune, once, and not while a prune runs', async () => {
   const world = aWorld(['br-1', 'br-2', 'br-unready'], async () => report({ state: 'more' }))
   const woken: string[] = []
   const wakes = {

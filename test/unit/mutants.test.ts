@@ -1,4 +1,4 @@
-// The mutants fit the code that they break: `make mutants` takes half an hour, and finds out only then.
+// Each mutant's patch applies to the current code: `make mutants` takes half an hour, and would find out only then.
 
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'

@@ -1,4 +1,4 @@
-// Whom a TLS connection trusts: a few handshakes in memory. test/contract/go-tls.test.ts compares many with Go's own.
+// Which servers a TLS connection trusts: a few handshakes in memory. test/contract/go-tls.test.ts compares many with Go's own.
 
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
@@ -51,7 +51,7 @@ test('an anchor that has expired counts for nothing, and does not hide its succe
   assert.is((error as NodeJS.ErrnoException).code, 'CERT_HAS_EXPIRED')
 })
 
-test('a common name is no name, and a wildcard is one label, before a private top domain too', async () => {
+test('a common name does not count, and a wildcard stands for one label, before a private top domain too', async () => {
   const nameless = issue({ name: HOST, by: root })
   const error = await handshake({ caPem: root.certPem }, [nameless])
   assert.ok(error !== undefined && isDistrust(error))
@@ -81,7 +81,7 @@ test('a bundle is read in every form that people have, and what is no certificat
   assert.equal(readBundle('words'), { certificates: [], unread: [] })
 })
 
-/** As a ConfigMap is mounted: a link to a folder beside it, and a link through that for each file. */
+/** As Kubernetes mounts a ConfigMap: a link to a folder beside it, and for each file a link through that one. */
 function aMountedFolder(within: string, name: string, files: Record<string, string>): string {
   const folder = path.join(within, name)
   mkdirSync(path.join(folder, '..one'), { recursive: true })
@@ -113,7 +113,7 @@ test('the authorities of SSL_CERT_DIR lie in several folders, and count as in Go
   }
 })
 
-test('what lies in a folder of SSL_CERT_DIR and is larger than any bundle is passed over', () => {
+test('a file in a folder of SSL_CERT_DIR that is larger than any bundle is ignored', () => {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'dormouse-anchors-'))
   try {
     writeFileSync(path.join(folder, 'a'), Buffer.alloc(17 << 20, 'x'))

@@ -1,4 +1,4 @@
-// In which order test processes run, and how many at a time.
+// The order in which test processes run, and how many run at a time.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

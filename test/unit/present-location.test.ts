@@ -1,4 +1,4 @@
-// Locations that change after a repository was made: what today's say counts, and leads to the same repository.
+// Locations that change after a repository was made: the current settings count, and must lead to the same repository.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -28,7 +28,7 @@ const base64 = (text: string) => Buffer.from(text).toString('base64')
 const keys = (id: string) =>
   `[default]\naws_access_key_id=${id}\naws_secret_access_key=b\n[two]\naws_access_key_id=two\naws_secret_access_key=b\n`
 
-/** With the bucket's settings, which only S3's own code sees otherwise. */
+/** With the bucket's settings, which otherwise only the S3 store sees. */
 type Opened = RepositoryAccess & { s3: S3Settings }
 
 const withBucket = (access: RepositoryAccess): Opened => ({ ...access, s3: requireS3(access.store) })
@@ -108,13 +108,13 @@ class World {
     await this.cluster.delete('BackupStorageLocation', this.cluster.peek('BackupStorageLocation', 'velero', name)!)
   }
 
-  /** As an operator edits it: what is not wished for is as it was at first. */
+  /** Edits it as an operator does: everything not in `wish` is as it was at first. */
   async edit(name: string, wish: Wish = {}): Promise<void> {
     await this.remove(name)
     this.location(name, wish)
   }
 
-  /** A claim of what Velero's plugin would write, or with these parameters; and its repository, once the function has looked at it. */
+  /** Makes a claim as Velero's plugin writes it, or with these parameters, and lets the function handle it. Returns its repository's name. */
   async claimed({
     namespace = 'velero',
     parameters,
@@ -139,13 +139,13 @@ class World {
     return await handleRepository({ log: silent } as unknown as Context, ref, this.deps, new AbortController().signal)
   }
 
-  /** As an earlier version left it. */
+  /** Makes it look as an earlier version left it. */
   async forget(name: string): Promise<void> {
     const repository = this.cluster.peek('BackupRepository', undefined, name)!
     await this.cluster.patch('BackupRepository', repository, { status: { storageLocation: null, repositoryId: null } })
   }
 
-  /** A BackupRepository by hand that names a claim which is not its own. */
+  /** A BackupRepository made by hand that names a claim which is not its own. */
   strange(name: string): void {
     this.cluster.seed('BackupRepository', {
       apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
@@ -155,7 +155,7 @@ class World {
     })
   }
 
-  /** A claim that is done, and its repository of an earlier version. */
+  /** A finished claim, and its repository of an earlier version. */
   done(name: string): void {
     const claim = this.cluster.seed('BackupRepositoryClaim', {
       apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
@@ -170,7 +170,7 @@ class World {
     })
   }
 
-  /** Whom the sweep wakes. */
+  /** Which claims the sweep wakes. */
   async woken(): Promise<string[]> {
     const calls: string[] = []
     const wake = async (step: string, { namespace, name }: { namespace?: string | undefined; name: string }) => {
@@ -185,7 +185,7 @@ class World {
   }
 }
 
-test('a location that has a new name is found by where it points, with the settings that it has today', async () => {
+test('a renamed location is found by its place, with its current settings', async () => {
   const world = new World()
   world.location('default')
   const name = await world.claimed()
@@ -203,12 +203,12 @@ test('a location that has a new name is found by where it points, with the setti
   }
 })
 
-/** Of plain keys; undefined: there are none. */
+/** The access key, or undefined if the credentials have no plain keys. */
 function keyOf(credentials: S3Settings['credentials']): string | undefined {
   return credentials !== undefined && 'accessKeyId' in credentials ? credentials.accessKeyId : undefined
 }
 
-test('what is edited in a location counts from the next use on', async () => {
+test('an edit of a location counts from the next use on', async () => {
   const edits: [Wish, (access: Opened) => unknown, wanted: unknown][] = [
     [{ config: { region: 'two' } }, ({ s3 }) => s3.region, 'two'],
     [{ config: { s3ForcePathStyle: 'true' } }, ({ s3 }) => s3.forcePathStyle, true],
@@ -272,7 +272,7 @@ test('a location that was moved to another place is followed, and must lead to t
   }
 })
 
-test('what is at the same place must be the same repository, too: a bucket of another account may have its name', async () => {
+test('even at the same place the repository must be the same: a bucket of another account may have its name', async () => {
   const credential = { name: 'other-credentials', key: 'cloud' }
   const aws = { s3Url: '' }
   const changes: { first?: Wish; today: Wish; name: string }[] = [
@@ -293,7 +293,7 @@ test('what is at the same place must be the same repository, too: a bucket of an
   }
 })
 
-test('which repository it is, is known before a recovery key is added that may be of no use', async () => {
+test('the identity of a repository is checked before a recovery key is added', async () => {
   const world = new World()
   world.location('default')
   world.uselessRecovery = true
@@ -305,7 +305,7 @@ test('which repository it is, is known before a recovery key is added that may b
   assert.is(world.opened.at(-1)?.repositoryId, 'id')
 })
 
-test('what an operator writes anew before it is Ready may be another repository', async () => {
+test('before a claim is Ready, an operator may change it to another repository', async () => {
   const world = new World()
   world.location('default')
   world.uselessRecovery = true
@@ -319,7 +319,7 @@ test('what an operator writes anew before it is Ready may be another repository'
   assert.equal([world.opened.at(-1)?.s3.prefix, world.opened.at(-1)?.repositoryId], ['anew', undefined])
 })
 
-test('a place that another location still points at is not left for one that the named location was moved to', async () => {
+test('a repository stays at a place that another location still points at, although the named location was moved', async () => {
   const world = new World()
   world.location('default')
   const name = await world.claimed()
@@ -329,7 +329,7 @@ test('a place that another location still points at is not left for one that the
   assert.equal([s3.bucket, s3.region, repositoryId], ['backups', 'two', 'id'])
 })
 
-test('a location that was mended before its repository was ever opened needs no proof', async () => {
+test('a location that is corrected before its repository was ever opened needs no proof', async () => {
   const world = new World()
   world.location('default', { bucket: 'mistyped' })
   world.trouble = new TerminalError('BucketMissing', 'no such bucket')
@@ -371,7 +371,7 @@ test('a prune records where it has found the repository: a location may be moved
   assert.is(placeOf()[0], 'copied', 'what was opened is another place than the one that the location has by now')
 })
 
-test('a prune records nothing of a repository that is an operator’s word, or without a location', async () => {
+test('a prune records no place for a repository with an operator’s own settings, or without a location', async () => {
   const world = new World()
   world.location('default')
   const parameters = { bucket: 'backups', prefix: 'mine', backupStorageLocation: 'default' }
@@ -414,7 +414,7 @@ test('only the same bucket, prefix and endpoint are the same place', async () =>
   }
 })
 
-test('without a location there are no writes, the refusal says where one has to point, and one that does ends it', async () => {
+test('without a location there are no writes; the refusal says where one has to point, and such a location ends it', async () => {
   const world = new World()
   world.location('default')
   const name = await world.claimed()
@@ -426,7 +426,7 @@ test('without a location there are no writes, the refusal says where one has to 
   assert.is(await reasonOf(world.access(name)), 'none')
 })
 
-test('of two locations at one place the named one speaks, also when it is only read', async () => {
+test('of two locations at one place the named one counts, even if it is ReadOnly', async () => {
   const world = new World()
   world.location('default', { config: { region: 'named' } })
   const name = await world.claimed()
@@ -437,7 +437,7 @@ test('of two locations at one place the named one speaks, also when it is only r
   assert.is((await world.access(name, 'read')).s3.region, 'named')
 })
 
-test('of several others one that takes writes speaks, then the first by name', async () => {
+test('of several other locations one that takes writes is preferred, then the first by name', async () => {
   const world = new World()
   world.location('default')
   const name = await world.claimed()
@@ -464,7 +464,7 @@ test('a tenant goes on through a location that is open to its namespace, and thr
   assert.is((await world.access(name)).s3.region, 'b')
 })
 
-test('a tenant is led to no place by a claim that it edits', async () => {
+test('a tenant cannot change the place of a repository by editing its claim', async () => {
   const world = new World()
   world.location('default', { openTo: 'tenant-b' })
   world.location('secret', { bucket: 'secret' })
@@ -479,7 +479,7 @@ test('a tenant is led to no place by a claim that it edits', async () => {
   assert.is((await world.access(name)).s3.bucket, 'backups')
 })
 
-test('an operator whose claim says other things than its location is taken at their word', async () => {
+test("the settings of an operator's claim count where they differ from its location", async () => {
   const own: Record<string, string>[] = [
     { bucket: 'backups', prefix: 'mine', backupStorageLocation: 'default' },
     { bucket: 'backups', prefix: 'velero', s3Url: 'http://inside.example', backupStorageLocation: 'default' },
@@ -510,7 +510,7 @@ test('an operator whose claim says other things than its location is taken at th
   }
 })
 
-test('an operator who edits a claim that waits is taken at the new word', async () => {
+test("an operator's edit of a waiting claim counts", async () => {
   const world = new World()
   world.location('default')
   world.trouble = new TerminalError('BucketMissing', 'no such bucket')
@@ -522,7 +522,7 @@ test('an operator who edits a claim that waits is taken at the new word', async 
   assert.is((await world.access(name)).s3.prefix, 'mine')
 })
 
-test('a location that cannot be used any more is told by its key', async () => {
+test('a location that cannot be used any more is reported with its key', async () => {
   const world = new World()
   world.location('default')
   const name = await world.claimed()
@@ -531,7 +531,7 @@ test('a location that cannot be used any more is told by its key', async () => {
     assert.is(await reasonOf(world.access(name, use)), 'RepositoryParametersInvalid')
 })
 
-test('a repository of an earlier version is looked at once more, and follows its location from then on', async () => {
+test("the claim of an earlier version's repository is handled once more, and the repository follows its location from then on", async () => {
   for (const namespace of ['velero', 'team-a']) {
     const world = new World()
     world.location('default', { openTo: 'team-a' })

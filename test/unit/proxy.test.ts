@@ -22,7 +22,7 @@ test('NO_PROXY of networks, domains and ports keeps what it names away from the 
     assert.is(way(url, env), `${PROXY}/`, url)
 })
 
-test('localhost and loopback are never asked of a proxy', () => {
+test('localhost and loopback never go through a proxy', () => {
   const env = { HTTPS_PROXY: PROXY }
   for (const host of ['localhost', '127.0.0.1', '127.9.9.9', '[::1]', '[::ffff:127.0.0.1]'])
     assert.is(way(`https://${host}:9000`, env), undefined, host)
@@ -41,7 +41,7 @@ test('the credentials of a proxy are for the proxy, and stay out of its name', (
   assert.is(proxyName(proxy), 'http://proxy.example:3128')
 })
 
-test('what is not spoken, or cannot be read, is refused by the name of the variable', () => {
+test('an unsupported or unreadable proxy address is refused, and the variable is named', () => {
   for (const HTTPS_PROXY of [
     'socks5://proxy.example',
     'http://user:secret@proxy :1',

@@ -1,5 +1,5 @@
-// Nights that end before every volume had a transfer slot: Velero cancels what is left, and asks for the same volumes in the same order the next
-// night. The queue, its slots and what makes an Upload are the shipped ones; moving is a count of slices.
+// Nights that end before every volume had a transfer slot: Velero cancels the remaining uploads, and asks for the same volumes in the same order
+// the next night. The queue, its slots and the code that makes an Upload are the real ones; moving data is only a count of slices.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -24,7 +24,7 @@ const nights = suite('nights that are too short')
 const NIGHT_MS = 4 * HOUR_MS
 const SLICE_MS = 5 * MINUTE_MS
 
-/** `slices`: what its backup of a night takes, be it ever so many. */
+/** `slices`: how many slices each of its backups takes. */
 type Volume = { name: string; tenant: string; slices: number }
 type Outcome = { moved: Set<string>; completed: Set<string>; slices: Map<string, number>; mostAtOnce: number }
 
@@ -61,7 +61,7 @@ class Nights {
     const endMs = this.nowMs + NIGHT_MS
     for (const volume of this.volumes) {
       await this.#ask(volume, night)
-      await this.#round(outcome) // each starts at once if it can: a slot may be gone before the next one is asked for
+      await this.#round(outcome) // each starts at once if it can: a slot may be taken before the next one is asked for
       this.nowMs += 1000
     }
     while (this.nowMs < endMs && outcome.completed.size < this.volumes.length) {
@@ -87,7 +87,7 @@ class Nights {
     return this.cluster.peekAll('Upload').filter(({ status }) => !/Completed|Canceled/.test(status?.phase ?? ''))
   }
 
-  /** Who is due has the time of a slice. */
+  /** Each upload that is due gets the time of one slice. */
   async #round(outcome: Outcome): Promise<void> {
     const due = this.#open().filter(({ metadata }) => metadata.labels?.['dormouse.dev/step'] !== 'queued')
     const done: LooseObject[] = []
@@ -194,7 +194,7 @@ nights('volumes of one namespace complete beside another one that has more than 
   ]) {
     const world = new Nights(1, volumes)
     await world.pass()
-    // Who had a part of a night is no longer before the others: both need two nights at most.
+    // After a part of a night, a volume no longer goes before the others: both need two nights at most.
     const completed = new Set([...(await world.pass()).completed, ...(await world.pass()).completed])
     assert.ok(completed.has('a0') && completed.has('a1'), [...completed].join())
   }
@@ -219,7 +219,7 @@ nights('a disk waits since the first night of a row in which it had no slot', ()
   assert.is(waitsSince([upload(second, canceled, first), upload(first, canceled)]), first)
 })
 
-nights('who had a slot, was stopped within an hour or ended in another way does not keep a place', () => {
+nights('an upload that had a slot, was stopped within an hour or ended otherwise keeps no place', () => {
   const created = '2026-11-21T00:00:00Z'
   assert.is(waitsSince([]), undefined)
   assert.is(waitsSince([upload(created, { ...canceled, slice: 1 })]), undefined)
@@ -229,7 +229,7 @@ nights('who had a slot, was stopped within an hour or ended in another way does 
   assert.is(waitsSince([later, upload(created, canceled)]), undefined)
 })
 
-nights('who had a slot and gave it up keeps a place', () => {
+nights('an upload that had a slot and made room keeps a place', () => {
   const created = '2026-11-21T00:00:00Z'
   const aside = upload(created, { ...canceled, slice: 3 })
   aside.metadata.annotations![STOOD_ASIDE_ANNOTATION] = '2'
@@ -249,7 +249,7 @@ nights('an upload makes room for another namespace only while that has fewer slo
   assert.is(standsAside(mover(0), slots(1, 0)), false)
 })
 
-nights('a time that is none, or lies after the creation, is nobody to go by', () => {
+nights('an invalid waiting time, or one after the creation, is ignored', () => {
   const created = '2026-11-21T00:00:00Z'
   for (const since of ['', 'soon', '2026-11-22T00:00:00Z', '2026-11-20T00:00:00+02:00', ' 2026-11-20T00:00:00Z'])
     assert.is(queuedSince(upload(created, {}, since)), created, since)

@@ -1,4 +1,4 @@
-// Thousands that wait for a transfer slot: what each of them costs, whose turn it is, and that no free slot is left unused.
+// Thousands of transfers wait for a slot: the cost of each, whose turn it is, and that no free slot is left unused.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -53,7 +53,7 @@ function aQueue(movers = MOVERS) {
     })
   }
   const read = (name: string) => cluster.peek('Upload', 'velero', name) as LooseObject
-  /** As its function does it, with nothing to move. */
+  /** Handles the transfer as its function does, without moving data. */
   const start = async (name: string) => {
     const upload = read(name)
     return await withSlot({ deps, object: upload }, async () => {
@@ -71,7 +71,7 @@ function aQueue(movers = MOVERS) {
       .map((lease) => lease['spec']?.holderIdentity as string | undefined)
       .map((holder) => cluster.peekAll('Upload').find((upload) => slotHolder(upload) === holder)?.metadata.name)
       .filter((name) => name !== undefined)
-  /** Who has a slot starts, if it has not; the first of those who run ends. Names in the order of their starts. */
+  /** Each transfer with a slot starts, if it has not; then the first running one ends. Returns the names in the order of their starts. */
   const drain = async () => {
     const order: string[] = []
     for (let turns = 0; holders().length > 0 && turns < 1000; turns++) {
@@ -87,14 +87,14 @@ function aQueue(movers = MOVERS) {
   return { cluster, deps, add, start, end, read, holders, drain }
 }
 
-queue('requests and objects read grow with the number of those who wait, not with its square', async () => {
+queue('requests and objects read grow linearly with the number of waiting transfers', async () => {
   const rows = [await measureQueue(100), await measureQueue(400)] as const
   for (const part of ['queueing', 'draining'] as const) {
     const [few, many] = [rows[0][part], rows[1][part]]
     assert.ok(many.requests < 4.4 * few.requests, `${part}: ${few.requests}, ${many.requests} requests`)
     assert.ok(many.requests < 20 * 400, `${part}: ${many.requests} requests`)
   }
-  // Each reads the front once: a constant.
+  // Each reads the front once, which costs a constant.
   assert.ok(rows[1].queueing.objects < 25 * 400, `${rows[1].queueing.objects} objects`)
   assert.ok(rows[1].queueing.objects < 4.6 * rows[0].queueing.objects)
 })
@@ -136,7 +136,7 @@ queue('namespaces take turns, and in each the oldest goes first', async () => {
   assert.is(order.length, 47)
 })
 
-queue('an older one that comes late passes by the younger ones of its namespace', async () => {
+queue('an older transfer that comes late goes before the younger ones of its namespace', async () => {
   const { add, start, drain } = aQueue(1)
   for (let i = 0; i < 40; i++) add(`u${i}`, 'a')
   for (const i of [0, ...Array.from({ length: 38 }, (_, index) => index + 2), 1]) await start(`u${i}`)
@@ -144,7 +144,7 @@ queue('an older one that comes late passes by the younger ones of its namespace'
   assert.equal(order.slice(0, 3), ['u0', 'u1', 'u2'])
 })
 
-queue('a slot that comes free between the look and the patch is given to who has just queued', async () => {
+queue('a slot that becomes free between read and patch goes to the transfer that has just queued', async () => {
   const { deps, add, start, end, cluster, holders } = aQueue(1)
   add('first', 'a')
   await start('first')
@@ -154,7 +154,7 @@ queue('a slot that comes free between the look and the patch is given to who has
     if (kind === 'Upload' && after !== undefined && isQueued(after)) ended = true
   })
   const page = cluster.page.bind(cluster)
-  // The first one ends right before the second one's patch.
+  // The first one ends just before the second one's patch.
   deps.cluster.page = async (...args) => {
     if (!ended) {
       ended = true
@@ -167,7 +167,7 @@ queue('a slot that comes free between the look and the patch is given to who has
   assert.equal(holders(), ['second'])
 })
 
-queue('two that give at the same time give one slot to one, and each slot to somebody else', async () => {
+queue('two processes that give slots at the same time give each slot once, to different transfers', async () => {
   const { deps, add, holders, read } = aQueue(2)
   for (const name of ['x', 'y', 'z']) add(name, 'a', 'queued')
   await Promise.all([gateIn(deps), gateIn(deps), gateIn(deps)])
@@ -178,23 +178,26 @@ queue('two that give at the same time give one slot to one, and each slot to som
   )
 })
 
-queue('who dies after giving a slot leaves it with one who waits, and the sweep takes it back', async () => {
-  const { deps, add, cluster, holders } = aQueue(1)
-  add('x', 'a', 'queued')
-  cluster.failNext({ verb: 'patch', kind: 'Upload', name: 'x', times: 2 })
-  await gateIn(deps).then(unexpected, () => undefined)
-  await gateIn(deps).then(unexpected, () => undefined)
-  cluster.clearFaults()
-  await gateIn(deps) // brings it to the front, and gives it the slot
-  const isDead = async (holder: string) =>
-    cluster.peekAll('Upload').some((upload) => slotHolder(upload) === holder && isQueued(upload))
-  await freeDeadSlots(deps, isDead)
-  await gateIn(deps)
-  assert.equal(holders(), ['x'])
-  assert.not.ok(isQueued(cluster.peek('Upload', 'velero', 'x')!))
-})
+queue(
+  'a process that dies after giving a slot leaves it with a waiting transfer, and the sweep takes it back',
+  async () => {
+    const { deps, add, cluster, holders } = aQueue(1)
+    add('x', 'a', 'queued')
+    cluster.failNext({ verb: 'patch', kind: 'Upload', name: 'x', times: 2 })
+    await gateIn(deps).then(unexpected, () => undefined)
+    await gateIn(deps).then(unexpected, () => undefined)
+    cluster.clearFaults()
+    await gateIn(deps) // puts it into the front, and gives it the slot
+    const isDead = async (holder: string) =>
+      cluster.peekAll('Upload').some((upload) => slotHolder(upload) === holder && isQueued(upload))
+    await freeDeadSlots(deps, isDead)
+    await gateIn(deps)
+    assert.equal(holders(), ['x'])
+    assert.not.ok(isQueued(cluster.peek('Upload', 'velero', 'x')!))
+  },
+)
 
-queue('whoever has two slots keeps one', async () => {
+queue('a transfer with two slots keeps one', async () => {
   const { deps, add, cluster, holders } = aQueue(2)
   const x = add('x', 'a')
   await takeSlot(deps, x)
@@ -207,7 +210,7 @@ queue('whoever has two slots keeps one', async () => {
   assert.equal(holders(), ['x'])
 })
 
-queue('a transfer keeps its slot over its slices, whoever waits', async () => {
+queue('a transfer keeps its slot over its slices, whatever waits', async () => {
   const { add, start } = aQueue(1)
   add('x', 'a')
   await start('x')
@@ -216,7 +219,7 @@ queue('a transfer keeps its slot over its slices, whoever waits', async () => {
   for (let slice = 0; slice < 3; slice++) assert.is(await start('x'), 'runs')
 })
 
-queue('a conflict at the slot is tried again, and does not end in a slot that nobody uses', async () => {
+queue('a conflict at the slot is retried, and leaves no slot unused', async () => {
   const { deps, add, cluster, holders } = aQueue(1)
   add('x', 'a', 'queued')
   cluster.failNext({ verb: 'create', kind: 'Lease', error: new ConflictError('AlreadyExists', 'another') })
@@ -231,7 +234,7 @@ const waiting = (uid: string, tenant: string): LooseObject => ({
   spec: { snapshotReference: `${tenant}/s` },
 })
 
-queue('nobody passes by an older one of its namespace, and the front stays short', () => {
+queue('no transfer passes an older one of its namespace, and the front stays short', () => {
   const front = Array.from({ length: FRONT_SIZE }, (_, index) => waiting(`m${index}`, 'a'))
   assert.equal(placeOf(waiting('z', 'a'), front, false), { queue: 'back' })
   assert.equal(placeOf(waiting('a', 'a'), front, true), { queue: 'front', makesWay: front.at(-1) })
@@ -240,7 +243,7 @@ queue('nobody passes by an older one of its namespace, and the front stays short
   assert.equal(placeOf(waiting('z', 'a'), [], true), { queue: 'back' }, 'it would pass by those at the back')
 })
 
-queue('the more wait the more come to the front at a time', () => {
+queue('the more transfers wait, the more join the front at a time', () => {
   const flood = Array.from({ length: 2000 }, (_, index) => waiting(`a${String(index).padStart(4, '0')}`, 'flood'))
   assert.equal(
     [10, 400, 2000].map((count) => frontOf(flood.slice(0, count)).length),
@@ -249,7 +252,7 @@ queue('the more wait the more come to the front at a time', () => {
   assert.equal(frontOf(flood)[0]?.metadata.uid, 'a0000')
 })
 
-queue('who was served longest ago is next; nonsense in the annotation is nobody', () => {
+queue('the namespace served longest ago is next; nonsense in the annotation is ignored', () => {
   const lease = (text: string): LooseObject => ({
     apiVersion: '',
     kind: 'Lease',

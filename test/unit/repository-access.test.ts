@@ -1,4 +1,4 @@
-// Who may use a repository: its namespaces, and the BackupStorageLocation that its parameters name.
+// Who may use a repository: the namespaces that it allows, and the state of the BackupStorageLocation in its parameters.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -67,14 +67,14 @@ test('a location that is ReadOnly or gone takes no writes, and serves restores',
   }
 })
 
-test('a claim is told that its location is gone, and that it is only read', async () => {
+test('a claim shows that its location is gone, and that it is ReadOnly', async () => {
   const { readOnly } = await claimedIn(aWorld({ accessMode: 'ReadOnly' }))
   assert.is(readOnly, true)
   assert.is((await claimedIn(aWorld())).readOnly, false)
   assert.is(await reasonOf(claimedIn(aWorld({ location: false }))), 'LocationMissing')
 })
 
-test('where the kind of locations is not served none is obeyed; other trouble is not taken for that', async () => {
+test('where the kind of locations is not served none counts; another error is not taken for that', async () => {
   const unserved = aWorld()
   const answering = (reason: string): StepDeps => ({
     ...unserved,

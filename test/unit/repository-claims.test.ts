@@ -1,4 +1,4 @@
-// Who asks for a repository decides what they may have: an operator what the claim says, a tenant what an operator has opened.
+// The rights of a claim depend on who made it: an operator gets what the claim says, a tenant gets what an operator has opened.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -146,7 +146,7 @@ class World {
     return this.cluster.peek('BackupRepository', undefined, `br-${claim.metadata.uid}`)
   }
 
-  /** Its claim says why, nothing was read or opened, and there is no BackupRepository. */
+  /** The claim's status gives the reason, nothing was read or opened, and there is no BackupRepository. */
   assertRefused(claim: LooseObject, reason: string, what: string): void {
     assert.is(this.ready(claim)?.status, 'False', what)
     assert.is(this.ready(claim)?.reason, reason, what)
@@ -191,7 +191,7 @@ test("a tenant's claim with an endpoint of its own reads no Secret, opens nothin
   }
 })
 
-test('whatever a tenant adds to an opened location is refused, the same values are not', async () => {
+test('values that a tenant adds to those of an opened location are refused, equal values are not', async () => {
   const added: Record<string, string>[] = [
     { s3Url: ATTACKER },
     { insecureSkipTLSVerify: 'true' },
@@ -248,7 +248,7 @@ test("an opened location serves the claim's own namespace with the location's se
   }
 })
 
-test('a location that is not there and one that is closed answer a tenant alike', async () => {
+test('a missing location and a closed one give a tenant the same answer', async () => {
   const messages = []
   for (const name of ['closed', 'absent']) {
     const world = new World()
@@ -273,7 +273,7 @@ test('a refused claim goes on when an operator opens the location', async () => 
   assert.is(await world.handle(claim), 'Ready')
 })
 
-test("an operator's claim is taken at its word, for any namespaces", async () => {
+test("an operator's claim counts as written, for any namespaces", async () => {
   const world = new World()
   const parameters = { bucket: 'backups', s3Url: 'https://anywhere.example' }
   const claim = world.claim({ namespace: 'velero', parameters, allowed: ['a', 'b'] })
@@ -354,7 +354,7 @@ test("what an earlier version copied from an operator's claim is opened, whoever
   assert.is(await reasonOf(world.deps.access('by-hand')), 'none')
 })
 
-test('an operator who opens a repository by hand opens none of a tenant either', async () => {
+test('an operator who opens a repository by hand opens no repository of a tenant', async () => {
   const world = new World()
   const name = 'br-4f4c7e0e-3b0c-4f3a-9d52-0c8ee8a4a001'
   world.repository(name, { repopsitoryParameters: { bucket: 'backups', s3Url: ATTACKER } })
@@ -460,7 +460,7 @@ test('conditions that a tenant wrote into the claim do not reach the BackupRepos
   assert.not.match(JSON.stringify(world.repositoryOf(claim)?.['status']), /planted/)
 })
 
-test('parameters that cannot be used are told by the BackupRepository, too', async () => {
+test('the BackupRepository also reports parameters that cannot be used', async () => {
   const world = new World()
   const claim = world.claim({ namespace: 'velero', parameters: { bucket: 'backups', region: 'us_east' } })
   await world.handle(claim)

@@ -1,4 +1,4 @@
-// An upload that came before its repository is tried again when the repository is there, and no other one is.
+// An upload that came before its repository is tried again when the repository exists; other uploads are not.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -36,19 +36,22 @@ function aCluster() {
   return { cluster, deps, upload, due, namesOfDue, warnings }
 }
 
-early('those that failed of it are due at once, whether its object or its bucket was not there', async () => {
-  const { deps, upload, due, namesOfDue } = aCluster()
-  upload('a', 'br-1', 'UploadError', 'RepositoryNotFound')
-  upload('b', 'br-1', 'UploadError', 'RepositoryMissing')
-  await wakeEarlyUploads(deps, 'br-1')
-  assert.equal(namesOfDue(), ['a', 'b'])
-  for (const { metadata, ...upload } of due()) {
-    assert.is(Date.parse(metadata.annotations?.['dormouse.dev/due'] ?? ''), Date.parse(NOW))
-    assert.is(Date.parse(upload['status']?.nextRetryTimestamp ?? ''), Date.parse(NOW), 'else it would wait on')
-  }
-})
+early(
+  'uploads that failed for the missing repository are due at once, whether its object or its bucket was missing',
+  async () => {
+    const { deps, upload, due, namesOfDue } = aCluster()
+    upload('a', 'br-1', 'UploadError', 'RepositoryNotFound')
+    upload('b', 'br-1', 'UploadError', 'RepositoryMissing')
+    await wakeEarlyUploads(deps, 'br-1')
+    assert.equal(namesOfDue(), ['a', 'b'])
+    for (const { metadata, ...upload } of due()) {
+      assert.is(Date.parse(metadata.annotations?.['dormouse.dev/due'] ?? ''), Date.parse(NOW))
+      assert.is(Date.parse(upload['status']?.nextRetryTimestamp ?? ''), Date.parse(NOW), 'else it would wait on')
+    }
+  },
+)
 
-early('those of another repository, of another trouble, at work or over stay as they are', async () => {
+early('uploads of another repository, with another failure, running or over stay as they are', async () => {
   const { deps, upload, namesOfDue } = aCluster()
   upload('other', 'br-2', 'UploadError', 'RepositoryNotFound')
   upload('trouble', 'br-1', 'UploadError', 'StoreUnreachable')
@@ -58,7 +61,7 @@ early('those of another repository, of another trouble, at work or over stay as 
   assert.equal(namesOfDue(), [])
 })
 
-early('trouble with it is no trouble of the repository', async () => {
+early('an error with an upload is no error of the repository', async () => {
   const { cluster, deps, upload, namesOfDue, warnings } = aCluster()
   upload('a', 'br-1', 'UploadError', 'RepositoryNotFound')
   cluster.failNext({

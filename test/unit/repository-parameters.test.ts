@@ -125,7 +125,7 @@ test('what is left out has its default', () => {
   assert.is(settings.encryptionSecretName, 'dormouse-repository-key')
 })
 
-test("the Velero Plugin for vSphere's map is read, its plain keys are flagged and used, its unknown keys are told", () => {
+test("the Velero Plugin for vSphere's map is read, its plain keys are flagged and used, its unknown keys are reported", () => {
   const settings = parseS3Parameters({
     region: 'minio',
     bucket: 'velero',
@@ -287,7 +287,7 @@ test('an absent default Secret means the SDK chain, an absent named one is worth
   }
 })
 
-test("a profile's region counts where the location names none, and its address is not followed without a word", () => {
+test("a profile's region counts where the location names none, and its address is refused, not followed", () => {
   const s3Of = (parameters: object, more: string) =>
     toS3Settings(
       parseS3Parameters({ bucket: 'backups', ...parameters }),

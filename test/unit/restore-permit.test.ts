@@ -1,4 +1,4 @@
-// Who may restore a backup: asked with its opened root, at each slice, before a byte is written.
+// Who may restore a backup: checked with its opened root, at each slice, before a byte is written.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -26,18 +26,18 @@ type Given = {
   namespace?: string | undefined
   about?: Partial<BackupAbout>
   allowed?: string[]
-  /** Of a Restore of Velero, called `back`. */
+  /** `spec` of a Restore of Velero called `back`. */
   restore?: object
   phase?: string
   /** `dormouse.dev/restore-from-clusters` of the BackupRepository. */
   clusters?: string
-  /** That the clone names. */
+  /** The repository that the clone names. */
   restoreUid?: string
   metadata?: object
   status?: object
 }
 
-/** A Download of app's backup, made in Velero's namespace, and all that is asked about it. */
+/** A Download of app's backup, made in Velero's namespace, and all objects that the check reads. */
 function aWorld(given: Given = {}) {
   const cluster = new MemoryCluster({ clock: systemClock })
   const { namespace, allowed = [] } = given
@@ -262,7 +262,7 @@ test('a Download whose repository is not there waits for it, and asks once it is
   assert.is((await slice(world)).status?.reason, 'NamespaceNotAllowed')
 })
 
-test('it is asked at each slice: a Restore that has ended meanwhile lets nothing more be written', async () => {
+test('the permission is checked at each slice: after its Restore has ended nothing more is written', async () => {
   const world = aWorld({ namespace: 'copy', restore: MAPPED })
   await slice(world)
   const restore = world.cluster.peek('Restore', 'velero', 'back') as LooseObject
@@ -271,7 +271,7 @@ test('it is asked at each slice: a Restore that has ended meanwhile lets nothing
   assert.equal([world.asked.length, status?.reason], [1, 'NotPermitted'])
 })
 
-test("a clone that has taken the name of the Download's own lends it no Restore", async () => {
+test("another clone under the name of the Download's own gives it no Restore", async () => {
   const world = aWorld({ namespace: 'copy', restore: MAPPED })
   await world.cluster.delete('CloneFromSnapshot', world.clone as LooseObject)
   aClone(world.cluster, 'copy', world.cluster.peek('Restore', 'velero', 'back')?.metadata.uid)
@@ -342,7 +342,7 @@ test('zeros are left out only on a disk that was proved to be new, and only for 
   }
 })
 
-test('the root that was another one is remembered: the next slice writes zeros, too', async () => {
+test('a change of the root is remembered: the next slice writes zeros, too', async () => {
   const world = aWorld({ namespace: 'app', metadata: annotated(STAGED), status: { root: 'roots/1', nextChunk: 5 } })
   await slice(world)
   await slice(world)

@@ -1,4 +1,4 @@
-// Proves that the sum over several test processes counts what failed without saying so.
+// The sum over several test processes counts files and processes that fail without a report.
 
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,4 @@
-// Proves that the test runner goes red for each way in which a test file can fail without saying so.
+// The test runner fails for each way in which a test file can fail silently.
 
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -74,7 +74,7 @@ runner('tests and hooks that took a second or more are named with their time, ot
   assert.not.match(out, /quick/)
 })
 
-runner('what a hook threw is told', () => {
+runner('the error of a hook is reported', () => {
   const source = "test.before(() => { throw new Error('no such server') })\ntest('a', () => {})\ntest.run()"
   assert.match(run({ 'case.test.ts': source }).out, /no such server/)
 })

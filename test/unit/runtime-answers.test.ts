@@ -1,4 +1,4 @@
-// Which answer each end of a handler gets, and what is counted and logged about it.
+// Which answer each outcome of a handler gets, and what is counted and logged about it.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,7 +11,7 @@ const test = suite('answers of a function')
 
 type Expected = { status: number; outcome: Outcome; runs: number; retryAfter?: string; level: string; reason?: string }
 
-/** Sends one event to a function with that handler, and checks the whole of what comes of it. */
+/** Sends one event to a function with that handler, and checks answer, counters and log. */
 async function expectEnd(handle: Handle, expected: Expected): Promise<void> {
   let runs = 0
   const counted: Handle = (...given) => {

@@ -1,4 +1,4 @@
-// What a function takes for an event, and what it refuses: broken, foreign and hostile ones.
+// What a function accepts as an event, and what it refuses: broken, foreign and hostile requests.
 
 import { request } from 'node:http'
 import { CloudEvent, HTTP } from 'cloudevents'
@@ -165,12 +165,12 @@ test('a body that cannot be decoded is refused', async () => {
   await refused(eventHeaders({ 'content-type': 'text/plain; charset=unknown' }))
 })
 
-test('what a stranger sent stands in the log in one short line', async () => {
+test('what a stranger sent appears in the log as one short line', async () => {
   const { msg } = await refused(eventHeaders({ 'ce-name': 'x'.repeat(5000) }))
   assert.ok(msg.length < 200)
 })
 
-test('refFromEvent tells what it did not like', () => {
+test('refFromEvent reports why it refuses', () => {
   const kinds: KindName[] = ['Upload']
   assert.equal(refFromEvent(ATTRIBUTES, kinds), UPLOAD)
   assert.throws(

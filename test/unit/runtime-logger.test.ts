@@ -1,4 +1,4 @@
-// Log lines are JSON with level words and ISO times, and hold no secret.
+// Log lines are JSON with level words and ISO times, and contain no secret.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -40,7 +40,7 @@ test('what is called password, secret, token or authorization is hidden, in any 
   assert.match(JSON.stringify(lines), '**redacted**')
 })
 
-test('of an error only its text, its stack and its causes are told', () => {
+test('of an error only its text, its stack and its causes are logged', () => {
   const { log, lines } = collecting()
   const cause = Object.assign(new Error('refused'), { headers: { cookie: 'geheim' } })
   log.error({ err: Object.assign(new TypeError('broken', { cause }), { request: { body: 'geheim' } }) }, 'x')

@@ -1,4 +1,4 @@
-// A function's numbers: Prometheus' text, and what is pushed to a collector before the pod is gone.
+// A function's metrics: Prometheus' text, and what it pushes to a collector before the pod ends.
 
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -73,7 +73,7 @@ test('a function that stops pushes its counts first', async () => {
     const served = await startFunction()
     await post(served.url, eventHeaders())
     await served.stop()
-    await served.stop() // twice is once
+    await served.stop() // a second call does nothing
   } finally {
     delete process.env['OTEL_EXPORTER_OTLP_ENDPOINT']
     collector.closeAllConnections()

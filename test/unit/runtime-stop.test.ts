@@ -1,4 +1,4 @@
-// How a function ends: SIGTERM in a process of its own, and the same in this one.
+// How a function ends: by SIGTERM in a process of its own, and in the same way inside this process.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -41,7 +41,7 @@ test('a running handler is told, waited for, and its answer still arrives', asyn
 test('a stopping function is not ready and takes nothing new', async () => {
   const { handle, begun } = stopping(100)
   const served = await startFunction({ handle })
-  // On connections that were open before, as nothing else can be opened any more.
+  // On connections that were open before, because no new ones can be opened.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const ask = async (method: string, path: string, headers = {}) => {
     const [response] = await once(request(`${served.url}${path}`, { agent, method, headers }).end(), 'response')
@@ -51,7 +51,7 @@ test('a stopping function is not ready and takes nothing new', async () => {
   assert.is(await ask('GET', 'health/readiness'), 200)
   const answer = post(served.url, eventHeaders())
   await begun
-  // A request that is half-way keeps its connection open over the stop.
+  // A request that is half sent keeps its connection open during the stop.
   const half = request(served.url, { agent, method: 'POST', headers: { ...eventHeaders(), 'content-length': 2 } })
   half.write('{')
   await sleep(30)
@@ -142,7 +142,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const answer = post(url, eventHeaders())
     await line('begun')
     child.kill(signal)
-    child.kill(signal) // a second one changes nothing
+    child.kill(signal) // a second signal changes nothing
     assert.is((await answer).status, 202)
     const [code] = await once(child, 'exit')
     assert.is(code, 0)

@@ -6,7 +6,7 @@ import { listen, type Served, type ServeOptions } from '#shared/runtime/serve.ts
 export type LogLine = { [key: string]: unknown; level: string; msg: string; reason?: string }
 export type FunctionUnderTest = Served & { url: string; lines: LogLine[] }
 
-/** Answers every event with what `handle` does; `kinds` is Upload unless told. */
+/** Answers every event with the result of `handle`; `kinds` defaults to Upload. */
 export async function startFunction(options: Partial<ServeOptions> = {}): Promise<FunctionUnderTest> {
   const lines: LogLine[] = []
   const log = createLogger('test', { destination: { write: (line: string) => void lines.push(JSON.parse(line)) } })
@@ -15,7 +15,7 @@ export async function startFunction(options: Partial<ServeOptions> = {}): Promis
   return { ...served, url: `http://127.0.0.1:${served.port}/`, lines }
 }
 
-/** What an ApiServerSource sends in binary mode. An undefined value leaves the header out. */
+/** Headers as an ApiServerSource sends them in binary mode. An undefined value leaves the header out. */
 export function eventHeaders(changes: Record<string, string | undefined> = {}): Record<string, string> {
   const headers: Record<string, string | undefined> = {
     'content-type': 'application/json',

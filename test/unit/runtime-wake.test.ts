@@ -1,4 +1,4 @@
-// The event that wakes a function, from its sender to the function that takes it.
+// The event that wakes a function, from its sender to the function that receives it.
 
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -58,7 +58,7 @@ test('a refusal and an absent receiver ask for another try', async () => {
 })
 
 test('a receiver that takes no connection is given up', async () => {
-  // An address of the documentation range (RFC 5737): nobody answers there.
+  // An address of the documentation range (RFC 5737), where no host answers.
   await rejects(sendWake('http://192.0.2.1:9', UPLOAD, { waitMs: 50 }), RetryableError, 'WakeFailed')
 })
 

@@ -1,4 +1,4 @@
-// Which refusal of a PUT is worth another form of it.
+// Which refusal of a PUT is a reason to try another form of the request.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -26,7 +26,7 @@ forms('a refused checksum is left out, a policy that forbids a form only changes
 })
 
 for (const name of ['IncompleteBody', 'RequestTimeout'])
-  forms(`${name} tells of the way, not of the checksum: it is not given up for that`, () => {
+  forms(`${name} is an error of the transmission: the checksum is not given up for it`, () => {
     assert.is(mayBeTaken(plain!, refusal(name, 400)), false)
     assert.is(mayBeTaken(signed!, refusal(name, 400)), true)
   })

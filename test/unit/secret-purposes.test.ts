@@ -1,4 +1,4 @@
-// A Secret serves the purpose it was named for and no other, whichever parameter leads to it.
+// A Secret serves the purpose that it was named for and no other, whichever parameter refers to it.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -12,7 +12,7 @@ const test = suite('what a Secret is for')
 
 const base64 = (text: string) => Buffer.from(text).toString('base64')
 const FILE = '[default]\naws_access_key_id=a\naws_secret_access_key=b\n'
-/** A password as install.md makes it: it passes for an SSE-C key. */
+/** A password made as in install.md, which could pass for an SSE-C key. */
 const PASSWORD = Buffer.alloc(32, 7).toString('base64')
 const KEY = { password: PASSWORD, 'recovery-passphrase': 'words' }
 
@@ -31,7 +31,7 @@ const refused = (parameter: string) => (error: DormouseError) => {
 }
 
 const REPOSITORY_KEYS = ['dormouse-repository-key', 'my-key']
-/** Each reference to a Secret that the store's client gets something of. */
+/** Each parameter whose Secret's content goes to the store's client. */
 const STORE: [parameter: string, of: (name: string, key: string) => Record<string, string>][] = [
   ['credentialSecretName', (name, key) => ({ credentialSecretName: name, credentialSecretKey: key })],
   ['caCertSecret', (name, key) => ({ caCertSecret: `${name}/${key}` })],
@@ -54,7 +54,7 @@ for (const [parameter, of] of STORE) {
     for (const key of ['csi-vsphere.conf', 'my.conf']) assert.throws(() => parse(of('s', key)), refused(parameter))
   })
 
-  test(`${parameter} is refused for what lies beside it in the Secret, when nothing in its name tells`, async () => {
+  test(`${parameter} is refused because of the Secret's other keys, when its own name does not show its purpose`, async () => {
     const inlined = { aws_access_key_id: 'a', aws_secret_access_key: 'b' }
     const settings = parse({ ...(parameter === 'credentialSecretName' ? {} : inlined), ...of('s', 'x') })
     for (const beside of ['recovery-passphrase', 'recovery-public-key', 'csi-vsphere.conf']) {

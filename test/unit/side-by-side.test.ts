@@ -1,4 +1,4 @@
-// What runs side by side begins at once, and each test has its own end.
+// Tests that run side by side start at the same time, and each reports its own result.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -6,7 +6,7 @@ import { type Add, sideBySide } from '../support/side-by-side.ts'
 
 const together = suite('tests side by side')
 
-/** Runs what was added as a suite does, one after the other; the messages of those that failed, by name. */
+/** Runs the added tests as a suite does, one after the other; returns the messages of those that failed, by name. */
 async function run(added: [string, () => Promise<void>][]): Promise<Record<string, string>> {
   const failed: Record<string, string> = {}
   for (const [name, act] of added)

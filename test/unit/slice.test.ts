@@ -1,5 +1,5 @@
-// A mover that does not stop is killed: soon when its transfer is cancelled, later when it is stopped for another reason, at once when the
-// Lease is lost. What was written under the Lease is written before it is released.
+// When a mover that does not stop is killed: some seconds after its transfer is cancelled, later when it is stopped for another reason, and at
+// once when the Lease is lost. All writes under the Lease come before its release.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,7 +10,7 @@ import { slowSleep } from '#test/support/slow-sleep.ts'
 
 const transfers = suite('a transfer that is to end')
 
-/** Time passes only when `pass` says so. */
+/** A clock whose time passes only by `pass`. */
 function aTransfer() {
   const abort = new AbortController()
   const lose = new AbortController()

@@ -1,4 +1,4 @@
-// The disk snapshot of a backup goes with its double, which a run that died before it wrote it down has left, and with nothing else.
+// The disk snapshot of a backup is removed together with a second copy that a run left which died before it recorded it, and with nothing else.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -34,7 +34,7 @@ async function aDisk(descriptions: string[], failsAt = 0) {
   return { left, remove }
 }
 
-removal('a double under the same name goes, too', async () => {
+removal('a second disk snapshot of the same name is removed, too', async () => {
   const { left, remove } = await aDisk([OURS, OURS])
   await remove()
   assert.equal(await left(), [])
@@ -59,7 +59,7 @@ removal('other backups’ and other clusters’ snapshots stay', async () => {
   assert.equal(await left(), others)
 })
 
-removal('one that this very cluster has not made stays, whoever asks', async () => {
+removal('a disk snapshot that this cluster has not made stays, whoever asks', async () => {
   const others = [
     'by hand',
     '',
@@ -79,7 +79,7 @@ removal('one that this very cluster has not made stays, whoever asks', async () 
   }
 })
 
-removal('one that is kept as a backup goes, when it is asked for', async () => {
+removal('a disk snapshot that is kept as a backup is removed on request', async () => {
   const { left, remove } = await aDisk([`${OURS}/keep`])
   assert.is(await remove(), 'gone')
   assert.equal(await left(), [])

@@ -1,4 +1,4 @@
-// What an Upload writes into the Snapshot that it was made for, and into no other that stands under its name.
+// What an Upload writes into the Snapshot that it was made for, and into no other Snapshot of the same name.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -40,12 +40,12 @@ async function phaseAfter(snapshotId: string | undefined, phase = 'Completed'): 
   return cluster.peek('Snapshot', 'shop', 's')?.['status']?.phase ?? ''
 }
 
-mirroring('the one whose disk snapshot it moves shows its end', async () => {
+mirroring('the Snapshot whose disk snapshot an Upload moves shows its end', async () => {
   assert.is(await phaseAfter(FIRST), 'Uploaded')
   assert.is(await phaseAfter(FIRST, 'Canceled'), 'Canceled')
 })
 
-mirroring('one that was made anew under the same name shows nothing of it', async () => {
+mirroring('a Snapshot that was made anew under the same name shows nothing of the Upload', async () => {
   for (const phase of ['Completed', 'Canceled', 'UploadFailedAfterRetry']) {
     assert.is(await phaseAfter(SECOND, phase), 'Snapshotted')
     assert.is(await phaseAfter(undefined, phase), 'Snapshotted')

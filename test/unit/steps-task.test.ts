@@ -1,4 +1,4 @@
-// What a tick asks for runs once at a time and no more often than it may, however many ticks come, from wherever.
+// A task that ticks ask for runs once at a time and no more often than its setting allows, however many ticks come, from any sender.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -41,7 +41,7 @@ function aTask(gapMs = 3_000_000) {
   return { cluster, run, pass, runs: () => runs, lease: () => cluster.peek('Lease', 'velero', LEASE) }
 }
 
-tasks('a hundred ticks in fifty minutes are one run', async () => {
+tasks('a hundred ticks in fifty minutes start one run', async () => {
   const { run, pass, runs } = aTask()
   assert.is(await run(), 'done')
   for (let i = 0; i < 100; i++) {
@@ -53,7 +53,7 @@ tasks('a hundred ticks in fifty minutes are one run', async () => {
   assert.is(await run(), 'done')
 })
 
-tasks('that it has begun is written before it begins, and stays when it fails', async () => {
+tasks('the start of a run is recorded before it begins, and stays recorded when it fails', async () => {
   const { run, runs, lease } = aTask()
   const failing = run(async () => {
     assert.ok(lease()?.['spec']?.acquireTime)
@@ -64,7 +64,7 @@ tasks('that it has begun is written before it begins, and stays when it fails', 
   assert.is(runs(), 1)
 })
 
-tasks('of ticks that come at the same time, on several pods, one runs', async () => {
+tasks('of several ticks at the same time, on several pods, one starts a run', async () => {
   const { run, runs } = aTask(0)
   const going = Promise.withResolvers<void>()
   const answers = ['pod-1', 'pod-2', 'pod-3'].map((pod) => run(() => going.promise, pod))
@@ -76,7 +76,7 @@ tasks('of ticks that come at the same time, on several pods, one runs', async ()
   assert.is(await run(), 'done', 'it was let go')
 })
 
-tasks('a dead one is followed by another once its Lease has run out', async () => {
+tasks('after a run that died, another starts once its Lease has expired', async () => {
   const { run, pass } = aTask(0)
   void run(() => new Promise(() => undefined))
   await new Promise((resolve) => setImmediate(resolve))
@@ -86,7 +86,7 @@ tasks('a dead one is followed by another once its Lease has run out', async () =
   assert.is(await run(), 'done')
 })
 
-tasks('a renewal whose answer was lost costs nothing: the next one, and the letting go, are written', async () => {
+tasks('a renewal whose answer was lost costs nothing: the next renewal and the release are written', async () => {
   const clock = new VirtualClock()
   const memory = new MemoryCluster({ clock })
   let patches = 0
@@ -124,23 +124,20 @@ tasks('a clock that was ahead does not keep it from running', async () => {
   assert.is(await run(), 'done')
 })
 
-tasks(
-  'where one was cut off the next goes on, also when it failed, until one says that it came to the end',
-  async () => {
-    const { run } = aTask(0)
-    const seen: (string | undefined)[] = []
-    const leave = (after: string | undefined, error?: Error) =>
-      run(async (resume) => {
-        seen.push(resume.after)
-        resume.keep(after)
-        if (error !== undefined) throw error
-      })
-    await leave('disk-1')
-    await leave('disk-2', new Error('no vCenter')).then(assert.unreachable, () => undefined)
-    await leave(undefined)
-    await leave('disk-3')
-    assert.equal(seen, [undefined, 'disk-1', 'disk-2', undefined])
-  },
-)
+tasks('the next run continues where one was cut off or failed, until a run has reached the end', async () => {
+  const { run } = aTask(0)
+  const seen: (string | undefined)[] = []
+  const leave = (after: string | undefined, error?: Error) =>
+    run(async (resume) => {
+      seen.push(resume.after)
+      resume.keep(after)
+      if (error !== undefined) throw error
+    })
+  await leave('disk-1')
+  await leave('disk-2', new Error('no vCenter')).then(assert.unreachable, () => undefined)
+  await leave(undefined)
+  await leave('disk-3')
+  assert.equal(seen, [undefined, 'disk-1', 'disk-2', undefined])
+})
 
 tasks.run()

@@ -1,4 +1,4 @@
-// What every kind of store has to keep, whatever it is: the registry's rules, and one driver and one tag for each.
+// The rules that every kind of store has to keep: those of the registry, and one driver and one tag for each.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -67,7 +67,7 @@ test('a driver that names no kind is refused with those that do', () => {
     assert.throws(() => stores.parse({ driver, parameters: {} }), isInvalid('repositoryDriver'))
 })
 
-test('settings of no kind are opened by none', async () => {
+test('settings of an unknown kind are refused', async () => {
   for (const kind of ['memory', 'constructor'])
     assert.match(String(await openStore({ kind }).catch((error: unknown) => error)), /no store of kind/)
 })

@@ -1,4 +1,4 @@
-// What one kind, one namespace or one object cannot do to the others, and how a sweep shares out its time.
+// How the sweep shares out its time: one kind, one namespace or one object cannot keep the others from their turn.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,7 +15,7 @@ import { type SweepDeps, sweep } from '../../functions/sweep/handler.ts'
 const fair = suite('the sweep and its tenants')
 const NOW_MS = Date.parse('2026-11-30T12:00:00Z')
 const HOUR_MS = 3_600_000
-/** Wakes under way at one time. */
+/** The most wake-ups at one time. */
 const AT_ONCE = 64
 const LONG_AGO = new Date(NOW_MS - 48 * HOUR_MS).toISOString()
 const OTHER_KINDS = [
@@ -27,7 +27,7 @@ const OTHER_KINDS = [
   'BackupRepositoryClaim',
 ] as const
 
-/** Its clock moves by what calls and wakes take. */
+/** A cluster whose clock moves by what calls and wake-ups take. */
 function aSweep(options: { limits?: SweepDeps['limits']; pageObjects?: number; wakeMs?: number } = {}) {
   let nowMs = NOW_MS
   const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, sleep: async () => undefined }
@@ -43,7 +43,7 @@ function aSweep(options: { limits?: SweepDeps['limits']; pageObjects?: number; w
   const log = { debug() {}, info() {}, error() {}, warn: (_: object, line: string) => void warnings.push(line) }
   let atOnce = 0
   let mostAtOnce = 0
-  /** Those that are sent at the same time take their time together. */
+  /** Wake-ups that are sent at the same time take their time together. */
   const wake = async (_step: string, ref: { namespace: string | undefined; name: string }) => {
     mostAtOnce = Math.max(mostAtOnce, ++atOnce)
     await new Promise((resolve) => setImmediate(resolve))
@@ -152,7 +152,7 @@ fair('a slot that was taken after the objects were listed stays', async () => {
     }
     return listed
   }
-  // The Uploads were read before; the order of the lists is that of the kinds.
+  // The Uploads were read earlier; the lists are read in the order of the kinds.
   const report = await run().finally(stop)
   assert.is(report.slotsFreed, 0)
 })
@@ -168,7 +168,7 @@ fair('dead slots are freed: of what is gone, over, or waits again', async () => 
   assert.ok(cluster.peekAll('Lease').every((lease) => !lease['spec']?.holderIdentity))
 })
 
-fair('with 2,000 due of one namespace all due ones of fifty others are woken in one sweep', async () => {
+fair('with 2,000 due objects of one namespace, all due objects of fifty others are woken in one sweep', async () => {
   const { due, run, of, pass, now } = aSweep()
   due('aaa', 2000)
   for (let i = 0; i < 50; i++) due(`team-${i}`, 10)
@@ -185,7 +185,7 @@ fair('with 2,000 due of one namespace all due ones of fifty others are woken in 
   assert.ok(of('aaa') > 1900, `${of('aaa')} of them had their turn in an hour: another order in each sweep`)
 })
 
-fair('what nobody answers is sent many at a time, and ends in time', async () => {
+fair('wake-ups without an answer are sent many at a time, and end in time', async () => {
   const { due, run, of, now, most } = aSweep({ wakeMs: 4000 })
   due('aaa', 2000)
   for (let i = 0; i < 40; i++) due(`team-${i}`, 5)
@@ -196,7 +196,7 @@ fair('what nobody answers is sent many at a time, and ends in time', async () =>
   for (let i = 0; i < 40; i++) assert.is(of(`team-${i}`), 5)
 })
 
-fair('one that cannot be woken keeps nobody from being woken', async () => {
+fair('an object that cannot be woken keeps no other from being woken', async () => {
   const { due, run, of, refused } = aSweep()
   due('a', 3)
   due('b', 3)
@@ -205,7 +205,7 @@ fair('one that cannot be woken keeps nobody from being woken', async () => {
   assert.equal([of('a'), of('b'), report.failed], [2, 2, 2])
 })
 
-fair('a namespace with too much in it is read last, and the others are known all the same', async () => {
+fair('a namespace with too much in it is read last, and the others are handled all the same', async () => {
   const { seed, due, run, of, warnings, calls } = aSweep({
     pageObjects: 10,
     limits: { perTenant: 6000, inAll: 30_000, floodBytes: 100_000 },
@@ -235,32 +235,29 @@ fair('a server that takes its time for a flood still leaves time for the others'
   assert.is(of('shop'), 5)
 })
 
-fair(
-  'of more objects than there is room for some of each namespace are looked at, and others the next time',
-  async () => {
-    const { seed, due, run, of, pass, cluster } = aSweep({ limits: { perTenant: 50, inAll: 200 } })
-    due('aaa', 400)
-    due('shop', 20)
-    // The transfer of a Snapshot that found no room is not taken for one that nobody waits for.
-    seed('Download', 'velero', 'd', {
-      metadata: {
-        name: 'd',
-        labels: { 'dormouse.dev/step': 'waiting' },
-        annotations: { 'dormouse.dev/staged': 'true' },
-      },
-      spec: { clonefromSnapshotReference: 'aaa/none' },
-    })
-    for (let i = 0; i < 30; i++) {
-      const report = await run()
-      assert.ok(report.looked <= 200)
-      pass(60_000)
-    }
-    assert.is(of('shop'), 20)
-    assert.ok(of('aaa') > 350, `${of('aaa')}`)
-    assert.is(of('velero'), 0)
-    assert.ok(cluster.peek('Download', 'velero', 'd'))
-  },
-)
+fair('of more objects than there is room for, each namespace has some handled, and others the next time', async () => {
+  const { seed, due, run, of, pass, cluster } = aSweep({ limits: { perTenant: 50, inAll: 200 } })
+  due('aaa', 400)
+  due('shop', 20)
+  // A transfer of a Snapshot that the sweep did not remember must not count as one without an owner.
+  seed('Download', 'velero', 'd', {
+    metadata: {
+      name: 'd',
+      labels: { 'dormouse.dev/step': 'waiting' },
+      annotations: { 'dormouse.dev/staged': 'true' },
+    },
+    spec: { clonefromSnapshotReference: 'aaa/none' },
+  })
+  for (let i = 0; i < 30; i++) {
+    const report = await run()
+    assert.ok(report.looked <= 200)
+    pass(60_000)
+  }
+  assert.is(of('shop'), 20)
+  assert.ok(of('aaa') > 350, `${of('aaa')}`)
+  assert.is(of('velero'), 0)
+  assert.ok(cluster.peek('Download', 'velero', 'd'))
+})
 
 fair('a tenant that names a hundred thousand Backups has a hundred of them looked at in one sweep', async () => {
   const { seed, run, calls } = aSweep()
@@ -278,14 +275,14 @@ fair('a tenant that names a hundred thousand Backups has a hundred of them looke
   assert.is(report.abandoned, 100)
 })
 
-fair('Uploads and Downloads of other namespaces are nobody’s', async () => {
+fair('Uploads and Downloads of other namespaces are ignored', async () => {
   const { seed, run, woken } = aSweep()
   for (const kind of ['Upload', 'Download'] as const) seed(kind, 'shop', 'x')
   await run()
   assert.equal(woken, [])
 })
 
-fair('the Leases that say when a task began stay', async () => {
+fair('the Leases that record when a task began stay', async () => {
   const { seed, run, cluster } = aSweep()
   const labels = { 'app.kubernetes.io/part-of': 'dormouse', 'dormouse.dev/task': 'orphans' }
   seed('Lease', 'velero', 'dormouse-task-orphans', { metadata: { name: 'dormouse-task-orphans', labels } })
@@ -317,7 +314,7 @@ for (const downloadName of ['download-1-u-0', 'nonsense', undefined])
     const labels = { 'dormouse.dev/step': 'done' }
     seed('CloneFromSnapshot', 'shop', 'other', { metadata: { name: 'other', labels }, status })
     const { metadata } = seed('CloneFromSnapshot', 'shop', 'mine', { metadata: { name: 'mine', labels }, status })
-    // The second one was made for a clone of that name that is gone.
+    // The second Download was made for an earlier clone of that name.
     for (const uid of [metadata.uid, 'u-0'])
       seed('Download', 'velero', `download-1-${uid}`, {
         metadata: {
@@ -335,7 +332,7 @@ for (const downloadName of ['download-1-u-0', 'nonsense', undefined])
     )
   })
 
-fair('a glance at a megabyte is a few hundred bytes, and keeps what decisions read', () => {
+fair('what the sweep remembers of a megabyte is a few hundred bytes, with everything that decisions read', () => {
   const long = 'x'.repeat(1 << 20)
   const object: LooseObject = {
     apiVersion: KINDS.Snapshot.apiVersion,

@@ -1,4 +1,4 @@
-// Lost staging claims cost a sweep no more than a time of its own, whatever their number and whoever answers.
+// Staging claims whose restore is gone cost a sweep only a fixed share of its time, however many they are and however slow the answers.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,11 +10,11 @@ import { wakeForLostStaging } from '../../functions/sweep/lost-staging.ts'
 
 const test = suite('the sweep and lost staging claims')
 const START_MS = Date.parse('2026-11-30T12:00:00Z')
-/** Wakes under way at one time. */
+/** The most wake-ups at one time. */
 const AT_ONCE = 16
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
-/** Its clock moves by what wakes take; those that are sent at the same time take their time together. */
+/** The clock moves by what wake-ups take; those that are sent at the same time take their time together. */
 function aWorld(wakeMs = 0) {
   let nowMs = START_MS
   const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, sleep: async () => undefined }
@@ -45,7 +45,7 @@ function aWorld(wakeMs = 0) {
   return { seed, run, woken, refused, over, most, tookMs: () => nowMs - START_MS, clock }
 }
 
-test('they have two seconds of a sweep, many at a time; the others have their turn in a later one', async () => {
+test('a sweep spends two seconds on lost staging claims, many at a time; the rest follow in a later sweep', async () => {
   const world = aWorld(1000)
   world.seed('shop', 90)
   await world.run()
@@ -56,7 +56,7 @@ test('they have two seconds of a sweep, many at a time; the others have their tu
   assert.is(new Set(world.woken).size, 90)
 })
 
-test('once the request is over nobody is woken any more', async () => {
+test('once the request is over no function is woken any more', async () => {
   const world = aWorld()
   world.seed('shop', 90)
   world.over.abort()
@@ -64,7 +64,7 @@ test('once the request is over nobody is woken any more', async () => {
   assert.equal(world.woken, [])
 })
 
-test('one that cannot be woken keeps no other one waiting, and no tenant another', async () => {
+test('a wake-up without an answer delays no other one, and no other tenant', async () => {
   const world = aWorld(1000)
   world.seed('shop', 90)
   world.seed('app', 1)

@@ -1,4 +1,4 @@
-// The look for orphans in vCenter: what users write makes it remove nothing, and keeps it from nothing.
+// The orphan sweep in vCenter: what users write cannot make it remove anything, and cannot keep it from its work.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -106,13 +106,13 @@ orphans('an Upload keeps a disk snapshot only in the Velero namespace', async ()
   assert.equal(left(), [owned])
 })
 
-orphans('what is of others, or is kept, stays', async () => {
+orphans('disk snapshots of others, and kept backups, stay', async () => {
   const { take, sweep, left } = aWorld()
   const others = ['by hand', snapshotDescription('other', 'u-1'), snapshotDescription('mine', 'u-2', true)].map(take)
   assert.equal([(await sweep()).removed, left()], [0, others])
 })
 
-orphans('cut off each time, runs after one another reach every disk, each as often as the others', async () => {
+orphans('runs that are cut off each time still reach every disk, each as often as the others', async () => {
   const { cluster, volumes, sweep } = aWorld()
   for (let i = 0; i < 49; i++) {
     const csi = { driver: 'csi.vsphere.vmware.com', volumeHandle: volumes.createDisk(MiB) }

@@ -1,4 +1,4 @@
-// What an upload that is over asks of its mover, so that vCenter may migrate the disk again.
+// After an upload has ended, its function asks the mover to release the disk, so that vCenter may migrate it again.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -19,7 +19,7 @@ function anUpload(slice: number | undefined): LooseObject {
 
 type Parts = { endAccess?: (disk: DiskRef, kill: AbortSignal) => Promise<void>; diskAccess?: () => Promise<object> }
 
-/** Time passes only when `pass` says so. */
+/** A clock whose time passes only by `pass`. */
 function aWorld({ endAccess = async () => {}, diskAccess = async () => ({}) }: Parts = {}) {
   const asked: string[] = []
   const { sleep, pass, sleptMs } = slowSleep()
@@ -43,7 +43,7 @@ letGo('once a slice was begun the mover is asked, with disk and snapshot', async
   assert.equal(asked, [`${FCD} ${SNAPSHOT}`])
 })
 
-letGo('without a slice nobody is asked', async () => {
+letGo('without a slice no mover is asked', async () => {
   for (const slice of [undefined, 0]) {
     const { deps, asked } = aWorld()
     await releaseDisk(deps, anUpload(slice))

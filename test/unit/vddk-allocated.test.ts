@@ -1,5 +1,5 @@
-// What the VDDK says is allocated decides which areas count as zero. Its runs may come in any order, overlap, or pass the
-// end of the disk: no byte that one of them names may be left out.
+// The areas that VDDK reports as allocated decide what counts as zero. Its runs may come in any order, overlap, or pass the end of the disk:
+// no byte that one of them names may be left out.
 
 import * as fc from 'fast-check'
 import koffi from 'koffi'
@@ -14,7 +14,7 @@ const CAPACITY_MIB = 64
 const SECTORS = MiB / SECTOR_BYTES
 type Run = [fromMib: number, mib: number]
 
-/** A library whose one disk answers with these runs, whatever was asked; `count`: how many it says they are. */
+/** A library whose one disk always answers with these runs; `count`: how many it says they are. */
 function libraryOf(runs: readonly Run[], count = runs.length): VddkLibrary {
   const words = new BigUint64Array(1 + 2 * runs.length)
   new DataView(words.buffer).setUint32(0, count, true)

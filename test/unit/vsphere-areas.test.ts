@@ -1,4 +1,4 @@
-// Changed areas out of many answers: nothing may be missed, and an answer that contradicts itself is not believed.
+// Joining changed areas from many answers: nothing may be missed, and an answer that contradicts itself is refused.
 
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -13,7 +13,7 @@ import { checkId, parseChangeId } from '#shared/providers/vsphere/ids.ts'
 const test = suite('changed areas')
 const extents = (list: [number, number][]) => list.map(([offsetBytes, lengthBytes]) => ({ offsetBytes, lengthBytes }))
 
-/** Sectors that the areas cover on a disk of that many sectors. */
+/** The sectors that the areas cover, on a disk of `sectors` sectors. */
 function sectorsOf(areas: readonly Extent[], sectors: number): Set<number> {
   const covered = new Set<number>()
   for (const { offsetBytes, lengthBytes } of areas) {
@@ -58,7 +58,7 @@ test('the whole disk is asked about, part after part', async () => {
   )
 })
 
-test('an area that begins in one answer and goes on in the next is one area', async () => {
+test('an area that begins in one answer and continues in the next is one area', async () => {
   const parts = [extents([[3072, 1024]]), extents([[4096, 512]])]
   const found = await collectChangedAreas(8192, async (startBytes) => {
     return { startBytes, lengthBytes: 4096, areas: parts[startBytes / 4096]! }
@@ -88,7 +88,7 @@ test('answers that creep are given up', async () => {
   assert.is((outcome as TerminalError).reason, 'ChangeTrackingLost')
 })
 
-test('a file share is told from a disk', () => {
+test('a file share is distinguished from a disk', () => {
   assert.throws(() => checkId('file:91ff4aef-72f6-41e6', 'volume'), /vSAN file share/)
 })
 

@@ -12,7 +12,7 @@ const PIN = 'aa'.repeat(31).concat('0f')
 
 const read = (text: string) => readVSphereConfig(text, () => undefined)
 const base64 = (text: string) => Buffer.from(text).toString('base64')
-/** A whole text whose one section has these lines. */
+/** A whole text whose single section has these lines. */
 const lines = (...extra: string[]) =>
   [
     '[Global]',
@@ -43,7 +43,7 @@ port = "443"
   })
 })
 
-/** What stands after `password =`, and what is meant. The first three are the manual's own. */
+/** What is written after `password =`, and what it means. The first three are the manual's own. */
 const VALUES: Record<string, string> = {
   '"pwd\\\\123"': 'pwd\\123',
   '"pwd\\\\nWithNewLine"': 'pwd\\nWithNewLine',
@@ -105,7 +105,7 @@ test('every vCenter is used', () => {
   )
 })
 
-test('what stands in [Global] holds for sections that do not say otherwise', () => {
+test('values in [Global] apply to sections without their own', () => {
   const text = `[Global]
 cluster-id = "c1"
 user = "u@v"
@@ -199,7 +199,7 @@ test('the one data key may have any name; of several the usual one counts', () =
   assert.throws(() => readVSphereSecret({}), isInvalid(/no data key/))
 })
 
-/** What is wrong, where it is said to be, and a word of the fix. */
+/** What is wrong, the place that the error names, and a word of the fix. */
 const REFUSED: [string, string, RegExp][] = [
   ['no section above a key', 'user = x', /line 1.*section/],
   ['a long cluster-id', lines().replace('c1', 'c'.repeat(65)), /cluster-id/],

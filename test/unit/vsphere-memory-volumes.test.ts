@@ -1,4 +1,4 @@
-// What the in-memory volumes do beyond the contract: data, snapshots that share it, and the ways in which they fail on purpose.
+// What the in-memory volumes do beyond the contract: data, snapshots that share it, and planned failures.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// What is written reads back the same, and nothing that a server sends can surprise the reader.
+// What is written reads back the same, and no text of a server can break the reader.
 
 import fc from 'fast-check'
 import { suite } from 'uvu'

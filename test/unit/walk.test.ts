@@ -1,4 +1,4 @@
-// How far a reader has to walk through a transfer (docs/design/0009-controllers.md).
+// How many places a reader has to visit to follow a transfer (docs/design/0009-controllers.md).
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -15,13 +15,13 @@ const MOST = [
 ]
 
 for (const { table, through, ...most } of MOST)
-  test(`the walk of ${table} is at most ${most.stays} stays and ${most.returns} returns`, () => {
+  test(`reading ${table} takes at most ${most.stays} places and ${most.returns} returns`, () => {
     const { stays, returns, trace } = walkOf(table, 'transfer')
     assert.ok(
       stays <= most.stays && returns <= most.returns,
       `${stays} stays, ${returns} returns:\n${trace.join('\n')}`,
     )
-    // A walk that has lost its way would be short, too.
+    // A walk that stopped too early would be short, too.
     for (const file of through)
       assert.ok(
         trace.some((entry) => entry.startsWith(`${file} `)),

@@ -1,4 +1,4 @@
-// What every function, the command line and Velero's plugin are wired from.
+// The parts from which every function, the command line and Velero's plugin are wired.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

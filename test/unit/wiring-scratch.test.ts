@@ -1,4 +1,4 @@
-// A scratch disk that is full or gone holds a transfer up by name, and is no trouble any more once there is room.
+// When the scratch disk is full or gone, a transfer waits with a reason, and continues once there is room.
 
 import { mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-// A Lease before work: what was decided on an older version of the object is not begun on a newer one.
+// A work lease is taken before work: what was decided on an older version of the object is not begun on a newer one.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -66,7 +66,7 @@ function leaseHolder(cluster: MemoryCluster): unknown {
   return cluster.peekAll('Lease')[0]?.['spec']?.holderIdentity
 }
 
-test('what has ended since it was read is not begun again, and the Lease is let go', async () => {
+test('work that has ended since its object was read is not begun again, and the Lease is released', async () => {
   const world = aWorld()
   await world.cluster.patchStatus(KIND, world.seen, { phase: 'Failed' })
   let began = false
@@ -96,14 +96,14 @@ test('an edit by someone else while the work runs costs no progress', async () =
   assert.is(now?.metadata.annotations?.['note'], 'mine')
 })
 
-/** As if the holder had been paused for longer than its Lease. */
+/** Passes the Lease on, as if its holder had been paused for longer than its length. */
 async function passLeaseOn({ cluster }: ReturnType<typeof aWorld>): Promise<void> {
   const [lease] = cluster.peekAll('Lease')
   assert.ok(lease)
   await cluster.patch('Lease', lease, { spec: { holderIdentity: 'pod-2/x' } })
 }
 
-test('work whose Lease passed on unseen counts for nothing, and the new holder keeps it', async () => {
+test('the result of work whose Lease has passed on does not count, and the new holder keeps the Lease', async () => {
   const world = aWorld()
   const work = async () => {
     await passLeaseOn(world)
@@ -115,7 +115,7 @@ test('work whose Lease passed on unseen counts for nothing, and the new holder k
   assert.is(leaseHolder(world.cluster), 'pod-2/x')
 })
 
-test('who lost the Lease does not write over what the next holder wrote', async () => {
+test('a holder that lost the Lease does not overwrite what the next holder wrote', async () => {
   const world = aWorld()
   const work = async (lease: WorkLease<Kind>) => {
     await passLeaseOn(world)
@@ -128,7 +128,7 @@ test('who lost the Lease does not write over what the next holder wrote', async 
   assert.is(world.cluster.peek(KIND, 'shop', 'clone-1')?.['status']?.phase, 'Failed')
 })
 
-/** Its first pause is over at once, every other one lasts until it is cut off: the holder looks at its object once. */
+/** The first sleep ends at once, every other one lasts until it is cut off: so the holder reads its object once. */
 function oneLook(): Clock {
   let looks = 0
   const forEver = (signal?: AbortSignal) =>
@@ -136,7 +136,7 @@ function oneLook(): Clock {
   return { ...systemClock, sleep: (_ms, signal) => (looks++ === 0 ? Promise.resolve() : forEver(signal)) }
 }
 
-test('who was paused while it looked at its object does not go on from what the next holder wrote', async () => {
+test('a holder that was paused while it read its object does not continue from what the next holder wrote', async () => {
   const world = aWorld()
   let looked = (): void => {}
   const look = new Promise<void>((resolve) => (looked = resolve))
@@ -163,7 +163,7 @@ test('who was paused while it looked at its object does not go on from what the 
   assert.is(world.cluster.peek(KIND, 'shop', 'clone-1')?.['status']?.volumeName, "the next holder's")
 })
 
-test('a beginning is a write also when the label stands already, so that a late end of the one before fails', async () => {
+test('beginning work is a write even if the label is set already, so that a late end of the previous holder fails', async () => {
   const world = aWorld()
   await claimIt(world, async () => 'the one before')
   const before = world.cluster.peek(KIND, 'shop', 'clone-1')
@@ -173,7 +173,7 @@ test('a beginning is a write also when the label stands already, so that a late 
   assert.instance(late, ConflictError)
 })
 
-/** Patches of the object take until `pass` is called, one by one. */
+/** Patches of the object take until `pass` is called, once for each. */
 function slowPatches({ cluster, deps }: ReturnType<typeof aWorld>) {
   const waiting: (() => void)[] = []
   const slow: Cluster['patch'] = async (kind, seen, change) => {
@@ -205,7 +205,7 @@ test('reports are written one at a time, the newest next, and the Lease is held 
   assert.is(world.cluster.peek('Upload', 'shop', 'clone-1')?.['status']?.message, '1', 'what waited is for nobody')
 })
 
-test('an outcome comes behind the report that is under way, and is written over it', async () => {
+test('an outcome is written after the report that is under way, and overwrites it', async () => {
   const world = aWorld('Upload')
   const { deps, pass } = slowPatches(world)
   const result = { outcome: { status: { message: 'outcome' }, step: 'upload' }, why: 'more' } as const
@@ -253,7 +253,10 @@ async function pass(clock: VirtualClock, ms: number): Promise<void> {
   }
 }
 
-/** From now on calls for which `isAway` says so have no answer; each is given up after API_CALL_MS. `isDone`: they are done, and the connection breaks. */
+/**
+ * Calls for which `isAway` is true get no answer, and are given up after API_CALL_MS. `isDone`: they are carried out, then the connection
+ * breaks.
+ */
 function answeringOnly(
   { cluster, deps }: ReturnType<typeof aWorld>,
   clock: VirtualClock,
@@ -276,7 +279,7 @@ function answeringOnly(
   return { ...deps, clock, cluster: partly }
 }
 
-/** The Lease is held for ten of its lengths; `lostMs`: when it was lost, for ever when never. */
+/** Holds the Lease for ten times its length; `lostMs`: when it was lost, infinite if it was not. */
 async function holdLong(
   world: ReturnType<typeof aWorld>,
   clock: VirtualClock,
@@ -297,7 +300,7 @@ async function holdLong(
   return { lostMs, claimed, end: () => work.resolve('done') }
 }
 
-test('who gets no answer to renewals stops by itself after two thirds of the Lease, before another one can begin', async () => {
+test('a holder whose renewals get no answer stops after two thirds of the Lease, before another holder can begin', async () => {
   const clock = new VirtualClock()
   const world = aWorld()
   let isAway = false
@@ -315,7 +318,7 @@ for (const [what, member] of [
   ['looks at the object', 'read'],
   ['progress', 'patch'],
 ] as const) {
-  test(`who gets no answer to ${what} goes on renewing its Lease, and looks once at a time`, async () => {
+  test(`a holder that gets no answer to ${what} continues to renew its Lease, and reads its object once at a time`, async () => {
     const clock = new VirtualClock()
     const world = aWorld()
     const { leaseMs } = world.deps.settings
@@ -336,7 +339,7 @@ for (const [what, member] of [
     const gapsMs = renewedMs.map((ms, n) => ms - (renewedMs[n - 1] ?? 0))
     assert.ok(gapsMs.length > 10 && Math.max(...gapsMs) <= leaseMs / 3, `renewed at ${renewedMs}`)
     isAway = false
-    // What waited behind the call under way comes now, at once.
+    // The calls that waited behind the pending one come now, at once.
     await pass(clock, API_CALL_MS)
     assert.ok(looks <= 5 + (member === 'read' ? (10 * leaseMs) / API_CALL_MS : 0), `${looks} looks`)
     end()
@@ -344,7 +347,7 @@ for (const [what, member] of [
   })
 }
 
-test('a renewal that was written and whose answer was lost costs nothing: the Lease is held, renewed, and let go', async () => {
+test('a renewal that was written and whose answer was lost costs nothing: the Lease is held, renewed and released', async () => {
   const clock = new VirtualClock()
   const world = aWorld()
   let answersLost = 0
@@ -364,7 +367,7 @@ test('a renewal that was written and whose answer was lost costs nothing: the Le
   assert.is(leaseHolder(world.cluster) ?? undefined, undefined, 'let go')
 })
 
-test('a renewal that finds another holder is the loss of the Lease, at once, and leaves it to that one', async () => {
+test('a renewal that finds another holder means that the Lease is lost, at once, and does not take it back', async () => {
   const clock = new VirtualClock()
   const world = aWorld()
   world.deps = { ...world.deps, clock }

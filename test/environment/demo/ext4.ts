@@ -11,10 +11,10 @@ import { DATABASE, TEXT_BYTES, textName } from './tree.ts'
 const run = promisify(execFile)
 const MIB = 2 ** 20
 const PROGRAMS = ['mke2fs', 'debugfs', 'e2fsck'] as const
-// Where distributions put them; often not on a user's PATH.
+// Where distributions put these programs; the folders are often not on a user's PATH.
 const PLACES = [...(process.env['PATH'] ?? '').split(path.delimiter), '/usr/sbin', '/sbin', '/usr/local/sbin']
 
-/** An error that names the package, when one of the programs is missing. */
+/** Throws an error that names the package when one of the programs is missing. */
 export function requirePrograms(): void {
   const missing = PROGRAMS.filter((program) => find(program) === undefined)
   if (missing.length === 0) return
@@ -29,7 +29,7 @@ export async function makeFileSystem(file: string, tree: string): Promise<void> 
   await run(find('mke2fs')!, args, { env: { ...process.env, E2FSPROGS_FAKE_TIME: '1700000000' } })
 }
 
-/** Rejects with what e2fsck says when the file system is not clean; changes nothing. */
+/** Rejects with the message of e2fsck when the file system is not clean; changes nothing. */
 export async function checkFileSystem(file: string): Promise<void> {
   await run(find('e2fsck')!, ['-fn', file], { maxBuffer: 16 * MIB }).catch((error) => {
     throw new Error(`e2fsck -fn ${file}:\n${error.stdout}`)
@@ -51,7 +51,7 @@ export async function changeFileSystem(file: string, bytes: number, seed: string
   const script = path.join(scratch, 'debugfs.commands')
   await writeFile(script, `${commands.join('\n')}\n`)
   const { stderr } = await run(find('debugfs')!, ['-w', '-f', script, file])
-  // It ends with 0 whatever happens; its first line on stderr is its version.
+  // This program always exits with 0; the first line of its stderr is its version.
   const problems = stderr.split('\n').slice(1).join('\n').trim()
   if (problems !== '') throw new Error(`debugfs: ${problems}`)
   await rm(script)
@@ -78,7 +78,7 @@ function range(first: number, last: number): number[] {
 
 async function overwriteDatabase(file: string, bytes: number, seed: string): Promise<void> {
   const { blockBytes, blocks } = await blocksOf(file, DATABASE)
-  // Two runs: what a nightly batch touches lies together.
+  // Two runs of blocks, because a nightly batch changes data that lies together.
   const runBlocks = Math.floor(bytes / 2 / blockBytes)
   const starts = [Math.floor(blocks.length * 0.2), Math.floor(blocks.length * 0.7)]
   const touched = starts.flatMap((start) => blocks.slice(start, start + runBlocks))

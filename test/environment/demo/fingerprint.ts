@@ -1,4 +1,4 @@
-// What a volume holds, read once: its hash, and a checksum of each 64 KiB, so that two states can be compared.
+// The content of a volume, read once: its hash, and a checksum of each 64 KiB, so that two states can be compared.
 
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'

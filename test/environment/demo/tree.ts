@@ -1,5 +1,5 @@
 // Files for the demo's volume: text, binaries of this machine, data that does not shrink, a database, holes, small files.
-// What is made here is the same for the same seed; the binaries are what the machine has.
+// Generated files are the same for the same seed; the binaries are those of the machine.
 
 import { copyFile, mkdir, open, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -8,7 +8,7 @@ import { noise, prose } from '../storage/content.ts'
 const KIB = 1024
 const MIB = 1024 * KIB
 
-/** As much as fits beside the rest. */
+/** As much as fits beside the other files. */
 const BINARIES_LIMIT_BYTES = 360 * MIB
 const DATABASE_BYTES = 96 * MIB
 export const DATABASE = 'db/pages.db'

@@ -1,5 +1,5 @@
-// What a user types: velero backup create, restore create, backup delete. Each resolves when Velero says that it is over, and
-// rejects when it does not say `Completed`.
+// What a user types: velero backup create, restore create, backup delete. Each function resolves when Velero has finished, and rejects when
+// the phase is not `Completed`.
 
 import { KINDS } from '#shared/api/kinds.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
@@ -29,7 +29,7 @@ export async function backUp(
   return { name, progress: upload['status']?.progress ?? {}, seconds }
 }
 
-/** Into another namespace, which Velero makes. */
+/** Restores into another namespace, which Velero makes. */
 export async function restore(
   environment: Environment,
   backup: string,
@@ -57,7 +57,7 @@ async function requireCompleted(environment: Environment, kind: 'Backup' | 'Rest
   throw new Error(`${kind} ${name} ended as ${phase}, want Completed:\n${told}`)
 }
 
-/** Tells the progress of transfers that run while `act` does; resolves to the seconds that it took. */
+/** Reports the progress of transfers while `act` runs; resolves to the seconds that it took. */
 async function following(
   environment: Environment,
   kind: 'Upload' | 'Download',
@@ -76,7 +76,7 @@ async function following(
   }
 }
 
-/** Earlier ones are seen, too, and are over. */
+/** Earlier transfers are listed as well, but they have ended. */
 function tell(
   { status }: LooseObject & { status?: { phase?: string; progress?: Progress } },
   onProgress: OnProgress,

@@ -28,7 +28,7 @@ export class Adapters {
     this.options = options
   }
 
-  /** Resolves when every watch is up: the adapter's own readiness says yes before that. */
+  /** Resolves when every watch exists: the adapter reports itself ready before that. */
   async start(): Promise<void> {
     if (this.running.length > 0) return
     const before = await openWatches(this.options.api)
@@ -36,18 +36,18 @@ export class Adapters {
     await this.waitForWatches(before)
   }
 
-  /** What happens while they are down is announced to nobody, ever. */
+  /** Events for changes made while the adapters are down are never sent. */
   async stop(): Promise<void> {
     await Promise.all(this.running.map((program) => program.kill()))
     this.running = []
   }
 
-  /** SIGKILL; what happens from now on is announced to nobody. */
+  /** SIGKILL; no events are sent for changes from now on. */
   async down(): Promise<void> {
     await this.stop()
   }
 
-  /** As a Deployment does it: nobody waits for its watches. */
+  /** Starts them as a Deployment does: without waiting for their watches. */
   async up(): Promise<void> {
     if (this.running.length === 0) this.running = await Promise.all(this.sources.map((source) => this.run(source)))
   }
@@ -78,14 +78,14 @@ export class Adapters {
         K_CE_OVERRIDES: JSON.stringify(source['spec'].ceOverrides ?? {}),
         K_LOGGING_CONFIG: JSON.stringify({ 'zap-logger-config': JSON.stringify(LOGGING) }),
         K_OBSERVABILITY_CONFIG: JSON.stringify({ metrics: { protocol: 'none' }, tracing: { protocol: 'none' } }),
-        // Its own default of 5 a second is for a cluster's sake; a test must not wait for it.
+        // The adapter's default of 5 a second protects a cluster; a test must not wait for it.
         KUBE_API_QPS: '50',
         KUBE_API_BURST: '100',
       },
     })
   }
 
-  // A namespace that comes later and fits a selector would restart the adapter in a cluster; here it is not noticed.
+  // In a cluster, a new namespace that fits a selector would restart the adapter; here it goes unnoticed.
   private async namespacesOf(source: LooseObject): Promise<string[]> {
     const selector = source['spec'].namespaceSelector as Selector | undefined
     if (selector === undefined) return [source.metadata.namespace ?? 'default']
@@ -93,7 +93,7 @@ export class Adapters {
     return (await this.options.api.list('v1', 'Namespace', undefined, query)).map((object) => object.metadata.name)
   }
 
-  // The adapter's own readiness says yes before any watch is up, so the API server is asked who watches.
+  // The adapter reports itself ready before any watch exists, so ask the API server which watches it serves.
   private async waitForWatches(before: Map<string, number>): Promise<void> {
     const wanted = new Map(before)
     for (const resource of this.sources.flatMap(watchedResources)) wanted.set(resource, (wanted.get(resource) ?? 0) + 1)
@@ -105,7 +105,7 @@ export class Adapters {
   }
 }
 
-/** Watches that the API server serves at this moment, by `<group>/<resource>`. */
+/** Watches that the API server serves now, by `<group>/<resource>`. */
 async function openWatches(api: Api): Promise<Map<string, number>> {
   const { text } = await api.send('GET', '/metrics')
   const found = new Map<string, number>()
@@ -124,12 +124,12 @@ function watchedResources(source: LooseObject): string[] {
 
 const LOGGING = { level: 'debug', encoding: 'json', outputPaths: ['stdout'], errorOutputPaths: ['stderr'] }
 
-/** `K_SOURCE_CONFIG`; `namespaces` are those that the source's selector finds, without one its own. */
+/** `K_SOURCE_CONFIG`; `namespaces` are those that match the source's selector, or its own namespace if it has none. */
 export function sourceConfig(source: LooseObject, namespaces: string[]) {
   const { spec } = source
   return {
     namespaces,
-    // An empty namespaceSelector means every namespace, those to come included.
+    // An empty namespaceSelector means every namespace, future ones included.
     allNamespaces: spec.namespaceSelector !== undefined && selectorText(spec.namespaceSelector) === '',
     resources: (spec.resources as Watched[]).map(({ apiVersion, kind, selector }) => ({
       gvr: { ...groupVersion(apiVersion), Resource: guessedPlural(kind) },
@@ -141,7 +141,7 @@ export function sourceConfig(source: LooseObject, namespaces: string[]) {
   }
 }
 
-/** The way Kubernetes writes a LabelSelector in a query; Knative hands the same text to its adapter. */
+/** A LabelSelector as Kubernetes writes it in a query; Knative passes the same text to its adapter. */
 export function selectorText(selector: Selector): string {
   const labels = Object.entries(selector.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`)
   return [...labels, ...(selector.matchExpressions ?? []).map(expressionText)].join(',')
@@ -153,7 +153,7 @@ function expressionText({ key, operator, values = [] }: Expression): string {
   return `${key} ${operator === 'In' ? 'in' : 'notin'} (${values.toSorted().join(',')})`
 }
 
-/** Knative asks no discovery: it guesses, and a CRD whose plural is another cannot be watched. */
+/** Knative uses no discovery: it guesses the plural, so it cannot watch a CRD with another plural. */
 export function guessedPlural(kind: string): string {
   const lower = kind.toLowerCase()
   if (lower.endsWith('s')) return `${lower}es`

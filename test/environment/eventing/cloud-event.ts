@@ -1,4 +1,4 @@
-// A CloudEvent on its way through the router: attributes and body as they came, never read for their meaning.
+// A CloudEvent on its way through the router: attributes and body pass unchanged, and the router does not interpret them.
 
 import { randomUUID } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
@@ -12,13 +12,13 @@ export type RoutedEvent = {
 
 const STRUCTURED = 'application/cloudevents+json'
 
-/** undefined: the request carries no CloudEvent (binary or structured mode, HTTP binding 1.0). */
+/** undefined: the request has no CloudEvent (binary or structured mode, HTTP binding 1.0). */
 export function eventFrom(headers: IncomingHttpHeaders, body: Buffer): RoutedEvent | undefined {
   const contentType = headers['content-type']
   if (contentType?.startsWith(STRUCTURED) === true) return fromStructured(body)
   const attributes: Record<string, string> = {}
   for (const [name, value] of Object.entries(headers)) {
-    // A header may be there and empty: the namespace of a cluster-scoped object is.
+    // A header may exist and be empty, such as the namespace of a cluster-scoped object.
     if (name.startsWith('ce-') && typeof value === 'string') attributes[name.slice(3)] = decodeURIComponent(value)
   }
   return isComplete(attributes) ? { attributes, contentType, body } : undefined

@@ -1,4 +1,4 @@
-// One event to one address: attempts, back-off, and what the answer means. The rules are a broker's, see delivery-spec.ts.
+// Delivers one event to one address: attempts, back-off, and the meaning of each answer, by a broker's rules (delivery-spec.ts).
 
 import { Agent } from 'node:http'
 import { type Answer, request } from '../kubernetes/http.ts'
@@ -18,7 +18,7 @@ export type DeliverOptions = {
   onAttempt: (attempt: Attempt) => void
 }
 
-/** Broken off by the signal, it rejects; every other end is a value. */
+/** Rejects only when the signal aborts; every other outcome is a value. */
 export async function deliver(event: RoutedEvent, url: string, options: DeliverOptions): Promise<Delivered> {
   const { plan, signal } = options
   for (let retry = 0; ; retry++) {
@@ -75,7 +75,7 @@ async function post(
   }
 }
 
-// A broker takes a body that is no event for a broken subscriber: 502, and tried again.
+// A broker takes a body that is no event for an error of the subscriber: 502, and tries again.
 function meaning(answer: Answer | undefined, reply: RoutedEvent | undefined): number {
   if (answer === undefined) return 0
   const success = answer.status >= 200 && answer.status < 300

@@ -33,7 +33,7 @@ export function durationMs(text: string): number {
   return (((days! * 24 + hours!) * 60 + minutes!) * 60 + seconds!) * 1000
 }
 
-/** What a broker tries again; 0 stands for no answer at all. A 2xx with a body that is no CloudEvent counts as 502. */
+/** Whether a broker tries again after this status; 0: there was no answer. A 2xx with a body that is no CloudEvent counts as 502. */
 export function isRetried(status: number): boolean {
   return status === 0 || status >= 500 || [404, 408, 409, 429].includes(status)
 }

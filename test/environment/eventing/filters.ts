@@ -1,4 +1,4 @@
-// Trigger filters as the brokers apply them: attributes only, never the data.
+// Trigger filters as brokers apply them: to attributes only, never to the data.
 // Dialects: https://github.com/cloudevents/spec/blob/main/subscriptions/spec.md#324-filters
 
 export type Filter =
@@ -29,11 +29,11 @@ export function triggerTakes(trigger: TriggerFilters, attributes: Attributes): b
     return trigger.filters.every((filter) => passes(filter, attributes))
   }
   const wanted = Object.entries(trigger.filter?.attributes ?? {})
-  // An empty value in the older form asks only for the attribute to be there.
+  // In the older form, an empty value only requires the attribute to exist.
   return wanted.every(([name, value]) => attributes[name] !== undefined && (value === '' || attributes[name] === value))
 }
 
-/** Throws on a dialect that is not known here (cesql): a router that ignored it would pass what a broker holds back. */
+/** Throws on a dialect that it does not know (cesql): ignoring it would let events pass that a broker holds back. */
 export function checkFilters(filters: Filter[], where: string): void {
   for (const filter of filters) {
     for (const [dialect, rule] of Object.entries(filter)) {

@@ -1,4 +1,4 @@
-// Fires the PingSources of the manifests, as their one adapter does in a cluster; a missed tick is not made up.
+// Fires the PingSources of the manifests, as their adapter does in a cluster. A missed tick is not repeated.
 
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { newEvent, type RoutedEvent } from './cloud-event.ts'
@@ -28,7 +28,7 @@ export class Pings {
   private timer: NodeJS.Timeout | undefined
   private lastSecond = Math.floor(Date.now() / 1000)
 
-  /** `everyMs` replaces the schedule of the PingSource with that name; 0: it fires when it is told to. */
+  /** `everyMs` replaces the schedule of the PingSource with that name; 0: it fires only when a test asks for it. */
   constructor(manifests: LooseObject[], sinkOf: (source: LooseObject) => string, everyMs: Record<string, number> = {}) {
     this.sinkOf = sinkOf
     this.pings = manifests
@@ -47,7 +47,7 @@ export class Pings {
     this.timer = setInterval(() => this.tick(), TICK_MS)
   }
 
-  /** One PingSource, now, whatever its schedule. */
+  /** Fires one PingSource now, whatever its schedule. */
   async fire(name: string): Promise<void> {
     const ping = this.pings.find((one) => one.name === name)
     if (ping === undefined) throw new Error(`no PingSource ${name}; there are: ${this.names().join(', ')}`)

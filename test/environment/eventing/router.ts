@@ -1,5 +1,5 @@
-// Stands in for a Knative Broker that buffers: reads the same Trigger manifests and keeps their filters and delivery rules.
-// It is not the Broker: it holds events in memory, one process long, and knows no order, no CESQL and no authentication.
+// Stands in for a Knative Broker that buffers: it reads the same Trigger manifests and applies their filters and delivery rules.
+// Differences: it holds events in the memory of one process, and knows no order, no CESQL and no authentication.
 
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -12,7 +12,7 @@ import { checkFilters, type TriggerFilters, triggerTakes } from './filters.ts'
 export type Destination = DeliverySpec['deadLetterSink']
 export type TriggerCounts = { matched: number; delivered: number; retried: number; deadLettered: number; lost: number }
 export type Passage = { trigger: string; event: RoutedEvent }
-/** What a test does to an event on its way to one trigger; `copies` 0 loses it. */
+/** What a test does with an event on its way to one trigger; `copies` 0 loses it. */
 export type Interference = { copies?: number; delayMs?: number }
 export type RoutedAttempt = Attempt & { atMs: number; trigger: string; attributes: Record<string, string> }
 
@@ -25,7 +25,7 @@ type Route = {
   deadLetterSink: Destination
 }
 
-/** Knative's own: an event that was answered with an event goes round at most this often. */
+/** Knative's own limit: how many times a reply may go round. */
 const HOP_LIMIT = 255
 const KEPT_ATTEMPTS = 20_000
 
@@ -41,7 +41,7 @@ export class Router {
   private ending = new AbortController()
   private port = 0
   private readonly server = http.createServer((incoming, response) => {
-    this.receive(incoming, response).catch(() => response.destroy()) // the sender went away, or the router did
+    this.receive(incoming, response).catch(() => response.destroy()) // the sender hung up, or the router stopped
   })
   private gate: { open: Promise<void>; release: () => void } | undefined
   private pending = 0
@@ -73,12 +73,12 @@ export class Router {
     return Object.fromEntries([...this.counted].map(([name, counts]) => [name, { ...counts }]))
   }
 
-  /** Events on their way to a subscriber, or waiting for their next attempt. */
+  /** How many events are being delivered or wait for their next attempt. */
   get inFlight(): number {
     return this.pending
   }
 
-  /** From now on every event waits; what is being delivered goes on. */
+  /** Holds every event from now on; deliveries under way continue. */
   hold(): void {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.gate ??= { open: promise, release: resolve }
@@ -99,7 +99,7 @@ export class Router {
     }
   }
 
-  /** After `down`: the same address, and nothing that it held. */
+  /** After `down`: starts again at the same address, without the events that it held. */
   async up(): Promise<void> {
     this.ending = new AbortController()
     await this.start()
@@ -110,7 +110,7 @@ export class Router {
     this.agent.destroy()
   }
 
-  /** As if its process was killed: what it holds is lost, and whoever waits for an answer gets none. */
+  /** As if its process was killed: the events that it holds are lost, and open requests get no answer. */
   async down(): Promise<void> {
     this.ending.abort(new Error('the router is gone'))
     this.letGo()
@@ -125,7 +125,7 @@ export class Router {
     const broker = incoming.url?.replace(/^\//, '') ?? ''
     const event = readEvent(incoming, Buffer.concat(parts))
     const status = !this.brokers.includes(broker) ? 404 : event === undefined ? 400 : 202
-    // The answer comes before any delivery: nobody who sends is held up by a function.
+    // Answers before any delivery, so that no sender waits for a function.
     response.writeHead(status).end()
     if (event !== undefined && status === 202) this.publish(broker, event)
   }
@@ -191,7 +191,7 @@ function routeOf(trigger: LooseObject, brokers: LooseObject[]): Route {
   }
 }
 
-// Extension names and the cut are eventing's (pkg/channel/event_dispatcher); the data goes on as it was.
+// Names and cut of the extensions are those of eventing (pkg/channel/event_dispatcher); the data stays unchanged.
 function deadLetter(event: RoutedEvent, url: string, failure: { status: number; body: string }): RoutedEvent {
   const reason = Buffer.from(failure.body.slice(0, 1024)).toString('base64').slice(0, 1024)
   const extensions = { knativeerrordest: url, knativeerrorcode: String(failure.status), knativeerrordata: reason }

@@ -1,12 +1,12 @@
-// Which process is at the other end of a connection on loopback: the kernel's own tables say it, so that nobody has to tell.
+// Finds the process at the other end of a loopback connection in the kernel's tables, so the product needs no code for it.
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { descendants, type ProcessTree, processTree } from '../process/memory.ts'
 
-/** A program of the environment: the pid of its leash, and what it is called. */
+/** A program of the environment: the pid of its leash, and its name. */
 export type Known = { label: string; leashPid: number }
 export type Caller = {
-  /** `upload`, `upload mover`, `adapter-dormouse`; `?` when the process is none of the environment's, or gone. */
+  /** `upload`, `upload mover`, `adapter-dormouse`; `?` when the process does not belong to the environment, or is gone. */
   label: string
   pid: number | undefined
 }
@@ -14,7 +14,7 @@ export type Caller = {
 const NOBODY: Caller = { label: '?', pid: undefined }
 const LOOKS = 3
 
-/** Of the connection from `fromPort` to `toPort`; `known` are the programs among which it is looked for. */
+/** The caller of the connection from `fromPort` to `toPort`, searched among the programs `known`. */
 export function callerOf(fromPort: number, toPort: number, known: Known[]): Caller {
   const inode = inodeOf(fromPort, toPort)
   if (inode === undefined) return NOBODY
@@ -56,7 +56,7 @@ function isMover(pid: number): boolean {
   return readText(`/proc/${pid}/cmdline`).includes('mover.mjs')
 }
 
-/** Linux leaves entries out of its table when others come and go while it is read: so it is looked at again. */
+/** Linux may leave entries out of its table when others change while it is read, so this reads it again. */
 function inodeOf(fromPort: number, toPort: number): string | undefined {
   for (let look = 1; look <= LOOKS; look++) {
     const found = inodeInTable(fromPort, toPort)

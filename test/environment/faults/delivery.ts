@@ -1,4 +1,4 @@
-// What a broker under load does to events: loses, doubles, delays and reorders them, the same in each run of a seed.
+// Treats events as a broker under load does: loses, doubles, delays and reorders them, always in the same way for one seed.
 
 import type { Interference, Passage } from '../eventing/router.ts'
 
@@ -9,7 +9,7 @@ export type Unreliability = {
   /** Held back by up to `delayMs`, so that later events overtake it. */
   reorder?: number
   delayMs?: number
-  /** Names of Triggers; all without it. */
+  /** Names of Triggers; without it, all. */
   triggers?: string[]
 }
 
@@ -20,7 +20,7 @@ export function unreliable(chance: Chance, how: Unreliability): (passage: Passag
   const { drop = 0, double = 0, reorder = 0, delayMs = 1000, triggers } = how
   return ({ trigger }) => {
     if (triggers !== undefined && !triggers.includes(trigger)) return {}
-    // Three numbers for each event, whatever they decide: what comes later does not depend on it.
+    // Always draw three numbers for each event, so that the fate of later events does not depend on this one.
     const [lost, doubled, late] = [chance.next() < drop, chance.next() < double, chance.next()]
     if (lost) return { copies: 0 }
     return { copies: doubled ? 2 : 1, delayMs: late < reorder ? Math.ceil((late / reorder) * delayMs) : 0 }

@@ -1,4 +1,4 @@
-// What goes wrong with which call: rules that the proxies ask, and the record of all calls that passed.
+// Rules that say which call fails and how. The proxies apply them, and record all calls.
 
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Caller } from './callers.ts'
@@ -10,37 +10,37 @@ export type Call = {
   /** Of its kind, see write-points.ts. */
   name: string
   writes: boolean
-  /** `<caller>: <name>`, what a rule's pattern is matched with. */
+  /** `<caller>: <name>`: the text that a rule's pattern is matched with. */
   point: string
   headers: IncomingHttpHeaders
 }
 
-/** What the caller gets instead of, or on the way of, the server's answer. */
+/** What happens to the server's answer, or what the caller gets instead. */
 export type Fault = {
-  /** Nothing reaches the server. */
+  /** The server does not get the call. */
   answer?: { status: number; headers?: Record<string, string>; body?: string }
-  /** The connection breaks: before anything reaches the server, or when the server has done it. */
+  /** The connection breaks before the server gets the call, or after the server has done it. */
   reset?: 'before' | 'after'
-  /** The answer's pace. */
+  /** How fast the answer arrives. */
   bytesPerSecond?: number
   /** The answer is cut off after so many bytes of its body. */
   truncateAtBytes?: number
 }
 
 export type Rule = {
-  /** Matched with the call's point; a text has to be the whole of it. */
+  /** A pattern for the call's point; a text has to match the whole of it. */
   match: string | RegExp
   server?: ServerName
-  /** Of the calls that match, those that it holds for. */
+  /** A further condition on the calls that match. */
   where?: (call: Call) => boolean
-  /** The first of the matching calls that it holds for, from 1 on. */
+  /** The first of these calls to which the rule applies, from 1 on. */
   nth?: number
-  /** For how many calls from there on; 1 without a word. */
+  /** How many calls from there on; default 1. */
   times?: number
   fault?: Fault
-  /** Awaited before anything reaches the server. */
+  /** Awaited before the server gets the call. */
   before?: (call: Call) => Promise<void> | void
-  /** Awaited when the server has answered, before the caller hears of it. */
+  /** Awaited when the server has answered, before the caller gets the answer. */
   after?: (call: Call) => Promise<void> | void
 }
 
@@ -51,7 +51,7 @@ export class FaultPlan {
   readonly calls: Call[] = []
   private watched: Watched[] = []
 
-  /** Holds from now on; `hits` tells how often it was met. */
+  /** Adds a rule from now on; `hits` counts how often it applied. */
   add(rule: Rule): { hits: () => number; remove: () => void } {
     const watched: Watched = { rule, seen: 0, hits: 0 }
     this.watched.push(watched)
@@ -79,7 +79,7 @@ export class FaultPlan {
     ]
   }
 
-  /** Counts the call for every rule; answers with those that are met. */
+  /** Counts the call for every rule; returns the rules that apply to it. */
   met(call: Call): Rule[] {
     this.calls.push(call)
     return this.watched.filter((one) => counts(one, call)).map(({ rule }) => rule)

@@ -57,7 +57,7 @@ export class Faults {
     return faults
   }
 
-  /** Programs among which a caller is looked for from now on, as they are at that moment. */
+  /** Adds programs among which the proxies look for a caller. */
   know(programs: () => Known[]): void {
     this.known.push(programs)
   }
@@ -66,13 +66,13 @@ export class Faults {
     return [this.kubernetes, this.s3, this.vcenter]
   }
 
-  /** The wall clock of all functions, those that run included, goes wrong by so much from now on; 0: it is right. */
+  /** Sets the wall clock of all functions, running ones included, off by so many milliseconds from now on; 0: it is right. */
   async shiftClock(ms: number): Promise<void> {
     await writeFile(`${this.clockFile}.new`, String(ms))
     await rename(`${this.clockFile}.new`, this.clockFile)
   }
 
-  /** Variables that a function needs to be under this clock. */
+  /** Variables that a function needs so that its clock can be shifted. */
   get env(): Record<string, string> {
     return {
       NODE_OPTIONS: `--import=${pathToFileURL(CLOCK_SHIFT)}`,

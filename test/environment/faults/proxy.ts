@@ -1,5 +1,5 @@
-// Stands between the functions and one server. It ends TLS with the server's own certificate, asks the fault plan about each call,
-// and hands everything else on as it came: also a watch, byte by byte.
+// A proxy between the functions and one server. It ends TLS with the server's own certificate, asks the fault plan about each call,
+// and passes everything else on unchanged: also a watch, byte by byte.
 
 import http from 'node:http'
 import https from 'node:https'
@@ -17,7 +17,7 @@ export type ProxyOptions = {
   /** Where the server is: `http(s)://127.0.0.1:port`. */
   target: string
   port: number
-  /** With it the proxy speaks TLS, and so does the server. */
+  /** With this certificate, the proxy speaks TLS, and so does the server. */
   tls?: KeyPair & { caPem: string }
   plan: FaultPlan
   programs: () => Known[]
@@ -39,8 +39,8 @@ export class FaultProxy {
     this.url = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
     const receive: http.RequestListener = (incoming, response) => void this.receive(incoming, response)
     this.server = tls === undefined ? http.createServer(receive) : https.createServer(secure(tls), receive)
-    // To a server with TLS connections are used again, as a handshake costs more than most calls. One that the server has closed, as it was killed, is
-    // taken out by its event before the next call is read.
+    // To a server with TLS the proxy keeps its connections, as a handshake costs more than most calls. Node takes a connection that a killed server
+    // has closed out of the agent before it reads the next call.
     this.agent =
       tls === undefined
         ? new http.Agent()
@@ -50,7 +50,7 @@ export class FaultProxy {
     this.server.on('connection', (socket: Socket) => this.remember(socket))
   }
 
-  /** Whoever calls while it is away finds the connection refused; the server keeps its state. */
+  /** While it is away, callers find the connection refused; the server keeps its state. */
   async away(): Promise<void> {
     if (!this.server.listening) return
     const closed = new Promise((resolve) => this.server.close(resolve))
@@ -77,7 +77,7 @@ export class FaultProxy {
     socket.on('error', () => socket.destroy())
   }
 
-  /** By the plain connection: a TLS socket has the same ports. */
+  /** Keyed by the plain connection, because a TLS socket has the same ports. */
   private callerOn(socket: Socket): Caller {
     const known = this.callers.get(socket)
     if (known !== undefined) return known
@@ -90,7 +90,7 @@ export class FaultProxy {
     try {
       await this.pass(incoming, response)
     } catch {
-      // Either end went away: the other one must notice it as it would without a proxy.
+      // When one end goes away, the other one must notice it as it would without a proxy.
       incoming.socket.destroy()
     }
   }
@@ -110,7 +110,7 @@ export class FaultProxy {
       response.writeHead(status, headers).end(text)
       return
     }
-    // Whoever was killed meanwhile sends nothing any more, although its request has come this far.
+    // A process that was killed meanwhile sends nothing any more, although its request has come this far.
     const isGone = incoming.socket.destroyed || (caller.pid !== undefined && !isAlive(caller.pid))
     if (fault.reset === 'before' || isGone) throw new Error('the connection breaks')
     await this.answer(
@@ -155,7 +155,7 @@ export class FaultProxy {
     const { connection: _, 'keep-alive': __, ...headers } = from.headers
     const { method } = to.req
     if (method !== 'GET') {
-      // Written means answered in full: a kill right after the write comes before the caller hears a word of it.
+      // A write counts once it is answered in full: a kill right after the write must come before the caller gets any of the answer.
       const body = await bodyOf(from)
       await whenDone()
       if (fault.reset === 'after') return
@@ -175,7 +175,7 @@ async function afterwards(rules: Rule[], call: Call): Promise<void> {
   for (const { after } of rules) await after?.(call)
 }
 
-/** Part by part, at the fault's pace and up to its cut. */
+/** Sends the answer part by part, at the fault's pace and up to its cut. */
 async function send(
   parts: AsyncIterable<Buffer> | Iterable<Buffer>,
   to: http.ServerResponse,
@@ -196,7 +196,7 @@ async function send(
   to.end()
 }
 
-/** Ten pieces a second when there is a pace. */
+/** With a pace, ten pieces a second. */
 async function paced(piece: Buffer, to: http.ServerResponse, bytesPerSecond: number | undefined): Promise<void> {
   const step = bytesPerSecond === undefined ? piece.length : Math.max(1, Math.floor(bytesPerSecond / 10))
   for (let at = 0; at < piece.length; at += step) {

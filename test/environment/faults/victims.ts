@@ -10,20 +10,20 @@ export type Victim = (typeof VICTIMS)[number]
 
 export const DOWN_MS = 1000
 
-/** `back`: it is there again. A function comes back with its next request. */
+/** `back` resolves when the victim runs again. A function runs again with its next request. */
 export type Killed = { what: string; back: Promise<void> }
 
-/** `pid`: this very process, and when it is a function all below it. */
+/** `pid`: the process itself; for a function, all its children are killed as well. */
 export async function killProcess(pid: number): Promise<void> {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    return // it is dead, which is what was wanted
+    return // it is dead already, which is what the test wanted
   }
   while (isAlive(pid)) await sleep(2)
 }
 
-/** All running instances, or all their movers. Nothing running: nobody is killed, and `what` says so. */
+/** All running instances, or all their movers. If none runs, none is killed, and `what` says so. */
 export async function killFunctions(environment: Environment, victim: 'function' | 'mover'): Promise<Killed> {
   const instances = environment.activator.names().flatMap((name) => environment.activator.instancesOf(name))
   const roots = instances.map(({ program }) => program.leashPid)
@@ -35,10 +35,10 @@ export async function killFunctions(environment: Environment, victim: 'function'
 type Server = Exclude<Victim, 'function' | 'mover'>
 type Killable = { down: () => Promise<void>; up: () => Promise<void> }
 
-/** Where each server's last death is over. */
+/** For each server, when it is back from its last death. */
 const lastDeath = new WeakMap<Killable, Promise<void>>()
 
-/** Resolves when it is dead. A server that is still coming back from an earlier death is waited for: each death is one. */
+/** Resolves when it is dead. Waits for a server that is still coming back from an earlier death, so that each kill is a death of its own. */
 export async function kill(environment: Environment, victim: Victim): Promise<Killed> {
   if (victim === 'function' || victim === 'mover') return await killFunctions(environment, victim)
   const server = serverOf(environment, victim)
@@ -73,7 +73,7 @@ function serverOf({ parts }: Environment, victim: Server): Killable {
   return { adapter: adapters, router, s3, etcd: etcdServer, 'kube-apiserver': apiServer }[victim]
 }
 
-/** Of its leash, which ends with it; the router lives in this process. Event sources that were never started have none. */
+/** The pid of its leash, which ends with it. The router runs in this process; event sources that were never started have no pid. */
 function pidsOf({ parts }: Environment, victim: Server): number[] {
   const { adapters, s3, controlPlane } = parts
   if (victim === 'router') return []

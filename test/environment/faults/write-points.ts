@@ -1,5 +1,5 @@
 // Gives every call to a server a short name that is the same in each run: `PATCH uploads/status phase=InProgress`,
-// `PUT packs/`, `SOAP VslmDeleteSnapshot_Task`. Names of objects, ids and times never stand in it.
+// `PUT packs/`, `SOAP VslmDeleteSnapshot_Task`. It never contains names of objects, ids or times.
 
 export type ServerName = 'kubernetes' | 's3' | 'vcenter'
 export type CallName = { name: string; writes: boolean }
@@ -57,7 +57,7 @@ function sayings({ metadata = {}, status = {}, spec = {} }: Change): string {
   return [...words, ...progress].map((word) => ` ${word}`).join('')
 }
 
-/** A POST names the Lease in its body, the others in their address. */
+/** A POST has the name of the Lease in its body, other requests have it in their address. */
 function leaseSaying(object: string, { metadata = {}, spec }: Change): string {
   const name = object === '' ? (metadata.name ?? '') : object
   const whose = /^(?:\w+-lease|dormouse-slot)/.exec(name)?.[0] ?? ''

@@ -1,4 +1,4 @@
-// A small client of the Kubernetes API for the environment and the tests: independent of the adapter that they judge.
+// A small client of the Kubernetes API for the environment and the tests. It does not use the adapter that the tests check.
 
 import { Agent } from 'node:https'
 import type { LooseObject } from '#test/support/loose-object.ts'
@@ -28,7 +28,7 @@ export class ApiError extends Error {
 
 export class Api {
   readonly options: ApiOptions
-  /** How long a call is repeated while the API server is away; for tests that take it away. A write may then happen twice. */
+  /** How long a call is repeated while the API server is away, for tests that stop it. A write may then happen twice. */
   patienceMs = 0
   private readonly agent: Agent
   private readonly discovered = new Map<string, Promise<Resource[]>>()
@@ -55,7 +55,7 @@ export class Api {
     return this.read(await this.send('POST', path, object), `create ${describe(refOf(object))}`)
   }
 
-  /** Server-side apply: creates or updates, and takes over fields that others own. */
+  /** Server-side apply: creates or updates, and takes over fields that other managers own. */
   async apply(object: LooseObject): Promise<LooseObject> {
     const path = `${await this.pathOf(refOf(object))}?fieldManager=dormouse-environment&force=true`
     const answer = await this.send('PATCH', path, object, 'application/apply-patch+yaml')
@@ -68,13 +68,13 @@ export class Api {
     return this.read(await this.send('PATCH', path, change, 'application/merge-patch+json'), `patch ${describe(ref)}`)
   }
 
-  /** Nothing there is a success. */
+  /** An object that does not exist counts as deleted. */
   async delete(ref: ObjectRef): Promise<void> {
     const answer = await this.send('DELETE', await this.pathOf(ref))
     if (answer.status !== 404) this.read(answer, `delete ${describe(ref)}`)
   }
 
-  /** A subresource that is created, such as `token` of a ServiceAccount. */
+  /** Creates a subresource, such as `token` of a ServiceAccount. */
   async createSubresource(ref: ObjectRef, subresource: string, body: object): Promise<LooseObject> {
     const answer = await this.send('POST', `${await this.pathOf(ref)}/${subresource}`, body)
     return this.read(answer, `create ${subresource} of ${describe(ref)}`)
@@ -101,7 +101,7 @@ export class Api {
     const deadlineMs = performance.now() + this.patienceMs
     for (;;) {
       const answer = await this.sendOnce(method, path, body, contentType).catch((error: Error) => error)
-      // 429: it is there, and is still filling its caches.
+      // 429: the API server runs, but is still filling its caches.
       const isAway = answer instanceof Error || [429, 500, 503].includes(answer.status)
       if (!isAway || performance.now() > deadlineMs) {
         if (answer instanceof Error) throw answer
@@ -133,7 +133,7 @@ export class Api {
     this.discovered.set(apiVersion, known)
     const resource = (await known).find((one) => one.kind === kind && !one.name.includes('/'))
     if (resource !== undefined) return resource
-    // A CRD may have come after the first look.
+    // A CRD may have been added after the first discovery.
     this.discovered.delete(apiVersion)
     throw new ApiError(404, 'NoKind', `the API server serves no ${kind} in ${apiVersion}`)
   }

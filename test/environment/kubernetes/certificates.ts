@@ -1,4 +1,4 @@
-// Certificates of the environment: one authority, and servers on loopback that it vouches for (ECDSA P-256, RFC 5280).
+// Certificates of the environment: one authority, and servers on loopback that it signs for (ECDSA P-256, RFC 5280).
 
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign, X509Certificate } from 'node:crypto'
 import net from 'node:net'

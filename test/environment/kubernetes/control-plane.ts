@@ -17,11 +17,11 @@ export type ControlPlaneOptions = {
   tools: Map<ToolName, string>
   ports: Ports
   authority: Authority
-  /** ResourceQuotas are counted: by one more controller, which watches every kind. */
+  /** Starts one more controller, which counts for ResourceQuotas and watches every kind. */
   quota?: boolean
 }
 
-// Binding and what owners take with them are real because the very controllers of a cluster do it; nothing else of the controller manager runs.
+// Binding and garbage collection are done by the same controllers as in a cluster; no other part of the controller manager runs.
 const CONTROLLERS = [
   'persistentvolume-binder-controller',
   'persistentvolumeclaim-protection-controller',
@@ -32,7 +32,7 @@ const CONTROLLERS = [
 ]
 
 export class ControlPlane {
-  /** As the environment itself reaches it; functions may be given another address. */
+  /** The address that the environment itself uses; functions may be given another one. */
   readonly server: string
   readonly caPem: string
   readonly kubeconfig: string
@@ -83,12 +83,12 @@ export class ControlPlane {
     return plane
   }
 
-  /** Files of the programs, for whoever wants real binaries. */
+  /** Paths of the programs, for tests that need real binaries. */
   get programs(): string[] {
     return Object.values(this.commands).map(([program]) => program!)
   }
 
-  /** Of the leashes. */
+  /** Pids of the leashes. */
   get pids(): Record<'etcd' | 'kube-apiserver', number[]> {
     const pid = (program: Program | undefined) => (program === undefined ? [] : [program.leashPid])
     return { etcd: pid(this.etcd), 'kube-apiserver': pid(this.apiserver) }
@@ -105,7 +105,7 @@ export class ControlPlane {
     this.controllers = await this.run('kube-controller-manager', this.commands.controllers)
   }
 
-  /** The API server alone goes away, as in an upgrade of a cluster; etcd keeps its data. */
+  /** Stops the API server alone, as in an upgrade of a cluster; etcd keeps its data. */
   async restartApiserver(downMs = 0): Promise<void> {
     await this.apiserver?.stop(10_000)
     await new Promise((resolve) => setTimeout(resolve, downMs))
@@ -113,7 +113,7 @@ export class ControlPlane {
     await this.apiserver.ready(() => this.isReady(), 90_000)
   }
 
-  /** `down` is SIGKILL; `up` starts it with what it kept, and resolves when the API answers. */
+  /** `down` is SIGKILL; `up` starts it again with its data, and resolves when the API answers. */
   readonly etcdServer = {
     down: async () => void (await this.etcd?.kill()),
     up: async () => {
@@ -131,7 +131,7 @@ export class ControlPlane {
 
   async stop(): Promise<void> {
     this.api.close()
-    // Nothing here is kept, so nobody has to finish politely; etcd goes last so that the others do not log about it.
+    // No data has to be kept, so a kill will do; etcd ends last so that the others do not log its loss.
     await this.controllers?.kill()
     await this.apiserver?.kill()
     await this.etcd?.kill()
@@ -155,7 +155,7 @@ function etcdFlags(folder: string, port: number, peerPort: number): string[] {
     `--listen-peer-urls=${peer}`,
     `--initial-advertise-peer-urls=${peer}`,
     `--initial-cluster=default=${peer}`,
-    // The machine's crash would lose data that nobody keeps anyway.
+    // A crash of the machine may lose this data: nothing needs it afterwards.
     '--unsafe-no-fsync',
     '--log-level=warn',
   ]
@@ -176,7 +176,7 @@ function apiserverFlags(folder: string, port: number, etcdPort: number): string[
     `--service-account-key-file=${key}`,
     `--service-account-signing-key-file=${key}`,
     '--service-cluster-ip-range=10.0.0.0/24',
-    // There is no Service network, so nobody looks for the API server's own endpoints.
+    // There is no Service network, so no client looks for the API server's own endpoints.
     '--endpoint-reconciler-type=none',
     '--allow-privileged=true',
     '--profiling=false',

@@ -29,7 +29,7 @@ export function request(url: string, options: Request = {}): Promise<Answer> {
   })
 }
 
-/** Hands over line by line; resolves at the stream's end. */
+/** Passes on line by line; resolves at the end of the stream. */
 export function openStream(url: string, options: Request, onLine: (line: string) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     const call = open(url, options, (response) => {

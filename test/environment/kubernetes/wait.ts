@@ -1,4 +1,4 @@
-// Waits for objects by watching them, and remembers every state that was seen on the way.
+// Waits for objects by watching them, and records every state on the way.
 
 import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
@@ -9,11 +9,11 @@ export type Seen = { object: LooseObject; deleted: boolean; atMs: number }
 export type WaitResult = {
   object: LooseObject
   seen: Seen[]
-  /** `status.phase` in the order seen, repetitions left out. */
+  /** `status.phase` in the order seen, without repetitions. */
   phases: string[]
 }
 
-/** Keeps every state of a kind from `start` on; in a watch nothing is left out but what one write overwrites in the same instant. */
+/** Keeps every state of a kind from `start` on. A watch leaves out only a state that another write replaces at the same instant. */
 export class Recorder {
   readonly seen: Seen[] = []
   private readonly watch: Watch

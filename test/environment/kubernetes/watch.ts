@@ -1,4 +1,4 @@
-// Follows one kind for as long as the environment lives: list, watch, and again from the list when a watch ends.
+// Follows one kind until the environment ends: list, watch, and a new list when a watch ends.
 
 import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Api, WatchEvent } from './api.ts'
@@ -25,7 +25,7 @@ export class Watch {
     this.options = options
   }
 
-  /** Resolves when what exists was handed over; what comes later follows. */
+  /** Resolves when the existing objects were passed on; later ones follow. */
   async start(): Promise<void> {
     const path = await this.api.collection(this.apiVersion, this.kind, this.options.namespace)
     const from = await this.list(path)
@@ -54,7 +54,7 @@ export class Watch {
           path,
           query,
           (event) => {
-            // An ERROR is a watch that is too old: what it missed comes with the next list.
+            // An ERROR means that the watch is too old: the next list contains what it missed.
             resourceVersion = event.type === 'ERROR' ? undefined : event.object.metadata.resourceVersion
             if (event.type !== 'ERROR' && event.type !== 'BOOKMARK') this.hand(event.object, event.type)
           },

@@ -1,4 +1,4 @@
-// A program that runs beside the environment: its log file, its signals, its end. It dies with the starter (leash.c).
+// A program that runs beside the environment: its log file, its signals, its end. It is killed when the starter dies (leash.c).
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
@@ -7,12 +7,12 @@ import os from 'node:os'
 import path from 'node:path'
 
 export type ProgramOptions = {
-  /** Stands in messages and names the log file. */
+  /** Used in messages, and as the name of the log file. */
   name: string
   leash: string
   command: string[]
   logFolder: string
-  /** The whole environment of the program, so that nothing of the user's leaks in. PATH and HOME are added. */
+  /** All variables of the program: the user's own are not inherited. PATH and HOME are added. */
   env?: Record<string, string>
   folder?: string
 }
@@ -22,7 +22,7 @@ export type ProgramEnd = { code: number | null }
 export class Program {
   readonly name: string
   readonly logFile: string
-  /** Process id of the leash; the program and what it starts are below it. */
+  /** Process id of the leash, which is the parent of the program. */
   readonly leashPid: number
   readonly ended: Promise<ProgramEnd>
   private readonly child: ChildProcess
@@ -50,7 +50,7 @@ export class Program {
       ...(options.folder === undefined ? {} : { cwd: options.folder }),
     })
     closeSync(log)
-    // The leash goes away while a signal is on its way: nothing is lost by that.
+    // The leash may end while a signal is on its way, which does no harm.
     child.stdin?.on('error', () => {})
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve)
@@ -68,7 +68,7 @@ export class Program {
     if (this.running) this.child.stdin?.write(Uint8Array.of(os.constants.signals[name]))
   }
 
-  /** SIGTERM, and SIGKILL when that took longer than `graceMs`. Calling it twice is fine. */
+  /** Sends SIGTERM, and SIGKILL after `graceMs`. A second call does nothing. */
   async stop(graceMs = 5000): Promise<ProgramEnd> {
     this.signal('SIGTERM')
     const timer = setTimeout(() => this.signal('SIGKILL'), graceMs)
@@ -88,7 +88,7 @@ export class Program {
     return text.trimEnd().split('\n').slice(-lines).join('\n')
   }
 
-  /** Polls `probe` until it is true; fails with the log's end when the program stops or time is up. */
+  /** Polls `probe` until it is true; fails with the end of the log when the program stops or the time is up. */
   async ready(probe: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
     const deadlineMs = performance.now() + timeoutMs
     while (!(await probe().catch(() => false))) {

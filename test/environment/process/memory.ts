@@ -21,7 +21,7 @@ export function processTree(): ProcessTree {
   return children
 }
 
-/** Everything below `rootPid`, the root itself excluded. */
+/** Everything below `rootPid`, without the root itself. */
 export function descendants(rootPid: number, tree: ProcessTree = processTree()): number[] {
   const found: number[] = []
   const open = [rootPid]
@@ -40,7 +40,7 @@ export function treeBytes(rootPid: number): { bytes: number; processes: number }
   return { bytes: pids.reduce((sum, pid) => sum + pssBytes(pid), 0), processes: pids.length }
 }
 
-/** The command line of a process; nothing of one that is gone. */
+/** The command line of a process, or an empty text if it is gone. */
 export function argumentsOf(pid: number): string[] {
   return (read(`/proc/${pid}/cmdline`) ?? '').split('\0')
 }

@@ -6,7 +6,7 @@ import net from 'node:net'
 const FIRST_PORT = 20_000
 const LAST_PORT = 31_999
 
-/** Holds ports from being chosen to the environment's end, also while the program that uses one is down. */
+/** Reserves ports until the environment ends, also while the program that uses one is down. */
 export class Ports {
   private readonly claims: net.Server[] = []
 
@@ -49,7 +49,7 @@ function listening(server: net.Server, where: net.ListenOptions): Promise<net.Se
   })
 }
 
-/** Whether something accepts connections there. */
+/** Whether a program accepts connections there. */
 export function accepts(port: number, timeoutMs = 300): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = net.connect({ host: '127.0.0.1', port, timeout: timeoutMs })

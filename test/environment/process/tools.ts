@@ -1,4 +1,4 @@
-// Where the real programs are: built once per machine by test/tools/build.sh, and the small ones beside this by the C compiler.
+// Where the real programs are: test/tools/build.sh builds them once per machine, and the C compiler the small ones in this folder.
 
 import { execFile, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -13,7 +13,7 @@ const run = promisify(execFile)
 export const PROJECT = path.resolve(import.meta.dirname, '../../..')
 const BUILD = path.join(PROJECT, 'test/tools/build.sh')
 
-/** Same rule as test/tools/build.sh. */
+/** The same rule as in test/tools/build.sh. */
 export const CACHE = process.env['DORMOUSE_CACHE'] ?? path.join(cacheHome(), 'dormouse')
 
 export type ToolName =
@@ -30,7 +30,7 @@ export type ToolName =
   | 'gonet'
   | 'aws-sdk'
 
-/** Paths of the named tools; one that is missing is built first, which takes minutes: `say` tells the user. */
+/** Paths of the named tools. Builds missing ones first, which takes minutes: `say` tells the user. */
 export async function findTools(names: ToolName[], say: (line: string) => void): Promise<Map<ToolName, string>> {
   const found = await Promise.all(names.map(async (name) => [name, await lookUp(name)] as const))
   const missing = found.filter(([, place]) => place === undefined).map(([name]) => name)
@@ -51,7 +51,7 @@ export async function findOwnNetwork(): Promise<string> {
   return await compiled('own-network')
 }
 
-/** Compiles `<name>.c` when its text is new to this machine. */
+/** Compiles `<name>.c` unless this machine has compiled the same text before. */
 async function compiled(name: string): Promise<string> {
   const source = path.join(import.meta.dirname, `${name}.c`)
   const hash = createHash('sha256')

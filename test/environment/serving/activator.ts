@@ -1,5 +1,5 @@
-// Stands in for Knative's activator and queue-proxy: holds a request until its function runs, enforces the time limit,
-// counts. A function's address is `<url>/<step or name of the Knative Service>`; the rest of the path reaches the function.
+// Stands in for Knative's activator and queue-proxy: holds a request until its function runs, enforces the time limit, counts.
+// A function's address is `<url>/<step or name of the Knative Service>`; the rest of the path reaches the function.
 
 import http from 'node:http'
 import type { Known } from '../faults/callers.ts'
@@ -10,7 +10,7 @@ import { type FunctionCounts, QueueFull, ScaledFunction, type StartInstance } fr
 export type ActivatorOptions = {
   specs: FunctionSpec[]
   startInstance: StartInstance
-  /** An instance without a request for that long is stopped. */
+  /** An instance that had no request for so long is stopped. */
   idleMs: number
   /** How long a function may take to end when the environment stops. */
   stopGraceMs: number
@@ -30,7 +30,7 @@ export class Activator {
   constructor(options: ActivatorOptions) {
     this.options = options
     this.functions = new Map(options.specs.map((spec) => [spec.step, new ScaledFunction(spec, options.startInstance)]))
-    // Node ends a request after five minutes by itself; here the function's own limit is the only one.
+    // By default Node ends a request after five minutes; here only the function's own limit counts.
     this.server.requestTimeout = 0
   }
 
@@ -65,7 +65,7 @@ export class Activator {
     return [...this.functions.keys()]
   }
 
-  /** Every instance of the function gets SIGTERM and is gone when this resolves; the next request starts a new one. */
+  /** Sends SIGTERM to every instance of the function, and resolves when all have ended; the next request starts a new one. */
   async scaleToZero(name: string): Promise<void> {
     const one = this.functionCalled(name)
     await one.stopAll(one.spec.timeoutMs)
@@ -103,8 +103,8 @@ export class Activator {
     response.writeHead(status, contentType === undefined ? {} : { 'content-type': contentType }).end(text)
   }
 
-  // The clock starts before there is an instance: cold start and queueing count, as in Knative's activator. On expiry
-  // the process lives on and only its connection ends.
+  // The clock starts before there is an instance: cold start and queueing count, as in Knative's activator. When the time is up, only the
+  // connection ends; the process goes on.
   private async reply(
     target: ScaledFunction,
     incoming: http.IncomingMessage,

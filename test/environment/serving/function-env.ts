@@ -7,11 +7,11 @@ import type { Api } from '../kubernetes/api.ts'
 import type { Container, EnvVar, FunctionSpec, KeyRef, NamedRef, Volume } from './function-spec.ts'
 
 export type InstanceFacts = { pod: string; port: number; node: string; mountFolder: string }
-/** Where the Broker's ingress and the functions are here. */
+/** The addresses of the Broker's ingress and of the functions in this environment. */
 export type Addresses = { router: string; activator: string }
 type DataKind = 'ConfigMap' | 'Secret'
 
-/** Read anew for every instance, so that a changed ConfigMap is seen by the next one, as in a cluster. */
+/** Read again for every instance, so that the next one sees a changed ConfigMap, as in a cluster. */
 export async function resolveEnv(api: Api, spec: FunctionSpec, facts: InstanceFacts): Promise<Record<string, string>> {
   const env: Record<string, string> = {
     PORT: String(facts.port),
@@ -88,7 +88,7 @@ function bytesOf(object: LooseObject, kind: DataKind): Record<string, Buffer> {
   return Object.fromEntries(entries.map(([key, value]) => [key, Buffer.from(value, encoding)]))
 }
 
-/** Writes the volumes' files below `folder`; answers with where each volume is. */
+/** Writes the volumes' files below `folder`; returns the path of each volume. */
 async function mountVolumes(api: Api, spec: FunctionSpec, folder: string): Promise<Map<string, string>> {
   const places = new Map<string, string>()
   for (const volume of spec.volumes) {
@@ -105,7 +105,7 @@ async function mountVolumes(api: Api, spec: FunctionSpec, folder: string): Promi
   return places
 }
 
-// Other kinds (emptyDir, hostPath) are left to the variables that name their paths: the environment's options set those.
+// Other kinds (emptyDir, hostPath) are not written: the environment's options set the variables that name their paths.
 function dataSources(volume: Volume): [DataKind, NamedRef][] | undefined {
   const { secret, configMap, projected } = volume
   if (secret !== undefined) return [['Secret', { ...secret, name: secret.secretName }]]
@@ -116,7 +116,7 @@ function dataSources(volume: Volume): [DataKind, NamedRef][] | undefined {
   })
 }
 
-/** Without a container nothing can be mounted at a path, so variables that name such a path are pointed to the files. */
+/** Without containers nothing can be mounted at a given path, so variables with such a path are changed to point to the files. */
 function withMounts(
   env: Record<string, string>,
   container: Container,
@@ -134,7 +134,7 @@ function withMounts(
   return env
 }
 
-/** Service names mean nothing here: a broker's ingress becomes the router, every other Service the activator's path for it. */
+/** Service names do not resolve here: a broker's ingress becomes the router, every other Service its path at the activator. */
 export function localAddresses(env: Record<string, string>, { router, activator }: Addresses): Record<string, string> {
   const entries = Object.entries(env).map(([name, value]) => {
     const match = /^https?:\/\/([^./]+)\.[^./]+\.svc(?:\.cluster\.local)?(?::\d+)?(\/.*)?$/.exec(value)

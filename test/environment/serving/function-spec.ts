@@ -1,12 +1,12 @@
-// What a Knative Service manifest says about a function, as far as processes without containers can follow it.
+// What a Knative Service manifest says about a function, as far as it applies to processes without containers.
 
 import path from 'node:path'
 import type { LooseObject } from '#test/support/loose-object.ts'
 
 export type FunctionSpec = {
-  /** Of the Knative Service. */
+  /** Name of the Knative Service. */
   name: string
-  /** The step that it does: its name without the product's. */
+  /** The step that it does: its name without the prefix of the product. */
   step: string
   /** File name of its bundle. */
   bundle: string
@@ -14,9 +14,9 @@ export type FunctionSpec = {
   serviceAccount: string
   /** undefined: no limit. */
   maxScale: number | undefined
-  /** Requests that one instance works on before another instance is wanted. */
+  /** Requests per instance after which another instance is wanted. */
   target: number
-  /** Requests that one instance is given at a time; what is beyond it waits. */
+  /** Requests that one instance gets at a time; more of them wait. */
   concurrency: number
   timeoutMs: number
   readinessPath: string | undefined
@@ -47,7 +47,7 @@ export type Volume = {
 
 const PREFIX = /^dormouse-/
 const SCALE = 'autoscaling.knative.dev'
-/** Knative's container-concurrency-target-default, taken when nothing else is said. */
+/** Knative's container-concurrency-target-default, for a Service that sets nothing. */
 const DEFAULT_TARGET = 100
 // Knative's config-defaults: 300 s for the whole, and 300 s to the response's start whenever that is not set.
 const DEFAULT_TIMEOUT_SECONDS = 300
@@ -76,13 +76,13 @@ export function functionSpec(service: LooseObject): FunctionSpec {
   }
 }
 
-// Functions answer at their end, so the limit for the response's start is a limit for the whole.
+// Functions answer when they end, so the limit for the response's start limits the whole request.
 function timeoutSeconds(spec: { timeoutSeconds?: number; responseStartTimeoutSeconds?: number }): number {
   const whole = spec.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS
   return Math.min(whole, spec.responseStartTimeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS)
 }
 
-/** `[node, /somewhere/upload.mjs]` runs the bundle upload.mjs; without a command the Service's name has to do. */
+/** `[node, /somewhere/upload.mjs]` runs the bundle upload.mjs; without a command, the name of the Service decides. */
 function bundleOf(service: string, { command = [] }: Container): string {
   return path.basename(command.find((word) => word.endsWith('.mjs')) ?? `${service}.mjs`)
 }

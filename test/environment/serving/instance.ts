@@ -17,16 +17,16 @@ export type InstanceOptions = {
   readinessPath: string | undefined
 }
 
-/** Knative's queue-proxy probes that often while a pod starts. */
+/** How often Knative's queue-proxy probes while a pod starts. */
 const PROBE_MS = 10
 const START_TIMEOUT_MS = 60_000
 
 export class Instance {
   readonly program: Program
   readonly port: number
-  /** From the start of the process until it accepted a connection. */
+  /** Milliseconds from the start of the process until it accepted a connection. */
   readonly ready: Promise<number>
-  /** Requests that it works on, counted by the function's scaling. */
+  /** Open requests, counted by the function's scaling. */
   inFlight = 0
   isReady = false
   stopping = false
@@ -39,7 +39,7 @@ export class Instance {
     this.port = options.port
     this.readinessPath = options.readinessPath
     this.ready = this.waitUntilReady()
-    // Whoever waits for it sees the failure; nobody may be waiting any more.
+    // A waiting request sees the failure; without one, the rejection must not be unhandled.
     this.ready.catch(() => {})
   }
 
@@ -52,12 +52,12 @@ export class Instance {
     return this.program.running && !this.stopping
   }
 
-  /** Hands the request on; rejects when the process goes away in the middle of it. */
+  /** Passes the request on; rejects when the process ends before its answer is complete. */
   async serve(incoming: http.IncomingMessage, path: string, body: Buffer, signal: AbortSignal): Promise<Answer> {
     const headers = Object.fromEntries(
       Object.entries(incoming.headers).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
     )
-    // The connection to the process is another one than the connection to the sender.
+    // The connection to the process and the connection to the sender are different ones.
     for (const hop of ['connection', 'host', 'keep-alive', 'transfer-encoding']) delete headers[hop]
     headers['content-length'] = String(body.length)
     const url = `http://127.0.0.1:${this.port}${path}`

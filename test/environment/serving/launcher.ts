@@ -13,7 +13,7 @@ import { Instance } from './instance.ts'
 
 export type LauncherOptions = {
   api: Api
-  /** Where functions and event sources find the API server. */
+  /** Address of the API server for functions and event sources. */
   server: string
   folder: string
   logFolder: string
@@ -23,7 +23,7 @@ export type LauncherOptions = {
   nodeName: string
   podAccess: boolean
   addresses: () => Addresses
-  /** What the environment itself sets; the last word over the manifest. */
+  /** Variables that the environment itself sets; they override the manifest. */
   envOf: (spec: FunctionSpec) => Record<string, string>
 }
 
@@ -62,7 +62,7 @@ export class Launcher {
     })
   }
 
-  /** A kubeconfig with a token of the ServiceAccount, for those that are no function: the event sources. */
+  /** A kubeconfig with a token of the ServiceAccount, for programs that are not functions: the event sources. */
   async kubeconfigOf(namespace: string, serviceAccount: string): Promise<string> {
     const { api, folder, server } = this.options
     const file = path.join(folder, 'access', `${namespace}-${serviceAccount}.kubeconfig`)

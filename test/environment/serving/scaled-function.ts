@@ -1,5 +1,5 @@
-// One function with its instances: who waits for a free one, when another is started, when an idle one is stopped.
-// It decides by the requests at hand alone, where Knative's autoscaler averages over a window.
+// One function with its instances: which request waits, when another instance starts, and when an idle one stops.
+// It decides by the open requests alone, where Knative's autoscaler averages over a window.
 
 import type { FunctionSpec } from './function-spec.ts'
 import type { Instance } from './instance.ts'
@@ -7,7 +7,7 @@ import type { Instance } from './instance.ts'
 export type FunctionCounts = {
   requests: number
   byStatus: Record<string, number>
-  /** One per process start: how long until it accepted a connection. */
+  /** One entry per process start: milliseconds until it accepted a connection. */
   coldStartsMs: number[]
   mostInstances: number
   instances: number
@@ -37,7 +37,7 @@ export class ScaledFunction {
     this.startInstance = startInstance
   }
 
-  /** An instance with room for one more request, which is reserved: `release` gives it back. */
+  /** An instance with room for one more request, which is reserved: `release` gives the place back. */
   acquire(signal: AbortSignal): Promise<Instance> {
     if (this.closed) return Promise.reject(new Error('the environment stops'))
     if (this.waiting.length >= QUEUE_LIMIT) return Promise.reject(new QueueFull('pending request queue full'))
@@ -75,11 +75,11 @@ export class ScaledFunction {
     this.closed = true
     for (const { reject } of this.waiting) reject(new Error('the environment stops'))
     this.waiting = []
-    // What is being started meanwhile is stopped by `grow` itself.
+    // `grow` itself stops what is being started meanwhile.
     await this.stopAll(graceMs)
   }
 
-  /** Gives free places to those who wait, and starts as many instances more as the requests at hand want. */
+  /** Gives free places to waiting requests, and starts as many more instances as the open requests need. */
   private advance(): void {
     while (this.waiting.length > 0) {
       const instance = this.leastBusy()
@@ -89,7 +89,7 @@ export class ScaledFunction {
     }
     const requests = this.instances.reduce((sum, instance) => sum + instance.inFlight, this.waiting.length)
     const wanted = Math.min(Math.ceil(requests / this.spec.target), this.spec.maxScale ?? Number.POSITIVE_INFINITY)
-    // An instance that is going down still counts: Knative's scale bound is for pods, whatever they are doing.
+    // An instance that is ending still counts: Knative's scale bound is for pods, whatever their state.
     for (let count = this.instances.length + this.starting; count < wanted; count++) this.grow()
   }
 
@@ -119,14 +119,14 @@ export class ScaledFunction {
     this.advance()
   }
 
-  // A pod that stopped or died: what waits gets another one.
+  // A pod stopped or died: waiting requests get another one.
   private forget(instance: Instance): void {
     this.instances = this.instances.filter((one) => one !== instance)
     this.counts.instances = this.instances.length
     if (!this.closed) this.advance()
   }
 
-  // A process that cannot start would be started for ever; those who wait learn why.
+  // A process that cannot start would be started for ever; waiting requests get its error.
   private fail(error: unknown): void {
     for (const { reject } of this.waiting) reject(error)
     this.waiting = []

@@ -5,13 +5,13 @@ import { open, stat } from 'node:fs/promises'
 
 const MIB = 2 ** 20
 
-/** Bytes that no compressor shrinks: a cipher's key stream. */
+/** Bytes that do not compress: a cipher's key stream. */
 export function noise(seed: string, lengthBytes: number): Buffer {
   const key = createHash('sha256').update(seed).digest()
   return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(lengthBytes))
 }
 
-/** Numbered sentences, as logs and sources are made of; a compressor makes a fraction of them. */
+/** Numbered sentences, like those of logs and sources, which compress well. */
 export function prose(seed: string, lengthBytes: number): Buffer {
   const text = Buffer.alloc(lengthBytes)
   const dice = noise(seed, Math.ceil(lengthBytes / 3) + 6)
@@ -24,12 +24,12 @@ export function prose(seed: string, lengthBytes: number): Buffer {
 
 const WORDS = 'volume claim snapshot block chunk bucket restore queue slice index pack hole copy key root'.split(' ')
 const VERBS = 'reads writes keeps sends finds drops names counts moves checks'.split(' ')
-/** Every way to say who does what to what. */
+/** All combinations of subject, verb and object. */
 const SENTENCES = WORDS.flatMap((who) => VERBS.flatMap((does) => WORDS.map((what) => `the ${who} ${does} a ${what}`)))
 
 export type Piece = { offsetBytes: number; data: Uint8Array }
 
-/** Writes the pieces into the file and makes them durable; what is between them is left as it is. */
+/** Writes the pieces into the file and flushes them; what is between them stays unchanged. */
 export async function writePieces(file: string, pieces: Piece[]): Promise<void> {
   const handle = await open(file, 'r+')
   try {
@@ -55,7 +55,7 @@ export async function sha256(file: string): Promise<string> {
   }
 }
 
-/** What the file takes on its file system; holes take nothing. */
+/** The space that the file takes on its file system; holes take none. */
 export async function allocatedBytes(file: string): Promise<number> {
   return (await stat(file)).blocks * 512
 }

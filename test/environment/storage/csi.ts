@@ -1,4 +1,4 @@
-// Plays the provisioning of the vSphere CSI driver: an FCD and a PV for a PVC of its classes, and their end. Binding is left
+// Provisions as the vSphere CSI driver does: an FCD and a PV for a PVC of its classes, and their deletion. Binding is left
 // to the real controllers. Field values are those of the driver and of its external-provisioner sidecar.
 
 import type { LooseObject } from '#test/support/loose-object.ts'
@@ -16,13 +16,13 @@ export const CBT_KEY = 'environment.dormouse.dev/cbt'
 const PROVISIONER = ['volume.kubernetes.io/storage-provisioner', 'volume.beta.kubernetes.io/storage-provisioner']
 const SELECTED_NODE = 'volume.kubernetes.io/selected-node'
 const FINALIZER = 'external-provisioner.volume.kubernetes.io/finalizer'
-/** Of the external-provisioner: the driver's syncer takes a volume that has it for one that the driver knows already. */
+/** Annotation of external-provisioner: the driver's syncer takes a volume with it for one that the driver knows already. */
 const PROVISIONER_IDENTITY = 'storage.kubernetes.io/csiProvisionerIdentity'
 const FILE_SHARE_MODES = ['ReadOnlyMany', 'ReadWriteMany']
-/** Of a class, for the external-provisioner; without it the driver's deployment says ext4. */
+/** Parameter of a class for external-provisioner; without it, the driver's deployment says ext4. */
 const FS_TYPE = 'csi.storage.k8s.io/fstype'
 const MIB = 1024 * 1024
-// Longer than a test leaves the API server away: the real driver never gives up.
+// Longer than any test stops the API server: the real driver never gives up.
 const ATTEMPTS = 100
 const RETRY_MS = 100
 const LONGEST_RETRY_MS = 1000
@@ -31,14 +31,14 @@ export class CsiDriver {
   private readonly api: Api
   private readonly vcenter: Vcenter
   private readonly watches: Watch[] = []
-  /** Objects in hand, by UID, with what to do next: a change meanwhile is looked at afterwards, the last one only. */
+  /** Objects in progress, by UID, with their next step: only the last change meanwhile is handled, afterwards. */
   private readonly busy = new Map<string, (() => Promise<void>) | undefined>()
   private readonly timers = new Set<NodeJS.Timeout>()
   private readonly inventory = new Set<string>()
   private readonly phases = new Map<string, string>()
-  /** What was given up. */
+  /** Objects that were given up. */
   readonly problems: string[] = []
-  /** Claims that name a node for which no disk can be made, and why: the Event `ProvisioningFailed` of a real driver. */
+  /** Claims that name a node for which no disk can be made, with the reason: the Event `ProvisioningFailed` of a real driver. */
   readonly refusals: string[] = []
   private stopped = false
 
@@ -67,13 +67,13 @@ export class CsiDriver {
     for (const timer of this.timers) clearTimeout(timer)
   }
 
-  /** False: vCenter has the disk, and the driver does not know it (its CNS inventory): no Pod could use it. */
+  /** False: vCenter has the disk, but the driver's CNS inventory does not, so no Pod could use it. */
   knows(fcdId: string): boolean {
     return this.inventory.has(fcdId)
   }
 
-  // The driver's syncer: a volume object that goes takes its disk out of the inventory, whoever else has it; one that comes,
-  // not provisioned by the driver, puts it in when it becomes Available (newer drivers: or Bound).
+  // The driver's syncer: when a volume object is deleted, its disk leaves the inventory, even if another object has it. A new volume object that
+  // the driver has not provisioned enters the inventory when it becomes Available (newer drivers: or Bound).
   private takeStock(volume: LooseObject, gone: boolean): void {
     const { csi } = volume['spec']
     if (csi?.driver !== DRIVER) return
@@ -100,7 +100,7 @@ export class CsiDriver {
       })
   }
 
-  /** Conflicts and an API server that is away are everyday things; a real driver tries again as well. */
+  /** Conflicts and an absent API server are common; a real driver tries again as well. */
   private async persist(act: () => Promise<void>): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -117,12 +117,12 @@ export class CsiDriver {
     const { annotations = {}, deletionTimestamp } = claim.metadata
     const ours = PROVISIONER.some((key) => annotations[key] === DRIVER)
     if (!ours || deletionTimestamp !== undefined || claim['spec'].volumeName !== undefined) return
-    // For these the driver makes a file share, or nothing where there are no file services; never a disk.
+    // For these modes the driver makes a file share, or nothing without file services; never a disk.
     if (claim['spec'].accessModes.some((mode: string) => FILE_SHARE_MODES.includes(mode))) return
     const className: string = claim['spec'].storageClassName
     const storageClass = await this.api.get({ apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', name: className })
     if (storageClass === undefined) return
-    // The scheduler's word: until a Pod wants the volume, nobody knows where it has to be.
+    // The scheduler names the node: until a Pod wants the volume, its place is unknown.
     if (storageClass['volumeBindingMode'] === 'WaitForFirstConsumer' && annotations[SELECTED_NODE] === undefined) return
     const setting = (key: string) => annotations[key] ?? storageClass['parameters']?.[key]
     const delay = setting(DELAY_KEY) ?? '0'
@@ -133,7 +133,7 @@ export class CsiDriver {
     await this.provision(claim, storageClass, { cbt: setting(CBT_KEY) !== 'false', place })
   }
 
-  /** undefined: refused; it is tried again as long as the claim stands, as nodes change. Without a node any place will do. */
+  /** undefined: refused; the driver tries again while the claim exists, as nodes may change. Without a node, any place will do. */
   private async placeFor(
     claim: LooseObject,
     storageClass: LooseObject,
@@ -179,7 +179,7 @@ export class CsiDriver {
     await this.api.create(volume)
   }
 
-  // external-provisioner: a released volume of its own whose policy is Delete, and one that somebody deletes, end with the disk.
+  // external-provisioner deletes the disk of a released volume of its own with the policy Delete, and of one that a user deletes.
   private async reclaim(volume: LooseObject): Promise<void> {
     const { annotations = {}, deletionTimestamp, finalizers = [] } = volume.metadata
     const { persistentVolumeReclaimPolicy: policy, csi } = volume['spec']

@@ -1,4 +1,4 @@
-// The marks that the stand-in for VDDK leaves beside its disks, as a vCenter remembers what PrepareForAccess has protected.
+// The marks that the VDDK stand-in leaves beside its disks, as a vCenter remembers which disks PrepareForAccess has protected.
 
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'

@@ -10,13 +10,13 @@ export type LocationWish = {
   prefix?: string
   accessMode?: 'ReadOnly' | 'ReadWrite'
   default?: true
-  /** Of the Secret with the server's keys. */
+  /** Name of the Secret with the server's keys. */
   credentials?: string
-  /** Keys of its own. */
+  /** Further keys of `config`. */
   config?: Record<string, string>
 }
 
-/** Its prefix is its name unless another is wished for. */
+/** The prefix is the location's name unless another one is given. */
 export function aLocation(s3: S3Server, name: string, wish: LocationWish = {}): LooseObject {
   const { bucket = s3.bucket, prefix = name, accessMode = 'ReadWrite', credentials = CREDENTIALS_SECRET } = wish
   const caCert = s3.caPem === undefined ? {} : { caCert: Buffer.from(s3.caPem).toString('base64') }

@@ -1,4 +1,4 @@
-// The repository in the environment's bucket, opened beside the functions: what tests look into.
+// Opens the repository in the environment's bucket without the functions, so that tests can look into it.
 
 import { type Repository, requireRepository } from '#shared/repository/core/repository.ts'
 import type { S3Settings } from '#shared/repository/stores/s3/settings.ts'
@@ -6,7 +6,7 @@ import { createS3Store } from '#shared/repository/stores/s3/store.ts'
 import type { Environment } from '../environment.ts'
 import type { S3Server } from './s3.ts'
 
-/** Of the server itself, without a fault bench before it. */
+/** The address of the server itself, not of its fault proxy. */
 export function settingsOf(s3: S3Server, prefix: string): S3Settings {
   return {
     kind: 's3',

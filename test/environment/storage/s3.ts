@@ -1,4 +1,4 @@
-// A real S3 server (versitygw over a folder) with one bucket that is made through the API.
+// A real S3 server (versitygw over a folder) with one bucket that is created through the API.
 
 import { randomBytes } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -26,9 +26,9 @@ export const BUCKET = 'dormouse'
 export const REGION = 'us-east-1'
 
 export class S3Server {
-  /** As the environment itself reaches it. */
+  /** The address that the environment itself uses. */
   readonly url: string
-  /** What users are told. */
+  /** The address that users are told. */
   shownUrl: string
   /** File of its certificate (`.crt`) and key (`.key`), when it speaks TLS. */
   readonly certificate: string | undefined
@@ -76,7 +76,7 @@ export class S3Server {
     return s3
   }
 
-  /** Starts it again after `down`, with what it held. `readOnly`: it serves reads, and refuses whatever would change something. */
+  /** Starts it again after `down`, with its data. `readOnly`: it serves reads, and refuses every change. */
   async up({ readOnly = false } = {}): Promise<void> {
     const { folder, leash, program, logFolder, tls } = this.options
     const mode = readOnly ? ['--readonly'] : []
@@ -101,7 +101,7 @@ export class S3Server {
     await this.server.ready(() => accepts(this.port))
   }
 
-  /** Of its leash. */
+  /** Pid of its leash. */
   get pid(): number | undefined {
     return this.server?.leashPid
   }

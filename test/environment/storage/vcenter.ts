@@ -1,4 +1,4 @@
-// The vCenter simulator (test/tools/vcenter) and what the side door for tests tells and does.
+// The vCenter simulator (test/tools/vcenter), and its control interface for tests.
 
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -23,7 +23,7 @@ export type FcdState = {
   name: string
   capacityBytes: number
   datastore: string
-  /** The flat file: what the disk holds now. */
+  /** The flat file with the current content of the disk. */
   path: string
   cbt: boolean
   metadata: Record<string, string>
@@ -33,7 +33,7 @@ export type VcenterState = {
   fcds: FcdState[]
   datastores: { id: string; name: string }[]
   sessions: number
-  /** By SOAP method. */
+  /** Counts by SOAP method. */
   calls: Record<string, number>
 }
 export type NewDisk = { name: string; capacityBytes: number; cbt?: boolean; datastore?: string }
@@ -53,7 +53,7 @@ export class Vcenter {
   readonly host = '127.0.0.1'
   readonly user = 'administrator@vsphere.local'
   readonly port: number
-  /** What users are told. */
+  /** The address that users are told. */
   shownPort: number
   password = randomBytes(12).toString('hex')
   private readonly options: VcenterOptions
@@ -128,7 +128,7 @@ export class Vcenter {
     return await this.control('POST', '/disks', disk)
   }
 
-  /** With its snapshots, behind everybody's back. Nothing there: nothing happens. */
+  /** Removes the disk with its snapshots, as if somebody did it in vCenter. A disk that does not exist is ignored. */
   async deleteDisk(fcdId: string): Promise<void> {
     const { fcds } = await this.state()
     if (fcds.some((disk) => disk.id === fcdId)) await this.control('DELETE', `/disks/${fcdId}`)
@@ -146,7 +146,7 @@ export class Vcenter {
     await this.control('DELETE', '/faults')
   }
 
-  /** How long a method's answer, or the task that it starts, takes; 0 ends it. */
+  /** How long a method's answer, or the task that it starts, takes; 0 ends the delay. */
   async delay(method: string, ms: number): Promise<void> {
     await this.control('POST', '/delays', { method, ms })
   }
@@ -155,7 +155,7 @@ export class Vcenter {
     await this.control('POST', '/sessions/expire')
   }
 
-  /** The vCenter alone; the Secret keeps the old one until a test writes `configText()` into it. */
+  /** Changes the password in vCenter alone; the Secret keeps the old one until a test writes `configText()` into it. */
   async changePassword(password: string): Promise<void> {
     await this.control('POST', '/password', { password })
     this.password = password
@@ -177,7 +177,7 @@ export class Vcenter {
     return this.ready
   }
 
-  // Its first line on stdout, and so in the log, is JSON that says where everything is.
+  // Its first line on stdout, and so in the log, is JSON with all addresses.
   private async readReadyLine(): Promise<boolean> {
     const log = await readFile(this.server!.logFile, 'utf8')
     const line = log.split('\n').find((one) => one.startsWith('{') && one.endsWith('}'))

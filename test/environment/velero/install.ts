@@ -1,4 +1,4 @@
-// What `velero install` brings into a cluster, said by the real command line.
+// The objects that `velero install` creates in a cluster, printed by the real command line.
 
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
@@ -8,7 +8,7 @@ const run = promisify(execFile)
 
 const WITHOUT_STORE = ['--no-default-backup-location', '--no-secret', '--use-volume-snapshots=false']
 
-/** CRDs, namespace, rights and the Deployment, which has no replicas: the server reads it, and is a process here. */
+/** CRDs, namespace, rights and the Deployment. The Deployment has no replicas: the server reads it, and runs as a process here. */
 export async function installedByVelero(program: string, kubeconfig: string): Promise<LooseObject[]> {
   const command = ['install', '--kubeconfig', kubeconfig, ...WITHOUT_STORE, '--dry-run', '--output', 'json']
   const { stdout } = await run(program, command, { maxBuffer: 64 * 1024 * 1024 })
@@ -18,7 +18,7 @@ export async function installedByVelero(program: string, kubeconfig: string): Pr
   )
 }
 
-/** `objects` without those that Velero itself brings, which it brings in full. */
+/** `objects` without those that Velero has installed; a shortened copy must not replace the full one. */
 export function withoutOthersOf(installed: LooseObject[], objects: LooseObject[]): LooseObject[] {
   const names = new Set(installed.map(identityOf))
   return objects.filter((object) => !names.has(identityOf(object)))

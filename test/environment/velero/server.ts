@@ -1,5 +1,5 @@
-// A real Velero server as a process. It insists on port 8080, which event sources and other environments want too, so it
-// lives in a network namespace of its own (process/own-network.c).
+// A real Velero server as a process. Its port 8080 is fixed, and event sources and other environments use it too, so the server
+// runs in a network namespace of its own (process/own-network.c).
 
 import { execFile } from 'node:child_process'
 import { cp, mkdir } from 'node:fs/promises'
@@ -19,10 +19,10 @@ export type ServerOptions = VeleroOptions & {
   logFolder: string
   leash: string
   ownNetwork: string
-  /** The server and command line, and the object store's plugin. Absolute: the server starts itself again for its own plugins. */
+  /** The server and command line, and the object store's plugin. The path is absolute: the server starts itself again for its own plugins. */
   programs: { velero: string; objectStore: string }
   api: Api
-  /** The server's, and the one for the command line. */
+  /** The kubeconfig of the server, and that of the command line. */
   kubeconfigs: { server: string; admin: string }
   reach: string[]
 }
@@ -31,8 +31,8 @@ const READY_MS = 60_000
 const TYPE = { apiVersion: 'velero.io/v1', kind: 'ServerStatusRequest' }
 
 /**
- * Short enough for tests; but whether a validation is due is looked at every 10 s and when a location changes, and whether a synchronization
- * is, at the start and then every minute (`findBackups`). The port is the namespace's own: nobody outside sees it.
+ * Periods are short for tests. Velero checks only every 10 s, and when a location changes, whether a validation is due; and only at its start
+ * and then every minute whether a synchronization is due (`findBackups`). The port belongs to the network namespace: nothing outside sees it.
  */
 const FLAGS: Record<string, string> = {
   'log-level': 'debug',
@@ -56,7 +56,7 @@ export class VeleroServer {
     this.logFile = path.join(options.logFolder, 'velero.log')
   }
 
-  /** Makes its folders. */
+  /** Makes the folders of the server. */
   async prepare(): Promise<void> {
     const { programs, plugins = [] } = this.options
     await Promise.all([this.pluginFolder, this.temporary].map((folder) => mkdir(folder, { recursive: true })))
@@ -65,7 +65,7 @@ export class VeleroServer {
     }
   }
 
-  /** Also after `down` and `stop`; resolves when its controllers work. */
+  /** Starts the server, also again after `down` and `stop`; resolves when its controllers work. */
   async up(): Promise<void> {
     const { leash, logFolder } = this.options
     this.server = await Program.start({ name: 'velero', leash, command: this.command(), logFolder, env: this.env() })
@@ -87,8 +87,8 @@ export class VeleroServer {
   }
 
   /**
-   * Starts anew, and so looks into its locations at once, where it would look once a minute. Those that it shall look into have to be
-   * Available. What it has found is there soon after this resolves.
+   * Restarts the server, which then reads its locations at once, and otherwise every minute. The locations have to be Available. The Backup
+   * objects appear soon after this resolves.
    */
   async findBackups(): Promise<void> {
     await this.down()
@@ -103,7 +103,7 @@ export class VeleroServer {
     return this.server === undefined ? [] : [{ label: 'velero', leashPid: this.server.leashPid }]
   }
 
-  /** Processes of the plugin file with that name that run now; there may be several, and most of the time there is none. */
+  /** Processes of the plugin file with that name that run now: none most of the time, sometimes several. */
   pluginPids(name: string): number[] {
     const file = path.join(this.pluginFolder, name)
     const below = this.programs().flatMap(({ leashPid }) => descendants(leashPid))
@@ -114,7 +114,7 @@ export class VeleroServer {
   async cli(args: string[]): Promise<string> {
     const { programs, kubeconfigs, folder } = this.options
     const command = [...args, '--kubeconfig', kubeconfigs.admin, '--namespace', VELERO_NAMESPACE]
-    // A HOME of its own: the user's may hold a configuration of this very command.
+    // A HOME of its own: the user's may contain a configuration of the velero command.
     const env = { PATH: process.env['PATH'], HOME: folder }
     return (await run(programs.velero, command, { env, maxBuffer: 64 * 1024 * 1024 })).stdout
   }
@@ -133,12 +133,12 @@ export class VeleroServer {
       ...this.options.flags,
     }
     const ports = new Set(reach.map((url) => new URL(url).port))
-    // The subcommand stands first: what follows it is what plugins are started with.
+    // The subcommand comes first: the server starts plugins with what follows it.
     const server = ['server', ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`)]
     return [ownNetwork, [...ports].join(','), programs.velero, ...server]
   }
 
-  /** As its Deployment has it; the rest keeps its files within the environment's folder. */
+  /** The arguments of its Deployment; the others keep its files within the environment's folder. */
   private env(): Record<string, string> {
     return {
       VELERO_NAMESPACE,

@@ -14,12 +14,12 @@ import type { S3Server } from '../storage/s3.ts'
 import { VeleroServer } from './server.ts'
 
 export const DEFAULT_LOCATION = 'default'
-/** Velero's part of the bucket: it refuses a place in which there are folders that are not its own. */
+/** Velero's part of the bucket: Velero refuses a prefix with folders that are not its own. */
 export const VELERO_PREFIX = 'velero'
 
 type Fronts = Servers & { faults: Faults | undefined }
 
-/** Without the option `velero`: none. Resolves when backups may be made. */
+/** Does nothing without the option `velero`. Resolves when backups may be made. */
 export async function startVelero(
   ground: Ground,
   { controlPlane, s3, faults }: Fronts,
@@ -48,13 +48,13 @@ export async function startVelero(
   return velero
 }
 
-/** As `velero.env` of an environment: Velero goes by the Secrets of its locations, of which one is in another environment's store. */
+/** For `velero.env` of an environment with a location in another environment's store: Velero uses the Secrets of its locations. */
 export const KEYS_OF_LOCATIONS = { AWS_ACCESS_KEY_ID: '', AWS_SECRET_ACCESS_KEY: '' }
 
 /**
- * Velero writes a location's credentials to one file at each use, by truncating it first. A plugin that starts in between finds no keys and asks
- * the metadata service of a cloud, and the Backup is Failed; on a busy machine that is one in a few hundred. What stands in the environment comes
- * first, so no test hangs on that.
+ * At each use, Velero writes a location's credentials to one file, by truncating it first. A plugin that starts at that moment finds no keys
+ * and asks the metadata service of a cloud, and the Backup is Failed; on a busy machine this happens once in a few hundred times. Keys in
+ * the environment take precedence, so no test depends on that.
  */
 function keysOf({ accessKeyId, secretAccessKey }: S3Server): Record<string, string> {
   return { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey }

@@ -1,4 +1,4 @@
-// What the tests of bad input share: asking for something that cannot be done, its end, and a look at what is left over.
+// Helpers of the tests of bad input: making requests that cannot succeed, waiting for their end, and checking what is left over.
 
 import { randomUUID } from 'node:crypto'
 import * as assert from 'uvu/assert'
@@ -16,7 +16,7 @@ const ENDS: Partial<Record<KindName, string[]>> = {
   Download: ['Completed', 'Failed'],
 }
 
-/** The object when it is over: a final phase, the label `done`, no finalizer of ours. */
+/** The object once it is over: a final phase, the label `done`, no finalizer of Dormouse. */
 export async function endOf(
   environment: Environment,
   kind: KindName,
@@ -31,7 +31,7 @@ export async function endOf(
   return (await environment.waitFor(kind, namespace, name, isOver, timeoutMs)).object
 }
 
-/** Waits until the object says that reason, whatever its phase is. */
+/** Waits until the object shows that reason, in any phase. */
 export async function untilReason(
   environment: Environment,
   kind: KindName,
@@ -44,7 +44,7 @@ export async function untilReason(
   return (await environment.waitFor(kind, namespace, name, says, timeoutMs)).object
 }
 
-/** Waits until the object says that reason, and an Event beside it too. */
+/** Waits until the object shows that reason, and an Event beside it does, too. */
 export async function untilTold(...wanted: Parameters<typeof untilReason>): Promise<LooseObject> {
   const object = await untilReason(...wanted)
   const [environment, kind, , name, reason] = wanted
@@ -54,7 +54,7 @@ export async function untilTold(...wanted: Parameters<typeof untilReason>): Prom
 
 export type Refusal = { phase: string; reason: string; message: RegExp; condition?: string }
 
-/** Phase, reason, message and condition say the same; an Event stands beside the object. */
+/** Phase, reason, message and condition agree, and there is an Event beside the object. */
 export async function assertRefused(environment: Environment, object: LooseObject, wanted: Refusal): Promise<void> {
   const { phase, reason, message, conditions } = object['status']
   const where = `${object.kind} ${object.metadata.name.slice(0, 40)}`
@@ -109,7 +109,7 @@ export async function askForDeletion(
   return name
 }
 
-/** What a user does who does not want to wait for the next attempt: the object is due now. */
+/** Makes the object due now, as a user may who does not want to wait for the next attempt. */
 export async function retryNow(
   environment: Environment,
   kind: 'Upload' | 'Download' | 'DeleteSnapshot' | 'Snapshot',
@@ -127,7 +127,7 @@ export async function retryNow(
 
 export type Standing = { claims: string[]; volumes: string[]; disks: string[]; snapshots: string[] }
 
-/** What stands of volumes: claims, PersistentVolumes, disks, and snapshots of disks. */
+/** Existing claims, PersistentVolumes, disks, and snapshots of disks. */
 export async function standing(environment: Environment): Promise<Standing> {
   const named = (objects: LooseObject[]) =>
     objects.map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`).sort()
@@ -140,7 +140,7 @@ export async function standing(environment: Environment): Promise<Standing> {
   }
 }
 
-/** The same once nothing is on its way out: a volume that is no longer bound, a staging claim. */
+/** The same, once no volume is being removed: no unbound volume and no staging claim is left. */
 export async function settledStanding(environment: Environment): Promise<Standing> {
   await until('no volume is on its way out', async () => {
     const volumes = await environment.api.list('v1', 'PersistentVolume')
@@ -152,7 +152,7 @@ export async function settledStanding(environment: Environment): Promise<Standin
   return await standing(environment)
 }
 
-/** Deletions take a moment; whatever still stands afterwards was left over. */
+/** Deletions take a moment; what still exists after that was left over. */
 export async function assertStanding(environment: Environment, wanted: Standing): Promise<void> {
   const isSame = async () => JSON.stringify(await standing(environment)) === JSON.stringify(wanted)
   await until('nothing more than before', isSame, 30_000).catch(() => undefined)

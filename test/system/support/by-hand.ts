@@ -1,11 +1,11 @@
-// A claim that no provisioner has a part in.
+// A claim with a volume that no provisioner made.
 
 import type { Environment } from '#test/environment/environment.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 
 export type ByHand = { namespace: string; name: string; annotations?: Record<string, string> }
 
-/** A claim and its volume of the given spec, both of that name and bound, as another driver or an administrator makes them. */
+/** A claim and its volume with that spec, both with that name, and bound, as another driver or an administrator makes them. */
 export async function bindByHand(
   environment: Environment,
   { namespace, name, annotations = {} }: ByHand,

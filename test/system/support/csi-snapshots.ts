@@ -1,5 +1,5 @@
-// What a cluster has in which Velero's CSI feature works: the kinds of the snapshot controller, and a stand-in for it and for the driver's
-// snapshotter, which makes no disk snapshot. Only the fields that Velero reads.
+// What Velero's CSI feature needs in a cluster: the kinds of the snapshot controller, and a stand-in for that controller and for the driver's
+// snapshotter. The stand-in makes no disk snapshot. Only the fields that Velero reads exist.
 
 import { CSI_DRIVER } from '#shared/domain/volume.ts'
 import type { Environment } from '#test/environment/environment.ts'
@@ -30,7 +30,7 @@ function crd({ kind, plural, scope }: Names): LooseObject {
   }
 }
 
-/** Velero learns of new kinds when it starts. */
+/** Velero discovers kinds only when it starts. */
 export async function serveSnapshotKinds(environment: Environment): Promise<void> {
   const { api } = environment
   for (const names of KINDS) {
@@ -40,7 +40,8 @@ export async function serveSnapshotKinds(environment: Environment): Promise<void
         (await api.get({ apiVersion, kind, name: metadata.name }))?.['status']?.conditions ?? []
       return conditions.some(({ type, status }) => type === 'Established' && status === 'True')
     })
-    // Asked for only now, as the client keeps that a group is not there. Right after that the API server may still say that its storage is being made.
+    // Asked for only now, because the client remembers that a group is missing. Even then the API server may still say that its storage is
+    // being made.
     const isListed = async () => (await Promise.allSettled([api.list(API, names.kind)]))[0].status === 'fulfilled'
     await until(`${names.plural} are listed`, isListed)
   }
@@ -60,7 +61,7 @@ export function snapshotClass(name: string): LooseObject {
 
 /** Makes each VolumeSnapshot ready. */
 export class Snapshotter {
-  /** Names of those that it has seen, as Velero removes them at the end of a Backup. */
+  /** Names of all VolumeSnapshots so far, as Velero removes them at the end of a Backup. */
   readonly taken: string[] = []
   readonly #environment: Environment
   #isStopped = false
@@ -109,7 +110,7 @@ export class Snapshotter {
   }
 }
 
-/** Velero asks whether its data mover runs: one ready Pod, as its DaemonSet says. Nobody runs it. */
+/** Velero checks whether its data mover runs: one ready Pod of its DaemonSet. Here the Pod exists, but does nothing. */
 export async function readyNodeAgent({ api }: Environment): Promise<void> {
   const labels = { name: 'node-agent' }
   const template = { metadata: { labels }, spec: { containers: [{ name: 'node-agent', image: 'none' }] } }
@@ -120,7 +121,7 @@ export async function readyNodeAgent({ api }: Environment): Promise<void> {
   await api.patch({ apiVersion: 'apps/v1', kind: 'DaemonSet', ...metadata }, { status: counts }, 'status')
 }
 
-/** Waits for one, and ends it as the data mover does when all is in the bucket. Answers the claims whose data it was. */
+/** Waits for a DataUpload, and ends it as the data mover does when all data is in the bucket. Returns the claims that it was for. */
 export async function endDataUpload({ api }: Environment): Promise<string[]> {
   const list = async (): Promise<LooseObject[]> => await api.list('velero.io/v2alpha1', 'DataUpload', 'velero')
   await until('Velero asks its data mover', async () => (await list()).length > 0, 60_000)

@@ -1,4 +1,4 @@
-// Moments of a Backup of the real Velero at which something dies.
+// Moments in a Backup of the real Velero at which something dies.
 
 import * as assert from 'uvu/assert'
 import type { Environment } from '#test/environment/environment.ts'
@@ -9,13 +9,13 @@ import { type holdUploads, untilPhase } from './velero.ts'
 
 const PLUGIN = 'velero-plugin-dormouse'
 const WAITS = /^WaitingForPluginOperations$/
-/** A call that never comes is told early: the whole test has less than two minutes. */
+/** The time limit for a call to come: the whole test has less than two minutes. */
 const CALL_MS = 60_000
 
 export type Dying = { environment: Environment; name: string; uploads: ReturnType<typeof holdUploads> }
 export type Moment = Pick<Rule, 'match' | 'fault'> & { when: 'before' | 'after' }
 
-/** Resolves when a call that matches has come and `act` is done. */
+/** Resolves when a matching call has come and `act` is done. */
 export async function atCall({ environment }: Dying, { when, ...rule }: Moment, act: () => Promise<void>) {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const { plan } = environment.parts.faults!
@@ -35,7 +35,7 @@ export async function atCall({ environment }: Dying, { when, ...rule }: Moment, 
   })
 }
 
-/** Its end is looked at from here; it is the first thing that Velero does in Finalizing. */
+/** The end of the Backup is observed here: it is the first thing that Velero does in Finalizing. */
 export async function untilFinalizing(dying: Dying): Promise<void> {
   await waits(dying)
   const finalizing = { match: /^velero: P\w+ backups.* phase=Finalizing/, when: 'after' } as const
@@ -44,20 +44,20 @@ export async function untilFinalizing(dying: Dying): Promise<void> {
   await begun
 }
 
-/** Every process of the plugin: calls come by the relay of Velero's network, so that no call tells whose it is. */
+/** All processes of the plugin, because calls arrive through the relay of Velero's network, which hides the process. */
 export async function killPlugin({ environment }: Dying): Promise<void> {
   const pids = environment.parts.velero!.pluginPids(PLUGIN)
   assert.ok(pids.length > 0, 'the plugin is to be killed, and does not run')
   await Promise.all(pids.map(killProcess))
 }
 
-/** SIGKILL, and a start when the server is gone. */
+/** Sends SIGKILL, and starts the server when it is gone. */
 export async function restartServer({ environment }: Dying): Promise<void> {
   await environment.parts.velero!.down()
   await environment.parts.velero!.up()
 }
 
-/** Velero waits for our operation, and the data is held up. */
+/** Waits until Velero waits for the operation and the data is held up. */
 export async function waits({ environment, name, uploads }: Dying): Promise<void> {
   await untilPhase(environment, 'Backup', name, WAITS)
   await until('an upload is held up', () => uploads.held() > 0)

@@ -1,4 +1,4 @@
-// Disk snapshots in the environment's vCenter, taken as somebody else may have taken them.
+// Disk snapshots in the environment's vCenter, as other programs may have taken them.
 
 import * as assert from 'uvu/assert'
 import { systemClock } from '#shared/kernel/clock.ts'
@@ -20,7 +20,7 @@ export class DiskSnapshots {
     this.service = createVolumeService({ loadConfig: async () => config, clock: systemClock })
   }
 
-  /** The id of a new one with that description. */
+  /** Takes a disk snapshot with that description; returns its id. */
   async leave(fcdId: string, description: string): Promise<string> {
     const task = await this.service.startSnapshot(fcdId, description)
     for (;;) {
@@ -34,7 +34,7 @@ export class DiskSnapshots {
     return ((await this.environment.vcenter.disk(fcdId))?.snapshots ?? []).map(({ id }) => id).sort()
   }
 
-  /** By the orphan sweep of `by`, once they are old enough; what is left on the disks is what was wanted. */
+  /** Lets the orphan sweep of `by` run once they are old enough; the expected ones must be left on the disks. */
   async orphansGo(by: Environment, disks: string[], wanted: string[][]): Promise<void> {
     const now = () => Promise.all(disks.map((fcdId) => this.of(fcdId)))
     await until('its orphans are gone', async () => {

@@ -1,5 +1,5 @@
-// Which versions of which libraries an ELF program asks its loader for, also where it has no section headers, from which readelf
-// would read them. Offsets are those of elf(5), 64 bits, little-endian.
+// The library versions that an ELF program asks its loader for, also in a file without section headers, from which readelf would read
+// them. Offsets are those of elf(5), 64 bits, little-endian.
 
 import { readFileSync } from 'node:fs'
 

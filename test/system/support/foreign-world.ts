@@ -1,4 +1,4 @@
-// All that belongs to others: what stands before hostile objects came must stand as it is afterwards.
+// Everything that belongs to others: after the hostile objects it must be as it was before them.
 
 import net from 'node:net'
 import * as assert from 'uvu/assert'
@@ -8,7 +8,7 @@ import { sha256 } from '#test/environment/storage/content.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 
 export type ForeignWorld = {
-  /** Every write to an object shows in its version. */
+  /** Resource versions, which show every write to an object. */
   objects: Record<string, string | undefined>
   /** Disks of others with their content and their snapshots. */
   disks: Record<string, { content: string; snapshots: string[] }>
@@ -43,7 +43,7 @@ export async function foreignWorld(environment: Environment, watched: Watched): 
   }
 }
 
-/** Nothing of it is gone or changed; something may have come. */
+/** None of it is gone or changed; new objects are allowed. */
 export function assertUntouched(before: ForeignWorld, now: ForeignWorld): void {
   const changed = Object.keys(before.objects).filter((name) => now.objects[name] !== before.objects[name])
   assert.equal(changed, [], 'objects')
@@ -67,7 +67,7 @@ function versionOf({ kind, metadata }: LooseObject): [string, string | undefined
   return [`${kind} ${metadata.namespace ?? ''}/${metadata.name}`, `${metadata.uid} ${metadata.resourceVersion}`]
 }
 
-/** A server of an attacker: it counts who connects, and answers nothing. */
+/** A server of an attacker: it counts connections, and answers nothing. */
 export class Lure {
   connections = 0
   private readonly server = net.createServer((socket) => {

@@ -1,4 +1,4 @@
-// Calls of Velero's plugin that no Velero would make: right enough to get past the first look, and wrong in all places.
+// Calls of Velero's plugin that Velero would never make: valid enough to pass the first checks, and wrong everywhere else.
 
 import fc from 'fast-check'
 import { METHODS } from '#test/unit/velero/go-plugin-client.ts'
@@ -24,7 +24,7 @@ const anyMetadata = fc.record(
   { name: anyText, namespace: anyText, uid: anyText, labels: anyMap, annotations: anyMap },
   { requiredKeys: [] },
 )
-/** A claim, a volume, two kinds of the list of blocked resources; and as a Backup or Restore none of them is right. */
+/** Values for items: a claim, a volume, two blocked kinds; none of them is a valid Backup or Restore. */
 const anyType = fc.constantFrom(
   { apiVersion: 'v1', kind: 'PersistentVolumeClaim' },
   { apiVersion: 'v1', kind: 'PersistentVolume' },
@@ -46,7 +46,7 @@ const anyObject = fc
   .map(([type, rest]) => JSON.stringify({ ...type, ...rest }))
 const anyJson = mostly(anyObject, anyText)
 
-/** The action that the path is about, which a call needs to reach it. */
+/** The name of the action for that path, which a call needs to reach it. */
 function nameFor(path: string): string {
   if (path.startsWith('/v2.Backup')) return NAMES.backupper
   return path.startsWith('/v2.Restore') ? NAMES.restorer : NAMES.deleter
@@ -57,7 +57,7 @@ const paths = Object.keys(METHODS).filter((path) => !path.endsWith('/Shutdown'))
 export const hostileCall = fc.constantFrom(...paths).chain((path) =>
   fc.record({
     path: fc.constant(path),
-    /** In place of a message. */
+    /** Bytes to send in place of a message. */
     bytes: mostly(fc.constant(undefined), fc.uint8Array({ maxLength: 300 })),
     fields: fc.record({
       plugin: mostly(fc.constant(nameFor(path)), anyText),

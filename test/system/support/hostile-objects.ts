@@ -1,10 +1,10 @@
-// What a hostile tenant may write: forged ids, forged status, foreign Secrets, endpoints and namespaces, and values of absurd size and form.
+// What a hostile tenant may write: forged ids, forged status, others' Secrets, endpoints and namespaces, and values of absurd size and form.
 
 import type { KindName } from '#shared/api/kinds.ts'
 import { typeOf } from '#test/environment/main-job.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 
-/** Of the victim, as an attacker may have learned it: ids are no secrets. */
+/** What an attacker may know about the victim: ids are no secrets. */
 export type Known = {
   namespace: string
   claim: string
@@ -12,13 +12,13 @@ export type Known = {
   fcdId: string
   /** `status` of the victim's sealed backup. */
   sealed: { snapshotID: string; metadata: string; uploadName: string }
-  /** Snapshot kept in vCenter (local mode). */
+  /** A Snapshot that is kept in vCenter (local mode). */
   local: string
-  /** Of the victim's disk: a foreign program's snapshot, and one of another cluster. */
+  /** Snapshots of the victim's disk: one of another program, and one of another cluster. */
   foreign: string
   otherCluster: string
   downloadName: string
-  /** A repository for the victim alone, one that lets everybody back up, the attacker's own over the same bucket, and the attacker's own elsewhere. */
+  /** Repositories: for the victim alone; open to all backups; the attacker's own over the same bucket; the attacker's own elsewhere. */
   repositories: { victim: string; open: string; shared: string; own: string }
   lurePort: number
   location: string
@@ -28,9 +28,9 @@ export type Known = {
 export type Hostile = {
   what: string
   object: LooseObject
-  /** Written to the status right after it is created, as long as the functions let it. */
+  /** Written to the status just after the object was created, unless a function was faster. */
   status?: Record<string, unknown>
-  /** `refused`: the API server does not take it. `nobody`: it is taken, and no function looks at it. Else the reason that it must show. */
+  /** `refused`: the API server refuses it. `nobody`: it is accepted, and no function handles it. Otherwise the reason that it must show. */
   ends: 'refused' | 'nobody' | RegExp
 }
 

@@ -1,5 +1,5 @@
-// A stand-in for the API server that holds ten thousand objects, two thousand of them with a megabyte, without having them: pages are made when asked
-// for. Strict: what it does not know, or a real server would refuse, is an error that the test sees.
+// A stand-in for an API server with ten thousand objects, two thousand of them with a megabyte. It generates pages when they are asked for. It
+// is strict: a request that it does not know, or that a real server would refuse, is an error that fails the test.
 
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -9,11 +9,11 @@ import { KINDS, type KindName } from '#shared/api/kinds.ts'
 import { Authority } from '#test/environment/kubernetes/certificates.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 
-/** Made anew for each answer, so that a megabyte is not kept. */
+/** Made again for each answer, so that the megabytes are not kept in memory. */
 export type Made = { namespace: string; name: string; make: () => LooseObject }
 export type Collections = Partial<Record<KindName, Made[]>>
 
-/** A real server takes a larger limit; that nobody asks for so much at once is a part of what is shown. */
+/** A real server accepts a larger limit; the test also shows that no caller asks for so much at once. */
 const MOST_LIMIT = 128
 
 export class ManyObjects {
@@ -78,7 +78,7 @@ export class ManyObjects {
     void this.#sendItems(response, items)
   }
 
-  /** As a server that has all of them and sends as fast as they are taken; hung up on, it stops. */
+  /** Sends objects as fast as the reader takes them, and stops when the reader hangs up, like a server that has all of them. */
   async #sendItems(response: ServerResponse, items: Made[]): Promise<void> {
     let bytes = 0
     const closed = new Promise((resolve) => response.once('close', resolve))
@@ -101,7 +101,7 @@ export class ManyObjects {
     const all = this.#collections[kind] ?? []
     const here = all.filter((each) => namespace === undefined || each.namespace === namespace)
     if (selector === null) return here.filter((each) => !without.includes(each.namespace))
-    // Nothing of what is held here waits in a queue, or was staged in Velero's namespace.
+    // None of these objects waits in a queue, or was staged in Velero's namespace.
     const isStaging =
       kind === 'PersistentVolumeClaim' && selector === 'dormouse.dev/clone-uid' && namespace === 'velero'
     if (!isStaging && !selector.startsWith('dormouse.dev/step=queued')) this.problems.push(`selector ${selector}`)

@@ -1,4 +1,4 @@
-// Sums over the lines that /metrics of a function gives.
+// Sums over the lines of a function's /metrics.
 
 /** Sum of the samples of a metric whose labels hold all of `labels`. */
 export function sumOf(text: string, metric: string, labels: Record<string, string> = {}): number {

@@ -1,11 +1,11 @@
-// A stand-in for Velero's node agent, which needs a kubelet: it says that it runs, and that it has backed up whatever Velero asks it for.
+// A stand-in for Velero's node agent, which needs a kubelet. It reports that it runs, and that it has backed up each requested volume.
 
 import type { Environment } from '#test/environment/environment.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 
 const LOOK_EVERY_MS = 250
 const PLACE = { apiVersion: 'v1', kind: 'Pod', namespace: 'velero', name: 'node-agent' }
-/** By which Velero (pkg/nodeagent) finds it. */
+/** The labels by which Velero (pkg/nodeagent) finds it. */
 const LABELS = { name: 'node-agent', role: 'node-agent' }
 
 export class NodeAgent {
@@ -27,12 +27,12 @@ export class NodeAgent {
     return agent
   }
 
-  /** The volumes of that namespace that it was asked for: Velero removes its PodVolumeBackups when they are over. */
+  /** The volumes of that namespace that Velero asked for: Velero removes its PodVolumeBackups when they are over. */
   askedIn(namespace: string): string[] {
     return this.asked.filter((one) => one.namespace === namespace).map(({ volume }) => volume)
   }
 
-  /** Throws what kept it from its work. */
+  /** Throws the error that kept it from its work, if there was one. */
   stop(): void {
     clearTimeout(this.looking)
     if (this.problem !== undefined) throw this.problem
@@ -75,12 +75,12 @@ export type PodWanted = {
   nodeName: string
   labels?: Record<string, string>
   annotations?: Record<string, string>
-  /** Of the one container: `volumeMounts` or `volumeDevices`; the pod may declare what it does not use. */
+  /** Of the single container: `volumeMounts` or `volumeDevices`; the pod may declare volumes that it does not use. */
   uses?: object
   volumes: { name: string; claim: string }[]
 }
 
-/** As the API server shows a pod that a kubelet runs. */
+/** A pod as the API server shows it while a kubelet runs it. */
 export async function runningPod(environment: Environment, wanted: PodWanted): Promise<void> {
   const { namespace, name, nodeName, labels = {}, annotations = {}, uses = {}, volumes } = wanted
   await environment.api.apply({

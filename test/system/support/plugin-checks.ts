@@ -1,4 +1,4 @@
-// What holds for the plugin's file of each architecture.
+// Checks of the plugin's file for each architecture.
 
 import { execFileSync } from 'node:child_process'
 import * as assert from 'uvu/assert'
@@ -16,7 +16,7 @@ const NAMES = [
   'VolumeSnapshotter velero.io/vsphere',
 ]
 
-/** Handshake, the list, and the end. `command` is what Velero would execute later. */
+/** Checks handshake, list and end. `command` is the path that Velero would execute later. */
 export async function assertListed(
   options: PluginOptions,
 ): Promise<{ network: string; address: string; command: string }> {
@@ -34,7 +34,7 @@ export async function assertListed(
 
 const LIBRARY = /^(ld-linux-.*|lib(c|m|dl|pthread|stdc\+\+|gcc_s))\.so\.\d$/
 const VERSION = /\b(?:GLIBC|GLIBCXX|CXXABI|GCC)_[\w.]+/g
-/** What Velero's images from 1.17.2 on have (Ubuntu 22.04). */
+/** The versions in Velero's images from 1.17.2 on (Ubuntu 22.04). */
 const NEWEST: Record<string, string> = { GLIBC: '2.35', GLIBCXX: '3.4.30', CXXABI: '1.3.13', GCC: '12.0.0' }
 
 export function assertOldLibraries(architecture: Architecture): void {
@@ -54,7 +54,7 @@ function readelf(option: string, file: string): string {
   return execFileSync('readelf', [option, '-W', file], { encoding: 'utf8', stdio: 'pipe' })
 }
 
-/** Its number is not above that of Velero's image; a name without a number stands for a feature that came later. */
+/** The version is not above that of Velero's image; a version without a number is a feature that came later. */
 function isOld(name: string): boolean {
   const [library = '', version = ''] = name.split('_')
   const newest = NEWEST[library]

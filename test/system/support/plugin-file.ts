@@ -1,4 +1,4 @@
-// The built file of Velero's plugin, and places to run it in.
+// The built file of Velero's plugin, and root folders to run it in.
 
 import { execFileSync } from 'node:child_process'
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
@@ -12,16 +12,16 @@ export function builtPlugin(architecture = hostArchitecture()): string {
   return join(PROJECT, 'build/velero', architecture, PLUGIN_FILE)
 }
 
-/** Path of a folder with the files of Debian's packages. */
+/** Path of a folder with files of Debian packages. */
 export function debianFiles(name: 'jammy-tiny' | 'arm64'): string {
   return execFileSync(join(PROJECT, 'test/tools/debian-files.sh'), [name], { encoding: 'utf8' }).trim()
 }
 
 export type Pod = { command: string[]; remove: () => void }
 
-/** Velero's user in its image. */
+/** The user id of Velero in its image. */
 const USER = 1002
-/** All mounts are in a namespace of their own, and go with the process. */
+/** All mounts are in a mount namespace of their own, and disappear with the process. */
 const SCRIPT = `
 set -e
 mount --bind "$files" "$files" && mount -o remount,ro,bind "$files"
@@ -31,7 +31,7 @@ mount --rbind /proc "$files/proc" && mount --rbind /dev "$files/dev"
 exec env -u files -u plugins -u scratch /usr/sbin/chroot --userspec=${USER}:${USER} --groups= "$files" "$@"
 `
 
-/** As in a pod of Velero with a read-only root: its files, its user, its plugins folder, and a scratch volume or none. */
+/** As in a pod of Velero with a read-only root: its files, its user, its plugins folder, and optionally a scratch volume. */
 export function podOf(plugins: string, { scratch }: { scratch: boolean }): Pod {
   const folder = mkdtempSync(join(tmpdir(), 'pod-'))
   if (scratch) mkdirSync(join(folder, 'scratch'))

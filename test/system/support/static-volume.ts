@@ -13,17 +13,17 @@ export type StaticVolume = {
   namespace: string
   name: string
   sizeBytes: number
-  /** What the claim asks for, where it is less. */
+  /** The size that the claim asks for, if it is less. */
   request?: string
   accessModes?: string[]
   labels?: Record<string, string>
   annotations?: Record<string, string>
   fsType?: string
-  /** More of the volume's spec. */
+  /** Further fields of the volume's spec. */
   spec?: Record<string, unknown>
 }
 
-/** With some data of its own. The volume's name is that of the namespace and the claim. */
+/** Makes it with some data of its own. The volume's name contains the namespace and the claim. */
 export async function staticVolume(environment: Environment, wanted: StaticVolume): Promise<Volume> {
   const { namespace, name, sizeBytes, fsType, labels = {}, annotations = {}, spec = {} } = wanted
   const { accessModes = ['ReadWriteOnce'], request = quantity(sizeBytes) } = wanted

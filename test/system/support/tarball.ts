@@ -1,4 +1,4 @@
-// What Velero has stored of a Backup: the files of its tarball in the bucket.
+// Reads the files of a Backup's tarball that Velero has stored in the bucket.
 
 import { gunzipSync } from 'node:zlib'
 import type { Environment } from '#test/environment/environment.ts'
@@ -12,7 +12,7 @@ export async function filesOfTarball({ s3 }: Environment, backup: string): Promi
   return filesOfTar(gunzipSync(await s3.read(`${VELERO_PREFIX}/backups/${backup}/${backup}.tar.gz`)))
 }
 
-/** Of the form that Go's archive/tar writes for names that fit a header: a header, the content, padding to a whole block. */
+/** In the form that Go's archive/tar writes for names that fit a header: a header, the content, padding to a whole block. */
 function filesOfTar(tar: Buffer): Map<string, Buffer> {
   const files = new Map<string, Buffer>()
   for (let at = 0; tar[at]; ) {

@@ -16,8 +16,8 @@ const OURS = ['backupdriver.cnsdp.vmware.com', 'datamover.cnsdp.vmware.com']
 const ALL_OF_OURS = { apiGroups: OURS, resources: ['*', '*/status', '*/finalizers'], verbs: ['*'] }
 
 /**
- * More than config/samples/tenant.yaml gives: status, finalizers and the movers' kinds too, as a careless operator may grant them, and claims.
- * What must hold may not lean on a tenant's not being able to write a status.
+ * More than config/samples/tenant.yaml grants: status, finalizers, the movers' kinds and claims, as a careless operator may grant them.
+ * Security must not depend on tenants being unable to write a status.
  */
 const HOSTILE_RULES = [
   ALL_OF_OURS,
@@ -29,14 +29,14 @@ export async function aTenant(environment: Environment, namespace: string): Prom
   return await anAccount(environment, namespace, 'user', [role, boundTo(role, namespace, 'user')])
 }
 
-/** With the sample role and nothing else. */
+/** Has the sample role and nothing else. */
 export async function aPlainTenant(environment: Environment, namespace: string): Promise<Tenant> {
   const sample = path.join(PROJECT, 'config/samples/tenant.yaml')
   const [role] = await loadManifests(sample, environment.parts.kubectlProgram)
   return await anAccount(environment, namespace, 'plain', [role!, boundTo(role!, namespace, 'plain')])
 }
 
-/** May do everything with Dormouse's objects in the Velero namespace, and with those that lie in no namespace. */
+/** May do everything with Dormouse's objects in the Velero namespace, and with cluster-scoped ones. */
 export async function anOperator(environment: Environment): Promise<Tenant> {
   const namespace = VELERO_NAMESPACE
   const role = { ...rbac('Role', 'operator', namespace), rules: [ALL_OF_OURS] }
@@ -46,7 +46,7 @@ export async function anOperator(environment: Environment): Promise<Tenant> {
   return await anAccount(environment, namespace, 'operator', [role, clusterRole, ...bindings])
 }
 
-/** An object with a status that was written by hand: made so that no function looks until the status is as it is to be; then it is due. */
+/** Makes an object with a forged status: no function handles it until the status is written; then it becomes due. */
 export async function plant(api: Api, { object, status }: { object: LooseObject; status?: object }): Promise<void> {
   if (status === undefined) return void (await api.create(object))
   const labels = { [STEP_LABEL]: 'done' }

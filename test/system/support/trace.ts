@@ -1,4 +1,4 @@
-// What the VDDK stand-in really read and wrote, from its trace: also what a killed process did and told nobody.
+// What the VDDK stand-in really read and wrote, from its trace: also by a process that was killed and could not report it.
 
 import { readFile } from 'node:fs/promises'
 
@@ -12,12 +12,12 @@ export class Trace {
     this.file = file
   }
 
-  /** What is in it now counts no more. */
+  /** Ignores everything in the trace so far. */
   async skip(): Promise<void> {
     this.skipped = (await this.lines()).length
   }
 
-  /** Bytes of the calls that went well and began inside of the area. */
+  /** Bytes of the calls that succeeded and began inside of the area. */
   async movedBytes(call: 'Read' | 'Write', { fromBytes, endBytes }: Area): Promise<number> {
     let moved = 0
     for (const line of (await this.lines()).slice(this.skipped)) {

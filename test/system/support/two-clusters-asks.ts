@@ -1,4 +1,4 @@
-// What tenants and operators of one cluster ask for about what is another one's, and how each of it has to end.
+// What tenants and operators of one cluster request about objects of the other cluster, and how each request has to end.
 
 import { randomUUID } from 'node:crypto'
 import type { KindName } from '#shared/api/kinds.ts'
@@ -10,14 +10,14 @@ import type { LooseObject } from '#test/support/loose-object.ts'
 import { plant, type Tenant } from './tenants.ts'
 import { type Cluster, clone, deletion, diskIn, NAMESPACE, upload } from './two-clusters.ts'
 
-/** What somebody asks for, and `<phase> <reason>: <message>` of its end; `nobody`: no function looks at it. */
+/** A request, and `<phase> <reason>: <message>` of its end; `nobody`: no function handles it. */
 export type Ask = { what: string; by: Tenant; object: LooseObject; status?: object; ends: RegExp | 'nobody' }
 
-/** Dozens are asked for at once. */
+/** Dozens of requests are made at once. */
 const PATIENCE_MS = 180_000
 const ENDS = ['Failed', 'SnapshotFailed', 'UploadFailedAfterRetry', 'Canceled', 'Completed', 'Uploaded']
 
-/** What did not end as was wanted, in words. */
+/** The requests that did not end as expected, in words. */
 export async function wrongEnds({ environment }: Cluster, asks: Ask[]): Promise<string[]> {
   const ended = await Promise.all(asks.map(async (ask) => ({ ...ask, end: await endOf(environment, ask) })))
   const isWrong = ({ ends, end }: (typeof ended)[number]) => (typeof ends === 'string' ? ends !== end : !ends.test(end))
@@ -48,7 +48,7 @@ const asked = (by: Tenant) => (what: string, object: LooseObject, ends: Ask['end
   ...(status === undefined ? {} : { status }),
 })
 
-/** With the sample role, about what is the other's: in the repository of both and in its own one. */
+/** Requests with the sample role, about objects of the other cluster: in the shared repository and in its own one. */
 export function asksOfTenants({ plain, repositories }: Cluster, other: Cluster): Ask[] {
   const { named, open, own } = repositories
   const [sealed, apart, kept] = [other.sealed, other.apart, other.kept].map((one) => one['status'])
@@ -70,7 +70,7 @@ export function asksOfTenants({ plain, repositories }: Cluster, other: Cluster):
   ]
 }
 
-/** By tenants who may write a status. */
+/** Requests of tenants who may write a status. */
 export function asksByStatus({ hostile, repositories: { named }, volume }: Cluster, other: Cluster): Ask[] {
   const [sealed, kept] = [other.sealed['status'], other.kept['status']]
   const snapshot = (more: object = {}) => {
@@ -95,7 +95,7 @@ export function asksByStatus({ hostile, repositories: { named }, volume }: Clust
   ]
 }
 
-/** In Velero's namespace. */
+/** Requests in Velero's namespace. */
 export function asksOfOperators({ operator, repositories: { named, own } }: Cluster, other: Cluster): Ask[] {
   const [sealed, kept] = [other.sealed['status'], other.kept['status']]
   const notPermitted = /^\w+ NotPermitted: /

@@ -1,4 +1,5 @@
-// A cluster beside another one: tenants and an operator with real ServiceAccounts, repositories in the bucket that both use, backups of its own.
+// A cluster beside another one: tenants and an operator with real ServiceAccounts, repositories in the bucket that both use, and backups of its
+// own.
 
 import { randomUUID } from 'node:crypto'
 import * as assert from 'uvu/assert'
@@ -23,28 +24,28 @@ import { anOperator, aPlainTenant, aTenant, type Tenant } from './tenants.ts'
 import { startWithPlugin } from './velero.ts'
 
 const MIB = 2 ** 20
-/** Of the same name in each cluster: whose it is can only be told by the cluster. */
+/** The same name in each cluster, so that only the cluster tells whose an object is. */
 export const NAMESPACE = 'app'
-/** Whereto a cluster restores its own. */
+/** The namespace into which a cluster restores its own backups. */
 export const COPY = 'copy'
 
 export type Cluster = {
   id: string
   environment: Environment
-  /** With the sample role; with much more than it; and who works in the Velero namespace. */
+  /** A tenant with the sample role; one with much more; and an operator in the Velero namespace. */
   plain: Tenant
   hostile: Tenant
   operator: Tenant
-  /** `named`, `open` and `group` are over the bucket's part that both clusters use; `own` is over a part of its own. */
+  /** `named`, `open` and `group` are over the prefix that both clusters use; `own` is over a prefix of its own. */
   repositories: { named: string; open: string; group: string; own: string }
   volume: Volume
-  /** In the shared repository, in its own one, and in vCenter. */
+  /** Backups in the shared repository, in its own one, and in vCenter. */
   sealed: LooseObject
   apart: LooseObject
   kept: LooseObject
 }
 
-/** The orphan sweep takes whatever is older than a second; what a prune gives up has the shortest age that there is. */
+/** The orphan sweep removes what is older than a second; prune keeps data of unfinished backups for the shortest possible time. */
 export async function startCluster(id: string, beside?: Environment): Promise<Environment> {
   return await startWithPlugin({
     clusterId: id,
@@ -81,7 +82,7 @@ export async function settle(id: string, environment: Environment): Promise<Clus
   return { id, environment, plain, hostile, operator, repositories, volume, sealed, apart, kept }
 }
 
-/** Nobody writes to it any more. */
+/** Their disks do not change any more. */
 async function settledBackup(environment: Environment, claim: { namespace: string; name: string }, repository: string) {
   const { metadata } = (await backUp(environment, claim, repository)).snapshot
   return await endOf(environment, 'Snapshot', claim.namespace, metadata.name)
@@ -92,7 +93,7 @@ export function endTalks(cluster: Cluster | undefined): void {
     api.close()
 }
 
-/** Of 8 MiB; the same words make the same content. */
+/** 8 MiB of data; the same seed makes the same content. */
 export async function aVolume(environment: Environment, name: string, words: string): Promise<Volume> {
   const volume = await environment.createVolume({ namespace: NAMESPACE, name, sizeBytes: 8 * MIB })
   await writePieces(volume.file, [{ offsetBytes: MIB, data: noise(words, 3 * MIB) }])
@@ -135,7 +136,7 @@ export function diskIn(snapshotID: string): string {
   return Buffer.from(snapshotID.split(':')[2] ?? '', 'base64').toString()
 }
 
-/** Of the stored claim, under another name. */
+/** The stored claim, under another name. */
 export function renamed({ metadata }: { metadata: string }, name: string): string {
   const stored = decodeClaimMetadata(metadata)
   return encodeClaimMetadata({ ...stored, metadata: { ...stored.metadata, name } })
@@ -155,7 +156,7 @@ export async function stagedIn({ environment }: Cluster): Promise<object> {
   return { phase: 'InProgress', ...(downloadName === undefined ? {} : { downloadName, volumeName, volumeID }) }
 }
 
-/** Prunes, and waits until the shared repository says so. */
+/** Prunes, and waits until the shared repository reports it. */
 export async function pruned({ environment, repositories: { named } }: Cluster, reason: string): Promise<void> {
   await environment.ping('dormouse-maintenance')
   const isPruned = (object: LooseObject | undefined) =>
@@ -168,12 +169,12 @@ export async function ended({ environment }: Cluster, name: string): Promise<Loo
   return (await environment.waitFor('Snapshot', NAMESPACE, name, isUploaded)).object
 }
 
-/** As a backup in the repository that lets it be restored into another namespace of the cluster. */
+/** From a repository that allows the restore into another namespace of the cluster. */
 export function within({ repositories }: Cluster, snapshot: LooseObject): LooseObject {
   return { ...snapshot, spec: { ...snapshot['spec'], backupRepository: repositories.group } } as LooseObject
 }
 
-/** By the session that it began with, and over what the other cluster has stored. */
+/** The backup is whole in the session that it began with, and reuses what the other cluster has stored. */
 export async function assertWhole(own: Cluster, snapshot: LooseObject, { file }: Volume): Promise<void> {
   const { slice, progress } = (await uploadOf(own.environment, snapshot))['status']
   assert.is(slice, 1, 'its session was not given up')

@@ -1,4 +1,4 @@
-// An environment in which the real Velero has the shipped plugin, and what its tests ask again and again.
+// An environment in which the real Velero has the plugin as it is shipped, and helpers of its tests.
 
 import { readFile } from 'node:fs/promises'
 import * as assert from 'uvu/assert'
@@ -21,11 +21,11 @@ import { builtPlugin } from './plugin-file.ts'
 
 const MIB = 2 ** 20
 
-/** Short back-off and sweep; `velero.flags` win over the server's defaults in tests. */
+/** Short back-off and sweep; `velero.flags` override the server's defaults for tests. */
 export async function startWithPlugin({ env, velero, ...options }: EnvironmentOptions = {}): Promise<Environment> {
   return await startEnvironment({
     faults: true,
-    // A function that is started anew costs more than one that waits.
+    // Starting a function again costs more than keeping one running.
     idleMs: 60_000,
     ...options,
     pingEveryMs: { 'dormouse-sweep': 5000, 'dormouse-maintenance': 0, ...options.pingEveryMs },
@@ -56,7 +56,7 @@ export async function phaseOf(environment: Environment, kind: Run, name: string)
   return (await runOf(environment, kind, name))?.['status']?.phase ?? 'New'
 }
 
-/** @throws AssertionError with Velero's own words: the reason in the object, and the errors in the server's log */
+/** @throws AssertionError with Velero's own messages: the reason in the object, and the errors in the server's log */
 export async function assertCompleted(
   environment: Environment,
   kind: 'Backup' | 'Restore',
@@ -69,7 +69,7 @@ export async function assertCompleted(
 
 const SHOWN_ERRORS = 10
 
-/** The last lines of the Velero server's log that are no plain information and name this run. */
+/** The last lines above the level info in the Velero server's log that name this run. */
 async function errorsOf({ parts: { velero } }: Environment, name: string): Promise<string> {
   const lines = velero === undefined ? [] : (await readFile(velero.logFile, 'utf8')).split('\n')
   return lines
@@ -128,7 +128,7 @@ export function holdStore(environment: Environment, match: string | RegExp): Hol
 }
 
 /**
- * Nobody works, vCenter has no disk snapshot, and after a prune the bucket holds only what backups reach that Velero knows of.
+ * Checks that no function works, vCenter has no disk snapshot, and after a prune the bucket holds only what backups reach that Velero knows.
  */
 export async function assertNothingLeft(environment: Environment): Promise<void> {
   const repository = await repositoryIn(environment)
@@ -154,7 +154,7 @@ async function repositoryIn(environment: Environment): Promise<Repository | unde
   })
 }
 
-/** Whether the bucket holds what we have stored for that Backup. */
+/** Whether the bucket holds the data of that Backup. */
 export async function hasData(environment: Environment, backupName: string): Promise<boolean> {
   const repository = await openRepository(environment, VELERO_PREFIX)
   const ofBackup = (await listOf(environment, 'Snapshot')).filter(
@@ -171,7 +171,7 @@ async function uploadsOf(environment: Environment, snapshots: LooseObject[]): Pr
   return (await listOf(environment, 'Upload')).filter((upload) => names.has(upload['spec'].snapshotReference))
 }
 
-/** Those in the bucket that no tarball names: Velero has never asked about them. */
+/** Backups in the bucket that no tarball names: Velero has never asked about them. */
 async function unclaimedBackups(environment: Environment, repository: Repository): Promise<string[]> {
   const snapshots = await listOf(environment, 'Snapshot')
   const ofThem = await uploadsOf(
@@ -193,7 +193,7 @@ async function isSealed(repository: Repository, { status }: LooseObject & { stat
   )
 }
 
-/** Maintenance runs until nothing is left over, and no more than a few times. */
+/** Runs maintenance until nothing is left over, but only a few times. */
 async function unreachableAfterPrune(environment: Environment, repository: Repository): Promise<string[]> {
   let left: string[] = []
   for (let run = 0; run < 4; run++) {

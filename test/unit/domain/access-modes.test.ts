@@ -1,4 +1,4 @@
-// Access modes are a set: whatever their order, the same is backed up, asked for and restored.
+// Access modes are a set: their order changes nothing in a backup, in a new claim or in a restore.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -28,7 +28,7 @@ modes('a volume that one node writes to is backed up, in whatever order its mode
     for (const order of ordersOf(set as string[])) assert.is(requireDisk(aVolume(order), 'pv'), 'fcd-1', `${order}`)
 })
 
-modes('any other is refused, in whatever order its modes stand', () => {
+modes('a volume with other access modes is refused, in any order of its modes', () => {
   for (const set of [[ROX], [RWX], [ROX, RWX], [], undefined, 'ReadWriteOnce', null]) {
     for (const order of Array.isArray(set) ? ordersOf(set as string[]) : [set])
       assert.throws(

@@ -1,4 +1,4 @@
-// What somebody writes into a status by hand is no end that never was, and no name that Kubernetes would refuse.
+// A status that a user writes by hand makes no work look finished that is not, and gives Kubernetes no invalid name.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

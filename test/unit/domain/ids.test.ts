@@ -32,7 +32,7 @@ test("a guest cluster's id is unwrapped through both of its layers", () => {
   assert.equal(unwrapToDisk(`pvc:guest/data:${outer}`), { fcdId: FCD, snapshotId: SNAP })
 })
 
-// An Upload and a Download need not have one: the Velero Plugin for vSphere's schema asks for none.
+// An Upload and a Download need not have an id: the Velero Plugin for vSphere's schema does not require one.
 const HOSTILE: [why: string, text: string | undefined][] = [
   ['not there', undefined],
   ['empty', ''],

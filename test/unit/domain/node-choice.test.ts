@@ -1,4 +1,4 @@
-// The node that a staged disk is made for: the class allows its place, the driver runs there, and a Pod may start.
+// The node that the clone function names for a staged disk: the class allows its place, the driver runs there, and Pods may start.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -98,7 +98,7 @@ for (const [what, node] of Object.entries(UNFIT)) {
   })
 }
 
-test('a taint that only prefers keeps nobody off', () => {
+test('a taint with the effect PreferNoSchedule does not exclude a node', () => {
   const spec = { taints: [{ key: 'busy', effect: 'PreferNoSchedule' }] }
   assert.is(choose({ nodes: [A, aNode('z', { zone: 'zone-b', spec })] }), 'z')
 })
@@ -117,7 +117,7 @@ test('where the driver knows places, a node that has none of them is passed over
   assert.is(choose({ storageClass: aClass(), nodes, csiNodes }), 'z')
 })
 
-test("the scheduler's word is honoured as long as the provisioner would take it", () => {
+test('the node that the scheduler has chosen is used if the provisioner accepts it', () => {
   const tainted = aNode('zz', { zone: 'zone-b', spec: { taints: [{ key: 'mine', effect: 'NoSchedule' }] } })
   const nodes = [A, Z, tainted]
   assert.is(choose({ nodes, selected: 'zz' }), 'zz')

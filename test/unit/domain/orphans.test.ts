@@ -1,4 +1,4 @@
-// Which disk snapshots the orphan sweep may remove. In doubt one stays.
+// Which disk snapshots the orphan sweep may remove. In doubt it removes none.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -47,7 +47,7 @@ function anUpload(phase: string, snapshotId: string): LooseObject {
   }
 }
 
-/** Ids of those that would be removed from a disk with these snapshots. */
+/** Ids of those that the sweep would remove from a disk with these snapshots. */
 function removed(all: ListedSnapshot[], snapshots: LooseObject[] = [], uploads: LooseObject[] = []): string[] {
   const old = candidates(all, 'mine', NOW, AGE_MS)
   return orphansOf(old, all, { clusterId: 'mine', snapshots, uploads }).map(({ snapshotId }) => snapshotId)
@@ -140,7 +140,7 @@ test("the volumes' disks have four turns of five: what users write into their ob
   assert.equal(inTurns(many, parseLastDisks('\u0000 nonsense  x')).join(''), 'abcdvefxyz')
 })
 
-test('the UID in a name is told for this very cluster only, with or without /keep', () => {
+test("the UID in a name is read for this cluster's names only, with or without /keep", () => {
   assert.is(snapshotUidIn(snapshotDescription('mine', UID), 'mine'), UID)
   assert.is(snapshotUidIn(snapshotDescription('mine', UID, true), 'mine'), UID)
   const others = [

@@ -1,4 +1,4 @@
-// What a DeleteSnapshot may remove, over every combination of what may be found for its id.
+// What a DeleteSnapshot may remove, for every combination of what may exist for its id.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -56,23 +56,26 @@ removal('a disk snapshot is removed only under the name of this very cluster', (
       assert.is(ask(actor, { ...own, description })?.diskSnapshot, 'foreign', description)
 })
 
-removal('what proves whose a disk snapshot is: a root, an Upload at work or sealed, the volume of the disk', () => {
-  const description = OURS
-  for (const actor of [TENANT, DELEGATE]) {
-    assert.is(ask(actor, { description }), undefined)
-    assert.is(ask(actor, { description, roots: [aRoot('b/data')] })?.diskSnapshot, 'remove')
-    assert.is(ask(actor, { description, isOwnDisk: true })?.diskSnapshot, 'remove')
-    assert.is(ask(actor, { description, upload: anUpload('b') })?.diskSnapshot, 'remove')
-    assert.is(
-      ask(actor, { description, upload: anUpload('b', { phase: 'Completed', root: 'r' }) })?.diskSnapshot,
-      'remove',
-    )
-    for (const phase of ['Completed', 'Canceled', 'UploadFailedAfterRetry'])
-      assert.is(ask(actor, { description, upload: anUpload('b', { phase }) }), undefined, phase)
-  }
-})
+removal(
+  'three things prove the owner of a disk snapshot: a root, an Upload that runs or is sealed, the volume of the disk',
+  () => {
+    const description = OURS
+    for (const actor of [TENANT, DELEGATE]) {
+      assert.is(ask(actor, { description }), undefined)
+      assert.is(ask(actor, { description, roots: [aRoot('b/data')] })?.diskSnapshot, 'remove')
+      assert.is(ask(actor, { description, isOwnDisk: true })?.diskSnapshot, 'remove')
+      assert.is(ask(actor, { description, upload: anUpload('b') })?.diskSnapshot, 'remove')
+      assert.is(
+        ask(actor, { description, upload: anUpload('b', { phase: 'Completed', root: 'r' }) })?.diskSnapshot,
+        'remove',
+      )
+      for (const phase of ['Completed', 'Canceled', 'UploadFailedAfterRetry'])
+        assert.is(ask(actor, { description, upload: anUpload('b', { phase }) }), undefined, phase)
+    }
+  },
+)
 
-removal('an Upload at work for others is in the way of everything, whatever else is proved', () => {
+removal('a running Upload of others prevents the whole removal, whatever else is proved', () => {
   const theirs = { description: OURS, upload: anUpload('app') }
   assert.is(ask(TENANT, { ...theirs, isOwnDisk: true }), undefined)
   assert.is(ask(TENANT, { ...theirs, roots: [aRoot('b/data')] }), undefined)
@@ -81,11 +84,11 @@ removal('an Upload at work for others is in the way of everything, whatever else
     assert.is(ask(TENANT, { ...theirs, upload: anUpload(namespace) }), undefined, namespace)
 })
 
-removal('an Upload of others without a disk snapshot says nothing, and is not stopped', () => {
+removal('an Upload of others without a disk snapshot proves nothing, and is not stopped', () => {
   assert.equal(ask(TENANT, { upload: anUpload('app') }), ask(TENANT, {}))
 })
 
-removal('one root of others keeps all of them', () => {
+removal('one root of others protects all roots of the disk snapshot', () => {
   for (const actor of [TENANT, DELEGATE]) {
     assert.is(ask(actor, { roots: [aRoot('b/data'), aRoot('app/data')] }), undefined)
     assert.is(ask(actor, { roots: [{ root: 'r', about: undefined }] }), undefined)

@@ -1,4 +1,4 @@
-// Which records are collected, which deletions are let go, to the boundary.
+// Which records are removed, and which deletions are released, checked at the exact boundary.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -10,7 +10,7 @@ const NOW = Date.parse('2026-11-26T12:00:00Z')
 const DAY_MS = 86_400_000
 const at = (ms: number) => new Date(NOW + ms).toISOString()
 
-/** An ended record; `endedAgoMs` undefined: it does not say when. */
+/** An ended record; `endedAgoMs` undefined: its status does not say when it ended. */
 function aRecord(kind: KindName, phase: string, endedAgoMs: number | undefined, change: object = {}): LooseObject {
   return {
     apiVersion: KINDS[kind].apiVersion,
@@ -96,7 +96,7 @@ test('no retention keeps records for ever, and claims of repositories are no rec
   assert.is(decide(aRecord('BackupRepositoryClaim', '', 9 * DAY_MS)), 'keep')
 })
 
-test('a deletion is let go at its deadline, unless somebody is at it or nothing holds it', () => {
+test('a deletion is released at its deadline, unless a function works on it or no finalizer holds it', () => {
   const deleted = (agoMs: number, finalizers = ['dormouse.dev/object']) =>
     aRecord('Snapshot', 'Canceling', undefined, { deletionTimestamp: at(-agoMs), finalizers })
   assert.is(isDeletionOverdue(deleted(DAY_MS), undefined, NOW, DAY_MS), false)

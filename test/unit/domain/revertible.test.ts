@@ -1,4 +1,4 @@
-// When the change id of a backup may be trusted later: nothing older stood that the disk could be reverted to.
+// When a later backup may trust the change id of a backup: no older disk snapshot existed to which the disk could be reverted.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -9,7 +9,7 @@ const revertible = suite('what a disk may be reverted to')
 const at = (snapshotId: string, createdMs: number) => ({ snapshotId, description: '', createdMs })
 const own = at('own', 5)
 
-revertible('a disk snapshot is taken alone when nothing stood before, and nothing but it stands afterwards', () => {
+revertible('a disk snapshot counts as the only one when there was none before, and only this one afterwards', () => {
   assert.is(isTakenAlone([], [own], 'own'), true)
   assert.is(isTakenAlone([at('older', 1)], [own], 'own'), false, 'it is gone by now')
   assert.is(isTakenAlone([], [at('older', 4), own], 'own'), false, 'it came in between')
@@ -19,7 +19,7 @@ revertible('a disk snapshot is taken alone when nothing stood before, and nothin
   assert.is(isTakenAlone([], [], undefined), false)
 })
 
-revertible('one of the same moment counts as older', () => {
+revertible('another disk snapshot of the same moment counts as older', () => {
   assert.is(hasOlder([own], own), false)
   assert.is(hasOlder([own, at('newer', 6)], own), false)
   assert.is(hasOlder([at('older', 4), own], own), true)

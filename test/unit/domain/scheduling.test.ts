@@ -1,4 +1,4 @@
-// Who is due, who waits, who gets a slot, whose lease holds.
+// Which object is due, which waits, which gets a slot, and which lease is held.
 
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -108,7 +108,7 @@ test('what is over and labelled done is never woken', () => {
   )
 })
 
-test('neither back-off nor the queue hides a cancel from the sweep, and one that was seen is not repeated', () => {
+test('the sweep sees a cancel in spite of back-off and queue, and does not repeat one that was seen', () => {
   const cancelled = (upload: LooseObject) => ({ ...upload, spec: { uploadCancel: true } })
   const later = { due: at(3600), status: { phase: 'UploadError', nextRetryTimestamp: at(3600) } }
   assert.is(decideWake(anUpload('waiting', later), calm).wake, false)
@@ -121,7 +121,7 @@ test('neither back-off nor the queue hides a cancel from the sweep, and one that
   assert.is(decideWake(cancelled(anUpload('waiting', tooLate)), calm).wake, false)
 })
 
-test('a transfer hears its owner, but no other object of that name', () => {
+test('a transfer obeys a cancel of its owner, but not of another object of that name', () => {
   const upload = anUpload('waiting', { due: at(3600), status: { phase: 'UploadError', nextRetryTimestamp: at(3600) } })
   const owner = (spec: object, uploadName: string, change: object = {}) => ({
     ...anUpload('waiting'),
@@ -137,7 +137,7 @@ test('a transfer hears its owner, but no other object of that name', () => {
   assert.is(wakes(owner({ snapshotCancel: true }, 'upload-of-another')), false)
 })
 
-test('a due time that is farther away than any of ours hides no work from the sweep', () => {
+test('a due time later than any that Dormouse sets hides no work from the sweep', () => {
   const longest = {
     Snapshot: 30,
     Upload: 3600,
@@ -181,7 +181,7 @@ test('a slot is kept between slices and given up in back-off', () => {
   assert.is(keepsSlot(anUpload('upload', { status: { phase: 'Completed' } })), false)
 })
 
-test('a free slot is taken by who comes while nobody waits, and its holder keeps it', () => {
+test('a transfer that comes while none waits takes a free slot, and its holder keeps it', () => {
   const me = anUpload('upload', { uid: 'b', created: at(-10) })
   assert.equal(decideSlot(me, ['', ''], true), { kind: 'take', index: 0 })
   assert.equal(decideSlot(me, ['x', ''], true), { kind: 'take', index: 1 })

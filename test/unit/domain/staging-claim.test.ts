@@ -1,4 +1,4 @@
-// What a staging claim takes from the claim that it stands for, and what it does not.
+// What a staging claim takes over from the claim that it stands for, and what it does not.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// How large a disk is asked for, and how large the claim that gets it asks to be.
+// The size of the disk that a restore requests, and the size that its final claim asks for.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -58,11 +58,14 @@ size('a disk that was only rounded up to whole MiB leaves the claim as its owner
   assert.is(restored('16.5Mi', '18Mi'), '18Mi')
 })
 
-size('what the claim had as its capacity, and its limits, say nothing: whoever may write it could choose them', () => {
-  const claim = aClaim('16Mi', { status: { capacity: { storage: '10Ti' } } }, { storage: '8Mi' })
-  assert.is(askedBy(stagingClaim(CLONE, claim, PLACE)), '16Mi')
-  assert.is(restored('16Mi', '16Mi', { storage: '8Mi' }), '16Mi')
-})
+size(
+  "the capacity in the claim's status and its limits do not count: a user who may write the claim could choose them",
+  () => {
+    const claim = aClaim('16Mi', { status: { capacity: { storage: '10Ti' } } }, { storage: '8Mi' })
+    assert.is(askedBy(stagingClaim(CLONE, claim, PLACE)), '16Mi')
+    assert.is(restored('16Mi', '16Mi', { storage: '8Mi' }), '16Mi')
+  },
+)
 
 size('a claim that asks for nothing is refused by name', async () => {
   const asked = Promise.resolve().then(() => stagingClaim(CLONE, aClaim(undefined), PLACE))

@@ -1,4 +1,4 @@
-// What a restored volume takes over, and what stays its own: disk, driver, Secrets, attributes, place.
+// What a restored volume takes over from the backup, and what it keeps: disk, driver, Secrets, attributes, place.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -73,13 +73,13 @@ over('without a record all is as the class has it, and only the modes fit the cl
   })
 })
 
-over('a raw block device keeps what nobody reads', () => {
+over('a raw block device keeps the fields that have no effect on it', () => {
   const staged = aStaged({ volumeMode: 'Block', mountOptions: undefined })
   const { spec } = onTo({ fsType: 'xfs', mountOptions: ['noatime'] }, { staged })
   assert.equal([spec?.csi?.fsType, spec?.mountOptions], ['ext4', undefined])
 })
 
-over('only what Kubernetes lets nobody change takes another object', () => {
+over('only fields that Kubernetes does not let anyone change need another volume object', () => {
   const staged = aStaged()
   assert.is(needsOtherObject(staged, onTo({ fsType: 'xfs' })), true)
   assert.is(needsOtherObject(staged, onTo({})), true, 'the driver takes its default')
@@ -97,7 +97,7 @@ const aNode = (name: string, labels: Record<string, string>): LooseObject => ({
 })
 const NODES = [aNode('n1', { zone: 'a', size: '8' })]
 
-over('a place is kept where a node has it, and the new disk does not say where it is', () => {
+over('a nodeAffinity is kept if a node fits it and the new disk has none of its own', () => {
   const here = { nodeAffinity: ZONES('In', 'a') }
   const gone = { nodeAffinity: ZONES('In', 'b') }
   assert.equal(onTo(here, { nodes: NODES })['spec'].nodeAffinity, here.nodeAffinity)
@@ -178,7 +178,7 @@ const REFUSED: unknown[] = [
     },
   },
 ]
-over('a place that Kubernetes would refuse is none', () => {
+over('a nodeAffinity that Kubernetes would refuse is left out', () => {
   for (const value of REFUSED) assert.is(nodeAffinityOf(value), undefined, JSON.stringify(value)?.slice(0, 200))
 })
 
@@ -202,7 +202,7 @@ over("the policy of the backup goes before that of the class, and one that is no
   assert.is(policyWith({}), 'Delete')
 })
 
-over('a hand-over tells which object is made again, and one that makes no sense is none', () => {
+over('a hand-over names the volume object to make again, and a malformed one is ignored', () => {
   const again = {
     claimUID: '',
     metadata: { name: 'pvc-1' },

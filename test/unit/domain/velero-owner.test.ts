@@ -1,4 +1,4 @@
-// For whom an object was made, and which of Velero's phases end that.
+// Which Backup or Restore an object was made for, and which phases of Velero end that work.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -40,7 +40,7 @@ requesters('a Snapshot is asked for by a Backup, a CloneFromSnapshot by a Restor
   assert.equal(veleroOwnerOf(anObject('CloneFromSnapshot', OF_RESTORE)), { kind: 'Restore', name: 'again', uid: 'u-1' })
 })
 
-requesters('what lacks one of them, names no object, or is of another kind, is asked for by nobody', () => {
+requesters('an object that lacks one of them, names no object, or has another kind has no requester', () => {
   const { labels, annotations } = OF_BACKUP
   for (const marks of [{}, { labels }, { annotations }, { labels: { 'velero.io/backup-uid': '' }, annotations }])
     assert.is(veleroOwnerOf(anObject('Snapshot', marks)), undefined)
@@ -75,12 +75,12 @@ const FATES = {
   failed: ['Failed', 'FailedValidation'],
   lost: ['Deleting'],
 }
-requesters('each phase of a Backup has its meaning, and one that is not known is no end', () => {
+requesters('each phase of a Backup has its meaning, and an unknown phase is no end', () => {
   for (const [kind, phases] of Object.entries(FATES))
     for (const phase of phases) assert.is(fateOf(inPhase(phase), NIGHTLY).kind, kind, phase)
 })
 
-requesters('gone, being deleted, or another one under that name: nobody waits any more', () => {
+requesters('a run that is gone, being deleted, or replaced by another of its name waits no more', () => {
   assert.equal(fateOf(undefined, NIGHTLY), { kind: 'lost', why: 'is gone' })
   assert.is(fateOf(inPhase('InProgress', { uid: 'u-2' }), NIGHTLY).kind, 'lost')
   assert.is(fateOf(inPhase('InProgress', { deletionTimestamp: 'now' }), NIGHTLY).kind, 'lost')
@@ -93,7 +93,7 @@ const marked = (mark: string, phase: string, spec: object = { backupRepository: 
     { spec, status: { phase, snapshotID: SNAPSHOT_ID } },
   )
 
-requesters('nobody waits for what is unfinished when a run has failed, is gone, or has ended', () => {
+requesters('unfinished work is abandoned when its run has failed, is gone, or has ended', () => {
   assert.is(whyAbandoned({ kind: 'ended' }), 'has ended without it')
   for (const kind of ['open', 'unknown'] as const) assert.is(whyAbandoned({ kind }), undefined, kind)
   for (const kind of ['lost', 'failed'] as const) assert.is(whyAbandoned({ kind, why: 'is gone' }), 'is gone', kind)
@@ -117,7 +117,7 @@ requesters('records are read until the end; what is not known keeps them', () =>
   assert.equal([...kept, mayStillBeRead({ kind: 'lost', why: 'is gone' })], [true, true, false, false, false])
 })
 
-requesters('nobody waits for what is over, or was told to stop', () => {
+requesters('work that is over, or was told to stop, is not abandoned', () => {
   const snapshot = (phase: string, spec: object = {}) => anObject('Snapshot', OF_BACKUP, { spec, status: { phase } })
   const upload = (phase: string) => anObject('Upload', {}, { status: { phase } })
   assert.is(isAwaited(snapshot('Uploading'), undefined), true)

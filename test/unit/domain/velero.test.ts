@@ -1,4 +1,4 @@
-// What objects say about Velero's operation: its deadline, and how close to it an upload may still begin again.
+// What objects say about Velero's operation: its deadline, and how late an upload may still begin an attempt.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -31,7 +31,7 @@ velero('a deadline is read as RFC 3339 writes it', () => {
     assert.is(operationDeadline(anObject(text)), NOON_MS, text)
 })
 
-velero('a deadline that is no time is none, and the log names the object', () => {
+velero('a deadline that is no valid time is ignored, and the log names the object', () => {
   for (const text of ['', 'soon', '2026', '2026-11-26', '2026-13-41T12:00:00Z', '1 2026-11-26T12:00:00Z']) {
     const lines: string[] = []
     const log = { warn: (_fields: object, line: string) => void lines.push(line) } as unknown as Log

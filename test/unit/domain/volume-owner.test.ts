@@ -1,4 +1,4 @@
-// Whose a volume is: its own word, which only operators and Kubernetes can write.
+// The owner of a volume, by the volume's own claimRef, which only operators and Kubernetes can write.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -91,7 +91,7 @@ owner('two disks at one path, in two datacenters, are refused by name, and prove
   const records = [record('[ds] a.vmdk', 'theirs'), record('[ds] a.vmdk')]
   assert.is(await reasonOf(Promise.resolve().then(() => requireMigratedDisk(taken, records))), 'VolumeAmbiguous')
   assert.is(findMigratedDisk(taken, records), undefined)
-  // Whose may be that disk, too, keeps it from being proved to be another one's.
+  // A disk that may belong to this namespace, too, cannot be proved to belong to another one.
   const own = bound(aVolume({ ...REF, namespace: 'app' }))
   const ofApp = { ...claim, metadata: { ...claim.metadata, namespace: 'app' } }
   assert.is(isDiskIn('app', volumesOfDisk('fcd-1', [own], records), [ofApp]), true)

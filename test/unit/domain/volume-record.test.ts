@@ -1,4 +1,4 @@
-// What a backup keeps of its PersistentVolume, and what it never takes from one, nor from a root that somebody else has written.
+// What a backup records of its PersistentVolume, and what it never takes from a volume or from a forged root.
 
 import { readFileSync } from 'node:fs'
 import * as fc from 'fast-check'
@@ -162,7 +162,7 @@ record('whatever is read, is read the same again', () => {
   )
 })
 
-/** As release 0.1.0 writes it; bytes in a bucket are for ever. */
+/** As release 0.1.0 writes it. A later release must always read these bytes. */
 const FROZEN = readFileSync('test/fixtures/format/volume-record.json', 'utf8').trim()
 
 record('the record of the first release is read for ever, and written alike', () => {

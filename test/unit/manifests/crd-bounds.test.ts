@@ -50,7 +50,7 @@ for (const kind of crds.map((crd) => String(crd['spec'].names.kind))) {
     assert.ok(messages.length > 0)
     for (const one of messages) {
       const keys = one.path.split('.').slice(1)
-      // Beginnings of both parities, so that a pair lies across each place where it may be cut.
+      // Beginnings of even and odd length, so that a pair lies across each place where the text may be cut.
       for (const start of ['', 'x']) {
         const written = fitted(withText(keys, `${start}${'😀'.repeat(50_000)}`))
         const text = textAt(keys, written)
@@ -87,7 +87,7 @@ bounds('what is no message of a status goes through as it is', () => {
   assert.equal(fitted({ status: null }), { status: null })
 })
 
-/** Ours alone, or checked where they come from. One that was cut would name something else. */
+/** Fields that only Dormouse writes, or that are checked at their source. Cutting one would make it name something else. */
 const IDS = {
   storageLocation: 'name',
   repositoryId: 'hex',
@@ -109,10 +109,10 @@ const IDS = {
   session: 'formatSession',
   parentRoot: 'key',
 }
-/** `reason` and `type` are words of the code, `summary` is numbers. */
+/** `reason` and `type` are words of the code, `summary` consists of numbers. */
 const OWN_WORDS = ['reason', 'type', 'summary']
 
-bounds('each text of a status that is no message is known to be short: whoever adds one says why here', () => {
+bounds('each text of a status that is no message is known to be short: a new one needs its reason here', () => {
   const texts = all.filter(({ path, schema }) => /\.status\./.test(path) && schema.type === 'string')
   const free = texts.filter(({ schema }) => schema.enum === undefined && schema.format === undefined)
   const names = new Set(free.map(({ path }) => path.split('.').at(-1)))

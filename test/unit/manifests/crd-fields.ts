@@ -36,7 +36,7 @@ function fieldsBelow(path: string, schema: Schema): Field[] {
   ]
 }
 
-/** What it lacks; empty: it is bounded. */
+/** What the field lacks; empty: it is bounded. */
 export function unboundedIn({ path, schema }: Field): string[] {
   const lacks = (name: 'maxLength' | 'maxItems' | 'maxProperties') => {
     const bound = schema[name]

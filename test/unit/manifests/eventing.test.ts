@@ -1,4 +1,4 @@
-// What is announced, who gets it, and how often it is tried: each kind reaches the function that does its step.
+// Which events are sent, which function gets them, and how often delivery is tried: each kind reaches the function that does its step.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -44,7 +44,7 @@ eventing('what is parked is outside of every selector, what has no label yet is 
   }
 })
 
-// Knative guesses it from the kind; a CRD with another plural could not be watched.
+// Knative guesses the plural from the kind, and cannot watch a CRD with another plural.
 eventing('the plural of every announced kind is the one that Knative guesses', () => {
   for (const { kind } of watched) {
     const lower = kind.toLowerCase()

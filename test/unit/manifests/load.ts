@@ -33,7 +33,7 @@ export function named(objects: LooseObject[], kind: string, name: string): Loose
   return found
 }
 
-/** Files that lie beside a kustomization without being named in it: they would not be applied. */
+/** Files beside a kustomization that it does not name: they would not be applied. */
 export function forgottenFiles(folder: string): string[] {
   const kustomizations = yamlFiles(folder).filter((file) => basename(file) === 'kustomization.yaml')
   return kustomizations.flatMap((file) => {

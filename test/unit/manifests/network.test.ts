@@ -1,4 +1,4 @@
-// Nobody but Knative reaches a function's pods, and every function is among them.
+// Only Knative reaches the functions' pods, and the policy covers every function.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,12 +13,12 @@ const REQUEST_PORTS = [8012, 8013, 8112]
 type Peer = { namespaceSelector?: { matchLabels?: object; matchExpressions?: { key: string; values: string[] }[] } }
 type Rule = { from?: Peer[]; ports?: { port: number }[] }
 
-network('it stands beside the functions and is applied with them', () => {
+network('the policy lies beside the functions and is applied with them', () => {
   assert.is(policy.metadata.namespace, 'velero')
   assert.is(ofKind(objects, 'NetworkPolicy').length, 1)
 })
 
-network('the pods of every Service are covered, and no pod that is not one of its', () => {
+network('the policy covers the pods of every Service, and no other pods', () => {
   const [{ key, operator, values }] = policy['spec'].podSelector.matchExpressions
   assert.equal([key, operator], ['serving.knative.dev/service', 'In'])
   const services = ofKind(objects, 'Service').map(({ metadata }) => metadata.name)

@@ -1,4 +1,4 @@
-// Each function may do what its code does, and nothing that would surprise.
+// Each function has the rights that its code uses, and no dangerous ones.
 
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
@@ -45,7 +45,7 @@ rbac('Secrets are read one by one, by name, in the Velero namespace', () => {
   }
 })
 
-// The VDDK's settings are found by a label, for which a list is needed; with a name, only that one.
+// VDDK's settings are found by a label, which needs a list; all others are read by name only.
 rbac('ConfigMaps are read in the Velero namespace only, and by name where the name is known', () => {
   for (const { role, rule } of allRules().filter(({ rule }) => rule.resources.includes('configmaps'))) {
     named(objects, 'Role', role)
@@ -61,7 +61,7 @@ rbac('Leases, Uploads and Downloads are reached in the Velero namespace only', (
   }
 })
 
-rbac('nobody may become more than they are', () => {
+rbac('no account can extend its own rights', () => {
   const risky = ['escalate', 'bind', 'impersonate', 'update', 'deletecollection']
   assert.equal(
     allRules().filter(({ rule }) => rule.verbs.some((verb) => risky.includes(verb))),
@@ -103,7 +103,7 @@ function kindOf([resource = '', part]: string[], group: string): string {
   return [resource, ...(group === '' ? [] : ['.', group]), ...(part === undefined ? [] : ['/', part])].join('')
 }
 
-/** The same, as a person reads it in the page. */
+/** The same right as the page writes it. */
 function rightsToldOf(account: string): string[] {
   const page = readFileSync('docs/operations/security.md', 'utf8')
   const section = page.split(/^### /m).find((part) => part.startsWith(`\`${account}\`\n`)) ?? ''

@@ -1,4 +1,4 @@
-// The registry of kinds says what config and eventing say: where a kind is served, who works on it, who announces it.
+// The registry of kinds agrees with config and eventing: where a kind is served, which function works on it, which source announces it.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -77,7 +77,7 @@ for (const kind of STEPPED_KINDS) {
 
   registry(`the sweep may look for a ${kind}, let it go and remove its record`, () => {
     const may = rightsOf('dormouse-sweep')
-    // A claim of a repository is no record: it goes with its user.
+    // A claim of a repository is no record: its user deletes it.
     const verbs = kind === 'BackupRepositoryClaim' ? ['get', 'list', 'patch'] : ['get', 'list', 'patch', 'delete']
     assert.equal(
       verbs.filter((verb) => !may.includes(`${verb} ${resourceOf(info)}`)),
@@ -91,7 +91,7 @@ for (const kind of STEPPED_KINDS) {
   })
 }
 
-registry("another group's object of the same name is none of ours", () => {
+registry('an object of the same kind in another group is not ours', () => {
   const metadata = { name: 's', namespace: 'app' }
   assert.is(isStepped({ apiVersion: KINDS.Snapshot.apiVersion, kind: 'Snapshot', metadata }), true)
   assert.is(isStepped({ apiVersion: 'storage.kubestash.com/v1alpha1', kind: 'Snapshot', metadata }), false)

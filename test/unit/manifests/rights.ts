@@ -1,4 +1,4 @@
-// What the code of a function asks of the API server, and what its ServiceAccount may do: both as `<verb> <resource>`.
+// What the code of a function requests of the API server, and what its ServiceAccount may do: both as `<verb> <resource>`.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -36,7 +36,7 @@ function right(verb: string, kind: string, status = false): string {
   return `${verb} ${KINDS[kind as KindName].plural}${status ? '/status' : ''}`
 }
 
-/** A step's end is written by patches of the object and, where there is one, of its status. */
+/** A step writes its end by patching the object and, if the kind has one, its status subresource. */
 function writes(kind: string): string[] {
   const object = [right('patch', kind)]
   return KINDS[kind as KindName].statusSubresource ? [...object, right('patch', kind, true)] : object
@@ -46,7 +46,7 @@ function usedIn(source: string): string[] {
   const calls = [...source.matchAll(/cluster\s*\.(read|list|page|create|patch|delete)\(\s*'(\w+)'/g)]
   const statuses = [...source.matchAll(/cluster\s*\.patchStatus\(\s*'(\w+)'/g)]
   const outcomes = [...source.matchAll(/(?:writeOutcome|markDone)\(\s*(?:run\.)?deps,\s*'(\w+)'/g)]
-  // A step reads its object, and writes how it has ended (shared/controllers/controller.ts).
+  // A step reads its object, and writes its outcome (shared/controllers/controller.ts).
   const controllers = [...source.matchAll(/: Controller<[^>]*> = \{\s*kind: '(\w+)'/g)]
   return [
     ...calls.map(([, call = '', kind = '']) => right(VERBS[call] ?? call, kind)),

@@ -1,4 +1,4 @@
-// The functions' manifests name things that exist, and avoid what Knative would do with values left out.
+// The functions' manifests name things that exist, and set the values for which Knative's defaults would be wrong.
 
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
@@ -64,7 +64,7 @@ for (const step of FUNCTIONS) {
     assert.equal(securityContext.capabilities, { drop: ['ALL'] })
   })
 
-  // Knative sets the second to 300 when only the first is larger, and a slice then ends half-way.
+  // Knative sets the second limit to 300 when only the first is larger, and a slice then ends half-way.
   services(`${step} has both time limits where one is above 300 s`, () => {
     const { timeoutSeconds, responseStartTimeoutSeconds } = specOf(step)
     assert.ok(timeoutSeconds <= 300 || responseStartTimeoutSeconds === timeoutSeconds)

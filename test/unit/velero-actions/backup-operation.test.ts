@@ -1,4 +1,4 @@
-// What Velero asks of a backup's operation: how far it is, and that it stop.
+// What Velero asks about a backup's operation: its progress, and to stop it.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// The BackupItemAction over a cluster in memory: asked once, twice, by two at a time, and after a death between two writes.
+// The BackupItemAction over a cluster in memory: called once, twice, by two processes at once, and after a death between two writes.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -330,7 +330,7 @@ backupper('finalizing without its Snapshot is an error, so that the stored blob 
   assert.is(snapshots(world).length, 0)
 })
 
-backupper("finalizing a claim that was never ours is nobody's error", async () => {
+backupper('finalizing a claim that Dormouse never backed up is no error', async () => {
   const world = aReadyWorld()
   const backup = aBackup({ snapshotVolumes: false }, { phase: 'Finalizing' })
   assert.is((await execute(world, aClaim(), backup)).operationId, '')

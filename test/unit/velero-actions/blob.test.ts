@@ -1,4 +1,4 @@
-// The Snapshot inside of a backup, in the Velero Plugin for vSphere's form.
+// The Snapshot inside of a backup, in the form of the Velero Plugin for vSphere.
 
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
@@ -78,7 +78,7 @@ blob('of a snapshot that was never taken has no id', () => {
   assert.equal([stored.snapshotID, stored.phase, stored.reason], [undefined, 'SnapshotFailed', 'DatastoreFull'])
 })
 
-blob('of another backup is told apart', () => {
+blob('the Snapshot of another backup is recognised as such', () => {
   const stored = decodeBlob(encodeBlob(snapshot()))
   assert.ok(isBlobOf(stored, 'nightly'))
   assert.not.ok(isBlobOf(stored, 'weekly'))

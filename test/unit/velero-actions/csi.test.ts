@@ -1,4 +1,4 @@
-// Beside Velero's CSI actions, which are asked first: the disk is in the bucket once, whoever brings it there, and a restore has one source.
+// Velero's CSI actions, which Velero calls first: the disk gets into the bucket once, whichever action does it, and a restore has one source.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ const csi = suite("beside Velero's CSI actions")
 const MARK = 'velero.io/volume-snapshot-name'
 const UPLOAD = 'velero.io/data-upload-name'
 
-/** As the CSI action hands it on. */
+/** The claim as the CSI action returns it. */
 function marked({ backup = 'nightly', upload = '' } = {}): LooseObject {
   const claim = aClaim({ annotations: { [MARK]: 'velero-orders-x7', ...(upload === '' ? {} : { [UPLOAD]: upload }) } })
   const labels = { app: 'shop', [MARK]: 'velero-orders-x7', 'velero.io/backup-name': backup }
@@ -77,16 +77,19 @@ for (const [what, seeded, upload] of UNPROVED)
     assert.not.match(JSON.stringify(item.metadata.annotations), 'nightly-h2')
   })
 
-csi('what an earlier restore has left on the claim is no word of this Backup, and is not stored', async () => {
-  const world = aReadyWorld()
-  const { item, operationId } = await execute(world, marked({ backup: 'last-year', upload: 'velero/nightly-h2' }))
-  assert.is.not(operationId, '')
-  assert.not.match(JSON.stringify([item.metadata.annotations, item.metadata.labels]), /velero-orders-x7|nightly-h2/)
-  assert.equal(
-    world.lines.filter((line) => line.startsWith('warn')),
-    [],
-  )
-})
+csi(
+  'annotations that an earlier restore has left on the claim do not count for this Backup, and are not stored',
+  async () => {
+    const world = aReadyWorld()
+    const { item, operationId } = await execute(world, marked({ backup: 'last-year', upload: 'velero/nightly-h2' }))
+    assert.is.not(operationId, '')
+    assert.not.match(JSON.stringify([item.metadata.annotations, item.metadata.labels]), /velero-orders-x7|nightly-h2/)
+    assert.equal(
+      world.lines.filter((line) => line.startsWith('warn')),
+      [],
+    )
+  },
+)
 
 const FINALIZING = { phase: 'Finalizing' }
 

@@ -28,7 +28,7 @@ const stored = (snapshot = aSnapshot()) => withBlob(aClaim(), snapshot, '0.1.0')
 const execute = (world: World, item: LooseObject = stored(), backup = aBackup()) =>
   pvcDeleter(world.deps).execute(item, backup, world.log)
 
-/** While the action sleeps, the delete function gives each its status. */
+/** While the action sleeps, the delete function gives each DeleteSnapshot its status. */
 function deletes({ cluster, clock }: World, status: object): void {
   clock.onSleep = async () => {
     for (const object of cluster.peekAll(KIND))
@@ -79,7 +79,7 @@ deleter('twice, by two at once, and after a death on either side of the write: o
   }
 })
 
-deleter('a claim without a blob is none of ours', async () => {
+deleter('a claim without a blob is ignored', async () => {
   const world = aReadyWorld()
   await execute(world, aClaim())
   assert.is(world.cluster.peekAll(KIND).length, 0)
@@ -113,7 +113,7 @@ deleter('a deletion that takes too long is an error that says what it waits for,
   assert.is(world.cluster.peekAll(KIND).length, 1)
 })
 
-deleter('a DeleteSnapshot that vanishes is no success', async () => {
+deleter('a DeleteSnapshot that vanishes counts as no success', async () => {
   const world = aReadyWorld()
   world.clock.onSleep = () => world.cluster.delete(KIND, world.cluster.peekAll(KIND)[0]!)
   await rejects(execute(world), 'DeleteNotFinished')
@@ -138,7 +138,7 @@ deleter('a local backup needs no repository', async () => {
   assert.is(world.cluster.peekAll(KIND)[0]?.['spec'].backupRepository, '')
 })
 
-deleter('a backup that was stored before its disk snapshot: the Snapshot tells the id', async () => {
+deleter('for a backup that was stored before its disk snapshot, the Snapshot has the id', async () => {
   const world = aReadyWorld()
   const live = world.cluster.seed('Snapshot', aSnapshot())
   const early = { ...aSnapshot({ phase: 'New' }), metadata: { ...aSnapshot().metadata, uid: live.metadata.uid! } }

@@ -118,7 +118,7 @@ fsb(
   },
 )
 
-fsb('a name with a space beside it is none to Velero, and is left to nobody: the volume is ours', () => {
+fsb('Velero does not find a volume name with an extra space, so Dormouse takes the volume', () => {
   for (const list of ['cache, data', ' data', 'data ,cache']) {
     assert.is(podWithFileSystemBackup([aPod({ [INCLUDES]: list })], 'orders', optIn), undefined, list)
     assert.is(podWithFileSystemBackup([aPod({ [EXCLUDES]: list })], 'orders', optOut), undefined, list)

@@ -1,5 +1,5 @@
-// The Pods of a namespace are many and long, and its claims are many: they are read once for all of them, and believed only as far as
-// nobody's data hangs on it.
+// A namespace may have many large Pods and many claims. The plugin reads the Pods once for all claims, and uses what it has read only where no
+// data can be lost by it.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -21,7 +21,7 @@ function claimOf(index: number, namespace = 'shop'): LooseObject {
   return { ...claim, metadata: { ...claim.metadata, name: `claim-${index}`, namespace, uid } }
 }
 
-/** It has `claim-<index>`, and File System Backup takes that. */
+/** A Pod that uses `claim-<index>`, whose volume File System Backup takes. */
 function seedPod({ cluster }: World, index: number, namespace = 'shop', phase = 'Running'): LooseObject {
   const pod = aPod({ [INCLUDES]: 'data' }, phase)
   const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: `claim-${index}` } }]

@@ -1,4 +1,4 @@
-// What a restore leaves out or cleans, beside volumes.
+// What a restore leaves out or cleans, besides volumes.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,4 @@
-// Velero's location has another name, other settings or another place by now: which repository the plugin's actions name.
+// Velero's location now has another name, other settings or another place: which repository the plugin's actions name.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -27,7 +27,7 @@ const APP = 'backupdriver.cnsdp.vmware.com/v1alpha1'
 const UID = '7f0e8a52-9a54-4ce0-8b5e-0c6c1a8c7b11'
 const claims = (world: World) => world.cluster.peekAll('BackupRepositoryClaim')
 
-/** What the repository function does with each claim of the plugin. */
+/** Does what the repository function does with each claim of the plugin. */
 async function answerClaims({ cluster }: World): Promise<void> {
   for (const claim of claims({ cluster } as World)) {
     const name = `br-${claim.metadata.uid}`
@@ -57,7 +57,7 @@ async function remove(world: World, name = 'default'): Promise<void> {
 }
 
 let backups = 0
-/** Another Backup each time; answers with the repository that its Snapshot names. */
+/** Runs another Backup each time; returns the repository that its Snapshot names. */
 async function backUp(world: World, storageLocation = 'default'): Promise<string> {
   const claim = { ...aClaim(), metadata: { ...aClaim().metadata, uid: `claim-${++backups}` } }
   const { operationId } = await pvcBackupper(world.deps).execute(claim, aBackup({ storageLocation }), world.log)
@@ -181,7 +181,7 @@ locations('a Backup whose location is gone is deleted by the repository that is 
   assert.is(await deletedFrom(world, first, 'another'), first)
 })
 
-locations('a claim that is an operator’s own word, or of anybody’s hand, is not taken for the location’s', async () => {
+locations('a claim with an operator’s own settings, or made by hand, is not used for the location', async () => {
   const world = aReadyWorld()
   const parameters = parametersFromLocation(aLocation())
   const seed = (name: string, repopsitoryParameters: object, status?: object) => {

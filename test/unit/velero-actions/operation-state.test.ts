@@ -70,7 +70,7 @@ state('tells bytes, also those that only the Snapshot knows, and never more done
   assert.is(done.nCompleted, 10 * MiB)
 })
 
-state('nonsense in the progress is no bytes', () => {
+state('nonsense in the progress counts as no bytes', () => {
   for (const totalBytes of [-1, Number.NaN, '7', null, 1.5, 2 ** 60]) {
     const shown = operationState(snapshot({}), upload({ phase: 'InProgress', progress: { totalBytes } }), NOW_MS)
     assert.equal([shown.nCompleted, shown.nTotal], [0, 0], String(totalBytes))

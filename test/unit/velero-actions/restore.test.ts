@@ -1,4 +1,4 @@
-// What becomes of a stored claim in a restore, as tables.
+// What a restore does with a stored claim, as tables.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -78,7 +78,7 @@ restore('an incomplete backup tells the reason that it was stored with', () => {
   )
 })
 
-restore('what an incomplete backup tells is one line of a bounded length, whoever wrote it', () => {
+restore('the message of an incomplete backup is one line of a bounded length, whoever wrote it', () => {
   const message = `no room\n    at f (file:///a%2Fb:1:1)\n${'x'.repeat(1 << 20)}`
   for (const written of [{ phase: 'SnapshotFailed', message }, { phase: message }]) {
     const decision = decideRestore(seen({ stored: storedWith(written) }))

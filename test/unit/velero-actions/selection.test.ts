@@ -1,4 +1,4 @@
-// Which claims are taken, as a table; and kinds that are left out.
+// Which claims are backed up, as a table; and which kinds are left out.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -25,7 +25,7 @@ const inTree = (migrated: boolean) =>
   )
 const ofDriver = (driver: string) => aVolume({ csi: { driver, volumeHandle: 'x' } })
 
-/** What is seen; what is done; the level of the line that the user reads; the reason. */
+/** The situation; the result; the level of the line that the user reads; the reason. */
 const TABLE: [what: string, change: Partial<ClaimSeen>, kind: string, level?: string | undefined, reason?: string][] = [
   ['a bound claim on a vSphere disk', {}, 'take'],
   [
@@ -115,7 +115,7 @@ selection('without a ConfigMap our own kinds and the notes of the CSI driver are
   assert.is(strict, false)
 })
 
-selection('the ConfigMap adds and takes away; nonsense and the claims themselves do not get in', () => {
+selection('the ConfigMap adds and removes entries; nonsense and the claims themselves are not accepted', () => {
   const { resources } = blockedKinds(
     list({
       'gateways.networking.example.com': 'true',

@@ -1,4 +1,4 @@
-// The world of an action: a cluster in memory, a clock that jumps, and the objects that Velero hands over.
+// The surroundings of an action: a cluster in memory, a clock that jumps, and the objects that Velero passes.
 
 import * as assert from 'uvu/assert'
 import { MemoryCluster } from '#shared/adapters/memory/cluster.ts'
@@ -132,14 +132,14 @@ export const SNAPSHOT_ID =
   'pvc:shop/orders:aXZkOmQ4NzQwNDE0LTZmZjMtNDZjNi05YjM4LTllNDdlNDBhZmIwNjozZDU3MDU3ZC1lMDcwLTRkNDktYmJlNC0xY2Y0YWYxM2NiNjQ'
 export const UPLOAD_NAME = 'upload-3d57057d-e070-4d49-bbe4-1cf4af13cb64'
 
-/** Two actions that sleep at once let the function work twice: the second finds what the first has written. */
+/** While two actions sleep at once, the function works twice: the second time it finds what the first has written. */
 export async function unlessFirst(write: Promise<unknown>): Promise<void> {
   await write.catch((error: unknown) => {
     if (!(error instanceof ConflictError)) throw error
   })
 }
 
-/** Does what the snapshot function would do to whatever is asked for: while actions sleep, the functions are at work. */
+/** Does what the snapshot function does with each Snapshot, while actions sleep. */
 export function takeSnapshots({ cluster, clock }: World, status: object = {}): void {
   clock.onSleep = async () => {
     for (const snapshot of cluster.peekAll('Snapshot')) {
@@ -192,7 +192,7 @@ export function aStoredSnapshot(status: object): LooseObject {
   }
 }
 
-/** Its claim is bound, and the disk snapshot of whoever asks is taken. */
+/** Its claim is bound, and the disk snapshot that a caller asks for is taken. */
 export function aReadyWorld(): World {
   const world = aWorld()
   seedVolume(world)

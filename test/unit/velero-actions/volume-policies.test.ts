@@ -1,4 +1,4 @@
-// A volume policy of Velero's stands above all words of pods and Backup: no disk is left to a File System Backup that a policy may keep from it.
+// A volume policy of Velero overrides pods' annotations and the Backup: no disk is left to File System Backup if a policy may exclude it there.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,7 +13,7 @@ const rule = (action: string, conditions = 'csi: { driver: csi.vsphere.vmware.co
   `  - conditions: { ${conditions} }\n    action: { type: ${action} }\n`
 const FILE_SYSTEM = policy(rule('fs-backup'))
 
-/** When the world of the tests makes its objects, and when their Backup begins. */
+/** When the tests' objects are made, and when their Backup begins. */
 const MADE = '2026-11-26T10:00:00Z'
 const STARTED = '2026-11-26T10:00:30Z'
 const OWN = { resourcePolicy: { kind: 'configmap', name: 'mine' } }
@@ -32,7 +32,7 @@ function policyMap(text: string, { name = 'mine', data, changed = MADE }: Writte
   return { ...map, metadata: { ...map.metadata, managedFields } } as LooseObject
 }
 
-/** What becomes of the claim of a running pod, of which File System Backup would take the volume; and the warnings. */
+/** What happens to the claim of a running pod whose volume File System Backup would take, and the warnings. */
 async function takenWith(maps: LooseObject[], backup: LooseObject) {
   const world = aReadyWorld()
   world.cluster.seed('Pod', aPod())
@@ -100,7 +100,7 @@ for (const [what, text] of SURE)
     assert.equal([isTaken, warnings], [false, []])
   })
 
-policies('nobody is warned of a disk that no pod gives to File System Backup', async () => {
+policies('there is no warning about a disk that no pod gives to File System Backup', async () => {
   const { isTaken, warnings } = await takenWith([], backupWith({ ...OWN, defaultVolumesToFsBackup: false }))
   assert.equal([isTaken, warnings], [true, []])
 })

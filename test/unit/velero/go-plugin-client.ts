@@ -1,6 +1,6 @@
-// A stand-in for go-plugin's client as Velero configures it, and strict where Velero would panic, hang or misread: it starts the plugin, reads
-// the handshake, speaks plaintext HTTP/2, and keeps every line of stdout and stderr. It has its own tables of the messages and
-// its own codec (the one for Kubernetes' messages), so that a wrong field number of the host cannot agree with itself.
+// A stand-in for go-plugin's client as Velero configures it. It is strict where Velero would panic, hang or misread. It starts the plugin,
+// reads the handshake, speaks plaintext HTTP/2, and keeps every line of stdout and stderr. It has its own tables of the messages and
+// its own codec (that of Kubernetes' messages), so that a wrong field number of the host cannot agree with itself.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,13 +12,13 @@ import { decodeMessage, encodeMessage, type MessageType, type MessageValue } fro
 export const PROGRAM = new URL('./fixtures/tiny-plugin.ts', import.meta.url).pathname
 /** Velero waits for 60 s. */
 const HANDSHAKE_LIMIT_MS = 20_000
-/** stderr is another pipe than the socket of the answers. */
+/** stderr and the socket are separate pipes: a line may arrive so much later than the answer. */
 const LINE_LIMIT_MS = 5000
 
 export type PluginOptions = {
   env?: Record<string, string>
   args?: string[]
-  /** What is run, before the arguments; else the small plugin beside this file. */
+  /** What to run, before the arguments; by default the small plugin in this folder. */
   command?: readonly string[]
 }
 export type Ended = { code: number | null; signal: NodeJS.Signals | null; lines: string[]; stderr: string[] }
@@ -43,7 +43,7 @@ function start({ env, args = [], command = [process.execPath, PROGRAM] }: Plugin
   return { child, stdout, stderr, closed: once(child, 'close') }
 }
 
-/** Kept by the test file, so that a test that fails leaves no process. */
+/** The test file keeps it, so that a failed test leaves no process. */
 const running = new Set<ChildProcess>()
 
 export function killLeftPlugins(): void {
@@ -89,7 +89,7 @@ export class Plugin {
     this.handshake = handshake
     this.#closed = closed
     const { network, address } = handshake
-    // As the plugin sees it, which may have another root than we have.
+    // The path as the plugin sees it, which may have another root folder.
     const place = network === 'unix' ? `unix:/proc/${child.pid}/root${address}` : address
     this.#client = new Client(place, credentials.createInsecure(), {
       'grpc.default_authority': 'unused', // as go-plugin dials
@@ -103,7 +103,7 @@ export class Plugin {
     return this.callBytes(path, Buffer.from(encodeMessage(asked, request)))
   }
 
-  /** With bytes that need not be a message. */
+  /** Sends bytes that need not be a message. */
   callBytes(path: string, request: Buffer): Promise<MessageValue> {
     const { answered } = methodOf(path)
     const { promise, resolve, reject } = Promise.withResolvers<MessageValue>()
@@ -117,7 +117,7 @@ export class Plugin {
     return promise
   }
 
-  /** The two streams that go-plugin opens at its start; resolves with the code that ended it. */
+  /** Opens the two streams that go-plugin opens at its start; resolves with the code that ended them. */
   openStream(path: '/plugin.GRPCStdio/StreamStdio' | '/plugin.GRPCBroker/StartStream') {
     const asIs = (bytes: Buffer) => bytes
     const stream =
@@ -131,7 +131,7 @@ export class Plugin {
     return { ended, cancel: () => stream.cancel() }
   }
 
-  /** Shutdown, and the end of the process; how long it took. */
+  /** Sends Shutdown and waits for the end of the process; returns how long that took. */
   async shutdown(): Promise<{ code: number | null; tookMs: number }> {
     const startMs = performance.now()
     await this.call('/plugin.GRPCController/Shutdown', {})
@@ -146,7 +146,7 @@ export class Plugin {
     running.delete(this.child)
   }
 
-  /** The first line of which `matches` is true, once it has been read. */
+  /** The first line for which `matches` is true, once it has been read. */
   async line(matches: (line: LogLine) => boolean): Promise<LogLine> {
     const limit = AbortSignal.timeout(LINE_LIMIT_MS)
     for (;;) {
@@ -157,7 +157,7 @@ export class Plugin {
     }
   }
 
-  /** Every line so far; one that Velero would misread fails the test. */
+  /** All lines so far; a line that Velero would misread fails the test. */
   log(): LogLine[] {
     return this.stderr.map(readLogLine)
   }
@@ -183,7 +183,7 @@ export function readLogLine(line: string): LogLine {
   return fields
 }
 
-/** What of an error reaches Velero: status, message, and the stack of the details. */
+/** The parts of an error that reach Velero: status, message, and the stack of the details. */
 export function readError(thrown: unknown): { code: number; details: string; frames: MessageValue[] } {
   const { code, details, metadata } = thrown as ServiceError & { metadata: Metadata }
   const [bytes] = metadata.get('grpc-status-details-bin')
@@ -197,7 +197,7 @@ export function readError(thrown: unknown): { code: number; details: string; fra
   return { code, details, frames: stack['frames'] as MessageValue[] }
 }
 
-/** What was not sent has its zero value; but a message that was not sent stays undefined: Go has a nil pointer there. */
+/** A field that was not sent has its zero value, but a message that was not sent is undefined: in Go it is a nil pointer. */
 function asGoReads(type: MessageType, value: MessageValue): MessageValue {
   const fields = Object.values(type).map(({ name, type: kind, repeated }) => {
     const sent = value[name]

@@ -1,4 +1,4 @@
-// What the host answers to each call of Velero, over a real socket, read by a client with tables of its own.
+// The host's answer to each call of Velero, over a real socket, read by a client with message tables of its own.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -171,7 +171,7 @@ for (const [path, request] of EXECUTES) {
     assert.ok(Number(first?.['line']) > 20)
   })
 
-  test(`${path}: what is thrown but no error is told too`, async () => {
+  test(`${path}: a thrown value that is no error is reported too`, async () => {
     const { code, details, frames } = await refusal(path, { ...request, item: item({ do: 'throw-text' }) })
     assert.equal([code, details, frames], [UNKNOWN, 'thrown value: just words', []])
   })

@@ -12,7 +12,7 @@ import { killLeftPlugins, PROGRAM, startPlugin } from './go-plugin-client.ts'
 
 const test = suite('end of the Velero plugin')
 
-/** A Velero that does no more than start its plugin. */
+/** A Velero that only starts its plugin. */
 const START_AND_WAIT = `require('node:child_process').spawn(process.execPath, [process.argv[1]], { stdio: 'inherit' })`
 
 const BACKUP = JSON.stringify({ apiVersion: 'velero.io/v1', kind: 'Backup', metadata: { name: 'nightly' } })

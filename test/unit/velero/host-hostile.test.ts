@@ -1,5 +1,5 @@
-// What a tenant or somebody who writes to the bucket can put into an item, and what a broken client can send: one call may fail, the process lives on
-// and answers the next.
+// What a tenant or an attacker who writes to the bucket can put into an item, and what a broken client can send: one call may fail, but the
+// process lives on and answers the next one.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
@@ -30,7 +30,7 @@ const PROGRESSES: [path: string, request: MessageValue][] = [
 
 let folder = ''
 let plugin: Plugin
-// One process for all: what one call can do to it, the next ones see.
+// One process for all tests, so that later ones notice the damage of an earlier call.
 test.before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'plugin-'))
   plugin = await startPlugin({ env: { TMPDIR: folder } })
@@ -85,7 +85,7 @@ test('an item whose name has no text fails its call only, also when its action f
   await livesOn()
 })
 
-test('a timeout of 100,000 digits holds nobody up', async () => {
+test('a timeout of 100,000 digits delays no call', async () => {
   const annotations = { 'velero.io/resource-timeout': '1'.repeat(100_000) }
   const backup = JSON.stringify({ kind: 'Backup', metadata: { name: 'nightly', annotations } })
   const startMs = performance.now()

@@ -1,4 +1,4 @@
-// Each line on stderr is one that Velero can read, whatever was said. A line of another form can end the Velero server.
+// Velero can read each line on stderr, whatever was logged. A line of another form can end the Velero server.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -88,14 +88,14 @@ test('a name of any length is cut', () => {
   assert.ok(Object.entries(line).some(([name, value]) => name.startsWith('nnn') && name.length < 300 && value === 'v'))
 })
 
-test('an error is told with its stack and its causes', () => {
+test('an error is logged with its stack and its causes', () => {
   const error = new Error('upload failed', { cause: new TypeError('x is undefined') })
   const { error: said = '' } = lineOf('m', { error })
   assert.match(said, /^Error: upload failed\n +at /)
   assert.match(said, 'caused by: TypeError: x is undefined')
 })
 
-test('an error that causes itself, or hides its own text, is told all the same', () => {
+test('an error that causes itself, or hides its own text, is logged all the same', () => {
   const error = new Error('round')
   error.cause = error
   const hiding = Object.defineProperty(new Error('x'), 'stack', {
@@ -158,7 +158,7 @@ test('whatever is said, as message or field, makes one line that Velero can read
     }),
     {
       numRuns: 300,
-      // Its own report would show the whole text, of up to 100 KiB.
+      // fast-check's own report would contain the whole text, of up to 100 KiB.
       reporter: ({ failed, errorInstance, seed, counterexamplePath }) => {
         if (failed) throw new Error(`${String(errorInstance).slice(0, 500)} (seed ${seed}, path ${counterexamplePath})`)
       },
@@ -211,10 +211,10 @@ test('on the real pipe: many long lines of calls side by side never mix', async 
 
 test('a full pipe that does not block loses no line, and no part of one', async () => {
   const slow = await startPlugin({ env: { TMPDIR: folder, TINY_PLUGIN: 'non-blocking' } })
-  await executeIn(slow, {}) // connected, so that what follows arrives at once
+  await executeIn(slow, {}) // connected first, so that the following calls arrive at once
   slow.child.stderr?.pause()
   const said = Array.from({ length: 30 }, (_, index) => `${index} ${'x'.repeat(30_000)}`)
-  const more = 'y'.repeat(27_000) // a line is then written in several parts
+  const more = 'y'.repeat(27_000) // makes the plugin write a line in several parts
   let answered = 0
   const calls = said.map((message) => executeIn(slow, { do: 'log', message, fields: { more } }).then(() => answered++))
   await sleep(1000)

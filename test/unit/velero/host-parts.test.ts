@@ -1,4 +1,4 @@
-// The host's decisions, one by one: limits, levels, folders, names, frames, and what a thrown progress means.
+// The host's decisions, one by one: limits, levels, folders, names, frames, and what an error of progress means.
 
 import fc from 'fast-check'
 import { suite } from 'uvu'
@@ -100,7 +100,7 @@ test('half a character in a progress goes over the wire as one that Go can read'
   const bytes = encode('generated.OperationProgress', wireProgress(progress))
   const { err, description } = decode('generated.OperationProgress', bytes)
   assert.equal([err, description], ['away \ufffd', 'away \ufffd'])
-  // As Go's decoder looks at it: UTF-8, or the whole message is refused.
+  // Go's decoder refuses the whole message unless it is UTF-8.
   assert.ok(bytes.includes(Buffer.from(err)) && !bytes.includes(Buffer.from([0xed, 0xa0])))
 })
 

@@ -1,4 +1,4 @@
-// The host as Velero meets it first: handshake, sockets, flags. Each plugin is a process of its own.
+// The host's start as Velero sees it: handshake, sockets, flags. Each plugin is a process of its own.
 
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -74,7 +74,7 @@ test('the protocol is one of a list; for another one the line still says ours, s
   }
 })
 
-test('flags of the Velero server are no concern of the plugin, but --log-level is', async () => {
+test('the plugin ignores the flags of the Velero server, except --log-level', async () => {
   const args = ['--features=EnableCSI', '--uploader-type', 'kopia', '--nonsense', '-v', '--log-level=error', 'x']
   const plugin = await startPlugin({ env: { TMPDIR: folder }, args })
   await plugin.call('/v2.BackupItemAction/Execute', execute({ do: 'warn', message: 'no' }))
