@@ -11,8 +11,8 @@ import {
   Snapshotter,
   serveSnapshotKinds,
   snapshotClass,
-} from './support/csi-snapshots.ts'
-import { aFilledVolume, assertNothingLeft, listOf, phaseOf, startWithPlugin } from './support/velero.ts'
+} from '../system/support/csi-snapshots.ts'
+import { aFilledVolume, assertNothingLeft, listOf, phaseOf, startWithPlugin } from '../system/support/velero.ts'
 
 const csi = suite("beside Velero's CSI feature")
 let environment: Environment
