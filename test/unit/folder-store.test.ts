@@ -100,8 +100,11 @@ test('a link that leads out of the given folder is refused before anything is re
 
 test('a missing folder is never created: its volume may not be mounted', async () => {
   const store = open(settingsOf(join(given, 'missing')))
-  for (const call of [store.get('config'), store.putIfAbsent('config', Buffer.from('x')), store.delete('config')])
-    assert.is(await reasonOf(call), 'StoreUnavailable')
+  const calls = [store.get('config'), store.putIfAbsent('config', Buffer.from('x')), store.delete('config')]
+  assert.equal(
+    await Promise.all(calls.map(reasonOf)),
+    calls.map(() => 'StoreUnavailable'),
+  )
   assert.is(await reasonOf(Array.fromAsync(store.list(''))), 'StoreUnavailable')
   assert.not(existsSync(join(given, 'missing')))
 })

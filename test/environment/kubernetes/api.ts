@@ -131,9 +131,13 @@ export class Api {
   private async resourceOf(apiVersion: string, kind: string): Promise<Resource> {
     const known = this.discovered.get(apiVersion) ?? this.discover(apiVersion)
     this.discovered.set(apiVersion, known)
-    const resource = (await known).find((one) => one.kind === kind && !one.name.includes('/'))
+    // A CRD may be added after the first discovery, or its whole group: neither answer counts for ever.
+    const resources = await known.catch((error: unknown) => {
+      this.discovered.delete(apiVersion)
+      throw error
+    })
+    const resource = resources.find((one) => one.kind === kind && !one.name.includes('/'))
     if (resource !== undefined) return resource
-    // A CRD may have been added after the first discovery.
     this.discovered.delete(apiVersion)
     throw new ApiError(404, 'NoKind', `the API server serves no ${kind} in ${apiVersion}`)
   }
