@@ -1,5 +1,5 @@
 // Runs levels of tests, side by side as far as the machine carries it, one line per part, and sums up.
-// Usage: node test/run-all.ts [checks|unit|contract|simulation|system|nightly|FOLDER]...; the last line is `N passed, N failed`.
+// Usage: node test/run-all.ts [checks|quick|unit|contract|simulation|system|nightly|FOLDER]...; the last line is `N passed, N failed`.
 // build/junit.xml gets the results. RECORD_TIMES=1 writes how long each part took to test/runner/times.json, which only sets the order.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
