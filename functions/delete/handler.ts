@@ -5,6 +5,7 @@ import { type Controller, type Result, type Run, runStep, type Work } from '#sha
 import { removeLocalSnapshot } from '#shared/controllers/local-snapshot.ts'
 import { markDone, overWith } from '#shared/controllers/outcome.ts'
 import { pollUntil, STOP_LOOK_MS } from '#shared/controllers/poll.ts'
+import { reasonOf } from '#shared/controllers/reason.ts'
 import { setCondition } from '#shared/domain/conditions.ts'
 import { type DeleteStep, decideDelete, deletePhase } from '#shared/domain/delete.ts'
 import { unwrapToDisk } from '#shared/domain/ids.ts'
@@ -13,7 +14,7 @@ import { stepPatch } from '#shared/domain/step-label.ts'
 import { isUploadOver, seeUpload } from '#shared/domain/upload.ts'
 import { UPLOAD_STOP_MS } from '#shared/domain/waits.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
-import { DormouseError, TerminalError } from '#shared/kernel/errors.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
 import { unreachable } from '#shared/kernel/unreachable.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
@@ -165,7 +166,7 @@ async function recordFailure(
 ): Promise<Result<'DeleteSnapshot'>> {
   const nowMs = deps.clock.nowMs()
   const object = lease.latest()
-  const reason = error instanceof DormouseError ? error.reason : 'InternalError'
+  const reason = reasonOf(deps.log, error)
   const event = ['Warning', reason, error.message] as const
   const conditions = setCondition(
     object.status?.conditions,

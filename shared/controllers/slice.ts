@@ -5,11 +5,10 @@ import type { StatusChangeOf, TransferObject } from '#shared/api/types.ts'
 import { conditionOf, setCondition } from '#shared/domain/conditions.ts'
 import { runningMetadata, stepPatch } from '#shared/domain/step-label.ts'
 import { type Clock, rfc3339 } from '#shared/kernel/clock.ts'
-import { DormouseError } from '#shared/kernel/errors.ts'
 import { SECOND_MS } from '#shared/kernel/units.ts'
 import type { TransferOptions } from '#shared/ports/mover.ts'
 import type { Result } from './controller.ts'
-import type { Log, TransferDeps } from './deps.ts'
+import type { TransferDeps } from './deps.ts'
 import { ABORTS, type FirstPatch, type WorkLease } from './work-lease.ts'
 
 type TransferKind = TransferObject['kind']
@@ -123,10 +122,4 @@ export function sliceDone<Name extends TransferKind>(
 ): Result<Name> {
   const isCut = lease.signal.reason === ABORTS.cancelled
   return { outcome: { status, step, dueAtMs: deps.clock.nowMs() }, why: isCut ? ABORTS.cancelled : why }
-}
-
-export function reasonOf(log: Log, error: Error): string {
-  if (error instanceof DormouseError) return error.reason
-  log.error({ err: error, reason: 'InternalError' }, 'the transfer failed unexpectedly')
-  return 'InternalError'
 }

@@ -1,4 +1,4 @@
-// A DeleteSnapshot that a user edits while it is being worked on: the function does what it decided before the edit.
+// The delete function beside what tests of the simulation do not meet: a user who edits the object meanwhile, and a fault of Dormouse.
 
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -11,13 +11,13 @@ import type { LooseObject } from '#test/support/loose-object.ts'
 import { stores } from '#test/support/stores.ts'
 import { type DeleteDeps, handleDelete } from '../../functions/delete/handler.ts'
 
-const edited = suite('an edited DeleteSnapshot')
+const deletion = suite('the delete function')
 
 const ID = 'ivd:11111111-1111-4111-8111-111111111111:22222222-2222-4222-8222-222222222222'
 const aTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
 const about = { clusterId: 'mine', claim: 'tenant-b/data' }
 
-edited('a repository that an edit names afterwards is not opened', async () => {
+deletion('a repository that an edit names afterwards is not opened', async () => {
   const cluster = new MemoryCluster({ clock: systemClock })
   const place = { name: 'd', namespace: 'tenant-b' }
   const spec = { snapshotID: ID, backupRepository: 'shared' }
@@ -62,4 +62,33 @@ edited('a repository that an edit names afterwards is not opened', async () => {
   assert.equal([...new Set(opened)], ['shared'])
 })
 
-edited.run()
+deletion('a fault of Dormouse is logged with its stack, and the object waits', async () => {
+  const cluster = new MemoryCluster({ clock: systemClock })
+  const place = { name: 'd', namespace: 'velero' }
+  cluster.seed('DeleteSnapshot', {
+    apiVersion: 'backupdriver.cnsdp.vmware.com/v1alpha1',
+    kind: 'DeleteSnapshot',
+    metadata: place,
+    spec: { snapshotID: ID, backupRepository: 'shared' },
+  })
+  const fault = new TypeError('Cannot read properties of undefined')
+  const logged: unknown[] = []
+  const log = { debug() {}, info() {}, warn() {}, error: (fields: { err: unknown }) => void logged.push(fields.err) }
+  const deps = {
+    cluster,
+    volumes: new MemoryVolumes({ clock: systemClock }),
+    repositories: { rootsOf: () => Promise.reject(fault) },
+    access: async () => ({}),
+    clock: systemClock,
+    settings: readSettings({}),
+    clusterId: async () => 'mine',
+    stores,
+    identity: 'pod',
+    log,
+  } as unknown as DeleteDeps
+  const ref = { kind: 'DeleteSnapshot', ...place } as const
+  assert.is(await handleDelete({} as Context, ref, deps, new AbortController().signal), 'waits: InternalError')
+  assert.equal(logged, [fault])
+})
+
+deletion.run()
