@@ -91,9 +91,10 @@ function openingFile(flags: OpenFlags): string | undefined {
   const [file, another] = ways.filter((way) => way !== undefined)
   const secretOpensIt = (flags.passwordFile !== undefined || flags.closeOthers === true) && !isWithoutCluster(flags)
   if (another === undefined && (file !== undefined || secretOpensIt)) return file
-  throw usage(
-    "give one of --recovery-passphrase-file, --recovery-key-file and --current-password-file, or with --password-file or --close-others none: the Secret's password opens it then",
-  )
+  const secret = isWithoutCluster(flags)
+    ? 'without a cluster there is no Secret that could open the repository'
+    : "or none of them with --password-file or --close-others: the Secret's password opens the repository then"
+  throw usage(`give one of --recovery-passphrase-file, --recovery-key-file and --current-password-file; ${secret}`)
 }
 
 async function opens(store: ObjectStore, secret: string): Promise<boolean> {

@@ -79,7 +79,7 @@ async function secretsFrom(flags: SourceFlags, parameters: StoreParameters): Pro
   for (const { parameter, ref } of parameters.secrets) {
     const file = files[parameter]
     if (file === undefined) continue
-    const value = (await readFile(file)).toString('base64')
+    const value = (await bytesOf(file)).toString('base64')
     secrets.set(ref.name, { ...secrets.get(ref.name), [ref.key ?? 'cloud']: value })
   }
   return async (name) => {
@@ -106,9 +106,16 @@ export async function passwordOf(
 
 /** Editors end a file with a newline, which is not part of a secret. */
 export async function textOf(file: string): Promise<string> {
-  const text = (await readFile(file, 'utf8')).replace(/\r?\n$/, '')
+  const text = (await bytesOf(file)).toString('utf8').replace(/\r?\n$/, '')
   if (text !== '') return text
   throw usage(`${file} is empty`)
+}
+
+/** TerminalError `UsageInvalid` that names the file. */
+async function bytesOf(file: string): Promise<Buffer> {
+  return await readFile(file).catch((error: Error) => {
+    throw usage(`${file} cannot be read: ${error.message}`)
+  })
 }
 
 export function usage(message: string): TerminalError {

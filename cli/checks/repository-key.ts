@@ -2,7 +2,7 @@
 
 import type { Condition } from '#shared/api/kinds.ts'
 import type { BackupRepository, Secret } from '#shared/api/types.ts'
-import { parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
+import { parseRepositoryKey, requireOneRecovery } from '#shared/domain/repository-secrets.ts'
 import { type Finding, note, ok, problemOf, warning } from '../finding.ts'
 
 export type RepositoryKeyDeps = {
@@ -21,7 +21,9 @@ export async function checkRepositoryKeys(deps: RepositoryKeyDeps): Promise<Find
 
 async function checkSecret(deps: RepositoryKeyDeps, name: string): Promise<Finding> {
   try {
-    const { recovery } = parseRepositoryKey(await deps.readSecret(name), name)
+    const key = parseRepositoryKey(await deps.readSecret(name), name)
+    requireOneRecovery(key, name)
+    const { recovery } = key
     if (recovery !== undefined)
       return ok('key', name, `the Secret holds a password and a recovery ${recoveryWord(recovery.kind)}`)
     return warning(

@@ -111,7 +111,7 @@ async function open(
   const changes = readyConditions(state, resolved.plaintextCredentials)
   await showOnRepository(deps, lease.latest(), changes, { reason: 'Ready', repositoryId: state.repositoryId })
   if (!resolved.readOnly) await wakeEarlyUploads(deps, repositoryNameOf(lease.latest()))
-  const message = `created repository ${state.repositoryId} in the bucket`
+  const message = `created repository ${state.repositoryId}`
   const created: Pick<Result<'BackupRepositoryClaim'>, 'event'> = state.created
     ? { event: ['Normal', 'RepositoryCreated', message] }
     : {}

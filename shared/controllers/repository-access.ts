@@ -1,7 +1,12 @@
 // From a BackupRepository's name to everything needed to open its bucket. Secrets are read at each call, so they may rotate.
 
 import type { BackupRepository } from '#shared/api/types.ts'
-import { collectSecrets, parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
+import {
+  collectSecrets,
+  parseRepositoryKey,
+  type RepositoryKey,
+  requireOneRecovery,
+} from '#shared/domain/repository-secrets.ts'
 import type { RepositoryUse } from '#shared/domain/repository-use.ts'
 import type { RecoveryChoice, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { StepDeps } from './deps.ts'
@@ -34,22 +39,25 @@ export async function accessOfRepository(
 /** For the claim that the repository was just made for. The location must exist, but it may be read-only. */
 export async function accessOfClaimed(deps: StepDeps, repository: BackupRepository): Promise<ResolvedAccess> {
   const present = await requireLocation(deps, repository)
-  return { ...(await openPresent(deps, present)), readOnly: present.readOnly }
+  const { key, keyName, ...resolved } = await openPresent(deps, present)
+  requireOneRecovery(key, keyName)
+  return { ...resolved, recovery: key.recovery, readOnly: present.readOnly }
 }
 
 async function openPresent(
   deps: StepDeps,
   { spec, repositoryId }: PresentRepository,
-): Promise<Omit<ResolvedAccess, 'readOnly'>> {
+): Promise<Pick<ResolvedAccess, 'access' | 'plaintextCredentials'> & { key: RepositoryKey; keyName: string }> {
   const { secrets: references, encryptionSecretName, plaintextCredentials } = deps.stores.parse(spec)
   const readSecret = (name: string) => deps.cluster.read('Secret', deps.settings.veleroNamespace, name)
   const secrets = await collectSecrets(references, readSecret)
   const { settings: store, notes } = deps.stores.settingsFrom(spec, secrets)
   for (const note of notes) deps.log.warn({}, note)
-  const { password, recovery } = parseRepositoryKey(await readSecret(encryptionSecretName), encryptionSecretName)
+  const key = parseRepositoryKey(await readSecret(encryptionSecretName), encryptionSecretName)
   return {
-    access: { store, password, ...(repositoryId === undefined ? {} : { repositoryId }) },
-    recovery,
+    access: { store, password: key.password, ...(repositoryId === undefined ? {} : { repositoryId }) },
+    key,
+    keyName: encryptionSecretName,
     plaintextCredentials,
   }
 }

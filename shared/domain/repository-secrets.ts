@@ -10,6 +10,8 @@ export type SecretValues = ReadonlyMap<string, Uint8Array>
 export type RepositoryKey = {
   password: string
   recovery: { kind: 'passphrase'; passphrase: string } | { kind: 'publicKey'; pem: string } | undefined
+  /** The Secret has a passphrase and a public key, of which `recovery` is the passphrase. */
+  hasTwoRecoveries?: true
 }
 
 /**
@@ -59,8 +61,21 @@ export function parseRepositoryKey(secret: Secret | undefined, name: string): Re
   }
   const passphrase = keyText(secret, 'recovery-passphrase')
   const pem = keyText(secret, 'recovery-public-key')
-  if (passphrase !== undefined) return { password, recovery: { kind: 'passphrase', passphrase } }
+  if (passphrase !== undefined) {
+    const both = pem === undefined ? {} : { hasTwoRecoveries: true as const }
+    return { password, recovery: { kind: 'passphrase', passphrase }, ...both }
+  }
   return { password, recovery: pem === undefined ? undefined : { kind: 'publicKey', pem } }
+}
+
+/**
+ * Before a recovery slot is made. RetryableError `RecoveryKeyInvalid`: a repository gets one recovery key, and to choose one in silence would leave
+ * the operator with another that opens nothing.
+ */
+export function requireOneRecovery(key: RepositoryKey, name: string): void {
+  if (key.hasTwoRecoveries !== true) return
+  const text = `Secret ${name} has recovery-passphrase and recovery-public-key, and a repository gets one recovery key: remove one of them`
+  throw new RetryableError('RecoveryKeyInvalid', text)
 }
 
 function keyText(secret: Secret | undefined, key: string): string | undefined {

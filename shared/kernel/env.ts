@@ -126,7 +126,7 @@ export function integer(env: Env, name: string, fallback: number, range: { min: 
   throw wrong(name, value, `a whole number from ${range.min} to ${range.max}`)
 }
 
-/** Values between separators, each one of `allowed`. */
+/** Values between separators, each one of `allowed`, and none twice. */
 export function list(
   env: Env,
   name: string,
@@ -137,8 +137,8 @@ export function list(
   const value = text(env, name)
   if (value === undefined) return fallback
   const words = value.split(separator).map((word) => word.trim())
-  if (words.every((word) => allowed.includes(word))) return words
-  throw wrong(name, value, `some of ${allowed.join(', ')}, with "${separator}" between them`)
+  if (words.every((word) => allowed.includes(word)) && new Set(words).size === words.length) return words
+  throw wrong(name, value, `some of ${allowed.join(', ')}, each once, with "${separator}" between them`)
 }
 
 function matching(env: Env, name: string, pattern: RegExp, wanted: string): string | undefined {

@@ -6,6 +6,7 @@ import path from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { collectSecrets } from '#shared/domain/repository-secrets.ts'
+import { TerminalError } from '#shared/kernel/errors.ts'
 import { type SourceFlags, sourceOf } from '../../cli/repository-source.ts'
 
 const source = suite('a repository from the command line')
@@ -50,5 +51,13 @@ source(
     assert.match(String(await missed.catch((error: unknown) => error)), /Secret sse .* does not exist/)
   },
 )
+
+source('a file that cannot be read is named, with a reason', async () => {
+  const missing = path.join(folder, 'nofile')
+  const fails = secretsOf({ parameter: ['bucket=backups'], credentialsFile: missing })
+  const error: unknown = await fails.catch((thrown: unknown) => thrown)
+  assert.ok(error instanceof TerminalError && error.reason === 'UsageInvalid', String(error))
+  assert.match(error.message, missing)
+})
 
 source.run()

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { collectSecrets, parseRepositoryKey } from '#shared/domain/repository-secrets.ts'
+import { collectSecrets, parseRepositoryKey, requireOneRecovery } from '#shared/domain/repository-secrets.ts'
 import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import { parametersFromLocation, parseS3Parameters, referencesOf } from '#shared/repository/stores/s3/parameters.ts'
 import { credentialOrigin, toS3Settings } from '#shared/repository/stores/s3/secrets.ts'
@@ -319,6 +319,12 @@ test('the repository key is read with its recovery, and never made up', () => {
     passphrase: 'words ',
   })
   assert.is(key({ password: 'pw', 'recovery-public-key': 'PEM' }).recovery?.kind, 'publicKey')
+  const both = key({ password: 'pw', 'recovery-passphrase': 'words', 'recovery-public-key': 'PEM' })
+  assert.throws(
+    () => requireOneRecovery(both, 'k'),
+    (error: Error) => error instanceof RetryableError && error.reason === 'RecoveryKeyInvalid',
+  )
+  requireOneRecovery(key({ password: 'pw', 'recovery-public-key': 'PEM' }), 'k')
   for (const secret of [undefined, aSecret({}), aSecret({ password: '\n' })]) {
     assert.throws(
       () => parseRepositoryKey(secret, 'k'),

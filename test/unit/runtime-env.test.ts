@@ -108,6 +108,7 @@ test('a value outside of its range is terminal, and the error names variable, va
     ['DORMOUSE_CHUNK_KIB', '128', '256 to 4096'],
     ['DORMOUSE_CLUSTER_ID', 'a/b', 'letters, digits'],
     ['DORMOUSE_VDDK_TRANSPORT', 'nbd:telepathy', 'some of file, san'],
+    ['DORMOUSE_VDDK_TRANSPORT', 'nbd:nbd', 'each once'],
     ['DORMOUSE_VELERO_NAMESPACE', 'Velero', 'a namespace'],
     ['DORMOUSE_FOLDER_STORES', 'backups', 'an absolute path'],
     ['DORMOUSE_FOLDER_STORES', '/', 'an absolute path'],
