@@ -113,29 +113,32 @@ const REFUSING: [where: string, change: (refuse: () => Promise<never>) => Partia
   ],
 ]
 for (const [where, change] of REFUSING) {
-  steps(`what fails for good in ${where} is shown by one Event, without a server's words, and tried again`, async () => {
-    const tried: string[] = []
-    const { cluster, run, now } = aWorld(
-      change(async () => {
-        tried.push('once')
-        throw new TerminalError(REFUSED.reason, `${REFUSED.message}, attempt ${tried.length}`)
-      }),
-    )
-    const before = now()
-    for (let attempt = 1; attempt <= 2; attempt++) {
-      const error = await run().catch((thrown: unknown) => thrown)
-      assert.ok(error instanceof RetryableError)
-      assert.equal([error.reason, error.retryAfterSeconds], [REFUSED.reason, 60])
-      assert.is(error.message, `${REFUSED.message}, attempt ${attempt}`, 'the log has the whole message')
-    }
-    const events = cluster.peekAll('Event')
-    assert.equal(
-      events.map(({ type, reason, involvedObject }) => [type, reason, involvedObject.name]),
-      [['Warning', REFUSED.reason, REF.name]],
-    )
-    assert.not.match(String(events[0]?.['message']), /vc\.example/)
-    assert.equal(now(), before)
-  })
+  steps(
+    `what fails for good in ${where} is shown by one Event, without a server's words, and tried again`,
+    async () => {
+      const tried: string[] = []
+      const { cluster, run, now } = aWorld(
+        change(async () => {
+          tried.push('once')
+          throw new TerminalError(REFUSED.reason, `${REFUSED.message}, attempt ${tried.length}`)
+        }),
+      )
+      const before = now()
+      for (let attempt = 1; attempt <= 2; attempt++) {
+        const error = await run().catch((thrown: unknown) => thrown)
+        assert.ok(error instanceof RetryableError)
+        assert.equal([error.reason, error.retryAfterSeconds], [REFUSED.reason, 60])
+        assert.is(error.message, `${REFUSED.message}, attempt ${attempt}`, 'the log has the whole message')
+      }
+      const events = cluster.peekAll('Event')
+      assert.equal(
+        events.map(({ type, reason, involvedObject }) => [type, reason, involvedObject.name]),
+        [['Warning', REFUSED.reason, REF.name]],
+      )
+      assert.not.match(String(events[0]?.['message']), /vc\.example/)
+      assert.equal(now(), before)
+    },
+  )
 
   steps(`trouble of the API server in ${where} is no failure of the object`, async () => {
     const { cluster, run } = aWorld(
