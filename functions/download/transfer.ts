@@ -1,6 +1,6 @@
 // One slice of a download: first the checks of backup and disk, then the data.
 
-import type { Download, StatusChangeOf } from '#shared/api/types.ts'
+import type { BackupRepository, Download, StatusChangeOf } from '#shared/api/types.ts'
 import type { Result, Work } from '#shared/controllers/controller.ts'
 import type { TransferDeps } from '#shared/controllers/deps.ts'
 import { requireBackupRepository } from '#shared/controllers/repository-permit.ts'
@@ -11,7 +11,7 @@ import { BACKED_UP_ANNOTATION, formatBackedUp } from '#shared/domain/backed-up.t
 import { parseDiskId, parseDiskSnapshotId } from '#shared/domain/ids.ts'
 import { sizeText } from '#shared/domain/progress.ts'
 import { isZeroed } from '#shared/domain/staged-volume.ts'
-import { TerminalError } from '#shared/kernel/errors.ts'
+import { RetryableError, TerminalError } from '#shared/kernel/errors.ts'
 import type { BackupSummary, DownloadProgress, DownloadRequest } from '#shared/ports/mover.ts'
 import { cloneOf } from './clone.ts'
 import { complete, progressOf } from './outcomes.ts'
@@ -36,10 +36,14 @@ async function prepare(deps: TransferDeps, lease: WorkLease<'Download'>): Promis
   const source = parseDiskSnapshotId(download.spec.snapshotID)
   const target = parseDiskId(download.spec.protectedEntityID)
   const clone = await cloneOf(deps.cluster, download)
-  const repository = await requireBackupRepository(deps, download.spec.backupRepositoryName)
-  await requireDownloadAllowed(deps, download, clone, repository)
-  const access = await deps.access(download.spec.backupRepositoryName ?? '')
+  const { backupRepositoryName } = download.spec
+  const asked = await requireBackupRepository(deps, backupRepositoryName)
+  await requireDownloadAllowed(deps, download, clone, asked)
+  const access = await deps.access(backupRepositoryName ?? '')
   const backup = await deps.repositories.find(access, source.fcdId, source.snapshotId)
+  // `access` has read the BackupRepository itself, and the search may take minutes: the permit is judged on what is there now.
+  const repository = await requireBackupRepository(deps, backupRepositoryName)
+  requireSame(asked, repository)
   if (backup === undefined)
     throw new TerminalError('BackupNotFound', `the repository holds no sealed backup of ${download.spec.snapshotID}`)
   await requireRestorePermit(deps, download, clone, repository, backup)
@@ -61,6 +65,13 @@ async function prepare(deps: TransferDeps, lease: WorkLease<'Download'>): Promis
     nextChunk: Number(lease.latest().status?.nextChunk ?? 0),
     targetIsZeroed: isZeroed(lease.latest()),
   }
+}
+
+/** Throws RetryableError `RepositoryReplaced`: the backup that was found may lie in the repository of either object. */
+function requireSame({ metadata }: BackupRepository, now: BackupRepository): void {
+  if (metadata.uid === now.metadata.uid) return
+  const text = `BackupRepository ${metadata.name} was replaced by another object of that name while it was opened`
+  throw new RetryableError('RepositoryReplaced', text)
 }
 
 /** Records what the clone function needs from the root: that function opens no repository, and trusts no other source. */

@@ -8,10 +8,12 @@ import type { RepositoryDeps } from '#shared/controllers/deps.ts'
 import { acquireLease, heldChange, releaseLease } from '#shared/controllers/lease.ts'
 import { whileKept } from '#shared/controllers/lease-keeper.ts'
 import { type ConditionChange, isTrue, setCondition } from '#shared/domain/conditions.ts'
+import { firstFew } from '#shared/domain/first-few.ts'
 import { keySlotCondition } from '#shared/domain/key-slot-condition.ts'
 import {
   DUE,
   ENDED,
+  idleText,
   isPruning,
   MAINTENANCE_LEASE,
   prunedCondition,
@@ -113,15 +115,10 @@ type PruneEnd = Awaited<ReturnType<Repositories['prune']>>
 async function tell(deps: MaintenanceDeps, repository: BackupRepository, report: PruneEnd): Promise<void> {
   const { name } = repository.metadata
   for (const [kind, { objects, bytes }] of Object.entries(report.removed)) deps.count(kind, objects, bytes)
-  deps.log.info({ repository: name, ...report }, `pruned: ${removedText(report)}`)
-  for (const session of report.fenced) {
-    await announce(
-      deps,
-      asKind(repository),
-      'Warning',
-      'SessionIdle',
-      `gave up session ${session}: nothing new for long`,
-    )
+  const lists = { fenced: firstFew(report.fenced), waitsFor: firstFew(report.waitsFor) }
+  deps.log.info({ repository: name, ...report, ...lists }, `pruned: ${removedText(report)}`)
+  if (report.fenced.length > 0) {
+    await announce(deps, asKind(repository), 'Warning', 'SessionIdle', idleText(report.fenced))
   }
   if (removedOf(report).objects > 0) {
     await announce(deps, asKind(repository), 'Normal', 'Pruned', removedText(report))

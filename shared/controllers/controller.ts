@@ -4,7 +4,9 @@
 import type { SteppedKind } from '#shared/api/kinds.ts'
 import type { KindTypes } from '#shared/api/types.ts'
 import { runningMetadata } from '#shared/domain/step-label.ts'
+import { messageForTenant } from '#shared/domain/tenant-message.ts'
 import { asError, type DormouseError, isApiTrouble, RetryableError, TerminalError } from '#shared/kernel/errors.ts'
+import { SECOND_MS } from '#shared/kernel/units.ts'
 import { announce, type EventWords } from './announce.ts'
 import type { StepDeps } from './deps.ts'
 import { type Outcome, writeOutcome } from './outcome.ts'
@@ -51,8 +53,8 @@ export type Controller<Name extends SteppedKind, Deps extends StepDeps, Step ext
       | ActionUnderLease<Name, Deps, Extract<Step, { kind: Kind }>>
   }
   /**
-   * Turns an error of an action into the result to write. An error that it throws is answered with 503. Errors of the Kubernetes API never
-   * reach it.
+   * Turns an error of an action under the Lease into the result to write. An error that it throws is answered with 503. Errors of the
+   * Kubernetes API never reach it.
    */
   failed: (work: Work<Name, Deps>, error: Error, step: Step) => Promise<Result<Name>>
   /** Called with the object as read after each renewal: must the work that `step` began stop? Default: never. */
@@ -84,24 +86,45 @@ export async function runStep<Name extends SteppedKind, Deps extends StepDeps, S
   return await reconcile(controller, { deps, object, signal }, again)
 }
 
-/** Like runStep, for an object that the caller has just read. `again` reads the object once more and decides anew. */
+/**
+ * Like runStep, for an object that the caller has just read. `again` reads the object once more and decides anew. Throws RetryableError,
+ * with the same reason, for a TerminalError of `decide` or of a row that is done at once. No Lease is held there, so `failed` cannot write
+ * it: an Event shows it, and the work is tried again.
+ */
 export async function reconcile<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(
   controller: Controller<Name, Deps, Step>,
   run: Run<Name, Deps>,
   again: () => Promise<string>,
 ): Promise<string> {
-  let step = await controller.decide(run.deps, run.object)
-  for (;;) {
-    const row = rowOf(controller, step)
-    if ('act' in row) {
-      const turn = { controller, run, step, again }
-      const work = (free: () => void) => underLease(turn, row, free)
-      return await (row.around === undefined ? work(() => undefined) : row.around(run, work))
+  let isForLease = false
+  try {
+    let step = await controller.decide(run.deps, run.object)
+    let row = rowOf(controller, step)
+    while (!('act' in row)) {
+      const done = await row.atOnce(run, step)
+      if (typeof done === 'string') return done
+      step = done
+      row = rowOf(controller, step)
     }
-    const done = await row.atOnce(run, step)
-    if (typeof done === 'string') return done
-    step = done
+    isForLease = true
+    const turn = { controller, run, step, again }
+    const work = (free: () => void) => underLease(turn, row, free)
+    return await (row.around === undefined ? work(() => undefined) : row.around(run, work))
+  } catch (error) {
+    if (isForLease || !(error instanceof TerminalError) || isApiTrouble(error)) throw error
+    await announce(run.deps, run.object, 'Warning', error.reason, eventText(error))
+    throw triedAgain(error, run.deps.settings.backoffUnitMs)
   }
+}
+
+/** The same text for each attempt, so that there is one Event. Its readers may not be allowed to read what a server has answered. */
+function eventText({ reason, message }: TerminalError): string {
+  return messageForTenant(reason, message, 'the log of the function')
+}
+
+/** The receiver logs the whole message. */
+function triedAgain({ reason, message, cause }: TerminalError, delayMs: number): RetryableError {
+  return new RetryableError(reason, message, { cause, retryAfterSeconds: Math.ceil(delayMs / SECOND_MS) })
 }
 
 type Row<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision> =

@@ -2,8 +2,7 @@
 // needed.
 
 import type { ConditionChange } from './conditions.ts'
-
-const SHOWN_SLOTS = 3
+import { firstFew } from './first-few.ts'
 
 /** `damaged`: names of objects, sorted. */
 export function keySlotCondition(damaged: readonly string[]): ConditionChange {
@@ -14,8 +13,6 @@ export function keySlotCondition(damaged: readonly string[]): ConditionChange {
       reason: 'KeySlotsIntact',
       message: 'each key slot is what was written',
     }
-  const rest = damaged.length - SHOWN_SLOTS
-  const names = [...damaged.slice(0, SHOWN_SLOTS), ...(rest > 0 ? [`${rest} more`] : [])].join(', ')
-  const message = `${names}: damaged, put there by somebody without the repository key, or of a newer version; look whether a recovery key is among them before it is needed`
+  const message = `${firstFew(damaged)}: damaged, put there by somebody without the repository key, or of a newer version; look whether a recovery key is among them before it is needed`
   return { type: 'KeySlotDamaged', status: 'True', reason: 'KeySlotDamaged', message }
 }

@@ -3,6 +3,7 @@
 import type { Condition } from '#shared/api/kinds.ts'
 import { MINUTE_MS } from '#shared/kernel/units.ts'
 import { type ConditionChange, isTrue } from './conditions.ts'
+import { firstFew } from './first-few.ts'
 
 /** Only saves work: two prunes at once do no harm. */
 export const MAINTENANCE_LEASE = 'dormouse-maintenance'
@@ -44,6 +45,12 @@ export function removedOf({ removed }: Removed): { objects: number; bytes: numbe
 export function removedText(report: Removed): string {
   const { objects, bytes } = removedOf(report)
   return `removed ${objects} objects, ${bytes} bytes`
+}
+
+/** One text for all sessions that a slice has given up: whoever may write to the bucket can plant any number of names. */
+export function idleText(fenced: readonly string[]): string {
+  const sessions = fenced.length === 1 ? 'session' : `${fenced.length} sessions:`
+  return `gave up ${sessions} ${firstFew(fenced)}: nothing new for long`
 }
 
 /** The condition of the BackupRepository. */

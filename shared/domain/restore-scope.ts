@@ -34,11 +34,11 @@ function isPluginsName({ metadata }: KubeObject, restore: Restore): boolean {
   return uid !== undefined && metadata.name.startsWith(cloneNamePrefix(uid))
 }
 
-/** False: the Restore excludes that namespace of the backup, so it proves nothing about it. */
+/** False: the Restore excludes that namespace of the backup, or may exclude it, so it proves nothing about it. */
 export function coversNamespace(restore: Restore, namespace: string): boolean {
   const { includedNamespaces, excludedNamespaces } = restore.spec ?? {}
   const included = names(includedNamespaces)
-  if (names(excludedNamespaces).includes(namespace)) return false
+  if (mayExclude(excludedNamespaces, namespace)) return false
   return included.length === 0 || included.some((one) => includes(one, namespace))
 }
 
@@ -48,7 +48,7 @@ export function coversNamespace(restore: Restore, namespace: string): boolean {
  */
 export function reachOf(object: Backup | Restore, namespace: string): 'named' | 'all' | 'none' {
   const { includedNamespaces, excludedNamespaces } = object.spec ?? {}
-  if (names(excludedNamespaces).some((one) => includes(one, namespace))) return 'none'
+  if (mayExclude(excludedNamespaces, namespace)) return 'none'
   const included = names(includedNamespaces)
   if (included.some((one) => !RICH.test(one) && !ALL.test(one) && includes(one, namespace))) return 'named'
   return included.length === 0 || included.some((one) => ALL.test(one)) ? 'all' : 'none'
@@ -69,6 +69,11 @@ export function sourcesOf(restore: Restore, namespace: string): string[] {
 
 function names(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : []
+}
+
+/** Whether Velero reads a pattern of this list depends on its version and on the other list. A doubt counts as an exclusion. */
+function mayExclude(excluded: unknown, namespace: string): boolean {
+  return names(excluded).some((one) => one.includes('\\') || includes(one, namespace))
 }
 
 const RICH = /[?[\]{}]/

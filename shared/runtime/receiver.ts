@@ -126,8 +126,8 @@ function endingOf(error: Error, signal: AbortSignal, log: Logger): Ending {
     return ['conflict', again]
   }
   if (error instanceof TerminalError) {
-    // The handler writes terminal errors into the status. An error that arrives here could not be written, such as Forbidden:
-    // another delivery changes nothing, and the sweep retries every minute anyway.
+    // The controller writes terminal errors into the status, or into an Event. An error that arrives here could not be written, such as
+    // Forbidden: another delivery changes nothing, and the sweep retries every minute anyway.
     log.error({ reason: error.reason, cause }, error.message)
     return ['terminal', { status: 202 }]
   }

@@ -55,7 +55,7 @@ function aWorld(change: Partial<Table> = {}, act: () => Promise<Result<'Upload'>
     ...change,
   }
   const run = (signal = new AbortController().signal) => runStep(table, deps, REF, signal)
-  return { cluster, deps, run, now: () => cluster.peek(KIND, REF.namespace, REF.name) }
+  return { cluster, deps, table, run, now: () => cluster.peek(KIND, REF.namespace, REF.name) }
 }
 
 const steps = suite('a step')
@@ -100,6 +100,57 @@ steps('what fails is written as the table says; trouble of the API server writes
     assert.equal([now()?.['status'], stepOf(now() as never)], [{ phase: 'New' }, 'running'])
   }
 })
+
+const REFUSED = new TerminalError('VolumeNotFound', 'no vCenter at vc.example knows the disk a1')
+const REFUSING: [where: string, change: (refuse: () => Promise<never>) => Partial<Table>][] = [
+  ['the decision', (refuse) => ({ decide: refuse })],
+  [
+    'a row that is done at once',
+    (refuse) => ({
+      decide: () => ({ kind: 'nothing' }),
+      actions: { ...aWorld().table.actions, nothing: { atOnce: refuse } },
+    }),
+  ],
+]
+for (const [where, change] of REFUSING) {
+  steps(
+    `what fails for good in ${where} is shown by one Event, without a server's words, and tried again`,
+    async () => {
+      const tried: string[] = []
+      const { cluster, run, now } = aWorld(
+        change(async () => {
+          tried.push('once')
+          throw new TerminalError(REFUSED.reason, `${REFUSED.message}, attempt ${tried.length}`)
+        }),
+      )
+      const before = now()
+      for (let attempt = 1; attempt <= 2; attempt++) {
+        const error = await run().catch((thrown: unknown) => thrown)
+        assert.ok(error instanceof RetryableError)
+        assert.equal([error.reason, error.retryAfterSeconds], [REFUSED.reason, 60])
+        assert.is(error.message, `${REFUSED.message}, attempt ${attempt}`, 'the log has the whole message')
+      }
+      const events = cluster.peekAll('Event')
+      assert.equal(
+        events.map(({ type, reason, involvedObject }) => [type, reason, involvedObject.name]),
+        [['Warning', REFUSED.reason, REF.name]],
+      )
+      assert.not.match(String(events[0]?.['message']), /vc\.example/)
+      assert.equal(now(), before)
+    },
+  )
+
+  steps(`trouble of the API server in ${where} is no failure of the object`, async () => {
+    const { cluster, run } = aWorld(
+      change(async () => {
+        throw new TerminalError('KubernetesRefused', 'not now', { origin: 'api' })
+      }),
+    )
+    const error = await run().catch((thrown: unknown) => thrown)
+    assert.ok(error instanceof TerminalError)
+    assert.equal(cluster.peekAll('Event'), [])
+  })
+}
 
 steps('what was asked for meanwhile is decided on at once, unless the request ends', async () => {
   const goesOn: Table['goesOn'] = async () => true

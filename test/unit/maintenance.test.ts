@@ -117,6 +117,26 @@ test('each prune reports damaged key slots in a condition, until they are gone',
   assert.equal([told()?.status, told()?.reason], ['False', 'KeySlotsIntact'])
 })
 
+test('one Event tells of the sessions that a slice has given up, and one log line, however many they are', async () => {
+  for (const [count, message] of [
+    [1, 'gave up session s-1: nothing new for long'],
+    [2, 'gave up 2 sessions: s-1, s-2: nothing new for long'],
+    [20_000, 'gave up 20000 sessions: s-1, s-2, s-3, 19997 more: nothing new for long'],
+  ] as const) {
+    const fenced = Array.from({ length: count }, (_, index) => `s-${index + 1}`)
+    const world = aWorld(['br-1'], async () => report({ fenced, state: 'waiting', waitsFor: fenced }))
+    const lines: object[] = []
+    world.deps.log.info = (...line: object[]) => void lines.push(line)
+    await world.run()
+    const events = world.cluster.peekAll('Event')
+    assert.equal(
+      events.map((event) => [event['reason'], event['message']]),
+      [['SessionIdle', message]],
+    )
+    assert.ok(JSON.stringify(lines).length < 1000)
+  }
+})
+
 test('two runs at once: the second steps back, and the Lease is free afterwards', async () => {
   const { promise, resolve } = Promise.withResolvers<void>()
   const world = aWorld(['br-1'], async () => {

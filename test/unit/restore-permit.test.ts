@@ -262,6 +262,43 @@ test('a Download whose repository is not there waits for it, and asks once it is
   assert.is((await slice(world)).status?.reason, 'NamespaceNotAllowed')
 })
 
+const MEANWHILE: [
+  text: string,
+  change: (cluster: MemoryCluster, seen: LooseObject) => Promise<unknown>,
+  status: object,
+][] = [
+  [
+    'takes the allowance back',
+    (cluster, seen) => cluster.patch('BackupRepository', seen, { allowedNamespaces: ['app'] }),
+    { phase: 'Failed', reason: 'NotPermitted' },
+  ],
+  [
+    'replaces it by another of its name',
+    async (cluster, seen) => {
+      await cluster.delete('BackupRepository', seen)
+      const { uid: _uid, resourceVersion: _version, ...metadata } = seen.metadata
+      await cluster.create('BackupRepository', { ...seen, metadata })
+    },
+    { phase: 'Retry', reason: 'RepositoryReplaced' },
+  ],
+  [
+    'deletes it',
+    (cluster, seen) => cluster.delete('BackupRepository', seen),
+    { phase: 'Retry', reason: 'RepositoryNotFound' },
+  ],
+]
+for (const [text, change, expected] of MEANWHILE)
+  test(`nothing is written where somebody ${text} while the repository is opened`, async () => {
+    const world = aWorld({ namespace: 'copy', allowed: ['app', 'copy'] })
+    world.deps.access = async () => {
+      await change(world.cluster, world.cluster.peek('BackupRepository', undefined, 'br') as LooseObject)
+      return {} as never
+    }
+    const { status } = await slice(world)
+    assert.equal({ phase: status?.phase, reason: status?.reason }, expected)
+    assert.is(world.asked.length, 0)
+  })
+
 test('the permission is checked at each slice: after its Restore has ended nothing more is written', async () => {
   const world = aWorld({ namespace: 'copy', restore: MAPPED })
   await slice(world)

@@ -116,6 +116,25 @@ test('a Restore speaks for the namespaces that it includes, and maps', () => {
     assert.ok(includes('web', one), one)
   for (const one of ['shop', 'shop-', 'x*', '*-us', 'shop-eu*eu', '']) assert.not.ok(includes(one), one)
   assert.not.ok(coversNamespace(aRestore({ includedNamespaces: ['*'], excludedNamespaces: ['shop-eu'] }), 'shop-eu'))
+  const excludes = (one: string, includedNamespaces: string[]) =>
+    !coversNamespace(aRestore({ includedNamespaces, excludedNamespaces: ['web', one] }), 'shop-eu')
+  for (const included of [[], ['*'], ['shop-eu'], ['shop-*']]) {
+    for (const one of [
+      '*',
+      '**',
+      'shop-eu',
+      'shop-*',
+      '*-eu',
+      's*p*u',
+      'shop-?u',
+      'shop-[ex]u',
+      '{shop-eu,x}',
+      'shop\\-*',
+    ])
+      assert.ok(excludes(one, included), `${one} excludes shop-eu of ${included}`)
+    for (const one of ['shop', 'x*', '*-us', 'shop-eu*eu', ''])
+      assert.not.ok(excludes(one, included), `${one} does not exclude shop-eu of ${included}`)
+  }
   const mapped = aRestore({ namespaceMapping: { a: 'copy', b: 'copy', copy: 'away' } })
   assert.equal(sourcesOf(mapped, 'copy'), ['a', 'b'])
   assert.equal(sourcesOf(mapped, 'shop'), ['shop'])
