@@ -1,6 +1,6 @@
 // The CloneFromSnapshot that a Download was made for.
 
-import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { parseNamespacedName } from '#shared/api/names.ts'
 import type { CloneFromSnapshot, Download } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { isDownloadOf } from '#shared/domain/staging.ts'
@@ -12,9 +12,10 @@ export async function cloneOf(
   cluster: Pick<Cluster, 'read'>,
   download: Download,
 ): Promise<CloneFromSnapshot | undefined> {
-  const [namespace, name, ...rest] = String(download.spec?.clonefromSnapshotReference ?? '').split('/')
-  if (!isNamespaceName(namespace) || !isObjectName(name) || rest.length > 0) return undefined
-  return await cluster.read('CloneFromSnapshot', namespace, name)
+  const reference = parseNamespacedName(download.spec?.clonefromSnapshotReference)
+  return reference === undefined
+    ? undefined
+    : await cluster.read('CloneFromSnapshot', reference.namespace, reference.name)
 }
 
 /** Makes a clone that waits for this Download due now. A clone that is not waiting is already being processed or has ended. */

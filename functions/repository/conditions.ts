@@ -3,6 +3,7 @@
 import type { Condition } from '#shared/api/kinds.ts'
 import { type ConditionChange, setCondition } from '#shared/domain/conditions.ts'
 import { keySlotCondition } from '#shared/domain/key-slot-condition.ts'
+import type { StoreWarning } from '#shared/domain/store-rules.ts'
 import type { RepositoryState } from '#shared/ports/mover.ts'
 
 /** Conditions that a tenant wrote into the status of a claim are not copied to the BackupRepository, and vice versa. */
@@ -10,7 +11,11 @@ export function applied(list: Condition[] | undefined, changes: ConditionChange[
   return changes.reduce((conditions, change) => setCondition(conditions, change, nowMs), list ?? [])
 }
 
-export function readyConditions(state: RepositoryState, plaintextCredentials: boolean): ConditionChange[] {
+/** `plaintextCredentials`: as in StoreParameters. */
+export function readyConditions(
+  state: RepositoryState,
+  plaintextCredentials: StoreWarning | undefined,
+): ConditionChange[] {
   return [
     { type: 'Ready', status: 'True', reason: 'RepositoryOpened', message: `repository ${state.repositoryId} is open` },
     recoveryCondition(state.recoverySlot),
@@ -37,19 +42,19 @@ function recoveryCondition(present: boolean): ConditionChange {
       }
 }
 
-function credentialsCondition(inPlainText: boolean): ConditionChange {
-  return inPlainText
+function credentialsCondition(inPlainText: StoreWarning | undefined): ConditionChange {
+  return inPlainText === undefined
     ? {
-        type: 'PlaintextCredentials',
-        status: 'True',
-        reason: 'KeysInParameters',
-        message: 'the parameters hold S3 keys in plain text: move them to a Secret and name it',
-      }
-    : {
         type: 'PlaintextCredentials',
         status: 'False',
         reason: 'SecretReference',
         message: 'credentials are read from a Secret or the platform',
+      }
+    : {
+        type: 'PlaintextCredentials',
+        status: 'True',
+        reason: 'KeysInParameters',
+        message: `${inPlainText.text}: ${inPlainText.fix}`,
       }
 }
 

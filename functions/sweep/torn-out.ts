@@ -1,7 +1,7 @@
 // Ends a hand-over whose CloneFromSnapshot was removed by force, finalizer included. No function would continue it, and its disk, which is
 // set to Retain, would stay for ever without counting towards a quota. The Download in Velero's namespace still describes it.
 
-import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { parseNamespacedName } from '#shared/api/names.ts'
 import type { Download, Lease, SteppedObject } from '#shared/api/types.ts'
 import { announce } from '#shared/controllers/announce.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
@@ -47,13 +47,12 @@ export async function endTornOut(
 
 /** Place and UID of the clone, from the Download's reference and name. undefined: the Download hands nothing over. */
 function tornOutOf(download: Download): Restored | undefined {
-  const [namespace, name, ...rest] = String(download.spec?.clonefromSnapshotReference ?? '').split('/')
-  if (handOverOf(download) === undefined || !isNamespaceName(namespace) || !isObjectName(name) || rest.length > 0)
-    return undefined
+  const reference = parseNamespacedName(download.spec?.clonefromSnapshotReference)
+  if (handOverOf(download) === undefined || reference === undefined) return undefined
   const head = headOf(download)
   const uid =
     head !== undefined && download.metadata.name.startsWith(head) ? download.metadata.name.slice(head.length) : ''
-  const clone = { metadata: { namespace, name, uid } }
+  const clone = { metadata: { ...reference, uid } }
   return uid === '' ? undefined : clone
 }
 

@@ -1,6 +1,7 @@
 // What one sweep knows: a short extract of each object, the Leases, and which parts could not be read.
 
 import { STEPPED_KINDS, type SteppedKind } from '#shared/api/kinds.ts'
+import { type NamespacedName, parseNamespacedName } from '#shared/api/names.ts'
 import type {
   CloneFromSnapshot,
   Download,
@@ -125,7 +126,7 @@ export function ownerOf(
     object.kind === 'Upload'
       ? (['Snapshot', object.spec?.snapshotReference] as const)
       : (['CloneFromSnapshot', object.spec?.clonefromSnapshotReference] as const)
-  const [namespace = '', name] = String(reference ?? '').split('/')
+  const { namespace = '', name }: Partial<NamespacedName> = parseNamespacedName(reference) ?? {}
   const owner = world.find(ownerKind, namespace, name)
   return { owner, isUnread: owner === undefined && !world.knows(ownerKind, namespace, namespace) }
 }

@@ -14,7 +14,7 @@ import { progressView } from '#shared/domain/progress.ts'
 import { isHopelessTransfer } from '#shared/domain/upload.ts'
 import { rfc3339 } from '#shared/kernel/clock.ts'
 import { asError, CapacityError, isApiTrouble } from '#shared/kernel/errors.ts'
-import type { UploadProgress } from '#shared/ports/mover.ts'
+import type { Healed, UploadProgress } from '#shared/ports/mover.ts'
 import { canceled } from './abort.ts'
 import { retryLater, whyNoOther } from './attempts.ts'
 import { endAccess, endSession } from './release.ts'
@@ -26,8 +26,6 @@ type Conditions = Parameters<typeof setCondition>[0]
 export type DiskState = 'closed' | 'perhaps held'
 
 type UploadMode = NonNullable<NonNullable<Upload['status']>['mode']>
-
-type Healed = { packs: number; pages: number }
 
 /** The root is durable and verified: from here on, nothing can turn this backup into a failure. */
 export async function seal(

@@ -13,3 +13,14 @@ export function isObjectName(value: unknown): value is string {
 export function isNamespaceName(value: unknown): value is string {
   return typeof value === 'string' && value.length <= 63 && DNS_LABEL.test(value)
 }
+
+export type NamespacedName = { namespace: string; name: string }
+
+/** The one reader of references of the form `<namespace>/<name>`. undefined: `value` is not exactly two parts that are valid names. */
+export function parseNamespacedName(value: unknown): NamespacedName | undefined {
+  if (typeof value !== 'string') return undefined
+  const slash = value.indexOf('/')
+  const namespace = value.slice(0, Math.max(slash, 0))
+  const name = value.slice(slash + 1)
+  return isNamespaceName(namespace) && isObjectName(name) ? { namespace, name } : undefined
+}

@@ -53,7 +53,8 @@ export type Controller<Name extends SteppedKind, Deps extends StepDeps, Step ext
       | ActionUnderLease<Name, Deps, Extract<Step, { kind: Kind }>>
   }
   /**
-   * Turns an error of an action under the Lease into the result to write. An error that it throws is answered with 503. Errors of the
+   * Turns an error of an action under the Lease into the result to write. An error that it throws is answered as shared/runtime/receiver.ts says:
+   * with 503, so that the event is delivered again, but a TerminalError with 202, so that only the sweep comes back to the object. Errors of the
    * Kubernetes API never reach it.
    */
   failed: (work: Work<Name, Deps>, error: Error, step: Step) => Promise<Result<Name>>

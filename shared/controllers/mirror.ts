@@ -2,7 +2,7 @@
 // and the sweep guarantee it.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { type NamespacedName, parseNamespacedName } from '#shared/api/names.ts'
 import type { Snapshot, SnapshotPhase, StatusChangeOf, Upload } from '#shared/api/types.ts'
 import { isClaimSnapshotId, unwrapToDisk } from '#shared/domain/ids.ts'
 import { isUploadOf } from '#shared/domain/removal.ts'
@@ -67,23 +67,20 @@ function stepWhile(snapshot: Snapshot, phase: string): 'waiting' | 'snapshot' {
 
 /** The Snapshot that an Upload was made for. undefined if there is none or if the reference is not a valid name. */
 export async function snapshotOf(cluster: Pick<Cluster, 'read'>, upload: Upload): Promise<Snapshot | undefined> {
-  const [namespace, name] = String(upload.spec?.snapshotReference ?? '').split('/')
-  if (!isNamespaceName(namespace) || !isObjectName(name)) return undefined
-  const snapshot = await cluster.read('Snapshot', namespace, name)
-  return snapshot
+  const reference = parseNamespacedName(upload.spec?.snapshotReference)
+  return reference === undefined ? undefined : await cluster.read('Snapshot', reference.namespace, reference.name)
 }
 
-export function snapshotReference(upload: Upload): { namespace: string; name: string } | undefined {
+/** undefined: the Upload names no Snapshot. Throws TerminalError `SnapshotReferenceInvalid` for a text that is no reference. */
+export function snapshotReference(upload: Upload): NamespacedName | undefined {
   const text = upload.spec?.snapshotReference
   if (typeof text !== 'string' || text === '') return undefined
-  const [namespace, name, ...rest] = text.split('/')
-  if (namespace === undefined || namespace === '' || name === undefined || name === '' || rest.length > 0) {
-    throw new TerminalError(
-      'SnapshotReferenceInvalid',
-      `spec.snapshotReference ${JSON.stringify(text)} is not <namespace>/<name>`,
-    )
-  }
-  return { namespace, name }
+  const reference = parseNamespacedName(text)
+  if (reference !== undefined) return reference
+  throw new TerminalError(
+    'SnapshotReferenceInvalid',
+    `spec.snapshotReference ${JSON.stringify(text)} is not <namespace>/<name>`,
+  )
 }
 
 /** `overSince`: undefined while the upload is in progress. */

@@ -8,6 +8,7 @@ import {
   requireOneRecovery,
 } from '#shared/domain/repository-secrets.ts'
 import type { RepositoryUse } from '#shared/domain/repository-use.ts'
+import type { StoreWarning } from '#shared/domain/store-rules.ts'
 import type { RecoveryChoice, RepositoryAccess } from '#shared/ports/mover.ts'
 import type { StepDeps } from './deps.ts'
 import { requireBackupRepository } from './repository-permit.ts'
@@ -17,7 +18,8 @@ import { type PresentRepository, requireLocation, requirePresent } from './stora
 export type ResolvedAccess = {
   access: RepositoryAccess
   recovery: RecoveryChoice | undefined
-  plaintextCredentials: boolean
+  /** As in StoreParameters. */
+  plaintextCredentials: StoreWarning | undefined
   /** Its BackupStorageLocation accepts no writes. */
   readOnly: boolean
 }

@@ -1,7 +1,7 @@
 // Decides whether a backup may be restored into a namespace. The final check uses the opened root, at each slice before a byte is written.
 // An earlier check, as far as it is possible without the root, runs before anything is made (docs/design/0004-trust.md).
 
-import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { parseNamespacedName } from '#shared/api/names.ts'
 import type { BackupRepository, CloneFromSnapshot, Download, Restore } from '#shared/api/types.ts'
 import { type Actor, actorOf, decideRestore, namespaceOf, requirePermitted } from '#shared/domain/authority.ts'
 import { allowsNamespace, requireNamespace } from '#shared/domain/repository-use.ts'
@@ -94,10 +94,10 @@ function ownClone(download: Download, clone: CloneFromSnapshot | undefined): Clo
 
 /** Downloads lie in Velero's namespace and are trusted. A Download without a reference was made by hand in that namespace. */
 function askerOf(download: Download, clone: CloneFromSnapshot | undefined, veleroNamespace: string): Actor {
-  const reference = download.spec?.clonefromSnapshotReference ?? ''
-  if (reference === '') return { kind: 'operator' }
-  const [namespace, name, ...rest] = String(reference).split('/')
-  if (!isNamespaceName(namespace) || !isObjectName(name) || rest.length > 0)
+  const text = download.spec?.clonefromSnapshotReference ?? ''
+  if (text === '') return { kind: 'operator' }
+  const reference = parseNamespacedName(text)
+  if (reference === undefined)
     throw new TerminalError('NotPermitted', `spec.clonefromSnapshotReference names no CloneFromSnapshot`)
-  return actorOf(clone ?? { ...download, metadata: { name, namespace } }, veleroNamespace)
+  return actorOf(clone ?? { ...download, metadata: reference }, veleroNamespace)
 }

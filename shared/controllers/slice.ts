@@ -57,8 +57,8 @@ function noLongerQueued(conditions: Condition[] | undefined, nowMs: number): { c
 }
 
 /** Only consecutive failures count: a slice that made progress resets the counter. */
-export function endsFailures(upload: TransferObject, gotOn: boolean): { retryCount?: 0 } {
-  return gotOn && Number(upload.status?.retryCount ?? 0) > 0 ? { retryCount: 0 } : {}
+export function endsFailures({ status }: TransferObject, gotOn: boolean): { retryCount?: 0 } {
+  return gotOn && Number(status?.retryCount ?? 0) > 0 ? { retryCount: 0 } : {}
 }
 
 /** How many times in a row the transfer has failed, including this failure. */

@@ -5,7 +5,8 @@ import type { CloneFromSnapshot, Snapshot, TransferObject } from '#shared/api/ty
 import { isDownloadOf } from './staging.ts'
 import { isBeingDeleted } from './step-label.ts'
 
-const CANCEL_FIELDS = ['snapshotCancel', 'cloneCancel', 'uploadCancel', 'downloadCancel'] as const
+/** The field of `spec` by which each kind is cancelled. */
+export const CANCEL_FIELDS = ['snapshotCancel', 'cloneCancel', 'uploadCancel', 'downloadCancel'] as const
 
 export function asksToStop(object: KubeObject): boolean {
   const spec = (object.spec ?? {}) as Partial<Record<(typeof CANCEL_FIELDS)[number], unknown>>

@@ -2,6 +2,7 @@
 
 import type { KindName, KubeObject } from '#shared/api/kinds.ts'
 import type { Download, KindTypes, Lease } from '#shared/api/types.ts'
+import { CANCEL_FIELDS } from './cancel.ts'
 import { leaseTimes } from './lease.ts'
 import { QUEUE_LABEL, SLOT_LABEL } from './slots.ts'
 import { formatHandOver, HAND_OVER_ANNOTATION, handOverOf } from './staged-volume.ts'
@@ -37,8 +38,7 @@ const ANNOTATIONS = [
   WAITING_SINCE_ANNOTATION,
   STOOD_ASIDE_ANNOTATION,
 ]
-const CANCELS = ['snapshotCancel', 'cloneCancel', 'uploadCancel', 'downloadCancel']
-const SPEC = [...CANCELS, 'snapshotReference', 'clonefromSnapshotReference', 'backupRepository']
+const SPEC = [...CANCEL_FIELDS, 'snapshotReference', 'clonefromSnapshotReference', 'backupRepository']
 const TIMES = ['nextRetryTimestamp', 'completionTimestamp']
 const STATUS = ['phase', 'uploadName', 'downloadName', 'volumeName', 'root', 'session', 'givenUp', ...TIMES]
 

@@ -1,7 +1,7 @@
 // Decides what a DeleteSnapshot may stop, remove and delete, from everything that was found for its id, before anything is touched. A user
 // wrote the id (docs/design/0004-trust.md).
 
-import { isNamespaceName } from '#shared/api/names.ts'
+import { parseNamespacedName } from '#shared/api/names.ts'
 import type { Upload } from '#shared/api/types.ts'
 import { type Actor, decideDeletion, type Origin, requirePermitted, type Verdict } from './authority.ts'
 import { unwrapToDisk } from './ids.ts'
@@ -91,8 +91,8 @@ function onRoot(actor: Actor, about: Origin | undefined, clusterId: string): Ver
 }
 
 function isNamedBy(actor: Actor, upload: Upload | undefined): boolean {
-  const [namespace] = String(upload?.spec?.snapshotReference ?? '').split('/', 1)
-  return actor.kind !== 'operator' && isNamespaceName(namespace) && namespace === actor.namespace
+  const reference = parseNamespacedName(upload?.spec?.snapshotReference)
+  return actor.kind !== 'operator' && reference !== undefined && reference.namespace === actor.namespace
 }
 
 function isOurs({ description, clusterId }: Pick<Found, 'description' | 'clusterId'>): boolean {

@@ -1,7 +1,7 @@
 // The staged disk of a restore: the claim that provisions it, and the claim that gets its volume when the data is complete.
 
 import { KINDS, type KubeObject, type OwnerReference } from '#shared/api/kinds.ts'
-import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { type NamespacedName, parseNamespacedName } from '#shared/api/names.ts'
 import type { CloneFromSnapshot, Download, PersistentVolume, PersistentVolumeClaim } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { MiB } from '#shared/kernel/units.ts'
@@ -57,9 +57,8 @@ export function stagingClaimName(clone: Pick<KubeObject, 'metadata'>): string {
 }
 
 /** The clone that a claim names; undefined: none. Any user can write the annotation. */
-export function clonePlaceOf({ metadata }: KubeObject): { namespace: string; name: string } | undefined {
-  const [namespace, name, ...rest] = (metadata.annotations?.[CLONE_ANNOTATION] ?? '').split('/')
-  return isNamespaceName(namespace) && isObjectName(name) && rest.length === 0 ? { namespace, name } : undefined
+export function clonePlaceOf({ metadata }: KubeObject): NamespacedName | undefined {
+  return parseNamespacedName(metadata.annotations?.[CLONE_ANNOTATION])
 }
 
 export type Placement = {

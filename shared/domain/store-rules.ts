@@ -10,18 +10,23 @@ import type { Reference } from './secret-purposes.ts'
  */
 export type StoreSpec = { driver: string; parameters: Record<string, string> }
 
+/** A setting that works but should be changed, in words of the kind of store. `text` names no secret value. */
+export type StoreWarning = { text: string; fix: string }
+
 /** The properties that every kind of store derives from its parameters. */
 export type StoreParameters = {
   /** The Secret with the repository's own key. */
   encryptionSecretName: string
   /** The BackupStorageLocation in Velero's namespace that the parameters were made from; undefined: they do not name one. */
   location: string | undefined
-  /** The parameters contain the store's credentials in plain text (condition `PlaintextCredentials`). */
-  plaintextCredentials: boolean
+  /**
+   * The parameters contain the store's credentials in plain text: the message of the condition `PlaintextCredentials`, and one of
+   * `warnings`. undefined: they do not.
+   */
+  plaintextCredentials: StoreWarning | undefined
   /** The Secrets whose values the store's settings need. */
   secrets: Reference[]
-  /** Settings that work but should be changed. */
-  warnings: { text: string; fix: string }[]
+  warnings: StoreWarning[]
 }
 
 export interface StoreRules {

@@ -1,7 +1,7 @@
 // The tenant of an object, used to share out time and space: its namespace or, for a transfer, the namespace that it was made for.
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { isNamespaceName } from '#shared/api/names.ts'
+import { parseNamespacedName } from '#shared/api/names.ts'
 
 type References = { snapshotReference?: unknown; clonefromSnapshotReference?: unknown }
 
@@ -10,6 +10,6 @@ export function tenantOf({ kind, metadata, ...object }: KubeObject): string {
   const { snapshotReference, clonefromSnapshotReference } = (object.spec ?? {}) as References
   const reference: unknown = kind === 'Upload' ? snapshotReference : clonefromSnapshotReference
   const isTransfer = kind === 'Upload' || kind === 'Download'
-  const [namespace] = isTransfer && typeof reference === 'string' ? reference.slice(0, 64).split('/', 1) : []
-  return isNamespaceName(namespace) ? namespace : (metadata.namespace ?? '')
+  const owner = isTransfer ? parseNamespacedName(reference) : undefined
+  return owner?.namespace ?? metadata.namespace ?? ''
 }

@@ -1,4 +1,5 @@
-// Errors, classified by the reaction that they require: retry, read again, or give up. Reasons are listed in docs/operations/reasons.md.
+// Errors, classified by what another attempt may change. Which reaction follows also depends on the reason, by lists of each step
+// (CONTRIBUTING.md#how-to-add). Reasons are explained in docs/operations/reasons.md.
 
 /** `api`: the Kubernetes API, including the Leases that it stores. */
 export type ErrorOrigin = 'api'
@@ -18,7 +19,10 @@ export abstract class DormouseError extends Error {
   }
 }
 
-/** The cause may go away: S3 503, API server away, vCenter busy. The status is not changed; the event is delivered again. */
+/**
+ * The cause may go away: S3 503, API server away, vCenter busy. A step writes the reason into the object's status and plans its next
+ * attempt. Only an error that leaves the function, such as one of the Kubernetes API, makes its event be delivered again.
+ */
 export class RetryableError extends DormouseError {
   readonly retryAfterSeconds: number | undefined
 
@@ -36,7 +40,11 @@ export function isNameTaken(error: unknown): error is ConflictError {
   return error instanceof ConflictError && error.reason === 'AlreadyExists'
 }
 
-/** No retry helps: bad spec, wrong key, an object that is missing for good. Written into the object's status with its reason. */
+/**
+ * The same attempt would fail again until somebody changes something: bad spec, wrong key, an object that is missing. A step writes it
+ * into the object's status with its reason. Transfers and deletions still retry it, unless one of their lists says that its reason ends
+ * them.
+ */
 export class TerminalError extends DormouseError {}
 
 /** The open disk has another size than expected. `diskBytes`: its actual size. */

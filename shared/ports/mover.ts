@@ -98,9 +98,11 @@ export type UploadEnd =
       root: string
       progress: UploadProgress
       mode: 'Changed' | 'Allocated' | 'Everything'
-      /** Lost packs of earlier backups, and the number of pages whose chunks in them were read from the disk again. */
-      healed?: { packs: number; pages: number }
+      healed?: Healed
     }
+
+/** Lost packs of earlier backups, and the number of pages whose chunks in them were read from the disk again. */
+export type Healed = { packs: number; pages: number }
 
 export type DownloadRequest = {
   repository: RepositoryAccess

@@ -283,6 +283,21 @@ test("an operator's claim counts as written, for any namespaces", async () => {
   assert.equal(world.repositoryOf(claim)?.metadata.annotations, { [FROM]: 'velero' })
 })
 
+test('credentials in plain text are reported in the words of their store, and never repeated', async () => {
+  const world = new World()
+  const plain = { bucket: 'backups', aws_access_key_id: 'AKID', aws_secret_access_key: 's3cr3t' }
+  const claim = world.claim({ namespace: 'velero', parameters: plain })
+  assert.is(await world.handle(claim), 'Ready')
+  const warning = stores.parse({ driver: DRIVER, parameters: plain }).plaintextCredentials
+  const now = world.cluster.peek('BackupRepositoryClaim', 'velero', 'mine')
+  for (const shown of [now, world.repositoryOf(claim)]) {
+    const conditions: Condition[] = shown?.['status']?.conditions ?? []
+    const found = conditions.find(({ type }) => type === 'PlaintextCredentials')
+    assert.equal([found?.status, found?.message], ['True', `${warning?.text}: ${warning?.fix}`])
+    assert.not.match(found?.message ?? '', /AKID|s3cr3t/)
+  }
+})
+
 test("a claim in Velero's namespace on behalf of another one has the rights of that one", async () => {
   const world = new World()
   const claim = world.claim({ namespace: 'velero', parameters: { bucket: 'backups', s3Url: ATTACKER } })

@@ -2,7 +2,7 @@
 // registers its own actions first (1.18.3: pkg/plugin/clientmgmt/process/registry.go, pkg/backup/actions/csi/pvc_action.go).
 
 import type { KubeObject } from '#shared/api/kinds.ts'
-import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { isObjectName, type NamespacedName, parseNamespacedName } from '#shared/api/names.ts'
 import type { Backup, DataUpload, PersistentVolumeClaim } from '#shared/api/types.ts'
 
 /** Label and annotation with the name of the VolumeSnapshot from which a restore would fill the claim. */
@@ -14,7 +14,7 @@ const BACKUP_NAME = 'velero.io/backup-name'
 export type CsiMarks = {
   volumeSnapshot: string
   /** undefined: the data stays where the disk is. */
-  dataUpload: { namespace: string; name: string } | undefined
+  dataUpload: NamespacedName | undefined
 }
 
 /** undefined: the claim has no marks of this Backup. Marks of other Backups were left on the claim by an earlier restore. */
@@ -22,9 +22,7 @@ export function csiMarks({ metadata }: KubeObject, backup: Backup): CsiMarks | u
   const volumeSnapshot = metadata.annotations?.[SNAPSHOT_NAME]
   // The unshortened name: Velero does not shorten it here.
   if (!isObjectName(volumeSnapshot) || metadata.labels?.[BACKUP_NAME] !== backup.metadata.name) return undefined
-  const [namespace, name, ...rest] = (metadata.annotations?.[UPLOAD_NAME] ?? '').slice(0, 512).split('/')
-  const isNamed = isNamespaceName(namespace) && isObjectName(name) && rest.length === 0
-  return { volumeSnapshot, dataUpload: isNamed ? { namespace, name } : undefined }
+  return { volumeSnapshot, dataUpload: parseNamespacedName(metadata.annotations?.[UPLOAD_NAME]) }
 }
 
 /** Label and annotation may be of an earlier Backup of the same name: only the DataUpload itself proves that the data goes to the bucket. */

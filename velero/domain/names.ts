@@ -1,7 +1,7 @@
 // Names that Velero, users of the Velero Plugin for vSphere and the functions know: labels, annotations, ConfigMaps, and names of a
 // backup's objects.
 
-import { isNamespaceName, isObjectName } from '#shared/api/names.ts'
+import { type NamespacedName, parseNamespacedName } from '#shared/api/names.ts'
 import { cloneNamePrefix, requireUid } from '#shared/domain/velero.ts'
 
 /** The functions read these, too. */
@@ -71,14 +71,11 @@ export function repositoryName(claimUid: unknown): string {
   return `br-${requireUid(claimUid, 'the BackupRepositoryClaim')}`
 }
 
-export type ObjectPlace = { namespace: string; name: string }
-
-export function formatOperationId({ namespace, name }: ObjectPlace): string {
+export function formatOperationId({ namespace, name }: NamespacedName): string {
   return `${namespace}/${name}`
 }
 
 /** undefined: it was not made by `formatOperationId`. The id comes from Velero's store, so it is not trusted. */
-export function parseOperationId(operationId: string): ObjectPlace | undefined {
-  const [namespace, name, ...rest] = operationId.split('/')
-  return rest.length === 0 && isNamespaceName(namespace) && isObjectName(name) ? { namespace, name } : undefined
+export function parseOperationId(operationId: string): NamespacedName | undefined {
+  return parseNamespacedName(operationId)
 }

@@ -3,7 +3,7 @@
 import type { Condition, ObjectMeta } from '../kinds.ts'
 
 /**
- * Moves the data of one backup from the repository into a disk. Its name is download-<id of the disk's snapshot>-<id>. It has no status subresource: phase, checkpoint and label change in one write.
+ * Moves the data of one backup from the repository into a disk. Its name is download-<id of the disk's snapshot>-<id>. It has no status subresource. A slice begins with one write of phase and label, and ends with two: its status, while it holds the Lease, and then the label.
  */
 export type Download = {
   apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1'

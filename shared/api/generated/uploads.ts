@@ -3,7 +3,7 @@
 import type { Condition, ObjectMeta } from '../kinds.ts'
 
 /**
- * Moves the data of one local snapshot into the repository. Its name is upload-<id of the disk's snapshot>. It has no status subresource: phase, checkpoint and label change in one write.
+ * Moves the data of one local snapshot into the repository. Its name is upload-<id of the disk's snapshot>. It has no status subresource. A slice begins with one write of phase and label, and ends with two: its status, while it holds the Lease, and then the label.
  */
 export type Upload = {
   apiVersion: 'datamover.cnsdp.vmware.com/v1alpha1'
@@ -139,19 +139,6 @@ export type Upload = {
      * What the run looks at. Changed, the areas that changed since the parent; Allocated, the areas that the disk has allocated; Everything, all of the disk, when neither is known.
      */
     mode?: 'Changed' | 'Allocated' | 'Everything'
-    /**
-     * The vSphere task that this object waits for. It runs on between two calls of the function, which finds it again by this. Absent while there is none. Written by the upload function.
-     */
-    task?: {
-      /**
-       * Host name or address of the vCenter that runs the task.
-       */
-      vcenter: string
-      /**
-       * The task's managed object id, such as task-1021.
-       */
-      task: string
-    }
     /**
      * Size of the disk in bytes.
      */

@@ -6,7 +6,7 @@ import { NewChunks } from '#shared/repository/core/new-chunks.ts'
 import { Bitmap } from '#shared/repository/format/bitmap.ts'
 import type { Checkpoint } from '#shared/repository/format/checkpoint.ts'
 import { type BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
-import type { Healed } from '#shared/repository/format/root.ts'
+import type { RootHealed } from '#shared/repository/format/root.ts'
 import { type BlockProgress, encodeProgress } from './block-checkpoint.ts'
 import type { UploadMode } from './block-source.ts'
 import { chunkLength, type Geometry, pageSpan, spanBytes } from './geometry.ts'
@@ -46,7 +46,7 @@ export class UploadState {
   plannedPages: number
   /** See `Checkpoint`. */
   unusable: ReadonlySet<string>
-  healed: Healed | undefined
+  healed: RootHealed | undefined
   /** Tables of finished pages, for reuse: new tables of 128 KiB each would outlive many garbage collections. */
   readonly #spareTables: LocationTable[] = []
 

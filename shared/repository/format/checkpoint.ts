@@ -9,7 +9,7 @@ import { listOf } from './index-run.ts'
 import { type BlobLocation, LocationTable } from './location-table.ts'
 import { decodePackRefs, encodePackRefs } from './names.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
-import type { Healed, RootSource, RootStats } from './root.ts'
+import type { RootHealed, RootSource, RootStats } from './root.ts'
 import { openObject, sealObject } from './sealed-object.ts'
 
 /** A page that was begun, with its table so far. */
@@ -33,7 +33,7 @@ export type Checkpoint = {
   /**
    * Set after every page was finished once: the chunks that wait since then replace what was lost. Nothing else of these pages changes.
    */
-  healed: Healed | undefined
+  healed: RootHealed | undefined
   /** The kind of the source, and how far the upload has got with it. */
   source: RootSource
   sourceParts: readonly Buffer[]

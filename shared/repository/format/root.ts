@@ -35,7 +35,7 @@ export type RootStats = {
 }
 
 /** What the backup could not take over from its parent because packs were lost, and read from the source again. */
-export type Healed = { packs: number; pages: number }
+export type RootHealed = { packs: number; pages: number }
 
 export type RootHead = Features & {
   version: typeof ROOT_VERSION
@@ -45,7 +45,7 @@ export type RootHead = Features & {
   parent: string | undefined
   stats: RootStats
   sealedMs: number
-  healed?: Healed | undefined
+  healed?: RootHealed | undefined
   /** Last part of the name of the pack of this session that holds a copy of the root: 16 hex digits. */
   copy: string
 }

@@ -23,7 +23,7 @@ export function parseFolderParameters(parameters: Parameters): StoreParameters {
   const unknown = Object.keys(parameters).filter((key) => !KNOWN_KEYS.includes(key))
   const text = `parameters that mean nothing to a store in a folder: ${unknown.sort().join(', ')}`
   const warnings = unknown.length === 0 ? [] : [{ text, fix: 'remove them, or correct their spelling' }]
-  return { encryptionSecretName, location: undefined, plaintextCredentials: false, secrets: [], warnings }
+  return { encryptionSecretName, location: undefined, plaintextCredentials: undefined, secrets: [], warnings }
 }
 
 /** The path, without a slash at its end. TerminalError `RepositoryParametersInvalid`. */

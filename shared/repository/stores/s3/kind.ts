@@ -1,6 +1,6 @@
 // S3 as a kind of store: its rules, for the registry.
 
-import type { StoreParameters } from '#shared/domain/store-rules.ts'
+import type { StoreParameters, StoreWarning } from '#shared/domain/store-rules.ts'
 import type { StoreKind } from '#shared/ports/stores.ts'
 import { bucketOf, prefixOf, urlOf } from './parameter-values.ts'
 import { parametersFromLocation, parseS3Parameters, referencesOf, type S3Parameters } from './parameters.ts'
@@ -42,22 +42,24 @@ function placeText({ bucket, prefix, url }: Place): string {
 }
 
 function neutral(parsed: S3Parameters): StoreParameters {
-  const { encryptionSecretName, location, plaintextCredentials } = parsed
+  const { encryptionSecretName, location } = parsed
+  const plaintextCredentials = parsed.plaintextCredentials ? KEYS_IN_PLAIN_TEXT : undefined
   return {
     encryptionSecretName,
     location,
     plaintextCredentials,
     secrets: referencesOf(parsed),
-    warnings: warningsOf(parsed),
+    warnings: [...(plaintextCredentials === undefined ? [] : [plaintextCredentials]), ...otherWarnings(parsed)],
   }
 }
 
-function warningsOf(parsed: S3Parameters): StoreParameters['warnings'] {
-  const warnings: StoreParameters['warnings'] = []
-  if (parsed.plaintextCredentials) {
-    const text = 'its parameters hold S3 keys in plain text, readable by everyone who may read the object'
-    warnings.push({ text, fix: 'name a Secret in credentialSecretName, then change the keys' })
-  }
+const KEYS_IN_PLAIN_TEXT: StoreWarning = {
+  text: 'its parameters hold S3 keys in plain text, readable by everyone who may read the object',
+  fix: 'name a Secret in credentialSecretName, then change the keys',
+}
+
+function otherWarnings(parsed: S3Parameters): StoreWarning[] {
+  const warnings: StoreWarning[] = []
   if (parsed.insecureSkipTlsVerify) {
     const text = "the store's certificate is not checked: whoever is in between can pretend to be the store"
     warnings.push({ text, fix: 'put its CA into caCert and take insecureSkipTLSVerify away' })
