@@ -5,7 +5,7 @@ import type { KindTypes, SteppedObject } from '#shared/api/types.ts'
 import { rankOf } from '#shared/domain/shares.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
 
-export type RoomOptions = {
+type RoomOptions = {
   perTenant: number
   inAll: number
   /** Changes from sweep to sweep: if there are too many objects, a different set is kept each time. */

@@ -71,7 +71,7 @@ export function repositoryName(claimUid: unknown): string {
   return `br-${requireUid(claimUid, 'the BackupRepositoryClaim')}`
 }
 
-export type ObjectPlace = { namespace: string; name: string }
+type ObjectPlace = { namespace: string; name: string }
 
 export function formatOperationId({ namespace, name }: ObjectPlace): string {
   return `${namespace}/${name}`
