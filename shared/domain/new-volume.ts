@@ -27,7 +27,7 @@ export function isProvisionedFor(
 
 export function isOfClaim(
   volume: PersistentVolume,
-  claim: { namespace: string | undefined; name: string; uid: string | undefined },
+  claim: { namespace?: string | undefined; name: string; uid?: string | undefined },
 ): boolean {
   const { namespace, name, uid } = volume.spec?.claimRef ?? {}
   return namespace === claim.namespace && name === claim.name && uid === claim.uid
