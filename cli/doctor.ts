@@ -134,7 +134,7 @@ async function checkTracking({ cluster, deps }: ClusterAccess): Promise<Finding[
   }
 }
 
-export function connect(host: string, port: number): Promise<void> {
+function connect(host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = net.connect({ host, port, timeout: CONNECT_TIMEOUT_MS })
     const end = (act: () => void) => {

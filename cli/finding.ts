@@ -3,7 +3,7 @@
 import { asError, DormouseError } from '#shared/kernel/errors.ts'
 
 /** `note`: nothing to fix, worth knowing. `warning`: it works with a drawback. `problem`: backup or restore will fail. */
-export type Level = 'ok' | 'note' | 'warning' | 'problem'
+type Level = 'ok' | 'note' | 'warning' | 'problem'
 
 export type Finding = {
   check: string

@@ -18,7 +18,7 @@ export type OpenFlags = SourceFlags & {
   secretDiffers?: true
 }
 
-export type Opened = {
+type Opened = {
   repositoryId: string
   location: string
   /** Key of the slot that was added; undefined: the password already opened the repository. */
@@ -28,7 +28,7 @@ export type Opened = {
 }
 
 /** `repositoryId`: the repository that the store must hold; another one is `RepositoryDiffers`. `cost`: for tests. */
-export type OpenOptions = { cost?: ScryptCost | undefined; repositoryId?: string | undefined }
+type OpenOptions = { cost?: ScryptCost | undefined; repositoryId?: string | undefined }
 
 /** `secret`: opens the repository now: a passphrase, a private key as PEM, or a password that has a slot. Repeating it adds nothing. */
 export async function letPasswordIn(

@@ -24,7 +24,7 @@ export type SourceFlags = ClusterFlags & {
   passwordFile?: string
 }
 
-export type Source = Named & { stores: Stores; readSecret: ClusterAccess['readSecret'] }
+type Source = Named & { stores: Stores; readSecret: ClusterAccess['readSecret'] }
 
 /** A folder that the user names on the command line may be anywhere on this machine. */
 const ANY_FOLDER = { folderStores: '/' }

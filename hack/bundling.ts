@@ -7,7 +7,7 @@ import type { BuildOptions, Plugin } from 'esbuild'
  * `import … from 'node:http'` reads every export once; three of them load Node's own undici: 30 ms and 13 MiB.
  * `require` does not. esbuild also moves such an import out of a file that is itself loaded only on demand.
  */
-export const requireHttp: Plugin = {
+const requireHttp: Plugin = {
   name: 'require-http',
   setup(build) {
     build.onResolve({ filter: /^(node:)?http$/ }, ({ path, namespace }) =>
@@ -20,7 +20,7 @@ export const requireHttp: Plugin = {
 }
 
 /** Express reads all 2,500 media types at its start (17 ms, 3 MiB); a function uses three of them. */
-export const fewMediaTypes: Plugin = {
+const fewMediaTypes: Plugin = {
   name: 'few-media-types',
   setup(build) {
     const types = {
@@ -40,7 +40,7 @@ export const fewMediaTypes: Plugin = {
  * The Kubernetes client is used only to read kubeconfig files. Its undici serves the generated API, which is never
  * called (25 ms, 6 MiB when the client reads such a file).
  */
-export const noUndici: Plugin = {
+const noUndici: Plugin = {
   name: 'no-undici',
   setup(build) {
     build.onResolve({ filter: /^undici$/ }, ({ path, importer }) =>

@@ -169,7 +169,7 @@ function rowsOf(file: string, table: string, row: string): Map<string, Func[]> {
   return rows
 }
 
-export type Count = { stays: number; files: number; returns: number; trace: string[] }
+type Count = { stays: number; files: number; returns: number; trace: string[] }
 
 /** `table`: the name of the step's table in its handler (UPLOAD); `row`: the decision whose row is followed (transfer). */
 export function walkOf(table: string, row: string): Count {

@@ -4,7 +4,7 @@ import { text } from '#shared/kernel/env.ts'
 import { actionNames } from './domain/names.ts'
 import { lastFlag } from './host/arguments.ts'
 
-export type PluginSettings = {
+type PluginSettings = {
   veleroNamespace: string
   /** undefined: KUBECONFIG, else the pod's service account. */
   kubeconfig: string | undefined

@@ -7,7 +7,7 @@ import type { VolumeFacts } from '#shared/ports/volumes.ts'
 import { inParallel } from '#shared/repository/core/in-parallel.ts'
 import { type Finding, note, ok, problem, problemOf } from '../finding.ts'
 
-export type ChangeTrackingDeps = {
+type ChangeTrackingDeps = {
   listVolumes: () => Promise<PersistentVolume[]>
   describe: (fcdId: string) => Promise<VolumeFacts | undefined>
 }

@@ -3,7 +3,7 @@
 import { KINDS } from '#shared/api/kinds.ts'
 import { type Finding, ok, problem, problemOf, warning } from '../finding.ts'
 
-export type ClusterDeps = {
+type ClusterDeps = {
   /** GET of the API server; rejects when there is no answer. */
   get: (path: string) => Promise<{ status: number; body: unknown }>
 }

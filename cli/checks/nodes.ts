@@ -3,7 +3,7 @@
 import type { Node } from '#shared/api/types.ts'
 import { type Finding, ok, problem, problemOf, warning } from '../finding.ts'
 
-export const VDDK_LABEL = 'dormouse.dev/vddk'
+const VDDK_LABEL = 'dormouse.dev/vddk'
 
 export async function checkNodes(deps: { listNodes: () => Promise<Node[]> }): Promise<Finding[]> {
   try {

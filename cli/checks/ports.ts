@@ -6,7 +6,7 @@ import { type Finding, note, ok, problem, problemOf } from '../finding.ts'
 
 export type Port = { host: string; port: number; what: string }
 
-export type PortDeps = {
+type PortDeps = {
   vcenterPorts: () => Promise<Port[]>
   esxiHosts: () => Promise<string[]>
   /** Resolves when the connection is established. */

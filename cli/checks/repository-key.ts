@@ -5,7 +5,7 @@ import type { BackupRepository, Secret } from '#shared/api/types.ts'
 import { parseRepositoryKey, requireOneRecovery } from '#shared/domain/repository-secrets.ts'
 import { type Finding, note, ok, problemOf, warning } from '../finding.ts'
 
-export type RepositoryKeyDeps = {
+type RepositoryKeyDeps = {
   /** Names of the Secrets that the locations and repositories use. */
   secretNames: readonly string[]
   readSecret: (name: string) => Promise<Secret | undefined>

@@ -13,7 +13,7 @@ export type StoreToCheck = {
   readOnly?: boolean
 }
 
-export type StoreDeps = {
+type StoreDeps = {
   stores: readonly StoreToCheck[]
   /** The same probe that the engine runs when it makes a repository. */
   probeConditionalPut: (store: ObjectStore) => Promise<boolean>

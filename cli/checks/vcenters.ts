@@ -4,7 +4,7 @@ import type { VCenter, VSphereConfig } from '#shared/providers/vsphere/config.ts
 import type { VCenterProbe } from '#shared/providers/vsphere/probe.ts'
 import { type Finding, ok, problem, problemOf, warning } from '../finding.ts'
 
-export type VCenterDeps = {
+type VCenterDeps = {
   loadConfig: () => Promise<VSphereConfig>
   probe: (vcenter: VCenter) => Promise<VCenterProbe>
   /** DORMOUSE_CLUSTER_ID, which takes precedence over the Secret's. */

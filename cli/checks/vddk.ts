@@ -2,7 +2,7 @@
 
 import { type Finding, note, ok, problemOf } from '../finding.ts'
 
-export type VddkDeps = {
+type VddkDeps = {
   /** DORMOUSE_VDDK_DIR, or the option. */
   dir: string | undefined
   /** Path of the library; throws with the fix if there is none. */

@@ -86,9 +86,9 @@ async function boundVolume(deps: StepDeps, staging: PersistentVolumeClaim): Prom
   const name = staging.spec.volumeName ?? ''
   const volume =
     name === ''
-      ? (await deps.cluster.list('PersistentVolume')).find((each) => isOfClaim(each, staging.metadata as never))
+      ? (await deps.cluster.list('PersistentVolume')).find((each) => isOfClaim(each, staging.metadata))
       : await deps.cluster.read('PersistentVolume', undefined, name)
-  return volume !== undefined && isOfClaim(volume, staging.metadata as never) ? volume : undefined
+  return volume !== undefined && isOfClaim(volume, staging.metadata) ? volume : undefined
 }
 
 /** Keeps the disk when the claim is deleted. The same patch records the volume's original reclaim policy. */

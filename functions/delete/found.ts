@@ -11,7 +11,7 @@ import type { FoundRoot } from '#shared/ports/mover.ts'
 
 export type DeleteDeps = VolumeDeps & RepositoryDeps
 export type DiskSnapshot = { fcdId: string; snapshotId: string }
-export type FoundFor = Found & { actor: Actor }
+type FoundFor = Found & { actor: Actor }
 
 /** Read again each time before something is removed. */
 export async function findAll(deps: DeleteDeps, request: DeleteSnapshot, disk: DiskSnapshot): Promise<FoundFor> {

@@ -26,7 +26,7 @@ import { asError, ConflictError, DormouseError, RetryableError } from '#shared/k
 import type { Repositories } from '#shared/ports/mover.ts'
 import { recordPlace } from './place.ts'
 
-export type MaintenanceDeps = RepositoryDeps & {
+type MaintenanceDeps = RepositoryDeps & {
   /** Counts removed objects by kind, which is the first part of the object's name. */
   count: (kind: string, objects: number, bytes: number) => void
 }

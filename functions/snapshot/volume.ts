@@ -8,11 +8,12 @@ import {
   findMigratedDisk,
   isMigrated,
   isVolumeOf,
-  requireBoundVolume,
+  requireBoundClaim,
   requireClaimHandle,
   requireDisk,
   requireMigratedDisk,
   requireOwnVolume,
+  requireVolume,
 } from '#shared/domain/volume.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
@@ -30,27 +31,23 @@ export async function resolveTarget(
   const name = requireClaimHandle(snapshot.spec?.resourceHandle)
   await requireReachableDisks(deps)
   const namespace = snapshot.metadata.namespace ?? ''
-  const claim = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
-  const volumeName = requireBoundVolume(claim, `${namespace}/${name}`)
-  const volume = await deps.cluster.read('PersistentVolume', undefined, volumeName)
-  requireOwnVolume(volume, claim as PersistentVolumeClaim)
-  const fcdId = await diskBehind(deps, volume, volumeName)
+  const found = await deps.cluster.read('PersistentVolumeClaim', namespace, name)
+  const claim = requireBoundClaim(found, `${namespace}/${name}`)
+  const { volumeName } = claim.spec
+  const volume = requireVolume(await deps.cluster.read('PersistentVolume', undefined, volumeName), volumeName)
+  requireOwnVolume(volume, claim)
+  const fcdId = await diskBehind(deps, volume)
   if ((await deps.volumes.describe(fcdId)) === undefined) {
     throw new TerminalError(
       'VolumeNotFound',
       `no configured vCenter knows disk ${fcdId} of PersistentVolume ${volumeName}`,
     )
   }
-  return {
-    claim: claim as PersistentVolumeClaim,
-    volume: volume as PersistentVolume,
-    fcdId,
-  }
+  return { claim, volume, fcdId }
 }
 
-/** Also throws TerminalError if there is no such volume. */
-async function diskBehind(deps: VolumeDeps, volume: PersistentVolume | undefined, volumeName: string): Promise<string> {
-  if (volume === undefined || !isMigrated(volume)) return requireDisk(volume, volumeName)
+async function diskBehind(deps: VolumeDeps, volume: PersistentVolume): Promise<string> {
+  if (!isMigrated(volume)) return requireDisk(volume, volume.metadata.name)
   return requireMigratedDisk(volume, await deps.cluster.list('CnsVSphereVolumeMigration'))
 }
 

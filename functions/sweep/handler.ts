@@ -167,7 +167,8 @@ function forgotten({ objects }: World): TransferObject[] {
 async function isDeadHolder({ cluster }: StepDeps, world: World, holder: string): Promise<boolean> {
   if (world.slots === undefined || !world.slots.held.includes(holder)) return false
   const listed = world.objects.find((object) => slotHolder(object) === holder)
-  if (listed === undefined) return world.isListed(holder.split('/', 1)[0] as SteppedKind)
+  const [kind = ''] = holder.split('/', 1)
+  if (listed === undefined) return world.isListed(kind)
   if (keepsSlot(listed)) return false
   const { namespace, name, uid } = listed.metadata
   const fresh = await cluster.read(listed.kind, namespace, name)

@@ -20,7 +20,7 @@ export type Listing = {
   unseen: Set<string>
 }
 
-export type ListingWork<Name extends SteppedKind> = {
+type ListingWork<Name extends SteppedKind> = {
   kind: Name
   options: PageOptions
   take: (object: KindTypes[Name]) => void

@@ -21,7 +21,7 @@ import { asError, DormouseError } from '#shared/kernel/errors.ts'
 import { diskOf, gather, idsOf } from './gather.ts'
 import { placeOf } from './world.ts'
 
-export type OrphanReport = { disks: number; removed: number; failed: number }
+type OrphanReport = { disks: number; removed: number; failed: number }
 
 const NAMING = [
   'Snapshot',

@@ -13,7 +13,7 @@ import { ConflictError } from '#shared/kernel/errors.ts'
 import { HOUR_MS } from '#shared/kernel/units.ts'
 import type { AskFate } from './owner-check.ts'
 
-export type RecordOutcome = 'kept' | 'collected' | 'released'
+type RecordOutcome = 'kept' | 'collected' | 'released'
 
 /**
  * Deletes exactly the version that was listed. If the record was changed meanwhile, it throws ConflictError, and the next sweep looks

@@ -5,7 +5,7 @@ import type { KindTypes, SteppedObject } from '#shared/api/types.ts'
 import { rankOf } from '#shared/domain/shares.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
 
-export type RoomOptions = {
+type RoomOptions = {
   perTenant: number
   inAll: number
   /** Changes from sweep to sweep: if there are too many objects, a different set is kept each time. */
@@ -47,7 +47,7 @@ export class Room {
   get<Name extends SteppedKind>(kind: Name, namespace: string | undefined, name: string): KindTypes[Name] | undefined {
     const place = `${kind}/${namespace}/${name}`
     const kept = this.#tenants.get(this.#owners.get(place) ?? '')?.get(place)
-    return kept?.object as KindTypes[Name] | undefined
+    return kept !== undefined && isOfKind(kept.object, kind) ? kept.object : undefined
   }
 
   /** Sorted, so that the order does not depend on which object was read first. */
@@ -83,6 +83,10 @@ export class Room {
       for (const [tenant, kept] of this.#tenants) if (kept.size > this.#perTenant) this.#thin(tenant, kept)
     }
   }
+}
+
+function isOfKind<Name extends SteppedKind>(object: SteppedObject, kind: Name): object is KindTypes[Name] {
+  return object.kind === kind
 }
 
 function placeOf({ kind, metadata }: SteppedObject): string {

@@ -5,7 +5,7 @@ import type { StepDeps } from '#shared/controllers/deps.ts'
 import { inRounds, shuffledWhere } from '#shared/domain/shares.ts'
 import { tenantOf } from '#shared/domain/tenant.ts'
 
-export type TurnOptions = {
+type TurnOptions = {
   /** How many run at the same time. */
   atOnce: number
   /** What one tenant may cost in one sweep. */

@@ -49,7 +49,7 @@ export type World = {
   /** Whether an object that is not found does not exist. */
   knows: (kind: SteppedKind, namespace: string, tenant: string) => boolean
   /** The kind was listed. Also true for an unknown kind, because no objects of it exist. */
-  isListed: (kind: SteppedKind) => boolean
+  isListed: (kind: string) => boolean
   /** Every object of the kind was read and kept. */
   knowsAll: (kind: SteppedKind) => boolean
 }
@@ -80,7 +80,7 @@ export async function readWorld(deps: StepDeps, isLate: () => boolean, limits: L
   return { veleroNamespace, leases, slots, ...knowledgeOf(room, listings) }
 }
 
-function knowledgeOf(room: Room, listings: Map<SteppedKind, Listing>) {
+function knowledgeOf(room: Room, listings: ReadonlyMap<string, Listing>) {
   const objects = room.all().sort((a, b) => STEPPED_KINDS.indexOf(a.kind) - STEPPED_KINDS.indexOf(b.kind))
   const listing = (kind: SteppedKind) => listings.get(kind) ?? { whole: false, unseen: new Set() }
   const handOvers = objects.filter((object) => object.kind === 'Download').filter(isHandingOver)
@@ -91,7 +91,7 @@ function knowledgeOf(room: Room, listings: Map<SteppedKind, Listing>) {
       typeof name === 'string' ? room.get(kind, namespace, name) : undefined,
     knows: (kind: SteppedKind, namespace: string, tenant: string) =>
       listing(kind).whole && !listing(kind).unseen.has(namespace) && !room.isCrowded(tenant),
-    isListed: (kind: SteppedKind) => listings.get(kind)?.whole !== false,
+    isListed: (kind: string) => listings.get(kind)?.whole !== false,
     knowsAll: (kind: SteppedKind) => listing(kind).whole && listing(kind).unseen.size === 0 && !room.isAnyCrowded(),
   }
 }

@@ -4,11 +4,11 @@
 import type { Condition, ObjectMeta } from './kinds.ts'
 
 /** What other kinds call a condition: without the fields that ours always have. */
-export type StatusCondition = Pick<Condition, 'type' | 'status'> & Partial<Condition>
+type StatusCondition = Pick<Condition, 'type' | 'status'> & Partial<Condition>
 
 type LabelRequirement = { key: string; operator: string; values?: string[] }
 
-export type LabelSelector = { matchLabels?: Record<string, string>; matchExpressions?: LabelRequirement[] }
+type LabelSelector = { matchLabels?: Record<string, string>; matchExpressions?: LabelRequirement[] }
 
 /** A reference to the object that a volume is bound to, with as much as whoever wrote it knew. */
 export type ClaimRef = {
@@ -20,9 +20,9 @@ export type ClaimRef = {
   resourceVersion?: string
 }
 
-export type NodeSelectorTerm = { matchExpressions?: LabelRequirement[]; matchFields?: LabelRequirement[] }
+type NodeSelectorTerm = { matchExpressions?: LabelRequirement[]; matchFields?: LabelRequirement[] }
 
-export type NodeAffinity = { required?: { nodeSelectorTerms: NodeSelectorTerm[] } }
+type NodeAffinity = { required?: { nodeSelectorTerms: NodeSelectorTerm[] } }
 
 /** A quantity, such as `10Gi`. */
 type Quantities = { storage?: string }
@@ -76,7 +76,7 @@ export type PersistentVolumeClaim = {
 
 type VolumeUse = { name?: string }
 
-export type Container = {
+type Container = {
   name?: string
   image?: string
   command?: string[]

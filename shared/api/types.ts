@@ -60,7 +60,7 @@ export type SteppedObject = KindTypes[SteppedKind]
  * A JSON merge patch of such an object (RFC 7386): fields that are left out, or undefined, stay as they are, null removes one, a list is
  * replaced as a whole.
  */
-export type Change<T> = T extends readonly unknown[]
+type Change<T> = T extends readonly unknown[]
   ? T
   : T extends object
     ? { [Field in keyof T]?: Change<T[Field]> | null | undefined }

@@ -6,7 +6,7 @@ import { ConflictError } from '#shared/kernel/errors.ts'
 import type { StepDeps } from './deps.ts'
 import { patchOwnLease } from './lease.ts'
 
-export type Keeping = {
+type Keeping = {
   everyMs: number
   /** Aborts when the work has ended. */
   over: AbortSignal

@@ -8,7 +8,7 @@ import type { FcdSnapshot, TaskRef, TaskState } from '#shared/ports/volumes.ts'
 import type { VolumeDeps } from './deps.ts'
 
 /** How long one request polls a task before it leaves the rest to the next request. A light function's request ends after 120 s. */
-export const LIGHT_POLL_MS = MINUTE_MS
+const LIGHT_POLL_MS = MINUTE_MS
 /** The limit inside a heavy function's request, which ends after 600 s. */
 export const HEAVY_POLL_MS = 4 * MINUTE_MS
 const FIRST_POLL_MS = 200

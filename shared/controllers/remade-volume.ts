@@ -12,7 +12,7 @@ import type { StepDeps } from './deps.ts'
 import { markedVolumes, type Restored } from './restored-disk.ts'
 
 /** `download` is the Download as last written. A later patch needs this version. */
-export type ToRemove = { volumes: PersistentVolume[]; download: Download | undefined }
+type ToRemove = { volumes: PersistentVolume[]; download: Download | undefined }
 
 /**
  * Records in the Download that the hand-over is over before anything is removed. If the run dies, a later run neither creates a volume

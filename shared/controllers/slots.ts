@@ -140,7 +140,7 @@ export async function giveSlot(deps: StepDeps, object: TransferObject): Promise<
 }
 
 /** Whether an upload between two slices gives up its slot: see `standsAside`. It continues from its checkpoint when its turn comes. */
-export async function makesRoom(deps: StepDeps, upload: Upload): Promise<boolean> {
+async function makesRoom(deps: StepDeps, upload: Upload): Promise<boolean> {
   // This check comes before any read: for most first slices there is no upload to make room for.
   if (stepOf(upload) === 'running' || !hasMovedASlice(upload)) return false
   const { leases, held } = await readSlots(deps)

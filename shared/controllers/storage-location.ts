@@ -10,7 +10,7 @@ import { RetryableError } from '#shared/kernel/errors.ts'
 import type { Cluster } from '#shared/ports/cluster.ts'
 import type { StepDeps } from './deps.ts'
 
-export type LocationDeps = { cluster: Pick<Cluster, 'read' | 'list'>; veleroNamespace: string; stores: StoreRules }
+type LocationDeps = { cluster: Pick<Cluster, 'read' | 'list'>; veleroNamespace: string; stores: StoreRules }
 
 /** `asked` is undefined if the parameters name no location or if Velero's kind is not served; the parameters then count as they are. */
 export type PresentRepository = Present & { asked: Recorded | undefined }

@@ -8,7 +8,7 @@ import type { StepDeps } from './deps.ts'
 import { patchOwnLease } from './lease.ts'
 import { whileKept } from './lease-keeper.ts'
 
-export type Task = {
+type Task = {
   name: string
   /** The minimum time between two starts. */
   gapMs: number

@@ -61,7 +61,7 @@ export function decideDeletion(actor: Actor, origin: Origin, clusterId: string):
   return { allowed: false, why: 'another cluster has made it: delete it there, or in the Velero namespace' }
 }
 
-export type RestoreQuestion = {
+type RestoreQuestion = {
   actor: Actor
   origin: Origin
   clusterId: string

@@ -10,7 +10,7 @@ import { readRecord, type VolumeRecord } from './volume-record.ts'
 export const BACKED_UP_ANNOTATION = 'dormouse.dev/backed-up'
 
 /** `claim`: `<namespace>/<name>`; `backup`: the Velero Backup. An earlier version wrote neither. */
-export type BackedUp = { capacityBytes: number; claim?: string; backup?: string; volume?: VolumeRecord }
+type BackedUp = { capacityBytes: number; claim?: string; backup?: string; volume?: VolumeRecord }
 
 /** `about` as in the root. An invalid volume record is left out. */
 export function formatBackedUp(

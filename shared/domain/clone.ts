@@ -27,7 +27,7 @@ export const CLONE_NEXT = {
   Failed: [],
 } as const satisfies Record<CloneFromSnapshotPhase, readonly CloneFromSnapshotPhase[]>
 
-export type CloneSeen = {
+type CloneSeen = {
   phase: CloneFromSnapshotPhase
   cancelRequested: boolean
   downloadPhase: DownloadPhase | undefined

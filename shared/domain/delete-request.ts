@@ -5,7 +5,7 @@ import type { DeleteSnapshot } from '#shared/api/types.ts'
 import { ON_BEHALF_OF_ANNOTATION } from './authority.ts'
 import { BACKUP_ANNOTATION, BACKUP_NAME_LABEL, EXCLUDE_LABEL, requireUid } from './velero.ts'
 
-export type DeleteRequest = {
+type DeleteRequest = {
   snapshotUid: string
   snapshotID: string
   backupRepository: string

@@ -4,7 +4,7 @@
 import type { ConfigMap, Deployment } from '#shared/api/types.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 
-export type Flavor = 'VANILLA' | 'SUPERVISOR' | 'GUEST'
+type Flavor = 'VANILLA' | 'SUPERVISOR' | 'GUEST'
 
 /** Values of CLUSTER_FLAVOR in the container `vsphere-csi-controller`. */
 const CSI_FLAVORS: Record<string, Flavor> = { WORKLOAD: 'SUPERVISOR', GUEST_CLUSTER: 'GUEST', VANILLA: 'VANILLA' }

@@ -4,7 +4,7 @@
 import { TerminalError } from '#shared/kernel/errors.ts'
 
 /** A First Class Disk, or one of its snapshots. */
-export type DiskId = { fcdId: string; snapshotId: string | undefined }
+type DiskId = { fcdId: string; snapshotId: string | undefined }
 
 const UUID_LIKE = /^[0-9a-fA-F][0-9a-fA-F-]{0,63}$/
 const DNS_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/

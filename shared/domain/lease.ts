@@ -8,7 +8,7 @@ import type { Lease } from '#shared/api/types.ts'
  */
 export const HOLDER_ANNOTATION = 'dormouse.dev/holder'
 
-export type LeaseState = 'free' | 'mine' | 'held' | 'stale'
+type LeaseState = 'free' | 'mine' | 'held' | 'stale'
 
 /**
  * `stale`: the holder has not renewed the Lease for its whole duration by the wall clock. Clocks differ and jump, so another process may

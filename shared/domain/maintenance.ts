@@ -9,13 +9,10 @@ import { firstFew } from './first-few.ts'
 export const MAINTENANCE_LEASE = 'dormouse-maintenance'
 
 /** The part of a prune's report that these texts use; the port's type has more. */
-export type Removed = { removed: Record<string, { objects: number; bytes: number }> }
-export type Pruned = Removed & { state: 'done' | 'waiting' | 'more'; waitsFor: readonly string[] }
+type Removed = { removed: Record<string, { objects: number; bytes: number }> }
+type Pruned = Removed & { state: 'done' | 'waiting' | 'more'; waitsFor: readonly string[] }
 type Share = { done: number; total: number }
-export type Progress =
-  | { phase: 'survey'; roots: Share; pages: Share }
-  | { phase: 'delete'; packs: Share }
-  | { phase: 'tidy' }
+type Progress = { phase: 'survey'; roots: Share; pages: Share } | { phase: 'delete'; packs: Share } | { phase: 'tidy' }
 
 /**
  * Each round begins with another repository: one that takes all of the time must not starve the others. The rounds do not simply advance by

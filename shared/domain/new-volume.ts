@@ -7,7 +7,7 @@ import { parseQuantity } from './quantity.ts'
 import { CSI_DRIVER } from './volume.ts'
 
 /** external-provisioner (sig-storage-lib, controller.go) sets it on each volume that it has provisioned. */
-export const PROVISIONED_BY = 'pv.kubernetes.io/provisioned-by'
+const PROVISIONED_BY = 'pv.kubernetes.io/provisioned-by'
 
 /**
  * external-provisioner names a volume `<prefix>-<UID of the claim>`, so a volume with such a name cannot be older than the claim. The name
@@ -27,7 +27,7 @@ export function isProvisionedFor(
 
 export function isOfClaim(
   volume: PersistentVolume,
-  claim: { namespace: string | undefined; name: string; uid: string | undefined },
+  claim: { namespace?: string | undefined; name: string; uid?: string | undefined },
 ): boolean {
   const { namespace, name, uid } = volume.spec?.claimRef ?? {}
   return namespace === claim.namespace && name === claim.name && uid === claim.uid

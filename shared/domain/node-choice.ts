@@ -21,7 +21,7 @@ export type Candidates = {
 }
 
 /** The reasons: no node at all, and no node in a place that the class allows. */
-export type NodeChoice =
+type NodeChoice =
   | { kind: 'node'; name: string }
   | { kind: 'none'; reason: 'NoNodeForVolume' | 'NoNodeInTopology'; message: string }
 

@@ -85,8 +85,8 @@ function snapshotNamedBy(object: Snapshot | Upload): string[] {
  * `ofVolumes`: disks of this cluster's own driver. `named`: disks that objects name, where users can write anything. Each disk once,
  * ascending.
  */
-export type RecordedDisks = { ofVolumes: string[]; named: string[] }
-export type LastDisks = { ofVolumes: string; named: string }
+type RecordedDisks = { ofVolumes: string[]; named: string[] }
+type LastDisks = { ofVolumes: string; named: string }
 
 export function formatLastDisks({ ofVolumes = '', named = '' }: Partial<LastDisks>): string {
   return `${ofVolumes} ${named}`

@@ -2,7 +2,7 @@
 
 import { GiB, KiB, MiB } from '#shared/kernel/units.ts'
 
-export type ProgressView = { totalBytes: number; bytesDone: number; percent: number; summary: string }
+type ProgressView = { totalBytes: number; bytesDone: number; percent: number; summary: string }
 
 export function progressView(bytesDone: number, totalBytes: number): ProgressView {
   const percent = totalBytes === 0 ? 100 : Math.min(100, Math.floor((100 * bytesDone) / totalBytes))

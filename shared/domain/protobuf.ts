@@ -3,12 +3,7 @@
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 
-export type FieldType =
-  | 'string'
-  | 'int64'
-  | 'bool'
-  | { message: MessageType }
-  | { map: 'string' | { message: MessageType } }
+type FieldType = 'string' | 'int64' | 'bool' | { message: MessageType } | { map: 'string' | { message: MessageType } }
 
 /** Field number -> name and type; `repeated` collects an array. Unknown fields are skipped on reading. */
 export type MessageType = Record<number, { name: string; type: FieldType; repeated?: true; keepEmpty?: true }>

@@ -7,7 +7,7 @@ import { type Reference, requireKeySecret, requireStoreSecret } from './secret-p
 /** Keyed by the parameter that names the Secret. Kept in memory only. */
 export type SecretValues = ReadonlyMap<string, Uint8Array>
 
-export type RepositoryKey = {
+type RepositoryKey = {
   password: string
   recovery: { kind: 'passphrase'; passphrase: string } | { kind: 'publicKey'; pem: string } | undefined
   /** The Secret has a passphrase and a public key, of which `recovery` is the passphrase. */
@@ -18,7 +18,7 @@ export type RepositoryKey = {
  * A Secret's value as bytes. Throws RetryableError `SecretMissing`, because the Secret may be applied a moment later, and TerminalError
  * `RepositoryParametersInvalid` if the Secret serves another purpose.
  */
-export function secretValue(secret: Secret | undefined, reference: Reference): Uint8Array {
+function secretValue(secret: Secret | undefined, reference: Reference): Uint8Array {
   const { ref, purpose } = reference
   if (secret === undefined)
     throw new RetryableError(

@@ -8,7 +8,7 @@ import { seeSnapshot } from './snapshot.ts'
 import { holdsFinalizer, isBeingDeleted, isStepped, stepOf } from './step-label.ts'
 import { isOver } from './sweep.ts'
 
-export type RecordDecision =
+type RecordDecision =
   | { kind: 'keep'; why: string }
   /** The record has no end time (a user set its phase), or one in the future (a clock was ahead): write one now. */
   | { kind: 'stamp' }

@@ -39,7 +39,7 @@ export function slotHolder(object: KubeObject): string {
   return `${object.kind}/${object.metadata.uid}`
 }
 
-export type SlotDecision = { kind: 'have' } | { kind: 'take'; index: number } | { kind: 'queue' }
+type SlotDecision = { kind: 'have' } | { kind: 'take'; index: number } | { kind: 'queue' }
 
 /** `held`: holder of each slot, '' if free. While any object waits, a free slot is given by `nextInQueue` and cannot be taken. */
 export function decideSlot(me: KubeObject, held: readonly string[], isQueueEmpty: boolean): SlotDecision {
@@ -54,7 +54,7 @@ export function queueReason(slots: number): string {
 }
 
 /** When each namespace last got a slot. */
-export type Served = ReadonlyMap<string, number>
+type Served = ReadonlyMap<string, number>
 
 /**
  * The object that gets a slot next: the oldest one of the namespace that was served longest ago, or never. So a namespace with thousands of

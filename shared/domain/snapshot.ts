@@ -38,7 +38,7 @@ export const SNAPSHOT_NEXT = {
   UploadFailedAfterRetry: [],
 } as const satisfies Record<SnapshotPhase, readonly SnapshotPhase[]>
 
-export type SnapshotSeen = {
+type SnapshotSeen = {
   phase: SnapshotPhase
   cancelRequested: boolean
   beingDeleted: boolean

@@ -120,7 +120,7 @@ export const NO_HAND_OVER = { [HAND_OVER_ANNOTATION]: null } as const
 /** On a PersistentVolume that was bound to a staging claim and is kept, for people: the restore, and the volume's own reclaim policy. */
 export const KEPT_ANNOTATION = 'dormouse.dev/kept'
 
-export type VolumeState =
+type VolumeState =
   /** As it was provisioned. */
   | 'staged'
   /** Reserved for the target by name, or bound to it. */

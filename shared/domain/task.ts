@@ -11,7 +11,7 @@ export const TASK_LABEL = 'dormouse.dev/task'
  */
 export const RESUME_ANNOTATION = 'dormouse.dev/resume-after'
 
-export type TaskTurn = 'go' | 'under way' | 'too soon'
+type TaskTurn = 'go' | 'under way' | 'too soon'
 
 /**
  * `acquireTime` is when the task last began, and stays when the Lease is released. A time in the future was set by a clock that was ahead.

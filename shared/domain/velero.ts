@@ -23,7 +23,7 @@ export const BACKUP_NAME_LABEL = 'velero.io/backup-name'
  * - `removed`: the sweep has requested its deletion.
  */
 export const OPERATION_ANNOTATION = 'dormouse.dev/velero-operation'
-export type OperationMark = 'requested' | 'known' | 'removed'
+type OperationMark = 'requested' | 'known' | 'removed'
 
 /** undefined: there is no mark, or an unknown one. */
 export function operationMark({ metadata }: KubeObject): OperationMark | undefined {

@@ -27,18 +27,24 @@ export function requireClaimHandle(handle: { apiGroup?: string; kind?: string; n
   return handle.name
 }
 
-/** The name of the PersistentVolume that the claim is bound to. */
-export function requireBoundVolume(claim: PersistentVolumeClaim | undefined, where: string): string {
+/** A claim that names the PersistentVolume that it is bound to. */
+type BoundClaim = PersistentVolumeClaim & { spec: { volumeName: string } }
+
+/** Throws TerminalErrors `ClaimNotFound` and `ClaimNotBound`. */
+export function requireBoundClaim(claim: PersistentVolumeClaim | undefined, where: string): BoundClaim {
   if (claim === undefined) throw new TerminalError('ClaimNotFound', `PersistentVolumeClaim ${where} does not exist`)
-  const volumeName = claim.spec?.volumeName
-  if (claim.status?.phase !== 'Bound' || typeof volumeName !== 'string' || volumeName === '') {
-    const phase = claim.status?.phase ?? 'unknown'
-    throw new TerminalError(
-      'ClaimNotBound',
-      `PersistentVolumeClaim ${where} is ${phase}, not Bound: it has no data to back up yet`,
-    )
-  }
-  return volumeName
+  if (isBound(claim)) return claim
+  const phase = claim.status?.phase ?? 'unknown'
+  throw new TerminalError(
+    'ClaimNotBound',
+    `PersistentVolumeClaim ${where} is ${phase}, not Bound: it has no data to back up yet`,
+  )
+}
+
+/** Any user can write a claim and its status. */
+function isBound(claim: PersistentVolumeClaim): claim is BoundClaim {
+  const volumeName: unknown = claim.spec?.volumeName
+  return claim.status?.phase === 'Bound' && typeof volumeName === 'string' && volumeName !== ''
 }
 
 /**
@@ -88,9 +94,14 @@ export function isDiskIn(
   return isOwn && volumes.some(isBound)
 }
 
-/** The FCD id of a PersistentVolume, or an error that says why it has none. */
-export function requireDisk(volume: PersistentVolume | undefined, name: string): string {
+/** Throws TerminalError `VolumeNotFound`. */
+export function requireVolume(volume: PersistentVolume | undefined, name: string): PersistentVolume {
   if (volume === undefined) throw new TerminalError('VolumeNotFound', `PersistentVolume ${name} does not exist`)
+  return volume
+}
+
+/** The FCD id of a PersistentVolume, or an error that says why it has none. */
+export function requireDisk(volume: PersistentVolume, name: string): string {
   const csi = volume.spec?.csi
   if (csi?.driver !== CSI_DRIVER) {
     const found = csi?.driver ?? 'no CSI driver'

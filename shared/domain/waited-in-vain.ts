@@ -60,7 +60,7 @@ export function hasMovedASlice({ metadata, ...mover }: TransferObject): boolean 
 }
 
 /** `slotsOf`: how many slots a namespace has now. */
-export type Room = { waiting: readonly TransferObject[]; slotsOf: (tenant: string) => number }
+type Room = { waiting: readonly TransferObject[]; slotsOf: (tenant: string) => number }
 
 /**
  * Whether `mover`, which has moved a slice, gives up its slot for an object that waits in vain: in the same namespace if that object has

@@ -2,8 +2,8 @@
 // (CONTRIBUTING.md#how-to-add). Reasons are explained in docs/operations/reasons.md.
 
 /** `api`: the Kubernetes API, including the Leases that it stores. */
-export type ErrorOrigin = 'api'
-export type ErrorOptionsWithDelay = { cause?: unknown; retryAfterSeconds?: number; origin?: ErrorOrigin }
+type ErrorOrigin = 'api'
+type ErrorOptionsWithDelay = { cause?: unknown; retryAfterSeconds?: number; origin?: ErrorOrigin }
 
 /** Base of every error that Dormouse understands. `reason` is CamelCase and stable; `message` says what, where, with which input. */
 export abstract class DormouseError extends Error {

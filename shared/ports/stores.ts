@@ -11,7 +11,7 @@ import type { ObjectStore } from './object-store.ts'
 export type StoreSettings = { readonly kind: string }
 
 /** `notes`: oddities of the Secrets, for a log; the notes contain no secrets. */
-export type ReadySettings = { settings: StoreSettings; notes: string[] }
+type ReadySettings = { settings: StoreSettings; notes: string[] }
 
 /** The registry's interface for code that does not depend on kinds. */
 export interface Stores extends StoreRules {

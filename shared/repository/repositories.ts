@@ -38,7 +38,7 @@ import { claimedKind, SEALED_PREFIX_BYTES } from '#shared/repository/format/seal
 import type { ScryptCost } from '#shared/repository/format/slot-fields.ts'
 import { pruneRepository } from '#shared/repository/maintenance/prune.ts'
 
-export type RepositoriesOptions = {
+type RepositoriesOptions = {
   storeOf: (access: RepositoryAccess) => ObjectStore
   clock: Clock
   /** For repositories that are created: a power of two from 256 KiB to 4 MiB. */

@@ -11,7 +11,7 @@ import { BadEvent } from './ref.ts'
 /** An event that names an object has a few hundred bytes; with the whole object in it, at most the API server's limits. */
 const BODY_LIMIT_BYTES = 256 * KiB
 
-export type AppOptions = {
+type AppOptions = {
   name: string
   receive: Receive
   log: Logger

@@ -2,8 +2,8 @@
 // A scrape misses pods that scale to zero anyway, so otlp.ts pushes the same numbers before the end.
 
 type Labels = Readonly<Record<string, string>>
-export type Sample = { labels: Labels; value: number }
-export type Metric = Counter | Histogram
+type Sample = { labels: Labels; value: number }
+type Metric = Counter | Histogram
 
 export class Counter {
   readonly type = 'counter'
@@ -36,7 +36,7 @@ export class Counter {
   }
 }
 
-export type Spread = { labels: Labels; counts: number[]; count: number; sum: number }
+type Spread = { labels: Labels; counts: number[]; count: number; sum: number }
 
 export class Histogram {
   readonly type = 'histogram'

@@ -8,7 +8,7 @@ import { openRequest } from './outgoing.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 /** `startedMs`: when the counts were 0. */
-export type Period = { startedMs: number; nowMs: number }
+type Period = { startedMs: number; nowMs: number }
 
 const TIMEOUT_MS = 3 * SECOND_MS
 /** AGGREGATION_TEMPORALITY_CUMULATIVE of opentelemetry/proto/metrics/v1/metrics.proto. */

@@ -4,7 +4,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http'
 import { agentProxyEnv } from '#shared/kernel/proxy.ts'
 import { http } from './http.ts'
 
-export type Outgoing = { method: 'POST'; headers: Record<string, string | number> }
+type Outgoing = { method: 'POST'; headers: Record<string, string | number> }
 
 /** Each request has a connection of its own. RetryableError `ProxyUnsupported`. */
 export function openRequest(

@@ -7,8 +7,8 @@ import type { EventAttributes } from './ref.ts'
 import type { ServeOptions } from './serve.ts'
 
 /** An empty body with a status of its own: without it faas-js-runtime would send the whole object as the body. */
-export type KnativeAnswer = { statusCode: number; headers: Record<string, string>; body: '' }
-export type KnativeHandle = (context: unknown, event?: EventAttributes) => Promise<KnativeAnswer>
+type KnativeAnswer = { statusCode: number; headers: Record<string, string>; body: '' }
+type KnativeHandle = (context: unknown, event?: EventAttributes) => Promise<KnativeAnswer>
 
 /** `event` may be a CloudEvent of the SDK: its attributes are read, its methods are not called. */
 export function toHandle(options: Omit<ServeOptions, 'port' | 'onStop' | 'drainMs' | 'cleanUpMs'>): KnativeHandle {

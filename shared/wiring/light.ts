@@ -9,7 +9,7 @@ import { createStores } from '#shared/repository/stores/registry.ts'
 import { createLogger, type Logger } from '#shared/runtime/logger.ts'
 import { createMetrics, type Metrics } from '#shared/runtime/metrics.ts'
 
-export type Wired = { deps: StepDeps; log: Logger; metrics: Metrics }
+type Wired = { deps: StepDeps; log: Logger; metrics: Metrics }
 
 export function wireLight(name: string): Wired {
   const log = createLogger(name)

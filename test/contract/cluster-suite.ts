@@ -9,7 +9,7 @@ import type { LooseObject } from '#test/support/loose-object.ts'
 import { rejects } from './cluster-rejects.ts'
 
 /** `namespaces`: two namespaces that exist and are empty. */
-export type ClusterUnderTest = { cluster: Cluster; namespaces: [string, string]; stop: () => Promise<void> }
+type ClusterUnderTest = { cluster: Cluster; namespaces: [string, string]; stop: () => Promise<void> }
 
 let counter = 0
 

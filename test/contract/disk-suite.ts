@@ -9,7 +9,7 @@ import type { Disk } from '#shared/ports/disk.ts'
 /**
  * `open`: returns one more handle on the same empty disk of `capacityBytes`. `tellsAllocation`: the disk implements `allocated`.
  */
-export type DiskUnderTest = {
+type DiskUnderTest = {
   capacityBytes: number
   open: (writable: boolean) => Disk
   tellsAllocation: boolean

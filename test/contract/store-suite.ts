@@ -7,7 +7,7 @@ import { MiB } from '#shared/kernel/units.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
 
 /** `open`: returns the same store as another process sees it. The store is empty at first. */
-export type StoreUnderTest = { store: ObjectStore; open: () => Promise<ObjectStore>; stop: () => Promise<void> }
+type StoreUnderTest = { store: ObjectStore; open: () => Promise<ObjectStore>; stop: () => Promise<void> }
 
 export function storeSuite(title: string, start: () => Promise<StoreUnderTest>): void {
   const test = suite(title)

@@ -8,7 +8,7 @@ import { GiB, KiB, MINUTE_MS, MiB } from '#shared/kernel/units.ts'
 import type { TaskRef, VolumeService } from '#shared/ports/volumes.ts'
 
 /** A place with volumes, and what only the CSI driver, the guest and an administrator do to them. */
-export type VolumesHarness = {
+type VolumesHarness = {
   service: VolumeService
   createDisk(capacityBytes: number, cbt: boolean): Promise<string>
   deleteDisk(fcdId: string): Promise<void>

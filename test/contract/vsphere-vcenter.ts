@@ -16,7 +16,7 @@ type Ready = {
   control: string
 }
 
-export type VcenterState = {
+type VcenterState = {
   fcds: { id: string; path: string; snapshots: { id: string; description: string }[] }[]
   datastores: { id: string }[]
   sessions: number

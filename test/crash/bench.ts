@@ -8,7 +8,7 @@ import { claimRepository } from '#test/environment/main-job.ts'
 import { openRepository } from '#test/environment/storage/repository.ts'
 import { type Bystander, standBy } from './bystander.ts'
 
-export const SLICE_SECONDS = 2
+const SLICE_SECONDS = 2
 export const LEASE_SECONDS = 5
 const BYTES_PER_SECOND = 3e6
 const SWEEP_MS = 2000

@@ -5,7 +5,7 @@ import { Random } from '#test/simulation/random.ts'
 import { ANYBODY, type CrashRun, STAGES, type Stage, type Step, type When } from './plan.ts'
 
 export type Points = Record<Stage, string[]>
-export type Seconds = Record<Stage, number>
+type Seconds = Record<Stage, number>
 
 export const ALONE = '/alone/'
 export const AGAIN = '/again'
@@ -25,7 +25,7 @@ const MOMENTS_PER_LIFE = 2
 const WITHIN = 0.8
 
 /** A fault that comes by the clock and not by the work, so a run may end without it. */
-export function isTimed(point: string): boolean {
+function isTimed(point: string): boolean {
   return /: PATCH leases \S+ hold$| progress$|^sweep: |^\?: /.test(point)
 }
 

@@ -24,7 +24,7 @@ export type Backup = {
   seconds: number
 }
 export type Restore = { clone: LooseObject; volume: Volume; phases: string[]; seconds: number }
-export type Waiting = { timeoutMs?: number }
+type Waiting = { timeoutMs?: number }
 
 const LABELS = { 'velero.io/exclude-from-backup': 'true' }
 const MINUTE_MS = 60_000

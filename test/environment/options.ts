@@ -48,7 +48,7 @@ export type EnvironmentOptions = {
   say?: (line: string) => void
 }
 
-export type Neighbour = Pick<Parts, 's3' | 'vcenter' | 'repositoryKey' | 'faults'>
+type Neighbour = Pick<Parts, 's3' | 'vcenter' | 'repositoryKey' | 'faults'>
 
 export type VeleroOptions = {
   /** Files that are copied into the server's plugins folder beside the object store's plugin; folders with their content. */
@@ -61,7 +61,7 @@ export type VeleroOptions = {
   reach?: string[]
 }
 
-export type Manifests = { cluster: string[]; services: string[]; eventing: string[] }
+type Manifests = { cluster: string[]; services: string[]; eventing: string[] }
 
 export type Settings = Required<Omit<EnvironmentOptions, 'folder' | 'movers' | 'velero' | 'beside' | 'manifests'>> &
   Pick<EnvironmentOptions, 'folder' | 'movers' | 'velero' | 'beside'> & { manifests: Manifests }

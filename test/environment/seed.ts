@@ -105,7 +105,7 @@ export function storageClass(
   }
 }
 
-export type NewNode = {
+type NewNode = {
   name: string
   labels?: Record<string, string>
   taints?: object[]

@@ -7,7 +7,7 @@ import type { Part } from './parts.ts'
 /** Each file of tests loads hundreds of modules, whose types Node strips: it keeps the result here. */
 const COMPILED = path.resolve('build/compile-cache')
 
-export type Count = { passed: number; failed: number }
+type Count = { passed: number; failed: number }
 export type Ended = Count & { part: Part; seconds: number; output: string }
 
 export async function runPart(part: Part): Promise<Ended> {

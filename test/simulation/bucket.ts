@@ -29,7 +29,7 @@ import type { VirtualClock } from './clock.ts'
 import type { Caller, Pod } from './pod.ts'
 
 /** Pages of 128 KiB: a volume of 640 KiB has five. */
-export const CHUNK_BYTES = 8 * KiB
+const CHUNK_BYTES = 8 * KiB
 export const BUDGET = {
   packBytes: 8 * CHUNK_BYTES,
   packBuffersPerLane: 2,

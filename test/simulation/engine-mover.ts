@@ -28,7 +28,7 @@ const CHUNK_MS = SECOND_MS
 const IDLE_MS = 45 * SECOND_MS
 const WORKERS = 2
 
-export type MoverWorld = { clock: VirtualClock; bucket: Bucket; disks: Disks; broken: string[]; sessions: Sessions }
+type MoverWorld = { clock: VirtualClock; bucket: Bucket; disks: Disks; broken: string[]; sessions: Sessions }
 
 type Moving = { pod: Pod; isAlive: () => boolean }
 

@@ -12,7 +12,7 @@ import { Slowness } from './slowness.ts'
  * `before`: the call did nothing. `after`: it did its work, and its answer is lost. `repeated`: the same, and the adapter repeats the call.
  * `pause`: the process is paused before the call. `function`: only the function is paused; its mover goes on.
  */
-export type Trouble =
+type Trouble =
   | { kind: 'none' }
   | { kind: 'before' | 'after'; error: Error }
   | { kind: 'repeated' }

@@ -54,7 +54,7 @@ export async function aBackup(world: World, fsType?: string): Promise<LooseObjec
   return backup as LooseObject
 }
 
-export type CloneOptions = {
+type CloneOptions = {
   /** Pretends that the backed-up claim had this class. */
   storageClass?: string | undefined
   namespace?: string

@@ -31,7 +31,7 @@ const MOST_CALLS_PER_TASK = 8
 /** `isCutOff`: requests are cut off at their maximum age. */
 export type Warm = { pod: Pod; deps: TransferDeps; isCutOff: boolean }
 
-export type ProcessWorld = {
+type ProcessWorld = {
   choices: Choices
   clock: VirtualClock
   faults: Faults

@@ -6,7 +6,7 @@ import { TerminalError } from '#shared/kernel/errors.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import type { World } from './world.ts'
 
-export type Rule = (claim: LooseObject) => TerminalError | undefined
+type Rule = (claim: LooseObject) => TerminalError | undefined
 
 /** From now on, each new claim has to pass this check. */
 export function ruleClaims(world: World, namespace: string, rule: Rule): void {

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { Step } from './choices.ts'
 
-export type Recorded = { why: string; steps: readonly Step[] }
+type Recorded = { why: string; steps: readonly Step[] }
 
 /** Where failed seeds are written. Give the ones worth keeping a name, and move them to test/simulation/recorded. */
 export const RECORDS = process.env['SIMULATION_RECORDS'] ?? 'build/simulation'

@@ -7,7 +7,7 @@ import { simulate } from './run.ts'
 const MOST_TRIES = 150
 const MOST_MS = 60_000
 
-export type Failed = { steps: readonly Step[]; failure: string }
+type Failed = { steps: readonly Step[]; failure: string }
 
 export async function shrink(steps: readonly Step[], failure: string, runs = simulate): Promise<Failed> {
   const endMs = performance.now() + MOST_MS

@@ -40,7 +40,7 @@ type Delay = { ms: number; slow: 'request' | 'answer' }
 type Stuck = { untilMs: number; slow: Delay['slow'] }
 
 /** The caller: `name` of its process; `awake` waits while the process is paused, and throws when it is dead. */
-export type SlowCaller = { name: string; awake: () => Promise<void> }
+type SlowCaller = { name: string; awake: () => Promise<void> }
 
 /** There is no answer, so the caller cannot know whether the call was carried out. */
 export class NoAnswer extends RetryableError {}

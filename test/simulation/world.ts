@@ -37,7 +37,7 @@ const WATCHED: [KindName, string][] = [
   ['DeleteSnapshot', GATE],
   ['PersistentVolumeClaim', 'dormouse.dev/clone-uid'],
 ]
-export const STEPPED = ['Snapshot', 'Upload', 'CloneFromSnapshot', 'Download', 'DeleteSnapshot'] as const
+const STEPPED = ['Snapshot', 'Upload', 'CloneFromSnapshot', 'Download', 'DeleteSnapshot'] as const
 export type Stepped = (typeof STEPPED)[number]
 const SWEEP_EVERY_MS = 60 * SECOND_MS
 /** A run with more turns than this without an end is a livelock. */

@@ -11,7 +11,7 @@ import { stores } from '#test/support/stores.ts'
 import { sweepOrphans } from '../../functions/sweep/orphans.ts'
 import { IdleClock } from './idle-clock.ts'
 
-export type OrphansDay = {
+type OrphansDay = {
   /** From the first tick until the last disk was checked for the first time. */
   allSeenMs: number
   runs: number

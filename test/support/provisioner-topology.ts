@@ -7,7 +7,7 @@ export type Place = Record<string, string>
 type Term = { matchLabelExpressions?: { key: string; values: string[] }[] }
 type CsiDriverInfo = { name: string; topologyKeys?: string[] | null }
 
-export type Asked = {
+type Asked = {
   driver: string
   storageClass: LooseObject
   node: LooseObject | undefined

@@ -9,7 +9,7 @@ import type { Cluster } from '#shared/ports/cluster.ts'
 import { stores } from '#test/support/stores.ts'
 
 export type Cost = { requests: number; objects: number }
-export type QueueCost = { uploads: number; queueing: Cost; draining: Cost }
+type QueueCost = { uploads: number; queueing: Cost; draining: Cost }
 
 /** The size of the API server's pages. */
 const PAGE_OBJECTS = 128

@@ -1,6 +1,6 @@
 // A sleep whose end the test decides.
 
-export type SlowSleep = {
+type SlowSleep = {
   sleep: (ms: number, signal: AbortSignal) => Promise<void>
   /** Ends the sleep that began last. */
   pass: () => void

@@ -7,7 +7,7 @@ import type { Extent } from '#shared/ports/disk.ts'
 import { MemoryDisk, type MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 
 /** `fill` below 4: a repeated byte (0: zeros), so that equal chunks occur; other values are noise, different for each value. */
-export type Change = { kind: 'write' | 'discard'; sector: number; sectors: number; fill: number }
+type Change = { kind: 'write' | 'discard'; sector: number; sectors: number; fill: number }
 
 export function changes(sectors: number, most: number): fc.Arbitrary<Change[]> {
   return fc.array(

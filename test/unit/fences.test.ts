@@ -14,7 +14,7 @@ const fences = suite('fences')
 const IMPORTS: [file: string, stopped: string, passes: string][] = [
   ['shared/api/x.ts', '#shared/kernel/units.ts', './kinds.ts'],
   ['shared/kernel/x.ts', '#shared/api/kinds.ts', './units.ts'],
-  ['shared/kernel/sdk.ts', '@aws-sdk/client-s3', 'node:fs'],
+  ['shared/kernel/sdk.ts', '@aws-sdk/client-s3', 'node:net'],
   ['shared/domain/x.ts', 'node:fs', '#shared/kernel/units.ts'],
   ['shared/domain/adapter.ts', '#shared/adapters/kube/cluster.ts', '#shared/api/kinds.ts'],
   ['shared/repository/format/x.ts', 'node:fs', 'node:crypto'],
@@ -57,7 +57,7 @@ const IMPORTS: [file: string, stopped: string, passes: string][] = [
   ['functions/upload/handler.ts', '../download/handler.ts', '#shared/ports/mover.ts'],
   ['functions/upload/adapter.ts', '#shared/adapters/kube/cluster.ts', './handler.ts'],
   ['functions/upload/sdk.ts', '@kubernetes/client-node', '#shared/domain/upload.ts'],
-  ['functions/upload/main.ts', '@aws-sdk/client-s3', '#shared/adapters/kube/cluster.ts'],
+  ['functions/upload/main.ts', '@aws-sdk/client-s3', '#shared/wiring/light.ts'],
   ['functions/download/main.ts', '../upload/handler.ts', './handler.ts'],
   ['functions/sweep/main.ts', '#shared/repository/stores/registry.ts', '#shared/wiring/light.ts'],
   ['velero/domain/x.ts', 'node:fs', '#shared/domain/ids.ts'],

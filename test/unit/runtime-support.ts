@@ -35,7 +35,7 @@ export function eventHeaders(changes: Record<string, string | undefined> = {}): 
   )
 }
 
-export type Answered = { status: number; retryAfter: string | null; text: string; connection: string | null }
+type Answered = { status: number; retryAfter: string | null; text: string; connection: string | null }
 
 export async function post(url: string, headers: Record<string, string>, body = '{}'): Promise<Answered> {
   const response = await fetch(url, { method: 'POST', headers, body })

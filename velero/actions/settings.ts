@@ -28,7 +28,7 @@ async function readBlockedKinds(deps: ActionDeps): Promise<BlockedKinds> {
   return blockedKinds(list, config)
 }
 
-export type FeatureStates = { localMode: boolean; csiMigration: boolean }
+type FeatureStates = { localMode: boolean; csiMigration: boolean }
 
 export async function readFeatures(deps: ActionDeps): Promise<FeatureStates> {
   const states = (await deps.cluster.read('ConfigMap', deps.veleroNamespace, FEATURES_MAP))?.data ?? {}

@@ -11,7 +11,7 @@ const ATTEMPTS = 10
 
 type Request = 'Snapshot' | 'CloneFromSnapshot'
 
-export type Stoppable<Name extends Request> = {
+type Stoppable<Name extends Request> = {
   kind: Name
   /** Reads the object again for each attempt. */
   find: () => Promise<KindTypes[Name] | undefined>

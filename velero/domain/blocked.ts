@@ -43,9 +43,7 @@ export function blockedKinds(list: ConfigMap | undefined, config: ConfigMap | un
   return { resources, strict: config?.data?.[BLOCKED_MODE_KEY] === 'strict' }
 }
 
-export type BlockedDecision =
-  | { kind: 'skip'; level: 'info' | 'warn'; message: string }
-  | { kind: 'fail'; message: string }
+type BlockedDecision = { kind: 'skip'; level: 'info' | 'warn'; message: string } | { kind: 'fail'; message: string }
 
 /** For an item of a kind on the list. Dormouse's own work objects need no backup: there is no warning and no failure. */
 export function decideBlocked(item: KubeObject, strict: boolean): BlockedDecision {

@@ -15,7 +15,7 @@ import { isSnapshotOver, seeSnapshot } from '#shared/domain/snapshot.ts'
 import { seeUpload } from '#shared/domain/upload.ts'
 import { beginning } from '#shared/kernel/cut.ts'
 
-export type OperationState = {
+type OperationState = {
   completed: boolean
   error: string
   nCompleted: number
@@ -29,7 +29,7 @@ export type OperationState = {
 type Outcome = 'running' | 'succeeded' | 'failed'
 
 /** Only phases without a successor are an end: UploadError is retried, CleanupFailed still holds the disk snapshot. */
-export const UPLOAD_OUTCOME = {
+const UPLOAD_OUTCOME = {
   New: 'running',
   InProgress: 'running',
   UploadError: 'running',
@@ -41,7 +41,7 @@ export const UPLOAD_OUTCOME = {
 } as const satisfies Record<UploadPhase, Outcome>
 
 /** While there is no Upload, or after its record was deleted. */
-export const SNAPSHOT_OUTCOME = {
+const SNAPSHOT_OUTCOME = {
   New: 'running',
   InProgress: 'running',
   Snapshotted: 'running',
@@ -59,7 +59,7 @@ const MAX_DESCRIPTION_CHARS = 256
 const MAX_ERROR_CHARS = 2048
 
 /** For a restore: the clone's status holds the bytes of its Download. */
-export const CLONE_OUTCOME = {
+const CLONE_OUTCOME = {
   New: 'running',
   InProgress: 'running',
   Retry: 'running',

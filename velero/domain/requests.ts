@@ -29,7 +29,7 @@ import {
 } from './names.ts'
 import { operationDeadlineMs } from './times.ts'
 
-export type SnapshotRequest = {
+type SnapshotRequest = {
   claim: PersistentVolumeClaim
   backup: Backup
   /** Empty: local mode, the disk snapshot is the backup. */
@@ -73,7 +73,7 @@ export function isOfBackup(snapshot: Snapshot, backup: Backup): boolean {
   return backup.metadata.uid !== undefined && snapshot.metadata.labels?.[BACKUP_UID_LABEL] === backup.metadata.uid
 }
 
-export type CloneRequest = {
+type CloneRequest = {
   restore: Restore
   /** UID of the claim in the backup. */
   claimUid: string | undefined
@@ -114,7 +114,7 @@ export function isOfRestore(clone: CloneFromSnapshot, restore: Restore): boolean
   return restore.metadata.uid !== undefined && clone.metadata.labels?.[RESTORE_UID_LABEL] === restore.metadata.uid
 }
 
-export type RepositoryRequest = { name: string; veleroNamespace: string; namespace: string; spec: StoreSpec }
+type RepositoryRequest = { name: string; veleroNamespace: string; namespace: string; spec: StoreSpec }
 
 export function repositoryClaimOf({
   name,

@@ -7,8 +7,8 @@ import { HOUR_MS, MINUTE_MS } from '#shared/kernel/units.ts'
 import { RESOURCE_TIMEOUT_ANNOTATION } from './names.ts'
 
 /** Velero's own defaults: `--default-item-operation-timeout`, `--resource-timeout`. */
-export const DEFAULT_OPERATION_TIMEOUT_MS = 4 * HOUR_MS
-export const DEFAULT_RESOURCE_TIMEOUT_MS = 10 * MINUTE_MS
+const DEFAULT_OPERATION_TIMEOUT_MS = 4 * HOUR_MS
+const DEFAULT_RESOURCE_TIMEOUT_MS = 10 * MINUTE_MS
 
 /** A later date could not be written in RFC 3339. */
 const MAX_DURATION_MS = 10 * 365 * 24 * HOUR_MS

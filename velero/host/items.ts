@@ -28,7 +28,7 @@ function invalid(field: string, why: string): TerminalError {
 }
 
 /** An item that an action may change in place, with its original bytes and text. */
-export type SentItem = { item: Item; bytes: Uint8Array; text: string }
+type SentItem = { item: Item; bytes: Uint8Array; text: string }
 
 export function readSentItem(bytes: Uint8Array): SentItem {
   const item = readItem(bytes, 'item')

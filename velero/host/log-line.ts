@@ -6,7 +6,7 @@ import { KiB } from '#shared/kernel/units.ts'
 export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error'] as const
 export type Level = (typeof LEVELS)[number]
 
-export type Said = {
+type Said = {
   level: Level
   message: unknown
   fields: Record<string, unknown>

@@ -4,8 +4,8 @@
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { ItemAction } from '../actions.ts'
 
-export type ActionKind = ItemAction['kind']
-export type ActionOf<Kind extends ActionKind> = Extract<ItemAction, { kind: Kind }>
+type ActionKind = ItemAction['kind']
+type ActionOf<Kind extends ActionKind> = Extract<ItemAction, { kind: Kind }>
 
 /** `<dns-subdomain>/<name>` (velero pkg/plugin/clientmgmt/process/registry.go). */
 const NAME = /^(?=[^/]{1,253}\/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[^/]+$/

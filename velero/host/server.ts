@@ -18,7 +18,7 @@ const OPTIONS = {
   'grpc.enable_channelz': 0,
 }
 
-export type Plan = { registry: Registry; log: HostLog; command: string; streams: IdleStreams; stop: () => void }
+type Plan = { registry: Registry; log: HostLog; command: string; streams: IdleStreams; stop: () => void }
 
 export function createServer({ registry, log, command, streams, stop }: Plan): Server {
   const methods: Method[] = [

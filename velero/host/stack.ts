@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url'
 
-export type Frame = { file: string; line: number; function: string }
+type Frame = { file: string; line: number; function: string }
 
 /** In a single executable file, frames name the bundle without a folder. */
 const FRAME = /^ {4}at (?:async )?(?:(.+) \()?((?:file:\/\/)?\/[^()]*?|[\w-]+\.cjs):(\d+):\d+\)?$/

@@ -13,7 +13,7 @@ import { type Attempt, saysNotFound } from './refusals.ts'
 import { ServerClock } from './server-clock.ts'
 import { createTransport, type Transport, type TransportOptions } from './transport.ts'
 
-export type ClusterOptions = TransportOptions &
+type ClusterOptions = TransportOptions &
   AccessOptions & {
     /** Receives the server's warnings about an accepted request, such as an unknown field that it dropped. */
     onWarning?: (warning: string) => void

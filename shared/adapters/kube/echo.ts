@@ -7,7 +7,7 @@ import { excerptOf } from '#shared/kernel/excerpt.ts'
 import type { ApiAnswer } from './exchange.ts'
 import { type Attempt, attemptText, requireSuccess } from './refusals.ts'
 
-export type ListAnswer = { metadata?: { continue?: string }; items: Partial<KubeObject>[] }
+type ListAnswer = { metadata?: { continue?: string }; items: Partial<KubeObject>[] }
 
 /** Lists of metadata only have a kind of their own. */
 const METADATA_LIST = { kind: 'PartialObjectMetadataList', apiVersion: 'meta.k8s.io/v1' }

@@ -31,7 +31,7 @@ export type ApiAnswer = {
   dateMs: number | undefined
 }
 
-export type Way = { server: URL; agent: Agent; headers: Record<string, string>; timeoutMs: number }
+type Way = { server: URL; agent: Agent; headers: Record<string, string>; timeoutMs: number }
 
 /** Rejects with the error of the connection. */
 export async function exchange(request: ApiRequest, way: Way): Promise<ApiAnswer> {

@@ -36,7 +36,7 @@ export function requireSuccess(answer: ApiAnswer, attempt: Attempt): void {
   if (answer.status < 200 || answer.status >= 300) throw errorOf(answer, attempt)
 }
 
-export function errorOf(answer: ApiAnswer, attempt: Attempt): DormouseError {
+function errorOf(answer: ApiAnswer, attempt: Attempt): DormouseError {
   const { status, retryAfterSeconds } = answer
   const words = statusOf(answer).message
   const message = `${attemptText(attempt)}: ${status} ${typeof words === 'string' ? excerptOf(words, MOST_WORDS) : 'without a reason'}`

@@ -3,7 +3,7 @@
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 
-export type Labels = Readonly<Record<string, string>>
+type Labels = Readonly<Record<string, string>>
 export type LabelTest = (labels: Labels | undefined) => boolean
 type Rule = (labels: Labels) => boolean
 

@@ -31,7 +31,7 @@ import {
 } from './cluster-rules.ts'
 import { parseLabelSelector } from './cluster-selector.ts'
 
-export type MemoryClusterOptions = {
+type MemoryClusterOptions = {
   clock: Pick<Clock, 'nowMs'>
   /** For tests that need the same UIDs in every run. */
   newUid?: () => string

@@ -9,7 +9,7 @@ import type { Trust } from './trust.ts'
 // The body is base64, without a dash: so many BEGIN lines without an END line take no more time than one.
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g
 
-export type Bundle = {
+type Bundle = {
   certificates: string[]
   /** 1, 2, …: positions in the bundle of entries that are not certificates. */
   unread: number[]

@@ -8,7 +8,7 @@ import { SECOND_MS } from '#shared/kernel/units.ts'
 import { type Trust, tlsOptions } from './trust.ts'
 import { openTunnel } from './tunnel.ts'
 
-export type SecureTarget = {
+type SecureTarget = {
   host: string
   port: number
   trust: Trust

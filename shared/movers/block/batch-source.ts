@@ -4,7 +4,7 @@ import type { OpenPage, UploadState } from './upload-state.ts'
 
 const PAGES_AHEAD = 4
 
-export type BatchSourceOptions = {
+type BatchSourceOptions = {
   state: UploadState
   batchChunks: number
   /** The most pages that may be open; `makeRoom` stores the packs that keep pages open. */

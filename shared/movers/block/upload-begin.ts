@@ -17,7 +17,7 @@ import { type BlockRoot, blockSourceOf } from './block-source.ts'
 import { geometryOf } from './geometry.ts'
 import { type ParentBackup, UploadState } from './upload-state.ts'
 
-export type Begun =
+type Begun =
   | { kind: 'sealed'; root: Root; source: BlockRoot }
   | { kind: 'unplanned' }
   | { kind: 'open'; state: UploadState; isFresh: boolean }

@@ -13,7 +13,7 @@ import type { OpenPage } from './upload-state.ts'
 /** Batches of a lane in progress: one is read while the other is judged. */
 const BATCHES_PER_LANE = 2
 
-export type PumpContext = PageContext & {
+type PumpContext = PageContext & {
   lanes: readonly Lane[]
   known: KnownChunks
   outbox: Outbox

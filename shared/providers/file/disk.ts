@@ -14,7 +14,7 @@ export function createDiskFile(path: string, capacityBytes: number): void {
   }
 }
 
-export type FileDiskOptions = {
+type FileDiskOptions = {
   writable: boolean
   /** Allocated runs, ascending; without them `allocated` returns undefined (Node has no SEEK_HOLE). */
   extents?: readonly Extent[] | undefined

@@ -10,9 +10,9 @@ import type { DiskAccess, FcdSnapshot, TaskRef, TaskState, VolumeFacts, VolumeSe
 import { checkId, checkTask, parseChangeId } from '#shared/providers/vsphere/ids.ts'
 import { MemoryVolume, type MemoryVolumeSnapshot } from './volume.ts'
 
-export type VolumeCall = { method: keyof VolumeService; fcdId: string | undefined; snapshotId: string | undefined }
+type VolumeCall = { method: keyof VolumeService; fcdId: string | undefined; snapshotId: string | undefined }
 
-export type MemoryVolumesOptions = {
+type MemoryVolumesOptions = {
   clock: Clock
   vcenter?: string
   /** How many calls of any kind a task outlasts. 0: it is done when it is started. */

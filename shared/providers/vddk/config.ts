@@ -13,7 +13,7 @@ export const VDDK_CONFIG_LABEL = 'velero.io/vddk-config'
 export const VDDK_CONFIG_LABEL_VALUE = 'vix-disk-lib'
 
 /** The encrypted transport first, then the plain one. SAN and HotAdd need more than a pod has. */
-export const DEFAULT_TRANSPORT_MODES = 'nbdssl:nbd'
+const DEFAULT_TRANSPORT_MODES = 'nbdssl:nbd'
 const TRANSPORTS = new Set(['file', 'san', 'hotadd', 'nbd', 'nbdssl'])
 
 /** The AIO buffers that VMware recommends for VDDK 7.0.3 and later: 16 x 64 KiB, four of them. Above 16 MiB Open fails. */

@@ -7,7 +7,7 @@ import { CONNECT_PARAMS, CRED_UID, type Pointer, SPEC_VSTORAGE_OBJECT, type Vddk
 /** Holds a password, so it is kept in memory only. `thumbprintSha1`: `AA:BB:…` of the vCenter's certificate. */
 export type VddkConnection = { server: string; port: number; thumbprintSha1: string; user: string; password: string }
 
-export type VddkDiskName = { fcdId: string; datastoreMoref: string; snapshotId: string | undefined }
+type VddkDiskName = { fcdId: string; datastoreMoref: string; snapshotId: string | undefined }
 
 /** Each ESXi host's port for disk data (docs/development/vddk.md#connections). */
 const NFC_HOST_PORT = 902

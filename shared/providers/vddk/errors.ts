@@ -23,7 +23,7 @@ function isHttpCode(code: number): boolean {
   return code >= 30001 && code <= 30202
 }
 
-export function meaningOf(code: number, call: string): Meaning {
+function meaningOf(code: number, call: string): Meaning {
   if (code === 1 && call === 'Open') return OPEN_FAILED
   return MEANINGS[code] ?? (isHttpCode(code) ? HTTP_FAILED : UNKNOWN)
 }

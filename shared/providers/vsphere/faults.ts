@@ -77,7 +77,7 @@ export function taskErrorOf(fault: VSphereFault, vcenter: string, task: string):
 const MOST_WORDS = 1000
 
 /** Neither the fault's type nor its text is enough alone: the type is for searching, the text for reading. */
-export function describeFault(fault: VSphereFault): string {
+function describeFault(fault: VSphereFault): string {
   const property = textOf(fault.detail, 'invalidProperty')
   const privileges = missingPrivileges(fault)
   const details = [
@@ -98,12 +98,12 @@ function missingPrivileges(fault: VSphereFault): string[] {
 }
 
 /** Keys of `faultMessage`, such as `vim.hostd.vmsvc.cbt.noTrack`. */
-export function messageKeys(fault: VSphereFault): string[] {
+function messageKeys(fault: VSphereFault): string[] {
   return listOf(fault.detail, 'faultMessage').flatMap((message) => textOf(message, 'key') ?? [])
 }
 
 /** The object that is missing, according to a call about a disk and its snapshot. */
-export type Missing = 'volume' | 'snapshot'
+type Missing = 'volume' | 'snapshot'
 
 /**
  * vslm's RetrieveVStorageObject returns InvalidArgument with the property `VolumeId`, vim25 and others return NotFound. An

@@ -17,7 +17,7 @@ export type HttpsLimits = { connectMs: number; callMs: number; answerBytes: numb
 
 export const HTTPS_LIMITS: HttpsLimits = { connectMs: 15 * SECOND_MS, callMs: VCENTER_CALL_MS, answerBytes: 64 * MiB }
 
-export type HttpsAnswer = {
+type HttpsAnswer = {
   status: number
   /** Values of Set-Cookie. */
   cookies: string[]

@@ -16,7 +16,7 @@ export function checkTask(task: string): string {
 }
 
 /** vSphere's change ids: 16 bytes that name the tracking, and the epoch in it (vsphere-csi-driver checks the same form). */
-export type ChangeId = { tracking: string; epoch: number }
+type ChangeId = { tracking: string; epoch: number }
 
 export function parseChangeId(text: string): ChangeId | undefined {
   const found = /^([0-9a-f]{2}(?: [0-9a-f]{2}){7}-[0-9a-f]{2}(?: [0-9a-f]{2}){7})\/(\d{1,15})$/i.exec(text)

@@ -5,7 +5,7 @@
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 
-export const VSPHERE_CONFIG_INVALID = 'VSphereConfigInvalid'
+const VSPHERE_CONFIG_INVALID = 'VSphereConfigInvalid'
 
 /** A key's value and its line number. A key alone on its line has the value `undefined`. */
 export type IniValue = { value: string | undefined; line: number }

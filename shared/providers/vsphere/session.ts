@@ -18,7 +18,7 @@ const SERVICE_INSTANCE: Moref = { type: 'ServiceInstance', id: 'ServiceInstance'
 const VSLM_INSTANCE: Moref = { type: 'VslmServiceInstance', id: 'ServiceInstance' }
 
 /** What vCenter says about itself before a login. */
-export type ServiceContent = { about: XmlObject; sessionManager: Moref; authorizationManager: Moref; rootFolder: Moref }
+type ServiceContent = { about: XmlObject; sessionManager: Moref; authorizationManager: Moref; rootFolder: Moref }
 
 type Login = { token: string; key: string; content: ServiceContent; disks?: Moref }
 

@@ -17,7 +17,7 @@ import {
 } from './xml.ts'
 
 /** `action` names the API version; vim25 6.7.3 is 6.7 U3, the oldest that Dormouse supports. */
-export type Service = { path: string; namespace: string; action: string }
+type Service = { path: string; namespace: string; action: string }
 export const VIM: Service = { path: '/sdk', namespace: 'urn:vim25', action: 'urn:vim25/6.7.3' }
 export const VSLM: Service = { path: '/vslm/sdk', namespace: 'urn:vslm', action: 'urn:vslm/1.0' }
 

@@ -9,7 +9,7 @@ import type { Session } from './session.ts'
 import { morefOf, VSLM } from './soap.ts'
 import { childOf, element, integerOf, listOf, textOf, type Xml, type XmlContent, type XmlObject } from './xml.ts'
 
-export type FoundVolume = { facts: VolumeFacts; thumbprintSha1: string }
+type FoundVolume = { facts: VolumeFacts; thumbprintSha1: string }
 
 /** One answer about changed areas covers only a part of a large disk. */
 export type ChangedPart = { startBytes: number; lengthBytes: number; areas: Extent[] }

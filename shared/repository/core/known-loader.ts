@@ -19,7 +19,7 @@ const PARALLEL_READS = 8
 /** Buckets overflow before the table is full. Beyond this fraction, loading more entries would evict newer ones. */
 const FILL = 0.75
 
-export type KnownSource = {
+type KnownSource = {
   repository: Repository
   blobs: BlobReader
   mostEntries: number

@@ -31,7 +31,7 @@ export type Repository = { store: ObjectStore; keys: RepositoryKeys; config: Rep
 /** `slots`: the slots that were read and are intact. `damagedSlots`: names of the others, sorted. */
 export type OpenedRepository = Repository & { slots: ReadonlyMap<string, KeySlot>; damagedSlots: readonly string[] }
 
-export type CreateOptions = {
+type CreateOptions = {
   chunkBytes?: number | undefined
   /** Smaller only in tests. */
   pageChunks?: number | undefined

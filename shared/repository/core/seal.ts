@@ -15,7 +15,7 @@ import type { Outbox } from './outbox.ts'
 import type { Repository } from './repository.ts'
 import { type Lost, verifyStored } from './verify-stored.ts'
 
-export type SealContext = {
+type SealContext = {
   repository: Repository
   session: string
   checkpoints: Checkpoints

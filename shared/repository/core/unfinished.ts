@@ -116,7 +116,7 @@ export async function loadUnfinished(source: Source, session: string, mostBegun:
 const volumeOf = (session: string): string => parseSession(session)?.volumeTag ?? ''
 
 /** `hasEnded`: true: the session was given up; false: it still runs. */
-export type CheckpointToTake = { session: string; startedMs: number; checkpoint: Checkpoint; hasEnded: boolean }
+type CheckpointToTake = { session: string; startedMs: number; checkpoint: Checkpoint; hasEnded: boolean }
 
 /** The checkpoints that a backup of the volume may continue from, newest sessions first, up to the bound of checkpoints that are read. */
 export async function* checkpointsOf(

@@ -13,7 +13,7 @@ import type { RootHealed, RootSource, RootStats } from './root.ts'
 import { openObject, sealObject } from './sealed-object.ts'
 
 /** A page that was begun, with its table so far. */
-export type BegunPage = { page: number; map: LocationTable }
+type BegunPage = { page: number; map: LocationTable }
 
 export type Checkpoint = {
   parent: string | undefined

@@ -11,7 +11,7 @@ import { openObject, sealObject } from './sealed-object.ts'
 /** 512 KiB each: 8 GiB of new data at the default chunk size. */
 export const SEGMENT_ENTRIES = 16_384
 
-export type IndexRun = { segments: BlobLocation[]; rest: LocationTable }
+type IndexRun = { segments: BlobLocation[]; rest: LocationTable }
 
 /** A segment's bytes: its first `count` entries, sorted by id. */
 export function encodeSegment(entries: LocationTable, count: number): Buffer {

@@ -5,7 +5,7 @@ import { asBuffer } from './bytes.ts'
 import { decodePackRef, encodePackRef, PACK_REF_BYTES } from './names.ts'
 import { ID_BYTES } from './version.ts'
 
-export const ENTRY_BYTES = 32
+const ENTRY_BYTES = 32
 const PACK_AT = 16
 const OFFSET_AT = 20
 const STORED_AT = 24

@@ -3,7 +3,7 @@
 export const CONFIG_KEY = 'config'
 
 /** The parts of a session id: whose backup it is (keyed tags), when it began, and which attempt it is. */
-export type SessionParts = { volumeTag: string; snapshotTag: string; startedMs: number; attempt: string }
+type SessionParts = { volumeTag: string; snapshotTag: string; startedMs: number; attempt: string }
 
 const SESSION = /^([0-9a-f]{16})-([0-9a-f]{16})-([0-9a-f]{12})-([0-9a-f]{8})$/
 const PACK_REF = /^[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{12}-[0-9a-f]{8}\/[0-9a-f]{16}$/

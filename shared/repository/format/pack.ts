@@ -110,7 +110,7 @@ export class PackBuilder {
 }
 
 /** A blob as it goes into the cipher. */
-export type PackedBlob = { bytes: Uint8Array; rawBytes: number; compressed: boolean }
+type PackedBlob = { bytes: Uint8Array; rawBytes: number; compressed: boolean }
 
 /** With a codec, the codec's next call overwrites the result. */
 export function packBlob(raw: Uint8Array, codec?: ChunkCodec): PackedBlob {

@@ -37,7 +37,7 @@ export type RootStats = {
 /** What the backup could not take over from its parent because packs were lost, and read from the source again. */
 export type RootHealed = { packs: number; pages: number }
 
-export type RootHead = Features & {
+type RootHead = Features & {
   version: typeof ROOT_VERSION
   about: RootAbout
   source: RootSource

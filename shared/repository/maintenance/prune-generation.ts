@@ -18,7 +18,7 @@ import { fenceIdle, type PruneRun } from './prune-run.ts'
 /** Every slice of an upload reads the list at its start; a list of this many packs has about one megabyte. */
 const MOST_PACKS = 32_768
 
-export type GenerationEnd = { state: 'done' | 'more' } | { state: 'waiting'; waitsFor: string[] }
+type GenerationEnd = { state: 'done' | 'more' } | { state: 'waiting'; waitsFor: string[] }
 
 export async function standingGenerations({ repository, signal }: PruneRun): Promise<string[]> {
   const found: string[] = []

@@ -80,7 +80,7 @@ export async function removeIncomplete(run: PruneRun, livesMs: number): Promise<
  * What a backup needs or the format keeps. Sessions and prunes that run own other objects for a while; once they have ended and a prune
  * has run, no other object may be left.
  */
-export type Kept = {
+type Kept = {
   packs: { has(pack: string): boolean }
   sealed: ReadonlySet<string>
   tombstones: ReadonlyMap<string, string>

@@ -6,7 +6,7 @@ import { advanceGeneration, retireUnnamed, standingGenerations, unnamedPacks } f
 import type { PruneRun } from './prune-run.ts'
 
 /** `isWhole` false: time was up. */
-export type Retired = { isWhole: boolean; waitsFor: string[] }
+type Retired = { isWhole: boolean; waitsFor: string[] }
 
 type Seen = {
   /** No list is worked through twice in one run: a list may be listed although it cannot be read, and the run would never end. */

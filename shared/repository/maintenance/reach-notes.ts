@@ -33,7 +33,7 @@ const MOST_SMALL_LISTED = 1024
 const PARALLEL_DELETES = 8
 const isSmall = ({ bytes }: StoredObject): boolean => bytes < MiB
 
-export type ReachNotesOptions = {
+type ReachNotesOptions = {
   clock: Clock
   /** Findings are written down once they have taken this long to find. */
   everyMs: number

@@ -21,7 +21,7 @@ import type { ReachNotes } from './reach-notes.ts'
 
 const PARALLEL_READS = 8
 
-export type ReachOptions = {
+type ReachOptions = {
   warn: Warn
   signal?: AbortSignal | undefined
   /** Where findings are kept; without it everything is read. */
@@ -39,7 +39,7 @@ export type ReachOptions = {
 export type SurveyProgress = { roots: { done: number; total: number }; pages: { done: number; total: number } }
 
 /** Packs that are known to exist; others are looked up in the store. */
-export type Listed = { has(pack: string): boolean }
+type Listed = { has(pack: string): boolean }
 type Seen = Pick<RootNote, 'digest' | 'bytes' | 'modifiedMs'>
 /** The result for one root: it was taken in; it is gone; or time was up before all its pages were read. */
 type Visit = 'whole' | 'gone' | 'cut'

@@ -17,10 +17,10 @@ import { footerBytes, PACK_HEADER_BYTES, PACK_TRAILER_BYTES, PackReader } from '
 import { type Root, sealRoot } from '#shared/repository/format/root.ts'
 import { decodeRootCopy } from '#shared/repository/format/root-copy.ts'
 
-export type RebuildOptions = { nowMs: number; warn?: Warn | undefined }
+type RebuildOptions = { nowMs: number; warn?: Warn | undefined }
 
 /** `stood`: a root was already there and was left unchanged. */
-export type Rebuilt = { key: string; root: Root; stood: boolean }
+type Rebuilt = { key: string; root: Root; stood: boolean }
 
 /**
  * Idempotent. TerminalErrors: `SessionInvalid`; `SessionFenced`: the backup was deleted or given up, and stays so;

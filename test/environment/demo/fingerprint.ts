@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib'
 export type Fingerprint = { sha256: string; grains: number[] }
 
 /** The unit in which vSphere tracks changes. */
-export const GRAIN_BYTES = 64 * 1024
+const GRAIN_BYTES = 64 * 1024
 const READ_BYTES = 64 * GRAIN_BYTES
 
 export async function fingerprint(file: string): Promise<Fingerprint> {

@@ -13,10 +13,10 @@ const BINARIES_LIMIT_BYTES = 360 * MIB
 const DATABASE_BYTES = 96 * MIB
 export const DATABASE = 'db/pages.db'
 /** Names below `text/`, of that many bytes each. */
-export const TEXTS = 60
+const TEXTS = 60
 export const TEXT_BYTES = 1.5 * MIB
 
-export type TreeFacts = { files: number; bytes: number }
+type TreeFacts = { files: number; bytes: number }
 
 export async function makeTree(folder: string, seed: string, binaries: string[]): Promise<TreeFacts> {
   const facts = { files: 0, bytes: 0 }

@@ -5,7 +5,7 @@ import type { Known } from '../faults/callers.ts'
 import type { Api } from '../kubernetes/api.ts'
 import { Program } from '../process/child.ts'
 
-export type AdapterOptions = {
+type AdapterOptions = {
   api: Api
   program: string
   leash: string

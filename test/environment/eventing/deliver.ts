@@ -6,12 +6,12 @@ import { eventFrom, headersOf, type RoutedEvent } from './cloud-event.ts'
 import { type DeliveryPlan, isRetried } from './delivery-spec.ts'
 
 export type Attempt = { url: string; attempt: number; status: number; ms: number; error?: string }
-export type Delivered =
+type Delivered =
   /** `reply`: the subscriber answered with an event of its own. */
   | { state: 'delivered'; reply: RoutedEvent | undefined }
   | { state: 'refused' | 'exhausted'; status: number; body: string }
 
-export type DeliverOptions = {
+type DeliverOptions = {
   plan: DeliveryPlan
   agent: Agent
   signal: AbortSignal

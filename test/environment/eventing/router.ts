@@ -10,11 +10,11 @@ import { type DeliveryPlan, type DeliverySpec, planOf } from './delivery-spec.ts
 import { checkFilters, type TriggerFilters, triggerTakes } from './filters.ts'
 
 export type Destination = DeliverySpec['deadLetterSink']
-export type TriggerCounts = { matched: number; delivered: number; retried: number; deadLettered: number; lost: number }
+type TriggerCounts = { matched: number; delivered: number; retried: number; deadLettered: number; lost: number }
 export type Passage = { trigger: string; event: RoutedEvent }
 /** What a test does with an event on its way to one trigger; `copies` 0 loses it. */
 export type Interference = { copies?: number; delayMs?: number }
-export type RoutedAttempt = Attempt & { atMs: number; trigger: string; attributes: Record<string, string> }
+type RoutedAttempt = Attempt & { atMs: number; trigger: string; attributes: Record<string, string> }
 
 type Route = {
   name: string

@@ -2,7 +2,7 @@
 
 import type { Interference, Passage } from '../eventing/router.ts'
 
-export type Unreliability = {
+type Unreliability = {
   /** Each a probability from 0 to 1. */
   drop?: number
   double?: number
@@ -13,7 +13,7 @@ export type Unreliability = {
   triggers?: string[]
 }
 
-export type Chance = { next: () => number }
+type Chance = { next: () => number }
 
 /** For `router.interfere`. */
 export function unreliable(chance: Chance, how: Unreliability): (passage: Passage) => Interference {

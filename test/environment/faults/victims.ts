@@ -8,10 +8,10 @@ import { isAlive, moversOf } from './callers.ts'
 export const VICTIMS = ['function', 'mover', 'adapter', 'router', 's3', 'etcd', 'kube-apiserver'] as const
 export type Victim = (typeof VICTIMS)[number]
 
-export const DOWN_MS = 1000
+const DOWN_MS = 1000
 
 /** `back` resolves when the victim runs again. A function runs again with its next request. */
-export type Killed = { what: string; back: Promise<void> }
+type Killed = { what: string; back: Promise<void> }
 
 /** `pid`: the process itself; for a function, all its children are killed as well. */
 export async function killProcess(pid: number): Promise<void> {
@@ -24,7 +24,7 @@ export async function killProcess(pid: number): Promise<void> {
 }
 
 /** All running instances, or all their movers. If none runs, none is killed, and `what` says so. */
-export async function killFunctions(environment: Environment, victim: 'function' | 'mover'): Promise<Killed> {
+async function killFunctions(environment: Environment, victim: 'function' | 'mover'): Promise<Killed> {
   const instances = environment.activator.names().flatMap((name) => environment.activator.instancesOf(name))
   const roots = instances.map(({ program }) => program.leashPid)
   const pids = victim === 'mover' ? roots.flatMap(moversOf) : roots.flatMap((root) => descendants(root))

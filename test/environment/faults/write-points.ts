@@ -2,7 +2,7 @@
 // `PUT packs/`, `SOAP VslmDeleteSnapshot_Task`. It never contains names of objects, ids or times.
 
 export type ServerName = 'kubernetes' | 's3' | 'vcenter'
-export type CallName = { name: string; writes: boolean }
+type CallName = { name: string; writes: boolean }
 
 export function nameCall(server: ServerName, method: string, url: string, body: Buffer): CallName {
   if (server === 's3') return nameS3(method, url)

@@ -4,9 +4,9 @@ import { Agent } from 'node:https'
 import type { LooseObject } from '#test/support/loose-object.ts'
 import { type Answer, openStream, request } from './http.ts'
 
-export type ObjectRef = { apiVersion: string; kind: string; namespace?: string; name: string }
+type ObjectRef = { apiVersion: string; kind: string; namespace?: string; name: string }
 export type WatchEvent = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR'; object: LooseObject }
-export type ApiOptions = { server: string; caPem: string; token: string }
+type ApiOptions = { server: string; caPem: string; token: string }
 
 const AWAY_RETRY_MS = 200
 /** The API server closes a connection that was idle for 90 s; a busy process could send a call into it before it reads that. */

@@ -10,7 +10,7 @@ import { Api } from './api.ts'
 import { type Authority, signingKeyPem } from './certificates.ts'
 import { writeKubeconfig } from './kubeconfig.ts'
 
-export type ControlPlaneOptions = {
+type ControlPlaneOptions = {
   folder: string
   logFolder: string
   leash: string

@@ -4,7 +4,7 @@ import http from 'node:http'
 import https from 'node:https'
 
 export type Answer = { status: number; headers: http.IncomingHttpHeaders; text: string }
-export type Request = {
+type Request = {
   method?: string
   headers?: Record<string, string>
   body?: string | Buffer

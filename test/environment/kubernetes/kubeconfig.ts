@@ -2,7 +2,7 @@
 
 import { writeFile } from 'node:fs/promises'
 
-export type KubeconfigFacts = { server: string; caPem: string; token: string; user: string; namespace?: string }
+type KubeconfigFacts = { server: string; caPem: string; token: string; user: string; namespace?: string }
 
 export async function writeKubeconfig(file: string, facts: KubeconfigFacts): Promise<void> {
   const { server, caPem, token, user, namespace } = facts

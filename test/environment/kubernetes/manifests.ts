@@ -25,7 +25,7 @@ export async function loadManifests(place: string, kubectl: string): Promise<Loo
   return found.flat()
 }
 
-export function parseManifests(text: string, where: string): LooseObject[] {
+function parseManifests(text: string, where: string): LooseObject[] {
   return parseAllDocuments(text).flatMap((document) => {
     const [problem] = document.errors
     if (problem !== undefined) throw new Error(`${where}: ${problem.message}`)

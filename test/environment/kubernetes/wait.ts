@@ -53,7 +53,7 @@ export class Recorder {
   }
 }
 
-export type Wanted = { kind: KindName; namespace?: string; name: string }
+type Wanted = { kind: KindName; namespace?: string; name: string }
 
 /** Resolves at the first state for which `predicate` is true; `undefined` stands for "not there". */
 export async function waitForObject(

@@ -3,7 +3,7 @@
 import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Api, WatchEvent } from './api.ts'
 
-export type WatchOptions = {
+type WatchOptions = {
   namespace?: string
   name?: string
   onObject: (object: LooseObject, type: WatchEvent['type']) => void

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 
-export type ProgramOptions = {
+type ProgramOptions = {
   /** Used in messages, and as the name of the log file. */
   name: string
   leash: string
@@ -17,7 +17,7 @@ export type ProgramOptions = {
   folder?: string
 }
 
-export type ProgramEnd = { code: number | null }
+type ProgramEnd = { code: number | null }
 
 export class Program {
   readonly name: string

@@ -3,7 +3,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 
-export type MemoryPeak = { bytes: number; processes: number; samples: number }
+type MemoryPeak = { bytes: number; processes: number; samples: number }
 
 export type ProcessTree = ReadonlyMap<number, readonly number[]>
 
@@ -35,7 +35,7 @@ export function descendants(rootPid: number, tree: ProcessTree = processTree()):
 }
 
 /** PSS of the tree below `rootPid` now. */
-export function treeBytes(rootPid: number): { bytes: number; processes: number } {
+function treeBytes(rootPid: number): { bytes: number; processes: number } {
   const pids = descendants(rootPid)
   return { bytes: pids.reduce((sum, pid) => sum + pssBytes(pid), 0), processes: pids.length }
 }

@@ -7,7 +7,7 @@ import type { FunctionSpec } from './function-spec.ts'
 import type { Instance } from './instance.ts'
 import { type FunctionCounts, QueueFull, ScaledFunction, type StartInstance } from './scaled-function.ts'
 
-export type ActivatorOptions = {
+type ActivatorOptions = {
   specs: FunctionSpec[]
   startInstance: StartInstance
   /** An instance that had no request for so long is stopped. */

@@ -6,7 +6,7 @@ import type { LooseObject } from '#test/support/loose-object.ts'
 import type { Api } from '../kubernetes/api.ts'
 import type { Container, EnvVar, FunctionSpec, KeyRef, NamedRef, Volume } from './function-spec.ts'
 
-export type InstanceFacts = { pod: string; port: number; node: string; mountFolder: string }
+type InstanceFacts = { pod: string; port: number; node: string; mountFolder: string }
 /** The addresses of the Broker's ingress and of the functions in this environment. */
 export type Addresses = { router: string; activator: string }
 type DataKind = 'ConfigMap' | 'Secret'

@@ -6,7 +6,7 @@ import { type Answer, request } from '../kubernetes/http.ts'
 import { Program } from '../process/child.ts'
 import { accepts } from '../process/ports.ts'
 
-export type InstanceOptions = {
+type InstanceOptions = {
   name: string
   leash: string
   command: string[]

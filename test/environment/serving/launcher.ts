@@ -11,7 +11,7 @@ import { type Addresses, localAddresses, resolveEnv } from './function-env.ts'
 import type { FunctionSpec } from './function-spec.ts'
 import { Instance } from './instance.ts'
 
-export type LauncherOptions = {
+type LauncherOptions = {
   api: Api
   /** Address of the API server for functions and event sources. */
   server: string

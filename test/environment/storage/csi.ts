@@ -218,7 +218,7 @@ export class CsiDriver {
   }
 }
 
-export function persistentVolume(
+function persistentVolume(
   name: string,
   claim: LooseObject,
   storageClass: LooseObject,

@@ -11,7 +11,7 @@ import type { Authority } from '../kubernetes/certificates.ts'
 import { Program } from '../process/child.ts'
 import { accepts, type Ports } from '../process/ports.ts'
 
-export type S3Options = {
+type S3Options = {
   folder: string
   logFolder: string
   leash: string
@@ -22,8 +22,8 @@ export type S3Options = {
 }
 export type BucketObject = { key: string; bytes: number }
 
-export const BUCKET = 'dormouse'
-export const REGION = 'us-east-1'
+const BUCKET = 'dormouse'
+const REGION = 'us-east-1'
 
 export class S3Server {
   /** The address that the environment itself uses. */

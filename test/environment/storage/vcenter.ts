@@ -8,7 +8,7 @@ import { request } from '../kubernetes/http.ts'
 import { Program } from '../process/child.ts'
 import type { Ports } from '../process/ports.ts'
 
-export type VcenterOptions = {
+type VcenterOptions = {
   folder: string
   logFolder: string
   leash: string
@@ -17,8 +17,8 @@ export type VcenterOptions = {
   authority: Authority
   clusterId: string
 }
-export type FcdSnapshotState = { id: string; description: string; createTime: string; changeId?: string; path: string }
-export type FcdState = {
+type FcdSnapshotState = { id: string; description: string; createTime: string; changeId?: string; path: string }
+type FcdState = {
   id: string
   name: string
   capacityBytes: number
@@ -36,9 +36,9 @@ export type VcenterState = {
   /** Counts by SOAP method. */
   calls: Record<string, number>
 }
-export type NewDisk = { name: string; capacityBytes: number; cbt?: boolean; datastore?: string }
+type NewDisk = { name: string; capacityBytes: number; cbt?: boolean; datastore?: string }
 /** See test/tools/README.md; exactly one of the three faults is set. */
-export type VcenterFault = {
+type VcenterFault = {
   method: string
   fault?: string
   taskFault?: string

@@ -14,7 +14,7 @@ import { argumentsOf, descendants } from '../process/memory.ts'
 
 const run = promisify(execFile)
 
-export type ServerOptions = VeleroOptions & {
+type ServerOptions = VeleroOptions & {
   folder: string
   logFolder: string
   leash: string

@@ -6,14 +6,14 @@ import http from 'node:http'
 import https from 'node:https'
 import type net from 'node:net'
 
-export type StsKnows = {
+type StsKnows = {
   region: string
   /** Secret keys by access key's id, with the session token where there is one. */
   keys: Record<string, { secret: string; token?: string }>
   /** By ARN: who may take it, an access key's id or a web identity; the external id that it wants. */
   roles: Record<string, { takenBy: string[]; externalId?: string }>
 }
-export type StsCall = { action: string; role: string; by: string; sessionName: string; durationSeconds: string | null }
+type StsCall = { action: string; role: string; by: string; sessionName: string; durationSeconds: string | null }
 export type Sts = {
   url: string
   /** What it has given a role for. */

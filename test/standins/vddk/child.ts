@@ -17,7 +17,7 @@ export type ChildPlan = {
   /** Faults that the tests make on purpose. */
   wrong?: 'no deep binding' | 'a lock per worker' | 'init in a worker' | 'workers before init' | 'init twice'
 }
-export type Failure = { name: string; reason?: string; message: string; retryAfterSeconds?: number }
+type Failure = { name: string; reason?: string; message: string; retryAfterSeconds?: number }
 export type ChildReport = { failure?: Failure; workers: StepResult[][] }
 
 const plan = JSON.parse(await text(process.stdin)) as ChildPlan
@@ -64,7 +64,7 @@ async function work(): Promise<StepResult[][]> {
   return results
 }
 
-export function describeFailure(thrown: unknown): Failure {
+function describeFailure(thrown: unknown): Failure {
   const error: Error & { reason?: string; retryAfterSeconds?: number } = asError(thrown)
   const { name, message, reason, retryAfterSeconds } = error
   return { name, message, ...(reason && { reason }), ...(retryAfterSeconds && { retryAfterSeconds }) }

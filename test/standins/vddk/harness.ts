@@ -38,7 +38,7 @@ export function buildVddkStandIn(outDir: string): string {
 }
 
 /** Parts of a disk that hold data; the rest is a hole. */
-export type DiskPart = { offsetBytes: number; bytes: Uint8Array }
+type DiskPart = { offsetBytes: number; bytes: Uint8Array }
 
 /** A folder with one datastore. */
 export class DiskFolder {
@@ -123,7 +123,7 @@ export class DiskFolder {
   }
 }
 
-export type TraceLine = { call: string; code: number; tid: number; offset: number; bytes: number; text: string }
+type TraceLine = { call: string; code: number; tid: number; offset: number; bytes: number; text: string }
 
 function parseTrace(text: string): TraceLine {
   const value = (name: string): number => Number(new RegExp(` ${name}=(\\d+)`).exec(text)?.[1] ?? Number.NaN)

@@ -52,7 +52,7 @@ export async function untilTold(...wanted: Parameters<typeof untilReason>): Prom
   return object
 }
 
-export type Refusal = { phase: string; reason: string; message: RegExp; condition?: string }
+type Refusal = { phase: string; reason: string; message: RegExp; condition?: string }
 
 /** Phase, reason, message and condition agree, and there is an Event beside the object. */
 export async function assertRefused(environment: Environment, object: LooseObject, wanted: Refusal): Promise<void> {
@@ -75,7 +75,7 @@ export async function hasEvent(environment: Environment, object: LooseObject, re
   return events.some((event) => event['involvedObject'].uid === object.metadata.uid && event['reason'] === reason)
 }
 
-export type CloneWish = { snapshotID: string; metadata?: string; repository: string; kind?: string }
+type CloneWish = { snapshotID: string; metadata?: string; repository: string; kind?: string }
 
 export async function askForClone(environment: Environment, namespace: string, wish: CloneWish): Promise<string> {
   await environment.createNamespace(namespace)

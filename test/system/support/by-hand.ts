@@ -3,7 +3,7 @@
 import type { Environment } from '#test/environment/environment.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 
-export type ByHand = { namespace: string; name: string; annotations?: Record<string, string> }
+type ByHand = { namespace: string; name: string; annotations?: Record<string, string> }
 
 /** A claim and its volume with that spec, both with that name, and bound, as another driver or an administrator makes them. */
 export async function bindByHand(

@@ -13,7 +13,7 @@ const WAITS = /^WaitingForPluginOperations$/
 const CALL_MS = 60_000
 
 export type Dying = { environment: Environment; name: string; uploads: ReturnType<typeof holdUploads> }
-export type Moment = Pick<Rule, 'match' | 'fault'> & { when: 'before' | 'after' }
+type Moment = Pick<Rule, 'match' | 'fault'> & { when: 'before' | 'after' }
 
 /** Resolves when a matching call has come and `act` is done. */
 export async function atCall({ environment }: Dying, { when, ...rule }: Moment, act: () => Promise<void>) {

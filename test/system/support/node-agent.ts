@@ -69,7 +69,7 @@ export class NodeAgent {
   }
 }
 
-export type PodWanted = {
+type PodWanted = {
   namespace: string
   name: string
   nodeName: string

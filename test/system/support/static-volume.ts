@@ -9,7 +9,7 @@ import type { LooseObject } from '#test/support/loose-object.ts'
 
 const MIB = 2 ** 20
 
-export type StaticVolume = {
+type StaticVolume = {
   namespace: string
   name: string
   sizeBytes: number

@@ -110,7 +110,7 @@ export function deletion(namespace: string, id: string, repository: string, anno
   return { ...typeOf('DeleteSnapshot'), metadata: { name: `delete-${randomUUID()}`, namespace, annotations }, spec }
 }
 
-export type Stored = { snapshotID: string; metadata: string }
+type Stored = { snapshotID: string; metadata: string }
 
 export function clone(namespace: string, { snapshotID, metadata }: Stored, repository: string, more = {}): LooseObject {
   const spec = { snapshotID, metadata, apiGroup: '', kind: 'PersistentVolumeClaim', backupRepository: repository }

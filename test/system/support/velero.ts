@@ -46,7 +46,7 @@ export async function aFilledVolume(
   return volume
 }
 
-export type Run = 'Backup' | 'Restore' | 'Schedule' | 'DeleteBackupRequest'
+type Run = 'Backup' | 'Restore' | 'Schedule' | 'DeleteBackupRequest'
 
 export async function runOf(environment: Environment, kind: Run, name: string): Promise<LooseObject | undefined> {
   return await environment.api.get({ apiVersion: 'velero.io/v1', kind, namespace: 'velero', name })

@@ -11,7 +11,7 @@ import { decideSlot, oldestFirst, slotHolder } from '#shared/domain/slots.ts'
 import { restoredClaim, stagingClaim } from '#shared/domain/staging.ts'
 import { decideWake, keepsSlot, type Surroundings } from '#shared/domain/sweep.ts'
 import { uploadBackoffUnits } from '#shared/domain/upload.ts'
-import { requireBoundVolume, requireClaimHandle, requireDisk } from '#shared/domain/volume.ts'
+import { requireBoundClaim, requireClaimHandle, requireDisk, requireVolume } from '#shared/domain/volume.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import type { LooseObject } from '#test/support/loose-object.ts'
 
@@ -242,8 +242,9 @@ test('progress reads well', () => {
 const REFUSED: [reason: string, act: () => unknown][] = [
   ['ResourceKindUnsupported', () => requireClaimHandle({ apiGroup: 'apps', kind: 'Deployment', name: 'x' })],
   ['ResourceKindUnsupported', () => requireClaimHandle({ apiGroup: '', kind: 'PersistentVolumeClaim', name: '' })],
-  ['ClaimNotFound', () => requireBoundVolume(undefined, 'a/b')],
-  ['ClaimNotBound', () => requireBoundVolume({ ...anUpload(), status: { phase: 'Pending' } }, 'a/b')],
+  ['ClaimNotFound', () => requireBoundClaim(undefined, 'a/b')],
+  ['ClaimNotBound', () => requireBoundClaim({ ...anUpload(), status: { phase: 'Pending' } }, 'a/b')],
+  ['VolumeNotFound', () => requireVolume(undefined, 'pv')],
   [
     'DriverUnsupported',
     () => requireDisk({ ...anUpload(), spec: { csi: { driver: 'ebs.csi.aws.com', volumeHandle: 'v' } } }, 'pv'),

@@ -8,7 +8,7 @@ import type { LooseObject } from '#test/support/loose-object.ts'
 export const FUNCTIONS = ['clone', 'delete', 'download', 'maintenance', 'repository', 'snapshot', 'sweep', 'upload']
 export const HEAVY = ['download', 'upload']
 
-export function yamlFiles(folder: string): string[] {
+function yamlFiles(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.yaml'))
     .map((name) => join(folder, name))

@@ -57,7 +57,7 @@ function usedIn(source: string): string[] {
 }
 
 /** Files of a function, and of the shared steps and wiring that they import, directly or through each other. */
-export function sourcesOf(step: string): string[] {
+function sourcesOf(step: string): string[] {
   const folder = join('functions', step)
   if (!existsSync(folder)) return []
   const found = new Set(readdirSync(folder).map((name) => join(folder, name)))

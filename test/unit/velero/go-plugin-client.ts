@@ -21,7 +21,7 @@ export type PluginOptions = {
   /** What to run, before the arguments; by default the small plugin in this folder. */
   command?: readonly string[]
 }
-export type Ended = { code: number | null; signal: NodeJS.Signals | null; lines: string[]; stderr: string[] }
+type Ended = { code: number | null; signal: NodeJS.Signals | null; lines: string[]; stderr: string[] }
 
 /** Runs it to its end. */
 export async function runPlugin(options: PluginOptions = {}): Promise<Ended> {
@@ -163,7 +163,7 @@ export class Plugin {
   }
 }
 
-export type LogLine = Record<string, string>
+type LogLine = Record<string, string>
 
 const LINE_BYTES = 64 * 1024
 const GO_HCLOG_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$/

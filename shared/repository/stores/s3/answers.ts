@@ -12,7 +12,7 @@ export const MOST_LIST_BYTES = 16 * MiB
 /** Errors are a few lines of XML. */
 export const MOST_ERROR_BYTES = 256 * KiB
 
-export type WireAnswer = { status: number; headers: Readonly<Record<string, string | undefined>>; body: Uint8Array }
+type WireAnswer = { status: number; headers: Readonly<Record<string, string | undefined>>; body: Uint8Array }
 
 /** The root element of the document that answers the call. The check ignores the body of calls that are not listed here. */
 const DOCUMENTS: Record<string, string> = {
@@ -68,7 +68,7 @@ export function checkRange(range: string | undefined, from: number, lengthBytes:
   throw new ForeignAnswer(`asked for ${asked}, it gives ${received} with the range ${excerptOf(range ?? 'none', 60)}`)
 }
 
-export type Listed = {
+type Listed = {
   Name?: string | undefined
   Prefix?: string | undefined
   /** `url`: the store has escaped the names, as requested. */
@@ -79,7 +79,7 @@ export type Listed = {
   Contents?: { Key?: string | undefined; Size?: number | undefined; LastModified?: Date | undefined }[] | undefined
   CommonPrefixes?: readonly unknown[] | undefined
 }
-export type WholeEntry = { Key: string; Size: number; LastModified: Date }
+type WholeEntry = { Key: string; Size: number; LastModified: Date }
 
 /** Checks the answer to `LIST prefix` of `bucket`: it must echo both, say whether the list is complete, and leave nothing out. */
 export function checkList(page: Listed, bucket: string, prefix: string): WholeEntry[] {

@@ -33,10 +33,10 @@ const TOKEN = 'dormouse-put'
 const ESCAPED = { EncodingType: 'url' } as const
 
 export type PutCall = { key: string; body: Uint8Array; token: string; onlyIfAbsent: boolean }
-export type HeadAnswer = { bytes: number; token: string | undefined }
+type HeadAnswer = { bytes: number; token: string | undefined }
 export type IncompletePosition = { key?: string | undefined; id?: string | undefined }
-export type IncompletePage = { uploads: IncompleteUpload[]; next: IncompletePosition | undefined }
-export type ListPage = { objects: StoredObject[]; next: string | undefined }
+type IncompletePage = { uploads: IncompleteUpload[]; next: IncompletePosition | undefined }
+type ListPage = { objects: StoredObject[]; next: string | undefined }
 
 export class S3Calls {
   private readonly client: S3Client

@@ -3,7 +3,7 @@
 
 import { invalid } from '#shared/domain/repository-parameter-values.ts'
 
-export type Fate = 'honoured' | 'not applicable'
+type Fate = 'honoured' | 'not applicable'
 
 export const SPEC_FIELDS = {
   provider: 'honoured',

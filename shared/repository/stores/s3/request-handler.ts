@@ -16,7 +16,7 @@ type SdkRequest = Parameters<SdkHandler['handle']>[0]
 type SdkResponse = { statusCode: number; reason: string; headers: Record<string, string>; body: ReceivedBody }
 type SdkOptions = { abortSignal?: unknown }
 
-export type HandlerOptions = PoolLimits & {
+type HandlerOptions = PoolLimits & {
   /** The longest time without a byte in either direction. */
   idleTimeoutMs: number
   maxBodyBytes: number
