@@ -7,7 +7,7 @@ import { type Reference, requireKeySecret, requireStoreSecret } from './secret-p
 /** Keyed by the parameter that names the Secret. Kept in memory only. */
 export type SecretValues = ReadonlyMap<string, Uint8Array>
 
-type RepositoryKey = {
+export type RepositoryKey = {
   password: string
   recovery: { kind: 'passphrase'; passphrase: string } | { kind: 'publicKey'; pem: string } | undefined
   /** The Secret has a passphrase and a public key, of which `recovery` is the passphrase. */
