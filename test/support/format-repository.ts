@@ -166,13 +166,13 @@ async function putRunWithSegment({ store, keys }: Repository, session: string, b
 
 async function putNotes({ store, keys }: Repository, backup: string): Promise<void> {
   const bytes = (await store.get(`roots/${backup}`))!
-  const { pages } = openRoot(keys, backup, bytes, backup)
+  const { pages, version, requiredFeatures } = openRoot(keys, backup, bytes, backup)
   const [pageNotes, rootNotes] = [new PageNotes(), new RootNotes()]
   const ids = Array.from({ length: pages.length }, (_, page) => pages.get(page)?.id).filter((id) => id !== undefined)
   for (const id of ids) pageNotes.add(id, pages.packs)
   const digest = createHash('sha256').update(bytes).digest('hex')
   const note = { session: backup, digest, bytes: bytes.length, packs: pages.packs, pages: Buffer.concat(ids) }
-  rootNotes.add({ ...note, modifiedMs: MADE_MS })
+  rootNotes.add({ ...note, modifiedMs: MADE_MS, needs: { version, requiredFeatures } })
   rootNotes.add({ ...note, why: 'forgotten', packs: [], pages: Buffer.alloc(0) })
   await store.putIfAbsent(reachKey('pages', NOTE), pageNotes.seal(keys, NOTE))
   await store.putIfAbsent(reachKey('roots', NOTE), rootNotes.seal(keys, NOTE))

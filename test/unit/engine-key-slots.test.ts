@@ -6,8 +6,8 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { MiB } from '#shared/kernel/units.ts'
 import { KeyCache, openRepository, requireRepository } from '#shared/repository/core/repository.ts'
+import { decodeSlot } from '#shared/repository/format/decode-slot.ts'
 import {
-  decodeSlot,
   MOST_SLOT_WORK_BYTES,
   MOST_WORK_BYTES,
   slotWorkBytes,
@@ -80,9 +80,93 @@ test('a slot of the highest cost is worth as much as the bound says, and one of 
     { N: 16, r: 0, p: 1 },
     { N: -16, r: -1, p: 1 },
     { N: 16.5, r: 1, p: 1 },
-    { N: Number.NaN, r: 1, p: 1 },
   ]
   for (const cost of tooMuch) assert.is(slotWorkBytes(decodeSlot(slotText(cost))!), undefined, JSON.stringify(cost))
+})
+
+/** One slot of each form, with values that none of Dormouse's secrets opens. */
+const base64 = (bytes: number) => Buffer.alloc(bytes, 1).toString('base64')
+const FORMS: Record<string, object> = {
+  passphrase: { kind: 'recovery-passphrase', scrypt: { N: 2, r: 1, p: 1, salt: base64(32) }, wrapped: base64(48) },
+  rsa: { kind: 'recovery-public-key', algorithm: 'rsa-oaep-sha256', wrapped: base64(256) },
+  x25519: {
+    kind: 'recovery-public-key',
+    algorithm: 'x25519-hkdf-aes-256-gcm',
+    ephemeral: base64(44),
+    wrapped: base64(48),
+  },
+}
+const textOf = (fields: object) =>
+  Buffer.from(JSON.stringify({ format: 'dormouse-repository-key', version: 1, ...fields }))
+/** What `Buffer.from` would make 100 MB of, and other values that are no text or number of a slot. */
+const STRANGE: unknown[] = [{ length: 1e8 }, [1e8], 1e8, null, true, '', 'AAAA', '*'.repeat(64), { toString: 1 }]
+
+for (const [form, fields] of Object.entries(FORMS)) {
+  test(`a slot of the form ${form} in which a field has another type or length is no slot`, () => {
+    assert.equal(decodeSlot(textOf({ ...fields, mac: 'm' })), { ...fields, mac: 'm' })
+    assert.equal(decodeSlot(textOf({ ...fields, mac: { length: 1e8 }, another: [1] })), fields)
+    for (const name of Object.keys(fields)) {
+      for (const value of STRANGE) {
+        assert.is(decodeSlot(textOf({ ...fields, [name]: value })), undefined, `${name} ${JSON.stringify(value)}`)
+      }
+    }
+    const { scrypt } = fields as { scrypt?: object }
+    for (const name of Object.keys(scrypt ?? {})) {
+      for (const value of STRANGE) {
+        if (typeof value === 'number' && name !== 'salt') continue // a bound of its own
+        const strange = { ...fields, scrypt: { ...scrypt, [name]: value } }
+        assert.is(decodeSlot(textOf(strange)), undefined, `${name} ${JSON.stringify(value)}`)
+      }
+    }
+  })
+}
+
+/** As deep as a slot's or a config's bytes allow. */
+const DEEP = `${'['.repeat(7700)}${']'.repeat(7700)}`
+
+test('a slot with a field that is nested deep opens, again too, and a planted one stops nobody', async () => {
+  const { store, repositoryId } = await aRepository()
+  const [own] = [...store.objects.keys()].filter((key) => key.startsWith('keys/'))
+  const { body } = store.objects.get(own!)!
+  const deep = Buffer.from(
+    Buffer.from(body)
+      .toString('utf8')
+      .replace(/\}\s*$/, `,"x":${DEEP}}`),
+  )
+  store.objects.set(own!, { body: deep, modifiedMs: CREATED_MS })
+  const planted = slotText({ N: 2, r: 1, p: 1 })
+    .toString('utf8')
+    .replace(/"salt":"[^"]*"/, `"salt":${DEEP}`)
+  store.objects.set(name(repositoryId, 0), { body: Buffer.from(planted), modifiedMs: CREATED_MS - 1 })
+  const cache = new KeyCache()
+  for (let n = 0; n < 2; n++) {
+    assert.equal((await openRepository(store, access.password, cache))?.damagedSlots, [name(repositoryId, 0)])
+  }
+})
+
+test('a config of any JSON is refused by a reason', async () => {
+  const { store } = await aRepository()
+  const text = Buffer.from(store.objects.get('config')!.body).toString('utf8')
+  const fields = ['format', 'version', 'repositoryId', 'chunkBytes', 'pageChunks', 'hash', 'compression', 'cipher']
+  const lists = ['requiredFeatures', 'optionalFeatures', 'mac']
+  for (const field of [...fields, ...lists]) {
+    for (const value of [DEEP, '{"toString":1,"valueOf":1}', 'null', '1e999', '"7"', '[]']) {
+      const planted = text.replace(new RegExp(`"${field}": ("[^"]*"|\\[\\]|\\d+)`), () => `"${field}": ${value}`)
+      assert.ok(planted !== text || value === '[]', field)
+      if (planted === text) continue
+      store.objects.set('config', { body: Buffer.from(planted), modifiedMs: 0 })
+      const isVersion = ['version', 'hash', 'compression', 'cipher'].includes(field)
+      const reason = isVersion ? 'RepositoryVersionUnknown' : 'RepositoryConfigCorrupt'
+      assert.is(await reasonOf(openRepository(store, access.password)), reason, `${field} ${value.slice(0, 30)}`)
+    }
+  }
+  const newer = text.replace('"version": 1', '"version": 2').replace(/\}\s*$/, `,"x":${DEEP}}`)
+  store.objects.set('config', { body: Buffer.from(newer), modifiedMs: 0 })
+  assert.is(await reasonOf(openRepository(store, access.password)), 'RepositoryVersionUnknown')
+  for (const other of ['null', '7', '"text"', '[]', DEEP, '{}', '{"format":', '']) {
+    store.objects.set('config', { body: Buffer.from(other), modifiedMs: 0 })
+    assert.is(await reasonOf(openRepository(store, access.password)), 'RepositoryConfigCorrupt', other.slice(0, 30))
+  }
 })
 
 test('three slots of the highest cost and ten thousand small ones do not keep the right password out', async () => {
@@ -120,7 +204,7 @@ const USUAL = { N: 2 ** 15, r: 8, p: 3 }
 test('a recovery key is tried, however many passwords there are', () => {
   const slotOf = (slotId: string, kind: string, modifiedMs: number) => ({
     slotId,
-    slot: decodeSlot(slotText(USUAL, kind))!,
+    slot: decodeSlot(kind === 'recovery-public-key' ? textOf(FORMS['rsa']!) : slotText(USUAL, kind))!,
     modifiedMs,
   })
   const passwords = Array.from({ length: 40 }, (_, n) => slotOf(`password-${n}`, 'password', n))

@@ -262,12 +262,13 @@ test('a note is read back as it was written', async () => {
     [[0, 1], [1]],
   )
   const roots = new RootNotes()
-  const note = { session, digest: 'd', bytes: 7, modifiedMs: 9, packs, pages: Buffer.alloc(32, 3) }
+  const needs = { version: 1, requiredFeatures: ['one'] }
+  const note = { session, digest: 'd', bytes: 7, modifiedMs: 9, needs, packs, pages: Buffer.alloc(32, 3) }
   roots.add(note)
   roots.add({ session, digest: 'e', bytes: 8, why: 'idle', packs: [], pages: Buffer.alloc(0) })
   const rootsKey = reachKey('roots', '0123456789abcdef')
   const [first, second] = openRootNotes(keys, rootsKey, roots.seal(keys, '0123456789abcdef'), 'x')
-  assert.equal([first?.packs, first?.modifiedMs, first?.pages.length], [packs, 9, 32])
+  assert.equal([first?.packs, first?.modifiedMs, first?.pages.length, first?.needs], [packs, 9, 32, needs])
   assert.equal([second?.why, second?.packs], ['idle', []])
 })
 

@@ -1,7 +1,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { systemClock } from '#shared/kernel/clock.ts'
-import { TerminalError } from '#shared/kernel/errors.ts'
+import { DormouseError, RetryableError } from '#shared/kernel/errors.ts'
+import { MiB } from '#shared/kernel/units.ts'
+import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
 import { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 import { requireRepository } from '#shared/repository/core/repository.ts'
 import { sealRetireList } from '#shared/repository/format/markers.ts'
@@ -13,6 +15,7 @@ import { MemoryObjectStore } from '#shared/repository/stores/memory/store.ts'
 import { access, CHUNK_BYTES, EngineWorld, FCD } from '#test/support/engine-world.ts'
 import { keysOf, prune, restores } from '#test/support/prune-world.ts'
 import { copyPacks } from '#test/support/root-copies.ts'
+import { dyingAt, HookedStore } from '#test/support/store-faults.ts'
 import { applyChanges } from '#test/support/volume-history.ts'
 
 const test = suite('engine: lost roots')
@@ -40,7 +43,7 @@ const options = { nowMs: 0 }
 async function reasonOf(work: Promise<unknown>): Promise<string> {
   return await work.then(
     () => 'none',
-    (error: unknown) => (error instanceof TerminalError ? error.reason : String(error)),
+    (error: unknown) => (error instanceof DormouseError ? error.reason : String(error)),
   )
 }
 
@@ -126,10 +129,10 @@ test('when the session’s marker is lost as well, what a collection has retired
   const named = keysOf(store, `packs/${first.slice('roots/'.length)}/`).map((each) => each.slice(packKey('').length))
   store.objects.set(retireKey('g'), { body: sealRetireList(repository.keys, 'g', named, 0), modifiedMs: 0 })
   store.objects.delete(`session/${session}`)
-  const error: unknown = await rebuildRoot(repository, session, options).catch((thrown: unknown) => thrown)
-  assert.is((error as { reason?: string }).reason, 'PackRetired')
+  assert.is(await reasonOf(rebuildRoot(repository, session, options)), 'PackRetired')
   assert.not.ok(store.objects.has(key))
-  assert.not.ok(store.objects.has(`session/${session}`), 'its marker proves nothing: the next attempt looks as well')
+  assert.ok(store.objects.has(`session/${session}`), 'a prune that begins now waits for it')
+  assert.is(await reasonOf(rebuildRoot(repository, session, options)), 'PackRetired', 'its own marker proves nothing')
   store.objects.delete(retireKey('g'))
   assert.is((await rebuildRoot(repository, session, options)).stood, false)
 })
@@ -138,9 +141,83 @@ test('while the marker of the lost backup exists, prune waits for it, because it
   const { store, world, content, repository, session, key } = await lostRoot()
   const named = keysOf(store, 'packs/').map((each) => each.slice(packKey('').length))
   store.objects.set(retireKey('g'), { body: sealRetireList(repository.keys, 'g', named, 0), modifiedMs: 0 })
+  assert.is(await reasonOf(rebuildRoot(repository, session, options)), 'PackRetired', 'no prune says that it waits')
+  assert.equal((await prune(repository)).waitsFor, [session])
   await rebuildRoot(repository, session, options)
   await prune(repository)
   assert.ok(await restores(world, key, content))
+})
+
+/** A store that cannot list what is retired. */
+class UnlistedStore extends HookedStore {
+  override async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
+    if (prefix === retireKey('')) throw new RetryableError('StoreBusy', 'try again later')
+    yield* super.list(prefix, signal)
+  }
+}
+
+/** Stores in which a first attempt fails: at each of its two writes, or when it reads what is retired. */
+const FAILURES: Record<string, (store: ObjectStore) => ObjectStore> = {
+  'dies before its marker': (store) => new HookedStore(store, dyingAt(1, 'die before')),
+  'dies after its marker': (store) => new HookedStore(store, dyingAt(1, 'die after')),
+  'cannot read what is retired': (store) => new UnlistedStore(store, async () => 'go on'),
+  'dies before its root': (store) => new HookedStore(store, dyingAt(2, 'die before')),
+  'dies after its root': (store) => new HookedStore(store, dyingAt(2, 'die after')),
+}
+
+for (const isMarkerLost of [true, false]) {
+  for (const [what, failing] of Object.entries(FAILURES)) {
+    const marker = isMarkerLost ? 'lost as well' : 'there'
+    test(`marker ${marker}: an attempt ${what} beside a prune, and the next one names no pack that goes`, async () => {
+      const lost = await lostRoot()
+      await lost.world.repositories.forget(access, FCD, 's1')
+      if (isMarkerLost) lost.store.objects.delete(`session/${lost.session}`)
+      const before = [...lost.store.objects]
+      const outcomes = new Set<string>()
+      for (let n = 1, isBeside = true; isBeside; n++) {
+        const store = new MemoryObjectStore()
+        for (const [key, object] of before) store.objects.set(key, { ...object })
+        const repository = { ...lost.repository, store }
+        isBeside = false
+        const beside = new HookedStore(store, async (write) => {
+          if (write.n !== n) return 'go on'
+          isBeside = true
+          await reasonOf(rebuildRoot({ ...repository, store: failing(store) }, lost.session, options))
+          outcomes.add(await reasonOf(rebuildRoot(repository, lost.session, options)))
+          return 'go on'
+        })
+        const never = { sessionIdleMs: Number.MAX_SAFE_INTEGER }
+        await prune({ ...repository, store: beside }, never)
+        await prune(repository, never)
+        if (!store.objects.has(lost.key)) continue
+        assert.ok(await restores(lost.world.through(store), lost.key, lost.content), `write ${n} of the prune`)
+      }
+      assert.ok(outcomes.has('none'), 'some are made')
+      assert.ok(!isMarkerLost || outcomes.has('PackRetired'), 'some are refused')
+    })
+  }
+}
+
+test('a planted pack of any size costs little, whatever its trailer says', async () => {
+  const { store, repository, session, copy } = await lostRoot()
+  store.objects.delete(copy)
+  const body = Buffer.alloc(20 * MiB)
+  body.write('DORMPAK1', 0, 'latin1')
+  body.writeUInt32LE(body.length - 12, body.length - 12)
+  body.write('DORMEND1', body.length - 8, 'latin1')
+  store.objects.set(packKey(`${session}/00000000000000fe`), { body, modifiedMs: 0 })
+  let most = 0
+  const getRange = repository.store.getRange.bind(repository.store)
+  repository.store.getRange = async (...args) => {
+    const bytes = await getRange(...args)
+    most = Math.max(most, bytes?.length ?? 0)
+    return bytes
+  }
+  const warnings: string[] = []
+  const work = rebuildRoot(repository, session, { ...options, warn: (reason) => void warnings.push(reason) })
+  assert.is(await reasonOf(work), 'RootMissing')
+  assert.equal(warnings, ['PackCorrupt'])
+  assert.ok(most < MiB, `${most} bytes`)
 })
 
 test('an object at the root’s key that does not open is named, and left alone', async () => {

@@ -1,11 +1,15 @@
 // Kinds, versions and features of a newer version that this one does not know.
 
+import { createHash } from 'node:crypto'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { systemClock } from '#shared/kernel/clock.ts'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { MemoryDiskContent } from '#shared/providers/memory/disk.ts'
 import { openRepository, type Repository, requireRepository } from '#shared/repository/core/repository.ts'
+import { listOf } from '#shared/repository/format/index-run.ts'
+import { reachKey } from '#shared/repository/format/names.ts'
+import { PageNotes, RootNotes } from '#shared/repository/format/reach-notes.ts'
 import { encodeConfig } from '#shared/repository/format/repository-config.ts'
 import { openRoot, type Root, sealRoot } from '#shared/repository/format/root.ts'
 import { pruneRepository, unreachableObjects } from '#shared/repository/maintenance/prune.ts'
@@ -113,6 +117,33 @@ for (const [what, change] of UNKNOWN.slice(1)) {
     const options = { clock: systemClock, sliceMs: 60_000, sessionIdleMs: 0 }
     assert.is((await refusal(pruneRepository(repository, options))).reason, 'RepositoryVersionUnknown')
     assert.equal(keysOf(store, 'packs/'), before)
+  })
+}
+
+for (const [what, needs, change] of [
+  ['a version', { version: 2, requiredFeatures: [] }, { version: 2 }],
+  ['a required feature', { version: 1, requiredFeatures: ['erasure-codes'] }, { requiredFeatures: ['erasure-codes'] }],
+] as const) {
+  test(`prune does not rely on a newer version's note about a root of ${what} that is not known`, async () => {
+    const { store, world, repository, newer } = await newerRoot({})
+    const session = newer.slice('roots/'.length)
+    const { pages } = openRoot(repository.keys, session, store.objects.get(newer)!.body, newer)
+    reseal(store, repository, newer, (root) => ({ ...root, ...change }) as Root)
+    const { body, modifiedMs } = store.objects.get(newer)!
+    const ids = listOf(pages).map(({ id }) => id)
+    const [rootNotes, pageNotes] = [new RootNotes(), new PageNotes()]
+    const digest = createHash('sha256').update(body).digest('hex')
+    const seen = { session, digest, bytes: body.length, modifiedMs }
+    rootNotes.add({ ...seen, needs, packs: pages.packs, pages: Buffer.concat(ids) })
+    for (const id of ids) pageNotes.add(id, pages.packs)
+    const name = '0123456789abcdef'
+    store.objects.set(reachKey('roots', name), { body: rootNotes.seal(repository.keys, name), modifiedMs })
+    store.objects.set(reachKey('pages', name), { body: pageNotes.seal(repository.keys, name), modifiedMs })
+    await world.repositories.forget(access, FCD, 's1')
+    const before = keysOf(store, 'packs/')
+    assert.is((await refusal(prune(repository))).reason, 'RepositoryVersionUnknown')
+    assert.equal(keysOf(store, 'packs/'), before)
+    assert.ok(store.objects.has(reachKey('roots', name)), 'the newer version can still use it')
   })
 }
 

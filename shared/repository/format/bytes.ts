@@ -31,6 +31,16 @@ export function decodeParts(bytes: Uint8Array): { head: unknown; parts: Buffer[]
   return { head: JSON.parse(head.toString('utf8')), parts }
 }
 
+/** undefined: the bytes are not JSON, or not an object. The values are of any type and nested at any depth: anybody may have written them. */
+export function jsonObjectIn(bytes: Uint8Array): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(asBuffer(bytes).toString('utf8'))
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** The part at `index`; RangeError when the object has fewer. */
 export function partAt(parts: readonly Buffer[], index: number): Buffer {
   const part = parts[index]

@@ -22,7 +22,7 @@ export const isShortName = (name: unknown): name is string => typeof name === 's
 /** Both lists must be there. RangeError: they are not, or are longer than the format allows. */
 export function readFeatures({ requiredFeatures, optionalFeatures }: { [field: string]: unknown }): Features {
   return {
-    requiredFeatures: namesIn('requiredFeatures', requiredFeatures),
+    requiredFeatures: requiredFeaturesIn(requiredFeatures),
     optionalFeatures: namesIn('optionalFeatures', optionalFeatures),
   }
 }
@@ -37,6 +37,12 @@ export function requireFeatures({ requiredFeatures }: Features, where: string): 
   const unknown = requiredFeatures.filter((name) => !KNOWN.has(name))
   if (unknown.length > 0) throw versionUnknown(where, `it requires the feature ${unknown.join(', ')}`)
 }
+
+/** RangeError: it is no such list. */
+export const requiredFeaturesIn = (list: unknown): string[] => namesIn('requiredFeatures', list)
+
+export const knowsAll = (requiredFeatures: readonly string[]): boolean =>
+  requiredFeatures.every((name) => KNOWN.has(name))
 
 /** `what`: the kind, version or feature that was found. */
 export function versionUnknown(where: string, what: string): TerminalError {

@@ -18,11 +18,10 @@ import {
 } from 'node:crypto'
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { KiB, MiB } from '#shared/kernel/units.ts'
-import { asBuffer } from './bytes.ts'
 import { REPOSITORY_KEY_BYTES, type RepositoryKeys } from './repository-keys.ts'
 import type { KeySlot, PassphraseSlot, RsaSlot, ScryptCost, SlotKind, X25519Slot } from './slot-fields.ts'
 import { encodeSlot } from './slot-mac.ts'
-import { FORMAT_VERSION, SLOT_MARK, TAG_BYTES } from './version.ts'
+import { FORMAT_VERSION, TAG_BYTES } from './version.ts'
 
 /** 32 MiB and about a quarter of a second: affordable for a small function, and costly for an attacker who guesses passwords. */
 export const DEFAULT_SCRYPT: ScryptCost = { N: 2 ** 15, r: 8, p: 3 }
@@ -81,20 +80,6 @@ export function wrapForPublicKey(slotId: string, pem: string, keys: RepositoryKe
   }
   throw keyInvalid(`a key of type ${recipient.asymmetricKeyType} cannot wrap, use RSA or X25519`)
 }
-
-/** undefined: not a slot that this version understands. Such a slot is skipped; if no slot opens, the error names it. */
-export function decodeSlot(bytes: Uint8Array): KeySlot | undefined {
-  if (bytes.length > MOST_SLOT_BYTES) return undefined
-  try {
-    const { format, version, ...slot } = JSON.parse(asBuffer(bytes).toString('utf8'))
-    const isSlot = format === SLOT_MARK && version === FORMAT_VERSION && typeof slot.wrapped === 'string'
-    return isSlot && KINDS.includes(slot.kind) ? slot : undefined
-  } catch {
-    return undefined
-  }
-}
-
-const KINDS: readonly unknown[] = ['password', 'recovery-passphrase', 'recovery-public-key'] satisfies SlotKind[]
 
 /** The work of trying this slot, in bytes that scrypt processes; undefined: more than any slot may cost, so it is not tried. */
 export function slotWorkBytes(slot: KeySlot): number | undefined {

@@ -4,6 +4,7 @@
 
 import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto'
 import { CorruptionError } from '#shared/kernel/errors.ts'
+import { MiB } from '#shared/kernel/units.ts'
 import { asBuffer } from './bytes.ts'
 import { type ChunkCodec, compress, decompress } from './compression.ts'
 import type { BlobLocation } from './location-table.ts'
@@ -24,6 +25,8 @@ export const BLOB_REASONS = {
 } as const satisfies Record<BlobKind, { corrupt: string; missing: string }>
 
 const SALT_AT = 8
+/** No writer makes a larger pack. */
+export const MOST_PACK_BYTES = 16 * MiB
 /** Magic and salt: what a reader needs besides a blob's bytes. */
 export const PACK_HEADER_BYTES = SALT_AT + SALT_BYTES
 export const PACK_TRAILER_BYTES = 12

@@ -3,6 +3,7 @@
 
 import { CorruptionError } from '#shared/kernel/errors.ts'
 import { decodeParts, encodeParts, partAt } from './bytes.ts'
+import { requiredFeaturesIn } from './features.ts'
 import { decodePackRef, encodePackRef, PACK_REF_BYTES, parseSession, reachKey } from './names.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
 import { type ObjectKind, openObject, sealObject } from './sealed-object.ts'
@@ -14,6 +15,8 @@ const MOST_NAMES = 524_288
 const MOST_IDS = 65_536
 export const MOST_NOTE_BYTES = 16 * 2 ** 20
 
+export type RootNeeds = { version: number; requiredFeatures: readonly string[] }
+
 export type RootNote = {
   session: string
   /** SHA-256 of the object at the root's key, in hex. */
@@ -23,6 +26,8 @@ export type RootNote = {
   modifiedMs?: number | undefined
   /** Set when the object is a tombstone: its reason. A tombstone names no packs. */
   why?: string | undefined
+  /** Of a root: as in its head. A reader that does not know them must not rely on the note, and so meets the root itself. */
+  needs?: RootNeeds | undefined
   /** Packs that hold its pages, its copy and the segments of its index run. */
   packs: readonly string[]
   /** Ids of its map pages, 16 bytes each. */
@@ -148,9 +153,16 @@ export function openRootNotes(keys: RepositoryKeys, key: string, bytes: Uint8Arr
       const pages = Uint8Array.from(ids.subarray(at, at + root.pages * ID_BYTES))
       if (pages.length !== root.pages * ID_BYTES) throw new RangeError(`${root.session} wants ${root.pages} pages`)
       at += pages.length
+      if (root.why === undefined) checkNeeds(root.needs)
       return { ...root, pages, packs: Array.from(take(root.packs), (number) => packs[number] ?? '') }
     })
   })
+}
+
+/** RangeError: the note does not say what a reader of the root has to know. */
+function checkNeeds(needs: RootNeeds | undefined): void {
+  if (!Number.isSafeInteger(needs?.version)) throw new RangeError('the version of a root is missing')
+  requiredFeaturesIn(needs?.requiredFeatures)
 }
 
 type Parts = { head: unknown; parts: Buffer[] }

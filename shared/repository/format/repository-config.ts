@@ -2,8 +2,9 @@
 
 import { timingSafeEqual } from 'node:crypto'
 import { CorruptionError } from '#shared/kernel/errors.ts'
+import { excerptOf } from '#shared/kernel/excerpt.ts'
 import { KiB } from '#shared/kernel/units.ts'
-import { asBuffer } from './bytes.ts'
+import { jsonObjectIn } from './bytes.ts'
 import { type Features, readFeatures, requireFeatures, versionUnknown } from './features.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
 import {
@@ -38,31 +39,33 @@ export function encodeConfig(keys: RepositoryKeys, config: RepositoryConfig): Bu
 
 /** Reads the config without trusting it: the MAC can be checked only with the key (`checkConfigMac`). */
 export function decodeConfig(bytes: Uint8Array, where: string): { config: RepositoryConfig; mac: string } {
-  const refuse = (what: string, cause?: unknown) =>
-    new CorruptionError('RepositoryConfigCorrupt', `${where}: ${what}`, { cause })
+  const refuse = (what: string) => new CorruptionError('RepositoryConfigCorrupt', `${where}: ${what}`)
   if (bytes.length > MOST_CONFIG_BYTES) throw refuse(`it has more than ${MOST_CONFIG_BYTES} bytes`)
-  let fields: Record<string, unknown>
-  try {
-    fields = JSON.parse(asBuffer(bytes).toString('utf8'))
-  } catch (error) {
-    throw refuse('not JSON', error)
-  }
-  const { format, version, repositoryId, chunkBytes, pageChunks, mac, ...rest } = fields
+  const fields = jsonObjectIn(bytes)
+  if (fields === undefined) throw refuse('not a JSON object')
+  const { format, version, repositoryId, chunkBytes, pageChunks, mac } = fields
   if (format !== CONFIG_MARK) throw refuse(`not the config of a Dormouse repository`)
-  const algorithmsKnown = Object.entries(ALGORITHMS).every(([name, value]) => rest[name] === value)
+  const algorithmsKnown = Object.entries(ALGORITHMS).every(([name, value]) => fields[name] === value)
   if (version !== FORMAT_VERSION || !algorithmsKnown) {
-    throw versionUnknown(
-      where,
-      `it is of another format than ${FORMAT_VERSION}: ${JSON.stringify({ version, ...rest })}`,
-    )
+    const names = ['version', ...Object.keys(ALGORITHMS)]
+    const found = names.map((name) => `${name} ${shown(fields[name])}`).join(', ')
+    throw versionUnknown(where, `it is of another format than ${FORMAT_VERSION}: ${found}`)
   }
   const features = featuresIn(fields, refuse)
   requireFeatures(features, where)
   if (typeof repositoryId !== 'string' || !/^[0-9a-f]{32}$/.test(repositoryId)) throw refuse('no repository id')
   if (typeof mac !== 'string' || !/^[0-9a-f]{64}$/.test(mac)) throw refuse('no MAC')
-  if (!isPowerOfTwo(chunkBytes, READABLE_CHUNK_BYTES, MAX_CHUNK_BYTES)) throw refuse(`chunkBytes is ${chunkBytes}`)
-  if (!isPowerOfTwo(pageChunks, READABLE_PAGE_CHUNKS, DEFAULT_PAGE_CHUNKS)) throw refuse(`pageChunks is ${pageChunks}`)
+  if (!isPowerOfTwo(chunkBytes, READABLE_CHUNK_BYTES, MAX_CHUNK_BYTES))
+    throw refuse(`chunkBytes is ${shown(chunkBytes)}`)
+  if (!isPowerOfTwo(pageChunks, READABLE_PAGE_CHUNKS, DEFAULT_PAGE_CHUNKS))
+    throw refuse(`pageChunks is ${shown(pageChunks)}`)
   return { config: { repositoryId, chunkBytes, pageChunks, ...features }, mac }
+}
+
+/** A value for a message. Neither JSON nor a string can be made of every value: one that is nested deep enough overflows the stack. */
+function shown(value: unknown): string {
+  if (value === undefined) return 'missing'
+  return typeof value === 'object' && value !== null ? 'no single value' : excerptOf(JSON.stringify(value), 40)
 }
 
 function featuresIn(fields: Record<string, unknown>, refuse: (what: string) => CorruptionError): Features {

@@ -3,7 +3,7 @@
 
 import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
 import { decodeParts, encodeParts, partAt } from './bytes.ts'
-import { type Features, isShortName, readFeatures, requireFeatures, versionUnknown } from './features.ts'
+import { type Features, isShortName, knowsAll, readFeatures, requireFeatures, versionUnknown } from './features.ts'
 import { LocationTable } from './location-table.ts'
 import { rootKey } from './names.ts'
 import type { RepositoryKeys } from './repository-keys.ts'
@@ -75,6 +75,11 @@ export function decodeRoot(payload: Uint8Array, where: string): Root {
     if (error instanceof TerminalError) throw error
     throw new CorruptionError('RootCorrupt', `root ${where}: it opens but makes no sense`, { cause: error })
   }
+}
+
+/** Whether `openRoot` does not refuse a root of this version with these required features. Otherwise it is unknown what the root reaches. */
+export function isKnownRoot(version: number, requiredFeatures: readonly string[]): boolean {
+  return version === ROOT_VERSION && knowsAll(requiredFeatures)
 }
 
 function readHead(head: Record<string, unknown>, where: string): RootHead {

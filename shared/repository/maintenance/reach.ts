@@ -13,7 +13,7 @@ import { listOf, openIndexRun } from '#shared/repository/format/index-run.ts'
 import { type BlobLocation, LocationTable } from '#shared/repository/format/location-table.ts'
 import { indexKey, packKey, rootKey, sessionInKey } from '#shared/repository/format/names.ts'
 import { pageId, type RootNote } from '#shared/repository/format/reach-notes.ts'
-import { openRoot, openTombstone, type Root } from '#shared/repository/format/root.ts'
+import { isKnownRoot, openRoot, openTombstone, type Root } from '#shared/repository/format/root.ts'
 import { claimedKind } from '#shared/repository/format/sealed-object.ts'
 import { type NotedReach, readNotes } from './noted-reach.ts'
 import { PackTable } from './pack-table.ts'
@@ -163,7 +163,7 @@ export class Reach {
     const unlisted = new Map<string, string>()
     const stands = async (note: RootNote) => {
       const object = found.get(note.session)
-      return object !== undefined && (await this.#isSame(note, object))
+      return object !== undefined && isUsable(note) && (await this.#isSame(note, object))
     }
     const noted = await readNotes(notes, stands, (pack, session) => {
       this.packs.add(pack)
@@ -219,7 +219,8 @@ export class Reach {
     const named = await this.#unlessGone(session, () => this.#walk(session, root, listed))
     if (typeof named === 'string') return named
     const pages = listOf(root.pages)
-    this.#note({ ...seen, packs: [...named], pages: Buffer.concat(pages.map(({ id }) => id)) })
+    const needs = { version: root.version, requiredFeatures: root.requiredFeatures }
+    this.#note({ ...seen, needs, packs: [...named], pages: Buffer.concat(pages.map(({ id }) => id)) })
     return 'whole'
   }
 
@@ -348,6 +349,11 @@ export class Reach {
       return []
     }
   }
+}
+
+/** A newer version may have noted a root that this one would refuse. Then the note is left aside, and the root itself is opened. */
+function isUsable({ why, needs }: RootNote): boolean {
+  return why !== undefined || (needs !== undefined && isKnownRoot(needs.version, needs.requiredFeatures))
 }
 
 function digestOf(bytes: Uint8Array): string {

@@ -6,14 +6,29 @@ import { BlobReader } from '#shared/repository/core/blob-reader.ts'
 import { readPageMap } from '#shared/repository/core/page-map.ts'
 import { putOnce } from '#shared/repository/core/put-once.ts'
 import type { Repository } from '#shared/repository/core/repository.ts'
-import { readRetiredPacks } from '#shared/repository/core/retired.ts'
+import { readRetireLists } from '#shared/repository/core/retired.ts'
 import { readRoot } from '#shared/repository/core/seal.ts'
 import { verifyStored } from '#shared/repository/core/verify-stored.ts'
 import type { Warn } from '#shared/repository/core/warn.ts'
 import type { BlobLocation } from '#shared/repository/format/location-table.ts'
-import { sealSession } from '#shared/repository/format/markers.ts'
-import { isPackRef, packKey, parseSession, rootKey, sessionKey } from '#shared/repository/format/names.ts'
-import { footerBytes, PACK_HEADER_BYTES, PACK_TRAILER_BYTES, PackReader } from '#shared/repository/format/pack.ts'
+import { openDoomList, openRetireList, openWaitList, sealSession } from '#shared/repository/format/markers.ts'
+import {
+  doomKey,
+  isPackRef,
+  packKey,
+  parseSession,
+  retireKey,
+  rootKey,
+  sessionKey,
+  waitsKey,
+} from '#shared/repository/format/names.ts'
+import {
+  footerBytes,
+  MOST_PACK_BYTES,
+  PACK_HEADER_BYTES,
+  PACK_TRAILER_BYTES,
+  PackReader,
+} from '#shared/repository/format/pack.ts'
 import { type Root, sealRoot } from '#shared/repository/format/root.ts'
 import { decodeRootCopy } from '#shared/repository/format/root-copy.ts'
 
@@ -25,8 +40,8 @@ type Rebuilt = { key: string; root: Root; stood: boolean }
 /**
  * Idempotent. TerminalErrors: `SessionInvalid`; `SessionFenced`: the backup was deleted or given up, and stays so;
  * `RepositoryVersionUnknown`. CorruptionErrors: `RootCorrupt`: the object at the root's key does not open, and must be moved away first;
- * `RootMissing`: there is no copy whose packs all exist. RetryableError `PackRetired`: a prune is about to delete packs that the backup
- * names.
+ * `RootMissing`: there is no copy whose packs all exist; `RetireListCorrupt`: it is unknown what a prune is about to delete.
+ * RetryableError `PackRetired`: a prune may be about to delete packs that the backup names.
  */
 export async function rebuildRoot(
   repository: Repository,
@@ -39,8 +54,11 @@ export async function rebuildRoot(
   const key = rootKey(session)
   const standing = await readRoot(repository, session)
   if (standing !== undefined) return { key, root: standing, stood: true }
-  const retired = await retiredFor(repository, session, nowMs)
   const { store, keys } = repository
+  // Whether the marker was there before proves nothing: an earlier attempt that failed may have written it. From now on each list of a
+  // prune that begins waits for the session.
+  await putOnce(store, sessionKey(session), sealSession(keys, session, nowMs))
+  const retired = await readRetireLists(repository)
   for await (const root of copiesOf(repository, session, warn)) {
     if (!(await isWhole(repository, session, root, warn))) continue
     await refuseRetired(repository, session, root, retired)
@@ -54,16 +72,6 @@ export async function rebuildRoot(
     'RootMissing',
     `${store.location}/${key}: below packs/${session}/ there is no copy of it all of whose packs are there`,
   )
-}
-
-/**
- * The packs that a prune may delete although this session comes back. If the session's marker existed the whole time, each prune since
- * the root was lost has waited for the session, and deletes nothing that it names.
- */
-async function retiredFor(repository: Repository, session: string, nowMs: number): Promise<ReadonlySet<string>> {
-  const { store, keys } = repository
-  const wasLost = (await putOnce(store, sessionKey(session), sealSession(keys, session, nowMs))) === 'ours'
-  return wasLost ? await readRetiredPacks(repository) : new Set()
 }
 
 async function isWhole(repository: Repository, session: string, { pages }: Root, warn: Warn): Promise<boolean> {
@@ -80,27 +88,67 @@ async function isWhole(repository: Repository, session: string, { pages }: Root,
   }
 }
 
-/** Removes the marker again: it is possible that no prune waited for it, and the next attempt must check as well. */
-async function refuseRetired(
-  repository: Repository,
-  session: string,
-  { pages }: Root,
-  retired: ReadonlySet<string>,
-): Promise<void> {
+/**
+ * The marker stays: a prune that has not recorded yet for whom it waits finds it, and the next attempt may succeed. Removing it could
+ * also harm another process that makes the same root.
+ */
+async function refuseRetired(repository: Repository, session: string, root: Root, retired: RetireLists): Promise<void> {
   if (retired.size === 0) return
+  const named = await packsOf(repository, root)
+  for (const [generation, packs] of retired) {
+    const inList = named.filter((pack) => packs.has(pack))
+    const pack = inList.length === 0 ? undefined : await inDanger(repository, session, generation, inList)
+    if (pack === undefined) continue
+    throw new RetryableError(
+      'PackRetired',
+      `${repository.store.location}/${packKey(pack)} may be about to be deleted, and the lost backup names it: try again after the next prune`,
+    )
+  }
+}
+
+type RetireLists = ReadonlyMap<string, ReadonlySet<string>>
+
+async function packsOf(repository: Repository, { pages }: Root): Promise<string[]> {
   const blobs = new BlobReader(repository)
+  const named = new Set<string>()
   for (let page = 0; page < pages.length; page++) {
     const location = pages.get(page)
     if (location === undefined) continue
-    const named = [location.pack, ...(await readPageMap(blobs, location)).packs]
-    const pack = named.find((each) => retired.has(each))
-    if (pack === undefined) continue
-    await repository.store.delete(sessionKey(session))
-    throw new RetryableError(
-      'PackRetired',
-      `${repository.store.location}/${packKey(pack)} is about to be deleted, and the lost backup names it: try again after the next prune`,
-    )
+    for (const pack of [location.pack, ...(await readPageMap(blobs, location)).packs]) named.add(pack)
   }
+  return [...named]
+}
+
+/**
+ * One of the packs, all of which are in the retire list, that the list's prune may delete; undefined: it deletes none of them. If the
+ * prune has recorded that it waits for this session and has not decided what to delete, it decides only after it has seen the root. The
+ * record is read before the decision, and the retire list last, because it is removed before both.
+ */
+async function inDanger(
+  repository: Repository,
+  session: string,
+  generation: string,
+  packs: readonly string[],
+): Promise<string | undefined> {
+  const waits = await readList(repository, waitsKey(generation), generation, openWaitList)
+  const doomed = await readList(repository, doomKey(generation), generation, openDoomList)
+  const isOpen = (await readList(repository, retireKey(generation), generation, openRetireList)) !== undefined
+  // The prune has ended since the list was read: the packs may be gone.
+  if (!isOpen) return packs[0]
+  if (doomed !== undefined) return packs.find((pack) => doomed.includes(pack))
+  return waits?.includes(session) === true ? undefined : packs[0]
+}
+
+type Opener = (keys: Repository['keys'], generation: string, bytes: Uint8Array, where: string) => string[]
+
+async function readList(
+  { store, keys }: Repository,
+  key: string,
+  generation: string,
+  open: Opener,
+): Promise<string[] | undefined> {
+  const bytes = await store.get(key)
+  return bytes && open(keys, generation, bytes, `${store.location}/${key}`)
 }
 
 /**
@@ -129,6 +177,12 @@ async function* copiesOf(repository: Repository, session: string, warn: Warn): A
 
 /** Where a pack holds copies of roots, according to its footer. */
 async function copiesIn({ store, keys }: Repository, { key, bytes }: StoredObject): Promise<BlobLocation[]> {
+  // Anybody who can write to the bucket can say in a trailer how long the footer is.
+  if (bytes > MOST_PACK_BYTES)
+    throw new CorruptionError(
+      'PackCorrupt',
+      `pack ${store.location}/${key}: its ${bytes} bytes are more than any pack has`,
+    )
   const trailerAt = Math.max(0, bytes - PACK_TRAILER_BYTES)
   const [header, trailer] = await Promise.all([
     store.getRange(key, 0, PACK_HEADER_BYTES),

@@ -152,6 +152,10 @@ def _check_reach_roots(_repository: Repository, name: str, sealed: Sealed) -> No
         parse_session(root.text("session"))
         root.hexadecimal("digest", 64)
         root.integer("bytes")
+        if not root.has("why"):
+            needs = root.inner("needs")
+            needs.integer("version")
+            needs.items("requiredFeatures")
         packs += root.integer("packs") if root.has("packs") else 0
         pages += root.integer("pages") if root.has("pages") else 0
     if packs != rows[1] or pages != rows[2] or any(number >= rows[0] for number in _numbers(sealed.parts[1])):
