@@ -15,7 +15,7 @@ const MOST_NAMES = 524_288
 const MOST_IDS = 65_536
 export const MOST_NOTE_BYTES = 16 * 2 ** 20
 
-export type RootNeeds = { version: number; requiredFeatures: readonly string[] }
+type RootNeeds = { version: number; requiredFeatures: readonly string[] }
 
 export type RootNote = {
   session: string
