@@ -280,6 +280,20 @@ test('a folder of more names than a repository has is not read to its end, and o
   assert.match(await messageOf(Array.fromAsync(store.list('packs/'))), /^RepositoryFlooded: .*folders within folders/)
 })
 
+test('prune deletes no file below probe/ that Dormouse did not name', async () => {
+  const own = join(given, 'probes')
+  const { repositories } = await EngineWorld.create(folderStore(own))
+  const names = ['0011223344556677', 'report.pdf']
+  const longAgo = (Date.now() - DAY_MS) / 1000
+  mkdirSync(join(own, 'probe'), { recursive: true })
+  for (const name of names) {
+    writeFileSync(join(own, 'probe', name), '')
+    utimesSync(join(own, 'probe', name), longAgo, longAgo)
+  }
+  await repositories.prune(access, { sliceMs: HOUR_MS, sessionIdleMs: DAY_MS })
+  assert.equal(readdirSync(join(own, 'probe')), ['report.pdf'])
+})
+
 test('what a crash has left half-written is in no list, and prune removes it once it is old', async () => {
   const path = join(given, 'crashed')
   const store = folderStore(path)
