@@ -15,7 +15,7 @@ import type {
   SourcePoint,
 } from '#shared/ports/mover.ts'
 import type { ObjectStore } from '#shared/ports/object-store.ts'
-import { flooded } from '#shared/repository/core/bounded-store.ts'
+import { flooded } from '#shared/ports/repository-bounds.ts'
 import { Checkpoints } from '#shared/repository/core/checkpoints.ts'
 import { probeConditionalPut } from '#shared/repository/core/conditional-put.ts'
 import { fenceSession, MOST_ROUNDS, unconfirmed } from '#shared/repository/core/fence.ts'

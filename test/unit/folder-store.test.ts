@@ -1,11 +1,13 @@
 // The store in a folder: which folders it accepts, how it refuses the others, and what a crash leaves.
 
+import { execFileSync } from 'node:child_process'
 import {
   existsSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -147,7 +149,149 @@ test('a link that was made although its answer was lost is recognised by its fil
   linkSync(partial, path)
   assert.is(await linkIfAbsent(partial, path, 'put'), true)
   writeFileSync(join(given, 'other'), 'other')
-  assert.is(await linkIfAbsent(join(given, 'other'), path, 'put'), false)
+  linkSync(join(given, 'other'), join(given, 'copy-of-other'))
+  assert.is(await linkIfAbsent(join(given, 'other'), path, 'put'), false, 'whoever made another link to it')
+  assert.is(readFileSync(path, 'utf8'), 'mine')
+})
+
+const messageOf = async (call: Promise<unknown>): Promise<string> =>
+  await call.then(
+    () => 'no error',
+    (error: DormouseError) => `${error.reason}: ${error.message}`,
+  )
+/** What every call that uses `key` ends with, the list last. */
+const messagesOf = async (store: ReturnType<typeof folderStore>, key: string): Promise<string[]> => {
+  const calls = [
+    store.get(key),
+    store.getRange(key, 0, 9),
+    store.putIfAbsent(key, Buffer.from('x')),
+    store.delete(key),
+    Array.fromAsync(store.list(key)),
+  ]
+  return await Promise.all(calls.map(messageOf))
+}
+
+test('nothing is read, listed, written or deleted through a link below the folder, and each refusal names the link', async () => {
+  const [own, others] = [join(given, 'linked'), join(folder, 'of-others')]
+  const store = folderStore(own)
+  mkdirSync(join(others, 'deep'), { recursive: true })
+  for (const name of ['a', 'deep/a']) writeFileSync(join(others, name), 'of others')
+  symlinkSync(others, join(own, 'probe'))
+  mkdirSync(join(own, 'packs'))
+  symlinkSync(join(others, 'deep'), join(own, 'packs', 's'))
+  for (const [key, link] of [
+    ['probe/a', 'probe'],
+    ['probe/new', 'probe'],
+    ['packs/s/a', 'packs/s'],
+  ] as const)
+    for (const message of await messagesOf(store, key))
+      assert.match(message, new RegExp(`^FolderNotAllowed: .*/linked/${link} is a symbolic link`))
+  for (const prefix of ['packs/', 'probe/', ''])
+    assert.is(
+      await reasonOf(Array.fromAsync(store.list(prefix))),
+      'FolderNotAllowed',
+      `"${prefix}" does not look empty`,
+    )
+  assert.equal(readdirSync(others, { recursive: true }).sort(), ['a', 'deep', 'deep/a'])
+})
+
+test('only a regular file is an object: a link, a folder or a pipe is neither opened nor replaced nor deleted', async () => {
+  const own = join(given, 'no-files')
+  const store = folderStore(own)
+  writeFileSync(join(folder, 'secret'), 'hunter2')
+  symlinkSync(join(folder, 'secret'), join(own, 'a-link'))
+  symlinkSync(join(folder, 'nowhere'), join(own, 'b-link-to-nothing'))
+  mkdirSync(join(own, 'c-folder'))
+  execFileSync('mkfifo', [join(own, 'd-pipe')])
+  for (const [key, what] of [
+    ['a-link', 'a symbolic link'],
+    ['b-link-to-nothing', 'a symbolic link'],
+    ['c-folder', 'a folder'],
+    ['d-pipe', 'a named pipe'],
+  ] as const)
+    for (const [index, message] of (await messagesOf(store, key)).entries()) {
+      assert.not.match(message, /hunter2/)
+      // A list looks for objects in a folder.
+      const isListed = what === 'a folder' && index === 4
+      assert.match(message, isListed ? /^no error$/ : new RegExp(`^FolderNotAllowed: .*/no-files/${key} is ${what}`))
+    }
+  assert.equal(readdirSync(own).sort(), ['a-link', 'b-link-to-nothing', 'c-folder', 'd-pipe'])
+  writeFileSync(join(own, 'packs'), '')
+  assert.match(await messageOf(store.get('packs/s/a')), /no-files\/packs is a file/)
+})
+
+test('files and folders whose names begin with a dot are no objects, wherever they are', async () => {
+  const own = join(given, 'dots')
+  const store = folderStore(own)
+  await store.putIfAbsent('packs/s/a', Buffer.from('x'))
+  for (const place of ['', 'packs', 'packs/s']) {
+    writeFileSync(join(own, place, '.nfs0000000000a1b2c3'), '')
+    mkdirSync(join(own, place, '.snapshot'))
+    writeFileSync(join(own, place, '.snapshot', 'a'), '')
+  }
+  for (const prefix of ['', 'packs/', 'packs/s/', 'packs/s/a'])
+    assert.equal(
+      (await Array.fromAsync(store.list(prefix))).map(({ key }) => key),
+      ['packs/s/a'],
+    )
+  assert.is(await reasonOf(Array.fromAsync(store.list('packs/../'))), 'ObjectNameInvalid')
+})
+
+test('a folder goes with its last object, unless it is of the first level or holds anything else', async () => {
+  const own = join(given, 'emptied')
+  const store = folderStore(own)
+  for (const key of ['packs/s/a', 'packs/s/b', 'packs/t/a']) await store.putIfAbsent(key, Buffer.from('x'))
+  writeFileSync(join(own, 'packs/t/.nfs01'), '')
+  for (const key of ['packs/s/a', 'packs/t/a']) await store.delete(key)
+  assert.equal(readdirSync(join(own, 'packs')).sort(), ['s', 't'])
+  await store.delete('packs/s/b')
+  assert.equal(readdirSync(join(own, 'packs')), ['t'])
+  assert.is(await store.putIfAbsent('packs/s/b', Buffer.from('x')), true, 'the folder is made again')
+  await store.putIfAbsent('roots/a', Buffer.from('x'))
+  await store.delete('roots/a')
+  assert.ok(existsSync(join(own, 'roots')))
+})
+
+test('objects that are put while others of their folder are deleted are all there', async () => {
+  const own = join(given, 'busy')
+  const stores = [folderStore(own), folderStore(own)]
+  await Promise.all(
+    Array.from({ length: 4 }, async (_, writer) => {
+      const store = stores[writer % 2]!
+      for (let n = 0; n < 15; n++) {
+        const key = `packs/s/${writer}-${n}`
+        assert.is(await store.putIfAbsent(key, Buffer.from(key)), true)
+        assert.is(Buffer.from((await store.get(key)) ?? []).toString(), key)
+        await store.delete(key)
+      }
+    }),
+  )
+  assert.equal(readdirSync(join(own, 'packs')), [])
+})
+
+test('a folder of more names than a repository has is not read to its end, and one without a bottom is not entered for ever', async () => {
+  const own = join(given, 'flooded')
+  const store = folderStore(own)
+  mkdirSync(join(own, 'retire'))
+  writeFileSync(join(own, 'retire', 'a'), '')
+  for (let n = 0; n < 10_000; n++) linkSync(join(own, 'retire', 'a'), join(own, 'retire', String(n)))
+  assert.match(await messageOf(Array.fromAsync(store.list('retire/'))), /^RepositoryFlooded: .*more than 10000 names/)
+  mkdirSync(join(own, `packs${'/p'.repeat(40)}`), { recursive: true })
+  assert.match(await messageOf(Array.fromAsync(store.list('packs/'))), /^RepositoryFlooded: .*folders within folders/)
+})
+
+test('prune deletes no file below probe/ that Dormouse did not name', async () => {
+  const own = join(given, 'probes')
+  const { repositories } = await EngineWorld.create(folderStore(own))
+  const names = ['0011223344556677', 'report.pdf']
+  const longAgo = (Date.now() - DAY_MS) / 1000
+  mkdirSync(join(own, 'probe'), { recursive: true })
+  for (const name of names) {
+    writeFileSync(join(own, 'probe', name), '')
+    utimesSync(join(own, 'probe', name), longAgo, longAgo)
+  }
+  await repositories.prune(access, { sliceMs: HOUR_MS, sessionIdleMs: DAY_MS })
+  assert.equal(readdirSync(join(own, 'probe')), ['report.pdf'])
 })
 
 test('what a crash has left half-written is in no list, and prune removes it once it is old', async () => {

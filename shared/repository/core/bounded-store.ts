@@ -1,9 +1,10 @@
 // Bounds what readers take from a repository's store. An attacker who can write to the bucket can put objects of any size and number into
 // it, and everything that is read whole or listed must fit into the memory of a small function.
 
-import { CorruptionError, TerminalError } from '#shared/kernel/errors.ts'
+import { CorruptionError } from '#shared/kernel/errors.ts'
 import { KiB, MiB } from '#shared/kernel/units.ts'
 import type { IncompleteUploads, ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
+import { flooded, folderOf, mostNames } from '#shared/ports/repository-bounds.ts'
 import { MOST_CONFIG_BYTES } from '#shared/repository/format/repository-config.ts'
 
 /** The largest object of each kind that Dormouse writes, for disks of 64 TiB in chunks of 256 KiB, with some margin (docs/format). */
@@ -19,16 +20,6 @@ const MOST_BYTES: Record<string, { bytes: number; reason: string }> = {
   waits: { bytes: 8 * MiB, reason: 'RetireListCorrupt' },
 }
 const MOST_OTHER = { bytes: 64 * MiB, reason: 'PackCorrupt' }
-
-/** The most names that one LIST may return. A repository has one list of a kind at a time, and a few more after crashes. */
-const MOST_NAMES: Record<string, number> = {
-  retire: 10_000,
-  doom: 10_000,
-  waits: 10_000,
-  probe: 100_000,
-  packs: 20_000_000,
-}
-const MOST_OTHER_NAMES = 2_000_000
 
 export function boundedStore(store: ObjectStore): ObjectStore {
   return store instanceof BoundedStore ? store : new BoundedStore(store)
@@ -65,7 +56,7 @@ class BoundedStore implements ObjectStore {
   }
 
   async *list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject> {
-    const most = MOST_NAMES[folderOf(prefix)] ?? MOST_OTHER_NAMES
+    const most = mostNames(prefix)
     let count = 0
     for await (const object of this.#inner.list(prefix, signal)) {
       if (++count > most) throw flooded(`${this.location}/${prefix}`, `more than ${most} objects`)
@@ -76,16 +67,4 @@ class BoundedStore implements ObjectStore {
   delete(key: string, signal?: AbortSignal): Promise<void> {
     return this.#inner.delete(key, signal)
   }
-}
-
-/** Returns a TerminalError `RepositoryFlooded`. */
-export function flooded(where: string, what: string): TerminalError {
-  return new TerminalError(
-    'RepositoryFlooded',
-    `${where}: there are ${what}, more than Dormouse writes: somebody else writes the bucket. Change its credentials, and remove what is not Dormouse's`,
-  )
-}
-
-function folderOf(key: string): string {
-  return key.split('/', 1)[0] ?? ''
 }

@@ -6,10 +6,16 @@ import type { ObjectStore } from '#shared/ports/object-store.ts'
 
 /** Below the repository's prefix. Probe objects are removed again and no other part of Dormouse reads them. */
 export const PROBE_PREFIX = 'probe/'
+const PROBE = /^probe\/[0-9a-f]{16}$/
+
+/** A new key below `probe/`. */
+export const newProbeKey = (): string => `${PROBE_PREFIX}${randomBytes(8).toString('hex')}`
+/** Whether Dormouse writes probes by keys of this form. */
+export const isProbeKey = (key: string): boolean => PROBE.test(key)
 
 /** false: not exactly one of two racing PUTs won, or the winning object is not listed or was not kept. */
 export async function probeConditionalPut(store: ObjectStore): Promise<boolean> {
-  const key = `${PROBE_PREFIX}${randomBytes(8).toString('hex')}`
+  const key = newProbeKey()
   const bodies = [Buffer.from('first'), Buffer.from('second')] as const
   try {
     const won = await Promise.all(bodies.map((body) => store.putIfAbsent(key, body)))

@@ -2,7 +2,8 @@
 
 import { TerminalError } from '#shared/kernel/errors.ts'
 import { DAY_MS, HOUR_MS } from '#shared/kernel/units.ts'
-import { PROBE_PREFIX } from '#shared/repository/core/conditional-put.ts'
+import type { StoredObject } from '#shared/ports/object-store.ts'
+import { isProbeKey, PROBE_PREFIX } from '#shared/repository/core/conditional-put.ts'
 import { indexKey, packKey, retireKey, sessionKey } from '#shared/repository/format/names.ts'
 import type { Doomed } from './prune-remover.ts'
 import type { PruneRun } from './prune-run.ts'
@@ -43,11 +44,15 @@ export async function removeLeftovers(run: PruneRun, alsoEnded: ReadonlySet<stri
 async function leftoverProbesAndLists({ survey, nowMs, repository, signal }: PruneRun): Promise<Doomed[]> {
   const doomed: Doomed[] = []
   for (const object of survey.others.values()) {
-    const isProbe = object.key.startsWith(PROBE_PREFIX)
-    if (isProbe ? object.modifiedMs < nowMs - PROBE_LIVES_MS : await isStray(object.key)) doomed.push(object)
+    if (object.key.startsWith(PROBE_PREFIX) ? isOldProbe(object) : await isStray(object.key)) doomed.push(object)
   }
   for (const { key } of doomed) survey.others.delete(key)
   return doomed
+
+  /** What has another name there is not Dormouse's to delete. */
+  function isOldProbe({ key, modifiedMs }: StoredObject): boolean {
+    return isProbeKey(key) && modifiedMs < nowMs - PROBE_LIVES_MS
+  }
 
   /** `retire/<g>` is written before the other lists and deleted before them. */
   async function isStray(key: string): Promise<boolean> {

@@ -1,8 +1,7 @@
 // What exists in a repository, as one prune sees it, and the current time of the store.
 
-import { randomBytes } from 'node:crypto'
 import type { ObjectStore, StoredObject } from '#shared/ports/object-store.ts'
-import { PROBE_PREFIX } from '#shared/repository/core/conditional-put.ts'
+import { newProbeKey, PROBE_PREFIX } from '#shared/repository/core/conditional-put.ts'
 import {
   checkpointPrefix,
   doomKey,
@@ -78,7 +77,7 @@ function noteWrite({ lastWriteMs }: Survey, session: string, modifiedMs: number)
  * says.
  */
 export async function storeNowMs(store: ObjectStore, signal?: AbortSignal): Promise<number> {
-  const key = `${PROBE_PREFIX}${randomBytes(8).toString('hex')}`
+  const key = newProbeKey()
   try {
     await store.putIfAbsent(key, Buffer.from('what time is it?'), signal)
     for await (const { modifiedMs } of store.list(key, signal)) return modifiedMs
