@@ -22,7 +22,7 @@ import {
   removedText,
   startingElsewhere,
 } from '#shared/domain/maintenance.ts'
-import { asError, ConflictError, DormouseError, RetryableError } from '#shared/kernel/errors.ts'
+import { asError, ConflictError, RetryableError, reasonIn } from '#shared/kernel/errors.ts'
 import type { Repositories } from '#shared/ports/mover.ts'
 import { recordPlace } from './place.ts'
 
@@ -102,7 +102,7 @@ async function pruneOne(
 /** After an error that may pass, the prune stays due: the next try comes in a minute and continues where this one ended. */
 async function tellFailure(deps: MaintenanceDeps, repository: BackupRepository, error: Error): Promise<void> {
   const { name } = repository.metadata
-  const reason = error instanceof DormouseError ? error.reason : 'InternalError'
+  const reason = reasonIn(error)
   deps.log.error({ repository: name, reason, err: error }, 'could not prune')
   await announce(deps, asKind(repository), 'Warning', reason, error.message)
   const failed: ConditionChange = { type: 'Pruned', status: 'False', reason, message: error.message }

@@ -19,7 +19,7 @@ import {
 } from '#shared/domain/step-label.ts'
 import { messageForTenant } from '#shared/domain/tenant-message.ts'
 import { READ_ONLY_AGAIN_MS } from '#shared/domain/waits.ts'
-import { DormouseError } from '#shared/kernel/errors.ts'
+import { reasonIn } from '#shared/kernel/errors.ts'
 import type { Context } from '#shared/runtime/context.ts'
 import type { ObjectRef } from '#shared/runtime/ref.ts'
 import { applied, readyConditions } from './conditions.ts'
@@ -139,7 +139,7 @@ async function notReady(
 ): Promise<Result<'BackupRepositoryClaim'>> {
   const nowMs = deps.clock.nowMs()
   const object = lease.latest()
-  const reason = error instanceof DormouseError ? error.reason : 'InternalError'
+  const reason = reasonIn(error)
   const ready = { type: 'Ready', status: 'False', reason } as const
   deps.log.warn({ err: error, reason }, 'the repository is not ready')
   await showOnRepository(deps, object, [{ ...ready, message: error.message }], { reason })

@@ -5,7 +5,6 @@ import { KINDS, type KindName, type KubeObject, STEPPED_KINDS, type SteppedKind 
 import type { SteppedObject, TransferObject } from '#shared/api/types.ts'
 import type { StepDeps } from '#shared/controllers/deps.ts'
 import { removeLease } from '#shared/controllers/lease.ts'
-
 import { formFronts, freeDeadSlots, gateIn } from '#shared/controllers/slots.ts'
 import { leaseName } from '#shared/domain/lease.ts'
 import { mayEnd } from '#shared/domain/retention.ts'

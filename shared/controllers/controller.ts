@@ -97,22 +97,27 @@ export async function reconcile<Name extends SteppedKind, Deps extends StepDeps,
   run: Run<Name, Deps>,
   again: () => Promise<string>,
 ): Promise<string> {
-  let isForLease = false
+  const due = await nextAct(controller, run, again)
+  return typeof due === 'string' ? due : await due()
+}
+
+/** Decides, and does what is done at once. Answers words for the log, or what has to be done under the Lease, with errors of its own. */
+async function nextAct<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(
+  controller: Controller<Name, Deps, Step>,
+  run: Run<Name, Deps>,
+  again: () => Promise<string>,
+): Promise<string | (() => Promise<string>)> {
   try {
     let step = await controller.decide(run.deps, run.object)
-    let row = rowOf(controller, step)
-    while (!('act' in row)) {
+    for (;;) {
+      const row = rowOf(controller, step)
+      if ('act' in row) return actUnderLease({ controller, run, step, again }, row)
       const done = await row.atOnce(run, step)
       if (typeof done === 'string') return done
       step = done
-      row = rowOf(controller, step)
     }
-    isForLease = true
-    const turn = { controller, run, step, again }
-    const work = (free: () => void) => underLease(turn, row, free)
-    return await (row.around === undefined ? work(() => undefined) : row.around(run, work))
   } catch (error) {
-    if (isForLease || !(error instanceof TerminalError) || isApiTrouble(error)) throw error
+    if (!(error instanceof TerminalError) || isApiTrouble(error)) throw error
     await announce(run.deps, run.object, 'Warning', error.reason, eventText(error))
     throw triedAgain(error, run.deps.settings.backoffUnitMs)
   }
@@ -146,6 +151,14 @@ type Turn<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision
   run: Run<Name, Deps>
   step: Step
   again: () => Promise<string>
+}
+
+function actUnderLease<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(
+  turn: Turn<Name, Deps, Step>,
+  row: ActionUnderLease<Name, Deps, Step>,
+): () => Promise<string> {
+  const work = (free: () => void) => underLease(turn, row, free)
+  return () => (row.around === undefined ? work(() => undefined) : row.around(turn.run, work))
 }
 
 async function underLease<Name extends SteppedKind, Deps extends StepDeps, Step extends Decision>(

@@ -12,24 +12,17 @@ import type { TransferDeps } from './deps.ts'
 import { ABORTS, type FirstPatch, type WorkLease } from './work-lease.ts'
 
 type TransferKind = TransferObject['kind']
+/** Of an upload or of a download. */
+export type TransferRun = { deps: TransferDeps; object: TransferObject }
 
 /** Parks the object until its next attempt. */
-export async function park(
-  { deps, object }: { deps: TransferDeps; object: TransferObject },
-  { untilMs }: { untilMs: number },
-): Promise<string> {
+export async function park({ deps, object }: TransferRun, { untilMs }: { untilMs: number }): Promise<string> {
   await deps.cluster.patch(object.kind, object, { metadata: stepPatch('waiting', untilMs) })
   return 'not due yet'
 }
 
 /** The patch that begins a slice. It takes the object out of every selector and increases the slice counter. */
-export function beginSlice({
-  deps,
-  object,
-}: {
-  deps: TransferDeps
-  object: TransferObject
-}): FirstPatch<'Upload'> & FirstPatch<'Download'> {
+export function beginSlice({ deps, object }: TransferRun): FirstPatch<'Upload'> & FirstPatch<'Download'> {
   const status = object.status ?? {}
   return {
     metadata: runningMetadata(object),

@@ -32,6 +32,7 @@ import { ConflictError, RetryableError } from '#shared/kernel/errors.ts'
 import type { Cursor } from '#shared/ports/cluster.ts'
 import type { Result, Run } from './controller.ts'
 import { objectText, type StepDeps, type TransferDeps } from './deps.ts'
+import type { TransferRun } from './slice.ts'
 
 const TRANSFERS = ['Upload', 'Download'] as const
 const QUEUED = `${STEP_LABEL}=queued`
@@ -46,7 +47,7 @@ export type Slots = { leases: (Lease | undefined)[]; held: string[] }
  * gives the permit back before its last write, because that write's event may start the next slice at once.
  */
 export async function withSlot(
-  { deps, object }: { deps: TransferDeps; object: TransferObject },
+  { deps, object }: TransferRun,
   act: (givePermit: () => void) => Promise<string>,
 ): Promise<string> {
   const slot = await takeSlot(deps, object)

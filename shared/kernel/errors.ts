@@ -19,6 +19,11 @@ export abstract class DormouseError extends Error {
   }
 }
 
+/** The reason that is shown for an error. `InternalError`: it carries none, so it is a fault of Dormouse (docs/operations/reasons.md). */
+export function reasonIn(error: Error): string {
+  return error instanceof DormouseError ? error.reason : 'InternalError'
+}
+
 /**
  * The cause may go away: S3 503, API server away, vCenter busy. A step writes the reason into the object's status and plans its next
  * attempt. Only an error that leaves the function, such as one of the Kubernetes API, makes its event be delivered again.

@@ -5,8 +5,8 @@ import {
   CapacityError,
   ConflictError,
   CorruptionError,
-  DormouseError,
   RetryableError,
+  reasonIn,
   TerminalError,
 } from '#shared/kernel/errors.ts'
 
@@ -27,7 +27,7 @@ export function toWire(thrown: unknown): WireError {
   const error = asError(thrown)
   return {
     class: classOf(error),
-    reason: error instanceof DormouseError ? error.reason : 'InternalError',
+    reason: reasonIn(error),
     message: error.message,
     retryAfterSeconds: error instanceof RetryableError ? error.retryAfterSeconds : undefined,
     ...(error instanceof CapacityError ? { diskBytes: error.diskBytes } : {}),
